@@ -1,0 +1,61 @@
+"""vqclip: text to picture with VQGAN+CLIP.
+
+>>> import vqclip
+>>> config = vqclip.GenerateConfig(prompts=vqclip.parse_prompts("a red apple"), seed=7)
+>>> for frame in vqclip.generate(config):
+...     pass
+>>> vqclip.to_pil(frame.image).save("apple.png")
+
+The names below are loaded on first use, so that ``import vqclip`` does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from vqclip.config import GenerateConfig
+    from vqclip.errors import CheckpointError, UsageError, VqclipError
+    from vqclip.generation import Frame, generate
+    from vqclip.images import to_pil
+    from vqclip.prompts import Prompt, parse_prompts
+    from vqclip.zoo import load_perceptor, load_vqgan
+
+_HOME = {
+    "CheckpointError": "errors",
+    "Frame": "generation",
+    "GenerateConfig": "config",
+    "Prompt": "prompts",
+    "UsageError": "errors",
+    "VqclipError": "errors",
+    "generate": "generation",
+    "load_perceptor": "zoo",
+    "load_vqgan": "zoo",
+    "parse_prompts": "prompts",
+    "to_pil": "images",
+}
+
+__all__ = [
+    "CheckpointError",
+    "Frame",
+    "GenerateConfig",
+    "Prompt",
+    "UsageError",
+    "VqclipError",
+    "generate",
+    "load_perceptor",
+    "load_vqgan",
+    "parse_prompts",
+    "to_pil",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"vqclip.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'vqclip' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,21 @@
+"""Every error that vqclip raises on purpose; the command line prints it as one line."""
+
+
+class VqclipError(Exception):
+    """Something failed. The message is one line: what was wrong and what to do about it."""
+
+    exit_code = 1
+
+
+class UsageError(VqclipError, ValueError):
+    """The request itself is wrong: an unknown name, a value out of range, a missing file."""
+
+    exit_code = 2
+
+
+class CheckpointError(VqclipError):
+    """A weight file cannot be used: unreadable, truncated, or not the model that was asked for."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A weight file asks for code to be run on loading; it was refused and nothing ran."""

@@ -1,0 +1,1 @@
+"""Networks: VQGAN, the perceptor, and what they are made of."""

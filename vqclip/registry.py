@@ -1,0 +1,41 @@
+"""Named lookup: one dict per extension point, with a helpful answer to an unknown name."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+from vqclip.errors import UsageError
+
+T = TypeVar("T")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for an unknown ``name``: the nearest match first, then all known names."""
+    known = sorted(known)
+    near = get_close_matches(name.lower(), known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UsageError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A mapping whose missing keys raise :class:`UsageError` listing the known names.
+
+    >>> Registry("optimizer", {"adam": 1})["adam"]
+    1
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise unknown(self.kind, name, self._entries) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
