@@ -1,0 +1,279 @@
+"""CLIP, the perceptor: texts and images as unit vectors in one space, through open_clip."""
+
+import importlib
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
+from vqclip.models.guard import check_weights, explained, quiet
+from vqclip.models.light_torch import SkipInit, without_compiler, without_modules
+from vqclip.registry import unknown
+
+Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, context length)
+
+
+class Perceptor(nn.Module):
+    """A frozen CLIP: its image tower is differentiable with respect to the images.
+
+    ``resolution`` is the side of the square images it sees, in pixels; ``weights`` the file that
+    it was loaded from.
+    """
+
+    mean: Tensor
+    std: Tensor
+    visual: Any
+    _clip: Any
+
+    def __init__(self, clip: Any, tokenizer: Tokenizer, name: str, weights: Path) -> None:
+        super().__init__()
+        self.name, self.weights = name, weights
+        self.visual = clip.visual
+        self.resolution = _side(clip.visual.image_size, name)
+        self._clip = clip
+        self._tokenizer = tokenizer
+        for statistic in ("mean", "std"):
+            value = torch.tensor(clip.visual.preprocess_cfg[statistic])
+            self.register_buffer(statistic, value.view(3, 1, 1), persistent=False)
+        self.eval().requires_grad_(False)
+
+    def embed_image(self, images: Tensor) -> Tensor:
+        """Embed ``images`` (n, 3, h, w) in [0, 1] as float32 unit vectors (n, d).
+
+        Images of another size than ``resolution`` are resized to it, bicubic and antialiased,
+        whatever their shape. Gradients flow to ``images``; autocast is the caller's choice.
+        """
+        size = (self.resolution, self.resolution)
+        if images.shape[-2:] != size:
+            images = F.interpolate(images, size, mode="bicubic", antialias=True)
+        features = self.visual((images - self.mean) / self.std)
+        if isinstance(features, tuple):  # CoCa: pooled features and tokens
+            features = features[0]
+        return F.normalize(features.float(), dim=-1)
+
+    @torch.no_grad()
+    def embed_text(self, texts: list[str]) -> Tensor:
+        """Embed ``texts`` as float32 unit vectors (n, d); what is too long is cut off at the end.
+
+        Raises :class:`VqclipError` after :meth:`drop_text_tower`.
+        """
+        if self._clip is None:
+            raise VqclipError(f"the text tower of {self.name} has been dropped; load it again")
+        tokens = self._tokenizer(texts, self._clip.context_length)  # (n, context_length)
+        return F.normalize(self._clip.encode_text(tokens.to(self.mean.device)).float(), dim=-1)
+
+    def truncates(self, text: str) -> bool:
+        """Whether ``text`` is too long, so that :meth:`embed_text` would ignore its end."""
+        return self._one_more(text) != self._one_more("")
+
+    def _one_more(self, text: str) -> int:
+        """The token that one more place would hold: padding, unless words are waiting for it."""
+        length = self._clip.context_length
+        longer, shorter = (self._tokenizer([text], n).sum() for n in (length + 1, length))
+        return int(longer - shorter)
+
+    def drop_text_tower(self) -> None:
+        """Free the memory of the text tower, once all prompts are embedded."""
+        self._clip = None
+
+
+def open_perceptor(source: str = "default", device: str | torch.device = "cpu") -> Perceptor:
+    """Load a CLIP model, frozen, in evaluation mode and float32.
+
+    ``source`` is one of
+
+    - ``default``: the small model that comes with vqclip;
+    - ``ViT-B-32/laion2b_s34b_b79k``: an open_clip architecture and its pretrained tag, or
+      ``hf-hub:org/name``: both are downloaded once;
+    - a directory with ``open_clip_config.json`` and weights, with or without ``local-dir:``;
+    - ``ViT-B-32:path/to/weights.safetensors``: an architecture and a file with its weights.
+
+    Pickled weights are read as data, never executed. Raises :class:`UsageError` for a source that
+    does not exist, :class:`CheckpointError` for weights that cannot be fetched, read or fitted.
+    """
+    with quiet():
+        model = _locate(source)
+        check_weights(model.weights)
+        with explained(f"cannot load CLIP model {source!r}"):
+            clip, tokenizer = _build(model), _tokenizer(model)
+    return Perceptor(clip, tokenizer, source, model.weights).to(device)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What open_clip needs to build a model; every kind of source comes down to this."""
+
+    name: str  # open_clip's name for it: an architecture, or "local-dir:" and a path
+    config: Mapping[str, Any]  # its ``model_cfg``
+    weights: Path
+    pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)  # of the tag: mean, std, …
+
+
+def _side(image_size: int | tuple[int, int], name: str) -> int:
+    sides = {image_size} if isinstance(image_size, int) else set(image_size)
+    if len(sides) > 1:
+        raise UsageError(
+            f"CLIP model {name!r} sees {image_size} pixels, not a square"
+        )
+    return sides.pop()
+
+
+def _build(model: _Model) -> nn.Module:
+    is_directory = model.name.startswith("local-dir:")
+    with SkipInit():
+        clip: nn.Module = _open_clip(model.config).create_model(
+            model.name,
+            pretrained=None if is_directory else str(model.weights),
+            force_quick_gelu=model.pretrained_cfg.get("quick_gelu", False),
+            force_preprocess_cfg=dict(model.pretrained_cfg),
+            require_pretrained=True,
+            weights_only=True,  # a pickle is read as data
+        )
+    return clip
+
+
+def _tokenizer(model: _Model) -> Tokenizer:
+    open_clip = _open_clip(model.config)
+    text_cfg = model.config["text_cfg"]
+    if text_cfg.get("hf_tokenizer_name") or text_cfg.get("tokenizer_kwargs"):
+        tokenizer: Tokenizer = open_clip.get_tokenizer(model.name)
+    else:  # CLIP's own, which open_clip has made already; another one would take 0.2 s
+        tokenizer = open_clip.tokenize
+    return tokenizer
+
+
+def _locate(source: str) -> _Model:
+    """Find out what ``source`` means; download it if it has to be."""
+    if source == "default":
+        return _in_directory(_embedded())
+    if source.startswith("hf-hub:"):
+        return _in_directory(_from_hub(source.removeprefix("hf-hub:")))
+    directory = Path(source.removeprefix("local-dir:")).expanduser()
+    if directory.is_dir() or source.startswith("local-dir:"):
+        return _in_directory(directory)
+    return _named(source)
+
+
+def _embedded() -> Path:
+    """The CLIP that comes with vqclip: inside the wheel, or beside the package in a checkout."""
+    package = Path(__file__).parents[1]
+    places = (package / "weights" / "clip", package.parent / "weights" / "clip")
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+def _in_directory(directory: Path) -> _Model:
+    """Read open_clip's ``local-dir:`` layout."""
+    config_file = directory / "open_clip_config.json"
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))["model_cfg"]
+    except OSError as error:
+        raise UsageError(f"{directory} holds no open_clip model: no {config_file.name}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{config_file} is not an open_clip configuration") from error
+    if "trust_remote_code" in json.dumps(config):
+        raise UnsafeCheckpointError(f"{config_file} asks for downloaded code to be run: refused")
+    weights = _open_clip({}).factory._find_checkpoint_in_dir(directory)
+    if weights is None:
+        raise UsageError(f"{directory} holds no weights: no .safetensors, .bin or .pth file")
+    return _Model(f"local-dir:{directory}", config, Path(weights))
+
+
+def _from_hub(name: str) -> Path:
+    """Download a model from the Hugging Face hub, or find it in its cache."""
+    download = _full_open_clip().pretrained.download_pretrained_from_hf
+    with explained(f"cannot download hf-hub:{name}; is there a network, and is the name right?"):
+        download(name, filename="open_clip_config.json")
+        return Path(download(name)).parent
+
+
+def _named(source: str) -> _Model:
+    """Read ``architecture/tag`` or ``architecture:file``."""
+    open_clip = _open_clip({})
+    architecture, rest = [*re.split("[:/]", source, maxsplit=1), ""][:2]
+    config = open_clip.get_model_config(architecture)
+    if config is None or not rest:
+        raise _no_model(source, open_clip)
+    pretrained_cfg = open_clip.get_pretrained_cfg(architecture, rest)
+    if pretrained_cfg:
+        return _Model(architecture, config, _download(source, pretrained_cfg), pretrained_cfg)
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    weights = Path(rest).expanduser()
+    if not weights.is_file():
+        raise _no_weights(architecture, rest, tags)
+    # A file does not say how its images are to be normalised: as for the published weights.
+    relative = open_clip.get_pretrained_cfg(architecture, tags[0]) if tags else {}
+    statistics = {key: relative[key] for key in ("mean", "std") if key in relative}
+    return _Model(architecture, config, weights, statistics)
+
+
+def _download(source: str, pretrained_cfg: Mapping[str, Any]) -> Path:
+    """Download the weights of a tag, or find them in the cache."""
+    with explained(f"cannot download CLIP model {source!r}; is there a network?"):
+        return Path(_full_open_clip().download_pretrained(pretrained_cfg))
+
+
+def _no_model(source: str, open_clip: Any) -> UsageError:
+    """Say what is wrong with a source that names no architecture, or nothing but one."""
+    architecture = source.replace("/", "-")  # the original CLIP wrote ViT-B/32
+    if open_clip.get_model_config(architecture):
+        tags = open_clip.list_pretrained_tags_by_model(architecture)
+        return _no_weights(architecture, "", tags)
+    if Path(source).is_file():
+        return UsageError(f"{source} does not say its architecture; write e.g. ViT-B-32:{source}")
+    known = {name.lower(): name for name in open_clip.list_models()}
+    near = get_close_matches(re.split("[:/]", source)[0].lower(), known, n=1)
+    hint = f"did you mean {known[near[0]]!r}? " if near else ""
+    return UsageError(
+        f"unknown CLIP model {source!r}; {hint}Give 'default', ViT-B-32/laion2b_s34b_b79k (any "
+        "open_clip model and tag), hf-hub:org/name, a directory, or ViT-B-32:FILE"
+    )
+
+
+def _no_weights(architecture: str, rest: str, tags: list[str]) -> UsageError:
+    """Say which weights there are for ``architecture``, as ``rest`` is none of them."""
+    if not rest:
+        known = ", ".join(f"{architecture}/{tag}" for tag in tags) or "no published weights"
+        return UsageError(f"{architecture} needs weights: {architecture}:FILE, or {known}")
+    if not tags or Path(rest).suffix or "/" in rest:
+        return UsageError(f"no such file: {rest} (weights for {architecture})")
+    return unknown(f"pretrained tag of {architecture}", rest, tags)
+
+
+def _open_clip(config: Mapping[str, Any]) -> Any:
+    """Return open_clip for building a model of this configuration, the quick one if it can."""
+    text_cfg, vision_cfg = config.get("text_cfg", {}), config.get("vision_cfg", {})
+    heavy = {"timm_model_name", "hf_model_name", "hf_tokenizer_name"}
+    return _full_open_clip() if heavy & {*text_cfg, *vision_cfg} else _light_open_clip()
+
+
+def _full_open_clip() -> Any:
+    return importlib.import_module("open_clip")
+
+
+@cache
+def _light_open_clip() -> Any:
+    """Import a private copy of open_clip that has not seen timm, transformers and the hub.
+
+    It starts in a fifth of the time. ``sys.modules`` does not keep it, so that whoever imports
+    open_clip gets the whole of it.
+    """
+    if "open_clip" in sys.modules:
+        return _full_open_clip()
+    try:
+        with without_compiler(), without_modules(("timm", "transformers", "huggingface_hub")):
+            return importlib.import_module("open_clip")
+    except Exception:  # it has come to need them
+        return _full_open_clip()
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "open_clip"]:
+            del sys.modules[name]
