@@ -86,6 +86,20 @@ def _split(text: str) -> list[str]:
     return [text[i + 1 : j] for i, j in pairwise([-1, *bars, len(text)])]
 
 
+def split_weight(text: str) -> tuple[str, float]:
+    """Read ``name:0.5``, for what takes a weight and no stop; the weight is 1 where none is given.
+
+    Raises:
+        UsageError: an empty name, or a weight that is not a finite number.
+    """
+    name, colon, number = text.rpartition(":")
+    if not colon or not re.fullmatch(_NUMBER, number):
+        name, number = text, "1"
+    if not name.strip() or not math.isfinite(float(number)):
+        raise UsageError(f"cannot read {text!r}: write a name, or a name and a weight as NAME:0.5")
+    return name.strip(), float(number)
+
+
 def _parse_one(text: str, kind: Kind) -> Prompt:
     text = text.strip()
     content, numbers = _split_numbers(text)

@@ -1,0 +1,68 @@
+"""The command group: ``vqclip "a prompt"`` is ``vqclip generate "a prompt"``; errors are a line."""
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from vqclip.errors import UsageError, VqclipError
+
+DEFAULT_COMMAND = "generate"
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+
+class PromptGroup(TyperGroup):
+    """A group whose words are a prompt unless the first one is a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command in front of anything that is no command."""
+        own = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
+        own |= set(ctx.help_option_names)
+        if args and args[0] not in self.commands and args[0].split("=")[0] not in own:
+            self._refuse_typo(args[0])
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+    def _refuse_typo(self, word: str) -> None:
+        near = get_close_matches(word, self.commands, n=1, cutoff=0.75)
+        if near and not word.startswith("-"):
+            raise UsageError(
+                f"{word!r} is close to the command {near[0]!r}; "
+                f"if it is your prompt, say: vqclip {DEFAULT_COMMAND} {word}"
+            )
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the commands, then the options of the default one: they are what most want."""
+        super().format_help(ctx, formatter)
+        command = self.commands[DEFAULT_COMMAND]
+        context = command.make_context(DEFAULT_COMMAND, ["_"], parent=ctx, resilient_parsing=True)
+        command.format_help(context, formatter)
+
+    def main(
+        self, args: Sequence[str] | None = None, *rest: Any, **extra: Any
+    ) -> NoReturn:  # the shape of click's
+        """Run, and turn every expected failure into one line and an exit code."""
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(args, *rest, **extra)
+        except VqclipError as error:
+            _fail(str(error), error.exit_code, error)
+        except typer.TyperException as error:
+            _fail(error.format_message(), error.exit_code, error)
+        except (typer.Abort, KeyboardInterrupt) as error:
+            _fail("interrupted; nothing was written", INTERRUPTED, error)
+        except MemoryError as error:
+            _fail("out of memory: try a smaller --size or fewer --cutouts", 1, error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int, error: BaseException) -> NoReturn:
+    if os.environ.get("VQCLIP_DEBUG"):
+        raise error
+    line = " ".join(message.split()) or "no command"
+    typer.echo(f"vqclip: error: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,61 @@
+"""The ``vqclip`` command."""
+
+from typing import Annotated
+
+import typer
+
+from vqclip import __version__
+from vqclip.cli.generate import generate_command
+from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
+from vqclip.cli.names import list_command
+
+HELP = """
+Text to picture with VQGAN+CLIP. [bold]vqclip "a red apple"[/bold] makes one, offline.
+
+Examples:
+
+  vqclip "a red apple"
+
+  vqclip "a castle:1.5 | blurry:-0.5" --size 256x192 --seed 7 -o castle.png
+
+  vqclip "an oil painting" --init photo.jpg --init-weight 0.5 --mp4
+
+  vqclip "a fox" --vqgan vqgan_imagenet_f16_16384.ckpt --clip ViT-B-32/laion2b_s34b_b79k
+
+  vqclip list presets
+"""
+
+app = typer.Typer(
+    cls=PromptGroup,
+    name="vqclip",
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vqclip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def callback(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Options of vqclip itself."""
+
+
+app.command(DEFAULT_COMMAND)(generate_command)
+app.command("list")(list_command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

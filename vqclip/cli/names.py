@@ -1,0 +1,92 @@
+"""``vqclip list``: the names that options take."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from vqclip.registry import Registry
+
+Lister = Callable[[], Mapping[str, str]]
+
+
+def list_command(
+    kind: Annotated[
+        str,
+        typer.Argument(help="presets, cut-methods, augmentations, optimizers, losses or inits."),
+    ],
+) -> None:
+    """List the names that an option takes, with a line about each.
+
+    Example: vqclip list augmentations
+    """
+    for name, about in KINDS[kind]().items():
+        typer.echo(f"{name:18} {about}".rstrip())
+
+
+def _documented(entries: Mapping[str, Any]) -> dict[str, str]:
+    return {name: (entry.__doc__ or "").strip().split("\n")[0] for name, entry in entries.items()}
+
+
+def _presets() -> Mapping[str, str]:
+    from vqclip.presets import PRESETS
+
+    return {
+        name: " ".join(f"{key}={_short(value)}" for key, value in preset.items())
+        for name, preset in PRESETS.items()
+    }
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+def _cut_methods() -> Mapping[str, str]:
+    from vqclip.cutouts import CUT_METHODS
+
+    return _documented(CUT_METHODS)
+
+
+def _augmentations() -> Mapping[str, str]:
+    from vqclip.cutouts import AUGMENTATIONS
+
+    return _documented(AUGMENTATIONS)
+
+
+def _optimizers() -> Mapping[str, str]:
+    from vqclip.optimizers import OPTIMIZERS
+
+    extra = {"adamp, diffgrad, …": "with pip install 'vqclip[optimizers]'"}
+    return dict.fromkeys(OPTIMIZERS, "") | extra
+
+
+def _losses() -> Mapping[str, str]:
+    from vqclip.losses import LOSSES
+
+    return _documented(LOSSES)
+
+
+def _inits() -> Mapping[str, str]:
+    from vqclip.latents import PICTURES
+
+    return {
+        "random": "Random codes.",
+        **_documented(PICTURES),
+        "photo.jpg": "A picture, path or URL.",
+        "codes.npz": "Codes kept with --save-codes.",
+    }
+
+
+KINDS: Registry[Lister] = Registry(
+    "list",
+    {
+        "presets": _presets,
+        "cut-methods": _cut_methods,
+        "augmentations": _augmentations,
+        "optimizers": _optimizers,
+        "losses": _losses,
+        "inits": _inits,
+    },
+)

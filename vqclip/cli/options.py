@@ -1,0 +1,154 @@
+"""The options of ``vqclip "…"``: names, help and panels; the defaults are GenerateConfig's."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+PICTURE, OUTPUT, MODELS, METHOD, SHOW = "Picture", "Output", "Models", "Method", "Terminal"
+
+
+def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
+
+
+Prompts = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help='What to draw: "a red apple", "apple:1.5 | blurry:-0.5", text:weight:stop. '
+        r"\: and \| are plain characters.",
+        metavar="PROMPT",
+        show_default=False,
+    ),
+]
+ImagePrompts = Annotated[
+    list[str] | None,
+    _option("--image-prompt", panel=PICTURE, metavar="FILE:WEIGHT", help="Draw what this shows."),
+]
+NoisePrompts = Annotated[
+    list[str] | None,
+    _option("--noise-prompt", panel=PICTURE, metavar="SEED:WEIGHT", help="Draw a random idea."),
+]
+Size = Annotated[
+    str | None,
+    _option("--size", "-s", panel=PICTURE, metavar="WxH", help="Pixels; else the VQGAN's own."),
+]
+Steps = Annotated[int, _option("--steps", "-n", panel=PICTURE, help="Optimisation steps.")]
+Seed = Annotated[
+    int | None, _option("--seed", panel=PICTURE, help="Same seed, same picture; else drawn.")
+]
+Count = Annotated[
+    int, _option("--count", "-c", panel=PICTURE, help="Pictures, with seeds counting up.")
+]
+Init = Annotated[
+    str,
+    _option(
+        "--init",
+        "-i",
+        panel=PICTURE,
+        metavar="START",
+        help="random, noise, gradient, perlin, a picture's path or URL, or codes.npz.",
+    ),
+]
+Fit = Annotated[
+    str,
+    _option("--fit", panel=PICTURE, help="How it takes the size: cover, contain, stretch."),
+]
+InitWeight = Annotated[
+    float,
+    _option("--init-weight", panel=PICTURE, help="Hold the picture to its start, this strongly."),
+]
+InitDecay = Annotated[
+    str, _option("--init-decay", panel=PICTURE, help="constant, or harmonic: 1/(2i+1) at step i.")
+]
+InitTarget = Annotated[
+    str, _option("--init-target", panel=PICTURE, help="Hold the codes to their start, or to zero.")
+]
+
+Output = Annotated[
+    str | None,
+    _option(
+        "--output",
+        "-o",
+        panel=OUTPUT,
+        metavar="FILE",
+        help=".png, .jpg or .webp; may hold {prompt} {seed} {steps} {size} {n}.",
+    ),
+]
+Overwrite = Annotated[bool, _option("--overwrite", panel=OUTPUT, help="Replace existing files.")]
+Frames = Annotated[
+    Path | None, _option("--frames", panel=OUTPUT, metavar="DIR", help="Keep frames in a folder.")
+]
+Every = Annotated[int, _option("--every", "-e", panel=OUTPUT, help="A frame each so many steps.")]
+Gif = Annotated[bool, _option("--gif", panel=OUTPUT, help="Also a GIF of the frames.")]
+Mp4 = Annotated[bool, _option("--mp4", panel=OUTPUT, help="Also an MP4 of the frames.")]
+Fps = Annotated[
+    float | None, _option("--fps", panel=OUTPUT, help="Frames a second; else about 8 s in all.")
+]
+SaveCodes = Annotated[
+    bool, _option("--save-codes", panel=OUTPUT, help="Also the codes, .npz, for --init.")
+]
+
+Vqgan = Annotated[
+    str, _option("--vqgan", panel=MODELS, metavar="PATH", help="Taming checkpoint or folder.")
+]
+VqganConfig = Annotated[
+    str | None,
+    _option("--vqgan-config", panel=MODELS, metavar="YAML", help="Its yaml, if not beside it."),
+]
+Clip = Annotated[
+    list[str],
+    _option(
+        "--clip",
+        panel=MODELS,
+        metavar="NAME:WEIGHT",
+        help="MODEL/PRETRAINED of open_clip, hf-hub:…, a folder; again for several.",
+    ),
+]
+Device = Annotated[str, _option("--device", panel=MODELS, help="auto, cpu, cuda, cuda:1, mps.")]
+Precision = Annotated[
+    str, _option("--precision", panel=MODELS, help="auto, float32, bfloat16, float16.")
+]
+Deterministic = Annotated[
+    bool,
+    _option("--deterministic", panel=MODELS, help="On CUDA: refuse what varies from run to run."),
+]
+CutChunk = Annotated[
+    int | None,
+    _option("--cut-chunk", panel=MODELS, help="Cutouts at a time: less needs less memory."),
+]
+
+Preset = Annotated[
+    str | None,
+    _option("--preset", "-p", panel=METHOD, help="A peer's settings: vqclip list presets."),
+]
+Cutouts = Annotated[int, _option("--cutouts", panel=METHOD, help="Cutouts seen at every step.")]
+CutMethod = Annotated[str, _option("--cut-method", panel=METHOD, help="vqclip list cut-methods.")]
+CutPower = Annotated[float, _option("--cut-power", panel=METHOD, help="Above 1: smaller cutouts.")]
+Augment = Annotated[
+    str,
+    _option(
+        "--augment",
+        "-a",
+        panel=METHOD,
+        metavar="A,B(x=1)",
+        help="Augmentations in order, or none: vqclip list augmentations.",
+    ),
+]
+Noise = Annotated[float, _option("--noise", panel=METHOD, help="Noise on the cutouts.")]
+OptimizerName = Annotated[str, _option("--optimizer", panel=METHOD, help="vqclip list optimizers.")]
+LearningRate = Annotated[float, _option("--lr", panel=METHOD, help="Learning rate.")]
+Schedule = Annotated[
+    str, _option("--schedule", panel=METHOD, help="Of the rate: constant, linear, cosine, drop.")
+]
+Ema = Annotated[
+    float, _option("--ema", panel=METHOD, help="Show a running average of z, such as 0.9.")
+]
+Losses = Annotated[
+    list[str] | None,
+    _option("--loss", panel=METHOD, metavar="NAME:WEIGHT", help="Further: vqclip list losses."),
+]
+
+Quiet = Annotated[bool, _option("--quiet", "-q", panel=SHOW, help="Print the files' names only.")]
+Json = Annotated[bool, _option("--json", panel=SHOW, help="Print a line of JSON a picture.")]
+Preview = Annotated[bool, _option("--preview", panel=SHOW, help="Show the picture as it grows.")]

@@ -1,0 +1,150 @@
+"""What a run is: one frozen dataclass, the only home of every default."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from vqclip.errors import UsageError
+from vqclip.prompts import Prompt
+
+DEFAULT = "default"  # the embedded models
+FITS = ("cover", "contain", "stretch")
+DECAYS = ("constant", "harmonic")
+TARGETS = ("start", "zero")
+SCHEDULES = ("constant", "linear", "cosine", "drop")
+MAX_SEED = 2**63 - 1
+MAX_SIDE = 16384
+
+Weighted = tuple[str, float]
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Everything that decides the bytes of a picture, and nothing else.
+
+    prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
+    size: (width, height) in pixels; None is the size that the VQGAN was trained at.
+    steps: number of optimizer steps.
+    seed: seeds every random number of the run, 0 to 2⁶³−1.
+    vqgan, vqgan_config: weights and, where it does not lie beside them, their yaml.
+    clip: perceptors with the weight of each.
+    init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
+        saved as ``.npz``; ``fit`` says how an image takes the picture's shape.
+    init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
+        start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i.
+    num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.cutouts`.
+    losses: further losses of :data:`vqclip.losses.LOSSES` with their weights.
+    optimizer, learning_rate, schedule: see :mod:`vqclip.optimizers`.
+    ema: decay of the running average of z that is shown, 0 (none) up to but not 1.
+    device, precision: ``auto`` chooses; see :mod:`vqclip.engines`.
+    deterministic: refuse operations whose result varies from run to run (on CUDA).
+    cut_chunk: cutouts embedded at a time; less needs less memory; None chooses.
+
+    Raises:
+        UsageError: a value that is out of range.
+    """
+
+    prompts: tuple[Prompt, ...]
+    size: tuple[int, int] | None = None
+    steps: int = 200
+    seed: int = 0
+    vqgan: str = DEFAULT
+    vqgan_config: str | None = None
+    clip: tuple[Weighted, ...] = ((DEFAULT, 1.0),)
+    init: str = "random"
+    fit: str = "cover"
+    init_weight: float = 0.0
+    init_decay: str = "constant"
+    init_target: str = "start"
+    num_cutouts: int = 32
+    cut_method: str = "crops"
+    cut_power: float = 1.0
+    augment: tuple[str, ...] = ("flip", "affine", "perspective", "jitter")
+    noise: float = 0.1
+    losses: tuple[Weighted, ...] = ()
+    optimizer: str = "adam"
+    learning_rate: float = 0.1
+    schedule: str = "constant"
+    ema: float = 0.0
+    device: str = "auto"
+    precision: str = "auto"
+    deterministic: bool = False
+    cut_chunk: int | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if not self.prompts:
+            raise UsageError("no prompt: say what to draw, for instance 'a red apple'")
+        if not self.clip:
+            raise UsageError("no CLIP model: name at least one")
+        if self.size is not None:
+            _check_size(self.size)
+        _at_least("steps", self.steps, 1)
+        _at_least("cutouts", self.num_cutouts, 1)
+        _at_least("seed", self.seed, 0)
+        if self.seed > MAX_SEED:
+            raise UsageError(f"seed must be at most {MAX_SEED}, not {self.seed}")
+        if self.cut_chunk is not None:
+            _at_least("cut chunk", self.cut_chunk, 1)
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"learning rate must be a number above 0, not {self.learning_rate}")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"ema must be at least 0 and below 1, not {self.ema}")
+        for name in ("init_weight", "noise", "cut_power"):
+            _finite(name.replace("_", " "), getattr(self, name))
+        for name, weight in (*self.clip, *self.losses):
+            if not math.isfinite(weight):
+                raise UsageError(f"the weight of {name} must be a finite number, not {weight}")
+        _one_of("fit", self.fit, FITS)
+        _one_of("init decay", self.init_decay, DECAYS)
+        _one_of("init target", self.init_target, TARGETS)
+        _one_of("schedule", self.schedule, SCHEDULES)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values: tuples are lists, an endless stop is None."""
+        values = {name: _plain(value) for name, value in asdict(self).items()}
+        for prompt in values["prompts"]:
+            prompt["stop"] = None if prompt["stop"] == -math.inf else prompt["stop"]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "GenerateConfig":
+        """Return the config that :meth:`to_dict` wrote; unknown keys are refused."""
+        known = {f.name for f in fields(cls)}
+        if strange := sorted(set(values) - known):
+            raise UsageError(f"unknown settings: {', '.join(strange)}; made by a newer version?")
+        settings = {name: _frozen(value) for name, value in values.items()}
+        settings["prompts"] = tuple(
+            Prompt(**{**p, "stop": -math.inf if p.get("stop") is None else p["stop"]})
+            for p in values.get("prompts", ())
+        )
+        return cls(**settings)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    width, height = size
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise UsageError(f"size must be 1 to {MAX_SIDE} pixels a side, not {width}x{height}")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} must be at least {least}, not {value}")
+
+
+def _finite(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise UsageError(f"{name} must be a number of at least 0, not {value}")
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"unknown {name} {value!r}; known: {', '.join(known)}")

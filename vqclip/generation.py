@@ -1,0 +1,296 @@
+"""The method: optimise z until the perceptor sees the prompt in every cutout of the picture."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vqclip.config import GenerateConfig
+from vqclip.cutouts import Cutouts
+from vqclip.engines import (
+    accelerate,
+    autocast,
+    chunk_size,
+    determinism,
+    resolve_device,
+    resolve_precision,
+    shrinking_on_oom,
+)
+from vqclip.errors import UsageError, VqclipError
+from vqclip.images import fit, load_image, to_tensor
+from vqclip.latents import codebook_range, grid_size, initial_latent, load_codes
+from vqclip.losses import LOSSES, Loss, Observation, PromptLoss, init_distance
+from vqclip.models.light_torch import without_compiler
+from vqclip.models.perceptor import Perceptor
+from vqclip.models.vqgan import VQModel
+from vqclip.optimizers import SCHEDULES, find_optimizer, set_learning_rate
+from vqclip.prompts import Prompt
+from vqclip.zoo import load_perceptor, load_vqgan
+
+
+@dataclass(frozen=True)
+class Models:
+    """The networks of a run, loaded once and shared by any number of runs."""
+
+    vqgan: VQModel
+    perceptors: tuple[Perceptor, ...]
+    device: torch.device
+    dtype: torch.dtype
+
+
+def load_models(config: GenerateConfig) -> Models:
+    """Load what ``config`` names, on its device, ready for its precision."""
+    device = resolve_device(config.device)
+    dtype = resolve_precision(config.precision, device)
+    vqgan = load_vqgan(config.vqgan, config.vqgan_config, device)
+    perceptors = tuple(load_perceptor(source, device) for source, _ in config.clip)
+    return Models(accelerate(vqgan, device, dtype), perceptors, device, dtype)
+
+
+class Frame:
+    """The picture after ``step`` optimizer steps, with the losses that it was given.
+
+    step: 0 (the start) to ``config.steps`` (the result).
+    z: (1, embed_dim, h/f, w/f), detached.
+    losses: name to scalar tensor, on the device of the run; empty for the result.
+    """
+
+    def __init__(
+        self, step: int, z: Tensor, losses: Mapping[str, Tensor], decode: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.step, self.z, self.losses = step, z, losses
+        self._decode = decode
+
+    @cached_property
+    def image(self) -> Tensor:
+        """(1, 3, h, w) in [-1, 1]; with an EMA it is decoded when first asked for."""
+        with torch.no_grad():
+            return self._decode(self.z)
+
+
+def generate(config: GenerateConfig, models: Models | None = None) -> Iterator[Frame]:
+    """Yield the picture before every step, and the result after the last: steps + 1 frames.
+
+    Same config, same bytes on one machine's CPU. Nothing is printed or written; stop whenever
+    you like by leaving the loop.
+
+    Raises:
+        UsageError: an unknown name, a missing file, a value that the models do not admit.
+        VqclipError: the optimisation diverged.
+    """
+    run = Run(config, models or load_models(config))
+    for _ in range(config.steps):
+        yield run.step()
+    yield run.result()
+
+
+class Run:
+    """One optimisation: the state (z, optimizer, generator, EMA) and the functions over it."""
+
+    def __init__(self, config: GenerateConfig, models: Models) -> None:
+        self.config, self.models = config, models
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.steps_done = 0
+        self.schedule = SCHEDULES[config.schedule]
+        self.cutouts = Cutouts(
+            config.cut_method, config.num_cutouts, config.cut_power, config.augment, config.noise
+        )
+        self.losses = [(name, LOSSES[name], weight) for name, weight in config.losses]
+        self.prompt_losses = [_prompt_loss(p, config.prompts) for p in models.perceptors]
+        vqgan = models.vqgan
+        grid = _grid(config, vqgan)
+        start = initial_latent(vqgan, config.init, grid, config.fit, self.generator)
+        self.low, self.high = codebook_range(vqgan.codebook)
+        self.target = start if config.init_target == "start" else torch.zeros_like(start)
+        self.z = start.clone().requires_grad_()
+        self.average = Average(start, config.ema)
+        with without_compiler():
+            self.optimizer = find_optimizer(config.optimizer)([self.z], config.learning_rate)
+        self.chunk = config.cut_chunk or chunk_size(models.device, config.num_cutouts)
+
+    def step(self) -> Frame:
+        """Decode, look, and move z once; return the picture as it was before."""
+        with determinism(self.config.deterministic):
+            image = self.decode(self.z)  # (1, 3, h, w) in [0, 1]
+            losses = self._backward(image)
+        frame = self._frame(image.detach() * 2 - 1, losses)
+        self._update()
+        return frame
+
+    def result(self) -> Frame:
+        """Return the picture as it stands, without a gradient."""
+        if not self.z.isfinite().all():
+            raise VqclipError("the optimisation diverged: lower --lr or use --precision float32")
+        return self._frame(None, {})
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Quantize and decode z to (1, 3, h, w) in [0, 1]."""
+        with autocast(self.models.device, self.models.dtype):
+            image = self.models.vqgan.decode(self.models.vqgan.nearest(z))
+        return clamp_with_grad(image.float() / 2 + 0.5)
+
+    def _backward(self, image: Tensor) -> dict[str, Tensor]:
+        """Accumulate the gradient of every loss at z; return the losses.
+
+        The cutouts are embedded in chunks whose gradients add up at the image, so that memory
+        does not grow with their number, and the decoder is run backward once.
+        """
+        shown = image.detach().requires_grad_()
+        plans = [
+            self.cutouts.plan((shown.shape[-2], shown.shape[-1]), p.resolution, self.generator)
+            for p in self.models.perceptors
+        ]
+
+        def attempt(chunk: int) -> dict[str, Tensor]:
+            shown.grad = self.z.grad = None
+            return self._look(shown, plans, chunk)
+
+        self.chunk, losses = shrinking_on_oom(attempt, self.chunk)
+        assert shown.grad is not None
+        image.backward(shown.grad)
+        return losses
+
+    def _look(self, shown: Tensor, plans: Sequence[Any], chunk: int) -> dict[str, Tensor]:
+        total: dict[str, Tensor] = {}
+        count, views = self.config.num_cutouts, len(plans)
+        for perceptor, prompt_loss, (_, weight), plan in zip(
+            self.models.perceptors, self.prompt_losses, self.config.clip, plans, strict=True
+        ):
+            for start in range(0, count, chunk):
+                stop = min(start + chunk, count)
+                seen = self._observe(shown, perceptor, plan, start, stop)
+                share = (stop - start) / count
+                terms = {"prompt": share * weight * prompt_loss(seen)}
+                for name, loss, factor in self.losses:
+                    terms[name] = share / views * factor * loss(seen)
+                _add_backward(total, terms)
+        if self.config.init_weight:
+            pull = self.config.init_weight * _decay(self.config.init_decay, self.steps_done)
+            _add_backward(total, {"init": pull * init_distance(self.z, self.target)})
+        return total
+
+    def _observe(
+        self, shown: Tensor, perceptor: Perceptor, plan: Any, start: int, stop: int
+    ) -> Observation:
+        cutouts = self.cutouts.apply(shown, plan, start, stop)
+        with autocast(self.models.device, self.models.dtype):
+            embeddings = perceptor.embed_image(cutouts)
+        return Observation(shown, cutouts, embeddings, self.z)
+
+    def _update(self) -> None:
+        rate = self.config.learning_rate * self.schedule(self.steps_done / self.config.steps)
+        set_learning_rate(self.optimizer, rate)
+        with without_compiler():
+            self.optimizer.step()
+        with torch.no_grad():
+            self.z.copy_(self.z.maximum(self.low).minimum(self.high))
+        self.average.update(self.z.detach())
+        self.steps_done += 1
+
+    def _frame(self, image: Tensor | None, losses: Mapping[str, Tensor]) -> Frame:
+        z = self.average.value(self.z)
+        known = image if z is self.z else None
+        return Frame(
+            self.steps_done,
+            z.detach().clone(),
+            losses,
+            (lambda _: known) if known is not None else lambda z: self.decode(z) * 2 - 1,
+        )
+
+
+class Average:
+    """Exponential moving average, free of the bias to its start; decay 0 is no average."""
+
+    def __init__(self, start: Tensor, decay: float) -> None:
+        self.decay, self.mass = decay, 0.0
+        self.sum = torch.zeros_like(start)
+
+    def update(self, z: Tensor) -> None:
+        """Take in one more value."""
+        if self.decay:
+            self.sum.mul_(self.decay).add_(z, alpha=1 - self.decay)
+            self.mass = self.mass * self.decay + 1 - self.decay
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return the average, or ``z`` itself where there is none yet."""
+        return self.sum / self.mass if self.mass else z
+
+
+class _ClampWithGrad(torch.autograd.Function):
+    """Clamp to [0, 1]; the gradient passes wherever a step along it leads back into the range."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor) -> Tensor:
+        clamped = image.clamp(0, 1)
+        ctx.save_for_backward(image - clamped)
+        return clamped
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (excess,) = ctx.saved_tensors
+        return gradient * (gradient * excess >= 0)
+
+
+def clamp_with_grad(image: Tensor) -> Tensor:
+    """Clamp to [0, 1] without trapping pixels outside: see :class:`_ClampWithGrad`."""
+    clamped: Tensor = _ClampWithGrad.apply(image)  # type: ignore[no-untyped-call]
+    return clamped
+
+
+def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
+    """Return the (width, height) in pixels that a run makes: whole codes."""
+    rows, columns = _grid(config, vqgan)
+    return columns * vqgan.downsampling, rows * vqgan.downsampling
+
+
+def _grid(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
+    """Return (rows, columns) of codes."""
+    if config.size is None and config.init.lower().endswith(".npz"):
+        _, rows, columns = load_codes(Path(config.init)).shape
+        return rows, columns
+    return grid_size(config.size or (vqgan.resolution, vqgan.resolution), vqgan.downsampling)
+
+
+def _decay(name: str, step: int) -> float:
+    return 1 / (2 * step + 1) if name == "harmonic" else 1.0
+
+
+def _add_backward(total: dict[str, Tensor], terms: Mapping[str, Tensor]) -> None:
+    """Add the terms' gradients, and their values to the total."""
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    for name, term in terms.items():
+        total[name] = total.get(name, 0) + term.detach()
+
+
+def _prompt_loss(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Loss:
+    targets = torch.cat([_embed(perceptor, prompt) for prompt in prompts])
+    weights, stops = (
+        torch.tensor([getattr(p, name) for p in prompts], device=targets.device)
+        for name in ("weight", "stop")
+    )
+    return PromptLoss(targets, weights, stops)
+
+
+def _embed(perceptor: Perceptor, prompt: Prompt) -> Tensor:
+    """Return the unit vector, (1, d), that a prompt asks for."""
+    with torch.no_grad():
+        if prompt.kind == "image":
+            side = perceptor.resolution
+            picture = to_tensor(fit(load_image(prompt.content), (side, side)))
+            return perceptor.embed_image(picture.to(perceptor.mean.device) / 2 + 0.5)
+        if prompt.kind == "text":
+            return perceptor.embed_text([prompt.content])
+        generator = torch.Generator().manual_seed(noise_seed(prompt))
+        noise = torch.randn(perceptor.embed_text([""]).shape, generator=generator)
+        return (noise / noise.norm()).to(perceptor.mean.device)
+
+
+def noise_seed(prompt: Prompt) -> int:
+    """Return the seed that a noise prompt names."""
+    if not prompt.content.isdecimal():
+        raise UsageError(f"a noise prompt is a seed, a whole number, not {prompt.content!r}")
+    return int(prompt.content) % 2**63

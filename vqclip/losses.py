@@ -1,0 +1,88 @@
+"""Losses: what the picture is asked to be. Each is a small module or function, and they add up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip.registry import Registry
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a loss may look at, at one step.
+
+    image: (1, 3, h, w) in [0, 1].
+    cutouts: (n, 3, s, s) in about [0, 1], as the perceptor sees them.
+    embeddings: (n, d) unit vectors of the cutouts.
+    z: (1, embed_dim, h/f, w/f), the latent before quantization.
+    """
+
+    image: Tensor
+    cutouts: Tensor
+    embeddings: Tensor
+    z: Tensor
+
+
+Loss = Callable[[Observation], Tensor]
+
+
+def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return 2·arcsin²(‖a − b‖/2), half the squared angle between unit vectors, 0 to π²/2.
+
+    a, b: (..., d), broadcast together; the result has no last dimension.
+    """
+    # Near 1 the slope of arcsin is infinite; no pair of unit vectors is that far but opposites.
+    half: Tensor = (a - b).norm(dim=-1).div(2).clamp(max=1 - 1e-6)
+    return half.arcsin().square().mul(2)
+
+
+class PromptLoss:
+    """Σ_p |w_p| · mean_n max(sign(w_p)·d(e_n, t_p), stop_p): the distance to every prompt.
+
+    The reported value is the distance itself; only its gradient ends below ``stop``.
+
+    targets: (p, d) unit vectors. weights, stops: (p,).
+    """
+
+    def __init__(self, targets: Tensor, weights: Tensor, stops: Tensor) -> None:
+        self.targets, self.weights, self.stops = targets, weights, stops
+
+    def __call__(self, observation: Observation) -> Tensor:
+        """Return the scalar loss of the cutouts' embeddings."""
+        embeddings = observation.embeddings.float()[:, None]  # (n, 1, d)
+        distances = spherical_distance(embeddings, self.targets)  # (n, p)
+        signed = distances * self.weights.sign()
+        held = torch.maximum(signed, self.stops)
+        return (self.weights.abs() * (held + (signed - held).detach()).mean(0)).sum()
+
+
+def init_distance(z: Tensor, target: Tensor) -> Tensor:
+    """Return ½·mean((z − target)²)."""
+    return F.mse_loss(z, target) / 2
+
+
+def total_variation(observation: Observation) -> Tensor:
+    """Return the mean squared difference of neighbours: low where the picture is smooth."""
+    image = observation.image
+    across = (image[..., :, 1:] - image[..., :, :-1]).square().mean()
+    down = (image[..., 1:, :] - image[..., :-1, :]).square().mean()
+    return across + down
+
+
+def saturation(observation: Observation) -> Tensor:
+    """Return minus the mean spread of the colour channels: low where colours are strong."""
+    return -observation.image.std(dim=1).mean()
+
+
+def symmetry(observation: Observation) -> Tensor:
+    """Return the mean squared difference between the picture and its mirror image."""
+    return F.mse_loss(observation.image, observation.image.flip(-1))
+
+
+LOSSES: Registry[Loss] = Registry(
+    "loss",
+    {"total-variation": total_variation, "saturation": saturation, "symmetry": symmetry},
+)

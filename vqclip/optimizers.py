@@ -1,0 +1,93 @@
+"""Optimizers and learning-rate schedules, by name."""
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.registry import Registry, unknown
+
+Optimizer = Callable[[Iterable[Tensor], float], torch.optim.Optimizer]
+Schedule = Callable[[float], float]
+
+
+def _torch(cls: type, **settings: Any) -> Optimizer:
+    return lambda params, lr: cls(params, lr=lr, **settings)
+
+
+OPTIMIZERS: Registry[Optimizer] = Registry(
+    "optimizer",
+    {
+        "adam": _torch(torch.optim.Adam),
+        "adamw": _torch(torch.optim.AdamW),
+        "adagrad": _torch(torch.optim.Adagrad),
+        "adamax": _torch(torch.optim.Adamax),
+        "nadam": _torch(torch.optim.NAdam),
+        "radam": _torch(torch.optim.RAdam),
+        "rmsprop": _torch(torch.optim.RMSprop),
+        "sgd": _torch(torch.optim.SGD, momentum=0.9),
+    },
+)
+
+
+def find_optimizer(name: str) -> Optimizer:
+    """Return the optimizer of that name, upper or lower case.
+
+    Those of torch are always there; ``adamp``, ``diffgrad`` and every other name of the package
+    pytorch-optimizer are with ``pip install 'vqclip[optimizers]'``.
+
+    Raises:
+        UsageError: an unknown name, or one that needs the extra.
+    """
+    key = name.lower()
+    return OPTIMIZERS[key] if key in OPTIMIZERS else _from_extra(key)
+
+
+def _from_extra(name: str) -> Optimizer:
+    try:
+        import pytorch_optimizer
+    except ImportError:
+        known = ", ".join(OPTIMIZERS)
+        raise UsageError(
+            f"unknown optimizer {name!r}; known: {known}; for adamp, diffgrad and others: "
+            "pip install 'vqclip[optimizers]'"
+        ) from None
+    extra = pytorch_optimizer.get_supported_optimizers()
+    if name not in extra:
+        raise unknown("optimizer", name, {*OPTIMIZERS, *extra})
+    cls = pytorch_optimizer.load_optimizer(name)
+    return partial(_build_extra, name, cls)
+
+
+def _build_extra(
+    name: str, cls: Callable[..., Any], params: Iterable[Tensor], lr: float
+) -> torch.optim.Optimizer:
+    try:
+        optimizer = cls(list(params), lr=lr)
+    except (TypeError, ValueError, ImportError) as error:
+        raise UsageError(f"optimizer {name!r} cannot be used here: {error}") from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise UsageError(f"optimizer {name!r} cannot be used here: it is not a torch optimizer")
+    return optimizer
+
+
+# Progress of the run, 0 to 1, to the factor of the learning rate.
+SCHEDULES: Registry[Schedule] = Registry(
+    "schedule",
+    {
+        "constant": lambda t: 1.0,
+        "linear": lambda t: 1 - 0.9 * t,
+        "cosine": lambda t: 0.1 + 0.45 * (1 + math.cos(math.pi * t)),
+        "drop": lambda t: 1.0 if t < 0.75 else 0.1,  # pixray's: a tenth for the last quarter
+    },
+)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of every parameter group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

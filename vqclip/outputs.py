@@ -1,0 +1,130 @@
+"""Where the files of a run go: names, and the refusal of what could not be written in the end."""
+
+import re
+import tempfile
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqclip.config import GenerateConfig
+from vqclip.errors import UsageError
+from vqclip.images import image_format
+from vqclip.writers import film_format, frame_path
+
+FIELDS = ("prompt", "seed", "steps", "size", "n")
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """The files that a run is to leave; none of it changes a byte of the picture.
+
+    path: the picture.
+    every: a frame each so many steps, for ``frames`` (a folder) and ``films`` (.gif, .mp4).
+    fps: frames a second of the films; None shows all in about eight seconds.
+    codes: the result's code indices, as ``.npz``.
+    renumber: where the picture's name is taken meanwhile, choose the next free one.
+    """
+
+    path: Path
+    every: int = 5
+    frames: Path | None = None
+    films: tuple[Path, ...] = ()
+    fps: float | None = None
+    codes: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise UsageError(f"every must be at least 1, not {self.every}")
+        if self.fps is not None and not 1 <= self.fps <= 120:
+            raise UsageError(f"fps must be 1 to 120, not {self.fps}")
+
+    def shown(self, steps: int) -> list[int]:
+        """Return the steps whose frames are written: every so many, and the last."""
+        return sorted({*range(0, steps + 1, self.every), steps})
+
+    def files(self, steps: int) -> Iterator[Path]:
+        """Yield every path that a run of ``steps`` steps writes."""
+        yield from (path for path in (self.path, self.codes, *self.films) if path)
+        if self.frames:
+            yield from (frame_path(self.frames, step) for step in self.shown(steps))
+
+
+def check_outputs(output: OutputConfig, steps: int) -> None:
+    """Refuse, before any work, what could not be written in the end.
+
+    Raises:
+        UsageError: a name that exists, a folder that cannot be written, an unknown suffix.
+    """
+    image_format(output.path)
+    for path in output.films:
+        film_format(path)
+    for path in output.files(steps):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: name a file")
+        if not output.overwrite and path.exists():
+            raise UsageError(f"{path} exists: choose another name, or say --overwrite")
+    for folder in sorted({path.absolute().parent for path in output.files(steps)}):
+        _check_writable(folder)
+
+
+def _check_writable(folder: Path) -> None:
+    """Try with a file that vanishes: permission bits do not tell (root, read-only disks)."""
+    try:
+        nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=nearest):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot write to {folder}: {reason}; choose another --output") from error
+
+
+def default_name(config: GenerateConfig) -> str:
+    """Return ``a-red-apple-7.png``: the prompts, short and safe anywhere, and the seed."""
+    return f"{prompt_slug(config)}-{config.seed}.png"
+
+
+def prompt_slug(config: GenerateConfig) -> str:
+    """Return the prompts as part of a file name; of an image prompt, the name of its file."""
+    words = (Path(p.content).stem if p.kind == "image" else p.content for p in config.prompts)
+    return slug(" ".join(words))
+
+
+def slug(text: str, length: int = 60) -> str:
+    """Return ``text`` as part of a file name that every file system takes.
+
+    >>> slug("A red/apple?")
+    'a-red-apple'
+    """
+    letters = unicodedata.normalize("NFKC", text).lower()
+    words = re.sub(r"[\W_]+", "-", letters).strip("-")[:length]
+    # File systems count bytes: 255 of them, of which a suffix and a number need some.
+    cut = words.encode()[: 3 * length].decode(errors="ignore").strip("-")
+    return cut or "picture"
+
+
+def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
+    """Return the path that a pattern such as ``out/{prompt}-{seed}.png`` names.
+
+    Raises:
+        UsageError: an unknown field.
+    """
+    size = "x".join(map(str, config.size)) if config.size else "auto"
+    values = (prompt_slug(config), config.seed, config.steps, size, number)
+    filled = dict(zip(FIELDS, values, strict=True)) | {"step": config.steps}
+    try:
+        return Path(pattern.format_map(filled)).expanduser()
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError, RuntimeError):
+        known = " ".join(f"{{{name}}}" for name in FIELDS)
+        raise UsageError(f"cannot read the name {pattern!r}; in braces it takes: {known}") from None
+
+
+def tell_apart(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:
+    """Tell equal names apart by their label: ``apple.png`` becomes ``apple-7.png``."""
+    if len(set(paths)) == len(paths):
+        return list(paths)
+    return [
+        path.with_name(f"{path.stem}-{label}{path.suffix}")
+        for path, label in zip(paths, labels, strict=True)
+    ]

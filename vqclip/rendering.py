@@ -1,0 +1,116 @@
+"""One run, from config to files: the picture with its settings inside, its frames and films."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqclip import __version__
+from vqclip.config import GenerateConfig
+from vqclip.errors import VqclipError
+from vqclip.generation import Frame, Models, generate
+from vqclip.images import free_path, save_image, to_array, to_pil
+from vqclip.latents import save_codes
+from vqclip.outputs import OutputConfig
+from vqclip.writers import Writer, film_fps, film_writer, frames_writer
+from vqclip.zoo import vqgan_path, weights_hash
+
+OnFrame = Callable[[Frame], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left: its files, the picture first, and whether Ctrl-C cut it short."""
+
+    files: tuple[Path, ...]
+    frame: Frame
+    interrupted: bool
+
+
+def render(
+    config: GenerateConfig,
+    output: OutputConfig,
+    models: Models,
+    on_frame: OnFrame | None = None,
+) -> Result:
+    """Run ``config`` and write what ``output`` asks for.
+
+    Ctrl-C ends the run early: the picture as it stands, and the films so far, are kept. A name
+    that somebody else took during the run is left to them: the picture gets the next free one.
+
+    Raises:
+        VqclipError: the run failed, or a file could not be written.
+    """
+    try:
+        frame, interrupted = _run(config, output, models, on_frame)
+        settings = metadata(config, models)
+        if interrupted:
+            settings["interrupted_at"] = frame.step
+        path = _save_picture(output, frame, settings)
+        if output.codes:
+            save_codes(output.codes, models.vqgan.nearest_indices(frame.z), output.overwrite)
+    except FileExistsError as error:
+        raise VqclipError(f"{error}; it was left as it is") from error
+    except OSError as error:
+        raise VqclipError(f"cannot write: {error.strerror or error}") from error
+    others = (p for p in output.files(config.steps) if p != output.path and p.exists())
+    return Result((path, *others), frame, interrupted)
+
+
+def _run(
+    config: GenerateConfig, output: OutputConfig, models: Models, on_frame: OnFrame | None
+) -> tuple[Frame, bool]:
+    """Return the last frame, and whether Ctrl-C made it the last."""
+    shown = set(output.shown(config.steps))
+    last: Frame | None = None
+    try:
+        with ExitStack() as stack:
+            writers = _writers(output, len(shown), stack)
+            for frame in generate(config, models):
+                last = frame
+                if writers and frame.step in shown:
+                    array = to_array(frame.image)
+                    for write in writers:
+                        write(array, frame.step)
+                if on_frame:
+                    on_frame(frame)
+    except KeyboardInterrupt:
+        if last is None:
+            raise
+        return last, True
+    assert last is not None
+    return last, False
+
+
+def _writers(output: OutputConfig, frames: int, stack: ExitStack) -> list[Writer]:
+    fps = output.fps or film_fps(frames)
+    managers = [film_writer(path, fps, overwrite=output.overwrite) for path in output.films]
+    if output.frames:
+        managers.append(frames_writer(output.frames, overwrite=output.overwrite))
+    return [stack.enter_context(manager) for manager in managers]
+
+
+def _save_picture(output: OutputConfig, frame: Frame, settings: dict[str, Any]) -> Path:
+    picture, path = to_pil(frame.image), output.path
+    while True:
+        try:
+            return save_image(picture, path, settings, overwrite=output.overwrite)
+        except FileExistsError:
+            path = free_path(path)
+
+
+def metadata(config: GenerateConfig, models: Models) -> dict[str, Any]:
+    """Return all that is needed to make the picture again, as JSON values."""
+    settings = config.to_dict()
+    settings["device"] = models.device.type
+    settings["precision"] = str(models.dtype).removeprefix("torch.")
+    return {
+        "prompt": " | ".join(map(str, config.prompts)),
+        "settings": settings,
+        "version": __version__,
+        "weights": {
+            "vqgan": weights_hash(vqgan_path(config.vqgan)),
+            "clip": [weights_hash(perceptor.weights) for perceptor in models.perceptors],
+        },
+    }
