@@ -1,0 +1,147 @@
+"""Steps that change pixel values, each with its own random numbers per cutout.
+
+A step holds tensors with one row per cutout of the plan, on the CPU, and is called with a chunk
+of cutouts (n, 3, h, w) and the plan's rows that they are.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as in torchvision and kornia
+
+
+class Photometric(Protocol):
+    """A step on a chunk of cutouts."""
+
+    def __call__(self, batch: Tensor, rows: slice) -> Tensor:
+        """Return the changed ``batch`` (n, 3, h, w); ``rows`` are its cutouts in the plan."""
+        ...
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Brightness, contrast, saturation and hue as one 3×3 colour matrix and one offset.
+
+    In this order: multiply; scale about the cutout's mean luma; scale about each pixel's own
+    luma; turn about the grey axis. Each is linear in the colour, so a single pass does all, and
+    nothing is clipped: the gradient reaches every pixel. Factors (n,), hue (n,) in turns.
+    """
+
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+
+    def __call__(self, batch: Tensor, rows: slice) -> Tensor:
+        """Return the recoloured batch."""
+        gain = (self.brightness * self.contrast)[rows, None, None]
+        matrix = gain * hue_matrices(self.hue[rows]) @ saturation_matrices(self.saturation[rows])
+        pixels = batch.flatten(2)  # (n, 3, h*w)
+        coloured = torch.bmm(matrix.to(batch), pixels)
+        pivot = (self.brightness * (1 - self.contrast))[rows]
+        if pivot.any():
+            grey = torch.einsum("nc,c->n", pixels.mean(dim=2), batch.new_tensor(LUMA))
+            coloured = coloured + (pivot.to(batch) * grey)[:, None, None]
+        return coloured.view_as(batch)
+
+
+def saturation_matrices(factors: Tensor) -> Tensor:
+    """Return (n, 3, 3): colours scaled about their luma by ``factors`` (n,)."""
+    grey = torch.tensor(LUMA).expand(3, 3)
+    return grey + factors[:, None, None] * (torch.eye(3) - grey)
+
+
+def hue_matrices(turns: Tensor) -> Tensor:
+    """Return (n, 3, 3): rotations about the grey axis (1, 1, 1), by Rodrigues' formula."""
+    angle = (2 * math.pi * turns)[:, None, None]
+    axis = torch.full((3, 3), 1 / 3)
+    turn = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
+    return angle.cos() * (torch.eye(3) - axis) + axis + angle.sin() * turn
+
+
+@dataclass(frozen=True)
+class Sharpen:
+    """Blend with a 3×3 smoothed copy: factor 0 is smooth, 1 unchanged, above 1 sharpened."""
+
+    factors: Tensor
+
+    def __call__(self, batch: Tensor, rows: slice) -> Tensor:
+        """Return the blended batch."""
+        if (self.factors == 1).all():
+            return batch
+        # PIL's smoothing kernel is (4·centre + 9·box) / 13, so only the box needs a pass.
+        box = F.avg_pool2d(batch, 3, stride=1, padding=1, count_include_pad=False)
+        amount = (self.factors[rows] - 1).to(batch)[:, None, None, None]
+        return torch.addcmul(batch, amount * (9 / 13), batch - box)
+
+
+@dataclass(frozen=True)
+class Erase:
+    """Black rectangles: ``corner`` (n, 2) and ``sides`` (n, 2) as x, y in fractions of the side."""
+
+    corner: Tensor
+    sides: Tensor
+
+    def __call__(self, batch: Tensor, rows: slice) -> Tensor:
+        """Return the batch with each rectangle set to 0."""
+        height, width = batch.shape[2:]
+        low, high = self.corner[rows].to(batch), (self.corner + self.sides)[rows].to(batch)
+        across = between(width, low[:, :1], high[:, :1])
+        down = between(height, low[:, 1:], high[:, 1:])
+        return batch.masked_fill((down[:, :, None] & across[:, None, :])[:, None], 0.0)
+
+
+def between(count: int, low: Tensor, high: Tensor) -> Tensor:
+    """Return (n, count): which of ``count`` pixel centres over [0, 1] lie in [low, high)."""
+    centres = torch.arange(1, 2 * count, 2, device=low.device, dtype=low.dtype) / (2 * count)
+    return (centres >= low) & (centres < high)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Gaussian noise of standard deviation ``std`` (n,), from one seed per cutout (n,).
+
+    It is drawn only here, on the batch's device, and depends on nothing but the seed: chunks of
+    any size get the same noise.
+    """
+
+    std: Tensor
+    seeds: Tensor
+
+    def __call__(self, batch: Tensor, rows: slice) -> Tensor:
+        """Return the noisy batch."""
+        std = self.std[rows]
+        if not std.any():
+            return batch
+        generator = torch.Generator(batch.device)
+        values = torch.zeros_like(batch, memory_format=torch.contiguous_format)
+        for row, seed, deviation in zip(
+            values, self.seeds[rows].tolist(), std.tolist(), strict=True
+        ):
+            if deviation:
+                row.normal_(0.0, deviation, generator=generator.manual_seed(seed))
+        return batch + values
+
+
+@dataclass(frozen=True)
+class Custom:
+    """Any callable (n, 3, h, w) -> (n, 3, h, w), applied to each chunk as it is."""
+
+    function: "CustomAugmentation"
+
+    def __call__(self, batch: Tensor, rows: slice) -> Tensor:
+        """Return what the callable returns."""
+        return self.function(batch)
+
+
+class CustomAugmentation(Protocol):
+    """A user's own augmentation."""
+
+    def __call__(self, batch: Tensor, /) -> Tensor:
+        """Return the augmented ``batch`` (n, 3, h, w)."""
+        ...
