@@ -1,0 +1,31 @@
+"""Read any checkpoint safely, recognise what it is, and build the model it belongs to.
+
+Nothing in a file is executed or imported, whatever it says (see :mod:`.unpickling`).
+"""
+
+from vqclip.checkpoints.configs import ModelConfig, find_config, read_config
+from vqclip.checkpoints.files import StateDict, read_state_dict
+from vqclip.checkpoints.fitting import infer_config
+from vqclip.checkpoints.models import (
+    Stage,
+    build_vqgan,
+    kind,
+    load_vqgan_weights,
+    stage_config,
+    stage_state,
+)
+
+__all__ = [
+    "ModelConfig",
+    "Stage",
+    "StateDict",
+    "build_vqgan",
+    "find_config",
+    "infer_config",
+    "kind",
+    "load_vqgan_weights",
+    "read_config",
+    "read_state_dict",
+    "stage_config",
+    "stage_state",
+]

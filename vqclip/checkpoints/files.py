@@ -1,0 +1,132 @@
+"""Read the weights of any checkpoint file as a plain dict of tensors."""
+
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vqclip.checkpoints.torchfiles import read_legacy, read_zip
+from vqclip.checkpoints.unpickling import StandIn
+from vqclip.errors import CheckpointError, UsageError
+
+StateDict = dict[str, Tensor]
+
+# What reading a damaged file can lead to; anything else is a fault of ours.
+_DAMAGE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    SafetensorError,
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def read_state_dict(path: Path | str) -> StateDict:
+    """Read the tensors of a checkpoint by name; they stay on disk (mapped) until used.
+
+    Takes Lightning checkpoints with whatever else they hold, plain state dicts, the formats
+    of ``torch.save`` old and new, and safetensors; the content counts, not the name's ending.
+    Nothing in the file is executed or imported.
+
+    Raises:
+        UsageError: there is no such file.
+        UnsafeCheckpointError: the file asks for code to be run; nothing ran.
+        CheckpointError: the file is damaged or is something else.
+
+    """
+    path = Path(path)
+    head = _head(path)
+    try:
+        return _tensors(_reader(path, head)(path))
+    except CheckpointError as error:
+        raise type(error)(f"cannot load {path}: {error}") from None
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(
+            f"cannot load {path}: it is not a checkpoint, or a damaged one ({reason:.150}); "
+            "fetch it again"
+        ) from None
+
+
+def _head(path: Path) -> bytes:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder where a checkpoint file was expected")
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot read the checkpoint {path}: {reason}") from None
+
+
+def _reader(path: Path, head: bytes) -> Callable[[Path], Any]:
+    """Choose how to read a file by its first bytes."""
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not head:
+        raise CheckpointError("the file is empty; fetch it again")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise CheckpointError("it is a web page saved in place of the weights; fetch it again")
+    if text.startswith(b"version https://git-lfs"):
+        raise CheckpointError("it is a Git LFS pointer; fetch the weights with 'git lfs pull'")
+    if head.startswith(b"PK"):
+        if not zipfile.is_zipfile(path):
+            raise CheckpointError("the file is truncated (its zip directory is missing)")
+        return read_zip
+    if _is_safetensors(path, head):
+        return _read_safetensors
+    if head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b"):
+        raise CheckpointError("it is a tar or gzip archive; unpack it and give the weights inside")
+    if head[:1] not in b"\x80(}]c":
+        raise CheckpointError("it is not a checkpoint (no torch, safetensors or pickle file)")
+    return read_legacy
+
+
+def _is_safetensors(path: Path, head: bytes) -> bool:
+    return head[8:9] == b"{" or (path.suffix == ".safetensors" and len(head) < 9)
+
+
+def _read_safetensors(path: Path) -> StateDict:
+    size = path.stat().st_size
+    length = int.from_bytes(path.open("rb").read(8), "little") if size >= 8 else size
+    if 8 + length > size:
+        raise CheckpointError("the file is truncated (its header says that it goes on)")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        if "incompletebuffer" in "".join(str(error).split()).lower():
+            raise CheckpointError("the file is truncated (weights are missing)") from None
+        raise
+
+
+def _tensors(content: Any) -> StateDict:
+    """The state dict within a loaded checkpoint, without what is no tensor."""
+    if isinstance(content, StandIn):
+        name = f"{type(content).__module__}.{type(content).__name__}"
+        raise CheckpointError(
+            f"it holds a whole pickled object ({name:.100}), not weights; "
+            "save that object's state_dict() instead"
+        )
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"it holds a {type(content).__name__}, not weights by name")
+    tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    if not tensors or not all(isinstance(key, str) for key in tensors):
+        raise CheckpointError("there are no weights by name in it")
+    return tensors

@@ -1,0 +1,152 @@
+"""From a state dict and a config to a model: recognise, build, compare, load."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vqclip.checkpoints.configs import ModelConfig
+from vqclip.checkpoints.files import StateDict
+from vqclip.checkpoints.fitting import check_finite, check_fit, find_file, infer_config
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
+
+Stage = Literal["first", "cond"]
+
+# `target` is looked up here and nowhere else; several programs name the same model.
+VQGAN_TARGETS: dict[str, type[VQModel]] = {
+    "taming.models.vqgan.VQModel": VQModel,
+    "taming.models.vqgan.VQNoDiscModel": VQModel,
+    "taming.models.vqgan.EMAVQ": VQModel,
+    "taming.models.vqgan.GumbelVQ": GumbelVQ,
+    "taming.models.vqgan.VQSegmentationModel": VQSegmentationModel,
+    "ldm.models.autoencoder.VQModel": VQModel,
+    "ldm.models.autoencoder.VQModelInterface": VQModel,
+}
+TRANSFORMER_TARGETS = frozenset({"taming.models.cond_transformer.Net2NetTransformer"})
+
+_STAGE_PREFIX: dict[Stage, str] = {"first": "first_stage_model.", "cond": "cond_stage_model."}
+_STAGE_CONFIG: dict[Stage, str] = {"first": "first_stage_config", "cond": "cond_stage_config"}
+_TRAINING_ONLY = (
+    "loss.",
+    "model_ema.",
+    "quantize.embedding.cluster_size",
+    "quantize.embedding.embed_avg",
+)
+_MOST_CODES = 1 << 31
+_PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colorize_nlabels")
+
+
+def kind(state: Mapping[str, Tensor]) -> str:
+    """Name the model that a state dict belongs to.
+
+    Returns:
+        ``"Net2NetTransformer"``, ``"GumbelVQ"``, ``"VQSegmentationModel"``, ``"VQModel"``,
+        ``"CLIP"`` or ``"unknown"``.
+
+    """
+    if any(key.startswith("first_stage_model.") for key in state):
+        return "Net2NetTransformer"
+    if "quantize.proj.weight" in state:
+        return "GumbelVQ"
+    if "quantize.embedding.weight" in state:
+        return "VQSegmentationModel" if "colorize" in state else "VQModel"
+    is_clip = any(key.startswith(("visual.", "vision_model.")) for key in state)
+    return "CLIP" if is_clip else "unknown"
+
+
+def load_vqgan_weights(
+    state: StateDict, config: ModelConfig | None = None, stage: Stage = "first"
+) -> VQModel:
+    """Build the VQGAN that ``config`` describes (or the weights reveal) and give it ``state``.
+
+    A transformer's checkpoint yields its first stage, or with ``stage="cond"`` the VQGAN that
+    encodes its condition. Weights become float32; no memory is spent on initial values.
+
+    Raises:
+        CheckpointError: config and weights do not belong together, weights are missing, left
+            over or not finite, or there is no such stage.
+        UsageError: the config cannot work.
+
+    """
+    if kind(state) == "Net2NetTransformer":
+        state = stage_state(state, stage)
+    state = {key: value for key, value in state.items() if not key.startswith(_TRAINING_ONLY)}
+    config = stage_config(config, stage) if config else infer_config(state)
+    model = build_vqgan(config, state.get("quantize.used"))
+    check_fit(model.state_dict(), state, config)
+    state = {key: _as_float32(value) for key, value in state.items()}
+    check_finite(state)
+    model.load_state_dict(state, strict=True, assign=True)
+    return model
+
+
+def stage_state(state: StateDict, stage: Stage) -> StateDict:
+    """The part of a transformer checkpoint that is its first or its conditioning stage.
+
+    Raises:
+        CheckpointError: the checkpoint has no VQGAN as conditioning stage.
+
+    """
+    prefix = _STAGE_PREFIX[stage]
+    part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    if not part:
+        raise CheckpointError(f"the checkpoint has no {prefix}* weights: no VQGAN encodes there")
+    return part
+
+
+def stage_config(config: ModelConfig, stage: Stage) -> ModelConfig:
+    """The VQGAN's config within a transformer's; a VQGAN's config is returned as it is.
+
+    Raises:
+        CheckpointError: that stage is no VQGAN.
+
+    """
+    if config.target not in TRANSFORMER_TARGETS:
+        return config
+    if config.params.get(_STAGE_CONFIG[stage]) == "__is_first_stage__":
+        stage = "first"
+    return config.part(_STAGE_CONFIG[stage])
+
+
+def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
+    """Build a model without memory for its weights (on the meta device).
+
+    Args:
+        config: which class, and its parameters; those that shape nothing are ignored.
+        used: ids of the codes in use, where the checkpoint holds them (see ``remap``).
+
+    Raises:
+        CheckpointError: the class is not a VQGAN's.
+        UsageError: a parameter is missing or cannot work.
+
+    """
+    if config.target not in VQGAN_TARGETS:
+        raise CheckpointError(
+            f"{config.name} describes a {config.target!r:.100}, which is not a known VQGAN; "
+            f"known: {', '.join(sorted(VQGAN_TARGETS))}"
+        )
+    cls = VQGAN_TARGETS[config.target]
+    params = {key: config.params[key] for key in _PARAMS if config.params.get(key) is not None}
+    if cls is VQSegmentationModel:
+        params["n_labels"] = config.params.get("n_labels")
+    if "remap" in params:
+        params["remap"] = find_file(str(params["remap"]), config) if used is None else used
+    _check_params(params, config)
+    with torch.device("meta"):
+        return cls(**params)
+
+
+def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
+    if not isinstance(params.get("ddconfig"), Mapping):
+        raise UsageError(f"{config.name} has no ddconfig; give the model's complete config")
+    for key in ("n_embed", "embed_dim", *sorted({"n_labels", "colorize_nlabels"} & set(params))):
+        value = params.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < _MOST_CODES:
+            raise UsageError(f"{config.name} says {key} {value!r:.80}; give a whole number")
+
+
+def _as_float32(value: Tensor) -> Tensor:
+    # weights as read may be views into the file with any strides
+    return (value.float() if value.is_floating_point() else value).contiguous()

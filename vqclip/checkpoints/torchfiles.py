@@ -1,0 +1,109 @@
+"""The two file formats of ``torch.save``: a zip since torch 1.6, a row of pickles before."""
+
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from vqclip.checkpoints.unpickling import InertUnpickler, Storage
+from vqclip.errors import CheckpointError
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name
+_ALIGNMENT = 64
+
+
+def read_zip(path: Path) -> Any:
+    """What ``torch.save`` wrote into the zip file ``path``; tensors are mapped, not read."""
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        members = {info.filename: info for info in archive.infolist()}
+        root = _root(members)
+        if members.get(f"{root}byteorder") and archive.read(f"{root}byteorder") == b"big":
+            raise CheckpointError("it was written on a big-endian machine; convert it there")
+        memory: Any = torch.UntypedStorage.from_file(str(path), False, path.stat().st_size)
+        cache: dict[str, torch.UntypedStorage] = {}
+
+        def load_storage(pid: Any) -> Storage:
+            dtype, key, count = _storage_id(pid)
+            if key not in cache:
+                cache[key] = _member(memory, file, members[f"{root}data/{key}"])
+            if cache[key].nbytes() < count * dtype.itemsize:
+                raise ValueError("a storage is shorter than announced")
+            return cache[key], dtype
+
+        with archive.open(f"{root}data.pkl") as stream:
+            return InertUnpickler(stream, load_storage).load()
+
+
+def _root(members: dict[str, zipfile.ZipInfo]) -> str:
+    """The folder of the archive that holds everything, with its slash."""
+    if any(name.endswith("/constants.pkl") for name in members):
+        raise CheckpointError("it is a TorchScript program, not weights; export a state dict")
+    for name in members:
+        if name.count("/") == 1 and name.endswith("/data.pkl"):
+            return name.removesuffix("data.pkl")
+    names = ", ".join(list(members)[:3]) or "nothing"
+    raise CheckpointError(f"it is a zip archive that holds {names:.200}; unpack it and give a file")
+
+
+def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.UntypedStorage:
+    """The bytes of one uncompressed zip member, within the mapped file."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise CheckpointError("its weights are compressed; save them again with torch.save")
+    file.seek(info.header_offset)
+    header = file.read(_LOCAL_HEADER)
+    name_length, extra_length = struct.unpack("<HH", header[26:30])
+    start = info.header_offset + _LOCAL_HEADER + name_length + extra_length
+    if start + info.file_size > memory.nbytes():
+        raise ValueError("a zip member reaches beyond the file")
+    part: torch.UntypedStorage = memory[start : start + info.file_size]
+    return part if start % _ALIGNMENT == 0 else part.clone()
+
+
+def read_legacy(path: Path) -> Any:
+    """What ``torch.save`` of torch < 1.6 wrote, or any other pickle's first object."""
+    size = path.stat().st_size
+    storages: dict[str, torch.UntypedStorage] = {}
+
+    def load_storage(pid: Any) -> Storage:
+        """Memory to be filled later: the bytes come behind the pickle."""
+        dtype, key, count = _storage_id(pid)
+        if count * dtype.itemsize > size:
+            raise ValueError("a storage is longer than the file")
+        if key not in storages:
+            storages[key] = torch.empty(count, dtype=dtype).untyped_storage()
+        return storages[key], dtype
+
+    with path.open("rb") as file:
+        first = InertUnpickler(file, load_storage).load()
+        if first != _LEGACY_MAGIC:
+            return first
+        for _ in ("protocol version", "system"):
+            InertUnpickler(file, load_storage).load()
+        result = InertUnpickler(file, load_storage).load()
+        for key in InertUnpickler(file, load_storage).load():
+            _fill(storages[key], file)
+    return result
+
+
+def _fill(storage: torch.UntypedStorage, file: BinaryIO) -> None:
+    """Read one storage: its number of elements (8 bytes), then their bytes."""
+    file.read(8)
+    data = file.read(storage.nbytes())
+    if len(data) != storage.nbytes():
+        raise EOFError("the file ends within a tensor")
+    if data:
+        storage.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8).untyped_storage())
+
+
+def _storage_id(pid: Any) -> tuple[torch.dtype, str, int]:
+    """Take apart torch's persistent id ("storage", type, key, device, count[, view])."""
+    kind, dtype, key, _, count, *view = pid
+    if kind != "storage" or not isinstance(dtype, torch.dtype) or (view and view[0] is not None):
+        raise pickle.UnpicklingError("a tensor of unknown make")
+    if not isinstance(key, str) or not isinstance(count, int) or count < 0:
+        raise pickle.UnpicklingError("a tensor without data")
+    return dtype, key, count

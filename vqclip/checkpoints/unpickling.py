@@ -1,0 +1,210 @@
+"""Read the tensors of a pickled checkpoint without running or importing anything it names.
+
+A pickle is a program: it may name any function of any module and call it. Here every name it
+mentions goes through :meth:`InertUnpickler.find_class`, which knows the handful of names that
+tensors are made of and answers all others with empty stand-ins. No name is ever imported, so
+that nothing a file says can reach code. Names that only an attack has a use for are refused.
+"""
+
+import pickle
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from vqclip.errors import UnsafeCheckpointError
+
+Storage = tuple[torch.UntypedStorage, torch.dtype]
+LoadStorage = Callable[[Any], Storage]
+
+_STORAGE_DTYPES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "UntypedStorage": torch.uint8,
+}
+
+# Plain data from the standard library that training programs leave in their checkpoints.
+_BUILTIN_DATA = frozenset(
+    [
+        "bool",
+        "bytearray",
+        "bytes",
+        "complex",
+        "dict",
+        "float",
+        "frozenset",
+        "int",
+        "list",
+        "object",
+        "range",
+        "set",
+        "slice",
+        "str",
+        "tuple",
+        "type",
+        "unicode",
+        "long",
+        "NoneType",
+    ]
+)
+_STANDARD_DATA = {
+    "builtins": _BUILTIN_DATA,
+    "__builtin__": _BUILTIN_DATA,
+    "_codecs": {"encode"},
+    "argparse": {"Namespace"},
+    "collections": {"OrderedDict", "defaultdict", "deque", "Counter"},
+    "copy_reg": {"_reconstructor"},
+    "copyreg": {"_reconstructor"},
+    "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
+    "decimal": {"Decimal"},
+    "fractions": {"Fraction"},
+    "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath", "WindowsPath", "PureWindowsPath"},
+    "types": {"SimpleNamespace"},
+    "uuid": {"UUID"},
+}
+_STANDARD_MODULES = sys.stdlib_module_names | {"__builtin__", "copy_reg", "exceptions"}
+
+# Classes by convention, and the few functions by which numpy and torch describe their data.
+_CLASS_NAME = re.compile(r"_*[A-Z]\w*")
+_DATA_FUNCTIONS = re.compile(
+    r"numpy\.(?:dtype|ndarray|bool_?|str_|bytes_|u?int\d+|float\d+|complex\d+)"
+    r"|numpy\.(?:_?core\.(?:multiarray|numeric)\.(?:scalar|_reconstruct|_frombuffer))"
+    r"|torch\.(?:device|u?int\d+|float\d+|bfloat16|bool|complex\d+)"
+    r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_\w+|torch\.storage\._load_from_bytes"
+)
+
+
+class StandIn(dict[Any, Any]):
+    """An empty object in the place of a foreign one: takes any argument or state, keeps none."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def __setitem__(self, *_: Any) -> None: ...
+    def __setstate__(self, _: Any) -> None: ...
+
+    def append(self, _: Any) -> None:
+        """Take what a foreign list would."""
+
+    def extend(self, _: Any) -> None:
+        """Take what a foreign list would."""
+
+    def add(self, _: Any) -> None:
+        """Take what a foreign set would."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:  # type: ignore[override]  # foreign objects may be keys
+        return id(self)
+
+
+class InertUnpickler(pickle.Unpickler):
+    """Unpickle plain containers and tensors; every foreign name becomes a stand-in.
+
+    Args:
+        file: where the pickle starts.
+        load_storage: gives the memory for a persistent id of torch.
+
+    Raises (from ``load``):
+        UnsafeCheckpointError: the pickle names code to be run. Nothing ran.
+        Exception: whatever a damaged pickle leads to.
+
+    """
+
+    def __init__(self, file: Any, load_storage: LoadStorage) -> None:
+        super().__init__(file, encoding="utf-8")
+        self._load_storage = load_storage
+        self._stand_ins: dict[str, Any] = {}
+
+    def persistent_load(self, pid: Any) -> Storage:
+        """Find the memory of a tensor."""
+        return self._load_storage(pid)
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Answer a name with what tensors are made of, or with a stand-in; import nothing."""
+        full_name = f"{module}.{name}"
+        if full_name in _REBUILDERS:
+            return _REBUILDERS[full_name]
+        if module in ("torch", "torch.storage") and name in _STORAGE_DTYPES:
+            return _STORAGE_DTYPES[name]
+        if full_name not in self._stand_ins:
+            self._stand_ins[full_name] = _stand_in(module, name)
+        return self._stand_ins[full_name]
+
+
+def _stand_in(module: str, name: str) -> type[StandIn]:
+    full_name = f"{module}.{name}"
+    if module.split(".")[0] in _STANDARD_MODULES and not _is_standard_data(module, name):
+        _refuse(full_name)
+    if _is_data(module, name):
+        return type(name, (StandIn,), {"__module__": module})
+
+    def refuse_call(*_: Any, **__: Any) -> NoReturn:
+        _refuse(full_name)
+
+    # a foreign function may be mentioned (as a setting, say) but not called
+    return type(name, (StandIn,), {"__module__": module, "__new__": refuse_call})
+
+
+def _is_standard_data(module: str, name: str) -> bool:
+    if module.split(".")[0] in ("typing", "pathlib", "__main__"):
+        return bool(_CLASS_NAME.fullmatch(name))
+    return name in _STANDARD_DATA.get(module, ())
+
+
+def _is_data(module: str, name: str) -> bool:
+    return (
+        module.split(".")[0] in _STANDARD_MODULES
+        or bool(_CLASS_NAME.fullmatch(name.rpartition(".")[2]))
+        or bool(_DATA_FUNCTIONS.fullmatch(f"{module}.{name}"))
+    )
+
+
+def _refuse(full_name: str) -> NoReturn:
+    raise UnsafeCheckpointError(
+        f"it asks for {full_name!r:.100} to be run on loading; nothing was run: "
+        "do not trust this file, get the weights from elsewhere"
+    )
+
+
+def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
+    """A view into a storage, checked against its end."""
+    memory, dtype = storage
+    extent = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    needed = 0 if 0 in size else (offset + extent) * dtype.itemsize
+    if min((offset, *size, *stride)) < 0 or needed > memory.nbytes():
+        raise ValueError("a tensor reaches beyond its data")
+    return torch.empty(0, dtype=dtype).set_(memory, offset, tuple(size), tuple(stride))
+
+
+def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
+    return data
+
+
+def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
+    """A tensor with Python attributes: only the tensor matters."""
+    if rebuild not in _REBUILDERS.values():
+        raise ValueError("a tensor of unknown make")
+    return rebuild(*args)
+
+
+_REBUILDERS: dict[str, Any] = {
+    "collections.OrderedDict": dict,
+    "torch._utils._rebuild_tensor": _rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+    "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
+}

@@ -1,0 +1,308 @@
+"""The convolutional encoder and decoder of VQGAN (Esser et al. 2021, arXiv:2012.09841, appendix).
+
+Module names follow the published checkpoints, so that their keys load verbatim:
+``down.{level}.block.{j}``, ``mid.attn_1``, ``up.{level}.upsample.conv`` and so on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+
+_NORM_GROUPS = 32
+_MOST_LEVELS, _MOST_BLOCKS, _MOST_CHANNELS = 16, 64, 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDConfig:
+    """The ``ddconfig`` section of a taming config: the shape of encoder and decoder.
+
+    Attention is placed at the levels whose size is in ``attn_resolutions`` for an input of
+    ``resolution`` pixels; the input itself may have any size.
+
+    Raises:
+        UsageError: a value has the wrong type or cannot work.
+
+    """
+
+    ch: int
+    out_ch: int
+    num_res_blocks: int
+    attn_resolutions: tuple[int, ...]
+    in_channels: int
+    resolution: int
+    z_channels: int
+    ch_mult: tuple[int, ...] = (1, 2, 4, 8)
+    dropout: float = 0.0
+    resamp_with_conv: bool = True
+    double_z: bool = True
+    give_pre_end: bool = False
+    tanh_out: bool = False
+    attn_type: str = "vanilla"
+
+    def __post_init__(self) -> None:
+        for name in ("attn_resolutions", "ch_mult"):
+            object.__setattr__(self, name, _int_tuple(name, getattr(self, name)))
+        for name in ("ch", "out_ch", "num_res_blocks", "in_channels", "resolution", "z_channels"):
+            _require(_is_count(getattr(self, name)), name, getattr(self, name))
+        _require(0 < self.num_levels <= _MOST_LEVELS, "ch_mult", self.ch_mult)
+        _require(self.num_res_blocks <= _MOST_BLOCKS, "num_res_blocks", self.num_res_blocks)
+        _require(all(self._width_fits(width) for width in self.widths), "ch_mult", self.ch_mult)
+        _require(isinstance(self.dropout, int | float), "dropout", self.dropout)
+        _require(0 <= self.dropout < 1, "dropout", self.dropout)
+        _require(self.attn_type in ("vanilla", "none"), "attn_type", self.attn_type)
+
+    @staticmethod
+    def _width_fits(width: int) -> bool:
+        return 0 < width <= _MOST_CHANNELS and width % _NORM_GROUPS == 0
+
+    @classmethod
+    def of(cls, values: "DDConfig | Mapping[str, Any]") -> "DDConfig":
+        """Build from a mapping as read from YAML; entries that shape nothing are ignored."""
+        if isinstance(values, DDConfig):
+            return values
+        known = {field.name for field in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in values.items() if name in known})
+        except TypeError as error:
+            missing = str(error).split("__init__() ")[-1]
+            raise UsageError(f"ddconfig is incomplete: {missing}; give these values") from None
+
+    @property
+    def num_levels(self) -> int:
+        """Number of resolutions; the image is halved between neighbours."""
+        return len(self.ch_mult)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels at each level, from the highest resolution to the lowest."""
+        return tuple(self.ch * multiplier for multiplier in self.ch_mult)
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per latent cell along one side."""
+        return 1 << (self.num_levels - 1)
+
+    def has_attention(self, level: int, *, from_bottom: bool = False) -> bool:
+        """Whether the blocks of ``level`` are followed by attention.
+
+        Encoder sizes are halved from the top, decoder sizes doubled from the bottom; the two
+        differ when ``resolution`` is not a multiple of ``downsampling``.
+        """
+        size = self.resolution >> level
+        if from_bottom:
+            bottom = self.num_levels - 1
+            size = (self.resolution >> bottom) << (bottom - level)
+        return self.attn_type != "none" and size in self.attn_resolutions
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_CHANNELS
+
+
+def _require(fits: bool, name: str, value: object) -> None:
+    if not fits:
+        raise UsageError(f"ddconfig.{name} cannot be {value!r:.80}; check the model's config")
+
+
+def _int_tuple(name: str, values: Any) -> tuple[int, ...]:
+    _require(isinstance(values, list | tuple), name, values)
+    _require(all(_is_count(value) for value in values), name, values)
+    return tuple(values)
+
+
+def normalization(channels: int) -> nn.GroupNorm:
+    """Group normalization as everywhere in VQGAN: 32 groups, ε = 1e-6."""
+    return nn.GroupNorm(_NORM_GROUPS, channels, eps=1e-6)
+
+
+class ResnetBlock(nn.Module):
+    """Two 3x3 convolutions, each after group norm and swish, added to a shortcut."""
+
+    nin_shortcut: nn.Module
+
+    def __init__(self, in_channels: int, out_channels: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = normalization(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = normalization(out_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        if in_channels != out_channels:
+            self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, in, h, w) -> (b, out, h, w)."""
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        if hasattr(self, "nin_shortcut"):
+            x = self.nin_shortcut(x)
+        return x + h
+
+
+class AttnBlock(nn.Module):
+    """Single-head self-attention over all positions, scaled by C^-1/2, with a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = normalization(channels)
+        self.q = nn.Conv2d(channels, channels, 1)
+        self.k = nn.Conv2d(channels, channels, 1)
+        self.v = nn.Conv2d(channels, channels, 1)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, c, h, w)."""
+        h = self.norm(x)
+        # (b, c, h, w) -> (b, 1 head, h*w, c)
+        q, k, v = (
+            layer(h).flatten(2).transpose(1, 2).unsqueeze(1) for layer in (self.q, self.k, self.v)
+        )
+        h = F.scaled_dot_product_attention(q, k, v)
+        h = h.squeeze(1).transpose(1, 2).reshape(x.shape)  # (b, c, h, w)
+        out: Tensor = x + self.proj_out(h)
+        return out
+
+
+class Downsample(nn.Module):
+    """Halve the resolution: a stride-2 convolution padded on the right and below only."""
+
+    def __init__(self, channels: int, with_conv: bool) -> None:
+        super().__init__()
+        if with_conv:
+            self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, c, h/2, w/2)."""
+        if not hasattr(self, "conv"):
+            return F.avg_pool2d(x, 2)
+        h: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))
+        return h
+
+
+class Upsample(nn.Module):
+    """Double the resolution: nearest neighbour, then a convolution."""
+
+    def __init__(self, channels: int, with_conv: bool) -> None:
+        super().__init__()
+        if with_conv:
+            self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, c, 2h, 2w)."""
+        h = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        if hasattr(self, "conv"):
+            h = self.conv(h)
+        return h
+
+
+class Level(nn.Module):
+    """The residual blocks of one resolution, each followed by attention or none of them.
+
+    ``downsample`` or ``upsample``, where set, lead to the next level.
+    """
+
+    downsample: nn.Module
+    upsample: nn.Module
+
+    def __init__(
+        self, in_channels: int, out_channels: int, blocks: int, attention: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        inputs = [in_channels] + [out_channels] * (blocks - 1)
+        self.block = nn.ModuleList(ResnetBlock(width, out_channels, dropout) for width in inputs)
+        self.attn = nn.ModuleList(AttnBlock(out_channels) for _ in range(blocks * attention))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(b, in, h, w) -> (b, out, h, w)."""
+        for i, block in enumerate(self.block):
+            h = block(h)
+            if self.attn:
+                h = self.attn[i](h)
+        for resample in ("downsample", "upsample"):
+            if hasattr(self, resample):
+                h = getattr(self, resample)(h)
+        return h
+
+
+class Middle(nn.Module):
+    """Block, attention, block at the lowest resolution."""
+
+    def __init__(self, channels: int, config: DDConfig) -> None:
+        super().__init__()
+        self.block_1 = ResnetBlock(channels, channels, config.dropout)
+        self.attn_1 = nn.Identity() if config.attn_type == "none" else AttnBlock(channels)
+        self.block_2 = ResnetBlock(channels, channels, config.dropout)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, c, h, w)."""
+        out: Tensor = self.block_2(self.attn_1(self.block_1(h)))
+        return out
+
+
+class Encoder(nn.Module):
+    """Image -> features: (b, in_channels, H, W) -> (b, z_channels, H/f, W/f).
+
+    With ``double_z`` the output has twice as many channels (a mean and a variance each).
+    """
+
+    def __init__(self, config: DDConfig) -> None:
+        super().__init__()
+        widths, last = config.widths, config.num_levels - 1
+        self.conv_in = nn.Conv2d(config.in_channels, config.ch, 3, padding=1)
+        self.down = nn.ModuleList()
+        for level, (before, width) in enumerate(zip((config.ch, *widths), widths, strict=False)):
+            down = Level(
+                before, width, config.num_res_blocks, config.has_attention(level), config.dropout
+            )
+            if level < last:
+                down.downsample = Downsample(width, config.resamp_with_conv)
+            self.down.append(down)
+        self.mid = Middle(widths[-1], config)
+        self.norm_out = normalization(widths[-1])
+        z_channels = config.z_channels * (2 if config.double_z else 1)
+        self.conv_out = nn.Conv2d(widths[-1], z_channels, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(b, in_channels, H, W) -> (b, z_channels, H/f, W/f)."""
+        h = self.conv_in(image)
+        for down in self.down:
+            h = down(h)
+        z: Tensor = self.conv_out(F.silu(self.norm_out(self.mid(h))))
+        return z
+
+
+class Decoder(nn.Module):
+    """Features -> image: (b, z_channels, h, w) -> (b, out_ch, f*h, f*w), unclamped."""
+
+    def __init__(self, config: DDConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        self.conv_in = nn.Conv2d(config.z_channels, widths[-1], 3, padding=1)
+        self.mid = Middle(widths[-1], config)
+        # up[0] is the highest resolution, which comes last
+        self.up = nn.ModuleList()
+        for level, (width, below) in enumerate(zip(widths, (*widths[1:], widths[-1]), strict=True)):
+            attention = config.has_attention(level, from_bottom=True)
+            up = Level(below, width, config.num_res_blocks + 1, attention, config.dropout)
+            if level > 0:
+                up.upsample = Upsample(width, config.resamp_with_conv)
+            self.up.append(up)
+        self.norm_out = normalization(widths[0])
+        self.conv_out = nn.Conv2d(widths[0], config.out_ch, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(b, z_channels, h, w) -> (b, out_ch, f*h, f*w)."""
+        h: Tensor = self.mid(self.conv_in(z))
+        for up in reversed(self.up):
+            h = up(h)
+        if self.config.give_pre_end:
+            return h
+        h = self.conv_out(F.silu(self.norm_out(h)))
+        return torch.tanh(h) if self.config.tanh_out else h

@@ -1,0 +1,182 @@
+"""Vector quantization: latents -> entries of a codebook, with straight-through gradients."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+
+Remap = Tensor | str | Path | None
+
+
+def straight_through(z: Tensor, z_q: Tensor) -> Tensor:
+    """Return exactly ``z_q``, whose gradient flows to ``z`` unchanged (Bengio et al. 2013)."""
+    # z - z.detach() is exactly 0, so that no rounding moves the values off the codebook
+    return z_q.detach() + (z - z.detach())
+
+
+class Quantizer(nn.Module):
+    """A codebook, and the optional renumbering of its entries in use (``remap``).
+
+    With ``remap`` (ids of the entries in use, or a ``.npy`` file of them) indices count within
+    these; an entry that is not among them gets ``unknown_index``: ``"random"`` (any of them,
+    from torch's global generator), ``"extra"`` (one index more), or a fixed index.
+
+    Raises:
+        UsageError: ``remap`` cannot be read, or ``unknown_index`` is out of range.
+
+    """
+
+    used: Tensor
+
+    def __init__(self, remap: Remap = None, unknown_index: str | int = "random") -> None:
+        super().__init__()
+        self.has_remap = remap is not None
+        self.unknown_index = unknown_index
+        if remap is not None:
+            self.register_buffer("used", _used_ids(remap))
+            _check_unknown_index(unknown_index, len(self.used))
+
+    @property
+    def codebook(self) -> Tensor:
+        """The code vectors, (n_embed, embed_dim)."""
+        raise NotImplementedError
+
+    @property
+    def num_indices(self) -> int:
+        """How many different indices there are: n_embed, or those of ``remap``."""
+        if not self.has_remap:
+            return len(self.codebook)
+        return len(self.used) + (self.unknown_index == "extra")
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """The code vectors nearest to ``z`` (b, c, h, w), straight through."""
+        return straight_through(z, self._lookup(self._nearest_ids(z)))
+
+    def codes(self, indices: Tensor) -> Tensor:
+        """Code vectors of ``indices``: (b, h, w) -> (b, embed_dim, h, w)."""
+        return self._lookup(self._to_ids(indices))
+
+    def _nearest_ids(self, z: Tensor) -> Tensor:
+        """The argmin over e of |z - e|² = |z|² + |e|² - 2 z·e; |z|² is the same for all e."""
+        b, c, h, w = z.shape
+        flat = z.detach().permute(0, 2, 3, 1).reshape(-1, c).float()  # (b*h*w, c)
+        codebook = self.codebook.detach().float()
+        # half precision would pick other codes among near ones
+        with torch.autocast(z.device.type, enabled=False):
+            distance = torch.addmm(codebook.square().sum(1), flat, codebook.T, alpha=-2)
+        return distance.argmin(1).view(b, h, w)
+
+    def _lookup(self, ids: Tensor) -> Tensor:
+        z_q = nn.functional.embedding(ids, self.codebook)  # (b, h, w, c)
+        return z_q.permute(0, 3, 1, 2).contiguous()  # (b, c, h, w)
+
+    def _to_indices(self, ids: Tensor) -> Tensor:
+        """Codebook rows -> indices within ``used``; the first of equal ones counts."""
+        if not self.has_remap:
+            return ids
+        table = self.used.new_full((len(self.codebook),), -1)
+        places = torch.arange(len(self.used), device=self.used.device)
+        table.scatter_reduce_(0, self.used, places, "amin", include_self=False)
+        indices = table[ids]
+        unknown = indices < 0
+        indices[unknown] = self._replacement(int(unknown.sum())).to(indices)
+        return indices
+
+    def _replacement(self, count: int) -> Tensor:
+        if self.unknown_index == "random":
+            return torch.randint(0, len(self.used), (count,))
+        index = len(self.used) if self.unknown_index == "extra" else int(self.unknown_index)
+        return torch.tensor(index)
+
+    def _to_ids(self, indices: Tensor) -> Tensor:
+        """Indices within ``used`` -> codebook rows; the extra index stands for the first row."""
+        if not self.has_remap:
+            return indices
+        if self.unknown_index == "extra":
+            indices = indices.masked_fill(indices >= len(self.used), 0)
+        return self.used[indices]
+
+
+def _used_ids(remap: Tensor | str | Path) -> Tensor:
+    if isinstance(remap, Tensor):
+        return remap.long().flatten()
+    try:
+        ids = np.load(remap, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UsageError(f"cannot read the code ids of remap {str(remap)!r}: {error}") from None
+    return torch.from_numpy(ids.astype(np.int64).ravel())
+
+
+def _check_unknown_index(unknown_index: str | int, count: int) -> None:
+    fits = unknown_index in ("random", "extra") or (
+        isinstance(unknown_index, int) and 0 <= unknown_index < count
+    )
+    if not fits:
+        raise UsageError(
+            f"unknown_index cannot be {unknown_index!r}; give 'random', 'extra' "
+            f"or an index below {count}"
+        )
+
+
+class VectorQuantizer(Quantizer):
+    """Nearest-neighbour quantization (van den Oord et al. 2017, arXiv:1711.00937)."""
+
+    def __init__(
+        self,
+        n_embed: int,
+        embed_dim: int,
+        remap: Remap = None,
+        unknown_index: str | int = "random",
+    ) -> None:
+        super().__init__(remap, unknown_index)
+        self.embedding = nn.Embedding(n_embed, embed_dim)
+        nn.init.uniform_(self.embedding.weight, -1 / n_embed, 1 / n_embed)
+
+    @property
+    def codebook(self) -> Tensor:
+        """The code vectors, (n_embed, embed_dim)."""
+        return self.embedding.weight
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, embed_dim, h, w) -> straight-through z_q of that shape, indices (b, h, w)."""
+        ids = self._nearest_ids(z)
+        return straight_through(z, self._lookup(ids)), self._to_indices(ids)
+
+
+class GumbelQuantizer(Quantizer):
+    """Codes chosen by a learned projection (Jang et al. 2017, arXiv:1611.01144), made certain.
+
+    Training samples from the logits with Gumbel noise; here the likeliest code is taken.
+    """
+
+    def __init__(
+        self,
+        n_embed: int,
+        embed_dim: int,
+        num_hiddens: int,
+        remap: Remap = None,
+        unknown_index: str | int = "random",
+    ) -> None:
+        super().__init__(remap, unknown_index)
+        self.proj = nn.Conv2d(num_hiddens, n_embed, 1)
+        self.embed = nn.Embedding(n_embed, embed_dim)
+
+    @property
+    def codebook(self) -> Tensor:
+        """The code vectors, (n_embed, embed_dim)."""
+        return self.embed.weight
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Unnormalized log-probabilities of the codes: (b, c, h, w) -> (b, n_embed, h, w)."""
+        with torch.autocast(z.device.type, enabled=False):
+            logits: Tensor = self.proj(z.float())
+        return logits
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, embed_dim, h, w) -> straight-through z_q of that shape, indices (b, h, w)."""
+        logits = self.logits(z.detach())
+        ids = self.used[logits[:, self.used].argmax(1)] if self.has_remap else logits.argmax(1)
+        return straight_through(z, self._lookup(ids)), self._to_indices(ids)

@@ -1,0 +1,134 @@
+"""VQGAN (Esser et al. 2021, arXiv:2012.09841): images <-> grids of codebook entries."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+from vqclip.models.autoencoder import DDConfig, Decoder, Encoder
+from vqclip.models.quantize import GumbelQuantizer, Quantizer, Remap, VectorQuantizer
+
+__all__ = ["DDConfig", "GumbelVQ", "VQModel", "VQSegmentationModel"]
+
+
+class VQModel(nn.Module):
+    """Encoder, codebook and decoder.
+
+    Args:
+        ddconfig: shape of encoder and decoder, a :class:`DDConfig` or its values by name.
+        n_embed: number of codes.
+        embed_dim: length of a code vector.
+        remap: ids of the codes in use (or a ``.npy`` file of them) that indices count within.
+        unknown_index: index of a code outside ``remap``: ``"random"``, ``"extra"`` or a number.
+        colorize_nlabels: labels of the colour table that some checkpoints carry along.
+
+    Raises:
+        UsageError: a value is missing or cannot work.
+
+    """
+
+    colorize: Tensor
+
+    def __init__(
+        self,
+        ddconfig: DDConfig | Mapping[str, Any],
+        n_embed: int,
+        embed_dim: int,
+        *,
+        remap: Remap = None,
+        unknown_index: str | int = "random",
+        colorize_nlabels: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.ddconfig = DDConfig.of(ddconfig)
+        self.encoder = Encoder(self.ddconfig)
+        self.decoder = Decoder(self.ddconfig)
+        self.quantize = self._quantizer(n_embed, embed_dim, remap, unknown_index)
+        self.quant_conv = nn.Conv2d(self.ddconfig.z_channels, embed_dim, 1)
+        self.post_quant_conv = nn.Conv2d(embed_dim, self.ddconfig.z_channels, 1)
+        if colorize_nlabels is not None:
+            self.register_buffer("colorize", torch.randn(3, colorize_nlabels, 1, 1))
+
+    def _quantizer(
+        self, n_embed: int, embed_dim: int, remap: Remap, unknown_index: str | int
+    ) -> Quantizer:
+        return VectorQuantizer(n_embed, embed_dim, remap, unknown_index)
+
+    @property
+    def codebook(self) -> Tensor:
+        """The code vectors, (n_embed, embed_dim)."""
+        return self.quantize.codebook
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per latent cell along one side, f."""
+        return self.ddconfig.downsampling
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels of the square images that the model was made for."""
+        return self.ddconfig.resolution
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Image in [-1, 1], (b, c, H, W) -> latent before quantization, (b, embed_dim, H/f, W/f).
+
+        Raises:
+            UsageError: the model has ``double_z``, whose encoder does not fit the codebook.
+
+        """
+        if self.ddconfig.double_z:
+            raise UsageError("a VQGAN with ddconfig.double_z: true cannot encode, only decode")
+        z: Tensor = self.quant_conv(self.encoder(image))
+        return z
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """Nearest code vectors in the codebook's own space, straight through; shape of ``z``."""
+        return self.quantize.nearest(z)
+
+    def codes(self, indices: Tensor) -> Tensor:
+        """Code vectors of indices: (b, h, w) -> z_q (b, embed_dim, h, w)."""
+        return self.quantize.codes(indices)
+
+    def decode(self, z_q: Tensor) -> Tensor:
+        """Code vectors (b, embed_dim, h, w) -> image (b, out_ch, f*h, f*w).
+
+        The image is about in [-1, 1], not clamped (for a segmentation model: logits).
+        """
+        image: Tensor = self.decoder(self.post_quant_conv(z_q))
+        return image
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Reconstruct: image -> decode(quantize(encode(image)))."""
+        z_q, _ = self.quantize(self.encode(image))
+        return self.decode(z_q)
+
+
+class GumbelVQ(VQModel):
+    """VQGAN whose codes are chosen by a learned projection; here always the likeliest code.
+
+    ``quantize`` therefore differs from ``nearest``, which knows the codebook alone.
+    """
+
+    def _quantizer(
+        self, n_embed: int, embed_dim: int, remap: Remap, unknown_index: str | int
+    ) -> Quantizer:
+        hiddens = self.ddconfig.z_channels
+        return GumbelQuantizer(n_embed, embed_dim, hiddens, remap, unknown_index)
+
+
+class VQSegmentationModel(VQModel):
+    """VQGAN over label maps: one-hot in (b, n_labels, H, W), logits of the labels out."""
+
+    def __init__(
+        self,
+        ddconfig: DDConfig | Mapping[str, Any],
+        n_embed: int,
+        embed_dim: int,
+        n_labels: int,
+        **options: Any,
+    ) -> None:
+        super().__init__(ddconfig, n_embed, embed_dim, **options)
+        self.n_labels = n_labels
+        self.register_buffer("colorize", torch.randn(3, n_labels, 1, 1))

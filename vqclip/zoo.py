@@ -1,0 +1,156 @@
+"""Where models come from: the ones that vqclip brings along, and files on disk."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vqclip import checkpoints
+from vqclip.checkpoints import ModelConfig, Stage
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.models.perceptor import Perceptor, open_perceptor
+from vqclip.models.vqgan import VQModel
+
+DEFAULT = "default"
+_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+_FAVOURITES = ("model.safetensors", "last.ckpt", "model.ckpt")
+
+
+def load_vqgan(
+    source: str | Path = DEFAULT,
+    config: str | Path | Mapping[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    stage: Stage = "first",
+) -> VQModel:
+    """Load a VQGAN, frozen, in evaluation mode and float32.
+
+    Args:
+        source: ``"default"`` for the model that comes with vqclip, a checkpoint file, or a
+            folder with weights and config.
+        config: the model's YAML (or its content). By default the one that lies with the
+            weights; without any, the model is read off the weights.
+        device: where to put it.
+        stage: which VQGAN of a transformer's checkpoint: the one of the pictures (``"first"``)
+            or of the condition (``"cond"``).
+
+    Raises:
+        UsageError: there is no such model or file, or the config cannot work.
+        UnsafeCheckpointError: a file asks for code to be run; nothing ran.
+        CheckpointError: a file is damaged, or config and weights do not belong together.
+
+    """
+    path = vqgan_path(source)
+    model_config = _config(path, config)
+    state = checkpoints.read_state_dict(path)
+    try:
+        model = checkpoints.load_vqgan_weights(state, model_config, stage)
+    except CheckpointError as error:
+        raise type(error)(f"cannot load {path}: {error}") from None
+    return _frozen(model).to(device)
+
+
+def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> Perceptor:
+    """Load a CLIP model, frozen, in evaluation mode and float32.
+
+    Args:
+        source: ``"default"`` for the model that comes with vqclip, an open_clip name such as
+            ``ViT-B-32/laion2b_s34b_b79k``, a folder or a file.
+        device: where to put it.
+
+    Raises:
+        UsageError: there is no such model.
+        CheckpointError: its weights cannot be fetched, read or fitted.
+
+    """
+    return open_perceptor(str(source), device)
+
+
+def vqgan_path(source: str | Path = DEFAULT) -> Path:
+    """The weight file of a VQGAN: of the embedded one, in a folder, or the file itself.
+
+    Raises:
+        UsageError: there is no such model, file, or weights in the folder.
+
+    """
+    if source == DEFAULT:
+        return _weights_in(weights_folder() / "vqgan")
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _weights_in(path)
+    if path.is_file():
+        return path
+    if path.suffix in _SUFFIXES or len(path.parts) > 1:
+        raise UsageError(f"there is no VQGAN file {str(source)!r}; check the path")
+    raise UsageError(
+        f"unknown VQGAN {str(source)!r}; known: {DEFAULT}, or give the path of a "
+        f"{', '.join(_SUFFIXES[:3])} file or of a folder with config and weights"
+    )
+
+
+def weights_folder() -> Path:
+    """The folder of the embedded models: in an installed package, or in a source checkout.
+
+    Raises:
+        UsageError: the installation lacks it.
+
+    """
+    package = Path(__file__).parent
+    for folder in (package / "weights", package.parent / "weights"):
+        if (folder / "vqgan").is_dir():
+            return folder
+    raise UsageError("the embedded models are missing; install vqclip again")
+
+
+def weights_hash(path: str | Path) -> str:
+    """SHA-256 of a file in hexadecimal; an unchanged file is read only once per process.
+
+    Raises:
+        UsageError: there is no such file.
+
+    """
+    path = Path(path)
+    try:
+        stat = path.stat()
+        return _sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot read the weights {path}: {reason}") from None
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, _size: int, _mtime: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelConfig | None:
+    """The config as given, or else as found with the weights."""
+    if isinstance(config, Mapping):
+        return ModelConfig.of(config, "the config given")
+    file = checkpoints.find_config(path) if config is None else Path(config).expanduser()
+    return checkpoints.read_config(file) if file else None
+
+
+def _weights_in(folder: Path) -> Path:
+    """The weights in a folder, or in the subfolder where training runs put them."""
+    for place in (folder, folder / "checkpoints", folder / "ckpts"):
+        files = sorted(file for file in place.glob("*") if file.suffix in _SUFFIXES)
+        favourites = [place / name for name in _FAVOURITES if place / name in files]
+        if len(files) == 1 or favourites:
+            return (favourites or files)[0]
+        if files:
+            names = ", ".join(file.name for file in files[:5])
+            raise UsageError(f"{place} holds several weights ({names}); give one of the files")
+    raise UsageError(f"there are no weights in {folder}; it needs a {' or '.join(_SUFFIXES[:3])}")
+
+
+def _frozen(model: VQModel) -> VQModel:
+    model.eval().requires_grad_(False)
+    return model
