@@ -10,6 +10,7 @@ from vqclip.checkpoints.configs import ModelConfig
 from vqclip.checkpoints.files import StateDict
 from vqclip.checkpoints.fitting import check_finite, check_fit, find_file, infer_config
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.models.light_torch import SkipInit
 from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
 
 Stage = Literal["first", "cond"]
@@ -134,7 +135,7 @@ def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
     if "remap" in params:
         params["remap"] = find_file(str(params["remap"]), config) if used is None else used
     _check_params(params, config)
-    with torch.device("meta"):
+    with SkipInit(), torch.device("meta"):
         return cls(**params)
 
 

@@ -59,8 +59,9 @@ def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.Untyped
     start = info.header_offset + _LOCAL_HEADER + name_length + extra_length
     if start + info.file_size > memory.nbytes():
         raise ValueError("a zip member reaches beyond the file")
-    part: torch.UntypedStorage = memory[start : start + info.file_size]
-    return part if start % _ALIGNMENT == 0 else part.clone()
+    part = memory[start : start + info.file_size]
+    aligned: torch.UntypedStorage = part if start % _ALIGNMENT == 0 else part.clone()
+    return aligned
 
 
 def read_legacy(path: Path) -> Any:
