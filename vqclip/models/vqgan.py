@@ -49,7 +49,7 @@ class VQModel(nn.Module):
         self.quant_conv = nn.Conv2d(self.ddconfig.z_channels, embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(embed_dim, self.ddconfig.z_channels, 1)
         if colorize_nlabels is not None:
-            self.register_buffer("colorize", torch.randn(3, colorize_nlabels, 1, 1))
+            self.register_buffer("colorize", _colours(colorize_nlabels))
 
     def _quantizer(
         self, n_embed: int, embed_dim: int, remap: Remap, unknown_index: str | int
@@ -131,4 +131,9 @@ class VQSegmentationModel(VQModel):
     ) -> None:
         super().__init__(ddconfig, n_embed, embed_dim, **options)
         self.n_labels = n_labels
-        self.register_buffer("colorize", torch.randn(3, n_labels, 1, 1))
+        self.register_buffer("colorize", _colours(n_labels))
+
+
+def _colours(n_labels: int) -> Tensor:
+    """A random projection from labels to colours, to look at label maps; (3, n_labels, 1, 1)."""
+    return nn.init.normal_(torch.empty(3, n_labels, 1, 1))
