@@ -23,7 +23,9 @@ def check_weights(path: Path) -> None:
     if not start:
         raise CheckpointError(f"{path} is empty; download it again")
     if start.startswith((b"<", b"version https://git-lfs")):
-        raise CheckpointError(f"{path} is a web page or a link, not weights; download it again")
+        raise CheckpointError(
+            f"{path} is a web page or Git LFS pointer, no weights; download it again"
+        )
 
 
 @contextmanager
@@ -32,15 +34,27 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        hint = f"needs the package {error.name}: pip install {error.name}"
-        raise UsageError(f"{what}: it {hint}" if error.name else f"{what}: {error}") from error
+        package = (error.name or "").partition(".")[0]
+        hint = f"it needs the package {package}: pip install {package}" if package else error
+        raise UsageError(f"{what}: {hint}") from error
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported global" in reason:
+        message = " ".join(str(error).split())
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported global" in message:
             raise UnsafeCheckpointError(f"{what}: it asks for code to be run; refused") from error
-        if isinstance(error, pickle.UnpicklingError | EOFError | SafetensorError):
-            reason = "the file is damaged or incomplete, or holds no weights"
-        raise CheckpointError(f"{what}: {textwrap.shorten(reason, 300)}") from error
+        raise CheckpointError(f"{what}: {_reason(error, message)}") from error
+
+
+def _reason(error: Exception, message: str) -> str:
+    """Say in a line why weights could not be loaded."""
+    damaged = (pickle.UnpicklingError, EOFError, SafetensorError)
+    if isinstance(error, damaged) or "PytorchStreamReader" in message:
+        return "the file is damaged or incomplete, or holds no weights"
+    if "TorchScript" in message:
+        return "the file is a TorchScript program, which is not run; save its state_dict instead"
+    misfit, _, details = message.partition("Error(s) in loading state_dict for ")
+    if details or isinstance(error, AssertionError):  # open_clip asserts sizes
+        message = f"the weights are those of another architecture ({details or misfit})"
+    return textwrap.shorten(message, 240) or type(error).__name__
 
 
 @contextmanager

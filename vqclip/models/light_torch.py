@@ -82,6 +82,11 @@ def without_modules(names: Sequence[str]) -> Iterator[None]:
         _drop(name for name in blocked if modules.get(name, name) is None)
 
 
+def forget_package(package: str) -> None:
+    """Make the next import of ``package`` start afresh; whoever holds its modules keeps them."""
+    _drop(name for name in sys.modules if name.partition(".")[0] == package)
+
+
 class SkipInit(TorchFunctionMode):
     """Inside this mode modules are built without drawing random weights: they are loaded next."""
 

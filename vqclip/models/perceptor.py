@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
+from vqclip.models.folding import fold_batch_norm
 from vqclip.models.guard import check_weights, explained, quiet
-from vqclip.models.light_torch import SkipInit, without_compiler, without_modules
+from vqclip.models.light_torch import SkipInit, forget_package, without_compiler, without_modules
 from vqclip.registry import unknown
 
 Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, context length)
@@ -38,7 +39,7 @@ class Perceptor(nn.Module):
     def __init__(self, clip: Any, tokenizer: Tokenizer, name: str, weights: Path) -> None:
         super().__init__()
         self.name, self.weights = name, weights
-        self.visual = clip.visual
+        self.visual = fold_batch_norm(clip.visual.eval())
         self.resolution = _side(clip.visual.image_size, name)
         self._clip = clip
         self._tokenizer = tokenizer
@@ -122,9 +123,7 @@ class _Model:
 def _side(image_size: int | tuple[int, int], name: str) -> int:
     sides = {image_size} if isinstance(image_size, int) else set(image_size)
     if len(sides) > 1:
-        raise UsageError(
-            f"CLIP model {name!r} sees {image_size} pixels, not a square"
-        )
+        raise UsageError(f"CLIP model {name!r} sees {image_size} pixels, not a square")
     return sides.pop()
 
 
@@ -173,25 +172,33 @@ def _embedded() -> Path:
 
 def _in_directory(directory: Path) -> _Model:
     """Read open_clip's ``local-dir:`` layout."""
-    config_file = directory / "open_clip_config.json"
-    try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))["model_cfg"]
-    except OSError as error:
-        raise UsageError(f"{directory} holds no open_clip model: no {config_file.name}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{config_file} is not an open_clip configuration") from error
-    if "trust_remote_code" in json.dumps(config):
-        raise UnsafeCheckpointError(f"{config_file} asks for downloaded code to be run: refused")
+    config = _read_config(directory / "open_clip_config.json")
     weights = _open_clip({}).factory._find_checkpoint_in_dir(directory)
     if weights is None:
         raise UsageError(f"{directory} holds no weights: no .safetensors, .bin or .pth file")
     return _Model(f"local-dir:{directory}", config, Path(weights))
 
 
+def _read_config(file: Path) -> dict[str, Any]:
+    """Read the ``model_cfg`` of an ``open_clip_config.json``."""
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["model_cfg"]
+        if not all(isinstance(config[tower], dict) for tower in ("vision_cfg", "text_cfg")):
+            raise TypeError
+    except OSError as error:
+        raise UsageError(f"{file.parent} holds no open_clip model: no {file.name}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{file} is not an open_clip configuration") from error
+    if "trust_remote_code" in json.dumps(config):
+        raise UnsafeCheckpointError(f"{file} asks for downloaded code to be run; refused")
+    return config
+
+
 def _from_hub(name: str) -> Path:
     """Download a model from the Hugging Face hub, or find it in its cache."""
     download = _full_open_clip().pretrained.download_pretrained_from_hf
-    with explained(f"cannot download hf-hub:{name}; is there a network, and is the name right?"):
+    hint = "without a network, give a directory that holds the model"
+    with explained(f"cannot download CLIP model 'hf-hub:{name}' ({hint})"):
         download(name, filename="open_clip_config.json")
         return Path(download(name)).parent
 
@@ -218,7 +225,8 @@ def _named(source: str) -> _Model:
 
 def _download(source: str, pretrained_cfg: Mapping[str, Any]) -> Path:
     """Download the weights of a tag, or find them in the cache."""
-    with explained(f"cannot download CLIP model {source!r}; is there a network?"):
+    hint = f"without a network, give a file: {source.partition('/')[0]}:FILE"
+    with explained(f"cannot download CLIP model {source!r} ({hint})"):
         return Path(_full_open_clip().download_pretrained(pretrained_cfg))
 
 
@@ -267,13 +275,12 @@ def _light_open_clip() -> Any:
     It starts in a fifth of the time. ``sys.modules`` does not keep it, so that whoever imports
     open_clip gets the whole of it.
     """
-    if "open_clip" in sys.modules:
-        return _full_open_clip()
-    try:
-        with without_compiler(), without_modules(("timm", "transformers", "huggingface_hub")):
-            return importlib.import_module("open_clip")
-    except Exception:  # it has come to need them
-        return _full_open_clip()
-    finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "open_clip"]:
-            del sys.modules[name]
+    if "open_clip" not in sys.modules:
+        try:
+            with without_compiler(), without_modules(("timm", "transformers", "huggingface_hub")):
+                return importlib.import_module("open_clip")
+        except Exception:
+            pass  # some release of it needs them
+        finally:
+            forget_package("open_clip")
+    return _full_open_clip()

@@ -1,0 +1,382 @@
+"""CLIP through open_clip: the same embeddings, any source, and errors of one line."""
+
+import io
+import json
+import logging
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
+from vqclip.models import perceptor as module
+from vqclip.models.perceptor import Perceptor, open_perceptor
+
+EMBEDDED = Path(__file__).parents[2] / "weights" / "clip"
+TAG = "ViT-B-32/laion2b_s34b_b79k"
+TINY = {
+    "embed_dim": 8,
+    "vision_cfg": {"image_size": 16, "layers": 1, "width": 64, "patch_size": 8},
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def perceptor() -> Perceptor:
+    return open_perceptor()
+
+
+@pytest.fixture(scope="module")
+def direct() -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
+    """The same model, its preprocessing and its tokenizer as open_clip itself gives them."""
+    open_clip = module._light_open_clip()
+    name = f"local-dir:{EMBEDDED}"
+    model, preprocess = open_clip.create_model_from_pretrained(name)
+    return model.eval(), preprocess, open_clip.get_tokenizer(name)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A tiny model in open_clip's layout, with a random vision transformer."""
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
+    clip = module._light_open_clip().CLIP(**TINY)
+    save_file(clip.state_dict(), tmp_path / "open_clip_model.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def architecture(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an open_clip architecture that matches ``directory``."""
+    factory = module._light_open_clip().factory
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "Tiny", TINY)
+    return "Tiny"
+
+
+def refused(source: str, kind: type[VqclipError]) -> str:
+    """The message of the error that opening ``source`` gives: of that kind, and one line."""
+    with pytest.raises(kind) as caught:
+        open_perceptor(source)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- embeddings
+
+
+def test_images_are_embedded_as_by_open_clip(perceptor: Perceptor, direct: Any) -> None:
+    clip, preprocess, _ = direct
+    pixels = torch.randint(256, (96, 96, 3), dtype=torch.uint8)
+    expected = clip.encode_image(preprocess(Image.fromarray(pixels.numpy()))[None], normalize=True)
+    actual = perceptor.embed_image(pixels.permute(2, 0, 1)[None] / 255)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
+
+
+def test_texts_are_embedded_as_by_open_clip(perceptor: Perceptor, direct: Any) -> None:
+    clip, _, tokenizer = direct
+    texts = ["a red apple", "Ünïcode & émojis 🍎", "", "word " * 100]
+    expected = clip.encode_text(tokenizer(texts), normalize=True)
+    torch.testing.assert_close(perceptor.embed_text(texts), expected, atol=1e-5, rtol=0)
+
+
+def test_embeddings_are_float32_unit_vectors(perceptor: Perceptor) -> None:
+    texts, images = (
+        perceptor.embed_text(["one", "two"]),
+        perceptor.embed_image(torch.rand(3, 3, 96, 96)),
+    )
+    assert texts.shape == (2, 256)
+    assert images.shape == (3, 256)
+    for embeddings in (texts, images):
+        assert embeddings.dtype == torch.float32
+        torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(len(embeddings)))
+
+
+def test_autocast_is_the_callers_choice(perceptor: Perceptor) -> None:
+    images = torch.rand(1, 3, 96, 96)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = perceptor.embed_image(images)
+    assert rough.dtype == torch.float32
+    assert F.cosine_similarity(rough, perceptor.embed_image(images)).item() > 0.99
+
+
+def test_batch_norm_is_folded(perceptor: Perceptor) -> None:
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in perceptor.modules())
+
+
+def test_other_sizes_are_resized(perceptor: Perceptor) -> None:
+    image = torch.rand(1, 3, 40, 200)
+    resized = F.interpolate(image, (96, 96), mode="bicubic", antialias=True)
+    torch.testing.assert_close(perceptor.embed_image(image), perceptor.embed_image(resized))
+
+
+@pytest.mark.parametrize("size", [96, 64])
+def test_gradients_flow_to_the_images_only(perceptor: Perceptor, size: int) -> None:
+    images = torch.rand(2, 3, size, size, requires_grad=True)
+    perceptor.embed_image(images)[:, 0].sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().amax(dim=(1, 2, 3)).min() > 0
+    assert not perceptor.training
+    assert not any(parameter.requires_grad for parameter in perceptor.parameters())
+
+
+def test_it_tells_pictures_apart(perceptor: Perceptor) -> None:
+    """The embedded model knows its colours, if not much more."""
+    colours = {"red": (1, 0, 0), "green": (0, 0.6, 0), "blue": (0, 0, 1), "black": (0, 0, 0)}
+    images = torch.tensor(list(colours.values())).view(-1, 3, 1, 1).expand(-1, -1, 96, 96)
+    texts = perceptor.embed_text([f"{colour} background" for colour in colours])
+    assert (perceptor.embed_image(images) @ texts.T).argmax(1).tolist() == [0, 1, 2, 3]
+
+
+# --- texts that are too long
+
+
+@settings(deadline=None, max_examples=30)
+@given(words=st.integers(0, 40))
+def test_truncation_is_told(words: int) -> None:
+    perceptor = open_cached()
+    assert perceptor.truncates("apple " * words) == (words + 2 > 32)  # with the two end marks
+
+
+def test_text_beyond_the_context_is_ignored(perceptor: Perceptor) -> None:
+    start, more = "apple " * 30, "apple " * 30 + "pear"
+    assert not perceptor.truncates(start)
+    assert perceptor.truncates(more)
+    torch.testing.assert_close(perceptor.embed_text([start]), perceptor.embed_text([more]))
+
+
+def open_cached(_cache: list[Perceptor] = []) -> Perceptor:  # noqa: B006
+    _cache or _cache.append(open_perceptor())
+    return _cache[0]
+
+
+def test_the_text_tower_can_be_dropped(directory: Path) -> None:
+    perceptor = open_perceptor(str(directory))
+    image = torch.rand(1, 3, 16, 16)
+    before = perceptor.embed_image(image)
+    perceptor.drop_text_tower()
+    torch.testing.assert_close(perceptor.embed_image(image), before)
+    kept = sum(parameter.numel() for parameter in perceptor.parameters())
+    assert kept == sum(parameter.numel() for parameter in perceptor.visual.parameters())
+    with pytest.raises(VqclipError, match="dropped"):
+        perceptor.embed_text(["more"])
+
+
+# --- sources
+
+
+def test_directories_open_with_and_without_prefix(directory: Path) -> None:
+    image = torch.rand(1, 3, 16, 16)
+    one, two = open_perceptor(str(directory)), open_perceptor(f"local-dir:{directory}")
+    assert one.resolution == two.resolution == 16
+    assert one.weights == directory / "open_clip_model.safetensors"
+    torch.testing.assert_close(one.embed_image(image), two.embed_image(image))
+
+
+@pytest.mark.parametrize("separator", [":", "/"])
+def test_a_file_opens_with_its_architecture(
+    directory: Path, architecture: str, separator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(directory)
+    perceptor = open_perceptor(f"{architecture}{separator}open_clip_model.safetensors")
+    image = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(
+        perceptor.embed_image(image), open_perceptor(str(directory)).embed_image(image)
+    )
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda state: {"state_dict": state, "epoch": 1}])
+def test_pickled_weights_open(directory: Path, architecture: str, wrap: Callable[..., Any]) -> None:
+    file = directory / "epoch_1.pt"
+    torch.save(wrap(load_file(directory / "open_clip_model.safetensors")), file)
+    assert open_perceptor(f"{architecture}:{file}").weights == file
+
+
+def test_a_tag_brings_its_weights_activation_and_statistics(
+    directory: Path, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(directory / "open_clip_model.safetensors")
+    tag = {"mean": (0.1, 0.2, 0.3), "std": (1.0, 1.0, 1.0), "quick_gelu": True, "file": file}
+    open_clip = module._light_open_clip()
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, architecture, {"web": tag})
+    monkeypatch.setattr(module, "_full_open_clip", lambda: open_clip)
+    perceptor = open_perceptor(f"{architecture}/web")
+    assert perceptor.name == "Tiny/web"
+    assert perceptor.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert "QuickGELU" in repr(perceptor.visual)
+
+
+def test_a_hub_model_is_the_directory_that_the_hub_client_fills(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(name: str, filename: str = "open_clip_model.safetensors") -> str:
+        assert name == "org/name"
+        return str(directory / filename)
+
+    fake = type("OpenClip", (), {"pretrained": type("", (), {})})
+    fake.pretrained.download_pretrained_from_hf = staticmethod(download)
+    monkeypatch.setattr(module, "_full_open_clip", lambda: fake)
+    assert open_perceptor("hf-hub:org/name").resolution == 16
+
+
+# --- wrong sources
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise FileNotFoundError("Failed to download file.\nLast error: no route to host")
+
+    open_clip = module._light_open_clip()
+    monkeypatch.setattr(open_clip, "download_pretrained", fail)
+    monkeypatch.setattr(open_clip.pretrained, "download_pretrained_from_hf", fail)
+    monkeypatch.setattr(module, "_full_open_clip", lambda: open_clip)
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("source", [TAG, "hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K"])
+def test_no_network(source: str) -> None:
+    message = refused(source, CheckpointError)
+    assert source in message
+    assert "no route to host" in message
+    assert "without a network" in message
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("ViT-B-32", ["needs weights", TAG, "ViT-B-32:FILE"]),
+        ("ViT-B/32", ["needs weights", TAG]),
+        ("vit-b-33/openai", ["unknown CLIP model", "did you mean 'ViT-B-32'"]),
+        ("nonsense", ["unknown CLIP model", "hf-hub:org/name"]),
+        ("ViT-B-32/laion2b_s34b_b79", ["unknown pretrained tag", "laion2b_s34b_b79k"]),
+        ("ViT-B-32:missing/file.pt", ["no such file: missing/file.pt"]),
+        ("local-dir:/nowhere", ["/nowhere", "open_clip_config.json"]),
+    ],
+)
+def test_unknown_names(source: str, parts: list[str]) -> None:
+    message = refused(source, UsageError)
+    for part in parts:
+        assert part in message
+
+
+def test_a_lone_file_is_told_to_name_its_architecture() -> None:
+    file = EMBEDDED / "open_clip_model.safetensors"
+    assert f"ViT-B-32:{file}" in refused(str(file), UsageError)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"\n<!DOCTYPE html><html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS"),
+        (b"not weights at all, but long enough for a header", "damaged"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_files_that_are_no_weights(
+    directory: Path, architecture: str, content: bytes, reason: str, suffix: str
+) -> None:
+    file = directory / f"weights{suffix}"
+    file.write_bytes(content)
+    assert reason in refused(f"{architecture}:{file}", CheckpointError)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_truncated_weights(directory: Path, architecture: str, suffix: str) -> None:
+    whole = directory / "open_clip_model.safetensors"
+    if suffix == ".pt":
+        buffer = io.BytesIO()
+        torch.save(load_file(whole), buffer)
+        content = buffer.getvalue()
+    else:
+        content = whole.read_bytes()
+    file = directory / f"half{suffix}"
+    file.write_bytes(content[: len(content) // 2])
+    assert "damaged or incomplete" in refused(f"{architecture}:{file}", CheckpointError)
+
+
+def test_weights_of_another_architecture(directory: Path) -> None:
+    (directory / "open_clip_model.safetensors").write_bytes(
+        (EMBEDDED / "open_clip_model.safetensors").read_bytes()
+    )
+    assert "another architecture" in refused(str(directory), CheckpointError)
+
+
+def test_a_pickle_is_never_executed(directory: Path, architecture: str) -> None:
+    trace = directory / "trace"
+
+    class Payload:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (trace,)
+
+    zipped, plain, modern = (directory / f"payload{i}.pt" for i in range(3))
+    torch.save({"state_dict": Payload()}, zipped)
+    plain.write_bytes(pickle.dumps(Payload(), protocol=2))
+    modern.write_bytes(pickle.dumps(Payload(), protocol=5))  # torch cannot even begin to read it
+    for file in (zipped, plain):
+        assert "code" in refused(f"{architecture}:{file}", UnsafeCheckpointError)
+    refused(f"{architecture}:{modern}", CheckpointError)
+    assert not trace.exists()
+
+
+def test_a_torchscript_program_is_not_run(directory: Path, architecture: str) -> None:
+    file = directory / "program.pt"
+    with io.BytesIO() as buffer:
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name in ("constants.pkl", "data.pkl", "version"):
+                archive.writestr(f"program/{name}", "3" if name == "version" else "")
+        file.write_bytes(buffer.getvalue())
+    assert "TorchScript" in refused(f"{architecture}:{file}", CheckpointError)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{",
+        "[]",
+        '{"model_cfg": {"embed_dim": 8}}',
+        '{"model_cfg": {"vision_cfg": 1, "text_cfg": 1}}',
+        '{"model_cfg": {"embed_dim": 8, "vision_cfg": {"a": 1}, "text_cfg": {}}}',
+    ],
+)
+def test_configurations_that_are_none(directory: Path, config: str) -> None:
+    (directory / "open_clip_config.json").write_text(config)
+    refused(str(directory), CheckpointError)
+
+
+def test_a_configuration_cannot_ask_for_code(directory: Path) -> None:
+    text_cfg = TINY["text_cfg"] | {
+        "hf_tokenizer_name": "org/name",
+        "tokenizer_kwargs": {"trust_remote_code": True},
+    }
+    config = {"model_cfg": TINY | {"text_cfg": text_cfg}}
+    (directory / "open_clip_config.json").write_text(json.dumps(config))
+    assert "code" in refused(str(directory), UnsafeCheckpointError)
+
+
+def test_a_directory_without_weights(directory: Path) -> None:
+    (directory / "open_clip_model.safetensors").unlink()
+    assert "holds no weights" in refused(str(directory), UsageError)
+
+
+def test_pictures_that_are_not_square(directory: Path) -> None:
+    config = {"model_cfg": TINY | {"vision_cfg": TINY["vision_cfg"] | {"image_size": [8, 32]}}}
+    (directory / "open_clip_config.json").write_text(json.dumps(config))
+    assert "not a square" in refused(str(directory), UsageError)
+
+
+def test_opening_is_quiet(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    handlers = list(logging.root.handlers)
+    open_perceptor(str(directory))
+    assert logging.root.handlers == handlers
+    assert capfd.readouterr() == ("", "")

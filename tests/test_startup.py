@@ -1,0 +1,127 @@
+"""The embedded model starts without packages that take seconds to import and go unused."""
+
+import subprocess
+import sys
+
+import pytest
+
+LIGHT = """
+import sys
+import torch
+from vqclip.models.light_torch import without_compiler
+from vqclip.models.perceptor import open_perceptor
+
+def absent(*names):
+    for name in names:
+        assert name not in sys.modules, name
+
+perceptor = open_perceptor()
+text = perceptor.embed_text(["a red apple"])
+image = torch.nn.Parameter(torch.rand(1, 3, 96, 96))
+with without_compiler():
+    optimizer = torch.optim.Adam([image], lr=0.1)
+
+def step():
+    loss = -(perceptor.embed_image(image) @ text.T).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+with without_compiler():
+    first = step()
+absent("torch._dynamo", "timm", "transformers", "huggingface_hub", "open_clip")
+"""
+
+COMPILER_AFTERWARDS = """
+assert step() < first  # the optimizer imports the real thing now
+assert type(sys.modules["torch._dynamo"]).__name__ == "module"
+assert hasattr(torch._dynamo, "explain")
+double = torch.compile(lambda x: 2 * x, backend="eager", fullgraph=True)
+assert double(torch.ones(1)).item() == 2
+assert step() < first
+
+import torchvision
+boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
+assert torchvision.ops.roi_align(torch.ones(1, 1, 4, 4), [boxes], 2).shape == (1, 1, 2, 2)
+assert torchvision.ops.roi_align.__globals__["is_compile_supported"]("cpu") is True
+
+with without_compiler():  # nothing to be spared any more
+    assert step() < first
+    assert hasattr(torch._dynamo, "explain")
+"""
+
+OPEN_CLIP_AFTERWARDS = """
+import json, pathlib, tempfile
+import open_clip, timm
+assert open_clip.timm_model.timm is timm  # whoever imports it gets all of it
+
+directory = pathlib.Path(tempfile.mkdtemp())
+config = {
+    "embed_dim": 8,
+    "vision_cfg": {"timm_model_name": "test_resnet", "timm_pool": "avg", "image_size": 32},
+    "text_cfg": {"context_length": 8, "width": 8, "heads": 2, "layers": 1},
+}
+(directory / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+torch.save(open_clip.CLIP(**config).state_dict(), directory / "weights.pth")
+assert open_perceptor(str(directory)).embed_image(torch.rand(2, 3, 32, 32)).shape == (2, 8)
+assert perceptor.embed_text(["a red apple"]).equal(text)
+"""
+
+
+STAND_IN = """
+import sys
+import torch
+from vqclip.models.light_torch import without_compiler, without_modules
+
+with without_compiler():
+    with without_compiler():  # nested
+        torch._dynamo.graph_break()
+    assert type(sys.modules["torch._dynamo"]).__name__ == "_StandIn"
+assert "torch._dynamo" not in sys.modules
+
+with without_modules(["wave", "sys"]):
+    assert sys.flags
+    try:
+        import wave
+        raise AssertionError("imported")
+    except ImportError:
+        pass
+import wave
+
+try:
+    with without_compiler():
+        raise KeyError
+except KeyError:
+    assert "torch._dynamo" not in sys.modules
+
+with without_compiler():  # whoever asks for more than the stand-in knows gets the real module
+    assert torch._dynamo.config.recompile_limit > 0
+    assert hasattr(torch._dynamo, "explain")
+assert hasattr(sys.modules["torch._dynamo"], "explain")
+"""
+
+
+def run(*parts: str) -> None:
+    """Run the parts one after another in a fresh interpreter where warnings are errors."""
+    command = [sys.executable, "-W", "error", "-c", "\n".join(parts)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_only_what_is_used_is_imported() -> None:
+    run(LIGHT)
+
+
+def test_the_stand_in_leaves_nothing_behind() -> None:
+    run(STAND_IN)
+
+
+@pytest.mark.slow
+def test_the_compiler_works_afterwards() -> None:
+    run(LIGHT, COMPILER_AFTERWARDS)
+
+
+@pytest.mark.slow
+def test_open_clip_is_whole_afterwards() -> None:
+    run(LIGHT, OPEN_CLIP_AFTERWARDS)
