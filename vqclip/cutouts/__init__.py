@@ -106,12 +106,12 @@ class Cutouts:
         """
         height, width = image_hw
         draw = Draw(self.num_cutouts, generator)
-        framing = self._frame(draw, (height, width), size, self.cut_power)
-        contributions = [augment(draw) for augment in self._augment]
-        contributions.append(Noise(draw.uniform(0, self.noise), draw.seeds()))
-        warps = _warps(
-            framing, contributions, (size, size) if framing.pooled else (height, width), size
-        )
+        with torch.autocast("cpu", enabled=False):  # drawn in float32 whatever surrounds it
+            framing = self._frame(draw, (height, width), size, self.cut_power)
+            contributions = [augment(draw) for augment in self._augment]
+            contributions.append(Noise(draw.uniform(0, self.noise), draw.seeds()))
+            texture_hw = (size, size) if framing.pooled else (height, width)
+            warps = _warps(framing, contributions, texture_hw, size)
         steps = tuple(c for c in contributions if not isinstance(c, Tensor | Elastic | ThinPlate))
         return CutoutPlan(size, (height, width), framing.pooled, warps, steps)
 

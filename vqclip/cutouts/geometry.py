@@ -88,7 +88,7 @@ def cross(a: Tensor, b: Tensor) -> Tensor:
 
 def jacobian(homographies: Tensor) -> Tensor:
     """Return the derivative (n, 2, 2) of each homography at the cutout's centre."""
-    w = homographies[:, 2:, 2:]
+    w = homographies[:, 2:, 2:].clamp_min(HORIZON)
     return (homographies[:, :2, :2] - homographies[:, :2, 2:] @ homographies[:, 2:, :2] / w) / w
 
 
@@ -121,8 +121,10 @@ class ThinPlate:
 
     def field(self, offsets: Tensor, size: int) -> Tensor:
         """Return the displacements (n, 2, size, size), of least bending energy."""
+        # Term by term: a matrix product would round differently for each number of cutouts.
         basis = thin_plate_basis(size).to(offsets)
-        return (offsets @ basis).view(*offsets.shape[:2], size, size)
+        terms = (offsets[:, :, k, None] * basis[k] for k in range(len(CONTROL_POINTS)))
+        return sum(terms, offsets.new_zeros(())).view(*offsets.shape[:2], size, size)
 
 
 Displacement = Elastic | ThinPlate

@@ -45,7 +45,7 @@ class Atlas:
 
     ``texture`` (1, 3, H, W); ``maps`` (levels, 3, 3) takes a level's own frame [-1, 1]² to the
     texture's; ``pixel`` (2,) is the size of a pixel in the texture's frame; ``low`` and ``high``
-    (levels, 2) are the centres of each level's corner pixels there.
+    (levels, 2) are each level's edges there.
     """
 
     texture: Tensor
@@ -83,7 +83,7 @@ def build_atlas(image: Tensor, levels: list[int]) -> Atlas:
         left += tile.shape[3]
     placed = image.new_tensor(maps)
     pixel = image.new_tensor([2 / width, 2 / height])
-    half = placed.diagonal(dim1=1, dim2=2)[:, :2] - pixel / 2
+    half = placed.diagonal(dim1=1, dim2=2)[:, :2]
     return Atlas(texture, placed, pixel, placed[:, :2, 2] - half, placed[:, :2, 2] + half)
 
 
@@ -105,18 +105,18 @@ def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
     slots = torch.searchsorted(torch.tensor(levels), warps.levels).to(image.device)
     placed = atlas.maps[slots] @ warps.homographies.to(image)
     points = bend(grid(placed, size), placed, warps.displacements)
-    reflect = warps.reflect.to(image)[:, None]  # (n, 1)
-    low = atlas.low[slots] - (1 - reflect) * atlas.pixel
-    high = atlas.high[slots] + (1 - reflect) * atlas.pixel
-    low, high = low[:, :, None, None], high[:, :, None, None]
+    low, high = atlas.low[slots, :, None, None], atlas.high[slots, :, None, None]
+    pixel = atlas.pixel[:, None, None]
+    reflect = warps.reflect.to(image)[:, None, None, None]
+    inset = (reflect - 0.5) * pixel  # the outermost samples: centres of edge or border pixels
+    inside = mirror(points, low, high, reflect) if warps.reflect.any() else points
+    inside = inside.clamp(low + inset, high - inset)
     texture = atlas.texture.expand(len(slots), -1, -1, -1)
-    inside = confine(points, low, high, reflect[:, :, None, None])
     cutouts = F.grid_sample(texture, inside.permute(0, 2, 3, 1), align_corners=False)
     if not warps.fill.any():
         return cutouts
-    uncovered = 1 - coverage(points, low, high, atlas.pixel)
-    uncovered = uncovered * (1 - reflect[:, :, None, None])
-    return cutouts + uncovered * warps.fill.to(image)[:, :, None, None]
+    ground = warps.fill.to(image)[:, :, None, None]
+    return cutouts + (1 - coverage(points, low, high, pixel)) * ground
 
 
 def bend(points: Tensor, placed: Tensor, displacements: tuple[Displacement, ...]) -> Tensor:
@@ -128,19 +128,12 @@ def bend(points: Tensor, placed: Tensor, displacements: tuple[Displacement, ...]
     return points
 
 
-def confine(points: Tensor, low: Tensor, high: Tensor, reflect: Tensor) -> Tensor:
-    """Move ``points`` into [low, high]: to the nearest point there, or mirrored at the edge."""
-    nearest = points.clamp(low, high)
-    if not reflect.any():
-        return nearest
-    return torch.addcmul(nearest, reflect, nearest - points).clamp(low, high)
+def mirror(points: Tensor, low: Tensor, high: Tensor, reflect: Tensor) -> Tensor:
+    """Fold points outside [low, high] back in, once, where ``reflect`` is 1."""
+    return torch.addcmul(points, reflect, points.clamp(low, high) - points, value=2)
 
 
 def coverage(points: Tensor, low: Tensor, high: Tensor, pixel: Tensor) -> Tensor:
-    """Return (n, 1, size, size): how much of each sample is picture, 0 in the border to 1 inside.
-
-    ``low`` and ``high`` are the centres of the border pixels; bilinear weights rise from there.
-    """
-    depth = torch.minimum(points - low, high - points) / pixel[:, None, None]
-    depth = depth.clamp(0, 1)
+    """Return (n, 1, size, size): the part of each bilinear sample that is picture, not border."""
+    depth = (torch.minimum(points - low, high - points) / pixel + 0.5).clamp(0, 1)
     return depth[:, :1] * depth[:, 1:]
