@@ -23,7 +23,7 @@ from vqclip.cutouts.geometry import Displacement, Elastic, ThinPlate
 from vqclip.cutouts.methods import CUT_METHODS, Framing
 from vqclip.cutouts.photometric import Custom, CustomAugmentation, Noise, Photometric
 from vqclip.cutouts.sampling import Warps, level_of, sample
-from vqclip.cutouts.specification import bind, parse_call, split_calls
+from vqclip.cutouts.specification import bind, parse_call
 from vqclip.errors import UsageError
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "CutoutPlan",
     "Cutouts",
     "parse_call",
-    "split_calls",
 ]
 
 DEFAULT_AUGMENT = ("flip", "affine", "perspective", "jitter")

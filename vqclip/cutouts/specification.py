@@ -69,15 +69,6 @@ def _parse_argument(argument: str, text: str) -> tuple[str, float]:
     return key, value
 
 
-def split_calls(text: str) -> tuple[str, ...]:
-    """Split ``"affine(degrees=15, p=0.7), jitter"`` at the commas outside parentheses.
-
-    Empty pieces are dropped, so that an empty text is an empty tuple.
-    """
-    pieces = re.split(r",(?![^()]*\))", text)
-    return tuple(piece.strip() for piece in pieces if piece.strip())
-
-
 def bind(text: str, functions: Registry[Callable[..., Any]]) -> Callable[..., Any]:
     """Return the function that ``text`` names, with its parameters filled in.
 
