@@ -1,5 +1,6 @@
 """The two file formats of ``torch.save``: a zip since torch 1.6, a row of pickles before."""
 
+import io
 import pickle
 import struct
 import zipfile
@@ -14,6 +15,7 @@ from vqclip.errors import CheckpointError
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name
 _ALIGNMENT = 64
+_MOST_PICKLE = 1 << 28
 
 
 def read_zip(path: Path) -> Any:
@@ -34,8 +36,8 @@ def read_zip(path: Path) -> Any:
                 raise ValueError("a storage is shorter than announced")
             return cache[key], dtype
 
-        with archive.open(f"{root}data.pkl") as stream:
-            return InertUnpickler(stream, load_storage).load()
+        content = io.BytesIO(_data_pickle(archive, members[f"{root}data.pkl"]))
+        return InertUnpickler(content, load_storage).load()
 
 
 def _root(members: dict[str, zipfile.ZipInfo]) -> str:
@@ -47,6 +49,12 @@ def _root(members: dict[str, zipfile.ZipInfo]) -> str:
             return name.removesuffix("data.pkl")
     names = ", ".join(list(members)[:3]) or "nothing"
     raise CheckpointError(f"it is a zip archive that holds {names:.200}; unpack it and give a file")
+
+
+def _data_pickle(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.file_size > _MOST_PICKLE:
+        raise CheckpointError("its description is larger than any model's; it was refused")
+    return archive.read(info)
 
 
 def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.UntypedStorage:

@@ -110,7 +110,8 @@ class StandIn(dict[Any, Any]):
         return id(self)
 
 
-class InertUnpickler(pickle.Unpickler):
+# The pure-Python unpickler: the one in C lets a few bytes of pickle claim gigabytes of memory.
+class InertUnpickler(pickle._Unpickler):
     """Unpickle plain containers and tensors; every foreign name becomes a stand-in.
 
     Args:
@@ -135,8 +136,8 @@ class InertUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Answer a name with what tensors are made of, or with a stand-in; import nothing."""
         full_name = f"{module}.{name}"
-        if full_name in _REBUILDERS:
-            return _REBUILDERS[full_name]
+        if full_name in _REAL:
+            return _REAL[full_name]
         if module in ("torch", "torch.storage") and name in _STORAGE_DTYPES:
             return _STORAGE_DTYPES[name]
         if full_name not in self._stand_ins:
@@ -159,7 +160,7 @@ def _stand_in(module: str, name: str) -> type[StandIn]:
 
 
 def _is_standard_data(module: str, name: str) -> bool:
-    if module.split(".")[0] in ("typing", "pathlib", "__main__"):
+    if module.split(".")[0] in ("typing", "pathlib"):
         return bool(_CLASS_NAME.fullmatch(name))
     return name in _STANDARD_DATA.get(module, ())
 
@@ -195,13 +196,20 @@ def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
 
 def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
     """A tensor with Python attributes: only the tensor matters."""
-    if rebuild not in _REBUILDERS.values():
+    if rebuild not in (_rebuild_tensor, _rebuild_parameter):
         raise ValueError("a tensor of unknown make")
     return rebuild(*args)
 
 
-_REBUILDERS: dict[str, Any] = {
-    "collections.OrderedDict": dict,
+class _PlainDict(dict[Any, Any]):
+    """An OrderedDict without its attributes (state dicts carry version numbers as such)."""
+
+    def __setstate__(self, _: Any) -> None: ...
+
+
+# All that a name in a file can ever lead to.
+_REAL: dict[str, Any] = {
+    "collections.OrderedDict": _PlainDict,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
