@@ -1,8 +1,9 @@
-"""What a run is: one frozen dataclass, the only home of every default."""
+"""What a run is and what it leaves: frozen dataclasses, the only home of every default."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from vqclip.errors import UsageError
@@ -70,7 +71,7 @@ class GenerateConfig:
     device: str = "auto"
     precision: str = "auto"
     deterministic: bool = False
-    cut_chunk: int | None = field(default=None)
+    cut_chunk: int | None = None
 
     def __post_init__(self) -> None:
         if not self.prompts:
@@ -119,6 +120,30 @@ class GenerateConfig:
             for p in values.get("prompts", ())
         )
         return cls(**settings)
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """The files that a run is to leave; none of it changes a byte of the picture.
+
+    path: the picture.
+    every: a frame each so many steps, for ``frames`` (a folder) and ``films`` (.gif, .mp4).
+    fps: frames a second of the films; None shows all in about eight seconds.
+    codes: the result's code indices, as ``.npz``.
+    """
+
+    path: Path
+    every: int = 5
+    frames: Path | None = None
+    films: tuple[Path, ...] = ()
+    fps: float | None = None
+    codes: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("every", self.every, 1)
+        if self.fps is not None and not 1 <= self.fps <= 120:
+            raise UsageError(f"fps must be 1 to 120, not {self.fps}")
 
 
 def _plain(value: Any) -> Any:

@@ -4,10 +4,9 @@ import re
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from vqclip.config import GenerateConfig
+from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
 from vqclip.images import image_format
 from vqclip.writers import film_format, frame_path
@@ -15,40 +14,16 @@ from vqclip.writers import film_format, frame_path
 FIELDS = ("prompt", "seed", "steps", "size", "n")
 
 
-@dataclass(frozen=True)
-class OutputConfig:
-    """The files that a run is to leave; none of it changes a byte of the picture.
+def shown_steps(output: OutputConfig, steps: int) -> list[int]:
+    """Return the steps whose frames are written: every so many, and the last."""
+    return sorted({*range(0, steps + 1, output.every), steps})
 
-    path: the picture.
-    every: a frame each so many steps, for ``frames`` (a folder) and ``films`` (.gif, .mp4).
-    fps: frames a second of the films; None shows all in about eight seconds.
-    codes: the result's code indices, as ``.npz``.
-    renumber: where the picture's name is taken meanwhile, choose the next free one.
-    """
 
-    path: Path
-    every: int = 5
-    frames: Path | None = None
-    films: tuple[Path, ...] = ()
-    fps: float | None = None
-    codes: Path | None = None
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.every < 1:
-            raise UsageError(f"every must be at least 1, not {self.every}")
-        if self.fps is not None and not 1 <= self.fps <= 120:
-            raise UsageError(f"fps must be 1 to 120, not {self.fps}")
-
-    def shown(self, steps: int) -> list[int]:
-        """Return the steps whose frames are written: every so many, and the last."""
-        return sorted({*range(0, steps + 1, self.every), steps})
-
-    def files(self, steps: int) -> Iterator[Path]:
-        """Yield every path that a run of ``steps`` steps writes."""
-        yield from (path for path in (self.path, self.codes, *self.films) if path)
-        if self.frames:
-            yield from (frame_path(self.frames, step) for step in self.shown(steps))
+def files(output: OutputConfig, steps: int) -> Iterator[Path]:
+    """Yield every path that a run of ``steps`` steps writes, the picture first."""
+    yield from (path for path in (output.path, output.codes, *output.films) if path)
+    if output.frames:
+        yield from (frame_path(output.frames, step) for step in shown_steps(output, steps))
 
 
 def check_outputs(output: OutputConfig, steps: int) -> None:
@@ -60,12 +35,12 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
     image_format(output.path)
     for path in output.films:
         film_format(path)
-    for path in output.files(steps):
+    for path in files(output, steps):
         if path.is_dir():
             raise UsageError(f"{path} is a folder: name a file")
         if not output.overwrite and path.exists():
             raise UsageError(f"{path} exists: choose another name, or say --overwrite")
-    for folder in sorted({path.absolute().parent for path in output.files(steps)}):
+    for folder in sorted({path.absolute().parent for path in files(output, steps)}):
         _check_writable(folder)
 
 

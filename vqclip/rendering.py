@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from vqclip import __version__
-from vqclip.config import GenerateConfig
+from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import VqclipError
 from vqclip.generation import Frame, Models, generate
 from vqclip.images import free_path, save_image, to_array, to_pil
 from vqclip.latents import save_codes
-from vqclip.outputs import OutputConfig
+from vqclip.outputs import files, shown_steps
 from vqclip.writers import Writer, film_fps, film_writer, frames_writer
 from vqclip.zoo import vqgan_path, weights_hash
 
@@ -54,7 +54,7 @@ def render(
         raise VqclipError(f"{error}; it was left as it is") from error
     except OSError as error:
         raise VqclipError(f"cannot write: {error.strerror or error}") from error
-    others = (p for p in output.files(config.steps) if p != output.path and p.exists())
+    others = (p for p in files(output, config.steps) if p != output.path and p.exists())
     return Result((path, *others), frame, interrupted)
 
 
@@ -62,7 +62,7 @@ def _run(
     config: GenerateConfig, output: OutputConfig, models: Models, on_frame: OnFrame | None
 ) -> tuple[Frame, bool]:
     """Return the last frame, and whether Ctrl-C made it the last."""
-    shown = set(output.shown(config.steps))
+    shown = set(shown_steps(output, config.steps))
     last: Frame | None = None
     try:
         with ExitStack() as stack:

@@ -14,9 +14,8 @@ from rich.markup import escape
 
 from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
-from vqclip.config import GenerateConfig
+from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
-from vqclip.outputs import OutputConfig, check_outputs, default_name, fill_pattern, tell_apart
 from vqclip.prompts import parse_all, split_weight
 
 if TYPE_CHECKING:
@@ -82,6 +81,8 @@ def generate_command(
     preview: opt.Preview = False,
 ) -> None:
     """Draw a prompt. `vqclip "a red apple"` is short for `vqclip generate "a red apple"`."""
+    from vqclip.outputs import check_outputs
+
     if count < 1:
         raise UsageError(f"count must be at least 1, not {count}")
     config = build_config(ctx.params, _given(ctx))
@@ -158,6 +159,8 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 def build_outputs(params: Mapping[str, Any], configs: list[GenerateConfig]) -> list[OutputConfig]:
     """Name the files of every run; names that were not chosen are free ones."""
+    from vqclip.outputs import default_name, fill_pattern, tell_apart
+
     seeds = [config.seed for config in configs]
     if params["output"]:
         paths = [fill_pattern(params["output"], c, n) for n, c in enumerate(configs, 1)]

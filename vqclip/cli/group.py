@@ -22,7 +22,9 @@ class PromptGroup(TyperGroup):
         """Put the default command in front of anything that is no command."""
         own = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
         own |= set(ctx.help_option_names)
-        if args and args[0] not in self.commands and args[0].split("=")[0] not in own:
+        if not args:
+            args = [ctx.help_option_names[-1]]
+        if args[0] not in self.commands and args[0].split("=")[0] not in own:
             self._refuse_typo(args[0])
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
@@ -39,8 +41,7 @@ class PromptGroup(TyperGroup):
         """Show the commands, then the options of the default one: they are what most want."""
         super().format_help(ctx, formatter)
         command = self.commands[DEFAULT_COMMAND]
-        context = command.make_context(DEFAULT_COMMAND, ["_"], parent=ctx, resilient_parsing=True)
-        command.format_help(context, formatter)
+        command.format_help(type(ctx)(command, info_name=DEFAULT_COMMAND, parent=ctx), formatter)
 
     def main(
         self, args: Sequence[str] | None = None, *rest: Any, **extra: Any

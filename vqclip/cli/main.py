@@ -29,7 +29,6 @@ app = typer.Typer(
     cls=PromptGroup,
     name="vqclip",
     help=HELP,
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
