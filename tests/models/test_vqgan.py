@@ -220,6 +220,11 @@ def test_remap_reads_an_array_file(tmp_path: Path) -> None:
             small(remap=tmp_path / name)
 
 
+def test_remap_must_name_codes_that_exist() -> None:
+    with pytest.raises(UsageError, match="20 codes"):
+        small(remap=torch.tensor([4, 20]))
+
+
 @pytest.mark.parametrize("unknown_index", ["nearest", -1, 2, 1.5])
 def test_unknown_index_out_of_range(unknown_index: object) -> None:
     with pytest.raises(UsageError, match="unknown_index"):

@@ -77,7 +77,7 @@ def load_vqgan_weights(
     config = stage_config(config, stage) if config else infer_config(state)
     model = build_vqgan(config, state.get("quantize.used"))
     check_fit(model.state_dict(), state, config)
-    state = {key: _as_float32(value) for key, value in state.items()}
+    state = {key: _plain(value) for key, value in state.items()}
     check_finite(state)
     model.load_state_dict(state, strict=True, assign=True)
     return model
@@ -148,6 +148,6 @@ def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
             raise UsageError(f"{config.name} says {key} {value!r:.80}; give a whole number")
 
 
-def _as_float32(value: Tensor) -> Tensor:
-    # weights as read may be views into the file with any strides
-    return (value.float() if value.is_floating_point() else value).contiguous()
+def _plain(value: Tensor) -> Tensor:
+    """Float32 or int64, contiguous: what is read may be any view into the file."""
+    return (value.float() if value.is_floating_point() else value.long()).contiguous()

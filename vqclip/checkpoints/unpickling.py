@@ -6,6 +6,7 @@ tensors are made of and answers all others with empty stand-ins. No name is ever
 that nothing a file says can reach code. Names that only an attack has a use for are refused.
 """
 
+import _compat_pickle
 import pickle
 import re
 import sys
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from vqclip.errors import UnsafeCheckpointError
+from vqclip.errors import CheckpointError, UnsafeCheckpointError
 
 Storage = tuple[torch.UntypedStorage, torch.dtype]
 LoadStorage = Callable[[Any], Storage]
@@ -60,11 +61,9 @@ _BUILTIN_DATA = frozenset(
 )
 _STANDARD_DATA = {
     "builtins": _BUILTIN_DATA,
-    "__builtin__": _BUILTIN_DATA,
     "_codecs": {"encode"},
     "argparse": {"Namespace"},
     "collections": {"OrderedDict", "defaultdict", "deque", "Counter"},
-    "copy_reg": {"_reconstructor"},
     "copyreg": {"_reconstructor"},
     "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
     "decimal": {"Decimal"},
@@ -73,7 +72,7 @@ _STANDARD_DATA = {
     "types": {"SimpleNamespace"},
     "uuid": {"UUID"},
 }
-_STANDARD_MODULES = sys.stdlib_module_names | {"__builtin__", "copy_reg", "exceptions"}
+_STANDARD_MODULES = sys.stdlib_module_names
 
 # Classes by convention, and the few functions by which numpy and torch describe their data.
 _CLASS_NAME = re.compile(r"_*[A-Z]\w*")
@@ -135,6 +134,8 @@ class InertUnpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Answer a name with what tensors are made of, or with a stand-in; import nothing."""
+        module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
+        module = _compat_pickle.IMPORT_MAPPING.get(module, module)  # as Python 2 called it
         full_name = f"{module}.{name}"
         if full_name in _REAL:
             return _REAL[full_name]
@@ -182,6 +183,8 @@ def _refuse(full_name: str) -> NoReturn:
 
 def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
     """A view into a storage, checked against its end."""
+    if not isinstance(storage, tuple):
+        raise CheckpointError("its tensors were pickled without torch.save; save them with it")
     memory, dtype = storage
     extent = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     needed = 0 if 0 in size else (offset + extent) * dtype.itemsize

@@ -31,12 +31,12 @@ class Quantizer(nn.Module):
 
     used: Tensor
 
-    def __init__(self, remap: Remap = None, unknown_index: str | int = "random") -> None:
+    def __init__(self, n_embed: int, remap: Remap, unknown_index: str | int) -> None:
         super().__init__()
         self.has_remap = remap is not None
         self.unknown_index = unknown_index
         if remap is not None:
-            self.register_buffer("used", _used_ids(remap))
+            self.register_buffer("used", _used_ids(remap, n_embed))
             _check_unknown_index(unknown_index, len(self.used))
 
     @property
@@ -100,14 +100,18 @@ class Quantizer(nn.Module):
         return self.used[indices]
 
 
-def _used_ids(remap: Tensor | str | Path) -> Tensor:
-    if isinstance(remap, Tensor):
-        return remap.long().flatten()
+def _used_ids(remap: Tensor | str | Path, n_embed: int) -> Tensor:
+    ids = remap.flatten() if isinstance(remap, Tensor) else _read_ids(remap)
+    if ids.is_floating_point() or not len(ids) or not 0 <= ids.min() <= ids.max() < n_embed:
+        raise UsageError(f"remap must list ids below n_embed; the model has {n_embed} codes")
+    return ids.long()
+
+
+def _read_ids(path: str | Path) -> Tensor:
     try:
-        ids = np.load(remap, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"cannot read the code ids of remap {str(remap)!r}: {error}") from None
-    return torch.from_numpy(ids.astype(np.int64).ravel())
+        return torch.from_numpy(np.load(path, allow_pickle=False).ravel())
+    except (OSError, ValueError, EOFError, TypeError, AttributeError) as error:
+        raise UsageError(f"cannot read the code ids of remap {str(path)!r}: {error}") from None
 
 
 def _check_unknown_index(unknown_index: str | int, count: int) -> None:
@@ -131,7 +135,7 @@ class VectorQuantizer(Quantizer):
         remap: Remap = None,
         unknown_index: str | int = "random",
     ) -> None:
-        super().__init__(remap, unknown_index)
+        super().__init__(n_embed, remap, unknown_index)
         self.embedding = nn.Embedding(n_embed, embed_dim)
         nn.init.uniform_(self.embedding.weight, -1 / n_embed, 1 / n_embed)
 
@@ -160,7 +164,7 @@ class GumbelQuantizer(Quantizer):
         remap: Remap = None,
         unknown_index: str | int = "random",
     ) -> None:
-        super().__init__(remap, unknown_index)
+        super().__init__(n_embed, remap, unknown_index)
         self.proj = nn.Conv2d(num_hiddens, n_embed, 1)
         self.embed = nn.Embedding(n_embed, embed_dim)
 
