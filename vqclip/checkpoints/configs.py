@@ -72,8 +72,8 @@ def _text(path: Path) -> str:
 
 
 def _parse(text: str, path: Path) -> Any:
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             raise CheckpointError(f"{path} is empty; give the model's YAML")
@@ -81,15 +81,13 @@ def _parse(text: str, path: Path) -> Any:
             raise CheckpointError(f"{path} unfolds to far too many entries; it was refused")
         return loader.construct_document(node)
     except yaml.constructor.ConstructorError as error:
-        if "/python/" in str(error) or "!!python" in str(error):
+        if "2002:python/" in str(error.problem):
             raise UnsafeCheckpointError(
                 f"{path} asks for Python objects to be made ({error.problem}); it was refused"
             ) from None
         raise _not_yaml(path, error) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _not_yaml(path, error) from None
-    finally:
-        loader.dispose()
 
 
 def _not_yaml(path: Path, error: Exception) -> CheckpointError:

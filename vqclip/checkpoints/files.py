@@ -29,8 +29,8 @@ _DAMAGE = (
     ImportError,
     LookupError,
     MemoryError,
-    NotImplementedError,
-    RuntimeError,
+    OSError,
+    RuntimeError,  # and with it NotImplementedError and RecursionError
     TypeError,
     ValueError,
 )
@@ -101,9 +101,9 @@ def _is_safetensors(path: Path, head: bytes) -> bool:
 
 
 def _read_safetensors(path: Path) -> StateDict:
-    size = path.stat().st_size
-    length = int.from_bytes(path.open("rb").read(8), "little") if size >= 8 else size
-    if 8 + length > size:
+    with path.open("rb") as file:
+        length = file.read(8)  # of the header, little-endian
+    if len(length) < 8 or 8 + int.from_bytes(length, "little") > path.stat().st_size:
         raise CheckpointError("the file is truncated (its header says that it goes on)")
     try:
         return load_file(path)
