@@ -1,12 +1,15 @@
 """Calling other packages' loaders: quietly, and with errors that a user can act on."""
 
+import importlib
 import logging
 import pickle
 import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -60,11 +63,33 @@ def _reason(error: Exception, message: str) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep open_clip and the hub from warning, and from setting up logging for the program."""
-    handler = logging.NullHandler()
+    handler, disabled = logging.NullHandler(), logging.root.manager.disable
     logging.root.addHandler(handler)
+    logging.disable()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        logging.disable(disabled)
         logging.root.removeHandler(handler)
+
+
+@contextmanager
+def cached_only(downloader: Any) -> Iterator[None]:
+    """Let a module that calls ``hf_hub_download`` find nothing but what the hub's cache holds."""
+    original = downloader.hf_hub_download
+    downloader.hf_hub_download = partial(original, local_files_only=True)
+    try:
+        yield
+    finally:
+        downloader.hf_hub_download = original
+
+
+def check_network() -> None:
+    """Raise :class:`ConnectionError` when the Hugging Face hub does not answer."""
+    hub = importlib.import_module("huggingface_hub")  # only here, as it takes a while
+    try:
+        hub.utils.get_session().head(hub.constants.ENDPOINT, timeout=10)
+    except Exception as error:
+        raise ConnectionError(f"{hub.constants.ENDPOINT} cannot be reached: {error}") from error

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
 from vqclip.models.folding import fold_batch_norm
-from vqclip.models.guard import check_weights, explained, quiet
+from vqclip.models.guard import cached_only, check_network, check_weights, explained, quiet
 from vqclip.models.light_torch import SkipInit, forget_package, without_compiler, without_modules
 from vqclip.registry import unknown
 
@@ -156,7 +157,7 @@ def _locate(source: str) -> _Model:
     if source == "default":
         return _in_directory(_embedded())
     if source.startswith("hf-hub:"):
-        return _in_directory(_from_hub(source.removeprefix("hf-hub:")))
+        return _in_directory(_from_hub(source))
     directory = Path(source.removeprefix("local-dir:")).expanduser()
     if directory.is_dir() or source.startswith("local-dir:"):
         return _in_directory(directory)
@@ -194,13 +195,25 @@ def _read_config(file: Path) -> dict[str, Any]:
     return config
 
 
-def _from_hub(name: str) -> Path:
-    """Download a model from the Hugging Face hub, or find it in its cache."""
-    download = _full_open_clip().pretrained.download_pretrained_from_hf
-    hint = "without a network, give a directory that holds the model"
-    with explained(f"cannot download CLIP model 'hf-hub:{name}' ({hint})"):
-        download(name, filename="open_clip_config.json")
-        return Path(download(name)).parent
+def _from_hub(source: str) -> Path:
+    """Download a ``hf-hub:`` model, or find it in the hub's cache: a ``local-dir:`` layout."""
+
+    def fetch(hub: Any) -> Path:
+        name = source.removeprefix("hf-hub:")
+        hub.download_pretrained_from_hf(name, filename="open_clip_config.json")
+        return Path(hub.download_pretrained_from_hf(name)).parent
+
+    return _download(source, fetch, "a directory that holds the model")
+
+
+def _download(source: str, fetch: Callable[[Any], Path], instead: str) -> Path:
+    """Let open_clip's downloader ``fetch``, from the hub's cache alone if everything is there."""
+    hub = _full_open_clip().pretrained
+    with explained(f"cannot download CLIP model {source!r} (without a network, give {instead})"):
+        with suppress(Exception), cached_only(hub):
+            return fetch(hub)
+        check_network()  # at once, as the hub's client tries for a minute
+        return fetch(hub)
 
 
 def _named(source: str) -> _Model:
@@ -212,7 +225,12 @@ def _named(source: str) -> _Model:
         raise _no_model(source, open_clip)
     pretrained_cfg = open_clip.get_pretrained_cfg(architecture, rest)
     if pretrained_cfg:
-        return _Model(architecture, config, _download(source, pretrained_cfg), pretrained_cfg)
+        file = _download(
+            source,
+            lambda hub: Path(hub.download_pretrained(pretrained_cfg)),
+            f"a file: {architecture}:FILE",
+        )
+        return _Model(architecture, config, file, pretrained_cfg)
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     weights = Path(rest).expanduser()
     if not weights.is_file():
@@ -221,13 +239,6 @@ def _named(source: str) -> _Model:
     relative = open_clip.get_pretrained_cfg(architecture, tags[0]) if tags else {}
     statistics = {key: relative[key] for key in ("mean", "std") if key in relative}
     return _Model(architecture, config, weights, statistics)
-
-
-def _download(source: str, pretrained_cfg: Mapping[str, Any]) -> Path:
-    """Download the weights of a tag, or find them in the cache."""
-    hint = f"without a network, give a file: {source.partition('/')[0]}:FILE"
-    with explained(f"cannot download CLIP model {source!r} ({hint})"):
-        return Path(_full_open_clip().download_pretrained(pretrained_cfg))
 
 
 def _no_model(source: str, open_clip: Any) -> UsageError:
@@ -250,8 +261,8 @@ def _no_model(source: str, open_clip: Any) -> UsageError:
 def _no_weights(architecture: str, rest: str, tags: list[str]) -> UsageError:
     """Say which weights there are for ``architecture``, as ``rest`` is none of them."""
     if not rest:
-        known = ", ".join(f"{architecture}/{tag}" for tag in tags) or "no published weights"
-        return UsageError(f"{architecture} needs weights: {architecture}:FILE, or {known}")
+        known = f", or one of {architecture}/{{{', '.join(tags)}}}" if tags else ""
+        return UsageError(f"{architecture} needs weights: {architecture}:FILE{known}")
     if not tags or Path(rest).suffix or "/" in rest:
         return UsageError(f"no such file: {rest} (weights for {architecture})")
     return unknown(f"pretrained tag of {architecture}", rest, tags)
