@@ -140,14 +140,18 @@ def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelC
 
 def _weights_in(folder: Path) -> Path:
     """The weights in a folder, or in the subfolder where training runs put them."""
-    for place in (folder, folder / "checkpoints", folder / "ckpts"):
+    places = (folder, folder / "checkpoints", folder / "ckpts")
+    favourites = [place / name for place in places for name in _FAVOURITES]
+    for file in favourites:
+        if file.is_file():
+            return file
+    for place in reversed(places):
         files = sorted(file for file in place.glob("*") if file.suffix in _SUFFIXES)
-        favourites = [place / name for name in _FAVOURITES if place / name in files]
-        if len(files) == 1 or favourites:
-            return (favourites or files)[0]
-        if files:
+        if len(files) > 1:
             names = ", ".join(file.name for file in files[:5])
             raise UsageError(f"{place} holds several weights ({names}); give one of the files")
+        if files:
+            return files[0]
     raise UsageError(f"there are no weights in {folder}; it needs a {' or '.join(_SUFFIXES[:3])}")
 
 

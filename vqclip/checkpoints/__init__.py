@@ -5,11 +5,10 @@ Nothing in a file is executed or imported, whatever it says (see :mod:`.unpickli
 
 from vqclip.checkpoints.configs import ModelConfig, find_config, read_config
 from vqclip.checkpoints.files import StateDict, read_state_dict
-from vqclip.checkpoints.fitting import infer_config
+from vqclip.checkpoints.fitting import infer_config, kind
 from vqclip.checkpoints.models import (
     Stage,
     build_vqgan,
-    kind,
     load_vqgan_weights,
     stage_config,
     stage_state,

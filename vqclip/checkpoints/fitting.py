@@ -15,6 +15,24 @@ _CODEBOOKS = {"quantize.embedding.weight": "VQModel", "quantize.embed.weight": "
 _ASSUMED_RESOLUTION = 256
 
 
+def kind(state: Mapping[str, Tensor]) -> str:
+    """Name the model that a state dict belongs to.
+
+    Returns:
+        ``"Net2NetTransformer"``, ``"GumbelVQ"``, ``"VQSegmentationModel"``, ``"VQModel"``,
+        ``"CLIP"`` or ``"unknown"``.
+
+    """
+    if any(key.startswith("first_stage_model.") for key in state):
+        return "Net2NetTransformer"
+    if "quantize.proj.weight" in state:
+        return "GumbelVQ"
+    if "quantize.embedding.weight" in state:
+        return "VQSegmentationModel" if "colorize" in state else "VQModel"
+    is_clip = any(key.startswith(("visual.", "vision_model.")) for key in state)
+    return "CLIP" if is_clip else "unknown"
+
+
 def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelConfig) -> None:
     """Compare names, shapes and kinds of numbers.
 
@@ -97,6 +115,8 @@ def infer_config(state: StateDict) -> ModelConfig:
     try:
         return ModelConfig(*_infer(state), name="read off the weights")
     except (KeyError, ValueError, ZeroDivisionError, IndexError):
+        if kind(state) == "CLIP":
+            raise CheckpointError("these are the weights of a CLIP, not of a VQGAN") from None
         keys = ", ".join(list(state)[:_MOST_NAMED])
         raise CheckpointError(
             f"these are not the weights of a VQGAN ({keys[:150]} …); "

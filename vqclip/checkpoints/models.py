@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vqclip.checkpoints.configs import ModelConfig
 from vqclip.checkpoints.files import StateDict
-from vqclip.checkpoints.fitting import check_finite, check_fit, find_file, infer_config
+from vqclip.checkpoints.fitting import check_finite, check_fit, find_file, infer_config, kind
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.models.light_torch import SkipInit
 from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
@@ -39,24 +39,6 @@ _MOST_CODES = 1 << 31
 _PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colorize_nlabels")
 
 
-def kind(state: Mapping[str, Tensor]) -> str:
-    """Name the model that a state dict belongs to.
-
-    Returns:
-        ``"Net2NetTransformer"``, ``"GumbelVQ"``, ``"VQSegmentationModel"``, ``"VQModel"``,
-        ``"CLIP"`` or ``"unknown"``.
-
-    """
-    if any(key.startswith("first_stage_model.") for key in state):
-        return "Net2NetTransformer"
-    if "quantize.proj.weight" in state:
-        return "GumbelVQ"
-    if "quantize.embedding.weight" in state:
-        return "VQSegmentationModel" if "colorize" in state else "VQModel"
-    is_clip = any(key.startswith(("visual.", "vision_model.")) for key in state)
-    return "CLIP" if is_clip else "unknown"
-
-
 def load_vqgan_weights(
     state: StateDict, config: ModelConfig | None = None, stage: Stage = "first"
 ) -> VQModel:
@@ -76,6 +58,8 @@ def load_vqgan_weights(
     state = {key: value for key, value in state.items() if not key.startswith(_TRAINING_ONLY)}
     config = stage_config(config, stage) if config else infer_config(state)
     model = build_vqgan(config, state.get("quantize.used"))
+    if model.quantize.has_remap:
+        state.setdefault("quantize.used", model.quantize.used)
     check_fit(model.state_dict(), state, config)
     state = {key: _plain(value) for key, value in state.items()}
     check_finite(state)

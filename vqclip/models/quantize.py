@@ -55,6 +55,10 @@ class Quantizer(nn.Module):
         """The code vectors nearest to ``z`` (b, c, h, w), straight through."""
         return straight_through(z, self._lookup(self._nearest_ids(z)))
 
+    def nearest_indices(self, z: Tensor) -> Tensor:
+        """The indices of :meth:`nearest`: (b, c, h, w) -> (b, h, w)."""
+        return self._to_indices(self._nearest_ids(z))
+
     def codes(self, indices: Tensor) -> Tensor:
         """Code vectors of ``indices``: (b, h, w) -> (b, embed_dim, h, w)."""
         return self._lookup(self._to_ids(indices))

@@ -87,6 +87,10 @@ class VQModel(nn.Module):
         """Nearest code vectors in the codebook's own space, straight through; shape of ``z``."""
         return self.quantize.nearest(z)
 
+    def nearest_indices(self, z: Tensor) -> Tensor:
+        """The indices of :meth:`nearest`: (b, embed_dim, h, w) -> (b, h, w)."""
+        return self.quantize.nearest_indices(z)
+
     def codes(self, indices: Tensor) -> Tensor:
         """Code vectors of indices: (b, h, w) -> z_q (b, embed_dim, h, w)."""
         return self.quantize.codes(indices)
