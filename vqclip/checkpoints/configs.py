@@ -42,6 +42,11 @@ class ModelConfig:
         """The config of a nested model, such as ``first_stage_config``."""
         return self.of(self.params.get(key), f"{key} in {self.name}")
 
+    def file(self, name: str) -> Path:
+        """A file that the config mentions: as it stands, or beside the config."""
+        path, beside = Path(name), Path(self.name).parent / Path(name).name
+        return beside if beside.is_file() and not path.is_file() else path
+
 
 def read_config(path: Path | str) -> ModelConfig:
     """Read ``model.target`` and ``model.params`` from a YAML file.

@@ -1,7 +1,6 @@
 """Do these weights belong to this config? And which config would they belong to?"""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -164,9 +163,3 @@ def _count(state: StateDict, pattern: str) -> int:
     while pattern.format(number) in state:
         number += 1
     return number
-
-
-def find_file(name: str, config: ModelConfig) -> Path:
-    """A file that a config mentions: as it stands, or beside the config."""
-    beside = Path(config.name).parent / Path(name).name
-    return beside if beside.is_file() and not Path(name).is_file() else Path(name)

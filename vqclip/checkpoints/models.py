@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vqclip.checkpoints.configs import ModelConfig
 from vqclip.checkpoints.files import StateDict
-from vqclip.checkpoints.fitting import check_finite, check_fit, find_file, infer_config, kind
+from vqclip.checkpoints.fitting import check_finite, check_fit, infer_config, kind
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.models.light_torch import SkipInit
 from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
@@ -117,7 +117,7 @@ def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
     if cls is VQSegmentationModel:
         params["n_labels"] = config.params.get("n_labels")
     if "remap" in params:
-        params["remap"] = find_file(str(params["remap"]), config) if used is None else used
+        params["remap"] = config.file(str(params["remap"])) if used is None else used
     _check_params(params, config)
     with SkipInit(), torch.device("meta"):
         return cls(**params)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
-from vqclip.models.autoencoder import DDConfig, Decoder, Encoder
+from vqclip.models.autoencoder import Decoder, Encoder
+from vqclip.models.ddconfig import DDConfig
 from vqclip.models.quantize import GumbelQuantizer, Quantizer, Remap, VectorQuantizer
 
 __all__ = ["DDConfig", "GumbelVQ", "VQModel", "VQSegmentationModel"]

@@ -1,0 +1,108 @@
+"""The ``ddconfig`` of taming configs: the shape of VQGAN's encoder and decoder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from vqclip.errors import UsageError
+
+NORM_GROUPS = 32
+_MOST_LEVELS, _MOST_BLOCKS, _MOST_CHANNELS = 16, 64, 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class DDConfig:
+    """The ``ddconfig`` section of a taming config: the shape of encoder and decoder.
+
+    Attention is placed at the levels whose size is in ``attn_resolutions`` for an input of
+    ``resolution`` pixels; the input itself may have any size.
+
+    Raises:
+        UsageError: a value has the wrong type or cannot work.
+
+    """
+
+    ch: int
+    out_ch: int
+    num_res_blocks: int
+    attn_resolutions: tuple[int, ...]
+    in_channels: int
+    resolution: int
+    z_channels: int
+    ch_mult: tuple[int, ...] = (1, 2, 4, 8)
+    dropout: float = 0.0
+    resamp_with_conv: bool = True
+    double_z: bool = True
+    give_pre_end: bool = False
+    tanh_out: bool = False
+    attn_type: str = "vanilla"
+
+    def __post_init__(self) -> None:
+        for name in ("attn_resolutions", "ch_mult"):
+            object.__setattr__(self, name, _int_tuple(name, getattr(self, name)))
+        for name in ("ch", "out_ch", "num_res_blocks", "in_channels", "resolution", "z_channels"):
+            _require(_is_count(getattr(self, name)), name, getattr(self, name))
+        _require(0 < self.num_levels <= _MOST_LEVELS, "ch_mult", self.ch_mult)
+        _require(self.num_res_blocks <= _MOST_BLOCKS, "num_res_blocks", self.num_res_blocks)
+        _require(all(self._width_fits(width) for width in self.widths), "ch_mult", self.ch_mult)
+        _require(isinstance(self.dropout, int | float), "dropout", self.dropout)
+        _require(0 <= self.dropout < 1, "dropout", self.dropout)
+        _require(self.attn_type in ("vanilla", "none"), "attn_type", self.attn_type)
+
+    @staticmethod
+    def _width_fits(width: int) -> bool:
+        return 0 < width <= _MOST_CHANNELS and width % NORM_GROUPS == 0
+
+    @classmethod
+    def of(cls, values: "DDConfig | Mapping[str, Any]") -> "DDConfig":
+        """Build from a mapping as read from YAML; entries that shape nothing are ignored."""
+        if isinstance(values, DDConfig):
+            return values
+        known = {field.name for field in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in values.items() if name in known})
+        except TypeError as error:
+            missing = str(error).split("__init__() ")[-1]
+            raise UsageError(f"ddconfig is incomplete: {missing}; give these values") from None
+
+    @property
+    def num_levels(self) -> int:
+        """Number of resolutions; the image is halved between neighbours."""
+        return len(self.ch_mult)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels at each level, from the highest resolution to the lowest."""
+        return tuple(self.ch * multiplier for multiplier in self.ch_mult)
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per latent cell along one side."""
+        return 1 << (self.num_levels - 1)
+
+    def has_attention(self, level: int, *, from_bottom: bool = False) -> bool:
+        """Whether the blocks of ``level`` are followed by attention.
+
+        Encoder sizes are halved from the top, decoder sizes doubled from the bottom; the two
+        differ when ``resolution`` is not a multiple of ``downsampling``.
+        """
+        size = self.resolution >> level
+        if from_bottom:
+            bottom = self.num_levels - 1
+            size = (self.resolution >> bottom) << (bottom - level)
+        return self.attn_type != "none" and size in self.attn_resolutions
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_CHANNELS
+
+
+def _require(fits: bool, name: str, value: object) -> None:
+    if not fits:
+        raise UsageError(f"ddconfig.{name} cannot be {value!r:.80}; check the model's config")
+
+
+def _int_tuple(name: str, values: Any) -> tuple[int, ...]:
+    _require(isinstance(values, list | tuple), name, values)
+    _require(all(_is_count(value) for value in values), name, values)
+    return tuple(values)
