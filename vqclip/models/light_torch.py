@@ -62,7 +62,7 @@ def without_compiler() -> Iterator[None]:
     try:
         yield
     finally:
-        _drop(module.__name__ for module in stand_ins if module in sys.modules.values())
+        _drop(m.__name__ for m in stand_ins if sys.modules.get(m.__name__) is m)
         for function in stand_ins[0].disabled:  # torch keeps its answer here: let it ask again
             vars(function).pop("__dynamo_disable", None)
 
