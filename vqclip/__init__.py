@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vqclip.generation import Frame, generate
     from vqclip.images import to_pil
     from vqclip.prompts import Prompt, parse_prompts
-    from vqclip.zoo import load_perceptor, load_vqgan
+    from vqclip.zoo import load_perceptor, load_transformer, load_vqgan
 
 _HOME = {
     "CheckpointError": "errors",
@@ -31,6 +31,7 @@ _HOME = {
     "VqclipError": "errors",
     "generate": "generation",
     "load_perceptor": "zoo",
+    "load_transformer": "zoo",
     "load_vqgan": "zoo",
     "parse_prompts": "prompts",
     "to_pil": "images",
@@ -45,6 +46,7 @@ __all__ = [
     "VqclipError",
     "generate",
     "load_perceptor",
+    "load_transformer",
     "load_vqgan",
     "parse_prompts",
     "to_pil",

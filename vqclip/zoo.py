@@ -4,17 +4,20 @@ import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from vqclip import checkpoints
 from vqclip.checkpoints import ModelConfig, Stage
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.models.perceptor import Perceptor, open_perceptor
+from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
 DEFAULT = "default"
+Model = TypeVar("Model", bound=nn.Module)
 _SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _FAVOURITES = ("model.safetensors", "last.ckpt", "model.ckpt")
 
@@ -53,6 +56,47 @@ def load_vqgan(
     return _frozen(model).to(device)
 
 
+def load_transformer(
+    source: str | Path,
+    config: str | Path | Mapping[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    first_stage: str | Path | None = None,
+    cond_stage: str | Path | None = None,
+) -> Net2NetTransformer:
+    """Load a transformer with its VQGANs, frozen, in evaluation mode and float32.
+
+    Args:
+        source: a checkpoint file, or a folder with weights and config.
+        config: the model's YAML (or its content). By default the one that lies with the weights.
+        device: where to put it.
+        first_stage: weights of the VQGAN of the pictures. By default those in the checkpoint,
+            or where it has none, those that the config names as ``ckpt_path``.
+        cond_stage: likewise of the VQGAN of the conditions.
+
+    Raises:
+        UsageError: there is no such file, no config, or it cannot work.
+        UnsafeCheckpointError: a file asks for code to be run; nothing ran.
+        CheckpointError: a file is damaged, or config and weights do not belong together.
+
+    """
+    path = _weights_file(source, "transformer")
+    model_config = _config(path, config)
+    if model_config is None:
+        raise UsageError(f"{path} has no config with it, which a transformer needs; give its YAML")
+    state = checkpoints.read_state_dict(path)
+    try:
+        model = checkpoints.load_transformer_weights(
+            state,
+            model_config,
+            _separate_stage(first_stage, state, model_config, "first"),
+            _separate_stage(cond_stage, state, model_config, "cond"),
+        )
+    except CheckpointError as error:
+        raise type(error)(f"cannot load {path}: {error}") from None
+    return _frozen(model).to(device)
+
+
 def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> Perceptor:
     """Load a CLIP model, frozen, in evaluation mode and float32.
 
@@ -78,15 +122,20 @@ def vqgan_path(source: str | Path = DEFAULT) -> Path:
     """
     if source == DEFAULT:
         return _weights_in(weights_folder() / "vqgan")
+    return _weights_file(source, "VQGAN", f"known: {DEFAULT}, or give")
+
+
+def _weights_file(source: str | Path, what: str, advice: str = "give") -> Path:
+    """The weight file in a folder, or the file itself."""
     path = Path(source).expanduser()
     if path.is_dir():
         return _weights_in(path)
     if path.is_file():
         return path
     if path.suffix in _SUFFIXES or len(path.parts) > 1:
-        raise UsageError(f"there is no VQGAN file {str(source)!r}; check the path")
+        raise UsageError(f"there is no {what} file {str(source)!r}; check the path")
     raise UsageError(
-        f"unknown VQGAN {str(source)!r}; known: {DEFAULT}, or give the path of a "
+        f"unknown {what} {str(source)!r}; {advice} the path of a "
         f"{', '.join(_SUFFIXES[:3])} file or of a folder with config and weights"
     )
 
@@ -130,6 +179,25 @@ def _sha256(path: Path, _size: int, _mtime: int) -> str:
     return digest.hexdigest()
 
 
+def _separate_stage(
+    source: str | Path | None, state: checkpoints.StateDict, config: ModelConfig, stage: Stage
+) -> VQModel | None:
+    """A transformer's VQGAN from a file of its own, or None where it lies in ``state``."""
+    if not checkpoints.has_stage(config, stage):
+        if source is not None:
+            raise UsageError(f"{config.name} has no VQGAN of its own as {stage} stage; give none")
+        return None
+    stage_config = checkpoints.stage_config(config, stage)
+    named = stage_config.params.get("ckpt_path")
+    if source is None and named and not checkpoints.holds_stage(state, stage):
+        source = config.file(str(named))
+    if source is None:
+        return None
+    return checkpoints.load_vqgan_weights(
+        checkpoints.read_state_dict(vqgan_path(source)), stage_config
+    )
+
+
 def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelConfig | None:
     """The config as given, or else as found with the weights."""
     if isinstance(config, Mapping):
@@ -155,6 +223,6 @@ def _weights_in(folder: Path) -> Path:
     raise UsageError(f"there are no weights in {folder}; it needs a {' or '.join(_SUFFIXES[:3])}")
 
 
-def _frozen(model: VQModel) -> VQModel:
+def _frozen(model: Model) -> Model:
     model.eval().requires_grad_(False)
     return model

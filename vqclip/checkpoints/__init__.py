@@ -13,15 +13,25 @@ from vqclip.checkpoints.models import (
     stage_config,
     stage_state,
 )
+from vqclip.checkpoints.transformers import (
+    build_transformer,
+    has_stage,
+    holds_stage,
+    load_transformer_weights,
+)
 
 __all__ = [
     "ModelConfig",
     "Stage",
     "StateDict",
+    "build_transformer",
     "build_vqgan",
     "find_config",
+    "has_stage",
+    "holds_stage",
     "infer_config",
     "kind",
+    "load_transformer_weights",
     "load_vqgan_weights",
     "read_config",
     "read_state_dict",

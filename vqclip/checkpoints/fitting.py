@@ -22,7 +22,7 @@ def kind(state: Mapping[str, Tensor]) -> str:
         ``"CLIP"`` or ``"unknown"``.
 
     """
-    if any(key.startswith("first_stage_model.") for key in state):
+    if any(key.startswith(("first_stage_model.", "transformer.tok_emb.")) for key in state):
         return "Net2NetTransformer"
     if "quantize.proj.weight" in state:
         return "GumbelVQ"
@@ -63,9 +63,9 @@ def check_finite(state: StateDict) -> None:
 
 def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
     """What a wrong pairing most often shows: another quantizer or another codebook."""
-    ours = next(key for key in _CODEBOOKS if key in expected)
+    ours = next((key for key in _CODEBOOKS if key in expected), None)
     theirs = next((key for key in _CODEBOOKS if key in state), None)
-    if theirs is None:
+    if ours is None or theirs is None:
         return
     if ours != theirs:
         yield f"config says {_CODEBOOKS[ours]}, checkpoint is a {_CODEBOOKS[theirs]}"

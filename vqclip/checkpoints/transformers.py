@@ -8,13 +8,11 @@ from torch import nn
 
 from vqclip.checkpoints.configs import ModelConfig
 from vqclip.checkpoints.files import StateDict
-from vqclip.checkpoints.fitting import check_finite, check_fit
+from vqclip.checkpoints.fitting import check_finite, check_fit, kind
 from vqclip.checkpoints.models import (
     TRANSFORMER_TARGETS,
-    VQGAN_TARGETS,
-    as_float32,
+    Stage,
     build_vqgan,
-    kind,
     load_vqgan_weights,
     stage_config,
 )
@@ -25,18 +23,18 @@ from vqclip.models.light_torch import SkipInit
 from vqclip.models.permuters import ORDERS, Permuter
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
-from vqclip.registry import unknown
 
-_GPT_TARGET = "taming.modules.transformer.mingpt.GPT"
+_GPT = "taming.modules.transformer.mingpt.GPT"
 _PERMUTERS = "taming.modules.transformer.permuter."
-_MOST_CELLS = 1 << 20
+_IS_FIRST, _IS_UNCONDITIONAL = "__is_first_stage__", "__is_unconditional__"
+_FIRST, _COND = "first_stage_model.", "cond_stage_model."
+_MOST_SIDE, _MOST_CODES = 1 << 10, 1 << 31
 
-# `target` is looked up here and nowhere else.
-_CONDITION_TARGETS: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "taming.modules.util.Labelator": lambda config: ClassLabel(_count(config, "n_classes")),
-    "taming.modules.util.SOSProvider": lambda config: StartToken(_count(config, "sos_token", 0)),
+# A `target` is looked up here and nowhere else; all others must be a VQGAN's.
+_CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
+    "taming.modules.util.Labelator": lambda config: ClassLabel(_number(config, "n_classes")),
     "taming.modules.misc.coord.CoordStage": lambda config: Coordinates(
-        _count(config, "n_embed"), _count(config, "down_factor")
+        _number(config, "n_embed"), _number(config, "down_factor")
     ),
     "taming.models.dummy_cond_stage.DummyCondStage": lambda _: GivenCodes(),
 }
@@ -54,26 +52,143 @@ def load_transformer_weights(
 
     Args:
         state: weights of the transformer, and of its VQGANs unless these are given.
-        config: the transformer's config; weights alone do not tell the number of heads.
+        config: the transformer's config; the weights do not tell everything.
         first: the VQGAN of the pictures.
-        cond: the VQGAN of the condition.
+        cond: the VQGAN of the conditions.
 
     Raises:
         CheckpointError: config and weights do not belong together, weights are missing, left
             over or not finite.
-        UsageError: the config cannot work, or a VQGAN is given where there is none.
+        UsageError: the config cannot work.
 
     """
     if kind(state) != "Net2NetTransformer":
-        raise CheckpointError(f"it is not a transformer's checkpoint but that of a {kind(state)}")
-    has_cond = has_cond_vqgan(config)
-    if cond is not None and not has_cond:
-        raise UsageError(f"{config.name} has no VQGAN as condition stage: do not give one")
+        raise CheckpointError(f"it holds no transformer (but: {kind(state)})")
     first = first or load_vqgan_weights(state, config, "first")
-    if has_cond:
+    if has_stage(config, "cond"):
         cond = cond or load_vqgan_weights(state, config, "cond")
     model = build_transformer(config, first, cond)
-    stages = ("first_stage_model.", *["cond_stage_model."] * (model.cond_stage_model in VQGAN))
-    state = {key: value for key, value in state.items() if not key.startswith(stages)}
-    ...
+    stages = (_FIRST, _COND) if isinstance(model.cond_stage_model, VQModel) else _FIRST
+    own = {key: value for key, value in state.items() if not key.startswith(stages)}
+    expected = {key: v for key, v in model.state_dict().items() if not key.startswith(stages)}
+    check_fit(expected, own, config)
+    check_finite(own)
+    for name, part in (("transformer", model.transformer), ("permuter", model.permuter)):
+        _load(part, own, f"{name}.")
+    if not model.permuter.is_valid():
+        raise CheckpointError("the permuter's two orders do not undo each other; it is damaged")
     return model
+
+
+def _load(part: nn.Module, state: StateDict, prefix: str) -> None:
+    own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    own = {key: v.float() if v.is_floating_point() else v.long() for key, v in own.items()}
+    try:
+        part.load_state_dict(
+            {key: value.contiguous() for key, value in own.items()}, strict=True, assign=True
+        )
+    except RuntimeError as error:  # shapes and names fit already
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"the weights do not fit the config: {reason:.200}") from None
+
+
+def build_transformer(
+    config: ModelConfig, first: VQModel | None = None, cond: VQModel | None = None
+) -> Net2NetTransformer:
+    """Build a transformer without memory for its weights (on the meta device).
+
+    Args:
+        config: which classes, and their parameters; those that shape nothing are ignored.
+        first: the VQGAN of the pictures; by default built as the config says.
+        cond: the VQGAN of the conditions, where the config has one; built likewise.
+
+    Raises:
+        CheckpointError: a class is not known.
+        UsageError: a parameter is missing or cannot work.
+
+    """
+    _check_target(config, TRANSFORMER_TARGETS, "transformer")
+    first = first or build_vqgan(stage_config(config, "first"))
+    stage = cond or _condition_stage(config, first)
+    with SkipInit(), torch.device("meta"):
+        gpt, permuter = _gpt(config), _permuter(config)
+    return Net2NetTransformer(gpt, first, stage, permuter, **_options(config))
+
+
+def has_stage(config: ModelConfig, stage: Stage) -> bool:
+    """Whether the config has a VQGAN of its own as that stage."""
+    if stage == "first":
+        return True
+    if _is_unconditional(config) or config.params.get("cond_stage_config") == _IS_FIRST:
+        return False
+    return config.part("cond_stage_config").target not in _CONDITIONS
+
+
+def holds_stage(state: StateDict, stage: Stage) -> bool:
+    """Whether a transformer's checkpoint has the weights of that VQGAN."""
+    prefix = _FIRST if stage == "first" else _COND
+    return any(key.startswith(prefix) for key in state)
+
+
+def _is_unconditional(config: ModelConfig) -> bool:
+    says_so = config.params.get("cond_stage_config") == _IS_UNCONDITIONAL
+    return says_so or bool(config.params.get("unconditional"))
+
+
+def _condition_stage(config: ModelConfig, first: VQModel) -> nn.Module:
+    if _is_unconditional(config):
+        return StartToken(_number(config, "sos_token", 0))
+    if config.params.get("cond_stage_config") == _IS_FIRST:
+        return first
+    part = config.part("cond_stage_config")
+    return _CONDITIONS.get(part.target, build_vqgan)(part)
+
+
+def _gpt(config: ModelConfig) -> GPT:
+    part = config.part("transformer_config")
+    _check_target(part, {_GPT}, "GPT")
+    return GPT(GPTConfig.of(part.params))
+
+
+def _permuter(config: ModelConfig) -> Permuter:
+    if config.params.get("permuter_config") is None:
+        return Permuter()
+    part = config.part("permuter_config")
+    _check_target(part, {_PERMUTERS + name for name in ("Identity", *ORDERS)}, "permuter")
+    if part.target == f"{_PERMUTERS}Identity":
+        return Permuter()
+    size = [_number(part, name, most=_MOST_SIDE) for name in ("H", "W")]
+    return Permuter(ORDERS[part.target.removeprefix(_PERMUTERS)](*size))
+
+
+def _options(config: ModelConfig) -> Mapping[str, Any]:
+    pkeep = config.params.get("pkeep", 1.0)
+    if not isinstance(pkeep, int | float) or not 0 <= pkeep <= 1:
+        raise UsageError(f"{config.name} says pkeep {pkeep!r:.80}; give a number from 0 to 1")
+    return {
+        "cond_stage_key": str(config.params.get("cond_stage_key", "depth")),
+        "downsample_cond_size": _number(config, "downsample_cond_size", -1, least=-1),
+        "pkeep": float(pkeep),
+    }
+
+
+def _check_target(config: ModelConfig, known: Any, what: str) -> None:
+    if config.target not in known:
+        raise CheckpointError(
+            f"{config.name} describes a {config.target!r:.100}, which is not a known {what}; "
+            f"known: {', '.join(sorted(known))}"
+        )
+
+
+def _number(
+    config: ModelConfig,
+    name: str,
+    default: int | None = None,
+    least: int | None = None,
+    most: int = _MOST_CODES,
+) -> int:
+    value = config.params.get(name, default)
+    least = (1 if default is None else 0) if least is None else least
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise UsageError(f"{config.name} says {name} {value!r:.80}; give a whole number")
+    return value

@@ -1,0 +1,240 @@
+"""GPT (Radford et al. 2018) over discrete codes, in the shape of minGPT and taming-transformers.
+
+Module names follow the published checkpoints, so that their keys load verbatim. The causal
+masks in those checkpoints are checked on loading and written on saving, but never kept:
+attention goes through torch's fused kernels, which know causality.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+
+_MOST = {"vocab_size": 1 << 24, "block_size": 1 << 20, "n_layer": 1 << 10, "n_embd": 1 << 16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTConfig:
+    """Shape of a :class:`GPT`, in the words of a taming config's ``transformer_config``.
+
+    The first ``n_unmasked`` positions see each other in both directions. The three ``pdrop``
+    are dropout probabilities, in [0, 1), for training.
+
+    Raises:
+        UsageError: a value has the wrong type or cannot work.
+
+    """
+
+    vocab_size: int
+    block_size: int
+    n_layer: int = 12
+    n_head: int = 8
+    n_embd: int = 256
+    embd_pdrop: float = 0.0
+    resid_pdrop: float = 0.0
+    attn_pdrop: float = 0.0
+    n_unmasked: int = 0
+
+    def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            _require(_is_int(getattr(self, name), 1, most), name, getattr(self, name))
+        _require(_is_int(self.n_head, 1, self.n_embd), "n_head", self.n_head)
+        _require(self.n_embd % self.n_head == 0, "n_head", self.n_head)
+        _require(_is_int(self.n_unmasked, 0, self.block_size), "n_unmasked", self.n_unmasked)
+        for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop"):
+            value = getattr(self, name)
+            _require(isinstance(value, int | float) and 0 <= value < 1, name, value)
+
+    @classmethod
+    def of(cls, values: "GPTConfig | Mapping[str, Any]") -> "GPTConfig":
+        """Build from a mapping as read from YAML; entries that shape nothing are ignored."""
+        if isinstance(values, GPTConfig):
+            return values
+        known = {field.name for field in fields(cls)}
+        try:
+            return cls(**{name: value for name, value in values.items() if name in known})
+        except TypeError as error:
+            missing = str(error).split("__init__() ")[-1]
+            raise UsageError(f"the GPT's config is incomplete: {missing}") from None
+
+
+def _is_int(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _require(fits: bool, name: str, value: object) -> None:
+    if not fits:
+        raise UsageError(f"a GPT's {name} cannot be {value!r:.80}; check the model's config")
+
+
+def attention_mask(
+    start: int, stop: int, n_unmasked: int = 0, device: torch.device | None = None
+) -> Tensor:
+    """Which positions the queries ``start … stop-1`` see among ``0 … stop-1``: (n, stop), bool."""
+    query = torch.arange(start, stop, device=device)[:, None]
+    key = torch.arange(stop, device=device)
+    return (key <= query) | ((query < n_unmasked) & (key < n_unmasked))
+
+
+class KeyValueCache:
+    """Keys and values of the positions read so far, in memory set aside once.
+
+    ``length`` counts these positions. Lowering it forgets the later ones.
+    """
+
+    def __init__(self, gpt: "GPT", batch: int, capacity: int) -> None:
+        config, like = gpt.config, gpt.head.weight
+        head_dim = config.n_embd // config.n_head
+        shape = (config.n_layer, 2, batch, config.n_head, capacity, head_dim)
+        self.memory = torch.empty(shape, dtype=like.dtype, device=like.device)
+        self.length = 0
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Add keys and values (b, head, n, d) of one layer; return all of it (b, head, *, d)."""
+        stop = self.length + k.shape[2]
+        keys, values = self.memory[layer, :, :, :, :stop].unbind(0)
+        keys[:, :, self.length :] = k
+        values[:, :, self.length :] = v
+        return keys, values
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head attention in which a position sees itself and what is before it."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.key = nn.Linear(config.n_embd, config.n_embd)
+        self.query = nn.Linear(config.n_embd, config.n_embd)
+        self.value = nn.Linear(config.n_embd, config.n_embd)
+        self.resid_drop = nn.Dropout(config.resid_pdrop)
+        self.proj = nn.Linear(config.n_embd, config.n_embd)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, cache: KeyValueCache | None, layer: int
+    ) -> Tensor:
+        """(b, n, n_embd) -> (b, n, n_embd); without a mask, causal over ``x`` itself."""
+        b, n, _ = x.shape
+        # (b, n, n_embd) -> (b, head, n, d)
+        q, k, v = (
+            linear(x).view(b, n, self.config.n_head, -1).transpose(1, 2)
+            for linear in (self.query, self.key, self.value)
+        )
+        if cache is not None:
+            k, v = cache.extend(layer, k, v)
+        dropout = self.config.attn_pdrop if self.training else 0.0
+        is_causal = mask is None and n > 1  # a single query is the last one and sees all
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal)
+        y = self.proj(y.transpose(1, 2).reshape(b, n, -1))  # (b, n, n_embd)
+        out: Tensor = self.resid_drop(y)
+        return out
+
+    def _mask(self, device: torch.device) -> Tensor:
+        """The mask as the checkpoints hold it, (1, 1, block_size, block_size)."""
+        config = self.config
+        return attention_mask(0, config.block_size, config.n_unmasked, device)[None, None]
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        weight = self.key.weight
+        destination[f"{prefix}mask"] = self._mask(weight.device).to(weight.dtype)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, strict: bool, *reports: list[str]
+    ) -> None:
+        missing, _, errors = reports
+        mask = state_dict.pop(f"{prefix}mask", None)
+        if mask is None:
+            missing.append(f"{prefix}mask")
+        elif not mask.is_meta and not torch.equal(mask.bool(), self._mask(mask.device)):
+            errors.append(f"{prefix}mask is not that of n_unmasked {self.config.n_unmasked}")
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, *reports)
+
+
+class Block(nn.Module):
+    """Attention, then a two-layer network, each normalized before and added to its input."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.ln1 = nn.LayerNorm(config.n_embd)
+        self.ln2 = nn.LayerNorm(config.n_embd)
+        self.attn = CausalSelfAttention(config)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.n_embd, 4 * config.n_embd),
+            nn.GELU(),
+            nn.Linear(4 * config.n_embd, config.n_embd),
+            nn.Dropout(config.resid_pdrop),
+        )
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None, cache: KeyValueCache | None, layer: int
+    ) -> Tensor:
+        """(b, n, n_embd) -> (b, n, n_embd)."""
+        x = x + self.attn(self.ln1(x), mask, cache, layer)
+        out: Tensor = x + self.mlp(self.ln2(x))
+        return out
+
+
+class GPT(nn.Module):
+    """Token and position embeddings, blocks, and a bias-free head over the vocabulary."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tok_emb = nn.Embedding(config.vocab_size, config.n_embd)
+        self.pos_emb = nn.Parameter(torch.zeros(1, config.block_size, config.n_embd))
+        self.drop = nn.Dropout(config.embd_pdrop)
+        self.blocks = nn.Sequential(*(Block(config) for _ in range(config.n_layer)))
+        self.ln_f = nn.LayerNorm(config.n_embd)
+        self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.apply(_init_weights)
+
+    def forward(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """Logits of each next token: (b, n) -> (b, n, vocab_size)."""
+        logits: Tensor = self.head(self.features(tokens, cache))
+        return logits
+
+    def features(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """What the head reads: (b, n) -> (b, n, n_embd).
+
+        With a cache, ``tokens`` are those after the ones already in it, and are added to it.
+
+        Raises:
+            UsageError: the sequence is longer than ``block_size``.
+
+        """
+        start = cache.length if cache is not None else 0
+        stop = start + tokens.shape[1]
+        if stop > self.config.block_size:
+            raise UsageError(
+                f"{stop} codes are too long a sequence for this transformer, "
+                f"which reads {self.config.block_size}"
+            )
+        x = self.drop(self.tok_emb(tokens) + self.pos_emb[:, start:stop])
+        mask = self._mask(start, stop)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, mask, cache, layer)
+        if cache is not None:
+            cache.length = stop
+        out: Tensor = self.ln_f(x)
+        return out
+
+    def _mask(self, start: int, stop: int) -> Tensor | None:
+        """The mask where plain causality does not do."""
+        n_unmasked = self.config.n_unmasked
+        if stop - start == 1 or (start == 0 and n_unmasked == 0):
+            return None
+        return attention_mask(start, stop, n_unmasked, self.pos_emb.device)
+
+
+def _init_weights(module: nn.Module) -> None:
+    """As minGPT begins: weights from N(0, 0.02²), biases 0."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

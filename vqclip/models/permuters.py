@@ -1,0 +1,119 @@
+"""Orders in which a transformer reads the cells of a code grid.
+
+Esser et al. 2021 (arXiv:2012.09841), section 4.4. Each function gives the row-major cell
+numbers of an ``h`` x ``w`` grid in reading order, (h*w,).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+
+Order = npt.NDArray[np.int64]
+
+
+class Permuter(nn.Module):
+    """A reading order of code grids, and back; without an order, row by row.
+
+    Args:
+        order: the row-major cell numbers in reading order, (n,).
+
+    """
+
+    forward_shuffle_idx: Tensor
+    backward_shuffle_idx: Tensor
+
+    def __init__(self, order: Order | None = None) -> None:
+        super().__init__()
+        self.length = None if order is None else len(order)
+        if order is not None:
+            self.register_buffer("forward_shuffle_idx", torch.tensor(order))
+            self.register_buffer("backward_shuffle_idx", torch.tensor(np.argsort(order)))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Row-major -> reading order along axis 1: (b, n, ...) -> (b, n, ...)."""
+        return codes if self.length is None else codes[:, self.forward_shuffle_idx]
+
+    def reverse(self, codes: Tensor) -> Tensor:
+        """Reading order -> row-major along axis 1: (b, n, ...) -> (b, n, ...)."""
+        return codes if self.length is None else codes[:, self.backward_shuffle_idx]
+
+    def is_valid(self) -> bool:
+        """Whether the two buffers, as loaded, undo each other."""
+        if self.length is None:
+            return True
+        forth, back = self.forward_shuffle_idx, self.backward_shuffle_idx
+        cells = torch.arange(self.length, device=forth.device)
+        return torch.equal(forth.sort().values, cells) and torch.equal(forth[back], cells)
+
+
+def subsample(h: int, w: int) -> Order:
+    """Every other cell of every other row first, recursively: coarse to fine."""
+    bits = _bits(h, w, "Subsample")
+    return np.argsort(_interleave(h, w, list(reversed(range(bits)))))
+
+
+def z_curve(h: int, w: int) -> Order:
+    """Along Morton's curve: quarter by quarter, recursively."""
+    return np.argsort(_interleave(h, w, list(range(max(h, w).bit_length()))))
+
+
+def spiral_out(h: int, w: int) -> Order:
+    """From the middle outwards: up, right, down, left, by ever longer stretches."""
+    if h != w or h % 2:
+        raise UsageError(f"a spiral needs a square grid of even side, not {h}x{w}")
+    row, column = h // 2, w // 2 - 1
+    cells, stretch = [row * w + column], 0
+    while len(cells) < h * w:
+        for down, right in ((-1, 0), (0, 1), (1, 0), (0, -1)):
+            stretch += down != 0
+            for _ in range(stretch):
+                row, column = row + down, column + right
+                cells.append(row * w + column)
+    return np.array(cells[: h * w])
+
+
+def spiral_in(h: int, w: int) -> Order:
+    """From the border inwards: :func:`spiral_out` backwards."""
+    return spiral_out(h, w)[::-1].copy()
+
+
+def random_order(h: int, w: int) -> Order:
+    """One fixed random order."""
+    return np.random.RandomState(1).permutation(h * w)
+
+
+def alternate_parsing(h: int, w: int) -> Order:
+    """Row by row, every second one from right to left."""
+    cells = np.arange(h * w).reshape(h, w)
+    cells[1::2] = cells[1::2, ::-1].copy()
+    return cells.ravel()
+
+
+ORDERS: dict[str, Callable[[int, int], Order]] = {
+    "Subsample": subsample,
+    "ZCurve": z_curve,
+    "SpiralOut": spiral_out,
+    "SpiralIn": spiral_in,
+    "Random": random_order,
+    "AlternateParsing": alternate_parsing,
+}
+
+
+def _interleave(h: int, w: int, places: list[int]) -> Order:
+    """Mix the bits of row (the upper one of each pair) and column; bit p goes to pair places[p]."""
+    rows, columns = np.divmod(np.arange(h * w), w)
+    mixed = np.zeros(h * w, dtype=np.int64)
+    for bit, place in enumerate(places):
+        mixed |= ((rows >> bit) & 1) << (2 * place + 1) | ((columns >> bit) & 1) << (2 * place)
+    return mixed
+
+
+def _bits(h: int, w: int, name: str) -> int:
+    if h != w or h & (h - 1):
+        raise UsageError(f"{name} needs a square grid whose side is a power of two, not {h}x{w}")
+    return h.bit_length() - 1

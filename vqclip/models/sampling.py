@@ -1,0 +1,224 @@
+"""Drawing code grids from a transformer, one code after the other.
+
+Grids beyond the size that a transformer was trained for go through a sliding window: each code
+is predicted from those before it in the window around it (Esser et al. 2021, section 3.3).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.models.gpt import GPT, KeyValueCache
+
+_TINY = 1e-38  # keeps p / e a number where e is drawn as 0
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class SampleStep:
+    """Where sampling is: the grid so far, and how many of the codes to draw are drawn.
+
+    ``indices`` (b, h, w) holds -1 where no code is drawn yet.
+    """
+
+    indices: Tensor
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """How a code is chosen: temperature, the ``top_k`` likeliest, the nucleus, then chance.
+
+    Args:
+        temperature: divides the logits; 0 takes the likeliest code.
+        top_k: keep this many codes, and those as likely as the last of them; 1 takes the
+            likeliest, None (or more than there are) keeps all.
+        top_p: keep the likeliest codes up to and including the one with which their probability
+            exceeds this (Holtzman et al. 2020, arXiv:1904.09751); None or 1 keeps all.
+
+    Raises:
+        UsageError: a value is out of range.
+
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise UsageError(f"temperature must be 0 or more, not {self.temperature!r}")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"top_k must be 1 or more, not {self.top_k!r}; leave it out for all")
+        if self.top_p is not None and not 0 <= self.top_p <= 1:
+            raise UsageError(f"top_p must be within 0 and 1, not {self.top_p!r}")
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest code is taken, without chance."""
+        return self.temperature == 0 or self.top_k == 1
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits (b, vocab) -> the probabilities to draw from, (b, vocab)."""
+        # from the largest down, so that a small temperature does not overflow
+        logits = (logits - logits.amax(-1, keepdim=True)) / self.temperature
+        if self.top_k is not None:
+            logits = keep_top_k(logits, self.top_k)
+        if self.top_p is not None:
+            logits = keep_top_p(logits, self.top_p)
+        return logits.softmax(-1)
+
+    def choose(self, logits: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
+        """One code per row: (b, vocab) -> (b,); rows without a generator are not drawn."""
+        if self.is_greedy:
+            return logits.argmax(-1)
+        return draw(self.probabilities(logits), generators)
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """Give -inf to what is less likely than the k-th likeliest; ties with it stay. (..., vocab)."""
+    kth = logits.topk(min(k, logits.shape[-1])).values[..., -1:]
+    return logits.masked_fill(logits < kth, -torch.inf)
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """Give -inf to what comes after the first codes whose probability exceeds p. (..., vocab)."""
+    if p >= 1:
+        return logits
+    ordered, order = logits.sort(descending=True, stable=True)
+    total = ordered.softmax(-1).cumsum(-1)
+    before = F.pad(total[..., :-1], (1, 0))  # the first one stays, whatever its probability
+    dropped = before > p
+    return logits.masked_fill(dropped.scatter(-1, order, dropped), -torch.inf)
+
+
+def draw(probabilities: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
+    """Draw a code per row, (b, vocab) -> (b,), each with its own generator (on the CPU).
+
+    With e ~ Exp(1), the code of the largest p / e is distributed as p.
+    """
+    races = torch.ones(probabilities.shape)
+    for row, generator in zip(races, generators, strict=True):
+        if generator is not None:
+            row.exponential_(generator=generator)
+    races = races.clamp_(min=_TINY).to(probabilities.device)
+    return (probabilities / races).argmax(-1)
+
+
+def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.Generator]:
+    """One generator per sample: of seed + i for sample i, of the seeds given, or of random ones."""
+    if seed is None:
+        seeds = torch.randint(1 << 62, (count,)).tolist()
+    elif isinstance(seed, int):
+        seeds = [seed + i for i in range(count)]
+    else:
+        seeds = [int(value) for value in seed]
+    if len(seeds) != count:
+        raise UsageError(f"{len(seeds)} seeds do not fit {count} samples; give one for each")
+    return [torch.Generator().manual_seed(value % (1 << 63)) for value in seeds]
+
+
+def window_origin(place: int, size: int, window: int, side: int) -> int:
+    """Where the window for ``place`` begins along one axis: ``side // 2`` before it, if it can.
+
+    ``window`` is ``side``, or the grid's ``size`` where that is smaller.
+    """
+    return min(max(place - side // 2, 0), size - window)
+
+
+class Predictor:
+    """p(code | condition, codes before it in its window) for the cells of a grid.
+
+    Keys and values are kept as long as the window does not move: throughout grids of the
+    trained size, and at the left and right edge of larger ones. Within a moved window every
+    code has another position, so that nothing of what was computed holds for it, apart from a
+    condition that does not move along.
+
+    Args:
+        gpt: the transformer.
+        condition: codes that precede every window, (b, m), or of a grid that the window moves
+            over, (b, h, w).
+        size: height and width of the grid of codes.
+        side: largest height and width of the window.
+        order: cells in reading order, (h*w,); only where the window holds the whole grid.
+        num_codes: codes beyond these stand for conditions only and are never drawn.
+
+    """
+
+    def __init__(
+        self,
+        gpt: GPT,
+        condition: Tensor,
+        size: Size,
+        side: int,
+        *,
+        order: Tensor | None = None,
+        num_codes: int | None = None,
+    ) -> None:
+        self.gpt, self.condition, self.size, self.side = gpt, condition, size, side
+        self.num_codes = num_codes
+        self.window = min(side, size[0]), min(side, size[1])
+        cells = self.window[0] * self.window[1]
+        self.order = torch.arange(cells) if order is None else order
+        self.rank = self.order.argsort().tolist()
+        self.order = self.order.to(condition.device)
+        self.length = cells if condition.ndim == 3 else condition.shape[1]
+        self.cache = KeyValueCache(gpt, len(condition), self.length + cells - 1)
+        self.origin = (0, 0)
+
+    @torch.no_grad()
+    def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
+        """Logits for one cell of ``indices`` (b, h, w): (b, num_codes), float32."""
+        self._move_to(row, column)
+        top, left = self.origin
+        codes = self._crop(indices)[:, self.order]
+        condition = self._crop(self.condition) if self.condition.ndim == 3 else self.condition
+        position = self.rank[(row - top) * self.window[1] + column - left]
+        if self.cache.length < self.gpt.config.n_unmasked:
+            self.cache.length = 0  # these positions see the later ones among them
+        tokens = torch.cat((condition, codes), 1)[:, self.cache.length : self.length + position]
+        hidden = self.gpt.features(tokens, self.cache)[:, -1]
+        logits: Tensor = self.gpt.head(hidden)
+        return logits[:, : self.num_codes].float()
+
+    def _move_to(self, row: int, column: int) -> None:
+        (h, w), (wh, ww) = self.size, self.window
+        origin = window_origin(row, h, wh, self.side), window_origin(column, w, ww, self.side)
+        if origin != self.origin:
+            # the last code of a condition is read again: from it the next one is predicted
+            kept = self.length - 1 if self.condition.ndim == 2 else 0
+            self.cache.length = min(self.cache.length, kept)
+            self.origin = origin
+
+    def _crop(self, grid: Tensor) -> Tensor:
+        """The window's part, row by row: (b, h, w) -> (b, cells)."""
+        (top, left), (wh, ww) = self.origin, self.window
+        return grid[:, top : top + wh, left : left + ww].flatten(1)
+
+
+def walk(
+    predictor: Predictor,
+    indices: Tensor,
+    sampler: Sampler,
+    generators: Sequence[torch.Generator],
+) -> Iterator[SampleStep]:
+    """Fill in the cells of ``indices`` (b, h, w) that are -1, in reading order, one a step."""
+    unknown = (indices < 0).cpu()
+    h, w = predictor.size
+    order = predictor.order.tolist() if predictor.window == predictor.size else range(h * w)
+    missing = unknown.any(0).flatten().tolist()
+    cells = [divmod(cell, w) for cell in order if missing[cell]]
+    yield SampleStep(indices.clone(), 0, len(cells))
+    for done, (row, column) in enumerate(cells, 1):
+        wanted = unknown[:, row, column]
+        drawn = [g if want else None for g, want in zip(generators, wanted.tolist(), strict=True)]
+        code = sampler.choose(predictor(indices, row, column), drawn)
+        cell = indices[:, row, column]
+        indices[:, row, column] = torch.where(wanted.to(cell.device), code, cell)
+        yield SampleStep(indices.clone(), done, len(cells))

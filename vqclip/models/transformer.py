@@ -1,0 +1,268 @@
+"""The second stage of Esser et al. 2021 (arXiv:2012.09841): a transformer over VQGAN codes.
+
+It models p(s | c), the codes s of a picture given those c of its condition, as
+the product over i of p(s_i | s_<i, c).
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+from vqclip.models.codes import batch_size, check_codes, check_size, repeat
+from vqclip.models.conditions import ClassLabel, Coordinates, GivenCodes, StartToken, vq_codes
+from vqclip.models.gpt import GPT
+from vqclip.models.permuters import Permuter
+from vqclip.models.sampling import Predictor, Sampler, SampleStep, Size, make_generators, walk
+from vqclip.models.vqgan import VQModel, VQSegmentationModel
+
+ConditionKind = Literal["unconditional", "class", "coordinates", "labels", "picture", "codes"]
+
+_KINDS: dict[type[nn.Module], ConditionKind] = {
+    StartToken: "unconditional",
+    ClassLabel: "class",
+    Coordinates: "coordinates",
+    VQSegmentationModel: "labels",
+    GivenCodes: "codes",
+}
+_PICTURES = ("coordinates", "labels", "picture")
+
+
+class Net2NetTransformer(nn.Module):
+    """A GPT that reads condition codes, then picture codes; both share its token embedding.
+
+    Args:
+        transformer: the GPT.
+        first_stage_model: the VQGAN of the pictures.
+        cond_stage_model: what encodes conditions: a VQGAN (perhaps the same) or one of
+            :mod:`vqclip.models.conditions`.
+        permuter: the order in which picture codes are read; everything here takes and gives
+            codes row by row all the same.
+        cond_stage_key: the training data's name of the condition, such as ``"depth"``.
+        downsample_cond_size: condition pictures are resized to this side first; -1: they are not.
+        pkeep: for training: the share of picture codes that is not replaced by random ones.
+
+    """
+
+    def __init__(
+        self,
+        transformer: GPT,
+        first_stage_model: VQModel,
+        cond_stage_model: nn.Module,
+        permuter: Permuter,
+        *,
+        cond_stage_key: str = "depth",
+        downsample_cond_size: int = -1,
+        pkeep: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.first_stage_model = first_stage_model
+        self.cond_stage_model = cond_stage_model
+        self.permuter = permuter
+        self.transformer = transformer
+        self.cond_stage_key = cond_stage_key
+        self.downsample_cond_size = downsample_cond_size
+        self.pkeep = pkeep
+
+    @property
+    def vqgan(self) -> VQModel:
+        """The VQGAN between pictures and their codes."""
+        return self.first_stage_model
+
+    @property
+    def condition_kind(self) -> ConditionKind:
+        """What :meth:`encode_condition` takes; ``"picture"`` covers depth, edges and the like."""
+        return _KINDS.get(type(self.cond_stage_model), "picture")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.transformer.head.weight.device
+
+    @torch.no_grad()
+    def encode_condition(self, x: Tensor | None = None) -> Tensor:
+        """Codes of a condition, int64.
+
+        Args:
+            x: by :attr:`condition_kind`: None; class ids (b,); coordinates in [0, 1],
+                (b, 1, H, W); one-hot labels (b, k, H, W); a picture in [-1, 1], (b, c, H, W),
+                with one channel for depth; codes (b, m).
+
+        Returns:
+            Codes (b, h, w) where the condition is a picture, coordinates included, else (b, m).
+
+        Raises:
+            UsageError: ``x`` is not what this model takes.
+
+        """
+        x = None if x is None else x.to(self.device)
+        if self.downsample_cond_size > -1 and x is not None and x.ndim == 4:
+            x = F.interpolate(x.float(), size=(self.downsample_cond_size,) * 2)
+        stage = self.cond_stage_model
+        codes = vq_codes(stage, x) if isinstance(stage, VQModel) else stage(x)
+        return check_codes(codes.to(self.device), "condition", self.transformer.config.vocab_size)
+
+    def logits(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Predict every code from the condition and the codes that are read before it.
+
+        Args:
+            indices: the first n codes of pictures row by row, (b, n), or all of them (b, h, w).
+                A model with a permuter needs all.
+            condition: codes as from :meth:`encode_condition`, for each picture or one for all;
+                None for an unconditional model.
+
+        Returns:
+            Logits (b, n, vocab_size): row i predicts ``indices[:, i]``.
+
+        Raises:
+            UsageError: codes are out of range, too many, or do not fit each other.
+
+        """
+        codes = self._checked(indices, "picture").flatten(1)
+        c = self._condition(condition).flatten(1)
+        self._check_permuter(codes.shape[1])
+        batch = batch_size((len(codes), len(c)))
+        tokens = torch.cat((repeat(c, batch), self.permuter(repeat(codes, batch))), 1)[:, :-1]
+        hidden = self.transformer.features(tokens)[:, c.shape[1] - 1 :]
+        logits: Tensor = self.transformer.head(hidden)
+        return self.permuter.reverse(logits)
+
+    def sample(
+        self,
+        condition: Tensor | None,
+        size: Size,
+        known: Tensor | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | Sequence[int] | None = None,
+    ) -> Tensor:
+        """Draw code grids (b, h, w); :meth:`sample_steps`, which tells more, taken to its end."""
+        steps = self.sample_steps(condition, size, known, temperature, top_k, top_p, seed)
+        return deque(steps, maxlen=1)[0].indices
+
+    def sample_steps(
+        self,
+        condition: Tensor | None,
+        size: Size,
+        known: Tensor | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | Sequence[int] | None = None,
+    ) -> Iterator[SampleStep]:
+        """Draw code grids one code a step, so that a caller can watch, or stop and keep them.
+
+        Codes are drawn row by row, or in the permuter's order. A grid larger than the trained
+        one goes through a window that moves over it; a condition that is a picture moves along.
+
+        Args:
+            condition: codes as from :meth:`encode_condition`, for each sample or one for all;
+                None for an unconditional model.
+            size: height and width of the grid, in codes.
+            known: codes that are given, -1 where one is to be drawn, (b, h, w) or (1, h, w).
+            temperature: divides the logits; 0 takes the likeliest code.
+            top_k: draw from so many of the likeliest codes only; 1 takes the likeliest.
+            top_p: draw only from the likeliest codes, up to the one that brings their
+                probability above this.
+            seed: sample i is drawn with seed + i, or with the i-th of several; what is drawn
+                with it makes no difference (but for rounding). By default torch's global
+                generator gives the seeds.
+
+        Yields:
+            The state before the first code, then after each one.
+
+        Raises:
+            UsageError: something is out of range, or does not fit the model or the size.
+
+        """
+        sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p)
+        check_size(size)
+        c = self._align(self._condition(condition), size)
+        grid = self._grid(known, size)
+        seeds = 1 if seed is None or isinstance(seed, int) else len(seed)
+        batch = batch_size((len(c), len(grid), seeds))
+        predictor = Predictor(
+            self.transformer,
+            repeat(c, batch),
+            size,
+            self._window_side(c, size),
+            order=self.permuter.forward_shuffle_idx if self.permuter.length else None,
+            num_codes=self.vqgan.quantize.num_indices,
+        )
+        return walk(predictor, repeat(grid, batch).clone(), sampler, make_generators(seed, batch))
+
+    def _condition(self, condition: Tensor | None) -> Tensor:
+        """Codes of a condition (b, h, w) or (b, m), checked."""
+        if condition is None and self.condition_kind == "unconditional":
+            condition = self.encode_condition(None)
+        if condition is None:
+            raise UsageError(f"this transformer needs a condition (kind: {self.condition_kind})")
+        return self._checked(condition, "condition")
+
+    def _checked(self, codes: Tensor, name: str, least: int = 0) -> Tensor:
+        return check_codes(codes.to(self.device), name, self.transformer.config.vocab_size, least)
+
+    def _grid(self, known: Tensor | None, size: Size) -> Tensor:
+        """Known codes, -1 elsewhere: (b, h, w)."""
+        if known is None:
+            return torch.full((1, *size), -1, device=self.device)
+        if tuple(known.shape[1:]) != tuple(size):
+            raise UsageError(f"known has shape {tuple(known.shape)}, not (b, {size[0]}, {size[1]})")
+        return self._checked(known, "known", -1)
+
+    @property
+    def _is_aligned(self) -> bool:
+        """Whether a condition is a picture with one code for each code of ours."""
+        factor = getattr(self.cond_stage_model, "downsampling", None)
+        return factor == self.vqgan.downsampling and self.downsample_cond_size == -1
+
+    def _align(self, c: Tensor, size: Size) -> Tensor:
+        """Codes (b, h, w) of a condition that a window moves over, else (b, m)."""
+        if not self._is_aligned:
+            return c.flatten(1)
+        if c.ndim == 2 and c.shape[1] == size[0] * size[1]:
+            c = c.view(-1, *size)
+        if tuple(c.shape[1:]) != tuple(size):
+            shape = "x".join(map(str, c.shape[1:]))
+            raise UsageError(
+                f"the condition has {shape} codes, but {size[0]}x{size[1]} are to be drawn"
+            )
+        return c
+
+    def _window_side(self, c: Tensor, size: Size) -> int:
+        """The largest side of a square window that ``block_size`` has room for with ``c``.
+
+        The last code of a window is never read. Scenes have conditions of any length, and a
+        shorter one makes no larger window; a permuter orders one window only.
+        """
+        room = self.transformer.config.block_size + 1
+        side = math.isqrt(room // 2 if c.ndim == 3 else max(room - c.shape[1], 0))
+        if self.condition_kind == "codes":
+            side = min(side, self.vqgan.resolution // self.vqgan.downsampling)
+        if self.permuter.length:
+            self._check_permuter(size[0] * size[1])
+            side = max(size) if c.flatten(1).shape[1] + size[0] * size[1] <= room else 0
+        if side < 1:
+            raise UsageError(
+                f"a condition of {c.flatten(1).shape[1]} codes leaves no room for a picture in "
+                f"this transformer's {room - 1}"
+            )
+        if c.ndim == 2 and self.condition_kind in _PICTURES and max(size) > side:
+            raise UsageError(
+                f"this transformer's condition covers the whole picture: at most {side}x{side} "
+                f"codes, not {size[0]}x{size[1]}"
+            )
+        return side
+
+    def _check_permuter(self, count: int) -> None:
+        if self.permuter.length not in (None, count):
+            raise UsageError(
+                f"this transformer reads {self.permuter.length} codes in an order of its own, "
+                f"and cannot do with {count}"
+            )
