@@ -4,9 +4,12 @@ import argparse
 import builtins
 import collections
 import datetime
+import enum
+import functools
 import os
 import pathlib
 import pickle
+import random
 import subprocess
 import sys
 import types
@@ -60,7 +63,7 @@ def payloads(trace: Path) -> dict[str, Any]:
         "check_output": Call(subprocess.check_output, command),
         "getattr": Call(getattr, Call(__import__, "os"), "system"),
         "mkdir": Call(os.mkdir, str(trace)),
-        "partial": Call(__import__("functools").partial(os.system, f"touch {trace}")),
+        "partial": Call(functools.partial(os.system, f"touch {trace}")),
         "map": Call(list, Call(map, eval, [touch])),
         "runpy": Call(__import__("runpy").run_path, str(trace)),
         "torch": Call(torch.save, 1, str(trace)),
@@ -126,6 +129,7 @@ def test_side_effects_of_reading_a_name_do_not_happen(tmp_path: Path) -> None:
         b"cos\nsystem\n(S'touch trace'\ntR.",
         b"(S'touch trace'\nios\nsystem\n.",
         b"(cos\nsystem\nS'touch trace'\no.",
+        b"\x80\x02cfoo\nMaker\n)R(S'x'\ntR.",
         b"c__builtin__\neval\n(S'1'\ntR.",
         b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x01x\x85R.",
         b"\x80\x04\x8c\x08builtins\x8c\x0edict.fromkeys.\x93.",
@@ -155,6 +159,10 @@ class AttributeDict(dict[str, Any]):
     """Hyper-parameters as Lightning keeps them."""
 
 
+class Kind(enum.Enum):
+    BEST = 1
+
+
 class Flags(list[int]):
     """A list of another make."""
 
@@ -175,6 +183,9 @@ def foreign() -> dict[str, Any]:
         "device": torch.device("cpu"),
         "bytes": bytearray(b"12"),
         "complex": 1j,
+        "generators": (np.random.RandomState(0), np.random.default_rng(0), random.Random(0)),
+        "partial": functools.partial(torch.nn.functional.gelu, approximate="tanh"),
+        "kinds": (Kind.BEST, ..., slice(1), range(2), torch.strided, torch.Size([1])),
         "epoch": 3,
     }
 
@@ -234,6 +245,14 @@ def test_a_modules_state_dict_keeps_its_order(tmp_path: Path) -> None:
     module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     torch.save(module.state_dict(), tmp_path / "m.pth")
     assert list(read_state_dict(tmp_path / "m.pth")) == list(module.state_dict())
+
+
+def test_our_own_functions_cannot_be_changed(tmp_path: Path) -> None:
+    # BUILD with a pair of states would set attributes of what tensors are made with
+    for name in (b"torch._utils\n_rebuild_tensor_v2", b"torch\nFloatStorage", b"a\nClass"):
+        (tmp_path / "evil.pt").write_bytes(b"\x80\x02c" + name + b"\nN}U\x0c__defaults__)s\x86b.")
+        with pytest.raises(CheckpointError, match="state for something"):
+            read_state_dict(tmp_path / "evil.pt")
 
 
 def test_whole_objects_are_no_weights(tmp_path: Path) -> None:

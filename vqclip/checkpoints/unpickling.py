@@ -11,7 +11,7 @@ import pickle
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor
@@ -36,29 +36,11 @@ _STORAGE_DTYPES = {
 }
 
 # Plain data from the standard library that training programs leave in their checkpoints.
-_BUILTIN_DATA = frozenset(
-    [
-        "bool",
-        "bytearray",
-        "bytes",
-        "complex",
-        "dict",
-        "float",
-        "frozenset",
-        "int",
-        "list",
-        "object",
-        "range",
-        "set",
-        "slice",
-        "str",
-        "tuple",
-        "type",
-        "unicode",
-        "long",
-        "NoneType",
-    ]
-)
+_BUILTIN_DATA = {
+    *("bool", "bytearray", "bytes", "complex", "float", "int", "range", "slice", "str"),
+    *("dict", "frozenset", "list", "set", "tuple", "object", "type"),
+    *("Ellipsis", "NotImplemented", "NoneType"),
+}
 _STANDARD_DATA = {
     "builtins": _BUILTIN_DATA,
     "_codecs": {"encode"},
@@ -68,7 +50,8 @@ _STANDARD_DATA = {
     "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
     "decimal": {"Decimal"},
     "fractions": {"Fraction"},
-    "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath", "WindowsPath", "PureWindowsPath"},
+    "functools": {"partial"},
+    "random": {"Random"},
     "types": {"SimpleNamespace"},
     "uuid": {"UUID"},
 }
@@ -80,6 +63,8 @@ _DATA_FUNCTIONS = re.compile(
     r"numpy\.(?:dtype|ndarray|bool_?|str_|bytes_|u?int\d+|float\d+|complex\d+)"
     r"|numpy\.(?:_?core\.(?:multiarray|numeric)\.(?:scalar|_reconstruct|_frombuffer))"
     r"|torch\.(?:device|u?int\d+|float\d+|bfloat16|bool|complex\d+)"
+    r"|numpy\.random\.(?:_pickle|bit_generator)\.__\w+"
+    r"|torch\.serialization\._get_layout"
     r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_\w+|torch\.storage\._load_from_bytes"
 )
 
@@ -91,7 +76,10 @@ class StandIn(dict[Any, Any]):
         super().__init__()
 
     def __setitem__(self, *_: Any) -> None: ...
-    def __setstate__(self, _: Any) -> None: ...
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: what a file made itself, it must not call."""
+        _refuse(f"{type(self).__module__}.{type(self).__name__}")
 
     def append(self, _: Any) -> None:
         """Take what a foreign list would."""
@@ -123,10 +111,20 @@ class InertUnpickler(pickle._Unpickler):
 
     """
 
+    stack: list[Any]
+
     def __init__(self, file: Any, load_storage: LoadStorage) -> None:
         super().__init__(file, encoding="utf-8")
         self._load_storage = load_storage
         self._stand_ins: dict[str, Any] = {}
+
+    def load_build(self) -> None:
+        """Pass over the state of a foreign object; nothing else has one."""
+        self.stack.pop()
+        if not isinstance(self.stack[-1], StandIn | _PlainDict):
+            raise pickle.UnpicklingError("state for something that has none")
+
+    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
 
     def persistent_load(self, pid: Any) -> Storage:
         """Find the memory of a tensor."""
@@ -206,8 +204,6 @@ def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
 
 class _PlainDict(dict[Any, Any]):
     """An OrderedDict without its attributes (state dicts carry version numbers as such)."""
-
-    def __setstate__(self, _: Any) -> None: ...
 
 
 # All that a name in a file can ever lead to.
