@@ -1,0 +1,107 @@
+"""CLIP's vision transformer with the same weights and results, and less work.
+
+open_clip's tower, as of Radford et al. (2021, arXiv:2103.00020), is written for training. For
+inference and the gradient at the pixels, three of its parts are slow on a CPU: the patch embedding
+as a convolution with large strides, attention whose input is transposed in memory, and a last block
+that computes every token though only the class token is read.
+"""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def streamline(visual: nn.Module) -> nn.Module:
+    """Replace these parts, in place; the parameters keep their names. Other towers: unchanged."""
+    if not _is_plain_transformer(visual):
+        return visual
+    tower: Any = visual
+    tower.conv1 = PatchEmbedding(tower.conv1)
+    blocks = tower.transformer.resblocks
+    for block in blocks:
+        block.attn = SelfAttention(block.attn)
+    if tower.pool_type == "tok" and not tower.output_tokens:
+        blocks[-1] = ClassTokenBlock(blocks[-1])
+    return visual
+
+
+def _is_plain_transformer(visual: Any) -> bool:
+    if type(visual).__name__ != "VisionTransformer" or visual.attn_pool is not None:
+        return False
+    return all(_is_plain_block(block) for block in visual.transformer.resblocks)
+
+
+def _is_plain_block(block: Any) -> bool:
+    attention = getattr(block, "attn", None)
+    return (
+        type(block).__name__ == "ResidualAttentionBlock"
+        and type(attention) is nn.MultiheadAttention
+        and attention.batch_first
+        and attention.in_proj_bias is not None
+        and attention.bias_k is None
+        and not attention.add_zero_attn
+    )
+
+
+class PatchEmbedding(nn.Module):
+    """A convolution whose stride is its kernel size, as one matrix product."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, 3, h, w) -> (n, width, h/p, w/p)."""
+        p, q = self.weight.shape[2:]
+        rows, columns = images.shape[2] // p, images.shape[3] // q
+        patches = images[..., : rows * p, : columns * q].reshape(-1, 3, rows, p, columns, q)
+        patches = patches.permute(0, 2, 4, 1, 3, 5)  # (n, rows, columns, 3, p, q)
+        tokens = F.linear(patches.flatten(3), self.weight.flatten(1), self.bias)
+        return tokens.permute(0, 3, 1, 2)
+
+
+class SelfAttention(nn.Module):
+    """``nn.MultiheadAttention`` over the keys' own batch, without masks or dropout."""
+
+    def __init__(self, attention: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.num_heads = attention.num_heads
+        self.in_proj_weight = attention.in_proj_weight
+        self.in_proj_bias = attention.in_proj_bias
+        self.out_proj = attention.out_proj
+
+    def forward(self, query: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+        """(n, tokens, width) -> the same shape, and no weights."""
+        qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias)
+        return self._attend(*qkv.chunk(3, dim=-1)), None
+
+    def first(self, x: Tensor) -> Tensor:
+        """Only what the first token sees: (n, tokens, width) -> (n, 1, width)."""
+        weight, bias, width = self.in_proj_weight, self.in_proj_bias, x.shape[-1]
+        query = F.linear(x[:, :1], weight[:width], bias[:width])
+        keys, values = F.linear(x, weight[width:], bias[width:]).chunk(2, dim=-1)
+        return self._attend(query, keys, values)
+
+    def _attend(self, *qkv: Tensor) -> Tensor:
+        # (n, tokens, width) -> (n, heads, tokens, width per head)
+        q, k, v = (t.view(*t.shape[:2], self.num_heads, -1).transpose(1, 2) for t in qkv)
+        seen = F.scaled_dot_product_attention(q, k, v)
+        projected: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
+        return projected
+
+
+class ClassTokenBlock(nn.Module):
+    """The last residual block, for the class token alone, which comes first."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        for name, child in block.named_children():
+            self.add_module(name, child)
+
+    def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
+        """(n, tokens, width) -> (n, 1, width)."""
+        part: Any = self
+        x = x[:, :1] + part.ls_1(part.attn.first(part.ln_1(x)))
+        y: Tensor = x + part.ls_2(part.mlp(part.ln_2(x)))
+        return y
