@@ -20,15 +20,14 @@ from vqclip.engines import (
     resolve_precision,
     shrinking_on_oom,
 )
-from vqclip.errors import UsageError, VqclipError
-from vqclip.images import fit, load_image, to_tensor
-from vqclip.latents import codebook_range, grid_size, initial_latent, load_codes
-from vqclip.losses import LOSSES, Loss, Observation, PromptLoss, init_distance
+from vqclip.errors import VqclipError
+from vqclip.latents import Average, codebook_range, grid_size, initial_latent, load_codes
+from vqclip.losses import LOSSES, Observation, PromptLoss, init_distance
 from vqclip.models.light_torch import without_compiler
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.vqgan import VQModel
 from vqclip.optimizers import SCHEDULES, find_optimizer, set_learning_rate
-from vqclip.prompts import Prompt
+from vqclip.targets import embed_prompts
 from vqclip.zoo import load_perceptor, load_vqgan
 
 
@@ -47,8 +46,13 @@ def load_models(config: GenerateConfig) -> Models:
     device = resolve_device(config.device)
     dtype = resolve_precision(config.precision, device)
     vqgan = load_vqgan(config.vqgan, config.vqgan_config, device)
-    perceptors = tuple(load_perceptor(source, device) for source, _ in config.clip)
-    return Models(accelerate(vqgan, device, dtype), perceptors, device, dtype)
+    perceptors = (load_perceptor(source, device) for source, _ in config.clip)
+    return Models(
+        accelerate(vqgan, device, dtype),
+        tuple(accelerate(perceptor, device, dtype) for perceptor in perceptors),
+        device,
+        dtype,
+    )
 
 
 class Frame:
@@ -100,7 +104,9 @@ class Run:
             config.cut_method, config.num_cutouts, config.cut_power, config.augment, config.noise
         )
         self.losses = [(name, LOSSES[name], weight) for name, weight in config.losses]
-        self.prompt_losses = [_prompt_loss(p, config.prompts) for p in models.perceptors]
+        self.prompt_losses = [
+            PromptLoss(*embed_prompts(p, config.prompts)) for p in models.perceptors
+        ]
         vqgan = models.vqgan
         grid = _grid(config, vqgan)
         start = initial_latent(vqgan, config.init, grid, config.fit, self.generator)
@@ -202,24 +208,6 @@ class Run:
         )
 
 
-class Average:
-    """Exponential moving average, free of the bias to its start; decay 0 is no average."""
-
-    def __init__(self, start: Tensor, decay: float) -> None:
-        self.decay, self.mass = decay, 0.0
-        self.sum = torch.zeros_like(start)
-
-    def update(self, z: Tensor) -> None:
-        """Take in one more value."""
-        if self.decay:
-            self.sum.mul_(self.decay).add_(z, alpha=1 - self.decay)
-            self.mass = self.mass * self.decay + 1 - self.decay
-
-    def value(self, z: Tensor) -> Tensor:
-        """Return the average, or ``z`` itself where there is none yet."""
-        return self.sum / self.mass if self.mass else z
-
-
 class _ClampWithGrad(torch.autograd.Function):
     """Clamp to [0, 1]; the gradient passes wherever a step along it leads back into the range."""
 
@@ -264,33 +252,3 @@ def _add_backward(total: dict[str, Tensor], terms: Mapping[str, Tensor]) -> None
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
     for name, term in terms.items():
         total[name] = total.get(name, 0) + term.detach()
-
-
-def _prompt_loss(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Loss:
-    targets = torch.cat([_embed(perceptor, prompt) for prompt in prompts])
-    weights, stops = (
-        torch.tensor([getattr(p, name) for p in prompts], device=targets.device)
-        for name in ("weight", "stop")
-    )
-    return PromptLoss(targets, weights, stops)
-
-
-def _embed(perceptor: Perceptor, prompt: Prompt) -> Tensor:
-    """Return the unit vector, (1, d), that a prompt asks for."""
-    with torch.no_grad():
-        if prompt.kind == "image":
-            side = perceptor.resolution
-            picture = to_tensor(fit(load_image(prompt.content), (side, side)))
-            return perceptor.embed_image(picture.to(perceptor.mean.device) / 2 + 0.5)
-        if prompt.kind == "text":
-            return perceptor.embed_text([prompt.content])
-        generator = torch.Generator().manual_seed(noise_seed(prompt))
-        noise = torch.randn(perceptor.embed_text([""]).shape, generator=generator)
-        return (noise / noise.norm()).to(perceptor.mean.device)
-
-
-def noise_seed(prompt: Prompt) -> int:
-    """Return the seed that a noise prompt names."""
-    if not prompt.content.isdecimal():
-        raise UsageError(f"a noise prompt is a seed, a whole number, not {prompt.content!r}")
-    return int(prompt.content) % 2**63

@@ -140,6 +140,24 @@ def _matching(indices: Tensor, vqgan: Codec, grid: tuple[int, int]) -> Tensor:
     return indices
 
 
+class Average:
+    """Exponential moving average, free of the bias to its start; decay 0 is no average."""
+
+    def __init__(self, start: Tensor, decay: float) -> None:
+        self.decay, self.mass = decay, 0.0
+        self.sum = torch.zeros_like(start)
+
+    def update(self, z: Tensor) -> None:
+        """Take in one more value."""
+        if self.decay:
+            self.sum.mul_(self.decay).add_(z, alpha=1 - self.decay)
+            self.mass = self.mass * self.decay + 1 - self.decay
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return the average, or ``z`` itself where there is none yet."""
+        return self.sum / self.mass if self.mass else z
+
+
 def save_codes(path: Path, indices: Tensor, overwrite: bool = False) -> None:
     """Write (1, h, w) int64 indices as ``.npz``, atomically."""
     with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:

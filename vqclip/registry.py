@@ -12,8 +12,9 @@ T = TypeVar("T")
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for an unknown ``name``: the nearest match first, then all known names."""
     known = sorted(known)
-    near = get_close_matches(name.lower(), known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    spelled = {entry.lower(): entry for entry in known}
+    near = get_close_matches(name.lower(), spelled, n=1)
+    hint = f"did you mean {spelled[near[0]]!r}? " if near else ""
     return UsageError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
 
 

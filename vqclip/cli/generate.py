@@ -81,11 +81,11 @@ def generate_command(
     preview: opt.Preview = False,
 ) -> None:
     """Draw a prompt. `vqclip "a red apple"` is short for `vqclip generate "a red apple"`."""
-    from vqclip.outputs import check_outputs
-
     if count < 1:
         raise UsageError(f"count must be at least 1, not {count}")
     config = build_config(ctx.params, _given(ctx))
+    from vqclip.outputs import check_outputs  # slow to import: not for help and usage errors
+
     configs = [replace(config, seed=config.seed + i) for i in range(count)]
     outputs = build_outputs(ctx.params, configs)
     for one, files in zip(configs, outputs, strict=True):

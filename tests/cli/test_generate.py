@@ -1,0 +1,263 @@
+"""The command, in process and as a real one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from tests.conftest import leftovers
+from vqclip import __version__
+from vqclip.cli.main import app
+from vqclip.config import GenerateConfig
+from vqclip.generation import Frame
+from vqclip.images import read_metadata
+
+CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1")
+QUICK = ("--size", "32", "--steps", "2", "--cutouts", "2", "--seed", "1", "--lr", "0.5")
+
+
+def vqclip(*words: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == code, result.output
+    return result
+
+
+def refused(*words: str, code: int = 2) -> str:
+    """Return the one line that a wrong call prints; nothing may be left on the disk."""
+    before = leftovers(Path())
+    result = vqclip(*words, code=code)
+    lines = result.stderr.strip().splitlines()
+    assert result.stdout == ""
+    assert len(lines) == 1
+    assert leftovers(Path()) == before
+    return lines[0]
+
+
+def test_a_prompt_makes_a_picture() -> None:
+    result = vqclip("a red apple", *QUICK)
+    assert leftovers(Path()) == ["a-red-apple-1.png"]
+    assert result.stdout.startswith("a-red-apple-1.png  (seed 1, ")
+    with Image.open("a-red-apple-1.png") as image:
+        assert (image.size, image.mode) == ((32, 32), "RGB")
+
+
+def test_the_picture_tells_how_to_make_it_again() -> None:
+    vqclip("a red apple:1.5 | blurry:-0.5", *QUICK, "-o", "a.png", "--init", "perlin")
+    settings = read_metadata(Path("a.png"))
+    assert settings["version"] == __version__
+    assert settings["prompt"] == "a red apple:1.5 | blurry:-0.5"
+    assert len(settings["weights"]["vqgan"]) == 64
+    assert [len(digest) for digest in settings["weights"]["clip"]] == [64]
+    config = GenerateConfig.from_dict(settings["settings"])
+    assert (config.seed, config.init, config.size) == (1, "perlin", (32, 32))
+    assert config.prompts[1].weight == -0.5
+
+
+def test_same_settings_same_bytes_whatever_else_is_written() -> None:
+    vqclip("x", *QUICK, "-o", "a.png")
+    vqclip("x", *QUICK, "-o", "b.png", "--frames", "f", "--every", "1", "--gif", "--mp4")
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert leftovers(Path("f")) == ["00000.png", "00001.png", "00002.png"]
+    assert len(iio.imread("b.mp4", plugin="pyav")) == 3
+    assert len(iio.imread("b.gif")) >= 2  # equal frames may be one, shown longer
+
+
+def test_same_bytes_in_any_process_and_count() -> None:
+    vqclip("x", *QUICK, "--count", "2", "-o", "{seed}.png")
+    alone = [sys.executable, "-m", "vqclip", "x", *QUICK, "-o", "alone.png", "--seed", "2"]
+    subprocess.run(alone, check=True, timeout=120, capture_output=True)
+    assert Path("2.png").read_bytes() == Path("alone.png").read_bytes()
+    assert Path("1.png").read_bytes() != Path("2.png").read_bytes()
+
+
+def test_counted_pictures_get_names_of_their_own() -> None:
+    vqclip("x", *QUICK, "--count", "2", "-o", "out/a.png", "--frames", "f", "--every", "2")
+    assert leftovers(Path()) == [
+        "f/a-1/00000.png",
+        "f/a-1/00002.png",
+        "f/a-2/00000.png",
+        "f/a-2/00002.png",
+        "out/a-1.png",
+        "out/a-2.png",
+    ]
+
+
+def test_json_is_a_line_a_picture() -> None:
+    result = vqclip("x", *QUICK, "--count", "2", "--json", "--gif")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["seed"] for line in lines] == [1, 2]
+    assert lines[0] | {"seconds": 0} == {
+        "path": "x-1.png",
+        "files": ["x-1.png", "x-1.gif"],
+        "prompt": "x",
+        "seed": 1,
+        "size": [32, 32],
+        "steps": 2,
+        "seconds": 0,
+        "interrupted": False,
+    }
+
+
+def test_quiet_prints_the_names_alone() -> None:
+    result = vqclip("x", *QUICK, "--quiet", "--size", "30x33")
+    assert result.stdout == "x-1.png\n"
+    assert result.stderr == ""
+
+
+def test_a_drawn_seed_is_told() -> None:
+    result = vqclip("x", "--size", "16", "--steps", "1", "--cutouts", "1", "--json")
+    seed = json.loads(result.stdout)["seed"]
+    assert leftovers(Path()) == [f"x-{seed}.png"]
+
+
+def test_rounded_sizes_and_long_prompts_are_noted() -> None:
+    result = vqclip("apple " * 60, *QUICK, "--size", "30x33", "-o", "a.png")
+    assert "note: size 30x33 rounded to 32x32, a multiple of 8" in result.stderr
+    assert "longer than CLIP reads" in result.stderr.replace("\n", " ")
+
+
+def test_a_name_in_use_is_never_overwritten() -> None:
+    vqclip("x", *QUICK)
+    vqclip("x", *QUICK)
+    assert leftovers(Path()) == ["x-1-2.png", "x-1.png"]
+    assert "x-1.png exists: choose another name, or say --overwrite" in refused(
+        "x", *QUICK, "-o", "x-1.png"
+    )
+    Path("x-1.png").write_text("old")
+    vqclip("x", *QUICK, "-o", "x-1.png", "--overwrite")
+    assert read_metadata(Path("x-1.png"))
+
+
+def test_codes_can_be_kept_and_started_from() -> None:
+    vqclip("x", *QUICK, "-o", "a.png", "--save-codes")
+    vqclip("x", *QUICK, "-o", "b.png", "--init", "a.npz", "--frames", "f")
+    with Image.open("a.png") as a, Image.open("f/00000.png") as b:
+        assert a.tobytes() == b.tobytes()
+
+
+def test_a_preset_gives_way_to_what_is_written() -> None:
+    vqclip("x", *QUICK, "--preset", "crowson", "-o", "a.png")
+    settings = read_metadata(Path("a.png"))["settings"]
+    from vqclip.presets import PRESETS
+
+    assert settings["steps"] == 2
+    assert settings["cut_method"] == PRESETS["crowson"]["cut_method"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["  "], "empty text prompt"),
+        (["x:1,5"], "is not a weight"),
+        (["x", "--steps", "0"], "steps must be at least 1"),
+        (["x", "--steps", "many"], "--steps"),
+        (["x", "--count", "0"], "count must be at least 1"),
+        (["x", "--size", "big"], "cannot read the size"),
+        (["x", "--size", "0x5"], "size must be"),
+        (["x", "--every", "0"], "every must be at least 1"),
+        (["x", "--lr", "nan"], "learning rate"),
+        (["x", "-o", "a.bmp"], "must end in"),
+        (["x", "-o", "{nothing}.png"], "cannot read the name"),
+        (["x", "-o", "/proc/none/a.png"], "cannot write to"),
+        (["x", "--no-such-option"], "--no-such-option"),
+        (["x", "--preset", "nerdy"], "unknown preset"),
+        (["x", "--vqgan", "none.ckpt"], "none.ckpt"),
+        (["x", "--vqgan", "imagenet"], "unknown VQGAN"),
+        (["x", "--vqgan-config", "none.yaml"], "none.yaml"),
+        (["x", "--clip", "none"], "none"),
+        (["x", "--clip", "default:nan"], "nan"),
+        (["x", "--image-prompt", "none.png"], "no such image"),
+        (["x", "--image-prompt", "broken.png"], "cannot read"),
+        (["x", "--init", "broken.png"], "cannot read"),
+        (["x", "--init", "none.png"], "unknown init"),
+        (["x", "--optimizer", "adamm"], "unknown optimizer"),
+        (["x", "--augment", "affine(degrees=much)"], "affine"),
+        (["x", "--loss", "symetry:2"], "did you mean 'symmetry'"),
+        (["x", "--device", "gpu"], "device"),
+        (["x", "--precision", "half"], "precision"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
+    Path("broken.png").write_bytes(b"not a picture")
+    assert message in refused(words[0], *CHEAP, *words[1:])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["generate"], "no prompt"),
+        (["lst"], "close to the command 'list'"),
+        (["list", "planets"], "unknown list"),
+    ],
+)
+def test_wrong_commands(words: list[str], message: str) -> None:
+    assert message in refused(*words)
+
+
+def test_a_broken_checkpoint_is_a_failure() -> None:
+    Path("a.ckpt").write_text("<html>not found</html>")
+    assert "a.ckpt" in refused("x", "--vqgan", "a.ckpt", code=1)
+
+
+def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip.cli import progress
+
+    def interrupt(self: Any, frame: Frame) -> None:
+        if frame.step == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress.Progress, "update", interrupt)
+    result = vqclip("x", *QUICK, "-o", "a.png", "--gif", "--every", "1", "--count", "3", code=130)
+    assert leftovers(Path()) == ["a-1.gif", "a-1.png"]
+    assert "interrupted after 1 of 2 steps: kept" in result.stderr.replace("\n", " ")
+    assert read_metadata(Path("a-1.png"))["interrupted_at"] == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_a_real_ctrl_c() -> None:
+    words = ["x", *QUICK, "--steps", "100000", "-o", "a.png", "--frames", "f", "--every", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vqclip", *words], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not Path("f/00001.png").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert read_metadata(Path("a.png"))["interrupted_at"] >= 1
+    assert not [name for name in leftovers(Path()) if ".part" in name]
+
+
+def test_the_name_may_be_taken_during_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip.cli import progress
+
+    monkeypatch.setattr(
+        progress.Progress, "update", lambda self, frame: Path("a.png").write_text("theirs")
+    )
+    result = vqclip("x", *QUICK, "-o", "a.png")
+    assert Path("a.png").read_text() == "theirs"
+    assert result.stdout.startswith("a-2.png")
+
+
+def test_version_and_lists() -> None:
+    assert vqclip("--version").stdout == f"vqclip {__version__}\n"
+    for kind in ("presets", "cut-methods", "augmentations", "optimizers", "losses", "inits"):
+        assert len(vqclip("list", kind).stdout.splitlines()) >= 3
+
+
+def test_help_shows_examples_and_every_panel() -> None:
+    shown = vqclip("--help").stdout
+    for text in ('vqclip "a red apple"', "Picture", "Output", "Models", "Method", "Terminal"):
+        assert text in shown
+    assert vqclip().stdout == shown
