@@ -157,7 +157,7 @@ class Run:
 
         self.chunk, losses = shrinking_on_oom(attempt, self.chunk)
         assert shown.grad is not None
-        image.backward(shown.grad)
+        torch.autograd.backward(image, shown.grad)
         return losses
 
     def _look(self, shown: Tensor, plans: Sequence[Any], chunk: int) -> dict[str, Tensor]:
@@ -218,14 +218,14 @@ class _ClampWithGrad(torch.autograd.Function):
         return clamped
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        (excess,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        excess: Tensor = ctx.saved_tensors[0]
         return gradient * (gradient * excess >= 0)
 
 
 def clamp_with_grad(image: Tensor) -> Tensor:
     """Clamp to [0, 1] without trapping pixels outside: see :class:`_ClampWithGrad`."""
-    clamped: Tensor = _ClampWithGrad.apply(image)  # type: ignore[no-untyped-call]
+    clamped: Tensor = _ClampWithGrad.apply(image)
     return clamped
 
 
@@ -249,6 +249,6 @@ def _decay(name: str, step: int) -> float:
 
 def _add_backward(total: dict[str, Tensor], terms: Mapping[str, Tensor]) -> None:
     """Add the terms' gradients, and their values to the total."""
-    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(list(terms.values()))
     for name, term in terms.items():
         total[name] = total.get(name, 0) + term.detach()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.errors import UsageError
@@ -34,7 +35,7 @@ def embed_prompt(perceptor: Perceptor, prompt: Prompt) -> Tensor:
         return perceptor.embed_image(picture.to(perceptor.mean.device) / 2 + 0.5)
     generator = torch.Generator().manual_seed(noise_seed(prompt))
     noise = torch.randn(perceptor.embed_text([""]).shape, generator=generator)
-    return (noise / noise.norm()).to(perceptor.mean.device)
+    return F.normalize(noise, dim=-1).to(perceptor.mean.device)
 
 
 def noise_seed(prompt: Prompt) -> int:

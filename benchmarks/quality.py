@@ -1,0 +1,126 @@
+"""Does the loop draw what it is asked? Similarity to the own prompt against the others'.
+
+Every prompt is drawn once with the given settings. Every picture is then compared with every
+prompt through views that the run did not see: another cut method, other augmentations, another
+seed. The figures: mean similarity of a picture to its own prompt and to the other prompts, and
+how often its own prompt is the nearest (R-precision).
+
+    python benchmarks/quality.py
+    python benchmarks/quality.py --prompts 6 --set steps=60 --set learning_rate=0.2 --sheet s.png
+"""
+
+import argparse
+import ast
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+import vqclip
+from vqclip.cutouts import Cutouts
+from vqclip.generation import Models, load_models
+
+PROMPTS = (
+    "a red apple",
+    "a green tree",
+    "a yellow sun",
+    "a blue car",
+    "a sunset over the sea",
+    "a smiling yellow face",
+    "a brown horse",
+    "a pink flower",
+    "a white snowman",
+    "an orange pumpkin",
+    "a purple butterfly",
+    "a black cat",
+    "a house with a red roof",
+    "a slice of pizza",
+    "a green frog",
+    "a full moon at night",
+    "a bowl of soup",
+    "a gold crown",
+    "a snowy mountain",
+    "a blue fish",
+)
+UNSEEN = Cutouts("zoom", 32, augment=("rotation(degrees=10)", "flip"), noise=0.0)
+
+
+def draw(config: vqclip.GenerateConfig, models: Models) -> tuple[Tensor, float]:
+    """Return the picture, (1, 3, h, w) in [-1, 1], and the seconds that it took."""
+    started = time.perf_counter()
+    *_, last = vqclip.generate(config, models)
+    return last.image, time.perf_counter() - started
+
+
+@torch.no_grad()
+def views(image: Tensor, models: Models) -> Tensor:
+    """Return the mean embedding, (1, d), of views that no run has seen."""
+    (perceptor,) = models.perceptors
+    shown = image / 2 + 0.5
+    generator = torch.Generator().manual_seed(2**40)
+    plan = UNSEEN.plan((shown.shape[-2], shown.shape[-1]), perceptor.resolution, generator)
+    return perceptor.embed_image(UNSEEN.apply(shown, plan, 0, 32)).mean(0, keepdim=True)
+
+
+def report(similarity: Tensor) -> str:
+    """Return the figures of a (pictures, prompts) matrix whose diagonal is the own prompt."""
+    own = similarity.diagonal()
+    others = similarity[~torch.eye(len(own), dtype=torch.bool)]
+    hits = (similarity.argmax(1) == torch.arange(len(own))).float().mean()
+    return (
+        f"own {own.mean():.3f} (least {own.min():.3f})  others {others.mean():.3f} "
+        f"(std {others.std():.3f})  R-precision {hits:.0%}"
+    )
+
+
+def sheet(pictures: Sequence[Tensor], path: str, columns: int = 5) -> None:
+    """Write the pictures in rows."""
+    images = [vqclip.to_pil(picture) for picture in pictures]
+    width, height = images[0].size
+    page = Image.new("RGB", (columns * width, -(-len(images) // columns) * height), "white")
+    for number, image in enumerate(images):
+        page.paste(image, (number % columns * width, number // columns * height))
+    page.save(path)
+
+
+def settings(pairs: Sequence[str]) -> dict[str, object]:
+    """Read ``name=value`` pairs; a value that is no Python literal is a string."""
+    values: dict[str, object] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        try:
+            values[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            values[name] = text
+    return values
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="how many of the 20")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--sheet", help="write all pictures to this file")
+    args = parser.parse_args()
+    prompts = PROMPTS[: args.prompts]
+    config = vqclip.GenerateConfig(
+        vqclip.parse_prompts(prompts[0]), seed=args.seed, **settings(args.set)
+    )
+    models = load_models(config)
+    runs = [draw(replace(config, prompts=vqclip.parse_prompts(p)), models) for p in prompts]
+    texts = models.perceptors[0].embed_text(list(prompts))
+    seen = torch.cat([views(image, models) for image, _ in runs])
+    start = next(iter(vqclip.generate(config, models))).image
+    print(f"{len(prompts)} prompts, {config.steps} steps, {config.num_cutouts} cutouts")
+    print(f"finished: {report(seen @ texts.T)}")
+    print(f"start:    own {(views(start, models) @ texts.T).mean():.3f}")
+    print(f"seconds:  {sum(s for _, s in runs) / len(runs):.1f} a picture")
+    if args.sheet:
+        sheet([image for image, _ in runs], args.sheet)
+
+
+if __name__ == "__main__":
+    main()
