@@ -1,0 +1,59 @@
+"""The README's commands are real: they parse, to the settings that they promise."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from vqclip.cli import generate
+from vqclip.cli.main import app
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+LINES = [line for block in SHELL for line in block.splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("vqclip ")]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) > 20
+    assert LINES[0].endswith('vqclip "a red apple"   # first picture')
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Any] = []
+    monkeypatch.setattr(generate.Session, "run", lambda self: ran.append(self.configs))
+    words = shlex.split(command, comments=True)[1:]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert ran or words[0] == "list"
+
+
+def test_images_exist() -> None:
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        with Image.open(Path(__file__).parent.parent / path) as image:
+            image.load()
+
+
+def test_links_to_files_exist() -> None:
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (Path(__file__).parent.parent / path).exists(), path
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_runs(code: str) -> None:
+    cheap = code.replace("steps=100", "steps=1, size=(16, 16), num_cutouts=1")
+    assert cheap != code
+    exec(compile(cheap, "README", "exec"), {})
+    assert Path("apple.png").exists()
+
+
+def test_every_option_is_documented_or_listed_by_help() -> None:
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
+    for option in set(re.findall(r"--[a-z][a-z0-9-]+", " ".join(COMMANDS))):
+        assert option in shown
