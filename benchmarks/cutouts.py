@@ -43,7 +43,7 @@ def ours(
 
 def one_after_another(count: int, size: int) -> Callable[[Tensor], Tensor]:
     """Raises ImportError without kornia."""
-    import kornia.augmentation as K  # noqa: N812
+    import kornia.augmentation as K
 
     augment = nn.Sequential(
         K.RandomAffine(degrees=15, translate=(0.1, 0.1), shear=5, p=0.7, padding_mode="zeros"),

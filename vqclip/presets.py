@@ -25,6 +25,13 @@ _NERDYRODENT: Preset = {
 _JITTER = "jitter(brightness=0.1,contrast=0.1,saturation=0.1,hue=0.1,p=0.7)"
 _ERASING = "erasing(min_area=0.1,max_area=0.4,min_ratio=0.3,max_ratio=3.3333,p=0.7)"
 _HUE_AND_SATURATION = "jitter(brightness=0,contrast=0,saturation=0.1,hue=0.1,p={p})"
+# nerdyrodent's default letters, Af Pe Ji Er.
+_LATEST = (
+    "affine(degrees=15,translate=0.1,shear=5,p=0.7)",
+    "perspective(distortion=0.7,p=0.7)",
+    _JITTER,
+    _ERASING,
+)
 # The second version of the original notebook, kept by several peers as "updated" or "kornia".
 _UPDATED = (
     "flip(p=0.5)",
@@ -41,12 +48,7 @@ PRESETS: Registry[Preset] = Registry(
         "nerdyrodent": {
             **_NERDYRODENT,
             "cut_method": "pooled",
-            "augment": (
-                "affine(degrees=15,translate=0.1,shear=5,p=0.7)",
-                "perspective(distortion=0.7,p=0.7)",
-                _JITTER,
-                _ERASING,
-            ),
+            "augment": _LATEST,
         },
         "nerdyrodent-original": {
             **_NERDYRODENT,
@@ -93,8 +95,7 @@ PRESETS: Registry[Preset] = Registry(
         "eleutherai": {
             **_NERDYRODENT,
             "cut_method": "normal-crops(mean=0.8,std=0.3)",
-            "augment": (),
-            "noise": 0.0,
+            "augment": _LATEST,
         },
         # pixray: quality "normal", aspect "widescreen".
         "pixray": {

@@ -115,7 +115,7 @@ def zoom(
 ) -> Framing:
     """A fraction ``zoomed`` of the cutouts goes near, the others see the whole picture.
 
-    Near: a box of 25–95 % of the picture's area, its sides at 0.85–1.2 on the screen, after a
+    Near: a box of 25–95 % of the largest square in the picture, its sides at 0.85–1.2, after a
     perspective of strength 0.4; mirrored beyond the edge. Wide: a square a little larger than the
     long side, anywhere around the picture, after a perspective of strength 0.2, on a ground of
     random colour. Near boxes are stretched to the square by at most that ratio; wide ones never.
@@ -133,11 +133,11 @@ def zoom(
 
 
 def near_boxes(draw: Draw, image_hw: tuple[int, int]) -> Tensor:
-    """Return (n, 3, 3) maps onto boxes of 25–95 % of the area, of nearly square shape."""
+    """Return (n, 3, 3) maps onto nearly square boxes, of 25–95 % of the largest square."""
     height, width = image_hw
-    area, ratio = draw.uniform(0.25, 0.95) * height * width, draw.log_uniform(0.85, 1.2)
-    box_w = (area * ratio).sqrt().clamp_max(min(image_hw)) / width
-    box_h = (area / ratio).sqrt().clamp_max(min(image_hw)) / height
+    area, ratio = draw.uniform(0.25, 0.95), draw.log_uniform(0.85, 1.2)
+    box_w = (area * ratio).sqrt().clamp_max(1) * min(image_hw) / width
+    box_h = (area / ratio).sqrt().clamp_max(1) * min(image_hw) / height
     position = draw.uniform(0, 1, 2)
     left, top = position[:, 0] * (1 - box_w), position[:, 1] * (1 - box_h)
     return geometry.boxes(left, top, box_w, box_h)

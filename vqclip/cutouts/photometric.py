@@ -119,12 +119,13 @@ class Noise:
         if not std.any():
             return batch
         generator = torch.Generator(batch.device)
-        values = torch.zeros_like(batch, memory_format=torch.contiguous_format)
-        for row, seed, deviation in zip(
-            values, self.seeds[rows].tolist(), std.tolist(), strict=True
-        ):
+        values = torch.empty_like(batch, memory_format=torch.contiguous_format)
+        drawn = zip(values.detach(), self.seeds[rows].tolist(), std.tolist(), strict=True)
+        for row, seed, deviation in drawn:
             if deviation:
                 row.normal_(0.0, deviation, generator=generator.manual_seed(seed))
+            else:
+                row.zero_()
         return batch + values
 
 
