@@ -90,17 +90,20 @@ class KeyValueCache:
     def __init__(self, gpt: "GPT", batch: int, capacity: int) -> None:
         config, like = gpt.config, gpt.head.weight
         head_dim = config.n_embd // config.n_head
-        shape = (config.n_layer, 2, batch, config.n_head, capacity, head_dim)
-        self.memory = torch.empty(shape, dtype=like.dtype, device=like.device)
+        shape = (batch, config.n_head, capacity, head_dim)
+        self.keys, self.values = (
+            [torch.empty(shape, dtype=like.dtype, device=like.device) for _ in gpt.blocks]
+            for _ in range(2)
+        )
         self.length = 0
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Add keys and values (b, head, n, d) of one layer; return all of it (b, head, *, d)."""
-        stop = self.length + k.shape[2]
-        keys, values = self.memory[layer, :, :, :, :stop].unbind(0)
-        keys[:, :, self.length :] = k
-        values[:, :, self.length :] = v
-        return keys, values
+        n, stop = k.shape[2], self.length + k.shape[2]
+        keys, values = self.keys[layer], self.values[layer]
+        keys.narrow(2, self.length, n).copy_(k)
+        values.narrow(2, self.length, n).copy_(v)
+        return keys.narrow(2, 0, stop), values.narrow(2, 0, stop)
 
 
 class CausalSelfAttention(nn.Module):

@@ -1,6 +1,6 @@
 """Orders in which a transformer reads the cells of a code grid.
 
-Esser et al. 2021 (arXiv:2012.09841), section 4.4. Each function gives the row-major cell
+Esser et al. 2021 (arXiv:2012.09841), appendix. Each function gives the row-major cell
 numbers of an ``h`` x ``w`` grid in reading order, (h*w,).
 """
 

@@ -1,7 +1,7 @@
 """Drawing code grids from a transformer, one code after the other.
 
 Grids beyond the size that a transformer was trained for go through a sliding window: each code
-is predicted from those before it in the window around it (Esser et al. 2021, section 3.3).
+is predicted from those before it in the window around it (Esser et al. 2021, section 3.2).
 """
 
 from collections.abc import Iterator, Sequence

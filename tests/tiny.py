@@ -1,0 +1,80 @@
+"""Tiny models with random weights."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqclip.models.autoencoder import DDConfig
+from vqclip.models.conditions import StartToken
+from vqclip.models.gpt import GPT, GPTConfig
+from vqclip.models.permuters import Permuter
+from vqclip.models.transformer import Net2NetTransformer
+from vqclip.models.vqgan import VQModel, VQSegmentationModel
+
+CODES = 24
+
+
+def vqgan(channels: int = 3, resolution: int = 16) -> VQModel:
+    """Halve pictures once, into one of 24 codes per cell."""
+    config = _ddconfig(channels, resolution)
+    return _spread(VQModel(config, CODES, 4))
+
+
+def segmenter(labels: int) -> VQSegmentationModel:
+    """Likewise for label maps."""
+    return _spread(VQSegmentationModel(_ddconfig(labels, 16), CODES, 4, labels))
+
+
+def gpt(block_size: int = 16, **options: Any) -> GPT:
+    """Two layers whose weights are large enough for clear preferences."""
+    shape = {"vocab_size": CODES, "n_layer": 2, "n_head": 2, "n_embd": 16, **options}
+    model = GPT(GPTConfig(block_size=block_size, **shape))
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.3)
+    return model.eval().requires_grad_(False)
+
+
+def transformer(
+    condition: nn.Module | None = None,
+    block_size: int = 16,
+    permuter: Permuter | None = None,
+    first: VQModel | None = None,
+    n_unmasked: int = 0,
+    **options: Any,
+) -> Net2NetTransformer:
+    """Unconditional over 4x4 codes unless told otherwise."""
+    torch.manual_seed(0)
+    model = Net2NetTransformer(
+        gpt(block_size, n_unmasked=n_unmasked),
+        first or vqgan(),
+        condition or StartToken(1),
+        permuter or Permuter(),
+        **options,
+    )
+    return model.eval().requires_grad_(False)
+
+
+def random_codes(*shape: int, seed: int = 0) -> Tensor:
+    """Codes below 24."""
+    return torch.randint(CODES, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _ddconfig(channels: int, resolution: int) -> DDConfig:
+    return DDConfig(
+        ch=32,
+        out_ch=channels,
+        num_res_blocks=1,
+        attn_resolutions=(),
+        in_channels=channels,
+        resolution=resolution,
+        z_channels=4,
+        ch_mult=(1, 1),
+        double_z=False,
+    )
+
+
+def _spread(model: Any) -> Any:
+    nn.init.normal_(model.codebook)
+    return model.eval().requires_grad_(False)
