@@ -25,8 +25,8 @@ DDCONFIG = {
     "resolution": 32,
     "in_channels": 3,
     "out_ch": 3,
-    "ch": 32,
-    "ch_mult": [1, 2, 2],
+    "ch": 64,
+    "ch_mult": [1, 1, 2],
     "num_res_blocks": 1,
     "attn_resolutions": [8],
 }
@@ -104,6 +104,13 @@ def test_accelerated_decoder_is_float32_and_repeats_itself(vqgan: VQModel) -> No
         first, again = quick.decoder(z), quick.decoder(z)
     assert first.dtype == torch.float32
     assert torch.equal(first, again)
+
+
+def test_narrow_decoders_keep_their_convolutions() -> None:
+    narrow = VQModel({**DDCONFIG, "ch": 32}, 64, 16).eval().requires_grad_(False)
+    quick = accelerate(narrow, CPU, torch.float32).decoder
+    assert isinstance(quick, FrozenDecoder)
+    assert not any(isinstance(m, WinogradConv2d) for m in quick.modules())
 
 
 def test_accelerating_twice_is_harmless(vqgan: VQModel) -> None:
