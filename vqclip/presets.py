@@ -21,6 +21,8 @@ _NERDYRODENT: Preset = {
     "noise": 0.1,
     "init": "random",
     "init_weight": 0.0,
+    "init_decay": "harmonic",
+    "init_target": "zero",
 }
 _JITTER = "jitter(brightness=0.1,contrast=0.1,saturation=0.1,hue=0.1,p=0.7)"
 _ERASING = "erasing(min_area=0.1,max_area=0.4,min_ratio=0.3,max_ratio=3.3333,p=0.7)"
