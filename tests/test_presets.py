@@ -25,7 +25,7 @@ def test_every_peer_is_there() -> None:
 def test_a_preset_is_complete_and_valid(name: str) -> None:
     preset: dict[str, Any] = dict(PRESETS[name])
     assert set(preset) >= METHOD | RUN - {"ema"}
-    assert set(preset) <= METHOD | RUN | {"init_decay", "init_target"}
+    assert set(preset) <= METHOD | RUN | {"init_decay", "init_target", "schedule"}
     assert set(preset) <= {field.name for field in fields(GenerateConfig)}
     config = GenerateConfig(prompts=(Prompt("a red apple"),), **preset)
     cutouts = Cutouts(config.cut_method, 2, config.cut_power, config.augment, config.noise)

@@ -112,6 +112,7 @@ PRESETS: Registry[Preset] = Registry(
             "noise": 0.1,
             "init": "perlin",
             "init_weight": 0.0,
+            "schedule": "drop",
         },
         # lucidrains/big-sleep: one of its 20 epochs.
         "bigsleep": {
