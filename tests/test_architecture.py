@@ -23,7 +23,8 @@ LAYERS = [
         "writers",
         "targets",
     },
-    {"generation", "sampling", "completion", "outputs"},
+    {"generation", "reconstruction", "outputs"},
+    {"completion"},
     {"rendering"},
     {"cli"},
 ]

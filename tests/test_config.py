@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from vqclip.cli.generate import parse_list, parse_size
+from vqclip.cli.generate import parse_list
+from vqclip.cli.options import parse_size
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
 from vqclip.prompts import Prompt

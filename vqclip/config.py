@@ -123,6 +123,27 @@ class GenerateConfig:
 
 
 @dataclass(frozen=True)
+class CodesConfig:
+    """What a picture, or codes, are sent through.
+
+    source: the picture, a path or URL, or the ``.npz`` of codes.
+    size: (width, height) that a picture takes first, as ``fit`` says; None is its own.
+    """
+
+    source: str
+    size: tuple[int, int] | None = None
+    fit: str = GenerateConfig.fit
+    vqgan: str = DEFAULT
+    vqgan_config: str | None = None
+    device: str = GenerateConfig.device
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            _check_size(self.size)
+        _one_of("fit", self.fit, FITS)
+
+
+@dataclass(frozen=True)
 class OutputConfig:
     """The files that a run is to leave; none of it changes a byte of the picture.
 

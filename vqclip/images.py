@@ -34,6 +34,15 @@ def load_image(source: str | Path) -> Image.Image:
     Raises:
         UsageError: missing, not a picture, or too large to be one.
     """
+    return flatten(open_image(source))
+
+
+def open_image(source: str | Path) -> Image.Image:
+    """Return the picture at a path or an http(s) URL in its own mode, turned upright.
+
+    Raises:
+        UsageError: missing, not a picture, or too large to be one.
+    """
     stream: BytesIO | Path
     if str(source).startswith(("http://", "https://")):
         stream = BytesIO(_download(str(source)))
@@ -45,14 +54,15 @@ def load_image(source: str | Path) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(stream) as image:
-                return _flatten(ImageOps.exif_transpose(image))
+                return ImageOps.exif_transpose(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise UsageError(f"cannot read {source} as an image: {_first_line(error)}") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UsageError(f"{source} is too large: {_first_line(error)}") from error
 
 
-def _flatten(image: Image.Image) -> Image.Image:
+def flatten(image: Image.Image) -> Image.Image:
+    """Return ``image`` as RGB, what is transparent over white."""
     if image.mode in ("RGB", "L", "CMYK"):
         return image.convert("RGB")
     rgba = image.convert("RGBA")

@@ -125,12 +125,22 @@ def _open(init: str) -> Image.Image:
     return load_image(init)
 
 
-def _matching(indices: Tensor, vqgan: Codec, grid: tuple[int, int]) -> Tensor:
+def check_fits(indices: Tensor, vqgan: Codec) -> Tensor:
+    """Return the indices, if the VQGAN has so many codes.
+
+    Raises:
+        UsageError: it has not.
+    """
     if indices.max() >= len(vqgan.codebook):
         raise UsageError(
             f"the saved codes go up to {indices.max()}, but this VQGAN has "
             f"{len(vqgan.codebook)}: use the VQGAN that made them"
         )
+    return indices
+
+
+def _matching(indices: Tensor, vqgan: Codec, grid: tuple[int, int]) -> Tensor:
+    check_fits(indices, vqgan)
     if tuple(indices.shape[1:]) != grid:
         saved, wanted = ("x".join(map(str, g)) for g in (indices.shape[1:], grid))
         raise UsageError(

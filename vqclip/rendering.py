@@ -1,10 +1,13 @@
 """One run, from config to files: the picture with its settings inside, its frames and films."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
+from torch import Tensor
 
 from vqclip import __version__
 from vqclip.config import GenerateConfig, OutputConfig
@@ -42,18 +45,13 @@ def render(
     Raises:
         VqclipError: the run failed, or a file could not be written.
     """
-    try:
+    with writing():
         frame, interrupted = _run(config, output, models, on_frame)
         settings = metadata(config, models)
         if interrupted:
             settings["interrupted_at"] = frame.step
-        path = _save_picture(output, frame, settings)
-        if output.codes:
-            save_codes(output.codes, models.vqgan.nearest_indices(frame.z), output.overwrite)
-    except FileExistsError as error:
-        raise VqclipError(f"{error}; it was left as it is") from error
-    except OSError as error:
-        raise VqclipError(f"cannot write: {error.strerror or error}") from error
+        codes = models.vqgan.nearest_indices(frame.z) if output.codes else None
+        path = save_picture(to_pil(frame.image), output, settings, codes)
     others = (p for p in files(output, config.steps) if p != output.path and p.exists())
     return Result((path, *others), frame, interrupted)
 
@@ -91,13 +89,41 @@ def _writers(output: OutputConfig, frames: int, stack: ExitStack) -> list[Writer
     return [stack.enter_context(manager) for manager in managers]
 
 
-def _save_picture(output: OutputConfig, frame: Frame, settings: dict[str, Any]) -> Path:
-    picture, path = to_pil(frame.image), output.path
+@contextmanager
+def writing() -> Iterator[None]:
+    """Within it, what cannot be written is told in one line.
+
+    Raises:
+        VqclipError: it could not.
+    """
+    try:
+        yield
+    except FileExistsError as error:
+        raise VqclipError(f"{error}; it was left as it is") from error
+    except OSError as error:
+        raise VqclipError(f"cannot write: {error.strerror or error}") from error
+
+
+def save_picture(
+    picture: Image.Image,
+    output: OutputConfig,
+    settings: Mapping[str, Any],
+    codes: Tensor | None = None,
+) -> Path:
+    """Write a picture, and its codes (1, h, w) where ``output`` asks for them.
+
+    A name that somebody else took meanwhile is left to them: the picture gets the next free one.
+    """
+    path = output.path
     while True:
         try:
-            return save_image(picture, path, settings, overwrite=output.overwrite)
+            save_image(picture, path, settings, overwrite=output.overwrite)
+            break
         except FileExistsError:
             path = free_path(path)
+    if output.codes and codes is not None:
+        save_codes(output.codes, codes, output.overwrite)
+    return path
 
 
 def metadata(config: GenerateConfig, models: Models) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from tests.conftest import leftovers
 from vqclip import __version__
 from vqclip.cli.main import app
 from vqclip.config import GenerateConfig
-from vqclip.generation import Frame
 from vqclip.images import read_metadata
 
 CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1")
@@ -211,8 +210,8 @@ def test_a_broken_checkpoint_is_a_failure() -> None:
 def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.cli import progress
 
-    def interrupt(self: Any, frame: Frame) -> None:
-        if frame.step == 1:
+    def interrupt(self: Any, done: int, *_: Any) -> None:
+        if done == 1:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(progress.Progress, "update", interrupt)
@@ -243,7 +242,7 @@ def test_the_name_may_be_taken_during_the_run(monkeypatch: pytest.MonkeyPatch) -
     from vqclip.cli import progress
 
     monkeypatch.setattr(
-        progress.Progress, "update", lambda self, frame: Path("a.png").write_text("theirs")
+        progress.Progress, "update", lambda *_: Path("a.png").write_text("theirs")
     )
     result = vqclip("x", *QUICK, "-o", "a.png")
     assert Path("a.png").read_text() == "theirs"

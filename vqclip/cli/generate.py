@@ -1,25 +1,25 @@
 """``vqclip "a red apple"``: options to config, config to pictures, pictures to the terminal."""
 
-import json
 import secrets
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
+from vqclip.cli.session import Terminal
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
-from vqclip.prompts import parse_all, split_weight
+from vqclip.prompts import Prompt, parse_all, split_weight
 
 if TYPE_CHECKING:
-    from vqclip.generation import Models
+    from vqclip.cli.progress import Progress
+    from vqclip.generation import Frame, Models
+    from vqclip.models.perceptor import Perceptor
     from vqclip.rendering import Result
 
 _D = GenerateConfig  # the defaults
@@ -90,7 +90,8 @@ def generate_command(
     outputs = build_outputs(ctx.params, configs)
     for one, files in zip(configs, outputs, strict=True):
         check_outputs(files, one.steps)
-    Session(configs, outputs, quiet=quiet, json_lines=json_lines, preview=preview).run()
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    Session(configs, outputs, terminal).run()
 
 
 def _given(ctx: typer.Context) -> set[str]:
@@ -113,7 +114,7 @@ def build_config(params: Mapping[str, Any], given: set[str]) -> GenerateConfig:
             *parse_all(params["image_prompt"] or (), "image"),
             *parse_all(params["noise_prompt"] or (), "noise"),
         ),
-        "size": parse_size(params["size"]),
+        "size": opt.parse_size(params["size"]),
         "seed": secrets.randbits(32) if params["seed"] is None else params["seed"],
         "clip": tuple(map(split_weight, params["clip"])),
         "augment": parse_list(params["augment"]),
@@ -125,20 +126,6 @@ def build_config(params: Mapping[str, Any], given: set[str]) -> GenerateConfig:
         chosen = PRESETS[params["preset"]]
         values |= {name: value for name, value in chosen.items() if name not in written}
     return GenerateConfig(**{f.name: values[f.name] for f in fields(GenerateConfig)})
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Read ``256x192`` or ``256``, (width, height) in pixels.
-
-    Raises:
-        UsageError: anything else.
-    """
-    if text is None:
-        return None
-    sides = text.lower().replace("×", "x").split("x")
-    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
-        raise UsageError(f"cannot read the size {text!r}: write WIDTHxHEIGHT, such as 256x192")
-    return int(sides[0]), int(sides[-1])
 
 
 def parse_list(text: str) -> tuple[str, ...]:
@@ -200,80 +187,75 @@ def _free_name(path: Path, params: Mapping[str, Any]) -> Path:
 
 
 class Session:
-    """The runs of one command: models loaded once, progress on stderr, results on stdout."""
+    """The runs of one command: models loaded once."""
 
     def __init__(
-        self,
-        configs: list[GenerateConfig],
-        outputs: list[OutputConfig],
-        *,
-        quiet: bool,
-        json_lines: bool,
-        preview: bool,
+        self, configs: list[GenerateConfig], outputs: list[OutputConfig], terminal: Terminal
     ) -> None:
-        self.configs, self.outputs = configs, outputs
-        self.quiet, self.json_lines, self.preview = quiet, json_lines, preview
-        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.configs, self.outputs, self.terminal = configs, outputs, terminal
 
     def run(self) -> None:
         """Render one config after another; Ctrl-C ends the session after saving the picture."""
         models = self._load()
         for config, output in zip(self.configs, self.outputs, strict=True):
-            started = time.monotonic()
+            self.terminal.seconds()
             result = self._render(config, output, models)
-            self._report(config, result, time.monotonic() - started)
+            self._report(config, result, self.terminal.seconds())
             if result.interrupted:
                 raise typer.Exit(INTERRUPTED)
 
     def _load(self) -> "Models":
-        with self.console.status("loading torch and the models"):
+        config = self.configs[0]
+        with self.terminal.loading():
             from vqclip.generation import load_models, picture_size
 
-            models = load_models(self.configs[0])
-        width, height = picture_size(self.configs[0], models.vqgan)
-        wanted = self.configs[0].size
-        if wanted and wanted != (width, height):
-            self._note(
-                f"size {wanted[0]}x{wanted[1]} rounded to {width}x{height}, "
-                f"a multiple of {models.vqgan.downsampling}"
-            )
-        for prompt in self.configs[0].prompts:
-            text = prompt.content
-            if prompt.kind == "text" and any(p.truncates(text) for p in models.perceptors):
-                self._note(f"the prompt {text[:40]!r}… is longer than CLIP reads")
+            models = load_models(config)
+        size = picture_size(config, models.vqgan)
+        self.terminal.note_size(config.size, size, models.vqgan.downsampling)
+        note_long_prompts(self.terminal, config.prompts, models.perceptors)
         return models
 
-    def _note(self, text: str) -> None:
-        self.console.print(f"[yellow]note:[/] {escape(text)}")
-
     def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Result":
-        from vqclip.cli.progress import Progress
         from vqclip.rendering import render
 
-        title = str(config.prompts[0])
-        with Progress(self.console, title, config.steps, preview=self.preview) as progress:
-            return render(config, output, models, progress.update)
+        with self.terminal.progress(str(config.prompts[0]), config.steps) as progress:
+            return render(config, output, models, partial(show_frame, progress))
 
     def _report(self, config: GenerateConfig, result: "Result", seconds: float) -> None:
-        picture = result.files[0]
-        if self.json_lines:
-            typer.echo(json.dumps(_summary(config, result, seconds), ensure_ascii=False))
-        elif self.quiet:
-            typer.echo("\n".join(map(str, result.files)))
-        else:
-            extra = "".join(f", {path}" for path in result.files[1:4])
-            extra += ", …" if len(result.files) > 4 else ""
-            typer.echo(f"{picture}{extra}  (seed {config.seed}, {seconds:.0f} s)")
+        about = f"seed {config.seed}, {seconds:.0f} s"
+        self.terminal.report(result.files, about, _summary(config, result, seconds))
         if result.interrupted:
             done = f"{result.frame.step} of {config.steps} steps"
-            self._note(f"interrupted after {done}: kept the picture as it stands, {picture}")
+            picture = result.files[0]
+            self.terminal.note(
+                f"interrupted after {done}: kept the picture as it stands, {picture}"
+            )
+
+
+def show_frame(progress: "Progress", frame: "Frame") -> None:
+    """Show a step of the optimisation."""
+    from vqclip.images import to_pil
+
+    progress.update(frame.step, lambda: to_pil(frame.image), lambda: _loss(frame))
+
+
+def _loss(frame: "Frame") -> str:
+    return f"loss {sum(map(float, frame.losses.values())):.3f}" if frame.losses else ""
+
+
+def note_long_prompts(
+    terminal: Terminal, prompts: Iterable[Prompt], perceptors: "Sequence[Perceptor]"
+) -> None:
+    """Say which prompts are cut off."""
+    for prompt in prompts:
+        text = prompt.content
+        if prompt.kind == "text" and any(p.truncates(text) for p in perceptors):
+            terminal.note(f"the prompt {text[:40]!r}… is longer than CLIP reads")
 
 
 def _summary(config: GenerateConfig, result: "Result", seconds: float) -> dict[str, Any]:
     height, width = result.frame.image.shape[-2:]
     return {
-        "path": str(result.files[0]),
-        "files": [str(path) for path in result.files],
         "prompt": " | ".join(map(str, config.prompts)),
         "seed": config.seed,
         "size": [width, height],

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from vqclip import __version__
+from vqclip.cli.codes import decode_command, reconstruct_command
 from vqclip.cli.generate import generate_command
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.names import list_command
@@ -52,6 +53,8 @@ def callback(
 
 
 app.command(DEFAULT_COMMAND)(generate_command)
+app.command("reconstruct")(reconstruct_command)
+app.command("decode")(decode_command)
 app.command("list")(list_command)
 
 

@@ -1,9 +1,11 @@
-"""The options of ``vqclip "…"``: names, help and panels; the defaults are GenerateConfig's."""
+"""The options of the commands: names, help and panels; the defaults are those of the configs."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from vqclip.errors import UsageError
 
 PICTURE, OUTPUT, MODELS, METHOD, SHOW = "Picture", "Output", "Models", "Method", "Terminal"
 
@@ -32,6 +34,10 @@ NoisePrompts = Annotated[
 Size = Annotated[
     str | None,
     _option("--size", "-s", panel=PICTURE, metavar="WxH", help="Pixels; else the VQGAN's own."),
+]
+PictureSize = Annotated[
+    str | None,
+    _option("--size", "-s", panel=PICTURE, metavar="WxH", help="Resize to this first."),
 ]
 Steps = Annotated[int, _option("--steps", "-n", panel=PICTURE, help="Optimisation steps.")]
 Seed = Annotated[
@@ -87,6 +93,15 @@ Fps = Annotated[
 ]
 SaveCodes = Annotated[
     bool, _option("--save-codes", panel=OUTPUT, help="Also the codes, .npz, for --init.")
+]
+
+PlainOutput = Annotated[
+    str | None,
+    _option("--output", "-o", panel=OUTPUT, metavar="FILE", help="A .png, .jpg or .webp."),
+]
+CodesOut = Annotated[
+    Path | None,
+    _option("--codes", panel=OUTPUT, metavar="FILE", help="Also the codes: .npz, for decode."),
 ]
 
 Vqgan = Annotated[
@@ -152,3 +167,26 @@ Losses = Annotated[
 Quiet = Annotated[bool, _option("--quiet", "-q", panel=SHOW, help="Print the files' names only.")]
 Json = Annotated[bool, _option("--json", panel=SHOW, help="Print a line of JSON a picture.")]
 Preview = Annotated[bool, _option("--preview", panel=SHOW, help="Show the picture as it grows.")]
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Read ``256x192`` or ``256``, (width, height) in pixels.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if text is None:
+        return None
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise UsageError(f"cannot read the size {text!r}: write WIDTHxHEIGHT, such as 256x192")
+    return int(sides[0]), int(sides[-1])
+
+
+def output_path(output: str | None, default: str, overwrite: bool) -> Path:
+    """Return the path that was chosen, or a free one."""
+    if output:
+        return Path(output).expanduser()
+    from vqclip.images import free_path
+
+    return Path(default) if overwrite else free_path(Path(default))

@@ -1,10 +1,12 @@
-"""Progress of a run on the terminal: steps, speed, time left, loss, and the picture itself."""
+"""Progress on the terminal: steps or codes, speed, time left, and the picture itself."""
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from PIL import Image
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import (
@@ -21,43 +23,50 @@ from rich.text import Text
 
 from vqclip.cli.preview import find_preview
 
-if TYPE_CHECKING:
-    from vqclip.generation import Frame
-
-_LOSS_EVERY = 0.25  # seconds: reading a loss makes a GPU wait
+_WORDS_EVERY = 0.25  # seconds: reading a loss makes a GPU wait
 _PICTURE_EVERY = 1.0
+_PICTURE_SHARE = 0.2  # of the time, at the most, goes into pictures
 
 
 class SpeedColumn(ProgressColumn):
     """Steps a second, or seconds a step where that is the handier number."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
 
     def render(self, task: Task) -> Text:
         """Return the speed."""
         speed = task.finished_speed or task.speed
         if not speed:
             return Text("")
-        return Text(f"{speed:.1f} steps/s" if speed >= 1 else f"{1 / speed:.1f} s/step")
+        return Text(
+            f"{speed:.1f} {self.unit}s/s" if speed >= 1 else f"{1 / speed:.1f} s/{self.unit}"
+        )
 
 
 class Progress:
-    """A live bar; ``update`` takes every frame. Where stderr is no terminal, it stays silent."""
+    """A live bar over ``total`` units. Where stderr is no terminal, it stays silent."""
 
-    def __init__(self, console: Console, title: str, steps: int, *, preview: bool) -> None:
+    def __init__(
+        self, console: Console, title: str, total: int, *, unit: str = "step", preview: bool
+    ) -> None:
         self.bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            SpeedColumn(),
+            SpeedColumn(unit),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[loss]}", markup=False),
+            TextColumn("{task.fields[words]}", markup=False),
             console=console,
             expand=True,
         )
-        self.task = self.bar.add_task(title[:30], total=steps, loss="")
+        self.task = self.bar.add_task(title[:30], total=total, words="")
         self.draw = find_preview(console, sys.stdin) if preview else None
         self.live = Live(self.bar, console=console, refresh_per_second=4, transient=True)
-        self.next_loss = self.next_picture = 0.0
+        self.total = total
+        self.next_words = self.next_picture = 0.0
 
     def __enter__(self) -> "Progress":
         self.live.__enter__()
@@ -71,16 +80,20 @@ class Progress:
     ) -> None:
         self.live.__exit__(kind, error, trace)
 
-    def update(self, frame: "Frame") -> None:
-        """Show a frame."""
+    def update(
+        self,
+        done: int,
+        picture: Callable[[], Image.Image],
+        words: Callable[[], str] = str,
+    ) -> None:
+        """Show how much is done; ``picture`` and ``words`` are asked for now and then."""
         now = time.monotonic()
         fields: dict[str, Any] = {}
-        if frame.losses and now >= self.next_loss:
-            self.next_loss = now + _LOSS_EVERY
-            fields["loss"] = f"loss {sum(float(loss) for loss in frame.losses.values()):.3f}"
-        self.bar.update(self.task, completed=frame.step, **fields)
-        if self.draw and (now >= self.next_picture or not frame.losses):
-            self.next_picture = now + _PICTURE_EVERY
-            from vqclip.images import to_pil
-
-            self.live.update(Group(self.draw(to_pil(frame.image)), self.bar))
+        if now >= self.next_words:
+            self.next_words = now + _WORDS_EVERY
+            fields["words"] = words()
+        self.bar.update(self.task, completed=done, **fields)
+        if self.draw and (now >= self.next_picture or done == self.total):
+            self.live.update(Group(self.draw(picture()), self.bar))
+            took = time.monotonic() - now
+            self.next_picture = now + max(_PICTURE_EVERY, took / _PICTURE_SHARE)

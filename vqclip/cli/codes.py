@@ -1,0 +1,135 @@
+"""``vqclip reconstruct`` and ``vqclip decode``: pictures to codes and back."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqclip import __version__
+from vqclip.cli import options as opt
+from vqclip.cli.session import Terminal
+from vqclip.config import CodesConfig, OutputConfig
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from vqclip.models.vqgan import VQModel
+
+_D = CodesConfig
+
+
+def reconstruct_command(
+    picture: Annotated[
+        str, typer.Argument(metavar="PICTURE", help="A path or URL.", show_default=False)
+    ],
+    size: opt.PictureSize = None,
+    fit: opt.Fit = _D.fit,
+    output: opt.PlainOutput = None,
+    codes: opt.CodesOut = None,
+    overwrite: opt.Overwrite = False,
+    vqgan: opt.Vqgan = _D.vqgan,
+    vqgan_config: opt.VqganConfig = None,
+    device: opt.Device = _D.device,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+) -> None:
+    """Encode, quantize and decode a picture; tell what is lost.
+
+    Its sides are rounded to whole codes. Example: vqclip reconstruct photo.jpg --codes photo.npz
+    """
+    from vqclip.images import load_image
+
+    config = CodesConfig(picture, opt.parse_size(size), fit, vqgan, vqgan_config, device)
+    files = _outputs(output, Path(picture), "reconstructed", codes, overwrite)
+    photo = load_image(picture)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    model = _load(config, terminal)
+    from vqclip.reconstruction import reconstruct
+
+    result = reconstruct(model, photo, config.size, config.fit)
+    wanted = config.size or photo.size
+    terminal.note_size(wanted, result.picture.size, model.downsampling)
+    values: dict[str, Any] = {"psnr": _finite(result.psnr), "l1": round(result.l1, 5)}
+    saved = _save(files, config, result.picture, values, result.indices)
+    values |= {"size": list(result.picture.size), "codes": list(result.indices.shape[1:])}
+    about = f"PSNR {result.psnr:.2f} dB, L1 error {result.l1:.4f} of a range of 1"
+    terminal.report([saved, *([files.codes] if files.codes else [])], about, values)
+
+
+def decode_command(
+    codes: Annotated[
+        Path, typer.Argument(metavar="CODES", help="An .npz of codes.", show_default=False)
+    ],
+    output: opt.PlainOutput = None,
+    overwrite: opt.Overwrite = False,
+    vqgan: opt.Vqgan = _D.vqgan,
+    vqgan_config: opt.VqganConfig = None,
+    device: opt.Device = _D.device,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+) -> None:
+    """Decode codes that --codes or --save-codes kept, with the VQGAN that made them.
+
+    Example: vqclip decode photo.npz -o photo.png
+    """
+    config = CodesConfig(str(codes), None, _D.fit, vqgan, vqgan_config, device)
+    files = _outputs(output, codes, "decoded", None, overwrite)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    from vqclip.latents import load_codes
+
+    shape = load_codes(codes).shape[1:]  # wrong files are told before the models are loaded
+    model = _load(config, terminal)
+    from vqclip.reconstruction import decode_codes
+
+    picture = decode_codes(model, codes)
+    saved = _save(files, config, picture, {})
+    size = "x".join(map(str, picture.size))
+    terminal.report([saved], f"{size} pixels", {"size": list(picture.size), "codes": list(shape)})
+
+
+def _outputs(
+    output: str | None, source: Path, suffix: str, codes: Path | None, overwrite: bool
+) -> OutputConfig:
+    """Name the files, and refuse what could not be written."""
+    path = opt.output_path(output, f"{source.stem}-{suffix}.png", overwrite)
+    files = OutputConfig(path, codes=codes, overwrite=overwrite)
+    from vqclip.outputs import check_outputs
+
+    check_outputs(files, 0)
+    return files
+
+
+def _load(config: CodesConfig, terminal: Terminal) -> "VQModel":
+    with terminal.loading():
+        from vqclip.engines import accelerate, resolve_device
+        from vqclip.zoo import load_vqgan
+
+        device = resolve_device(config.device)
+        vqgan = load_vqgan(config.vqgan, config.vqgan_config, device)
+        import torch
+
+        return accelerate(vqgan, device, torch.float32)
+
+
+def _save(
+    files: OutputConfig,
+    config: CodesConfig,
+    picture: "Image.Image",
+    values: Mapping[str, Any],
+    indices: "Tensor | None" = None,
+) -> Path:
+    from vqclip.rendering import save_picture, writing
+    from vqclip.zoo import vqgan_path, weights_hash
+
+    weights = {"vqgan": weights_hash(vqgan_path(config.vqgan))}
+    settings = {"version": __version__, "settings": asdict(config), "weights": weights, **values}
+    with writing():
+        return save_picture(picture, files, settings, indices)
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None

@@ -1,0 +1,63 @@
+"""What every command says: progress and notes on stderr, results on stdout."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+if TYPE_CHECKING:
+    from vqclip.cli.progress import Progress
+
+
+class Terminal:
+    """The console of one command, told once how much to say."""
+
+    def __init__(self, *, quiet: bool = False, json_lines: bool = False, preview: bool = False):
+        self.quiet, self.json_lines, self.preview = quiet, json_lines, preview
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.started = time.monotonic()
+
+    def loading(self) -> Status:
+        """Return what is shown while torch and the models are loaded."""
+        return self.console.status("loading torch and the models")
+
+    def note(self, text: str) -> None:
+        """Say something that is not quite as it was asked for."""
+        self.console.print(f"[yellow]note:[/] {escape(text)}")
+
+    def note_size(self, wanted: tuple[int, int] | None, size: tuple[int, int], factor: int) -> None:
+        """Say that a size was rounded to whole codes, where it was."""
+        if wanted and wanted != size:
+            self.note(
+                f"size {wanted[0]}x{wanted[1]} rounded to {size[0]}x{size[1]}, "
+                f"a multiple of {factor}"
+            )
+
+    def progress(self, title: str, total: int, unit: str = "step") -> "Progress":
+        """Return a live bar over ``total`` units."""
+        from vqclip.cli.progress import Progress
+
+        return Progress(self.console, title, total, unit=unit, preview=self.preview)
+
+    def report(self, files: Sequence[Path], about: str, values: Mapping[str, Any]) -> None:
+        """Print a result: its files and a few words, or the values as a line of JSON."""
+        if self.json_lines:
+            paths = {"path": str(files[0]), "files": [str(path) for path in files]}
+            typer.echo(json.dumps({**paths, **values}, ensure_ascii=False))
+        elif self.quiet:
+            typer.echo("\n".join(map(str, files)))
+        else:
+            extra = "".join(f", {path}" for path in files[1:4])
+            extra += ", …" if len(files) > 4 else ""
+            typer.echo(f"{files[0]}{extra}  ({about})")
+
+    def seconds(self) -> float:
+        """Return the seconds since the last call, or since the start."""
+        before, self.started = self.started, time.monotonic()
+        return self.started - before
