@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vqclip"
 LAYERS = [
-    {"errors", "registry", "prompts", "config", "presets", "specification"},
+    {"errors", "registry", "prompts", "config", "presets", "specification", "labels"},
     {"images", "models"},
     {
         "checkpoints",
@@ -22,6 +22,9 @@ LAYERS = [
         "engines",
         "writers",
         "targets",
+        "masks",
+        "drafts",
+        "conditioning",
     },
     {"generation", "reconstruction", "outputs"},
     {"completion"},
@@ -37,6 +40,7 @@ PRIVILEGES = {
     "rich": {"cli"},
     "open_clip": {"models/perceptor"},
     "imageio": {"writers"},
+    "skimage": {"conditioning"},
 }
 
 

@@ -26,12 +26,14 @@ class GenerateConfig:
 
     prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
     size: (width, height) in pixels; None is the size that the VQGAN was trained at.
+    transformer, transformer_config, drafts: with the init ``sample``, the transformer that draws
+        so many starts, of which CLIP takes the best; its VQGAN is the one that is used.
     steps: number of optimizer steps.
     seed: seeds every random number of the run, 0 to 2⁶³−1.
     vqgan, vqgan_config: weights and, where it does not lie beside them, their yaml.
     clip: perceptors with the weight of each.
-    init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
-        saved as ``.npz``; ``fit`` says how an image takes the picture's shape.
+    init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, ``sample``, an image (path or URL),
+        or codes saved as ``.npz``; ``fit`` says how an image takes the picture's shape.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
         start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.cutouts`.
@@ -48,17 +50,20 @@ class GenerateConfig:
 
     prompts: tuple[Prompt, ...]
     size: tuple[int, int] | None = None
-    steps: int = 200
+    steps: int = 100
     seed: int = 0
     vqgan: str = DEFAULT
     vqgan_config: str | None = None
     clip: tuple[Weighted, ...] = ((DEFAULT, 1.0),)
+    transformer: str | None = None
+    transformer_config: str | None = None
+    drafts: int = 4
     init: str = "random"
     fit: str = "cover"
     init_weight: float = 0.0
     init_decay: str = "constant"
     init_target: str = "start"
-    num_cutouts: int = 32
+    num_cutouts: int = 16
     cut_method: str = "crops"
     cut_power: float = 1.0
     augment: tuple[str, ...] = ("flip", "affine", "perspective", "jitter")
@@ -82,9 +87,9 @@ class GenerateConfig:
             _check_size(self.size)
         _at_least("steps", self.steps, 1)
         _at_least("cutouts", self.num_cutouts, 1)
-        _at_least("seed", self.seed, 0)
-        if self.seed > MAX_SEED:
-            raise UsageError(f"seed must be at most {MAX_SEED}, not {self.seed}")
+        _check_seed(self.seed)
+        _at_least("drafts", self.drafts, 1)
+        self._check_transformer()
         if self.cut_chunk is not None:
             _at_least("cut chunk", self.cut_chunk, 1)
         if not 0 < self.learning_rate < math.inf:
@@ -101,12 +106,15 @@ class GenerateConfig:
         _one_of("init target", self.init_target, TARGETS)
         _one_of("schedule", self.schedule, SCHEDULES)
 
+    def _check_transformer(self) -> None:
+        if (self.init == "sample") != (self.transformer is not None):
+            raise UsageError("--init sample and --transformer PATH need each other")
+        if self.transformer is not None and self.vqgan != DEFAULT:
+            raise UsageError("--init sample uses the transformer's own VQGAN: leave out --vqgan")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values: tuples are lists, an endless stop is None."""
-        values = {name: _plain(value) for name, value in asdict(self).items()}
-        for prompt in values["prompts"]:
-            prompt["stop"] = None if prompt["stop"] == -math.inf else prompt["stop"]
-        return values
+        return _json_values(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GenerateConfig":
@@ -120,6 +128,79 @@ class GenerateConfig:
             for p in values.get("prompts", ())
         )
         return cls(**settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """Everything that decides the bytes of pictures that a transformer draws.
+
+    transformer, transformer_config: weights and, where it does not lie beside them, their yaml.
+    conditions: what to draw, (kind, value): see :mod:`vqclip.conditioning`.
+    relabel: ``"3=sky"``: what the numbers in a label map stand for; none, what they say.
+    size: (width, height) in pixels; None is the condition's, or that of the VQGAN's training.
+    samples: so many pictures; the i-th of them is drawn with the seed ``seed`` + i.
+    temperature, top_k, top_p: see :class:`vqclip.models.sampling.Sampler`; top_k 0 keeps all.
+    prompts, clip: by what the pictures are ranked.
+
+    Raises:
+        UsageError: a value that is out of range.
+    """
+
+    transformer: str
+    transformer_config: str | None = None
+    conditions: tuple[tuple[str, str], ...] = ()
+    relabel: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    samples: int = 1
+    seed: int = 0
+    temperature: float = 1.0
+    top_k: int = 250
+    top_p: float = 1.0
+    prompts: tuple[Prompt, ...] = ()
+    clip: tuple[Weighted, ...] = ((DEFAULT, 1.0),)
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            _check_size(self.size)
+        _at_least("samples", self.samples, 1)
+        _at_least("top-k", self.top_k, 0)
+        _check_seed(self.seed)
+        _finite("temperature", self.temperature)
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return _json_values(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompleteConfig(SampleConfig):
+    """Everything that decides the bytes of a completed picture.
+
+    picture: a path or URL; ``size`` is one to resize it to first.
+    keep: top, bottom, left or right (halves), ``box:x,y,w,h``, or the path of a mask, white where
+        the picture is kept; None keeps all that is not transparent.
+    extend: pixels to add on the left, at the top, on the right and at the bottom.
+    refine: optimisation steps for the imagined codes of the best picture.
+    paste: keep the kept pixels as they are; else they are what the VQGAN makes of them.
+    """
+
+    picture: str
+    keep: str | None = None
+    extend: tuple[int, int, int, int] = (0, 0, 0, 0)
+    refine: int = 0
+    paste: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _at_least("refine", self.refine, 0)
+        if self.refine and not self.prompts:
+            raise UsageError("--refine needs a --prompt: it is what the picture is refined towards")
+        if min(self.extend) < 0 or max(self.extend) > MAX_SIDE:
+            raise UsageError(f"extend takes 0 to {MAX_SIDE} pixels a side, not {self.extend}")
 
 
 @dataclass(frozen=True)
@@ -173,6 +254,19 @@ def _plain(value: Any) -> Any:
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _json_values(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
+    values = {name: _plain(value) for name, value in asdict(config).items()}
+    for prompt in values["prompts"]:
+        prompt["stop"] = None if prompt["stop"] == -math.inf else prompt["stop"]
+    return values
+
+
+def _check_seed(seed: int) -> None:
+    _at_least("seed", seed, 0)
+    if seed > MAX_SEED:
+        raise UsageError(f"seed must be at most {MAX_SEED}, not {seed}")
 
 
 def _check_size(size: tuple[int, int]) -> None:

@@ -1,5 +1,6 @@
 """The method: optimise z until the perceptor sees the prompt in every cutout of the picture."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqclip.config import GenerateConfig
+from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.cutouts import Cutouts
+from vqclip.drafts import Drawn, draw_freely
 from vqclip.engines import (
     accelerate,
     autocast,
@@ -23,12 +25,14 @@ from vqclip.engines import (
 from vqclip.errors import VqclipError
 from vqclip.latents import Average, codebook_range, grid_size, initial_latent, load_codes
 from vqclip.losses import LOSSES, Observation, PromptLoss, init_distance
+from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.light_torch import without_compiler
 from vqclip.models.perceptor import Perceptor
+from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 from vqclip.optimizers import SCHEDULES, find_optimizer, set_learning_rate
-from vqclip.targets import embed_prompts
-from vqclip.zoo import load_perceptor, load_vqgan
+from vqclip.targets import clip_scores, embed_prompts
+from vqclip.zoo import load_perceptor, load_transformer, load_vqgan
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,31 @@ class Models:
     perceptors: tuple[Perceptor, ...]
     device: torch.device
     dtype: torch.dtype
+    transformer: Net2NetTransformer | None = None
 
 
-def load_models(config: GenerateConfig) -> Models:
-    """Load what ``config`` names, on its device, ready for its precision."""
+def load_models(config: GenerateConfig | SampleConfig) -> Models:
+    """Load what ``config`` names, on its device, ready for its precision.
+
+    A transformer brings its VQGAN; perceptors are loaded where there are prompts.
+    """
     device = resolve_device(config.device)
     dtype = resolve_precision(config.precision, device)
-    vqgan = load_vqgan(config.vqgan, config.vqgan_config, device)
-    perceptors = (load_perceptor(source, device) for source, _ in config.clip)
+    transformer = None
+    if config.transformer is not None:
+        transformer = load_transformer(config.transformer, config.transformer_config, device)
+        transformer.transformer.to(dtype)
+        vqgan = transformer.vqgan
+    elif isinstance(config, GenerateConfig):
+        vqgan = load_vqgan(config.vqgan, config.vqgan_config, device)
+    sources = [source for source, _ in config.clip if config.prompts]
+    perceptors = (load_perceptor(source, device) for source in sources)
     return Models(
         accelerate(vqgan, device, dtype),
         tuple(accelerate(perceptor, device, dtype) for perceptor in perceptors),
         device,
         dtype,
+        transformer,
     )
 
 
@@ -76,8 +92,16 @@ class Frame:
             return self._decode(self.z)
 
 
-def generate(config: GenerateConfig, models: Models | None = None) -> Iterator[Frame]:
+def generate(
+    config: GenerateConfig,
+    models: Models | None = None,
+    start: Tensor | None = None,
+    free: Tensor | None = None,
+) -> Iterator[Frame]:
     """Yield the picture before every step, and the result after the last: steps + 1 frames.
+
+    start: z to start from, (1, embed_dim, h/f, w/f), instead of what ``config.init`` says.
+    free: (1, 1, h/f, w/f) bool, the codes that are optimised; the others keep their start.
 
     Same config, same bytes on one machine's CPU. Nothing is printed or written; stop whenever
     you like by leaving the loop.
@@ -86,7 +110,7 @@ def generate(config: GenerateConfig, models: Models | None = None) -> Iterator[F
         UsageError: an unknown name, a missing file, a value that the models do not admit.
         VqclipError: the optimisation diverged.
     """
-    run = Run(config, models or load_models(config))
+    run = Run(config, models or load_models(config), start, free)
     for _ in range(config.steps):
         yield run.step()
     yield run.result()
@@ -95,7 +119,13 @@ def generate(config: GenerateConfig, models: Models | None = None) -> Iterator[F
 class Run:
     """One optimisation: the state (z, optimizer, generator, EMA) and the functions over it."""
 
-    def __init__(self, config: GenerateConfig, models: Models) -> None:
+    def __init__(
+        self,
+        config: GenerateConfig,
+        models: Models,
+        start: Tensor | None = None,
+        free: Tensor | None = None,
+    ) -> None:
         self.config, self.models = config, models
         self.generator = torch.Generator().manual_seed(config.seed)
         self.steps_done = 0
@@ -107,16 +137,22 @@ class Run:
         self.prompt_losses = [
             PromptLoss(*embed_prompts(p, config.prompts)) for p in models.perceptors
         ]
-        vqgan = models.vqgan
-        grid = _grid(config, vqgan)
-        start = initial_latent(vqgan, config.init, grid, config.fit, self.generator)
-        self.low, self.high = codebook_range(vqgan.codebook)
+        start = self._start() if start is None else start
+        self.start, self.free = start, free
+        self.low, self.high = codebook_range(models.vqgan.codebook)
         self.target = start if config.init_target == "start" else torch.zeros_like(start)
         self.z = start.clone().requires_grad_()
         self.average = Average(start, config.ema)
         with without_compiler():
             self.optimizer = find_optimizer(config.optimizer)([self.z], config.learning_rate)
         self.chunk = config.cut_chunk or chunk_size(models.device, config.num_cutouts)
+
+    def _start(self) -> Tensor:
+        config, models = self.config, self.models
+        if config.init == "sample":
+            return best_draft(config, models, deque(drafts(config, models), maxlen=1)[0].indices)
+        grid = _grid(config, models.vqgan)
+        return initial_latent(models.vqgan, config.init, grid, config.fit, self.generator)
 
     def step(self) -> Frame:
         """Decode, look, and move z once; return the picture as it was before."""
@@ -158,6 +194,8 @@ class Run:
         self.chunk, losses = shrinking_on_oom(attempt, self.chunk)
         assert shown.grad is not None
         torch.autograd.backward(image, shown.grad)
+        if self.free is not None and self.z.grad is not None:
+            self.z.grad *= self.free
         return losses
 
     def _look(self, shown: Tensor, plans: Sequence[Any], chunk: int) -> dict[str, Tensor]:
@@ -194,6 +232,8 @@ class Run:
             self.optimizer.step()
         with torch.no_grad():
             self.z.copy_(self.z.maximum(self.low).minimum(self.high))
+            if self.free is not None:  # some optimizers move without a gradient
+                self.z.copy_(torch.where(self.free, self.z, self.start))
         self.average.update(self.z.detach())
         self.steps_done += 1
 
@@ -208,31 +248,32 @@ class Run:
         )
 
 
-class _ClampWithGrad(torch.autograd.Function):
-    """Clamp to [0, 1]; the gradient passes wherever a step along it leads back into the range."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor) -> Tensor:
-        clamped = image.clamp(0, 1)
-        ctx.save_for_backward(image - clamped)
-        return clamped
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        excess: Tensor = ctx.saved_tensors[0]
-        return gradient * (gradient * excess >= 0)
-
-
-def clamp_with_grad(image: Tensor) -> Tensor:
-    """Clamp to [0, 1] without trapping pixels outside: see :class:`_ClampWithGrad`."""
-    clamped: Tensor = _ClampWithGrad.apply(image)
-    return clamped
-
-
 def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
     """Return the (width, height) in pixels that a run makes: whole codes."""
     rows, columns = _grid(config, vqgan)
     return columns * vqgan.downsampling, rows * vqgan.downsampling
+
+
+def drafts(config: GenerateConfig, models: Models) -> Iterator[Drawn]:
+    """Draw the starts among which the init ``sample`` chooses; yield after every code."""
+    assert models.transformer is not None
+    seeds = range(config.seed, config.seed + config.drafts)
+    yield from draw_freely(models.transformer, _grid(config, models.vqgan), seeds)
+
+
+@torch.no_grad()
+def best_draft(config: GenerateConfig, models: Models, indices: Tensor) -> Tensor:
+    """Return the z of the draft, of several (n, h, w), that CLIP finds nearest to the prompts."""
+    codes = [models.vqgan.codes(draft[None]) for draft in indices]
+    scores = [clip_score(config, models, models.vqgan.decode(z_q)) for z_q in codes]
+    return codes[scores.index(max(scores))]
+
+
+def clip_score(config: GenerateConfig | SampleConfig, models: Models, image: Tensor) -> float:
+    """Return how well an image (1, 3, h, w) in [-1, 1] fits the prompts: see ``clip_scores``."""
+    weights = (weight for _, weight in config.clip)
+    perceptors = list(zip(models.perceptors, weights, strict=True))
+    return float(clip_scores(perceptors, config.prompts, image.clamp(-1, 1) / 2 + 0.5))
 
 
 def _grid(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:

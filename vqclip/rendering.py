@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip import __version__
-from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.completion import Sample, Task
+from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
+from vqclip.drafts import filled
 from vqclip.errors import VqclipError
 from vqclip.generation import Frame, Models, generate
-from vqclip.images import free_path, save_image, to_array, to_pil
+from vqclip.images import flatten, free_path, image_format, save_image, to_array, to_pil
 from vqclip.latents import save_codes
 from vqclip.outputs import files, shown_steps
 from vqclip.writers import Writer, film_fps, film_writer, frames_writer
@@ -36,8 +38,9 @@ def render(
     output: OutputConfig,
     models: Models,
     on_frame: OnFrame | None = None,
+    start: Tensor | None = None,
 ) -> Result:
-    """Run ``config`` and write what ``output`` asks for.
+    """Run ``config``, from z ``start`` if there is one, and write what ``output`` asks for.
 
     Ctrl-C ends the run early: the picture as it stands, and the films so far, are kept. A name
     that somebody else took during the run is left to them: the picture gets the next free one.
@@ -46,7 +49,7 @@ def render(
         VqclipError: the run failed, or a file could not be written.
     """
     with writing():
-        frame, interrupted = _run(config, output, models, on_frame)
+        frame, interrupted = _run(config, output, models, on_frame, start)
         settings = metadata(config, models)
         if interrupted:
             settings["interrupted_at"] = frame.step
@@ -57,7 +60,11 @@ def render(
 
 
 def _run(
-    config: GenerateConfig, output: OutputConfig, models: Models, on_frame: OnFrame | None
+    config: GenerateConfig,
+    output: OutputConfig,
+    models: Models,
+    on_frame: OnFrame | None,
+    start: Tensor | None,
 ) -> tuple[Frame, bool]:
     """Return the last frame, and whether Ctrl-C made it the last."""
     shown = set(shown_steps(output, config.steps))
@@ -65,7 +72,7 @@ def _run(
     try:
         with ExitStack() as stack:
             writers = _writers(output, len(shown), stack)
-            for frame in generate(config, models):
+            for frame in generate(config, models, start):
                 last = frame
                 if writers and frame.step in shown:
                     array = to_array(frame.image)
@@ -87,6 +94,23 @@ def _writers(output: OutputConfig, frames: int, stack: ExitStack) -> list[Writer
     if output.frames:
         managers.append(frames_writer(output.frames, overwrite=output.overwrite))
     return [stack.enter_context(manager) for manager in managers]
+
+
+def save_sample(
+    task: Task, sample: Sample, output: OutputConfig, extra: Mapping[str, Any]
+) -> tuple[Path, ...]:
+    """Write a picture that a transformer drew, with the settings that draw it alone.
+
+    Raises:
+        VqclipError: it could not be written.
+    """
+    settings = metadata(replace(task.config, seed=sample.seed, samples=1), task.models)
+    is_jpeg = image_format(output.path) == "JPEG"
+    picture = flatten(sample.picture) if is_jpeg else sample.picture
+    codes = filled(task.models.vqgan, sample.indices[None]) if output.codes else None
+    with writing():
+        path = save_picture(picture, output, {**settings, **extra}, codes)
+    return (path, output.codes) if output.codes else (path,)
 
 
 @contextmanager
@@ -126,17 +150,18 @@ def save_picture(
     return path
 
 
-def metadata(config: GenerateConfig, models: Models) -> dict[str, Any]:
+def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, Any]:
     """Return all that is needed to make the picture again, as JSON values."""
     settings = config.to_dict()
     settings["device"] = models.device.type
     settings["precision"] = str(models.dtype).removeprefix("torch.")
+    if config.transformer is not None:
+        weights: dict[str, Any] = {"transformer": weights_hash(vqgan_path(config.transformer))}
+    elif isinstance(config, GenerateConfig):
+        weights = {"vqgan": weights_hash(vqgan_path(config.vqgan))}
     return {
         "prompt": " | ".join(map(str, config.prompts)),
         "settings": settings,
         "version": __version__,
-        "weights": {
-            "vqgan": weights_hash(vqgan_path(config.vqgan)),
-            "clip": [weights_hash(perceptor.weights) for perceptor in models.perceptors],
-        },
+        "weights": weights | {"clip": [weights_hash(p.weights) for p in models.perceptors]},
     }

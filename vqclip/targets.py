@@ -38,6 +38,24 @@ def embed_prompt(perceptor: Perceptor, prompt: Prompt) -> Tensor:
     return F.normalize(noise, dim=-1).to(perceptor.mean.device)
 
 
+def clip_scores(
+    perceptors: Sequence[tuple[Perceptor, float]], prompts: Sequence[Prompt], images: Tensor
+) -> Tensor:
+    """Return how well images (n, 3, h, w) in [0, 1] fit the prompts, (n,), -1 to 1.
+
+    It is the cosine between picture and prompt, averaged over prompts and perceptors with their
+    weights; a prompt of negative weight counts against the picture.
+    """
+    total, mass = torch.zeros(len(images)), 0.0
+    with torch.no_grad():
+        for perceptor, weight in perceptors:
+            targets, weights, _ = embed_prompts(perceptor, prompts)
+            cosines = perceptor.embed_image(images) @ targets.T  # (n, p)
+            total += weight * (cosines @ weights).cpu()
+            mass += abs(weight) * float(weights.abs().sum())
+    return total / (mass or 1.0)
+
+
 def noise_seed(prompt: Prompt) -> int:
     """Return the seed that a noise prompt names."""
     if not prompt.content.isdecimal():

@@ -241,9 +241,7 @@ def test_a_real_ctrl_c() -> None:
 def test_the_name_may_be_taken_during_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.cli import progress
 
-    monkeypatch.setattr(
-        progress.Progress, "update", lambda *_: Path("a.png").write_text("theirs")
-    )
+    monkeypatch.setattr(progress.Progress, "update", lambda *_: Path("a.png").write_text("theirs"))
     result = vqclip("x", *QUICK, "-o", "a.png")
     assert Path("a.png").read_text() == "theirs"
     assert result.stdout.startswith("a-2.png")

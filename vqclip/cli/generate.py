@@ -17,6 +17,8 @@ from vqclip.errors import UsageError
 from vqclip.prompts import Prompt, parse_all, split_weight
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vqclip.cli.progress import Progress
     from vqclip.generation import Frame, Models
     from vqclip.models.perceptor import Perceptor
@@ -46,6 +48,7 @@ def generate_command(
     seed: opt.Seed = None,
     count: opt.Count = 1,
     init: opt.Init = _D.init,
+    drafts: opt.Drafts = _D.drafts,
     fit: opt.Fit = _D.fit,
     init_weight: opt.InitWeight = _D.init_weight,
     init_decay: opt.InitDecay = _D.init_decay,
@@ -60,6 +63,8 @@ def generate_command(
     save_codes: opt.SaveCodes = False,
     vqgan: opt.Vqgan = _D.vqgan,
     vqgan_config: opt.VqganConfig = None,
+    transformer: opt.Transformer = None,
+    transformer_config: opt.TransformerConfig = None,
     clip: opt.Clip = _CLIP,
     device: opt.Device = _D.device,
     precision: opt.Precision = _D.precision,
@@ -218,8 +223,23 @@ class Session:
     def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Result":
         from vqclip.rendering import render
 
+        start = self._draft(config, models) if config.transformer else None
         with self.terminal.progress(str(config.prompts[0]), config.steps) as progress:
-            return render(config, output, models, partial(show_frame, progress))
+            return render(config, output, models, partial(show_frame, progress), start)
+
+    def _draft(self, config: GenerateConfig, models: "Models") -> "Tensor":
+        """Return the start that the transformer draws."""
+        from vqclip.drafts import decoded
+        from vqclip.generation import best_draft, drafts
+        from vqclip.images import to_pil
+
+        steps = drafts(config, models)
+        drawn = next(steps)
+        with self.terminal.progress("drawing drafts", drawn.total, "code") as progress:
+            for drawn in steps:
+                shown = partial(decoded, models.vqgan, drawn.indices[drawn.current])
+                progress.update(drawn.done, lambda image=shown: to_pil(image()))  # type: ignore[misc]
+        return best_draft(config, models, drawn.indices)
 
     def _report(self, config: GenerateConfig, result: "Result", seconds: float) -> None:
         about = f"seed {config.seed}, {seconds:.0f} s"

@@ -6,9 +6,11 @@ import typer
 
 from vqclip import __version__
 from vqclip.cli.codes import decode_command, reconstruct_command
+from vqclip.cli.complete import complete_command
 from vqclip.cli.generate import generate_command
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.names import list_command
+from vqclip.cli.sample import sample_command
 
 HELP = """
 Text to picture with VQGAN+CLIP. [bold]vqclip "a red apple"[/bold] makes one, offline.
@@ -22,6 +24,8 @@ Examples:
   vqclip "an oil painting" --init photo.jpg --init-weight 0.5 --mp4
 
   vqclip "a fox" --vqgan vqgan_imagenet_f16_16384.ckpt --clip ViT-B-32/laion2b_s34b_b79k
+
+  vqclip complete photo.jpg --keep top --transformer ffhq_transformer
 
   vqclip list presets
 """
@@ -53,6 +57,8 @@ def callback(
 
 
 app.command(DEFAULT_COMMAND)(generate_command)
+app.command("complete")(complete_command)
+app.command("sample")(sample_command)
 app.command("reconstruct")(reconstruct_command)
 app.command("decode")(decode_command)
 app.command("list")(list_command)

@@ -53,7 +53,7 @@ Init = Annotated[
         "-i",
         panel=PICTURE,
         metavar="START",
-        help="random, noise, gradient, perlin, a picture's path or URL, or codes.npz.",
+        help="random, noise, gradient, perlin, sample, a picture's path or URL, or codes.npz.",
     ),
 ]
 Fit = Annotated[
@@ -93,6 +93,88 @@ Fps = Annotated[
 ]
 SaveCodes = Annotated[
     bool, _option("--save-codes", panel=OUTPUT, help="Also the codes, .npz, for --init.")
+]
+
+Transformer = Annotated[
+    str | None,
+    _option("--transformer", "-t", panel=MODELS, metavar="PATH", help="Checkpoint or folder."),
+]
+TransformerConfig = Annotated[
+    str | None,
+    _option("--transformer-config", panel=MODELS, metavar="YAML", help="If not beside it."),
+]
+Drafts = Annotated[
+    int, _option("--drafts", panel=PICTURE, help="Of --init sample: CLIP takes the best of them.")
+]
+RankPrompts = Annotated[
+    list[str] | None,
+    _option("--prompt", panel=PICTURE, metavar="TEXT", help="Rank the samples by it, with CLIP."),
+]
+Samples = Annotated[
+    int, _option("--samples", "-c", panel=PICTURE, help="Pictures, with seeds counting up.")
+]
+Temperature = Annotated[
+    float, _option("--temperature", panel=METHOD, help="Below 1: more usual; 0: the likeliest.")
+]
+TopK = Annotated[
+    int, _option("--top-k", panel=METHOD, help="Draw from so many likeliest codes; 0: from all.")
+]
+TopP = Annotated[
+    float, _option("--top-p", panel=METHOD, help="Draw from the likeliest with this probability.")
+]
+Keep = Annotated[
+    str | None,
+    _option(
+        "--keep",
+        "-k",
+        panel=PICTURE,
+        metavar="PART",
+        help="top, bottom, left, right (halves), box:x,y,w,h in pixels, or a mask, white where "
+        "it is kept; else all that is not transparent.",
+    ),
+]
+Extend = Annotated[
+    str | None,
+    _option(
+        "--extend", panel=PICTURE, metavar="L,T,R,B", help="Pixels beyond the left, top, right, …"
+    ),
+]
+Refine = Annotated[
+    int,
+    _option("--refine", panel=PICTURE, metavar="STEPS", help="Optimise the best one's new codes."),
+]
+NoPaste = Annotated[
+    bool, _option("--no-paste", panel=PICTURE, help="Show the kept part as the VQGAN has it.")
+]
+ClassName = Annotated[
+    str | None,
+    _option("--class", panel=PICTURE, metavar="NAME|ID", help="Of ImageNet: vqclip list classes."),
+]
+LabelMap = Annotated[
+    str | None,
+    _option("--labels", panel=PICTURE, metavar="MAP", help="A palette or greyscale PNG of labels."),
+]
+Relabel = Annotated[
+    list[str] | None,
+    _option(
+        "--label",
+        panel=PICTURE,
+        metavar="NUMBER=NAME",
+        help="What a number of the map stands for, 3=sky or 3=157: vqclip list coco-stuff.",
+    ),
+]
+DepthMap = Annotated[
+    str | None,
+    _option("--depth", panel=PICTURE, metavar="MAP", help="8 or 16 bits grey, or float32 in RGBA."),
+]
+Edges = Annotated[
+    str | None,
+    _option(
+        "--edges", panel=PICTURE, metavar="MAP|PHOTO", help="White lines on black, or a photo."
+    ),
+]
+Upscale = Annotated[
+    str | None, _option("--upscale", panel=PICTURE, metavar="SMALL", help="Enlarge a picture.")
 ]
 
 PlainOutput = Annotated[

@@ -268,6 +268,11 @@ def _no_weights(architecture: str, rest: str, tags: list[str]) -> UsageError:
     return unknown(f"pretrained tag of {architecture}", rest, tags)
 
 
+def imagenet_classes() -> tuple[str, ...]:
+    """Return the names of ImageNet's 1,000 classes by number, as open_clip has them."""
+    return tuple(_open_clip({}).IMAGENET_CLASSNAMES)
+
+
 def _open_clip(config: Mapping[str, Any]) -> Any:
     """Return open_clip for building a model of this configuration, the quick one if it can."""
     text_cfg, vision_cfg = config.get("text_cfg", {}), config.get("vision_cfg", {})
@@ -283,15 +288,13 @@ def _full_open_clip() -> Any:
 def _light_open_clip() -> Any:
     """Import a private copy of open_clip that has not seen timm, transformers and the hub.
 
-    It starts in a fifth of the time. ``sys.modules`` does not keep it, so that whoever imports
-    open_clip gets the whole of it.
+    It starts in a fifth of the time; ``sys.modules`` forgets it, so that others get the whole.
     """
     if "open_clip" not in sys.modules:
+        slow = ("timm", "transformers", "huggingface_hub")  # some release may need them
         try:
-            with without_compiler(), without_modules(("timm", "transformers", "huggingface_hub")):
+            with suppress(Exception), without_compiler(), without_modules(slow):
                 return importlib.import_module("open_clip")
-        except Exception:
-            pass  # some release of it needs them
         finally:
             forget_package("open_clip")
     return _full_open_clip()

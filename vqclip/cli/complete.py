@@ -1,0 +1,70 @@
+"""``vqclip complete photo.jpg --keep top``: the transformer imagines the rest."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.drawing import DrawingSession, name_files, parse_extend, settings
+from vqclip.cli.session import Terminal
+from vqclip.config import CompleteConfig
+
+_D = CompleteConfig
+_CLIP = [name for name, _ in _D.clip]
+
+
+def complete_command(
+    ctx: typer.Context,
+    picture: Annotated[
+        str, typer.Argument(metavar="PICTURE", help="A path or URL.", show_default=False)
+    ],
+    keep: opt.Keep = None,
+    extend: opt.Extend = None,
+    size: opt.PictureSize = None,
+    prompt: opt.RankPrompts = None,
+    samples: opt.Samples = _D.samples,
+    refine: opt.Refine = _D.refine,
+    seed: opt.Seed = None,
+    no_paste: opt.NoPaste = False,
+    class_name: opt.ClassName = None,
+    labels: opt.LabelMap = None,
+    label: opt.Relabel = None,
+    depth: opt.DepthMap = None,
+    edges: opt.Edges = None,
+    output: opt.PlainOutput = None,
+    save_codes: opt.SaveCodes = False,
+    overwrite: opt.Overwrite = False,
+    transformer: opt.Transformer = None,
+    transformer_config: opt.TransformerConfig = None,
+    clip: opt.Clip = _CLIP,
+    device: opt.Device = _D.device,
+    precision: opt.Precision = _D.precision,
+    temperature: opt.Temperature = _D.temperature,
+    top_k: opt.TopK = _D.top_k,
+    top_p: opt.TopP = _D.top_p,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+    preview: opt.Preview = False,
+) -> None:
+    """Keep a part of a picture and let a transformer imagine the rest.
+
+    Kept pixels stay as they are, bit by bit. Needs a taming transformer of yours.
+
+    vqclip complete photo.jpg --keep top -t ffhq_transformer
+
+    vqclip complete photo.png --keep mask.png --prompt "a lake" --samples 8 -t sflckr
+
+    vqclip complete photo.jpg --extend 256,0,256,0 -t faceshq
+    """
+    config = CompleteConfig(
+        picture=picture,
+        keep=keep,
+        extend=parse_extend(extend),
+        refine=refine,
+        paste=not no_paste,
+        **settings(ctx.params),
+    )
+    outputs = name_files(ctx.params, config, f"{Path(picture).stem} completed")
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    DrawingSession(config, outputs, terminal).run()

@@ -1,0 +1,62 @@
+"""``vqclip sample --class goldfish``: pictures from a transformer alone."""
+
+from pathlib import Path
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.drawing import DrawingSession, name_files, settings
+from vqclip.cli.session import Terminal
+from vqclip.config import SampleConfig
+
+_D = SampleConfig
+_CLIP = [name for name, _ in _D.clip]
+
+
+def sample_command(
+    ctx: typer.Context,
+    class_name: opt.ClassName = None,
+    labels: opt.LabelMap = None,
+    label: opt.Relabel = None,
+    depth: opt.DepthMap = None,
+    edges: opt.Edges = None,
+    upscale: opt.Upscale = None,
+    size: opt.Size = None,
+    samples: opt.Samples = _D.samples,
+    prompt: opt.RankPrompts = None,
+    seed: opt.Seed = None,
+    output: opt.PlainOutput = None,
+    save_codes: opt.SaveCodes = False,
+    overwrite: opt.Overwrite = False,
+    transformer: opt.Transformer = None,
+    transformer_config: opt.TransformerConfig = None,
+    clip: opt.Clip = _CLIP,
+    device: opt.Device = _D.device,
+    precision: opt.Precision = _D.precision,
+    temperature: opt.Temperature = _D.temperature,
+    top_k: opt.TopK = _D.top_k,
+    top_p: opt.TopP = _D.top_p,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+    preview: opt.Preview = False,
+) -> None:
+    """Draw pictures with a transformer: of nothing, a class, a map, a small picture.
+
+    What it draws from is the transformer's kind. Needs a taming transformer of yours.
+
+    vqclip sample -t cin_transformer --class goldfish --samples 4
+
+    vqclip sample -t sflckr --labels map.png --size 512x288
+
+    vqclip sample -t ffhq_transformer --prompt "a smiling face" --samples 8
+    """
+    config = SampleConfig(**settings(ctx.params))
+    outputs = name_files(ctx.params, config, _stem(config))
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    DrawingSession(config, outputs, terminal).run()
+
+
+def _stem(config: SampleConfig) -> str:
+    for kind, value in config.conditions:
+        return value if kind == "class" else f"{Path(value).stem} sample"
+    return "sample"

@@ -1,0 +1,113 @@
+"""Pictures that a transformer draws: several samples, in batches, code by code."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.models.conditions import coordinates
+from vqclip.models.transformer import Net2NetTransformer
+from vqclip.models.vqgan import VQModel
+
+_BATCH = 8  # samples at a time: more cost memory, and hardly less time each
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """All samples as far as they are drawn.
+
+    indices: (n, h, w), -1 where a code is not drawn yet.
+    done, total: codes, over all samples.
+    current: the first sample of those that are being drawn.
+    """
+
+    indices: Tensor
+    done: int
+    total: int
+    current: int
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How codes are drawn; ``top_k`` 0 keeps all."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+def draw(
+    transformer: Net2NetTransformer,
+    condition: Tensor | None,
+    known: Tensor,
+    seeds: range,
+    manner: Manner,
+) -> Iterator[Drawn]:
+    """Draw a sample with each of the seeds; yield them all after every code.
+
+    condition: as from ``encode_condition``, for all samples.
+    known: (h, w), the codes that are given, -1 where one is to be drawn.
+
+    Raises:
+        UsageError: what does not fit the transformer.
+    """
+    height, width = known.shape
+    indices = known.repeat(len(seeds), 1, 1)
+    missing = int((known < 0).sum())
+    for start in range(0, len(seeds), _BATCH):
+        batch = seeds[start : start + _BATCH]
+        steps = transformer.sample_steps(
+            condition,
+            (height, width),
+            known[None],
+            manner.temperature,
+            manner.top_k or None,
+            manner.top_p,
+            list(batch),
+        )
+        for step in steps:
+            indices[start : start + len(batch)] = step.indices
+            done = start * missing + step.done * len(batch)
+            yield Drawn(indices, done, len(seeds) * missing, start)
+
+
+def draw_freely(
+    transformer: Net2NetTransformer, grid: tuple[int, int], seeds: range
+) -> Iterator[Drawn]:
+    """Draw (rows, columns) of codes with each seed from a transformer that needs no condition.
+
+    Raises:
+        UsageError: it needs one.
+    """
+    x = None
+    if transformer.condition_kind == "coordinates":
+        factor = transformer.vqgan.downsampling
+        x = coordinates(grid[0] * factor, grid[1] * factor)
+    elif transformer.condition_kind != "unconditional":
+        raise UsageError(
+            "--init sample takes a transformer without a condition; with this one, start from "
+            "codes that vqclip sample --save-codes made: --init codes.npz"
+        )
+    known = torch.full(grid, -1, device=transformer.device)
+    yield from draw(transformer, transformer.encode_condition(x), known, seeds, Manner())
+
+
+def begun(indices: Tensor, known: Tensor) -> list[int]:
+    """Return which of the samples (n, h, w) have any code drawn beyond the known ones."""
+    fresh = (indices >= 0) & (known < 0)
+    return [number for number, grid in enumerate(fresh) if grid.any()]
+
+
+@torch.no_grad()
+def filled(vqgan: VQModel, indices: Tensor) -> Tensor:
+    """Replace the codes that are not drawn yet, -1, by the one nearest to the codebook's mean."""
+    mean = vqgan.codebook.mean(0)[None, :, None, None]
+    return torch.where(indices < 0, vqgan.nearest_indices(mean), indices)
+
+
+@torch.no_grad()
+def decoded(vqgan: VQModel, indices: Tensor) -> Tensor:
+    """Return the image (1, 3, f·h, f·w) of one sample (h, w) as far as it is drawn."""
+    return vqgan.decode(vqgan.codes(filled(vqgan, indices[None])))
