@@ -28,7 +28,7 @@ def test_names() -> None:
         default_name(replace(CONFIG, prompts=parse_prompts("/tmp/my.jpg", "image"))) == "my-7.png"
     )
     pattern = "out/{prompt}_{seed}_{steps}_{step}_{size}_{n}.png"
-    assert fill_pattern(pattern, CONFIG, 3) == Path("out/a-red-apple-blurry_7_200_200_64x32_3.png")
+    assert fill_pattern(pattern, CONFIG, 3) == Path("out/a-red-apple-blurry_7_100_100_64x32_3.png")
 
 
 @given(st.text())
