@@ -125,3 +125,17 @@ def test_the_compiler_works_afterwards() -> None:
 @pytest.mark.slow
 def test_open_clip_is_whole_afterwards() -> None:
     run(LIGHT, OPEN_CLIP_AFTERWARDS)
+
+
+def test_a_whole_run_imports_none_of_them() -> None:
+    code = """
+import sys, vqclip
+prompts = vqclip.parse_prompts("a red apple")
+for frame in vqclip.generate(
+    vqclip.GenerateConfig(prompts, size=(16, 16), steps=2, num_cutouts=1)
+):
+    pass
+for name in ("torch._dynamo", "timm", "transformers", "huggingface_hub", "sympy", "imageio"):
+    assert name not in sys.modules, name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
