@@ -98,7 +98,19 @@ def test_modules_stay_small(path: Path) -> None:
             assert body <= 50, node.name
 
 
-@pytest.mark.parametrize("command", [["--help"], ["generate", "--help"], ["--version"], ["x:1,5"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--help"],
+        ["generate", "--help"],
+        ["complete", "--help"],
+        ["sample", "--help"],
+        ["reconstruct", "--help"],
+        ["sample"],
+        ["--version"],
+        ["x:1,5"],
+    ],
+)
 def test_help_and_usage_errors_never_import_torch(command: list[str]) -> None:
     code = (
         "import sys, vqclip\n"

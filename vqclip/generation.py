@@ -256,9 +256,12 @@ def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
 
 
 def drafts(config: GenerateConfig, models: Models) -> Iterator[Drawn]:
-    """Draw the starts among which the init ``sample`` chooses; yield after every code."""
+    """Draw the starts among which the init ``sample`` chooses; yield after every code.
+
+    No other seed of the run draws any of them.
+    """
     assert models.transformer is not None
-    seeds = range(config.seed, config.seed + config.drafts)
+    seeds = range(config.seed * config.drafts, (config.seed + 1) * config.drafts)
     yield from draw_freely(models.transformer, _grid(config, models.vqgan), seeds)
 
 

@@ -121,7 +121,8 @@ def initial_latent(
 
 def _open(init: str) -> Image.Image:
     if not init.startswith(("http://", "https://")) and not Path(init).expanduser().exists():
-        raise unknown("init", init, ["random", *PICTURES, "a picture's path or URL", "codes.npz"])
+        others = ("random", "sample", "a picture's path or URL", "codes.npz")
+        raise unknown("init", init, [*PICTURES, *others])
     return load_image(init)
 
 

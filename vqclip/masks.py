@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from vqclip.config import MAX_SIDE
@@ -64,7 +64,8 @@ def open_canvas(
     kept = np.asarray(photo)[..., 3] == 255 if keep is None else keep_mask(keep, photo.size)
     if size is not None:
         photo = fit(photo, size)
-        kept = np.asarray(fit(Image.fromarray(np.uint8(255) * kept), size)) == 255
+        share = ImageOps.fit(Image.fromarray(np.uint8(255) * kept), size, Image.Resampling.BOX)
+        kept = np.asarray(share) == 255
     canvas = _extended(Canvas(np.array(photo), kept), extend)
     if canvas.kept.all():
         raise UsageError("nothing is left to imagine: say what to keep with --keep, or --extend")

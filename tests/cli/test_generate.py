@@ -12,33 +12,15 @@ from typing import Any
 import imageio.v3 as iio
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
+from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip import __version__
-from vqclip.cli.main import app
 from vqclip.config import GenerateConfig
 from vqclip.images import read_metadata
 
 CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1")
 QUICK = ("--size", "32", "--steps", "2", "--cutouts", "2", "--seed", "1", "--lr", "0.5")
-
-
-def vqclip(*words: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(words))
-    assert result.exit_code == code, result.output
-    return result
-
-
-def refused(*words: str, code: int = 2) -> str:
-    """Return the one line that a wrong call prints; nothing may be left on the disk."""
-    before = leftovers(Path())
-    result = vqclip(*words, code=code)
-    lines = result.stderr.strip().splitlines()
-    assert result.stdout == ""
-    assert len(lines) == 1
-    assert leftovers(Path()) == before
-    return lines[0]
 
 
 def test_a_prompt_makes_a_picture() -> None:

@@ -1,6 +1,7 @@
 """``vqclip list``: the names that options take."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,10 @@ Lister = Callable[[], Mapping[str, str]]
 def list_command(
     kind: Annotated[
         str,
-        typer.Argument(help="presets, cut-methods, augmentations, optimizers, losses or inits."),
+        typer.Argument(
+            help="presets, cut-methods, augmentations, optimizers, losses, inits; of transformers: "
+            "classes (ImageNet's), coco-stuff, ade20k, s-flckr (labels)."
+        ),
     ],
 ) -> None:
     """List the names that an option takes, with a line about each.
@@ -74,9 +78,26 @@ def _inits() -> Mapping[str, str]:
     return {
         "random": "Random codes.",
         **_documented(PICTURES),
+        "sample": "What a --transformer draws, the best of --drafts.",
         "photo.jpg": "A picture, path or URL.",
         "codes.npz": "Codes kept with --save-codes.",
     }
+
+
+def _classes() -> Mapping[str, str]:
+    from vqclip.models.perceptor import imagenet_classes
+
+    return _numbered(imagenet_classes())
+
+
+def _labels(name: str) -> Mapping[str, str]:
+    from vqclip.labels import LABELS
+
+    return _numbered(LABELS[name])
+
+
+def _numbered(names: Sequence[str]) -> dict[str, str]:
+    return {str(number): name for number, name in enumerate(names)}
 
 
 KINDS: Registry[Lister] = Registry(
@@ -88,5 +109,9 @@ KINDS: Registry[Lister] = Registry(
         "optimizers": _optimizers,
         "losses": _losses,
         "inits": _inits,
+        "classes": _classes,
+        "coco-stuff": partial(_labels, "coco-stuff"),
+        "ade20k": partial(_labels, "ade20k"),
+        "s-flckr": partial(_labels, "s-flckr"),
     },
 )

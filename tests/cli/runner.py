@@ -1,0 +1,25 @@
+"""The command line, called as users call it."""
+
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from tests.conftest import leftovers
+from vqclip.cli.main import app
+
+
+def vqclip(*words: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == code, result.output
+    return result
+
+
+def refused(*words: str, code: int = 2) -> str:
+    """Return the one line that a wrong call prints; nothing may be left on the disk."""
+    before = leftovers(Path())
+    result = vqclip(*words, code=code)
+    lines = result.stderr.strip().splitlines()
+    assert result.stdout == ""
+    assert len(lines) == 1
+    assert leftovers(Path()) == before
+    return lines[0]

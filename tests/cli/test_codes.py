@@ -1,0 +1,69 @@
+"""reconstruct and decode, as commands."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.cli.runner import refused, vqclip
+from tests.conftest import leftovers
+from vqclip.images import read_metadata
+from vqclip.reconstruction import psnr, reconstruct
+from vqclip.zoo import load_vqgan
+
+
+@pytest.fixture(autouse=True)
+def _photo() -> None:
+    Image.linear_gradient("L").resize((35, 30)).convert("RGB").save("photo.png")
+
+
+def test_there_and_back() -> None:
+    result = vqclip("reconstruct", "photo.png", "--codes", "a.npz")
+    assert "size 35x30 rounded to 32x32, a multiple of 8" in result.stderr
+    assert result.stdout.startswith("photo-reconstructed.png, a.npz  (PSNR ")
+    vqclip("decode", "a.npz", "-o", "b.png")
+    with Image.open("photo-reconstructed.png") as a, Image.open("b.png") as b:
+        assert a.tobytes() == b.tobytes()
+    assert read_metadata(Path("b.png"))["weights"]["vqgan"]
+
+
+def test_json_tells_the_errors() -> None:
+    result = vqclip("reconstruct", "photo.png", "--size", "16x24", "--json", "-o", "a.png")
+    line = json.loads(result.stdout)
+    assert (line["size"], line["codes"]) == ([16, 24], [3, 2])
+    assert line["psnr"] > 10
+    assert 0 < line["l1"] < 0.3
+    assert line["files"] == ["a.png"]
+
+
+def test_the_errors_are_those_of_the_definition() -> None:
+    assert psnr(torch.full((5,), 0.1)) == pytest.approx(20)
+    assert psnr(torch.zeros(5)) == math.inf
+    with Image.open("photo.png") as image:
+        result = reconstruct(load_vqgan(), image.resize((32, 32)))
+        error = (np.float64(image.resize((32, 32))) - np.float64(result.picture)) / 255
+    assert result.l1 == pytest.approx(np.abs(error).mean(), abs=1e-5)
+    assert result.psnr == pytest.approx(-10 * np.log10((error**2).mean()), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["reconstruct", "none.png"], "no such image"),
+        (["reconstruct", "photo.png", "--size", "0"], "size must be"),
+        (["reconstruct", "photo.png", "--fit", "squeeze"], "unknown fit"),
+        (["reconstruct", "photo.png", "-o", "photo.png"], "photo.png exists"),
+        (["reconstruct", "photo.png", "--vqgan", "none"], "unknown VQGAN"),
+        (["decode", "none.npz"], "no such file of codes"),
+        (["decode", "photo.png"], "holds no codes"),
+        (["decode", "far.npz"], "the saved codes go up to 5000"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
+    np.savez("far.npz", indices=np.full((1, 2, 2), 5000))
+    assert message in refused(*words)
+    assert leftovers(Path()) == ["far.npz", "photo.png"]

@@ -1,0 +1,205 @@
+"""complete, sample, and the start from samples, as commands."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.runner import refused, vqclip
+from tests.conftest import leftovers
+from vqclip.images import read_metadata
+
+REFERENCE = Path(__file__).parent.parent / "reference"
+FREE = ("-t", str(REFERENCE / "n2n_uncond"))
+SEG = ("-t", str(REFERENCE / "n2n_seg"))
+SMALL = ("--size", "16", "--seed", "1")
+
+
+@pytest.fixture(autouse=True)
+def photo() -> "np.ndarray[Any, Any]":
+    """A picture, a mask, a label map."""
+    pixels = np.random.default_rng(0).integers(0, 256, (14, 18, 3), np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    Image.new("L", (8, 8)).save("mask.png")
+    Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4) % 8).save("map.png")
+    return pixels
+
+
+def made() -> list[str]:
+    return [name for name in leftovers(Path()) if name not in ("photo.png", "mask.png", "map.png")]
+
+
+def test_complete_keeps_what_it_is_told(photo: "np.ndarray[Any, Any]") -> None:
+    result = vqclip("complete", "photo.png", "--keep", "top", *FREE, "--seed", "1")
+    assert made() == ["photo-completed-1.png"]
+    assert result.stdout == "photo-completed-1.png  (seed 1)\n"
+    with Image.open("photo-completed-1.png") as image:
+        assert (image.mode, image.size) == ("RGB", (18, 14))
+        assert (np.asarray(image)[:7] == photo[:7]).all()
+        assert (np.asarray(image)[7:] != photo[7:]).any()
+    settings = read_metadata(Path("photo-completed-1.png"))
+    assert settings["settings"]["keep"] == "top"
+    assert len(settings["weights"]["transformer"]) == 64
+
+
+def test_complete_extends_and_ranks_and_refines(photo: "np.ndarray[Any, Any]") -> None:
+    words = ["--extend", "4,0,2,0", "--prompt", "a red apple", "--samples", "2", "--refine", "1"]
+    result = vqclip("complete", "photo.png", *words, *FREE, "-o", "a.png", "--json", "--seed", "1")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["path"] for line in lines] == ["a-1.png", "a-2.png"]
+    assert [line["rank"] for line in lines] == [1, 2]
+    assert sorted(line["seed"] for line in lines) == [1, 2]
+    assert lines[0]["size"] == [24, 14]
+    assert -1 <= lines[1]["score"] <= 1
+    for name in ("a-1.png", "a-2.png"):
+        with Image.open(name) as image:
+            assert (np.asarray(image)[:, 4:22] == photo).all()
+
+
+def test_a_sample_is_the_same_alone() -> None:
+    vqclip("sample", *FREE, *SMALL, "--samples", "2", "-o", "a.png", "--quiet")
+    vqclip("sample", *FREE, "--size", "16", "--seed", "2", "-o", "b.png")
+    assert Path("a-2.png").read_bytes() == Path("b.png").read_bytes()
+    assert Path("a-1.png").read_bytes() != Path("b.png").read_bytes()
+
+
+def test_sample_from_a_label_map() -> None:
+    vqclip("sample", *SEG, "--labels", "map.png", *SMALL, "-o", "a.png", "--save-codes")
+    assert made() == ["a.npz", "a.png"]
+    relabel = [word for n in range(8) for word in ("--label", f"{n}=0")]
+    vqclip("sample", *SEG, "--labels", "map.png", *relabel, *SMALL, "-o", "b.png")
+    assert Path("a.png").read_bytes() != Path("b.png").read_bytes()
+    result = vqclip("sample", *SEG, "--labels", "map.png", "--size", "17x15", "-o", "c.png")
+    assert "size 17x15 rounded to 16x16" in result.stderr
+    vqclip("decode", "a.npz", "--vqgan", SEG[1], "-o", "d.png")
+    with Image.open("a.png") as a, Image.open("d.png") as d:
+        assert a.tobytes() == d.tobytes()
+
+
+def test_the_optimisation_starts_from_the_best_draft() -> None:
+    words = ["--size", "16", "--cutouts", "1", "--steps", "1", "--seed", "1", "--frames", "f"]
+    vqclip("a red apple", "--init", "sample", *FREE, "--drafts", "2", *words, "-o", "a.png")
+    settings = read_metadata(Path("a.png"))
+    assert settings["settings"]["drafts"] == 2
+    assert (
+        list(settings["weights"]) == ["transformer", "clip"] or settings["weights"]["transformer"]
+    )
+    scored = ["--prompt", "a red apple", "--samples", "2", "--top-k", "0"]
+    vqclip("sample", *FREE, *scored, "--size", "16", "--seed", "2", "-o", "b.png")
+    with Image.open("f/00000.png") as start, Image.open("b-1.png") as best:
+        assert np.abs(np.int16(start) - np.int16(best)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["complete", "photo.png", *FREE], "nothing is left to imagine"),
+        (["complete", "none.png", *FREE, "--keep", "top"], "no such image"),
+        (["complete", "photo.png", *FREE, "--keep", "mask.png"], "the mask mask.png is 8x8"),
+        (["complete", "photo.png", *FREE, "--keep", "box:0,0,99,1"], "not inside the picture"),
+        (["complete", "photo.png", *FREE, "--extend", "1,2"], "cannot read --extend"),
+        (["complete", "photo.png", *FREE, "--keep", "top", "--refine", "5"], "needs a --prompt"),
+        (["complete", "photo.png", "--keep", "top"], "vqclip brings no transformer yet"),
+        (["complete", "photo.png", *SEG, "--keep", "top"], "needs a condition: --labels"),
+        (["sample"], "vqclip brings no transformer yet"),
+        (["sample", "-t", "none"], "unknown transformer 'none'"),
+        (["sample", "-t", "none.ckpt"], "there is no transformer file"),
+        (["sample", *FREE, "--class", "goldfish"], "takes no condition"),
+        (["sample", *SEG, "--class", "goldfish"], "takes --labels (labels), not --class"),
+        (["sample", *SEG, "--labels", "photo.png"], "is no map of labels"),
+        (["sample", *SEG, "--labels", "map.png", "--label", "0=8"], "labels are 0 to 7"),
+        (["sample", *FREE, "--samples", "0"], "samples must be at least 1"),
+        (["sample", *FREE, "--temperature", "-1"], "temperature"),
+        (["sample", *FREE, "--top-p", "2"], "top-p"),
+        (["sample", *FREE, "--size", "big"], "cannot read the size"),
+        (["sample", *FREE, "-o", "a.bmp"], "must end in"),
+        (["sample", *FREE, "-o", "photo.png"], "photo.png exists"),
+        (["x", "--init", "sample"], "--transformer PATH need each other"),
+        (["x", *FREE], "need each other"),
+        (["x", *FREE, "--init", "sample", "--vqgan", "a.ckpt"], "leave out --vqgan"),
+        (["x", *SEG, "--init", "sample", "--size", "16"], "without a condition"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
+    assert message in refused(*words)
+
+
+def test_a_map_of_too_many_labels() -> None:
+    Image.new("L", (4, 4), 8).save("map.png")
+    assert "knows 8, 0 to 7" in refused("sample", *SEG, "--labels", "map.png")
+
+
+def test_ctrl_c_keeps_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip.cli import progress
+
+    def interrupt(self: Any, done: int, *_: Any) -> None:
+        if done == limit:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress.Progress, "update", interrupt)
+    limit = 6
+    result = vqclip("sample", *FREE, *SMALL, "--samples", "2", "-o", "a.png", code=130)
+    assert made() == ["a-1.png", "a-2.png"]
+    assert "interrupted after 6 of 32 codes" in result.stderr
+    assert read_metadata(Path("a-1.png"))["interrupted_at"] == 3
+    limit = 0
+    assert "nothing was written" in refused("sample", *FREE, *SMALL, code=130)
+
+
+def test_ctrl_c_while_refining_keeps_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip.cli import drawing
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drawing, "show_frame", interrupt)
+    words = ["--keep", "top", "--prompt", "x", "--refine", "3", "-o", "a.png"]
+    result = vqclip("complete", "photo.png", *FREE, *words, code=130)
+    assert made() == ["a.png"]
+    assert "interrupted while refining" in result.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_a_real_ctrl_c() -> None:
+    words = ["sample", *FREE, "--size", "128", "-o", "a.png"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _TOLD, *words], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not Path("begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert read_metadata(Path("a.png"))["interrupted_at"] >= 3
+
+
+_TOLD = """
+import pathlib, sys
+from vqclip.cli import progress
+from vqclip.cli.main import app
+def update(self, done, *_):
+    if done == 3: pathlib.Path("begun").touch()
+progress.Progress.update = update
+app(sys.argv[1:])
+"""
+
+
+def test_the_names_of_classes_and_labels_are_listed() -> None:
+    assert "1                  goldfish" in vqclip("list", "classes").stdout
+    for kind, count in (("coco-stuff", 183), ("ade20k", 151), ("s-flckr", 182)):
+        assert len(vqclip("list", kind).stdout.splitlines()) == count
+
+
+@pytest.mark.parametrize("command", ["complete", "sample", "reconstruct", "decode"])
+def test_help_shows_an_example(command: str) -> None:
+    assert f"vqclip {command} " in vqclip(command, "--help").stdout
