@@ -158,15 +158,19 @@ def continued(image: Tensor, kept: Tensor) -> Tensor:
 
 
 def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tensor:
-    """Shift the colours of what is imagined towards those of the kept pixels beside it.
+    """Lead the colours of what is imagined to those of the kept pixels at the seam.
 
-    The difference at the kept pixels, averaged over about ``radius`` pixels, is added at the
-    seam and fades with the distance from it. Both pictures (1, 3, h, w), kept (1, 1, h, w).
+    The difference at the kept pixels, the nearest of them above all, is added beyond the seam
+    and fades out over about 2 · ``radius`` pixels. Both pictures (1, 3, h, w), kept (1, 1, h, w).
     """
     weight = kept.to(imagined.dtype)
-    share = _blurred(weight, radius)
-    difference = _blurred(weight * (photo - imagined), radius)
-    return imagined + difference / share.clamp(min=0.5)  # at a straight seam, half is kept
+    total, mass, scale = torch.zeros_like(imagined), torch.zeros_like(weight), 1
+    while scale <= radius:  # box upon box: a kernel that falls with the cube of the distance
+        total += _blurred(weight * (photo - imagined), scale) / scale**3
+        mass += _blurred(weight, scale) / scale**3
+        scale *= 2
+    fading = (2 * _blurred(weight, radius)).clamp(max=1)  # half is kept at a straight seam
+    return imagined + fading * total / mass.clamp(min=1e-9)
 
 
 def _blurred(image: Tensor, radius: int) -> Tensor:
