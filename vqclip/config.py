@@ -167,9 +167,12 @@ class SampleConfig:
         _at_least("samples", self.samples, 1)
         _at_least("top-k", self.top_k, 0)
         _check_seed(self.seed)
+        _check_seed(self.seed + self.samples - 1)
         _finite("temperature", self.temperature)
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+        if self.relabel and "labels" not in dict(self.conditions):
+            raise UsageError("--label explains the numbers of a map: give one with --labels")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

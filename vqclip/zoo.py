@@ -84,6 +84,9 @@ def load_transformer(
     model_config = _config(path, config)
     if model_config is None:
         raise UsageError(f"{path} has no config with it, which a transformer needs; give its YAML")
+    if "transformer_config" not in model_config.params:
+        kind = model_config.target.split(".")[-1]
+        raise UsageError(f"{path} is a {kind}, no transformer over the codes of one")
     state = checkpoints.read_state_dict(path)
     try:
         model = checkpoints.load_transformer_weights(

@@ -57,6 +57,7 @@ def test_the_errors_are_those_of_the_definition() -> None:
         (["reconstruct", "photo.png", "--size", "0"], "size must be"),
         (["reconstruct", "photo.png", "--fit", "squeeze"], "unknown fit"),
         (["reconstruct", "photo.png", "-o", "photo.png"], "photo.png exists"),
+        (["reconstruct", "photo.png", "--codes", "a.txt"], "must end in .npz"),
         (["reconstruct", "photo.png", "--vqgan", "none"], "unknown VQGAN"),
         (["decode", "none.npz"], "no such file of codes"),
         (["decode", "photo.png"], "holds no codes"),

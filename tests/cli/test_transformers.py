@@ -20,6 +20,7 @@ from vqclip.images import read_metadata
 REFERENCE = Path(__file__).parent.parent / "reference"
 FREE = ("-t", str(REFERENCE / "n2n_uncond"))
 SEG = ("-t", str(REFERENCE / "n2n_seg"))
+VQGAN = str(REFERENCE / "vqmodel_f16")
 SMALL = ("--size", "16", "--seed", "1")
 
 
@@ -116,6 +117,9 @@ def test_the_optimisation_starts_from_the_best_draft() -> None:
         (["sample", *SEG, "--class", "goldfish"], "takes --labels (labels), not --class"),
         (["sample", *SEG, "--labels", "photo.png"], "is no map of labels"),
         (["sample", *SEG, "--labels", "map.png", "--label", "0=8"], "labels are 0 to 7"),
+        (["sample", "-t", VQGAN], "is a VQModel, no transformer"),
+        (["sample", *FREE, "--label", "0=1"], "give one with --labels"),
+        (["sample", *FREE, "--samples", "2", "--seed", str(2**63 - 1)], "seed must be at most"),
         (["sample", *FREE, "--samples", "0"], "samples must be at least 1"),
         (["sample", *FREE, "--temperature", "-1"], "temperature"),
         (["sample", *FREE, "--top-p", "2"], "top-p"),

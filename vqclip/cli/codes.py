@@ -12,6 +12,7 @@ from vqclip import __version__
 from vqclip.cli import options as opt
 from vqclip.cli.session import Terminal
 from vqclip.config import CodesConfig, OutputConfig
+from vqclip.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -95,6 +96,8 @@ def _outputs(
     output: str | None, source: Path, suffix: str, codes: Path | None, overwrite: bool
 ) -> OutputConfig:
     """Name the files, and refuse what could not be written."""
+    if codes and codes.suffix.lower() != ".npz":
+        raise UsageError(f"cannot write codes as {codes.name!r}: the name must end in .npz")
     path = opt.output_path(output, f"{source.stem}-{suffix}.png", overwrite)
     files = OutputConfig(path, codes=codes, overwrite=overwrite)
     from vqclip.outputs import check_outputs
