@@ -168,7 +168,18 @@ def test_ctrl_c_while_refining_keeps_the_picture(monkeypatch: pytest.MonkeyPatch
     words = ["--keep", "top", "--prompt", "x", "--refine", "3", "-o", "a.png"]
     result = vqclip("complete", "photo.png", *FREE, *words, code=130)
     assert made() == ["a.png"]
-    assert "interrupted while refining" in result.stderr
+    assert "interrupted after drawing" in result.stderr
+
+
+def test_ctrl_c_while_ranking_keeps_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip import completion
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(completion, "scored", interrupt)
+    vqclip("sample", *FREE, *SMALL, "--samples", "2", "--prompt", "x", "-o", "a.png", code=130)
+    assert made() == ["a-1.png", "a-2.png"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")

@@ -97,10 +97,7 @@ class DrawingSession:
         """Draw, rank, refine and write; Ctrl-C keeps what is drawn."""
         task = self._load()
         indices, done = self._draw(task)
-        from vqclip.completion import collect
-
-        samples = collect(task, indices, ranked=done == task.total)
-        interrupted = done < task.total
+        samples, interrupted = self._collect(task, indices, done)
         if self.steps and not interrupted:
             samples[0], interrupted = self._refine(task, samples[0])
         for rank, (sample, output) in enumerate(zip(samples, self.outputs, strict=False), 1):
@@ -137,6 +134,17 @@ class DrawingSession:
                     raise typer.Abort from None
         assert drawn is not None
         return drawn.indices, drawn.done
+
+    def _collect(self, task: "Task", indices: "Tensor", done: int) -> "tuple[list[Sample], bool]":
+        """Return the samples, ranked unless Ctrl-C came, and whether it did."""
+        from vqclip.completion import collect
+
+        interrupted = done < task.total
+        try:
+            with self.terminal.console.status("decoding and ranking"):
+                return collect(task, indices, ranked=not interrupted), interrupted
+        except KeyboardInterrupt:
+            return collect(task, indices, ranked=False), True
 
     def _refine(self, task: "Task", sample: "Sample") -> "tuple[Sample, bool]":
         """Return the refined sample, and whether Ctrl-C came before the end."""
@@ -175,7 +183,7 @@ class DrawingSession:
 
 def _interruption(done: int, total: int) -> str:
     if done == total:
-        return "interrupted while refining: kept the picture as it stands"
+        return "interrupted after drawing: kept the pictures as they stand"
     return (
         f"interrupted after {done} of {total} codes: kept what is drawn, "
         "with a plain colour for the rest"
