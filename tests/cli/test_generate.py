@@ -203,6 +203,16 @@ def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) 
     assert read_metadata(Path("a-1.png"))["interrupted_at"] == 1
 
 
+def test_ctrl_c_before_the_first_frame_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip import generation
+
+    def interrupt(config: GenerateConfig) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generation, "load_models", interrupt)
+    assert "interrupted; nothing was written" in refused("x", *QUICK, code=130)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 def test_a_real_ctrl_c() -> None:
     words = ["x", *QUICK, "--steps", "100000", "-o", "a.png", "--frames", "f", "--every", "1"]

@@ -15,6 +15,12 @@ DEFAULT_COMMAND = "generate"
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
+class InterruptionError(VqclipError):
+    """Ctrl-C came before there was anything to keep."""
+
+    exit_code = INTERRUPTED
+
+
 class PromptGroup(TyperGroup):
     """A group whose words are a prompt unless the first one is a command."""
 
@@ -37,6 +43,13 @@ class PromptGroup(TyperGroup):
                 f"if it is your prompt, say: vqclip {DEFAULT_COMMAND} {word}"
             )
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; typer itself would leave at Ctrl-C without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptionError("interrupted; nothing was written") from error
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Show the commands, then the options of the default one: they are what most want."""
         super().format_help(ctx, formatter)
@@ -54,8 +67,6 @@ class PromptGroup(TyperGroup):
             _fail(str(error), error.exit_code, error)
         except typer.TyperException as error:
             _fail(error.format_message(), error.exit_code, error)
-        except (typer.Abort, KeyboardInterrupt) as error:
-            _fail("interrupted; nothing was written", INTERRUPTED, error)
         except MemoryError as error:
             _fail("out of memory: try a smaller --size or fewer --cutouts", 1, error)
         sys.exit(code if isinstance(code, int) else 0)
