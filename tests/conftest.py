@@ -1,13 +1,17 @@
-import itertools
 import os
-from collections.abc import Iterator
 from pathlib import Path
+
+# Tests never reach the network, whatever library tries; and they run side by side, in processes
+# of one thread each. Both before torch and the hub are imported, and for subprocesses too.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
+from hypothesis import settings
 
-# Tests never reach the network, whatever library tries.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +28,3 @@ def generator() -> torch.Generator:
 def leftovers(folder: Path) -> list[str]:
     """Return every file below ``folder``, hidden ones too."""
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-
-
-@pytest.fixture
-def seeds() -> Iterator[int]:
-    return itertools.count()

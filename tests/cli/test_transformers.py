@@ -188,11 +188,11 @@ def test_a_real_ctrl_c() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", _TOLD, *words], stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not Path("begun").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert read_metadata(Path("a.png"))["interrupted_at"] >= 3
