@@ -131,7 +131,7 @@ class DrawingSession:
                     progress.update(drawn.done, partial(picture, task, shown))
             except KeyboardInterrupt:
                 if drawn is None or not drawn.done:
-                    raise typer.Abort from None
+                    raise
         assert drawn is not None
         return drawn.indices, drawn.done
 
