@@ -7,7 +7,8 @@ f16-16384 at 256x256 with open_clip's ViT-B-32, with random weights, on which th
 depend. With --compare the published sizes also run as the plain float32 implementation of
 plain.py (needs kornia: pip install 'vqclip[bench]'). Every contender has a process of its own, so
 that its memory is its own too; they take turns step by step, so that a busy machine slows all of
-them, and medians count.
+them, and medians count. Where other programs keep the machine busy all the time, two threads
+mostly wait for each other: --threads 1 --cpu-time then still tells how much work there is.
 """
 
 import argparse
@@ -115,15 +116,17 @@ def vit_b_32() -> tuple[Any, Any]:
 class Stopwatch:
     """Adds up the seconds that functions take, by name."""
 
+    clock = staticmethod(time.perf_counter)
+
     def __init__(self, device: str) -> None:
         self.device, self.times = device, dict.fromkeys(PARTS, 0.0)
 
     def time(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self._wait()
-        start = time.perf_counter()
+        start = self.clock()
         result = function(*args, **kwargs)
         self._wait()
-        self.times[name] += time.perf_counter() - start
+        self.times[name] += self.clock() - start
         return result
 
     def watch(self, name: str, owner: Any, method: str) -> None:
@@ -183,6 +186,8 @@ class Contender:
 
 def serve(pipe: Connection, name: str, settings: argparse.Namespace) -> None:
     torch.set_num_threads(settings.threads)
+    if settings.cpu_time:
+        Stopwatch.clock = staticmethod(time.process_time)
     step = CONTENDERS[name](settings)
     while pipe.recv() == "step":
         pipe.send(step())
@@ -221,7 +226,8 @@ def describe(settings: argparse.Namespace) -> None:
         print(*models, sep=", ", end="; ")
     print(f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}", end="; ")
     print(f"{settings.threads} threads, torch {torch.__version__}, {device}, {precision}")
-    print(f"{settings.cutouts} cutouts, median of {settings.repeats} steps")
+    unit = "processor time, " if settings.cpu_time else ""
+    print(f"{unit}{settings.cutouts} cutouts, median of {settings.repeats} steps")
 
 
 def main() -> None:
@@ -232,6 +238,9 @@ def main() -> None:
     parser.add_argument("--cutouts", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="count processor seconds, with --threads 1"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
     settings = parser.parse_args()
