@@ -8,6 +8,7 @@ that computes every token though only the class token is read.
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -74,20 +75,28 @@ class SelfAttention(nn.Module):
     def forward(self, query: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
         """(n, tokens, width) -> the same shape, and no weights."""
         qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias)
-        return self._attend(*qkv.chunk(3, dim=-1)), None
+        # (n, tokens, width) -> (n, heads, tokens, width per head)
+        q, k, v = (
+            part.view(*part.shape[:2], self.num_heads, -1).transpose(1, 2)
+            for part in qkv.chunk(3, dim=-1)
+        )
+        seen = F.scaled_dot_product_attention(q, k, v)
+        return self.out_proj(seen.transpose(1, 2).flatten(2)), None
 
     def first(self, x: Tensor) -> Tensor:
-        """Only what the first token sees: (n, tokens, width) -> (n, 1, width)."""
-        weight, bias, width = self.in_proj_weight, self.in_proj_bias, x.shape[-1]
-        query = F.linear(x[:, :1], weight[:width], bias[:width])
-        keys, values = F.linear(x, weight[width:], bias[width:]).chunk(2, dim=-1)
-        return self._attend(query, keys, values)
+        """Only what the first token sees: (n, tokens, width) -> (n, 1, width).
 
-    def _attend(self, *qkv: Tensor) -> Tensor:
-        # (n, tokens, width) -> (n, heads, tokens, width per head)
-        q, k, v = (t.view(*t.shape[:2], self.num_heads, -1).transpose(1, 2) for t in qkv)
-        seen = F.scaled_dot_product_attention(q, k, v)
-        projected: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
+        One query needs no keys and values: q·(W x) = (Wᵀ q)·x, and the mean of values is the
+        value of the mean. A bias of the keys shifts all scores alike, and falls out.
+        """
+        bias_q, _, bias_v = self.in_proj_bias.view(3, self.num_heads, -1)
+        # (width, width) -> (heads, width per head, width)
+        w_q, w_k, w_v = self.in_proj_weight.view(3, self.num_heads, -1, x.shape[-1])
+        q = torch.einsum("nw,hdw->nhd", x[:, 0], w_q) + bias_q
+        scores = torch.einsum("nhd,hdw->nhw", q, w_k) @ x.transpose(1, 2)  # (n, heads, tokens)
+        mean = (scores * q.shape[-1] ** -0.5).softmax(-1) @ x  # (n, heads, width)
+        seen = torch.einsum("nhw,hdw->nhd", mean, w_v) + bias_v
+        projected: Tensor = self.out_proj(seen.flatten(1)[:, None])
         return projected
 
 
