@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vqclip"
 LAYERS = [
-    {"errors", "registry", "prompts", "config", "presets", "specification", "labels"},
+    {"errors", "registry", "prompts", "config", "presets", "specification", "labels", "yamlfiles"},
     {"images", "models"},
     {
         "checkpoints",
@@ -26,7 +26,7 @@ LAYERS = [
         "drafts",
         "conditioning",
     },
-    {"generation", "reconstruction", "outputs"},
+    {"generation", "reconstruction", "outputs", "training"},
     {"completion"},
     {"rendering"},
     {"cli"},

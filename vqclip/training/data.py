@@ -1,0 +1,255 @@
+"""Samples for training: picture and words number k depend on the seed and on k, on nothing else.
+
+So an interrupted training goes on at its next k, and any number of workers gives the same order.
+"""
+
+import mmap
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.training.datasettings import DataConfig
+from vqclip.training.sources import (
+    Entry,
+    Pixels,
+    check_columns,
+    decode,
+    group_hash,
+    matches,
+    read_source,
+)
+
+Sample = dict[str, Any]
+Generator = np.random.Generator
+
+COLOURS = {
+    "white": (255, 255, 255), "beige": (235, 220, 190), "cyan": (60, 200, 215),
+    "pink": (245, 130, 180), "yellow": (250, 215, 50), "gray": (130, 130, 130),
+    "blue": (45, 100, 215), "green": (50, 160, 70), "teal": (20, 125, 125),
+    "navy": (20, 30, 90), "black": (20, 20, 20), "red": (220, 40, 40),
+    "orange": (245, 140, 30), "purple": (130, 60, 180), "brown": (130, 80, 45),
+    "gold": (212, 165, 40),
+}  # fmt: skip
+
+
+class Pictures:
+    """The decoded pictures of entries, (size, size, 4) uint8, RGBA; kept if ``cache``.
+
+    What cannot be read is passed over for the next one, and counted. The memory is shared with
+    worker processes that are forked later.
+    """
+
+    def __init__(self, entries: Sequence[Entry], size: int, cache: bool) -> None:
+        self.entries, self.size, self.cache = entries, size, cache
+        self._allocate()
+
+    def _allocate(self) -> None:
+        count, shape = len(self.entries), (self.size, self.size, 4)
+        self._state = np.frombuffer(mmap.mmap(-1, max(count, 1)), np.uint8)
+        if self.cache:
+            memory = mmap.mmap(-1, count * int(np.prod(shape)))
+            self._kept = np.frombuffer(memory, np.uint8).reshape(count, *shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"entries": self.entries, "size": self.size, "cache": self.cache}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._allocate()
+
+    def __getitem__(self, index: int) -> tuple[int, Pixels]:
+        """Return the picture ``index``, or the next good one, and its index.
+
+        Raises:
+            UsageError: there is no good one.
+        """
+        count = len(self.entries)
+        for number in range(index, index + count):
+            pixels = self._read(number % count)
+            if pixels is not None:
+                return number % count, pixels
+        raise UsageError(f"none of the {count} pictures can be read")
+
+    def _read(self, index: int) -> Pixels | None:
+        if self._state[index] == _BAD:
+            return None
+        if self.cache and self._state[index] == _GOOD:
+            kept: Pixels = self._kept[index]
+            return kept
+        pixels = decode(self.entries[index], self.size)
+        if pixels is not None and self.cache:
+            self._kept[index] = pixels
+        self._state[index] = _BAD if pixels is None else _GOOD
+        return pixels
+
+    @property
+    def bad(self) -> list[str]:
+        """The pictures that could not be read so far."""
+        return [self.entries[i].name for i in np.flatnonzero(self._state == _BAD)]
+
+
+_GOOD, _BAD = 1, 2
+
+
+class Samples:
+    """The endless sequence of training samples, and the finite ones that are held out.
+
+    ``samples[k]`` has ``image``, a (3, h, w) uint8 array; ``text``, one caption; ``group``;
+    ``index``, k; and a key for each condition. Pictures come in epochs: every picture of weight
+    1 once before any comes twice, those of weight 2 twice, in an order of each epoch's own.
+
+    Args:
+        settings: which pictures, and what is done to them.
+        seed: another one is another order and other crops; the hold-outs stay.
+
+    Raises:
+        UsageError: sources that cannot be read, unknown columns, or nothing left to train on.
+    """
+
+    def __init__(self, settings: DataConfig, seed: int = 0) -> None:
+        self.settings, self.seed = settings, seed
+        entries = [entry for source in settings.sources for entry in read_source(source)]
+        for rule in (settings.hold_out, *settings.weights):
+            check_columns(rule.where, entries)
+        shown, groups, style = _split(entries, settings)
+        weights = np.array([_weight(entry, settings) for entry in shown])
+        if not weights.sum():
+            raise UsageError("no picture is left to train on; check where, weights and hold_out")
+        self.pictures = Pictures(shown, settings.size, settings.cache)
+        self.held_out = HeldOut(groups, settings)
+        self.unseen = HeldOut(style, settings)
+        self._edges = np.cumsum(weights / weights.sum())
+
+    def __len__(self) -> int:
+        """Pictures of an epoch; the index may go on beyond."""
+        return len(self.pictures.entries)
+
+    @property
+    def bad(self) -> list[str]:
+        """The pictures that could not be read so far, and were passed over."""
+        return self.pictures.bad
+
+    def __getitem__(self, k: int) -> Sample:
+        """Return sample k."""
+        rng = np.random.default_rng((self.seed, k))
+        index, rgba = self.pictures[self.draw(k, rng)]
+        entry = self.pictures.entries[index]
+        image = over(rgba, plain_background(entry))
+        image = _crop(image, self.settings, rng)
+        text = str(rng.choice(entry.texts)) if entry.texts else ""
+        return {"image": _planes(image), "text": text, "group": entry.group, "index": k}
+
+    def draw(self, k: int, rng: Generator) -> int:
+        """Return the index of the entry that sample k shows, by its weight.
+
+        The unit interval, cut into as many strata as there are pictures, is walked through
+        once an epoch in random order.
+        """
+        count = len(self)
+        epoch, place = divmod(k, count)
+        stratum = _permutation(self.seed, epoch, count)[place]
+        found = np.searchsorted(self._edges, (stratum + rng.random()) / count, side="right")
+        return min(int(found), count - 1)
+
+
+class HeldOut(Sequence[Sample]):
+    """Pictures that training never sees, whole and on their plain backgrounds, in a fixed order.
+
+    Any first n of them are a fair choice. Beside ``text``, the first caption, ``texts`` has all.
+    """
+
+    def __init__(self, entries: Sequence[Entry], settings: DataConfig) -> None:
+        ordered = sorted(entries, key=lambda entry: group_hash(entry.name, "order"))
+        self.settings = settings
+        self.pictures = Pictures(ordered, settings.size, settings.cache)
+
+    def __len__(self) -> int:
+        return len(self.pictures.entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return sample ``index``, or the list of those of a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        number, rgba = self.pictures[index % len(self)]
+        entry = self.pictures.entries[number]
+        image = _planes(over(rgba, plain_background(entry)))
+        text = entry.texts[0] if entry.texts else ""
+        about = {"text": text, "texts": list(entry.texts), "group": entry.group}
+        return {"image": image, **about, "index": index % len(self)}
+
+
+def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Make a batch: arrays become (b, …) tensors, numbers an int64 tensor, all else a list."""
+    return {key: _gathered([sample[key] for sample in samples]) for key in samples[0]}
+
+
+def _gathered(values: list[Any]) -> Tensor | list[Any]:
+    if isinstance(values[0], np.ndarray):
+        return torch.from_numpy(np.stack(values))
+    return torch.tensor(values) if isinstance(values[0], int) else values
+
+
+def _split(
+    entries: Sequence[Entry], settings: DataConfig
+) -> tuple[list[Entry], list[Entry], list[Entry]]:
+    """Divide entries into those to train on, held out by group, and held out as a style."""
+    rule = settings.hold_out
+    parts: tuple[list[Entry], list[Entry], list[Entry]] = ([], [], [])
+    for entry in entries:
+        if rule.where and matches(entry.columns, rule.where):
+            parts[2].append(entry)
+        else:
+            parts[group_hash(entry.group, rule.salt) < rule.share].append(entry)
+    return parts
+
+
+def _weight(entry: Entry, settings: DataConfig) -> float:
+    weight = entry.weight
+    for rule in settings.weights:
+        if matches(entry.columns, rule.where):
+            weight *= rule.weight
+    return weight
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    return np.random.default_rng((seed, epoch, count)).permutation(count)
+
+
+def plain_background(entry: Entry) -> tuple[int, int, int]:
+    """Return the colour that a cut-out is shown on: its row's ``bg``, else white."""
+    return COLOURS.get(str(entry.columns.get("bg")), COLOURS["white"])
+
+
+def over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
+    """Return (h, w, 3) uint8: a picture over a colour, α·c + (1 − α)·b, rounded."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    if alpha.min() == 255:
+        return rgba[..., :3]
+    behind = np.array(background, np.uint16)
+    mixed = rgba[..., :3] * alpha + behind * (255 - alpha) + 127  # at most 65152: fits 16 bits
+    pixels: Pixels = (mixed // 255).astype(np.uint8)
+    return pixels
+
+
+def _crop(image: Pixels, settings: DataConfig, rng: Generator) -> Pixels:
+    """Take a random part of an (h, w, 3) picture, and mirror a share of them."""
+    if settings.crop is not None and settings.crop < settings.size:
+        room = settings.size - settings.crop + 1
+        top, left = (int(n) for n in rng.integers(room, size=2))
+        image = image[top : top + settings.crop, left : left + settings.crop]
+    if settings.flip and rng.random() < settings.flip:
+        image = image[:, ::-1]
+    return image
+
+
+def _planes(image: Pixels) -> Pixels:
+    """(h, w, 3) -> (3, h, w), of its own memory."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1))

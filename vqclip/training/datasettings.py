@@ -1,0 +1,233 @@
+"""What a training sees: sources, weights, hold-outs, crops; frozen, and free of torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from vqclip.config import FITS
+from vqclip.errors import UsageError
+from vqclip.registry import unknown
+
+Where = Mapping[str, Any]  # column, or not_column -> the value or values that pass
+T = TypeVar("T")
+
+CONDITIONS = ("class", "segmentation", "depth", "edges", "lr")
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where pictures come from.
+
+    path: a folder of pictures, or a ``.jsonl`` whose rows name a ``file`` in a ``shard`` (zip or
+        tar) beside it and its ``text``; further columns serve ``where`` and the captions. In a
+        folder, ``a.txt`` beside ``a.png`` holds its captions, one a line.
+    weight: how often one of its pictures is drawn, compared with others.
+    where: takes only the rows whose columns have these values.
+    fit: how a picture of another shape becomes a square, one of :data:`vqclip.config.FITS`.
+    """
+
+    path: str
+    weight: float = 1.0
+    where: Where = field(default_factory=dict)
+    fit: str = "cover"
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise UsageError(f"the weight of {self.path} must be above 0, not {self.weight}")
+        if self.fit not in FITS:
+            raise unknown("fit", self.fit, FITS)
+
+
+@dataclass(frozen=True)
+class WeightRule:
+    """Pictures that match ``where`` are drawn ``weight`` times as often; several rules multiply."""
+
+    where: Where
+    weight: float
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise UsageError(f"a weight must not be below 0, not {self.weight}")
+
+
+@dataclass(frozen=True)
+class HoldOutConfig:
+    """What training never sees.
+
+    share: of the groups (a group is all pictures of one caption), chosen by a hash of the group
+        alone: whatever else the settings are, the same groups are held out.
+    where: and all pictures that match, as a style of its own.
+    salt: another salt is another choice of groups.
+    """
+
+    share: float = 0.04
+    where: Where = field(default_factory=dict)
+    salt: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise UsageError(f"the share held out must be at least 0 and below 1, not {self.share}")
+
+
+@dataclass(frozen=True)
+class ConditionConfig:
+    """What a transformer's pictures are made from, beside the picture itself.
+
+    kind: ``class`` (the place of the row's ``column`` among ``names``), ``segmentation`` or
+        ``depth`` (a map of the same name with ``suffix`` in ``folder``), ``edges`` (found in the
+        picture), ``lr`` (the picture, ``scale`` times smaller).
+    """
+
+    kind: str
+    column: str = "category"
+    names: tuple[str, ...] = ()
+    folder: str = ""
+    suffix: str = ".png"
+    scale: int = 4
+
+    def __post_init__(self) -> None:
+        if self.kind not in CONDITIONS:
+            raise unknown("condition", self.kind, CONDITIONS)
+        if self.kind == "class" and not self.names:
+            raise UsageError("a class condition needs the names of its classes")
+        if self.kind in ("segmentation", "depth") and not self.folder:
+            raise UsageError(f"a {self.kind} condition needs the folder of its maps")
+
+
+@dataclass(frozen=True)
+class CompositionConfig:
+    """How cut-outs (pictures with transparency) are put on backgrounds.
+
+    The shares of what is behind a cut-out add up to at most 1; the rest is ``plain``: one big
+    object in the middle, on white or a light colour.
+
+    colour, gradient, texture, scene: a strong colour; two of them; a picture of a texture; a
+        photo or landscape.
+    moved: share of the cut-outs that are scaled, turned, shifted; plain ones less so.
+    scale: smallest size of a moved cut-out, of its own.
+    angle: it is turned by at most so many degrees.
+    shadow: share of the moved ones that cast one.
+    recolour: share whose hue is turned.
+    pair: share with a second object beside the first.
+    """
+
+    colour: float = 0.15
+    gradient: float = 0.1
+    texture: float = 0.08
+    scene: float = 0.12
+    moved: float = 0.5
+    scale: float = 0.4
+    angle: float = 15.0
+    shadow: float = 0.3
+    recolour: float = 0.1
+    pair: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("colour", "gradient", "texture", "scene", "moved", "shadow", "recolour"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"composition's {name} is a share, from 0 to 1")
+        if self.colour + self.gradient + self.texture + self.scene > 1:
+            raise UsageError("composition's shares of backgrounds add up to more than 1")
+        if not 0 < self.scale <= 1 or not 0 <= self.pair <= 1:
+            raise UsageError("composition's scale and pair must be from 0 to 1")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """All that decides which picture and which words sample k is.
+
+    sources: where pictures come from.
+    weights: rules that make some pictures more frequent than others.
+    hold_out: what training never sees.
+    size: side in pixels of the pictures.
+    crop: side of a random part of them that is taken; none: the whole picture.
+    zoom: a crop is first enlarged by up to this factor, so that it also sees less at a time.
+    flip: share of the samples that are mirrored (words on them too).
+    cache: keep decoded pictures in memory, size² · 4 bytes each.
+    composition: how cut-outs are put on backgrounds; none: on their own plain colour.
+    conditions: what is given beside picture and text.
+
+    Raises:
+        UsageError: a value that is out of range.
+    """
+
+    sources: tuple[SourceConfig, ...]
+    weights: tuple[WeightRule, ...] = ()
+    hold_out: HoldOutConfig = HoldOutConfig()
+    size: int = 128
+    crop: int | None = None
+    zoom: float = 1.0
+    flip: float = 0.0
+    cache: bool = False
+    composition: CompositionConfig | None = None
+    conditions: tuple[ConditionConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise UsageError("data.sources is empty: name a folder of pictures or a .jsonl")
+        if self.size < 8 or (self.crop is not None and not 8 <= self.crop <= self.size):
+            raise UsageError(f"a crop of {self.crop} from {self.size} pixels is not possible")
+        if not 1 <= self.zoom <= 8 or not 0 <= self.flip <= 1:
+            raise UsageError("data.zoom must be from 1 to 8, data.flip from 0 to 1")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DataConfig":
+        """Return the settings that a mapping, as from YAML, describes.
+
+        Raises:
+            UsageError: an unknown key, with the nearest known one, or a wrong value.
+        """
+        return _build(cls, values, "data")
+
+
+def _build(kind: type[T], values: object, where: str) -> T:
+    """Make a dataclass, and those within it, from plain values."""
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{where} must be a mapping of settings, not {values!r:.60}")
+    hints = get_type_hints(kind)
+    for key in values:
+        if key not in hints:
+            raise unknown(f"setting in {where}", str(key), hints)
+    given = {key: _value(hints[key], value, f"{where}.{key}") for key, value in values.items()}
+    missing = [f.name for f in fields(kind) if f.name not in given and _is_required(f)]  # type: ignore[arg-type]
+    if missing:
+        raise UsageError(f"{where} lacks {', '.join(missing)}")
+    return kind(**given)
+
+
+def _is_required(setting: Any) -> bool:
+    from dataclasses import MISSING
+
+    return setting.default is MISSING and setting.default_factory is MISSING
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """Convert one plain value to what its annotation says."""
+    choices = [choice for choice in get_args(hint) if choice not in (type(None), ...)]
+    if value is None and type(None) in get_args(hint):
+        return None
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _build(hint, value, where)
+    if getattr(hint, "__origin__", None) is tuple:
+        return _tuple(choices[0], value, where)
+    if choices and hint is not Where:
+        return _value(choices[0], value, where)
+    return _scalar(hint, value, where)
+
+
+def _tuple(item: Any, value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise UsageError(f"{where} must be a list, not {value!r:.60}")
+    return tuple(_value(item, entry, f"{where}[{i}]") for i, entry in enumerate(value))
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is Where:
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{where} must map columns to values, not {value!r:.60}")
+        return dict(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise UsageError(f"{where} must be of type {hint.__name__}, not {value!r:.60}")
+    return value

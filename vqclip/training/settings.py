@@ -1,0 +1,258 @@
+"""The settings of a training run: YAML -> frozen dataclasses. Torch is not needed to read them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from vqclip.errors import UsageError
+from vqclip.registry import unknown
+from vqclip.yamlfiles import read_yaml
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How long, how fast and how exactly: the section ``train``, the same for every stage.
+
+    steps: optimizer steps in all, also those before a resumption.
+    batch_size: samples of one forward, per process; a step sees ``accumulate`` times as many.
+    learning_rate: of every optimizer; or ``base_learning_rate``, which counts for one sample and
+        is multiplied with the samples of a step, as in taming-transformers.
+    warmup: steps in which the learning rate rises linearly from 0.
+    schedule: what follows: ``constant``, or ``linear`` or ``cosine`` down to
+        ``final_learning_rate`` times the rate at the last step.
+    ema: decay of the running average of the weights that is judged and exported; 0 has none.
+        Early on the average forgets faster, with the decay (1 + step) / (10 + step).
+    precision: auto, float32, bfloat16 or float16 (CUDA only), for what autocast may round.
+    clip_gradients: the largest norm of all gradients of an optimizer together.
+    validate_every, sample_every, checkpoint_every, log_every: in steps; 0 never does.
+    validate_samples: so many held-out samples are judged, from the first.
+    keep: checkpoints kept, the newest ones.
+    workers: processes that load data; 0 loads in this one.
+
+    Raises:
+        UsageError: a value that is out of range.
+    """
+
+    steps: int = 1000
+    batch_size: int = 8
+    accumulate: int = 1
+    learning_rate: float | None = None
+    base_learning_rate: float | None = None
+    warmup: int = 0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    final_learning_rate: float = 0.0
+    ema: float = 0.0
+    precision: str = "float32"
+    clip_gradients: float | None = None
+    validate_every: int = 500
+    validate_samples: int = 256
+    sample_every: int = 500
+    checkpoint_every: int = 500
+    log_every: int = 10
+    keep: int = 2
+    workers: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "validate_samples", "keep"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("warmup", "validate_every", "sample_every", "checkpoint_every", "log_every"):
+            _at_least(name, getattr(self, name), 0)
+        _at_least("workers", self.workers, 0)
+        if self.learning_rate is not None and self.base_learning_rate is not None:
+            raise UsageError("train: give learning_rate or base_learning_rate, not both")
+        for name in ("learning_rate", "base_learning_rate", "clip_gradients"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"train.{name} must be a number above 0, not {value}")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"train.ema must be at least 0 and below 1, not {self.ema}")
+        if not 0 <= self.final_learning_rate <= 1:
+            raise UsageError("train.final_learning_rate is a share of the rate, 0 to 1")
+
+    def rate(self, default: float, processes: int = 1) -> float:
+        """Return the highest learning rate: as given, or ``default``, for one sample times all."""
+        if self.base_learning_rate is not None:
+            return self.base_learning_rate * self.batch_size * self.accumulate * processes
+        return default if self.learning_rate is None else self.learning_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """A training run as its YAML describes it.
+
+    stage: ``vqgan``, ``transformer`` or ``clip``.
+    seed: of initial weights, data and noise: a step is a function of (seed, step).
+    model: what is trained, as the model's own config describes it (``target`` and ``params``).
+    start: weights to start from, a path or ``default``; with ``start_partial`` they may lack
+        some of the model's or hold others.
+    loss, data: read by the stage and by :mod:`vqclip.training.data`.
+    train: see :class:`LoopSettings`.
+    """
+
+    stage: str
+    model: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    start: str | None = None
+    start_partial: bool = False
+    loss: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    train: LoopSettings = LoopSettings()
+
+    def __post_init__(self) -> None:
+        _at_least("seed", self.seed, 0)
+
+
+def read_settings(stage: str, path: Path, changes: Sequence[str] = ()) -> TrainSettings:
+    """Read a YAML file; ``changes`` such as ``train.steps=100`` replace values of it.
+
+    Raises:
+        UsageError: there is no such file, an unknown or missing key, a value that cannot work.
+        CheckpointError: the file is no YAML.
+    """
+    values = read_yaml(path)
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{path} holds no settings: it needs model, data and train")
+    return settings_of(stage, changed(values, changes))
+
+
+def settings_of(stage: str, values: Mapping[str, Any]) -> TrainSettings:
+    """Return the settings for values as a YAML file holds them."""
+    return parse(TrainSettings, {**values, "stage": stage}, "")
+
+
+def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """Return ``values`` with ``a.b=value`` applied, the value as YAML; numbers count lists.
+
+    >>> changed({"train": {"steps": 5}}, ["train.steps=7"])
+    {'train': {'steps': 7}}
+
+    Raises:
+        UsageError: no equals sign, no such place, or no YAML.
+    """
+    result: Any = dict(values)
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or not name:
+            raise UsageError(f"cannot read {change!r}: write, for instance, train.steps=100")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UsageError(f"cannot read the value of {change!r} as YAML") from None
+        result = _replaced(result, name.split("."), value, name)
+    return dict(result)
+
+
+def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
+    """A copy of ``values`` with the one place replaced; mappings on the way are made."""
+    if not keys:
+        return value
+    key, rest = keys[0], keys[1:]
+    if isinstance(values, list):
+        if not key.isdecimal() or int(key) >= len(values):
+            raise UsageError(f"{name}: {key!r} is no place in a list of {len(values)}")
+        place = int(key)
+        new = _replaced(values[place], rest, value, name)
+        return [*values[:place], new, *values[place + 1 :]]
+    if values is not None and not isinstance(values, Mapping):
+        raise UsageError(f"{name}: there is nothing below {values!r:.40}")
+    inner = dict(values or {})
+    inner[key] = _replaced(inner.get(key), rest, value, name)
+    return inner
+
+
+def parse(cls: type[T], values: Any, where: str) -> T:
+    """Return the frozen dataclass ``cls`` made of a section of settings.
+
+    Whole numbers do for floats, lists for tuples, mappings for dataclasses within, and strings
+    such as ``1e-4``, which YAML takes for text, for numbers.
+
+    Raises:
+        UsageError: an unknown key (the nearest known one is named), a missing one, a wrong type.
+    """
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{where or 'the settings'} must be a mapping, not {values!r:.60}")
+    hints = get_type_hints(cls)
+    known = {entry.name: entry for entry in fields(cls)}  # type: ignore[arg-type]
+    prefix = f"{where}." if where else ""
+    for name in values:
+        if name not in known:
+            raise unknown(f"setting in {where}" if where else "setting", str(name), known)
+    for name, entry in known.items():
+        needed = entry.default is MISSING and entry.default_factory is MISSING
+        if needed and name not in values:
+            raise UsageError(f"the settings lack {prefix}{name}")
+    return cls(**{name: _value(hints[name], values[name], f"{prefix}{name}") for name in values})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """``value`` as the type ``hint`` wants it."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, UnionType):
+        return _any_of(inner, value, where)
+    if origin is Literal:
+        if value not in inner:
+            raise unknown(f"value of {where}", str(value), map(str, inner))
+        return value
+    if origin is tuple:
+        return _tuple(inner, value, where)
+    if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
+        return value if isinstance(value, hint) else parse(hint, value, where)
+    return _plain(origin or hint, value, where)
+
+
+def _any_of(hints: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and NoneType in hints:
+        return None
+    choices = [hint for hint in hints if hint is not NoneType]
+    for hint in choices[:-1]:
+        try:
+            return _value(hint, value, where)
+        except UsageError:
+            continue
+    return _value(choices[-1], value, where)
+
+
+def _tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise UsageError(f"{where} must be a list, not {value!r:.60}")
+    if len(hints) == 2 and hints[1] is Ellipsis:
+        return tuple(_value(hints[0], entry, f"{where}.{i}") for i, entry in enumerate(value))
+    if len(value) != len(hints):
+        raise UsageError(f"{where} must be {len(hints)} values, not {value!r:.60}")
+    pairs = zip(hints, value, strict=True)
+    return tuple(_value(hint, entry, f"{where}.{i}") for i, (hint, entry) in enumerate(pairs))
+
+
+def _plain(kind: Any, value: Any, where: str) -> Any:
+    """A value of a plain type; numbers may come as text, as YAML reads ``1e-4``."""
+    if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    fits = isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
+    if not fits:
+        name = {
+            "int": "a whole number",
+            "float": "a number",
+            "str": "text",
+            "bool": "true or false",
+        }
+        wanted = name.get(kind.__name__, f"a {kind.__name__.lower()}")
+        raise UsageError(f"{where} must be {wanted}, not {value!r:.60}")
+    return value
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} must be at least {least}, not {value}")
