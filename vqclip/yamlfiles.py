@@ -39,7 +39,7 @@ def _text(path: Path) -> str:
 
 
 def parse_yaml(text: str, path: Path) -> Any:
-    """Return what YAML ``text`` says; ``path`` is for the messages of :func:`read_yaml`'s errors."""
+    """Return what YAML ``text`` says; errors, as :func:`read_yaml` raises them, name ``path``."""
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

@@ -104,7 +104,7 @@ class TrainSettings:
     start_partial: bool = False
     loss: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
-    train: LoopSettings = LoopSettings()
+    train: LoopSettings = field(default_factory=LoopSettings)
 
     def __post_init__(self) -> None:
         _at_least("seed", self.seed, 0)
