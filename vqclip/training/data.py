@@ -3,8 +3,9 @@
 So an interrupted training goes on at its next k, and any number of workers gives the same order.
 """
 
+import math
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -49,11 +50,10 @@ class Pictures:
         self._allocate()
 
     def _allocate(self) -> None:
-        count, shape = len(self.entries), (self.size, self.size, 4)
-        self._state = np.frombuffer(mmap.mmap(-1, max(count, 1)), np.uint8)
+        count = len(self.entries)
+        self._state = _shared(count)
         if self.cache:
-            memory = mmap.mmap(-1, count * int(np.prod(shape)))
-            self._kept = np.frombuffer(memory, np.uint8).reshape(count, *shape)
+            self._kept = _shared(count, self.size, self.size, 4)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"entries": self.entries, "size": self.size, "cache": self.cache}
@@ -90,10 +90,17 @@ class Pictures:
     @property
     def bad(self) -> list[str]:
         """The pictures that could not be read so far."""
-        return [self.entries[i].name for i in np.flatnonzero(self._state == _BAD)]
+        return [self.entries[int(i)].name for i in np.flatnonzero(self._state == _BAD)]
 
 
 _GOOD, _BAD = 1, 2
+
+
+def _shared(*shape: int) -> Pixels:
+    """Zeros that forked processes share; pages that are not written to cost nothing."""
+    count = math.prod(shape)
+    memory = mmap.mmap(-1, max(count, 1))
+    return np.frombuffer(memory, np.uint8, count).reshape(shape)
 
 
 class Samples:
@@ -114,8 +121,8 @@ class Samples:
     def __init__(self, settings: DataConfig, seed: int = 0) -> None:
         self.settings, self.seed = settings, seed
         entries = [entry for source in settings.sources for entry in read_source(source)]
-        for rule in (settings.hold_out, *settings.weights):
-            check_columns(rule.where, entries)
+        for where in (settings.hold_out.where, *(rule.where for rule in settings.weights)):
+            check_columns(where, entries)
         shown, groups, style = _split(entries, settings)
         weights = np.array([_weight(entry, settings) for entry in shown])
         if not weights.sum():

@@ -1,15 +1,15 @@
 """What a training sees: sources, weights, hold-outs, crops; frozen, and free of torch."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from vqclip.config import FITS
 from vqclip.errors import UsageError
 from vqclip.registry import unknown
+from vqclip.training.settings import parse
 
 Where = Mapping[str, Any]  # column, or not_column -> the value or values that pass
-T = TypeVar("T")
 
 CONDITIONS = ("class", "segmentation", "depth", "edges", "lr")
 
@@ -177,57 +177,4 @@ class DataConfig:
         Raises:
             UsageError: an unknown key, with the nearest known one, or a wrong value.
         """
-        return _build(cls, values, "data")
-
-
-def _build(kind: type[T], values: object, where: str) -> T:
-    """Make a dataclass, and those within it, from plain values."""
-    if not isinstance(values, Mapping):
-        raise UsageError(f"{where} must be a mapping of settings, not {values!r:.60}")
-    hints = get_type_hints(kind)
-    for key in values:
-        if key not in hints:
-            raise unknown(f"setting in {where}", str(key), hints)
-    given = {key: _value(hints[key], value, f"{where}.{key}") for key, value in values.items()}
-    missing = [f.name for f in fields(kind) if f.name not in given and _is_required(f)]  # type: ignore[arg-type]
-    if missing:
-        raise UsageError(f"{where} lacks {', '.join(missing)}")
-    return kind(**given)
-
-
-def _is_required(setting: Any) -> bool:
-    from dataclasses import MISSING
-
-    return setting.default is MISSING and setting.default_factory is MISSING
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """Convert one plain value to what its annotation says."""
-    choices = [choice for choice in get_args(hint) if choice not in (type(None), ...)]
-    if value is None and type(None) in get_args(hint):
-        return None
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _build(hint, value, where)
-    if getattr(hint, "__origin__", None) is tuple:
-        return _tuple(choices[0], value, where)
-    if choices and hint is not Where:
-        return _value(choices[0], value, where)
-    return _scalar(hint, value, where)
-
-
-def _tuple(item: Any, value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise UsageError(f"{where} must be a list, not {value!r:.60}")
-    return tuple(_value(item, entry, f"{where}[{i}]") for i, entry in enumerate(value))
-
-
-def _scalar(hint: Any, value: Any, where: str) -> Any:
-    if hint is Where:
-        if not isinstance(value, Mapping):
-            raise UsageError(f"{where} must map columns to values, not {value!r:.60}")
-        return dict(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        raise UsageError(f"{where} must be of type {hint.__name__}, not {value!r:.60}")
-    return value
+        return parse(cls, values, "data")
