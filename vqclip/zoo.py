@@ -57,7 +57,7 @@ def load_vqgan(
 
 
 def load_transformer(
-    source: str | Path,
+    source: str | Path = DEFAULT,
     config: str | Path | Mapping[str, Any] | None = None,
     device: str | torch.device = "cpu",
     *,
@@ -67,7 +67,8 @@ def load_transformer(
     """Load a transformer with its VQGANs, frozen, in evaluation mode and float32.
 
     Args:
-        source: a checkpoint file, or a folder with weights and config.
+        source: ``"default"`` for the model that comes with vqclip, a checkpoint file, or a
+            folder with weights and config.
         config: the model's YAML (or its content). By default the one that lies with the weights.
         device: where to put it.
         first_stage: weights of the VQGAN of the pictures. By default those in the checkpoint,
@@ -80,7 +81,7 @@ def load_transformer(
         CheckpointError: a file is damaged, or config and weights do not belong together.
 
     """
-    path = _weights_file(source, "transformer")
+    path = transformer_path(source)
     model_config = _config(path, config)
     if model_config is None:
         raise UsageError(f"{path} has no config with it, which a transformer needs; give its YAML")
@@ -126,6 +127,21 @@ def vqgan_path(source: str | Path = DEFAULT) -> Path:
     if source == DEFAULT:
         return _weights_in(weights_folder() / "vqgan")
     return _weights_file(source, "VQGAN", f"known: {DEFAULT}, or give")
+
+
+def transformer_path(source: str | Path = DEFAULT) -> Path:
+    """The weight file of a transformer, likewise.
+
+    Raises:
+        UsageError: there is no such model, file, or weights in the folder.
+
+    """
+    if source != DEFAULT:
+        return _weights_file(source, "transformer", f"known: {DEFAULT}, or give")
+    folder = weights_folder() / "transformer"
+    if not folder.is_dir():
+        raise UsageError("vqclip brings no transformer along; give a path with --transformer")
+    return _weights_in(folder)
 
 
 def _weights_file(source: str | Path, what: str, advice: str = "give") -> Path:
@@ -190,6 +206,9 @@ def _separate_stage(
         if source is not None:
             raise UsageError(f"{config.name} has no VQGAN of its own as {stage} stage; give none")
         return None
+    reference = checkpoints.stage_reference(config) if stage == "first" else None
+    if reference is not None:
+        return _referred(source or reference[0], reference[1], config)
     stage_config = checkpoints.stage_config(config, stage)
     named = stage_config.params.get("ckpt_path")
     if source is None and named and not checkpoints.holds_stage(state, stage):
@@ -199,6 +218,17 @@ def _separate_stage(
     return checkpoints.load_vqgan_weights(
         checkpoints.read_state_dict(vqgan_path(source)), stage_config
     )
+
+
+def _referred(source: str | Path, codebook: str | None, config: ModelConfig) -> VQModel:
+    """The VQGAN that a config refers to, if it still has the codes that were learned."""
+    vqgan = load_vqgan(source)
+    if codebook is not None and checkpoints.codebook_hash(vqgan) != codebook:
+        raise CheckpointError(
+            f"{config.name} was trained for the codes of another VQGAN than {source}; "
+            "give that one as first_stage"
+        )
+    return vqgan
 
 
 def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelConfig | None:

@@ -14,8 +14,15 @@ from torch import Tensor
 
 import vqclip
 from tests import tiny
-from vqclip.checkpoints import ModelConfig, build_transformer, read_config, read_state_dict
+from vqclip.checkpoints import (
+    ModelConfig,
+    build_transformer,
+    codebook_hash,
+    read_config,
+    read_state_dict,
+)
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.transformer import Net2NetTransformer
 
 REFERENCE = Path(__file__).parent.parent / "reference"
@@ -228,3 +235,85 @@ def test_sources_that_are_no_transformer(tmp_path: Path) -> None:
     vqgan = read_config(REFERENCE / "vqmodel_f16" / "configs" / "2021-01-01T00-00-00-project.yaml")
     with pytest.raises(CheckpointError, match="not a known transformer"):
         build_transformer(vqgan)
+
+
+def clip_conditional(folder: Path, **changes: Any) -> tuple[Net2NetTransformer, Path]:
+    """Save a transformer conditioned on CLIP embeddings, and its VQGAN beside it."""
+    model = tiny.transformer(ClipEmbedding(6, 2, 16, "default"), block_size=17)
+    stage = {"source": "../vqgan", "codebook": codebook_hash(model.vqgan)}
+    vqgan = config_of(model)["model"]["params"]["first_stage_config"]
+    params = {
+        "first_stage_config": {"target": "vqclip.load_vqgan", "params": stage},
+        "cond_stage_config": {
+            "target": "vqclip.ClipEmbedding",
+            "params": {"embed_dim": 6, "n_tokens": 2, "perceptor": "default"},
+        },
+        **changes,
+    }
+    for name in ("vqgan", "transformer"):
+        (folder / name).mkdir(exist_ok=True)
+    save_file(model.vqgan.state_dict(), folder / "vqgan" / "model.safetensors")
+    (folder / "vqgan" / "config.yaml").write_text(yaml.safe_dump({"model": vqgan}))
+    own = {k: v.half() for k, v in model.state_dict().items() if not k.startswith("first_stage")}
+    save_file(own, folder / "transformer" / "model.safetensors")
+    config = config_of(model, **params)
+    (folder / "transformer" / "config.yaml").write_text(yaml.safe_dump(config))
+    return model, folder / "transformer"
+
+
+def test_conditioned_on_clip_embeddings_with_a_vqgan_elsewhere(tmp_path: Path) -> None:
+    model, folder = clip_conditional(tmp_path)
+    loaded = vqclip.load_transformer(folder)
+    assert loaded.condition_kind == "clip"
+    assert next(loaded.parameters()).dtype == torch.float32
+    codes, embedding = tiny.random_codes(1, 16), torch.randn(1, 6)
+    ours = loaded.logits(codes, loaded.encode_condition(embedding))
+    theirs = model.logits(codes, model.encode_condition(embedding))
+    assert torch.allclose(ours, theirs, atol=0.05)
+    assert torch.equal(loaded.vqgan.codebook, model.vqgan.codebook)
+
+
+def test_codes_of_another_vqgan_are_refused(tmp_path: Path) -> None:
+    model, folder = clip_conditional(tmp_path)
+    other = {key: value + 1 for key, value in model.vqgan.state_dict().items()}
+    save_file(other, tmp_path / "vqgan" / "model.safetensors")
+    with pytest.raises(CheckpointError, match="trained for the codes of another VQGAN"):
+        vqclip.load_transformer(folder)
+
+
+def test_a_codebook_is_the_same_in_half_precision() -> None:
+    vqgan = tiny.vqgan()
+    before = codebook_hash(vqgan)
+    vqgan.half().float()
+    assert codebook_hash(vqgan) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("first_stage_config", {"sauce": "x"}, "lacks source"),
+        ("first_stage_config", {"source": "x", "codebok": "x"}, "did you mean 'codebook'"),
+        ("first_stage_config", {"source": 3}, "needs source, a path or 'default'"),
+        ("first_stage_config", {"source": "none/such"}, "there is no VQGAN file"),
+        ("cond_stage_config", {"embed_dim": 6}, "lacks n_tokens"),
+        ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "heads": 1}, "setting .*'heads'"),
+        ("cond_stage_config", {"embed_dim": 0, "n_tokens": 2}, "embed_dim 0; give a whole number"),
+        ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "perceptor": 1}, "perceptor 1"),
+    ],
+)
+def test_our_own_configs_are_strict(
+    tmp_path: Path, name: str, params: Params, message: str
+) -> None:
+    target = "vqclip.load_vqgan" if name == "first_stage_config" else "vqclip.ClipEmbedding"
+    _, folder = clip_conditional(tmp_path, **{name: {"target": target, "params": params}})
+    with pytest.raises(UsageError, match=message):
+        vqclip.load_transformer(folder)
+
+
+def test_weights_of_the_condition_are_needed(tmp_path: Path) -> None:
+    _, folder = clip_conditional(tmp_path)
+    state = read_state_dict(folder / "model.safetensors")
+    del state["cond_stage_model.null"]
+    save_file(state, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"missing cond_stage_model\.null"):
+        vqclip.load_transformer(folder)

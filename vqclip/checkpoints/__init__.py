@@ -15,9 +15,12 @@ from vqclip.checkpoints.models import (
 )
 from vqclip.checkpoints.transformers import (
     build_transformer,
+    codebook_hash,
     has_stage,
     holds_stage,
     load_transformer_weights,
+    new_transformer,
+    stage_reference,
 )
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "StateDict",
     "build_transformer",
     "build_vqgan",
+    "codebook_hash",
     "find_config",
     "has_stage",
     "holds_stage",
@@ -33,8 +37,10 @@ __all__ = [
     "kind",
     "load_transformer_weights",
     "load_vqgan_weights",
+    "new_transformer",
     "read_config",
     "read_state_dict",
     "stage_config",
+    "stage_reference",
     "stage_state",
 ]

@@ -1,6 +1,8 @@
 """From a state dict and a config to a transformer: recognise, build, compare, load."""
 
+import hashlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,18 +19,19 @@ from vqclip.checkpoints.models import (
     stage_config,
 )
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.models.conditions import ClassLabel, Coordinates, GivenCodes, StartToken
+from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates, GivenCodes, StartToken
 from vqclip.models.gpt import GPT, GPTConfig
 from vqclip.models.light_torch import SkipInit
 from vqclip.models.permuters import ORDERS, Permuter
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
+from vqclip.registry import unknown
 
 _GPT = "taming.modules.transformer.mingpt.GPT"
 _PERMUTERS = "taming.modules.transformer.permuter."
 _IS_FIRST, _IS_UNCONDITIONAL = "__is_first_stage__", "__is_unconditional__"
 _FIRST, _COND = "first_stage_model.", "cond_stage_model."
-_MOST_SIDE, _MOST_CODES = 1 << 10, 1 << 31
+_MOST_SIDE, _MOST_CODES, _MOST_WIDTH = 1 << 10, 1 << 31, 1 << 14
 
 # A `target` is looked up here and nowhere else; all others must be a VQGAN's.
 _CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
@@ -38,6 +41,10 @@ _CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
     ),
     "taming.models.dummy_cond_stage.DummyCondStage": lambda _: GivenCodes(),
 }
+# Needs the width of the GPT as well.
+_CLIP = "vqclip.ClipEmbedding"
+# A first stage that is not part of the model, `source` as vqclip.load_vqgan takes it.
+_REFERENCE = "vqclip.load_vqgan"
 
 
 def load_transformer_weights(
@@ -73,8 +80,9 @@ def load_transformer_weights(
     expected = {key: v for key, v in model.state_dict().items() if not key.startswith(stages)}
     check_fit(expected, own, config)
     check_finite(own)
-    for name, part in (("transformer", model.transformer), ("permuter", model.permuter)):
-        _load(part, own, f"{name}.")
+    for name in ("transformer", "permuter", "cond_stage_model"):
+        if name != "cond_stage_model" or model.condition_kind == "clip":
+            _load(model.get_submodule(name), own, f"{name}.")
     if not model.permuter.is_valid():
         raise CheckpointError("the permuter's two orders do not undo each other; it is damaged")
     return model
@@ -107,12 +115,44 @@ def build_transformer(
         UsageError: a parameter is missing or cannot work.
 
     """
+    with SkipInit(), torch.device("meta"):
+        return new_transformer(config, first, cond)
+
+
+def new_transformer(
+    config: ModelConfig, first: VQModel | None = None, cond: VQModel | None = None
+) -> Net2NetTransformer:
+    """Build a transformer with initial weights, to be trained; see :func:`build_transformer`."""
     _check_target(config, TRANSFORMER_TARGETS, "transformer")
     first = first or build_vqgan(stage_config(config, "first"))
     stage = cond or _condition_stage(config, first)
-    with SkipInit(), torch.device("meta"):
-        gpt, permuter = _gpt(config), _permuter(config)
-    return Net2NetTransformer(gpt, first, stage, permuter, **_options(config))
+    gpt = GPT(_gpt_config(config))
+    return Net2NetTransformer(gpt, first, stage, _permuter(config), **_options(config))
+
+
+def stage_reference(config: ModelConfig) -> tuple[str, str | None] | None:
+    """Where the VQGAN of the pictures is, if not in the checkpoint, and its codebook's hash.
+
+    Raises:
+        UsageError: the config does not say it properly.
+
+    """
+    params = config.params.get("first_stage_config")
+    if not isinstance(params, Mapping) or params.get("target") != _REFERENCE:
+        return None
+    part = config.part("first_stage_config")
+    _check_keys(part, {"source"}, {"codebook"})
+    source, codebook = part.params["source"], part.params.get("codebook")
+    if not isinstance(source, str) or not isinstance(codebook, str | None):
+        raise UsageError(f"{part.name} needs source, a path or 'default', and codebook, a hash")
+    beside = Path(config.name).parent / source
+    return str(beside) if beside.exists() else source, codebook
+
+
+def codebook_hash(vqgan: VQModel) -> str:
+    """What tells codebooks apart, however precisely they are stored: 16 hexadecimal digits."""
+    numbers = vqgan.codebook.detach().cpu().half().contiguous().numpy()
+    return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
 
 
 def has_stage(config: ModelConfig, stage: Stage) -> bool:
@@ -121,7 +161,7 @@ def has_stage(config: ModelConfig, stage: Stage) -> bool:
         return True
     if _is_unconditional(config) or config.params.get("cond_stage_config") == _IS_FIRST:
         return False
-    return config.part("cond_stage_config").target not in _CONDITIONS
+    return config.part("cond_stage_config").target not in {*_CONDITIONS, _CLIP}
 
 
 def holds_stage(state: StateDict, stage: Stage) -> bool:
@@ -141,13 +181,35 @@ def _condition_stage(config: ModelConfig, first: VQModel) -> nn.Module:
     if config.params.get("cond_stage_config") == _IS_FIRST:
         return first
     part = config.part("cond_stage_config")
+    if part.target == _CLIP:
+        return _clip_embedding(part, _gpt_config(config).n_embd)
     return _CONDITIONS.get(part.target, build_vqgan)(part)
 
 
-def _gpt(config: ModelConfig) -> GPT:
+def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
+    _check_keys(config, {"embed_dim", "n_tokens"}, {"perceptor"})
+    perceptor = config.params.get("perceptor", "default")
+    if not isinstance(perceptor, str):
+        raise UsageError(f"{config.name} says perceptor {perceptor!r:.80}; give a CLIP's name")
+    embed_dim, n_tokens = (
+        _number(config, name, most=_MOST_WIDTH) for name in ("embed_dim", "n_tokens")
+    )
+    return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor)
+
+
+def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
+    """Our own configs are ours to be strict with."""
+    if missing := sorted(needed - set(config.params)):
+        raise UsageError(f"{config.name} lacks {', '.join(missing)}")
+    for key in config.params:
+        if key not in needed | more:
+            raise unknown(f"setting of {config.name}", str(key), needed | more)
+
+
+def _gpt_config(config: ModelConfig) -> GPTConfig:
     part = config.part("transformer_config")
     _check_target(part, {_GPT}, "GPT")
-    return GPT(GPTConfig.of(part.params))
+    return GPTConfig.of(part.params)
 
 
 def _permuter(config: ModelConfig) -> Permuter:

@@ -1,7 +1,8 @@
-"""Checks on codes that come from outside, and making a batch of them."""
+"""Checks on codes that come from outside, and making batches and sequences of them."""
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 from vqclip.errors import UsageError
@@ -57,3 +58,44 @@ def batch_size(counts: Iterable[int]) -> int:
 def repeat(codes: Tensor, count: int) -> Tensor:
     """Codes of one sample for ``count`` of them: (1 or b, ...) -> (b, ...)."""
     return codes.expand(count, *codes.shape[1:])
+
+
+def is_grid(condition: Tensor) -> bool:
+    """Whether a condition is codes of a picture, (b, h, w), and not vectors (b, m, n_embd)."""
+    return condition.ndim == 3 and not condition.is_floating_point()
+
+
+def sequence(condition: Tensor) -> Tensor:
+    """A condition as it is read: codes (b, m), or vectors (b, m, n_embd)."""
+    return condition if condition.is_floating_point() else condition.flatten(1)
+
+
+def align(condition: Tensor, size: tuple[int, int]) -> Tensor:
+    """Codes of a picture that a window moves over, (b, h*w) or (b, h, w) -> (b, h, w).
+
+    Raises:
+        UsageError: they are not as many as are to be drawn.
+
+    """
+    if condition.ndim == 2 and condition.shape[1] == size[0] * size[1]:
+        condition = condition.view(-1, *size)
+    if tuple(condition.shape[1:]) != tuple(size):
+        shape = "x".join(map(str, condition.shape[1:]))
+        raise UsageError(
+            f"the condition has {shape} codes, but {size[0]}x{size[1]} are to be drawn"
+        )
+    return condition
+
+
+def to_draw(known: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """Known codes, -1 elsewhere: (b, h, w).
+
+    Raises:
+        UsageError: they are not of that size.
+
+    """
+    if known is None:
+        return torch.full((1, *size), -1)
+    if tuple(known.shape[1:]) != tuple(size):
+        raise UsageError(f"known has shape {tuple(known.shape)}, not (b, {size[0]}, {size[1]})")
+    return known

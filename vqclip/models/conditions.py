@@ -1,7 +1,8 @@
 """What a transformer's pictures are conditioned on, as codes that precede those of the picture.
 
 A VQGAN serves as condition stage too (for label maps, depth, edges, small pictures); those
-here need no weights. Each maps the condition as given to codes, int64.
+here need no weights. Each maps the condition as given to codes, int64; only the embedding of a
+CLIP becomes vectors that take the place of embedded codes.
 """
 
 import torch
@@ -69,6 +70,58 @@ class GivenCodes(nn.Module):
         if x is None or x.ndim < 2 or x.is_floating_point():
             raise UsageError("this transformer needs condition codes, whole numbers (b, m)")
         return x.long()
+
+
+class ClipEmbedding(nn.Module):
+    """The embedding of a CLIP, of a text or a picture alike, as vectors that precede the codes.
+
+    Wang et al. 2022 (CLIP-GEN, arXiv:2203.00386) train with pictures alone in this way. A learned
+    prefix stands for no condition, as classifier-free guidance needs it (Ho & Salimans 2022).
+
+    Args:
+        embed_dim: length of the CLIP's embeddings.
+        n_tokens: how many vectors an embedding becomes.
+        n_embd: their length, that of the GPT.
+        perceptor: which CLIP, as :func:`vqclip.load_perceptor` takes it.
+
+    """
+
+    def __init__(
+        self, embed_dim: int, n_tokens: int, n_embd: int, perceptor: str = "default"
+    ) -> None:
+        super().__init__()
+        self.embed_dim, self.n_tokens, self.perceptor = embed_dim, n_tokens, perceptor
+        self.proj = nn.Linear(embed_dim, n_tokens * n_embd)
+        self.norm = nn.LayerNorm(n_embd)
+        self.null = nn.Parameter(nn.init.normal_(torch.empty(n_tokens, n_embd)))
+
+    def forward(self, x: Tensor | None, dropped: Tensor | None = None) -> Tensor:
+        """Embeddings (b, embed_dim) -> (b, n_tokens, n_embd), or None -> (1, n_tokens, n_embd).
+
+        Their length makes no difference. ``dropped`` (b,), bool, says which to leave out.
+        """
+        if x is None:
+            return self.null[None]
+        if x.ndim != 2 or x.shape[1] != self.embed_dim or not x.is_floating_point():
+            raise UsageError(
+                f"this transformer's condition is a CLIP embedding (b, {self.embed_dim}), "
+                f"not {str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
+            )
+        unit = F.normalize(x.to(self.null.dtype), dim=-1) * self.embed_dim**0.5
+        vectors: Tensor = self.norm(self.proj(unit).unflatten(1, (self.n_tokens, -1)))
+        return (
+            vectors if dropped is None else torch.where(dropped[:, None, None], self.null, vectors)
+        )
+
+    def checked(self, vectors: Tensor) -> Tensor:
+        """Return what :meth:`forward` made, on its device; refuse anything else."""
+        shape = tuple(self.null.shape)
+        if not vectors.is_floating_point() or tuple(vectors.shape[1:]) != shape:
+            raise UsageError(
+                f"a condition of this transformer is vectors (b, {shape[0]}, {shape[1]}), as "
+                f"encode_condition makes them of CLIP embeddings, not {tuple(vectors.shape)}"
+            )
+        return vectors.to(self.null.device)
 
 
 def coordinates(height: int, width: int) -> Tensor:

@@ -197,28 +197,43 @@ class GPT(nn.Module):
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.apply(_init_weights)
 
-    def forward(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """Logits of each next token: (b, n) -> (b, n, vocab_size)."""
-        logits: Tensor = self.head(self.features(tokens, cache))
+    def forward(
+        self,
+        tokens: Tensor,
+        cache: KeyValueCache | None = None,
+        embeddings: Tensor | None = None,
+    ) -> Tensor:
+        """Logits of each next token: (b, n) -> (b, n, vocab_size); see :meth:`features`."""
+        logits: Tensor = self.head(self.features(tokens, cache, embeddings))
         return logits
 
-    def features(self, tokens: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+    def features(
+        self,
+        tokens: Tensor,
+        cache: KeyValueCache | None = None,
+        embeddings: Tensor | None = None,
+    ) -> Tensor:
         """What the head reads: (b, n) -> (b, n, n_embd).
 
-        With a cache, ``tokens`` are those after the ones already in it, and are added to it.
+        ``embeddings`` (b, m, n_embd) are read as they are, before the tokens, and give the first
+        m of then m + n results. With a cache, what is given comes after what is already in it,
+        and is added to it.
 
         Raises:
             UsageError: the sequence is longer than ``block_size``.
 
         """
+        x = self.tok_emb(tokens)
+        if embeddings is not None:
+            x = torch.cat((embeddings.to(x.dtype), x), 1)
         start = cache.length if cache is not None else 0
-        stop = start + tokens.shape[1]
+        stop = start + x.shape[1]
         if stop > self.config.block_size:
             raise UsageError(
                 f"{stop} codes are too long a sequence for this transformer, "
                 f"which reads {self.config.block_size}"
             )
-        x = self.drop(self.tok_emb(tokens) + self.pos_emb[:, start:stop])
+        x = self.drop(x + self.pos_emb[:, start:stop])
         mask = self._mask(start, stop)
         for layer, block in enumerate(self.blocks):
             x = block(x, mask, cache, layer)

@@ -4,14 +4,17 @@ Grids beyond the size that a transformer was trained for go through a sliding wi
 is predicted from those before it in the window around it (Esser et al. 2021, section 3.2).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.errors import UsageError
+from vqclip.models.codes import is_grid
 from vqclip.models.gpt import GPT, KeyValueCache
 
 _TINY = 1e-38  # keeps p / e a number where e is drawn as 0
@@ -143,7 +146,7 @@ class Predictor:
     Args:
         gpt: the transformer.
         condition: codes that precede every window, (b, m), or of a grid that the window moves
-            over, (b, h, w).
+            over, (b, h, w); or vectors that precede every window, (b, m, n_embd).
         size: height and width of the grid of codes.
         side: largest height and width of the window.
         order: cells in reading order, (h*w,); only where the window holds the whole grid.
@@ -168,7 +171,7 @@ class Predictor:
         self.order = torch.arange(cells) if order is None else order
         self.rank = self.order.argsort().tolist()
         self.order = self.order.to(condition.device)
-        self.length = cells if condition.ndim == 3 else condition.shape[1]
+        self.length = cells if is_grid(condition) else condition.shape[1]
         self.cache = KeyValueCache(gpt, len(condition), self.length + cells - 1)
         self.origin = (0, 0)
 
@@ -177,13 +180,17 @@ class Predictor:
         """Logits for one cell of ``indices`` (b, h, w): (b, num_codes), float32."""
         self._move_to(row, column)
         top, left = self.origin
-        codes = self._crop(indices)[:, self.order]
-        condition = self._crop(self.condition) if self.condition.ndim == 3 else self.condition
         position = self.rank[(row - top) * self.window[1] + column - left]
         if self.cache.length < self.gpt.config.n_unmasked:
             self.cache.length = 0  # these positions see the later ones among them
-        tokens = torch.cat((condition, codes), 1)[:, self.cache.length : self.length + position]
-        hidden = self.gpt.features(tokens, self.cache)[:, -1]
+        read = self.cache.length
+        condition = self._crop(self.condition) if is_grid(self.condition) else self.condition
+        condition = condition[:, read:]
+        codes = self._crop(indices)[:, self.order][:, max(read - self.length, 0) : position]
+        if condition.is_floating_point():
+            hidden = self.gpt.features(codes, self.cache, condition)[:, -1]
+        else:
+            hidden = self.gpt.features(torch.cat((condition, codes), 1), self.cache)[:, -1]
         logits: Tensor = self.gpt.head(hidden)
         return logits[:, : self.num_codes].float()
 
@@ -192,7 +199,7 @@ class Predictor:
         origin = window_origin(row, h, wh, self.side), window_origin(column, w, ww, self.side)
         if origin != self.origin:
             # the last code of a condition is read again: from it the next one is predicted
-            kept = self.length - 1 if self.condition.ndim == 2 else 0
+            kept = 0 if is_grid(self.condition) else self.length - 1
             self.cache.length = min(self.cache.length, kept)
             self.origin = origin
 
@@ -200,6 +207,25 @@ class Predictor:
         """The window's part, row by row: (b, h, w) -> (b, cells)."""
         (top, left), (wh, ww) = self.origin, self.window
         return grid[:, top : top + wh, left : left + ww].flatten(1)
+
+
+class GuidedPredictor(Predictor):
+    """Classifier-free guidance: u + guidance · (c - u), of logits c with the condition, u without.
+
+    Ho & Salimans 2022 (arXiv:2207.12598), for codes as Gafni et al. 2022 (arXiv:2203.13131) do.
+    The conditions hold those of all samples, then as many that stand for none: (2b, m, n_embd).
+    """
+
+    def __init__(self, guidance: float, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if not math.isfinite(guidance):
+            raise UsageError(f"guidance must be a finite number, not {guidance}")
+        self.guidance = guidance
+
+    def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
+        """Logits for one cell of ``indices`` (b, h, w): (b, num_codes), float32."""
+        c, u = super().__call__(indices.repeat(2, 1, 1), row, column).chunk(2)
+        return u + self.guidance * (c - u)
 
 
 def walk(

@@ -7,21 +7,47 @@ the product over i of p(s_i | s_<i, c).
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
-from vqclip.models.codes import batch_size, check_codes, check_size, repeat
-from vqclip.models.conditions import ClassLabel, Coordinates, GivenCodes, StartToken, vq_codes
+from vqclip.models.codes import (
+    align,
+    batch_size,
+    check_codes,
+    check_size,
+    is_grid,
+    repeat,
+    sequence,
+    to_draw,
+)
+from vqclip.models.conditions import (
+    ClassLabel,
+    ClipEmbedding,
+    Coordinates,
+    GivenCodes,
+    StartToken,
+    vq_codes,
+)
 from vqclip.models.gpt import GPT
 from vqclip.models.permuters import Permuter
-from vqclip.models.sampling import Predictor, Sampler, SampleStep, Size, make_generators, walk
+from vqclip.models.sampling import (
+    GuidedPredictor,
+    Predictor,
+    Sampler,
+    SampleStep,
+    Size,
+    make_generators,
+    walk,
+)
 from vqclip.models.vqgan import VQModel, VQSegmentationModel
 
-ConditionKind = Literal["unconditional", "class", "coordinates", "labels", "picture", "codes"]
+ConditionKind = Literal[
+    "unconditional", "class", "coordinates", "labels", "picture", "codes", "clip"
+]
 
 _KINDS: dict[type[nn.Module], ConditionKind] = {
     StartToken: "unconditional",
@@ -29,6 +55,7 @@ _KINDS: dict[type[nn.Module], ConditionKind] = {
     Coordinates: "coordinates",
     VQSegmentationModel: "labels",
     GivenCodes: "codes",
+    ClipEmbedding: "clip",
 }
 _PICTURES = ("coordinates", "labels", "picture")
 
@@ -86,15 +113,17 @@ class Net2NetTransformer(nn.Module):
 
     @torch.no_grad()
     def encode_condition(self, x: Tensor | None = None) -> Tensor:
-        """Codes of a condition, int64.
+        """Codes of a condition, int64; of CLIP embeddings, vectors.
 
         Args:
             x: by :attr:`condition_kind`: None; class ids (b,); coordinates in [0, 1],
                 (b, 1, H, W); one-hot labels (b, k, H, W); a picture in [-1, 1], (b, c, H, W),
-                with one channel for depth; codes (b, m).
+                with one channel for depth; codes (b, m); embeddings of a CLIP (b, d), or None
+                for no condition.
 
         Returns:
-            Codes (b, h, w) where the condition is a picture, coordinates included, else (b, m).
+            Codes (b, h, w) where the condition is a picture, coordinates included, else (b, m);
+            of embeddings, vectors (b, m, n_embd).
 
         Raises:
             UsageError: ``x`` is not what this model takes.
@@ -104,6 +133,8 @@ class Net2NetTransformer(nn.Module):
         if self.downsample_cond_size > -1 and x is not None and x.ndim == 4:
             x = F.interpolate(x.float(), size=(self.downsample_cond_size,) * 2)
         stage = self.cond_stage_model
+        if isinstance(stage, ClipEmbedding):
+            return stage.checked(stage(x))
         codes = vq_codes(stage, x) if isinstance(stage, VQModel) else stage(x)
         return check_codes(codes.to(self.device), "condition", self.transformer.config.vocab_size)
 
@@ -124,12 +155,22 @@ class Net2NetTransformer(nn.Module):
 
         """
         codes = self._checked(indices, "picture").flatten(1)
-        c = self._condition(condition).flatten(1)
+        c = sequence(self._condition(condition))
         self._check_permuter(codes.shape[1])
         batch = batch_size((len(codes), len(c)))
-        tokens = torch.cat((repeat(c, batch), self.permuter(repeat(codes, batch))), 1)[:, :-1]
-        hidden = self.transformer.features(tokens)[:, c.shape[1] - 1 :]
-        logits: Tensor = self.transformer.head(hidden)
+        return self.predict(repeat(codes, batch), repeat(c, batch))
+
+    def predict(self, codes: Tensor, c: Tensor) -> Tensor:
+        """:meth:`logits` as it is trained, without its checks.
+
+        codes: (b, n). c: codes (b, m), or vectors (b, m, n_embd).
+        """
+        gpt, codes = self.transformer, self.permuter(codes)[:, :-1]
+        if c.is_floating_point():
+            hidden = gpt.features(codes, embeddings=c)
+        else:
+            hidden = gpt.features(torch.cat((c, codes), 1))
+        logits: Tensor = gpt.head(hidden[:, c.shape[1] - 1 :])
         return self.permuter.reverse(logits)
 
     def sample(
@@ -141,9 +182,10 @@ class Net2NetTransformer(nn.Module):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | Sequence[int] | None = None,
+        guidance: float = 1.0,
     ) -> Tensor:
         """Draw code grids (b, h, w); :meth:`sample_steps`, which tells more, taken to its end."""
-        steps = self.sample_steps(condition, size, known, temperature, top_k, top_p, seed)
+        steps = self.sample_steps(condition, size, known, temperature, top_k, top_p, seed, guidance)
         return deque(steps, maxlen=1)[0].indices
 
     def sample_steps(
@@ -155,6 +197,7 @@ class Net2NetTransformer(nn.Module):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | Sequence[int] | None = None,
+        guidance: float = 1.0,
     ) -> Iterator[SampleStep]:
         """Draw code grids one code a step, so that a caller can watch, or stop and keep them.
 
@@ -173,6 +216,9 @@ class Net2NetTransformer(nn.Module):
             seed: sample i is drawn with seed + i, or with the i-th of several; what is drawn
                 with it makes no difference (but for rounding). By default torch's global
                 generator gives the seeds.
+            guidance: above 1, the condition counts for more than was learned, at the price of
+                variety (see :class:`vqclip.models.sampling.GuidedPredictor`); 0 ignores it. Only
+                for CLIP embeddings.
 
         Yields:
             The state before the first code, then after each one.
@@ -183,57 +229,42 @@ class Net2NetTransformer(nn.Module):
         """
         sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p)
         check_size(size)
-        c = self._align(self._condition(condition), size)
-        grid = self._grid(known, size)
+        c = self._condition(condition)
+        c = align(c, size) if self._is_aligned else sequence(c)
+        grid = self._checked(to_draw(known, size), "known", -1)
         seeds = 1 if seed is None or isinstance(seed, int) else len(seed)
         batch = batch_size((len(c), len(grid), seeds))
-        predictor = Predictor(
-            self.transformer,
-            repeat(c, batch),
-            size,
-            self._window_side(c, size),
-            order=self.permuter.forward_shuffle_idx if self.permuter.length else None,
-            num_codes=self.vqgan.quantize.num_indices,
-        )
+        predictor = self._predictor(repeat(c, batch), size, self._window_side(c, size), guidance)
         return walk(predictor, repeat(grid, batch).clone(), sampler, make_generators(seed, batch))
 
+    def _predictor(self, c: Tensor, size: Size, side: int, guidance: float) -> Predictor:
+        order = self.permuter.forward_shuffle_idx if self.permuter.length else None
+        options: dict[str, Any] = {"order": order, "num_codes": self.vqgan.quantize.num_indices}
+        if guidance == 1:
+            return Predictor(self.transformer, c, size, side, **options)
+        if self.condition_kind != "clip":
+            raise UsageError("guidance needs a transformer that also draws without its condition")
+        c = torch.cat((c, repeat(self.encode_condition(None), len(c)).to(c)))
+        return GuidedPredictor(guidance, self.transformer, c, size, side, **options)
+
     def _condition(self, condition: Tensor | None) -> Tensor:
-        """Codes of a condition (b, h, w) or (b, m), checked."""
-        if condition is None and self.condition_kind == "unconditional":
+        """Codes (b, h, w) or (b, m), or vectors (b, m, n_embd), checked."""
+        if condition is None and self.condition_kind in ("unconditional", "clip"):
             condition = self.encode_condition(None)
         if condition is None:
             raise UsageError(f"this transformer needs a condition (kind: {self.condition_kind})")
+        if isinstance(self.cond_stage_model, ClipEmbedding):
+            return self.cond_stage_model.checked(condition)
         return self._checked(condition, "condition")
 
     def _checked(self, codes: Tensor, name: str, least: int = 0) -> Tensor:
         return check_codes(codes.to(self.device), name, self.transformer.config.vocab_size, least)
-
-    def _grid(self, known: Tensor | None, size: Size) -> Tensor:
-        """Known codes, -1 elsewhere: (b, h, w)."""
-        if known is None:
-            return torch.full((1, *size), -1, device=self.device)
-        if tuple(known.shape[1:]) != tuple(size):
-            raise UsageError(f"known has shape {tuple(known.shape)}, not (b, {size[0]}, {size[1]})")
-        return self._checked(known, "known", -1)
 
     @property
     def _is_aligned(self) -> bool:
         """Whether a condition is a picture with one code for each code of ours."""
         factor = getattr(self.cond_stage_model, "downsampling", None)
         return factor == self.vqgan.downsampling and self.downsample_cond_size == -1
-
-    def _align(self, c: Tensor, size: Size) -> Tensor:
-        """Codes (b, h, w) of a condition that a window moves over, else (b, m)."""
-        if not self._is_aligned:
-            return c.flatten(1)
-        if c.ndim == 2 and c.shape[1] == size[0] * size[1]:
-            c = c.view(-1, *size)
-        if tuple(c.shape[1:]) != tuple(size):
-            shape = "x".join(map(str, c.shape[1:]))
-            raise UsageError(
-                f"the condition has {shape} codes, but {size[0]}x{size[1]} are to be drawn"
-            )
-        return c
 
     def _window_side(self, c: Tensor, size: Size) -> int:
         """The largest side of a square window that ``block_size`` has room for with ``c``.
@@ -242,15 +273,16 @@ class Net2NetTransformer(nn.Module):
         shorter one makes no larger window; a permuter orders one window only.
         """
         room = self.transformer.config.block_size + 1
-        side = math.isqrt(room // 2 if c.ndim == 3 else max(room - c.shape[1], 0))
+        length = sequence(c).shape[1]
+        side = math.isqrt(room // 2 if is_grid(c) else max(room - length, 0))
         if self.condition_kind == "codes":
             side = min(side, self.vqgan.resolution // self.vqgan.downsampling)
         if self.permuter.length:
             self._check_permuter(size[0] * size[1])
-            side = max(size) if c.flatten(1).shape[1] + size[0] * size[1] <= room else 0
+            side = max(size) if length + size[0] * size[1] <= room else 0
         if side < 1:
             raise UsageError(
-                f"a condition of {c.flatten(1).shape[1]} codes leaves no room for a picture in "
+                f"a condition of {length} codes leaves no room for a picture in "
                 f"this transformer's {room - 1}"
             )
         if c.ndim == 2 and self.condition_kind in _PICTURES and max(size) > side:

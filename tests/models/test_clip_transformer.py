@@ -1,0 +1,142 @@
+"""Conditioned on the embedding of a CLIP: with and without it, guided, cached."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests import tiny
+from vqclip.errors import UsageError
+from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.sampling import GuidedPredictor, Predictor
+from vqclip.models.transformer import Net2NetTransformer
+
+DIM = 6
+
+
+@pytest.fixture(scope="module")
+def model() -> Net2NetTransformer:
+    torch.manual_seed(0)
+    return tiny.transformer(ClipEmbedding(DIM, 3, 16), block_size=18)
+
+
+def embeddings(count: int = 2) -> Tensor:
+    return torch.randn(count, DIM, generator=torch.Generator().manual_seed(5))
+
+
+def test_an_embedding_becomes_vectors_whatever_its_length(model: Net2NetTransformer) -> None:
+    assert model.condition_kind == "clip"
+    condition = model.encode_condition(embeddings())
+    assert condition.shape == (2, 3, 16)
+    assert torch.allclose(condition, model.encode_condition(embeddings() * 7), atol=1e-5)
+    assert not torch.allclose(condition[0], condition[1], atol=1e-2)
+
+
+def test_dropped_conditions_are_none(model: Net2NetTransformer) -> None:
+    stage = model.cond_stage_model
+    given = stage(embeddings())
+    dropped = stage(embeddings(), torch.tensor([True, False]))
+    assert torch.equal(dropped[0], stage(None)[0])
+    assert torch.equal(dropped[1], given[1])
+
+
+def test_logits_depend_on_the_condition_from_the_first_code_on(model: Net2NetTransformer) -> None:
+    codes = tiny.random_codes(1, 4, 4)
+    with_it = model.logits(codes, model.encode_condition(embeddings(1)))
+    without = model.logits(codes)
+    assert with_it.shape == without.shape == (1, 16, tiny.CODES)
+    assert not torch.allclose(with_it[:, 0], without[:, 0], atol=1e-2)
+
+
+def test_logits_do_not_see_what_they_predict(model: Net2NetTransformer) -> None:
+    codes = tiny.random_codes(1, 16)
+    changed = codes.clone()
+    changed[:, 9:] = (changed[:, 9:] + 1) % tiny.CODES
+    before, after = model.logits(codes), model.logits(changed)
+    assert torch.allclose(before[:, :10], after[:, :10], atol=1e-5)
+    assert not torch.allclose(before[:, 10:], after[:, 10:], atol=1e-2)
+
+
+def test_guidance_1_is_plain_sampling(model: Net2NetTransformer) -> None:
+    condition = model.encode_condition(embeddings())
+    plain = model.sample(condition, (4, 4), seed=3)
+    assert torch.equal(plain, model.sample(condition, (4, 4), seed=3, guidance=1.0))
+    combined = GuidedPredictor(1.0, model.transformer, paired(model, condition), (4, 4), 4)
+    alone = Predictor(model.transformer, condition, (4, 4), 4)
+    grid = torch.full((2, 4, 4), -1)
+    assert torch.allclose(combined(grid, 0, 0), alone(grid, 0, 0), atol=1e-5)
+
+
+def test_guidance_0_is_sampling_without_a_condition(model: Net2NetTransformer) -> None:
+    condition = model.encode_condition(embeddings(1))
+    guided = model.sample(condition, (4, 4), seed=3, guidance=0)
+    assert torch.equal(guided, model.sample(None, (4, 4), seed=3))
+
+
+@pytest.mark.parametrize("size", [(4, 4), (3, 7)])  # (3, 7): through the window
+def test_guided_sampling_with_the_cache_equals_without(
+    model: Net2NetTransformer, size: tuple[int, int]
+) -> None:
+    condition = model.encode_condition(embeddings())
+    guided = model.sample(condition, size, top_k=1, guidance=3.0)
+    assert torch.equal(guided, uncached(model, condition, size, 3.0))
+    assert not torch.equal(guided, model.sample(condition, size, top_k=1))
+
+
+def uncached(
+    model: Net2NetTransformer, condition: Tensor, size: tuple[int, int], guidance: float
+) -> Tensor:
+    """Read everything anew for every code."""
+    grid = torch.full((len(condition), *size), -1)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            predictor = GuidedPredictor(
+                guidance, model.transformer, paired(model, condition), size, 4
+            )
+            grid[:, row, column] = predictor(grid, row, column).argmax(-1)
+    return grid
+
+
+def paired(model: Net2NetTransformer, condition: Tensor) -> Tensor:
+    none = model.encode_condition(None)
+    return torch.cat((condition, none.expand(len(condition), -1, -1)))
+
+
+def test_several_at_once_are_those_alone(model: Net2NetTransformer) -> None:
+    condition = model.encode_condition(embeddings())
+    both = model.sample(condition, (4, 4), seed=[8, 9], guidance=2.0)
+    alone = model.sample(condition[1:], (4, 4), seed=9, guidance=2.0)
+    assert torch.equal(both[1:], alone)
+
+
+def test_known_codes_stay(model: Net2NetTransformer) -> None:
+    known = torch.full((1, 4, 4), -1)
+    known[:, :2] = 5
+    condition = model.encode_condition(embeddings(1))
+    drawn = model.sample(condition, (4, 4), known=known, seed=0, guidance=2.0)
+    assert (drawn[:, :2] == 5).all()
+    assert (drawn >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [torch.zeros(2, DIM + 1), torch.zeros(DIM), torch.zeros(2, DIM, dtype=torch.long)]
+)
+def test_other_embeddings_are_refused(model: Net2NetTransformer, wrong: Tensor) -> None:
+    with pytest.raises(UsageError, match=r"a CLIP embedding \(b, 6\)"):
+        model.encode_condition(wrong)
+
+
+def test_embeddings_need_encoding_first(model: Net2NetTransformer) -> None:
+    with pytest.raises(UsageError, match=r"vectors \(b, 3, 16\)"):
+        model.sample(embeddings(), (4, 4))
+    with pytest.raises(UsageError, match=r"vectors \(b, 3, 16\)"):
+        model.logits(tiny.random_codes(1, 16), tiny.random_codes(1, 1))
+
+
+def test_guidance_needs_a_model_that_can_do_without() -> None:
+    with pytest.raises(UsageError, match="also draws without its condition"):
+        tiny.transformer().sample(None, (4, 4), guidance=2.0)
+
+
+def test_guidance_is_a_number(model: Net2NetTransformer) -> None:
+    with pytest.raises(UsageError, match="guidance must be a finite number"):
+        model.sample(None, (4, 4), guidance=float("nan"))
