@@ -101,6 +101,20 @@ def load_transformer(
     return _frozen(model).to(device)
 
 
+def new_transformer(config: ModelConfig) -> Net2NetTransformer:
+    """Build a transformer to be trained, with the VQGANs that its config names.
+
+    Raises:
+        UsageError: a VQGAN is not named or not there, or the config cannot work.
+        CheckpointError: a VQGAN's file is damaged, or is none.
+
+    """
+    stages = [_separate_stage(None, {}, config, stage) for stage in ("first", "cond")]
+    if stages[0] is None:
+        raise UsageError(f"{config.name} does not say where its VQGAN is: give it a ckpt_path")
+    return checkpoints.new_transformer(config, *stages)
+
+
 def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> Perceptor:
     """Load a CLIP model, frozen, in evaluation mode and float32.
 
