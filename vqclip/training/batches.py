@@ -1,0 +1,97 @@
+"""Which samples a step sees, and how they become a batch on the device.
+
+Step s of n processes with batches of b, a of them accumulated, sees the samples s·S … (s+1)·S − 1
+with S = a·n·b. So the order is a function of the step alone, and resuming is beginning at s.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vqclip.training.stage import Batch
+
+Sample = Mapping[str, Any]
+
+
+class Data(Protocol):
+    """Samples of training by number, without end, and those that are held out from it."""
+
+    def __getitem__(self, number: int) -> Sample:
+        """Return sample ``number``: ``image`` uint8 (3, h, w), ``text``, ``index``, and so on."""
+
+    @property
+    def held_out(self) -> Sequence[Sample]:
+        """A fixed, finite sequence of samples."""
+
+
+def training_batches(
+    data: Data,
+    first_step: int,
+    last_step: int,
+    batch_size: int,
+    accumulate: int = 1,
+    *,
+    process: int = 0,
+    processes: int = 1,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """Yield the batches of this process from ``first_step`` up to, without, ``last_step``."""
+    numbers = [
+        range(start, start + batch_size)
+        for micro in range(first_step * accumulate, last_step * accumulate)
+        for start in [(micro * processes + process) * batch_size]
+    ]
+    yield from _loader(data, numbers, workers)
+
+
+def held_out_batches(data: Data, samples: int, batch_size: int) -> Iterator[Batch]:
+    """Yield the first ``samples`` held-out samples, or all there are; the last batch is smaller."""
+    held_out = data.held_out
+    count = min(samples, len(held_out))
+    for start in range(0, count, batch_size):
+        yield collate([held_out[i] for i in range(start, min(start + batch_size, count))])
+
+
+def _loader(data: Any, numbers: Sequence[range], workers: int) -> "DataLoader[Batch]":
+    return DataLoader(
+        data,
+        batch_sampler=numbers,  # type: ignore[arg-type]  # any iterable of index lists will do
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=False,
+    )
+
+
+def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Stack arrays, tensors and numbers; list everything else."""
+    return {key: _together([sample[key] for sample in samples]) for key in samples[0]}
+
+
+def _together(values: list[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.stack(values)
+    if isinstance(first, np.ndarray):
+        return torch.from_numpy(np.stack(values))
+    if isinstance(first, int | float | np.number) and not isinstance(first, bool):
+        return torch.tensor(values)
+    return values
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move the tensors of a batch; bytes of ``image`` become float in [-1, 1], channels-last."""
+    moved = {
+        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for key, value in batch.items()
+    }
+    image = moved.get("image")
+    if isinstance(image, Tensor):
+        if image.dtype == torch.uint8:
+            image = image.float() / 127.5 - 1
+        moved["image"] = image.contiguous(memory_format=torch.channels_last)
+    return moved

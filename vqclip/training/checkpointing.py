@@ -1,0 +1,187 @@
+"""Checkpoints of a training: everything that the next step depends on, without a pickle.
+
+``checkpoints/step-0000500/`` holds ``networks.safetensors`` and ``average.safetensors`` (keys
+``network/weight``), ``optimizers.safetensors`` (``objective/parameter/moment``) and ``state.json``.
+A folder is written under another name and renamed when it is whole.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.training.averaging import Average, Networks
+
+FORMAT = 1
+_STEP = re.compile(r"step-(\d+)")
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    networks: Networks,
+    optimizers: Mapping[str, Optimizer],
+    average: Average,
+    extra: Mapping[str, Any],
+    keep: int,
+) -> Path:
+    """Write the state after ``step`` steps below ``folder``, and drop all but the newest ``keep``.
+
+    Raises:
+        UsageError: the disk does not take it.
+    """
+    path = folder / f"step-{step:07d}"
+    tensors, values = _split(optimizers)
+    state = {"format": FORMAT, "step": step, "optimizers": values, **extra}
+    try:
+        with whole_folder(path) as temporary:
+            weights = {name: network.state_dict() for name, network in networks.items()}
+            _save(_flat(weights), temporary / "networks.safetensors")
+            _save(_flat(average.state), temporary / "average.safetensors")
+            _save(tensors, temporary / "optimizers.safetensors")
+            (temporary / "state.json").write_text(json.dumps(state, indent=1))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {(error.strerror or str(error)).lower()}"
+        ) from error
+    for old in checkpoint_folders(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def load_checkpoint(
+    path: Path, networks: Networks, optimizers: Mapping[str, Optimizer], average: Average
+) -> dict[str, Any]:
+    """Put networks, optimizers and average into the state that was saved; return ``state.json``.
+
+    Raises:
+        CheckpointError: it is damaged, or that of another model or other settings.
+    """
+    try:
+        state: dict[str, Any] = json.loads((path / "state.json").read_text())
+        weights = _nested(load_file(path / "networks.safetensors"))
+        for name, network in networks.items():
+            network.load_state_dict(weights.get(name, {}))
+        tensors = load_file(path / "optimizers.safetensors")
+        for name, optimizer in optimizers.items():
+            optimizer.load_state_dict(_joined(name, tensors, state["optimizers"][name]))
+        if average.state:
+            average.load(_nested(load_file(path / "average.safetensors")))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"cannot go on from {path}: {reason:.200}; give the config that it was made with"
+        ) from error
+    return state
+
+
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """Return the whole checkpoints below ``folder``, the newest last."""
+    found = [path for path in folder.glob("step-*") if _STEP.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the name ``path`` when the block succeeds."""
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        _rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Give a finished folder its name; one that has it goes away only when all is in place."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.replace(old)
+    temporary.replace(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write what is not shared, in the layout of ordinary tensors."""
+    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
+
+
+def _flat(nested: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {f"{name}/{key}": value for name, part in nested.items() for key, value in part.items()}
+
+
+def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    nested: dict[str, dict[str, Tensor]] = {}
+    for name, value in flat.items():
+        network, _, key = name.partition("/")
+        nested.setdefault(network, {})[key] = value
+    return nested
+
+
+def _split(optimizers: Mapping[str, Optimizer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state of optimizers as tensors by name, and JSON values for the rest."""
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for name, optimizer in optimizers.items():
+        state = optimizer.state_dict()
+        plain: dict[str, dict[str, Any]] = {}
+        for number, moments in state["state"].items():
+            for key, value in moments.items():
+                if isinstance(value, Tensor):
+                    tensors[f"{name}/{number}/{key}"] = value
+                else:
+                    plain.setdefault(str(number), {})[key] = value
+        values[name] = {"param_groups": state["param_groups"], "state": plain}
+    return tensors, values
+
+
+def _joined(name: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo :func:`_split` for one optimizer."""
+    state: dict[int, dict[str, Any]] = {int(n): dict(v) for n, v in values["state"].items()}
+    for key, value in tensors.items():
+        objective, number, moment = key.split("/", 2)
+        if objective == name:
+            state.setdefault(int(number), {})[moment] = value
+    return {"state": state, "param_groups": [_tuples(group) for group in values["param_groups"]]}
+
+
+def _tuples(group: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists where optimizers have tuples (betas); their parameters stay a list."""
+    return {
+        key: tuple(value) if isinstance(value, list) and key != "params" else value
+        for key, value in group.items()
+    }
+
+
+def random_state(seed: int, step: int, process: int = 0) -> int:
+    """Return the seed of torch's generator for one step of one process.
+
+    >>> random_state(0, 1) != random_state(1, 0)
+    True
+    """
+    values: Sequence[int] = (seed, step, process)
+    mixed = 0
+    for value in values:  # splitmix64
+        mixed = (mixed + value + 0x9E3779B97F4A7C15) % 2**64
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % 2**64
+        mixed ^= mixed >> 31
+    return mixed % 2**63
+
+
+def seed_step(seed: int, step: int, process: int = 0) -> None:
+    """Seed torch's generators, so that a step's random numbers are a function of its number."""
+    torch.manual_seed(random_state(seed, step, process))

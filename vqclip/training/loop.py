@@ -1,0 +1,328 @@
+"""The loop that trains every stage, on one device or many.
+
+    for progress in fit(stage, data, settings, folder):
+        print(progress.step, progress.metrics)
+
+A step: for each objective, its loss over the step's batches, backward, clip the gradients, step
+the optimizer; then whatever else the stage changes, then the running average.
+
+Everything in it is a function of (settings, step): the samples, the random numbers, the learning
+rate. With the state that checkpoints hold, a training that is resumed on a CPU with the same
+number of threads ends with the very bytes of one that was never interrupted.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from vqclip.engines import resolve_device, resolve_precision
+from vqclip.errors import UsageError
+from vqclip.training.averaging import Average
+from vqclip.training.batches import Data, to_device, training_batches
+from vqclip.training.checkpointing import (
+    checkpoint_folders,
+    load_checkpoint,
+    save_checkpoint,
+    seed_step,
+)
+from vqclip.training.records import Records
+from vqclip.training.settings import LoopSettings, TrainSettings
+from vqclip.training.stage import Batch, Metrics, Objective, Stage
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+_MIXED = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is after a step.
+
+    Attributes:
+        step: steps done, of ``steps``.
+        metrics: what the losses reported of this step, still tensors: reading one waits for it.
+        validation: the figures of held-out data, where they were taken after this step.
+        checkpoint: the folder of the checkpoint, where one was written after this step.
+        stopped: the training was asked to stop, and has; ``checkpoint`` says where it goes on.
+
+    """
+
+    step: int
+    steps: int
+    metrics: Metrics
+    validation: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    stopped: bool = False
+
+
+def make_accelerator(settings: LoopSettings) -> "Accelerator":
+    """Return Accelerate's idea of this process: device, precision, and its fellows.
+
+    Raises:
+        UsageError: Accelerate is not installed, or the device or precision is not there.
+    """
+    if find_spec("accelerate") is None:
+        raise UsageError("training needs more packages: pip install 'vqclip[train]'")
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    # Accelerate keeps the choices of a process's first training: let each have its own
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    device = resolve_device(settings.device)
+    precision = resolve_precision(settings.precision, device)
+    try:
+        return Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision=_MIXED[precision],
+            gradient_accumulation_steps=1,  # the loop accumulates
+        )
+    except ValueError as error:
+        raise UsageError(f"cannot train so: {error}") from error
+
+
+def fit(
+    stage: Stage,
+    data: Data,
+    settings: TrainSettings,
+    folder: Path,
+    *,
+    accelerator: "Accelerator | None" = None,
+    resume: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Progress]:
+    """Train ``stage`` on ``data``, yielding after every step.
+
+    Args:
+        stage: what is trained; its networks are on the accelerator's device.
+        data: see :class:`vqclip.training.batches.Data`.
+        settings: of which ``train`` and ``seed`` matter here.
+        folder: of the run: ``checkpoints/``, ``best/`` and ``last/`` (the exported models),
+            ``metrics.csv``, ``validation.csv``, ``samples/`` and ``tensorboard/``.
+        accelerator: by default :func:`make_accelerator`'s.
+        resume: go on from the newest checkpoint in ``folder``, where there is one.
+        stop: asked after every step; once it says so, a checkpoint is written and that is all.
+
+    Raises:
+        UsageError: something needed is not installed, or the disk does not take what is written.
+        CheckpointError: the checkpoint cannot be used.
+        VqclipError: a loss is no longer a number.
+    """
+    trainer = Trainer(stage, settings, folder, accelerator or make_accelerator(settings.train))
+    first = trainer.resume() if resume else 0
+    records = trainer.records(data, first)
+    batches = trainer.batches(data, first)
+    steps = settings.train.steps
+    try:
+        for step in range(first, steps):
+            metrics = trainer.step(batches, step)
+            stopped = step + 1 < steps and trainer.anywhere(stop())
+            validation = trainer.record(records, step + 1, metrics)
+            checkpoint = trainer.checkpoint(step + 1, now=stopped)
+            yield Progress(step + 1, steps, metrics, validation, checkpoint, stopped)
+            if stopped:
+                return
+    finally:
+        if records:
+            records.close()
+
+
+class Trainer:
+    """Steps, and the state between them."""
+
+    def __init__(
+        self, stage: Stage, settings: TrainSettings, folder: Path, accelerator: "Accelerator"
+    ) -> None:
+        self.stage, self.accelerator, self.folder = stage, accelerator, folder
+        self.settings, self.seed = settings.train, settings.seed
+        self.optimizers = {objective.name: objective.optimizer for objective in stage.objectives}
+        self.stepped: dict[str, Any] = {
+            name: accelerator.prepare_optimizer(optimizer, device_placement=False)
+            for name, optimizer in self.optimizers.items()
+        }
+        self.rates = {
+            name: [group["lr"] for group in optimizer.param_groups]
+            for name, optimizer in self.optimizers.items()
+        }
+        self.trained = [
+            parameter
+            for optimizer in self.optimizers.values()
+            for parameter in _parameters(optimizer)
+            if parameter.requires_grad
+        ]
+        self.average = Average(stage.networks, settings.train.ema)
+        self.best: float | None = None
+        self._share_weights()
+
+    def batches(self, data: Data, first: int) -> Iterator[Batch]:
+        """Yield the batches of this process from step ``first``, on its device."""
+        batches = training_batches(
+            data,
+            first,
+            self.settings.steps,
+            self.settings.batch_size,
+            self.settings.accumulate,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+            workers=self.settings.workers,
+        )
+        for batch in batches:
+            yield to_device(batch, self.accelerator.device)
+
+    def step(self, batches: Iterator[Batch], step: int) -> Metrics:
+        """Take step number ``step``, from 0."""
+        micro = [next(batches) for _ in range(self.settings.accumulate)]
+        # only now, as a loader draws a number of its own when it begins
+        seed_step(self.seed, step, self.accelerator.process_index)
+        for network in self.stage.networks.values():
+            network.train()
+        metrics: Metrics = {}
+        for objective in self.stage.objectives:
+            metrics |= self._lower(objective, micro, step)
+        with torch.no_grad():
+            self.stage.after_step(micro[-1], step)
+            self._share_weights()
+        self.average.update(step)
+        return metrics
+
+    def _lower(self, objective: Objective, micro: list[Batch], step: int) -> Metrics:
+        """Step one optimizer; return the means of what its loss reports."""
+        optimizer = self.stepped[objective.name]
+        factor = learning_rate_factor(step, self.settings)
+        for group, rate in zip(
+            objective.optimizer.param_groups, self.rates[objective.name], strict=True
+        ):
+            group["lr"] = rate * factor
+        reports: list[Metrics] = []
+        with self._only(objective.optimizer):
+            optimizer.zero_grad()
+            for batch in micro:
+                with self.accelerator.autocast():
+                    loss, report = objective.loss(batch, step)
+                reports.append(report)
+                if loss is not None:
+                    self.accelerator.backward(loss / len(micro))
+        if loss is not None:
+            self._average_gradients(objective.optimizer)
+            if self.settings.clip_gradients is not None:
+                parameters = _parameters(objective.optimizer)
+                self.accelerator.clip_grad_norm_(parameters, self.settings.clip_gradients)
+            optimizer.step()
+            optimizer.zero_grad()
+        return {key: torch.stack([r[key].float() for r in reports]).mean() for key in reports[0]}
+
+    @contextmanager
+    def _only(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+        """Let gradients flow to the parameters of one optimizer alone."""
+        own = {id(parameter) for parameter in _parameters(optimizer)}
+        others = [parameter for parameter in self.trained if id(parameter) not in own]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def _average_gradients(self, optimizer: torch.optim.Optimizer) -> None:
+        """Average gradients over all processes; a weight that some left out counts as 0 there."""
+        if self.accelerator.num_processes == 1:
+            return
+        for parameter in _parameters(optimizer):
+            if parameter.requires_grad:
+                gradient = parameter.grad
+                gradient = torch.zeros_like(parameter) if gradient is None else gradient
+                parameter.grad = self.accelerator.reduce(gradient, "mean")
+
+    def _share_weights(self) -> None:
+        """Give every process the weights and buffers of the first one."""
+        if self.accelerator.num_processes == 1:
+            return
+        for network in self.stage.networks.values():
+            for value in network.state_dict().values():
+                torch.distributed.broadcast(value, 0)
+
+    def anywhere(self, flag: bool) -> bool:
+        """Whether ``flag`` is set in any process."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        flags = torch.tensor(float(flag), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flags, "sum") > 0)
+
+    def records(self, data: Data, first: int) -> Records | None:
+        """Return what writes the files of the run: in the first process only."""
+        if not self.accelerator.is_main_process:
+            return None
+        device = self.accelerator.device
+        return Records(
+            self.folder, self.stage, data, self.settings, self.average, device, first, self.best
+        )
+
+    def record(self, records: Records | None, step: int, metrics: Metrics) -> dict[str, float]:
+        """Write what is due after ``step`` steps, while the other processes wait."""
+        figures: dict[str, float] = {}
+        if records:
+            figures = records.record(step, metrics)
+            self.best = records.best
+        self.accelerator.wait_for_everyone()
+        return figures
+
+    def checkpoint(self, step: int, *, now: bool) -> Path | None:
+        """Write a checkpoint after ``step`` steps if it is time, or ``now``."""
+        every = self.settings.checkpoint_every
+        due = now or step == self.settings.steps or (every and step % every == 0)
+        if not due or not self.accelerator.is_main_process:
+            return None
+        scaler = self.accelerator.scaler
+        extra = {"best": self.best, "scaler": scaler.state_dict() if scaler else None}
+        return save_checkpoint(
+            self.folder / "checkpoints",
+            step,
+            self.stage.networks,
+            self.optimizers,
+            self.average,
+            extra,
+            self.settings.keep,
+        )
+
+    def resume(self) -> int:
+        """Take up the newest checkpoint; return how many steps it had done."""
+        found = checkpoint_folders(self.folder / "checkpoints")
+        if not found:
+            return 0
+        state = load_checkpoint(found[-1], self.stage.networks, self.optimizers, self.average)
+        if self.accelerator.scaler and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.best = state["best"]
+        return int(state["step"])
+
+
+def learning_rate_factor(step: int, settings: LoopSettings) -> float:
+    """What the learning rate of step ``step``, from 0, is multiplied with.
+
+    Warm-up rises as (step + 1) / warmup; what follows goes from 1 to ``final_learning_rate`` at
+    the last step, in a line or half a cosine.
+    """
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    if settings.schedule == "constant":
+        return 1.0
+    progress = (step - settings.warmup) / max(1, settings.steps - 1 - settings.warmup)
+    left = 1 - progress if settings.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
+    return settings.final_learning_rate + (1 - settings.final_learning_rate) * left
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def scalars(metrics: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return metrics as numbers; reading them makes a GPU wait."""
+    return {key: float(value) for key, value in metrics.items()}

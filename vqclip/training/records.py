@@ -1,0 +1,141 @@
+"""What a training leaves beside its checkpoints: tables, sample pictures, the exported models."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqclip.errors import VqclipError
+from vqclip.images import save_image, to_array
+from vqclip.training.averaging import Average
+from vqclip.training.batches import Data, held_out_batches, to_device
+from vqclip.training.checkpointing import whole_folder
+from vqclip.training.metrics import Table, TensorBoard
+from vqclip.training.settings import LoopSettings
+from vqclip.training.stage import Batch, Metrics, Stage
+
+_PICTURED = 8  # held-out samples in a grid
+
+
+class Records:
+    """Writes what is due after a step, into the folder of the run.
+
+    Args:
+        folder: of the run.
+        stage, data, settings, average: as the loop has them.
+        device: where batches go.
+        step: the steps done so far; rows of later ones are dropped.
+        best: the best validation figure so far.
+
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stage: Stage,
+        data: Data,
+        settings: LoopSettings,
+        average: Average,
+        device: torch.device,
+        step: int,
+        best: float | None,
+    ) -> None:
+        self.folder, self.stage, self.data = folder, stage, data
+        self.settings, self.average, self.device = settings, average, device
+        self.table = Table(folder / "metrics.csv", step)
+        self.validations = Table(folder / "validation.csv", step)
+        self.board = TensorBoard(folder / "tensorboard", step)
+        self.best = best
+
+    def record(self, step: int, metrics: Metrics) -> dict[str, float]:
+        """Write what is due after ``step`` steps; return the validation, where it was.
+
+        Raises:
+            VqclipError: a metric is no number.
+        """
+        settings, last = self.settings, step == self.settings.steps
+        if last or _due(step, settings.log_every) or _due(step, settings.checkpoint_every):
+            values = {key: float(value) for key, value in metrics.items()}
+            check_finite(values, step)
+            self.table.write(step, values)
+            self.board.write(step, values, "train")
+        if last or _due(step, settings.sample_every):
+            self._evaluated(lambda: self._draw(step))
+        figures: dict[str, float] = {}
+        if settings.validate_every and (last or _due(step, settings.validate_every)):
+            self._evaluated(lambda: figures.update(self._validate(step)))
+        if last:
+            self._evaluated(lambda: self._export("last"))
+        return figures
+
+    def close(self) -> None:
+        """Write what is not yet on disk."""
+        self.board.close()
+
+    def _evaluated(self, action: Callable[[], None]) -> None:
+        """Act while the networks are in evaluation mode and hold the average, without gradients."""
+        for network in self.stage.networks.values():
+            network.eval()
+        with self.average.applied(), torch.no_grad():
+            torch.manual_seed(0)  # every validation alike; each step seeds its own again
+            action()
+
+    def _validate(self, step: int) -> Mapping[str, float]:
+        figures = self.stage.validate(self._held_out(self.settings.validate_samples))
+        self.validations.write(step, figures)
+        self.board.write(step, figures, "validation")
+        figure = next(iter(figures.values()), math.nan)
+        if self._improves(figure):
+            self.best = figure
+            self._export("best")
+        return figures
+
+    def _improves(self, figure: float) -> bool:
+        if self.best is None or math.isnan(figure):
+            return not math.isnan(figure)
+        return figure < self.best if self.stage.better == "min" else figure > self.best
+
+    def _export(self, name: str) -> None:
+        with whole_folder(self.folder / name) as temporary:
+            self.stage.export(temporary)
+
+    def _draw(self, step: int) -> None:
+        for batch in self._held_out(_PICTURED):
+            array = to_array(grid(self.stage.pictures(batch), self.stage.rows) * 2 - 1)
+            path = self.folder / "samples" / f"step-{step:07d}.png"
+            save_image(Image.fromarray(array), path, overwrite=True)
+            self.board.picture(step, array)
+            return
+
+    def _held_out(self, samples: int) -> Iterable[Batch]:
+        size = min(samples, self.settings.batch_size)
+        for batch in held_out_batches(self.data, samples, size):
+            yield to_device(batch, self.device)
+
+
+def grid(pictures: Tensor, rows: int) -> Tensor:
+    """Lay pictures (n·rows, 3, h, w) out in columns of ``rows``: (3, rows·h, n·w)."""
+    count, channels, height, width = pictures.shape
+    table = pictures.reshape(count // rows, rows, channels, height, width)
+    return table.permute(2, 1, 3, 0, 4).reshape(channels, rows * height, -1)
+
+
+def check_finite(metrics: Mapping[str, float], step: int) -> None:
+    """Make sure that a step's metrics are numbers.
+
+    Raises:
+        VqclipError: one is not; the message names it.
+    """
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise VqclipError(
+                f"{name} is {value} at step {step}: lower train.learning_rate, set "
+                "train.clip_gradients, or use float32; --resume goes on from the last checkpoint"
+            )
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
