@@ -232,12 +232,16 @@ def edge_map(path: str, size: tuple[int, int]) -> Tensor:
         small = photo.convert("L").resize(size, Image.Resampling.BOX)
         edges = np.asarray(small) >= (_WHITE if photo.size == size else _WHITE // 2)
     else:
-        edges = _canny(photo.resize(size, Image.Resampling.LANCZOS), path)
+        edges = canny_edges(photo.resize(size, Image.Resampling.LANCZOS), path)
     return torch.from_numpy(edges).float().expand(1, 3, *edges.shape)
 
 
-def _canny(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-    """Canny's edges with sigma 2, as the models were trained on."""
+def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    """Return Canny's edges of a photo with sigma 2, as the models were trained on, (h, w) bool.
+
+    Raises:
+        UsageError: there is no scikit-image; ``path`` is the photo's name in the message.
+    """
     try:
         from skimage.feature import canny
     except ImportError:

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from vqclip.errors import UsageError
-from vqclip.training.data import Pictures, Samples, collate, over
+from vqclip.training.batches import collate
+from vqclip.training.data import Pictures, Samples, over
 from vqclip.training.datasettings import DataConfig
 from vqclip.training.sources import group_hash, matches, read_bytes
 

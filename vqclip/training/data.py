@@ -10,11 +10,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vqclip.errors import UsageError
-from vqclip.training.datasettings import DataConfig
+from vqclip.training.captions import Scene, Subject, caption
+from vqclip.training.colours import COLOURS, Colour
+from vqclip.training.compose import Composer
+from vqclip.training.datasettings import CaptionConfig, DataConfig
+from vqclip.training.given import Window, condition, draw_window, has_class
 from vqclip.training.sources import (
     Entry,
     Pixels,
@@ -27,15 +29,6 @@ from vqclip.training.sources import (
 
 Sample = dict[str, Any]
 Generator = np.random.Generator
-
-COLOURS = {
-    "white": (255, 255, 255), "beige": (235, 220, 190), "cyan": (60, 200, 215),
-    "pink": (245, 130, 180), "yellow": (250, 215, 50), "gray": (130, 130, 130),
-    "blue": (45, 100, 215), "green": (50, 160, 70), "teal": (20, 125, 125),
-    "navy": (20, 30, 90), "black": (20, 20, 20), "red": (220, 40, 40),
-    "orange": (245, 140, 30), "purple": (130, 60, 180), "brown": (130, 80, 45),
-    "gold": (212, 165, 40),
-}  # fmt: skip
 
 
 class Pictures:
@@ -123,7 +116,8 @@ class Samples:
         entries = [entry for source in settings.sources for entry in read_source(source)]
         for where in (settings.hold_out.where, *(rule.where for rule in settings.weights)):
             check_columns(where, entries)
-        shown, groups, style = _split(entries, settings)
+        usable = [entry for entry in entries if has_class(entry, settings.conditions)]
+        shown, groups, style = _split(usable, settings)
         weights = np.array([_weight(entry, settings) for entry in shown])
         if not weights.sum():
             raise UsageError("no picture is left to train on; check where, weights and hold_out")
@@ -131,6 +125,9 @@ class Samples:
         self.held_out = HeldOut(groups, settings)
         self.unseen = HeldOut(style, settings)
         self._edges = np.cumsum(weights / weights.sum())
+        self._compose = settings.composition and Composer(settings.composition, self.pictures)
+        told = settings.captions or (settings.composition and CaptionConfig())
+        self._captions = told or None
 
     def __len__(self) -> int:
         """Pictures of an epoch; the index may go on beyond."""
@@ -146,10 +143,31 @@ class Samples:
         rng = np.random.default_rng((self.seed, k))
         index, rgba = self.pictures[self.draw(k, rng)]
         entry = self.pictures.entries[index]
-        image = over(rgba, plain_background(entry))
-        image = _crop(image, self.settings, rng)
-        text = str(rng.choice(entry.texts)) if entry.texts else ""
-        return {"image": _planes(image), "text": text, "group": entry.group, "index": k}
+        image, scene = self._show(entry, rgba, rng)
+        text = self._text(scene, rng)
+        window = draw_window(self.settings, rng, zooms=rgba[..., 3].min() == 255)
+        image = window.of(image)
+        about = {"text": text, "group": entry.group, "index": k}
+        return {"image": _planes(image), **about, **self._given(entry, image, window)}
+
+    def _given(self, entry: Entry, image: Pixels, window: Window) -> Sample:
+        given = self.settings.conditions
+        return {c.name: condition(c, entry, image, window, self.settings.size) for c in given}
+
+    def _show(self, entry: Entry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Scene]:
+        """The picture on its background, (size, size, 3), and what it shows."""
+        if self._compose and rgba[..., 3].min() < 255:
+            return self._compose(entry, rgba, rng)
+        colours = tuple(entry.columns.get("colors") or ())
+        return over(rgba, plain_background(entry)), Scene((Subject(entry, colours),))
+
+    def _text(self, scene: Scene, rng: Generator) -> str:
+        texts = scene.subjects[0].entry.texts
+        if not texts:
+            return ""
+        if self._captions is None:
+            return texts[rng.integers(len(texts))]
+        return caption(scene, self._captions, rng)
 
     def draw(self, k: int, rng: Generator) -> int:
         """Return the index of the entry that sample k shows, by its weight.
@@ -186,21 +204,14 @@ class HeldOut(Sequence[Sample]):
             raise IndexError(index)
         number, rgba = self.pictures[index % len(self)]
         entry = self.pictures.entries[number]
-        image = _planes(over(rgba, plain_background(entry)))
+        image = over(rgba, plain_background(entry))
         text = entry.texts[0] if entry.texts else ""
         about = {"text": text, "texts": list(entry.texts), "group": entry.group}
-        return {"image": image, **about, "index": index % len(self)}
-
-
-def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Make a batch: arrays become (b, …) tensors, numbers an int64 tensor, all else a list."""
-    return {key: _gathered([sample[key] for sample in samples]) for key in samples[0]}
-
-
-def _gathered(values: list[Any]) -> Tensor | list[Any]:
-    if isinstance(values[0], np.ndarray):
-        return torch.from_numpy(np.stack(values))
-    return torch.tensor(values) if isinstance(values[0], int) else values
+        whole = Window(0, 0, len(image), len(image))
+        given = {
+            c.name: condition(c, entry, image, whole, len(image)) for c in self.settings.conditions
+        }
+        return {"image": _planes(image), **about, "index": index % len(self), **given}
 
 
 def _split(
@@ -230,12 +241,12 @@ def _permutation(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
-def plain_background(entry: Entry) -> tuple[int, int, int]:
+def plain_background(entry: Entry) -> Colour:
     """Return the colour that a cut-out is shown on: its row's ``bg``, else white."""
     return COLOURS.get(str(entry.columns.get("bg")), COLOURS["white"])
 
 
-def over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
+def over(rgba: Pixels, background: Colour) -> Pixels:
     """Return (h, w, 3) uint8: a picture over a colour, α·c + (1 − α)·b, rounded."""
     alpha = rgba[..., 3:].astype(np.uint16)
     if alpha.min() == 255:
@@ -244,17 +255,6 @@ def over(rgba: Pixels, background: tuple[int, int, int]) -> Pixels:
     mixed = rgba[..., :3] * alpha + behind * (255 - alpha) + 127  # at most 65152: fits 16 bits
     pixels: Pixels = (mixed // 255).astype(np.uint8)
     return pixels
-
-
-def _crop(image: Pixels, settings: DataConfig, rng: Generator) -> Pixels:
-    """Take a random part of an (h, w, 3) picture, and mirror a share of them."""
-    if settings.crop is not None and settings.crop < settings.size:
-        room = settings.size - settings.crop + 1
-        top, left = (int(n) for n in rng.integers(room, size=2))
-        image = image[top : top + settings.crop, left : left + settings.crop]
-    if settings.flip and rng.random() < settings.flip:
-        image = image[:, ::-1]
-    return image
 
 
 def _planes(image: Pixels) -> Pixels:

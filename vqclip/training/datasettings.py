@@ -1,7 +1,7 @@
 """What a training sees: sources, weights, hold-outs, crops; frozen, and free of torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vqclip.config import FITS
@@ -11,6 +11,10 @@ from vqclip.training.settings import parse
 
 Where = Mapping[str, Any]  # column, or not_column -> the value or values that pass
 
+_SHARES = (
+    "colour", "gradient", "texture", "scene", "white", "moved", "mirrored", "shadow", "recolour",
+    "pair",
+)  # fmt: skip
 CONDITIONS = ("class", "segmentation", "depth", "edges", "lr")
 
 
@@ -73,16 +77,21 @@ class HoldOutConfig:
 class ConditionConfig:
     """What a transformer's pictures are made from, beside the picture itself.
 
-    kind: ``class`` (the place of the row's ``column`` among ``names``), ``segmentation`` or
-        ``depth`` (a map of the same name with ``suffix`` in ``folder``), ``edges`` (found in the
-        picture), ``lr`` (the picture, ``scale`` times smaller).
+    kind: ``class`` (the place of the row's ``column`` among ``names``, an int; rows without a
+        place are not drawn), ``segmentation`` (one-hot (``count``, h, w)) or ``depth`` ((1, h, w)
+        in [-1, 1]), both from a map of the picture's name with ``suffix`` in ``folder``;
+        ``edges`` (found in the picture, (3, h, w), 0 or 1), ``lr`` (the picture ``scale`` times
+        smaller and enlarged again, (3, h, w) in [-1, 1]).
+    key: its name in a sample; by default the kind.
     """
 
     kind: str
+    key: str = ""
     column: str = "category"
     names: tuple[str, ...] = ()
     folder: str = ""
     suffix: str = ".png"
+    count: int = 0
     scale: int = 4
 
     def __post_init__(self) -> None:
@@ -92,6 +101,15 @@ class ConditionConfig:
             raise UsageError("a class condition needs the names of its classes")
         if self.kind in ("segmentation", "depth") and not self.folder:
             raise UsageError(f"a {self.kind} condition needs the folder of its maps")
+        if self.kind == "segmentation" and self.count < 1:
+            raise UsageError("a segmentation condition needs the count of its labels")
+        if self.scale < 1:
+            raise UsageError(f"a condition's scale must be at least 1, not {self.scale}")
+
+    @property
+    def name(self) -> str:
+        """The key in a sample."""
+        return self.key or self.kind
 
 
 @dataclass(frozen=True)
@@ -103,7 +121,10 @@ class CompositionConfig:
 
     colour, gradient, texture, scene: a strong colour; two of them; a picture of a texture; a
         photo or landscape.
-    moved: share of the cut-outs that are scaled, turned, shifted; plain ones less so.
+    textures, scenes: the pictures without transparency that serve as backgrounds.
+    white: share of the plain ones that is on white.
+    moved: share of the cut-outs that are scaled, turned, shifted (all that stand in a scene).
+    mirrored: share of the cut-outs that are, unless the name tells of a side or of writing.
     scale: smallest size of a moved cut-out, of its own.
     angle: it is turned by at most so many degrees.
     shadow: share of the moved ones that cast one.
@@ -111,11 +132,15 @@ class CompositionConfig:
     pair: share with a second object beside the first.
     """
 
-    colour: float = 0.15
-    gradient: float = 0.1
-    texture: float = 0.08
-    scene: float = 0.12
-    moved: float = 0.5
+    colour: float = 0.1
+    gradient: float = 0.07
+    texture: float = 0.06
+    scene: float = 0.1
+    textures: Where = field(default_factory=lambda: {"kind": "texture"})
+    scenes: Where = field(default_factory=lambda: {"source": ["synth-landscape", "polyhaven-hdri"]})
+    white: float = 0.6
+    moved: float = 0.35
+    mirrored: float = 0.5
     scale: float = 0.4
     angle: float = 15.0
     shadow: float = 0.3
@@ -123,13 +148,35 @@ class CompositionConfig:
     pair: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("colour", "gradient", "texture", "scene", "moved", "shadow", "recolour"):
+        for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"composition's {name} is a share, from 0 to 1")
         if self.colour + self.gradient + self.texture + self.scene > 1:
             raise UsageError("composition's shares of backgrounds add up to more than 1")
-        if not 0 < self.scale <= 1 or not 0 <= self.pair <= 1:
-            raise UsageError("composition's scale and pair must be from 0 to 1")
+        if not 0 < self.scale <= 1:
+            raise UsageError("composition's scale must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class CaptionConfig:
+    """How names become sentences: in what share of the samples each of these is done.
+
+    alternatives: another one of the row's short captions instead of the first.
+    article: "a" or "an" in front; ``colour``: the measured colour; ``style``: "emoji", "an icon
+    of …"; ``tags``: one or two of them behind. ``background``: factor of what is said of it.
+    """
+
+    alternatives: float = 0.25
+    article: float = 0.6
+    colour: float = 0.25
+    style: float = 0.2
+    tags: float = 0.1
+    background: float = 1.0
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            if not 0 <= getattr(self, entry.name) <= 1:
+                raise UsageError(f"captions.{entry.name} is a share, from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -141,10 +188,12 @@ class DataConfig:
     hold_out: what training never sees.
     size: side in pixels of the pictures.
     crop: side of a random part of them that is taken; none: the whole picture.
-    zoom: a crop is first enlarged by up to this factor, so that it also sees less at a time.
+    zoom: a picture without transparency is shown enlarged by up to this factor, in part.
     flip: share of the samples that are mirrored (words on them too).
     cache: keep decoded pictures in memory, size² · 4 bytes each.
     composition: how cut-outs are put on backgrounds; none: on their own plain colour.
+    captions: how names become sentences; none: one of a picture's captions as it is (with
+        composition, the defaults).
     conditions: what is given beside picture and text.
 
     Raises:
@@ -160,6 +209,7 @@ class DataConfig:
     flip: float = 0.0
     cache: bool = False
     composition: CompositionConfig | None = None
+    captions: CaptionConfig | None = None
     conditions: tuple[ConditionConfig, ...] = ()
 
     def __post_init__(self) -> None:

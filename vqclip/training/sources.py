@@ -7,7 +7,7 @@ import tarfile
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -64,7 +64,7 @@ def read_source(source: SourceConfig) -> list[Entry]:
         rows = _jsonl_rows(path)
     else:
         raise UsageError(f"no pictures at {source.path}: give a folder, or a .jsonl of captions")
-    entries = [_entry(place, row, source) for place, row in rows]
+    entries = _with_categories([_entry(place, row, source) for place, row in rows])
     _check_columns(source.where, entries)
     taken = [entry for entry in entries if matches(entry.columns, source.where)]
     if not taken:
@@ -116,6 +116,17 @@ def _entry(place: Path, row: Mapping[str, Any], source: SourceConfig) -> Entry:
     texts = (text,) if isinstance(text, str) else tuple(str(t) for t in text)
     group = str(row.get("group") or (texts[0].lower() if texts else row["file"]))
     return Entry(place, str(row["file"]), texts, group, row, source.weight, source.fit)
+
+
+def _with_categories(entries: list[Entry]) -> list[Entry]:
+    """Give rows without a ``category`` that of their group, where another row says it."""
+    known = {e.group: e.columns["category"] for e in entries if e.columns.get("category")}
+    return [
+        replace(entry, columns={**entry.columns, "category": known[entry.group]})
+        if entry.group in known and not entry.columns.get("category")
+        else entry
+        for entry in entries
+    ]
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
