@@ -38,7 +38,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__main__.py")
 PRIVILEGES = {
     "typer": {"cli"},
     "rich": {"cli"},
-    "open_clip": {"models/perceptor"},
+    "open_clip": {"models/openclip"},
     "imageio": {"writers"},
     "skimage": {"conditioning"},
 }

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
 from vqclip.models import perceptor as module
+from vqclip.models.openclip import light_open_clip
 from vqclip.models.perceptor import Perceptor, open_perceptor
 
 EMBEDDED = Path(__file__).parents[2] / "weights" / "clip"
@@ -41,7 +42,7 @@ def perceptor() -> Perceptor:
 @pytest.fixture(scope="module")
 def direct() -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
     """The same model, its preprocessing and its tokenizer as open_clip itself gives them."""
-    open_clip = module._light_open_clip()
+    open_clip = light_open_clip()
     name = f"local-dir:{EMBEDDED}"
     model, preprocess = open_clip.create_model_from_pretrained(name)
     return model.eval(), preprocess, open_clip.get_tokenizer(name)
@@ -51,7 +52,7 @@ def direct() -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
 def directory(tmp_path: Path) -> Path:
     """A tiny model in open_clip's layout, with a random vision transformer."""
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
-    clip = module._light_open_clip().CLIP(**TINY)
+    clip = light_open_clip().CLIP(**TINY)
     save_file(clip.state_dict(), tmp_path / "open_clip_model.safetensors")
     return tmp_path
 
@@ -59,7 +60,7 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def architecture(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of an open_clip architecture that matches ``directory``."""
-    factory = module._light_open_clip().factory
+    factory = light_open_clip().factory
     monkeypatch.setitem(factory._MODEL_CONFIGS, "Tiny", TINY)
     return "Tiny"
 
@@ -207,9 +208,9 @@ def test_a_tag_brings_its_weights_activation_and_statistics(
 ) -> None:
     file = str(directory / "open_clip_model.safetensors")
     tag = {"mean": (0.1, 0.2, 0.3), "std": (1.0, 1.0, 1.0), "quick_gelu": True, "file": file}
-    open_clip = module._light_open_clip()
+    open_clip = light_open_clip()
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, architecture, {"web": tag})
-    monkeypatch.setattr(module, "_full_open_clip", lambda: open_clip)
+    monkeypatch.setattr(module, "full_open_clip", lambda: open_clip)
     perceptor = open_perceptor(f"{architecture}/web")
     assert perceptor.name == "Tiny/web"
     assert perceptor.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
@@ -224,7 +225,7 @@ def test_a_hub_model_is_the_directory_that_the_hub_client_fills(
         return str(directory / filename)
 
     hub = SimpleNamespace(download_pretrained_from_hf=download, hf_hub_download=download)
-    monkeypatch.setattr(module, "_full_open_clip", lambda: SimpleNamespace(pretrained=hub))
+    monkeypatch.setattr(module, "full_open_clip", lambda: SimpleNamespace(pretrained=hub))
     assert open_perceptor("hf-hub:org/name").resolution == 16
 
 

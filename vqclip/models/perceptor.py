@@ -1,14 +1,11 @@
 """CLIP, the perceptor: texts and images as unit vectors in one space, through open_clip."""
 
-import importlib
 import json
 import re
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +16,9 @@ from torch import Tensor, nn
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
 from vqclip.models.folding import fold_batch_norm
 from vqclip.models.guard import cached_only, check_network, check_weights, explained, quiet
-from vqclip.models.light_torch import SkipInit, forget_package, without_compiler, without_modules
+from vqclip.models.light_torch import SkipInit
+from vqclip.models.openclip import Tokenizer, full_open_clip, open_clip_for
 from vqclip.registry import unknown
-
-Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, context length)
 
 
 class Perceptor(nn.Module):
@@ -111,6 +107,12 @@ def open_perceptor(source: str = "default", device: str | torch.device = "cpu") 
     return Perceptor(clip, tokenizer, source, model.weights).to(device)
 
 
+def perceptor_weights(source: str) -> Path:
+    """Return the file with the weights of a CLIP, ``source`` as in :func:`open_perceptor`."""
+    with quiet():
+        return _locate(source).weights
+
+
 @dataclass(frozen=True)
 class _Model:
     """What open_clip needs to build a model; every kind of source comes down to this."""
@@ -131,7 +133,7 @@ def _side(image_size: int | tuple[int, int], name: str) -> int:
 def _build(model: _Model) -> nn.Module:
     is_directory = model.name.startswith("local-dir:")
     with SkipInit():
-        clip: nn.Module = _open_clip(model.config).create_model(
+        clip: nn.Module = open_clip_for(model.config).create_model(
             model.name,
             pretrained=None if is_directory else str(model.weights),
             force_quick_gelu=model.pretrained_cfg.get("quick_gelu", False),
@@ -143,7 +145,7 @@ def _build(model: _Model) -> nn.Module:
 
 
 def _tokenizer(model: _Model) -> Tokenizer:
-    open_clip = _open_clip(model.config)
+    open_clip = open_clip_for(model.config)
     text_cfg = model.config["text_cfg"]
     if text_cfg.get("hf_tokenizer_name") or text_cfg.get("tokenizer_kwargs"):
         tokenizer: Tokenizer = open_clip.get_tokenizer(model.name)
@@ -174,7 +176,7 @@ def _embedded() -> Path:
 def _in_directory(directory: Path) -> _Model:
     """Read open_clip's ``local-dir:`` layout."""
     config = _read_config(directory / "open_clip_config.json")
-    weights = _open_clip({}).factory._find_checkpoint_in_dir(directory)
+    weights = open_clip_for({}).factory._find_checkpoint_in_dir(directory)
     if weights is None:
         raise UsageError(f"{directory} holds no weights: no .safetensors, .bin or .pth file")
     return _Model(f"local-dir:{directory}", config, Path(weights))
@@ -208,7 +210,7 @@ def _from_hub(source: str) -> Path:
 
 def _download(source: str, fetch: Callable[[Any], Path], instead: str) -> Path:
     """Let open_clip's downloader ``fetch``, from the hub's cache alone if everything is there."""
-    hub = _full_open_clip().pretrained
+    hub = full_open_clip().pretrained
     with explained(f"cannot download CLIP model {source!r} (without a network, give {instead})"):
         with suppress(Exception), cached_only(hub):
             return fetch(hub)
@@ -218,7 +220,7 @@ def _download(source: str, fetch: Callable[[Any], Path], instead: str) -> Path:
 
 def _named(source: str) -> _Model:
     """Read ``architecture/tag`` or ``architecture:file``."""
-    open_clip = _open_clip({})
+    open_clip = open_clip_for({})
     architecture, rest = [*re.split("[:/]", source, maxsplit=1), ""][:2]
     config = open_clip.get_model_config(architecture)
     if config is None or not rest:
@@ -270,31 +272,4 @@ def _no_weights(architecture: str, rest: str, tags: list[str]) -> UsageError:
 
 def imagenet_classes() -> tuple[str, ...]:
     """Return the names of ImageNet's 1,000 classes by number, as open_clip has them."""
-    return tuple(_open_clip({}).IMAGENET_CLASSNAMES)
-
-
-def _open_clip(config: Mapping[str, Any]) -> Any:
-    """Return open_clip for building a model of this configuration, the quick one if it can."""
-    text_cfg, vision_cfg = config.get("text_cfg", {}), config.get("vision_cfg", {})
-    heavy = {"timm_model_name", "hf_model_name", "hf_tokenizer_name"}
-    return _full_open_clip() if heavy & {*text_cfg, *vision_cfg} else _light_open_clip()
-
-
-def _full_open_clip() -> Any:
-    return importlib.import_module("open_clip")
-
-
-@cache
-def _light_open_clip() -> Any:
-    """Import a private copy of open_clip that has not seen timm, transformers and the hub.
-
-    It starts in a fifth of the time; ``sys.modules`` forgets it, so that others get the whole.
-    """
-    if "open_clip" not in sys.modules:
-        slow = ("timm", "transformers", "huggingface_hub")  # some release may need them
-        try:
-            with suppress(Exception), without_compiler(), without_modules(slow):
-                return importlib.import_module("open_clip")
-        finally:
-            forget_package("open_clip")
-    return _full_open_clip()
+    return tuple(open_clip_for({}).IMAGENET_CLASSNAMES)
