@@ -44,6 +44,8 @@ def said(one: Subject, **shares: float) -> set[str]:
         ("antenna bars", "antenna bars"),
         ("sunset over the sea", "sunset over the sea"),
         ("antelope", "an antelope"),
+        ("women with bunny ears", "women with bunny ears"),
+        ("face holding back tears", "a face holding back tears"),
         ("", ""),
     ],
 )
@@ -57,6 +59,7 @@ def test_articles(name: str, expected: str) -> None:
         ("Armchair", "armchair"),
         ("flag: France", "flag of france"),
         ("keycap: 1", "keycap 1"),
+        ("man: bald", "bald man"),
         ("woman: white hair", "woman with white hair"),
         ("family: man, girl, boy", "family with man, girl and boy"),
         ("couple with heart: man, man", "couple with heart of man and man"),

@@ -21,6 +21,8 @@ _MASS = re.compile(
     r"hair|lightning|fog|wind|sky|bacon|tofu|furniture|paper|ice|"
     r"coffee|tea|wine|beer|clothing|gold|silver|metal|texture|art"
 )
+_HEAD = re.compile(r" (?:with|of|in|on|over|and|at|from|under|for|\w+ing) |,")
+_PLURAL = re.compile(r"(wo)?men|people|children|teeth|feet|mice|sheep|geese")
 _NO_PLURALS = re.compile(r"(ss|us|is|os|ness|lens|bus|gas|cactus|christmas|tennis)$")
 _VOWEL = re.compile(r"(?!uni|use|usa|eu|one|once|uk|ukulele)[aeiou]|hour|honest|heir|x.ray|mri|tv$")
 _NOISE = re.compile(
@@ -135,6 +137,8 @@ def tidy(text: str) -> str:
         return f"flag of {rest}"
     if head in ("keycap",) or rest.startswith("facing"):
         return f"{head} {rest}"
+    if rest == "bald":
+        return f"bald {head}"
     return f"{head} of {listed}" if " with " in head else f"{head} with {listed}"
 
 
@@ -146,9 +150,9 @@ def with_article(name: str, *, always: bool = False) -> str:
     >>> [with_article(n) for n in ("hourglass", "unicorn", "apple", "scissors", "bus", "bread")]
     ['an hourglass', 'a unicorn', 'an apple', 'scissors', 'a bus', 'bread']
     """
-    head = re.split(r" (?:with|of|in|on|over|and|at|from|under|for) |,", name)[0]
+    head = _HEAD.split(name)[0]
     last = head.rsplit(" ", 1)[-1]
-    plural = last.endswith("s") and not _NO_PLURALS.search(last)
+    plural = _PLURAL.fullmatch(last) or (last.endswith("s") and not _NO_PLURALS.search(last))
     without = not name or _DETERMINED.match(name) or plural or _MASS.fullmatch(last)
     if without and not always:
         return name

@@ -102,7 +102,7 @@ class Composer:
         if not stands_out(rgba, _middle(image)):
             return None
         name = tidy(entry.texts[0]).removesuffix(" texture") if entry.texts else "texture"
-        return Background(image, f"on {with_article(f'{name} background')}", 0.6)
+        return Background(image, f"on {with_article(f'{name} background', always=True)}", 0.6)
 
     def _scene(self, rgba: Pixels, rng: Generator) -> Background | None:
         if not self._scenes:
@@ -243,7 +243,7 @@ def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: Generator) -> tuple[
 def _solid(rgba: Pixels, names: tuple[str, ...], size: int, rng: Generator) -> Background:
     name, colour = _contrasting(rgba, names, rng)
     image = Image.new("RGB", (size, size), colour)
-    return Background(image, f"on {with_article(name)} background", 0.6)
+    return Background(image, f"on {with_article(name, always=True)} background", 0.6)
 
 
 def _plain(rgba: Pixels, white: float, size: int, rng: Generator) -> Background:
@@ -254,7 +254,9 @@ def _plain(rgba: Pixels, white: float, size: int, rng: Generator) -> Background:
         )
     name, colour = _contrasting(rgba, _LIGHT, rng)
     return Background(
-        Image.new("RGB", (size, size), colour), f"on {with_article(name)} background", 0.4
+        Image.new("RGB", (size, size), colour),
+        f"on {with_article(name, always=True)} background",
+        0.4,
     )
 
 
@@ -270,5 +272,5 @@ def _gradient(rgba: Pixels, size: int, rng: Generator) -> Background:
     near, far = np.array(a, np.float32), np.array(b, np.float32)
     pixels = near + np.clip(share, 0, 1)[..., None] * (far - near)
     name = first if first == second else f"{first} and {second}"
-    words = f"on {with_article(name)} gradient background"
+    words = f"on {with_article(name, always=True)} gradient background"
     return Background(Image.fromarray(pixels.astype(np.uint8)), words, 0.5)
