@@ -116,6 +116,8 @@ def test_groups_are_held_out_whatever_else_is_set(tmp_path: Path) -> None:
     held = {sample["group"] for sample in samples.held_out}
     assert held == {f"thing {i}" for i in range(2, 40) if group_hash(f"thing {i}") < 0.3}
     assert {sample["group"] for sample in samples.unseen} == {"thing 0", "thing 1"}
+    judged = Samples(config(path, hold_out={**hold_out, "judge": "style"})).held_out
+    assert {sample["group"] for sample in judged} == {"thing 0", "thing 1"}
     shown = {samples[k]["group"] for k in range(len(samples))}
     assert len(shown) == len(samples) == 40 - len(held) - 2
     assert not shown & held

@@ -122,8 +122,9 @@ class Samples:
         if not weights.sum():
             raise UsageError("no picture is left to train on; check where, weights and hold_out")
         self.pictures = Pictures(shown, settings.size, settings.cache)
-        self.held_out = HeldOut(groups, settings)
+        self.groups = HeldOut(groups, settings)
         self.unseen = HeldOut(style, settings)
+        self.held_out = self.unseen if settings.hold_out.judge == "style" else self.groups
         self._edges = np.cumsum(weights / weights.sum())
         self._compose = settings.composition and Composer(settings.composition, self.pictures)
         told = settings.captions or (settings.composition and CaptionConfig())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from vqclip.config import FITS
 from vqclip.errors import UsageError
@@ -62,11 +62,13 @@ class HoldOutConfig:
         alone: whatever else the settings are, the same groups are held out.
     where: and all pictures that match, as a style of its own.
     salt: another salt is another choice of groups.
+    judge: validation looks at those ``groups``, or at that ``style``.
     """
 
     share: float = 0.04
     where: Where = field(default_factory=dict)
     salt: str = ""
+    judge: Literal["groups", "style"] = "groups"
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
