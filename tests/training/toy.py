@@ -22,7 +22,7 @@ class ToyData:
         generator = np.random.default_rng([self.seed, number])
         colour = generator.integers(32, 224, (3, 1, 1))
         noise = generator.integers(-32, 32, (3, self.size, self.size))
-        image = torch.from_numpy((colour + noise).astype(np.uint8))
+        image = (colour + noise).astype(np.uint8)
         return {"image": image, "text": f"picture {number}", "index": number}
 
     @property

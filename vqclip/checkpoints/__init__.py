@@ -10,6 +10,7 @@ from vqclip.checkpoints.models import (
     Stage,
     build_vqgan,
     load_vqgan_weights,
+    new_vqgan,
     stage_config,
     stage_state,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "load_transformer_weights",
     "load_vqgan_weights",
     "new_transformer",
+    "new_vqgan",
     "read_config",
     "read_state_dict",
     "stage_config",

@@ -107,6 +107,25 @@ def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
         UsageError: a parameter is missing or cannot work.
 
     """
+    cls, params = _class_and_params(config, used)
+    with SkipInit(), torch.device("meta"):
+        return cls(**params)
+
+
+def new_vqgan(config: ModelConfig) -> VQModel:
+    """Build a model with fresh random weights, from torch's generator, to be trained.
+
+    Raises:
+        CheckpointError, UsageError: as :func:`build_vqgan`.
+
+    """
+    cls, params = _class_and_params(config)
+    return cls(**params)
+
+
+def _class_and_params(
+    config: ModelConfig, used: Tensor | None = None
+) -> tuple[type[VQModel], dict[str, Any]]:
     if config.target not in VQGAN_TARGETS:
         raise CheckpointError(
             f"{config.name} describes a {config.target!r:.100}, which is not a known VQGAN; "
@@ -119,8 +138,7 @@ def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
     if "remap" in params:
         params["remap"] = config.file(str(params["remap"])) if used is None else used
     _check_params(params, config)
-    with SkipInit(), torch.device("meta"):
-        return cls(**params)
+    return cls, params
 
 
 def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:

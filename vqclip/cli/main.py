@@ -12,6 +12,7 @@ from vqclip.cli.generate import generate_command
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.names import list_command
 from vqclip.cli.sample import sample_command
+from vqclip.cli.train import train_command
 
 HELP = """
 Text to picture with VQGAN+CLIP. [bold]vqclip "a red apple"[/bold] makes one, offline.
@@ -62,6 +63,7 @@ app.command("complete")(complete_command)
 app.command("sample")(sample_command)
 app.command("reconstruct")(reconstruct_command)
 app.command("decode")(decode_command)
+app.command("train")(train_command)
 app.command("list")(list_command)
 
 

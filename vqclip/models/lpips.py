@@ -1,0 +1,243 @@
+"""Perceptual distances: how far two images are apart in the features of a network.
+
+LPIPS (Zhang et al. 2018, arXiv:1801.03924) normalizes the features φ_l of each layer to unit length
+over the channels, weighs the squared differences, and averages over the positions:
+
+    d(x, y) = Σ_l mean_hw Σ_c w_lc (φ̂_l(x) − φ̂_l(y))²
+
+With a network for which no weights w were learned they are equal, and the layers are averaged.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.errors import CheckpointError
+
+# VGG16's layers by torchvision's numbers: each slice ends with relu1_2, 2_2, 3_3, 4_3, 5_3
+_SLICES = (range(4), range(4, 9), range(9, 16), range(16, 23), range(23, 30))
+_CONVOLUTIONS = {
+    0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256), 12: (256, 256),
+    14: (256, 256), 17: (256, 512), 19: (512, 512), 21: (512, 512), 24: (512, 512),
+    26: (512, 512), 28: (512, 512),
+}  # fmt: skip
+_POOLS = (4, 9, 16, 23)
+_WIDTHS = (64, 128, 256, 512, 512)
+_TINY = 1e-12  # keeps the root's slope finite where all features are 0
+
+Features = Callable[[Tensor], Sequence[Tensor]]
+
+
+def normalize(features: Tensor) -> Tensor:
+    """Scale the channels (b, c, h, w) to unit length at each position; zeros stay zeros."""
+    norm = features.square().sum(1, keepdim=True).clamp_min(_TINY).sqrt()
+    return features / norm
+
+
+class FeatureDistance(nn.Module):
+    """The distance in the features of any network, all channels and layers counting the same.
+
+    Args:
+        features: images in [-1, 1], (b, 3, h, w) -> feature maps (b, c, h', w') of several layers.
+
+    """
+
+    def __init__(self, features: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Images in [-1, 1], (b, 3, h, w) -> distances (b,), 0 to 4."""
+        layers = zip(self.features(x), self.features(y), strict=True)
+        distances = [
+            (normalize(a.float()) - normalize(b.float())).square().sum(1).mean((1, 2))
+            for a, b in layers
+        ]
+        return torch.stack(distances).mean(0)
+
+
+class VGGFeatures(nn.Module):
+    """VGG16 up to relu5_3, and what comes out after each of its five slices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for number, layers in enumerate(_SLICES, 1):
+            part = nn.Sequential()
+            for layer in layers:
+                part.add_module(str(layer), _vgg_layer(layer))
+            self.add_module(f"slice{number}", part)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(b, 3, h, w), normalized as ImageNet -> relu1_2, relu2_2, relu3_3, relu4_3, relu5_3."""
+        outputs = []
+        for part in self.children():
+            x = part(x)
+            outputs.append(x)
+        return outputs
+
+
+def _vgg_layer(number: int) -> nn.Module:
+    if number in _CONVOLUTIONS:
+        return nn.Conv2d(*_CONVOLUTIONS[number], 3, padding=1)
+    return nn.MaxPool2d(2) if number in _POOLS else nn.ReLU()
+
+
+class ScalingLayer(nn.Module):
+    """From [-1, 1] to the normalization of VGG's training."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1))
+        self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, 3, h, w) -> the same shape."""
+        return (x - self.shift) / self.scale
+
+
+class Weighing(nn.Module):
+    """The learned weights of one layer's channels.
+
+    The original has a dropout before them, which is for learning the weights. It stays off here:
+    in taming-transformers ``model.train()`` switches it on, which makes the loss a random one.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.model = nn.Sequential(nn.Identity(), nn.Conv2d(channels, 1, 1, bias=False))
+
+    def forward(self, squares: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, 1, h, w)."""
+        weighed: Tensor = self.model(squares)
+        return weighed
+
+
+class LPIPS(nn.Module):
+    """The learned distance on VGG16, with the names of taming-transformers' weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scaling_layer = ScalingLayer()
+        self.net = VGGFeatures()
+        for number, width in enumerate(_WIDTHS):
+            self.add_module(f"lin{number}", Weighing(width))
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Images in [-1, 1], (b, 3, h, w) -> distances (b,)."""
+        layers = zip(self.net(self.scaling_layer(x)), self.net(self.scaling_layer(y)), strict=True)
+        distances = [
+            self.get_submodule(f"lin{i}")((normalize(a) - normalize(b)).square()).mean((1, 2, 3))
+            for i, (a, b) in enumerate(layers)
+        ]
+        return torch.stack(distances).sum(0)
+
+
+def lpips_from(states: Iterable[Mapping[str, Tensor]]) -> LPIPS:
+    """Build LPIPS from the weights in one or several files.
+
+    Understood are taming's checkpoints (``loss.perceptual_loss.*``), torchvision's VGG16
+    (``features.*``), and the linear layers of the ``lpips`` package (``lin0.model.1.weight``).
+
+    Raises:
+        CheckpointError: some of the weights are not there, or have another shape.
+    """
+    state: dict[str, Tensor] = {}
+    for part in states:
+        state |= {_lpips_key(key): value.float() for key, value in part.items()}
+    model = LPIPS()
+    wanted = model.state_dict()
+    known = {key: state.get(key, value) for key, value in wanted.items() if "scaling" in key}
+    known |= {key: state[key] for key in wanted if key in state}
+    if missing := [key for key in wanted if key not in known]:
+        raise CheckpointError(
+            f"no LPIPS: {len(missing)} weights are missing, {missing[0]} among them; it needs "
+            "VGG16 and its linear layers"
+        )
+    try:
+        model.load_state_dict(known)
+    except RuntimeError as error:
+        raise CheckpointError(f"no LPIPS: {' '.join(str(error).split()):.200}") from error
+    return model
+
+
+def _lpips_key(key: str) -> str:
+    """The name that a weight has here."""
+    key = key.rpartition("perceptual_loss.")[2]
+    kind, _, rest = key.partition(".")
+    if kind != "features":
+        return key
+    number = int(rest.partition(".")[0])
+    slice_number = next((i for i, layers in enumerate(_SLICES, 1) if number in layers), 0)
+    return f"net.slice{slice_number}.{rest}"
+
+
+class ClipFeatures(nn.Module):
+    """What a CLIP's image tower computes on the way, layer by layer.
+
+    Of a ResNet: stem and stages, at the size that the images have. Of a transformer: the patches
+    after every third block, of images resized to what it was trained on.
+
+    Args:
+        visual: open_clip's image tower.
+        mean, std: of its training's images in [0, 1], (3, 1, 1).
+        resolution: side of the images that it was trained on.
+
+    Raises:
+        CheckpointError: a tower of another kind.
+
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, visual: nn.Module, mean: Tensor, std: Tensor, resolution: int) -> None:
+        super().__init__()
+        self.visual, self.resolution = visual, resolution
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self.is_resnet = hasattr(visual, "stem") and hasattr(visual, "layer4")
+        if not self.is_resnet and not hasattr(visual, "transformer"):
+            raise CheckpointError(
+                f"a {type(visual).__name__} gives no features layer by layer; "
+                "use another CLIP, or timm:NAME"
+            )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Images in [-1, 1], (b, 3, h, w) -> feature maps, the finest first."""
+        images = ((x + 1) / 2 - self.mean) / self.std
+        return self._stages(images) if self.is_resnet else self._blocks(images)
+
+    def _stages(self, x: Tensor) -> list[Tensor]:
+        tower: nn.Module = self.visual
+        outputs = [tower.stem(x)]  # type: ignore[operator]
+        for stage in ("layer1", "layer2", "layer3", "layer4"):
+            outputs.append(tower.get_submodule(stage)(outputs[-1]))
+        return outputs
+
+    def _blocks(self, x: Tensor) -> list[Tensor]:
+        size = (self.resolution, self.resolution)
+        x = F.interpolate(x, size, mode="bicubic", antialias=True)
+        outputs: list[Tensor] = []
+        blocks = list(self.visual.get_submodule("transformer.resblocks").children())
+        hooks = [
+            block.register_forward_hook(lambda _m, _i, tokens: outputs.append(_map(tokens)))
+            for block in blocks[2::3] or blocks[-1:]
+        ]
+        try:
+            self.visual(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return outputs
+
+
+def _map(tokens: Tensor) -> Tensor:
+    """Tokens (b, 1 + n, c) of class and patches -> the patches as a map (b, c, n, 1)."""
+    return tokens[:, 1:].transpose(1, 2).unsqueeze(-1)

@@ -1,0 +1,198 @@
+"""Quantization as it is trained: the losses of the codebook, Gumbel noise, care for dead codes."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+from vqclip.models.quantize import GumbelQuantizer
+
+_TINY = 1e-5
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A batch of latents, quantized.
+
+    z_q: (b, embed_dim, h, w), with the gradient that trains the encoder.
+    loss: scalar, of codebook and commitment, or Gumbel's divergence.
+    z: the latents, (b, embed_dim, h, w); ids: the codes chosen, (b, h, w).
+    """
+
+    z_q: Tensor
+    loss: Tensor
+    z: Tensor
+    ids: Tensor
+
+
+def vector_quantize(
+    z: Tensor, codebook: Tensor, beta: float, *, legacy_beta: bool, learned: bool = True
+) -> Quantized:
+    """Quantize latents to the nearest codes (van den Oord et al. 2017, arXiv:1711.00937, eq. 3).
+
+        L = mean (sg[z] − e)² + β · mean (z − sg[e])²
+
+    With ``legacy_beta`` β is at the first term, as taming-transformers does by an oversight. A
+    codebook that is not ``learned`` by gradients has the second term alone.
+    """
+    b, c, h, w = z.shape
+    flat = z.permute(0, 2, 3, 1).reshape(-1, c).float()  # (b*h*w, c)
+    with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
+        ids = torch.addmm(codebook.square().sum(1), flat, codebook.T, alpha=-2).argmin(1)
+    chosen = F.embedding(ids, codebook)
+    toward_codes = (flat - chosen.detach()).square().mean()
+    toward_latents = (chosen - flat.detach()).square().mean()
+    if not learned:
+        loss = beta * toward_codes
+    elif legacy_beta:
+        loss = toward_codes + beta * toward_latents
+    else:
+        loss = beta * toward_codes + toward_latents
+    z_q = flat + (chosen - flat).detach()  # straight through
+    return Quantized(z_q.view(b, h, w, c).permute(0, 3, 1, 2), loss, z, ids.view(b, h, w))
+
+
+def gumbel_quantize(
+    z: Tensor, quantizer: GumbelQuantizer, temperature: float, kl_weight: float, noise: Tensor
+) -> Quantized:
+    """Quantize by sampling codes from softmax((logits + noise) / τ) (Jang et al., 1611.01144).
+
+    The code is the likeliest one, its gradient that of the softmax. The loss is
+    kl_weight · Σ q log(q·K), the divergence from choosing every one of K codes alike.
+
+    Args:
+        z: what the projection takes, (b, c, h, w).
+        quantizer: projection and codebook.
+        temperature: τ.
+        kl_weight: weight of the divergence.
+        noise: Gumbel noise, (b, n_embed, h, w).
+
+    """
+    logits = quantizer.logits(z)  # (b, n_embed, h, w)
+    soft = ((logits + noise) / temperature).softmax(1)
+    ids = soft.argmax(1)  # (b, h, w)
+    hard = torch.zeros_like(soft).scatter_(1, ids.unsqueeze(1), 1.0)
+    choice = hard - soft.detach() + soft
+    z_q = torch.einsum("bnhw,nd->bdhw", choice, quantizer.codebook)
+    q = logits.softmax(1)
+    loss = kl_weight * (q * torch.log(q * q.shape[1] + 1e-10)).sum(1).mean()
+    return Quantized(z_q, loss, z, ids)
+
+
+def gumbel_noise(like: Tensor) -> Tensor:
+    """Return standard Gumbel noise, -log of an exponential, from torch's default generator."""
+    return -torch.empty_like(like).exponential_().log()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUpCosine:
+    """A value that rises linearly for some steps and falls along half a cosine after.
+
+    As taming-transformers' ``LambdaWarmUpCosineScheduler``, with the names of its parameters.
+    """
+
+    warm_up_steps: int = 0
+    max_decay_steps: int = 1_000_001
+    lr_start: float = 0.9
+    lr_max: float = 0.9
+    lr_min: float = 1e-6
+
+    def __call__(self, step: int) -> float:
+        """Return the value at ``step``."""
+        if step < self.warm_up_steps:
+            return (self.lr_max - self.lr_start) / self.warm_up_steps * step + self.lr_start
+        share = (step - self.warm_up_steps) / (self.max_decay_steps - self.warm_up_steps)
+        fall = 0.5 * (1 + math.cos(min(share, 1.0) * math.pi))
+        return self.lr_min + (self.lr_max - self.lr_min) * fall
+
+
+class CodebookCare(nn.Module):
+    """What is done to a codebook beside gradients, and the memory that it takes.
+
+    - Codes that no latent has chosen for ``revive_after`` steps are put where a random latent of
+      the batch is (0: never). ``idle`` counts the steps, (n_embed,).
+    - With ``decay`` the codes follow the latents that choose them as a running average instead of
+      by gradients: N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N (van den Oord et al. 2017, A.1).
+
+    Args:
+        codebook: (n_embed, embed_dim).
+        revive_after: in steps.
+        decay: γ; 0 leaves the codebook to its gradients.
+
+    """
+
+    idle: Tensor
+    cluster_size: Tensor
+    embed_avg: Tensor
+
+    def __init__(self, codebook: Tensor, revive_after: int, decay: float) -> None:
+        super().__init__()
+        self.revive_after, self.decay = revive_after, decay
+        self.register_buffer("idle", torch.zeros(len(codebook), dtype=torch.int64))
+        if decay:
+            self.register_buffer("cluster_size", torch.ones(len(codebook)))
+            self.register_buffer("embed_avg", codebook.detach().clone())
+        self.to(codebook.device)
+
+    @torch.no_grad()
+    def update(self, codebook: Tensor, z: Tensor, ids: Tensor) -> Tensor:
+        """Change ``codebook`` in place after a step with latents ``z`` and their codes ``ids``.
+
+        Args:
+            codebook: (n_embed, embed_dim).
+            z: (b, embed_dim, h, w).
+            ids: (b, h, w).
+
+        Returns:
+            The revived codes, (n,).
+        """
+        flat = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1]).float()
+        counts = torch.bincount(ids.flatten(), minlength=len(codebook))
+        if self.decay:
+            self._follow(codebook, flat, ids.flatten(), counts)
+        self.idle.copy_(torch.where(counts > 0, 0, self.idle + 1))
+        if not self.revive_after:
+            return self.idle.new_empty(0)
+        dead = (self.idle >= self.revive_after).nonzero().flatten()
+        return self._revive(codebook, flat, dead)
+
+    def _follow(self, codebook: Tensor, flat: Tensor, ids: Tensor, counts: Tensor) -> None:
+        sums = torch.zeros_like(self.embed_avg).index_add_(0, ids, flat)
+        self.cluster_size.lerp_(counts.to(self.cluster_size), 1 - self.decay)
+        self.embed_avg.lerp_(sums, 1 - self.decay)
+        total = self.cluster_size.sum()
+        smoothed = (self.cluster_size + _TINY) / (total + len(codebook) * _TINY) * total
+        codebook.copy_(self.embed_avg / smoothed.unsqueeze(1))
+
+    def _revive(self, codebook: Tensor, flat: Tensor, dead: Tensor) -> Tensor:
+        if not len(dead):
+            return dead
+        chosen = flat[torch.randint(len(flat), (len(dead),), device=flat.device)]
+        codebook[dead] = chosen.to(codebook)
+        self.idle[dead] = 0
+        if self.decay:
+            self.cluster_size[dead] = 1.0
+            self.embed_avg[dead] = chosen
+        return dead
+
+
+def temperature_schedule(params: Mapping[str, Any]) -> WarmUpCosine:
+    """Return the schedule that ``temperature_scheduler_config`` of a taming config describes.
+
+    Raises:
+        UsageError: it is another one.
+    """
+    config = params.get("temperature_scheduler_config")
+    if config is None:
+        return WarmUpCosine()
+    target = str(config.get("target", ""))
+    if not target.endswith("LambdaWarmUpCosineScheduler"):
+        raise UsageError(f"unknown temperature schedule {target!r:.80}")
+    known = set(WarmUpCosine.__dataclass_fields__)
+    values = {key: value for key, value in (config.get("params") or {}).items() if key in known}
+    return WarmUpCosine(**{key: type(getattr(WarmUpCosine, key))(v) for key, v in values.items()})

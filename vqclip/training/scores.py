@@ -1,0 +1,49 @@
+"""How well a VQGAN reconstructs, and how much of its codebook it uses."""
+
+import torch
+from torch import Tensor
+
+
+class Scores:
+    """Collects reconstructions; figures are means over images, not over batches.
+
+    Args:
+        n_embed: codes that there are.
+
+    """
+
+    def __init__(self, n_embed: int) -> None:
+        self.counts = torch.zeros(n_embed, dtype=torch.float64)
+        self.losses: list[Tensor] = []
+        self.psnrs: list[Tensor] = []
+        self.weights: list[int] = []
+
+    def add(self, image: Tensor, output: Tensor, ids: Tensor, loss: Tensor) -> None:
+        """Take in images and reconstructions (b, c, h, w), codes (b, h, w), the batch's loss."""
+        self.counts += torch.bincount(ids.flatten().cpu(), minlength=len(self.counts))
+        self.losses.append(loss)
+        self.psnrs.append(psnr(image, output).sum())
+        self.weights.append(len(image))
+
+    def figures(self) -> dict[str, float]:
+        """Return ``rec_loss``, ``psnr`` in dB, ``codes`` (share used) and their ``perplexity``."""
+        weights = torch.tensor(self.weights, dtype=torch.float64)
+        losses = torch.stack(self.losses).double().cpu()
+        return {
+            "rec_loss": float((losses * weights).sum() / weights.sum()),
+            "psnr": float(torch.stack(self.psnrs).double().cpu().sum() / weights.sum()),
+            "codes": float((self.counts > 0).double().mean()),
+            "perplexity": perplexity(self.counts),
+        }
+
+
+def psnr(image: Tensor, output: Tensor) -> Tensor:
+    """Peak signal to noise, 10·log10(4 / mse) dB: (b, c, h, w) in [-1, 1] -> (b,)."""
+    errors = (image - output.clamp(-1, 1)).square().mean((1, 2, 3))
+    return 10 * torch.log10(4 / errors.clamp_min(1e-10))
+
+
+def perplexity(counts: Tensor) -> float:
+    """Return exp of the entropy of codes chosen so often: (n,) -> 1 to n."""
+    share = counts / counts.sum().clamp_min(1)
+    return float(torch.special.entr(share).sum().exp())

@@ -1,0 +1,66 @@
+"""The losses of a VQGAN's training that know nothing of models."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip.registry import Registry
+
+_DELTA = 1e-4
+_MOST_WEIGHT = 1e4
+_SCALE = 2.0**16  # of losses whose gradients are compared: float16 would lose small ones
+
+
+def l1_loss(x: Tensor, y: Tensor) -> Tensor:
+    """The mean of |x − y|."""
+    return (x - y).abs().mean()
+
+
+def l2_loss(x: Tensor, y: Tensor) -> Tensor:
+    """The mean of (x − y)²."""
+    return (x - y).square().mean()
+
+
+def mixed_loss(x: Tensor, y: Tensor) -> Tensor:
+    """The mean of both."""
+    return (l1_loss(x, y) + l2_loss(x, y)) / 2
+
+
+def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """½ (mean relu(1 − D(x)) + mean relu(1 + D(x̂))), of logits of any shape."""
+    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+
+
+def vanilla_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """½ (mean softplus(−D(x)) + mean softplus(D(x̂))), of logits of any shape."""
+    return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+
+
+PIXEL_LOSSES = Registry("pixel loss", {"l1": l1_loss, "l2": l2_loss, "mix": mixed_loss})
+DISCRIMINATOR_LOSSES = Registry(
+    "discriminator loss", {"hinge": hinge_loss, "vanilla": vanilla_loss}
+)
+
+
+def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, layer: Tensor) -> Tensor:
+    """λ = ‖∇ reconstruction‖ / (‖∇ adversarial‖ + 1e-4) at ``layer``, clamped to [0, 1e4].
+
+    Both are scalar losses whose graphs are kept. λ is float32 whatever autocast does, and a
+    constant for the gradients that follow.
+    """
+    norms = [
+        torch.autograd.grad(_SCALE * loss, layer, retain_graph=True)[0].float().norm() / _SCALE
+        for loss in (reconstruction, adversarial)
+    ]
+    return (norms[0] / (norms[1] + _DELTA)).clamp(0, _MOST_WEIGHT).detach()
+
+
+def wide_enough(device: torch.device) -> AbstractContextManager[Any]:
+    """Switch autocast off in the block if it means float16, in which these networks overflow."""
+    kind = device.type
+    if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16:
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
