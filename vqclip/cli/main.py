@@ -8,6 +8,7 @@ import typer
 from vqclip import __version__
 from vqclip.cli.codes import decode_command, reconstruct_command
 from vqclip.cli.complete import complete_command
+from vqclip.cli.encode import encode_command
 from vqclip.cli.generate import generate_command
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.names import list_command
@@ -63,6 +64,7 @@ app.command("complete")(complete_command)
 app.command("sample")(sample_command)
 app.command("reconstruct")(reconstruct_command)
 app.command("decode")(decode_command)
+app.command("encode")(encode_command)
 app.command("train")(train_command)
 app.command("list")(list_command)
 

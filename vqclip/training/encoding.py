@@ -8,7 +8,7 @@ sample k of the data, whatever it was encoded with; interrupted, encoding goes o
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,21 +120,34 @@ class Encoder:
                 "delete it, or name another folder"
             )
 
-    def run(self) -> Iterator[tuple[int, int]]:
-        """Encode what is missing; yield (done, total) samples as it goes."""
-        samples = Samples(DataConfig.from_dict(self.settings), self.seed)
-        held_out = range(min(self.config.held_out, len(samples.held_out)))
+    @cached_property
+    def samples(self) -> Samples:
+        """The samples that are encoded."""
+        return Samples(DataConfig.from_dict(self.settings), self.seed)
+
+    @property
+    def held_out(self) -> range:
+        """Which of the held-out samples are."""
+        return range(min(self.config.held_out, len(self.samples.held_out)))
+
+    @property
+    def total(self) -> int:
+        """How many samples there are to encode."""
+        return self.config.samples + len(self.held_out)
+
+    def run(self) -> Iterator[int]:
+        """Encode what is missing, the held-out samples first; yield how many samples are done."""
         work: list[tuple[Path, range, Any]] = [
-            *((path, numbers, samples) for path, numbers in self.config.shards),
-            (Path(self.config.folder) / _HELD_OUT, held_out, samples.held_out),
+            (Path(self.config.folder) / _HELD_OUT, self.held_out, self.samples.held_out),
+            *((path, numbers, self.samples) for path, numbers in self.config.shards),
         ]
-        done, total = 0, sum(len(numbers) for _, numbers, _ in work)
+        done = 0
         for path, numbers, source in work:
             if not path.is_file():
                 for count in self._shard(path, source, numbers):
-                    yield done + count, total
+                    yield done + count
             done += len(numbers)
-            yield done, total
+            yield done
 
     def _shard(self, path: Path, source: Any, numbers: range) -> Iterator[int]:
         parts: list[dict[str, Tensor]] = []

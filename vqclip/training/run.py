@@ -8,8 +8,7 @@ import yaml
 
 from vqclip.errors import UsageError
 from vqclip.images import replacing
-from vqclip.training.data import Samples
-from vqclip.training.datasettings import DataConfig
+from vqclip.training.encoding import open_data
 from vqclip.training.loop import Progress, fit, make_accelerator
 from vqclip.training.settings import TrainSettings
 from vqclip.training.stages import open_stage
@@ -31,7 +30,7 @@ def train(
         CheckpointError: weights or a checkpoint that cannot be used.
     """
     accelerator = make_accelerator(settings.train)
-    data = Samples(DataConfig.from_dict(settings.data), settings.seed)
+    data = open_data(settings)
     stage = open_stage(settings, accelerator.device)
     if accelerator.is_main_process:
         write_settings(settings, folder)
