@@ -27,7 +27,7 @@ LAYERS = [
         "conditioning",
     },
     {"generation", "reconstruction", "outputs", "training"},
-    {"completion"},
+    {"completion", "evaluation"},
     {"rendering"},
     {"cli"},
 ]

@@ -6,7 +6,7 @@ import os
 import tarfile
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
@@ -75,17 +75,22 @@ def read_source(source: SourceConfig) -> list[Entry]:
 def matches(columns: Mapping[str, Any], where: Where) -> bool:
     """Whether a row's columns have the values of ``where``.
 
-    A key ``not_x`` excludes values of the column x. A missing column has the value None.
+    A key ``not_x`` excludes values of the column x. A missing column has the value None; one that
+    holds a list has the values in it.
 
     >>> matches({"kind": "photo"}, {"kind": ["photo", "render"], "not_source": "noto"})
     True
     """
     for key, allowed in where.items():
         column = key.removeprefix("not_")
-        values = allowed if isinstance(allowed, list | tuple) else (allowed,)
-        if (columns.get(column) in values) == (key != column):
+        found, wanted = _values(columns.get(column)), _values(allowed)
+        if any(value in wanted for value in found) == (key != column):
             return False
     return True
+
+
+def _values(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _check_columns(where: Where, entries: Iterable[Entry]) -> None:

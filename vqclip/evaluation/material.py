@@ -1,0 +1,62 @@
+"""What models are judged on: held-out samples of a training's data, or any pictures."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from vqclip.errors import UsageError
+from vqclip.training.batches import collate, to_device
+from vqclip.training.data import HeldOut, Samples
+from vqclip.training.datasettings import DataConfig, SourceConfig
+from vqclip.training.settings import changed
+from vqclip.training.sources import read_source
+from vqclip.training.stage import Batch
+from vqclip.yamlfiles import read_yaml
+
+Part = Literal["groups", "style"]
+BATCH = 16
+
+
+def open_material(
+    path: str, part: Part = "groups", size: int | None = None, changes: Sequence[str] = ()
+) -> HeldOut:
+    """Return the samples to judge on.
+
+    path: the YAML of a training (or its ``data`` alone), of which the groups or the style that
+        were held out are taken; or a folder of pictures or a ``.jsonl``,
+        of which everything is.
+    size: side in pixels; by default the YAML's.
+    changes: such as ``data.size=64``, to the YAML.
+
+    Raises:
+        UsageError: nothing there, or nothing of it is held out.
+    """
+    if Path(path).suffix not in (".yaml", ".yml"):
+        source = SourceConfig(path)
+        settings = DataConfig((source,), size=size or DataConfig.size)
+        return HeldOut(read_source(source), settings)
+    values = read_yaml(Path(path))
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} holds no settings of data")
+    values = changed(values if "data" in values else {"data": values}, changes)
+    data = {key: value for key, value in values["data"].items() if key != "encode"}
+    if size is not None:
+        data |= {"size": size, "crop": None}
+    samples = Samples(DataConfig.from_dict(data))
+    found = samples.groups if part == "groups" else samples.unseen
+    if not found:
+        rule = "a share of groups" if part == "groups" else "a style (where)"
+        raise UsageError(f"nothing is held out in {path}: its data.hold_out needs {rule}")
+    return found
+
+
+def batches(
+    samples: Sequence[Any], limit: int | None, device: torch.device, size: int = BATCH
+) -> Iterator[Batch]:
+    """Yield the first ``limit`` samples in batches on a device, ``image`` in [-1, 1]."""
+    count = min(limit or len(samples), len(samples))
+    for start in range(0, count, size):
+        chosen = [samples[i] for i in range(start, min(start + size, count))]
+        yield to_device(collate(chosen), device)

@@ -1,0 +1,145 @@
+"""The figures of each model alone: VQGAN, CLIP, transformer."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.evaluation.material import batches
+from vqclip.evaluation.similarity import places, ssim
+from vqclip.models.perceptor import Perceptor
+from vqclip.models.transformer import Net2NetTransformer
+from vqclip.models.vqgan import VQModel
+from vqclip.training.retrieval import retrieval
+from vqclip.training.scores import Scores
+from vqclip.training.settings import settings_of
+from vqclip.training.transformer import TransformerLoss, TransformerStage
+
+Figures = dict[str, float]
+Told = Callable[[int], None]  # how many samples are done
+
+TEMPLATES = ("{}", "a {}", "{} emoji", "an icon of a {}", "a picture of a {}")
+
+
+def _untold(_done: int) -> None:
+    """Nobody wants to know."""
+
+
+@torch.no_grad()
+def evaluate_vqgan(
+    vqgan: VQModel,
+    samples: Sequence[Any],
+    limit: int | None = None,
+    distance: Callable[[Tensor, Tensor], Tensor] | None = None,
+    told: Told = _untold,
+) -> Figures:
+    """Judge what becomes of pictures that go through their codes.
+
+    distance: a perceptual one: two images (b, 3, h, w) in [-1, 1] -> (b,).
+
+    Returns:
+        Means over pictures: ``psnr`` in dB, ``ssim``, ``perceptual``; and ``codes``, the share of
+        them that is used, ``perplexity`` (exp of the entropy of their use), ``pictures``.
+    """
+    device = vqgan.codebook.device
+    scores, similar, done = Scores(len(vqgan.codebook)), 0.0, 0
+    for batch in batches(samples, limit, device):
+        image = batch["image"]
+        z_q, indices = vqgan.quantize(vqgan.encode(image))
+        output = vqgan.decode(z_q).float().clamp(-1, 1)
+        far = distance(image, output).mean() if distance else image.new_zeros(())
+        scores.add(image, output, indices, far)
+        similar += float(ssim(image / 2 + 0.5, output / 2 + 0.5).sum())
+        done += len(image)
+        told(done)
+    found = scores.figures()
+    figures = {"psnr": found["psnr"], "ssim": similar / done}
+    if distance:
+        figures["perceptual"] = found["rec_loss"]
+    use = {"codes": found["codes"], "perplexity": found["perplexity"]}
+    return {**figures, **use, "pictures": float(done)}
+
+
+@torch.no_grad()
+def evaluate_clip(
+    perceptor: Perceptor,
+    samples: Sequence[Any],
+    concepts: int = 100,
+    limit: int | None = None,
+    told: Told = _untold,
+) -> Figures:
+    """Judge how well a CLIP finds texts for pictures and pictures for texts.
+
+    Returns:
+        ``r1`` and ``r5``: recall among ``concepts`` pictures of different groups, averaged over
+        as many such contests as there are, and over ``text_r1``, texts choosing pictures, and
+        ``image_r1``, pictures choosing texts; ``zero_shot`` and ``zero_shot_5``: the share of
+        pictures whose name is the first, or among the first five, of all ``classes`` names, each
+        in several sentences; ``pictures``.
+    """
+    images: list[Tensor] = []
+    names: list[str] = []
+    groups: list[str] = []
+    for batch in batches(samples, limit, perceptor.mean.device):
+        images.append(perceptor.embed_image(batch["image"] / 2 + 0.5).cpu())
+        names += batch["text"]
+        groups += batch["group"]
+        told(len(names))
+    embedded = torch.cat(images)
+    texts = perceptor.embed_text(names).cpu()
+    figures = retrieval(embedded, texts, groups, concepts)
+    return {**figures, **zero_shot(perceptor, embedded, names)}
+
+
+def zero_shot(perceptor: Perceptor, images: Tensor, names: Sequence[str]) -> Figures:
+    """Classify embedded pictures (n, d) among all their names, each in several sentences."""
+    classes = list(dict.fromkeys(names))
+    embedded = [
+        perceptor.embed_text([sentence.format(name) for sentence in TEMPLATES]).mean(0).cpu()
+        for name in classes
+    ]
+    own = torch.tensor([classes.index(name) for name in names])
+    place = places(images @ F.normalize(torch.stack(embedded), dim=1).T, own)
+    return {
+        "zero_shot": float((place < 1).float().mean()),
+        "zero_shot_5": float((place < 5).float().mean()),
+        "classes": float(len(classes)),
+        "pictures": float(len(names)),
+    }
+
+
+def evaluate_transformer(
+    transformer: Net2NetTransformer,
+    samples: Sequence[Any],
+    limit: int | None = None,
+    told: Told = _untold,
+) -> Figures:
+    """Judge how well a transformer predicts the codes of pictures: bits per code.
+
+    Returns:
+        ``bits_per_code``, given the condition; of one conditioned on CLIP embeddings also given
+        the picture's (``…_by_image``) and nothing (``…_unconditional``); ``perplexity``, of the
+        first; ``pictures``.
+
+    Raises:
+        UsageError: the samples lack the transformer's condition.
+    """
+    settings = settings_of("transformer", {})
+    stage = TransformerStage(transformer, settings, TransformerLoss())
+    done = 0
+
+    def told_batches() -> Any:
+        nonlocal done
+        for batch in batches(samples, limit, transformer.device):
+            yield batch
+            done += len(batch["image"])
+            told(done)
+
+    figures = stage.validate(told_batches())
+    transformer.requires_grad_(False)  # the stage wants to train it
+    if not done:
+        raise UsageError("there is no picture to judge the transformer on")
+    return {**figures, "perplexity": 2 ** figures["bits_per_code"], "pictures": float(done)}

@@ -1,0 +1,125 @@
+"""R-precision: whether a judge finds a picture's own prompt among many (Xu et al. 2018)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.evaluation.similarity import places
+from vqclip.images import FORMATS, load_image, read_metadata, to_tensor
+from vqclip.models.perceptor import Perceptor
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of one picture.
+
+    place: of its own prompt among all, 1 is the first.
+    similarity: cosine to its own prompt; ``taken_for`` is the prompt that fits best.
+    """
+
+    file: str
+    prompt: str
+    place: int
+    similarity: float
+    taken_for: str
+
+
+def judge(
+    perceptor: Perceptor, pictures: Iterable[tuple[str, str, Image.Image]], prompts: Sequence[str]
+) -> list[Verdict]:
+    """Rank ``prompts`` for every picture, given as (file, its own prompt, RGB picture).
+
+    Raises:
+        UsageError: a picture's own prompt is not among them, or there is no picture.
+    """
+    wanted = list(dict.fromkeys(prompts))
+    files, own, embedded = [], [], []
+    for file, prompt, picture in pictures:
+        if prompt not in wanted:
+            raise UsageError(f"the prompt of {file}, {prompt!r:.80}, is not among the prompts")
+        files.append(file)
+        own.append(wanted.index(prompt))
+        embedded.append(_embedding(perceptor, picture))
+    if not files:
+        raise UsageError("there is no picture to judge")
+    similarity = torch.cat(embedded) @ perceptor.embed_text(wanted).cpu().T
+    return _verdicts(files, torch.tensor(own), similarity, wanted)
+
+
+@torch.no_grad()
+def _embedding(perceptor: Perceptor, picture: Image.Image) -> Tensor:
+    """The mean of a picture and its mirror image, (1, d): a side is no part of a prompt."""
+    image = to_tensor(picture).to(perceptor.mean.device) / 2 + 0.5
+    both = torch.cat((image, image.flip(-1)))
+    return F.normalize(perceptor.embed_image(both).mean(0, keepdim=True)).cpu()
+
+
+def _verdicts(
+    files: Sequence[str], own: Tensor, similarity: Tensor, prompts: Sequence[str]
+) -> list[Verdict]:
+    place, best = places(similarity, own) + 1, similarity.argmax(1)
+    mine = similarity.gather(1, own[:, None])[:, 0]
+    return [
+        Verdict(file, prompts[o], p, s, prompts[b])
+        for file, o, p, s, b in zip(
+            files, own.tolist(), place.tolist(), mine.tolist(), best.tolist(), strict=True
+        )
+    ]
+
+
+def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Return ``r_precision``, the share whose own prompt is first, ``r5``, among the first five.
+
+    And ``similarity``, the mean to the own prompt; ``pictures`` and their ``prompts``.
+    """
+    count = len(verdicts)
+    return {
+        "r_precision": sum(v.place == 1 for v in verdicts) / count,
+        "r5": sum(v.place <= 5 for v in verdicts) / count,
+        "similarity": sum(v.similarity for v in verdicts) / count,
+        "pictures": float(count),
+        "prompts": float(len({v.prompt for v in verdicts})),
+    }
+
+
+def read_pictures(folder: Path) -> list[tuple[str, str, Image.Image]]:
+    """Return the pictures of a folder that vqclip made: name, prompt, picture.
+
+    Raises:
+        UsageError: no such folder, or a picture without a prompt in it.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in FORMATS)
+    if not files:
+        raise UsageError(f"there are no pictures in {folder}")
+    return [(file.name, _prompt(file), load_image(file)) for file in files]
+
+
+def _prompt(file: Path) -> str:
+    prompt = read_metadata(file).get("prompt")
+    if not isinstance(prompt, str) or not prompt:
+        raise UsageError(f"{file} carries no prompt; it must be a picture that vqclip made")
+    return prompt
+
+
+def read_prompts(file: Path) -> list[str]:
+    """Return the prompts in a file, one a line; empty lines and those after # do not count.
+
+    Raises:
+        UsageError: no such file, nothing in it, or one twice.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"cannot read the prompts in {file}") from error
+    prompts = [line for line in lines if line and not line.startswith("#")]
+    if not prompts or len(set(prompts)) < len(prompts):
+        raise UsageError(f"{file} must hold prompts, one a line, none of them twice")
+    return prompts
