@@ -96,13 +96,24 @@ def encode_tokens(clip: Any, tokens: Tensor) -> Tensor:
     words are left out. As attention looks back only, they cannot change the token that is read.
     """
     if getattr(clip, "text_pool_type", "") != "argmax" or clip.attn_mask is None:
-        features: Tensor = clip.encode_text(tokens)
-        return features
+        return _tensor(clip.encode_text(tokens))
     ends = tokens.argmax(dim=1)  # the end token is the last of the vocabulary
     length = int(ends.max()) + 1
     x = clip.token_embedding(tokens[:, :length]) + clip.positional_embedding[:length]
     x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
     x = clip.ln_final(x)[torch.arange(len(tokens), device=tokens.device), ends]  # (n, width)
     projection = clip.text_projection
-    features = projection(x) if isinstance(projection, nn.Linear) else x @ projection
-    return features
+    return _tensor(projection(x) if isinstance(projection, nn.Linear) else x @ projection)
+
+
+def _tensor(value: Any) -> Tensor:
+    assert isinstance(value, Tensor)
+    return value
+
+
+def vocabulary() -> list[str]:
+    """Return the entries of CLIP's vocabulary as text, by token; ``</w>`` ends a word."""
+    tokenizer = open_clip_for({}).tokenizer.SimpleTokenizer()
+    decoder, byte_of = tokenizer.decoder, tokenizer.byte_decoder
+    ordered = (decoder[i] for i in range(len(decoder)))
+    return [bytes(byte_of[c] for c in entry).decode("utf-8", "replace") for entry in ordered]

@@ -1,0 +1,69 @@
+"""The contrastive loss of CLIP (Radford et al. 2021, arXiv:2103.00020, fig. 3), several positives.
+
+Rows are texts and columns pictures, or the other way round. Where captions coincide, a picture
+has several right texts: they share its probability equally, as in supervised contrastive
+learning (Khosla et al. 2020, arXiv:2004.11362) and UniCL (Yang et al. 2022, arXiv:2204.03610).
+"""
+
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+IMPOSSIBLE = -1e4  # a logit whose probability is 0, while 0 · log 0 stays 0
+
+
+def coincide(names: Sequence[Hashable]) -> Tensor:
+    """Return (n, n) bool: which of ``names`` are equal."""
+    numbers: dict[Hashable, int] = {}
+    ids = torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
+    return ids[:, None] == ids
+
+
+def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return (n, m) probabilities: each row's positives share 1 − s, all that is possible s.
+
+    ``positive`` and ``possible`` are (n, m) bool; what is positive is possible. A row without
+    positives is all 0.
+    """
+    counts = positive.sum(1, keepdim=True)
+    share = positive / counts.clamp_min(1)
+    even = (counts > 0) * possible / possible.sum(1, keepdim=True).clamp_min(1)
+    return (1 - smoothing) * share + smoothing * even
+
+
+def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return −Σ p·log q, the mean over the rows that have targets; both (n, m)."""
+    losses = -(targets * logits.log_softmax(dim=1)).sum(1)
+    return losses.sum() / (targets.sum(1) > 0).sum().clamp_min(1)
+
+
+def contrastive_loss(
+    images: Tensor,
+    texts: Tensor,
+    scale: Tensor,
+    positive: Tensor,
+    ignored: Tensor,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Return the mean of both directions' cross entropies.
+
+    Args:
+        images: (n, d) unit vectors; the first b belong to the texts, the others to none: they are
+            pictures that every text has to tell from its own.
+        texts: (b, d) unit vectors.
+        scale: the inverse temperature, a scalar.
+        positive: (b, b) bool, the pairs that belong together.
+        ignored: (b, b) bool, pairs that are neither right nor wrong.
+        smoothing: of labels, 0 to 1.
+
+    """
+    count, more = len(texts), len(images) - len(texts)
+    possible = ~ignored
+    logits = (scale * images.float() @ texts.float().T).clone()  # (n, b)
+    logits[:count] = logits[:count].masked_fill(ignored, IMPOSSIBLE)
+    alone = torch.cat([positive.T, positive.new_zeros(count, more)], dim=1)
+    others = torch.cat([possible.T, possible.new_ones(count, more)], dim=1)
+    by_image = soft_cross_entropy(logits[:count], soft_targets(positive, possible, smoothing))
+    by_text = soft_cross_entropy(logits.T, soft_targets(alone, others, smoothing))
+    return (by_image + by_text) / 2

@@ -1,0 +1,59 @@
+"""How well a CLIP finds texts for pictures, and pictures for texts."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+
+def ranks(similarity: Tensor) -> Tensor:
+    """Return the place (n,) of each row's own column, 0 the first; similarity (n, n).
+
+    Ties count against it: a model that gives the same answer to everything finds nothing.
+    """
+    own = similarity.diagonal()[:, None]
+    return (similarity >= own).sum(1) - 1
+
+
+def recall(places: Tensor, k: int) -> float:
+    """Return the share of ``places`` below k: R@k."""
+    return float((places < k).float().mean())
+
+
+def contests(groups: Sequence[str], size: int) -> Iterator[list[int]]:
+    """Yield lists of ``size`` samples of ``size`` different groups, no sample twice.
+
+    Samples come in their order, one of each group; what is left over when a list cannot be
+    filled is not used. With fewer groups than ``size`` there is one list of all of them.
+    """
+    firsts = list({group: i for i, group in reversed(list(enumerate(groups)))}.values())[::-1]
+    lists = [firsts[i : i + size] for i in range(0, len(firsts), size)]
+    yield from [found for found in lists if len(found) == size] or lists[:1]
+
+
+def retrieval(
+    images: Tensor, texts: Tensor, groups: Sequence[str], size: int = 100
+) -> dict[str, float]:
+    """Return R@1 and R@5 among ``size`` groups, and the accuracy among all of them.
+
+    ``images`` and ``texts`` (n, d) are unit vectors, pairs in the same order. ``r1`` and ``r5``
+    are means over both directions and over all contests; ``text_r1`` is that of texts choosing
+    pictures, ``image_r1`` that of pictures choosing texts; ``zero_shot`` is the share of pictures
+    that choose their own among the texts of all groups.
+    """
+    places: dict[str, list[Tensor]] = {"text": [], "image": []}
+    for chosen in contests(groups, size):
+        similarity = images[chosen] @ texts[chosen].T
+        places["image"].append(ranks(similarity))
+        places["text"].append(ranks(similarity.T))
+    by_image, by_text = torch.cat(places["image"]), torch.cat(places["text"])
+    both = torch.cat([by_image, by_text])
+    everyone = next(contests(groups, len(set(groups))))
+    zero_shot = recall(ranks(images[everyone] @ texts[everyone].T), 1)
+    return {
+        "r1": recall(both, 1),
+        "r5": recall(both, 5),
+        "text_r1": recall(by_text, 1),
+        "image_r1": recall(by_image, 1),
+        "zero_shot": zero_shot,
+    }
