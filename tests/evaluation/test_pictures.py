@@ -77,3 +77,8 @@ def test_prompts_are_lines(tmp_path: Path) -> None:
     file.write_text("a cat\na cat\n")
     with pytest.raises(UsageError, match="none of them twice"):
         read_prompts(file)
+
+
+def test_the_benchmark_has_a_hundred_prompts() -> None:
+    file = Path(__file__).parents[2] / "benchmarks" / "prompts100.txt"
+    assert len(read_prompts(file)) == 100

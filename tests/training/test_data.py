@@ -250,6 +250,8 @@ def test_matches() -> None:
     assert not matches(row, {"not_kind": "photo"})
     assert not matches(row, {"style": "flat"})
     assert matches(row, {"not_style": "flat"})
+    assert matches({"tags": ["a", "b"]}, {"tags": "b"})
+    assert not matches({"tags": ["a", "b"]}, {"not_tags": ["b", "c"]})
 
 
 def test_group_hash_is_spread_evenly_and_salted() -> None:

@@ -1,0 +1,176 @@
+"""Does it draw what it is asked? R-precision over 100 prompts, by a judge that guided nothing.
+
+Every prompt is drawn with every seed. A picture counts if its own prompt is the one of all 100
+that fits it best by the judge, a CLIP of its own, trained for this alone. Drafts (the pictures
+before the first step) and refined pictures (after the last) are judged apart. OUT gets the
+pictures, a sheet of each kind, and results.json; what is there already is not drawn again, so it
+can be interrupted.
+
+    python benchmarks/r_precision.py OUT --judge runs/judge/best
+    python benchmarks/r_precision.py OUT --judge CLIP --seeds 3 --set steps=60 --drafts-only
+"""
+
+import argparse
+import ast
+import json
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw
+
+import vqclip
+from vqclip.evaluation.pictures import Verdict, judge, read_prompts, summary
+from vqclip.generation import Models, load_models
+from vqclip.images import load_image, read_metadata, save_image, to_pil
+from vqclip.outputs import prompt_slug
+from vqclip.zoo import load_perceptor
+
+PROMPTS = Path(__file__).with_name("prompts100.txt")
+KINDS = ("draft", "refined")
+_ROW, _LINE = 10, 14  # pictures of a row, pixels of a caption's line
+
+
+def draw(
+    config: vqclip.GenerateConfig, models: Models, kinds: Sequence[str]
+) -> Iterator[tuple[str, Image.Image, float]]:
+    """Yield the kinds of picture of one run, and the seconds until each was there."""
+    started = time.perf_counter()
+    frames = vqclip.generate(config, models)
+    first = next(frames)
+    picture, seconds = to_pil(first.image), time.perf_counter() - started
+    if "draft" in kinds:
+        yield "draft", picture, seconds
+    if "refined" in kinds:
+        *_, last = frames
+        yield "refined", to_pil(last.image), time.perf_counter() - started
+
+
+def path_of(folder: Path, kind: str, config: vqclip.GenerateConfig) -> Path:
+    return folder / kind / f"{prompt_slug(config)}-{config.seed}.png"
+
+
+def is_drawn(folder: Path, kind: str, config: vqclip.GenerateConfig) -> bool:
+    """Whether the picture is there; of other settings it must not be."""
+    path = path_of(folder, kind, config)
+    if not path.is_file():
+        return False
+    if read_metadata(path)["settings"] != json.loads(json.dumps(config.to_dict())):
+        raise SystemExit(f"{path} was drawn with other settings: choose another folder")
+    return True
+
+
+def draw_all(
+    folder: Path,
+    prompts: Sequence[str],
+    seeds: int,
+    base: vqclip.GenerateConfig,
+    kinds: Sequence[str],
+) -> None:
+    """Draw what is not there yet; a picture carries its settings and its seconds."""
+    wanted = [
+        replace(base, prompts=vqclip.parse_prompts(prompt), seed=base.seed + seed)
+        for seed in range(seeds)
+        for prompt in prompts
+    ]
+    missing = [c for c in wanted if not all(is_drawn(folder, kind, c) for kind in kinds)]
+    models = load_models(base) if missing else None
+    for number, config in enumerate(missing, 1):
+        assert models
+        for kind, picture, seconds in draw(config, models, kinds):
+            about = {"prompt": config.prompts[0].content, "seed": config.seed, "seconds": seconds}
+            about |= {"settings": config.to_dict(), "version": vqclip.__version__}
+            save_image(picture, path_of(folder, kind, config), about, overwrite=True)
+        print(f"\r{number}/{len(missing)} {about['prompt'][:40]:40}", end="", flush=True)
+    if missing:
+        print()
+
+
+def judged(folder: Path, name: str, prompts: Sequence[str]) -> tuple[list[Verdict], list[float]]:
+    """Judge all pictures of a folder; return the verdicts and the seconds that each took."""
+    files = sorted(folder.glob("*.png"))
+    told = [read_metadata(file) for file in files]
+    pictures = (
+        (file.name, about["prompt"], load_image(file))
+        for file, about in zip(files, told, strict=True)
+    )
+    return judge(load_perceptor(name), pictures, prompts), [about["seconds"] for about in told]
+
+
+def sheet(folder: Path, verdicts: Sequence[Verdict], prompts: Sequence[str], path: Path) -> None:
+    """Write one picture a prompt, of the first seed, with its prompt and place below it.
+
+    Where the judge found another prompt first, that one stands in red.
+    """
+    firsts = {verdict.prompt: verdict for verdict in reversed(verdicts)}
+    shown = [firsts[prompt] for prompt in prompts if prompt in firsts]
+    side = 128
+    rows = -(-len(shown) // _ROW)
+    page = Image.new("RGB", (_ROW * (side + 8), rows * (side + 2 * _LINE + 8)), "white")
+    pen = ImageDraw.Draw(page)
+    for number, verdict in enumerate(shown):
+        x, y = number % _ROW * (side + 8) + 4, number // _ROW * (side + 2 * _LINE + 8) + 4
+        page.paste(load_image(folder / verdict.file).resize((side, side)), (x, y))
+        pen.text((x, y + side), verdict.prompt[:24], "black", font_size=10)
+        if verdict.place > 1:
+            taken = f"{verdict.place}. for {verdict.taken_for}"
+            pen.text((x, y + side + _LINE - 2), taken[:25], "firebrick", font_size=10)
+    page.save(path)
+
+
+def settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` pairs; a value that is no Python literal is a string."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        try:
+            values[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            values[name] = text
+    return values
+
+
+def report(
+    kind: str, folder: Path, args: argparse.Namespace, prompts: Sequence[str]
+) -> dict[str, Any]:
+    """Judge one kind of picture, write its sheet, print its line."""
+    verdicts, seconds = judged(folder / kind, args.judge, prompts)
+    sheet(folder / kind, verdicts, prompts, folder / f"sheet-{kind}.png")
+    figures = summary(verdicts)
+    print(
+        f"{kind:8} R-precision {figures['r_precision']:.1%}  among the first five "
+        f"{figures['r5']:.1%}  {mean(seconds):.1f} s a picture  ({len(verdicts)} pictures)"
+    )
+    return {**figures, "seconds": mean(seconds), "verdicts": [asdict(v) for v in verdicts]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--judge", required=True, help="a CLIP: see vqclip --clip")
+    parser.add_argument("--prompts", type=Path, default=PROMPTS)
+    parser.add_argument("--only", type=int, help="draw the first so many; all are still ranked")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="the first one")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--drafts-only", action="store_true")
+    args = parser.parse_args()
+    prompts = read_prompts(args.prompts)
+    base = vqclip.GenerateConfig(
+        vqclip.parse_prompts(prompts[0]), seed=args.seed, **settings(args.set)
+    )
+    kinds = KINDS[:1] if args.drafts_only else KINDS
+    draw_all(args.out, prompts[: args.only], args.seeds, base, kinds)
+    results: dict[str, Any] = {kind: report(kind, args.out, args, prompts) for kind in kinds}
+    results |= {"judge": args.judge, "seeds": args.seeds, "settings": base.to_dict()}
+    results |= {"processor": platform.processor(), "threads": torch.get_num_threads()}
+    (args.out / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
