@@ -1,0 +1,21 @@
+"""What a run is and what it leaves: frozen dataclasses, the only home of every default."""
+
+from vqclip.config.checks import DEFAULT, FITS, MAX_SEED, MAX_SIDE
+from vqclip.config.files import CodesConfig, OutputConfig
+from vqclip.config.generate import DECAYS, SCHEDULES, TARGETS, GenerateConfig
+from vqclip.config.sample import CompleteConfig, SampleConfig
+
+__all__ = [
+    "DECAYS",
+    "DEFAULT",
+    "FITS",
+    "MAX_SEED",
+    "MAX_SIDE",
+    "SCHEDULES",
+    "TARGETS",
+    "CodesConfig",
+    "CompleteConfig",
+    "GenerateConfig",
+    "OutputConfig",
+    "SampleConfig",
+]

@@ -1,0 +1,63 @@
+"""What the settings have in common: limits, checks, and how they become JSON."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from vqclip.errors import UsageError
+
+DEFAULT = "default"  # the embedded models
+FITS = ("cover", "contain", "stretch")
+MAX_SEED = 2**63 - 1
+MAX_SIDE = 16384
+
+Weighted = tuple[str, float]
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that generators do not take."""
+    at_least("seed", seed, 0)
+    if seed > MAX_SEED:
+        raise UsageError(f"seed must be at most {MAX_SEED}, not {seed}")
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Refuse a (width, height) that is no picture's."""
+    width, height = size
+    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise UsageError(f"size must be 1 to {MAX_SIDE} pixels a side, not {width}x{height}")
+
+
+def at_least(name: str, value: int, least: int) -> None:
+    """Refuse less than ``least``."""
+    if value < least:
+        raise UsageError(f"{name} must be at least {least}, not {value}")
+
+
+def finite(name: str, value: float) -> None:
+    """Refuse what is below 0, endless or no number."""
+    if not 0 <= value < math.inf:
+        raise UsageError(f"{name} must be a number of at least 0, not {value}")
+
+
+def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse any other word."""
+    if value not in known:
+        raise UsageError(f"unknown {name} {value!r}; known: {', '.join(known)}")
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def frozen(value: Any) -> Any:
+    """Lists as tuples, all the way down."""
+    return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def json_values(config: Any) -> dict[str, Any]:
+    """The settings as JSON values: tuples are lists, an endless stop is None."""
+    values = {name: _plain(value) for name, value in asdict(config).items()}
+    for prompt in values["prompts"]:
+        prompt["stop"] = None if prompt["stop"] == -math.inf else prompt["stop"]
+    return values

@@ -1,0 +1,135 @@
+"""The settings of a picture that is optimised towards its prompts."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from vqclip.config.checks import (
+    DEFAULT,
+    FITS,
+    Weighted,
+    at_least,
+    check_seed,
+    check_size,
+    finite,
+    frozen,
+    json_values,
+    one_of,
+)
+from vqclip.errors import UsageError
+from vqclip.prompts import Prompt
+
+DECAYS = ("constant", "harmonic")
+TARGETS = ("start", "zero")
+SCHEDULES = ("constant", "linear", "cosine", "drop")
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Everything that decides the bytes of a picture, and nothing else.
+
+    prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
+    size: (width, height) in pixels; None is the size that the VQGAN was trained at.
+    transformer, transformer_config, drafts: with the init ``sample``, the transformer that draws
+        so many starts, of which CLIP takes the best; its VQGAN is the one that is used.
+    steps: number of optimizer steps.
+    seed: seeds every random number of the run, 0 to 2⁶³−1.
+    vqgan, vqgan_config: weights and, where it does not lie beside them, their yaml.
+    clip: perceptors with the weight of each.
+    init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, ``sample``, an image (path or URL),
+        or codes saved as ``.npz``; ``fit`` says how an image takes the picture's shape.
+    init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
+        start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i.
+    num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.cutouts`.
+    losses: further losses of :data:`vqclip.losses.LOSSES` with their weights.
+    optimizer, learning_rate, schedule: see :mod:`vqclip.optimizers`.
+    ema: decay of the running average of z that is shown, 0 (none) up to but not 1.
+    device, precision: ``auto`` chooses; see :mod:`vqclip.engines`.
+    deterministic: refuse operations whose result varies from run to run (on CUDA).
+    cut_chunk: cutouts embedded at a time; less needs less memory; None chooses.
+
+    Raises:
+        UsageError: a value that is out of range.
+    """
+
+    prompts: tuple[Prompt, ...]
+    size: tuple[int, int] | None = None
+    steps: int = 100
+    seed: int = 0
+    vqgan: str = DEFAULT
+    vqgan_config: str | None = None
+    clip: tuple[Weighted, ...] = ((DEFAULT, 1.0),)
+    transformer: str | None = None
+    transformer_config: str | None = None
+    drafts: int = 4
+    init: str = "random"
+    fit: str = "cover"
+    init_weight: float = 0.0
+    init_decay: str = "constant"
+    init_target: str = "start"
+    num_cutouts: int = 16
+    cut_method: str = "crops"
+    cut_power: float = 1.0
+    augment: tuple[str, ...] = ("flip", "affine", "perspective", "jitter")
+    noise: float = 0.1
+    losses: tuple[Weighted, ...] = ()
+    optimizer: str = "adam"
+    learning_rate: float = 0.1
+    schedule: str = "constant"
+    ema: float = 0.0
+    device: str = "auto"
+    precision: str = "auto"
+    deterministic: bool = False
+    cut_chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.prompts:
+            raise UsageError("no prompt: say what to draw, for instance 'a red apple'")
+        if not self.clip:
+            raise UsageError("no CLIP model: name at least one")
+        if self.size is not None:
+            check_size(self.size)
+        at_least("steps", self.steps, 1)
+        at_least("cutouts", self.num_cutouts, 1)
+        check_seed(self.seed)
+        at_least("drafts", self.drafts, 1)
+        self._check_transformer()
+        if self.cut_chunk is not None:
+            at_least("cut chunk", self.cut_chunk, 1)
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"learning rate must be a number above 0, not {self.learning_rate}")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"ema must be at least 0 and below 1, not {self.ema}")
+        for name in ("init_weight", "noise", "cut_power"):
+            finite(name.replace("_", " "), getattr(self, name))
+        for name, weight in (*self.clip, *self.losses):
+            if not math.isfinite(weight):
+                raise UsageError(f"the weight of {name} must be a finite number, not {weight}")
+        one_of("fit", self.fit, FITS)
+        one_of("init decay", self.init_decay, DECAYS)
+        one_of("init target", self.init_target, TARGETS)
+        one_of("schedule", self.schedule, SCHEDULES)
+
+    def _check_transformer(self) -> None:
+        if (self.init == "sample") != (self.transformer is not None):
+            raise UsageError("--init sample and --transformer PATH need each other")
+        if self.transformer is not None and self.vqgan != DEFAULT:
+            raise UsageError("--init sample uses the transformer's own VQGAN: leave out --vqgan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values: tuples are lists, an endless stop is None."""
+        return json_values(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "GenerateConfig":
+        """Return the config that :meth:`to_dict` wrote; unknown keys are refused."""
+        known = {f.name for f in fields(cls)}
+        if strange := sorted(set(values) - known):
+            raise UsageError(f"unknown settings: {', '.join(strange)}; made by a newer version?")
+        settings = {name: frozen(value) for name, value in values.items()}
+        settings["prompts"] = tuple(
+            Prompt(**{**p, "stop": -math.inf if p.get("stop") is None else p["stop"]})
+            for p in values.get("prompts", ())
+        )
+        return cls(**settings)
