@@ -144,7 +144,7 @@ def report(
     figures = summary(verdicts)
     print(
         f"{kind:8} R-precision {figures['r_precision']:.1%}  among the first five "
-        f"{figures['r5']:.1%}  {mean(seconds):.1f} s a picture  ({len(verdicts)} pictures)"
+        f"{figures['top5']:.1%}  {mean(seconds):.1f} s a picture  ({len(verdicts)} pictures)"
     )
     return {**figures, "seconds": mean(seconds), "verdicts": [asdict(v) for v in verdicts]}
 

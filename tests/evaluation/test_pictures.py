@@ -42,7 +42,7 @@ def test_places_of_the_own_prompt() -> None:
 def test_r_precision_is_the_share_of_firsts() -> None:
     figures = summary(verdicts())
     assert figures["r_precision"] == 0.5
-    assert figures["r5"] == 1
+    assert figures["top5"] == 1
     assert figures["similarity"] == pytest.approx((1 + 0.5**0.5 + 0 + 1) / 4)
     assert (figures["pictures"], figures["prompts"]) == (4, 3)
 

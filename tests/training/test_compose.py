@@ -157,6 +157,13 @@ def test_pairs_are_told_from_left_to_right() -> None:
     assert ("crate", "box") in orders
 
 
+def test_what_has_no_weight_stands_beside_nothing() -> None:
+    composer = Composer(replace(NOTHING, pair=1.0), SHELF, weights=[1, 0, 1, 1])
+    for seed in range(20):
+        _, scene = composer(*RED, np.random.default_rng(seed))
+        assert [s.entry.file for s in scene.subjects] == ["box", "box"]
+
+
 def assert_matches(pattern: str, text: str) -> None:
     assert re.search(pattern.replace(" .* ", ".*"), text), (pattern, text)
 

@@ -71,12 +71,13 @@ ABOUT = {
     "bits_per_code_by_image": "given the picture's embedding",
     "bits_per_code_unconditional": "given nothing",
     "r_precision": "own prompt first",
+    "top5": "own prompt among the first five",
     "similarity": "mean cosine to the own prompt",
     "pictures": "judged",
     "prompts": "different ones",
 }
 SHARES = frozenset(
-    ("codes", "r1", "r5", "text_r1", "image_r1", "zero_shot", "zero_shot_5", "r_precision")
+    ("codes", "r1", "r5", "text_r1", "image_r1", "zero_shot", "zero_shot_5", "r_precision", "top5")
 )
 
 

@@ -74,14 +74,14 @@ def _verdicts(
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Return ``r_precision``, the share whose own prompt is first, ``r5``, among the first five.
+    """Return ``r_precision``, the share whose own prompt is first, ``top5``, among the first five.
 
     And ``similarity``, the mean to the own prompt; ``pictures`` and their ``prompts``.
     """
     count = len(verdicts)
     return {
         "r_precision": sum(v.place == 1 for v in verdicts) / count,
-        "r5": sum(v.place <= 5 for v in verdicts) / count,
+        "top5": sum(v.place <= 5 for v in verdicts) / count,
         "similarity": sum(v.similarity for v in verdicts) / count,
         "pictures": float(count),
         "prompts": float(len({v.prompt for v in verdicts})),

@@ -1,7 +1,7 @@
 """Cut-outs on backgrounds: solid colours, gradients, textures, scenes; shadows; two at a time."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,15 +48,23 @@ class Composer:
     """Makes new pictures of a library's cut-outs, textures and scenes.
 
     ``composer(entry, rgba, rng)`` returns the picture, (s, s, 3) uint8, and what it shows.
+    ``weights`` tell how often each entry stands beside another; by default all as often.
     """
 
-    def __init__(self, settings: CompositionConfig, library: Library) -> None:
+    def __init__(
+        self,
+        settings: CompositionConfig,
+        library: Library,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         self.settings, self.library = settings, library
         entries = list(enumerate(library.entries))
         opaque = [(i, e) for i, e in entries if not e.columns.get("alpha")]
         self._textures = [i for i, e in opaque if matches(e.columns, settings.textures)]
         self._scenes = [i for i, e in opaque if matches(e.columns, settings.scenes)]
-        self._cutouts = [i for i, e in entries if e.columns.get("alpha") and _is_thing(e)]
+        self._things = [i for i, e in entries if e.columns.get("alpha") and _is_thing(e)]
+        shares = np.array([1.0 if weights is None else weights[i] for i in self._things])
+        self._edges = np.cumsum(shares / shares.sum()) if shares.sum() else shares[:0]
 
     def __call__(self, entry: Entry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Scene]:
         """Compose one picture around a cut-out."""
@@ -64,7 +72,7 @@ class Composer:
         rgba, subject = self._subject(entry, rgba, rng)
         background = self._background(rgba, size, rng)
         canvas = background.image.copy()
-        if self._cutouts and _is_thing(entry) and rng.random() < self.settings.pair:
+        if len(self._edges) and _is_thing(entry) and rng.random() < self.settings.pair:
             subjects = self._put_pair(canvas, rgba, subject, background.stands, rng)
         else:
             self._put(canvas, rgba, entry, background.stands, rng)
@@ -147,16 +155,17 @@ class Composer:
         self, canvas: Image.Image, rgba: Pixels, subject: Subject, stands: bool, rng: Generator
     ) -> tuple[Subject, Subject]:
         """Put the cut-out and another one side by side; return both from left to right."""
-        number, other = self.library[self._cutouts[rng.integers(len(self._cutouts))]]
+        place = min(int(np.searchsorted(self._edges, rng.random())), len(self._things) - 1)
+        number, other = self.library[self._things[place]]
         entry = self.library.entries[number]
         both = [(rgba, subject), (other, Subject(entry, tuple(entry.columns.get("colors") or ())))]
         if rng.random() < 0.5:
             both.reverse()
         half = canvas.width // 2
         ground = int(canvas.height * rng.uniform(0.78, 0.95 if stands else 0.85))
-        for place, (pixels, _) in enumerate(both):
+        for side, (pixels, _) in enumerate(both):
             part = _trimmed(Image.fromarray(pixels), rng.uniform(0.46, 0.54))
-            x = place * half + (half - part.width) // 2
+            x = side * half + (half - part.width) // 2
             canvas.paste(part, (max(0, x), max(0, ground - part.height)), part)
         return both[0][1], both[1][1]
 

@@ -126,7 +126,9 @@ class Samples:
         self.unseen = HeldOut(style, settings)
         self.held_out = self.unseen if settings.hold_out.judge == "style" else self.groups
         self._edges = np.cumsum(weights / weights.sum())
-        self._compose = settings.composition and Composer(settings.composition, self.pictures)
+        self._compose = settings.composition and Composer(
+            settings.composition, self.pictures, weights.tolist()
+        )
         told = settings.captions or (settings.composition and CaptionConfig())
         self._captions = told or None
 
