@@ -26,7 +26,10 @@ def contests(groups: Sequence[str], size: int) -> Iterator[list[int]]:
     Samples come in their order, one of each group; what is left over when a list cannot be
     filled is not used. With fewer groups than ``size`` there is one list of all of them.
     """
-    firsts = list({group: i for i, group in reversed(list(enumerate(groups)))}.values())[::-1]
+    first: dict[str, int] = {}
+    for number, group in enumerate(groups):
+        first.setdefault(group, number)
+    firsts = list(first.values())
     lists = [firsts[i : i + size] for i in range(0, len(firsts), size)]
     yield from [found for found in lists if len(found) == size] or lists[:1]
 
