@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageFilter
 
+from vqclip.training import backgrounds
 from vqclip.training.captions import Scene, Subject, has_colour, tidy, with_article
-from vqclip.training.colours import COLOURS, GREYS, Colour, hue_turned, measured, stands_out
+from vqclip.training.colours import GREYS, hue_turned, measured, stands_out
 from vqclip.training.datasettings import CompositionConfig
 from vqclip.training.sources import Entry, Pixels, matches
 
@@ -22,8 +22,6 @@ _SIDED = re.compile(
     re.IGNORECASE,
 )
 _WRITTEN = ("symbols", "flags")
-_LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
-_ALL = tuple(COLOURS)
 
 
 class Library(Protocol):
@@ -32,16 +30,6 @@ class Library(Protocol):
     entries: Any
 
     def __getitem__(self, index: int) -> tuple[int, Pixels]: ...
-
-
-@dataclass(frozen=True)
-class Background:
-    """What is behind: an RGB picture, how one says it, and how likely one does."""
-
-    image: Image.Image
-    words: str
-    telling: float
-    stands: bool = False  # things stand on its ground
 
 
 class Composer:
@@ -72,11 +60,13 @@ class Composer:
         rgba, subject = self._subject(entry, rgba, rng)
         background = self._background(rgba, size, rng)
         canvas = background.image.copy()
-        if len(self._edges) and _is_thing(entry) and rng.random() < self.settings.pair:
-            subjects = self._put_pair(canvas, rgba, subject, background.stands, rng)
-        else:
+        subjects: tuple[Subject, ...] = (subject,)
+        partner = self._partner(entry, canvas, rng)
+        if partner is None:
             self._put(canvas, rgba, entry, background.stands, rng)
-            subjects = (subject,)
+        else:
+            both = [(rgba, subject), partner]
+            subjects = self._put_pair(canvas, both, background.stands, rng)
         return np.array(canvas), Scene(subjects, background.words, background.telling)
 
     def _subject(self, entry: Entry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Subject]:
@@ -89,37 +79,39 @@ class Composer:
                 return turned, Subject(entry, found, recoloured=True)
         return rgba, Subject(entry, colours)
 
-    def _background(self, rgba: Pixels, size: int, rng: Generator) -> Background:
+    def _background(self, rgba: Pixels, size: int, rng: Generator) -> backgrounds.Background:
         share, chosen = self.settings, rng.random()
-        kinds: tuple[tuple[float, Callable[[], Background | None]], ...] = (
-            (share.colour, lambda: _solid(rgba, _ALL, size, rng)),
-            (share.gradient, lambda: _gradient(rgba, size, rng)),
+        kinds: tuple[tuple[float, Callable[[], backgrounds.Background | None]], ...] = (
+            (share.colour, lambda: backgrounds.solid(rgba, size, rng)),
+            (share.gradient, lambda: backgrounds.gradient(rgba, size, rng)),
             (share.texture, lambda: self._texture(rgba, rng)),
             (share.scene, lambda: self._scene(rgba, rng)),
         )
         for limit, make in kinds:
             chosen -= limit
             if chosen < 0:
-                return make() or _plain(rgba, share.white, size, rng)
-        return _plain(rgba, share.white, size, rng)
+                return make() or backgrounds.plain(rgba, share.white, size, rng)
+        return backgrounds.plain(rgba, share.white, size, rng)
 
-    def _texture(self, rgba: Pixels, rng: Generator) -> Background | None:
+    def _texture(self, rgba: Pixels, rng: Generator) -> backgrounds.Background | None:
         if not self._textures:
             return None
         entry, image = self._picture(self._textures, rng)
-        if not stands_out(rgba, _middle(image)):
+        if not stands_out(rgba, backgrounds.middle(image)):
             return None
         name = tidy(entry.texts[0]).removesuffix(" texture") if entry.texts else "texture"
-        return Background(image, f"on {with_article(f'{name} background', always=True)}", 0.6)
+        return backgrounds.Background(
+            image, f"on {with_article(f'{name} background', always=True)}", 0.6
+        )
 
-    def _scene(self, rgba: Pixels, rng: Generator) -> Background | None:
+    def _scene(self, rgba: Pixels, rng: Generator) -> backgrounds.Background | None:
         if not self._scenes:
             return None
         entry, image = self._picture(self._scenes, rng)
-        if not stands_out(rgba, _middle(image)):
+        if not stands_out(rgba, backgrounds.middle(image)):
             return None
         name = tidy(entry.texts[0]) if entry.texts else "landscape"
-        return Background(image, f"in front of {with_article(name)}", 0.75, stands=True)
+        return backgrounds.Background(image, f"in front of {with_article(name)}", 0.75, stands=True)
 
     def _picture(self, among: list[int], rng: Generator) -> tuple[Entry, Image.Image]:
         number, rgba = self.library[among[rng.integers(len(among))]]
@@ -151,14 +143,27 @@ class Composer:
             return cutout
         return cutout.rotate(angle, Image.Resampling.BICUBIC, expand=True)
 
-    def _put_pair(
-        self, canvas: Image.Image, rgba: Pixels, subject: Subject, stands: bool, rng: Generator
-    ) -> tuple[Subject, Subject]:
-        """Put the cut-out and another one side by side; return both from left to right."""
+    def _partner(
+        self, entry: Entry, canvas: Image.Image, rng: Generator
+    ) -> tuple[Pixels, Subject] | None:
+        """Another cut-out for a share of the pictures, where it can be seen."""
+        if rng.random() >= self.settings.pair or not len(self._edges) or not _is_thing(entry):
+            return None
         place = min(int(np.searchsorted(self._edges, rng.random())), len(self._things) - 1)
-        number, other = self.library[self._things[place]]
-        entry = self.library.entries[number]
-        both = [(rgba, subject), (other, Subject(entry, tuple(entry.columns.get("colors") or ())))]
+        number, rgba = self.library[self._things[place]]
+        if not stands_out(rgba, backgrounds.middle(canvas)):
+            return None
+        other = self.library.entries[number]
+        return rgba, Subject(other, tuple(other.columns.get("colors") or ()))
+
+    def _put_pair(
+        self,
+        canvas: Image.Image,
+        both: list[tuple[Pixels, Subject]],
+        stands: bool,
+        rng: Generator,
+    ) -> tuple[Subject, Subject]:
+        """Put two cut-outs side by side; return their subjects from left to right."""
         if rng.random() < 0.5:
             both.reverse()
         half = canvas.width // 2
@@ -168,14 +173,6 @@ class Composer:
             x = side * half + (half - part.width) // 2
             canvas.paste(part, (max(0, x), max(0, ground - part.height)), part)
         return both[0][1], both[1][1]
-
-
-def _middle(image: Image.Image) -> Colour:
-    """The mean colour of the lower middle, where most things stand."""
-    width, height = image.size
-    box = (width // 4, height // 2, width - width // 4, height)
-    red, green, blue = image.resize((1, 1), Image.Resampling.BOX, box).getpixel((0, 0))  # type: ignore[misc]
-    return red, green, blue
 
 
 def _is_thing(entry: Entry) -> bool:
@@ -228,58 +225,3 @@ def _cast_shadow(canvas: Image.Image, part: Image.Image, place: tuple[int, int])
 
 
 _half = [level * 2 // 5 for level in range(256)]
-
-
-def _shade(name: str, rng: Generator) -> Colour:
-    """A colour near the one of that name."""
-    if name == "white":
-        return COLOURS[name]
-    red, green, blue = (int(c) for c in COLOURS[name] + rng.integers(-14, 15, 3))
-    return tuple(max(0, min(255, c)) for c in (red, green, blue))  # type: ignore[return-value]
-
-
-def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: Generator) -> tuple[str, Colour]:
-    """A colour of those names in front of which a cut-out is seen, or the last one tried."""
-    colour, name = COLOURS["white"], "white"
-    for number in rng.permutation(len(names))[:6]:
-        name = names[number]
-        colour = _shade(name, rng)
-        if stands_out(rgba, colour):
-            break
-    return name, colour
-
-
-def _solid(rgba: Pixels, names: tuple[str, ...], size: int, rng: Generator) -> Background:
-    name, colour = _contrasting(rgba, names, rng)
-    image = Image.new("RGB", (size, size), colour)
-    return Background(image, f"on {with_article(name, always=True)} background", 0.6)
-
-
-def _plain(rgba: Pixels, white: float, size: int, rng: Generator) -> Background:
-    """White, or a light colour."""
-    if rng.random() < white and stands_out(rgba, COLOURS["white"]):
-        return Background(
-            Image.new("RGB", (size, size), COLOURS["white"]), "on a white background", 0.2
-        )
-    name, colour = _contrasting(rgba, _LIGHT, rng)
-    return Background(
-        Image.new("RGB", (size, size), colour),
-        f"on {with_article(name, always=True)} background",
-        0.4,
-    )
-
-
-def _gradient(rgba: Pixels, size: int, rng: Generator) -> Background:
-    """From one colour to another, in any direction, or from the middle outwards."""
-    (first, a), (second, b) = (_contrasting(rgba, _ALL, rng) for _ in range(2))
-    axis = np.linspace(-1, 1, size, dtype=np.float32)
-    if rng.random() < 0.3:
-        share = np.sqrt(axis[:, None] ** 2 + axis**2) / 1.5
-    else:
-        angle = rng.uniform(0, 2 * np.pi)
-        share = (np.sin(angle) * axis[:, None] + np.cos(angle) * axis) / 2.83 + 0.5
-    near, far = np.array(a, np.float32), np.array(b, np.float32)
-    pixels = near + np.clip(share, 0, 1)[..., None] * (far - near)
-    name = first if first == second else f"{first} and {second}"
-    words = f"on {with_article(name, always=True)} gradient background"
-    return Background(Image.fromarray(pixels.astype(np.uint8)), words, 0.5)

@@ -161,7 +161,8 @@ class Samples:
         """The picture on its background, (size, size, 3), and what it shows."""
         if self._compose and rgba[..., 3].min() < 255:
             return self._compose(entry, rgba, rng)
-        colours = tuple(entry.columns.get("colors") or ())
+        # the colours of a whole photo are those of its grass and sky, not of the cow
+        colours = tuple(entry.columns.get("colors") or ()) if rgba[..., 3].min() < 255 else ()
         return over(rgba, plain_background(entry)), Scene((Subject(entry, colours),))
 
     def _text(self, scene: Scene, rng: Generator) -> str:
