@@ -17,22 +17,30 @@ def write(folder: Path, count: int = 6) -> Path:
     rows = []
     for i in range(count):
         Image.new("RGB", (20, 16), (10 * i,) * 3).save(folder / f"{i}.png")
-        rows.append(json.dumps({"picture": f"{i}.png", "prompt": f"Thing {i}"}))
+        row = {"picture": f"{i}.png", "prompt": f"Thing {i}", "group": f"group {i}"}
+        rows.append(json.dumps(row))
     (folder / "negatives.jsonl").write_text("\n".join(rows) + "\n")
     return folder / "negatives.jsonl"
 
 
-def test_those_of_the_texts_come_first(tmp_path: Path) -> None:
+def greys(drawn: torch.Tensor) -> list[int]:
+    """Which pictures were drawn, in order of their grey."""
+    return sorted((drawn[:, 0, 0, 0] * 25.5).round().int().tolist())
+
+
+def test_those_of_the_texts_and_groups_come_first(tmp_path: Path) -> None:
     negatives = Negatives(NegativeSettings(str(write(tmp_path)), share=0.5), 8)
-    drawn = negatives.draw(["thing 4", "something", "thing 2", "else"])
+    texts = ["thing 4", "something", "thing 2", "else"]
+    drawn = negatives.draw(texts)
     assert drawn.shape == (2, 3, 8, 8)
-    greys = (drawn[:, 0, 0, 0] * 255).round().int().tolist()
-    assert sorted(greys) == [20, 40]
-    (tmp_path / "more").mkdir()
-    more = Negatives(NegativeSettings(str(write(tmp_path / "more")), share=1.0), 8)
-    torch.manual_seed(0)
-    assert {tuple(more.draw(["x"] * 3)[:, 0, 0, 0].tolist()) for _ in range(9)} != {()}
-    assert len(more.draw(["x"] * 99)) == 6
+    assert greys(drawn) == [2, 4]
+    assert set(greys(negatives.draw(["a", "b"], ["group 5"]))) == {5}
+
+
+def test_the_rest_is_drawn_at_random_and_no_more_than_there_are(tmp_path: Path) -> None:
+    negatives = Negatives(NegativeSettings(str(write(tmp_path)), share=1.0), 8)
+    assert len({tuple(greys(negatives.draw(["x"] * 3))) for _ in range(20)}) > 3
+    assert greys(negatives.draw(["x"] * 99)) == list(range(6))
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,9 @@ class ClipStage:
         pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
         texts = self.embed_text(names)  # (b, d)
         positive = coincide(names).to(texts.device)
-        related = positive | coincide(batch.get("group", names)).to(texts.device)
-        wrong = self._draw_negatives(names, pictures)  # (m, 3, h, w)
+        groups = list(batch.get("group", names))
+        related = positive | coincide(groups).to(texts.device)
+        wrong = self._draw_negatives(names, groups, pictures)  # (m, 3, h, w)
         hw = (pictures.shape[-2], pictures.shape[-1])
         views = draw_views(self.settings.views, len(names), len(wrong), hw, self.side)
         pictures = self._attacked(pictures, texts.detach(), related, views, step)
@@ -101,12 +102,12 @@ class ClipStage:
         accuracy = torch.tensor(found, device=texts.device)
         return loss, {"loss": loss.detach(), "accuracy": accuracy, "scale": scale.detach()}
 
-    def _draw_negatives(self, names: list[str], pictures: Tensor) -> Tensor:
+    def _draw_negatives(self, names: list[str], groups: list[str], pictures: Tensor) -> Tensor:
         if self.settings.negatives is None:
             return pictures[:0]
         if self.negatives is None:
             self.negatives = Negatives(self.settings.negatives, pictures.shape[-1])
-        return self.negatives.draw(names).to(pictures.device)
+        return self.negatives.draw(names, groups).to(pictures.device)
 
     def _attacked(
         self, pictures: Tensor, texts: Tensor, related: Tensor, views: Views, step: int

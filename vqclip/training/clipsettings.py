@@ -68,7 +68,7 @@ class AttackSettings:
 class NegativeSettings:
     """Pictures that are not what they were meant to be: what optimisers draw.
 
-    path: a JSONL with ``picture`` (a file beside it) and ``prompt``.
+    path: a JSONL with ``picture`` (a file beside it), ``prompt`` and, if known, its ``group``.
     share: of a batch, added to it.
     """
 

@@ -14,7 +14,7 @@ from vqclip.training.clipsettings import NegativeSettings
 
 
 class Negatives:
-    """Hard negatives, kept in memory as bytes.
+    """Hard negatives, kept in memory: ``pictures`` (m, 3, side, side) uint8, each with ``names``.
 
     Raises:
         UsageError: the file or a picture of it is not there or cannot be read.
@@ -26,19 +26,19 @@ class Negatives:
         rows = [_row(line, path) for line in _lines(path) if line.strip()]
         if not rows:
             raise UsageError(f"{path} is empty: it needs lines with picture and prompt")
-        self.prompts = [prompt for _, prompt in rows]
-        pictures = [_picture(path.parent / name, side) for name, _ in rows]
+        self.names = [names for _, names in rows]
+        pictures = [_picture(path.parent / file, side) for file, _ in rows]
         self.pictures = torch.stack(pictures)  # (m, 3, side, side) uint8
 
-    def draw(self, texts: Sequence[str]) -> Tensor:
+    def draw(self, texts: Sequence[str], groups: Sequence[str] = ()) -> Tensor:
         """Return pictures (k, 3, side, side) in [0, 1], k the share of ``texts``, on the CPU.
 
-        Those whose prompts are among the texts come first, as only these are hard; drawn from
-        torch's default generator.
+        Those whose prompts are among the texts, or whose groups are among the groups, come
+        first, as only these are hard; drawn from torch's default generator.
         """
-        wanted = {text.lower() for text in texts}
-        order = torch.randperm(len(self.prompts)).tolist()
-        order.sort(key=lambda i: self.prompts[i].lower() not in wanted)
+        wanted = {name.lower() for name in (*texts, *groups)}
+        order = torch.randperm(len(self.names)).tolist()
+        order.sort(key=lambda i: wanted.isdisjoint(self.names[i]))
         count = max(1, round(self.share * len(texts)))
         return self.pictures[order[:count]].float() / 255
 
@@ -50,10 +50,12 @@ def _lines(path: Path) -> list[str]:
         raise UsageError(f"cannot read the negatives {path}: {error}") from None
 
 
-def _row(line: str, path: Path) -> tuple[str, str]:
+def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
+    """Return the file and the names, in small letters, of one line."""
     try:
         row: dict[str, Any] = json.loads(line)
-        return str(row["picture"]), str(row["prompt"])
+        names = {str(row["prompt"]).lower(), str(row.get("group", row["prompt"])).lower()}
+        return str(row["picture"]), frozenset(names)
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{path}: no picture and prompt in {line!r:.80}") from None
 
