@@ -1,0 +1,1 @@
+"""How the embedded default was made: its data and its trainings."""

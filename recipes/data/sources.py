@@ -1,0 +1,157 @@
+"""The table of sources: which reader reads which packages, in the order of the set.
+
+The order matters where two sources hold the same picture: the first keeps it.
+Only what may be used with attribution at most is here: no share-alike, no GPL.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from recipes.data.candidates import Candidate
+from recipes.data.readers import (
+    dicebear,
+    emoji,
+    gcompris,
+    hdri,
+    iconify,
+    openclipart,
+    photos,
+    scenes,
+    shapes,
+    sprites,
+    sweethome3d,
+)
+
+# The folders of the packages' contents, by package name.
+Contents = Mapping[str, Path]
+Reader = Callable[[Contents], Iterator[Candidate]]
+
+OWN = "MIT (own)"
+_ICONIFY = "@iconify-json/"
+_EMOJIBASE = "emojibase-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source of pictures: the packages that it is read from, and how."""
+
+    packages: tuple[str, ...]
+    read: Reader
+
+
+def _emoji(name: str, license: str, style: str = "", *, flags: bool = False) -> Source:
+    package = _ICONIFY + name
+
+    def read(contents: Contents) -> Iterator[Candidate]:
+        names = emoji.read_names(contents[_EMOJIBASE])
+        return emoji.read_emoji(contents[package], names, license, style, flags=flags)
+
+    return Source((package, _EMOJIBASE), read)
+
+
+def _fxemoji(contents: Contents) -> Iterator[Candidate]:
+    names = emoji.read_names(contents[_EMOJIBASE])
+    return emoji.read_run_together(contents[f"{_ICONIFY}fxemoji"], names, "Apache-2.0", "flat")
+
+
+def _fluent_3d(contents: Contents) -> Iterator[Candidate]:
+    names = emoji.read_names(contents[_EMOJIBASE])
+    folder = contents["@lobehub/fluent-emoji-3d"] / "assets"
+    return emoji.read_files(folder, names, "MIT", "3d render")
+
+
+def _icons(name: str, license: str) -> Source:
+    package = _ICONIFY + name
+    return Source((package,), lambda contents: iconify.read_icons(contents[package], license))
+
+
+def _game_icons(contents: Contents) -> Iterator[Candidate]:
+    package = contents[f"{_ICONIFY}game-icons"]
+    return iconify.read_silhouettes(package, "CC-BY-3.0", "game-icons")
+
+
+def _openclipart(contents: Contents) -> Iterator[Candidate]:
+    share = Path("usr/share/openclipart")
+    svgs = contents["openclipart-svg"] / share / "svg"
+    pngs = contents["openclipart-png"] / share / "png"
+    return openclipart.read(svgs, pngs, "CC-PDDC")
+
+
+def _dicebear(style: str, license: str) -> Source:
+    package, _ = dicebear.STYLES[style]
+
+    def read(contents: Contents) -> Iterator[Candidate]:
+        node_modules = contents["@dicebear/core"].parent.parent
+        return dicebear.read(node_modules, {package: license}, style)
+
+    return Source(("@dicebear/core", package), read)
+
+
+def _folder(package: str, folder: str, read: Callable[[Path], Iterator[Candidate]]) -> Source:
+    return Source((package,), lambda contents: read(contents[package] / folder))
+
+
+def _photos(source: str, package: str, folder: str, named: Mapping[str, photos.Photo]) -> Source:
+    return _folder(package, folder, lambda path: photos.read_photos(source, path, named))
+
+
+def _textures(package: str, folder: str, license: str) -> Source:
+    return _folder(package, folder, lambda path: photos.read_textures(package, path, license))
+
+
+SOURCES: Mapping[str, Source] = {
+    "fluent-emoji-3d": Source(("@lobehub/fluent-emoji-3d", _EMOJIBASE), _fluent_3d),
+    "noto": _emoji("noto", "Apache-2.0", flags=True),
+    "twemoji": _emoji("twemoji", "CC-BY-4.0", "flat", flags=True),
+    "fluent-emoji": _emoji("fluent-emoji", "MIT", "3d style"),
+    "fluent-emoji-flat": _emoji("fluent-emoji-flat", "MIT", "flat"),
+    "fxemoji": Source((f"{_ICONIFY}fxemoji", _EMOJIBASE), _fxemoji),
+    "emojione": _emoji("emojione", "CC-BY-4.0"),
+    "noto-v1": _emoji("noto-v1", "Apache-2.0"),
+    "sweethome3d": _folder(
+        "sweethome3d-furniture", "usr/share/sweethome3d/furniture", sweethome3d.read
+    ),
+    "openclipart": Source(("openclipart-svg", "openclipart-png"), _openclipart),
+    "scikit-image": _photos("scikit-image", "scikit-image", "skimage/data", photos.SCIKIT_IMAGE),
+    "scikit-learn": _photos(
+        "scikit-learn", "scikit-learn", "sklearn/datasets/images", photos.SCIKIT_LEARN
+    ),
+    "wallpapers": _photos(
+        "wallpapers", "lomiri-wallpapers-16.04", "usr/share/backgrounds", photos.LOMIRI
+    ),
+    "gcompris": _folder(
+        "gcompris-qt-data", "usr/share/gcompris-qt/rcc", partial(gcompris.read, "gcompris")
+    ),
+    "polyhaven-hdri": _folder("@pmndrs/assets", "hdri", partial(hdri.read, license="CC0-1.0")),
+    "miniworld": _textures("miniworld", "miniworld/textures", "Apache-2.0"),
+    "robosuite": _textures("robosuite", "robosuite/models/assets/textures", "MIT"),
+    "arcade-kenney": _folder(
+        "arcade",
+        "arcade/resources/assets/images",
+        partial(sprites.read_game_art, license="CC0-1.0"),
+    ),
+    "tango": _folder(
+        "tango-icon-theme",
+        "usr/share/icons/Tango/scalable",
+        partial(sprites.read_theme, license="CC-PDDC"),
+    ),
+    "streamline-freehand-color": _icons("streamline-freehand-color", "CC-BY-4.0"),
+    "streamline-ultimate-color": _icons("streamline-ultimate-color", "CC-BY-4.0"),
+    "streamline-emojis": _icons("streamline-emojis", "CC-BY-4.0"),
+    "flat-color-icons": _icons("flat-color-icons", "MIT"),
+    "meteocons": _icons("meteocons", "MIT"),
+    "game-icons": Source((f"{_ICONIFY}game-icons",), _game_icons),
+    "dicebear-openPeeps": _dicebear("openPeeps", "CC0-1.0"),
+    "dicebear-lorelei": _dicebear("lorelei", "CC0-1.0"),
+    "dicebear-notionists": _dicebear("notionists", "CC0-1.0"),
+    "dicebear-pixelArt": _dicebear("pixelArt", "CC0-1.0"),
+    "dicebear-adventurer": _dicebear("adventurer", "CC-BY-4.0"),
+    "dicebear-micah": _dicebear("micah", "CC-BY-4.0"),
+    "dicebear-personas": _dicebear("personas", "CC-BY-4.0"),
+    "dicebear-bigSmile": _dicebear("bigSmile", "CC-BY-4.0"),
+    "dicebear-toonHead": _dicebear("toonHead", "CC-BY-4.0"),
+    "synth-landscape": Source((), lambda _: scenes.read(1500, OWN)),
+    "synth-shapes": Source((), lambda _: shapes.read(2500, OWN)),
+}
