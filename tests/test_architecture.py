@@ -10,7 +10,17 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "vqclip"
 LAYERS = [
-    {"errors", "registry", "prompts", "config", "presets", "specification", "labels", "yamlfiles"},
+    {
+        "embedded",
+        "errors",
+        "registry",
+        "prompts",
+        "config",
+        "presets",
+        "specification",
+        "labels",
+        "yamlfiles",
+    },
     {"images", "models"},
     {
         "checkpoints",
@@ -27,6 +37,8 @@ LAYERS = [
         "conditioning",
     },
     {"exporting"},
+    {"loading"},
+    {"drafting"},
     {"generation", "reconstruction", "outputs", "training"},
     {"completion", "evaluation"},
     {"rendering"},
@@ -109,7 +121,7 @@ def test_modules_stay_small(path: Path) -> None:
         ["reconstruct", "--help"],
         ["evaluate"],
         ["evaluate", "clip", "--help"],
-        ["sample"],
+        ["sample", "--samples", "0"],
         ["--version"],
         ["x:1,5"],
     ],

@@ -15,13 +15,15 @@ from vqclip.training.stage import Batch, Metrics, Objective
 class ToyData:
     """Pictures of one random colour and noise, a function of the seed and the number."""
 
+    noise = 32
+
     def __init__(self, size: int = 8, seed: int = 0) -> None:
         self.size, self.seed = size, seed
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         generator = np.random.default_rng([self.seed, number])
         colour = generator.integers(32, 224, (3, 1, 1))
-        noise = generator.integers(-32, 32, (3, self.size, self.size))
+        noise = generator.integers(-self.noise, self.noise, (3, self.size, self.size))
         image = (colour + noise).astype(np.uint8)
         return {"image": image, "text": f"picture {number}", "index": number}
 

@@ -10,6 +10,7 @@ from vqclip.cli.codes import decode_command, reconstruct_command
 from vqclip.cli.complete import complete_command
 from vqclip.cli.encode import encode_command
 from vqclip.cli.evaluate import evaluate_app
+from vqclip.cli.export import export_command
 from vqclip.cli.generate import generate_command
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.names import list_command
@@ -68,6 +69,7 @@ app.command("decode")(decode_command)
 app.command("encode")(encode_command)
 app.command("train")(train_command)
 app.add_typer(evaluate_app, name="evaluate")
+app.command("export")(export_command)
 app.command("list")(list_command)
 
 

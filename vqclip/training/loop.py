@@ -15,15 +15,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from vqclip.engines import resolve_device, resolve_precision
-from vqclip.errors import UsageError
 from vqclip.training.averaging import Average
 from vqclip.training.batches import Data, to_device, training_batches
 from vqclip.training.checkpointing import (
@@ -32,14 +29,18 @@ from vqclip.training.checkpointing import (
     save_checkpoint,
     seed_step,
 )
+from vqclip.training.processes import (
+    anywhere,
+    average_gradients,
+    make_accelerator,
+    share_weights,
+)
 from vqclip.training.records import Records
 from vqclip.training.settings import LoopSettings, TrainSettings
 from vqclip.training.stage import Batch, Metrics, Objective, Stage
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-_MIXED = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 @dataclass(frozen=True)
@@ -61,31 +62,6 @@ class Progress:
     validation: Mapping[str, float] = field(default_factory=dict)
     checkpoint: Path | None = None
     stopped: bool = False
-
-
-def make_accelerator(settings: LoopSettings) -> "Accelerator":
-    """Return Accelerate's idea of this process: device, precision, and its fellows.
-
-    Raises:
-        UsageError: Accelerate is not installed, or the device or precision is not there.
-    """
-    if find_spec("accelerate") is None:
-        raise UsageError("training needs more packages: pip install 'vqclip[train]'")
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    # Accelerate keeps the choices of a process's first training: let each have its own
-    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    device = resolve_device(settings.device)
-    precision = resolve_precision(settings.precision, device)
-    try:
-        return Accelerator(
-            cpu=device.type == "cpu",
-            mixed_precision=_MIXED[precision],
-            gradient_accumulation_steps=1,  # the loop accumulates
-        )
-    except ValueError as error:
-        raise UsageError(f"cannot train so: {error}") from error
 
 
 def fit(
@@ -123,7 +99,7 @@ def fit(
     try:
         for step in range(first, steps):
             metrics = trainer.step(batches, step)
-            stopped = step + 1 < steps and trainer.anywhere(stop())
+            stopped = step + 1 < steps and anywhere(trainer.accelerator, stop())
             validation = trainer.record(records, step + 1, metrics)
             checkpoint = trainer.checkpoint(step + 1, now=stopped)
             yield Progress(step + 1, steps, metrics, validation, checkpoint, stopped)
@@ -154,12 +130,11 @@ class Trainer:
         self.trained = [
             parameter
             for optimizer in self.optimizers.values()
-            for parameter in _parameters(optimizer)
-            if parameter.requires_grad
+            for parameter in _trainable(optimizer)
         ]
         self.average = Average(stage.networks, settings.train.ema)
         self.best: float | None = None
-        self._share_weights()
+        share_weights(self.accelerator, stage.networks.values())
 
     def batches(self, data: Data, first: int) -> Iterator[Batch]:
         """Yield the batches of this process from step ``first``, on its device."""
@@ -188,7 +163,7 @@ class Trainer:
             metrics |= self._lower(objective, micro, step)
         with torch.no_grad():
             self.stage.after_step(micro[-1], step)
-            self._share_weights()
+            share_weights(self.accelerator, self.stage.networks.values())
         self.average.update(step)
         return metrics
 
@@ -210,9 +185,9 @@ class Trainer:
                 if loss is not None:
                     self.accelerator.backward(loss / len(micro))
         if loss is not None:
-            self._average_gradients(objective.optimizer)
+            parameters = _trainable(objective.optimizer)
+            average_gradients(self.accelerator, parameters)
             if self.settings.clip_gradients is not None:
-                parameters = _parameters(objective.optimizer)
                 self.accelerator.clip_grad_norm_(parameters, self.settings.clip_gradients)
             optimizer.step()
             optimizer.zero_grad()
@@ -221,7 +196,7 @@ class Trainer:
     @contextmanager
     def _only(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
         """Let gradients flow to the parameters of one optimizer alone."""
-        own = {id(parameter) for parameter in _parameters(optimizer)}
+        own = {id(parameter) for parameter in _trainable(optimizer)}
         others = [parameter for parameter in self.trained if id(parameter) not in own]
         for parameter in others:
             parameter.requires_grad_(False)
@@ -230,31 +205,6 @@ class Trainer:
         finally:
             for parameter in others:
                 parameter.requires_grad_(True)
-
-    def _average_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Average gradients over all processes; a weight that some left out counts as 0 there."""
-        if self.accelerator.num_processes == 1:
-            return
-        for parameter in _parameters(optimizer):
-            if parameter.requires_grad:
-                gradient = parameter.grad
-                gradient = torch.zeros_like(parameter) if gradient is None else gradient
-                parameter.grad = self.accelerator.reduce(gradient, "mean")
-
-    def _share_weights(self) -> None:
-        """Give every process the weights and buffers of the first one."""
-        if self.accelerator.num_processes == 1:
-            return
-        for network in self.stage.networks.values():
-            for value in network.state_dict().values():
-                torch.distributed.broadcast(value, 0)
-
-    def anywhere(self, flag: bool) -> bool:
-        """Whether ``flag`` is set in any process."""
-        if self.accelerator.num_processes == 1:
-            return flag
-        flags = torch.tensor(float(flag), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flags, "sum") > 0)
 
     def records(self, data: Data, first: int) -> Records | None:
         """Return what writes the files of the run: in the first process only."""
@@ -319,10 +269,6 @@ def learning_rate_factor(step: int, settings: LoopSettings) -> float:
     return settings.final_learning_rate + (1 - settings.final_learning_rate) * left
 
 
-def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def scalars(metrics: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return metrics as numbers; reading them makes a GPU wait."""
-    return {key: float(value) for key, value in metrics.items()}
+def _trainable(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    groups = optimizer.param_groups
+    return [p for group in groups for p in group["params"] if p.requires_grad]

@@ -40,7 +40,7 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
         distance = FeatureDistance(_clip(rest or DEFAULT))
     else:
         distance = FeatureDistance(_timm(*_name_and_file(rest)))
-    return distance.to(device, memory_format=torch.channels_last)
+    return distance.to(memory_format=torch.channels_last).to(device)
 
 
 def _files(path: str) -> list[Path]:
@@ -102,7 +102,7 @@ def _fitting(
     if all(key in state for key in wanted.keys() - optional):
         return {key: state.get(key, value) for key, value in wanted.items()}
     named = [key for key in wanted if key not in optional]
-    values = [value for key, value in state.items() if not key.endswith("num_batches_tracked")]
+    values = [value for value in state.values() if value.ndim]  # without counts of batches
     in_order = dict(zip(named, values, strict=False))
     if len(in_order) < len(named) or any(in_order[k].shape != wanted[k].shape for k in named):
         raise CheckpointError(f"{file} does not hold the weights of that timm model")

@@ -9,7 +9,8 @@ import yaml
 from vqclip.errors import UsageError
 from vqclip.images import replacing
 from vqclip.training.encoding import open_data
-from vqclip.training.loop import Progress, fit, make_accelerator
+from vqclip.training.loop import Progress, fit
+from vqclip.training.processes import make_accelerator
 from vqclip.training.settings import TrainSettings
 from vqclip.training.stages import open_stage
 

@@ -170,7 +170,7 @@ class VQGANStage:
         """λ · disc_factor · (−mean D(x̂))."""
         assert self.discriminator is not None
         with wide_enough(output.device):
-            g_loss = -self.discriminator(output).float().mean()
+            g_loss: Tensor = -self.discriminator(output).float().mean()
         weight = torch.ones_like(g_loss)
         if self.settings.disc_adaptive:
             weight = adaptive_weight(reconstructed, g_loss, self.model.decoder.conv_out.weight)

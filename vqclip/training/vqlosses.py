@@ -55,7 +55,8 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, layer: Tensor) 
         torch.autograd.grad(_SCALE * loss, layer, retain_graph=True)[0].float().norm() / _SCALE
         for loss in (reconstruction, adversarial)
     ]
-    return (norms[0] / (norms[1] + _DELTA)).clamp(0, _MOST_WEIGHT).detach()
+    weight: Tensor = norms[0] / (norms[1] + _DELTA)
+    return weight.clamp(0, _MOST_WEIGHT).detach()
 
 
 def wide_enough(device: torch.device) -> AbstractContextManager[Any]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -12,11 +11,12 @@ from torch import Tensor, nn
 from vqclip import checkpoints, zoo
 from vqclip.checkpoints import ModelConfig
 from vqclip.errors import UsageError
+from vqclip.exporting import taming_config
 from vqclip.models.vqgan import VQModel
+from vqclip.training.batches import memory_format
 from vqclip.training.settings import TrainSettings
 
 _DISCRIMINATOR = "loss.discriminator."
-_NO_LOSS = {"target": "taming.modules.losses.DummyLoss"}
 
 
 def model_config(settings: TrainSettings) -> ModelConfig:
@@ -40,7 +40,7 @@ def _inferred(path: Path) -> ModelConfig:
 
 
 def open_model(config: ModelConfig, settings: TrainSettings, device: torch.device) -> VQModel:
-    """Build the model on ``device``, channels-last, with weights to start from or random ones.
+    """Build the model on ``device`` with weights to start from or random ones.
 
     Raises:
         UsageError: the config cannot work, or there are no such weights.
@@ -54,7 +54,7 @@ def open_model(config: ModelConfig, settings: TrainSettings, device: torch.devic
             state = _completed(state, checkpoints.new_vqgan(config))
         model = checkpoints.load_vqgan_weights(state, config)
     model.train().requires_grad_(True)
-    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return model.to(device, memory_format=memory_format(device))  # type: ignore[call-overload,no-any-return]
 
 
 def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
@@ -82,19 +82,7 @@ def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> di
 
 def save_model(model: VQModel, config: ModelConfig, folder: Path) -> None:
     """Write ``config.yaml`` and ``model.safetensors`` into ``folder``."""
-    text = yaml.safe_dump({"model": public_config(config)})
+    text = yaml.safe_dump({"model": taming_config(config)})
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file(state, folder / "model.safetensors")
-
-
-def public_config(config: ModelConfig) -> dict[str, Any]:
-    """Return target and params as others need them: without losses and paths of this training."""
-    params = {key: _plain(value) for key, value in config.params.items() if key != "ckpt_path"}
-    return {"target": config.target, "params": {**params, "lossconfig": dict(_NO_LOSS)}}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,63 @@
+"""The recorded training of taming-transformers, and the weights that it began with."""
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vqclip.checkpoints import read_state_dict
+from vqclip.models.lpips import LPIPS, lpips_from
+from vqclip.training.settings import TrainSettings, settings_of
+from vqclip.training.vqgan import VQGANStage, open_stage
+from vqclip.yamlfiles import read_yaml
+
+CASE = Path(__file__).parent.parent / "reference" / "vqmodel_f16"
+META: dict[str, Any] = json.loads((CASE / "meta.json").read_text())
+
+
+def images() -> Tensor:
+    """The batch, (2, 3, 64, 64)."""
+    return load_file(CASE / "ref.safetensors")["input"]
+
+
+def recorded_lpips() -> LPIPS:
+    """LPIPS as recorded. VGG's weights were left out for their size; names are their seeds."""
+    recorded = read_state_dict(CASE / "checkpoints" / "last.ckpt")
+    prefix = "loss.perceptual_loss."
+    state = LPIPS().state_dict()
+    vgg = {k: _seeded(prefix + k, v) for k, v in state.items() if k.startswith("net.")}
+    return lpips_from([vgg, recorded])
+
+
+def _seeded(name: str, like: Tensor) -> Tensor:
+    """The rule of the other weights of the checkpoint: N(0, 1/fan-in), or N(0, 0.05²)."""
+    numbers = np.random.RandomState(zlib.crc32(name.encode())).randn(like.numel())
+    scale = like[0].numel() ** -0.5 if like.ndim > 1 else 0.05
+    return torch.from_numpy(numbers * scale).float().view(like.shape)
+
+
+def recorded_settings(**train: Any) -> TrainSettings:
+    """The config of the recorded model, as it is, with the learning rate of the trace."""
+    model = read_yaml(next((CASE / "configs").glob("*.yaml")))["model"]
+    return settings_of(
+        "vqgan",
+        {
+            "model": model,
+            "start": str(CASE),
+            "loss": {"perceptual": None, "legacy_beta": True},
+            "train": {"learning_rate": META["train_trace"]["lr"], "device": "cpu", **train},
+        },
+    )
+
+
+def recorded_stage() -> VQGANStage:
+    """The stage with everything as recorded, LPIPS too."""
+    settings = recorded_settings()
+    stage = open_stage(settings, torch.device("cpu"))
+    stage.perceptual = recorded_lpips()
+    return stage
