@@ -1,4 +1,9 @@
+import os
+import subprocess
+import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -6,8 +11,17 @@ import pytest
 from PIL import Image
 
 from tests.conftest import leftovers
+from vqclip.config import CODECS, FilmConfig
 from vqclip.errors import UsageError
-from vqclip.writers import Writer, film_fps, film_writer, frames_writer
+from vqclip.images import read_metadata
+from vqclip.writers import Writer, film_fps, film_metadata, film_writer, frames_writer
+
+ALL = ["a.mp4", "a.gif", "a.webp"]
+SETTINGS = {"prompt": "ein Äpfelchen & <b>", "settings": {"seed": 7, "long": "x" * 700}}
+
+
+def film(path: Path, rate: float = 10, **options: Any) -> AbstractContextManager[Writer]:
+    return film_writer(path, FilmConfig(rate, **options), SETTINGS)
 
 
 def write_all(writer: Writer, count: int, size: tuple[int, int] = (33, 47)) -> None:
@@ -15,52 +29,197 @@ def write_all(writer: Writer, count: int, size: tuple[int, int] = (33, 47)) -> N
         writer(np.full((*size, 3), (step * 40, 128, 255 - step * 40), np.uint8), step)
 
 
-def test_frames_are_numbered_by_step(tmp_path: Path) -> None:
-    with frames_writer(tmp_path / "f") as writer:
+def smooth(number: int, side: int = 64) -> Any:
+    """A gradient that moves, with some noise on it."""
+    y, x = np.mgrid[:side, :side] / side
+    wave = np.stack([x, y, (x + y) / 2], -1) * 120 + 60 + 50 * np.sin(number / 5 + 4 * x[..., None])
+    return np.clip(wave, 0, 255).astype(np.uint8)
+
+
+def durations(path: Path) -> list[int]:
+    """Return the milliseconds of every frame."""
+    with Image.open(path) as image:
+        times = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            times.append(int(image.info["duration"]))
+        return times
+
+
+def test_frames_are_numbered_by_step_and_carry_the_settings(tmp_path: Path) -> None:
+    with frames_writer(tmp_path / "f", SETTINGS) as writer:
         write_all(writer, 2)
         assert leftovers(tmp_path) == ["f/00000.png", "f/00001.png"]  # at once, not at the end
+    assert read_metadata(tmp_path / "f/00001.png") == {**SETTINGS, "step": 1}
 
 
 def test_mp4_plays_back(tmp_path: Path) -> None:
-    with film_writer(tmp_path / "a.mp4", 10) as writer:
+    with film(tmp_path / "a.mp4", 12.5) as writer:
         write_all(writer, 6)
     frames = iio.imread(tmp_path / "a.mp4", plugin="pyav")
     assert frames.shape == (6, 34, 48, 3)  # even sides
     assert abs(int(frames[5, 10, 10, 0]) - 200) < 12
+    about = iio.immeta(tmp_path / "a.mp4", plugin="pyav")
+    assert (about["codec"], about["video_format"], about["fps"]) == ("h264", "yuv420p", 12.5)
+    assert about["duration"] == pytest.approx(6 / 12.5)
+    assert about["title"] == SETTINGS["prompt"]
     assert leftovers(tmp_path) == ["a.mp4"]
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_codec_plays_back(tmp_path: Path, codec: str, capfd: Any) -> None:
+    with film(tmp_path / "a.mp4", codec=codec) as writer:
+        for step in range(5):
+            writer(smooth(step), step)
+    frames = iio.imread(tmp_path / "a.mp4", plugin="pyav")
+    assert frames.shape == (5, 64, 64, 3)
+    assert np.abs(frames[4].astype(int) - smooth(4)).mean() < 8
+
+
+def test_quality_is_size(tmp_path: Path) -> None:
+    for suffix in ("mp4", "webp"):
+        sizes = []
+        for quality in (10, 90):
+            path = tmp_path / f"{quality}.{suffix}"
+            with film_writer(path, FilmConfig(10, quality=quality)) as writer:
+                for step in range(5):
+                    writer(smooth(step, 128), step)
+            sizes.append(path.stat().st_size)
+        assert sizes[0] < 0.7 * sizes[1]
+
+
 def test_gif_plays_back(tmp_path: Path) -> None:
-    with film_writer(tmp_path / "a.gif", 10) as writer:
+    with film(tmp_path / "a.gif") as writer:
         write_all(writer, 6)
     with Image.open(tmp_path / "a.gif") as gif:
-        assert (gif.n_frames, gif.size, gif.info["duration"], gif.info["loop"]) == (
-            6,
-            (47, 33),
-            100,
-            0,
-        )
+        assert (gif.n_frames, gif.size, gif.info["loop"]) == (6, (47, 33), 0)
         gif.seek(5)
         assert gif.convert("RGB").getpixel((3, 3)) == (200, 128, 55)
+    assert durations(tmp_path / "a.gif") == [100] * 6
+    assert leftovers(tmp_path) == ["a.gif"]
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+def test_a_gif_has_one_palette_and_it_is_its_own(tmp_path: Path) -> None:
+    with film(tmp_path / "a.gif") as writer:
+        for step in range(12):
+            writer(smooth(step), step)
+    with Image.open(tmp_path / "a.gif") as gif:
+        used: set[Any] = set()
+        for number in range(12):
+            gif.seek(number)
+            shown = gif.convert("RGB")
+            used |= {tuple(colour) for colour in np.asarray(shown).reshape(-1, 3).tolist()}
+            error = np.abs(np.asarray(shown, int) - smooth(number))
+            assert error.mean() < 8  # the web palette's is above 12
+            local_means = error.reshape(8, 8, 8, 8, 3).mean((1, 3))
+            assert local_means.max() < 16
+    assert 128 < len(used) <= 255
+    data = (tmp_path / "a.gif").read_bytes()
+    assert data[10] == 0xF7  # a palette of 256 for all
+
+
+def test_what_stands_still_is_not_written_again(tmp_path: Path) -> None:
+    for name, moving in (("still", 0), ("moving", 1)):
+        with film(tmp_path / f"{name}.gif") as writer:
+            for step in range(10):
+                frame = smooth(3).copy()
+                frame[:4, step * 4 : step * 4 + 4] = 255
+                writer(smooth(step) if moving else frame, step)
+    still, moving = ((tmp_path / f"{name}.gif").stat().st_size for name in ("still", "moving"))
+    assert still < moving / 3
+    with Image.open(tmp_path / "still.gif") as gif:
+        gif.seek(9)
+        picture = np.asarray(gif.convert("RGB"))
+        assert picture[:4, 36:40].min() > 250
+        assert np.abs(picture[:4, :36].astype(int) - smooth(3)[:4, :36]).mean() < 12
+
+
+def test_webp_plays_back(tmp_path: Path) -> None:
+    with film(tmp_path / "a.webp", 30) as writer:
+        for step in range(6):
+            writer(smooth(step), step)
+    assert durations(tmp_path / "a.webp") == [33, 34, 33, 33, 34, 33]
+    with Image.open(tmp_path / "a.webp") as webp:
+        assert (webp.n_frames, webp.size, webp.info["loop"]) == (6, (64, 64), 0)
+        webp.seek(5)
+        assert np.abs(np.asarray(webp.convert("RGB"), int) - smooth(5)).mean() < 6
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [(30, [30, 40, 30, 30, 40, 30]), (100, [20, 20, 20]), (0.5, [2000] * 6)],
+)
+def test_gif_times_add_up(tmp_path: Path, rate: float, expected: list[int]) -> None:
+    with film(tmp_path / "a.gif", rate) as writer:
+        write_all(writer, 6)
+    assert durations(tmp_path / "a.gif") == expected
+
+
+def test_equal_frames_are_one_shown_longer(tmp_path: Path) -> None:
+    with film(tmp_path / "a.gif") as writer:
+        for step in (0, 0, 0, 1, 2, 2):
+            writer(smooth(step), step)
+    assert durations(tmp_path / "a.gif") == [300, 100, 200]
+
+
+@pytest.mark.parametrize(("loop", "gif_again"), [(0, 0), (1, None), (3, 2)])
+def test_loops(tmp_path: Path, loop: int, gif_again: int | None) -> None:
+    for name in ("a.gif", "a.webp"):
+        with film(tmp_path / name, loop=loop) as writer:
+            write_all(writer, 2)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.info.get("loop") == gif_again
+    with Image.open(tmp_path / "a.webp") as webp:
+        assert webp.info["loop"] == loop
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_films_carry_their_settings(tmp_path: Path, name: str) -> None:
+    with film(tmp_path / name) as writer:
+        write_all(writer, 2)
+    assert film_metadata(tmp_path / name) == SETTINGS
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_single_frame_is_a_film(tmp_path: Path, name: str) -> None:
+    with film(tmp_path / name) as writer:
+        write_all(writer, 1)
+    assert iio.imread(tmp_path / name, index=0).shape[2] == 3
+    assert film_metadata(tmp_path / name) == SETTINGS
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_films_of_others_carry_none(tmp_path: Path, name: str) -> None:
+    with film_writer(tmp_path / name, FilmConfig(5)) as writer:
+        write_all(writer, 2)
+    with pytest.raises(UsageError, match="carries no vqclip settings"):
+        film_metadata(tmp_path / name)
+    (tmp_path / name).write_text("no film")
+    with pytest.raises(UsageError, match=r"carries no vqclip settings|cannot read"):
+        film_metadata(tmp_path / name)
+    (tmp_path / name).unlink()
+    with pytest.raises(UsageError, match="no such"):
+        film_metadata(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_ctrl_c_keeps_the_film_so_far(tmp_path: Path, name: str) -> None:
     def run() -> None:
-        with film_writer(tmp_path / name, 10) as writer:
+        with film(tmp_path / name) as writer:
             write_all(writer, 3)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run()
     assert leftovers(tmp_path) == [name]
-    assert len(iio.imread(tmp_path / name)) == 3
+    assert sum(1 for _ in iio.imiter(tmp_path / name)) == 3
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+@pytest.mark.parametrize("name", ALL)
 def test_a_failure_leaves_no_film(tmp_path: Path, name: str) -> None:
     def run() -> None:
-        with film_writer(tmp_path / name, 10) as writer:
+        with film(tmp_path / name) as writer:
             write_all(writer, 1)
             raise ValueError
 
@@ -69,11 +228,18 @@ def test_a_failure_leaves_no_film(tmp_path: Path, name: str) -> None:
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_no_frame_no_film(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="no frame"), film(tmp_path / name):
+        pass
+    assert leftovers(tmp_path) == []
+
+
 def test_films_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_text("mine")
 
     def run() -> None:
-        with film_writer(tmp_path / "a.gif", 10) as writer:
+        with film(tmp_path / "a.gif") as writer:
             write_all(writer, 1)
 
     with pytest.raises(FileExistsError):
@@ -82,9 +248,57 @@ def test_films_of_others_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_unknown_suffix() -> None:
-    with pytest.raises(UsageError, match=r"\.gif or \.mp4"):
-        film_writer(Path("a.avi"), 10)
+    with pytest.raises(UsageError, match=r"\.gif, \.mp4, \.webp"):
+        film_writer(Path("a.avi"), FilmConfig(10))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rate": 0}, "fps must be"),
+        ({"rate": float("nan")}, "fps must be"),
+        ({"rate": 5, "quality": 101}, "quality must be"),
+        ({"rate": 5, "codec": "divx"}, "unknown codec 'divx'; known: h264"),
+        ({"rate": 5, "loop": -1}, "loop must be"),
+    ],
+)
+def test_settings_of_films_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        FilmConfig(**options)
 
 
 def test_frame_rates() -> None:
     assert [film_fps(n) for n in (1, 80, 1000)] == [5, 10, 30]
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from vqclip.config import FilmConfig
+from vqclip.writers import film_writer
+
+generator = np.random.default_rng(0)
+noise = generator.integers(0, 60, (256, 256, 3), dtype=np.uint8)
+with film_writer(Path(sys.argv[1]), FilmConfig(30)) as write:
+    for step in range(int(sys.argv[2])):
+        write(np.roll(noise, 3 * step, 1) + np.uint8(step % 190), step)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+def test_memory_does_not_grow_with_the_length(tmp_path: Path, name: str) -> None:
+    """600 noisy frames, which compress badly, take hardly more than 60."""
+    peaks = []
+    for frames in (60, 600):
+        path = tmp_path / str(frames) / name
+        command = [sys.executable, "-c", PEAK, str(path), str(frames)]
+        out = subprocess.run(command, check=True, capture_output=True, env=dict(os.environ))
+        peaks.append(int(out.stdout))
+        shown = iio.improps(path, plugin="pyav").shape
+        count = sum(1 for _ in iio.imiter(path, plugin="pyav"))
+        assert (count, shown[1:]) == (frames, (256, 256, 3))
+    assert peaks[1] - peaks[0] < 150

@@ -146,7 +146,7 @@ def save_image(
     if name == "PNG":
         options = {"pnginfo": _png_info(text, metadata or {})}
     elif text:
-        options["exif"] = _exif(text)
+        options["exif"] = exif(text)
     with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
         image.save(file, name, **options)
     return path
@@ -170,10 +170,11 @@ def _png_info(text: str, metadata: Mapping[str, Any]) -> PngInfo:
     return info
 
 
-def _exif(text: str) -> bytes:
-    exif = Image.Exif()
-    exif.get_ifd(IFD.Exif)[Base.UserComment.value] = b"UNICODE\0" + text.encode("utf-16-be")
-    return exif.tobytes()
+def exif(text: str) -> bytes:
+    """Return Exif data with ``text`` as the user's comment."""
+    data = Image.Exif()
+    data.get_ifd(IFD.Exif)[Base.UserComment.value] = b"UNICODE\0" + text.encode("utf-16-be")
+    return data.tobytes()
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
     image_format(output.path)
     for path in output.films:
         film_format(path)
+        if path == output.path:
+            raise UsageError(f"{path} would be both the picture and the film: name a .png")
     for path in files(output, steps):
         if path.is_dir():
             raise UsageError(f"{path} is a folder: name a file")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqclip import __version__
 from vqclip.completion import Sample, Task
-from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
+from vqclip.config import FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.drafts import filled
 from vqclip.errors import VqclipError
 from vqclip.generation import Frame, Models, generate
@@ -49,8 +49,8 @@ def render(
         VqclipError: the run failed, or a file could not be written.
     """
     with writing():
-        frame, interrupted = _run(config, output, models, on_frame, start)
         settings = metadata(config, models)
+        frame, interrupted = _run(config, output, models, settings, on_frame, start)
         if interrupted:
             settings["interrupted_at"] = frame.step
         codes = models.vqgan.nearest_indices(frame.z) if output.codes else None
@@ -63,6 +63,7 @@ def _run(
     config: GenerateConfig,
     output: OutputConfig,
     models: Models,
+    settings: Mapping[str, Any],
     on_frame: OnFrame | None,
     start: Tensor | None,
 ) -> tuple[Frame, bool]:
@@ -71,7 +72,7 @@ def _run(
     last: Frame | None = None
     try:
         with ExitStack() as stack:
-            writers = _writers(output, len(shown), stack)
+            writers = _writers(output, len(shown), settings, stack)
             for frame in generate(config, models, start):
                 last = frame
                 if writers and frame.step in shown:
@@ -88,11 +89,15 @@ def _run(
     return last, False
 
 
-def _writers(output: OutputConfig, frames: int, stack: ExitStack) -> list[Writer]:
-    fps = output.fps or film_fps(frames)
-    managers = [film_writer(path, fps, overwrite=output.overwrite) for path in output.films]
+def _writers(
+    output: OutputConfig, frames: int, settings: Mapping[str, Any], stack: ExitStack
+) -> list[Writer]:
+    film = FilmConfig(output.fps or film_fps(frames))
+    managers = [
+        film_writer(path, film, settings, overwrite=output.overwrite) for path in output.films
+    ]
     if output.frames:
-        managers.append(frames_writer(output.frames, overwrite=output.overwrite))
+        managers.append(frames_writer(output.frames, settings, overwrite=output.overwrite))
     return [stack.enter_context(manager) for manager in managers]
 
 

@@ -18,6 +18,7 @@ from tests.conftest import leftovers
 from vqclip import __version__
 from vqclip.config import GenerateConfig
 from vqclip.images import read_metadata
+from vqclip.writers import film_metadata
 
 CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1")
 QUICK = ("--size", "32", "--steps", "2", "--cutouts", "2", "--seed", "1", "--lr", "0.5")
@@ -45,10 +46,13 @@ def test_the_picture_tells_how_to_make_it_again() -> None:
 
 def test_same_settings_same_bytes_whatever_else_is_written() -> None:
     vqclip("x", *QUICK, "-o", "a.png")
-    vqclip("x", *QUICK, "-o", "b.png", "--frames", "f", "--every", "1", "--gif", "--mp4")
+    vqclip("x", *QUICK, "-o", "b.png", "--frames", "f", "--every", "1", "--gif", "--mp4", "--webp")
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
     assert leftovers(Path("f")) == ["00000.png", "00001.png", "00002.png"]
     assert len(iio.imread("b.mp4", plugin="pyav")) == 3
+    for name in ("b.gif", "b.mp4", "b.webp"):
+        assert film_metadata(Path(name)) == read_metadata(Path("b.png"))
+    assert read_metadata(Path("f/00001.png"))["step"] == 1
     assert len(iio.imread("b.gif")) >= 2  # equal frames may be one, shown longer
 
 

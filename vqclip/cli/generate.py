@@ -60,6 +60,7 @@ def generate_command(
     gif: opt.Gif = False,
     mp4: opt.Mp4 = False,
     fps: opt.Fps = None,
+    webp: opt.Webp = False,
     save_codes: opt.SaveCodes = False,
     vqgan: opt.Vqgan = _D.vqgan,
     vqgan_config: opt.VqganConfig = None,
@@ -174,7 +175,7 @@ def build_outputs(params: Mapping[str, Any], configs: list[GenerateConfig]) -> l
 
 
 def _films(path: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
-    return tuple(path.with_suffix(f".{kind}") for kind in ("gif", "mp4") if params[kind])
+    return tuple(path.with_suffix(f".{kind}") for kind in ("gif", "mp4", "webp") if params[kind])
 
 
 def _frames_folder(folder: Path, picture: Path, runs: int) -> Path:

@@ -88,6 +88,7 @@ Frames = Annotated[
 Every = Annotated[int, _option("--every", "-e", panel=OUTPUT, help="A frame each so many steps.")]
 Gif = Annotated[bool, _option("--gif", panel=OUTPUT, help="Also a GIF of the frames.")]
 Mp4 = Annotated[bool, _option("--mp4", panel=OUTPUT, help="Also an MP4 of the frames.")]
+Webp = Annotated[bool, _option("--webp", panel=OUTPUT, help="Also an animated WebP of them.")]
 Fps = Annotated[
     float | None, _option("--fps", panel=OUTPUT, help="Frames a second; else about 8 s in all.")
 ]

@@ -2,10 +2,12 @@
 
 from vqclip.config.checks import DEFAULT, FITS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, OutputConfig
+from vqclip.config.film import CODECS, FilmConfig
 from vqclip.config.generate import DECAYS, SCHEDULES, TARGETS, GenerateConfig
 from vqclip.config.sample import CompleteConfig, SampleConfig
 
 __all__ = [
+    "CODECS",
     "DECAYS",
     "DEFAULT",
     "FITS",
@@ -16,6 +18,7 @@ __all__ = [
     "CodesConfig",
     "CompleteConfig",
     "GenerateConfig",
+    "FilmConfig",
     "OutputConfig",
     "SampleConfig",
 ]

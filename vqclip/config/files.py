@@ -34,7 +34,7 @@ class OutputConfig:
     """The files that a run is to leave; none of it changes a byte of the picture.
 
     path: the picture.
-    every: a frame each so many steps, for ``frames`` (a folder) and ``films`` (.gif, .mp4).
+    every: a frame each so many steps, for ``frames`` (a folder) and ``films`` (.gif, .mp4, .webp).
     fps: frames a second of the films; None shows all in about eight seconds.
     codes: the result's code indices, as ``.npz``.
     """

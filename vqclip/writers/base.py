@@ -1,0 +1,66 @@
+"""What every writer is, and how its file comes to be."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from vqclip.errors import UsageError
+from vqclip.images import replacing
+
+Array = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class Writer(Protocol):
+    """Takes one frame after another."""
+
+    def __call__(self, image: Array, step: int) -> None:
+        """Take the frame, (h, w, 3) uint8, of that step."""
+
+
+@contextmanager
+def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Like :func:`replacing`, but Ctrl-C publishes the file as it stands before it goes on."""
+    interrupt: KeyboardInterrupt | None = None
+    with replacing(path, overwrite=overwrite) as temporary:
+        try:
+            yield temporary
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt:
+        raise interrupt
+
+
+@contextmanager
+def finishing(finish: Callable[[], None]) -> Iterator[None]:
+    """Call ``finish`` at the end, also after Ctrl-C, and anew if that comes meanwhile."""
+    interrupt: KeyboardInterrupt | None = None
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        interrupt = error
+    try:
+        finish()
+    except KeyboardInterrupt as error:
+        interrupt = error
+        finish()
+    if interrupt:
+        raise interrupt
+
+
+def refuse_empty(path: Path, frames: int) -> None:
+    """Refuse to make a film of nothing.
+
+    Raises:
+        UsageError: there are no frames.
+    """
+    if not frames:
+        raise UsageError(f"no frame to write to {path}")
+
+
+def as_text(metadata: Mapping[str, Any]) -> str:
+    """Return the settings as the JSON that films carry."""
+    return json.dumps(metadata, ensure_ascii=False, sort_keys=True)

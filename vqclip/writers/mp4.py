@@ -1,0 +1,54 @@
+"""MP4, through imageio and PyAV, which bring their own encoders."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+
+from vqclip.config import FilmConfig
+from vqclip.writers.base import Array, Writer, as_text, kept_on_interrupt, refuse_empty
+
+# Encoder, and its worst and best constant rate factor, for qualities 0 and 100.
+_ENCODERS = {
+    "h264": ("libx264", 40, 10),
+    "h265": ("libx265", 42, 12),
+    "vp9": ("libvpx-vp9", 56, 12),
+    "av1": ("libsvtav1", 60, 12),
+}
+_FURTHER = {"h265": {"x265-params": "log-level=error"}, "vp9": {"b": "0", "row-mt": "1"}}
+
+
+@contextmanager
+def mp4_writer(
+    path: Path,
+    film: FilmConfig,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Iterator[Writer]:
+    """Write in yuv420p, by default H.264, which plays everywhere; the settings are a comment.
+
+    An odd last row or column is repeated: the format knows even sizes only.
+    """
+    encoder, worst, best = _ENCODERS[film.codec]
+    with (
+        kept_on_interrupt(path, overwrite) as temporary,
+        iio.imopen(temporary, "w", plugin="pyav", extension=".mp4") as video,
+    ):
+        video.init_video_stream(encoder, fps=film.rate, pixel_format="yuv420p")
+        options = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
+        stream: Any = video._video_stream  # imageio has no way of its own to set these
+        stream.options = options | _FURTHER.get(film.codec, {})
+        if metadata:
+            video.container_metadata["title"] = str(metadata.get("prompt", ""))
+            video.container_metadata["comment"] = as_text(metadata)
+
+        def write(image: Array, step: int) -> None:
+            rows, columns = image.shape[0] % 2, image.shape[1] % 2
+            video.write_frame(np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge"))
+
+        yield write
+        refuse_empty(path, video.frames_written)
