@@ -111,6 +111,15 @@ def lower(trained: ClipStage, steps: int) -> list[float]:
     return losses
 
 
+def test_locked_image_tower_stays_and_the_texts_come_to_it() -> None:
+    trained = stage(lock=True)
+    before = {name: value.clone() for name, value in trained.clip.visual.state_dict().items()}
+    losses = lower(trained, 25)
+    assert sum(losses[-5:]) < 0.95 * sum(losses[:5])
+    for name, value in trained.clip.visual.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 @pytest.mark.parametrize(
     "loss",
     [

@@ -15,7 +15,7 @@ from vqclip.training.settings import settings_of
 
 
 def build(model: dict[str, Any], **more: Any) -> Any:
-    return new_clip(settings_of("clip", {"model": model, **more}), TokenSettings())[0]
+    return new_clip(settings_of("clip", {"model": model, **more}), ClipSettings())[0]
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def open_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
         CheckpointError: weights to start from that cannot be used.
     """
     loss = parse(ClipSettings, settings.loss, "loss")
-    clip, config = new_clip(settings, loss.tokens)
+    clip, config = new_clip(settings, loss)
     return ClipStage(clip.to(device), config, loss, settings.train.rate(LEARNING_RATE))
 
 
@@ -133,7 +133,8 @@ class ClipStage:
     def embed(self, seen: Tensor) -> Tensor:
         """Embed (n, 3, side, side) in [0, 1] as float32 unit vectors (n, d)."""
         normalised = ((seen - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with plain_attention(seen.device):
+        locked = evaluating(self.clip.visual) if self.settings.lock else nullcontext()
+        with plain_attention(seen.device), locked:
             features = self.clip.visual(normalised)
         return F.normalize(features.float(), dim=-1)
 

@@ -12,7 +12,7 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.models.openclip import architecture, build_clip
 from vqclip.models.perceptor import perceptor_weights
 from vqclip.registry import unknown
-from vqclip.training.clipsettings import ClipSettings, TokenSettings
+from vqclip.training.clipsettings import ClipSettings
 from vqclip.training.settings import TrainSettings
 
 TABLE = "token_embedding.weight"
@@ -26,7 +26,7 @@ PREPROCESSING = {
 }
 
 
-def new_clip(settings: TrainSettings, tokens: TokenSettings) -> tuple[nn.Module, dict[str, Any]]:
+def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, dict[str, Any]]:
     """Return the CLIP to train, on the CPU, and the content of its ``open_clip_config.json``.
 
     Raises:
@@ -42,6 +42,7 @@ def new_clip(settings: TrainSettings, tokens: TokenSettings) -> tuple[nn.Module,
     if not isinstance(model_cfg, Mapping):
         raise UsageError("model.model_cfg is missing: give an open_clip architecture or its config")
     clip = build_clip(model_cfg).to(memory_format=torch.channels_last)
+    tokens = loss.tokens
     if tokens.table is not None:
         load_table(clip, Path(tokens.table).expanduser(), tokens.std)
     if settings.start is not None:
@@ -49,6 +50,7 @@ def new_clip(settings: TrainSettings, tokens: TokenSettings) -> tuple[nn.Module,
         start_from(clip, state, settings.start, partial=settings.start_partial)
     table = _parameter(clip, TABLE)
     table.requires_grad_(tokens.rate > 0)
+    clip.get_submodule("visual").requires_grad_(not loss.lock)
     preprocess = {**PREPROCESSING, **dict(settings.model.get("preprocess_cfg") or {})}
     return clip, {"model_cfg": dict(model_cfg), "preprocess_cfg": preprocess}
 

@@ -106,11 +106,14 @@ class ClipSettings:
     positives: pairs belong together whose ``text`` coincides, or whose ``group`` does. With
         ``text``, pairs of one group and different texts are neither right nor wrong.
     smoothing: of labels.
+    lock: whether the image tower stays as it is while the text tower learns to describe it: LiT,
+        Zhai et al. 2022, arXiv:2111.07991.
     weight_decay, betas, eps: of AdamW, as CLIP has them for its ResNets but for the decay.
     """
 
     positives: Literal["text", "group"] = "text"
     smoothing: float = 0.0
+    lock: bool = False
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-6
