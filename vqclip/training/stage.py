@@ -19,9 +19,9 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-#: What a loss is given, on the stage's device: ``image`` float (b, 3, h, w) in [-1, 1],
-#: channels-last in memory; ``text`` list[str]; ``index`` int64 (b,), the numbers of the samples;
-#: and whatever else a sample holds (tensors stacked, everything else as a list).
+#: What a loss is given, on the stage's device: ``image`` float (b, 3, h, w) in [-1, 1]; ``text``
+#: list[str]; ``index`` int64 (b,), the numbers of the samples; and whatever else a sample holds
+#: (tensors stacked, everything else as a list).
 Batch = Mapping[str, Any]
 Metrics = dict[str, Tensor]  # detached scalars by name
 
