@@ -62,7 +62,7 @@ class Records:
             check_finite(values, step)
             self.table.write(step, values)
             self.board.write(step, values, "train")
-        if last or _due(step, settings.sample_every):
+        if settings.sample_every and (last or _due(step, settings.sample_every)):
             self._evaluated(lambda: self._draw(step))
         figures: dict[str, float] = {}
         if settings.validate_every and (last or _due(step, settings.validate_every)):

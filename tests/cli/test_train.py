@@ -1,0 +1,142 @@
+"""vqclip train: what it refuses, tells and leaves; and that no signal costs more than a step."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tests.cli.runner import refused, vqclip
+
+TINY: dict[str, Any] = {
+    "seed": 1,
+    "model": {
+        "target": "taming.models.vqgan.VQModel",
+        "params": {
+            "n_embed": 16,
+            "embed_dim": 8,
+            "ddconfig": {
+                "ch": 32,
+                "ch_mult": [1, 1],
+                "num_res_blocks": 1,
+                "attn_resolutions": [],
+                "in_channels": 3,
+                "out_ch": 3,
+                "resolution": 16,
+                "z_channels": 8,
+                "double_z": False,
+            },
+        },
+    },
+    "loss": {"perceptual": None, "revive_after": 3},
+    "data": {"sources": [{"path": "pictures"}], "size": 16, "hold_out": {"share": 0.3}},
+    "train": {
+        "steps": 4,
+        "batch_size": 2,
+        "learning_rate": 1e-3,
+        "ema": 0.9,
+        "validate_every": 2,
+        "sample_every": 0,
+        "checkpoint_every": 2,
+        "log_every": 1,
+        "device": "cpu",
+    },
+}
+RUN = ("train", "vqgan", "tiny.yaml", "--output", "run")
+
+
+@pytest.fixture(autouse=True)
+def _config() -> None:
+    Path("pictures").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(12):
+        pixels = np.full((16, 16, 3), generator.integers(0, 255, 3), np.uint8)
+        Image.fromarray(pixels).save(f"pictures/{number}.png")
+    Path("tiny.yaml").write_text(yaml.safe_dump(TINY))
+
+
+def files(folder: str) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file() and "tensorboard" not in path.parts
+    }
+
+
+def test_a_run_and_what_it_leaves() -> None:
+    result = vqclip(*RUN)
+    assert result.stdout.startswith("run/last, run/best  (4 steps, rec_loss 0.")
+    assert "step 2: rec_loss" in result.stderr
+    assert {"last/config.yaml", "best/model.safetensors", "settings.yaml"} <= set(files("run"))
+    vqclip("reconstruct", "pictures/0.png", "--vqgan", "run/best", "-o", "out.png")
+
+
+def test_json_lines() -> None:
+    result = vqclip(*RUN, "--json", "--set", "train.checkpoint_every=0")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line.get("step") for line in lines] == [2, 4, None]
+    assert lines[-1]["path"] == "run/last"
+    assert lines[-1]["psnr"] == lines[1]["psnr"]
+
+
+def test_a_run_goes_on_and_is_not_overwritten() -> None:
+    vqclip(*RUN, "--quiet", "--set", "train.steps=2")
+    assert "run exists: say --resume" in refused(*RUN)
+    vqclip(*RUN, "--quiet", "--resume")
+    vqclip(*RUN[:-1], "whole", "--quiet", "--resume")
+    resumed, whole = files("run"), files("whole")
+    assert resumed.keys() == whole.keys()
+    assert [name for name in whole if resumed[name] != whole[name]] == []
+
+
+def test_what_is_refused() -> None:
+    assert "did you mean 'vqgan'" in refused("train", "vqgn", "tiny.yaml")
+    assert "cannot read the config" in refused("train", "vqgan", "none.yaml")
+    assert "did you mean 'steps'" in refused(*RUN, "--set", "train.stesp=3")
+    assert "write, for instance" in refused(*RUN, "--set", "train.steps")
+    assert "did you mean 'perceptual'" in refused(*RUN, "--set", "loss.perceptul=clip")
+
+
+def start(*more: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "vqclip", *RUN, *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_costs_nothing(number: signal.Signals) -> None:
+    """Steps enough that the signal comes in the midst of them, wherever it does."""
+    long = ("--set", "train.steps=24", "--set", "train.validate_every=0")
+    process = start(*long)
+    wait_for(Path("run/checkpoints/step-0000002"), process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 128 + number
+        assert "stopped after step" in errors
+        assert "vqclip train vqgan tiny.yaml --output run --set train.steps=24" in errors
+        assert errors.strip().endswith("--resume")
+    vqclip(*RUN, *long, "--quiet", "--resume")
+    vqclip(*RUN[:-1], "whole", *long, "--quiet")
+    resumed, whole = files("run"), files("whole")
+    assert resumed.keys() == whole.keys()
+    assert [name for name in whole if resumed[name] != whole[name]] == []
