@@ -83,6 +83,7 @@ def join(parts: Mapping[str, Path], folder: Path) -> dict[str, Summary]:
 
     Of pictures that look the same, the first is kept.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
     summaries: dict[str, Summary] = {}
     shards = Shards(folder)

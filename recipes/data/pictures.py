@@ -82,10 +82,10 @@ def opened(path: Path) -> Image.Image:
     """
     if path.stat().st_size > _FILE_LIMIT:
         raise UnusableError("file too large")
-    image = Image.open(path)
-    if image.width * image.height > _PIXEL_LIMIT:
-        raise UnusableError("too many pixels")
-    return image.convert("RGBA") if "A" in image.mode or image.mode == "P" else image.convert("RGB")
+    with Image.open(path) as image:
+        if image.width * image.height > _PIXEL_LIMIT:
+            raise UnusableError("too many pixels")
+        return image.convert("RGBA" if "A" in image.mode or image.mode == "P" else "RGB")
 
 
 def drawn_svg(path: Path) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,13 @@ _SKIPPED = re.compile(
     r"|flowchart|arrows|diagrams|connectors|folders|icons|network|flags|hazard|disability"
     r"|cards/(white|simple|bordered|cardbacks|ornamental)|battery)/"
 )
-_UNTITLED = re.compile(r"|untitled|drawing|unknown|unnamed.*|.*clip ?art by.*|.*\.svg", re.I)
+# Titles that are none: of the file, of the artist, of a whole collection.
+_UNTITLED = re.compile(
+    r"|untitled|drawing|unknown|unnamed.*|.*\bsvg\b.*|.*clip ?art by.*"
+    r"|.*\b(collection|icons|iconset|cliparts?|theme)\b.*"
+    r"|r16 sibmission|australian maps|map symbols|balloons-aj",
+    re.I,
+)
 _SVG_LIMIT, _PNG_LIMIT, _PIXEL_LIMIT = 600_000, 1_500_000, 9_000_000  # bytes, bytes, pixels
 
 
@@ -37,18 +43,18 @@ def _candidate(relative: Path, svg: str, png: Path, license: str) -> Candidate:
     title = _plain(_first(r"<cc:Work.*?<dc:title[^>]*>(.*?)</dc:title>", metadata))
     description = _plain(_first(r"<dc:description[^>]*>(.*?)</dc:description>", metadata))
     author = _plain(_first(r"<dc:creator>.*?<dc:title[^>]*>(.*?)</dc:title>", metadata))
-    keywords = [_plain(k) for k in re.findall(r"<rdf:li[^>]*>(.*?)</rdf:li>", metadata, re.S)]
-    name = _file_title(relative.stem)
+    keywords = re.findall(r"<rdf:li[^>]*>(.*?)</rdf:li>", metadata, re.S)
+    name = _file_title(relative.stem, author)
     if _UNTITLED.fullmatch(title) or len(title) > 70:
         title = name
-    folders = [folder for folder in relative.parent.parts[::-1] if folder != "unsorted"]
+    title = re.sub(r"\s*\d+$", "", title) or title
     return Candidate(
         key=relative.with_suffix("").as_posix(),
-        texts=(title, *([name] if len(name) > 2 else []), *_sentence(description)),
+        texts=(title, *_other_name(title, name), *_sentence(description)),
         draw=partial(_draw, png, svg),
         kind="drawing",
         license=license,
-        tags=(*folders, *(word for word in keywords if "hash(" not in word.lower())),
+        tags=_tags((*relative.parent.parts[::-1], *map(_plain, keywords)), author),
         author=author if len(author) < 60 else "",
         columns={"style": "clip art"},
     )
@@ -65,18 +71,39 @@ def _plain(text: str) -> str:
     return re.sub(r"\s+", " ", without).strip()
 
 
-def _file_title(stem: str) -> str:
-    """Return the title in a file's name, without artist and number.
+def _file_title(stem: str, author: str) -> str:
+    """Return the title in a file's name, without the artist, often cut off, and the number.
 
-    >>> _file_title("red_apple_gerald_g._01")
-    'red apple'
+    >>> _file_title("crazy_monkey_shandy_brow_01", "Shandy Brown")
+    'crazy monkey'
     """
-    without = re.sub(r"(\.svg)?(_[a-z0-9.\-]+){0,3}_\d\d$", "", stem)
-    return clean(re.sub(r"\d+$", "", without)) or clean(stem)
+    without_number = re.sub(r"(\.svg.*)?_?(\d+r?|_r)$", "", stem)
+    words = clean(re.sub(r"[_-](ganson|aj)$", "", without_number)).split()
+    for first in range(max(1, len(words) - 3), len(words)):
+        rest = _squeezed(" ".join(words[first:]))
+        if len(rest) > 2 and _squeezed(author).startswith(rest):
+            return " ".join(words[:first])
+    return " ".join(words) or clean(stem)
+
+
+def _other_name(title: str, name: str) -> tuple[str, ...]:
+    """Return the file's title where it says something else than the title, not less."""
+    return () if len(name) < 3 or _squeezed(title).startswith(_squeezed(name)) else (name,)
+
+
+def _tags(words: Iterable[str], author: str) -> tuple[str, ...]:
+    """Return keywords without remains of programs, of the collection's order, of the artist."""
+    none = ("", "hash", "unsorted", author.lower())
+    return tuple(w for w in words if w.lower() not in none and "hash(" not in w.lower())
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[^a-z]", "", text.lower())
 
 
 def _sentence(description: str) -> tuple[str, ...]:
-    return (description[:160],) if len(description) > 4 else ()
+    good = len(description) > 4 and "HASH(" not in description
+    return (description[:160],) if good else ()
 
 
 def _draw(png: Path, svg: str) -> Image.Image:
@@ -85,9 +112,9 @@ def _draw(png: Path, svg: str) -> Image.Image:
         return rasterise(svg)
     if png.stat().st_size > _PNG_LIMIT:
         raise UnusableError("file too large")
-    opened = Image.open(png)
-    if opened.width * opened.height > _PIXEL_LIMIT:
-        raise UnusableError("too many pixels")
-    image = opened.convert("RGBA")
+    with Image.open(png) as opened:
+        if opened.width * opened.height > _PIXEL_LIMIT:
+            raise UnusableError("too many pixels")
+        image = opened.convert("RGBA")
     image.thumbnail((512, 512))
     return image

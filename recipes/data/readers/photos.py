@@ -102,11 +102,16 @@ def _reduced(path: Path) -> Image.Image:
     return image
 
 
+def _side(path: Path) -> int:
+    with Image.open(path) as image:
+        return min(image.size)
+
+
 def read_textures(source: str, folder: Path, license: str) -> Iterator[Candidate]:
     """Yield five squares of each PNG in a folder, called by its file: "wood_1" is wood texture."""
     for path in sorted(folder.glob("*.png")):
         name = re.sub(r"_?\d+$", "", path.stem)
-        if "logo" in name or min(Image.open(path).size) < 64:
+        if "logo" in name or _side(path) < 64:
             continue
         whole = Candidate(
             key=path.stem,
