@@ -33,7 +33,7 @@ from vqclip.zoo import load_vqgan
 LEARNING_RATE = 1e-3
 LARGEST_SCALE = 100.0  # of the logits: CLIP, section 2.5
 TARGET_SCALE = 10.0  # inverse temperature of the choice among the texts to attack towards
-DRAWN_STEPS, DRAWN_EPSILON = 20, 0.3  # of the pictures that show what the gradient draws
+DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # of the pictures that show what the gradient draws
 
 
 def open_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
@@ -186,19 +186,19 @@ class ClipStage:
         So one sees what the gradient draws. (b·3, 3, h, w) in [0, 1].
         """
         pictures, texts = batch["image"] / 2 + 0.5, self.embed_text(list(batch["text"]))
-        grey = torch.full_like(pictures, 0.5)
-        moved, drawn = (
-            attack(
-                start,
-                lambda images, to=to: (self.embed(whole(images, self.side)) * to).sum(1),  # type: ignore[misc]
-                Pixels(2),
-                DRAWN_EPSILON,
-                DRAWN_STEPS,
-                random_start=False,
-            )
-            for start, to in ((pictures, texts.roll(-1, 0)), (grey, texts))
-        )
+        moved = self._drawn(pictures, texts.roll(-1, 0))
+        drawn = self._drawn(torch.full_like(pictures, 0.5), texts)
         return torch.stack([pictures, moved, drawn], 1).flatten(0, 1)
+
+    def _drawn(self, pictures: Tensor, texts: Tensor) -> Tensor:
+        """Move pictures far towards texts, through other views in each step."""
+        hw = (pictures.shape[-2], pictures.shape[-1])
+
+        def pull(images: Tensor) -> Tensor:
+            views = draw_views(self.settings.views, 0, len(images), hw, self.side)
+            return (self.embed(views(images)) * texts).sum(1)
+
+        return attack(pictures, pull, Pixels(2), DRAWN_EPSILON, DRAWN_STEPS, random_start=False)
 
     def export(self, folder: Path) -> None:
         """Write open_clip's ``local-dir:`` layout, in half precision."""
