@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests.cli.runner import refused, vqclip
 
@@ -140,3 +142,24 @@ def test_a_signal_costs_nothing(number: signal.Signals) -> None:
     resumed, whole = files("run"), files("whole")
     assert resumed.keys() == whole.keys()
     assert [name for name in whole if resumed[name] != whole[name]] == []
+
+
+@pytest.mark.slow
+def test_two_processes_are_a_batch_twice_as_large() -> None:
+    """By their first gradients, which Adam keeps; to rounding."""
+    once = ("--quiet", "--set", "train.steps=1", "--set", "loss.revive_after=0")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    subprocess.run(
+        [*launch, "-m", "vqclip", *RUN, *once],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    vqclip(*RUN[:-1], "large", *once, "--set", "train.batch_size=4")
+    two, large = (
+        load_file(f"{folder}/checkpoints/step-0000001/optimizers.safetensors")
+        for folder in ("run", "large")
+    )
+    assert two.keys() == large.keys()
+    for key, value in large.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-3, atol=1e-6)

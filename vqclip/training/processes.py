@@ -55,7 +55,7 @@ def average_gradients(accelerator: "Accelerator", parameters: Sequence[nn.Parame
             parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     flat: Tensor = accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
-    parts = flat.split([gradient.numel() for gradient in gradients])
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view(gradient.shape))
 
