@@ -19,6 +19,7 @@ LAYERS = [
         "presets",
         "specification",
         "labels",
+        "timing",
         "yamlfiles",
     },
     {"images", "models"},
@@ -34,12 +35,13 @@ LAYERS = [
         "targets",
         "masks",
         "drafts",
+        "flow",
         "conditioning",
     },
     {"exporting"},
     {"loading"},
     {"drafting"},
-    {"generation", "reconstruction", "outputs", "training"},
+    {"generation", "reconstruction", "outputs", "animation", "training"},
     {"completion", "evaluation"},
     {"rendering"},
     {"cli"},
@@ -54,6 +56,7 @@ PRIVILEGES = {
     "open_clip": {"models/openclip"},
     "imageio": {"writers"},
     "skimage": {"conditioning"},
+    "cv2": {"flow"},
 }
 
 
@@ -119,6 +122,7 @@ def test_modules_stay_small(path: Path) -> None:
         ["complete", "--help"],
         ["sample", "--help"],
         ["reconstruct", "--help"],
+        ["animate", "--help"],
         ["evaluate"],
         ["evaluate", "clip", "--help"],
         ["sample", "--samples", "0"],

@@ -14,7 +14,7 @@ from tests.conftest import leftovers
 from vqclip.config import CODECS, FilmConfig
 from vqclip.errors import UsageError
 from vqclip.images import read_metadata
-from vqclip.writers import Writer, film_fps, film_metadata, film_writer, frames_writer
+from vqclip.writers import Writer, film_metadata, film_writer, frames_writer
 
 ALL = ["a.mp4", "a.gif", "a.webp"]
 SETTINGS = {"prompt": "ein Äpfelchen & <b>", "settings": {"seed": 7, "long": "x" * 700}}
@@ -265,10 +265,6 @@ def test_unknown_suffix() -> None:
 def test_settings_of_films_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         FilmConfig(**options)
-
-
-def test_frame_rates() -> None:
-    assert [film_fps(n) for n in (1, 80, 1000)] == [5, 10, 30]
 
 
 PEAK = """

@@ -199,6 +199,21 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
+def writing() -> Iterator[None]:
+    """Within it, what cannot be written is told in one line.
+
+    Raises:
+        VqclipError: it could not.
+    """
+    try:
+        yield
+    except FileExistsError as error:
+        raise VqclipError(f"{error}; it was left as it is") from error
+    except OSError as error:
+        raise VqclipError(f"cannot write: {error.strerror or error}") from error
+
+
+@contextmanager
 def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it becomes ``path``, else it vanishes.
 

@@ -1,7 +1,7 @@
 """One run, from config to files: the picture with its settings inside, its frames and films."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from vqclip import __version__
 from vqclip.completion import Sample, Task
 from vqclip.config import FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.drafts import filled
-from vqclip.errors import VqclipError
 from vqclip.generation import Frame, Models, generate
-from vqclip.images import flatten, free_path, image_format, save_image, to_array, to_pil
+from vqclip.images import flatten, free_path, image_format, save_image, to_array, to_pil, writing
 from vqclip.latents import save_codes
 from vqclip.outputs import files, shown_steps
-from vqclip.writers import Writer, film_fps, film_writer, frames_writer
+from vqclip.timing import film_fps
+from vqclip.writers import Writer, film_writer, frames_writer
 from vqclip.zoo import vqgan_path, weights_hash
 
 OnFrame = Callable[[Frame], None]
@@ -116,21 +116,6 @@ def save_sample(
     with writing():
         path = save_picture(picture, output, {**settings, **extra}, codes)
     return (path, output.codes) if output.codes else (path,)
-
-
-@contextmanager
-def writing() -> Iterator[None]:
-    """Within it, what cannot be written is told in one line.
-
-    Raises:
-        VqclipError: it could not.
-    """
-    try:
-        yield
-    except FileExistsError as error:
-        raise VqclipError(f"{error}; it was left as it is") from error
-    except OSError as error:
-        raise VqclipError(f"cannot write: {error.strerror or error}") from error
 
 
 def save_picture(

@@ -125,7 +125,8 @@ def _save(
     values: Mapping[str, Any],
     indices: "Tensor | None" = None,
 ) -> Path:
-    from vqclip.rendering import save_picture, writing
+    from vqclip.images import writing
+    from vqclip.rendering import save_picture
     from vqclip.zoo import vqgan_path, weights_hash
 
     weights = {"vqgan": weights_hash(vqgan_path(config.vqgan))}

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vqclip import __version__
+from vqclip.cli.animate import animate_command
 from vqclip.cli.codes import decode_command, reconstruct_command
 from vqclip.cli.complete import complete_command
 from vqclip.cli.encode import encode_command
@@ -64,6 +65,7 @@ def callback(
 app.command(DEFAULT_COMMAND)(generate_command)
 app.command("complete")(complete_command)
 app.command("sample")(sample_command)
+app.command("animate")(animate_command)
 app.command("reconstruct")(reconstruct_command)
 app.command("decode")(decode_command)
 app.command("encode")(encode_command)

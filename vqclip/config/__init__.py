@@ -2,7 +2,7 @@
 
 from vqclip.config.checks import DEFAULT, FITS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, OutputConfig
-from vqclip.config.film import CODECS, FilmConfig
+from vqclip.config.film import CODECS, INTERPOLATIONS, AnimateConfig, FilmConfig, TimingConfig
 from vqclip.config.generate import DECAYS, SCHEDULES, TARGETS, GenerateConfig
 from vqclip.config.sample import CompleteConfig, SampleConfig
 
@@ -11,14 +11,17 @@ __all__ = [
     "DECAYS",
     "DEFAULT",
     "FITS",
+    "INTERPOLATIONS",
     "MAX_SEED",
     "MAX_SIDE",
     "SCHEDULES",
     "TARGETS",
+    "AnimateConfig",
     "CodesConfig",
     "CompleteConfig",
     "GenerateConfig",
     "FilmConfig",
     "OutputConfig",
     "SampleConfig",
+    "TimingConfig",
 ]

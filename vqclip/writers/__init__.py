@@ -9,7 +9,6 @@ from vqclip.writers.base import Array, Writer
 from vqclip.writers.films import (
     FILMS,
     film_format,
-    film_fps,
     film_metadata,
     film_writer,
 )
@@ -20,7 +19,6 @@ __all__ = [
     "Array",
     "Writer",
     "film_format",
-    "film_fps",
     "film_metadata",
     "film_writer",
     "frame_path",

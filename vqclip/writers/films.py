@@ -48,15 +48,6 @@ def film_writer(
     return FILMS[film_format(path)](path, film, metadata, overwrite=overwrite)
 
 
-def film_fps(frames: int, seconds: float = 8.0) -> int:
-    """Return the frame rate that shows ``frames`` in about ``seconds``, from 5 to 30.
-
-    >>> film_fps(41)
-    5
-    """
-    return min(30, max(5, round(frames / seconds)))
-
-
 def film_metadata(path: Path) -> dict[str, Any]:
     """Return the settings that a writer put into a film.
 

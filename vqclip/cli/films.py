@@ -1,0 +1,86 @@
+"""What the commands that make films share: their names, and what is told about them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.session import Terminal
+
+TIME = "Time"
+
+
+def _option(*names: str, help: str, panel: str = TIME, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
+
+
+FilmOutput = Annotated[
+    Path | None,
+    _option("--output", "-o", panel=opt.OUTPUT, metavar="FILM", help="A .mp4, .gif or .webp."),
+]
+Quality = Annotated[int, _option("--quality", panel=opt.OUTPUT, help="0 to 100, of MP4 and WebP.")]
+Codec = Annotated[
+    str, _option("--codec", panel=opt.OUTPUT, help="Of MP4: h264 plays everywhere; h265, vp9, av1.")
+]
+Rate = Annotated[float | None, _option("--fps", help="Frames a second.")]
+Length = Annotated[float | None, _option("--length", help="Seconds in all.")]
+HoldFirst = Annotated[float, _option("--hold-first", help="Seconds that the first frame stays.")]
+HoldLast = Annotated[float, _option("--hold-last", help="Seconds that the last frame stays.")]
+Bounce = Annotated[bool, _option("--bounce", help="There and back.")]
+Loop = Annotated[int, _option("--loop", help="Plays; 0: GIF and WebP for ever, MP4 once.")]
+EaseName = Annotated[
+    str,
+    _option(
+        "--ease", help="linear; in: many early frames, few late ones; out: the reverse; in-out."
+    ),
+]
+Interpolate = Annotated[
+    str, _option("--interpolate", help="Between the frames: none, blend, or flow (moves parts).")
+]
+
+
+def film_paths(
+    output: Path | None, kinds: Mapping[str, bool], source: Path, overwrite: bool
+) -> list[Path]:
+    """Return the films to write: the one that is named, and one of each further kind.
+
+    Without a name they are called like the source, and are MP4s.
+    """
+    from vqclip.images import free_path
+
+    wanted = [kind for kind, is_wanted in kinds.items() if is_wanted]
+    if output is not None:
+        path = output.expanduser()
+        return list(dict.fromkeys([path, *(path.with_suffix(f".{kind}") for kind in wanted)]))
+    name = source.resolve().name if source.is_dir() else source.stem
+    films = [Path(f"{name}.{kind}") for kind in wanted or ["mp4"]]
+
+    def taken(path: Path) -> bool:
+        return any(path.with_suffix(film.suffix).exists() for film in films)
+
+    stem = films[0] if overwrite else free_path(films[0], taken)
+    return [stem.with_suffix(film.suffix) for film in films]
+
+
+def report_films(
+    terminal: Terminal,
+    films: Sequence[Path],
+    frames: int,
+    rate: float,
+    size: tuple[int, int],
+    interrupted: bool,
+) -> None:
+    """Print the films, or what they are as a line of JSON."""
+    seconds = terminal.seconds()
+    values = {
+        "frames": frames,
+        "fps": rate,
+        "length": round(frames / rate, 3),
+        "size": list(size),
+        "seconds": round(seconds, 2),
+        "interrupted": interrupted,
+    }
+    about = f"{frames} frames, {frames / rate:.1f} s, {size[0]}x{size[1]}"
+    terminal.report(films, about, values)

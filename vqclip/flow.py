@@ -1,0 +1,98 @@
+"""Optical flow between frames, with OpenCV: where every pixel of one is found in another."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from vqclip.errors import UsageError
+
+Array = np.ndarray[Any, np.dtype[np.uint8]]
+Flow = np.ndarray[Any, np.dtype[np.float32]]
+
+_LEAST_SIDE = 16  # pixels; smaller pictures are enlarged for the search
+
+
+@cache
+def opencv() -> "Any":
+    """Return OpenCV.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import cv2
+    except ImportError:
+        raise UsageError("optical flow needs OpenCV: pip install 'vqclip[flow]'") from None
+    return cv2
+
+
+def find_flow(here: Array, there: Array) -> Flow:
+    """Return the flow, (h, w, 2) in pixels (right, down), with here(x) ≈ there(x + flow(x)).
+
+    here, there: (h, w, 3) uint8. Dense inverse search (Kroeger et al. 2016).
+    """
+    cv2 = opencv()
+    grey = [
+        cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (here, there)
+    ]
+    height, width = grey[0].shape
+    search = cv2.DISOpticalFlow_create(cv2.DISOpticalFlow_PRESET_MEDIUM)
+    if min(height, width) >= _LEAST_SIDE:
+        flow: Flow = search.calc(*grey, None)
+        return flow
+    factor = -(-_LEAST_SIDE // min(height, width))
+    large = [cv2.resize(frame, (width * factor, height * factor)) for frame in grey]
+    small: Flow = cv2.resize(search.calc(*large, None), (width, height)) / factor
+    return small
+
+
+def warp(image: Array, flow: Flow) -> Array:
+    """Return the picture with image(x + flow(x)) at x; edges are repeated."""
+    cv2 = opencv()
+    height, width = flow.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    warped: Array = cv2.remap(
+        np.ascontiguousarray(image),
+        x + flow[..., 0],
+        y + flow[..., 1],
+        cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return warped
+
+
+def visibility(flow: Flow, back: Flow) -> Flow:
+    """Return (h, w) in 0 to 1: how surely what is at x is in the other frame, too.
+
+    flow leads from here to there, back from there to here; where nothing is hidden the two cancel
+    out (Sundaram et al. 2010): |f + b|² < 0.01 (|f|² + |b|²) + 0.5.
+    """
+    returned = warp(back.astype(np.float32), flow)
+    gap = ((flow + returned) ** 2).sum(-1)
+    allowed = 0.01 * ((flow**2).sum(-1) + (returned**2).sum(-1)) + 0.5
+    height, width = gap.shape
+    x = np.arange(width) + flow[..., 0]
+    y = np.arange(height)[:, None] + flow[..., 1]
+    inside = (x > -1) & (x < width) & (y > -1) & (y < height)
+    return np.where(inside, np.clip(2 - gap / allowed, 0, 1), 0).astype(np.float32)
+
+
+class Between:
+    """Frames between two: their parts moved along the flow, and mixed."""
+
+    def __init__(self, first: Array, second: Array) -> None:
+        self.first, self.second = first, second
+        self.flow, self.back = find_flow(first, second), find_flow(second, first)
+
+    def __call__(self, time: float) -> Array:
+        """Return the frame at ``time``, 0 (the first) to 1 (the second)."""
+        first = warp(self.first, -time * self.flow)
+        second = warp(self.second, (time - 1) * self.back)
+        return blend(first, second, time)
+
+
+def blend(first: Array, second: Array, time: float) -> Array:
+    """Return the mixture of two frames, 0 (the first) to 1 (the second)."""
+    mixed = first + (second.astype(np.float32) - first) * np.float32(time)
+    return np.rint(mixed).astype(np.uint8)

@@ -1,0 +1,93 @@
+"""Which frame a film shows when: rate, length, easing, holds and bounces, as plain numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vqclip.config import TimingConfig
+from vqclip.errors import UsageError
+from vqclip.registry import Registry
+
+_SMOOTH_RATE = 30  # frames a second, where frames are interpolated
+_MOST_FRAMES = 1_000_000
+
+Ease = Callable[[float], float]
+
+EASES: Registry[Ease] = Registry(
+    "ease",
+    {
+        "linear": lambda t: t,
+        "in": lambda t: t * t,
+        "out": lambda t: t * (2 - t),
+        "in-out": lambda t: t * t * (3 - 2 * t),
+    },
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A film: ``rate`` frames a second, each at a position among the source's frames.
+
+    positions: 0 (the first frame) to n − 1 (the last); between two frames where not whole.
+    """
+
+    rate: float
+    positions: tuple[float, ...]
+
+
+def film_fps(frames: int, seconds: float = 8.0) -> int:
+    """Return the frame rate that shows ``frames`` in about ``seconds``, from 5 to 30.
+
+    >>> film_fps(41)
+    5
+    """
+    return min(30, max(5, round(frames / seconds)))
+
+
+def plan_film(frames: int, timing: TimingConfig) -> Plan:
+    """Return how a film shows so many frames.
+
+    Raises:
+        UsageError: a length that leaves no time to show them, or one without end.
+    """
+    natural = 2 * frames - 2 if timing.bounce and frames > 2 else frames
+    rate = timing.fps or _rate(natural, timing)
+    first, last = round(timing.hold_first * rate), round(timing.hold_last * rate)
+    moving = _moving(natural, rate, timing)
+    if timing.length is not None:
+        moving -= first + last
+    if moving < 1:
+        raise UsageError(f"a film of {timing.length:g} s has no time left beside what is held")
+    if moving + first + last > _MOST_FRAMES:
+        raise UsageError(f"the film would have more than {_MOST_FRAMES} frames: less --length")
+    there, back = _path(frames, moving, timing)
+    return Plan(rate, (*[there[0]] * first, *there, *[there[-1]] * last, *back))
+
+
+def _rate(natural: int, timing: TimingConfig) -> float:
+    if timing.interpolate != "none":
+        return _SMOOTH_RATE
+    if timing.length is None:
+        return film_fps(natural)
+    time = max(timing.length - timing.hold_first - timing.hold_last, 0.01)
+    return min(60.0, max(1.0, natural / time))
+
+
+def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
+    """Return how many frames of the film there are, holds among them if it has a length."""
+    if timing.length is not None:
+        return round(timing.length * rate)
+    if timing.interpolate == "none":
+        return natural
+    return round(rate * natural / film_fps(natural))
+
+
+def _path(frames: int, moving: int, timing: TimingConfig) -> tuple[list[float], list[float]]:
+    """Return the positions on the way there, and back where the film bounces."""
+    ease = EASES[timing.ease]
+    count = moving // 2 + 1 if timing.bounce else moving
+    # A film of one frame shows the last: it is what the others lead to.
+    times = [i / (count - 1) for i in range(count)] if count > 1 else [1.0]
+    there = [ease(time) * (frames - 1) for time in times]
+    if timing.interpolate == "none":
+        there = [float(int(position + 0.5)) for position in there]
+    return there, there[-2:0:-1] if timing.bounce else []
