@@ -140,3 +140,67 @@ def test_guidance_needs_a_model_that_can_do_without() -> None:
 def test_guidance_is_a_number(model: Net2NetTransformer) -> None:
     with pytest.raises(UsageError, match="guidance must be a finite number"):
         model.sample(None, (4, 4), guidance=float("nan"))
+
+
+@pytest.fixture(scope="module")
+def sketching() -> Net2NetTransformer:
+    torch.manual_seed(0)
+    return tiny.transformer(ClipEmbedding(DIM, 3, 16, sketch=4, sketch_channels=8), block_size=18)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_a_sketch_is_read_the_same_in_training_and_sampling(
+    sketching: Net2NetTransformer, guidance: float
+) -> None:
+    condition = sketching.encode_condition(embeddings())
+    drawn = sketching.sample(condition, (4, 4), top_k=1, guidance=guidance)
+    given, none = sketching.logits(drawn, condition), sketching.logits(drawn)
+    assert torch.equal((none + guidance * (given - none)).argmax(-1), drawn.flatten(1))
+
+
+def test_a_sketch_counts_at_its_own_place_and_later(sketching: Net2NetTransformer) -> None:
+    codes = tiny.random_codes(1, 4, 4)
+    condition = sketching.encode_condition(embeddings(1))
+    changed = condition.clone()
+    changed[:, 3 + 9] = changed[:, 3 + 9].flip(-1) + torch.arange(16)  # the tenth cell
+    before, after = sketching.logits(codes, condition), sketching.logits(codes, changed)
+    assert torch.allclose(before[:, :9], after[:, :9], atol=1e-5)
+    assert (before[:, 9:] - after[:, 9:]).abs().amax(-1).min() > 1e-2
+
+
+def test_a_sketch_of_nothing_says_nothing(sketching: Net2NetTransformer) -> None:
+    none = sketching.encode_condition(None)
+    assert none.shape == (1, 3 + 16, 16)
+    assert not none[:, 3:].any()
+
+
+def test_a_sketch_is_scaled_to_other_sizes(sketching: Net2NetTransformer) -> None:
+    condition = sketching.encode_condition(embeddings(1))
+    stage = sketching.cond_stage_model
+    assert isinstance(stage, ClipEmbedding)
+    _, own = stage.divide(condition)
+    _, wide = stage.divide(condition, (8, 12))
+    assert own is not None
+    assert wide is not None
+    assert wide.shape == (1, 8, 12, 16)
+    assert torch.allclose(wide.mean((1, 2)), own.mean((1, 2)), atol=0.3)
+    assert sketching.sample(condition, (3, 7), seed=1).shape == (1, 3, 7)
+
+
+def test_a_sketch_alone_predicts_each_code_by_itself(sketching: Net2NetTransformer) -> None:
+    condition = sketching.encode_condition(embeddings())
+    logits = sketching.sketched(condition)
+    assert logits.shape == (2, 16, tiny.CODES)
+    changed = condition.clone()
+    changed[:, 3 + 9] = changed[:, 3 + 9].flip(-1) + torch.arange(16)
+    differs = (logits - sketching.sketched(changed)).abs().amax((0, 2)) > 1e-3
+    assert differs.nonzero().flatten().tolist() == [9]
+
+
+@pytest.mark.parametrize("side", [0, 2, 3, 12, 17])
+def test_impossible_sides_of_a_sketch(side: int) -> None:
+    if side == 0:
+        assert ClipEmbedding(DIM, 3, 16, sketch=0).sketch is None
+        return
+    with pytest.raises(UsageError, match="the side of a sketch must be 4, 8, 16"):
+        ClipEmbedding(DIM, 3, 16, sketch=side)

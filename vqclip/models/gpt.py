@@ -202,9 +202,10 @@ class GPT(nn.Module):
         tokens: Tensor,
         cache: KeyValueCache | None = None,
         embeddings: Tensor | None = None,
+        hints: Tensor | None = None,
     ) -> Tensor:
         """Logits of each next token: (b, n) -> (b, n, vocab_size); see :meth:`features`."""
-        logits: Tensor = self.head(self.features(tokens, cache, embeddings))
+        logits: Tensor = self.head(self.features(tokens, cache, embeddings, hints))
         return logits
 
     def features(
@@ -212,12 +213,14 @@ class GPT(nn.Module):
         tokens: Tensor,
         cache: KeyValueCache | None = None,
         embeddings: Tensor | None = None,
+        hints: Tensor | None = None,
     ) -> Tensor:
         """What the head reads: (b, n) -> (b, n, n_embd).
 
         ``embeddings`` (b, m, n_embd) are read as they are, before the tokens, and give the first
-        m of then m + n results. With a cache, what is given comes after what is already in it,
-        and is added to it.
+        m of then m + n results. ``hints`` (b, at least m + n, n_embd) are added to the positions
+        of the whole sequence, from its first. With a cache, what is given comes after what is
+        already in it, and is added to it.
 
         Raises:
             UsageError: the sequence is longer than ``block_size``.
@@ -233,7 +236,10 @@ class GPT(nn.Module):
                 f"{stop} codes are too long a sequence for this transformer, "
                 f"which reads {self.config.block_size}"
             )
-        x = self.drop(x + self.pos_emb[:, start:stop])
+        x = x + self.pos_emb[:, start:stop]
+        if hints is not None:
+            x = x + hints[:, start:stop]
+        x = self.drop(x)
         mask = self._mask(start, stop)
         for layer, block in enumerate(self.blocks):
             x = block(x, mask, cache, layer)

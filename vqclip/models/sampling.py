@@ -150,6 +150,7 @@ class Predictor:
         size: height and width of the grid of codes.
         side: largest height and width of the window.
         order: cells in reading order, (h*w,); only where the window holds the whole grid.
+        sketch: vectors added where the code of a cell is predicted, (b, h, w, n_embd).
         num_codes: codes beyond these stand for conditions only and are never drawn.
 
     """
@@ -163,9 +164,10 @@ class Predictor:
         *,
         order: Tensor | None = None,
         num_codes: int | None = None,
+        sketch: Tensor | None = None,
     ) -> None:
         self.gpt, self.condition, self.size, self.side = gpt, condition, size, side
-        self.num_codes = num_codes
+        self.num_codes, self.sketch = num_codes, sketch
         self.window = min(side, size[0]), min(side, size[1])
         cells = self.window[0] * self.window[1]
         self.order = torch.arange(cells) if order is None else order
@@ -188,7 +190,7 @@ class Predictor:
         condition = condition[:, read:]
         codes = self._crop(indices)[:, self.order][:, max(read - self.length, 0) : position]
         if condition.is_floating_point():
-            hidden = self.gpt.features(codes, self.cache, condition)[:, -1]
+            hidden = self.gpt.features(codes, self.cache, condition, self._hints())[:, -1]
         else:
             hidden = self.gpt.features(torch.cat((condition, codes), 1), self.cache)[:, -1]
         logits: Tensor = self.gpt.head(hidden)
@@ -203,10 +205,24 @@ class Predictor:
             self.cache.length = min(self.cache.length, kept)
             self.origin = origin
 
+    def _hints(self) -> Tensor | None:
+        """The window's part of the sketch, in reading order, for every position."""
+        if self.sketch is None:
+            return None
+        return hints_of(self._crop(self.sketch)[:, self.order], self.length)
+
     def _crop(self, grid: Tensor) -> Tensor:
-        """The window's part, row by row: (b, h, w) -> (b, cells)."""
+        """The window's part, row by row: (b, h, w, ...) -> (b, cells, ...)."""
         (top, left), (wh, ww) = self.origin, self.window
-        return grid[:, top : top + wh, left : left + ww].flatten(1)
+        return grid[:, top : top + wh, left : left + ww].flatten(1, 2)
+
+
+def hints_of(cells: Tensor, length: int) -> Tensor:
+    """Shift vectors of codes, (b, n, n_embd), to where these are predicted, one place before.
+
+    ``length`` is that of the condition before the codes.
+    """
+    return F.pad(cells, (0, 0, length - 1, 0))
 
 
 class GuidedPredictor(Predictor):

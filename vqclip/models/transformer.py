@@ -7,7 +7,7 @@ the product over i of p(s_i | s_<i, c).
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,14 +24,7 @@ from vqclip.models.codes import (
     sequence,
     to_draw,
 )
-from vqclip.models.conditions import (
-    ClassLabel,
-    ClipEmbedding,
-    Coordinates,
-    GivenCodes,
-    StartToken,
-    vq_codes,
-)
+from vqclip.models.conditions import PICTURES, ClipEmbedding, ConditionKind, kind_of, vq_codes
 from vqclip.models.gpt import GPT
 from vqclip.models.permuters import Permuter
 from vqclip.models.sampling import (
@@ -40,24 +33,11 @@ from vqclip.models.sampling import (
     Sampler,
     SampleStep,
     Size,
+    hints_of,
     make_generators,
     walk,
 )
-from vqclip.models.vqgan import VQModel, VQSegmentationModel
-
-ConditionKind = Literal[
-    "unconditional", "class", "coordinates", "labels", "picture", "codes", "clip"
-]
-
-_KINDS: dict[type[nn.Module], ConditionKind] = {
-    StartToken: "unconditional",
-    ClassLabel: "class",
-    Coordinates: "coordinates",
-    VQSegmentationModel: "labels",
-    GivenCodes: "codes",
-    ClipEmbedding: "clip",
-}
-_PICTURES = ("coordinates", "labels", "picture")
+from vqclip.models.vqgan import VQModel
 
 
 class Net2NetTransformer(nn.Module):
@@ -104,7 +84,7 @@ class Net2NetTransformer(nn.Module):
     @property
     def condition_kind(self) -> ConditionKind:
         """What :meth:`encode_condition` takes; ``"picture"`` covers depth, edges and the like."""
-        return _KINDS.get(type(self.cond_stage_model), "picture")
+        return kind_of(self.cond_stage_model)
 
     @property
     def device(self) -> torch.device:
@@ -165,13 +145,23 @@ class Net2NetTransformer(nn.Module):
 
         codes: (b, n). c: codes (b, m), or vectors (b, m, n_embd).
         """
-        gpt, codes = self.transformer, self.permuter(codes)[:, :-1]
-        if c.is_floating_point():
-            hidden = gpt.features(codes, embeddings=c)
+        gpt, read = self.transformer, self.permuter(codes)[:, :-1]
+        if isinstance(stage := self.cond_stage_model, ClipEmbedding):
+            c, sketch = stage.divide(c)
+            hints = None if sketch is None else hints_of(sketch.flatten(1, 2), c.shape[1])
+            hidden = gpt.features(read, embeddings=c, hints=hints)
         else:
-            hidden = gpt.features(torch.cat((c, codes), 1))
+            hidden = gpt.features(torch.cat((c, read), 1))
         logits: Tensor = gpt.head(hidden[:, c.shape[1] - 1 :])
         return self.permuter.reverse(logits)
+
+    def sketched(self, c: Tensor) -> Tensor:
+        """What the sketch says of each code by itself: vectors -> logits (b, n, vocab_size)."""
+        assert isinstance(self.cond_stage_model, ClipEmbedding)
+        _, sketch = self.cond_stage_model.divide(c)
+        assert sketch is not None
+        logits: Tensor = self.transformer.head(self.transformer.ln_f(sketch.flatten(1, 2)))
+        return logits
 
     def sample(
         self,
@@ -234,17 +224,24 @@ class Net2NetTransformer(nn.Module):
         grid = self._checked(to_draw(known, size), "known", -1)
         seeds = 1 if seed is None or isinstance(seed, int) else len(seed)
         batch = batch_size((len(c), len(grid), seeds))
-        predictor = self._predictor(repeat(c, batch), size, self._window_side(c, size), guidance)
+        predictor = self._predictor(repeat(c, batch), size, guidance)
         return walk(predictor, repeat(grid, batch).clone(), sampler, make_generators(seed, batch))
 
-    def _predictor(self, c: Tensor, size: Size, side: int, guidance: float) -> Predictor:
+    def _predictor(self, c: Tensor, size: Size, guidance: float) -> Predictor:
         order = self.permuter.forward_shuffle_idx if self.permuter.length else None
         options: dict[str, Any] = {"order": order, "num_codes": self.vqgan.quantize.num_indices}
+        if not isinstance(stage := self.cond_stage_model, ClipEmbedding):
+            if guidance != 1:
+                raise UsageError(
+                    "guidance needs a transformer that also draws without its condition"
+                )
+            return Predictor(self.transformer, c, size, self._window_side(c, size), **options)
+        if guidance != 1:
+            c = torch.cat((c, repeat(self.encode_condition(None), len(c)).to(c)))
+        c, options["sketch"] = stage.divide(c, size)
+        side = self._window_side(c, size)
         if guidance == 1:
             return Predictor(self.transformer, c, size, side, **options)
-        if self.condition_kind != "clip":
-            raise UsageError("guidance needs a transformer that also draws without its condition")
-        c = torch.cat((c, repeat(self.encode_condition(None), len(c)).to(c)))
         return GuidedPredictor(guidance, self.transformer, c, size, side, **options)
 
     def _condition(self, condition: Tensor | None) -> Tensor:
@@ -285,7 +282,7 @@ class Net2NetTransformer(nn.Module):
                 f"a condition of {length} codes leaves no room for a picture in "
                 f"this transformer's {room - 1}"
             )
-        if c.ndim == 2 and self.condition_kind in _PICTURES and max(size) > side:
+        if c.ndim == 2 and self.condition_kind in PICTURES and max(size) > side:
             raise UsageError(
                 f"this transformer's condition covers the whole picture: at most {side}x{side} "
                 f"codes, not {size[0]}x{size[1]}"
