@@ -271,3 +271,19 @@ def test_texts_are_embedded_as_by_the_model_itself() -> None:
 def test_settings_that_cannot_work_are_refused(loss: dict[str, Any], words: str) -> None:
     with pytest.raises((UsageError, CheckpointError), match=words):
         stage(**loss)
+
+
+def test_texts_learn_from_a_teacher_alone(tmp_path: Path) -> None:
+    teaching = stage()
+    lower(teaching, 3)
+    teaching.export(tmp_path)
+    learning = stage(contrast=0, teacher=str(tmp_path))
+    before = {name: value.clone() for name, value in learning.clip.visual.state_dict().items()}
+    losses = lower(learning, 40)
+    assert losses[-1] < 0.3 * losses[0]
+    assert all(torch.equal(v, before[k]) for k, v in learning.clip.visual.state_dict().items())
+
+
+def test_contrast_or_a_teacher_there_must_be() -> None:
+    with pytest.raises(UsageError, match=r"there must be a loss\.teacher"):
+        stage(contrast=0)

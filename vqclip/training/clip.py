@@ -28,7 +28,7 @@ from vqclip.training.retrieval import ranks, recall, retrieval
 from vqclip.training.settings import TrainSettings, parse
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.training.views import Views, draw_views, whole
-from vqclip.zoo import load_vqgan
+from vqclip.zoo import load_perceptor, load_vqgan
 
 LEARNING_RATE = 1e-3
 LARGEST_SCALE = 100.0  # of the logits: CLIP, section 2.5
@@ -78,12 +78,25 @@ class ClipStage:
         adamw = torch.optim.AdamW(groups, learning_rate, settings.betas, settings.eps)
         self.objectives: Sequence[Objective] = [Objective("clip", adamw, self.loss)]
         self.space = open_space(settings.attack, device)
+        self.teacher = load_perceptor(settings.teacher, device) if settings.teacher else None
         self.negatives: Negatives | None = None  # read once the pictures' size is known
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
+        """Return the loss of a batch: contrast, and the distance to a teacher's texts."""
+        texts = self.embed_text(list(batch["text"]))  # (b, d)
+        total, metrics = texts.new_zeros(()), {}
+        if self.settings.contrast:
+            loss, metrics = self.contrast(batch, texts, step)
+            total = total + self.settings.contrast * loss
+        if self.teacher is not None:
+            distance = 1 - (texts * self.teacher.embed_text(list(batch["text"]))).sum(1).mean()
+            total = total + self.settings.teacher_weight * distance
+            metrics["teacher"] = distance.detach()
+        return total, {"loss": total.detach(), **metrics}
+
+    def contrast(self, batch: Batch, texts: Tensor, step: int) -> tuple[Tensor, Metrics]:
         """Return the contrastive loss of a batch, attacked and amid hard negatives."""
         pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
-        texts = self.embed_text(names)  # (b, d)
         positive = coincide(names).to(texts.device)
         groups = list(batch.get("group", names))
         related = positive | coincide(groups).to(texts.device)
@@ -100,7 +113,7 @@ class ClipStage:
         )
         found = recall(ranks(images[: len(names)].detach() @ texts.detach().T), 1)
         accuracy = torch.tensor(found, device=texts.device)
-        return loss, {"loss": loss.detach(), "accuracy": accuracy, "scale": scale.detach()}
+        return loss, {"accuracy": accuracy, "scale": scale.detach()}
 
     def _draw_negatives(self, names: list[str], groups: list[str], pictures: Tensor) -> Tensor:
         if self.settings.negatives is None:

@@ -106,6 +106,9 @@ class ClipSettings:
     positives: pairs belong together whose ``text`` coincides, or whose ``group`` does. With
         ``text``, pairs of one group and different texts are neither right nor wrong.
     smoothing: of labels.
+    contrast: weight of the contrastive loss; 0 leaves pictures aside.
+    teacher, teacher_weight: another CLIP, as :func:`vqclip.load_perceptor` takes it, of whose
+        texts the embeddings are to be learned: 1 - cos, weighed.
     lock: whether the image tower stays as it is while the text tower learns to describe it: LiT,
         Zhai et al. 2022, arXiv:2111.07991.
     weight_decay, betas, eps: of AdamW, as CLIP has them for its ResNets but for the decay.
@@ -113,6 +116,9 @@ class ClipSettings:
 
     positives: Literal["text", "group"] = "text"
     smoothing: float = 0.0
+    contrast: float = 1.0
+    teacher: str | None = None
+    teacher_weight: float = 1.0
     lock: bool = False
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.98)
@@ -125,3 +131,7 @@ class ClipSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.smoothing < 1:
             raise UsageError(f"loss.smoothing must be at least 0 and below 1, not {self.smoothing}")
+        if not self.contrast >= 0 or not self.teacher_weight > 0:
+            raise UsageError("loss.contrast must not be below 0, loss.teacher_weight be above it")
+        if self.contrast == 0 and self.teacher is None:
+            raise UsageError("without contrast (loss.contrast: 0) there must be a loss.teacher")
