@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from vqclip.errors import CheckpointError
@@ -14,7 +15,6 @@ from vqclip.training.checkpointing import (
     load_checkpoint,
     random_state,
     save_checkpoint,
-    whole_folder,
 )
 
 
@@ -84,15 +84,23 @@ def test_foreign_and_damaged_checkpoints(tmp_path: Path) -> None:
         State().load(path)
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "a") as temporary:
-        (temporary / "none" / "file").write_text("1")
-    assert list(tmp_path.iterdir()) == []
-    for text in ("1", "2"):
-        with whole_folder(tmp_path / "a") as temporary:
-            (temporary / "file").write_text(text)
-    assert (tmp_path / "a" / "file").read_text() == "2"
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+def test_checkpoints_of_format_1_are_read(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    state, other = State(), State()
+    state.step()
+    path = state.save(tmp_path, 5)
+    saved = state.optimizers["main"].state_dict()
+    moments = {f"main/{n}/{k}": v for n, m in saved["state"].items() for k, v in m.items()}
+    save_file(moments, path / "optimizers.safetensors")
+    values = json.loads((path / "state.json").read_text())
+    values["optimizers"] = {"main": {"param_groups": saved["param_groups"], "state": {}}}
+    (path / "state.json").write_text(json.dumps(values))
+    other.load(path)
+    for each in (state, other):
+        torch.manual_seed(1)
+        each.step()
+    for key, value in state.networks["a"].state_dict().items():
+        assert torch.equal(value, other.networks["a"].state_dict()[key])
 
 
 def test_steps_have_seeds_of_their_own() -> None:

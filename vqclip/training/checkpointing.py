@@ -1,15 +1,14 @@
 """Checkpoints of a training: everything that the next step depends on, without a pickle.
 
 ``checkpoints/step-0000500/`` holds ``networks.safetensors`` and ``average.safetensors`` (keys
-``network/weight``), ``optimizers.safetensors`` (``objective/parameter/moment``) and ``state.json``.
+``network/weight``), ``optimizers.safetensors`` and ``state.json``.
 A folder is written under another name and renamed when it is whole.
 """
 
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.states import decoded, encoded, whole_folder
 from vqclip.training.averaging import Average, Networks
 
-FORMAT = 1
+FORMAT = 2
 _STEP = re.compile(r"step-(\d+)")
 
 
@@ -41,7 +41,11 @@ def save_checkpoint(
         UsageError: the disk does not take it.
     """
     path = folder / f"step-{step:07d}"
-    tensors, values = _split(optimizers)
+    tensors: dict[str, Tensor] = {}
+    values = {
+        name: encoded(optimizer.state_dict(), tensors, name)
+        for name, optimizer in optimizers.items()
+    }
     state = {"format": FORMAT, "step": step, "optimizers": values, **extra}
     try:
         with whole_folder(path) as temporary:
@@ -74,7 +78,9 @@ def load_checkpoint(
             network.load_state_dict(weights.get(name, {}))
         tensors = load_file(path / "optimizers.safetensors")
         for name, optimizer in optimizers.items():
-            optimizer.load_state_dict(_joined(name, tensors, state["optimizers"][name]))
+            values = state["optimizers"][name]
+            known = decoded(values, tensors) if "map" in values else _joined(name, tensors, values)
+            optimizer.load_state_dict(known)
         if average.state:
             average.load(_nested(load_file(path / "average.safetensors")))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -89,29 +95,6 @@ def checkpoint_folders(folder: Path) -> list[Path]:
     """Return the whole checkpoints below ``folder``, the newest last."""
     found = [path for path in folder.glob("step-*") if _STEP.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the name ``path`` when the block succeeds."""
-    temporary = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        _rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _rename(temporary: Path, path: Path) -> None:
-    """Give a finished folder its name; one that has it goes away only when all is in place."""
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.replace(old)
-    temporary.replace(path)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -131,25 +114,8 @@ def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return nested
 
 
-def _split(optimizers: Mapping[str, Optimizer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state of optimizers as tensors by name, and JSON values for the rest."""
-    tensors: dict[str, Tensor] = {}
-    values: dict[str, Any] = {}
-    for name, optimizer in optimizers.items():
-        state = optimizer.state_dict()
-        plain: dict[str, dict[str, Any]] = {}
-        for number, moments in state["state"].items():
-            for key, value in moments.items():
-                if isinstance(value, Tensor):
-                    tensors[f"{name}/{number}/{key}"] = value
-                else:
-                    plain.setdefault(str(number), {})[key] = value
-        values[name] = {"param_groups": state["param_groups"], "state": plain}
-    return tensors, values
-
-
 def _joined(name: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo :func:`_split` for one optimizer."""
+    """Read an optimizer's state of format 1: tensors ``objective/parameter/moment``."""
     state: dict[int, dict[str, Any]] = {int(n): dict(v) for n, v in values["state"].items()}
     for key, value in tensors.items():
         objective, number, moment = key.split("/", 2)

@@ -1,0 +1,111 @@
+"""State on the disk: optimizers as tensors and JSON, never a pickle; folders and files whole.
+
+Tensors go to safetensors under names, everything else becomes JSON, exactly: floats keep every
+bit, tuples, tensors and mappings inside of other values are told apart from lists and numbers.
+"""
+
+import shutil
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vqclip.errors import UsageError
+
+
+def encoded(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
+    """Return ``value`` as JSON; tensors inside of it go to ``tensors``, below ``name``.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
+    if isinstance(value, list | tuple | deque):
+        items = [encoded(item, tensors, f"{name}/{i}") for i, item in enumerate(value)]
+        if isinstance(value, deque):
+            return {"deque": items, "most": value.maxlen}
+        return items if isinstance(value, list) else {"tuple": items}
+    if isinstance(value, Mapping):
+        return {
+            "map": [
+                [encoded(key, tensors, f"{name}/key{i}"), encoded(item, tensors, f"{name}/{i}")]
+                for i, (key, item) in enumerate(value.items())
+            ]
+        }
+    raise UsageError(
+        f"this optimizer keeps a {type(value).__name__} ({name}), which no checkpoint takes: "
+        "choose another --optimizer"
+    )
+
+
+def decoded(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Undo :func:`encoded`."""
+    if isinstance(value, list):
+        return [decoded(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kind = next(iter(value))
+    if kind == "tensor":
+        return tensors[value[kind]]
+    if kind == "dtype":
+        return getattr(torch, value[kind])
+    if kind == "map":
+        return {decoded(key, tensors): decoded(item, tensors) for key, item in value[kind]}
+    items = [decoded(item, tensors) for item in value[kind]]
+    return deque(items, value["most"]) if kind == "deque" else tuple(items)
+
+
+def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Give an optimizer exactly the state that its ``state_dict`` was.
+
+    ``load_state_dict`` would turn integers among the moments into numbers of the parameter's type.
+    """
+    parameters: dict[Any, Any] = {}
+    for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+        group.update({key: value for key, value in saved.items() if key != "params"})
+        parameters |= zip(saved["params"], group["params"], strict=True)
+    optimizer.state.clear()
+    for key, moments in state["state"].items():
+        optimizer.state[parameters.get(key, key)] = moments
+
+
+def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies, on the CPU, that no later step changes."""
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the name ``path`` when the block succeeds."""
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        _rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Give a finished folder its name; one that has it goes away only when all is in place."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.replace(old)
+    temporary.replace(path)
+    shutil.rmtree(old, ignore_errors=True)
