@@ -17,7 +17,7 @@ APPLE = (Prompt("apple"),)
     [
         ({"prompts": ()}, "no prompt"),
         ({"clip": ()}, "no CLIP"),
-        ({"steps": 0}, "steps must be at least 1"),
+        ({"steps": -1}, "steps must be at least 0"),
         ({"num_cutouts": 0}, "cutouts must be at least 1"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"seed": 2**63}, "seed must be at most"),

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from vqclip import zoo
+from vqclip import embedded
+from vqclip.embedded import weights_folder
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.zoo import load_perceptor, load_vqgan, vqgan_path, weights_folder, weights_hash
+from vqclip.zoo import load_perceptor, load_vqgan, vqgan_path, weights_hash
 
 REFERENCE = Path(__file__).parent / "reference"
 RUN = REFERENCE / "vqmodel_f16"
@@ -42,7 +43,7 @@ def test_embedded_weights_are_no_pickles() -> None:
 def test_weights_of_an_installed_package_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zoo, "__file__", str(tmp_path / "site" / "vqclip" / "zoo.py"))
+    monkeypatch.setattr(embedded, "__file__", str(tmp_path / "site" / "vqclip" / "zoo.py"))
     with pytest.raises(UsageError, match="install vqclip again"):
         weights_folder()
     for folder in (tmp_path / "site" / "weights", tmp_path / "site" / "vqclip" / "weights"):

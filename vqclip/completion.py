@@ -10,10 +10,12 @@ from torch import Tensor
 
 from vqclip.conditioning import check_conditions, natural_size, read_condition
 from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
+from vqclip.drafting import prompt_condition
 from vqclip.drafts import Drawn, Manner, begun, decoded, draw, filled
-from vqclip.generation import Frame, Models, clip_score, generate, load_models
+from vqclip.generation import Frame, clip_score, generate
 from vqclip.images import flatten, to_pil, to_tensor
 from vqclip.latents import grid_size
+from vqclip.loading import Models, load_models
 from vqclip.masks import Canvas, blended, continued, known_cells, open_canvas, pasted, whole_codes
 from vqclip.models.transformer import Net2NetTransformer
 
@@ -104,7 +106,9 @@ def plan(
         rows, columns = grid_size(wanted or (vqgan.resolution, vqgan.resolution), factor)
     pixels = (columns * factor, rows * factor)
     x = read_condition(transformer, given, pixels, config.relabel)
-    condition = transformer.encode_condition(x)
+    condition = (
+        prompt_condition(config, models) if models.guide else transformer.encode_condition(x)
+    )
     known = torch.full((rows, columns), -1, device=models.device)
     task = Task(config, models, condition, known, canvas)
     return _with_known(task, canvas) if canvas else task
@@ -125,7 +129,8 @@ def draw_samples(task: Task) -> Iterator[Drawn]:
     """Draw all samples; yield after every code."""
     config = task.config
     seeds = range(config.seed, config.seed + config.samples)
-    manner = Manner(config.temperature, config.top_k, config.top_p)
+    guidance = config.guidance if task.models.guide else 1.0
+    manner = Manner(config.temperature, config.top_k, config.top_p, guidance)
     yield from draw(task.transformer, task.condition, task.known, seeds, manner)
 
 

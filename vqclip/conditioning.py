@@ -41,7 +41,7 @@ def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
     kind, channels = transformer.condition_kind, _channels(transformer)
     if kind == "codes":
         raise UsageError("this transformer draws scenes from boxes, given as codes, in Python only")
-    if kind in ("unconditional", "coordinates"):
+    if kind in ("unconditional", "coordinates", "clip"):
         return ()
     if kind in ("class", "labels"):
         return (kind,)

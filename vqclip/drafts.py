@@ -36,6 +36,7 @@ class Manner:
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    guidance: float = 1.0
 
 
 def draw(
@@ -66,6 +67,7 @@ def draw(
             manner.top_k or None,
             manner.top_p,
             list(batch),
+            manner.guidance,
         )
         for step in steps:
             indices[start : start + len(batch)] = step.indices
@@ -74,7 +76,7 @@ def draw(
 
 
 def draw_freely(
-    transformer: Net2NetTransformer, grid: tuple[int, int], seeds: range
+    transformer: Net2NetTransformer, grid: tuple[int, int], seeds: range, manner: Manner
 ) -> Iterator[Drawn]:
     """Draw (rows, columns) of codes with each seed from a transformer that needs no condition.
 
@@ -85,13 +87,13 @@ def draw_freely(
     if transformer.condition_kind == "coordinates":
         factor = transformer.vqgan.downsampling
         x = coordinates(grid[0] * factor, grid[1] * factor)
-    elif transformer.condition_kind != "unconditional":
+    elif transformer.condition_kind not in ("unconditional", "clip"):
         raise UsageError(
-            "--init sample takes a transformer without a condition; with this one, start from "
-            "codes that vqclip sample --save-codes made: --init codes.npz"
+            "drafts take a transformer without a condition, or one conditioned on CLIP; with this "
+            "one, start from codes that vqclip sample --save-codes made: --init codes.npz"
         )
     known = torch.full(grid, -1, device=transformer.device)
-    yield from draw(transformer, transformer.encode_condition(x), known, seeds, Manner())
+    yield from draw(transformer, transformer.encode_condition(x), known, seeds, manner)
 
 
 def begun(indices: Tensor, known: Tensor) -> list[int]:

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,63 +11,23 @@ from torch import Tensor
 
 from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.cutouts import Cutouts
-from vqclip.drafts import Drawn, draw_freely
+from vqclip.drafting import best_draft, drafts
 from vqclip.engines import (
-    accelerate,
     autocast,
     chunk_size,
     determinism,
-    resolve_device,
-    resolve_precision,
     shrinking_on_oom,
 )
 from vqclip.errors import VqclipError
 from vqclip.latents import Average, codebook_range, grid_size, initial_latent, load_codes
+from vqclip.loading import Models, load_models
 from vqclip.losses import LOSSES, Observation, PromptLoss, init_distance
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.light_torch import without_compiler
 from vqclip.models.perceptor import Perceptor
-from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 from vqclip.optimizers import SCHEDULES, find_optimizer, set_learning_rate
 from vqclip.targets import clip_scores, embed_prompts
-from vqclip.zoo import load_perceptor, load_transformer, load_vqgan
-
-
-@dataclass(frozen=True)
-class Models:
-    """The networks of a run, loaded once and shared by any number of runs."""
-
-    vqgan: VQModel
-    perceptors: tuple[Perceptor, ...]
-    device: torch.device
-    dtype: torch.dtype
-    transformer: Net2NetTransformer | None = None
-
-
-def load_models(config: GenerateConfig | SampleConfig) -> Models:
-    """Load what ``config`` names, on its device, ready for its precision.
-
-    A transformer brings its VQGAN; perceptors are loaded where there are prompts.
-    """
-    device = resolve_device(config.device)
-    dtype = resolve_precision(config.precision, device)
-    transformer = None
-    if config.transformer is not None:
-        transformer = load_transformer(config.transformer, config.transformer_config, device)
-        transformer.transformer.to(dtype)
-        vqgan = transformer.vqgan
-    elif isinstance(config, GenerateConfig):
-        vqgan = load_vqgan(config.vqgan, config.vqgan_config, device)
-    sources = [source for source, _ in config.clip if config.prompts]
-    perceptors = (load_perceptor(source, device) for source in sources)
-    return Models(
-        accelerate(vqgan, device, dtype),
-        tuple(accelerate(perceptor, device, dtype) for perceptor in perceptors),
-        device,
-        dtype,
-        transformer,
-    )
 
 
 class Frame:
@@ -149,9 +108,10 @@ class Run:
 
     def _start(self) -> Tensor:
         config, models = self.config, self.models
-        if config.init == "sample":
-            return best_draft(config, models, deque(drafts(config, models), maxlen=1)[0].indices)
-        grid = _grid(config, models.vqgan)
+        grid = grid_of(config, models.vqgan)
+        if config.transformer_source is not None:
+            drawn = deque(drafts(config, models, grid), maxlen=1)[0]
+            return best_draft(config, models, drawn.indices, grid)
         return initial_latent(models.vqgan, config.init, grid, config.fit, self.generator)
 
     def step(self) -> Frame:
@@ -251,26 +211,8 @@ class Run:
 
 def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
     """Return the (width, height) in pixels that a run makes: whole codes."""
-    rows, columns = _grid(config, vqgan)
+    rows, columns = grid_of(config, vqgan)
     return columns * vqgan.downsampling, rows * vqgan.downsampling
-
-
-def drafts(config: GenerateConfig, models: Models) -> Iterator[Drawn]:
-    """Draw the starts among which the init ``sample`` chooses; yield after every code.
-
-    No other seed of the run draws any of them.
-    """
-    assert models.transformer is not None
-    seeds = range(config.seed * config.drafts, (config.seed + 1) * config.drafts)
-    yield from draw_freely(models.transformer, _grid(config, models.vqgan), seeds)
-
-
-@torch.no_grad()
-def best_draft(config: GenerateConfig, models: Models, indices: Tensor) -> Tensor:
-    """Return the z of the draft, of several (n, h, w), that CLIP finds nearest to the prompts."""
-    codes = [models.vqgan.codes(draft[None]) for draft in indices]
-    scores = [clip_score(config, models, models.vqgan.decode(z_q)) for z_q in codes]
-    return codes[scores.index(max(scores))]
 
 
 def clip_score(config: GenerateConfig | SampleConfig, models: Models, image: Tensor) -> float:
@@ -280,7 +222,7 @@ def clip_score(config: GenerateConfig | SampleConfig, models: Models, image: Ten
     return float(clip_scores(perceptors, config.prompts, image.clamp(-1, 1) / 2 + 0.5))
 
 
-def _grid(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
+def grid_of(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
     """Return (rows, columns) of codes."""
     if config.size is None and config.init.lower().endswith(".npz"):
         _, rows, columns = load_codes(Path(config.init)).shape

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from vqclip import __version__
 from vqclip.completion import Sample, Task
-from vqclip.config import FilmConfig, GenerateConfig, OutputConfig, SampleConfig
+from vqclip.config import DEFAULT, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.drafts import filled
-from vqclip.generation import Frame, Models, generate
+from vqclip.generation import Frame, generate
 from vqclip.images import flatten, free_path, image_format, save_image, to_array, to_pil, writing
 from vqclip.latents import save_codes
+from vqclip.loading import Models
 from vqclip.outputs import files, shown_steps
 from vqclip.timing import film_fps
 from vqclip.writers import Writer, film_writer, frames_writer
-from vqclip.zoo import vqgan_path, weights_hash
+from vqclip.zoo import transformer_path, vqgan_path, weights_hash
 
 OnFrame = Callable[[Frame], None]
 
@@ -145,10 +146,13 @@ def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str,
     settings = config.to_dict()
     settings["device"] = models.device.type
     settings["precision"] = str(models.dtype).removeprefix("torch.")
-    if config.transformer is not None:
-        weights: dict[str, Any] = {"transformer": weights_hash(vqgan_path(config.transformer))}
-    elif isinstance(config, GenerateConfig):
-        weights = {"vqgan": weights_hash(vqgan_path(config.vqgan))}
+    source = config.transformer_source
+    vqgan = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
+    weights: dict[str, Any] = {}
+    if source is not None:
+        weights["transformer"] = weights_hash(transformer_path(source))
+    if source in (None, DEFAULT) or vqgan != DEFAULT:  # others bring theirs
+        weights["vqgan"] = weights_hash(vqgan_path(vqgan))
     return {
         "prompt": " | ".join(map(str, config.prompts)),
         "settings": settings,

@@ -11,6 +11,7 @@ from torch import nn
 
 from vqclip import checkpoints
 from vqclip.checkpoints import ModelConfig, Stage
+from vqclip.embedded import weights_folder
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.models.perceptor import Perceptor, open_perceptor
 from vqclip.models.transformer import Net2NetTransformer
@@ -171,20 +172,6 @@ def _weights_file(source: str | Path, what: str, advice: str = "give") -> Path:
         f"unknown {what} {str(source)!r}; {advice} the path of a "
         f"{', '.join(_SUFFIXES[:3])} file or of a folder with config and weights"
     )
-
-
-def weights_folder() -> Path:
-    """The folder of the embedded models: in an installed package, or in a source checkout.
-
-    Raises:
-        UsageError: the installation lacks it.
-
-    """
-    package = Path(__file__).parent
-    for folder in (package / "weights", package.parent / "weights"):
-        if (folder / "vqgan").is_dir():
-            return folder
-    raise UsageError("the embedded models are missing; install vqclip again")
 
 
 def weights_hash(path: str | Path) -> str:

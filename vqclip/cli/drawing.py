@@ -12,7 +12,8 @@ from vqclip.cli import options as opt
 from vqclip.cli.generate import note_long_prompts, show_frame
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.session import Terminal
-from vqclip.config import CompleteConfig, OutputConfig, SampleConfig
+from vqclip.config import DEFAULT, CompleteConfig, OutputConfig, SampleConfig
+from vqclip.embedded import has_transformer
 from vqclip.errors import UsageError
 from vqclip.prompts import parse_all, split_weight
 
@@ -36,14 +37,15 @@ def settings(params: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: a value that cannot be read, or no transformer.
     """
-    if params["transformer"] is None:
+    if params["transformer"] is None and not has_transformer():
         raise UsageError(
             "vqclip brings no transformer yet: give a taming one with --transformer PATH"
         )
-    same = ("transformer", "transformer_config", "samples", "temperature", "top_k", "top_p")
+    same = ("transformer_config", "samples", "guidance", "temperature", "top_k", "top_p")
     given = {kind: params.get(name) for name, kind in _CONDITIONS.items()}
     return {
         **{name: params[name] for name in (*same, "device", "precision")},
+        "transformer": params["transformer"] or DEFAULT,
         "conditions": tuple((kind, value) for kind, value in given.items() if value is not None),
         "relabel": tuple(params["label"] or ()),
         "size": opt.parse_size(params["size"]),

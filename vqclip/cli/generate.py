@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vqclip.cli import options as opt
+from vqclip.cli.drafts import draw_start, only_a_draft
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.session import Terminal
 from vqclip.config import GenerateConfig, OutputConfig
@@ -17,10 +18,9 @@ from vqclip.errors import UsageError
 from vqclip.prompts import Prompt, parse_all, split_weight
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from vqclip.cli.progress import Progress
-    from vqclip.generation import Frame, Models
+    from vqclip.generation import Frame
+    from vqclip.loading import Models
     from vqclip.models.perceptor import Perceptor
     from vqclip.rendering import Result
 
@@ -48,6 +48,7 @@ def generate_command(
     seed: opt.Seed = None,
     count: opt.Count = 1,
     init: opt.Init = _D.init,
+    draft: opt.DraftOnly = False,
     drafts: opt.Drafts = _D.drafts,
     fit: opt.Fit = _D.fit,
     init_weight: opt.InitWeight = _D.init_weight,
@@ -59,8 +60,8 @@ def generate_command(
     every: opt.Every = OutputConfig.every,
     gif: opt.Gif = False,
     mp4: opt.Mp4 = False,
-    fps: opt.Fps = None,
     webp: opt.Webp = False,
+    fps: opt.Fps = None,
     save_codes: opt.SaveCodes = False,
     vqgan: opt.Vqgan = _D.vqgan,
     vqgan_config: opt.VqganConfig = None,
@@ -72,6 +73,10 @@ def generate_command(
     deterministic: opt.Deterministic = False,
     cut_chunk: opt.CutChunk = None,
     preset: opt.Preset = None,
+    guidance: opt.Guidance = _D.guidance,
+    temperature: opt.Temperature = _D.temperature,
+    top_k: opt.TopK = _D.top_k,
+    top_p: opt.TopP = _D.top_p,
     cutouts: opt.Cutouts = _D.num_cutouts,
     cut_method: opt.CutMethod = _D.cut_method,
     cut_power: opt.CutPower = _D.cut_power,
@@ -126,6 +131,9 @@ def build_config(params: Mapping[str, Any], given: set[str]) -> GenerateConfig:
         "augment": parse_list(params["augment"]),
         "losses": tuple(map(split_weight, params["loss"] or ())),
     }
+    if params["draft"]:
+        values |= only_a_draft(params, given)
+        written |= {"init", "steps"}
     if params["preset"]:
         from vqclip.presets import PRESETS
 
@@ -213,7 +221,8 @@ class Session:
     def _load(self) -> "Models":
         config = self.configs[0]
         with self.terminal.loading():
-            from vqclip.generation import load_models, picture_size
+            from vqclip.generation import picture_size
+            from vqclip.loading import load_models
 
             models = load_models(config)
         size = picture_size(config, models.vqgan)
@@ -224,23 +233,9 @@ class Session:
     def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Result":
         from vqclip.rendering import render
 
-        start = self._draft(config, models) if config.transformer else None
+        start = draw_start(self.terminal, config, models)
         with self.terminal.progress(str(config.prompts[0]), config.steps) as progress:
             return render(config, output, models, partial(show_frame, progress), start)
-
-    def _draft(self, config: GenerateConfig, models: "Models") -> "Tensor":
-        """Return the start that the transformer draws."""
-        from vqclip.drafts import decoded
-        from vqclip.generation import best_draft, drafts
-        from vqclip.images import to_pil
-
-        steps = drafts(config, models)
-        drawn = next(steps)
-        with self.terminal.progress("drawing drafts", drawn.total, "code") as progress:
-            for drawn in steps:
-                shown = partial(decoded, models.vqgan, drawn.indices[drawn.current])
-                progress.update(drawn.done, lambda image=shown: to_pil(image()))  # type: ignore[misc]
-        return best_draft(config, models, drawn.indices)
 
     def _report(self, config: GenerateConfig, result: "Result", seconds: float) -> None:
         about = f"seed {config.seed}, {seconds:.0f} s"

@@ -53,7 +53,7 @@ Init = Annotated[
         "-i",
         panel=PICTURE,
         metavar="START",
-        help="random, noise, gradient, perlin, sample, a picture's path or URL, or codes.npz.",
+        help="draft, random, noise, gradient, perlin, sample, a picture's path or URL, codes.npz.",
     ),
 ]
 Fit = Annotated[
@@ -105,7 +105,13 @@ TransformerConfig = Annotated[
     _option("--transformer-config", panel=MODELS, metavar="YAML", help="If not beside it."),
 ]
 Drafts = Annotated[
-    int, _option("--drafts", panel=PICTURE, help="Of --init sample: CLIP takes the best of them.")
+    int, _option("--drafts", panel=PICTURE, help="Drafts drawn, of which CLIP takes the best.")
+]
+DraftOnly = Annotated[
+    bool, _option("--draft", panel=PICTURE, help="The best draft is the picture: --steps 0.")
+]
+Guidance = Annotated[
+    float, _option("--guidance", panel=METHOD, help="How much the prompt counts in drafts.")
 ]
 RankPrompts = Annotated[
     list[str] | None,

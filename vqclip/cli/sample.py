@@ -33,6 +33,7 @@ def sample_command(
     clip: opt.Clip = _CLIP,
     device: opt.Device = _D.device,
     precision: opt.Precision = _D.precision,
+    guidance: opt.Guidance = _D.guidance,
     temperature: opt.Temperature = _D.temperature,
     top_k: opt.TopK = _D.top_k,
     top_p: opt.TopP = _D.top_p,

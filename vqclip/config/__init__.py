@@ -2,14 +2,16 @@
 
 from vqclip.config.checks import DEFAULT, FITS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, OutputConfig
-from vqclip.config.film import CODECS, INTERPOLATIONS, AnimateConfig, FilmConfig, TimingConfig
-from vqclip.config.generate import DECAYS, SCHEDULES, TARGETS, GenerateConfig
+from vqclip.config.film import CODECS, INTERPOLATIONS, AnimateConfig, FilmConfig, FilmOutput, TimingConfig
+from vqclip.config.generate import DECAYS, DRAWN, SCHEDULES, TARGETS, GenerateConfig
 from vqclip.config.sample import CompleteConfig, SampleConfig
+from vqclip.config.story import StoryConfig
 
 __all__ = [
     "CODECS",
     "DECAYS",
     "DEFAULT",
+    "DRAWN",
     "FITS",
     "INTERPOLATIONS",
     "MAX_SEED",
@@ -19,9 +21,11 @@ __all__ = [
     "AnimateConfig",
     "CodesConfig",
     "CompleteConfig",
-    "GenerateConfig",
     "FilmConfig",
+    "FilmOutput",
+    "GenerateConfig",
     "OutputConfig",
     "SampleConfig",
+    "StoryConfig",
     "TimingConfig",
 ]

@@ -17,9 +17,11 @@ from vqclip.config.checks import (
     json_values,
     one_of,
 )
+from vqclip.embedded import has_transformer
 from vqclip.errors import UsageError
 from vqclip.prompts import Prompt
 
+DRAWN = ("draft", "sample")  # by a transformer
 DECAYS = ("constant", "harmonic")
 TARGETS = ("start", "zero")
 SCHEDULES = ("constant", "linear", "cosine", "drop")
@@ -31,14 +33,19 @@ class GenerateConfig:
 
     prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
     size: (width, height) in pixels; None is the size that the VQGAN was trained at.
-    transformer, transformer_config, drafts: with the init ``sample``, the transformer that draws
-        so many starts, of which CLIP takes the best; its VQGAN is the one that is used.
-    steps: number of optimizer steps.
+    steps: number of optimizer steps; with 0 the start is the picture.
     seed: seeds every random number of the run, 0 to 2⁶³−1.
     vqgan, vqgan_config: weights and, where it does not lie beside them, their yaml.
     clip: perceptors with the weight of each.
-    init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, ``sample``, an image (path or URL),
-        or codes saved as ``.npz``; ``fit`` says how an image takes the picture's shape.
+    transformer, transformer_config: what draws drafts; its VQGAN is used, unless ``vqgan`` names
+        another.
+    init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
+        saved as ``.npz``; ``draft``, what a transformer draws of the prompts, or ``sample``, what
+        it draws of nothing. ``auto`` becomes ``draft`` where a transformer is given, or comes
+        along with the VQGAN, else ``random``. ``fit`` says how an image takes the picture's shape.
+    drafts: so many are drawn, of which CLIP takes the best.
+    guidance: how much the prompts count in drafts; 1 as was learned. temperature, top_k, top_p:
+        see :class:`vqclip.models.sampling.Sampler`; top_k 0 keeps all.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
         start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.cutouts`.
@@ -62,8 +69,12 @@ class GenerateConfig:
     clip: tuple[Weighted, ...] = ((DEFAULT, 1.0),)
     transformer: str | None = None
     transformer_config: str | None = None
-    drafts: int = 4
-    init: str = "random"
+    init: str = "auto"
+    drafts: int = 8
+    guidance: float = 3.0
+    temperature: float = 1.0
+    top_k: int = 250
+    top_p: float = 1.0
     fit: str = "cover"
     init_weight: float = 0.0
     init_decay: str = "constant"
@@ -90,11 +101,12 @@ class GenerateConfig:
             raise UsageError("no CLIP model: name at least one")
         if self.size is not None:
             check_size(self.size)
-        at_least("steps", self.steps, 1)
+        at_least("steps", self.steps, 0)
         at_least("cutouts", self.num_cutouts, 1)
         check_seed(self.seed)
-        at_least("drafts", self.drafts, 1)
-        self._check_transformer()
+        if self.init == "auto":
+            object.__setattr__(self, "init", self._best_init())
+        self._check_drafts()
         if self.cut_chunk is not None:
             at_least("cut chunk", self.cut_chunk, 1)
         if not 0 < self.learning_rate < math.inf:
@@ -111,11 +123,24 @@ class GenerateConfig:
         one_of("init target", self.init_target, TARGETS)
         one_of("schedule", self.schedule, SCHEDULES)
 
-    def _check_transformer(self) -> None:
-        if (self.init == "sample") != (self.transformer is not None):
-            raise UsageError("--init sample and --transformer PATH need each other")
-        if self.transformer is not None and self.vqgan != DEFAULT:
-            raise UsageError("--init sample uses the transformer's own VQGAN: leave out --vqgan")
+    def _best_init(self) -> str:
+        comes_along = self.vqgan == DEFAULT and has_transformer()
+        return "draft" if self.transformer is not None or comes_along else "random"
+
+    def _check_drafts(self) -> None:
+        at_least("drafts", self.drafts, 1)
+        at_least("top-k", self.top_k, 0)
+        finite("guidance", self.guidance)
+        finite("temperature", self.temperature)
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+        if self.transformer is not None and self.init not in DRAWN:
+            raise UsageError("--transformer draws the start: with it, say --init draft or sample")
+
+    @property
+    def transformer_source(self) -> str | None:
+        """The transformer that draws the start, or None where none does."""
+        return (self.transformer or DEFAULT) if self.init in DRAWN else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values: tuples are lists, an endless stop is None."""

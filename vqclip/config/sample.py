@@ -26,6 +26,7 @@ class SampleConfig:
     relabel: ``"3=sky"``: what the numbers in a label map stand for; none, what they say.
     size: (width, height) in pixels; None is the condition's, or that of the VQGAN's training.
     samples: so many pictures; the i-th of them is drawn with the seed ``seed`` + i.
+    guidance: how much the prompts count where the transformer is conditioned on CLIP.
     temperature, top_k, top_p: see :class:`vqclip.models.sampling.Sampler`; top_k 0 keeps all.
     prompts, clip: by what the pictures are ranked.
 
@@ -33,13 +34,14 @@ class SampleConfig:
         UsageError: a value that is out of range.
     """
 
-    transformer: str
+    transformer: str = DEFAULT
     transformer_config: str | None = None
     conditions: tuple[tuple[str, str], ...] = ()
     relabel: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     samples: int = 1
     seed: int = 0
+    guidance: float = 3.0
     temperature: float = 1.0
     top_k: int = 250
     top_p: float = 1.0
@@ -55,11 +57,17 @@ class SampleConfig:
         at_least("top-k", self.top_k, 0)
         check_seed(self.seed)
         check_seed(self.seed + self.samples - 1)
+        finite("guidance", self.guidance)
         finite("temperature", self.temperature)
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
         if self.relabel and "labels" not in dict(self.conditions):
             raise UsageError("--label explains the numbers of a map: give one with --labels")
+
+    @property
+    def transformer_source(self) -> str:
+        """The transformer that draws."""
+        return self.transformer
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
