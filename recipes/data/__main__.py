@@ -30,17 +30,17 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.add_argument("--output", type=Path, default=Path("data"), help="the set's folder")
+        added.add_argument("--packages", type=Path, help="where packages are (OUTPUT/packages)")
         added.set_defaults(run=run)
         return added
 
     building = command("build", _build, "fetch the packages and build the set, or what is missing")
-    building.add_argument("--packages", type=Path, help="where packages are kept (OUTPUT/packages)")
     building.add_argument(
         "--sources", nargs="+", choices=SOURCES, metavar="NAME", help="only these"
     )
     building.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     building.add_argument("--record", action="store_true", help="rewrite digests.json")
-    noting = command("notice", _notice, "write the credits of the built set")
+    noting = command("notice", _notice, "write the credits of all pictures in the packages")
     noting.add_argument("--to", type=Path, default=Path("NOTICE"))
     command("sheets", _sheets, "draw a contact sheet of each source into OUTPUT/sheets")
     return parser
@@ -99,8 +99,9 @@ def _compare(found: Mapping[str, str], recorded: Mapping[str, str]) -> int:
 
 
 def _notice(options: argparse.Namespace) -> None:
-    rows = notice.read_rows(options.output / "captions.jsonl")
-    build.write(options.to, notice.notice(rows, read_lock()).encode())
+    locked = read_lock()
+    contents = provide(locked.values(), options.packages or options.output / "packages")
+    build.write(options.to, notice.notice(notice.credits(contents), locked).encode())
     print(f"wrote {options.to}")
 
 

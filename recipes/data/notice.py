@@ -1,14 +1,12 @@
 """The NOTICE: whose pictures the set and the models trained on it are made of."""
 
-import json
 import textwrap
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from recipes.data.packages import Package
-from recipes.data.sources import SOURCES
+from recipes.data.sources import SOURCES, Contents
 
 Row = Mapping[str, Any]
 
@@ -36,13 +34,19 @@ the packages named and wrote this file.
 """
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a captions.jsonl."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def credits(contents: Contents) -> Iterator[Row]:
+    """Yield source, licence, author and origin of all pictures in the packages, kept or not."""
+    for name, source in SOURCES.items():
+        for candidate in source.read(contents) if source.packages else ():
+            row = {"source": name, "license": candidate.license, "author": candidate.author}
+            yield {**row, "origin": candidate.columns.get("origin")}
 
 
 def notice(rows: Iterable[Row], packages: Mapping[str, Package]) -> str:
-    """Return the text: the licences, then a paragraph for each source that has rows."""
+    """Return the text: the licences, then a paragraph for each source that has rows.
+
+    rows: with the columns source, license, author, origin.
+    """
     sources: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         sources[row["source"]].append(row)
@@ -55,12 +59,8 @@ def notice(rows: Iterable[Row], packages: Mapping[str, Package]) -> str:
 
 def _paragraph(name: str, rows: Sequence[Row], packages: Mapping[str, Package]) -> str:
     used = [packages[package] for package in SOURCES[name].packages]
-    licenses = Counter(row["license"] for row in rows)
-    of = ", ".join(f"{count} {license}" for license, count in sorted(licenses.items()))
-    lines = [f"{name}: {len(rows)} pictures ({of})."]
+    lines = [f"{name}: pictures under {', '.join(sorted({row['license'] for row in rows}))}."]
     lines += [f"{_named(package)}: {package.credit} ({package.license})." for package in used]
-    if not used:
-        lines.append("Drawn by the recipe itself.")
     if authors := _authors(rows):
         lines.append(f"By {authors}.")
     return "".join(

@@ -18,6 +18,8 @@ from recipes.data.readers.iconify import icons
 
 _LANGUAGES = ("de", "fr", "es")
 _SKIN_TONE = re.compile(r"1f3f[b-f]")
+_LONGEST_WORD = 20  # letters
+_SHORT_WORDS = ("at", "in", "no", "of", "on", "ox", "tv", "up")  # the others are abbreviations
 _TONED_NAME = re.compile(r"skin-tone|-(light|medium|dark|medium-light|medium-dark)$")
 
 
@@ -45,7 +47,8 @@ class Names:
         self._by_code = {_bare(emoji.code): emoji for emoji in emojis}
         self._by_name = {_squeezed(emoji.label): emoji for emoji in emojis}
         words = (w for e in emojis for text in (e.label, *e.tags) for w in text.lower().split())
-        counts = Counter(word for word in words if word.isalpha() and len(word) > 1)
+        counts = Counter(w for w in words if w.isalpha() and (len(w) > 2 or w in _SHORT_WORDS))
+        counts.update({f"{word}s": 1 for word in counts if f"{word}s" not in counts})
         total = counts.total()
         # Two nats a word: otherwise frequent short words would be found everywhere.
         self._costs = {word: 2 - math.log(n / total) for word, n in counts.items()}
@@ -55,20 +58,22 @@ class Names:
         return self._by_code.get(_bare(code)) or self._by_name.get(_squeezed(name))
 
     def words(self, name: str) -> str:
-        """Return a run-together name as words, as far as they are known.
+        """Return a run-together name as words.
 
-        The words are those of the cheapest division, a dynamic programme over all of them.
+        They are the cheapest division, found by a dynamic programme: a word costs its surprise in
+        nats, an unknown one more than any known, and more with every letter.
         """
-        best: list[tuple[float, tuple[str, ...]] | None] = [(0.0, ()), *[None] * len(name)]
+        best: list[tuple[float, tuple[str, ...]]] = [(0.0, ())]
         for end in range(1, len(name) + 1):
-            divisions = [
-                (before[0] + self._costs[name[start:end]], (*before[1], name[start:end]))
-                for start in range(max(0, end - 16), end)
-                if (before := best[start]) and name[start:end] in self._costs
-            ]
-            best[end] = min(divisions, default=None)
-        whole = best[-1]
-        return " ".join(whole[1]) if whole else name
+            starts = range(max(0, end - _LONGEST_WORD), end)
+            best.append(min(self._divided(best[start], name[start:end]) for start in starts))
+        return " ".join(best[-1][1])
+
+    def _divided(
+        self, before: tuple[float, tuple[str, ...]], word: str
+    ) -> tuple[float, tuple[str, ...]]:
+        cost = self._costs.get(word, 12 + 2.5 * len(word))
+        return before[0] + cost, (*before[1], word)
 
 
 def _bare(code: str) -> str:
