@@ -50,7 +50,9 @@ def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, di
         start_from(clip, state, settings.start, partial=settings.start_partial)
     table = _parameter(clip, TABLE)
     table.requires_grad_(tokens.rate > 0)
-    clip.get_submodule("visual").requires_grad_(not loss.lock)
+    visual = clip.get_submodule("visual")
+    trunk = getattr(visual, "trunk", visual)  # timm's, without the projection that comes after
+    trunk.requires_grad_(not loss.lock)
     preprocess = {**PREPROCESSING, **dict(settings.model.get("preprocess_cfg") or {})}
     return clip, {"model_cfg": dict(model_cfg), "preprocess_cfg": preprocess}
 

@@ -110,7 +110,7 @@ class ClipSettings:
     teacher, teacher_weight: another CLIP, as :func:`vqclip.load_perceptor` takes it, of whose
         texts the embeddings are to be learned: 1 - cos, weighed.
     lock: whether the image tower stays as it is while the text tower learns to describe it: LiT,
-        Zhai et al. 2022, arXiv:2111.07991.
+        Zhai et al. 2022, arXiv:2111.07991. The projection behind a timm tower is not locked.
     weight_decay, betas, eps: of AdamW, as CLIP has them for its ResNets but for the decay.
     """
 

