@@ -111,7 +111,7 @@ def _candidate(
         kind="photo",
         license=license,
         tags=tags,
-        author=clean(rights.author),
+        author=" ".join(rights.author.split()),
         columns={"origin": rights.origin} if rights.origin else {},
     )
 
