@@ -18,7 +18,7 @@ from vqclip.engines import (
     determinism,
     shrinking_on_oom,
 )
-from vqclip.errors import VqclipError
+from vqclip.errors import CheckpointError, VqclipError
 from vqclip.latents import Average, codebook_range, grid_size, initial_latent, load_codes
 from vqclip.loading import Models, load_models
 from vqclip.losses import LOSSES, Observation, PromptLoss, init_distance
@@ -27,6 +27,8 @@ from vqclip.models.light_torch import without_compiler
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.vqgan import VQModel
 from vqclip.optimizers import SCHEDULES, find_optimizer, set_learning_rate
+from vqclip.resuming import State
+from vqclip.states import decoded, detached, encoded, put_back
 from vqclip.targets import clip_scores, embed_prompts
 
 
@@ -69,10 +71,7 @@ def generate(
         UsageError: an unknown name, a missing file, a value that the models do not admit.
         VqclipError: the optimisation diverged.
     """
-    run = Run(config, models or load_models(config), start, free)
-    for _ in range(config.steps):
-        yield run.step()
-    yield run.result()
+    yield from Run(config, models or load_models(config), start, free).frames()
 
 
 class Run:
@@ -113,6 +112,51 @@ class Run:
             drawn = deque(drafts(config, models, grid), maxlen=1)[0]
             return best_draft(config, models, drawn.indices, grid)
         return initial_latent(models.vqgan, config.init, grid, config.fit, self.generator)
+
+    @classmethod
+    def resumed(cls, config: GenerateConfig, models: Models, state: State) -> "Run":
+        """Return the run that :meth:`state` was taken from, as it stood.
+
+        Raises:
+            CheckpointError: it is the state of other settings.
+        """
+        run = cls(config, models, state.tensors["start"].to(models.device))
+        try:
+            run._restore(state)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"the checkpoint does not fit its settings: {error}") from error
+        return run
+
+    def state(self) -> State:
+        """Return all that the next step depends on, as copies that no later step changes.
+
+        It is whole between two steps only.
+        """
+        tensors = {"z": self.z, "start": self.start, "average": self.average.sum}
+        tensors["generator"] = self.generator.get_state()
+        optimizer = encoded(self.optimizer.state_dict(), tensors, "optimizer")
+        values = {"mass": self.average.mass, "chunk": self.chunk, "optimizer": optimizer}
+        return State(self.steps_done, detached(tensors), values)
+
+    def _restore(self, state: State) -> None:
+        tensors, values, device = state.tensors, state.values, self.models.device
+        with torch.no_grad():
+            self.z.copy_(tensors["z"])
+        self.average.sum, self.average.mass = tensors["average"].to(device), values["mass"]
+        self.generator.set_state(tensors["generator"])
+        put_back(self.optimizer, decoded(values["optimizer"], tensors, device))
+        self.steps_done, self.chunk = state.step, values["chunk"]
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the picture before every step that is left, and the result."""
+        while self.steps_done < self.config.steps:
+            yield self.step()
+        yield self.result()
+
+    @torch.no_grad()
+    def picture_of(self, indices: Tensor) -> Tensor:
+        """Return the image, (1, 3, h, w) in [-1, 1], of codes (1, h/f, w/f)."""
+        return self.decode(self.models.vqgan.codes(indices.to(self.models.device))) * 2 - 1
 
     def step(self) -> Frame:
         """Decode, look, and move z once; return the picture as it was before."""

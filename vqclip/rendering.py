@@ -13,8 +13,9 @@ from vqclip import __version__
 from vqclip.completion import Sample, Task
 from vqclip.config import DEFAULT, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.drafts import filled
-from vqclip.generation import Frame, generate
+from vqclip.generation import Frame, Run
 from vqclip.images import flatten, free_path, image_format, save_image, to_array, to_pil, writing
+from vqclip.keeping import Keeper
 from vqclip.latents import save_codes
 from vqclip.loading import Models
 from vqclip.outputs import files, shown_steps
@@ -40,8 +41,11 @@ def render(
     models: Models,
     on_frame: OnFrame | None = None,
     start: Tensor | None = None,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Run ``config``, from z ``start`` if there is one, and write what ``output`` asks for.
+
+    keeper: writes checkpoints, and knows where the run goes on if it was begun before.
 
     Ctrl-C ends the run early: the picture as it stands, and the films so far, are kept. A name
     that somebody else took during the run is left to them: the picture gets the next free one.
@@ -51,7 +55,8 @@ def render(
     """
     with writing():
         settings = metadata(config, models)
-        frame, interrupted = _run(config, output, models, settings, on_frame, start)
+        run = _begin(config, output, models, settings, start, keeper)
+        frame, interrupted = _frames(run, output, settings, on_frame, keeper)
         if interrupted:
             settings["interrupted_at"] = frame.step
         codes = models.vqgan.nearest_indices(frame.z) if output.codes else None
@@ -60,34 +65,65 @@ def render(
     return Result((path, *others), frame, interrupted)
 
 
-def _run(
+def _begin(
     config: GenerateConfig,
     output: OutputConfig,
     models: Models,
     settings: Mapping[str, Any],
-    on_frame: OnFrame | None,
     start: Tensor | None,
+    keeper: Keeper | None,
+) -> Run:
+    if keeper is None:
+        return Run(config, models, start)
+    return keeper.begin(config, output, models, settings, start)
+
+
+def _frames(
+    run: Run,
+    output: OutputConfig,
+    settings: Mapping[str, Any],
+    on_frame: OnFrame | None,
+    keeper: Keeper | None,
 ) -> tuple[Frame, bool]:
     """Return the last frame, and whether Ctrl-C made it the last."""
-    shown = set(shown_steps(output, config.steps))
+    shown = set(shown_steps(output, run.config.steps))
     last: Frame | None = None
+    interrupted = False
     try:
         with ExitStack() as stack:
             writers = _writers(output, len(shown), settings, stack)
-            for frame in generate(config, models, start):
+            if keeper and writers:
+                _show_again(run, keeper, writers)
+            for frame in run.frames():
                 last = frame
                 if writers and frame.step in shown:
-                    array = to_array(frame.image)
-                    for write in writers:
-                        write(array, frame.step)
+                    _write(writers, frame.image, frame.step)
+                    if keeper:
+                        keeper.shows(frame.step, run.models.vqgan.nearest_indices(frame.z))
+                if keeper:
+                    keeper.after(run)
                 if on_frame:
                     on_frame(frame)
     except KeyboardInterrupt:
         if last is None:
             raise
-        return last, True
+        interrupted = True
     assert last is not None
-    return last, False
+    if keeper:
+        keeper.save()
+    return last, interrupted
+
+
+def _write(writers: list[Writer], image: Tensor, step: int) -> None:
+    array = to_array(image)
+    for write in writers:
+        write(array, step)
+
+
+def _show_again(run: Run, keeper: Keeper, writers: list[Writer]) -> None:
+    """Give the writers of a run that goes on the frames from before."""
+    for step, codes in sorted(keeper.shown.items()):
+        _write(writers, run.picture_of(codes), step)
 
 
 def _writers(

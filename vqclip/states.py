@@ -17,6 +17,8 @@ from torch.optim import Optimizer
 
 from vqclip.errors import UsageError
 
+Device = str | torch.device
+
 
 def encoded(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
     """Return ``value`` as JSON; tensors inside of it go to ``tensors``, below ``name``.
@@ -28,7 +30,7 @@ def encoded(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
         return value
     if isinstance(value, Tensor):
         tensors[name] = value
-        return {"tensor": name}
+        return {"tensor": name} if value.device.type == "cpu" else {"tensor": name, "moved": True}
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}
     if isinstance(value, list | tuple | deque):
@@ -49,20 +51,20 @@ def encoded(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
     )
 
 
-def decoded(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Undo :func:`encoded`."""
+def decoded(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu") -> Any:
+    """Undo :func:`encoded`; what was not on the CPU goes to ``device``."""
     if isinstance(value, list):
-        return [decoded(item, tensors) for item in value]
+        return [decoded(item, tensors, device) for item in value]
     if not isinstance(value, dict):
         return value
     kind = next(iter(value))
     if kind == "tensor":
-        return tensors[value[kind]]
+        return tensors[value[kind]].to(device if "moved" in value else "cpu")
     if kind == "dtype":
         return getattr(torch, value[kind])
+    items = decoded(value[kind], tensors, device)
     if kind == "map":
-        return {decoded(key, tensors): decoded(item, tensors) for key, item in value[kind]}
-    items = [decoded(item, tensors) for item in value[kind]]
+        return dict(items)
     return deque(items, value["most"]) if kind == "deque" else tuple(items)
 
 

@@ -1,0 +1,1 @@
+"""Many pictures from one list: rows, jobs, the run folder, the engine, the gallery."""

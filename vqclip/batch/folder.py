@@ -1,0 +1,97 @@
+"""The folder of a run: what is done, what is half done, and nobody else at work in it.
+
+::
+
+    pictures/       a-red-apple-7.png, its films and codes
+    frames/         a folder for each job that keeps its frames
+    checkpoints/    of the jobs under way
+    jobs.jsonl      every job: state, settings, seed, time, score, files, error
+    index.html      the gallery; contact-sheet.jpg
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from vqclip.batch.jobs import Job
+from vqclip.errors import UsageError, VqclipError
+from vqclip.images import replacing
+from vqclip.locking import locked
+from vqclip.resuming import SUFFIX
+
+JOBS = "jobs.jsonl"
+_LOCK = ".lock"
+
+
+class RunFolder:
+    """The files of a batch, below ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Make the folder, keep other processes out, and sweep what a killed one left.
+
+        Raises:
+            UsageError: another process is at work in it, it is something else's, or cannot be
+                written.
+        """
+        self._refuse_foreign()
+        try:
+            (self.path / "pictures").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UsageError(f"cannot write to {self.path}: {reason}; choose --output") from error
+        with locked(self.path / _LOCK):
+            self._sweep()
+            yield
+
+    def _refuse_foreign(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file: choose a folder with --output")
+        if self.path.is_dir() and not (self.path / JOBS).exists():
+            strange = {path.name for path in self.path.iterdir()} - {"pictures", _LOCK}
+            strange = {name for name in strange if not name.startswith(".")}
+            if strange:
+                raise UsageError(
+                    f"{self.path} holds other files ({min(strange)}): choose a new folder with "
+                    "--output"
+                )
+
+    def _sweep(self) -> None:
+        """Remove the temporary files of a process that was killed, and nothing else."""
+        places = (self.path, self.path / "pictures", self.path / "checkpoints")
+        frames = self.path / "frames"
+        for folder in (*places, *(frames.iterdir() if frames.is_dir() else ())):
+            for path in folder.glob(".*.part*") if folder.is_dir() else ():
+                path.unlink(missing_ok=True)
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs of ``jobs.jsonl``; none where there is no such file.
+
+        Raises:
+            VqclipError: it is damaged.
+        """
+        path = self.path / JOBS
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            return [Job.from_dict(json.loads(line)) for line in lines if line.strip()]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise VqclipError(f"cannot read {path}: {reason:.150}") from error
+
+    def save(self, jobs: Sequence[Job]) -> None:
+        """Write ``jobs.jsonl`` anew, atomically.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        lines = (json.dumps(job.to_dict(), ensure_ascii=False) + "\n" for job in jobs)
+        with replacing(self.path / JOBS, overwrite=True) as temporary:
+            temporary.write_text("".join(lines), encoding="utf-8")
+
+    def checkpoint(self, job: Job) -> Path:
+        """Return where the checkpoint of a job lies."""
+        return self.path / "checkpoints" / f"{job.name}{SUFFIX}"

@@ -1,0 +1,151 @@
+"""Jobs: what a row is to become, under which name, and what became of it."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.outputs import prompt_slug
+
+WAITING, RUNNING, DONE, FAILED, REMOVED = STATES = (
+    "waiting",
+    "running",
+    "done",
+    "failed",
+    "removed",
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a job is to leave beside its picture: ``films`` are suffixes, such as ``.gif``."""
+
+    films: tuple[str, ...] = ()
+    frames: bool = False
+    codes: bool = False
+    every: int = OutputConfig.every
+    fps: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to make, and how far it is.
+
+    name: of its files, without a suffix.
+    line: of the list where it stands.
+    seconds, score, error: of the last attempt; the score is CLIP's, see
+        :func:`vqclip.generation.clip_score`.
+    files: what it left, relative to the run folder, the picture first.
+    """
+
+    config: GenerateConfig
+    wanted: Wanted = field(default_factory=Wanted)
+    line: int = 0
+    name: str = ""
+    state: str = WAITING
+    seconds: float | None = None
+    score: float | None = None
+    error: str | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Tells jobs apart: the same settings and wishes are the same job."""
+        values = [self.config.to_dict(), asdict(self.wanted)]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def prompt(self) -> str:
+        """Its prompts in one line."""
+        return " | ".join(map(str, self.config.prompts))
+
+    @property
+    def picture(self) -> str:
+        """The picture's path, relative to the run folder."""
+        return f"pictures/{self.name}.png"
+
+    def output(self, folder: Path) -> OutputConfig:
+        """Return where its files go, below the run's folder."""
+        picture = folder / self.picture
+        return OutputConfig(
+            picture,
+            every=self.wanted.every,
+            frames=folder / "frames" / self.name if self.wanted.frames else None,
+            films=tuple(picture.with_suffix(suffix) for suffix in self.wanted.films),
+            fps=self.wanted.fps,
+            codes=picture.with_suffix(".npz") if self.wanted.codes else None,
+            overwrite=True,  # the name is this job's own
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its line of ``jobs.jsonl``."""
+        values = {
+            "state": self.state,
+            "prompt": self.prompt,
+            "seed": self.config.seed,
+            "file": self.picture,
+            "files": list(self.files),
+            "seconds": self.seconds,
+            "score": self.score,
+            "error": self.error,
+            "line": self.line,
+        }
+        return {**values, "wanted": asdict(self.wanted), "settings": self.config.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Job":
+        """Read a line of ``jobs.jsonl``."""
+        wanted = {**values["wanted"], "films": tuple(values["wanted"]["films"])}
+        same = ("state", "seconds", "score", "error", "line")
+        return cls(
+            GenerateConfig.from_dict(values["settings"]),
+            Wanted(**wanted),
+            name=Path(values["file"]).stem,
+            files=tuple(values["files"]),
+            **{name: values[name] for name in same},
+        )
+
+
+def unique(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
+    """Return the jobs without repetitions, and the repetitions."""
+    first: dict[str, Job] = {}
+    again = [job for job in jobs if first.setdefault(job.key, job) is not job]
+    return list(first.values()), again
+
+
+def merged(before: Sequence[Job], wanted: Sequence[Job]) -> list[Job]:
+    """Return the jobs of an edited list: those known keep what became of them, and their names.
+
+    What the list no longer holds comes last, marked as removed; its files stay.
+    """
+    known = {job.key: job for job in before}
+    jobs = []
+    for job in wanted:
+        old = known.pop(job.key, None)
+        if old is None:
+            jobs.append(job)
+        else:
+            state = DONE if old.files else old.state
+            state = state if state in (DONE, FAILED) else WAITING
+            jobs.append(replace(old, state=state, line=job.line))
+    return named([*jobs, *(replace(job, state=REMOVED) for job in known.values())])
+
+
+def named(jobs: Sequence[Job]) -> list[Job]:
+    """Give the jobs that have none a name of their own: ``a-red-apple-7``, then ``…-7-2``."""
+    taken = {job.name for job in jobs}
+    result = []
+    for job in jobs:
+        if not job.name:
+            stem = f"{prompt_slug(job.config)}-{job.config.seed}"
+            name, number = stem, 1
+            while name in taken:
+                number += 1
+                name = f"{stem}-{number}"
+            taken.add(name)
+            job = replace(job, name=name)
+        result.append(job)
+    return result

@@ -1,0 +1,51 @@
+"""One process at a time in a folder: a lock that dies with its process."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vqclip.errors import UsageError
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``; the system lets go of it however the process ends.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            _lock(file)
+        except OSError:
+            raise UsageError(
+                f"another vqclip (process {_owner(file)}) is at work in {path.parent}: "
+                "let it finish, or choose another folder with --output"
+            ) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(file)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: int) -> None:
+        os.lseek(file, 1 << 20, os.SEEK_SET)  # beyond what others read
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _owner(file: int) -> str:
+    os.lseek(file, 0, os.SEEK_SET)
+    return os.read(file, 20).decode(errors="replace") or "unknown"
