@@ -237,16 +237,22 @@ def test_sources_that_are_no_transformer(tmp_path: Path) -> None:
         build_transformer(vqgan)
 
 
-def clip_conditional(folder: Path, **changes: Any) -> tuple[Net2NetTransformer, Path]:
+def clip_conditional(
+    folder: Path, sketch: int = 0, **changes: Any
+) -> tuple[Net2NetTransformer, Path]:
     """Save a transformer conditioned on CLIP embeddings, and its VQGAN beside it."""
-    model = tiny.transformer(ClipEmbedding(6, 2, 16, "default"), block_size=17)
+    condition = ClipEmbedding(6, 2, 16, "default", sketch, sketch_channels=8)
+    model = tiny.transformer(condition, block_size=17)
     stage = {"source": "../vqgan", "codebook": codebook_hash(model.vqgan)}
     vqgan = config_of(model)["model"]["params"]["first_stage_config"]
     params = {
         "first_stage_config": {"target": "vqclip.load_vqgan", "params": stage},
         "cond_stage_config": {
             "target": "vqclip.ClipEmbedding",
-            "params": {"embed_dim": 6, "n_tokens": 2, "perceptor": "default"},
+            "params": {
+                **{"embed_dim": 6, "n_tokens": 2, "perceptor": "default"},
+                **({"sketch": sketch, "sketch_channels": 8} if sketch else {}),
+            },
         },
         **changes,
     }
@@ -261,8 +267,9 @@ def clip_conditional(folder: Path, **changes: Any) -> tuple[Net2NetTransformer, 
     return model, folder / "transformer"
 
 
-def test_conditioned_on_clip_embeddings_with_a_vqgan_elsewhere(tmp_path: Path) -> None:
-    model, folder = clip_conditional(tmp_path)
+@pytest.mark.parametrize("sketch", [0, 4])
+def test_conditioned_on_clip_embeddings_with_a_vqgan_elsewhere(tmp_path: Path, sketch: int) -> None:
+    model, folder = clip_conditional(tmp_path, sketch)
     loaded = vqclip.load_transformer(folder)
     assert loaded.condition_kind == "clip"
     assert next(loaded.parameters()).dtype == torch.float32
@@ -299,6 +306,8 @@ def test_a_codebook_is_the_same_in_half_precision() -> None:
         ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "heads": 1}, "setting .*'heads'"),
         ("cond_stage_config", {"embed_dim": 0, "n_tokens": 2}, "embed_dim 0; give a whole number"),
         ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "perceptor": 1}, "perceptor 1"),
+        ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "sketch": 5}, "must be 4, 8, 16"),
+        ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "sketch": -4}, "sketch -4"),
     ],
 )
 def test_our_own_configs_are_strict(

@@ -187,14 +187,16 @@ def _condition_stage(config: ModelConfig, first: VQModel) -> nn.Module:
 
 
 def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
-    _check_keys(config, {"embed_dim", "n_tokens"}, {"perceptor"})
+    _check_keys(config, {"embed_dim", "n_tokens"}, {"perceptor", "sketch", "sketch_channels"})
     perceptor = config.params.get("perceptor", "default")
     if not isinstance(perceptor, str):
         raise UsageError(f"{config.name} says perceptor {perceptor!r:.80}; give a CLIP's name")
     embed_dim, n_tokens = (
         _number(config, name, most=_MOST_WIDTH) for name in ("embed_dim", "n_tokens")
     )
-    return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor)
+    sketch = _number(config, "sketch", 0, most=_MOST_WIDTH)
+    channels = _number(config, "sketch_channels", 128, least=1, most=_MOST_WIDTH)
+    return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor, sketch, channels)
 
 
 def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
