@@ -11,11 +11,10 @@ from safetensors.torch import save_file
 
 import vqclip
 from tests import tiny
-from vqclip import GenerateConfig
+from vqclip import GenerateConfig, keeping
 from vqclip.config import OutputConfig
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.generation import Run
-from vqclip.keeping import Keeper
 from vqclip.loading import Models, load_models
 from vqclip.optimizers import OPTIMIZERS
 from vqclip.rendering import render
@@ -102,23 +101,25 @@ def interrupted_at(step: int) -> Any:
 def outputs(folder: str) -> OutputConfig:
     films = (Path(folder, "a.gif"), Path(folder, "a.mp4"))
     return OutputConfig(
-        Path(folder, "a.png"), every=1, frames=Path(folder, "f"), films=films, overwrite=True
+        Path(folder, "a.png"),
+        every=1,
+        frames=Path(folder, "f"),
+        films=films,
+        checkpoint=Path(folder, "a.checkpoint.safetensors"),
+        overwrite=True,
     )
 
 
 @pytest.mark.parametrize("step", [0, 2, 4])
 def test_ctrl_c_keeps_what_the_picture_and_its_films_need(models: Models, step: int) -> None:
     config = replace(BASE, ema=0.5)
-    render(config, outputs("whole"), models)
-    kept = Path("part/a.checkpoint.safetensors")
-    result = render(
-        config, outputs("part"), models, interrupted_at(step), keeper=Keeper(kept, every=1e9)
-    )
+    render(config, replace(outputs("whole"), checkpoint=None), models)
+    result = render(config, outputs("part"), models, interrupted_at(step))
     assert result.interrupted
-    saved = load_checkpoint(kept)
+    saved = load_checkpoint(Path("part/a.checkpoint.safetensors"))
     assert saved.output == outputs("part")
     assert saved.state.step == min(step + 1, 4)
-    render(saved.config, saved.output, models, keeper=Keeper(kept, state=saved.state))
+    render(saved.config, saved.output, models, state=saved.state)
     for whole in sorted(p for p in Path("whole").rglob("*") if p.is_file()):
         assert whole.read_bytes() == Path("part", whole.relative_to("whole")).read_bytes(), whole
 
@@ -161,12 +162,13 @@ def test_what_is_no_checkpoint(models: Models) -> None:
         Run.resumed(BASE, models, replace(state, values={}))
 
 
-def test_it_is_written_now_and_then(models: Models) -> None:
+def test_it_is_written_now_and_then(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "EVERY", 0)
     path = Path("a.checkpoint.safetensors")
     seen: list[int] = []
 
     def on_frame(frame: vqclip.Frame) -> None:
         seen.append(load_checkpoint(path).state.step)
 
-    render(BASE, OutputConfig(Path("a.png")), models, on_frame, keeper=Keeper(path, every=0))
+    render(BASE, OutputConfig(Path("a.png"), checkpoint=path), models, on_frame)
     assert seen == [1, 2, 3, 4, 4]

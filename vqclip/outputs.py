@@ -21,7 +21,8 @@ def shown_steps(output: OutputConfig, steps: int) -> list[int]:
 
 def files(output: OutputConfig, steps: int) -> Iterator[Path]:
     """Yield every path that a run of ``steps`` steps writes, the picture first."""
-    yield from (path for path in (output.path, output.codes, *output.films) if path)
+    single = (output.path, output.codes, output.checkpoint, *output.films)
+    yield from (path for path in single if path)
     if output.frames:
         yield from (frame_path(output.frames, step) for step in shown_steps(output, steps))
 
@@ -37,12 +38,32 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
         film_format(path)
         if path == output.path:
             raise UsageError(f"{path} would be both the picture and the film: name a .png")
-    for path in files(output, steps):
+    check_files(list(files(output, steps)), overwrite=output.overwrite)
+
+
+def check_films(films: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse films that could not be written in the end.
+
+    Raises:
+        UsageError: a name that exists, a folder that cannot be written, an unknown suffix.
+    """
+    for path in films:
+        film_format(path)
+    check_files(films, overwrite=overwrite)
+
+
+def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse files that could not be written.
+
+    Raises:
+        UsageError: a name that exists, a folder that cannot be written.
+    """
+    for path in paths:
         if path.is_dir():
             raise UsageError(f"{path} is a folder: name a file")
-        if not output.overwrite and path.exists():
+        if not overwrite and path.exists():
             raise UsageError(f"{path} exists: choose another name, or say --overwrite")
-    for folder in sorted({path.absolute().parent for path in files(output, steps)}):
+    for folder in sorted({path.absolute().parent for path in paths}):
         _check_writable(folder)
 
 

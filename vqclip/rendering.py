@@ -19,6 +19,7 @@ from vqclip.keeping import Keeper
 from vqclip.latents import save_codes
 from vqclip.loading import Models
 from vqclip.outputs import files, shown_steps
+from vqclip.resuming import State
 from vqclip.timing import film_fps
 from vqclip.writers import Writer, film_writer, frames_writer
 from vqclip.zoo import transformer_path, vqgan_path, weights_hash
@@ -41,11 +42,11 @@ def render(
     models: Models,
     on_frame: OnFrame | None = None,
     start: Tensor | None = None,
-    keeper: Keeper | None = None,
+    state: State | None = None,
 ) -> Result:
     """Run ``config``, from z ``start`` if there is one, and write what ``output`` asks for.
 
-    keeper: writes checkpoints, and knows where the run goes on if it was begun before.
+    state: where the run goes on, out of its checkpoint, if it was begun before.
 
     Ctrl-C ends the run early: the picture as it stands, and the films so far, are kept. A name
     that somebody else took during the run is left to them: the picture gets the next free one.
@@ -55,7 +56,8 @@ def render(
     """
     with writing():
         settings = metadata(config, models)
-        run = _begin(config, output, models, settings, start, keeper)
+        run = Run.resumed(config, models, state) if state else Run(config, models, start)
+        keeper = Keeper(run, output, settings, state) if output.checkpoint else None
         frame, interrupted = _frames(run, output, settings, on_frame, keeper)
         if interrupted:
             settings["interrupted_at"] = frame.step
@@ -63,19 +65,6 @@ def render(
         path = save_picture(to_pil(frame.image), output, settings, codes)
     others = (p for p in files(output, config.steps) if p != output.path and p.exists())
     return Result((path, *others), frame, interrupted)
-
-
-def _begin(
-    config: GenerateConfig,
-    output: OutputConfig,
-    models: Models,
-    settings: Mapping[str, Any],
-    start: Tensor | None,
-    keeper: Keeper | None,
-) -> Run:
-    if keeper is None:
-        return Run(config, models, start)
-    return keeper.begin(config, output, models, settings, start)
 
 
 def _frames(
@@ -101,7 +90,7 @@ def _frames(
                     if keeper:
                         keeper.shows(frame.step, run.models.vqgan.nearest_indices(frame.z))
                 if keeper:
-                    keeper.after(run)
+                    keeper.after_step()
                 if on_frame:
                     on_frame(frame)
     except KeyboardInterrupt:

@@ -103,7 +103,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise CheckpointError(f"{path} was made by another version of vqclip")
         return Checkpoint(
             GenerateConfig.from_dict(header["config"]),
-            _read_output(header["output"], path.parent),
+            _read_output(header["output"], path),
             header["metadata"],
             _read_state(header, tensors),
         )
@@ -133,18 +133,19 @@ def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
     return {name: seen(value) for name, value in asdict(output).items()}
 
 
-def _read_output(values: Mapping[str, Any], folder: Path) -> OutputConfig:
+def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
     def place(value: str | None) -> Path | None:
-        return None if value is None else Path(os.path.normpath(folder / value))
+        return None if value is None else Path(os.path.normpath(path.parent / value))
 
-    path = place(values["path"])
-    assert path is not None
+    picture = place(values["path"])
+    assert picture is not None
     return OutputConfig(
         **{
             **values,
-            "path": path,
+            "path": picture,
             "frames": place(values["frames"]),
             "codes": place(values["codes"]),
+            "checkpoint": path,
             "films": tuple(film for value in values["films"] if (film := place(value))),
         }
     )

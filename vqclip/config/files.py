@@ -37,6 +37,7 @@ class OutputConfig:
     every: a frame each so many steps, for ``frames`` (a folder) and ``films`` (.gif, .mp4, .webp).
     fps: frames a second of the films; None shows all in about eight seconds.
     codes: the result's code indices, as ``.npz``.
+    checkpoint: from which the run can go on: see :mod:`vqclip.resuming`.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class OutputConfig:
     films: tuple[Path, ...] = ()
     fps: float | None = None
     codes: Path | None = None
+    checkpoint: Path | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
