@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vqclip.errors import UsageError
-from vqclip.prompts import Prompt, parse_all, parse_prompts
+from vqclip.prompts import Prompt, parse_all, parse_prompts, parse_scenes
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,21 @@ def test_any_text_parses_or_is_refused_in_one_line(text: str) -> None:
         assert "\n" not in str(error)
     else:
         assert all(p.content.strip() and math.isfinite(p.weight) for p in prompts)
+
+
+def test_scenes() -> None:
+    scenes = parse_scenes(r"dawn | birds:0.5 ^ 2\^3 at night")
+    assert [[p.content for p in scene] for scene in scenes] == [["dawn", "birds"], ["2^3 at night"]]
+    assert parse_prompts("2^3 castles")[0].content == "2^3 castles"
+
+
+@pytest.mark.parametrize("text", ["", "a ^", "^ a", "a ^^ b", "a ^ b |"])
+def test_empty_scenes_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="empty text prompt"):
+        parse_scenes(text)
+
+
+@given(st.lists(st.lists(st.builds(Prompt, contents, numbers), min_size=1), min_size=1))
+def test_printing_and_parsing_scenes_are_inverse(scenes: list[list[Prompt]]) -> None:
+    text = " ^ ".join(" | ".join(map(str, scene)) for scene in scenes)
+    assert parse_scenes(text) == tuple(map(tuple, scenes))

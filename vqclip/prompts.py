@@ -2,14 +2,16 @@ r"""Prompts: ``"a red apple:1.5 | blurry:-0.5"`` to a list of :class:`Prompt`.
 
 The grammar, for text, image and noise prompts alike::
 
+    story   = prompts ("^" prompts)*
     prompts = prompt ("|" prompt)*
     prompt  = content [":" weight [":" stop]]
 
 A weight or stop follows its colon directly and is a plain decimal number. Everything else stays
 text: ``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a clock or ratio at the end
 (``at 3:00``: whole digits on both sides of the colon) are not weights. Where that guess is wrong,
-a backslash decides: ``\:``, ``\|`` and ``\\`` are the characters themselves, and a weight after
-a number is written with a point or a sign (``route 66:2.0``, ``route 66:+2``).
+a backslash decides: ``\:``, ``\|``, ``\^`` and ``\\`` are the characters themselves, and a weight
+after a number is written with a point or a sign (``route 66:2.0``, ``route 66:+2``). Scenes are
+divided by ``^`` in a story only; elsewhere it is a character like any other.
 """
 
 import math
@@ -24,7 +26,7 @@ from vqclip.errors import UsageError
 Kind = Literal["text", "image", "noise"]
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_ESCAPED = re.compile(r"\\([\\:|])")
+_ESCAPED = re.compile(r"\\([\\:|^])")
 # ":weight" or ":weight:stop" at the end, directly after a character that is neither blank nor ":".
 _SUFFIX = re.compile(rf"(?<=[^\s:])((?::{_NUMBER}){{1,2}})$")
 _CLOCK = re.compile(r"(?:^|[^\w.])\d+(?::\d+)+$")
@@ -50,7 +52,7 @@ class Prompt:
 
     def __str__(self) -> str:
         """Return the prompt in its own grammar: parsing it gives this prompt again."""
-        text = re.sub(r"([\\:|])", r"\\\1", self.content)
+        text = re.sub(r"([\\:|^])", r"\\\1", self.content)
         stop = "" if math.isinf(self.stop) else f":{self.stop!r}"
         weight = "" if self.weight == 1 and not stop else f":{self.weight!r}"
         return text + weight + stop
@@ -67,7 +69,19 @@ def parse_prompts(text: str, kind: Kind = "text") -> tuple[Prompt, ...]:
     Raises:
         UsageError: an empty prompt, or a weight that is not a finite number.
     """
-    return tuple(_parse_one(part, kind) for part in _split(text))
+    return tuple(_parse_one(part, kind) for part in _split(text, "|"))
+
+
+def parse_scenes(text: str) -> tuple[tuple[Prompt, ...], ...]:
+    """Read the scenes of a story: ``"a castle at dawn ^ a castle at night | blurry:-0.5"``.
+
+    >>> [len(scene) for scene in parse_scenes("dawn ^ night | blurry:-0.5")]
+    [1, 2]
+
+    Raises:
+        UsageError: an empty scene or prompt, or a weight that is not a finite number.
+    """
+    return tuple(parse_prompts(part) for part in _split(text, "^"))
 
 
 def parse_all(texts: Sequence[str], kind: Kind = "text") -> tuple[Prompt, ...]:
@@ -80,9 +94,9 @@ def _mask_escapes(text: str) -> str:
     return re.sub(r"\\.", "__", text, flags=re.DOTALL)
 
 
-def _split(text: str) -> list[str]:
-    """Split at every ``|`` that no backslash protects, leaving the escapes in place."""
-    bars = [i for i, character in enumerate(_mask_escapes(text)) if character == "|"]
+def _split(text: str, mark: str) -> list[str]:
+    """Split at every ``mark`` that no backslash protects, leaving the escapes in place."""
+    bars = [i for i, character in enumerate(_mask_escapes(text)) if character == mark]
     return [text[i + 1 : j] for i, j in pairwise([-1, *bars, len(text)])]
 
 

@@ -61,3 +61,41 @@ def noise_seed(prompt: Prompt) -> int:
     if not prompt.content.isdecimal():
         raise UsageError(f"a noise prompt is a seed, a whole number, not {prompt.content!r}")
     return int(prompt.content) % 2**63
+
+
+Targets = tuple[Tensor, Tensor, Tensor]  # (p, d) unit vectors, (p,) weights, (p,) stops
+
+
+def blend_targets(here: Targets, there: Targets, time: float) -> Targets:
+    """Return the targets on the way from one scene to another, ``time`` from 0 to 1.
+
+    The first target turns into the first, and so on: along the great circle between the two
+    vectors, with weights and stops in a straight line. What has no partner fades in or out.
+    """
+    (a, a_weights, a_stops), (b, b_weights, b_stops) = _paired(here, there), _paired(there, here)
+    both_end = a_stops.isfinite() & b_stops.isfinite()
+    nearer = a_stops if time < 0.5 else b_stops
+    stops = torch.where(both_end, a_stops + (b_stops - a_stops) * time, nearer)
+    return slerp(a, b, time), torch.lerp(a_weights, b_weights, time), stops
+
+
+def slerp(a: Tensor, b: Tensor, time: float) -> Tensor:
+    """Return unit vectors (…, d) on the great circles from a to b (Shoemake 1985).
+
+    sin((1−t)θ)/sin θ · a + sin(tθ)/sin θ · b, with θ the angle between them.
+    """
+    angle = (a * b).sum(-1, keepdim=True).clamp(-1, 1).arccos()
+    sine = angle.sin()
+    if bool((sine < 1e-4).any()):  # the same vector, or opposite ones: no one circle
+        return F.normalize(torch.lerp(a, b, time), dim=-1)
+    return (((1 - time) * angle).sin() * a + (time * angle).sin() * b) / sine
+
+
+def _paired(targets: Targets, others: Targets) -> Targets:
+    """Return the targets, and after them those others that have no partner, at weight 0."""
+    rest = slice(len(targets[0]), None)
+    vectors, weights, stops = (
+        torch.cat([t, o[rest]]) for t, o in zip(targets, others, strict=True)
+    )
+    weights[rest] = 0
+    return vectors, weights, stops

@@ -7,7 +7,6 @@ import typer
 
 from vqclip.cli import films
 from vqclip.cli import options as opt
-from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.session import Terminal
 from vqclip.config import AnimateConfig, FilmConfig, TimingConfig
 
@@ -19,6 +18,7 @@ _T, _F, _A = TimingConfig, FilmConfig, AnimateConfig
 
 
 def animate_command(
+    ctx: typer.Context,
     frames: Annotated[
         list[str],
         typer.Argument(metavar="FRAMES", help="A folder, or pictures.", show_default=False),
@@ -53,11 +53,9 @@ def animate_command(
     timing = TimingConfig(fps, length, hold_first, hold_last, bounce, ease, interpolate)
     config = AnimateConfig(timing, opt.parse_size(size), fit, quality, codec, loop)
     from vqclip.animation import Animation
-    from vqclip.outputs import check_films
 
-    kinds = {"gif": gif, "mp4": mp4, "webp": webp}
-    paths = films.film_paths(output, kinds, Path(frames[0]), overwrite)
-    check_films(paths, overwrite=overwrite)
+    source = Path(frames[0])
+    paths = films.film_paths(ctx.params, source.resolve().name if source.is_dir() else source.stem)
     animation = Animation(frames, config)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
     _write(animation, paths, overwrite, terminal)
@@ -84,7 +82,4 @@ def _write(animation: "Animation", paths: list[Path], overwrite: bool, terminal:
             if not done:
                 raise
             interrupted = True
-    films.report_films(terminal, paths, done, animation.plan.rate, animation.size, interrupted)
-    if interrupted:
-        terminal.note(f"interrupted after {done} of {total} frames: kept the film so far")
-        raise typer.Exit(INTERRUPTED)
+    films.report_films(terminal, paths, animation.plan.rate, done, animation.size, interrupted)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
+from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.session import Terminal
 
 TIME = "Time"
@@ -41,46 +42,55 @@ Interpolate = Annotated[
 ]
 
 
-def film_paths(
-    output: Path | None, kinds: Mapping[str, bool], source: Path, overwrite: bool
-) -> list[Path]:
+def film_paths(params: Mapping[str, Any], name: str, default: str = "mp4") -> list[Path]:
     """Return the films to write: the one that is named, and one of each further kind.
 
-    Without a name they are called like the source, and are MP4s.
+    Without --output they are called ``name``.
+
+    Raises:
+        UsageError: a film that could not be written.
     """
     from vqclip.images import free_path
+    from vqclip.outputs import check_films
 
-    wanted = [kind for kind, is_wanted in kinds.items() if is_wanted]
-    if output is not None:
-        path = output.expanduser()
-        return list(dict.fromkeys([path, *(path.with_suffix(f".{kind}") for kind in wanted)]))
-    name = source.resolve().name if source.is_dir() else source.stem
-    films = [Path(f"{name}.{kind}") for kind in wanted or ["mp4"]]
-
-    def taken(path: Path) -> bool:
-        return any(path.with_suffix(film.suffix).exists() for film in films)
-
-    stem = films[0] if overwrite else free_path(films[0], taken)
-    return [stem.with_suffix(film.suffix) for film in films]
+    wanted = [kind for kind in ("gif", "mp4", "webp") if params[kind]]
+    if params["output"]:
+        path = Path(params["output"]).expanduser()
+        films = list(dict.fromkeys([path, *(path.with_suffix(f".{kind}") for kind in wanted)]))
+    else:
+        films = [Path(f"{name}.{kind}") for kind in wanted or [default]]
+        if not params["overwrite"]:
+            stem = free_path(
+                films[0], lambda p: any(p.with_suffix(film.suffix).exists() for film in films)
+            )
+            films = [stem.with_suffix(film.suffix) for film in films]
+    check_films(films, overwrite=params["overwrite"])
+    return films
 
 
 def report_films(
     terminal: Terminal,
     films: Sequence[Path],
-    frames: int,
     rate: float,
+    frames: int,
     size: tuple[int, int],
-    interrupted: bool,
+    interrupted: bool = False,
 ) -> None:
-    """Print the films, or what they are as a line of JSON."""
-    seconds = terminal.seconds()
+    """Print the films, or what they are as a line of JSON.
+
+    Raises:
+        typer.Exit: it was interrupted.
+    """
     values = {
         "frames": frames,
         "fps": rate,
         "length": round(frames / rate, 3),
         "size": list(size),
-        "seconds": round(seconds, 2),
+        "seconds": round(terminal.seconds(), 2),
         "interrupted": interrupted,
     }
     about = f"{frames} frames, {frames / rate:.1f} s, {size[0]}x{size[1]}"
     terminal.report(films, about, values)
+    if interrupted:
+        terminal.note(f"interrupted after {frames} frames: kept the film so far, {films[0]}")
+        raise typer.Exit(INTERRUPTED)

@@ -94,7 +94,7 @@ def generate_command(
     """Draw a prompt. `vqclip "a red apple"` is short for `vqclip generate "a red apple"`."""
     if count < 1:
         raise UsageError(f"count must be at least 1, not {count}")
-    config = build_config(ctx.params, _given(ctx))
+    config = build_config(ctx.params, given_options(ctx))
     from vqclip.outputs import check_outputs  # slow to import: not for help and usage errors
 
     configs = [replace(config, seed=config.seed + i) for i in range(count)]
@@ -105,7 +105,7 @@ def generate_command(
     Session(configs, outputs, terminal).run()
 
 
-def _given(ctx: typer.Context) -> set[str]:
+def given_options(ctx: typer.Context) -> set[str]:
     """Return the options that were written out, which no preset overrides."""
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
     return {name for name, source in sources.items() if source and source.name != "DEFAULT"}

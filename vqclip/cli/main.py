@@ -16,6 +16,7 @@ from vqclip.cli.generate import generate_command
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.names import list_command
 from vqclip.cli.sample import sample_command
+from vqclip.cli.story import story_command
 from vqclip.cli.train import train_command
 
 HELP = """
@@ -65,6 +66,7 @@ def callback(
 app.command(DEFAULT_COMMAND)(generate_command)
 app.command("complete")(complete_command)
 app.command("sample")(sample_command)
+app.command("story")(story_command)
 app.command("animate")(animate_command)
 app.command("reconstruct")(reconstruct_command)
 app.command("decode")(decode_command)

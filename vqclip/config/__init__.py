@@ -2,7 +2,14 @@
 
 from vqclip.config.checks import DEFAULT, FITS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, OutputConfig
-from vqclip.config.film import CODECS, INTERPOLATIONS, AnimateConfig, FilmConfig, FilmOutput, TimingConfig
+from vqclip.config.film import (
+    CODECS,
+    INTERPOLATIONS,
+    AnimateConfig,
+    FilmConfig,
+    FilmOutput,
+    TimingConfig,
+)
 from vqclip.config.generate import DECAYS, DRAWN, SCHEDULES, TARGETS, GenerateConfig
 from vqclip.config.sample import CompleteConfig, SampleConfig
 from vqclip.config.story import StoryConfig

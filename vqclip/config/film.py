@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from vqclip.config.checks import FITS, at_least, check_size, finite, one_of
 from vqclip.errors import UsageError
@@ -91,3 +92,16 @@ class AnimateConfig:
         one_of("fit", self.fit, FITS)
         if self.size is not None:
             check_size(self.size)
+
+
+@dataclass(frozen=True)
+class FilmOutput:
+    """The files that a film is to leave.
+
+    films: .mp4, .gif and .webp. frames: a folder for every frame as a picture, too.
+    """
+
+    films: tuple[Path, ...]
+    film: FilmConfig
+    frames: Path | None = None
+    overwrite: bool = False

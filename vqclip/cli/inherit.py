@@ -1,0 +1,35 @@
+"""Commands that take the options of another command besides their own."""
+
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any
+
+
+def with_options_of(
+    other: Callable[..., None], without: Collection[str]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command take every option of another, but for those named.
+
+    The command reads their values from the context's ``params``.
+    """
+
+    def extend(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        taken = {
+            name: parameter
+            for name, parameter in inspect.signature(other, eval_str=True).parameters.items()
+            if name not in own and name not in without
+        }
+
+        def run(**values: Any) -> None:
+            command(**{name: value for name, value in values.items() if name in own})
+
+        all_of_them = {**own, **taken}
+        run.__doc__ = command.__doc__
+        run.__annotations__ = {name: p.annotation for name, p in all_of_them.items()}
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=p.KEYWORD_ONLY) for p in all_of_them.values()]
+        )
+        return run
+
+    return extend

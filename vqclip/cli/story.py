@@ -1,0 +1,134 @@
+"""``vqclip story "a castle at dawn ^ a castle at night"``: scenes that turn into each other."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqclip.cli import films
+from vqclip.cli.drafts import draw_start
+from vqclip.cli.generate import build_config, generate_command, given_options, note_long_prompts
+from vqclip.cli.inherit import with_options_of
+from vqclip.cli.session import Terminal
+from vqclip.config import FilmConfig, FilmOutput, StoryConfig
+from vqclip.motion import parse_camera
+from vqclip.prompts import Prompt, parse_scenes
+from vqclip.timing import EASES
+
+if TYPE_CHECKING:
+    from vqclip.story import StoryFrame
+
+Scenes = tuple[tuple[Prompt, ...], ...]
+
+_S, _F = StoryConfig, FilmConfig
+SCENES, CAMERA = "Scenes", "Camera, from frame to frame; keyframes as 0:1.0, 50:1.05"
+FPS = 15.0
+# What a story has in other words, or has not.
+_OTHERWISE = (
+    "prompts",
+    "image_prompt",
+    "noise_prompt",
+    "steps",
+    "count",
+    "draft",
+    "save_codes",
+    "checkpoint",
+)
+_OWN = ("steps_per_scene", "transition", "ease", "loop", "every", "zoom", "pan", "rotate")
+
+
+def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
+
+
+@with_options_of(generate_command, without=_OTHERWISE)
+def story_command(
+    ctx: typer.Context,
+    scenes: Annotated[
+        str, typer.Argument(metavar="SCENES", help='"one ^ two | blurry:-0.5 ^ three"')
+    ],
+    steps_per_scene: Annotated[
+        int, _option("--steps-per-scene", "-n", panel=SCENES, help="Optimisation steps of each.")
+    ] = _S.steps_per_scene,
+    transition: Annotated[
+        int | None,
+        _option("--transition", panel=SCENES, help="Of them, into the next; else the half."),
+    ] = _S.transition,
+    ease: Annotated[
+        str, _option("--ease", panel=SCENES, help="Of transitions: linear, in, out, in-out.")
+    ] = _S.ease,
+    loop: Annotated[
+        bool, _option("--loop", panel=SCENES, help="Back to the first scene, without a seam.")
+    ] = _S.loop,
+    every: Annotated[
+        int, _option("--every", "-e", panel=SCENES, help="Steps between two frames.")
+    ] = _S.every,
+    zoom: Annotated[
+        str, _option("--zoom", panel=CAMERA, metavar="FACTOR", help="1.02 goes in, 0.98 out.")
+    ] = _S.zoom,
+    pan: Annotated[
+        str, _option("--pan", panel=CAMERA, metavar="X,Y", help="Pixels to the right and down.")
+    ] = _S.pan,
+    rotate: Annotated[
+        str, _option("--rotate", panel=CAMERA, metavar="DEGREES", help="Clockwise.")
+    ] = _S.rotate,
+    output: films.FilmOutput = None,
+    fps: films.Rate = FPS,
+    quality: films.Quality = _F.quality,
+    codec: films.Codec = _F.codec,
+) -> None:
+    """Tell a story: a film whose prompts turn from scene to scene.
+
+    vqclip story "a castle at dawn ^ a castle at night" --steps-per-scene 60 --loop
+
+    vqclip story "a forest" --zoom 1.02 --rotate 0.5 --pan "0:0,0, 40:2,0" --gif
+    """
+    parse_camera(zoom, pan, rotate)
+    EASES[ease]  # raises for an unknown one
+    story = _read(ctx, parse_scenes(scenes))
+    from vqclip.outputs import prompt_slug  # slow to import: not for help and usage errors
+
+    given = ctx.params
+    name = f"{prompt_slug(story.picture)}-{story.picture.seed}"
+    film = FilmConfig(FPS if fps is None else fps, quality, codec)
+    target = FilmOutput(
+        tuple(films.film_paths(given, name)), film, given["frames"], given["overwrite"]
+    )
+    terminal = Terminal(
+        quiet=given["quiet"], json_lines=given["json_lines"], preview=given["preview"]
+    )
+    _tell(story, target, terminal)
+
+
+def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
+    first = " | ".join(map(str, scenes[0]))
+    steps = len(scenes) * ctx.params["steps_per_scene"]
+    absent = {"image_prompt": None, "noise_prompt": None, "draft": False}
+    params = {**ctx.params, **absent, "prompts": [first], "steps": steps}
+    picture = build_config(params, given_options(ctx) | {"steps"})
+    return StoryConfig(scenes, picture, **{name: params[name] for name in _OWN})
+
+
+def _tell(story: StoryConfig, output: FilmOutput, terminal: Terminal) -> None:
+    with terminal.loading():
+        from PIL import Image
+
+        from vqclip.filming import render_story
+        from vqclip.loading import load_models
+
+        models = load_models(story.picture)
+    for scene in story.scenes:
+        note_long_prompts(terminal, scene, models.perceptors)
+    start = draw_start(terminal, story.picture, models)
+    last: StoryFrame | None = None
+    with terminal.progress(str(story.scenes[0][0]), story.frames, "frame") as progress:
+
+        def show(frame: "StoryFrame") -> None:
+            nonlocal last
+            last = frame
+            progress.update(frame.number + 1, lambda: Image.fromarray(frame.picture))
+
+        interrupted = render_story(story, output, models, show, start)
+    assert last is not None
+    height, width, _ = last.picture.shape
+    done = last.number + 1
+    films.report_films(terminal, output.films, output.film.rate, done, (width, height), interrupted)

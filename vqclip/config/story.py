@@ -1,0 +1,68 @@
+"""The settings of a story: scenes, the way between them, the camera."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vqclip.config.checks import at_least
+from vqclip.config.generate import GenerateConfig
+from vqclip.errors import UsageError
+from vqclip.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class StoryConfig:
+    """Everything that decides the pictures of a story.
+
+    scenes: the prompts of each.
+    picture: all else about the pictures; its prompts and its steps are the story's.
+    steps_per_scene: optimizer steps, those of the transition to the next scene among them.
+    transition: so many last steps of a scene turn it into the next one; None is the half of them.
+    ease: of the transition, of :data:`vqclip.timing.EASES`.
+    loop: after the last scene comes the first, so that the film can be repeated without a seam.
+    every: optimizer steps between two frames.
+    zoom, pan, rotate: what the camera does from frame to frame: a factor, pixels to the right and
+        down that the picture moves, degrees clockwise. Keyframes: :mod:`vqclip.keyframes`.
+    """
+
+    scenes: tuple[tuple[Prompt, ...], ...]
+    picture: GenerateConfig
+    steps_per_scene: int = 100
+    transition: int | None = None
+    ease: str = "in-out"
+    loop: bool = False
+    every: int = 2
+    zoom: str = "1"
+    pan: str = "0,0"
+    rotate: str = "0"
+
+    def __post_init__(self) -> None:
+        at_least("steps per scene", self.steps_per_scene, 1)
+        at_least("every", self.every, 1)
+        if self.transition is not None:
+            at_least("transition", self.transition, 0)
+            if self.transition > self.steps_per_scene:
+                raise UsageError(
+                    f"the transition takes {self.transition} steps, the scene has only "
+                    f"{self.steps_per_scene}: say more --steps-per-scene"
+                )
+
+    @property
+    def changing(self) -> int:
+        """Return how many steps a transition takes."""
+        return self.steps_per_scene // 2 if self.transition is None else self.transition
+
+    @property
+    def steps(self) -> int:
+        """Return the optimizer steps that are shown."""
+        return len(self.scenes) * self.steps_per_scene
+
+    @property
+    def frames(self) -> int:
+        """Return the frames of the film."""
+        return -(-self.steps // self.every)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        names = ("steps_per_scene", "transition", "ease", "loop", "every", "zoom", "pan", "rotate")
+        scenes = [" | ".join(map(str, scene)) for scene in self.scenes]
+        return {"scenes": scenes, **{name: getattr(self, name) for name in names}}
