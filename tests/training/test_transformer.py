@@ -329,3 +329,11 @@ def test_resumed_training_is_the_same(tmp_path: Path) -> None:
     run(tmp_path / "parts", 7, resume=True)
     for name in ("last/model.safetensors", "validation.csv", "samples/step-0000006.png"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+
+
+def test_pictures_are_encoded_in_full_precision(tmp_path: Path) -> None:
+    stage = clip_stage(tmp_path)
+    batch = {"image": torch.rand(4, 3, 8, 8) * 2 - 1}
+    plain = stage.codes(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(stage.codes(batch), plain)

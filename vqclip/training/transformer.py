@@ -229,7 +229,9 @@ class TransformerStage:
         if "codes" in batch:
             grids: Tensor = batch["codes"]
         else:
-            grids = self.model.vqgan.quantize(self.model.vqgan.encode(batch["image"]))[1]
+            image = batch["image"]
+            with torch.autocast(image.device.type, enabled=False):  # rounding makes other codes
+                grids = self.model.vqgan.quantize(self.model.vqgan.encode(image))[1]
         return grids.long()
 
     def _training_condition(self, batch: Batch, count: int) -> Tensor:
