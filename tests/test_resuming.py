@@ -17,10 +17,10 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.generation import Run
 from vqclip.loading import Models, load_models
 from vqclip.optimizers import OPTIMIZERS
+from vqclip.outputs import checkpoint_path
 from vqclip.rendering import render
 from vqclip.resuming import (
     Checkpoint,
-    checkpoint_path,
     extended,
     load_checkpoint,
     save_checkpoint,

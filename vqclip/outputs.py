@@ -11,7 +11,17 @@ from vqclip.errors import UsageError
 from vqclip.images import image_format
 from vqclip.writers import film_format, frame_path
 
+CHECKPOINT = ".checkpoint.safetensors"
 FIELDS = ("prompt", "seed", "steps", "size", "n")
+
+
+def checkpoint_path(picture: Path) -> Path:
+    """Return where the checkpoint of a picture lies.
+
+    >>> checkpoint_path(Path("out/apple.png")).name
+    'apple.checkpoint.safetensors'
+    """
+    return picture.with_name(picture.stem + CHECKPOINT)
 
 
 def shown_steps(output: OutputConfig, steps: int) -> list[int]:

@@ -24,7 +24,6 @@ from vqclip.images import replacing
 from vqclip.states import detached
 
 FORMAT = 1
-SUFFIX = ".checkpoint.safetensors"
 _KEY = "vqclip"
 
 
@@ -54,15 +53,6 @@ class Checkpoint:
     output: OutputConfig
     metadata: Mapping[str, Any]
     state: State
-
-
-def checkpoint_path(picture: Path) -> Path:
-    """Return where the checkpoint of a picture lies.
-
-    >>> checkpoint_path(Path("out/apple.png")).name
-    'apple.checkpoint.safetensors'
-    """
-    return picture.with_name(picture.stem + SUFFIX)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -143,7 +143,7 @@ def test_a_preset_gives_way_to_what_is_written() -> None:
     [
         (["  "], "empty text prompt"),
         (["x:1,5"], "is not a weight"),
-        (["x", "--steps", "0"], "steps must be at least 1"),
+        (["x", "--steps", "-1"], "steps must be at least 0"),
         (["x", "--steps", "many"], "--steps"),
         (["x", "--count", "0"], "count must be at least 1"),
         (["x", "--size", "big"], "cannot read the size"),
@@ -208,12 +208,12 @@ def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_ctrl_c_before_the_first_frame_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip import generation
+    from vqclip import loading
 
     def interrupt(config: GenerateConfig) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(generation, "load_models", interrupt)
+    monkeypatch.setattr(loading, "load_models", interrupt)
     assert "interrupted; nothing was written" in refused("x", *QUICK, code=130)
 
 

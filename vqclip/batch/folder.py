@@ -18,7 +18,7 @@ from vqclip.batch.jobs import Job
 from vqclip.errors import UsageError, VqclipError
 from vqclip.images import replacing
 from vqclip.locking import locked
-from vqclip.resuming import SUFFIX
+from vqclip.outputs import CHECKPOINT
 
 JOBS = "jobs.jsonl"
 _LOCK = ".lock"
@@ -94,4 +94,4 @@ class RunFolder:
 
     def checkpoint(self, job: Job) -> Path:
         """Return where the checkpoint of a job lies."""
-        return self.path / "checkpoints" / f"{job.name}{SUFFIX}"
+        return self.path / "checkpoints" / f"{job.name}{CHECKPOINT}"

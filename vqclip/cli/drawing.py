@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.generate import note_long_prompts, show_frame
 from vqclip.cli.group import INTERRUPTED
+from vqclip.cli.runs import note_long_prompts, show_frame
 from vqclip.cli.session import Terminal
 from vqclip.config import DEFAULT, CompleteConfig, OutputConfig, SampleConfig
 from vqclip.embedded import has_transformer

@@ -1,41 +1,29 @@
 """``vqclip "a red apple"``: options to config, config to pictures, pictures to the terminal."""
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.drafts import draw_start, only_a_draft
-from vqclip.cli.group import INTERRUPTED
+from vqclip.cli.drafts import only_a_draft
+from vqclip.cli.runs import Session
 from vqclip.cli.session import Terminal
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
-from vqclip.prompts import Prompt, parse_all, split_weight
-
-if TYPE_CHECKING:
-    from vqclip.cli.progress import Progress
-    from vqclip.generation import Frame
-    from vqclip.loading import Models
-    from vqclip.models.perceptor import Perceptor
-    from vqclip.rendering import Result
+from vqclip.prompts import parse_all, split_weight
+from vqclip.spelling import OPTIONS
 
 _D = GenerateConfig  # the defaults
 _CLIP = [name for name, _ in _D.clip]
 _AUGMENT = ",".join(_D.augment)
 
 # Option to setting, where the two are named differently.
-RENAMED = {
-    "cutouts": "num_cutouts",
-    "lr": "learning_rate",
-    "loss": "losses",
-    "image_prompt": "prompts",
-    "noise_prompt": "prompts",
-}
+RENAMED = {option: setting for setting, option in OPTIONS.items()}
+RENAMED |= {"image_prompt": "prompts", "noise_prompt": "prompts"}
 
 
 def generate_command(
@@ -63,6 +51,7 @@ def generate_command(
     webp: opt.Webp = False,
     fps: opt.Fps = None,
     save_codes: opt.SaveCodes = False,
+    checkpoint: opt.Checkpoint = False,
     vqgan: opt.Vqgan = _D.vqgan,
     vqgan_config: opt.VqganConfig = None,
     transformer: opt.Transformer = None,
@@ -94,15 +83,28 @@ def generate_command(
     """Draw a prompt. `vqclip "a red apple"` is short for `vqclip generate "a red apple"`."""
     if count < 1:
         raise UsageError(f"count must be at least 1, not {count}")
-    config = build_config(ctx.params, given_options(ctx))
+    session_of(build_config(ctx.params, given_options(ctx)), ctx.params).run()
+
+
+def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> Session:
+    """Return the runs of ``config`` that the options ask for: how many, into which files.
+
+    Raises:
+        UsageError: a file that could not be written.
+    """
     from vqclip.outputs import check_outputs  # slow to import: not for help and usage errors
 
-    configs = [replace(config, seed=config.seed + i) for i in range(count)]
-    outputs = build_outputs(ctx.params, configs)
+    configs = [replace(config, seed=config.seed + i) for i in range(params["count"])]
+    outputs = build_outputs(params, configs)
     for one, files in zip(configs, outputs, strict=True):
         check_outputs(files, one.steps)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
-    Session(configs, outputs, terminal).run()
+    return Session(configs, outputs, terminal_of(params))
+
+
+def terminal_of(params: Mapping[str, Any]) -> Terminal:
+    """Return the terminal that says as much as the options ask for."""
+    quiet, json_lines = params["quiet"], params["json_lines"]
+    return Terminal(quiet=quiet, json_lines=json_lines, preview=params["preview"])
 
 
 def given_options(ctx: typer.Context) -> set[str]:
@@ -160,7 +162,7 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 def build_outputs(params: Mapping[str, Any], configs: list[GenerateConfig]) -> list[OutputConfig]:
     """Name the files of every run; names that were not chosen are free ones."""
-    from vqclip.outputs import default_name, fill_pattern, tell_apart
+    from vqclip.outputs import checkpoint_path, default_name, fill_pattern, tell_apart
 
     seeds = [config.seed for config in configs]
     if params["output"]:
@@ -176,6 +178,7 @@ def build_outputs(params: Mapping[str, Any], configs: list[GenerateConfig]) -> l
             films=_films(path, params),
             fps=params["fps"],
             codes=path.with_suffix(".npz") if params["save_codes"] else None,
+            checkpoint=checkpoint_path(path) if params["checkpoint"] else None,
             overwrite=params["overwrite"],
         )
         for path in paths
@@ -192,90 +195,11 @@ def _frames_folder(folder: Path, picture: Path, runs: int) -> Path:
 
 def _free_name(path: Path, params: Mapping[str, Any]) -> Path:
     from vqclip.images import free_path
+    from vqclip.outputs import checkpoint_path
 
     def taken(candidate: Path) -> bool:
         beside = (*_films(candidate, params), candidate.with_suffix(".npz"))
+        beside += (checkpoint_path(candidate),)
         return any(p.exists() for p in (candidate, *beside))
 
     return path if params["overwrite"] else free_path(path, taken)
-
-
-class Session:
-    """The runs of one command: models loaded once."""
-
-    def __init__(
-        self, configs: list[GenerateConfig], outputs: list[OutputConfig], terminal: Terminal
-    ) -> None:
-        self.configs, self.outputs, self.terminal = configs, outputs, terminal
-
-    def run(self) -> None:
-        """Render one config after another; Ctrl-C ends the session after saving the picture."""
-        models = self._load()
-        for config, output in zip(self.configs, self.outputs, strict=True):
-            self.terminal.seconds()
-            result = self._render(config, output, models)
-            self._report(config, result, self.terminal.seconds())
-            if result.interrupted:
-                raise typer.Exit(INTERRUPTED)
-
-    def _load(self) -> "Models":
-        config = self.configs[0]
-        with self.terminal.loading():
-            from vqclip.generation import picture_size
-            from vqclip.loading import load_models
-
-            models = load_models(config)
-        size = picture_size(config, models.vqgan)
-        self.terminal.note_size(config.size, size, models.vqgan.downsampling)
-        note_long_prompts(self.terminal, config.prompts, models.perceptors)
-        return models
-
-    def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Result":
-        from vqclip.rendering import render
-
-        start = draw_start(self.terminal, config, models)
-        with self.terminal.progress(str(config.prompts[0]), config.steps) as progress:
-            return render(config, output, models, partial(show_frame, progress), start)
-
-    def _report(self, config: GenerateConfig, result: "Result", seconds: float) -> None:
-        about = f"seed {config.seed}, {seconds:.0f} s"
-        self.terminal.report(result.files, about, _summary(config, result, seconds))
-        if result.interrupted:
-            done = f"{result.frame.step} of {config.steps} steps"
-            picture = result.files[0]
-            self.terminal.note(
-                f"interrupted after {done}: kept the picture as it stands, {picture}"
-            )
-
-
-def show_frame(progress: "Progress", frame: "Frame") -> None:
-    """Show a step of the optimisation."""
-    from vqclip.images import to_pil
-
-    progress.update(frame.step, lambda: to_pil(frame.image), lambda: _loss(frame))
-
-
-def _loss(frame: "Frame") -> str:
-    return f"loss {sum(map(float, frame.losses.values())):.3f}" if frame.losses else ""
-
-
-def note_long_prompts(
-    terminal: Terminal, prompts: Iterable[Prompt], perceptors: "Sequence[Perceptor]"
-) -> None:
-    """Say which prompts are cut off."""
-    for prompt in prompts:
-        text = prompt.content
-        if prompt.kind == "text" and any(p.truncates(text) for p in perceptors):
-            terminal.note(f"the prompt {text[:40]!r}… is longer than CLIP reads")
-
-
-def _summary(config: GenerateConfig, result: "Result", seconds: float) -> dict[str, Any]:
-    height, width = result.frame.image.shape[-2:]
-    return {
-        "prompt": " | ".join(map(str, config.prompts)),
-        "seed": config.seed,
-        "size": [width, height],
-        "steps": result.frame.step,
-        "seconds": round(seconds, 2),
-        "interrupted": result.interrupted,
-    }

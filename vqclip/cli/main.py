@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vqclip import __version__
+from vqclip.cli.again import again_command
 from vqclip.cli.animate import animate_command
 from vqclip.cli.codes import decode_command, reconstruct_command
 from vqclip.cli.complete import complete_command
@@ -15,7 +16,9 @@ from vqclip.cli.export import export_command
 from vqclip.cli.generate import generate_command
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.names import list_command
+from vqclip.cli.resume import resume_command
 from vqclip.cli.sample import sample_command
+from vqclip.cli.show import show_command
 from vqclip.cli.story import story_command
 from vqclip.cli.train import train_command
 
@@ -67,6 +70,9 @@ app.command(DEFAULT_COMMAND)(generate_command)
 app.command("complete")(complete_command)
 app.command("sample")(sample_command)
 app.command("story")(story_command)
+app.command("again")(again_command)
+app.command("show")(show_command)
+app.command("resume")(resume_command)
 app.command("animate")(animate_command)
 app.command("reconstruct")(reconstruct_command)
 app.command("decode")(decode_command)

@@ -95,6 +95,9 @@ Fps = Annotated[
 SaveCodes = Annotated[
     bool, _option("--save-codes", panel=OUTPUT, help="Also the codes, .npz, for --init.")
 ]
+Checkpoint = Annotated[
+    bool, _option("--checkpoint", panel=OUTPUT, help="Keep what vqclip resume goes on from.")
+]
 
 Transformer = Annotated[
     str | None,

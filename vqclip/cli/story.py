@@ -6,8 +6,9 @@ import typer
 
 from vqclip.cli import films
 from vqclip.cli.drafts import draw_start
-from vqclip.cli.generate import build_config, generate_command, given_options, note_long_prompts
+from vqclip.cli.generate import build_config, generate_command, given_options
 from vqclip.cli.inherit import with_options_of
+from vqclip.cli.runs import note_long_prompts
 from vqclip.cli.session import Terminal
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
 from vqclip.motion import parse_camera

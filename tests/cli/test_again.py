@@ -1,0 +1,195 @@
+"""Again, show and resume: pictures out of what was kept of them."""
+
+import json
+import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.cli.runner import refused, vqclip
+from tests.conftest import leftovers
+from vqclip import GenerateConfig, parse_prompts
+from vqclip.embedded import weights_folder
+from vqclip.images import read_metadata
+from vqclip.prompts import parse_all
+from vqclip.spelling import command, options_of
+
+QUICK = ("--size", "16", "--steps", "2", "--cutouts", "2", "--seed", "5", "--init", "random")
+
+
+def again(*words: str, **options: Any) -> Any:
+    return vqclip("again", *words, **options)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a red apple:1.5 | blurry:-0.5", "--ema", "0.5", "--optimizer", "adamw", "-o", "a.png"],
+        ["x: y", "--preset", "crowson", *QUICK, "--cutouts", "1", "-o", "a.png"],
+        [
+            "x",
+            "--noise-prompt",
+            "7:0.5",
+            "--loss",
+            "symmetry:2",
+            "--augment",
+            "none",
+            "-o",
+            "a.jpg",
+        ],
+        [
+            "x",
+            "--image-prompt",
+            "photo.png",
+            "--init",
+            "perlin",
+            "--clip",
+            "default:2",
+            "-o",
+            "a.png",
+        ],
+    ],
+)
+def test_the_same_bytes_again(words: list[str]) -> None:
+    Image.new("RGB", (8, 8), "red").save("photo.png")
+    vqclip(words[0], *QUICK, *words[1:])
+    name = words[-1]
+    again(name, "-o", f"again-{name}")
+    assert Path(name).read_bytes() == Path(f"again-{name}").read_bytes()
+    shown = dict(line.split(maxsplit=1) for line in vqclip("show", name).stdout.splitlines())
+    typed = shlex.split(shown["again"])
+    assert typed[0] == "vqclip"
+    vqclip(typed[1], "-o", f"typed-{name}", *typed[2:])
+    assert Path(name).read_bytes() == Path(f"typed-{name}").read_bytes()
+
+
+def test_again_with_changes() -> None:
+    vqclip("a red apple", *QUICK, "-o", "a.png")
+    again("a.png", "a pear", "--seed", "+2", "--steps", "1", "--count", "2", "-o", "{seed}.png")
+    settings = read_metadata(Path("8.png"))["settings"]
+    assert (settings["seed"], settings["steps"], settings["num_cutouts"]) == (8, 1, 2)
+    assert settings["prompts"][0]["content"] == "a pear"
+    vqclip("a pear", *QUICK, "--seed", "7", "--steps", "1", "-o", "typed.png")
+    assert Path("typed.png").read_bytes() == Path("7.png").read_bytes()
+    again("a.png", "--preset", "bigsleep", "--steps", "1", "--size", "16", "--cutouts", "1")
+    assert read_metadata(Path("a-red-apple-5.png"))["settings"]["ema"] == 0.5
+
+
+def test_weights_that_changed_or_went_are_named() -> None:
+    shutil.copytree(weights_folder() / "vqgan", "mine")
+    vqclip("x", *QUICK, "--vqgan", "mine", "-o", "a.png")
+    model = next(Path("mine").glob("*.safetensors"))
+    data = bytearray(model.read_bytes())
+    data[-1] ^= 1
+    model.write_bytes(data)
+    line = refused("again", "a.png", "-o", "b.png")
+    assert "the weights of the vqgan are not those that made the picture" in line
+    again("a.png", "-o", "b.png", "--vqgan", "mine")
+    shutil.rmtree("mine")
+    assert "mine" in refused("again", "a.png", "-o", "c.png")
+
+
+def test_what_cannot_be_made_again() -> None:
+    Image.new("RGB", (8, 8)).save("plain.png")
+    assert "carries no vqclip settings" in refused("again", "plain.png")
+    assert "no such file" in refused("again", "none.png")
+    assert "no such file" in refused("show", "none.png")
+    vqclip("x", *QUICK, "-o", "a.png")
+    assert "cannot read the seed" in refused("again", "a.png", "--seed", "next")
+    assert "seed must be at least 0" in refused("again", "a.png", "--seed=-6")
+
+
+def test_show_tells_all() -> None:
+    vqclip("a <b>x</b> [red]", *QUICK, "-o", "a.png", "--mp4", "--gif", "--checkpoint")
+    shown = vqclip("show", "a.png").stdout
+    for text in ("a <b>x</b> [red]", "seed           5", "num-cutouts    2", "sha256 ", "version"):
+        assert text in shown
+    recorded = json.loads(vqclip("show", "a.png", "--json").stdout)
+    assert recorded == read_metadata(Path("a.png"))
+    for other in ("a.mp4", "a.gif"):
+        assert json.loads(vqclip("show", other, "--json").stdout) == recorded
+    saved = json.loads(vqclip("show", "a.checkpoint.safetensors", "--json").stdout)
+    assert saved == {**recorded, "checkpoint_at": 2}
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    from vqclip.cli import progress
+
+    def update(self: Any, done: int, *_: Any) -> None:
+        if done == at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress.Progress, "update", update)
+
+
+def test_resume_ends_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    vqclip("x", *QUICK, "-o", "whole/a.png", "--gif", "--every", "1")
+    words = ["x", *QUICK, "-o", "part/a.png", "--gif", "--every", "1", "--checkpoint"]
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1)
+        result = vqclip(*words, code=130)
+    assert "vqclip resume part/a.checkpoint.safetensors" in result.stderr.replace("\n", "")
+    assert read_metadata(Path("part/a.png"))["interrupted_at"] == 1
+    Path("part").rename("moved")
+    vqclip("resume", "moved/a.png")
+    assert leftovers(Path("moved")) == ["a.checkpoint.safetensors", "a.gif", "a.png"]
+    for name in ("a.png", "a.gif"):
+        assert Path("whole", name).read_bytes() == Path("moved", name).read_bytes()
+    assert "is finished: say --steps" in refused("resume", "moved/a.png")
+
+
+def test_resume_beyond_the_end_keeps_the_first_picture() -> None:
+    vqclip("x", *QUICK, "-o", "a.png", "--checkpoint")
+    vqclip("x", *QUICK, "--steps", "4", "-o", "four.png")
+    vqclip("resume", "a.checkpoint.safetensors", "--steps", "4")
+    assert read_metadata(Path("a.png"))["settings"]["steps"] == 2
+    assert Path("a-2.png").read_bytes() == Path("four.png").read_bytes()
+    again("a-2.png", "-o", "b.png")
+    assert Path("b.png").read_bytes() == Path("four.png").read_bytes()
+    assert "4 steps are done" in refused("resume", "a.png", "--steps", "3")
+    assert "no such checkpoint" in refused("resume", "four.png")
+
+
+def test_a_checkpoint_is_not_overwritten() -> None:
+    Path("a.checkpoint.safetensors").write_text("theirs")
+    assert "exists" in refused("x", *QUICK, "-o", "a.png", "--checkpoint")
+
+
+COMMANDS = [
+    (GenerateConfig(parse_prompts("list")), "vqclip generate --seed 0 -- list"),
+    (GenerateConfig(parse_prompts("-x y")), "vqclip generate --seed 0 -- '-x y'"),
+    (
+        GenerateConfig(parse_all(["a.png"], "image")),
+        "vqclip generate --seed 0 --image-prompt a.png",
+    ),
+    (
+        GenerateConfig(
+            parse_prompts(r"a\:1 b | c:-1.5:0.5"), size=(8, 9), clip=(("m:2", 1.0), ("n", 0.5))
+        ),
+        r"vqclip 'a\:1 b | c:-1.5:0.5' --size 8x9 --seed 0 --clip m:2:1.0 --clip n:0.5",
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "text"), COMMANDS)
+def test_commands_are_spelled(config: GenerateConfig, text: str) -> None:
+    assert command(replace(config, init="random")).replace(" --init random", "") == text
+
+
+def test_every_setting_is_an_option() -> None:
+    from vqclip.cli.generate import build_config, generate_command
+
+    config = GenerateConfig(
+        (*parse_prompts("a | b"), *parse_all(["x.png:2"], "image")),
+        augment=("affine(degrees=1,p=0.5)", "flip"),
+        losses=(("symmetry", 2.0),),
+        init="random",
+    )
+    import inspect
+
+    usual = {n: p.default for n, p in inspect.signature(generate_command).parameters.items()}
+    assert build_config({**usual, **options_of(config)}, set()) == config

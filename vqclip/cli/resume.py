@@ -1,0 +1,96 @@
+"""``vqclip resume``: a run goes on where it was interrupted, or beyond its end."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.runs import Session
+from vqclip.cli.session import Terminal
+from vqclip.errors import UsageError
+
+if TYPE_CHECKING:
+    from vqclip.config import OutputConfig
+    from vqclip.resuming import Checkpoint
+
+
+def resume_command(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint, its picture, or the folder of a batch.", show_default=False
+        ),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", "-n", help="In all; else as many as were asked for."),
+    ] = None,
+    output: opt.PlainOutput = None,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+    preview: opt.Preview = False,
+) -> None:
+    """Go on with a run that was made with --checkpoint, to the bytes that it would have ended in.
+
+    vqclip resume apple.checkpoint.safetensors
+
+    vqclip resume apple.png --steps 300
+    """
+    from vqclip.outputs import CHECKPOINT, checkpoint_path
+    from vqclip.resuming import extended, load_checkpoint
+
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
+    saved = load_checkpoint(path)
+    if steps is not None:
+        saved = extended(saved, steps)
+    elif saved.state.step >= saved.config.steps and _is_whole(saved.output.path):
+        raise UsageError(f"{run} is finished: say --steps for more than {saved.config.steps}")
+    settings = saved.metadata["settings"]
+    config = replace(saved.config, device=settings["device"], precision=settings["precision"])
+    target = _target(saved, path, output)
+    session = Session([config], [target], terminal, saved.state)
+    session.expected = saved.metadata["weights"]
+    session.run()
+
+
+def _is_whole(picture: Path) -> bool:
+    from vqclip.replay import read_settings
+
+    return picture.exists() and "interrupted_at" not in read_settings(picture)
+
+
+def _target(saved: "Checkpoint", path: Path, output: str | None) -> "OutputConfig":
+    """Return where the files go: where they are, unless a whole picture is there already."""
+    from vqclip.images import free_path
+    from vqclip.outputs import check_outputs
+
+    old = replace(saved.output, checkpoint=path, overwrite=True)
+    picture = Path(output).expanduser() if output else old.path
+    if not output and picture.exists() and not _is_ours(picture, saved):
+        picture = free_path(picture)
+    if picture == old.path:
+        return old
+    new = replace(
+        old,
+        path=picture,
+        films=tuple(picture.with_suffix(film.suffix) for film in old.films),
+        frames=old.frames and old.frames.with_name(f"{old.frames.name}-{picture.stem}"),
+        codes=old.codes and picture.with_suffix(".npz"),
+        overwrite=False,
+    )
+    check_outputs(replace(new, checkpoint=None), saved.config.steps)
+    return new
+
+
+def _is_ours(picture: Path, saved: "Checkpoint") -> bool:
+    """Whether a picture is what this run left when it was interrupted."""
+    from vqclip.replay import read_settings
+
+    try:
+        recorded = read_settings(picture)
+    except UsageError:
+        return False
+    return "interrupted_at" in recorded and recorded["settings"] == saved.metadata["settings"]

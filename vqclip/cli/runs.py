@@ -1,0 +1,117 @@
+"""The runs of a command on the terminal: models loaded once, progress, results."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vqclip.cli.drafts import draw_start
+from vqclip.cli.group import INTERRUPTED
+from vqclip.cli.session import Terminal
+from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.prompts import Prompt
+
+if TYPE_CHECKING:
+    from vqclip.cli.progress import Progress
+    from vqclip.generation import Frame
+    from vqclip.loading import Models
+    from vqclip.models.perceptor import Perceptor
+    from vqclip.rendering import Result
+    from vqclip.resuming import State
+
+
+class Session:
+    """The runs of one command: models loaded once."""
+
+    def __init__(
+        self,
+        configs: list[GenerateConfig],
+        outputs: list[OutputConfig],
+        terminal: Terminal,
+        state: "State | None" = None,
+    ) -> None:
+        self.configs, self.outputs, self.terminal = configs, outputs, terminal
+        self.state = state  # where the only run goes on
+        self.expected: Mapping[str, Any] = {}  # kind to hashes of the weights that are needed
+
+    def run(self) -> None:
+        """Render one config after another; Ctrl-C ends the session after saving the picture."""
+        models = self._load()
+        for config, output in zip(self.configs, self.outputs, strict=True):
+            self.terminal.seconds()
+            result = self._render(config, output, models)
+            self._report(config, output, result, self.terminal.seconds())
+            if result.interrupted:
+                raise typer.Exit(INTERRUPTED)
+
+    def _load(self) -> "Models":
+        config = self.configs[0]
+        with self.terminal.loading():
+            from vqclip.generation import picture_size
+            from vqclip.loading import load_models
+
+            models = load_models(config)
+            if self.expected:
+                from vqclip.rendering import metadata
+                from vqclip.replay import check_weights
+
+                check_weights(self.expected, metadata(config, models)["weights"])
+        size = picture_size(config, models.vqgan)
+        self.terminal.note_size(config.size, size, models.vqgan.downsampling)
+        note_long_prompts(self.terminal, config.prompts, models.perceptors)
+        return models
+
+    def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Result":
+        from vqclip.rendering import render
+
+        start = None if self.state else draw_start(self.terminal, config, models)
+        with self.terminal.progress(str(config.prompts[0]), config.steps) as progress:
+            show = partial(show_frame, progress)
+            return render(config, output, models, show, start, self.state)
+
+    def _report(
+        self, config: GenerateConfig, output: OutputConfig, result: "Result", seconds: float
+    ) -> None:
+        about = f"seed {config.seed}, {seconds:.0f} s"
+        self.terminal.report(result.files, about, _summary(config, result, seconds))
+        if result.interrupted:
+            done = f"{result.frame.step} of {config.steps} steps"
+            picture = result.files[0]
+            note = f"interrupted after {done}: kept the picture as it stands, {picture}"
+            if checkpoint := output.checkpoint:
+                note += f"; go on with: vqclip resume {checkpoint}"
+            self.terminal.note(note)
+
+
+def show_frame(progress: "Progress", frame: "Frame") -> None:
+    """Show a step of the optimisation."""
+    from vqclip.images import to_pil
+
+    progress.update(frame.step, lambda: to_pil(frame.image), lambda: _loss(frame))
+
+
+def _loss(frame: "Frame") -> str:
+    return f"loss {sum(map(float, frame.losses.values())):.3f}" if frame.losses else ""
+
+
+def note_long_prompts(
+    terminal: Terminal, prompts: Iterable[Prompt], perceptors: "Sequence[Perceptor]"
+) -> None:
+    """Say which prompts are cut off."""
+    for prompt in prompts:
+        text = prompt.content
+        if prompt.kind == "text" and any(p.truncates(text) for p in perceptors):
+            terminal.note(f"the prompt {text[:40]!r}… is longer than CLIP reads")
+
+
+def _summary(config: GenerateConfig, result: "Result", seconds: float) -> dict[str, Any]:
+    height, width = result.frame.image.shape[-2:]
+    return {
+        "prompt": " | ".join(map(str, config.prompts)),
+        "seed": config.seed,
+        "size": [width, height],
+        "steps": result.frame.step,
+        "seconds": round(seconds, 2),
+        "interrupted": result.interrupted,
+    }

@@ -1,0 +1,67 @@
+"""``vqclip show picture.png``: what a picture says about how it was made."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.errors import UsageError
+
+
+def show_command(
+    file: Annotated[
+        Path, typer.Argument(help="A picture, film or checkpoint of vqclip.", show_default=False)
+    ],
+    json_lines: opt.Json = False,
+) -> None:
+    """Show the prompt, the settings, the seed and the hashes of the weights of a picture.
+
+    vqclip show apple.png
+
+    vqclip show apple.png --json
+    """
+    from vqclip.replay import read_settings
+
+    settings = read_settings(file)
+    if json_lines:
+        typer.echo(json.dumps(settings, ensure_ascii=False, sort_keys=True))
+        return
+    for name, value in _lines(settings, file):
+        typer.echo(f"{name:14} {value}")
+
+
+def _lines(recorded: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
+    values = dict(recorded.get("settings", {}))
+    yield "prompt", str(recorded.get("prompt", ""))
+    yield "seed", str(values.pop("seed", ""))
+    values.pop("prompts", None)
+    for name, value in values.items():
+        yield name.replace("_", "-"), _text(value)
+    for kind, digests in recorded.get("weights", {}).items():
+        for digest in [digests] if isinstance(digests, str) else digests:
+            yield kind, f"sha256 {digest}"
+    others = {"prompt", "settings", "weights"}
+    for name, value in recorded.items():
+        if name not in others:
+            yield name.replace("_", "-"), _text(value)
+    if command := _command(recorded, path):
+        yield "again", command
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "-", True: "yes", False: "no"}[value]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _command(recorded: Mapping[str, Any], path: Path) -> str | None:
+    from vqclip.replay import recorded_config
+    from vqclip.spelling import command
+
+    try:
+        return command(recorded_config(recorded, path))
+    except UsageError:
+        return None
