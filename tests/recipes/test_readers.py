@@ -108,7 +108,7 @@ def test_an_emoji_set_has_one_skin_tone_and_flags_on_demand(
 
 def test_run_together_names_are_taken_apart(tmp_path: Path, names: emoji.Names) -> None:
     package = packages.iconify(
-        tmp_path / "set", dict.fromkeys(["redfruit", "redapple", "xy"], APPLE)
+        tmp_path / "set", dict.fromkeys(["redfruit", "redapple", "bluefruit"], APPLE)
     )
     found = emoji.read_run_together(package, names, "Apache-2.0")
     assert texts(found) == [("red fruit",), ("red apple",), ("blue fruit",)]
