@@ -28,7 +28,7 @@ from vqclip.training.settings import TrainSettings, parse
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.zoo import load_perceptor, load_transformer, new_transformer
 
-_DRAWN, _SHOWN = 3, 8  # samples for each of so many pictures of the grid
+_DRAWN = 3  # samples for each picture of the grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,15 +157,13 @@ class TransformerStage:
 
     def nll(self, codes: Tensor, condition: Tensor, pkeep: float = 1.0) -> Tensor:
         """Return the mean of -log p(code | condition, codes before it) for codes (b, n)."""
-        if self.settings.sketch_only:
-            logits = self.model.sketched(condition)
-            return F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten())
         read = codes
         if pkeep < 1:
             kept = torch.rand(codes.shape, device=codes.device) < pkeep
             others = torch.randint_like(codes, self.model.transformer.config.vocab_size)
             read = torch.where(kept, codes, others)
-        logits = self.model.predict(read, condition)
+        sketches = self.settings.sketch_only
+        logits = self.model.sketched(condition) if sketches else self.model.predict(read, condition)
         return F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten())
 
     def after_step(self, batch: Batch, step: int) -> None:
@@ -187,19 +185,16 @@ class TransformerStage:
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Tensor:
         """Some pictures as the VQGAN has them, each with samples of the same condition."""
-        vqgan, grids = self.model.vqgan, self._grids(batch)[:_SHOWN]
-        condition = next(iter(self._judged_conditions(batch, len(self._grids(batch))).values()))
+        vqgan, grids = self.model.vqgan, self._grids(batch)
+        condition = next(iter(self._judged_conditions(batch, len(grids)).values()))
         guidance = self.settings.guidance if self.model.condition_kind == "clip" else 1.0
-        rows, columns = grids.shape[1:]
-        columns_of = []
+        size = (grids.shape[1], grids.shape[2])
+        images = []
         for number, grid in enumerate(grids):
+            seeds = list(range(number * _DRAWN, (number + 1) * _DRAWN))
             mine = condition[number : number + 1]
-            seeds = range(number * _DRAWN, (number + 1) * _DRAWN)
-            drawn = self.model.sample(
-                mine, (rows, columns), top_k=250, seed=list(seeds), guidance=guidance
-            )
-            columns_of.append(torch.cat((grid[None], drawn)))
-        images = [vqgan.decode(vqgan.codes(grids)) for grids in columns_of]
+            drawn = self.model.sample(mine, size, top_k=250, seed=seeds, guidance=guidance)
+            images.append(vqgan.decode(vqgan.codes(torch.cat((grid[None], drawn)))))
         return torch.cat(images).clamp(-1, 1) / 2 + 0.5
 
     @property
@@ -270,8 +265,7 @@ class TransformerStage:
                     f"{', '.join(sorted(batch))}"
                 )
             x = batch[name]
-        codes = self.model.encode_condition(x).flatten(1)
-        return codes.expand(count, -1)
+        return self.model.encode_condition(x).flatten(1).expand(count, -1)
 
     @torch.no_grad()
     def _embeddings(self, batch: Batch, what: str) -> Tensor:
