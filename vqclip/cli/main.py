@@ -8,6 +8,7 @@ import typer
 from vqclip import __version__
 from vqclip.cli.again import again_command
 from vqclip.cli.animate import animate_command
+from vqclip.cli.batch import batch_command
 from vqclip.cli.codes import decode_command, reconstruct_command
 from vqclip.cli.complete import complete_command
 from vqclip.cli.encode import encode_command
@@ -16,6 +17,7 @@ from vqclip.cli.export import export_command
 from vqclip.cli.generate import generate_command
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.names import list_command
+from vqclip.cli.restyle import restyle_command
 from vqclip.cli.resume import resume_command
 from vqclip.cli.sample import sample_command
 from vqclip.cli.show import show_command
@@ -70,9 +72,11 @@ app.command(DEFAULT_COMMAND)(generate_command)
 app.command("complete")(complete_command)
 app.command("sample")(sample_command)
 app.command("story")(story_command)
+app.command("batch")(batch_command)
 app.command("again")(again_command)
 app.command("show")(show_command)
 app.command("resume")(resume_command)
+app.command("restyle")(restyle_command)
 app.command("animate")(animate_command)
 app.command("reconstruct")(reconstruct_command)
 app.command("decode")(decode_command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqclip.cli import options as opt
+from vqclip.cli.batch import resume_batch
 from vqclip.cli.runs import Session
 from vqclip.cli.session import Terminal
 from vqclip.errors import UsageError
@@ -37,11 +38,18 @@ def resume_command(
     vqclip resume apple.checkpoint.safetensors
 
     vqclip resume apple.png --steps 300
+
+    vqclip resume prompts/
     """
     from vqclip.outputs import CHECKPOINT, checkpoint_path
     from vqclip.resuming import extended, load_checkpoint
 
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    if run.is_dir():
+        if steps is not None or output:
+            raise UsageError("a batch goes on as it was planned: leave out --steps and --output")
+        resume_batch(run, terminal)
+        return
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
     saved = load_checkpoint(path)
     if steps is not None:

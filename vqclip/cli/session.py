@@ -49,13 +49,17 @@ class Terminal:
         """Print a result: its files and a few words, or the values as a line of JSON."""
         if self.json_lines:
             paths = {"path": str(files[0]), "files": [str(path) for path in files]}
-            typer.echo(json.dumps({**paths, **values}, ensure_ascii=False))
+            self.json({**paths, **values})
         elif self.quiet:
             typer.echo("\n".join(map(str, files)))
         else:
             extra = "".join(f", {path}" for path in files[1:4])
             extra += ", …" if len(files) > 4 else ""
             typer.echo(f"{files[0]}{extra}  ({about})")
+
+    def json(self, values: Mapping[str, Any]) -> None:
+        """Print a line of JSON."""
+        typer.echo(json.dumps(values, ensure_ascii=False))
 
     def seconds(self) -> float:
         """Return the seconds since the last call, or since the start."""

@@ -1,0 +1,274 @@
+"""Batches: a list to a folder, as often as it takes, whatever comes between."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.cli.runner import refused, vqclip
+from tests.conftest import leftovers
+from vqclip.batch import engine, run
+from vqclip.batch.folder import RunFolder
+from vqclip.batch.jobs import Job
+from vqclip.locking import locked
+
+QUICK = ("--size", "16", "--steps", "2", "--cutouts", "1", "--init", "random")
+LIST = "a red apple\n{green,blue} car --steps 3\na pear --seed 7 --gif --every 1\n"
+
+
+def batch(*words: str, text: str = LIST, code: int = 0) -> Any:
+    Path("p.txt").write_text(text)
+    return vqclip("batch", "p.txt", *QUICK, *words, code=code)
+
+
+def jobs(folder: str = "p") -> dict[str, dict[str, Any]]:
+    lines = Path(folder, "jobs.jsonl").read_text().splitlines()
+    return {job["file"].split("/")[-1]: job for job in map(json.loads, lines)}
+
+
+def pictures(folder: str = "p") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder, "pictures").iterdir()}
+
+
+def test_a_list_becomes_a_folder() -> None:
+    assert "p/index.html  (4 of 4 pictures, 4 of them new)" in batch().stdout
+    assert leftovers(Path("p")) == [
+        ".lock",
+        "contact-sheet.jpg",
+        "index.html",
+        "jobs.jsonl",
+        "pictures/a-pear-7.gif",
+        "pictures/a-pear-7.png",
+        "pictures/a-red-apple-0.png",
+        "pictures/blue-car-0.png",
+        "pictures/green-car-0.png",
+    ]
+    pear = jobs()["a-pear-7.png"]
+    assert pear["files"] == ["pictures/a-pear-7.png", "pictures/a-pear-7.gif"]
+    assert (pear["state"], pear["seed"], pear["line"], pear["error"]) == ("done", 7, 3, None)
+    assert pear["seconds"] > 0
+    assert -1 <= pear["score"] <= 1
+    assert [job["settings"]["steps"] for job in jobs().values()] == [2, 3, 3, 2]
+    with Image.open("p/contact-sheet.jpg") as sheet:
+        assert sheet.size == (2 * 168 + 8, 2 * 198 + 8)
+
+
+def test_bytes_do_not_depend_on_neighbours_or_order() -> None:
+    batch()
+    reverse = "\n".join(reversed(LIST.strip().splitlines()))
+    batch("-o", "other", text=reverse)
+    assert pictures() == pictures("other")
+    vqclip("a pear", *QUICK, "--seed", "7", "-o", "alone.png")
+    assert Path("alone.png").read_bytes() == pictures()["a-pear-7.png"]
+    vqclip("again", "p/pictures/a-pear-7.png", "-o", "again.png")
+    assert Path("again.png").read_bytes() == pictures()["a-pear-7.png"]
+
+
+def test_started_again_it_goes_on_with_an_edited_list() -> None:
+    batch()
+    before = {path: path.stat().st_mtime_ns for path in Path("p/pictures").iterdir()}
+    result = batch(text="a red apple\n{green,blue} car --steps 1\na fox\n")
+    assert "4 of 4 pictures, 3 of them new, 1 no longer" not in result.stdout
+    assert "(4 of 4 pictures, 3 of them new, 3 no longer in the list)" in result.stdout
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items())
+    states = {name: job["state"] for name, job in jobs().items()}
+    assert states == {
+        "a-red-apple-0.png": "done",
+        "green-car-0-2.png": "done",
+        "blue-car-0-2.png": "done",
+        "a-fox-0.png": "done",
+        "green-car-0.png": "removed",
+        "blue-car-0.png": "removed",
+        "a-pear-7.png": "removed",
+    }
+    Path("p/pictures/a-fox-0.png").unlink()
+    assert (
+        "(4 of 4 pictures, 1 of them new"
+        in batch(text="a red apple\n{green,blue} car --steps 1\na fox\n").stdout
+    )
+    assert "4 of 4 pictures" in batch().stdout  # what comes back is done already
+    assert {n: j["state"] for n, j in jobs().items()}["a-pear-7.png"] == "done"
+
+
+def test_seeds_and_counts_multiply() -> None:
+    batch("--seeds", "1-2", text="a\nb --seed 9\nc --count 2\nd --seeds 4,6\n")
+    assert sorted(jobs()) == sorted(
+        f"{name}.png" for name in ["a-1", "a-2", "b-9", "c-0", "c-1", "d-4", "d-6"]
+    )
+
+
+def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
+    text = (
+        "a --stepz 3\nfine\nb --steps many\nc --lr 0\nd --optimizer adamm\n"
+        "e --init none.png\nf 'g --gif 'x\nh --augment affine(oops)\ni:1,5\n--steps 3\n"
+        "j --seeds 4-1\nk --every 0\nl --vqgan none.ckpt\nm --output x.png\nn --help\n"
+    )
+    Path("p.txt").write_text(text)
+    line = refused("batch", "p.txt", *QUICK)
+    for part in (
+        "line 1: No such option: --stepz",
+        "line 3: Invalid value for '--steps'",
+        "line 4: learning rate must be",
+        "line 5: unknown optimizer 'adamm'",
+        "line 6: unknown init",
+        "line 7: No closing quotation",
+        "line 8:",
+        "line 9: '1,5' in the prompt",
+        "line 10: no prompt",
+        "line 11: cannot read the seeds",
+        "line 12: every must be",
+        "line 13: there is no VQGAN file 'none.ckpt'",
+        "line 14: No such option: --output",
+        "line 15: No such option: --help",
+    ):
+        assert part in line
+    assert "line 2:" not in line
+
+
+def test_one_failure_never_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = engine.render
+
+    def render(config: Any, *rest: Any, **more: Any) -> Any:
+        if "car" in str(config.prompts):
+            raise RuntimeError("the car\nbroke")
+        return real(config, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "render", render)
+        result = batch(code=1)
+    assert "(2 of 4 pictures, 2 of them new, 2 failed, see p/jobs.jsonl)" in result.stdout
+    assert "line 2: green car: RuntimeError: the car broke" in result.stderr.replace("\n", " ")
+    assert jobs()["green-car-0.png"]["error"] == "RuntimeError: the car broke"
+    assert "(4 of 4 pictures, 2 of them new)" in batch().stdout
+
+
+def test_a_full_disk_stops_it_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch("-o", "whole")
+    real, calls = RunFolder.save, 0
+
+    def save(self: RunFolder, jobs: list[Job]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, jobs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", save)
+        result = batch(code=1)
+    assert "no space left on device; make room and start again" in result.stderr
+    batch()
+    assert pictures() == pictures("whole")
+    assert not Path("p/checkpoints").exists()
+
+
+def test_ctrl_c_keeps_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip.cli import progress
+
+    batch("-o", "whole")
+    with monkeypatch.context() as patch:
+
+        def interrupt(self: Any, done: int, *_: Any) -> None:
+            if done == 5:  # in the second job
+                raise KeyboardInterrupt
+
+        patch.setattr(progress.Progress, "update", interrupt)
+        result = batch(code=130)
+    assert "1 of 4 pictures are done; go on with: vqclip resume p" in result.stderr.replace(
+        "\n", " "
+    )
+    assert [path.name for path in Path("p/checkpoints").iterdir()] == [
+        "green-car-0.checkpoint.safetensors"
+    ]
+    assert "(4 of 4 pictures, 3 of them new)" in vqclip("resume", "p").stdout
+    assert pictures() == pictures("whole")
+    assert not Path("p/checkpoints").exists()
+
+
+def test_only_one_process_at_a_time_and_only_its_own_folder() -> None:
+    Path("p").mkdir()
+    with locked(Path("p/.lock")):
+        Path("p.txt").write_text(LIST)
+        assert "is at work in p" in refused("batch", "p.txt", *QUICK)
+    Path("p/holiday.jpg").write_text("theirs")
+    assert "holds other files (holiday.jpg)" in refused("batch", "p.txt", *QUICK)
+    assert "it has no jobs.jsonl" in refused("resume", "p")
+    assert "leave out --steps" in refused("resume", "p", "--steps", "3")
+
+
+def test_a_dry_run_shows_and_leaves_nothing() -> None:
+    Path("p.txt").write_text(LIST)
+    result = vqclip("batch", "p.txt", *QUICK, "--dry-run")
+    assert leftovers(Path()) == ["p.txt"]
+    assert "vqclip 'a pear' --size 16x16 --steps 2 --seed 7 --cutouts 1" in result.stdout
+    assert len(result.stdout.splitlines()) == 4
+    assert "4 of 4 to do, about " in result.stderr
+
+
+def test_other_lists_and_outputs() -> None:
+    Path("p.csv").write_text("prompt,steps,frames\nx,1,yes\n" + "y" * 300 + ",1,\n")
+    result = vqclip("batch", "p.csv", *QUICK, "--json", "--save-codes")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert lines[0]["files"] == [
+        "pictures/x-0.png",
+        "pictures/x-0.npz",
+        "frames/x-0/00000.png",
+        "frames/x-0/00001.png",
+    ]
+    assert len(Path(lines[1]["file"]).name) < 80
+    assert vqclip("batch", "p.csv", *QUICK, "--quiet", "-o", "q").stdout == "q/index.html\n"
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_the_same() -> None:
+    """Two kills here; benchmarks/kills.py does it to a hundred jobs."""
+    batch("-o", "whole", "--steps", "9")
+    words = [sys.executable, "-m", "vqclip", "batch", "p.txt", *QUICK, "--steps", "9"]
+    for wait in ("p/jobs.jsonl", "p/pictures/a-red-apple-0.png"):
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not Path(wait).exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        if os.name == "nt":
+            process.kill()
+        else:
+            process.send_signal(signal.SIGKILL)
+        process.wait(60)
+    Path("p/pictures/.a-red-apple-0-x.part.png").write_text("left by a killed one")
+    batch("--steps", "9")
+    assert pictures() == pictures("whole")
+    assert leftovers(Path("p")) == leftovers(Path("whole"))
+
+
+def test_a_killed_job_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip import keeping
+
+    batch("-o", "whole")
+
+    class Killed(BaseException):
+        pass
+
+    def killed(job: Job, frame: Any) -> None:
+        if frame.step == 1:
+            raise Killed
+
+    folder = RunFolder(Path("p"))
+    monkeypatch.setattr(keeping, "EVERY", 0)
+    whole = RunFolder(Path("whole")).jobs()
+    with folder.opened(), pytest.raises(Killed):
+        run.Batch(folder, run.planned(folder, whole)).run(engine.Local(folder, killed))
+    steps: list[int] = []
+    with folder.opened():
+        batch_of = run.Batch(folder, run.planned(folder, whole))
+        batch_of.run(engine.Local(folder, lambda job, frame: steps.append(frame.step)))
+    assert steps[0] == 2  # of the first job, whose steps 0 and 1 are kept
+    assert pictures() == pictures("whole")

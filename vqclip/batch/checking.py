@@ -1,0 +1,46 @@
+"""What can be known to fail is told before anything runs."""
+
+from pathlib import Path
+
+from vqclip.config import DEFAULT, DRAWN, GenerateConfig
+from vqclip.cutouts import Cutouts
+from vqclip.engines import resolve_device, resolve_precision
+from vqclip.images import open_image
+from vqclip.latents import PICTURES
+from vqclip.losses import LOSSES
+from vqclip.optimizers import find_optimizer
+from vqclip.registry import unknown
+from vqclip.zoo import transformer_path, vqgan_path
+
+
+def check_config(config: GenerateConfig) -> None:
+    """Refuse names that are not known and files that are not there.
+
+    Raises:
+        UsageError: one of them.
+    """
+    find_optimizer(config.optimizer)
+    for name, _ in config.losses:
+        LOSSES[name]
+    Cutouts(config.cut_method, config.num_cutouts, config.cut_power, config.augment, config.noise)
+    resolve_precision(config.precision, resolve_device(config.device))
+    if config.transformer_source is not None:
+        transformer_path(config.transformer_source)
+    if config.vqgan != DEFAULT or config.transformer_source is None:
+        vqgan_path(config.vqgan)
+    _check_init(config.init)
+    for prompt in config.prompts:
+        if prompt.kind == "image" and not _is_url(prompt.content):
+            open_image(prompt.content)
+
+
+def _check_init(init: str) -> None:
+    known = ("random", *PICTURES, *DRAWN)
+    if init in known or _is_url(init):
+        return
+    if not Path(init).expanduser().is_file():
+        raise unknown("init", init, [*known, "a picture's path or URL", "codes.npz"])
+
+
+def _is_url(source: str) -> bool:
+    return source.startswith(("http://", "https://"))

@@ -1,0 +1,56 @@
+"""The gallery of a run: one HTML file beside its pictures that works from disk, without a network.
+
+What it shows comes as JSON in the page and is only ever set as text: a prompt is no markup.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from vqclip.batch.jobs import Job
+from vqclip.images import replacing
+from vqclip.spelling import command
+
+_PAGE = Path(__file__).with_name("gallery.html")
+_MARK = "__JOBS__"
+
+
+def write_gallery(folder: Path, jobs: Sequence[Job]) -> Path:
+    """Write ``index.html`` for a run folder, atomically.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    entries = [_entry(job) for job in jobs if job.files or job.error]
+    values = {"title": folder.resolve().name, "jobs": entries}
+    page = _PAGE.read_text(encoding="utf-8").replace(_MARK, as_script(values))
+    path = folder / "index.html"
+    with replacing(path, overwrite=True) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def as_script(values: Any) -> str:
+    r"""Return JSON that no HTML parser takes for markup: ``<`` is ``\u003c``."""
+    text = json.dumps(values, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _entry(job: Job) -> Mapping[str, Any]:
+    films = [quote(f) for f in job.files if f.endswith((".mp4", ".gif", ".webp"))]
+    return {
+        "prompt": job.prompt,
+        "seed": job.config.seed,
+        "state": job.state,
+        "score": job.score,
+        "seconds": job.seconds,
+        "error": job.error,
+        "file": quote(job.picture) if job.files else None,
+        "films": films,
+        "again": f"vqclip again {job.picture}" if job.files else None,
+        "command": command(job.config),
+    }

@@ -1,0 +1,100 @@
+"""A batch from its jobs to its folder: what is done is done, whatever happens next."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vqclip.batch.engine import Engine
+from vqclip.batch.folder import RunFolder
+from vqclip.batch.gallery import write_gallery
+from vqclip.batch.jobs import DONE, FAILED, REMOVED, RUNNING, WAITING, Job, merged
+from vqclip.batch.sheet import write_sheets
+from vqclip.errors import VqclipError
+
+_GALLERY_EVERY = 10.0  # seconds
+
+OnJob = Callable[[Job], None]
+
+
+def planned(folder: RunFolder, jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs with their names, and with what is done already of them."""
+    return [_checked(folder, job) for job in merged(folder.jobs(), jobs)]
+
+
+def _checked(folder: RunFolder, job: Job) -> Job:
+    """A picture that somebody took away is made again; so is what failed."""
+    gone = job.state == DONE and not (folder.path / job.picture).is_file()
+    if gone or job.state in (FAILED, RUNNING):
+        return replace(job, state=WAITING, files=())
+    return job
+
+
+class Batch:
+    """The jobs of a run folder, which must be open.
+
+    Args:
+        jobs: as :func:`planned` returns them.
+        on_job: is told of every job that is done or has failed.
+    """
+
+    def __init__(self, folder: RunFolder, jobs: Sequence[Job], on_job: OnJob | None = None) -> None:
+        self.folder, self.on_job = folder, on_job
+        self.jobs = {job.key: job for job in jobs}
+        self.drawn = 0.0
+
+    def run(self, engine: Engine) -> list[Job]:
+        """Make what is waiting; return all jobs.
+
+        Raises:
+            VqclipError: the folder cannot be written; what is done is kept.
+            KeyboardInterrupt: likewise, and the job under way has its checkpoint.
+        """
+        self._save()
+        self._forget_checkpoints()
+        waiting = [job for job in self.jobs.values() if job.state == WAITING]
+        try:
+            for job in engine(waiting):
+                self.jobs[job.key] = job
+                self._save()
+                if job.state == DONE:
+                    self.folder.checkpoint(job).unlink(missing_ok=True)
+                if self.on_job:
+                    self.on_job(job)
+                self._draw(_GALLERY_EVERY)
+        finally:
+            self._draw(0)
+            write_sheets(self.folder.path, self._kept())
+        self._forget_checkpoints()
+        return list(self.jobs.values())
+
+    def _kept(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.files]
+
+    def _save(self) -> None:
+        try:
+            self.folder.save(list(self.jobs.values()))
+        except OSError as error:
+            raise _unwritable(self.folder.path, error) from error
+
+    def _draw(self, every: float) -> None:
+        now = time.monotonic()
+        if now - self.drawn >= every:
+            self.drawn = now
+            write_gallery(self.folder.path, list(self.jobs.values()))
+
+    def _forget_checkpoints(self) -> None:
+        """Remove the checkpoints of jobs that do not go on, and their folder when it is empty."""
+        for job in self.jobs.values():
+            if job.state in (DONE, REMOVED):
+                self.folder.checkpoint(job).unlink(missing_ok=True)
+        places = self.folder.path / "checkpoints"
+        if places.is_dir() and not any(places.iterdir()):
+            places.rmdir()
+
+
+def _unwritable(path: Path, error: OSError) -> VqclipError:
+    reason = (error.strerror or str(error)).lower()
+    return VqclipError(
+        f"cannot write to {path}: {reason}; make room and start again, what is done is kept"
+    )

@@ -1,0 +1,68 @@
+"""Contact sheets: all pictures of a run, small and labelled, a hundred to the page."""
+
+from collections.abc import Iterator, Sequence
+from math import ceil, sqrt
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from vqclip.batch.jobs import Job
+from vqclip.images import save_image
+
+_SIDE, _LABEL, _GAP, _PAGE = 160, 30, 8, 100
+_PAPER, _INK, _GREY = "#ffffff", "#202020", "#707070"
+
+
+def sheet_path(folder: Path, page: int) -> Path:
+    """Return where a page lies: ``contact-sheet.jpg``, ``contact-sheet-2.jpg``, …"""
+    return folder / ("contact-sheet.jpg" if page == 1 else f"contact-sheet-{page}.jpg")
+
+
+def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
+    """Write the pages with the pictures of ``jobs``; return them. Where nothing is, nothing."""
+    pages = [jobs[i : i + _PAGE] for i in range(0, len(jobs), _PAGE)]
+    return [
+        save_image(sheet(folder, page), sheet_path(folder, number), overwrite=True)
+        for number, page in enumerate(pages, 1)
+    ]
+
+
+def sheet(folder: Path, jobs: Sequence[Job]) -> Image.Image:
+    """Return one page: as many columns as make it about square."""
+    columns = ceil(sqrt(len(jobs)))
+    width, height = _SIDE + _GAP, _SIDE + _LABEL + _GAP
+    page = Image.new(
+        "RGB", (columns * width + _GAP, ceil(len(jobs) / columns) * height + _GAP), _PAPER
+    )
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(11)
+    for number, job in enumerate(jobs):
+        x, y = _GAP + number % columns * width, _GAP + number // columns * height
+        thumbnail = _thumbnail(folder / job.picture)
+        left, top = ((_SIDE - side) // 2 for side in thumbnail.size)
+        page.paste(thumbnail, (x + left, y + top))
+        lines = (_fitting(job.prompt, font), f"seed {job.config.seed}")
+        for line, (text, ink) in enumerate(zip(lines, (_INK, _GREY), strict=True)):
+            draw.text((x, y + _SIDE + 2 + 13 * line), text, ink, font)
+    return page
+
+
+def _thumbnail(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return ImageOps.contain(image.convert("RGB"), (_SIDE, _SIDE))
+    except OSError:
+        return Image.new("RGB", (_SIDE, _SIDE), "#dddddd")
+
+
+def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Return as much of a line as fits below a picture."""
+    line = " ".join(text.split())
+    return next(short for short in _shorter(line) if font.getlength(short) <= _SIDE)
+
+
+def _shorter(line: str) -> Iterator[str]:
+    line = line[:80]
+    yield line
+    for length in range(len(line) - 1, 0, -1):
+        yield f"{line[:length].rstrip()}…"
+    yield ""

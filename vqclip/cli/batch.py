@@ -1,0 +1,208 @@
+"""``vqclip batch prompts.txt``: a list to a folder of pictures, as often as it takes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.generate import generate_command, given_options
+from vqclip.cli.group import INTERRUPTED
+from vqclip.cli.inherit import with_options_of
+from vqclip.cli.rows import NOT_OF_ROWS, KeepFrames, Seeds, read_jobs
+from vqclip.cli.session import Terminal
+
+if TYPE_CHECKING:
+    from vqclip.batch.folder import RunFolder
+    from vqclip.batch.jobs import Job
+    from vqclip.generation import Frame
+
+
+@with_options_of(generate_command, without=NOT_OF_ROWS)
+def batch_command(
+    ctx: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(metavar="LIST", help=".txt, .csv, .jsonl, .yaml, or - for standard input."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Else named after the list.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = None,
+    seeds: Seeds = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only show the jobs, and the time that they would take."),
+    ] = False,
+    frames: KeepFrames = False,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+    preview: opt.Preview = False,
+) -> None:
+    """Draw every prompt of a list. Started again it goes on: nothing that is done is done twice.
+
+    A line is a prompt and its options, `a red apple --steps 300 --seed 7`; a table has a column
+    `prompt` and one an option. `{red,green} apple` is two. Options here are for all rows; a row's
+    own come first. The seed is 0 unless one is given.
+
+    vqclip batch prompts.txt --steps 200
+
+    vqclip batch prompts.csv --seeds 1-4 -o apples --dry-run
+
+    printf '{red,green} apple' | vqclip batch - -o apples
+    """
+    from vqclip.batch.folder import RunFolder
+    from vqclip.batch.jobs import unique
+    from vqclip.batch.lists import read_rows
+
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    rows = read_rows(source)
+    with terminal.console.status("reading the list"):
+        jobs, again = unique(read_jobs(rows, ctx.params, given_options(ctx)))
+    if again:
+        terminal.note(f"{len(again)} rows repeat others, the first in line {again[0].line}")
+    folder = RunFolder(output.expanduser() if output else Path(_folder_name(source)))
+    if dry_run:
+        _show(folder, jobs, terminal)
+    else:
+        _run(folder, jobs, terminal)
+
+
+def _folder_name(source: str) -> str:
+    return "batch" if source == "-" else Path(source).stem + ("" if Path(source).suffix else "-run")
+
+
+def resume_batch(path: Path, terminal: Terminal) -> None:
+    """Go on with a batch as its folder knows it.
+
+    Raises:
+        UsageError: it is no folder of a batch.
+    """
+    from vqclip.batch.folder import RunFolder
+    from vqclip.batch.jobs import REMOVED
+    from vqclip.errors import UsageError
+
+    folder = RunFolder(path)
+    jobs = [job for job in folder.jobs() if job.state != REMOVED]
+    if not jobs:
+        raise UsageError(f"{path} is no folder of a batch: it has no jobs.jsonl")
+    _run(folder, jobs, terminal)
+
+
+def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:
+    from vqclip.batch.engine import Local
+    from vqclip.batch.run import Batch, planned
+
+    with folder.opened():
+        plan = planned(folder, jobs)
+        session = _Session(plan, terminal)
+        batch = Batch(folder, plan, session.ended)
+        try:
+            with session:
+                batch.run(Local(folder, session.frame))
+        except KeyboardInterrupt:
+            terminal.note(
+                f"interrupted: {session.count('done')} of {len(jobs)} pictures are done; "
+                f"go on with: vqclip resume {folder.path}"
+            )
+            raise typer.Exit(INTERRUPTED) from None
+        session.jobs = batch.jobs
+    _summary(session, folder, terminal)
+
+
+class _Session:
+    """The jobs of a batch on the terminal: one bar over the steps of all."""
+
+    def __init__(self, plan: "Sequence[Job]", terminal: Terminal) -> None:
+        self.jobs = {job.key: job for job in plan}
+        self.terminal = terminal
+        waiting = [job for job in plan if job.state == "waiting"]
+        self.total, self.ahead = len(plan), len(waiting)
+        self.steps = {job.key: job.config.steps + 1 for job in waiting}
+        self.before, self.ended_jobs = 0, 0
+        self.progress = terminal.progress("batch", sum(self.steps.values()))
+
+    def __enter__(self) -> None:
+        self.progress.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.progress.__exit__(*error)
+
+    def count(self, state: str) -> int:
+        """Return how many jobs are in a state."""
+        return sum(job.state == state for job in self.jobs.values())
+
+    def frame(self, job: "Job", frame: "Frame") -> None:
+        """Show a step of a job."""
+        from vqclip.images import to_pil
+
+        number = f"{self.ended_jobs + 1}/{self.ahead}"
+        self.progress.update(
+            self.before + frame.step,
+            lambda: to_pil(frame.image),
+            lambda: f"{number} {job.prompt[:24]}",
+        )
+
+    def ended(self, job: "Job") -> None:
+        """Tell of a job that is done or has failed."""
+        self.jobs[job.key] = job
+        self.ended_jobs += 1
+        self.before += self.steps[job.key]
+        if job.state == "failed":
+            self.terminal.note(f"line {job.line}: {job.prompt[:40]}: {job.error}")
+        if self.terminal.json_lines:
+            self.terminal.json(job.to_dict())
+
+
+def _summary(session: _Session, folder: "RunFolder", terminal: Terminal) -> None:
+    failed = [job for job in session.jobs.values() if job.state == "failed"]
+    done, removed = session.count("done"), session.count("removed")
+    words = [f"{done} of {len(session.jobs) - removed} pictures"]
+    words += [f"{session.ahead - len(failed)} of them new"] if session.ahead else []
+    words += [f"{removed} no longer in the list"] if removed else []
+    words += [f"{len(failed)} failed, see {folder.path / 'jobs.jsonl'}"] if failed else []
+    if not terminal.json_lines:
+        typer.echo(folder.path / "index.html" if terminal.quiet else _line(folder, words))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _line(folder: "RunFolder", words: list[str]) -> str:
+    return f"{folder.path / 'index.html'}  ({', '.join(words)})"
+
+
+def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:
+    """Print the jobs and what they would take; nothing is written."""
+    from vqclip.batch.engine import Loader, estimate
+    from vqclip.batch.run import planned
+    from vqclip.spelling import command
+
+    plan = planned(folder, jobs)
+    waiting = [job for job in plan if job.state == "waiting"]
+    for job in plan:
+        if terminal.json_lines:
+            terminal.json(job.to_dict())
+        else:
+            typer.echo(f"{job.state:8} line {job.line:<4} {job.picture}  {command(job.config)}")
+    with terminal.loading():
+        seconds = estimate(waiting, Loader())
+    terminal.console.print(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}")
+
+
+def duration(seconds: float) -> str:
+    """Return a time as ``45 s``, ``12 min`` or ``3 h 20 min``.
+
+    >>> duration(12000)
+    '3 h 20 min'
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,122 @@
+"""Rows of a list to jobs: each is read as a command line, with the batch's options below it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.generate import build_config, generate_command, given_options
+from vqclip.cli.inherit import with_options_of
+from vqclip.errors import UsageError
+
+if TYPE_CHECKING:
+    from vqclip.batch.jobs import Job, Wanted
+    from vqclip.batch.lists import Row
+
+# Options of one picture that a batch has in other words, or has not.
+NOT_OF_ROWS = (
+    "prompts",
+    "output",
+    "overwrite",
+    "frames",
+    "checkpoint",
+    "quiet",
+    "json_lines",
+    "preview",
+)
+Seeds = Annotated[
+    str | None,
+    typer.Option(
+        "--seeds",
+        metavar="1-4",
+        help="A picture each: 1-4 or 1,3,7-9.",
+        rich_help_panel=opt.PICTURE,
+    ),
+]
+KeepFrames = Annotated[
+    bool, typer.Option("--frames", help="Keep frames, a folder each.", rich_help_panel=opt.OUTPUT)
+]
+_SEEDS = {"seed", "seeds", "count"}
+MOST_ERRORS = 20
+
+
+@with_options_of(generate_command, without=NOT_OF_ROWS)
+def _row(prompts: opt.Prompts = None, seeds: Seeds = None, frames: KeepFrames = False) -> None:
+    """Stand for a row, whose words its options read."""
+
+
+_app = typer.Typer(add_completion=False, context_settings={"help_option_names": []})
+_app.command()(_row)
+
+
+def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str]) -> "list[Job]":
+    """Return the jobs of all rows.
+
+    params, given: the options of the batch, and those of them that were written out; a row's own
+        come before them.
+
+    Raises:
+        UsageError: rows that cannot be read or run, each with its line.
+    """
+    parser = typer.main.get_command(_app)
+    jobs: list[Job] = []
+    errors: list[str] = []
+    for row in rows:
+        try:
+            jobs += _jobs_of(row, parser, params, given)
+        except UsageError as error:
+            errors.append(f"line {row.line}: {error}")
+        except typer.TyperException as error:
+            errors.append(f"line {row.line}: {error.format_message()}")
+    if errors:
+        errors = list(dict.fromkeys(errors))
+        more = f"; and {len(errors) - MOST_ERRORS} more" if len(errors) > MOST_ERRORS else ""
+        raise UsageError("; ".join(errors[:MOST_ERRORS]) + more)
+    return jobs
+
+
+def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]) -> "list[Job]":
+    from vqclip.batch.checking import check_config
+    from vqclip.batch.jobs import Job
+
+    if row.error is not None:
+        raise UsageError(row.error)
+    ctx = parser.make_context("vqclip", list(row.words))
+    own = given_options(ctx)
+    below = given - own - (_SEEDS if own & _SEEDS else set())
+    values = {**ctx.params, **{name: params[name] for name in below if name in ctx.params}}
+    seeds = _seeds(values)
+    config = build_config({**values, "seed": seeds[0]}, own | below)
+    check_config(config)
+    wanted = _wanted(values)
+    return [Job(replace(config, seed=seed), wanted, row.line) for seed in seeds]
+
+
+def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
+    from vqclip.batch.lists import parse_seeds
+
+    if values["seeds"] is not None:
+        if values["count"] != 1 or values["seed"] is not None:
+            raise UsageError("--seeds names all of them: leave out --seed and --count")
+        return parse_seeds(values["seeds"])
+    if values["count"] < 1:
+        raise UsageError(f"count must be at least 1, not {values['count']}")
+    first = values["seed"] or 0  # the same list, the same pictures
+    return range(first, first + values["count"])
+
+
+def _wanted(values: Mapping[str, Any]) -> "Wanted":
+    from vqclip.batch.jobs import Wanted
+    from vqclip.config import OutputConfig
+
+    OutputConfig(Path(), every=values["every"], fps=values["fps"])  # refuses what is out of range
+    return Wanted(
+        films=tuple(f".{kind}" for kind in ("gif", "mp4", "webp") if values[kind]),
+        frames=values["frames"],
+        codes=values["save_codes"],
+        every=values["every"],
+        fps=values["fps"],
+    )
