@@ -1,17 +1,26 @@
 """Films that are drawn, from config to files: a story, a clip in another style."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from vqclip.config import FilmOutput, StoryConfig
-from vqclip.images import writing
+from vqclip.errors import UsageError
+from vqclip.flow import Array
+from vqclip.images import load_image, replacing, save_image, writing
 from vqclip.loading import Models
+from vqclip.locking import locked
 from vqclip.rendering import metadata
+from vqclip.restyle import Before, Source, drawn_size, restyle_frame
 from vqclip.story import StoryFrame, tell
-from vqclip.writers import film_writer, frames_writer
+from vqclip.writers import film_writer, frame_path, frames_writer
 
 
 def render_story(
@@ -62,3 +71,96 @@ def _record(
             raise
         return True
     return False
+
+
+_ABOUT, _LOCK = "about.json", ".lock"
+
+
+class RestyleRun:
+    """One clip on its way into another style: its frames in a folder, and at the end the films.
+
+    All that the next frame depends on is the clip and the last result, which is on the disk: a run
+    that was stopped goes on where it was, to the same bytes.
+    """
+
+    def __init__(self, source: Source, output: FilmOutput, models: Models) -> None:
+        self.source, self.output, self.models = source, output, models
+        config = self.config = source.config
+        self.size = drawn_size(source, models)
+        self.folder = output.frames or working_folder(output.films[0])
+        settings = metadata(replace(config.picture, size=self.size), models)
+        self.settings = {**settings, "restyle": config.to_dict() | {"bytes": self.source.bytes}}
+
+    def run(self, on_frame: Callable[[int, Array], None]) -> int:
+        """Draw what is missing, write the films; return how many frames they have.
+
+        Ctrl-C leaves the frames so far, and no film.
+
+        Raises:
+            UsageError: the folder holds frames of other settings, or another process is at work.
+            VqclipError: the run failed, or a file could not be written.
+        """
+        about, lock = self.folder / _ABOUT, self.folder / _LOCK
+        if not about.exists() and frame_path(self.folder, 0).exists():
+            raise UsageError(f"{self.folder} holds frames of something else: choose another folder")
+        with writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with locked(lock):
+                self._begin(about)
+                count = self._draw(on_frame)
+                self._write_films(count)
+                if self.output.frames is None:
+                    self._clear(count)
+            lock.unlink()
+            if self.output.frames is None:
+                self.folder.rmdir()
+        return count
+
+    def _begin(self, about: Path) -> None:
+        if about.exists():
+            if json.loads(about.read_text(encoding="utf-8")) != json.loads(
+                json.dumps(self.settings)
+            ):
+                raise UsageError(
+                    f"{self.folder} holds frames of another run: give the same settings to go on, "
+                    "or choose another --output"
+                )
+            return
+        with replacing(about) as temporary:
+            temporary.write_text(json.dumps(self.settings), encoding="utf-8")
+
+    def _draw(self, on_frame: Callable[[int, Array], None]) -> int:
+        before, number = None, -1
+        for number, frame in enumerate(self.source.read(self.size)):
+            path = frame_path(self.folder, number)
+            if path.exists():
+                result = np.asarray(load_image(path))
+            else:
+                result = restyle_frame(self.config, self.models, frame, before)
+                save_image(Image.fromarray(result), path, {**self.settings, "frame": number})
+            before = Before(frame, result)
+            on_frame(number + 1, result)
+        if number < 0:
+            raise UsageError(f"{self.source.path} has no frames")
+        return number + 1
+
+    def _write_films(self, count: int) -> None:
+        film = replace(
+            self.output.film,
+            rate=self.source.rate,
+            sound=self.source.path if self.source.is_film else None,
+        )
+        for path in self.output.films:
+            with film_writer(path, film, self.settings, overwrite=self.output.overwrite) as write:
+                for number in range(count):
+                    write(np.asarray(load_image(frame_path(self.folder, number))), number)
+
+    def _clear(self, count: int) -> None:
+        for number in range(count):
+            frame_path(self.folder, number).unlink()
+        (self.folder / _ABOUT).unlink()
+
+
+def working_folder(film: Path) -> Path:
+    """Return where the frames of a film lie until it is whole."""
+    return film.with_name(f"{film.stem}.frames")

@@ -33,3 +33,9 @@ def with_options_of(
         return run
 
     return extend
+
+
+def defaults_of(command: Callable[..., None], names: Collection[str]) -> dict[str, Any]:
+    """Return the defaults of some options of a command, for one that takes its others."""
+    parameters = inspect.signature(command, eval_str=True).parameters
+    return {name: parameters[name].default for name in names if name in parameters}

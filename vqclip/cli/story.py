@@ -7,7 +7,7 @@ import typer
 from vqclip.cli import films
 from vqclip.cli.drafts import draw_start
 from vqclip.cli.generate import build_config, generate_command, given_options
-from vqclip.cli.inherit import with_options_of
+from vqclip.cli.inherit import defaults_of, with_options_of
 from vqclip.cli.runs import note_long_prompts
 from vqclip.cli.session import Terminal
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
@@ -103,8 +103,8 @@ def story_command(
 def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     first = " | ".join(map(str, scenes[0]))
     steps = len(scenes) * ctx.params["steps_per_scene"]
-    absent = {"image_prompt": None, "noise_prompt": None, "draft": False}
-    params = {**ctx.params, **absent, "prompts": [first], "steps": steps}
+    absent = defaults_of(generate_command, _OTHERWISE)
+    params = {**absent, **ctx.params, "prompts": [first], "steps": steps}
     picture = build_config(params, given_options(ctx) | {"steps"})
     return StoryConfig(scenes, picture, **{name: params[name] for name in _OWN})
 

@@ -11,6 +11,7 @@ from vqclip.config.film import (
     TimingConfig,
 )
 from vqclip.config.generate import DECAYS, DRAWN, SCHEDULES, TARGETS, GenerateConfig
+from vqclip.config.restyle import RestyleConfig
 from vqclip.config.sample import CompleteConfig, SampleConfig
 from vqclip.config.story import StoryConfig
 
@@ -32,6 +33,7 @@ __all__ = [
     "FilmOutput",
     "GenerateConfig",
     "OutputConfig",
+    "RestyleConfig",
     "SampleConfig",
     "StoryConfig",
     "TimingConfig",

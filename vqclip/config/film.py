@@ -19,12 +19,14 @@ class FilmConfig:
     quality: 0 to 100, of MP4 and WebP.
     codec: of MP4; h264 plays everywhere, the others make smaller files.
     loop: how often a GIF or WebP plays; 0 is for ever.
+    sound: a file whose sound an MP4 takes along.
     """
 
     rate: float
     quality: int = 80
     codec: str = "h264"
     loop: int = 0
+    sound: Path | None = None
 
     def __post_init__(self) -> None:
         check_rate(self.rate)

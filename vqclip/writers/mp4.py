@@ -10,6 +10,7 @@ import numpy as np
 
 from vqclip.config import FilmConfig
 from vqclip.writers.base import Array, Writer, as_text, kept_on_interrupt, refuse_empty
+from vqclip.writers.sound import add_sound
 
 # Encoder, and its worst and best constant rate factor, for qualities 0 and 100.
 _ENCODERS = {
@@ -33,11 +34,23 @@ def mp4_writer(
 
     An odd last row or column is repeated: the format knows even sizes only.
     """
+    with kept_on_interrupt(path, overwrite) as temporary:
+        with _encoder(temporary, film, metadata) as video:
+
+            def write(image: Array, step: int) -> None:
+                rows, columns = image.shape[0] % 2, image.shape[1] % 2
+                video.write_frame(np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge"))
+
+            yield write
+            refuse_empty(path, video.frames_written)
+        if film.sound is not None:
+            add_sound(temporary, film.sound)
+
+
+@contextmanager
+def _encoder(path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None) -> Iterator[Any]:
     encoder, worst, best = _ENCODERS[film.codec]
-    with (
-        kept_on_interrupt(path, overwrite) as temporary,
-        iio.imopen(temporary, "w", plugin="pyav", extension=".mp4") as video,
-    ):
+    with iio.imopen(path, "w", plugin="pyav", extension=".mp4") as video:
         video.init_video_stream(encoder, fps=film.rate, pixel_format="yuv420p")
         options = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
         stream: Any = video._video_stream  # imageio has no way of its own to set these
@@ -45,10 +58,4 @@ def mp4_writer(
         if metadata:
             video.container_metadata["title"] = str(metadata.get("prompt", ""))
             video.container_metadata["comment"] = as_text(metadata)
-
-        def write(image: Array, step: int) -> None:
-            rows, columns = image.shape[0] % 2, image.shape[1] % 2
-            video.write_frame(np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge"))
-
-        yield write
-        refuse_empty(path, video.frames_written)
+        yield video

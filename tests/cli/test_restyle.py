@@ -1,0 +1,144 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.runner import refused, vqclip
+from tests.conftest import leftovers
+from tests.test_clips import loudness, tone
+from vqclip import filming
+from vqclip.config import FilmConfig
+from vqclip.flow import Array
+from vqclip.images import load_image, read_metadata
+from vqclip.restyle import Before, mixed
+from vqclip.writers import film_metadata, film_writer
+
+QUICK = ("--steps", "1", "--cutouts", "1", "--size", "32")
+
+
+def scene(number: int) -> Any:
+    """A bright square that moves to the right over a gradient."""
+    image = np.repeat(np.linspace(0, 120, 48)[None, :, None], 32, 0).repeat(3, 2).astype(np.uint8)
+    image[8:24, 4 + 3 * number : 20 + 3 * number] = (250, 200, 40)
+    return image
+
+
+@pytest.fixture
+def clip() -> Path:
+    """Four frames, a second, with a tone."""
+    path = Path("clip.mp4")
+    sound = tone(Path("tone.m4a"), "aac")
+    with film_writer(path, FilmConfig(4, sound=sound, quality=100)) as write:
+        for number in range(4):
+            write(scene(number), number)
+    sound.unlink()
+    return path
+
+
+def test_a_clip_keeps_its_time_and_its_sound(clip: Path) -> None:
+    result = vqclip("restyle", "clip.mp4", "an oil painting", *QUICK, "--gif", "--mp4", "--json")
+    values = json.loads(result.stdout)
+    assert values["files"] == ["clip-restyled.gif", "clip-restyled.mp4"]
+    assert (values["frames"], values["fps"], values["size"]) == (4, 4.0, [32, 32])
+    about = iio.immeta("clip-restyled.mp4", plugin="pyav")
+    assert about["duration"] == pytest.approx(1)
+    assert iio.improps("clip-restyled.mp4", plugin="pyav").shape == (4, 32, 32, 3)
+    codec, seconds, level = loudness(Path("clip-restyled.mp4"))
+    assert codec == "aac"
+    assert seconds == pytest.approx(1, abs=0.1)
+    assert level > 0.1
+    settings = film_metadata(Path("clip-restyled.mp4"))
+    assert settings["prompt"] == "an oil painting"
+    assert settings["restyle"]["coherence"] == 0.7
+    assert settings["settings"]["seed"] == 0
+    assert leftovers(Path()) == ["clip-restyled.gif", "clip-restyled.mp4", "clip.mp4"]
+
+
+def test_a_folder_of_pictures_keeps_its_frames(clip: Path) -> None:
+    for number in (1, 2, 10):
+        Path("in").mkdir(exist_ok=True)
+        Image.fromarray(scene(number)).save(f"in/{number}.png")
+    words = ["restyle", "in", "snow", "--steps", "1", "--cutouts", "1", "--fps", "6"]
+    vqclip(*words, "--frames", "out", "-o", "a.webp")
+    frames = [name for name in leftovers(Path("out")) if name.endswith(".png")]
+    assert frames == ["00000.png", "00001.png", "00002.png"]
+    assert load_image("out/00000.png").size == (48, 32)
+    assert read_metadata(Path("out/00001.png"))["frame"] == 1
+    with Image.open("a.webp") as film:
+        assert film.n_frames == 3
+
+
+def test_interrupted_it_goes_on_to_the_same_bytes(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "whole.webp")
+    real, drawn = filming.restyle_frame, 0
+
+    def stopped(*arguments: Any) -> Array:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(filming, "restyle_frame", stopped)
+    result = vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.webp", code=130)
+    assert "interrupted after 2 of 4 frames; the same command goes on" in " ".join(
+        result.stderr.split()
+    )
+    assert "a.frames/00001.png" in leftovers(Path())
+    assert not Path("a.webp").exists()
+
+    other = refused("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.webp", "--seed", "3")
+    assert "a.frames holds frames of another run" in other
+
+    drawn = 10
+    vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.webp")
+    assert drawn == 12  # the two that were missing
+    # x264 does not write the same bytes twice of such a short film; pictures and WebPs are.
+    assert Path("a.webp").read_bytes() == Path("whole.webp").read_bytes()
+    assert leftovers(Path()) == ["a.webp", "clip.mp4", "whole.webp"]
+
+
+def test_where_frames_start_from() -> None:
+    source, result = scene(0), np.full((32, 48, 3), 200, np.uint8)
+    same = mixed(source, Before(source, result), 0.5)
+    assert np.abs(same - (source / 2 + 100)).max() <= 1
+    assert np.array_equal(mixed(source, Before(source, result), 0), source)
+
+
+def test_results_move_along_with_the_clip() -> None:
+    marked = scene(0).copy()
+    marked[12:16, 10:14] = (0, 0, 255)  # drawn onto the square
+    start = mixed(scene(1), Before(scene(0), marked), 1.0).astype(int)
+    blue = start[12:16, :, 2] - start[12:16, :, 0]
+    assert abs(int(blue.mean(0).argmax()) - 14.5) <= 2.5  # three pixels further right
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["clip.mp4"], "no prompt"),
+        (["nowhere.mp4", "snow"], "no such film: nowhere.mp4"),
+        (["note.txt", "snow"], "cannot read note.txt as a film"),
+        (["clip.mp4", "snow", "--coherence", "2"], "coherence must be 0 to 1"),
+        (["clip.mp4", "snow", "-o", "clip.mp4"], "clip.mp4 exists"),
+        (["clip.mp4", "snow", "-o", "a.png"], "must end in"),
+        (["empty", "snow"], "no pictures in empty"),
+    ],
+)
+def test_wrong_input_is_one_line(clip: Path, words: list[str], message: str) -> None:
+    Path("note.txt").write_text("not a film")
+    Path("empty").mkdir()
+    assert message in refused("restyle", *words)
+
+
+def test_frames_of_something_else_are_left_alone(clip: Path) -> None:
+    Path("f").mkdir()
+    Image.fromarray(scene(0)).save("f/00000.png")
+    line = refused("restyle", "clip.mp4", "snow", *QUICK, "--frames", "f")
+    assert "f holds frames of something else" in line

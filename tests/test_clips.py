@@ -1,0 +1,115 @@
+from pathlib import Path
+from typing import Any
+
+import av
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from vqclip.config import FilmConfig
+from vqclip.errors import UsageError
+from vqclip.writers import film_metadata, film_writer, open_clip
+
+
+def frame(number: int) -> Any:
+    """Ever brighter, and white in the upper left corner."""
+    image = np.full((32, 48, 3), 20 * number, np.uint8)
+    image[:8, :16] = 255
+    return image
+
+
+def film(path: Path, count: int = 8, rate: float = 8, sound: Path | None = None) -> Path:
+    with film_writer(path, FilmConfig(rate, sound=sound), {"prompt": "x"}) as write:
+        for number in range(count):
+            write(frame(number), number)
+    return path
+
+
+def tone(path: Path, codec: str, seconds: float = 2.0) -> Path:
+    """Write a second or two of a tone."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=48000)
+        time = np.arange(int(48000 * seconds)) / 48000
+        samples = (np.sin(440 * 2 * np.pi * time) * 9000).astype(np.int16)[None]
+        audio = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        audio.sample_rate = 48000
+        audio.pts = 0
+        for packet in [*stream.encode(audio), *stream.encode(None)]:
+            container.mux(packet)
+    return path
+
+
+def loudness(path: Path) -> tuple[str, float, float]:
+    """Return the codec, the seconds and the level of a film's sound."""
+    with av.open(path) as container:
+        stream = container.streams.audio[0]
+        levels, samples = [], 0
+        for part in container.decode(stream):
+            values = part.to_ndarray().astype(float)
+            levels.append(np.abs(values).mean())
+            samples += part.samples
+        return (
+            stream.codec_context.codec.canonical_name,
+            samples / stream.rate,
+            float(np.mean(levels)),
+        )
+
+
+def test_a_clip_is_read_frame_by_frame(tmp_path: Path) -> None:
+    clip = open_clip(film(tmp_path / "a.mp4"))
+    assert (clip.rate, clip.frames, clip.size, clip.turns) == (8, 8, (48, 32), 0)
+    shown = list(clip)
+    assert len(shown) == 8
+    assert all(abs(f[20:, 20:].mean() - 20 * n) < 4 for n, f in enumerate(shown))
+
+
+def test_another_rate_keeps_the_duration(tmp_path: Path) -> None:
+    clip = open_clip(film(tmp_path / "a.mp4"), 4)
+    assert clip.frames == 4
+    assert len(list(clip)) == 4
+
+
+def test_clips_of_telephones_are_turned_upright(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4")
+    data = path.read_bytes()
+    clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 32 << 16, 0, 1 << 30]  # QuickTime's matrix
+    start = data.index(b"tkhd") + 4 + 40
+    matrix = np.array(clockwise, ">i4").tobytes()
+    path.write_bytes(data[:start] + matrix + data[start + 36 :])
+    clip = open_clip(path)
+    assert (clip.size, clip.turns) == ((32, 48), 1)
+    first = next(iter(clip))
+    assert first.shape == (48, 32, 3)
+    assert first[:16, 24:].mean() > 240  # the corner went from the upper left to the upper right
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kept"),
+    [("t.m4a", "aac", "aac"), ("t.mp3", "libmp3lame", "mp3"), ("t.wav", "pcm_s16le", "aac")],
+)
+def test_sound_is_taken_along(tmp_path: Path, name: str, codec: str, kept: str) -> None:
+    source = tone(tmp_path / name, codec)
+    path = film(tmp_path / "a.mp4", sound=source)
+    found, seconds, level = loudness(path)
+    assert found == kept
+    assert seconds == pytest.approx(1.0, abs=0.1)  # as long as the film
+    assert level > 0.1
+    assert len(iio.imread(path, plugin="pyav")) == 8
+    assert iio.immeta(path, plugin="pyav")["duration"] == pytest.approx(1)
+    assert film_metadata(path) == {"prompt": "x"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "a.mp4"])
+
+
+def test_a_silent_source_is_no_trouble(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", sound=film(tmp_path / "b.mp4"))
+    assert len(list(open_clip(path))) == 8
+
+
+def test_what_is_no_film(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("nothing")
+    with pytest.raises(UsageError, match=r"cannot read .* as a film"):
+        open_clip(tmp_path / "a.mp4")
+    with pytest.raises(UsageError, match="no such film"):
+        open_clip(tmp_path / "b.mp4")
+    with pytest.raises(UsageError, match=r"cannot read .* as a film"):
+        open_clip(tone(tmp_path / "t.wav", "pcm_s16le"))

@@ -1,0 +1,104 @@
+"""``vqclip restyle clip.mp4 "an oil painting"``: a clip, frame by frame, in another style."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqclip.cli import films
+from vqclip.cli import options as opt
+from vqclip.cli.generate import build_config, generate_command, given_options
+from vqclip.cli.group import INTERRUPTED
+from vqclip.cli.inherit import defaults_of, with_options_of
+from vqclip.cli.runs import note_long_prompts
+from vqclip.cli.session import Terminal
+from vqclip.config import FilmConfig, FilmOutput, RestyleConfig
+
+if TYPE_CHECKING:
+    from vqclip.flow import Array
+
+_R, _F = RestyleConfig, FilmConfig
+STEPS = 15
+# What this command has in other words, or has not: every frame starts from the clip.
+_OTHERWISE = (
+    *("prompts", "count", "draft", "drafts", "init", "every", "save_codes", "checkpoint"),
+    *("transformer", "transformer_config", "guidance", "temperature", "top_k", "top_p"),
+)
+
+
+@with_options_of(generate_command, without=_OTHERWISE)
+def restyle_command(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="CLIP", help="A film, or a folder of pictures.")],
+    prompts: opt.Prompts = None,
+    steps: Annotated[
+        int, typer.Option("--steps", "-n", help="For each frame.", rich_help_panel=opt.PICTURE)
+    ] = STEPS,
+    coherence: Annotated[
+        float,
+        typer.Option(
+            help="How much of the last result a frame starts from, 0 to 1.",
+            rich_help_panel=opt.PICTURE,
+        ),
+    ] = _R.coherence,
+    seed: Annotated[int, typer.Option(help="Of every frame.", rich_help_panel=opt.PICTURE)] = 0,
+    output: films.FilmOutput = None,
+    fps: films.Rate = _R.fps,
+    quality: films.Quality = _F.quality,
+    codec: films.Codec = _F.codec,
+) -> None:
+    """Draw a clip in another style, its sound kept. Interrupted, the same command goes on.
+
+    vqclip restyle clip.mp4 "an oil painting" --coherence 0.8
+
+    vqclip restyle frames/ "a watercolour" --fps 12 --init-weight 0.5 -o clip.mp4
+    """
+    absent: dict[str, Any] = {**defaults_of(generate_command, _OTHERWISE), "init": "random"}
+    picture = build_config({**absent, **ctx.params}, given_options(ctx) | {"init", "steps"})
+    config = RestyleConfig(source, picture, coherence, fps)
+    params, path = ctx.params, Path(source)
+    name = path.resolve().name if path.is_dir() else path.stem
+    # The film's own rate is known only when it is open.
+    film = FilmConfig(fps or 1, quality, codec)
+    target = FilmOutput(
+        tuple(films.film_paths(params, f"{name}-restyled")),
+        film,
+        params["frames"],
+        params["overwrite"],
+    )
+    terminal = Terminal(
+        quiet=params["quiet"], json_lines=params["json_lines"], preview=params["preview"]
+    )
+    _restyle(config, target, terminal)
+
+
+def _restyle(config: RestyleConfig, output: FilmOutput, terminal: Terminal) -> None:
+    with terminal.loading():
+        from PIL import Image
+
+        from vqclip.filming import RestyleRun
+        from vqclip.loading import load_models
+        from vqclip.restyle import Source
+
+        source = Source(config)
+        models = load_models(config.picture)
+        run = RestyleRun(source, output, models)
+    note_long_prompts(terminal, config.picture.prompts, models.perceptors)
+    done, total = 0, run.source.frames
+    with terminal.progress(str(config.picture.prompts[0]), total, "frame") as progress:
+
+        def show(number: int, frame: "Array") -> None:
+            nonlocal done
+            done = number
+            progress.update(number, lambda: Image.fromarray(frame))
+
+        try:
+            count = run.run(show)
+        except KeyboardInterrupt:
+            if not done:
+                raise
+            count = None
+    if count is None:
+        terminal.note(f"interrupted after {done} of {total} frames; the same command goes on")
+        raise typer.Exit(INTERRUPTED)
+    films.report_films(terminal, output.films, run.source.rate, count, run.size)

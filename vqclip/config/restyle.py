@@ -1,0 +1,35 @@
+"""The settings of a clip in another style."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vqclip.config.film import check_rate
+from vqclip.config.generate import GenerateConfig
+from vqclip.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RestyleConfig:
+    """Everything that decides the pictures of a restyled clip.
+
+    source: a film, or a folder of pictures.
+    picture: how every frame is drawn; all of them with its seed.
+    coherence: how much of the last result, moved along with the clip, a frame starts from where
+        both show the same; the rest is the frame itself. 0 to 1.
+    fps: frames a second that are drawn; None takes those of the film.
+    """
+
+    source: str
+    picture: GenerateConfig
+    coherence: float = 0.7
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.coherence <= 1:
+            raise UsageError(f"coherence must be 0 to 1, not {self.coherence}")
+        if self.fps is not None:
+            check_rate(self.fps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is not about single pictures, as JSON values."""
+        return {"source": self.source, "coherence": self.coherence, "fps": self.fps}

@@ -1,0 +1,60 @@
+"""The sound of a clip, carried over to the film that is made of it."""
+
+import heapq
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+
+# What players take from an MP4; anything else is encoded again.
+_KEPT = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
+
+
+def add_sound(film: Path, source: Path) -> None:
+    """Give an MP4 the sound of another file, if that has any, up to the end of the film.
+
+    Neither pictures nor, where players take it from an MP4, sound are encoded again.
+    """
+    with av.open(source) as given:
+        if not given.streams.audio:
+            return
+        joined = film.with_name(f"{film.stem}.joined{film.suffix}")
+        try:
+            with av.open(film) as seen, av.open(joined, "w", format="mp4") as target:
+                _join(seen, given, target)
+            joined.replace(film)
+        finally:
+            joined.unlink(missing_ok=True)
+
+
+def _join(seen: Any, given: Any, target: Any) -> None:
+    target.metadata.update(seen.metadata)
+    pictures, sound = seen.streams.video[0], given.streams.audio[0]
+    shown = target.add_stream_from_template(pictures)
+    end = seen.duration / av.time_base
+    if sound.codec_context.codec.canonical_name in _KEPT:
+        heard = _copied(given, sound, target.add_stream_from_template(sound))
+    else:
+        heard = _encoded(given, sound, target.add_stream("aac", rate=sound.rate))
+    heard = (packet for packet in heard if _time(packet) < end)
+    for packet in heapq.merge(_copied(seen, pictures, shown), heard, key=_time):
+        target.mux(packet)
+
+
+def _copied(container: Any, stream: Any, target: Any) -> Iterator[Any]:
+    for packet in container.demux(stream):
+        if packet.dts is not None:  # the last one is empty
+            packet.stream = target
+            yield packet
+
+
+def _encoded(container: Any, stream: Any, target: Any) -> Iterator[Any]:
+    for frame in container.decode(stream):
+        yield from target.encode(frame)
+    yield from target.encode(None)
+
+
+def _time(packet: Any) -> float:
+    """Return the seconds at which a packet is decoded."""
+    return float((packet.dts or 0) * packet.time_base)
