@@ -204,3 +204,15 @@ def test_impossible_sides_of_a_sketch(side: int) -> None:
         return
     with pytest.raises(UsageError, match="the side of a sketch must be 4, 8, 16"):
         ClipEmbedding(DIM, 3, 16, sketch=side)
+
+
+def test_half_precision_draws_by_the_condition_too() -> None:
+    torch.manual_seed(0)
+    model = tiny.transformer(ClipEmbedding(DIM, 3, 16, sketch=4, sketch_channels=8), block_size=18)
+    codes = tiny.random_codes(1, 16)
+    exact = model.logits(codes, model.encode_condition(embeddings(1)))
+    model.transformer.to(torch.bfloat16)  # as a run does; what prepares embeddings stays as it is
+    condition = model.encode_condition(embeddings(1))
+    rounded = model.logits(codes, condition).float()
+    assert torch.allclose(rounded, exact, atol=0.05 * float(exact.abs().max()))
+    assert model.sample(condition, (4, 4), seed=0, guidance=2.0).shape == (1, 4, 4)

@@ -238,7 +238,7 @@ class GPT(nn.Module):
             )
         x = x + self.pos_emb[:, start:stop]
         if hints is not None:
-            x = x + hints[:, start:stop]
+            x = x + hints[:, start:stop].to(x.dtype)
         x = self.drop(x)
         mask = self._mask(start, stop)
         for layer, block in enumerate(self.blocks):
