@@ -21,25 +21,30 @@ Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, c
 def open_clip_for(config: Mapping[str, Any]) -> Any:
     """Return open_clip for building a model of this configuration, the quick one if it can."""
     text_cfg, vision_cfg = config.get("text_cfg", {}), config.get("vision_cfg", {})
-    heavy = {"timm_model_name", "hf_model_name", "hf_tokenizer_name"}
-    return full_open_clip() if heavy & {*text_cfg, *vision_cfg} else light_open_clip()
+    wanted = {*text_cfg, *vision_cfg}
+    if {"hf_model_name", "hf_tokenizer_name"} & wanted:
+        return full_open_clip()
+    return light_open_clip(True) if "timm_model_name" in wanted else light_open_clip()
 
 
 def full_open_clip() -> Any:
     """Import open_clip with all that it can use."""
-    return importlib.import_module("open_clip")
+    with without_compiler():
+        return importlib.import_module("open_clip")
 
 
 @cache
-def light_open_clip() -> Any:
-    """Import a private copy of open_clip that has not seen timm, transformers and the hub.
+def light_open_clip(with_timm: bool = False) -> Any:
+    """Import a private copy of open_clip that has not seen transformers, timm and the hub.
 
     It starts in a fifth of the time; ``sys.modules`` forgets it, so that others get the whole.
+    timm, where it is wanted, stays, and so it gets its hub.
     """
     if "open_clip" not in sys.modules:
-        slow = ("timm", "transformers", "huggingface_hub")  # some release may need them
+        blocked = ("transformers", *(() if with_timm else ("timm", "huggingface_hub")))
         try:
-            with suppress(Exception), without_compiler(), without_modules(slow):
+            # some release may need them
+            with suppress(Exception), without_compiler(), without_modules(blocked):
                 return importlib.import_module("open_clip")
         finally:
             forget_package("open_clip")
