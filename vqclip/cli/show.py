@@ -30,7 +30,7 @@ def show_command(
         typer.echo(json.dumps(settings, ensure_ascii=False, sort_keys=True))
         return
     for name, value in _lines(settings, file):
-        typer.echo(f"{name:14} {value}")
+        typer.echo(f"{name:18} {value}")
 
 
 def _lines(recorded: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,96 @@
+"""Kill a batch at random moments, start it again, and compare it with one left in peace.
+
+    python benchmarks/kills.py [--jobs 100] [--steps 5] [--size 32] [--seconds 4] [--seed 0]
+
+Every job must have exactly one picture, of the same bytes, and nothing else may lie about.
+"""
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Run both, and tell what differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, value in {"jobs": 100, "steps": 5, "size": 32, "seed": 0}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--seconds", type=float, default=4.0, help="at the most until a kill")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        compare(Path(folder), options)
+
+
+def compare(folder: Path, options: argparse.Namespace) -> None:
+    """Make the list twice, and compare."""
+    prompts = folder / "prompts.txt"
+    lines = (f"apple number {n}" + (" --gif" if n % 10 == 0 else "") for n in range(options.jobs))
+    prompts.write_text("\n".join(lines))
+    settings = ["--steps", str(options.steps), "--size", str(options.size), "--cutouts", "2"]
+    words = [sys.executable, "-m", "vqclip", "batch", str(prompts), *settings, "--init", "random"]
+    began = time.monotonic()
+    subprocess.run([*words, "-o", folder / "peace"], check=True, stdout=subprocess.DEVNULL)
+    print(f"in peace: {time.monotonic() - began:.0f} s")
+    began = time.monotonic()
+    kills = killed([*words, "-o", str(folder / "war")], options)
+    print(f"killed {kills} times: {time.monotonic() - began:.0f} s")
+    peace, war = files(folder / "peace"), files(folder / "war")
+    different = [name for name in peace if war.get(name) != peace[name]]
+    jobs = [json.loads(line) for line in (folder / "war/jobs.jsonl").read_text().splitlines()]
+    pictures = [name for name in war if name.endswith(".png")]
+    done = sum(job["state"] == "done" for job in jobs)
+    print(f"{len(jobs)} jobs, {done} done, {len(pictures)} pictures")
+    print(f"missing or different: {different or 'none'}")
+    print(f"strange files: {sorted(set(war) - set(peace)) or 'none'}")
+    if different or set(war) != set(peace) or len(pictures) != options.jobs:
+        sys.exit(1)
+
+
+def killed(words: list[str], options: argparse.Namespace) -> int:
+    """Run a command until it ends by itself; return how often it was killed before."""
+    moments = random.Random(options.seed)
+    kills = 0
+    while True:
+        before = stamp(Path(words[-1]))
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Most kills are to hit the work, not the seconds in which torch is imported.
+        while moments.random() > 0.002 and process.poll() is None:
+            if stamp(Path(words[-1])) != before:
+                break
+            time.sleep(0.01)
+        try:
+            code = process.wait(moments.uniform(0, options.seconds))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            continue
+        if code:
+            sys.exit(f"it failed with {code}")
+        return kills
+
+
+def stamp(folder: Path) -> int:
+    """Return when the jobs were last written down."""
+    path = folder / "jobs.jsonl"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return all that lies below ``folder``; records of times are compared by name alone."""
+    changing = ("jobs.jsonl", "index.html", ".lock")
+    return {
+        str(path.relative_to(folder)): b"" if path.name in changing else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Jobs and their journal: what is known of a list that changes, and of folders that are damaged."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vqclip import GenerateConfig, parse_prompts
+from vqclip.batch.folder import RunFolder
+from vqclip.batch.jobs import DONE, FAILED, REMOVED, RUNNING, WAITING, Job, Wanted, merged, unique
+from vqclip.errors import UsageError, VqclipError
+
+
+def job(prompt: str, seed: int = 0, **settings: object) -> Job:
+    config = GenerateConfig(parse_prompts(prompt), seed=seed, init="random")
+    return replace(Job(config), **settings)  # type: ignore[arg-type]
+
+
+def test_the_same_settings_are_the_same_job() -> None:
+    jobs = [job("a"), job("b"), job("a", line=3), job("a", 1), job("a", wanted=Wanted((".gif",)))]
+    first, again = unique(jobs)
+    assert first == [jobs[0], jobs[1], jobs[3], jobs[4]]
+    assert again == [jobs[2]]
+
+
+def test_names_are_readable_safe_and_their_own() -> None:
+    jobs = merged([], [job("A red/apple?"), job("a: red apple"), job("x" * 500), job("..\\con")])
+    assert [j.name for j in jobs] == ["a-red-apple-0", "a-red-apple-0-2", "x" * 60 + "-0", "con-0"]
+    assert merged(jobs, [job("a red apple"), job("A red/apple?")])[0].name == "a-red-apple-0-3"
+
+
+def test_an_edited_list_keeps_what_is_known() -> None:
+    before = [
+        job("a", name="a-0", state=DONE, files=("pictures/a-0.png",)),
+        job("b", name="b-0", state=RUNNING),
+        job("c", name="c-0", state=FAILED, error="e"),
+        job("d", name="d-0", state=REMOVED, files=("pictures/d-0.png",)),
+        job("e", name="e-0", state=REMOVED),
+    ]
+    after = merged(before, [job("d", line=9), job("b"), job("new"), job("e")])
+    assert [(j.name, j.state) for j in after] == [
+        ("d-0", DONE),
+        ("b-0", WAITING),
+        ("new-0", WAITING),
+        ("e-0", WAITING),
+        ("a-0", REMOVED),
+        ("c-0", REMOVED),
+    ]
+    assert after[0].line == 9
+
+
+def test_the_journal_comes_back(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    wanted = Wanted((".gif",), frames=True, fps=2.5)
+    jobs = [job('a "b" | c:-0.5', 2**63 - 1, wanted=wanted, name="ä-0", score=0.5, files=("x",))]
+    with folder.opened():
+        folder.save(jobs)
+        assert folder.jobs() == jobs
+        assert folder.jobs()[0].key == jobs[0].key
+    (tmp_path / "run" / "jobs.jsonl").write_text('{"state": "done"}\n')
+    with pytest.raises(VqclipError, match=r"cannot read .*jobs\.jsonl"):
+        folder.jobs()
+
+
+def test_only_temporary_files_are_swept(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.opened():
+        folder.save([])
+    kept = tmp_path / "run" / "pictures" / "mine.part.png"
+    gone = tmp_path / "run" / "frames" / "a" / ".00001-xyz.part.png"
+    gone.parent.mkdir(parents=True)
+    for path in (kept, gone):
+        path.write_text("x")
+    with folder.opened():
+        assert (kept.exists(), gone.exists()) == (True, False)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(UsageError, match="is a file"), RunFolder(tmp_path / "run").opened():
+        pass
