@@ -7,12 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from vqclip.cli import drawing, generate
+from vqclip.batch.folder import RunFolder
+from vqclip.batch.jobs import Job
+from vqclip.cli import animate, batch, drawing, generate, restyle, story
 from vqclip.cli.main import app
+from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.images import save_image
+from vqclip.outputs import checkpoint_path
+from vqclip.prompts import parse_prompts
+from vqclip.resuming import Checkpoint, State, save_checkpoint
 
+CONFIG = GenerateConfig(parse_prompts("a red apple"), init="random")
 README = (Path(__file__).parent.parent / "README.md").read_text()
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 LINES = [line for block in SHELL for line in block.splitlines()]
@@ -30,19 +39,45 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
     ran: list[Any] = []
     monkeypatch.setattr(generate.Session, "run", lambda self: ran.append(self.configs))
     monkeypatch.setattr(drawing.DrawingSession, "run", lambda self: ran.append(self.config))
+    monkeypatch.setattr(animate, "_write", lambda *settings: ran.append(settings))
+    for name in ("_run", "_show"):
+        monkeypatch.setattr(batch, name, lambda *settings: ran.append(settings))
+    monkeypatch.setattr(story, "_tell", lambda *settings: ran.append(settings))
+    monkeypatch.setattr(restyle, "_restyle", lambda *settings: ran.append(settings))
     words = shlex.split(command, comments=True)[1:]
     _inputs(words)
-    result = CliRunner().invoke(app, words)
+    result = CliRunner().invoke(app, words, input="a red apple\n")
     assert result.exit_code == 0, result.output
-    assert ran or words[0] in ("list", "reconstruct", "decode")
+    assert ran or words[0] in ("list", "reconstruct", "decode", "show")
 
 
 def _inputs(words: list[str]) -> None:
     """Make what the commands that are really run read."""
     if words[0] == "reconstruct":
         Image.new("RGB", (16, 16)).save(words[1])
+    if words[0] == "animate":
+        Path(words[1]).mkdir()
+        for number in range(60):
+            Image.new("RGB", (16, 16)).save(Path(words[1]) / f"{number}.png")
+    if words[0] == "batch" and words[1] != "-":
+        Path(words[1]).write_text("prompt\na red apple\n")
+    if words[0] in ("again", "show"):
+        save_image(Image.new("RGB", (16, 16)), Path(words[1]), {"settings": CONFIG.to_dict()})
+    if words[0] == "resume":
+        _begun_run(Path(words[1]))
     if words[0] == "decode":
         np.savez(words[1], indices=np.zeros((1, 2, 2), int))
+
+
+def _begun_run(path: Path) -> None:
+    if not path.suffix:
+        folder = RunFolder(path)
+        path.mkdir()
+        folder.save([Job(CONFIG, name="a")])
+        return
+    place, weights = checkpoint_path(path), {"settings": CONFIG.to_dict(), "weights": {}}
+    state = State(1, {"z": torch.zeros(1)}, {})
+    save_checkpoint(place, Checkpoint(CONFIG, OutputConfig(path), weights, state))
 
 
 def test_images_exist() -> None:
@@ -66,6 +101,8 @@ def test_python_runs(code: str) -> None:
 
 def test_every_option_is_documented_or_listed_by_help() -> None:
     commands = [[], ["complete"], ["sample"], ["reconstruct"], ["decode"]]
+    commands += [["batch"], ["again"], ["show"], ["resume"]]
+    commands += [["animate"], ["story"], ["restyle"]]
     helps = (CliRunner().invoke(app, [*c, "--help"], env={"COLUMNS": "200"}) for c in commands)
     shown = "".join(help.stdout for help in helps)
     for option in set(re.findall(r"--[a-z][a-z0-9-]+", " ".join(COMMANDS))):

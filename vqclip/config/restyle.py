@@ -21,7 +21,7 @@ class RestyleConfig:
 
     source: str
     picture: GenerateConfig
-    coherence: float = 0.7
+    coherence: float = 0.5
     fps: float | None = None
 
     def __post_init__(self) -> None:
