@@ -162,6 +162,13 @@ def test_what_is_no_checkpoint(models: Models) -> None:
         Run.resumed(BASE, models, replace(state, values={}))
 
 
+def test_an_optimizer_that_keeps_secrets_is_refused(models: Models) -> None:
+    path = Path("a.checkpoint.safetensors")
+    config = replace(BASE, optimizer="StableSPAM")
+    with pytest.raises(UsageError, match="does not tell all of its state"):
+        render(config, OutputConfig(Path("a.png"), checkpoint=path), models)
+
+
 def test_it_is_written_now_and_then(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "EVERY", 0)
     path = Path("a.checkpoint.safetensors")

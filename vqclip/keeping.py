@@ -8,7 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from vqclip.config import OutputConfig
+from vqclip.errors import UsageError
 from vqclip.generation import Run
+from vqclip.optimizers import can_resume
 from vqclip.resuming import Checkpoint, State, save_checkpoint
 
 EVERY = 10.0  # seconds: so much of a run is lost at the most, and a step, when it is killed
@@ -25,6 +27,9 @@ class Keeper:
         output: its files, the checkpoint among them.
         metadata: what its picture carries.
         begun: the state that it goes on from, if it does.
+
+    Raises:
+        UsageError: its optimizer does not tell all of its state.
     """
 
     def __init__(
@@ -34,6 +39,11 @@ class Keeper:
         metadata: Mapping[str, Any],
         begun: State | None = None,
     ) -> None:
+        if not can_resume(run.config.optimizer):
+            raise UsageError(
+                f"optimizer {run.config.optimizer!r} does not tell all of its state: leave out "
+                "--checkpoint, or choose another"
+            )
         self.run, self.output, self.metadata = run, output, dict(metadata)
         self.shown: dict[int, Tensor] = dict(begun.shown) if begun else {}
         self.state = run.state()

@@ -18,6 +18,7 @@ from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.generation import Frame, clip_score, generate
 from vqclip.loading import Models, load_models
+from vqclip.optimizers import can_resume
 from vqclip.rendering import metadata, render
 from vqclip.resuming import State, load_checkpoint
 
@@ -103,7 +104,8 @@ def work(job: Job, folder: RunFolder, models: Models, on_frame: OnFrame | None =
         VqclipError: it failed.
         KeyboardInterrupt: Ctrl-C; its checkpoint is written.
     """
-    output = replace(job.output(folder.path), checkpoint=folder.checkpoint(job))
+    checkpoint = folder.checkpoint(job) if can_resume(job.config.optimizer) else None
+    output = replace(job.output(folder.path), checkpoint=checkpoint)
     began = time.monotonic()
     state = _begun(job, output, models)
     result = render(
@@ -132,7 +134,8 @@ def _beside(path: Path, folder: Path) -> str:
 
 def _begun(job: Job, output: OutputConfig, models: Models) -> State | None:
     """Return where a job goes on; None where it was not begun, or with other weights."""
-    assert output.checkpoint is not None
+    if output.checkpoint is None:
+        return None
     try:
         saved = load_checkpoint(output.checkpoint)
     except (UsageError, CheckpointError):

@@ -64,7 +64,6 @@ class Batch:
                 self._draw(_GALLERY_EVERY)
         finally:
             self._draw(0)
-            write_sheets(self.folder.path, self._kept())
         self._forget_checkpoints()
         return list(self.jobs.values())
 
@@ -78,10 +77,17 @@ class Batch:
             raise _unwritable(self.folder.path, error) from error
 
     def _draw(self, every: float) -> None:
+        """Write the gallery anew if it is time; at the end, the contact sheets too."""
         now = time.monotonic()
-        if now - self.drawn >= every:
-            self.drawn = now
+        if now - self.drawn < every:
+            return
+        self.drawn = now
+        try:
             write_gallery(self.folder.path, list(self.jobs.values()))
+            if not every:
+                write_sheets(self.folder.path, self._kept())
+        except OSError as error:
+            raise _unwritable(self.folder.path, error) from error
 
     def _forget_checkpoints(self) -> None:
         """Remove the checkpoints of jobs that do not go on, and their folder when it is empty."""
