@@ -106,7 +106,13 @@ def test_what_cannot_be_made_again() -> None:
 def test_show_tells_all() -> None:
     vqclip("a <b>x</b> [red]", *QUICK, "-o", "a.png", "--mp4", "--gif", "--checkpoint")
     shown = vqclip("show", "a.png").stdout
-    for text in ("a <b>x</b> [red]", "seed               5", "num-cutouts        2", "sha256 ", "version"):
+    for text in (
+        "a <b>x</b> [red]",
+        "seed               5",
+        "num-cutouts        2",
+        "sha256 ",
+        "version",
+    ):
         assert text in shown
     recorded = json.loads(vqclip("show", "a.png", "--json").stdout)
     assert recorded == read_metadata(Path("a.png"))
