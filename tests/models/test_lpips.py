@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from vqclip.checkpoints import read_state_dict
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.models.lpips import LPIPS, FeatureDistance, lpips_from, normalize
+from vqclip.models.lpips import LPIPS, ClipFeatures, FeatureDistance, lpips_from, normalize
+from vqclip.models.openclip import light_open_clip
 from vqclip.training.perceptual import open_perceptual
 
 CASE = Path(__file__).parent.parent / "reference" / "vqmodel_f16"
@@ -84,7 +85,24 @@ def test_features_of_the_embedded_clip(generator: torch.Generator) -> None:
     assert near.grad is not None
     assert near.grad.abs().max() > 0
     assert [f.shape[1:] for f in distance.get_submodule("features")(image)] == [
-        (40, 16, 16), (160, 16, 16), (320, 8, 8), (640, 4, 4), (1280, 2, 2),
+        (16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2),
+    ]  # fmt: skip
+
+
+def test_features_of_clips_resnet() -> None:
+    visual = (
+        light_open_clip()
+        .CLIP(
+            8,
+            {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 8},
+            {"context_length": 4, "width": 8, "heads": 1, "layers": 1},
+        )
+        .visual
+    )
+    mean = std = torch.full((3, 1, 1), 0.5)
+    features = ClipFeatures(visual.eval(), mean, std, 32)(torch.zeros(1, 3, 32, 32))
+    assert [f.shape[1:] for f in features] == [
+        (8, 8, 8), (32, 8, 8), (64, 4, 4), (128, 2, 2), (256, 1, 1),
     ]  # fmt: skip
 
 

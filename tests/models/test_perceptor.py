@@ -11,17 +11,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
 from vqclip.models import perceptor as module
+from vqclip.models.folding import fold_batch_norm
 from vqclip.models.openclip import light_open_clip
 from vqclip.models.perceptor import Perceptor, open_perceptor
 
@@ -42,7 +44,7 @@ def perceptor() -> Perceptor:
 @pytest.fixture(scope="module")
 def direct() -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
     """The same model, its preprocessing and its tokenizer as open_clip itself gives them."""
-    open_clip = light_open_clip()
+    open_clip = light_open_clip(True)
     name = f"local-dir:{EMBEDDED}"
     model, preprocess = open_clip.create_model_from_pretrained(name)
     return model.eval(), preprocess, open_clip.get_tokenizer(name)
@@ -111,8 +113,15 @@ def test_autocast_is_the_callers_choice(perceptor: Perceptor) -> None:
     assert F.cosine_similarity(rough, perceptor.embed_image(images)).item() > 0.99
 
 
-def test_batch_norm_is_folded(perceptor: Perceptor) -> None:
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in perceptor.modules())
+def test_batch_norm_of_clips_resnet_is_folded() -> None:
+    tower = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 8}
+    visual = light_open_clip().CLIP(8, tower, TINY["text_cfg"]).visual
+    images = torch.rand(4, 3, 32, 32)
+    visual(images)  # so that the statistics are not 0 and 1
+    expected = visual.eval()(images)
+    folded = fold_batch_norm(visual)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    torch.testing.assert_close(folded(images), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_other_sizes_are_resized(perceptor: Perceptor) -> None:
@@ -132,11 +141,15 @@ def test_gradients_flow_to_the_images_only(perceptor: Perceptor, size: int) -> N
 
 
 def test_it_tells_pictures_apart(perceptor: Perceptor) -> None:
-    """The embedded model knows its colours, if not much more."""
-    colours = {"red": (1, 0, 0), "green": (0, 0.6, 0), "blue": (0, 0, 1), "black": (0, 0, 0)}
-    images = torch.tensor(list(colours.values())).view(-1, 3, 1, 1).expand(-1, -1, 96, 96)
-    texts = perceptor.embed_text([f"{colour} background" for colour in colours])
-    assert (perceptor.embed_image(images) @ texts.T).argmax(1).tolist() == [0, 1, 2, 3]
+    colours = ("red", "green", "blue", "yellow", "black")
+    images = []
+    for colour in colours:
+        picture = Image.new("RGB", (96, 96), "white")
+        ImageDraw.Draw(picture).ellipse((16, 16, 80, 80), fill=colour)
+        images.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255)
+    texts = perceptor.embed_text([f"a {colour} circle" for colour in colours])
+    found = (perceptor.embed_image(torch.stack(images)) @ texts.T).argmax(1)
+    assert found.tolist() == [0, 1, 2, 3, 4]
 
 
 # --- texts that are too long

@@ -9,6 +9,7 @@ With a network for which no weights w were learned they are equal, and the layer
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -181,8 +182,8 @@ def _lpips_key(key: str) -> str:
 class ClipFeatures(nn.Module):
     """What a CLIP's image tower computes on the way, layer by layer.
 
-    Of a ResNet: stem and stages, at the size that the images have. Of a transformer: the patches
-    after every third block, of images resized to what it was trained on.
+    Of a ResNet: stem and stages, of a timm tower its stages, at the size that the images have. Of
+    a transformer: the patches after every third block, of images resized to what it was trained on.
 
     Args:
         visual: open_clip's image tower.
@@ -202,8 +203,13 @@ class ClipFeatures(nn.Module):
         self.visual, self.resolution = visual, resolution
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
-        self.is_resnet = hasattr(visual, "stem") and hasattr(visual, "layer4")
-        if not self.is_resnet and not hasattr(visual, "transformer"):
+        if hasattr(visual, "stem") and hasattr(visual, "layer4"):
+            self._features = self._stages
+        elif hasattr(visual, "transformer"):
+            self._features = self._blocks
+        elif hasattr(getattr(visual, "trunk", None), "forward_intermediates"):
+            self._features = self._intermediates
+        else:
             raise CheckpointError(
                 f"a {type(visual).__name__} gives no features layer by layer; "
                 "use another CLIP, or timm:NAME"
@@ -211,8 +217,12 @@ class ClipFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Images in [-1, 1], (b, 3, h, w) -> feature maps, the finest first."""
-        images = ((x + 1) / 2 - self.mean) / self.std
-        return self._stages(images) if self.is_resnet else self._blocks(images)
+        return self._features(((x + 1) / 2 - self.mean) / self.std)
+
+    def _intermediates(self, x: Tensor) -> list[Tensor]:
+        trunk: Any = self.visual.trunk
+        features: list[Tensor] = trunk.forward_intermediates(x, intermediates_only=True)
+        return features
 
     def _stages(self, x: Tensor) -> list[Tensor]:
         tower: nn.Module = self.visual
