@@ -102,7 +102,7 @@ class Run:
         self.z = start.clone().requires_grad_()
         self.average = Average(start, config.ema)
         with without_compiler():
-            self.optimizer = find_optimizer(config.optimizer)([self.z], config.learning_rate)
+            self.optimizer = find_optimizer(config.optimizer)([self.z], config.rate)
         self.chunk = config.cut_chunk or chunk_size(models.device, config.num_cutouts)
 
     def _start(self) -> Tensor:
@@ -231,7 +231,7 @@ class Run:
         return Observation(shown, cutouts, embeddings, self.z)
 
     def _update(self) -> None:
-        rate = self.config.learning_rate * self.schedule(self.steps_done / self.config.steps)
+        rate = self.config.rate * self.schedule(self.steps_done / self.config.steps)
         set_learning_rate(self.optimizer, rate)
         with without_compiler():
             self.optimizer.step()

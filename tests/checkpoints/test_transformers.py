@@ -250,7 +250,9 @@ def clip_conditional(
         "cond_stage_config": {
             "target": "vqclip.ClipEmbedding",
             "params": {
-                **{"embed_dim": 6, "n_tokens": 2, "perceptor": "default"},
+                "embed_dim": 6,
+                "n_tokens": 2,
+                "perceptor": "default",
                 **({"sketch": sketch, "sketch_channels": 8} if sketch else {}),
             },
         },

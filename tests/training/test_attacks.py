@@ -49,7 +49,9 @@ def to_the_left(images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("space", [Pixels(), Pixels(4), Latents(tiny.vqgan())], ids=repr)
+@pytest.mark.parametrize(
+    "space", [Pixels(), Pixels(4), Latents(tiny.vqgan())], ids=["fine", "coarse", "latent"]
+)
 def test_the_change_stays_in_its_ball(space: Space, steps: int, images: Tensor) -> None:
     remembering = Remembering(space)
     attack(images, to_the_left, remembering, 0.05, steps)

@@ -244,7 +244,9 @@ Augment = Annotated[
 ]
 Noise = Annotated[float, _option("--noise", panel=METHOD, help="Noise on the cutouts.")]
 OptimizerName = Annotated[str, _option("--optimizer", panel=METHOD, help="vqclip list optimizers.")]
-LearningRate = Annotated[float, _option("--lr", panel=METHOD, help="Learning rate.")]
+LearningRate = Annotated[
+    float | None, _option("--lr", panel=METHOD, help="Learning rate: 0.05 after a draft, else 0.1.")
+]
 Schedule = Annotated[
     str, _option("--schedule", panel=METHOD, help="Of the rate: constant, linear, cosine, drop.")
 ]

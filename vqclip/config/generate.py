@@ -50,7 +50,8 @@ class GenerateConfig:
         start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.cutouts`.
     losses: further losses of :data:`vqclip.losses.LOSSES` with their weights.
-    optimizer, learning_rate, schedule: see :mod:`vqclip.optimizers`.
+    optimizer, learning_rate, schedule: see :mod:`vqclip.optimizers`. By default the rate is 0.1,
+        or 0.05 where a draft is only to be refined.
     ema: decay of the running average of z that is shown, 0 (none) up to but not 1.
     device, precision: ``auto`` chooses; see :mod:`vqclip.engines`.
     deterministic: refuse operations whose result varies from run to run (on CUDA).
@@ -71,9 +72,9 @@ class GenerateConfig:
     transformer_config: str | None = None
     init: str = "auto"
     drafts: int = 8
-    guidance: float = 3.0
-    temperature: float = 1.0
-    top_k: int = 250
+    guidance: float = 1.0
+    temperature: float = 0.5
+    top_k: int = 20
     top_p: float = 1.0
     fit: str = "cover"
     init_weight: float = 0.0
@@ -86,7 +87,7 @@ class GenerateConfig:
     noise: float = 0.1
     losses: tuple[Weighted, ...] = ()
     optimizer: str = "adam"
-    learning_rate: float = 0.1
+    learning_rate: float | None = None
     schedule: str = "constant"
     ema: float = 0.0
     device: str = "auto"
@@ -106,10 +107,12 @@ class GenerateConfig:
         check_seed(self.seed)
         if self.init == "auto":
             object.__setattr__(self, "init", self._best_init())
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", 0.05 if self.init == "draft" else 0.1)
         self._check_drafts()
         if self.cut_chunk is not None:
             at_least("cut chunk", self.cut_chunk, 1)
-        if not 0 < self.learning_rate < math.inf:
+        if not 0 < self.rate < math.inf:
             raise UsageError(f"learning rate must be a number above 0, not {self.learning_rate}")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema must be at least 0 and below 1, not {self.ema}")
@@ -126,6 +129,12 @@ class GenerateConfig:
     def _best_init(self) -> str:
         comes_along = self.vqgan == DEFAULT and has_transformer()
         return "draft" if self.transformer is not None or comes_along else "random"
+
+    @property
+    def rate(self) -> float:
+        """The learning rate."""
+        assert self.learning_rate is not None
+        return self.learning_rate
 
     def _check_drafts(self) -> None:
         at_least("drafts", self.drafts, 1)

@@ -118,8 +118,9 @@ class Cutouts:
         """Return the plan's cutouts ``start`` to ``stop`` of ``image``, differentiable in it.
 
         ``image`` (1, 3, h, w) in [0, 1], of the plan's size, or (stop - start, 3, h, w), each
-        cutout's own picture; the result (stop - start, 3, size, size) is in about [0, 1]: colours and noise are not clipped. Computed in float32 (float64
-        for a float64 image), under autocast too.
+        cutout's own picture; the result (stop - start, 3, size, size) is in about [0, 1]: colours
+        and noise are not clipped. Computed in float32 (float64 for a float64 image), under
+        autocast too.
         """
         if tuple(image.shape[2:]) != plan.image_hw:
             raise ValueError(f"image of {tuple(image.shape[2:])} for a plan of {plan.image_hw}")

@@ -175,7 +175,8 @@ class ClipEmbedding(nn.Module):
         prefix, cells = vectors[:, : self.n_tokens], vectors[:, self.n_tokens :]
         if self.sketch is None:
             return prefix, None
-        grid = cells.mT.unflatten(2, (self.sketch.side, self.sketch.side))  # (b, n_embd, s, s)
+        side = self.sketch.side
+        grid = cells.mT.reshape(len(cells), -1, side, side)  # (b, n_embd, side, side)
         if size is not None and grid.shape[2:] != size:
             grid = F.interpolate(grid, size, mode="bilinear", antialias=True)
         return prefix, grid.permute(0, 2, 3, 1)

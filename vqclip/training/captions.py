@@ -179,7 +179,8 @@ def _coloured(name: str, subject: Subject, rng: Generator) -> str:
 
 def _styles(entry: Entry, name: str) -> tuple[str, ...]:
     style, kind = entry.columns.get("style"), entry.columns.get("kind")
-    words = _BY_KIND.get((kind, style)) or STYLES.get(style, (style,) if style else ())
+    by_style = STYLES.get(str(style), (str(style),) if style else ())
+    words = _BY_KIND.get((str(kind), style)) or by_style
     return tuple(w for w in words if w not in name and not (w == "photo" and "photo" in name))
 
 

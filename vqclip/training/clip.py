@@ -84,7 +84,7 @@ class ClipStage:
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
         """Return the loss of a batch: contrast, and the distance to a teacher's texts."""
         texts = self.embed_text(list(batch["text"]))  # (b, d)
-        total, metrics = texts.new_zeros(()), {}
+        total, metrics = texts.new_zeros(()), Metrics()
         if self.settings.contrast:
             loss, metrics = self.contrast(batch, texts, step)
             total = total + self.settings.contrast * loss

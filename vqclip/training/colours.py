@@ -40,7 +40,7 @@ def measured(rgba: Pixels) -> tuple[str, ...]:
     return tuple(str(names[i]) for i in order if counts[i] > _LEAST * len(words))
 
 
-def _words(rgb: "np.ndarray[Any, np.dtype[np.float32]]") -> "np.ndarray[Any, np.dtype[np.str_]]":
+def _words(rgb: "np.ndarray[Any, np.dtype[Any]]") -> "np.ndarray[Any, np.dtype[np.str_]]":
     """Name every colour of (n, 3) in [0, 1] by hue, saturation and value; later rules win."""
     value, least = rgb.max(1), rgb.min(1)
     chroma = value - least
