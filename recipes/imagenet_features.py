@@ -20,6 +20,7 @@ from vqclip.checkpoints import read_state_dict
 
 
 def main() -> None:
+    """Convert."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -44,6 +45,7 @@ def main() -> None:
 
 
 def kept(state: dict) -> list:
+    """Return the weights, without counts of batches."""
     return [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
 
 

@@ -62,12 +62,13 @@ def drawn(chosen: GenerateConfig, models: Models, grid: tuple[int, int] = (8, 8)
 
 
 def test_drafts_follow_the_prompt_and_the_guidance(models: Models) -> None:
-    red = drawn(config(), models)
+    free = {"guidance": 3.0, "temperature": 1.0}
+    red = drawn(config(**free), models)
     assert red.shape == (3, 8, 8)
-    assert torch.equal(red, drawn(config(), models))
-    assert not torch.equal(red, drawn(config("green"), models))
-    assert not torch.equal(red, drawn(config(guidance=1.0), models))
-    assert not torch.equal(red, drawn(config(seed=1), models))
+    assert torch.equal(red, drawn(config(**free), models))
+    assert not torch.equal(red, drawn(config("green", **free), models))
+    assert not torch.equal(red, drawn(config(**{**free, "guidance": 1.0}), models))
+    assert not torch.equal(red, drawn(config(seed=1, **free), models))
     nothing = drawn(config(guidance=0.0), models)
     assert torch.equal(nothing, drawn(config("green", init="sample"), models))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 import vqclip
@@ -160,7 +160,9 @@ def test_negative_weights_push_away(models: Models) -> None:
 
 
 def test_image_and_noise_prompts(models: Models, tmp_path: Path) -> None:
-    Image.new("RGB", (50, 40), (0, 0, 255)).save(tmp_path / "blue.png")
+    picture = Image.new("RGB", (96, 96), "white")
+    ImageDraw.Draw(picture).ellipse((8, 8, 88, 88), fill="blue")
+    picture.save(tmp_path / "blue.png")
     prompts = (
         *vqclip.parse_prompts(f"{tmp_path}/blue.png:2", "image"),
         *vqclip.parse_prompts("5:0.1", "noise"),

@@ -134,7 +134,7 @@ def test_a_moving_picture_does_not_turn_to_mush(models: Models) -> None:
     still, moving = (pictures(story(**shape, **c), models) for c in ({}, camera))
     assert sharpness(moving) > 0.5 * sharpness(still)
     assert moving[-1].std() > 0.6 * still[-1].std()
-    assert abs(moving[-1].mean() - still[-1].mean()) < 40
+    assert 60 < moving[-1].mean() < 200  # neither black nor white
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,10 @@ def command(config: GenerateConfig) -> str:
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))
     "vqclip 'a red apple' --steps 5 --seed 0"
     """
-    usual = GenerateConfig(config.prompts, vqgan=config.vqgan, transformer=config.transformer)
-    expected = {**options_of(usual), **_UNUSUAL}
+    models = {"vqgan": config.vqgan, "transformer": config.transformer}
+    usual = GenerateConfig(config.prompts, **models)  # type: ignore[arg-type]
+    alike = GenerateConfig(config.prompts, init=config.init, **models)  # type: ignore[arg-type]
+    expected = {**options_of(alike), "init": usual.init, **_UNUSUAL}
     options: list[str] = []
     for name, value in options_of(config).items():
         if name != "prompts" and value != expected[name]:

@@ -216,7 +216,8 @@ def test_a_dry_run_shows_and_leaves_nothing() -> None:
     Path("p.txt").write_text(LIST)
     result = vqclip("batch", "p.txt", *QUICK, "--dry-run")
     assert leftovers(Path()) == ["p.txt"]
-    assert "vqclip 'a pear' --size 16x16 --steps 2 --seed 7 --cutouts 1" in result.stdout
+    pear = "vqclip 'a pear' --size 16x16 --steps 2 --seed 7 --init random --cutouts 1"
+    assert pear in result.stdout
     assert len(result.stdout.splitlines()) == 4
     assert "4 of 4 to do, about " in result.stderr
 

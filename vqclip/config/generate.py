@@ -127,7 +127,8 @@ class GenerateConfig:
         one_of("schedule", self.schedule, SCHEDULES)
 
     def _best_init(self) -> str:
-        comes_along = self.vqgan == DEFAULT and has_transformer()
+        own = self.vqgan == DEFAULT and self.vqgan_config is None
+        comes_along = own and has_transformer()
         return "draft" if self.transformer is not None or comes_along else "random"
 
     @property
