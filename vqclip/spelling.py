@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from vqclip.config import GenerateConfig
@@ -46,9 +47,8 @@ def command(config: GenerateConfig) -> str:
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))
     "vqclip 'a red apple' --steps 5 --seed 0"
     """
-    models = {"vqgan": config.vqgan, "transformer": config.transformer}
-    usual = GenerateConfig(config.prompts, **models)  # type: ignore[arg-type]
-    alike = GenerateConfig(config.prompts, init=config.init, **models)  # type: ignore[arg-type]
+    usual = GenerateConfig(config.prompts, vqgan=config.vqgan, transformer=config.transformer)
+    alike = replace(usual, init=config.init, learning_rate=None)  # its rate hangs on the start
     expected = {**options_of(alike), "init": usual.init, **_UNUSUAL}
     options: list[str] = []
     for name, value in options_of(config).items():
