@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vqclip.errors import UsageError, VqclipError
 from vqclip.models.autoencoder import Decoder
+from vqclip.models.depthwise import depthwise_in_float32
 from vqclip.models.vision import streamline
 from vqclip.models.winograd import WinogradConv2d, fits
 from vqclip.registry import Registry
@@ -102,7 +103,7 @@ def accelerate(model: Model, device: torch.device, dtype: torch.dtype) -> Model:
     quarter of the multiplications; processors that are fast in bfloat16 do better without.
     """
     if isinstance(visual := getattr(model, "visual", None), nn.Module):
-        model.visual = streamline(visual)
+        model.visual = depthwise_in_float32(streamline(visual))
     if device.type == "cpu":
         keep_memory()
         decoder = getattr(model, "decoder", None)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vqclip.checkpoints import StateDict, read_state_dict
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.models.depthwise import depthwise_in_float32
 from vqclip.models.openclip import architecture, build_clip
 from vqclip.models.perceptor import perceptor_weights
 from vqclip.registry import unknown
@@ -41,7 +42,7 @@ def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, di
         model_cfg = architecture(model_cfg)
     if not isinstance(model_cfg, Mapping):
         raise UsageError("model.model_cfg is missing: give an open_clip architecture or its config")
-    clip = build_clip(model_cfg).to(memory_format=torch.channels_last)
+    clip = depthwise_in_float32(build_clip(model_cfg).to(memory_format=torch.channels_last))
     tokens = loss.tokens
     if tokens.table is not None:
         load_table(clip, Path(tokens.table).expanduser(), tokens.std)

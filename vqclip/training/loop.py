@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from vqclip.engines import keep_memory
 from vqclip.training.averaging import Average
 from vqclip.training.batches import Data, to_device, training_batches
 from vqclip.training.checkpointing import (
@@ -116,6 +117,8 @@ class Trainer:
     def __init__(
         self, stage: Stage, settings: TrainSettings, folder: Path, accelerator: "Accelerator"
     ) -> None:
+        if accelerator.device.type == "cpu":
+            keep_memory()
         self.stage, self.accelerator, self.folder = stage, accelerator, folder
         self.settings, self.seed = settings.train, settings.seed
         self.optimizers = {objective.name: objective.optimizer for objective in stage.objectives}
