@@ -235,11 +235,11 @@ def test_conditions_lie_between_caption_and_picture() -> None:
     assert torch.allclose(vectors, torch.tensor(expected), atol=1e-5)
 
 
-def test_noise_moves_pictures_and_not_captions() -> None:
+def test_noise_moves_captions_and_pictures_a_little() -> None:
     torch.manual_seed(0)
     vectors = mixed([0.1, 0.9], text=0.5, mix=0.0, noise=0.5)
-    assert torch.allclose(vectors[0], torch.tensor([0.0, 1.0]))
-    assert not torch.allclose(vectors[1], torch.tensor([1.0, 0.0]), atol=1e-3)
+    for vector, before in zip(vectors, torch.eye(2).flip(0), strict=True):
+        assert 0.8 < vector @ before < 1 - 1e-4  # at most atan(1/2) away
     assert torch.allclose(vectors.norm(dim=1), torch.ones(2))
 
 

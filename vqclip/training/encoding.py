@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vqclip.checkpoints import ModelConfig, codebook_hash
+from vqclip.engines import keep_memory
 from vqclip.errors import UsageError
 from vqclip.images import replacing
 from vqclip.models.conditions import ClipEmbedding
@@ -84,8 +85,10 @@ class Encoder:
         data = dict(settings.data)
         self.config = parse(EncodingConfig, data.pop("encode", None), "data.encode")
         self.settings, self.device, self.seed = data, device, settings.seed
+        if device.type == "cpu":
+            keep_memory()
         model = new_transformer(ModelConfig.of(settings.model, "the settings' model"))
-        self.vqgan = model.vqgan.to(device)
+        self.vqgan = model.vqgan.to(device, memory_format=torch.channels_last)
         stage = model.cond_stage_model
         if not isinstance(stage, ClipEmbedding):
             raise UsageError("data.encode is for transformers that are conditioned on embeddings")
@@ -162,7 +165,8 @@ class Encoder:
     @torch.no_grad()
     def encode(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return ``codes`` (b, h, w) int16 and both embeddings (b, d) in half precision."""
-        codes = self.vqgan.quantize(self.vqgan.encode(batch["image"]))[1]
+        images = batch["image"].contiguous(memory_format=torch.channels_last)
+        codes = self.vqgan.quantize(self.vqgan.encode(images))[1]
         pictures = self.perceptor.embed_image(batch["image"] / 2 + 0.5)
         return {
             "codes": codes.to(torch.int16 if len(self.vqgan.codebook) < 2**15 else torch.int32),

@@ -40,8 +40,9 @@ class TransformerLoss:
 
     text: share that sees the embedding of the caption.
     mix: share that sees a random point between caption and picture.
-    noise: length of the random vector added to a picture's embedding, of length 1 itself, as in
-        LAFITE (Zhou et al. 2022, arXiv:2111.13792, eq. 4).
+    noise: length of the random vector added to the embedding, of length 1 itself, as LAFITE does
+        with pictures (Zhou et al. 2022, arXiv:2111.13792, eq. 4): captions too are not to be known
+        by heart.
     drop: share that sees no condition, for classifier-free guidance.
     weight_decay: of linear layers.
     guidance: of the samples to look at.
@@ -294,6 +295,6 @@ def mixed_embeddings(
     """
     share = ((chance - settings.text) / (settings.mix or 1)).clamp(0, 1)  # of the picture
     share = torch.where(chance < settings.text + settings.mix, share, 1.0)[:, None]
+    between = F.normalize(share * image + (1 - share) * text, dim=-1)
     noise = settings.noise * F.normalize(torch.randn_like(image), dim=-1)
-    noisy = F.normalize(image + noise, dim=-1)
-    return F.normalize(share * noisy + (1 - share) * text, dim=-1)
+    return F.normalize(between + noise, dim=-1)
