@@ -30,7 +30,7 @@ def step():
 
 with without_compiler():
     first = step()
-absent("torch._dynamo", "transformers", "open_clip")
+absent("torch._dynamo", "timm", "transformers", "huggingface_hub", "open_clip")
 """
 
 COMPILER_AFTERWARDS = """
@@ -135,7 +135,21 @@ for frame in vqclip.generate(
     vqclip.GenerateConfig(prompts, size=(16, 16), steps=2, num_cutouts=1)
 ):
     pass
-for name in ("torch._dynamo", "transformers", "sympy", "imageio"):
+for name in ("torch._dynamo", "timm", "transformers", "huggingface_hub", "sympy", "imageio"):
+    assert name not in sys.modules, name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_the_command_imports_none_of_them_before_a_film_asks() -> None:
+    code = """
+import sys
+from vqclip.cli.main import app
+try:
+    app(["a red apple", "--size", "16", "--steps", "1", "--cutouts", "1", "--drafts", "1"])
+except SystemExit as end:
+    assert not end.code
+for name in ("torch._dynamo", "timm", "transformers", "huggingface_hub", "sympy", "av", "cv2"):
     assert name not in sys.modules, name
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

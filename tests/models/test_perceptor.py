@@ -44,7 +44,7 @@ def perceptor() -> Perceptor:
 @pytest.fixture(scope="module")
 def direct() -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
     """The same model, its preprocessing and its tokenizer as open_clip itself gives them."""
-    open_clip = light_open_clip(True)
+    open_clip = light_open_clip()
     name = f"local-dir:{EMBEDDED}"
     model, preprocess = open_clip.create_model_from_pretrained(name)
     return model.eval(), preprocess, open_clip.get_tokenizer(name)

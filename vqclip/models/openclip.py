@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vqclip.errors import UsageError
 from vqclip.models.guard import quiet
+from vqclip.models.light_timm import light_timm
 from vqclip.models.light_torch import forget_package, without_compiler, without_modules
 from vqclip.registry import unknown
 
@@ -20,11 +21,10 @@ Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, c
 
 def open_clip_for(config: Mapping[str, Any]) -> Any:
     """Return open_clip for building a model of this configuration, the quick one if it can."""
-    text_cfg, vision_cfg = config.get("text_cfg", {}), config.get("vision_cfg", {})
-    wanted = {*text_cfg, *vision_cfg}
+    wanted = {*config.get("text_cfg", {}), *config.get("vision_cfg", {})}
     if {"hf_model_name", "hf_tokenizer_name"} & wanted:
         return full_open_clip()
-    return light_open_clip(True) if "timm_model_name" in wanted else light_open_clip()
+    return light_open_clip()
 
 
 def full_open_clip() -> Any:
@@ -34,17 +34,16 @@ def full_open_clip() -> Any:
 
 
 @cache
-def light_open_clip(with_timm: bool = False) -> Any:
-    """Import a private copy of open_clip that has not seen transformers, timm and the hub.
+def light_open_clip() -> Any:
+    """Import a private copy of open_clip without transformers, the hub and most of timm.
 
     It starts in a fifth of the time; ``sys.modules`` forgets it, so that others get the whole.
-    timm, where it is wanted, stays, and so it gets its hub.
     """
     if "open_clip" not in sys.modules:
-        blocked = ("transformers", *(() if with_timm else ("timm", "huggingface_hub")))
+        blocked = ("transformers", "huggingface_hub")
         try:
             # some release may need them
-            with suppress(Exception), without_compiler(), without_modules(blocked):
+            with suppress(Exception), without_compiler(), without_modules(blocked), light_timm():
                 return importlib.import_module("open_clip")
         finally:
             forget_package("open_clip")

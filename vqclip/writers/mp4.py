@@ -10,7 +10,6 @@ import numpy as np
 
 from vqclip.config import FilmConfig
 from vqclip.writers.base import Array, Writer, as_text, kept_on_interrupt, refuse_empty
-from vqclip.writers.sound import add_sound
 
 # Encoder, and its worst and best constant rate factor, for qualities 0 and 100.
 _ENCODERS = {
@@ -44,6 +43,8 @@ def mp4_writer(
             yield write
             refuse_empty(path, video.frames_written)
         if film.sound is not None:
+            from vqclip.writers.sound import add_sound  # with PyAV, slow to import
+
             add_sound(temporary, film.sound)
 
 
