@@ -1,6 +1,5 @@
 """Checkpoints for taming-transformers: a Lightning-style ``.ckpt`` and the YAML beside it."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from vqclip.errors import UsageError
 from vqclip.images import replacing
 
 _LIGHTNING = "1.0.8"  # the version that taming-transformers names
-_NO_LOSS = {"target": "taming.modules.losses.DummyLoss"}
 
 
 def export_checkpoint(
@@ -87,28 +85,17 @@ def taming_config(config: ModelConfig) -> dict[str, Any]:
 
     A VQGAN that is only referred to is described in full.
     """
-    params = {key: plain(value) for key, value in config.params.items() if key != "ckpt_path"}
-    if "ddconfig" in params:
-        params["lossconfig"] = dict(_NO_LOSS)
-    for stage in ("first_stage_config", "cond_stage_config"):
-        if isinstance(params.get(stage), dict):
-            params[stage] = taming_config(_described(config, stage))
-    return {"target": config.target, "params": params}
-
-
-def _described(config: ModelConfig, stage: str) -> ModelConfig:
-    reference = checkpoints.stage_reference(config) if stage == "first_stage_config" else None
+    reference = checkpoints.stage_reference(config)
     if reference is None:
-        return config.part(stage)
-    weights = zoo.vqgan_path(reference[0])
+        return checkpoints.standalone(config)
+    described = checkpoints.standalone(_described(reference[0]))
+    params = {**config.params, "first_stage_config": described}
+    return checkpoints.standalone(ModelConfig(config.target, params, config.name))
+
+
+def _described(source: str) -> ModelConfig:
+    weights = zoo.vqgan_path(source)
     file = checkpoints.find_config(weights)
     if file is not None:
         return checkpoints.read_config(file)
     return checkpoints.infer_config(checkpoints.read_state_dict(weights))
-
-
-def plain(value: Any) -> Any:
-    """Return mappings as dicts and tuples as lists, as YAML takes them."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value

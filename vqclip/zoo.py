@@ -1,6 +1,5 @@
 """Where models come from: the ones that vqclip brings along, and files on disk."""
 
-import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -192,11 +191,7 @@ def weights_hash(path: str | Path) -> str:
 
 @lru_cache(maxsize=64)
 def _sha256(path: Path, _size: int, _mtime: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return checkpoints.file_hash(path)
 
 
 def _separate_stage(

@@ -3,9 +3,10 @@
 Nothing in a file is executed or imported, whatever it says (see :mod:`.unpickling`).
 """
 
-from vqclip.checkpoints.configs import ModelConfig, find_config, read_config
-from vqclip.checkpoints.files import StateDict, read_state_dict
+from vqclip.checkpoints.configs import ModelConfig, find_config, read_config, standalone
+from vqclip.checkpoints.files import StateDict, file_hash, read_state_dict
 from vqclip.checkpoints.fitting import infer_config, kind
+from vqclip.checkpoints.importing import Converted, convert
 from vqclip.checkpoints.models import (
     Stage,
     build_vqgan,
@@ -25,12 +26,15 @@ from vqclip.checkpoints.transformers import (
 )
 
 __all__ = [
+    "Converted",
     "ModelConfig",
     "Stage",
     "StateDict",
     "build_transformer",
     "build_vqgan",
     "codebook_hash",
+    "convert",
+    "file_hash",
     "find_config",
     "has_stage",
     "holds_stage",
@@ -45,4 +49,5 @@ __all__ = [
     "stage_config",
     "stage_reference",
     "stage_state",
+    "standalone",
 ]

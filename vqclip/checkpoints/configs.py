@@ -8,6 +8,8 @@ from typing import Any
 from vqclip.errors import CheckpointError
 from vqclip.yamlfiles import read_yaml
 
+_NO_LOSS = {"target": "taming.modules.losses.DummyLoss"}  # taming-transformers wants one
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -70,3 +72,21 @@ def find_config(weights: Path) -> Path | None:
         names += [folder / "config.yaml", folder / "model.yaml"]
     names += sorted(configs.glob("*project.yaml"), reverse=True)
     return next((name for name in names if name.is_file()), None)
+
+
+def standalone(config: ModelConfig) -> dict[str, Any]:
+    """Target and params as plain data that refer to nothing else: no other weights, no losses."""
+    params = {key: plain(value) for key, value in config.params.items() if key != "ckpt_path"}
+    if "ddconfig" in params:
+        params["lossconfig"] = dict(_NO_LOSS)
+    for stage in ("first_stage_config", "cond_stage_config"):
+        if isinstance(params.get(stage), dict):
+            params[stage] = standalone(config.part(stage))
+    return {"target": config.target, "params": params}
+
+
+def plain(value: Any) -> Any:
+    """Mappings as dicts and tuples as lists, as YAML takes them."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value

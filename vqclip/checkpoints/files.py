@@ -1,11 +1,12 @@
 """Read the weights of any checkpoint file as a plain dict of tensors."""
 
+import hashlib
 import pickle
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -16,6 +17,14 @@ from vqclip.checkpoints.unpickling import StandIn
 from vqclip.errors import CheckpointError, UsageError
 
 StateDict = dict[str, Tensor]
+
+
+class Checkpoint(NamedTuple):
+    """Weights by name; and of whatever else the file holds the names, and bytes of tensors."""
+
+    state: StateDict
+    rest: Mapping[str, int]
+
 
 # What reading a damaged file can lead to; anything else is a fault of ours.
 _DAMAGE = (
@@ -37,6 +46,11 @@ _DAMAGE = (
 
 
 def read_state_dict(path: Path | str) -> StateDict:
+    """Read the weights of a checkpoint by name; see :func:`read_checkpoint`."""
+    return read_checkpoint(path).state
+
+
+def read_checkpoint(path: Path | str) -> Checkpoint:
     """Read the tensors of a checkpoint by name; they stay on disk (mapped) until used.
 
     Takes Lightning checkpoints with whatever else they hold, plain state dicts, the formats
@@ -52,7 +66,7 @@ def read_state_dict(path: Path | str) -> StateDict:
     path = Path(path)
     head = _head(path)
     try:
-        return _tensors(_reader(path, head)(path))
+        return _checkpoint(_reader(path, head)(path))
     except CheckpointError as error:
         raise type(error)(f"cannot load {path}: {error}") from None
     except _DAMAGE as error:
@@ -61,6 +75,15 @@ def read_state_dict(path: Path | str) -> StateDict:
             f"cannot load {path}: it is not a checkpoint, or a damaged one ({reason:.150}); "
             "fetch it again"
         ) from None
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _head(path: Path) -> bytes:
@@ -113,20 +136,37 @@ def _read_safetensors(path: Path) -> StateDict:
         raise
 
 
-def _tensors(content: Any) -> StateDict:
-    """The state dict within a loaded checkpoint, without what is no tensor."""
+def _checkpoint(content: Any) -> Checkpoint:
+    """The state dict within a loaded file, without what is no tensor, and what lies around it."""
     if isinstance(content, StandIn):
         name = f"{type(content).__module__}.{type(content).__name__}"
         raise CheckpointError(
             f"it holds a whole pickled object ({name:.100}), not weights; "
             "save that object's state_dict() instead"
         )
+    rest: dict[str, int] = {}
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            rest |= {str(k): _tensor_bytes(v) for k, v in content.items() if k != key}
             content = content[key]
     if not isinstance(content, Mapping):
         raise CheckpointError(f"it holds a {type(content).__name__}, not weights by name")
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     if not tensors or not all(isinstance(key, str) for key in tensors):
         raise CheckpointError("there are no weights by name in it")
-    return tensors
+    return Checkpoint(tensors, rest)
+
+
+def _tensor_bytes(content: Any) -> int:
+    """Of all tensors below; what is met twice, or within itself, counts once."""
+    total, seen, waiting = 0, set[int](), [content]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            total += value.nbytes
+        elif isinstance(value, Mapping | list | tuple):
+            waiting += value.values() if isinstance(value, Mapping) else value
+    return total

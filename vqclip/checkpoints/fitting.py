@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vqclip.checkpoints.configs import ModelConfig
 from vqclip.checkpoints.files import StateDict
+from vqclip.checkpoints.published import advice, count
 from vqclip.errors import CheckpointError
 
 _MOST_NAMED = 3
@@ -44,6 +45,7 @@ def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelCon
         raise CheckpointError(
             f"config and checkpoint do not belong together: {'; '.join(differences)} "
             f"(config: {config.name}); give the config that came with the checkpoint"
+            f"{advice(state)}"
         )
 
 
@@ -139,7 +141,7 @@ def _infer(state: StateDict) -> tuple[str, dict[str, object]]:
 def _infer_ddconfig(state: StateDict) -> dict[str, object]:
     ch, in_channels, *_ = state["encoder.conv_in.weight"].shape
     z_channels = state["decoder.conv_in.weight"].shape[1]
-    levels = range(_count(state, "encoder.down.{}.block.0.conv1.weight"))
+    levels = range(count(state, "encoder.down.{}.block.0.conv1.weight"))
     widths = [state[f"encoder.down.{level}.block.0.conv1.weight"].shape[0] for level in levels]
     attention = [level for level in levels if f"encoder.down.{level}.attn.0.q.weight" in state]
     return {
@@ -148,18 +150,10 @@ def _infer_ddconfig(state: StateDict) -> dict[str, object]:
         "out_ch": state["decoder.conv_out.weight"].shape[0],
         "z_channels": z_channels,
         "ch_mult": [width // ch for width in widths],
-        "num_res_blocks": _count(state, "encoder.down.0.block.{}.conv1.weight"),
+        "num_res_blocks": count(state, "encoder.down.0.block.{}.conv1.weight"),
         "resolution": _ASSUMED_RESOLUTION,
         "attn_resolutions": [_ASSUMED_RESOLUTION >> level for level in attention],
         "double_z": state["encoder.conv_out.weight"].shape[0] == 2 * z_channels,
         "resamp_with_conv": len(levels) == 1 or "encoder.down.0.downsample.conv.weight" in state,
         "attn_type": "vanilla" if "encoder.mid.attn_1.q.weight" in state else "none",
     }
-
-
-def _count(state: StateDict, pattern: str) -> int:
-    """How many consecutive numbers, from 0, make ``pattern`` a name in ``state``."""
-    number = 0
-    while pattern.format(number) in state:
-        number += 1
-    return number
