@@ -148,21 +148,19 @@ def test_it_learns_to_draw_what_the_embedding_says(tmp_path: Path) -> None:
         assert (drawn == code).all()
 
 
-def test_the_sketch_learns_beside_the_rest(tmp_path: Path) -> None:
-    def trained(weight: float) -> tuple[TransformerStage, Values]:
-        loss = {"sketch": weight, "drop": 0.5, "noise": 0.0}
-        values = clip_values(tmp_path, loss=loss)
+def test_the_sketch_counts_beside_the_rest(tmp_path: Path) -> None:
+    def loss(weight: float) -> tuple[Tensor, Values]:
+        values = clip_values(tmp_path, loss={"sketch": weight, "drop": 0.5})
         values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
         torch.manual_seed(0)
         stage = open_stage(settings_of("transformer", values), CPU)
-        train(stage, two_kinds(16), 20)
-        return stage, two_kinds()
+        return stage.loss(two_kinds(), 0)
 
-    def sketched(stage: TransformerStage, batch: Values) -> float:
-        condition = stage.model.encode_condition(batch["image_embedding"])
-        return stage.sketch_nll(stage.codes(batch), condition).item()
-
-    assert sketched(*trained(1.0)) < 0.5 < sketched(*trained(0.0))
+    (plain, without), (total, metrics) = loss(0.0), loss(2.0)
+    assert "sketch" not in without
+    assert metrics["sketch"] > 1
+    assert torch.allclose(total, plain + 2 * metrics["sketch"])
+    assert torch.equal(metrics["nll"], plain)
 
 
 def test_what_sees_no_condition_does_not_count_for_the_sketch(tmp_path: Path) -> None:
