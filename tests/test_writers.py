@@ -235,6 +235,13 @@ def test_no_frame_no_film(tmp_path: Path, name: str) -> None:
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_ctrl_c_before_the_first_frame_leaves_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(KeyboardInterrupt), film(tmp_path / name):
+        raise KeyboardInterrupt
+    assert leftovers(tmp_path) == []
+
+
 def test_films_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_text("mine")
 
