@@ -148,6 +148,19 @@ def test_resume_ends_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is finished: say --steps" in refused("resume", "moved/a.png")
 
 
+def test_resume_takes_further_films(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1)
+        words = ["--gif", "--every", "1", "--checkpoint"]
+        vqclip("x", *QUICK, "-o", "a.png", *words, code=130)
+    Path("a.mp4").write_text("mine")
+    assert "a.mp4 exists" in refused("resume", "a.png", "--mp4")
+    vqclip("resume", "a.png", "--webp")
+    frames = {name: Image.open(name).n_frames for name in ("a.gif", "a.webp")}  # type: ignore[attr-defined]
+    assert frames == {"a.gif": 3, "a.webp": 3}  # the checkpoint knows those before, too
+    assert Path("a.mp4").read_text() == "mine"
+
+
 def test_resume_beyond_the_end_keeps_the_first_picture() -> None:
     vqclip("x", *QUICK, "-o", "a.png", "--checkpoint")
     vqclip("x", *QUICK, "--steps", "4", "-o", "four.png")
