@@ -20,11 +20,10 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.training.loop import fit
 from vqclip.training.settings import settings_of
 from vqclip.training.transformer import (
-    TransformerLoss,
     TransformerStage,
-    mixed_embeddings,
     open_stage,
 )
+from vqclip.training.transformersettings import TransformerLoss, mixed_embeddings
 
 REFERENCE = Path(__file__).parent.parent / "reference"
 CPU = torch.device("cpu")

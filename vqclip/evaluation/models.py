@@ -16,7 +16,8 @@ from vqclip.models.vqgan import VQModel
 from vqclip.training.retrieval import retrieval
 from vqclip.training.scores import Scores
 from vqclip.training.settings import settings_of
-from vqclip.training.transformer import TransformerLoss, TransformerStage
+from vqclip.training.transformer import TransformerStage
+from vqclip.training.transformersettings import TransformerLoss
 
 Figures = dict[str, float]
 Told = Callable[[int], None]  # how many samples are done

@@ -18,6 +18,7 @@ ConditionKind = Literal[
     "unconditional", "class", "coordinates", "labels", "picture", "codes", "clip"
 ]
 PICTURES = ("coordinates", "labels", "picture")
+_SKETCH_SIZE = 0.1  # of a sketch's vectors, root mean square: as much as of embedded codes, or more
 
 
 class StartToken(nn.Module):
@@ -99,12 +100,16 @@ class Sketch(nn.Module):
         self.out = nn.Conv2d(channels, n_embd, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embeddings (b, embed_dim) -> (b, side², n_embd), row by row."""
+        """Embeddings (b, embed_dim) -> (b, side², n_embd), row by row; all of one size.
+
+        What a sketch says by itself is read through a norm, so that only here its size is kept
+        from growing until nothing else would count.
+        """
         grid = self.proj(x).view(-1, self.channels, 4, 4)
         for conv in self.convs:
             grid = conv(F.interpolate(F.gelu(grid), scale_factor=2.0))
-        out: Tensor = self.out(F.gelu(grid))
-        return out.flatten(2).mT
+        out: Tensor = self.out(F.gelu(grid)).flatten(2).mT
+        return _SKETCH_SIZE * F.layer_norm(out, out.shape[-1:])
 
 
 class ClipEmbedding(nn.Module):

@@ -88,7 +88,7 @@ class Encoder:
         if device.type == "cpu":
             keep_memory()
         model = new_transformer(ModelConfig.of(settings.model, "the settings' model"))
-        self.vqgan = model.vqgan.to(device, memory_format=torch.channels_last)
+        self.vqgan = model.vqgan.to(device).to(memory_format=torch.channels_last)
         stage = model.cond_stage_model
         if not isinstance(stage, ClipEmbedding):
             raise UsageError("data.encode is for transformers that are conditioned on embeddings")
