@@ -11,7 +11,8 @@ import torch
 from vqclip import embedded
 from vqclip.embedded import weights_folder
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.zoo import load_perceptor, load_vqgan, vqgan_path, weights_hash
+from vqclip.hashing import weights_hash
+from vqclip.zoo import load_perceptor, load_vqgan, vqgan_path
 
 REFERENCE = Path(__file__).parent / "reference"
 RUN = REFERENCE / "vqmodel_f16"

@@ -38,6 +38,7 @@ def complete_command(
     transformer: opt.Transformer = None,
     transformer_config: opt.TransformerConfig = None,
     clip: opt.Clip = _CLIP,
+    yes: opt.Yes = False,
     device: opt.Device = _D.device,
     precision: opt.Precision = _D.precision,
     guidance: opt.Guidance = _D.guidance,
@@ -50,9 +51,10 @@ def complete_command(
 ) -> None:
     """Keep a part of a picture and let a transformer imagine the rest.
 
-    Kept pixels stay as they are, bit by bit. Needs a taming transformer of yours.
+    Kept pixels stay as they are, bit by bit. Needs a taming transformer: one of vqclip weights
+    list, or yours.
 
-    vqclip complete photo.jpg --keep top -t ffhq_transformer
+    vqclip complete photo.jpg --keep top -t ffhq
 
     vqclip complete photo.png --keep mask.png --prompt "a lake" --samples 8 -t sflckr
 
@@ -67,5 +69,5 @@ def complete_command(
         **settings(ctx.params),
     )
     outputs = name_files(ctx.params, config, f"{Path(picture).stem} completed")
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     DrawingSession(config, outputs, terminal).run()

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vqclip.cli import options as opt
+from vqclip.cli.downloading import fetch_missing
 from vqclip.cli.session import Terminal
 from vqclip.config import DEFAULT
 from vqclip.errors import UsageError
@@ -93,6 +94,7 @@ def vqgan_command(
     ] = "clip",
     unseen: Part = False,
     changes: Changes = None,
+    yes: opt.Yes = False,
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -111,7 +113,8 @@ def vqgan_command(
         distance = None if perceptual == "none" else open_perceptual(perceptual, where)
         return evaluate_vqgan(model, material, samples, distance, told)
 
-    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
+    fetch_missing([("vqgan", vqgan)], terminal)
     material = _material(data, unseen, size, changes, terminal)
     _evaluate("VQGAN", judge, material, samples, device, terminal)
 
@@ -124,6 +127,7 @@ def clip_command(
     samples: Limit = None,
     unseen: Part = True,
     changes: Changes = None,
+    yes: opt.Yes = False,
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -139,7 +143,8 @@ def clip_command(
 
         return evaluate_clip(load_perceptor(clip, where), material, concepts, samples, told)
 
-    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
+    fetch_missing([("clip", clip)], terminal)
     material = _material(data, unseen, None, changes, terminal)
     _evaluate("CLIP", judge, material, samples, device, terminal)
 
@@ -148,13 +153,15 @@ def clip_command(
 def transformer_command(
     data: Data,
     transformer: Annotated[
-        str, typer.Option("--transformer", "-t", metavar="PATH", help="The transformer to judge.")
+        str,
+        typer.Option("--transformer", "-t", metavar="NAME|PATH", help="The transformer to judge."),
     ],
     transformer_config: opt.TransformerConfig = None,
     samples: Limit = None,
     size: Size = None,
     unseen: Part = False,
     changes: Changes = None,
+    yes: opt.Yes = False,
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -171,7 +178,8 @@ def transformer_command(
         model = load_transformer(transformer, transformer_config, where)
         return evaluate_transformer(model, material, samples, told)
 
-    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
+    fetch_missing([("transformer", transformer)], terminal)
     material = _material(data, unseen, size, changes, terminal)
     _evaluate("transformer", judge, material, samples, device, terminal)
 
@@ -185,6 +193,7 @@ def pictures_command(
     prompts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="All prompts; else those of the pictures.")
     ] = None,
+    yes: opt.Yes = False,
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -193,12 +202,13 @@ def pictures_command(
 
     Example: vqclip evaluate pictures out --judge ViT-B-32/laion2b_s34b_b79k
     """
-    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
     from vqclip.evaluation.pictures import judge as judged
     from vqclip.evaluation.pictures import read_pictures, read_prompts, summary
 
     pictures = read_pictures(folder)
     wanted = read_prompts(prompts) if prompts else sorted({prompt for _, prompt, _ in pictures})
+    fetch_missing([("clip", judge)], terminal)
     with terminal.loading():
         from vqclip.engines import resolve_device
         from vqclip.zoo import load_perceptor

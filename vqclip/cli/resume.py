@@ -29,6 +29,7 @@ def resume_command(
         typer.Option("--steps", "-n", help="In all; else as many as were asked for."),
     ] = None,
     output: opt.PlainOutput = None,
+    yes: opt.Yes = False,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
@@ -44,7 +45,7 @@ def resume_command(
     from vqclip.outputs import CHECKPOINT, checkpoint_path
     from vqclip.resuming import extended, load_checkpoint
 
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     if run.is_dir():
         if steps is not None or output:
             raise UsageError("a batch goes on as it was planned: leave out --steps and --output")

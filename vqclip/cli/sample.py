@@ -31,6 +31,7 @@ def sample_command(
     transformer: opt.Transformer = None,
     transformer_config: opt.TransformerConfig = None,
     clip: opt.Clip = _CLIP,
+    yes: opt.Yes = False,
     device: opt.Device = _D.device,
     precision: opt.Precision = _D.precision,
     guidance: opt.Guidance = _D.guidance,
@@ -43,17 +44,18 @@ def sample_command(
 ) -> None:
     """Draw pictures with a transformer: of nothing, a class, a map, a small picture.
 
-    What it draws from is the transformer's kind. Needs a taming transformer of yours.
+    What it draws from is the transformer's kind. Needs a taming transformer: one of vqclip
+    weights list, or yours.
 
-    vqclip sample -t cin_transformer --class goldfish --samples 4
+    vqclip sample -t cin --class goldfish --samples 4
 
     vqclip sample -t sflckr --labels map.png --size 512x288
 
-    vqclip sample -t ffhq_transformer --prompt "a smiling face" --samples 8
+    vqclip sample -t ffhq --prompt "a smiling face" --samples 8
     """
     config = SampleConfig(**settings(ctx.params))
     outputs = name_files(ctx.params, config, _stem(config))
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     DrawingSession(config, outputs, terminal).run()
 
 

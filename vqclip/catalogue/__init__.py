@@ -1,0 +1,16 @@
+"""What there is to fetch: the published models by name, and those that the user adds."""
+
+from vqclip.catalogue.entries import KINDS, Entry, Source, check_name, parse
+from vqclip.catalogue.reading import USER_FILE, catalogue, entry, user_file
+
+__all__ = [
+    "KINDS",
+    "USER_FILE",
+    "Entry",
+    "Source",
+    "catalogue",
+    "check_name",
+    "entry",
+    "parse",
+    "user_file",
+]
