@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -196,16 +197,38 @@ def test_a_file_of_that_name_comes_first(server: Server) -> None:
     assert type(load_vqgan("tiny")).__name__ == "GumbelVQ"
 
 
+def start(*words: str) -> "subprocess.Popen[str]":
+    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    command = [sys.executable, "-m", "vqclip", "weights", *words, "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
 @pytest.mark.slow
 def test_two_processes_at_once_fetch_once(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     server.files["/tiny.ckpt"].pause = 0.002
-    words = [sys.executable, "-m", "vqclip", "weights", "get", "tiny", "--json"]
-    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
-    both = [
-        subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
-        for _ in range(2)
-    ]
+    both = [start("get", "tiny") for _ in range(2)]
     results = [json.loads(process.communicate(timeout=500)[0]) for process in both]
     assert sorted(result["new"] for result in results) == [False, True]
     assert server.sent("/tiny.ckpt") == len(server.files["/tiny.ckpt"].content)
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on(server: Server) -> None:
+    offer(server, "tiny", "vqmodel_f16")
+    file = server.files["/tiny.ckpt"]
+    file.pause = 0.01
+    part = home() / "downloads" / "tiny" / "checkpoint.part"
+    process = start("get", "tiny")
+    while not part.exists() or part.stat().st_size < 100_000:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=60)
+    assert store.find("tiny") is None
+    came = part.stat().st_size
+    assert came < len(file.content)
+    file.pause = 0
+    assert json.loads(start("get", "tiny").communicate(timeout=500)[0])["new"]
+    assert server.requests[-1]["range"] == f"bytes={came}-"
+    same(load_vqgan(REFERENCE / "vqmodel_f16"), load_vqgan("tiny"))

@@ -98,7 +98,7 @@ def test_folders_with_no_weights_or_several(run: Path) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(UsageError, match="unknown VQGAN 'imagnet'; known: default"):
+    with pytest.raises(UsageError, match="unknown VQGAN 'imagnet'; did you mean 'imagenet-vqgan'"):
         load_vqgan("imagnet")
     for source in ("missing.ckpt", "some/where/model"):
         with pytest.raises(UsageError, match="there is no VQGAN file"):

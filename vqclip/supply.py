@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip import store, zoo
-from vqclip.catalogue import Entry, catalogue, check_name
+from vqclip.catalogue import Entry, check_name, known_entry
 from vqclip.checkpoints import read_config, recognise
 from vqclip.checkpoints.importing import Converted, convert
 from vqclip.downloads import (
@@ -24,7 +24,6 @@ from vqclip.downloads import (
 )
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.images import replacing, writing
-from vqclip.registry import unknown
 from vqclip.sizes import readable
 from vqclip.store import Model
 
@@ -42,18 +41,6 @@ class Supplied:
     new: bool
     dropped: Mapping[str, int]
     looks_like: tuple[str, ...] = ()
-
-
-def known_entry(name: str) -> Entry:
-    """Return the catalogue's entry of that name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    entries = catalogue()
-    if name not in entries:
-        raise unknown("model", name, entries)
-    return entries[name]
 
 
 def get(

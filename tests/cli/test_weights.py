@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import yaml
 from PIL import Image
@@ -16,6 +17,7 @@ from vqclip import missing, store
 from vqclip.checkpoints import read_state_dict
 from vqclip.cli import downloading
 from vqclip.home import home
+from vqclip.images import load_image
 from vqclip.models import hub, perceptor
 
 SMALL = ("--steps", "1", "--size", "32", "--cutouts", "1", "--seed", "1")
@@ -63,7 +65,7 @@ def test_from_the_list_to_a_picture_by_what_the_tool_says(server: Server) -> Non
     told = vqclip("weights", "get", "tiny").stderr
     assert 'use it: vqclip "a fox" --vqgan tiny' in told
     vqclip("a fox", "--vqgan", "tiny", *SMALL, "-o", "fox.png")
-    assert Image.open("fox.png").size == (32, 32)
+    assert load_image("fox.png").size == (32, 32)
     assert "--vqgan tiny" in vqclip("show", "fox.png").stdout
     vqclip("again", "fox.png", "-o", "again.png")
     assert Path("again.png").read_bytes() == Path("fox.png").read_bytes()
@@ -134,6 +136,17 @@ def test_open_clips_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert listed["ViT-B-32/laion2b_s34b_b79k"]["repository"] == repository
     assert listed["RN50/openai"]["state"] == "missing"
     assert "ViT-B-32/openai" in vqclip("weights", "list", "--clip").stdout
+
+
+def test_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "none"))
+    assert hub.cached_repositories() == {}
+    assert hub.repository("hf-hub:org/name") == ("org/name", "")
+    assert hub.repository("ViT-B-32/laion2b_s34b_b79k") == (
+        "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+        "",
+    )
+    assert hub.download_size("hf-hub:org/name") is None  # offline
 
 
 def test_a_clip_is_fetched_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

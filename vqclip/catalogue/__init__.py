@@ -1,7 +1,7 @@
 """What there is to fetch: the published models by name, and those that the user adds."""
 
 from vqclip.catalogue.entries import KINDS, Entry, Source, check_name, parse
-from vqclip.catalogue.reading import USER_FILE, catalogue, entry, user_file
+from vqclip.catalogue.reading import USER_FILE, catalogue, entry, known_entry, user_file
 
 __all__ = [
     "KINDS",
@@ -11,6 +11,7 @@ __all__ = [
     "catalogue",
     "check_name",
     "entry",
+    "known_entry",
     "parse",
     "user_file",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from vqclip.catalogue.entries import Entry, parse
 from vqclip.errors import UsageError
 from vqclip.home import home
+from vqclip.registry import unknown
 from vqclip.yamlfiles import read_yaml
 
 USER_FILE = "catalogue.yaml"
@@ -34,6 +35,19 @@ def entry(name: str) -> Entry | None:
         VqclipError: the user's file cannot be read.
     """
     return catalogue().get(name)
+
+
+def known_entry(name: str) -> Entry:
+    """Return the entry of that name.
+
+    Raises:
+        UsageError: there is none.
+        VqclipError: the user's file cannot be read.
+    """
+    entries = catalogue()
+    if name not in entries:
+        raise unknown("model", name, entries)
+    return entries[name]
 
 
 @cache

@@ -20,8 +20,10 @@ def pretrained_names() -> list[str]:
 def cached_repositories() -> dict[str, int]:
     """Return the repositories in the hub's cache on this computer, and their bytes."""
     hub: Any = importlib.import_module("huggingface_hub")
-    with suppress(hub.errors.CacheNotFound):
-        return {repo.repo_id: repo.size_on_disk for repo in hub.scan_cache_dir().repos}
+    errors: Any = importlib.import_module("huggingface_hub.errors")
+    with suppress(errors.CacheNotFound):
+        cache = hub.scan_cache_dir(hub.constants.HF_HUB_CACHE)
+        return {repo.repo_id: repo.size_on_disk for repo in cache.repos}
     return {}
 
 

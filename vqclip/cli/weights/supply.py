@@ -61,16 +61,11 @@ def get_command(
 def _announce(name: str, terminal: Terminal) -> None:
     """Say what is coming, from where; refuse at once what cannot come."""
     from vqclip import store
-    from vqclip.catalogue import catalogue
+    from vqclip.catalogue import known_entry
     from vqclip.missing import missing_entry
-    from vqclip.registry import unknown
 
-    if store.find(name):
-        return
-    entries = catalogue()
-    if name not in entries:
-        raise unknown("model", name, entries)
-    terminal.say(f"fetching {missing_entry(entries[name])}")
+    if store.find(name) is None:
+        terminal.say(f"fetching {missing_entry(known_entry(name))}")
 
 
 def _get(name: str, listener: "Listener", patience: Any, trust: bool, keep: bool) -> "Supplied":
