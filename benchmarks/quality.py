@@ -10,13 +10,11 @@ how often its own prompt is the nearest (R-precision).
 """
 
 import argparse
-import ast
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from PIL import Image
+from common import montage, read_settings
 from torch import Tensor
 
 import vqclip
@@ -76,28 +74,6 @@ def report(similarity: Tensor) -> str:
     )
 
 
-def sheet(pictures: Sequence[Tensor], path: str, columns: int = 5) -> None:
-    """Write the pictures in rows."""
-    images = [vqclip.to_pil(picture) for picture in pictures]
-    width, height = images[0].size
-    page = Image.new("RGB", (columns * width, -(-len(images) // columns) * height), "white")
-    for number, image in enumerate(images):
-        page.paste(image, (number % columns * width, number // columns * height))
-    page.save(path)
-
-
-def settings(pairs: Sequence[str]) -> dict[str, object]:
-    """Read ``name=value`` pairs; a value that is no Python literal is a string."""
-    values: dict[str, object] = {}
-    for pair in pairs:
-        name, _, text = pair.partition("=")
-        try:
-            values[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            values[name] = text
-    return values
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="how many of the 20")
@@ -107,7 +83,7 @@ def main() -> None:
     args = parser.parse_args()
     prompts = PROMPTS[: args.prompts]
     config = vqclip.GenerateConfig(
-        vqclip.parse_prompts(prompts[0]), seed=args.seed, **settings(args.set)
+        vqclip.parse_prompts(prompts[0]), seed=args.seed, **read_settings(args.set)
     )
     models = load_models(config)
     runs = [draw(replace(config, prompts=vqclip.parse_prompts(p)), models) for p in prompts]
@@ -119,7 +95,7 @@ def main() -> None:
     print(f"start:    own {(views(start, models) @ texts.T).mean():.3f}")
     print(f"seconds:  {sum(s for _, s in runs) / len(runs):.1f} a picture")
     if args.sheet:
-        sheet([image for image, _ in runs], args.sheet)
+        montage([vqclip.to_pil(image) for image, _ in runs], 5).save(args.sheet)
 
 
 if __name__ == "__main__":

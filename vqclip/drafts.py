@@ -19,11 +19,13 @@ class Drawn:
     """All samples as far as they are drawn.
 
     indices: (n, h, w), -1 where a code is not drawn yet.
+    turns: (n, h, w), when each was drawn, from 1; 0 what was known, -1 what is not drawn yet.
     done, total: codes, over all samples.
     current: the first sample of those that are being drawn.
     """
 
     indices: Tensor
+    turns: Tensor
     done: int
     total: int
     current: int
@@ -56,6 +58,7 @@ def draw(
     """
     height, width = known.shape
     indices = known.repeat(len(seeds), 1, 1)
+    turns = known.clamp(max=0).repeat(len(seeds), 1, 1)
     missing = int((known < 0).sum())
     for start in range(0, len(seeds), _BATCH):
         batch = seeds[start : start + _BATCH]
@@ -70,9 +73,11 @@ def draw(
             manner.guidance,
         )
         for step in steps:
-            indices[start : start + len(batch)] = step.indices
+            part = slice(start, start + len(batch))
+            fresh = (step.indices >= 0) & (turns[part] < 0)
+            indices[part], turns[part] = step.indices, turns[part].masked_fill(fresh, step.done)
             done = start * missing + step.done * len(batch)
-            yield Drawn(indices, done, len(seeds) * missing, start)
+            yield Drawn(indices, turns, done, len(seeds) * missing, start)
 
 
 def draw_freely(
@@ -100,6 +105,11 @@ def begun(indices: Tensor, known: Tensor) -> list[int]:
     """Return which of the samples (n, h, w) have any code drawn beyond the known ones."""
     fresh = (indices >= 0) & (known < 0)
     return [number for number, grid in enumerate(fresh) if grid.any()]
+
+
+def after(drawn: Drawn, number: int, turn: int) -> Tensor:
+    """Return a sample's codes (h, w) as they were after so many were drawn."""
+    return drawn.indices[number].masked_fill(drawn.turns[number] > turn, -1)
 
 
 @torch.no_grad()

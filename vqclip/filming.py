@@ -1,7 +1,7 @@
-"""Films that are drawn, from config to files: a story, a clip in another style."""
+"""Films that are drawn, from config to files: a story, a drawing, a clip in another style."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,23 +11,25 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from vqclip.config import FilmOutput, StoryConfig
+from vqclip.completion import Sample, Task, picture
+from vqclip.config import FilmConfig, FilmOutput, OutputConfig, StoryConfig
 from vqclip.errors import UsageError
 from vqclip.flow import Array
-from vqclip.images import load_image, replacing, save_image, writing
+from vqclip.images import flatten, load_image, replacing, save_image, writing
 from vqclip.loading import Models
 from vqclip.locking import locked
-from vqclip.rendering import metadata
+from vqclip.rendering import metadata, sample_metadata
 from vqclip.restyle import Before, Source, drawn_size, restyle_frame
-from vqclip.story import StoryFrame, tell
-from vqclip.writers import film_writer, frame_path, frames_writer
+from vqclip.story import tell
+from vqclip.timing import film_fps
+from vqclip.writers import FilmFrame, film_writer, frame_path, frames_writer
 
 
 def render_story(
     story: StoryConfig,
     output: FilmOutput,
     models: Models,
-    on_frame: Callable[[StoryFrame], None],
+    on_frame: Callable[[FilmFrame], None],
     start: Tensor | None = None,
 ) -> bool:
     """Tell ``story``, from z ``start`` if there is one; return whether Ctrl-C cut it short.
@@ -43,11 +45,34 @@ def render_story(
     return _record(tell(story, models, start), output, settings, on_frame)
 
 
+def film_sample(
+    task: Task,
+    sample: Sample,
+    stages: Sequence[Tensor],
+    output: OutputConfig,
+    on_frame: Callable[[FilmFrame], None],
+) -> bool:
+    """Film how a sample came to be; return whether Ctrl-C cut it short, which keeps the films.
+
+    stages: codes (h, w), -1 where one is not drawn yet, which shows as a plain colour.
+
+    Raises:
+        VqclipError: a file could not be written.
+    """
+    film = FilmConfig(output.fps or film_fps(len(stages)))
+    frames = (
+        FilmFrame(number, np.asarray(flatten(picture(task, codes))))
+        for number, codes in enumerate(stages)
+    )
+    target = FilmOutput(output.films, film, overwrite=output.overwrite)
+    return _record(frames, target, sample_metadata(task, sample), on_frame)
+
+
 def _record(
-    frames: Iterable[StoryFrame],
+    frames: Iterable[FilmFrame],
     output: FilmOutput,
     settings: Mapping[str, Any],
-    on_frame: Callable[[StoryFrame], None],
+    on_frame: Callable[[FilmFrame], None],
 ) -> bool:
     done = False
     try:

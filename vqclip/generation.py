@@ -12,12 +12,7 @@ from torch import Tensor
 from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.cutouts import Cutouts
 from vqclip.drafting import best_draft, drafts
-from vqclip.engines import (
-    autocast,
-    chunk_size,
-    determinism,
-    shrinking_on_oom,
-)
+from vqclip.engines import autocast, chunk_size, determinism, shrinking_on_oom
 from vqclip.errors import CheckpointError, VqclipError
 from vqclip.latents import Average, codebook_range, grid_size, initial_latent, load_codes
 from vqclip.loading import Models, load_models
@@ -101,6 +96,7 @@ class Run:
         self.target = start if config.init_target == "start" else torch.zeros_like(start)
         self.z = start.clone().requires_grad_()
         self.average = Average(start, config.ema)
+        self.residual: Tensor | float = 0.0  # see go_on_from
         with without_compiler():
             self.optimizer = find_optimizer(config.optimizer)([self.z], config.rate)
         self.chunk = config.cut_chunk or chunk_size(models.device, config.num_cutouts)
@@ -174,10 +170,25 @@ class Run:
         return self._frame(None, {})
 
     def decode(self, z: Tensor) -> Tensor:
-        """Quantize and decode z to (1, 3, h, w) in [0, 1]."""
+        """Quantize and decode z, and add the residual: (1, 3, h, w) in [0, 1]."""
+        return clamp_with_grad((self._decoded(z) + self.residual) / 2 + 0.5)
+
+    def _decoded(self, z: Tensor) -> Tensor:
         with autocast(self.models.device, self.models.dtype):
-            image = self.models.vqgan.decode(self.models.vqgan.nearest(z))
-        return clamp_with_grad(image.float() / 2 + 0.5)
+            return self.models.vqgan.decode(self.models.vqgan.nearest(z)).float()
+
+    @torch.no_grad()
+    def go_on_from(self, picture: Tensor) -> None:
+        """Put a picture (1, 3, h, w) in [-1, 1] in the place of the one that is shown.
+
+        z holds what the VQGAN can say of it, the residual the rest. Where the average is shown, z
+        keeps its lead over it.
+        """
+        encoded = self.models.vqgan.encode(picture).maximum(self.low).minimum(self.high)
+        lead = self.z - self.average.value(self.z)
+        self.z.copy_((encoded + lead).maximum(self.low).minimum(self.high))
+        self.average.sum = encoded * self.average.mass
+        self.residual = picture - self._decoded(encoded)
 
     def _backward(self, image: Tensor) -> dict[str, Tensor]:
         """Accumulate the gradient of every loss at z; return the losses.

@@ -136,13 +136,17 @@ def save_sample(
     Raises:
         VqclipError: it could not be written.
     """
-    settings = metadata(replace(task.config, seed=sample.seed, samples=1), task.models)
     is_jpeg = image_format(output.path) == "JPEG"
     picture = flatten(sample.picture) if is_jpeg else sample.picture
     codes = filled(task.models.vqgan, sample.indices[None]) if output.codes else None
     with writing():
-        path = save_picture(picture, output, {**settings, **extra}, codes)
+        path = save_picture(picture, output, {**sample_metadata(task, sample), **extra}, codes)
     return (path, output.codes) if output.codes else (path,)
+
+
+def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
+    """Return what draws one sample of a task alone."""
+    return metadata(replace(task.config, seed=sample.seed, samples=1), task.models)
 
 
 def save_picture(

@@ -1,14 +1,13 @@
 """A story: one optimisation whose prompts turn from scene to scene, seen by a moving camera."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from vqclip.config import StoryConfig
-from vqclip.flow import Array, blend
+from vqclip.flow import blend
 from vqclip.generation import Frame, Run
 from vqclip.images import to_array
 from vqclip.loading import Models
@@ -16,18 +15,7 @@ from vqclip.losses import PromptLoss
 from vqclip.motion import move, parse_camera
 from vqclip.targets import Targets, blend_targets, embed_prompts
 from vqclip.timing import EASES
-
-
-@dataclass(frozen=True)
-class StoryFrame:
-    """One frame of the film.
-
-    number: from 0. picture: (h, w, 3) uint8. losses: name to scalar tensor.
-    """
-
-    number: int
-    picture: Array
-    losses: Mapping[str, Tensor]
+from vqclip.writers import FilmFrame
 
 
 def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
@@ -45,7 +33,7 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
     return scene, following, EASES[story.ease](1 - left / story.changing)
 
 
-def tell(story: StoryConfig, models: Models, start: Tensor | None = None) -> Iterator[StoryFrame]:
+def tell(story: StoryConfig, models: Models, start: Tensor | None = None) -> Iterator[FilmFrame]:
     """Yield the frames of a story, ``story.frames`` of them, from z ``start`` if there is one.
 
     A loop begins with steps that are not shown, in which the first scene takes shape; into the
@@ -71,39 +59,32 @@ def tell(story: StoryConfig, models: Models, start: Tensor | None = None) -> Ite
 
 
 class _Film:
-    """The optimisation, and the picture that the camera sees.
+    """The optimisation, and the camera that moves its picture.
 
     What a VQGAN decodes cannot follow a small motion: encoded and quantized again, it stays where
-    it is, loses its colours and its detail. So the picture itself is moved, and of the
-    optimisation it takes only what that changes: seen += D(z after the steps) − D(z before), where
-    z before = E(seen).
+    it is, loses its colours and its detail. So the picture itself is moved: z = E(picture) takes
+    what the codes can say of it, and picture − D(z) is added to all that is decoded until the next
+    motion. CLIP sees it too, or it would correct at every frame what the audience never sees.
     """
 
     def __init__(self, story: StoryConfig, models: Models, start: Tensor | None) -> None:
         self.story = story
         config = replace(story.picture, prompts=story.scenes[0], steps=story.steps)
         self.run = Run(config, models, start)
-        self.vqgan = models.vqgan
         self.camera = parse_camera(story.zoom, story.pan, story.rotate)
-        self.seen: Tensor | None = None  # (1, 3, h, w) in [-1, 1], once a camera has moved
         self.targets: list[list[Targets]] = [
             [embed_prompts(perceptor, scene) for scene in story.scenes]
             for perceptor in models.perceptors
         ]
 
-    def next(self, number: int) -> StoryFrame:
+    def next(self, number: int) -> FilmFrame:
         """Move the camera, return the picture, and take the steps up to the next one."""
         motion = self.camera(number)
-        if self.seen is not None and motion:
-            self.seen = move(self.seen, motion)
-            self._place(self.seen)
+        if self.run.steps_done and motion:
+            self.run.go_on_from(move(self.run.result().image, motion))
         step = number * self.story.every
         first, *_ = [self._step(step + more) for more in range(self.story.every)]
-        shown = first.image if self.seen is None else self.seen
-        if self.camera.moves:
-            change = self.run.result().image - first.image
-            self.seen = (shown + change).clamp(-1, 1)
-        return StoryFrame(number, to_array(shown), first.losses)
+        return FilmFrame(number, to_array(first.image))
 
     def _step(self, step: int) -> Frame:
         here, there, time = scene_at(self.story, step)
@@ -112,11 +93,3 @@ class _Film:
             for targets in self.targets
         ]
         return self.run.step()
-
-    @torch.no_grad()
-    def _place(self, picture: Tensor) -> None:
-        """Let the optimisation go on from a picture; what is averaged moves along."""
-        run = self.run
-        z = self.vqgan.encode(picture).maximum(run.low).minimum(run.high)
-        run.average.sum += (z - run.z) * run.average.mass
-        run.z.copy_(z)

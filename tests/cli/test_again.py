@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
 import pytest
 from PIL import Image
 
@@ -146,6 +147,19 @@ def test_resume_ends_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.png", "a.gif"):
         assert Path("whole", name).read_bytes() == Path("moved", name).read_bytes()
     assert "is finished: say --steps" in refused("resume", "moved/a.png")
+
+
+def test_resume_takes_further_films(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        interrupt(patch, 1)
+        words = ["--webp", "--every", "1", "--checkpoint"]
+        vqclip("x", *QUICK, "-o", "a.png", *words, code=130)
+    Path("a.gif").write_text("mine")
+    assert "a.gif exists" in refused("resume", "a.png", "--gif")
+    vqclip("resume", "a.png", "--mp4")
+    assert len(iio.imread("a.mp4", plugin="pyav")) == 3  # the checkpoint knows those before, too
+    assert Path("a.webp").exists()
+    assert Path("a.gif").read_text() == "mine"
 
 
 def test_resume_beyond_the_end_keeps_the_first_picture() -> None:

@@ -31,6 +31,22 @@ def test_there_and_back() -> None:
     assert read_metadata(Path("b.png"))["weights"]["vqgan"]
 
 
+def test_a_preview_shows_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip.cli import preview
+
+    shown: list[tuple[int, int]] = []
+
+    def find(*_: object) -> preview.Draw:
+        return lambda image: shown.append(image.size) or "drawn"  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(preview, "find_preview", find)
+    result = vqclip("reconstruct", "photo.png", "--codes", "a.npz", "--preview")
+    assert "drawn" in result.stderr
+    vqclip("decode", "a.npz", "-o", "b.png", "--preview")
+    vqclip("decode", "a.npz", "-o", "c.png")
+    assert shown == [(32, 32), (32, 32)]
+
+
 def test_json_tells_the_errors() -> None:
     result = vqclip("reconstruct", "photo.png", "--size", "16x24", "--json", "-o", "a.png")
     line = json.loads(result.stdout)

@@ -208,11 +208,13 @@ def test_a_real_ctrl_c() -> None:
 
 
 _TOLD = """
-import pathlib, sys
+import pathlib, sys, time
 from vqclip.cli import progress
 from vqclip.cli.main import app
 def update(self, done, *_):
-    if done == 3: pathlib.Path("begun").touch()
+    if done == 3:
+        pathlib.Path("begun").touch()
+        time.sleep(300)  # until it comes
 progress.Progress.update = update
 app(sys.argv[1:])
 """

@@ -148,6 +148,32 @@ def test_it_learns_to_draw_what_the_embedding_says(tmp_path: Path) -> None:
         assert (drawn == code).all()
 
 
+def test_the_sketch_counts_beside_the_rest(tmp_path: Path) -> None:
+    def loss(weight: float) -> tuple[Tensor, Values]:
+        values = clip_values(tmp_path, loss={"sketch": weight, "drop": 0.5})
+        values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
+        torch.manual_seed(0)
+        stage = open_stage(settings_of("transformer", values), CPU)
+        return stage.loss(two_kinds(), 0)
+
+    (plain, without), (total, metrics) = loss(0.0), loss(2.0)
+    assert "sketch" not in without
+    assert metrics["sketch"] > 1
+    assert torch.allclose(total, plain + 2 * metrics["sketch"])
+    assert torch.equal(metrics["nll"], plain)
+
+
+def test_what_sees_no_condition_does_not_count_for_the_sketch(tmp_path: Path) -> None:
+    values = clip_values(tmp_path)
+    values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
+    stage, batch = open_stage(settings_of("transformer", values), CPU), two_kinds(4)
+    codes, seen = stage.codes(batch), torch.tensor([True, False, True, False])
+    condition = stage.model.cond_stage_model(batch["image_embedding"], ~seen)
+    assert torch.equal(
+        stage.sketch_nll(codes, condition), stage.sketch_nll(codes[seen], condition[seen])
+    )
+
+
 def test_an_export_is_loaded_and_draws_the_same(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path, loss={"half": True})
     train(stage, two_kinds(), 3)

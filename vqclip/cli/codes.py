@@ -39,6 +39,7 @@ def reconstruct_command(
     device: opt.Device = _D.device,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
+    preview: opt.Preview = False,
 ) -> None:
     """Encode, quantize and decode a picture; tell what is lost.
 
@@ -49,7 +50,7 @@ def reconstruct_command(
     config = CodesConfig(picture, opt.parse_size(size), fit, vqgan, vqgan_config, device)
     files = _outputs(output, Path(picture), "reconstructed", codes, overwrite)
     photo = load_image(picture)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     model = _load(config, terminal)
     from vqclip.reconstruction import reconstruct
 
@@ -58,6 +59,7 @@ def reconstruct_command(
     terminal.note_size(wanted, result.picture.size, model.downsampling)
     values: dict[str, Any] = {"psnr": _finite(result.psnr), "l1": round(result.l1, 5)}
     saved = _save(files, config, result.picture, values, result.indices)
+    terminal.show(result.picture)
     values |= {"size": list(result.picture.size), "codes": list(result.indices.shape[1:])}
     about = f"PSNR {result.psnr:.2f} dB, L1 error {result.l1:.4f} of a range of 1"
     terminal.report([saved, *([files.codes] if files.codes else [])], about, values)
@@ -75,6 +77,7 @@ def decode_command(
     device: opt.Device = _D.device,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
+    preview: opt.Preview = False,
 ) -> None:
     """Decode codes that --codes or --save-codes kept, with the VQGAN that made them.
 
@@ -82,7 +85,7 @@ def decode_command(
     """
     config = CodesConfig(str(codes), None, _D.fit, vqgan, vqgan_config, device)
     files = _outputs(output, codes, "decoded", None, overwrite)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     from vqclip.latents import load_codes
 
     shape = load_codes(codes).shape[1:]  # wrong files are told before the models are loaded
@@ -91,6 +94,7 @@ def decode_command(
 
     picture = decode_codes(model, codes)
     saved = _save(files, config, picture, {})
+    terminal.show(picture)
     size = "x".join(map(str, picture.size))
     terminal.report([saved], f"{size} pixels", {"size": list(picture.size), "codes": list(shape)})
 

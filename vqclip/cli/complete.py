@@ -8,7 +8,7 @@ import typer
 from vqclip.cli import options as opt
 from vqclip.cli.drawing import DrawingSession, name_files, parse_extend, settings
 from vqclip.cli.session import Terminal
-from vqclip.config import CompleteConfig
+from vqclip.config import CompleteConfig, OutputConfig
 
 _D = CompleteConfig
 _CLIP = [name for name, _ in _D.clip]
@@ -33,6 +33,11 @@ def complete_command(
     depth: opt.DepthMap = None,
     edges: opt.Edges = None,
     output: opt.PlainOutput = None,
+    every: opt.Every = OutputConfig.every,
+    gif: opt.Gif = False,
+    mp4: opt.Mp4 = False,
+    webp: opt.Webp = False,
+    fps: opt.Fps = None,
     save_codes: opt.SaveCodes = False,
     overwrite: opt.Overwrite = False,
     transformer: opt.Transformer = None,
@@ -51,14 +56,15 @@ def complete_command(
 ) -> None:
     """Keep a part of a picture and let a transformer imagine the rest.
 
-    Kept pixels stay as they are, bit by bit. Needs a taming transformer: one of vqclip weights
-    list, or yours.
+    Kept pixels stay as they are, bit by bit. --gif, --mp4 and --webp film how the rest is drawn.
 
     vqclip complete photo.jpg --keep top -t ffhq
 
     vqclip complete photo.png --keep mask.png --prompt "a lake" --samples 8 -t sflckr
 
     vqclip complete photo.jpg --extend 256,0,256,0 -t faceshq
+
+    vqclip complete photo.jpg --keep left --prompt "a red apple" --refine 50 --gif
     """
     config = CompleteConfig(
         picture=picture,

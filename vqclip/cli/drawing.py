@@ -1,8 +1,9 @@
-"""What ``vqclip complete`` and ``vqclip sample`` share: draw, rank, refine, write, tell."""
+"""What ``vqclip complete`` and ``vqclip sample`` share: draw, rank, refine, write, film, tell."""
 
 import secrets
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
+from vqclip.cli.films import films_beside
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.runs import note_long_prompts, show_frame
 from vqclip.cli.session import Terminal
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vqclip.completion import Sample, Task
+    from vqclip.drafts import Drawn
+    from vqclip.writers import FilmFrame
 
 _CONDITIONS = {
     "class_name": "class",
@@ -69,7 +73,8 @@ def name_files(params: Mapping[str, Any], config: SampleConfig, stem: str) -> li
         return tell_apart([path] * config.samples, range(1, config.samples + 1))
 
     def taken(path: Path) -> bool:
-        return any(p.exists() or p.with_suffix(".npz").exists() for p in numbered(path))
+        beside = ((p, p.with_suffix(".npz"), *films_beside(p, params)) for p in numbered(path))
+        return any(p.exists() for p in chain.from_iterable(beside))
 
     path = Path(params["output"] or f"{slug(stem)}-{config.seed}.png").expanduser()
     if not (params["output"] or params["overwrite"]):
@@ -77,6 +82,9 @@ def name_files(params: Mapping[str, Any], config: SampleConfig, stem: str) -> li
     outputs = [
         OutputConfig(
             path,
+            every=params["every"],
+            films=films_beside(path, params),
+            fps=params["fps"],
             codes=path.with_suffix(".npz") if params["save_codes"] else None,
             overwrite=params["overwrite"],
         )
@@ -95,18 +103,26 @@ class DrawingSession:
     ) -> None:
         self.config, self.outputs, self.terminal = config, outputs, terminal
         self.steps = config.refine if isinstance(config, CompleteConfig) else 0
+        self.refined: list[Tensor] = []  # the codes, (h, w), of what films show of the refinement
+        self.interrupted = False
 
     def run(self) -> None:
-        """Draw, rank, refine and write; Ctrl-C keeps what is drawn."""
+        """Draw, rank, refine, write and film; Ctrl-C keeps what is drawn."""
         task = self._load()
-        indices, done = self._draw(task)
-        samples, interrupted = self._collect(task, indices, done)
-        if self.steps and not interrupted:
-            samples[0], interrupted = self._refine(task, samples[0])
+        drawn = self._draw(task)
+        samples = self._collect(task, drawn)
+        if self.steps and not self.interrupted:
+            samples[0] = self._refine(task, samples[0])
+        unfinished, filming = self.interrupted, bool(self.outputs[0].films)
         for rank, (sample, output) in enumerate(zip(samples, self.outputs, strict=False), 1):
-            self._write(task, sample, output, rank, interrupted)
-        if interrupted:
-            self.terminal.note(_interruption(done, task.total))
+            files = self._write(task, sample, output, rank, unfinished)
+            if filming:
+                stages = self._stages(drawn, sample, output, rank)
+                filming = self._film(task, sample, stages, output)
+                files += (film for film in output.films if film.exists())
+            self._report(files, sample, rank)
+        if self.interrupted:
+            self.terminal.note(_interruption(drawn))
             raise typer.Exit(INTERRUPTED)
 
     def _load(self) -> "Task":
@@ -123,8 +139,8 @@ class DrawingSession:
         note_long_prompts(self.terminal, self.config.prompts, task.models.perceptors)
         return task
 
-    def _draw(self, task: "Task") -> "tuple[Tensor, int]":
-        """Return all codes, -1 where Ctrl-C came first, and how many are drawn."""
+    def _draw(self, task: "Task") -> "Drawn":
+        """Return what is drawn; codes are -1 where Ctrl-C came first."""
         from vqclip.completion import draw_samples, picture
 
         drawn = None
@@ -136,60 +152,101 @@ class DrawingSession:
             except KeyboardInterrupt:
                 if drawn is None or not drawn.done:
                     raise
+                self.interrupted = True
         assert drawn is not None
-        return drawn.indices, drawn.done
+        return drawn
 
-    def _collect(self, task: "Task", indices: "Tensor", done: int) -> "tuple[list[Sample], bool]":
-        """Return the samples, ranked unless Ctrl-C came, and whether it did."""
+    def _collect(self, task: "Task", drawn: "Drawn") -> "list[Sample]":
+        """Return the samples, ranked unless Ctrl-C comes."""
         from vqclip.completion import collect
 
-        interrupted = done < task.total
         try:
             with self.terminal.console.status("decoding and ranking"):
-                return collect(task, indices, ranked=not interrupted), interrupted
+                return collect(task, drawn.indices, ranked=not self.interrupted)
         except KeyboardInterrupt:
-            return collect(task, indices, ranked=False), True
+            self.interrupted = True
+            return collect(task, drawn.indices, ranked=False)
 
-    def _refine(self, task: "Task", sample: "Sample") -> "tuple[Sample, bool]":
-        """Return the refined sample, and whether Ctrl-C came before the end."""
-        from vqclip.completion import refine, refined
+    def _refine(self, task: "Task", sample: "Sample") -> "Sample":
+        """Return the refined sample, as far as it is when Ctrl-C comes."""
+        from vqclip.completion import codes_of, refine, refined
+        from vqclip.outputs import shown_steps
 
-        last, steps = None, self.steps
-        with self.terminal.progress("refining", steps) as progress:
+        last, shown = None, shown_steps(self.outputs[0], self.steps)[1:]
+        with self.terminal.progress("refining", self.steps) as progress:
             try:
-                for last in refine(task, sample, steps):
+                for last in refine(task, sample, self.steps):
+                    if self.outputs[0].films and last.step in shown:
+                        self.refined.append(codes_of(task, last))
                     show_frame(progress, last)
             except KeyboardInterrupt:
-                pass
-        return refined(task, sample, last) if last else sample, not last or last.step < steps
+                self.interrupted = True
+        return refined(task, sample, last) if last else sample
 
     def _write(
-        self, task: "Task", sample: "Sample", output: OutputConfig, rank: int, interrupted: bool
-    ) -> None:
+        self, task: "Task", sample: "Sample", output: OutputConfig, rank: int, unfinished: bool
+    ) -> list[Path]:
         from vqclip.rendering import save_sample
 
-        known = {} if sample.score is None else {"score": round(sample.score, 4), "rank": rank}
-        codes = int((sample.indices >= 0).sum())
-        extra = {**known, **({"interrupted_at": codes} if interrupted else {})}
-        files = save_sample(task, sample, output, extra)
+        extra = _known(sample, rank)
+        if unfinished:
+            extra["interrupted_at"] = int((sample.indices >= 0).sum())
+        return [*save_sample(task, sample, output, extra)]
+
+    def _stages(
+        self, drawn: "Drawn", sample: "Sample", output: OutputConfig, rank: int
+    ) -> "list[Tensor]":
+        """Return the codes, (h, w), that the film of a sample shows; only the best is refined."""
+        from vqclip.drafts import after
+        from vqclip.outputs import shown_steps
+
+        number = sample.seed - self.config.seed
+        turns = shown_steps(output, int(drawn.turns[number].max()))
+        drawing = [after(drawn, number, turn) for turn in turns]
+        return drawing + self.refined if rank == 1 else drawing
+
+    def _film(
+        self, task: "Task", sample: "Sample", stages: "list[Tensor]", output: OutputConfig
+    ) -> bool:
+        """Film how a sample came to be; return whether no Ctrl-C came."""
+        from PIL import Image
+
+        from vqclip.filming import film_sample
+
+        with self.terminal.progress("filming", len(stages), "frame") as progress:
+
+            def show(frame: "FilmFrame") -> None:
+                progress.update(frame.number + 1, lambda: Image.fromarray(frame.picture))
+
+            try:
+                cut = film_sample(task, sample, stages, output, show)
+            except KeyboardInterrupt:
+                cut = True
+        self.interrupted |= cut
+        return not cut
+
+    def _report(self, files: list[Path], sample: "Sample", rank: int) -> None:
         score = "" if sample.score is None else f", CLIP {sample.score:.3f}"
-        seconds = self.terminal.seconds()
         values = {
             "prompt": " | ".join(map(str, self.config.prompts)),
             "seed": sample.seed,
             "size": list(sample.picture.size),
-            **known,
-            "seconds": round(seconds, 2),
-            "interrupted": interrupted,
+            **_known(sample, rank),
+            "seconds": round(self.terminal.seconds(), 2),
+            "interrupted": self.interrupted,
         }
         self.terminal.report(files, f"seed {sample.seed}{score}", values)
 
 
-def _interruption(done: int, total: int) -> str:
-    if done == total:
+def _known(sample: "Sample", rank: int) -> dict[str, Any]:
+    return {} if sample.score is None else {"score": round(sample.score, 4), "rank": rank}
+
+
+def _interruption(drawn: "Drawn") -> str:
+    if drawn.done == drawn.total:
         return "interrupted after drawing: kept the pictures as they stand"
     return (
-        f"interrupted after {done} of {total} codes: kept what is drawn, "
+        f"interrupted after {drawn.done} of {drawn.total} codes: kept what is drawn, "
         "with a plain colour for the rest"
     )
 

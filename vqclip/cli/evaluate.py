@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -84,6 +84,7 @@ SHARES = frozenset(
 
 @evaluate_app.command("vqgan")
 def vqgan_command(
+    ctx: typer.Context,
     data: Data,
     vqgan: opt.Vqgan = DEFAULT,
     vqgan_config: opt.VqganConfig = None,
@@ -113,14 +114,12 @@ def vqgan_command(
         distance = None if perceptual == "none" else open_perceptual(perceptual, where)
         return evaluate_vqgan(model, material, samples, distance, told)
 
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
-    fetch_missing([("vqgan", vqgan)], terminal)
-    material = _material(data, unseen, size, changes, terminal)
-    _evaluate("VQGAN", judge, material, samples, device, terminal)
+    _evaluate("VQGAN", judge, ctx.params)
 
 
 @evaluate_app.command("clip")
 def clip_command(
+    ctx: typer.Context,
     data: Data,
     clip: Clip = DEFAULT,
     concepts: Annotated[int, typer.Option(min=2, help="Pictures of one contest.")] = 100,
@@ -143,14 +142,12 @@ def clip_command(
 
         return evaluate_clip(load_perceptor(clip, where), material, concepts, samples, told)
 
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
-    fetch_missing([("clip", clip)], terminal)
-    material = _material(data, unseen, None, changes, terminal)
-    _evaluate("CLIP", judge, material, samples, device, terminal)
+    _evaluate("CLIP", judge, ctx.params)
 
 
 @evaluate_app.command("transformer")
 def transformer_command(
+    ctx: typer.Context,
     data: Data,
     transformer: Annotated[
         str,
@@ -178,10 +175,7 @@ def transformer_command(
         model = load_transformer(transformer, transformer_config, where)
         return evaluate_transformer(model, material, samples, told)
 
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
-    fetch_missing([("transformer", transformer)], terminal)
-    material = _material(data, unseen, size, changes, terminal)
-    _evaluate("transformer", judge, material, samples, device, terminal)
+    _evaluate("transformer", judge, ctx.params)
 
 
 @evaluate_app.command("pictures")
@@ -225,26 +219,27 @@ def pictures_command(
     _report("pictures", summary(verdicts), terminal, verdicts=[asdict(v) for v in verdicts])
 
 
-def _material(
-    data: str, unseen: bool, size: int | None, changes: list[str] | None, terminal: Terminal
-) -> "HeldOut":
-    with terminal.loading():
-        from vqclip.evaluation.material import open_material
-
-        return open_material(data, "style" if unseen else "groups", size, changes or ())
-
-
-def _evaluate(
-    title: str, judge: Judge, material: "HeldOut", limit: int | None, device: str, term: Terminal
-) -> None:
-    """Judge with a bar, and print the figures."""
+def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
+    """Judge what the options name, with a bar, and print the figures."""
+    terminal = Terminal(**{name: params[name] for name in ("quiet", "json_lines", "yes")})
+    material, limit = _material(params, terminal), params["samples"]
+    kind = title.lower()
+    fetch_missing([(kind, params[kind])], terminal)
     from vqclip.engines import resolve_device
 
     total = min(limit or len(material), len(material))
-    with term.progress(f"judging the {title}", total, "picture") as bar:
-        where = resolve_device(device)
+    with terminal.progress(f"judging the {title}", total, "picture") as bar:
+        where = resolve_device(params["device"])
         figures = judge(material, where, lambda done: bar.update(done, _nothing))
-    _report(title, figures, term)
+    _report(title, figures, terminal)
+
+
+def _material(params: Mapping[str, Any], terminal: Terminal) -> "HeldOut":
+    with terminal.loading():
+        from vqclip.evaluation.material import open_material
+
+        part: Literal["style", "groups"] = "style" if params["unseen"] else "groups"
+        return open_material(params["data"], part, params.get("size"), params["changes"] or ())
 
 
 def _nothing() -> "Image.Image":

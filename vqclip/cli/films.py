@@ -42,6 +42,16 @@ Interpolate = Annotated[
 ]
 
 
+def kinds(params: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of films that were asked for."""
+    return [kind for kind in ("gif", "mp4", "webp") if params[kind]]
+
+
+def films_beside(picture: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Return the films that were asked for, named as their picture."""
+    return tuple(picture.with_suffix(f".{kind}") for kind in kinds(params))
+
+
 def film_paths(params: Mapping[str, Any], name: str, default: str = "mp4") -> list[Path]:
     """Return the films to write: the one that is named, and one of each further kind.
 
@@ -53,7 +63,7 @@ def film_paths(params: Mapping[str, Any], name: str, default: str = "mp4") -> li
     from vqclip.images import free_path
     from vqclip.outputs import check_films
 
-    wanted = [kind for kind in ("gif", "mp4", "webp") if params[kind]]
+    wanted = kinds(params)
     if params["output"]:
         path = Path(params["output"]).expanduser()
         films = list(dict.fromkeys([path, *(path.with_suffix(f".{kind}") for kind in wanted)]))

@@ -10,6 +10,7 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.drafts import only_a_draft
+from vqclip.cli.films import films_beside
 from vqclip.cli.runs import Session
 from vqclip.cli.session import Terminal
 from vqclip.config import GenerateConfig, OutputConfig
@@ -175,7 +176,7 @@ def build_outputs(params: Mapping[str, Any], configs: list[GenerateConfig]) -> l
             path,
             every=params["every"],
             frames=params["frames"] and _frames_folder(params["frames"], path, len(configs)),
-            films=_films(path, params),
+            films=films_beside(path, params),
             fps=params["fps"],
             codes=path.with_suffix(".npz") if params["save_codes"] else None,
             checkpoint=checkpoint_path(path) if params["checkpoint"] else None,
@@ -183,10 +184,6 @@ def build_outputs(params: Mapping[str, Any], configs: list[GenerateConfig]) -> l
         )
         for path in paths
     ]
-
-
-def _films(path: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
-    return tuple(path.with_suffix(f".{kind}") for kind in ("gif", "mp4", "webp") if params[kind])
 
 
 def _frames_folder(folder: Path, picture: Path, runs: int) -> Path:
@@ -198,7 +195,7 @@ def _free_name(path: Path, params: Mapping[str, Any]) -> Path:
     from vqclip.outputs import checkpoint_path
 
     def taken(candidate: Path) -> bool:
-        beside = (*_films(candidate, params), candidate.with_suffix(".npz"))
+        beside = (*films_beside(candidate, params), candidate.with_suffix(".npz"))
         beside += (checkpoint_path(candidate),)
         return any(p.exists() for p in (candidate, *beside))
 

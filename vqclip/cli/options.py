@@ -86,7 +86,9 @@ Overwrite = Annotated[bool, _option("--overwrite", panel=OUTPUT, help="Replace e
 Frames = Annotated[
     Path | None, _option("--frames", panel=OUTPUT, metavar="DIR", help="Keep frames in a folder.")
 ]
-Every = Annotated[int, _option("--every", "-e", panel=OUTPUT, help="A frame each so many steps.")]
+Every = Annotated[
+    int, _option("--every", "-e", panel=OUTPUT, help="A frame each so many steps, or codes.")
+]
 Gif = Annotated[bool, _option("--gif", panel=OUTPUT, help="Also a GIF of the frames.")]
 Mp4 = Annotated[bool, _option("--mp4", panel=OUTPUT, help="Also an MP4 of the frames.")]
 Webp = Annotated[bool, _option("--webp", panel=OUTPUT, help="Also an animated WebP of them.")]

@@ -8,6 +8,7 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.batch import resume_batch
+from vqclip.cli.films import kinds
 from vqclip.cli.runs import Session
 from vqclip.cli.session import Terminal
 from vqclip.errors import UsageError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def resume_command(
+    ctx: typer.Context,
     run: Annotated[
         Path,
         typer.Argument(
@@ -29,12 +31,17 @@ def resume_command(
         typer.Option("--steps", "-n", help="In all; else as many as were asked for."),
     ] = None,
     output: opt.PlainOutput = None,
+    gif: opt.Gif = False,
+    mp4: opt.Mp4 = False,
+    webp: opt.Webp = False,
     yes: opt.Yes = False,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
 ) -> None:
     """Go on with a run that was made with --checkpoint, to the bytes that it would have ended in.
+
+    Its films go on, too. One that is new begins where the run goes on.
 
     vqclip resume apple.checkpoint.safetensors
 
@@ -47,8 +54,10 @@ def resume_command(
 
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     if run.is_dir():
-        if steps is not None or output:
-            raise UsageError("a batch goes on as it was planned: leave out --steps and --output")
+        if steps is not None or output or gif or mp4 or webp:
+            raise UsageError(
+                "a batch goes on as it was planned: leave out --steps, --output and films"
+            )
         resume_batch(run, terminal)
         return
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
@@ -59,7 +68,7 @@ def resume_command(
         raise UsageError(f"{run} is finished: say --steps for more than {saved.config.steps}")
     settings = saved.metadata["settings"]
     config = replace(saved.config, device=settings["device"], precision=settings["precision"])
-    target = _target(saved, path, output)
+    target = _target(saved, path, output, kinds(ctx.params))
     session = Session([config], [target], terminal, saved.state)
     session.expected = saved.metadata["weights"]
     session.run()
@@ -71,21 +80,27 @@ def _is_whole(picture: Path) -> bool:
     return picture.exists() and "interrupted_at" not in read_settings(picture)
 
 
-def _target(saved: "Checkpoint", path: Path, output: str | None) -> "OutputConfig":
+def _target(
+    saved: "Checkpoint", path: Path, output: str | None, further: list[str]
+) -> "OutputConfig":
     """Return where the files go: where they are, unless a whole picture is there already."""
     from vqclip.images import free_path
-    from vqclip.outputs import check_outputs
+    from vqclip.outputs import check_films, check_outputs
 
     old = replace(saved.output, checkpoint=path, overwrite=True)
     picture = Path(output).expanduser() if output else old.path
     if not output and picture.exists() and not _is_ours(picture, saved):
         picture = free_path(picture)
+    suffixes = dict.fromkeys([*(film.suffix for film in old.films), *(f".{k}" for k in further)])
+    films = tuple(picture.with_suffix(suffix) for suffix in suffixes)
     if picture == old.path:
-        return old
+        new_films = [film for film in films if film not in old.films]
+        check_films(new_films, overwrite=False)
+        return replace(old, films=films)
     new = replace(
         old,
         path=picture,
-        films=tuple(picture.with_suffix(film.suffix) for film in old.films),
+        films=films,
         frames=old.frames and old.frames.with_name(f"{old.frames.name}-{picture.stem}"),
         codes=old.codes and picture.with_suffix(".npz"),
         overwrite=False,

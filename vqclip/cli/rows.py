@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
+from vqclip.cli.films import kinds
 from vqclip.cli.generate import build_config, generate_command, given_options
 from vqclip.cli.inherit import with_options_of
 from vqclip.errors import UsageError
@@ -115,7 +116,7 @@ def _wanted(values: Mapping[str, Any]) -> "Wanted":
 
     OutputConfig(Path(), every=values["every"], fps=values["fps"])  # refuses what is out of range
     return Wanted(
-        films=tuple(f".{kind}" for kind in ("gif", "mp4", "webp") if values[kind]),
+        films=tuple(f".{kind}" for kind in kinds(values)),
         frames=values["frames"],
         codes=values["save_codes"],
         every=values["every"],

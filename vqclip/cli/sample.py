@@ -7,7 +7,7 @@ import typer
 from vqclip.cli import options as opt
 from vqclip.cli.drawing import DrawingSession, name_files, settings
 from vqclip.cli.session import Terminal
-from vqclip.config import SampleConfig
+from vqclip.config import OutputConfig, SampleConfig
 
 _D = SampleConfig
 _CLIP = [name for name, _ in _D.clip]
@@ -26,6 +26,11 @@ def sample_command(
     prompt: opt.RankPrompts = None,
     seed: opt.Seed = None,
     output: opt.PlainOutput = None,
+    every: opt.Every = OutputConfig.every,
+    gif: opt.Gif = False,
+    mp4: opt.Mp4 = False,
+    webp: opt.Webp = False,
+    fps: opt.Fps = None,
     save_codes: opt.SaveCodes = False,
     overwrite: opt.Overwrite = False,
     transformer: opt.Transformer = None,
@@ -44,12 +49,13 @@ def sample_command(
 ) -> None:
     """Draw pictures with a transformer: of nothing, a class, a map, a small picture.
 
-    What it draws from is the transformer's kind. Needs a taming transformer: one of vqclip
-    weights list, or yours.
+    What it draws from is the transformer's kind. --gif, --mp4 and --webp film the drawing.
 
     vqclip sample -t cin --class goldfish --samples 4
 
     vqclip sample -t sflckr --labels map.png --size 512x288
+
+    vqclip sample --prompt "a red apple" --samples 8 --gif
 
     vqclip sample -t ffhq --prompt "a smiling face" --samples 8
     """

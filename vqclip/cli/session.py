@@ -1,6 +1,7 @@
 """What every command says: progress and notes on stderr, results on stdout."""
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from rich.markup import escape
 from rich.status import Status
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from vqclip.cli.progress import Progress
 
 
@@ -56,6 +59,15 @@ class Terminal:
         from vqclip.cli.progress import Progress
 
         return Progress(self.console, title, total, unit=unit, preview=self.preview)
+
+    def show(self, picture: "Image.Image") -> None:
+        """Show a picture, if that was asked for and the terminal can."""
+        if self.preview:
+            from vqclip.cli.preview import find_preview
+
+            draw = find_preview(self.console, sys.stdin)
+            if draw:
+                self.console.print(draw(picture))
 
     def report(self, files: Sequence[Path], about: str, values: Mapping[str, Any]) -> None:
         """Print a result: its files and a few words, or the values as a line of JSON."""

@@ -17,7 +17,7 @@ from vqclip.prompts import Prompt, parse_scenes
 from vqclip.timing import EASES
 
 if TYPE_CHECKING:
-    from vqclip.story import StoryFrame
+    from vqclip.writers import FilmFrame
 
 Scenes = tuple[tuple[Prompt, ...], ...]
 
@@ -119,10 +119,10 @@ def _tell(story: StoryConfig, output: FilmOutput, terminal: Terminal) -> None:
     for scene in story.scenes:
         note_long_prompts(terminal, scene, models.perceptors)
     start = draw_start(terminal, story.picture, models)
-    last: StoryFrame | None = None
+    last: FilmFrame | None = None
     with terminal.progress(str(story.scenes[0][0]), story.frames, "frame") as progress:
 
-        def show(frame: "StoryFrame") -> None:
+        def show(frame: "FilmFrame") -> None:
             nonlocal last
             last = frame
             progress.update(frame.number + 1, lambda: Image.fromarray(frame.picture))

@@ -47,6 +47,8 @@ class TransformerLoss:
     weight_decay: of linear layers.
     guidance: of the samples to look at.
     half: store the exported weights in half precision.
+    sketch: weight of what the sketch of CLIP embeddings says by itself, p(s_i | c) of each code:
+        it learns outlines long before the rest does, which then need not guess them.
     sketch_only: train only the sketch of CLIP embeddings (and the head that reads it): p(s_i | c)
         of each code by itself, hundreds of pictures a second; to be the start of the rest.
     """
@@ -58,6 +60,7 @@ class TransformerLoss:
     weight_decay: float = 0.01
     guidance: float = 3.0
     half: bool = False
+    sketch: float = 0.0
     sketch_only: bool = False
 
     def __post_init__(self) -> None:
@@ -153,8 +156,26 @@ class TransformerStage:
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
         """Return the mean of -log p(code), in nats; reported in bits too."""
         codes = self.codes(batch)
-        nll = self.nll(codes, self._training_condition(batch, len(codes)), self.model.pkeep)
-        return nll, {"nll": nll.detach(), "bits_per_code": nll.detach() / math.log(2)}
+        condition = self._training_condition(batch, len(codes))
+        nll = self.nll(codes, condition, self.model.pkeep)
+        metrics = {"nll": nll.detach(), "bits_per_code": nll.detach() / math.log(2)}
+        if not self.settings.sketch or self.settings.sketch_only or not self._has_sketch:
+            return nll, metrics
+        sketch = self.sketch_nll(codes, condition)
+        return nll + self.settings.sketch * sketch, metrics | {"sketch": sketch.detach()}
+
+    @property
+    def _has_sketch(self) -> bool:
+        return getattr(self.model.cond_stage_model, "sketch", None) is not None
+
+    def sketch_nll(self, codes: Tensor, condition: Tensor) -> Tensor:
+        """Return the mean of -log p(code | condition), of each code by itself.
+
+        Samples that see no condition have no sketch, and do not count.
+        """
+        given = condition[:, -codes.shape[1] :].flatten(1).any(1)
+        logits = self.model.sketched(condition[given])
+        return F.cross_entropy(logits.flatten(0, 1).float(), codes[given].flatten())
 
     def nll(self, codes: Tensor, condition: Tensor, pkeep: float = 1.0) -> Tensor:
         """Return the mean of -log p(code | condition, codes before it) for codes (b, n)."""

@@ -6,7 +6,7 @@ and one that failed leaves none. Frames go to the encoder, or to a file that nob
 memory does not grow with the length of a film.
 """
 
-from vqclip.writers.base import Array, Writer
+from vqclip.writers.base import Array, FilmFrame, Writer
 from vqclip.writers.clips import Clip, open_clip
 from vqclip.writers.films import (
     FILMS,
@@ -20,6 +20,7 @@ __all__ = [
     "FILMS",
     "Array",
     "Clip",
+    "FilmFrame",
     "Writer",
     "film_format",
     "film_metadata",

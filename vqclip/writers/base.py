@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,17 @@ from vqclip.images import replacing
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 
 
+@dataclass(frozen=True)
+class FilmFrame:
+    """One frame of a film.
+
+    number: from 0. picture: (h, w, 3) uint8.
+    """
+
+    number: int
+    picture: Array
+
+
 class Writer(Protocol):
     """Takes one frame after another."""
 
@@ -23,12 +35,17 @@ class Writer(Protocol):
 
 @contextmanager
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Like :func:`replacing`, but Ctrl-C publishes the file as it stands before it goes on."""
+    """Like :func:`replacing`, but Ctrl-C publishes the file as it stands before it goes on.
+
+    Where nothing is in it yet, it leaves no file.
+    """
     interrupt: KeyboardInterrupt | None = None
     with replacing(path, overwrite=overwrite) as temporary:
         try:
             yield temporary
         except KeyboardInterrupt as error:
+            if not temporary.stat().st_size:
+                raise
             interrupt = error
     if interrupt:
         raise interrupt

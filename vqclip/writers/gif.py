@@ -10,9 +10,9 @@ import numpy as np
 from PIL import GifImagePlugin, Image
 
 from vqclip.config import FilmConfig
-from vqclip.writers.base import Array, Writer, as_text, finishing, kept_on_interrupt, refuse_empty
+from vqclip.writers.base import Array, Writer, as_text
 from vqclip.writers.palette import Ditherer, Histogram
-from vqclip.writers.spool import Spool
+from vqclip.writers.spool import Spool, spooled
 
 _COLOURS = 255  # and one that is transparent: there the frame before stays
 _LEAST_TICKS = 2  # hundredths of a second: browsers slow down anything faster
@@ -27,23 +27,22 @@ def gif_writer(
     overwrite: bool = False,
 ) -> Iterator[Writer]:
     """Write a GIF with one palette and ordered dither; the settings are its comment."""
-    with kept_on_interrupt(path, overwrite) as temporary, Spool(path.parent) as spool:
-        histogram = Histogram()
+    histogram = Histogram()
+
+    def encode(spool: Spool, file: Path) -> None:
+        palette = histogram.palette(_COLOURS)
+        frames = _timed(map(Ditherer(palette), spool), film.rate)
+        with file.open("wb") as out:
+            out.write(_header(spool.shape, palette, film.loop, metadata))
+            _write_frames(out, frames)
+
+    with spooled(path, overwrite, encode) as spool:
 
         def write(image: Array, step: int) -> None:
             if spool.append(image):
                 histogram.add(image)
 
-        def finish() -> None:
-            refuse_empty(path, len(spool))
-            palette = histogram.palette(_COLOURS)
-            frames = _timed(map(Ditherer(palette), spool), film.rate)
-            with temporary.open("wb") as file:
-                file.write(_header(spool.shape, palette, film.loop, metadata))
-                _write_frames(file, frames)
-
-        with finishing(finish):
-            yield write
+        yield write
 
 
 def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:

@@ -2,12 +2,13 @@
 
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from vqclip.writers.base import Array
+from vqclip.writers.base import Array, finishing, kept_on_interrupt, refuse_empty
 
 
 class Spool:
@@ -54,3 +55,21 @@ class Spool:
 
     def __iter__(self) -> Iterator[Array]:
         return (self[number] for number in range(len(self)))
+
+
+@contextmanager
+def spooled(path: Path, overwrite: bool, encode: Callable[[Spool, Path], None]) -> Iterator[Spool]:
+    """Collect the frames of a film, and ``encode`` them at the end, into the path that it gets.
+
+    Raises:
+        UsageError: there were none.
+    """
+    with kept_on_interrupt(path, overwrite) as temporary, Spool(path.parent) as spool:
+
+        def finish() -> None:
+            if len(spool):
+                encode(spool, temporary)
+
+        with finishing(finish):
+            yield spool
+        refuse_empty(path, len(spool))

@@ -10,8 +10,8 @@ from PIL import Image
 
 from vqclip.config import FilmConfig
 from vqclip.images import exif
-from vqclip.writers.base import Array, Writer, as_text, finishing, kept_on_interrupt, refuse_empty
-from vqclip.writers.spool import Spool
+from vqclip.writers.base import Array, Writer, as_text
+from vqclip.writers.spool import Spool, spooled
 
 
 @contextmanager
@@ -23,29 +23,27 @@ def webp_writer(
     overwrite: bool = False,
 ) -> Iterator[Writer]:
     """Write an animated WebP; the settings are in its Exif data, as in a still one."""
-    with kept_on_interrupt(path, overwrite) as temporary, Spool(path.parent) as spool:
+
+    def encode(spool: Spool, file: Path) -> None:
+        with file.open("wb") as out:
+            Image.fromarray(spool[0]).save(
+                out,
+                "WEBP",
+                save_all=True,
+                append_images=[_Rest(spool)] if len(spool) > 1 else [],
+                duration=_milliseconds(len(spool), film.rate),
+                loop=film.loop,
+                quality=film.quality,
+                method=2,
+                exif=exif(as_text(metadata)) if metadata else b"",
+            )
+
+    with spooled(path, overwrite, encode) as spool:
 
         def write(image: Array, step: int) -> None:
             spool.append(image)
 
-        def finish() -> None:
-            refuse_empty(path, len(spool))
-            first = Image.fromarray(spool[0])
-            with temporary.open("wb") as file:
-                first.save(
-                    file,
-                    "WEBP",
-                    save_all=True,
-                    append_images=[_Rest(spool)] if len(spool) > 1 else [],
-                    duration=_milliseconds(len(spool), film.rate),
-                    loop=film.loop,
-                    quality=film.quality,
-                    method=2,
-                    exif=exif(as_text(metadata)) if metadata else b"",
-                )
-
-        with finishing(finish):
-            yield write
+        yield write
 
 
 def _milliseconds(frames: int, rate: float) -> list[int]:

@@ -1,0 +1,132 @@
+"""Does a picture stay one while a camera moves over it? Sharpness, contrast, motion, CLIP.
+
+    python benchmarks/camera.py
+    python benchmarks/camera.py "a castle" --frames 200 --zoom 1.02 --out frames
+
+The last picture of a story with a camera, of the same story without one, and of simpler ways to
+move it. Sharpness is the standard deviation of the Laplacian, contrast that of the pixels (-1 to
+1); motion is the optical flow from frame to frame, in parts of what was asked for.
+"""
+
+import argparse
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+import vqclip
+from vqclip.config import StoryConfig
+from vqclip.flow import Array, find_flow
+from vqclip.generation import Run, clip_score
+from vqclip.images import to_tensor
+from vqclip.loading import Models, load_models
+from vqclip.motion import parse_camera
+from vqclip.story import tell
+
+_MOTIONS = 10  # the last ones, over which the mean is taken
+
+
+class EncodedAgain(Run):
+    """Goes on from what the VQGAN makes of the moved picture, and nothing else."""
+
+    def go_on_from(self, picture: Tensor) -> None:
+        super().go_on_from(picture)
+        self.residual = 0.0
+
+
+class CodesAlone(Run):
+    """Lets CLIP see what the codes say, not what is shown."""
+
+    def _backward(self, image: Tensor) -> dict[str, Tensor]:
+        residual, self.residual = self.residual, 0.0
+        losses = super()._backward(self.decode(self.z))
+        self.residual = residual
+        return losses
+
+
+Way = Callable[[], AbstractContextManager[object]]
+WAYS: dict[str, Way] = {
+    "no camera": nullcontext,
+    "encoded again": lambda: patch("vqclip.story.Run", EncodedAgain),
+    "detail not held": lambda: patch("vqclip.motion._MOST_GIVEN_BACK", 1.0),
+    "CLIP sees the codes": lambda: patch("vqclip.story.Run", CodesAlone),
+    "as vqclip does it": nullcontext,
+}
+
+
+def sharpness(image: Tensor) -> float:
+    """Return the standard deviation of the Laplacian of the grey picture."""
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    return float(F.conv2d(image.mean(1, keepdim=True), kernel).std())
+
+
+def follows(frames: list[Array], motion: Tensor) -> float:
+    """Return the flow in parts of the motion (2, 3), a matrix for pixels from the centre."""
+    height, width, _ = frames[0].shape
+    y, x = np.mgrid[:height, :width] - np.array([height - 1, width - 1])[:, None, None] / 2
+    places = np.stack([x, y, np.ones_like(x)], -1)
+    wanted = places @ motion.numpy().T - places[..., :2]
+    found = np.mean([find_flow(after, before) for before, after in pairwise(frames)], 0)
+    return float((found * wanted).sum() / (wanted**2).sum())
+
+
+def matrix(story: StoryConfig) -> Tensor:
+    """Return where what is at a pixel comes from: p -> R(-θ)(p - pan)/zoom, as (2, 3)."""
+    motion = parse_camera(story.zoom, story.pan, story.rotate)(1)
+    angle = torch.deg2rad(torch.tensor(motion.rotate))
+    cosine, sine = angle.cos() / motion.zoom, angle.sin() / motion.zoom
+    turned = torch.stack([torch.stack([cosine, sine]), torch.stack([-sine, cosine])])
+    return torch.cat([turned, -turned @ torch.tensor(motion.pan)[:, None]], 1)
+
+
+def measure(name: str, story: StoryConfig, models: Models, out: Path | None) -> str:
+    """Tell a story in one of the ways; return its line."""
+    with WAYS[name]():
+        last = [f.picture for f in deque(tell(story, models), maxlen=_MOTIONS + 1)]
+    picture = Image.fromarray(last[-1])
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        picture.save(out / f"{name.replace(' ', '-')}.png")
+    image = to_tensor(picture)
+    motion = "" if name == "no camera" else f"{follows(last, matrix(story)):.2f}"
+    score = clip_score(story.picture, models, image)
+    brightness = float(image.mean())
+    return (
+        f"| {name} | {sharpness(image):.3f} | {float(image.std()):.2f} | {brightness:+.2f} "
+        f"| {motion} | {score:.2f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("prompt", nargs="?", default="a sunset over the sea")
+    for option, value in {"frames": 75, "every": 2, "size": 128, "seed": 0}.items():
+        parser.add_argument(f"--{option}", type=int, default=value)
+    for option, text in {"zoom": "1.02", "pan": "0,0", "rotate": "0.5"}.items():
+        parser.add_argument(f"--{option}", default=text)
+    parser.add_argument("--only", choices=WAYS, action="append", help="of the ways; else all")
+    parser.add_argument("--out", type=Path, help="a folder for the last pictures")
+    args = parser.parse_args()
+    scenes = (vqclip.parse_prompts(args.prompt),)
+    config = vqclip.GenerateConfig(scenes[0], size=(args.size,) * 2, seed=args.seed)
+    models = load_models(config)
+    camera = {"zoom": args.zoom, "pan": args.pan, "rotate": args.rotate}
+    shape = {"steps_per_scene": args.frames * args.every, "every": args.every}
+    print(f"{args.prompt}, {args.frames} frames\n")
+    print("| way | sharpness | contrast | brightness | follows | CLIP |\n|---|---|---|---|---|---|")
+    for name in args.only or WAYS:
+        moves = {} if name == "no camera" else camera
+        story = StoryConfig(scenes, config, **shape, **moves)
+        print(measure(name, story, models, args.out), flush=True)
+
+
+if __name__ == "__main__":
+    main()

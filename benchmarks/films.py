@@ -1,0 +1,137 @@
+"""Does a long film take more memory than a short one, and does it play?
+
+    python benchmarks/films.py                        # vqclip animate: 60 and 600 noisy frames
+    python benchmarks/films.py --draw --kinds gif     # vqclip "a red apple" of 599 steps
+
+Every film is made by the real command in a process of its own, decoded again, and compared with
+what was asked for: frames, size, seconds. Ends with 1 where they differ, or where the long film
+takes 150 MB more at the peak. Reads the peak from /proc: Linux only.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from PIL import Image
+
+RATE = 25
+MOST = 150  # MB
+# Not ru_maxrss, which begins with what the process had that started this one.
+_CHILD = """
+import sys
+from vqclip.cli.main import app
+try:
+    app(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+print(int(peak.split()[1]) / 1024)
+"""
+
+
+@dataclass(frozen=True)
+class Film:
+    """What was decoded of a film; ``peak`` in MiB, of the process that made it."""
+
+    path: Path
+    peak: float
+    frames: int
+    size: tuple[int, int]
+    seconds: float
+
+    def __str__(self) -> str:
+        megabytes = self.path.stat().st_size / 2**20
+        width, height = self.size
+        return (
+            f"{self.path.name:8} {self.frames:4} frames {width}x{height} {self.seconds:6.2f} s "
+            f"{megabytes:6.1f} MiB, peak {self.peak:5.0f} MiB"
+        )
+
+
+def noisy_frames(folder: Path, count: int, side: int) -> Path:
+    """Write frames that compress badly."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 60, (side, side, 3), dtype=np.uint8)
+    for step in range(count):
+        frame = np.roll(noise, 3 * step, 1) + np.uint8(step % 190)
+        Image.fromarray(frame).save(folder / f"{step:05d}.png", compress_level=1)
+    return folder
+
+
+def words(folder: Path, count: int, kind: str, args: argparse.Namespace) -> list[str]:
+    """Return the command that makes a film of so many frames, called film.KIND."""
+    if args.draw:
+        steps = ["--steps", str(count - 1), "--every", "1", "--init", "random", "--cutouts", "1"]
+        return ["a red apple", *steps, "--size", str(args.size), "-o", str(folder / "film.png")]
+    frames = noisy_frames(folder / "frames", count, args.size)
+    return ["animate", str(frames), "-o", str(folder / f"film.{kind}")]
+
+
+def make(folder: Path, count: int, kind: str, args: argparse.Namespace) -> Film:
+    """Make a film, and decode it."""
+    command = [*words(folder, count, kind, args), f"--{kind}", "--fps", str(RATE), "--quiet"]
+    child = [sys.executable, "-c", _CHILD, *command]
+    out = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
+    path = folder / f"film.{kind}"
+    shapes, seconds = decoded(path)
+    (size,) = set(shapes)
+    return Film(path, float(out.split()[-1]), len(shapes), size, seconds)
+
+
+def decoded(path: Path) -> tuple[list[tuple[int, int]], float]:
+    """Return the (width, height) of every frame, and the seconds that they are shown."""
+    if path.suffix == ".mp4":
+        shapes = [frame.shape[1::-1] for frame in iio.imiter(path, plugin="pyav")]
+        return shapes, float(iio.immeta(path, plugin="pyav")["duration"])
+    sizes, milliseconds = [], 0.0
+    with Image.open(path) as film:
+        for number in range(getattr(film, "n_frames", 1)):
+            film.seek(number)
+            film.load()
+            sizes.append(film.size)
+            milliseconds += film.info["duration"]
+    return sizes, milliseconds / 1000
+
+
+def problems(short: Film, long: Film, args: argparse.Namespace) -> Iterator[str]:
+    """Yield what is not as it was asked for."""
+    for film, count in zip((short, long), args.counts, strict=True):
+        # of a run, GIF and WebP show equal frames as one
+        frames = min(count, film.frames) if args.draw and film.path.suffix != ".mp4" else count
+        wanted = (frames, (args.size, args.size), round(count / RATE, 2))
+        if (film.frames, film.size, round(film.seconds, 2)) != wanted:
+            yield f"not the {wanted} that was asked for: {film}"
+    if long.peak - short.peak >= MOST:
+        yield f"{long.path.name}: {long.peak - short.peak:.0f} MiB more at the peak"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--counts", type=int, nargs=2, default=(60, 600), help="frames")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--kinds", nargs="+", default=["mp4", "gif", "webp"])
+    parser.add_argument("--draw", action="store_true", help="film a run, not frames on the disk")
+    args = parser.parse_args()
+    found: list[str] = []
+    for kind in args.kinds:
+        films = []
+        with tempfile.TemporaryDirectory() as place:
+            for count in args.counts:
+                folder = Path(place) / str(count)
+                folder.mkdir()
+                films.append(make(folder, count, kind, args))
+                print(films[-1], flush=True)
+            found += problems(films[0], films[1], args)
+    print("\n".join(found) or "all as asked for")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()
