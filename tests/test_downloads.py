@@ -226,6 +226,11 @@ def test_proxies_are_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> No
     assert PLACE.read_bytes() == CONTENT
 
 
+def test_a_proxy_that_cannot_be_one(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "nonsense://a")
+    assert "the proxy or certificates" in refused(server.add("/a", CONTENT))
+
+
 def test_another_hash(server: Server) -> None:
     url = server.add("/a", CONTENT)
     assert "not aaaaaaaaaaaa" in refused(Source(url, "a" * 64))

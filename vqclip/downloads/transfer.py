@@ -57,9 +57,17 @@ def new_client(patience: Patience) -> httpx2.Client:
     """Return a client that goes through the proxies of the environment and follows redirects.
 
     Nothing comes compressed: ranges count the bytes of the file itself.
+
+    Raises:
+        DownloadError: the environment's proxy or certificates cannot be used.
     """
     headers = {"User-Agent": "vqclip", "Accept-Encoding": "identity"}
-    return httpx2.Client(headers=headers, timeout=patience.timeout, follow_redirects=True)
+    try:
+        return httpx2.Client(headers=headers, timeout=patience.timeout, follow_redirects=True)
+    except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
+        raise DownloadError(
+            f"the proxy or certificates of the environment cannot be used: {_line(error)}"
+        ) from error
 
 
 def transfer(
