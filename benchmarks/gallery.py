@@ -26,10 +26,10 @@ from PIL import Image
 import vqclip
 from vqclip.embedded import weights_folder
 from vqclip.evaluation.pictures import read_prompts
+from vqclip.hashing import weights_hash
 from vqclip.outputs import slug
 from vqclip.replay import read_settings, recorded_config
 from vqclip.spelling import command
-from vqclip.zoo import weights_hash
 
 FOLDER = Path(__file__).parent.parent / "docs" / "gallery"
 NOT_THE_SAME, ELSEWHERE = 1, 3

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Tests never reach the network, whatever library tries; and they run side by side, in processes
@@ -10,14 +11,27 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.servers import Server, serving
+
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is ever written into the checkout."""
+def _own_folder(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is ever written into the checkout, nor among the models of whoever runs the tests."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path_factory.getbasetemp() / f"{tmp_path.name}-home"))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Return a server on this computer, the only place that may be reached."""
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with serving() as running:
+        yield running
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from vqclip import store
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
 from vqclip.cli import animate, batch, drawing, generate, restyle, story
@@ -20,6 +21,7 @@ from vqclip.images import save_image
 from vqclip.outputs import checkpoint_path
 from vqclip.prompts import parse_prompts
 from vqclip.resuming import Checkpoint, State, save_checkpoint
+from vqclip.supply import Supplied
 
 CONFIG = GenerateConfig(parse_prompts("a red apple"), init="random")
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -45,14 +47,32 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(story, "_tell", lambda *settings: ran.append(settings))
     monkeypatch.setattr(restyle, "_restyle", lambda *settings: ran.append(settings))
     words = shlex.split(command, comments=True)[1:]
+    _without_downloads(monkeypatch)
     _inputs(words)
     result = CliRunner().invoke(app, words, input="a red apple\n")
     assert result.exit_code == 0, result.output
-    assert ran or words[0] in ("list", "reconstruct", "decode", "show")
+    assert ran or words[0] in ("list", "reconstruct", "decode", "show", "weights")
+
+
+def _without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be fetched or imported is a model that is kept already."""
+    monkeypatch.setattr("vqclip.exporting.export_checkpoint", lambda _, path, *__, **___: [path])
+    for name in ("get", "import_model"):
+        monkeypatch.setattr(f"vqclip.supply.{name}", lambda *_, **__: _kept("mine"))
+
+
+def _kept(name: str) -> Supplied:
+    with store.adding(name, overwrite=True) as folder:
+        store.write_record(folder, kind="vqgan", state=store.IMPORTED)
+    model = store.find(name)
+    assert model is not None
+    return Supplied(model, True, {})
 
 
 def _inputs(words: list[str]) -> None:
     """Make what the commands that are really run read."""
+    if words[0] == "weights":
+        _kept("mine")
     if words[0] == "reconstruct":
         Image.new("RGB", (16, 16)).save(words[1])
     if words[0] == "animate":
@@ -102,6 +122,7 @@ def test_python_runs(code: str) -> None:
 def test_every_option_is_documented_or_listed_by_help() -> None:
     commands = [[], ["complete"], ["sample"], ["reconstruct"], ["decode"]]
     commands += [["batch"], ["again"], ["show"], ["resume"]]
+    commands += [["weights", name] for name in ("list", "get", "import", "remove")]
     commands += [["animate"], ["story"], ["restyle"]]
     helps = (CliRunner().invoke(app, [*c, "--help"], env={"COLUMNS": "200"}) for c in commands)
     shown = "".join(help.stdout for help in helps)

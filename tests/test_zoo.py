@@ -11,7 +11,8 @@ import torch
 from vqclip import embedded
 from vqclip.embedded import weights_folder
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.zoo import load_perceptor, load_vqgan, vqgan_path, weights_hash
+from vqclip.hashing import weights_hash
+from vqclip.zoo import load_perceptor, load_vqgan, vqgan_path
 
 REFERENCE = Path(__file__).parent / "reference"
 RUN = REFERENCE / "vqmodel_f16"
@@ -97,7 +98,7 @@ def test_folders_with_no_weights_or_several(run: Path) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(UsageError, match="unknown VQGAN 'imagnet'; known: default"):
+    with pytest.raises(UsageError, match="unknown VQGAN 'imagnet'; did you mean 'imagenet-vqgan'"):
         load_vqgan("imagnet")
     for source in ("missing.ckpt", "some/where/model"):
         with pytest.raises(UsageError, match="there is no VQGAN file"):

@@ -1,35 +1,51 @@
-"""One process at a time in a folder: a lock that dies with its process."""
+"""One process at a time: a lock that dies with its process."""
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vqclip.errors import UsageError
 
+_PAUSE = 0.2  # seconds between two looks at a lock that somebody else holds
+
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock file ``path``; the system lets go of it however the process ends.
+
+    waiting: told the process that holds it, once, before waiting for that to end; without,
+        nobody waits.
 
     Raises:
         UsageError: another process holds it.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            _lock(file)
-        except OSError:
-            raise UsageError(
-                f"another vqclip (process {_owner(file)}) is at work in {path.parent}: "
-                "let it finish, or choose another folder with --output"
-            ) from None
+        if not _locks(file):
+            if waiting is None:
+                raise UsageError(
+                    f"another vqclip (process {_owner(file)}) is at work in {path.parent}: "
+                    "let it finish, or choose another folder with --output"
+                )
+            waiting(_owner(file))
+            while not _locks(file):
+                time.sleep(_PAUSE)
         os.ftruncate(file, 0)
         os.pwrite(file, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(file)
+
+
+def _locks(file: int) -> bool:
+    try:
+        _lock(file)
+    except OSError:
+        return False
+    return True
 
 
 if sys.platform == "win32":

@@ -14,6 +14,7 @@ from vqclip.completion import Sample, Task
 from vqclip.config import DEFAULT, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.drafts import filled
 from vqclip.generation import Frame, Run
+from vqclip.hashing import weights_hash
 from vqclip.images import flatten, free_path, image_format, save_image, to_array, to_pil, writing
 from vqclip.keeping import Keeper
 from vqclip.latents import save_codes
@@ -22,7 +23,7 @@ from vqclip.outputs import files, shown_steps
 from vqclip.resuming import State
 from vqclip.timing import film_fps
 from vqclip.writers import Writer, film_writer, frames_writer
-from vqclip.zoo import transformer_path, vqgan_path, weights_hash
+from vqclip.zoo import transformer_path, vqgan_path
 
 OnFrame = Callable[[Frame], None]
 

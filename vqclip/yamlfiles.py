@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
+from vqclip.webpages import is_web_page
 
 _MOST_BYTES = 1 << 20
 _MOST_NODES = 100_000
@@ -33,7 +34,7 @@ def _text(path: Path) -> str:
         raise UsageError(f"cannot read the config {path}: {reason}") from None
     except UnicodeDecodeError:
         raise CheckpointError(f"{path} is not a text file; give the model's YAML") from None
-    if text.lstrip().lower().startswith(("<!doctype", "<html", "<?xml", "<head")):
+    if is_web_page(text):
         raise CheckpointError(f"{path} is a web page saved in place of a config; fetch it again")
     return text
 

@@ -1,14 +1,15 @@
-"""Where models come from: the ones that vqclip brings along, and files on disk."""
+"""Where models come from: what vqclip brings along, what is kept by name, and files on disk."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from vqclip import checkpoints
+from vqclip import checkpoints, store
+from vqclip.catalogue import catalogue
 from vqclip.checkpoints import ModelConfig, Stage
 from vqclip.embedded import weights_folder
 from vqclip.errors import CheckpointError, UsageError
@@ -32,8 +33,9 @@ def load_vqgan(
     """Load a VQGAN, frozen, in evaluation mode and float32.
 
     Args:
-        source: ``"default"`` for the model that comes with vqclip, a checkpoint file, or a
-            folder with weights and config.
+        source: ``"default"`` for the model that comes with vqclip, a checkpoint file, a
+            folder with weights and config, or the name of a model that is kept (``vqclip
+            weights``); a file of that name comes first.
         config: the model's YAML (or its content). By default the one that lies with the
             weights; without any, the model is read off the weights.
         device: where to put it.
@@ -47,6 +49,7 @@ def load_vqgan(
 
     """
     path = vqgan_path(source)
+    _check_unchanged(source)
     model_config = _config(path, config)
     state = checkpoints.read_state_dict(path)
     try:
@@ -67,8 +70,9 @@ def load_transformer(
     """Load a transformer with its VQGANs, frozen, in evaluation mode and float32.
 
     Args:
-        source: ``"default"`` for the model that comes with vqclip, a checkpoint file, or a
-            folder with weights and config.
+        source: ``"default"`` for the model that comes with vqclip, a checkpoint file, a
+            folder with weights and config, or the name of a model that is kept (``vqclip
+            weights``); a file of that name comes first.
         config: the model's YAML (or its content). By default the one that lies with the weights.
         device: where to put it.
         first_stage: weights of the VQGAN of the pictures. By default those in the checkpoint,
@@ -82,6 +86,7 @@ def load_transformer(
 
     """
     path = transformer_path(source)
+    _check_unchanged(source)
     model_config = _config(path, config)
     if model_config is None:
         raise UsageError(f"{path} has no config with it, which a transformer needs; give its YAML")
@@ -120,7 +125,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 
     Args:
         source: ``"default"`` for the model that comes with vqclip, an open_clip name such as
-            ``ViT-B-32/laion2b_s34b_b79k``, a folder or a file.
+            ``ViT-B-32/laion2b_s34b_b79k``, a folder, a file, or the name of one that is kept.
         device: where to put it.
 
     Raises:
@@ -128,7 +133,11 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
         CheckpointError: its weights cannot be fetched, read or fitted.
 
     """
-    return open_perceptor(str(source), device)
+    model = _kept(source)
+    if model is None:
+        return open_perceptor(str(source), device)
+    _check_unchanged(source)
+    return open_perceptor(str(model.folder), device)
 
 
 def vqgan_path(source: str | Path = DEFAULT) -> Path:
@@ -140,7 +149,7 @@ def vqgan_path(source: str | Path = DEFAULT) -> Path:
     """
     if source == DEFAULT:
         return _weights_in(weights_folder() / "vqgan")
-    return _weights_file(source, "VQGAN", f"known: {DEFAULT}, or give")
+    return _weights_file(source, "VQGAN")
 
 
 def transformer_path(source: str | Path = DEFAULT) -> Path:
@@ -151,47 +160,52 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
     """
     if source != DEFAULT:
-        return _weights_file(source, "transformer", f"known: {DEFAULT}, or give")
+        return _weights_file(source, "transformer")
     folder = weights_folder() / "transformer"
     if not folder.is_dir():
         raise UsageError("vqclip brings no transformer along; give a path with --transformer")
     return _weights_in(folder)
 
 
-def _weights_file(source: str | Path, what: str, advice: str = "give") -> Path:
-    """The weight file in a folder, or the file itself."""
+def _weights_file(source: str | Path, what: str) -> Path:
+    """The weight file in a folder, the file itself, or that of the model of this name."""
     path = Path(source).expanduser()
     if path.is_dir():
         return _weights_in(path)
     if path.is_file():
         return path
+    if model := _kept(source):
+        return model.weights
     if path.suffix in _SUFFIXES or len(path.parts) > 1:
         raise UsageError(f"there is no {what} file {str(source)!r}; check the path")
-    raise UsageError(
-        f"unknown {what} {str(source)!r}; {advice} the path of a "
-        f"{', '.join(_SUFFIXES[:3])} file or of a folder with config and weights"
+    raise _unknown(str(source), what)
+
+
+def _kept(source: str | Path) -> store.Model | None:
+    """The model that is kept under this name, unless there is a file of that name."""
+    is_path = source == DEFAULT or Path(source).expanduser().exists()
+    return None if is_path else store.find(str(source))
+
+
+def _check_unchanged(source: str | Path) -> None:
+    """Make sure that a model that is kept is as it was put there."""
+    if model := _kept(source):
+        store.check(model)
+
+
+def _unknown(source: str, what: str) -> UsageError:
+    """Say how to get what is not here."""
+    known = [name for name, e in catalogue().items() if what == "VQGAN" or e.kind == "transformer"]
+    if source in known:
+        return UsageError(
+            f"{source} is not on this computer; fetch it with: vqclip weights get {source}"
+        )
+    near = get_close_matches(source.lower(), known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UsageError(
+        f"unknown {what} {source!r}; {hint}give {DEFAULT}, a name of 'vqclip weights list', or the "
+        f"path of a {', '.join(_SUFFIXES[:3])} file or of a folder with config and weights"
     )
-
-
-def weights_hash(path: str | Path) -> str:
-    """SHA-256 of a file in hexadecimal; an unchanged file is read only once per process.
-
-    Raises:
-        UsageError: there is no such file.
-
-    """
-    path = Path(path)
-    try:
-        stat = path.stat()
-        return _sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"cannot read the weights {path}: {reason}") from None
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, _size: int, _mtime: int) -> str:
-    return checkpoints.file_hash(path)
 
 
 def _separate_stage(

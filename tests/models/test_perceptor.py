@@ -250,6 +250,7 @@ def test_no_network(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def fail() -> None:
         raise OSError("no route\nto host")
 
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.utils, "get_session", fail)
     message = refused(source, CheckpointError)

@@ -4,7 +4,7 @@ Nothing in a file is executed or imported, whatever it says (see :mod:`.unpickli
 """
 
 from vqclip.checkpoints.configs import ModelConfig, find_config, read_config, standalone
-from vqclip.checkpoints.files import StateDict, file_hash, read_state_dict
+from vqclip.checkpoints.files import StateDict, read_state_dict, recognise
 from vqclip.checkpoints.fitting import infer_config, kind
 from vqclip.checkpoints.importing import Converted, convert
 from vqclip.checkpoints.models import (
@@ -34,7 +34,6 @@ __all__ = [
     "build_vqgan",
     "codebook_hash",
     "convert",
-    "file_hash",
     "find_config",
     "has_stage",
     "holds_stage",
@@ -46,6 +45,7 @@ __all__ = [
     "new_vqgan",
     "read_config",
     "read_state_dict",
+    "recognise",
     "stage_config",
     "stage_reference",
     "stage_state",

@@ -1,6 +1,5 @@
 """Read the weights of any checkpoint file as a plain dict of tensors."""
 
-import hashlib
 import pickle
 import struct
 import zipfile
@@ -15,6 +14,7 @@ from torch import Tensor
 from vqclip.checkpoints.torchfiles import read_legacy, read_zip
 from vqclip.checkpoints.unpickling import StandIn
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.webpages import is_web_page
 
 StateDict = dict[str, Tensor]
 
@@ -77,13 +77,18 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         ) from None
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def recognise(path: Path) -> None:
+    """Refuse what is no checkpoint by its first bytes (and, of a zip, its end).
+
+    Raises:
+        UsageError: there is no such file.
+        CheckpointError: it is something else, or truncated.
+
+    """
+    try:
+        _reader(path, _head(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is no checkpoint: {error}") from None
 
 
 def _head(path: Path) -> bytes:
@@ -99,12 +104,11 @@ def _head(path: Path) -> bytes:
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], Any]:
     """Choose how to read a file by its first bytes."""
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not head:
         raise CheckpointError("the file is empty; fetch it again")
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if is_web_page(head):
         raise CheckpointError("it is a web page saved in place of the weights; fetch it again")
-    if text.startswith(b"version https://git-lfs"):
+    if head.lstrip().startswith(b"version https://git-lfs"):
         raise CheckpointError("it is a Git LFS pointer; fetch the weights with 'git lfs pull'")
     if head.startswith(b"PK"):
         if not zipfile.is_zipfile(path):

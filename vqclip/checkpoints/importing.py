@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vqclip.checkpoints.configs import ModelConfig, find_config, read_config, standalone
-from vqclip.checkpoints.files import Checkpoint, StateDict, file_hash, read_checkpoint
+from vqclip.checkpoints.files import Checkpoint, StateDict, read_checkpoint
 from vqclip.checkpoints.fitting import check_finite, infer_config
 from vqclip.checkpoints.models import (
     TRANSFORMER_TARGETS,
@@ -27,6 +27,7 @@ from vqclip.checkpoints.transformers import (
     stage_reference,
 )
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.hashing import weights_hash
 from vqclip.images import replacing, writing
 
 WEIGHTS, CONFIG = "model.safetensors", "config.yaml"
@@ -102,7 +103,7 @@ def convert(
         target=own.target,
         parameters=sum(value.numel() for value in kept.values() if value.is_floating_point()),
         size=(folder / WEIGHTS).stat().st_size,
-        sha256=file_hash(folder / WEIGHTS),
+        sha256=weights_hash(folder / WEIGHTS),
         dropped=_dropped(read, state),
         config=own.name,
         looks_like=lookalikes(kept),

@@ -1,6 +1,6 @@
 """``vqclip batch prompts.txt``: a list to a folder of pictures, as often as it takes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,6 +68,7 @@ def batch_command(
         jobs, again = unique(read_jobs(rows, ctx.params, given_options(ctx)))
     if again:
         terminal.note(f"{len(again)} rows repeat others, the first in line {again[0].line}")
+    _refuse_missing(jobs)
     folder = RunFolder(output.expanduser() if output else Path(_folder_name(source)))
     if dry_run:
         _show(folder, jobs, terminal)
@@ -86,14 +87,22 @@ def resume_batch(path: Path, terminal: Terminal) -> None:
         UsageError: it is no folder of a batch.
     """
     from vqclip.batch.folder import RunFolder
-    from vqclip.batch.jobs import REMOVED
+    from vqclip.batch.jobs import DONE, REMOVED
     from vqclip.errors import UsageError
 
     folder = RunFolder(path)
     jobs = [job for job in folder.jobs() if job.state != REMOVED]
     if not jobs:
         raise UsageError(f"{path} is no folder of a batch: it has no jobs.jsonl")
+    _refuse_missing(job for job in jobs if job.state != DONE)
     _run(folder, jobs, terminal)
+
+
+def _refuse_missing(jobs: "Iterable[Job]") -> None:
+    """A batch fetches nothing: what it lacks is told before it begins."""
+    from vqclip.missing import missing, names_of, refuse_missing
+
+    refuse_missing(missing(named for job in jobs for named in names_of(job.config)))
 
 
 def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:

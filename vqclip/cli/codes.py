@@ -10,6 +10,7 @@ import typer
 
 from vqclip import __version__
 from vqclip.cli import options as opt
+from vqclip.cli.downloading import fetch_for
 from vqclip.cli.session import Terminal
 from vqclip.config import CodesConfig, OutputConfig
 from vqclip.errors import UsageError
@@ -34,6 +35,7 @@ def reconstruct_command(
     overwrite: opt.Overwrite = False,
     vqgan: opt.Vqgan = _D.vqgan,
     vqgan_config: opt.VqganConfig = None,
+    yes: opt.Yes = False,
     device: opt.Device = _D.device,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
@@ -48,7 +50,7 @@ def reconstruct_command(
     config = CodesConfig(picture, opt.parse_size(size), fit, vqgan, vqgan_config, device)
     files = _outputs(output, Path(picture), "reconstructed", codes, overwrite)
     photo = load_image(picture)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     model = _load(config, terminal)
     from vqclip.reconstruction import reconstruct
 
@@ -71,6 +73,7 @@ def decode_command(
     overwrite: opt.Overwrite = False,
     vqgan: opt.Vqgan = _D.vqgan,
     vqgan_config: opt.VqganConfig = None,
+    yes: opt.Yes = False,
     device: opt.Device = _D.device,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
@@ -82,7 +85,7 @@ def decode_command(
     """
     config = CodesConfig(str(codes), None, _D.fit, vqgan, vqgan_config, device)
     files = _outputs(output, codes, "decoded", None, overwrite)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     from vqclip.latents import load_codes
 
     shape = load_codes(codes).shape[1:]  # wrong files are told before the models are loaded
@@ -111,6 +114,7 @@ def _outputs(
 
 
 def _load(config: CodesConfig, terminal: Terminal) -> "VQModel":
+    fetch_for(config, terminal)
     with terminal.loading():
         from vqclip.engines import accelerate, resolve_device
         from vqclip.zoo import load_vqgan
@@ -129,9 +133,10 @@ def _save(
     values: Mapping[str, Any],
     indices: "Tensor | None" = None,
 ) -> Path:
+    from vqclip.hashing import weights_hash
     from vqclip.images import writing
     from vqclip.rendering import save_picture
-    from vqclip.zoo import vqgan_path, weights_hash
+    from vqclip.zoo import vqgan_path
 
     weights = {"vqgan": weights_hash(vqgan_path(config.vqgan))}
     settings = {"version": __version__, "settings": asdict(config), "weights": weights, **values}

@@ -43,6 +43,7 @@ def complete_command(
     transformer: opt.Transformer = None,
     transformer_config: opt.TransformerConfig = None,
     clip: opt.Clip = _CLIP,
+    yes: opt.Yes = False,
     device: opt.Device = _D.device,
     precision: opt.Precision = _D.precision,
     guidance: opt.Guidance = _D.guidance,
@@ -57,7 +58,7 @@ def complete_command(
 
     Kept pixels stay as they are, bit by bit. --gif, --mp4 and --webp film how the rest is drawn.
 
-    vqclip complete photo.jpg --keep top -t ffhq_transformer
+    vqclip complete photo.jpg --keep top -t ffhq
 
     vqclip complete photo.png --keep mask.png --prompt "a lake" --samples 8 -t sflckr
 
@@ -74,5 +75,5 @@ def complete_command(
         **settings(ctx.params),
     )
     outputs = name_files(ctx.params, config, f"{Path(picture).stem} completed")
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     DrawingSession(config, outputs, terminal).run()

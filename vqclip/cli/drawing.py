@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vqclip.cli import options as opt
+from vqclip.cli.downloading import fetch_for
 from vqclip.cli.films import films_beside
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.runs import note_long_prompts, show_frame
@@ -125,6 +126,7 @@ class DrawingSession:
             raise typer.Exit(INTERRUPTED)
 
     def _load(self) -> "Task":
+        fetch_for(self.config, self.terminal)
         with self.terminal.loading():
             from vqclip.completion import prepare
 

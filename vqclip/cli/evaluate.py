@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vqclip.cli import options as opt
+from vqclip.cli.downloading import fetch_missing
 from vqclip.cli.session import Terminal
 from vqclip.config import DEFAULT
 from vqclip.errors import UsageError
@@ -94,6 +95,7 @@ def vqgan_command(
     ] = "clip",
     unseen: Part = False,
     changes: Changes = None,
+    yes: opt.Yes = False,
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -124,6 +126,7 @@ def clip_command(
     samples: Limit = None,
     unseen: Part = True,
     changes: Changes = None,
+    yes: opt.Yes = False,
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -147,13 +150,15 @@ def transformer_command(
     ctx: typer.Context,
     data: Data,
     transformer: Annotated[
-        str, typer.Option("--transformer", "-t", metavar="PATH", help="The transformer to judge.")
+        str,
+        typer.Option("--transformer", "-t", metavar="NAME|PATH", help="The transformer to judge."),
     ],
     transformer_config: opt.TransformerConfig = None,
     samples: Limit = None,
     size: Size = None,
     unseen: Part = False,
     changes: Changes = None,
+    yes: opt.Yes = False,
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -182,6 +187,7 @@ def pictures_command(
     prompts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="All prompts; else those of the pictures.")
     ] = None,
+    yes: opt.Yes = False,
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -190,12 +196,13 @@ def pictures_command(
 
     Example: vqclip evaluate pictures out --judge ViT-B-32/laion2b_s34b_b79k
     """
-    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
     from vqclip.evaluation.pictures import judge as judged
     from vqclip.evaluation.pictures import read_pictures, read_prompts, summary
 
     pictures = read_pictures(folder)
     wanted = read_prompts(prompts) if prompts else sorted({prompt for _, prompt, _ in pictures})
+    fetch_missing([("clip", judge)], terminal)
     with terminal.loading():
         from vqclip.engines import resolve_device
         from vqclip.zoo import load_perceptor
@@ -214,8 +221,10 @@ def pictures_command(
 
 def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
     """Judge what the options name, with a bar, and print the figures."""
-    terminal = Terminal(quiet=params["quiet"], json_lines=params["json_lines"])
+    terminal = Terminal(**{name: params[name] for name in ("quiet", "json_lines", "yes")})
     material, limit = _material(params, terminal), params["samples"]
+    kind = title.lower()
+    fetch_missing([(kind, params[kind])], terminal)
     from vqclip.engines import resolve_device
 
     total = min(limit or len(material), len(material))

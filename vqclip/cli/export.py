@@ -12,7 +12,7 @@ from vqclip.errors import UsageError
 
 def export_command(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="default, a checkpoint, or a folder with one.")
+        str, typer.Argument(metavar="MODEL", help="A name, a checkpoint, or a folder with one.")
     ],
     output: Annotated[Path, typer.Argument(metavar="OUT.ckpt", help="A .yaml goes beside it.")],
     config: Annotated[

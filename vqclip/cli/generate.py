@@ -58,6 +58,7 @@ def generate_command(
     transformer: opt.Transformer = None,
     transformer_config: opt.TransformerConfig = None,
     clip: opt.Clip = _CLIP,
+    yes: opt.Yes = False,
     device: opt.Device = _D.device,
     precision: opt.Precision = _D.precision,
     deterministic: opt.Deterministic = False,
@@ -104,8 +105,7 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> Session:
 
 def terminal_of(params: Mapping[str, Any]) -> Terminal:
     """Return the terminal that says as much as the options ask for."""
-    quiet, json_lines = params["quiet"], params["json_lines"]
-    return Terminal(quiet=quiet, json_lines=json_lines, preview=params["preview"])
+    return Terminal(**{name: params[name] for name in ("quiet", "json_lines", "preview", "yes")})
 
 
 def given_options(ctx: typer.Context) -> set[str]:

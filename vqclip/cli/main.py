@@ -23,6 +23,7 @@ from vqclip.cli.sample import sample_command
 from vqclip.cli.show import show_command
 from vqclip.cli.story import story_command
 from vqclip.cli.train import train_command
+from vqclip.cli.weights import weights_app
 
 HELP = """
 Text to picture with VQGAN+CLIP. [bold]vqclip "a red apple"[/bold] makes one, offline.
@@ -35,9 +36,11 @@ Examples:
 
   vqclip "an oil painting" --init photo.jpg --init-weight 0.5 --mp4
 
-  vqclip "a fox" --vqgan vqgan_imagenet_f16_16384.ckpt --clip ViT-B-32/laion2b_s34b_b79k
+  vqclip "a fox" --vqgan imagenet-f16-16384 --clip ViT-B-32/laion2b_s34b_b79k
 
-  vqclip complete photo.jpg --keep top --transformer ffhq_transformer
+  vqclip complete photo.jpg --keep top --transformer ffhq
+
+  vqclip weights list
 
   vqclip list presets
 """
@@ -83,6 +86,7 @@ app.command("decode")(decode_command)
 app.command("encode")(encode_command)
 app.command("train")(train_command)
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(weights_app, name="weights")
 app.command("export")(export_command)
 app.command("list")(list_command)
 

@@ -8,6 +8,7 @@ import typer
 from vqclip.errors import UsageError
 
 PICTURE, OUTPUT, MODELS, METHOD, SHOW = "Picture", "Output", "Models", "Method", "Terminal"
+_NAMED = "Of vqclip weights list; or a checkpoint or folder."
 
 
 def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> Any:
@@ -103,7 +104,7 @@ Checkpoint = Annotated[
 
 Transformer = Annotated[
     str | None,
-    _option("--transformer", "-t", panel=MODELS, metavar="PATH", help="Checkpoint or folder."),
+    _option("--transformer", "-t", panel=MODELS, metavar="NAME|PATH", help=_NAMED),
 ]
 TransformerConfig = Annotated[
     str | None,
@@ -198,9 +199,7 @@ CodesOut = Annotated[
     _option("--codes", panel=OUTPUT, metavar="FILE", help="Also the codes: .npz, for decode."),
 ]
 
-Vqgan = Annotated[
-    str, _option("--vqgan", panel=MODELS, metavar="PATH", help="Taming checkpoint or folder.")
-]
+Vqgan = Annotated[str, _option("--vqgan", panel=MODELS, metavar="NAME|PATH", help=_NAMED)]
 VqganConfig = Annotated[
     str | None,
     _option("--vqgan-config", panel=MODELS, metavar="YAML", help="Its yaml, if not beside it."),
@@ -213,6 +212,9 @@ Clip = Annotated[
         metavar="NAME:WEIGHT",
         help="MODEL/PRETRAINED of open_clip, hf-hub:…, a folder; again for several.",
     ),
+]
+Yes = Annotated[
+    bool, _option("--yes", "-y", panel=MODELS, help="Fetch models that are missing, unasked.")
 ]
 Device = Annotated[str, _option("--device", panel=MODELS, help="auto, cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[

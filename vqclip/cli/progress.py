@@ -11,12 +11,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     ProgressColumn,
     SpinnerColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.progress import Progress as Bar
 from rich.text import Text
@@ -97,3 +99,19 @@ class Progress:
             self.live.update(Group(self.draw(picture()), self.bar))
             took = time.monotonic() - now
             self.next_picture = now + max(_PICTURE_EVERY, took / _PICTURE_SHARE)
+
+
+def download_bar(console: Console) -> Bar:
+    """Return a bar over bytes. Where stderr is no terminal, it stays silent."""
+    return Bar(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        expand=True,
+        transient=True,
+        disable=not console.is_terminal,
+    )

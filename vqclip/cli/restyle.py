@@ -7,7 +7,8 @@ import typer
 
 from vqclip.cli import films
 from vqclip.cli import options as opt
-from vqclip.cli.generate import build_config, generate_command, given_options
+from vqclip.cli.downloading import fetch_for
+from vqclip.cli.generate import build_config, generate_command, given_options, terminal_of
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.inherit import defaults_of, with_options_of
 from vqclip.cli.runs import note_long_prompts
@@ -66,13 +67,11 @@ def restyle_command(
         params["frames"],
         params["overwrite"],
     )
-    terminal = Terminal(
-        quiet=params["quiet"], json_lines=params["json_lines"], preview=params["preview"]
-    )
-    _restyle(config, target, terminal)
+    _restyle(config, target, terminal_of(params))
 
 
 def _restyle(config: RestyleConfig, output: FilmOutput, terminal: Terminal) -> None:
+    fetch_for(config.picture, terminal)
     with terminal.loading():
         from PIL import Image
 

@@ -34,6 +34,7 @@ def resume_command(
     gif: opt.Gif = False,
     mp4: opt.Mp4 = False,
     webp: opt.Webp = False,
+    yes: opt.Yes = False,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
@@ -51,7 +52,7 @@ def resume_command(
     from vqclip.outputs import CHECKPOINT, checkpoint_path
     from vqclip.resuming import extended, load_checkpoint
 
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     if run.is_dir():
         if steps is not None or output or gif or mp4 or webp:
             raise UsageError(

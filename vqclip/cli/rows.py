@@ -24,6 +24,7 @@ NOT_OF_ROWS = (
     "overwrite",
     "frames",
     "checkpoint",
+    "yes",  # a batch never fetches: it tells what is missing before it begins
     "quiet",
     "json_lines",
     "preview",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vqclip.cli.downloading import fetch_for
 from vqclip.cli.drafts import draw_start
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.session import Terminal
@@ -47,6 +48,7 @@ class Session:
 
     def _load(self) -> "Models":
         config = self.configs[0]
+        fetch_for(config, self.terminal)
         with self.terminal.loading():
             from vqclip.generation import picture_size
             from vqclip.loading import load_models

@@ -36,6 +36,7 @@ def sample_command(
     transformer: opt.Transformer = None,
     transformer_config: opt.TransformerConfig = None,
     clip: opt.Clip = _CLIP,
+    yes: opt.Yes = False,
     device: opt.Device = _D.device,
     precision: opt.Precision = _D.precision,
     guidance: opt.Guidance = _D.guidance,
@@ -50,17 +51,17 @@ def sample_command(
 
     What it draws from is the transformer's kind. --gif, --mp4 and --webp film the drawing.
 
-    vqclip sample -t cin_transformer --class goldfish --samples 4
+    vqclip sample -t cin --class goldfish --samples 4
 
     vqclip sample -t sflckr --labels map.png --size 512x288
 
     vqclip sample --prompt "a red apple" --samples 8 --gif
 
-    vqclip sample -t ffhq_transformer --prompt "a smiling face" --samples 8
+    vqclip sample -t ffhq --prompt "a smiling face" --samples 8
     """
     config = SampleConfig(**settings(ctx.params))
     outputs = name_files(ctx.params, config, _stem(config))
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     DrawingSession(config, outputs, terminal).run()
 
 

@@ -21,8 +21,16 @@ if TYPE_CHECKING:
 class Terminal:
     """The console of one command, told once how much to say."""
 
-    def __init__(self, *, quiet: bool = False, json_lines: bool = False, preview: bool = False):
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        json_lines: bool = False,
+        preview: bool = False,
+        yes: bool = False,
+    ) -> None:
         self.quiet, self.json_lines, self.preview = quiet, json_lines, preview
+        self.yes = yes  # fetch what is missing without asking
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.started = time.monotonic()
 
@@ -33,6 +41,10 @@ class Terminal:
     def note(self, text: str) -> None:
         """Say something that is not quite as it was asked for."""
         self.console.print(f"[yellow]note:[/] {escape(text)}")
+
+    def say(self, text: str) -> None:
+        """Say what is going on."""
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def note_size(self, wanted: tuple[int, int] | None, size: tuple[int, int], factor: int) -> None:
         """Say that a size was rounded to whole codes, where it was."""

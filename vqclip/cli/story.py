@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.cli import films
+from vqclip.cli.downloading import fetch_for
 from vqclip.cli.drafts import draw_start
-from vqclip.cli.generate import build_config, generate_command, given_options
+from vqclip.cli.generate import build_config, generate_command, given_options, terminal_of
 from vqclip.cli.inherit import defaults_of, with_options_of
 from vqclip.cli.runs import note_long_prompts
 from vqclip.cli.session import Terminal
@@ -94,10 +95,7 @@ def story_command(
     target = FilmOutput(
         tuple(films.film_paths(given, name)), film, given["frames"], given["overwrite"]
     )
-    terminal = Terminal(
-        quiet=given["quiet"], json_lines=given["json_lines"], preview=given["preview"]
-    )
-    _tell(story, target, terminal)
+    _tell(story, target, terminal_of(given))
 
 
 def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
@@ -110,6 +108,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
 
 
 def _tell(story: StoryConfig, output: FilmOutput, terminal: Terminal) -> None:
+    fetch_for(story.picture, terminal)
     with terminal.loading():
         from PIL import Image
 

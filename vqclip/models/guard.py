@@ -14,6 +14,11 @@ from typing import Any
 from safetensors import SafetensorError
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
+from vqclip.home import offline
+
+
+class NotHereError(Exception):
+    """Weights are not on this computer, and were not to be downloaded."""
 
 
 def check_weights(path: Path) -> None:
@@ -36,6 +41,8 @@ def explained(what: str) -> Iterator[None]:
     """Turn whatever open_clip, torch and the hub raise into one line that begins with ``what``."""
     try:
         yield
+    except NotHereError:
+        raise
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
         hint = f"it needs the package {package}: pip install {package}" if package else error
@@ -87,7 +94,9 @@ def cached_only(downloader: Any) -> Iterator[None]:
 
 
 def check_network() -> None:
-    """Raise :class:`ConnectionError` when the Hugging Face hub does not answer."""
+    """Raise :class:`ConnectionError` when the hub does not answer, or must not be asked."""
+    if variable := offline():
+        raise ConnectionError(f"the network is forbidden by {variable}")
     hub = importlib.import_module("huggingface_hub")  # only here, as it takes a while
     try:
         hub.utils.get_session().head(hub.constants.ENDPOINT, timeout=10)

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
 from vqclip.models.folding import fold_batch_norm
-from vqclip.models.guard import cached_only, check_network, check_weights, explained, quiet
+from vqclip.models.guard import (
+    NotHereError,
+    cached_only,
+    check_network,
+    check_weights,
+    explained,
+    quiet,
+)
 from vqclip.models.light_torch import SkipInit
 from vqclip.models.openclip import Tokenizer, full_open_clip, open_clip_for
 from vqclip.registry import unknown
@@ -113,6 +120,20 @@ def perceptor_weights(source: str) -> Path:
         return _locate(source).weights
 
 
+def must_be_downloaded(source: str) -> bool:
+    """Whether :func:`open_perceptor` would have to download ``source`` first.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    try:
+        with quiet():
+            _locate(source, download=False)
+    except NotHereError:
+        return True
+    return False
+
+
 @dataclass(frozen=True)
 class _Model:
     """What open_clip needs to build a model; every kind of source comes down to this."""
@@ -154,16 +175,16 @@ def _tokenizer(model: _Model) -> Tokenizer:
     return tokenizer
 
 
-def _locate(source: str) -> _Model:
-    """Find out what ``source`` means; download it if it has to be."""
+def _locate(source: str, *, download: bool = True) -> _Model:
+    """Find out what ``source`` means; download it if it has to be, or else raise NotHereError."""
     if source == "default":
         return _in_directory(_embedded())
     if source.startswith("hf-hub:"):
-        return _in_directory(_from_hub(source))
+        return _in_directory(_from_hub(source, download))
     directory = Path(source.removeprefix("local-dir:")).expanduser()
     if directory.is_dir() or source.startswith("local-dir:"):
         return _in_directory(directory)
-    return _named(source)
+    return _named(source, download)
 
 
 def _embedded() -> Path:
@@ -197,7 +218,7 @@ def _read_config(file: Path) -> dict[str, Any]:
     return config
 
 
-def _from_hub(source: str) -> Path:
+def _from_hub(source: str, download: bool) -> Path:
     """Download a ``hf-hub:`` model, or find it in the hub's cache: a ``local-dir:`` layout."""
 
     def fetch(hub: Any) -> Path:
@@ -205,20 +226,22 @@ def _from_hub(source: str) -> Path:
         hub.download_pretrained_from_hf(name, filename="open_clip_config.json")
         return Path(hub.download_pretrained_from_hf(name)).parent
 
-    return _download(source, fetch, "a directory that holds the model")
+    return _download(source, fetch, "a directory that holds the model", download)
 
 
-def _download(source: str, fetch: Callable[[Any], Path], instead: str) -> Path:
+def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: bool) -> Path:
     """Let open_clip's downloader ``fetch``, from the hub's cache alone if everything is there."""
     hub = full_open_clip().pretrained
     with explained(f"cannot download CLIP model {source!r} (without a network, give {instead})"):
         with suppress(Exception), cached_only(hub):
             return fetch(hub)
+        if not allowed:
+            raise NotHereError(source)
         check_network()  # at once, as the hub's client tries for a minute
         return fetch(hub)
 
 
-def _named(source: str) -> _Model:
+def _named(source: str, download: bool) -> _Model:
     """Read ``architecture/tag`` or ``architecture:file``."""
     open_clip = open_clip_for({})
     architecture, rest = [*re.split("[:/]", source, maxsplit=1), ""][:2]
@@ -231,6 +254,7 @@ def _named(source: str) -> _Model:
             source,
             lambda hub: Path(hub.download_pretrained(pretrained_cfg)),
             f"a file: {architecture}:FILE",
+            download,
         )
         return _Model(architecture, config, file, pretrained_cfg)
     tags = open_clip.list_pretrained_tags_by_model(architecture)

@@ -21,13 +21,14 @@ from torch import Tensor
 from vqclip.checkpoints import ModelConfig, codebook_hash
 from vqclip.engines import keep_memory
 from vqclip.errors import UsageError
+from vqclip.hashing import weights_hash
 from vqclip.images import replacing
 from vqclip.models.conditions import ClipEmbedding
 from vqclip.training.batches import Data, collate, to_device
 from vqclip.training.data import Samples
 from vqclip.training.datasettings import DataConfig
 from vqclip.training.settings import TrainSettings, parse
-from vqclip.zoo import load_perceptor, new_transformer, weights_hash
+from vqclip.zoo import load_perceptor, new_transformer
 
 Sample = Mapping[str, Any]
 _SHARD, _BATCH = 1024, 32  # samples

@@ -1,0 +1,74 @@
+"""Downloads on the terminal: asked for first, then with speed and time left."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from vqclip.cli.session import Terminal
+from vqclip.config import CodesConfig, GenerateConfig, SampleConfig
+from vqclip.errors import UsageError
+
+if TYPE_CHECKING:
+    from vqclip.downloads import Listener
+    from vqclip.missing import Missing, Named
+
+
+def fetch_for(config: GenerateConfig | SampleConfig | CodesConfig, terminal: Terminal) -> None:
+    """Fetch what ``config`` names and is not here, likewise."""
+    from vqclip.missing import names_of
+
+    fetch_missing(names_of(config), terminal)
+
+
+def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
+    """Fetch what a command names and is not here, after telling how large it is, and asking.
+
+    Raises:
+        UsageError: there is nobody to ask, or the answer was no.
+        VqclipError: it cannot be fetched.
+    """
+    from vqclip.home import home
+    from vqclip.missing import missing, refuse_missing
+
+    named = list(named)
+    with terminal.console.status("looking for the models"):
+        absent = missing(named)
+    if not absent:
+        return
+    if not terminal.yes and not is_interactive():
+        refuse_missing(absent, "; or say --yes")
+    if not terminal.yes and not _agreed(absent):
+        raise UsageError("nothing was fetched, and without it nothing can be drawn")
+    for model in absent:
+        terminal.say(f"fetching {model} into {home()}")
+        with downloading(model.name, terminal) as listener:
+            model.fetch(listener)
+
+
+def is_interactive() -> bool:
+    """Whether somebody sits there who could answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _agreed(absent: "Iterable[Missing]") -> bool:
+    what = ", ".join(map(str, absent))
+    return typer.confirm(f"Not on this computer: {what}. Fetch it?", default=True, err=True)
+
+
+@contextmanager
+def downloading(title: str, terminal: Terminal) -> "Iterator[Listener]":
+    """Show a bar while something is fetched; where stderr is no terminal, notes only."""
+    from vqclip.cli.progress import download_bar
+    from vqclip.downloads import Listener
+
+    bar = download_bar(terminal.console)
+    task = bar.add_task(title[:30], total=None)
+
+    def progress(done: int, total: int | None) -> None:
+        bar.update(task, completed=done, total=total)
+
+    with bar:
+        yield Listener(progress, terminal.note)
