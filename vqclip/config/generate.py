@@ -71,17 +71,17 @@ class GenerateConfig:
     transformer: str | None = None
     transformer_config: str | None = None
     init: str = "auto"
-    drafts: int = 8
-    guidance: float = 1.0
-    temperature: float = 0.5
-    top_k: int = 20
+    drafts: int = 16
+    guidance: float = 2.0
+    temperature: float = 0.7
+    top_k: int = 50
     top_p: float = 1.0
     fit: str = "cover"
     init_weight: float = 0.0
     init_decay: str = "constant"
     init_target: str = "start"
     num_cutouts: int = 16
-    cut_method: str = "crops"
+    cut_method: str = "normal-crops(mean=0.9,std=0.2,low=0.6)"
     cut_power: float = 1.0
     augment: tuple[str, ...] = ("flip", "affine", "perspective", "jitter")
     noise: float = 0.1
