@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vqclip.checkpoints.standins import StandIn
 from vqclip.checkpoints.torchfiles import read_legacy, read_zip
-from vqclip.checkpoints.unpickling import StandIn
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.webpages import is_web_page
 

@@ -15,9 +15,8 @@ from vqclip.errors import CheckpointError
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name
 _ALIGNMENT = 64
-# Three times what a model of 5,000 layers with its optimizer needs.
-_MOST_PICKLE = 1 << 23
-_MOST_DIRECTORY = 1 << 23
+# Several times what the largest published model with its optimizer needs.
+_MOST_PICKLE = _MOST_DIRECTORY = 1 << 22
 _TOO_LARGE = "its description is larger than any model's; it was refused"
 
 
