@@ -53,7 +53,7 @@ LAYERS = [
     {"drafting"},
     {"generation", "reconstruction", "outputs", "animation", "training", "doctor"},
     {"completion", "evaluation", "keeping", "replay", "restyle", "story"},
-    {"rendering"},
+    {"rendering", "forecast"},
     {"batch"},
     {"filming"},
     {"cli"},

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from vqclip import store
 from vqclip.doctor import Finding, examine, machine, media, models, packages, rounds
 from vqclip.doctor.findings import probed, survived
 from vqclip.embedded import weights_folder
-from vqclip.zoo import weights_hash
+from vqclip.hashing import weights_hash
 
 
 def problems(findings: Iterator[Finding]) -> dict[str, Finding]:
@@ -41,7 +42,7 @@ def test_everything_is_well_here() -> None:
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    list(machine.folders(tmp_path / "none" / "such"))
+    list(machine.folders({"hub": tmp_path / "none" / "such"}))
     assert not list(tmp_path.iterdir())
 
 
@@ -100,21 +101,21 @@ def test_folders_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
-    found = problems(machine.folders(tmp_path))
-    assert found.keys() == {"here", "temporary", "cache"}
-    assert "HF_HOME" in found["cache"].fix
+    found = problems(machine.folders({"models": tmp_path}))
+    assert found.keys() == {"here", "temporary", "models"}
+    assert "VQCLIP_HOME" in found["models"].fix
     monkeypatch.undo()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1))  # type: ignore[attr-defined]
-    assert {finding.state for finding in machine.folders(tmp_path)} == {"note"}
+    assert {finding.state for finding in machine.folders({"models": tmp_path})} == {"note"}
 
 
-def test_network_settings() -> None:
+def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(**environment: str) -> list[tuple[str, str, str]]:
         return [(f.name, f.state, f.about) for f in machine.network(environment)]
 
+    assert found() == [("network", "note", "offline by HF_HUB_OFFLINE")]
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     assert found() == [("network", "ok", "direct, no proxy set")]
-    assert found(HF_HUB_OFFLINE="0") == found()
-    assert found(HF_HUB_OFFLINE="1") == [("network", "note", "offline by HF_HUB_OFFLINE")]
     assert found(https_proxy="http://me:secret@proxy.example:3128") == [
         ("https_proxy", "ok", "proxy.example:3128")
     ]
@@ -139,6 +140,28 @@ def test_embedded_models_that_are_not_whole(
     assert "is not the one that was shipped" in found["vqgan"].about
     assert "is missing" in found["clip"].about
     assert all("pip install" in finding.fix for finding in found.values())
+
+
+def test_named_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path))
+    for name in ("whole", "short", "blank"):
+        with store.adding(name) as folder:
+            (folder / store.WEIGHTS).write_bytes(b"1234")
+            store.write_record(folder, kind="vqgan", state=store.IMPORTED)
+    (tmp_path / "models" / "short" / store.WEIGHTS).write_bytes(b"12")
+    (tmp_path / "models" / "blank" / store.RECORD).write_text("{")
+    found = {finding.name: finding for finding in models.named()}
+    assert found["whole"].state == "ok"
+    assert "(2 of 4 bytes)" in found["short"].about
+    assert "record cannot be read" in found["blank"].about
+    assert "weights remove short" in found["short"].fix
+    assert found["named models"].about.startswith("3 here, ")
+    (tmp_path / "catalogue.yaml").write_text("[]")
+    assert problems(survived("named models", models.named)).keys() == {
+        "short",
+        "blank",
+        "named models",
+    }
 
 
 def test_the_hubs_cache(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vqclip.cli import forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.group import INTERRUPTED
@@ -91,14 +92,23 @@ class DrawingSession:
     """The samples of one command."""
 
     def __init__(
-        self, config: SampleConfig, outputs: list[OutputConfig], terminal: Terminal
+        self,
+        config: SampleConfig,
+        outputs: list[OutputConfig],
+        terminal: Terminal,
+        *,
+        dry_run: bool = False,
     ) -> None:
+        self.dry_run = dry_run
         self.config, self.outputs, self.terminal = config, outputs, terminal
         self.steps = config.refine if isinstance(config, CompleteConfig) else 0
 
     def run(self) -> None:
         """Draw, rank, refine and write; Ctrl-C keeps what is drawn."""
         task = self._load()
+        if self.dry_run:
+            self._foretell(task)
+            return
         indices, done = self._draw(task)
         samples, interrupted = self._collect(task, indices, done)
         if self.steps and not interrupted:
@@ -108,6 +118,13 @@ class DrawingSession:
         if interrupted:
             self.terminal.note(_interruption(done, task.total))
             raise typer.Exit(INTERRUPTED)
+
+    def _foretell(self, task: "Task") -> None:
+        from vqclip.forecast import of_samples
+
+        with self.terminal.console.status("trying a few codes"):
+            forecast = of_samples(task, self.outputs, self.steps)
+        forecasts.tell(self.terminal, forecast)
 
     def _load(self) -> "Task":
         fetch_for(self.config, self.terminal)

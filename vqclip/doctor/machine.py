@@ -11,10 +11,16 @@ import torch
 
 from vqclip.doctor.findings import Finding, probed
 from vqclip.engines import autocast, resolve_device, resolve_precision
+from vqclip.home import offline
 
 _LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes: the embedded models; a published one with room
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
-_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+_FIXES = {
+    "here": "name another folder with --output",
+    "temporary": "set TMPDIR to a folder that can be written",
+    "models": "set VQCLIP_HOME to a folder that can be written",
+    "hub": "set HF_HOME to a folder that can be written",
+}
 
 
 def device() -> Iterator[Finding]:
@@ -77,13 +83,10 @@ def _memory(device: torch.device) -> tuple[float, float]:
         return 0, 0
 
 
-def folders(cache: Path) -> Iterator[Finding]:
-    """Try to write where vqclip writes."""
-    for name, folder, variable in (
-        ("here", Path.cwd(), "name another folder with --output"),
-        ("temporary", Path(tempfile.gettempdir()), "set TMPDIR to a folder that can be written"),
-        ("cache", cache, "set HF_HOME to a folder that can be written"),
-    ):
+def folders(caches: Mapping[str, Path]) -> Iterator[Finding]:
+    """Try to write where vqclip writes: here, in the system's place, in its ``caches``."""
+    system = {"here": Path.cwd(), "temporary": Path(tempfile.gettempdir())}
+    for name, folder in {**system, **caches}.items():
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(nearest).free
 
@@ -91,7 +94,7 @@ def folders(cache: Path) -> Iterator[Finding]:
             with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=place):
                 pass
 
-        finding = probed(name, f"{folder}, {free / 1e9:.1f} GB free", variable, trial)
+        finding = probed(name, f"{folder}, {free / 1e9:.1f} GB free", _FIXES[name], trial)
         if finding.state == "ok" and free < _LEAST_DISK:
             finding = Finding(name, "note", finding.about, "make room: a model takes 1 GB and more")
         yield finding
@@ -99,10 +102,9 @@ def folders(cache: Path) -> Iterator[Finding]:
 
 def network(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Tell how downloads are to go, without trying one."""
-    if offline := [name for name in _OFFLINE if environment.get(name, "0") not in ("", "0")]:
-        yield Finding(
-            "network", "note", f"offline by {offline[0]}", f"unset {offline[0]} to fetch models"
-        )
+    if variable := offline():
+        fix = f"unset {variable} to fetch models"
+        yield Finding("network", "note", f"offline by {variable}", fix)
     proxies = {name: environment.get(name) or environment.get(name.lower()) for name in _PROXIES}
     given = {name: value for name, value in proxies.items() if value}
     for name, value in given.items():
@@ -112,7 +114,7 @@ def network(environment: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(name.lower(), "ok", host)
         else:
             yield Finding(name.lower(), "problem", "it is no address", fix)
-    if not offline and not given:
+    if not variable and not given:
         yield Finding("network", "ok", "direct, no proxy set")
 
 

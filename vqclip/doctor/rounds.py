@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vqclip.doctor import machine, media, models, packages
 from vqclip.doctor.findings import Check, Finding, survived
+from vqclip.home import home
 
 
 def examine() -> Iterator[Finding]:
@@ -21,10 +22,11 @@ def examine() -> Iterator[Finding]:
         "extras": packages.extras,
         "device": machine.device,
         "precision": machine.precisions,
-        "folders": partial(machine.folders, hub_cache()),
+        "folders": partial(machine.folders, {"models": home(), "hub": hub_cache()}),
         "network": partial(machine.network, os.environ),
         "films": media.films,
         "models": models.embedded,
+        "named models": models.named,
     }
     for name, check in checks.items():
         yield from survived(name, check)
