@@ -16,7 +16,8 @@ from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import CheckpointError, UsageError, VqclipError
-from vqclip.forecast import Pace, picture_pace
+from vqclip.forecast.measuring import Pace
+from vqclip.forecast.pictures import picture_pace
 from vqclip.generation import Frame, clip_score
 from vqclip.loading import Models, load_models
 from vqclip.optimizers import can_resume

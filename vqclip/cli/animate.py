@@ -60,7 +60,7 @@ def animate_command(
     animation = Animation(frames, config)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
     if dry_run:
-        from vqclip.forecast import of_animation
+        from vqclip.forecast.films import of_animation
 
         forecasts.tell(terminal, of_animation(animation, paths))
         return

@@ -192,6 +192,8 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
     """Print the jobs and what they would take; nothing is written."""
     from vqclip.batch.engine import Loader, estimate
     from vqclip.batch.run import planned
+    from vqclip.forecast.measuring import peak_memory
+    from vqclip.sizes import readable
     from vqclip.spelling import command
 
     plan = planned(folder, jobs)
@@ -203,4 +205,5 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
             typer.echo(f"{job.state:8} line {job.line:<4} {job.picture}  {command(job.config)}")
     with terminal.loading():
         seconds = estimate(waiting, Loader())
-    terminal.console.print(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}")
+    peak = f", {readable(peak_memory())} of memory at the peak" if waiting else ""
+    terminal.say(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}{peak}")

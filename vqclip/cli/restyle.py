@@ -86,7 +86,7 @@ def _restyle(
         run = RestyleRun(source, output, models)
     note_long_prompts(terminal, config.picture.prompts, models.perceptors)
     if dry_run:
-        from vqclip.forecast import of_restyle
+        from vqclip.forecast.films import of_restyle
 
         forecasts.tell(terminal, of_restyle(source, run.size, output, models))
         return

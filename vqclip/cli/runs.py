@@ -54,7 +54,7 @@ class Session:
                 raise typer.Exit(INTERRUPTED)
 
     def _foretell(self, models: "Models") -> None:
-        from vqclip.forecast import of_pictures
+        from vqclip.forecast.pictures import of_pictures
 
         runs = list(zip(self.configs, self.outputs, strict=True))
         with self.terminal.console.status("trying a few steps"):

@@ -119,7 +119,7 @@ def _tell(story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run
     for scene in story.scenes:
         note_long_prompts(terminal, scene, models.perceptors)
     if dry_run:
-        from vqclip.forecast import of_story
+        from vqclip.forecast.films import of_story
 
         forecasts.tell(terminal, of_story(story, output, models))
         return
