@@ -169,7 +169,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
 def _weights_file(source: str | Path, what: str) -> Path:
     """The weight file in a folder, the file itself, or that of the model of this name."""
-    path = _path(source)
+    path = store.path_of(source)
     if path.is_dir():
         return _weights_in(path)
     if path.is_file():
@@ -181,19 +181,9 @@ def _weights_file(source: str | Path, what: str) -> Path:
     raise _unknown(str(source), what)
 
 
-def _path(source: str | Path) -> Path:
-    """A path that the system can look for."""
-    path = Path(source).expanduser()
-    try:
-        path.exists()
-    except OSError as error:  # a name that is too long
-        raise UsageError(f"cannot use the model {str(source)!r:.60}: {error.strerror}") from None
-    return path
-
-
 def _kept(source: str | Path) -> store.Model | None:
     """The model that is kept under this name, unless there is a file of that name."""
-    is_path = source == DEFAULT or _path(source).exists()
+    is_path = source == DEFAULT or store.path_of(source).exists()
     return None if is_path else store.find(str(source))
 
 
