@@ -1,6 +1,7 @@
 """The networks of a run: what a config names, loaded once, on its device."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -10,7 +11,7 @@ from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
-from vqclip.zoo import load_perceptor, load_transformer, load_vqgan
+from vqclip.zoo import load_perceptor, load_transformer, load_vqgan, transformer_path, vqgan_path
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ def load_models(config: GenerateConfig | SampleConfig) -> Models:
         transformer,
         guide,
     )
+
+
+def weight_files(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, list[Path]]:
+    """Return the files with the weights of a run, by kind: transformer, vqgan, clip."""
+    source = config.transformer_source
+    vqgan = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
+    paths = {} if source is None else {"transformer": [transformer_path(source)]}
+    if source in (None, DEFAULT) or vqgan != DEFAULT:  # others bring theirs
+        paths["vqgan"] = [vqgan_path(vqgan)]
+    return {**paths, "clip": [perceptor.weights for perceptor in models.perceptors]}
 
 
 def _transformer(

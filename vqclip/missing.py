@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqclip import store
@@ -73,7 +72,7 @@ def refuse_missing(absent: Sequence[Missing], otherwise: str = "") -> None:
 
 
 def _missing(kind: str, source: str) -> Missing | None:
-    if source == DEFAULT or Path(source).expanduser().exists() or store.find(source):
+    if source == DEFAULT or store.path_of(source).exists() or store.find(source):
         return None
     if kind == "clip":
         return missing_clip(source)

@@ -11,19 +11,18 @@ from torch import Tensor
 
 from vqclip import __version__
 from vqclip.completion import Sample, Task
-from vqclip.config import DEFAULT, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
+from vqclip.config import FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.drafts import filled
 from vqclip.generation import Frame, Run
 from vqclip.hashing import weights_hash
 from vqclip.images import flatten, free_path, image_format, save_image, to_array, to_pil, writing
 from vqclip.keeping import Keeper
 from vqclip.latents import save_codes
-from vqclip.loading import Models
+from vqclip.loading import Models, weight_files
 from vqclip.outputs import files, shown_steps
 from vqclip.resuming import State
 from vqclip.timing import film_fps
 from vqclip.writers import Writer, film_writer, frames_writer
-from vqclip.zoo import transformer_path, vqgan_path
 
 OnFrame = Callable[[Frame], None]
 
@@ -176,16 +175,13 @@ def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str,
     settings = config.to_dict()
     settings["device"] = models.device.type
     settings["precision"] = str(models.dtype).removeprefix("torch.")
-    source = config.transformer_source
-    vqgan = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
-    weights: dict[str, Any] = {}
-    if source is not None:
-        weights["transformer"] = weights_hash(transformer_path(source))
-    if source in (None, DEFAULT) or vqgan != DEFAULT:  # others bring theirs
-        weights["vqgan"] = weights_hash(vqgan_path(vqgan))
+    hashes = {
+        kind: [weights_hash(path) for path in paths]
+        for kind, paths in weight_files(config, models).items()
+    }
     return {
         "prompt": " | ".join(map(str, config.prompts)),
         "settings": settings,
         "version": __version__,
-        "weights": weights | {"clip": [weights_hash(p.weights) for p in models.perceptors]},
+        "weights": {k: each if k == "clip" else each[0] for k, each in hashes.items()},
     }

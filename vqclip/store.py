@@ -63,6 +63,20 @@ def downloads_folder() -> Path:
     return home() / "downloads"
 
 
+def path_of(source: str | Path) -> Path:
+    """Return ``source`` as a path: a file of that name comes before a model of that name.
+
+    Raises:
+        UsageError: no file can have such a name.
+    """
+    path = Path(source).expanduser()
+    try:
+        path.exists()
+    except OSError as error:  # it is too long
+        raise UsageError(f"cannot use the model {str(source)!r:.60}: {error.strerror}") from None
+    return path
+
+
 def find(name: str) -> Model | None:
     """Return the model of that name, or None where there is none.
 

@@ -8,7 +8,7 @@ import yaml
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from vqclip.webpages import is_web_page
 
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 1 << 17  # takes a second or two to parse
 _MOST_NODES = 100_000
 
 

@@ -169,7 +169,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
 def _weights_file(source: str | Path, what: str) -> Path:
     """The weight file in a folder, the file itself, or that of the model of this name."""
-    path = Path(source).expanduser()
+    path = store.path_of(source)
     if path.is_dir():
         return _weights_in(path)
     if path.is_file():
@@ -183,7 +183,7 @@ def _weights_file(source: str | Path, what: str) -> Path:
 
 def _kept(source: str | Path) -> store.Model | None:
     """The model that is kept under this name, unless there is a file of that name."""
-    is_path = source == DEFAULT or Path(source).expanduser().exists()
+    is_path = source == DEFAULT or store.path_of(source).exists()
     return None if is_path else store.find(str(source))
 
 

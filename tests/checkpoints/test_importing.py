@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import vqclip
+from vqclip.catalogue import catalogue
 from vqclip.checkpoints import (
     ModelConfig,
     convert,
@@ -25,6 +26,7 @@ from vqclip.checkpoints import (
     stage_config,
 )
 from vqclip.checkpoints.importing import Converted
+from vqclip.checkpoints.published import PUBLISHED as NAMES
 from vqclip.checkpoints.published import lookalikes
 from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.models.transformer import Net2NetTransformer
@@ -43,6 +45,25 @@ SMALL = {
     "n_layer": 1,
     "n_head": 2,
     "n_embd": 32,
+}
+SHAPES = {
+    "ade20k_transformer": "ade20k",
+    "celebahq_transformer": "celebahq",
+    "cin_transformer": "cin",
+    "coco_cond_stage": "coco's condition",
+    "coco_scene_images": "scenes-coco",
+    "coco_transformer": "coco",
+    "drin_transformer": "drin",
+    "faceshq_transformer": "faceshq",
+    "faceshq_vqgan": "faceshq-vqgan",
+    "ffhq_transformer": "ffhq",
+    "imagenetdepth_vqgan": "imagenet-depth-vqgan",
+    "open_images_scene_images": "scenes-openimages",
+    "sflckr": "sflckr",
+    "sflckr_cond_stage": "sflckr's condition",
+    "vqgan_gumbel_f8_8192": "gumbel-f8",
+    "vqgan_imagenet_f16_1024": "imagenet-f16-1024",
+    "vqgan_imagenet_f16_16384": "imagenet-f16-16384",
 }
 LIGHTNING = {"epoch": 3, "global_step": 7, "callbacks": {}, "lr_schedulers": []}
 
@@ -263,12 +284,13 @@ def test_weights_that_share_memory_are_written_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_shapes_are_recognised(name: str) -> None:
     state = {key: torch.empty(shape, device="meta") for key, shape in layout(name).items()}
-    words = {"vqgan", "imagenet", "f8", "8192", "transformer", "cond", "stage", "scene", "images"}
-    own = set(name.split("_")) - words or {"imagenet"}
-    names = " ".join(lookalikes(state)).replace("openimages", "open").replace("-depth", "depth")
-    assert any(word in names for word in own), names
+    assert SHAPES[name] in lookalikes(state)
     cut = {key: value.narrow(-1, 0, 1) if value.ndim else value for key, value in state.items()}
     assert not lookalikes(cut)
+
+
+def test_models_that_are_named_are_those_of_the_catalogue() -> None:
+    assert {name.partition("'s ")[0] for name in NAMES} == set(catalogue())
 
 
 def test_a_wrong_config_is_explained_with_the_one_that_fits(tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ def test_a_run_and_what_it_leaves() -> None:
     vqclip("reconstruct", "pictures/0.png", "--vqgan", "run/best", "-o", "out.png")
 
 
+def test_a_dry_run_tells_how_long_it_would_take() -> None:
+    result = vqclip(*RUN, "--dry-run", "--json", "--set", "train.steps=1000")
+    told = json.loads(result.stdout)
+    assert told["writes"] == ["run"]
+    assert told["seconds"] > 0
+    assert told["peak_memory"] > 1e8
+    assert not Path("run").exists()
+
+
 def test_json_lines() -> None:
     result = vqclip(*RUN, "--json", "--set", "train.checkpoint_every=0")
     lines = [json.loads(line) for line in result.stdout.splitlines()]

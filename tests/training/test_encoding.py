@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.training.test_transformer import clip_values
 from vqclip.errors import UsageError
+from vqclip.forecast.training import of_encoding
 from vqclip.training import encoding
 from vqclip.training.batches import collate, to_device
 from vqclip.training.data import Samples
@@ -144,6 +145,15 @@ def test_damaged_shards_are_told(tmp_path: Path) -> None:
     (tmp_path / "encoded" / "00000004-4.safetensors").write_bytes(b"nothing")
     with pytest.raises(UsageError, match=r"is damaged .*encode again"):
         open_data(chosen)
+
+
+def test_a_forecast_leaves_nothing(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    made = sorted(tmp_path.rglob("*"))
+    told = of_encoding(chosen, CPU)
+    assert told.writes == (tmp_path / "encoded",)
+    assert told.seconds > 0
+    assert sorted(tmp_path.rglob("*")) == made
 
 
 def test_data_that_are_not_encoded_are_pictures(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import CheckpointError, UsageError, VqclipError
-from vqclip.generation import Frame, clip_score, generate
+from vqclip.forecast.measuring import Pace
+from vqclip.forecast.pictures import picture_pace
+from vqclip.generation import Frame, clip_score
 from vqclip.loading import Models, load_models
 from vqclip.optimizers import can_resume
 from vqclip.rendering import metadata, render
@@ -147,22 +149,12 @@ def _begun(job: Job, output: OutputConfig, models: Models) -> State | None:
 
 def estimate(jobs: Iterable[Job], load: Callable[[GenerateConfig], Models]) -> float:
     """Return the seconds that the jobs will take, from a few steps of each kind of work."""
-    speeds: dict[Any, tuple[float, float]] = {}
+    paces: dict[Any, Pace] = {}
     total = 0.0
     for job in jobs:
         c = job.config
         work = (models_key(c), c.size, c.num_cutouts, c.cut_method, c.init, c.drafts)
-        if work not in speeds:
-            speeds[work] = _speed(replace(c, steps=3), load(c))
-        start, step = speeds[work]
-        total += start + step * c.steps
+        if work not in paces:
+            paces[work] = picture_pace(c, load(c))
+        total += paces[work].seconds(c.steps)
     return total
-
-
-def _speed(config: GenerateConfig, models: Models) -> tuple[float, float]:
-    """Return the seconds until the first step is done, and those of a later step."""
-    times = [time.monotonic()]
-    for _ in generate(config, models):
-        times.append(time.monotonic())
-    step = (times[3] - times[1]) / 2
-    return max(0.0, times[1] - times[0] - step), step

@@ -11,12 +11,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vqclip.checkpoints.standins import StandIn
 from vqclip.checkpoints.torchfiles import read_legacy, read_zip
-from vqclip.checkpoints.unpickling import StandIn
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.webpages import is_web_page
 
 StateDict = dict[str, Tensor]
+_MOST_HEADER = 1 << 23  # bytes, of safetensors
+_SPARE = 1 << 24  # bytes that weights may claim beyond what the file can hold
 
 
 class Checkpoint(NamedTuple):
@@ -66,7 +68,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     path = Path(path)
     head = _head(path)
     try:
-        return _checkpoint(_reader(path, head)(path))
+        return _checked(_checkpoint(_reader(path, head)(path)), path)
     except CheckpointError as error:
         raise type(error)(f"cannot load {path}: {error}") from None
     except _DAMAGE as error:
@@ -92,14 +94,18 @@ def recognise(path: Path) -> None:
 
 
 def _head(path: Path) -> bytes:
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder where a checkpoint file was expected")
     try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder where a checkpoint file was expected")
+        if path.exists() and not path.is_file():  # reading a pipe could wait forever
+            raise UsageError(f"{path} is a device or a pipe, not a file; give a checkpoint")
         with path.open("rb") as file:
             return file.read(512)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"cannot read the checkpoint {path}: {reason}") from None
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        if isinstance(error, UsageError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the checkpoint {str(path)!r:.200}: {reason}") from None
 
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], Any]:
@@ -130,6 +136,8 @@ def _is_safetensors(path: Path, head: bytes) -> bool:
 def _read_safetensors(path: Path) -> StateDict:
     with path.open("rb") as file:
         length = file.read(8)  # of the header, little-endian
+    if int.from_bytes(length, "little") > _MOST_HEADER and path.stat().st_size > _MOST_HEADER:
+        raise CheckpointError("its header is larger than any model's; it was refused")
     if len(length) < 8 or 8 + int.from_bytes(length, "little") > path.stat().st_size:
         raise CheckpointError("the file is truncated (its header says that it goes on)")
     try:
@@ -156,9 +164,26 @@ def _checkpoint(content: Any) -> Checkpoint:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"it holds a {type(content).__name__}, not weights by name")
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    for key, value in content.items():
+        if isinstance(value, StandIn) and type(value).__name__.startswith("_rebuild_"):
+            raise CheckpointError(
+                f"the weights {key!s:.60} are sparse, quantized or without numbers "
+                f"({type(value).__name__:.60}); save them as plain ones"
+            )
     if not tensors or not all(isinstance(key, str) for key in tensors):
         raise CheckpointError("there are no weights by name in it")
     return Checkpoint(tensors, rest)
+
+
+def _checked(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """Make sure that weights are no larger than the file, but for some that are there twice."""
+    claimed = sum(value.nbytes for value in checkpoint.state.values())
+    if claimed > _SPARE + 4 * path.stat().st_size:
+        raise CheckpointError(
+            f"its weights claim {claimed / 1e9:,.1f} GB, far more than the file holds; "
+            "it was refused"
+        )
+    return checkpoint
 
 
 def _tensor_bytes(content: Any) -> int:

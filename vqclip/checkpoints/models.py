@@ -35,7 +35,7 @@ _TRAINING_ONLY = (
     "quantize.embedding.cluster_size",
     "quantize.embedding.embed_avg",
 )
-_MOST_CODES = 1 << 31
+_MOST_CODES, _MOST_WIDTH = 1 << 24, 1 << 16  # more are no model's, and no memory's
 _PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colorize_nlabels")
 
 
@@ -146,8 +146,11 @@ def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
         raise UsageError(f"{config.name} has no ddconfig; give the model's complete config")
     for key in ("n_embed", "embed_dim", *sorted({"n_labels", "colorize_nlabels"} & set(params))):
         value = params.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < _MOST_CODES:
-            raise UsageError(f"{config.name} says {key} {value!r:.80}; give a whole number")
+        most = _MOST_WIDTH if key == "embed_dim" else _MOST_CODES
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
+            raise UsageError(
+                f"{config.name} says {key} {value!r:.80}; give a whole number up to {most}"
+            )
 
 
 def _plain(value: Tensor) -> Tensor:

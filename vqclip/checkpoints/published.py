@@ -8,12 +8,12 @@ _CODEBOOKS = ("quantize.embedding.weight", "quantize.embed.weight")
 
 # (codes, their length, channels of the picture, halvings)
 _VQGANS: dict[tuple[int, ...], tuple[str, ...]] = {
-    (1024, 256, 3, 4): ("imagenet-f16-1024", "wikiart-1024", "faceshq's first stage"),
+    (1024, 256, 3, 4): ("imagenet-f16-1024", "wikiart-1024", "faceshq-vqgan", "imagenet-vqgan"),
     (16384, 256, 3, 4): ("imagenet-f16-16384", "wikiart-16384"),
     (8192, 256, 3, 3): ("gumbel-f8",),
-    (8192, 256, 3, 4): ("coco's first stage",),
+    (8192, 256, 3, 4): ("coco-8k", "coco-openimages-8k"),
     (4096, 256, 3, 4): ("ade20k's first stage",),
-    (1024, 256, 1, 4): ("imagenet-depth", "drin's condition"),
+    (1024, 256, 1, 4): ("imagenet-depth-vqgan",),
     (1024, 256, 182, 4): ("sflckr's condition",),
     (1024, 256, 183, 4): ("coco's condition",),
     (1024, 256, 151, 4): ("ade20k's condition",),
@@ -27,8 +27,11 @@ _TRANSFORMERS: dict[tuple[int, ...], tuple[str, ...]] = {
     (4096, 512, 28, 1024): ("ade20k",),
     (1024, 256, 24, 1664): ("ffhq", "celebahq"),
     (16384, 256, 48, 1536): ("cin",),
-    (8192, 348, 40, 1408): ("coco-scenes",),
-    (8192, 348, 36, 1536): ("openimages-scenes",),
+    (8192, 348, 40, 1408): ("scenes-coco",),
+    (8192, 348, 36, 1536): ("scenes-openimages",),
+}
+PUBLISHED = {
+    name for group in (_VQGANS, _TRANSFORMERS) for names in group.values() for name in names
 }
 
 

@@ -9,18 +9,20 @@ from typing import Any, BinaryIO
 
 import torch
 
-from vqclip.checkpoints.unpickling import InertUnpickler, Storage
+from vqclip.checkpoints.unpickling import InertUnpickler, LoadStorage, Storage
 from vqclip.errors import CheckpointError
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name
 _ALIGNMENT = 64
-_MOST_PICKLE = 1 << 28
+# Several times what the largest published model with its optimizer needs.
+_MOST_PICKLE = _MOST_DIRECTORY = 1 << 22
+_TOO_LARGE = "its description is larger than any model's; it was refused"
 
 
 def read_zip(path: Path) -> Any:
     """What ``torch.save`` wrote into the zip file ``path``; tensors are mapped, not read."""
-    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+    with path.open("rb") as file, _archive(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         root = _root(members)
         if members.get(f"{root}byteorder") and archive.read(f"{root}byteorder") == b"big":
@@ -40,10 +42,20 @@ def read_zip(path: Path) -> Any:
         return InertUnpickler(content, load_storage).load()
 
 
+def _archive(file: BinaryIO) -> zipfile.ZipFile:
+    """The archive, unless listing its members alone would take long."""
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end and end[zipfile._ECD_SIZE] > _MOST_DIRECTORY:  # type: ignore[attr-defined]
+        raise CheckpointError(_TOO_LARGE)
+    return zipfile.ZipFile(file)
+
+
 def _root(members: dict[str, zipfile.ZipInfo]) -> str:
     """The folder of the archive that holds everything, with its slash."""
     if any(name.endswith("/constants.pkl") for name in members):
         raise CheckpointError("it is a TorchScript program, not weights; export a state dict")
+    if astray := next((name for name in members if ".." in name.split("/")), None):
+        raise CheckpointError(f"its part {astray!r:.100} leads out of it; it was refused")
     for name in members:
         if name.count("/") == 1 and name.endswith("/data.pkl"):
             return name.removesuffix("data.pkl")
@@ -53,7 +65,7 @@ def _root(members: dict[str, zipfile.ZipInfo]) -> str:
 
 def _data_pickle(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if info.file_size > _MOST_PICKLE:
-        raise CheckpointError("its description is larger than any model's; it was refused")
+        raise CheckpointError(_TOO_LARGE)
     return archive.read(info)
 
 
@@ -74,28 +86,44 @@ def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.Untyped
 
 def read_legacy(path: Path) -> Any:
     """What ``torch.save`` of torch < 1.6 wrote, or any other pickle's first object."""
-    size = path.stat().st_size
+    room = path.stat().st_size
     storages: dict[str, torch.UntypedStorage] = {}
 
     def load_storage(pid: Any) -> Storage:
         """Memory to be filled later: the bytes come behind the pickle."""
+        nonlocal room
         dtype, key, count = _storage_id(pid)
-        if count * dtype.itemsize > size:
-            raise ValueError("a storage is longer than the file")
         if key not in storages:
+            room -= count * dtype.itemsize
+            if room < 0:
+                raise ValueError("its tensors are longer than the file")
             storages[key] = torch.empty(count, dtype=dtype).untyped_storage()
         return storages[key], dtype
 
     with path.open("rb") as file:
-        first = InertUnpickler(file, load_storage).load()
+        first = _next(file, load_storage)
         if first != _LEGACY_MAGIC:
             return first
         for _ in ("protocol version", "system"):
-            InertUnpickler(file, load_storage).load()
-        result = InertUnpickler(file, load_storage).load()
-        for key in InertUnpickler(file, load_storage).load():
+            _next(file, load_storage)
+        result = _next(file, load_storage)
+        for key in _next(file, load_storage):
             _fill(storages[key], file)
     return result
+
+
+def _next(file: BinaryIO, load_storage: LoadStorage) -> Any:
+    """The object of the pickle that begins here; the file is moved behind it."""
+    start = file.tell()
+    content = io.BytesIO(file.read(_MOST_PICKLE))
+    try:
+        value = InertUnpickler(content, load_storage).load()
+    except (EOFError, pickle.UnpicklingError):
+        if file.read(1):
+            raise CheckpointError(_TOO_LARGE) from None
+        raise
+    file.seek(start + content.tell())
+    return value
 
 
 def _fill(storage: torch.UntypedStorage, file: BinaryIO) -> None:

@@ -4,19 +4,21 @@ A pickle is a program: it may name any function of any module and call it. Here 
 mentions goes through :meth:`InertUnpickler.find_class`, which knows the handful of names that
 tensors are made of and answers all others with empty stand-ins. No name is ever imported, so
 that nothing a file says can reach code. Names that only an attack has a use for are refused.
+
+What a few bytes can make large or slow is bounded: calls and what they are given, foreign names,
+lengths announced but not there, keys whose hashes collide or take forever.
 """
 
 import _compat_pickle
 import pickle
-import re
-import sys
-from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Callable, Iterable, Sized
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from vqclip.errors import CheckpointError, UnsafeCheckpointError
+from vqclip.checkpoints.standins import StandIn, stand_in
+from vqclip.errors import CheckpointError
 
 Storage = tuple[torch.UntypedStorage, torch.dtype]
 LoadStorage = Callable[[Any], Storage]
@@ -35,66 +37,10 @@ _STORAGE_DTYPES = {
     "UntypedStorage": torch.uint8,
 }
 
-# Plain data from the standard library that training programs leave in their checkpoints.
-_BUILTIN_DATA = {
-    *("bool", "bytearray", "bytes", "complex", "float", "int", "range", "slice", "str"),
-    *("dict", "frozenset", "list", "set", "tuple", "object", "type"),
-    *("Ellipsis", "NotImplemented", "NoneType"),
-}
-_STANDARD_DATA = {
-    "builtins": _BUILTIN_DATA,
-    "_codecs": {"encode"},
-    "argparse": {"Namespace"},
-    "collections": {"OrderedDict", "defaultdict", "deque", "Counter"},
-    "copyreg": {"_reconstructor"},
-    "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
-    "decimal": {"Decimal"},
-    "fractions": {"Fraction"},
-    "functools": {"partial"},
-    "random": {"Random"},
-    "types": {"SimpleNamespace"},
-    "uuid": {"UUID"},
-}
-_STANDARD_MODULES = sys.stdlib_module_names
-
-# Classes by convention, and the few functions by which numpy and torch describe their data.
-_CLASS_NAME = re.compile(r"_*[A-Z]\w*")
-_DATA_FUNCTIONS = re.compile(
-    r"numpy\.(?:dtype|ndarray|bool_?|str_|bytes_|u?int\d+|float\d+|complex\d+)"
-    r"|numpy\.(?:_?core\.(?:multiarray|numeric)\.(?:scalar|_reconstruct|_frombuffer))"
-    r"|torch\.(?:device|u?int\d+|float\d+|bfloat16|bool|complex\d+)"
-    r"|numpy\.random\.(?:_pickle|bit_generator)\.__\w+"
-    r"|torch\.serialization\._get_layout"
-    r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_\w+|torch\.storage\._load_from_bytes"
-)
-
-
-class StandIn(dict[Any, Any]):
-    """An empty object in the place of a foreign one: takes any argument or state, keeps none."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        super().__init__()
-
-    def __setitem__(self, *_: Any) -> None: ...
-
-    def __call__(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: what a file made itself, it must not call."""
-        _refuse(f"{type(self).__module__}.{type(self).__name__}")
-
-    def append(self, _: Any) -> None:
-        """Take what a foreign list would."""
-
-    def extend(self, _: Any) -> None:
-        """Take what a foreign list would."""
-
-    def add(self, _: Any) -> None:
-        """Take what a foreign set would."""
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:  # type: ignore[override]  # foreign objects may be keys
-        return id(self)
+_MOST_EFFORT = 1 << 20  # calls, and entries of what they are given
+_NAME_EFFORT = 1 << 7  # of making a stand-in
+_MOST_BYTES = 1 << 48
+_MOST_KEY = 1 << 31
 
 
 # The pure-Python unpickler: the one in C lets a few bytes of pickle claim gigabytes of memory.
@@ -112,11 +58,15 @@ class InertUnpickler(pickle._Unpickler):
     """
 
     stack: list[Any]
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
 
     def __init__(self, file: Any, load_storage: LoadStorage) -> None:
         super().__init__(file, encoding="utf-8")
         self._load_storage = load_storage
         self._stand_ins: dict[str, Any] = {}
+        self._effort = 0
 
     def load_build(self) -> None:
         """Pass over the state of a foreign object; nothing else has one."""
@@ -124,7 +74,59 @@ class InertUnpickler(pickle._Unpickler):
         if not isinstance(self.stack[-1], StandIn | _PlainDict):
             raise pickle.UnpicklingError("state for something that has none")
 
-    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
+    def load_reduce(self) -> None:
+        """Call the little that can be called."""
+        self._spend(_cost(self.stack[-1]))
+        super().load_reduce()  # type: ignore[misc]
+
+    def _instantiate(self, cls: Any, args: list[Any]) -> None:
+        self._spend(_cost(args))
+        super()._instantiate(cls, args)  # type: ignore[misc]
+
+    def _spend(self, effort: int) -> None:
+        self._effort += effort
+        if self._effort > _MOST_EFFORT:
+            raise CheckpointError("it asks for far more than any model needs; it was refused")
+
+    def load_setitem(self) -> None:
+        """Put one entry into a dict."""
+        value, key = self.stack.pop(), self.stack.pop()
+        _put(self.stack[-1], (key, value))
+
+    def load_setitems(self) -> None:
+        """Put entries into a dict."""
+        items = self.pop_mark()
+        _put(self.stack[-1], *zip(items[::2], items[1::2], strict=True))
+
+    def load_dict(self) -> None:
+        """Make a dict, as the oldest pickles do."""
+        items = self.pop_mark()
+        self.append(_put({}, *zip(items[::2], items[1::2], strict=True)))
+
+    def load_set(self) -> None:
+        """Leave out a set: no weights are in one."""
+        self.append(StandIn())
+
+    def load_frozenset(self) -> None:
+        """Leave out a set, with its members."""
+        self.pop_mark()
+        self.append(StandIn())
+
+    def load_bytearray8(self) -> None:
+        """Take only as many bytes as there are."""
+        self.append(self.read(int.from_bytes(self.read(8), "little")))
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BUILD[0]: load_build,
+        pickle.REDUCE[0]: load_reduce,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.EMPTY_SET[0]: load_set,
+        pickle.FROZENSET[0]: load_frozenset,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+    }
 
     def persistent_load(self, pid: Any) -> Storage:
         """Find the memory of a tensor."""
@@ -140,43 +142,14 @@ class InertUnpickler(pickle._Unpickler):
         if module in ("torch", "torch.storage") and name in _STORAGE_DTYPES:
             return _STORAGE_DTYPES[name]
         if full_name not in self._stand_ins:
-            self._stand_ins[full_name] = _stand_in(module, name)
+            self._spend(_NAME_EFFORT)
+            self._stand_ins[full_name] = stand_in(module, name)
         return self._stand_ins[full_name]
 
 
-def _stand_in(module: str, name: str) -> type[StandIn]:
-    full_name = f"{module}.{name}"
-    if module.split(".")[0] in _STANDARD_MODULES and not _is_standard_data(module, name):
-        _refuse(full_name)
-    if _is_data(module, name):
-        return type(name, (StandIn,), {"__module__": module})
-
-    def refuse_call(*_: Any, **__: Any) -> NoReturn:
-        _refuse(full_name)
-
-    # a foreign function may be mentioned (as a setting, say) but not called
-    return type(name, (StandIn,), {"__module__": module, "__new__": refuse_call})
-
-
-def _is_standard_data(module: str, name: str) -> bool:
-    if module.split(".")[0] in ("typing", "pathlib"):
-        return bool(_CLASS_NAME.fullmatch(name))
-    return name in _STANDARD_DATA.get(module, ())
-
-
-def _is_data(module: str, name: str) -> bool:
-    return (
-        module.split(".")[0] in _STANDARD_MODULES
-        or bool(_CLASS_NAME.fullmatch(name.rpartition(".")[2]))
-        or bool(_DATA_FUNCTIONS.fullmatch(f"{module}.{name}"))
-    )
-
-
-def _refuse(full_name: str) -> NoReturn:
-    raise UnsafeCheckpointError(
-        f"it asks for {full_name!r:.100} to be run on loading; nothing was run: "
-        "do not trust this file, get the weights from elsewhere"
-    )
+def _cost(args: Iterable[Any]) -> int:
+    """Of a call: one, and one for each entry of what it is given."""
+    return 1 + sum(len(arg) for arg in args if isinstance(arg, Sized))
 
 
 def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
@@ -184,9 +157,11 @@ def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: A
     if not isinstance(storage, tuple):
         raise CheckpointError("its tensors were pickled without torch.save; save them with it")
     memory, dtype = storage
+    if not all(0 <= number < _MOST_BYTES for number in (offset, *size, *stride)):
+        raise ValueError("a tensor reaches beyond its data")
     extent = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     needed = 0 if 0 in size else (offset + extent) * dtype.itemsize
-    if min((offset, *size, *stride)) < 0 or needed > memory.nbytes():
+    if needed > memory.nbytes():
         raise ValueError("a tensor reaches beyond its data")
     return torch.empty(0, dtype=dtype).set_(memory, offset, tuple(size), tuple(stride))
 
@@ -204,6 +179,18 @@ def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
 
 class _PlainDict(dict[Any, Any]):
     """An OrderedDict without its attributes (state dicts carry version numbers as such)."""
+
+    def __init__(self, pairs: Any = ()) -> None:
+        super().__init__()
+        _put(self, *(pairs.items() if isinstance(pairs, dict) else pairs))
+
+
+def _put(target: Any, *pairs: tuple[Any, Any]) -> Any:
+    """Enter what has a plain key. Others are no weights, and hashing them could take forever."""
+    for key, value in pairs:
+        if isinstance(key, str | type) or (isinstance(key, int) and abs(key) < _MOST_KEY):
+            target[key] = value
+    return target
 
 
 # All that a name in a file can ever lead to.

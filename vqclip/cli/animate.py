@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vqclip.cli import films
+from vqclip.cli import films, forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.session import Terminal
 from vqclip.config import AnimateConfig, FilmConfig, TimingConfig
@@ -43,6 +43,7 @@ def animate_command(
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Make films of frames on the disk, in the order of their numbers.
 
@@ -58,6 +59,11 @@ def animate_command(
     paths = films.film_paths(ctx.params, source.resolve().name if source.is_dir() else source.stem)
     animation = Animation(frames, config)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    if dry_run:
+        from vqclip.forecast.films import of_animation
+
+        forecasts.tell(terminal, of_animation(animation, paths))
+        return
     _write(animation, paths, overwrite, terminal)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
+from vqclip.cli.forecasts import duration
 from vqclip.cli.generate import generate_command, given_options
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.inherit import with_options_of
@@ -80,8 +81,8 @@ def _folder_name(source: str) -> str:
     return "batch" if source == "-" else Path(source).stem + ("" if Path(source).suffix else "-run")
 
 
-def resume_batch(path: Path, terminal: Terminal) -> None:
-    """Go on with a batch as its folder knows it.
+def resume_batch(path: Path, terminal: Terminal, *, dry_run: bool = False) -> None:
+    """Go on with a batch as its folder knows it, or tell what that would take.
 
     Raises:
         UsageError: it is no folder of a batch.
@@ -95,7 +96,7 @@ def resume_batch(path: Path, terminal: Terminal) -> None:
     if not jobs:
         raise UsageError(f"{path} is no folder of a batch: it has no jobs.jsonl")
     _refuse_missing(job for job in jobs if job.state != DONE)
-    _run(folder, jobs, terminal)
+    (_show if dry_run else _run)(folder, jobs, terminal)
 
 
 def _refuse_missing(jobs: "Iterable[Job]") -> None:
@@ -191,6 +192,8 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
     """Print the jobs and what they would take; nothing is written."""
     from vqclip.batch.engine import Loader, estimate
     from vqclip.batch.run import planned
+    from vqclip.forecast.measuring import peak_memory
+    from vqclip.sizes import readable
     from vqclip.spelling import command
 
     plan = planned(folder, jobs)
@@ -202,16 +205,5 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
             typer.echo(f"{job.state:8} line {job.line:<4} {job.picture}  {command(job.config)}")
     with terminal.loading():
         seconds = estimate(waiting, Loader())
-    terminal.console.print(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}")
-
-
-def duration(seconds: float) -> str:
-    """Return a time as ``45 s``, ``12 min`` or ``3 h 20 min``.
-
-    >>> duration(12000)
-    '3 h 20 min'
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+    peak = f", {readable(peak_memory())} of memory at the peak" if waiting else ""
+    terminal.say(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}{peak}")

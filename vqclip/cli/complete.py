@@ -53,6 +53,7 @@ def complete_command(
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Keep a part of a picture and let a transformer imagine the rest.
 
@@ -76,4 +77,4 @@ def complete_command(
     )
     outputs = name_files(ctx.params, config, f"{Path(picture).stem} completed")
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
-    DrawingSession(config, outputs, terminal).run()
+    DrawingSession(config, outputs, terminal, dry_run=dry_run).run()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vqclip.cli import forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.films import films_beside
@@ -99,8 +100,14 @@ class DrawingSession:
     """The samples of one command."""
 
     def __init__(
-        self, config: SampleConfig, outputs: list[OutputConfig], terminal: Terminal
+        self,
+        config: SampleConfig,
+        outputs: list[OutputConfig],
+        terminal: Terminal,
+        *,
+        dry_run: bool = False,
     ) -> None:
+        self.dry_run = dry_run
         self.config, self.outputs, self.terminal = config, outputs, terminal
         self.steps = config.refine if isinstance(config, CompleteConfig) else 0
         self.refined: list[Tensor] = []  # the codes, (h, w), of what films show of the refinement
@@ -109,6 +116,9 @@ class DrawingSession:
     def run(self) -> None:
         """Draw, rank, refine, write and film; Ctrl-C keeps what is drawn."""
         task = self._load()
+        if self.dry_run:
+            self._foretell(task)
+            return
         drawn = self._draw(task)
         samples = self._collect(task, drawn)
         if self.steps and not self.interrupted:
@@ -124,6 +134,13 @@ class DrawingSession:
         if self.interrupted:
             self.terminal.note(_interruption(drawn))
             raise typer.Exit(INTERRUPTED)
+
+    def _foretell(self, task: "Task") -> None:
+        from vqclip.forecast.pictures import of_samples
+
+        with self.terminal.console.status("trying a few codes"):
+            forecast = of_samples(task, self.outputs, self.steps)
+        forecasts.tell(self.terminal, forecast)
 
     def _load(self) -> "Task":
         fetch_for(self.config, self.terminal)

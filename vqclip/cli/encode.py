@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vqclip.cli import forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.session import Terminal
@@ -22,6 +23,7 @@ def encode_command(
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Encode the samples of a transformer's training, as `data.encode` in its config says.
 
@@ -36,7 +38,13 @@ def encode_command(
         from vqclip.engines import resolve_device
         from vqclip.training.encoding import Encoder
 
-        encoder = Encoder(settings, torch.device(resolve_device(device)))
+        place = torch.device(resolve_device(device))
+        if dry_run:
+            from vqclip.forecast.training import of_encoding
+
+            forecasts.tell(terminal, of_encoding(settings, place))
+            return
+        encoder = Encoder(settings, place)
     folder, done, total = Path(encoder.config.folder), 0, encoder.total
     with terminal.progress("encoding", total, "sample") as progress:
         try:

@@ -81,6 +81,7 @@ def generate_command(
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Draw a prompt. `vqclip "a red apple"` is short for `vqclip generate "a red apple"`."""
     if count < 1:
@@ -100,7 +101,7 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> Session:
     outputs = build_outputs(params, configs)
     for one, files in zip(configs, outputs, strict=True):
         check_outputs(files, one.steps)
-    return Session(configs, outputs, terminal_of(params))
+    return Session(configs, outputs, terminal_of(params), dry_run=params["dry_run"])
 
 
 def terminal_of(params: Mapping[str, Any]) -> Terminal:

@@ -11,6 +11,7 @@ from vqclip.cli.animate import animate_command
 from vqclip.cli.batch import batch_command
 from vqclip.cli.codes import decode_command, reconstruct_command
 from vqclip.cli.complete import complete_command
+from vqclip.cli.doctor import doctor_command
 from vqclip.cli.encode import encode_command
 from vqclip.cli.evaluate import evaluate_app
 from vqclip.cli.export import export_command
@@ -43,6 +44,8 @@ Examples:
   vqclip weights list
 
   vqclip list presets
+
+  vqclip doctor
 """
 
 app = typer.Typer(
@@ -89,6 +92,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(weights_app, name="weights")
 app.command("export")(export_command)
 app.command("list")(list_command)
+app.command("doctor")(doctor_command)
 
 
 def main() -> None:

@@ -264,6 +264,9 @@ Losses = Annotated[
 
 Quiet = Annotated[bool, _option("--quiet", "-q", panel=SHOW, help="Print the files' names only.")]
 Json = Annotated[bool, _option("--json", panel=SHOW, help="Print a line of JSON a picture.")]
+DryRun = Annotated[
+    bool, _option("--dry-run", panel=SHOW, help="Only tell files, time and memory; write nothing.")
+]
 Preview = Annotated[bool, _option("--preview", panel=SHOW, help="Show the picture as it grows.")]
 
 

@@ -23,8 +23,20 @@ def find_preview(console: Console, keyboard: TextIO) -> Draw | None:
     """Return how this terminal shows pictures; None where stderr is no terminal."""
     if not console.is_terminal:
         return None
-    encode = _protocol(os.environ) or (sixel if _answers_sixel(keyboard) else None)
+    encode = _encoder(keyboard)
     return HalfBlocks if encode is None else lambda image: Graphics(image, encode)
+
+
+def graphics(console: Console, keyboard: TextIO) -> str:
+    """Return the name of how; nothing where stderr is no terminal."""
+    if not console.is_terminal:
+        return ""
+    encode = _encoder(keyboard)
+    return f"{encode.__name__} graphics" if encode else "half blocks"
+
+
+def _encoder(keyboard: TextIO) -> "Callable[[Image.Image], str] | None":
+    return _protocol(os.environ) or (sixel if _answers_sixel(keyboard) else None)
 
 
 def _protocol(env: "os._Environ[str]") -> "Callable[[Image.Image], str] | None":

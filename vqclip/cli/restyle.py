@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vqclip.cli import films
+from vqclip.cli import films, forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.generate import build_config, generate_command, given_options, terminal_of
@@ -67,10 +67,12 @@ def restyle_command(
         params["frames"],
         params["overwrite"],
     )
-    _restyle(config, target, terminal_of(params))
+    _restyle(config, target, terminal_of(params), dry_run=params["dry_run"])
 
 
-def _restyle(config: RestyleConfig, output: FilmOutput, terminal: Terminal) -> None:
+def _restyle(
+    config: RestyleConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
+) -> None:
     fetch_for(config.picture, terminal)
     with terminal.loading():
         from PIL import Image
@@ -83,6 +85,11 @@ def _restyle(config: RestyleConfig, output: FilmOutput, terminal: Terminal) -> N
         models = load_models(config.picture)
         run = RestyleRun(source, output, models)
     note_long_prompts(terminal, config.picture.prompts, models.perceptors)
+    if dry_run:
+        from vqclip.forecast.films import of_restyle
+
+        forecasts.tell(terminal, of_restyle(source, run.size, output, models))
+        return
     done, total = 0, run.source.frames
     with terminal.progress(str(config.picture.prompts[0]), total, "frame") as progress:
 

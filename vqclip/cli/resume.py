@@ -38,6 +38,7 @@ def resume_command(
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Go on with a run that was made with --checkpoint, to the bytes that it would have ended in.
 
@@ -58,7 +59,7 @@ def resume_command(
             raise UsageError(
                 "a batch goes on as it was planned: leave out --steps, --output and films"
             )
-        resume_batch(run, terminal)
+        resume_batch(run, terminal, dry_run=dry_run)
         return
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
     saved = load_checkpoint(path)
@@ -69,7 +70,7 @@ def resume_command(
     settings = saved.metadata["settings"]
     config = replace(saved.config, device=settings["device"], precision=settings["precision"])
     target = _target(saved, path, output, kinds(ctx.params))
-    session = Session([config], [target], terminal, saved.state)
+    session = Session([config], [target], terminal, saved.state, dry_run=dry_run)
     session.expected = saved.metadata["weights"]
     session.run()
 

@@ -28,6 +28,7 @@ NOT_OF_ROWS = (
     "quiet",
     "json_lines",
     "preview",
+    "dry_run",
 )
 Seeds = Annotated[
     str | None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vqclip.cli import forecasts
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.drafts import draw_start
 from vqclip.cli.group import INTERRUPTED
@@ -31,20 +32,34 @@ class Session:
         outputs: list[OutputConfig],
         terminal: Terminal,
         state: "State | None" = None,
+        *,
+        dry_run: bool = False,
     ) -> None:
         self.configs, self.outputs, self.terminal = configs, outputs, terminal
         self.state = state  # where the only run goes on
+        self.dry_run = dry_run
         self.expected: Mapping[str, Any] = {}  # kind to hashes of the weights that are needed
 
     def run(self) -> None:
         """Render one config after another; Ctrl-C ends the session after saving the picture."""
         models = self._load()
+        if self.dry_run:
+            self._foretell(models)
+            return
         for config, output in zip(self.configs, self.outputs, strict=True):
             self.terminal.seconds()
             result = self._render(config, output, models)
             self._report(config, output, result, self.terminal.seconds())
             if result.interrupted:
                 raise typer.Exit(INTERRUPTED)
+
+    def _foretell(self, models: "Models") -> None:
+        from vqclip.forecast.pictures import of_pictures
+
+        runs = list(zip(self.configs, self.outputs, strict=True))
+        with self.terminal.console.status("trying a few steps"):
+            forecast = of_pictures(runs, models, self.state.step if self.state else 0)
+        forecasts.tell(self.terminal, forecast)
 
     def _load(self) -> "Models":
         config = self.configs[0]

@@ -46,6 +46,7 @@ def sample_command(
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Draw pictures with a transformer: of nothing, a class, a map, a small picture.
 
@@ -62,7 +63,7 @@ def sample_command(
     config = SampleConfig(**settings(ctx.params))
     outputs = name_files(ctx.params, config, _stem(config))
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
-    DrawingSession(config, outputs, terminal).run()
+    DrawingSession(config, outputs, terminal, dry_run=dry_run).run()
 
 
 def _stem(config: SampleConfig) -> str:

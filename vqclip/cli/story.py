@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vqclip.cli import films
+from vqclip.cli import films, forecasts
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.drafts import draw_start
 from vqclip.cli.generate import build_config, generate_command, given_options, terminal_of
@@ -95,7 +95,7 @@ def story_command(
     target = FilmOutput(
         tuple(films.film_paths(given, name)), film, given["frames"], given["overwrite"]
     )
-    _tell(story, target, terminal_of(given))
+    _tell(story, target, terminal_of(given), dry_run=given["dry_run"])
 
 
 def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
@@ -107,7 +107,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     return StoryConfig(scenes, picture, **{name: params[name] for name in _OWN})
 
 
-def _tell(story: StoryConfig, output: FilmOutput, terminal: Terminal) -> None:
+def _tell(story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool) -> None:
     fetch_for(story.picture, terminal)
     with terminal.loading():
         from PIL import Image
@@ -118,6 +118,11 @@ def _tell(story: StoryConfig, output: FilmOutput, terminal: Terminal) -> None:
         models = load_models(story.picture)
     for scene in story.scenes:
         note_long_prompts(terminal, scene, models.perceptors)
+    if dry_run:
+        from vqclip.forecast.films import of_story
+
+        forecasts.tell(terminal, of_story(story, output, models))
+        return
     start = draw_start(terminal, story.picture, models)
     last: FilmFrame | None = None
     with terminal.progress(str(story.scenes[0][0]), story.frames, "frame") as progress:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vqclip.cli import forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.session import Terminal
 from vqclip.errors import UsageError, VqclipError
@@ -47,6 +48,7 @@ def train_command(
     ] = None,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Train a VQGAN, a transformer over its codes, or a CLIP.
 
@@ -68,6 +70,11 @@ def train_command(
     ):
         raise UsageError(f"{folder} exists: say --resume to go on, or choose another --output")
     terminal = Terminal(quiet=quiet or not is_main, json_lines=json_lines and is_main)
+    if dry_run:
+        from vqclip.forecast.training import of_training
+
+        forecasts.tell(terminal, of_training(settings, folder))
+        return
     with signals() as received:
         from vqclip.training.run import train
 

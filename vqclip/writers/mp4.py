@@ -1,5 +1,6 @@
 """MP4, through imageio and PyAV, which bring their own encoders."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,7 @@ def mp4_writer(
 @contextmanager
 def _encoder(path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None) -> Iterator[Any]:
     encoder, worst, best = _ENCODERS[film.codec]
+    os.environ.setdefault("SVT_LOG", "1")  # else AV1's encoder tells its whole configuration
     with iio.imopen(path, "w", plugin="pyav", extension=".mp4") as video:
         video.init_video_stream(encoder, fps=film.rate, pixel_format="yuv420p")
         options = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
