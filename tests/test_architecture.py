@@ -44,9 +44,9 @@ LAYERS = [
     },
     {"exporting"},
     {"loading"},
-    {"drafting"},
+    {"drafting", "stepping"},
     {"generation", "reconstruction", "outputs", "animation", "training"},
-    {"completion", "evaluation", "keeping", "replay", "restyle", "story"},
+    {"completion", "evaluation", "keeping", "replay", "restyle", "story", "together"},
     {"rendering"},
     {"batch"},
     {"filming"},
@@ -64,6 +64,7 @@ PRIVILEGES = {
     "av": {"writers"},
     "skimage": {"conditioning"},
     "cv2": {"flow"},
+    "ray": {"batch/cluster", "batch/worker"},
 }
 
 
