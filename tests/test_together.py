@@ -49,10 +49,10 @@ def check_as_alone(drawn: Sequence[list[Frame]], models: Models) -> None:
         alone = list(vqclip.generate(config, models))
         assert [f.step for f in frames] == [f.step for f in alone]
         for one, other in zip(frames, alone, strict=True):
-            torch.testing.assert_close(one.z, other.z, atol=1e-3, rtol=0)
-            torch.testing.assert_close(dict(one.losses), dict(other.losses), atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(one.z, other.z, atol=5e-3, rtol=0)
+            torch.testing.assert_close(dict(one.losses), dict(other.losses), atol=1e-3, rtol=1e-2)
         assert (alone[-1].z - alone[0].z).abs().max() > 0.1
-        torch.testing.assert_close(frames[-1].image, alone[-1].image, atol=0.01, rtol=0)
+        torch.testing.assert_close(frames[-1].image, alone[-1].image, atol=0.02, rtol=0)
 
 
 def in_order(works: Sequence[Work[Any]], width: int) -> list[Any]:
