@@ -50,9 +50,9 @@ LAYERS = [
     },
     {"exporting", "supply"},
     {"loading", "missing"},
-    {"drafting"},
+    {"drafting", "stepping"},
     {"generation", "reconstruction", "outputs", "animation", "training", "doctor"},
-    {"completion", "evaluation", "keeping", "replay", "restyle", "story"},
+    {"completion", "evaluation", "keeping", "replay", "restyle", "story", "together"},
     {"rendering", "forecast"},
     {"batch"},
     {"filming"},
@@ -71,6 +71,7 @@ PRIVILEGES = {
     "av": {"writers"},
     "skimage": {"conditioning"},
     "cv2": {"flow"},
+    "ray": {"batch/cluster", "batch/worker"},
 }
 
 

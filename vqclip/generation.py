@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,18 +11,18 @@ from torch import Tensor
 from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.cutouts import Cutouts
 from vqclip.drafting import best_draft, drafts
-from vqclip.engines import autocast, chunk_size, determinism, shrinking_on_oom
+from vqclip.engines import autocast, chunk_size, determinism
 from vqclip.errors import CheckpointError, VqclipError
 from vqclip.latents import Average, codebook_range, grid_size, initial_latent, load_codes
 from vqclip.loading import Models, load_models
 from vqclip.losses import LOSSES, Observation, PromptLoss, init_distance
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.light_torch import without_compiler
-from vqclip.models.perceptor import Perceptor
 from vqclip.models.vqgan import VQModel
 from vqclip.optimizers import SCHEDULES, find_optimizer, set_learning_rate
 from vqclip.resuming import State
 from vqclip.states import decoded, detached, encoded, put_back
+from vqclip.stepping import as_before, backward, joined
 from vqclip.targets import clip_scores, embed_prompts
 
 
@@ -156,24 +155,24 @@ class Run:
 
     def step(self) -> Frame:
         """Decode, look, and move z once; return the picture as it was before."""
-        with determinism(self.config.deterministic):
-            image = self.decode(self.z)  # (1, 3, h, w) in [0, 1]
-            losses = self._backward(image)
-        frame = self._frame(image.detach() * 2 - 1, losses)
-        self._update()
-        return frame
+        return step_together([self])[0]
 
     def result(self) -> Frame:
         """Return the picture as it stands, without a gradient."""
         if not self.z.isfinite().all():
             raise VqclipError("the optimisation diverged: lower --lr or use --precision float32")
-        return self._frame(None, {})
+        return self.frame(None, {})
 
     def decode(self, z: Tensor) -> Tensor:
         """Quantize and decode z, and add the residual: (1, 3, h, w) in [0, 1]."""
-        return clamp_with_grad((self._decoded(z) + self.residual) / 2 + 0.5)
+        return self.shown(self.decoded(z))
 
-    def _decoded(self, z: Tensor) -> Tensor:
+    def shown(self, decoded: Tensor) -> Tensor:
+        """Return what a decoded z shows, (1, 3, h, w) in [0, 1]."""
+        return clamp_with_grad((decoded + self.residual) / 2 + 0.5)
+
+    def decoded(self, z: Tensor) -> Tensor:
+        """Quantize and decode z, (b, embed_dim, h/f, w/f), to about [-1, 1]."""
         with autocast(self.models.device, self.models.dtype):
             return self.models.vqgan.decode(self.models.vqgan.nearest(z)).float()
 
@@ -188,60 +187,27 @@ class Run:
         lead = self.z - self.average.value(self.z)
         self.z.copy_((encoded + lead).maximum(self.low).minimum(self.high))
         self.average.sum = encoded * self.average.mass
-        self.residual = picture - self._decoded(encoded)
+        self.residual = picture - self.decoded(encoded)
 
-    def _backward(self, image: Tensor) -> dict[str, Tensor]:
-        """Accumulate the gradient of every loss at z; return the losses.
+    def losses_of(self, number: int, seen: Observation, share: float) -> dict[str, Tensor]:
+        """Return the losses of what perceptor ``number`` saw, a ``share`` of its cutouts."""
+        _, weight = self.config.clip[number]
+        terms = {"prompt": share * weight * self.prompt_losses[number](seen)}
+        for name, loss, factor in self.losses:
+            terms[name] = share / len(self.prompt_losses) * factor * loss(seen)
+        return terms
 
-        The cutouts are embedded in chunks whose gradients add up at the image, so that memory
-        does not grow with their number, and the decoder is run backward once.
-        """
-        shown = image.detach().requires_grad_()
-        plans = [
-            self.cutouts.plan((shown.shape[-2], shown.shape[-1]), p.resolution, self.generator)
-            for p in self.models.perceptors
-        ]
+    def pull(self) -> dict[str, Tensor]:
+        """Return the loss that holds z to its start, where there is one."""
+        if not self.config.init_weight:
+            return {}
+        pull = self.config.init_weight * _decay(self.config.init_decay, self.steps_done)
+        return {"init": pull * init_distance(self.z, self.target)}
 
-        def attempt(chunk: int) -> dict[str, Tensor]:
-            shown.grad = self.z.grad = None
-            return self._look(shown, plans, chunk)
-
-        self.chunk, losses = shrinking_on_oom(attempt, self.chunk)
-        assert shown.grad is not None
-        # The same as image.backward(shown.grad), which would import sympy for it: half a second.
-        torch.autograd.backward((image * shown.grad).sum())
+    def move(self) -> None:
+        """Step the optimizer, and clamp z."""
         if self.free is not None and self.z.grad is not None:
             self.z.grad *= self.free
-        return losses
-
-    def _look(self, shown: Tensor, plans: Sequence[Any], chunk: int) -> dict[str, Tensor]:
-        total: dict[str, Tensor] = {}
-        count, views = self.config.num_cutouts, len(plans)
-        for perceptor, prompt_loss, (_, weight), plan in zip(
-            self.models.perceptors, self.prompt_losses, self.config.clip, plans, strict=True
-        ):
-            for start in range(0, count, chunk):
-                stop = min(start + chunk, count)
-                seen = self._observe(shown, perceptor, plan, start, stop)
-                share = (stop - start) / count
-                terms = {"prompt": share * weight * prompt_loss(seen)}
-                for name, loss, factor in self.losses:
-                    terms[name] = share / views * factor * loss(seen)
-                _add_backward(total, terms)
-        if self.config.init_weight:
-            pull = self.config.init_weight * _decay(self.config.init_decay, self.steps_done)
-            _add_backward(total, {"init": pull * init_distance(self.z, self.target)})
-        return total
-
-    def _observe(
-        self, shown: Tensor, perceptor: Perceptor, plan: Any, start: int, stop: int
-    ) -> Observation:
-        cutouts = self.cutouts.apply(shown, plan, start, stop)
-        with autocast(self.models.device, self.models.dtype):
-            embeddings = perceptor.embed_image(cutouts)
-        return Observation(shown, cutouts, embeddings, self.z)
-
-    def _update(self) -> None:
         rate = self.config.rate * self.schedule(self.steps_done / self.config.steps)
         set_learning_rate(self.optimizer, rate)
         with without_compiler():
@@ -253,7 +219,8 @@ class Run:
         self.average.update(self.z.detach())
         self.steps_done += 1
 
-    def _frame(self, image: Tensor | None, losses: Mapping[str, Tensor]) -> Frame:
+    def frame(self, image: Tensor | None, losses: Mapping[str, Tensor]) -> Frame:
+        """Return the picture as it stands; ``image``, in [-1, 1], is what z shows, if known."""
         z = self.average.value(self.z)
         known = image if z is self.z else None
         return Frame(
@@ -262,6 +229,31 @@ class Run:
             losses,
             (lambda _: known) if known is not None else lambda z: self.decode(z) * 2 - 1,
         )
+
+
+def step_together(runs: Sequence[Run]) -> list[Frame]:
+    """Step every run once, side by side; return their pictures as they were before.
+
+    The runs share their models and may differ in prompts, seed, start and steps. Each has its own
+    random numbers, losses and optimizer: what it draws is what it would draw alone, but for the
+    rounding of products over larger batches.
+
+    Raises:
+        torch.OutOfMemoryError: for several runs, all of which stand as they did before.
+    """
+    first = runs[0]
+    with determinism(first.config.deterministic), as_before(runs):
+        decoded = first.decoded(joined([run.z for run in runs])).chunk(len(runs))
+        # (n, 3, h, w) in [0, 1]
+        image = joined([run.shown(one) for run, one in zip(runs, decoded, strict=True)])
+        losses = backward(runs, image)
+    shown = image.detach().chunk(len(runs))
+    frames = [
+        run.frame(one * 2 - 1, terms) for run, one, terms in zip(runs, shown, losses, strict=True)
+    ]
+    for run in runs:
+        run.move()
+    return frames
 
 
 def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
@@ -287,10 +279,3 @@ def grid_of(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
 
 def _decay(name: str, step: int) -> float:
     return 1 / (2 * step + 1) if name == "harmonic" else 1.0
-
-
-def _add_backward(total: dict[str, Tensor], terms: Mapping[str, Tensor]) -> None:
-    """Add the terms' gradients, and their values to the total."""
-    torch.autograd.backward(list(terms.values()))
-    for name, term in terms.items():
-        total[name] = total.get(name, 0) + term.detach()

@@ -22,6 +22,7 @@ from vqclip.loading import Models, weight_files
 from vqclip.outputs import files, shown_steps
 from vqclip.resuming import State
 from vqclip.timing import film_fps
+from vqclip.together import Work, side_by_side
 from vqclip.writers import Writer, film_writer, frames_writer
 
 OnFrame = Callable[[Frame], None]
@@ -54,11 +55,23 @@ def render(
     Raises:
         VqclipError: the run failed, or a file could not be written.
     """
+    return next(side_by_side([rendering(config, output, models, on_frame, start, state)]))
+
+
+def rendering(
+    config: GenerateConfig,
+    output: OutputConfig,
+    models: Models,
+    on_frame: OnFrame | None = None,
+    start: Tensor | None = None,
+    state: State | None = None,
+) -> Work[Result]:
+    """Return the work of :func:`render`, for somebody else to make its steps."""
     with writing():
         settings = metadata(config, models)
         run = Run.resumed(config, models, state) if state else Run(config, models, start)
         keeper = Keeper(run, output, settings, state) if output.checkpoint else None
-        frame, interrupted = _frames(run, output, settings, on_frame, keeper)
+        frame, interrupted = yield from _frames(run, output, settings, on_frame, keeper)
         if interrupted:
             settings["interrupted_at"] = frame.step
         codes = models.vqgan.nearest_indices(frame.z) if output.codes else None
@@ -73,7 +86,7 @@ def _frames(
     settings: Mapping[str, Any],
     on_frame: OnFrame | None,
     keeper: Keeper | None,
-) -> tuple[Frame, bool]:
+) -> Work[tuple[Frame, bool]]:
     """Return the last frame, and whether Ctrl-C made it the last."""
     shown = set(shown_steps(output, run.config.steps))
     last: Frame | None = None
@@ -83,8 +96,10 @@ def _frames(
             writers = _writers(output, len(shown), settings, stack)
             if keeper and writers:
                 _show_again(run, keeper, writers)
-            for frame in run.frames():
-                last = frame
+            finished = False
+            while not finished:
+                finished = run.steps_done >= run.config.steps
+                last = frame = run.result() if finished else (yield run)
                 if writers and frame.step in shown:
                     _write(writers, frame.image, frame.step)
                     if keeper:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.batch import engine, run
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
+from vqclip.images import load_image, read_metadata
 from vqclip.locking import locked
 
 QUICK = ("--size", "16", "--steps", "2", "--cutouts", "1", "--init", "random")
@@ -98,6 +99,49 @@ def test_started_again_it_goes_on_with_an_edited_list() -> None:
     assert {n: j["state"] for n, j in jobs().items()}["a-pear-7.png"] == "done"
 
 
+ALIKE = "a red apple\n{green,blue} car\na pear --seed 7 --gif --every 1\na fox --steps 3\n"
+BESIDE = ("--side-by-side", "3")
+
+
+def test_side_by_side_each_picture_is_its_own_but_for_rounding() -> None:
+    batch("-o", "alone", text=ALIKE)
+    assert "(5 of 5 pictures, 5 of them new)" in batch(*BESIDE, text=ALIKE).stdout
+    assert leftovers(Path("p")) == leftovers(Path("alone"))
+    for path in Path("p/pictures").glob("*.png"):
+        other = Path("alone/pictures", path.name)
+        assert read_metadata(path) == read_metadata(other)
+        apart = ImageChops.difference(load_image(path), load_image(other))
+        assert max(ImageStat.Stat(apart.convert("RGB")).mean) < 2
+    scores = [[job["score"] for job in jobs(folder).values()] for folder in ("p", "alone")]
+    assert scores[0] == pytest.approx(scores[1], abs=0.01)
+
+
+def test_side_by_side_a_failure_is_one_job_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(monkeypatch, "green")
+    batch(*BESIDE, text=ALIKE, code=1)
+    states = {name: job["state"] for name, job in jobs().items()}
+    assert states.pop("green-car-0.png") == "failed"
+    assert set(states.values()) == {"done"}
+
+
+def test_side_by_side_ctrl_c_keeps_every_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        interrupted(patch, at=2)
+        batch(*BESIDE, text=ALIKE, code=130)
+    assert len(list(Path("p/checkpoints").iterdir())) >= 2
+    assert "(5 of 5 pictures, 5 of them new)" in vqclip("resume", "p", *BESIDE).stdout
+    assert not Path("p/checkpoints").exists()
+
+
+def test_workers_that_cannot_be_had_are_told_before_anything_runs() -> None:
+    Path("p.txt").write_text(LIST)
+    line = refused("batch", "p.txt", *QUICK, "--cpus", "2")
+    assert "--cpus are those of a worker: it goes with --ray" in line
+    assert "leave out --ray and --side-by-side" in refused("resume", "a.png", *BESIDE)
+    batch("--ray", "127.0.0.1:9", code=2)
+    assert leftovers(Path("p")) == [".lock"]
+
+
 def test_seeds_and_counts_multiply() -> None:
     batch("--seeds", "1-2", text="a\nb --seed 9\nc --count 2\nd --seeds 4,6\n")
     assert sorted(jobs()) == sorted(
@@ -133,16 +177,23 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
     assert "line 2:" not in line
 
 
-def test_one_failure_never_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = engine.render
+def broken(patch: pytest.MonkeyPatch, word: str) -> None:
+    """Let the jobs with a word in their prompt fail after the first step."""
+    real = engine.rendering
 
-    def render(config: Any, *rest: Any, **more: Any) -> Any:
-        if "car" in str(config.prompts):
+    def rendering(config: Any, *rest: Any, **more: Any) -> Any:
+        work = real(config, *rest, **more)
+        if word in str(config.prompts):
+            yield next(work)
             raise RuntimeError("the car\nbroke")
-        return real(config, *rest, **more)
+        return (yield from work)
 
+    patch.setattr(engine, "rendering", rendering)
+
+
+def test_one_failure_never_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "render", render)
+        broken(patch, "car")
         result = batch(code=1)
     assert "(2 of 4 pictures, 2 of them new, 2 failed, see p/jobs.jsonl)" in result.stdout
     assert "line 2: green car: RuntimeError: the car broke" in result.stderr.replace("\n", " ")
@@ -178,17 +229,21 @@ def test_a_full_disk_stops_it_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatc
     assert not Path("p/checkpoints").exists()
 
 
-def test_ctrl_c_keeps_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupted(patch: pytest.MonkeyPatch, at: int) -> None:
+    """Let Ctrl-C come when so many steps of all jobs are done."""
     from vqclip.cli import progress
 
+    def update(self: Any, done: int, *_: Any) -> None:
+        if done == at:
+            raise KeyboardInterrupt
+
+    patch.setattr(progress.Progress, "update", update)
+
+
+def test_ctrl_c_keeps_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     batch("-o", "whole")
     with monkeypatch.context() as patch:
-
-        def interrupt(self: Any, done: int, *_: Any) -> None:
-            if done == 5:  # in the second job
-                raise KeyboardInterrupt
-
-        patch.setattr(progress.Progress, "update", interrupt)
+        interrupted(patch, at=5)  # in the second job
         result = batch(code=130)
     assert "1 of 4 pictures are done; go on with: vqclip resume p" in result.stderr.replace(
         "\n", " "
@@ -266,8 +321,8 @@ def test_a_killed_job_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatc
     class Killed(BaseException):
         pass
 
-    def killed(job: Job, frame: Any) -> None:
-        if frame.step == 1:
+    def killed(job: Job, step: int, picture: Any) -> None:
+        if step == 1:
             raise Killed
 
     folder = RunFolder(Path("p"))
@@ -278,6 +333,6 @@ def test_a_killed_job_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatc
     steps: list[int] = []
     with folder.opened():
         batch_of = run.Batch(folder, run.planned(folder, whole))
-        batch_of.run(engine.Local(folder, lambda job, frame: steps.append(frame.step)))
+        batch_of.run(engine.Local(folder, lambda job, step, picture: steps.append(step)))
     assert steps[0] == 2  # of the first job, whose steps 0 and 1 are kept
     assert pictures() == pictures("whole")

@@ -5,12 +5,16 @@ at once. Nothing that a job's bytes depend on is shared between jobs but the mod
 """
 
 import errno
+import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
+
+import torch
+from PIL import Image
 
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job
@@ -19,20 +23,24 @@ from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.forecast.measuring import Pace
 from vqclip.forecast.pictures import picture_pace
 from vqclip.generation import Frame, clip_score
+from vqclip.images import to_pil
 from vqclip.loading import Models, load_models
 from vqclip.optimizers import can_resume
-from vqclip.rendering import metadata, render
+from vqclip.rendering import metadata, rendering
 from vqclip.resuming import State, load_checkpoint
+from vqclip.together import Work, side_by_side
 
-OnFrame = Callable[[Job, Frame], None]
+# A job, how many steps of it are done, and the picture as it is then, made when it is asked for.
+OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]
 
+SIDE_BY_SIDE = 4  # jobs, on a GPU: see benchmarks/side_by_side.py
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Engine(Protocol):
-    """Makes jobs; Ctrl-C ends it with a KeyboardInterrupt, after a checkpoint."""
+    """Makes jobs; Ctrl-C ends it with a KeyboardInterrupt, after checkpoints."""
 
-    def __call__(self, jobs: Iterable[Job]) -> Iterator[Job]:
+    def __call__(self, jobs: Iterable[Job]) -> Generator[Job, None, None]:
         """Yield every job when it is done or has failed."""
 
 
@@ -63,27 +71,57 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 
 
 class Local:
-    """The engine of this process: one job after the other, those of the same models in a row."""
+    """The engine of this process: jobs of the same models in a row, of the same shape together.
 
-    def __init__(self, folder: RunFolder, on_frame: OnFrame | None = None) -> None:
-        self.folder, self.on_frame, self.load = folder, on_frame, Loader()
+    width: so many jobs are drawn side by side; None is what pays where they are drawn: several
+        on a GPU, one on a CPU, where a job's bytes must not depend on its neighbours.
+    """
 
-    def __call__(self, jobs: Iterable[Job]) -> Iterator[Job]:
+    def __init__(
+        self,
+        folder: RunFolder,
+        on_step: OnStep | None = None,
+        load: Loader | None = None,
+        width: int | None = None,
+    ) -> None:
+        self.folder, self.on_step, self.load = folder, on_step, load or Loader()
+        self.width = width
+
+    def __call__(self, jobs: Iterable[Job]) -> Generator[Job, None, None]:
         """Yield every job when it is done or has failed."""
-        jobs = list(jobs)
-        order: dict[Any, int] = {}
-        for job in jobs:
-            order.setdefault(models_key(job.config), len(order))
-        for job in sorted(jobs, key=lambda job: order[models_key(job.config)]):
-            yield attempt(job, self.folder, self.load, self.on_frame)
+        for alike in grouped(jobs, lambda job: models_key(job.config)):
+            width = self.width or usual_width(alike[0].config.device)
+            for group in grouped(alike, lambda job: shape(job.config)) if width > 1 else [alike]:
+                works = (attempt(job, self.folder, self.load, self.on_step) for job in group)
+                yield from side_by_side(works, width)
+
+
+def usual_width(device: str) -> int:
+    """Return how many jobs are drawn side by side where nothing else was said."""
+    on_gpu = torch.cuda.is_available() and device.startswith(("auto", "cuda"))
+    return SIDE_BY_SIDE if on_gpu else 1
+
+
+def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Job]]:
+    """Return the jobs of each key, in the order in which the keys come up."""
+    groups: dict[Hashable, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(key(job), []).append(job)
+    return list(groups.values())
+
+
+def shape(config: GenerateConfig) -> str:
+    """Return what jobs that are drawn side by side have in common: all but prompts and seed."""
+    values = {k: v for k, v in config.to_dict().items() if k not in ("prompts", "seed")}
+    return json.dumps(values, sort_keys=True)
 
 
 def attempt(
     job: Job,
     folder: RunFolder,
     load: Callable[[GenerateConfig], Models],
-    on_frame: OnFrame | None = None,
-) -> Job:
+    on_step: OnStep | None = None,
+) -> Work[Job]:
     """Return the job as it ended, done or failed; its failure is nobody else's.
 
     Raises:
@@ -91,7 +129,7 @@ def attempt(
         KeyboardInterrupt: its checkpoint is written.
     """
     try:
-        return work(job, folder, load(job.config), on_frame)
+        return (yield from work(job, folder, load(job.config), on_step))
     except Exception as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
             raise
@@ -99,7 +137,7 @@ def attempt(
         return replace(job, state=FAILED, error=" ".join(f"{kind}{error}".split()), files=())
 
 
-def work(job: Job, folder: RunFolder, models: Models, on_frame: OnFrame | None = None) -> Job:
+def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = None) -> Work[Job]:
     """Make the picture of a job, from its checkpoint if there is one; return it as done.
 
     Raises:
@@ -110,13 +148,12 @@ def work(job: Job, folder: RunFolder, models: Models, on_frame: OnFrame | None =
     output = replace(job.output(folder.path), checkpoint=checkpoint)
     began = time.monotonic()
     state = _begun(job, output, models)
-    result = render(
-        job.config,
-        output,
-        models,
-        (lambda frame: on_frame(job, frame)) if on_frame else None,
-        state=state,
-    )
+
+    def on_frame(frame: Frame) -> None:
+        if on_step:
+            on_step(job, frame.step, lambda: to_pil(frame.image))
+
+    result = yield from rendering(job.config, output, models, on_frame, state=state)
     if result.interrupted:
         raise KeyboardInterrupt
     files = (path for path in result.files if path != output.checkpoint and path.parent.exists())

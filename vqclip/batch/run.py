@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,14 +55,15 @@ class Batch:
         self._forget_checkpoints()
         waiting = [job for job in self.jobs.values() if job.state == WAITING]
         try:
-            for job in engine(waiting):
-                self.jobs[job.key] = job
-                self._save()
-                if job.state == DONE:
-                    self.folder.checkpoint(job).unlink(missing_ok=True)
-                if self.on_job:
-                    self.on_job(job)
-                self._draw(_GALLERY_EVERY)
+            with closing(engine(waiting)) as ended:
+                for job in ended:
+                    self.jobs[job.key] = job
+                    self._save()
+                    if job.state == DONE:
+                        self.folder.checkpoint(job).unlink(missing_ok=True)
+                    if self.on_job:
+                        self.on_job(job)
+                    self._draw(_GALLERY_EVERY)
         finally:
             self._draw(0)
         self._forget_checkpoints()

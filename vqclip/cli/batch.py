@@ -1,6 +1,6 @@
 """``vqclip batch prompts.txt``: a list to a folder of pictures, as often as it takes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +13,13 @@ from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.inherit import with_options_of
 from vqclip.cli.rows import NOT_OF_ROWS, KeepFrames, Seeds, read_jobs
 from vqclip.cli.session import Terminal
+from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers, engine
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from vqclip.batch.folder import RunFolder
     from vqclip.batch.jobs import Job
-    from vqclip.generation import Frame
 
 
 @with_options_of(generate_command, without=NOT_OF_ROWS)
@@ -43,6 +45,9 @@ def batch_command(
         typer.Option("--dry-run", help="Only show the jobs, and the time that they would take."),
     ] = False,
     frames: KeepFrames = False,
+    ray: Ray = None,
+    cpus: Cpus = None,
+    side_by_side: SideBySide = None,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
@@ -58,11 +63,14 @@ def batch_command(
     vqclip batch prompts.csv --seeds 1-4 -o apples --dry-run
 
     printf '{red,green} apple' | vqclip batch - -o apples
+
+    vqclip batch prompts.txt --ray 10.0.0.1:6379 --cpus 4
     """
     from vqclip.batch.folder import RunFolder
     from vqclip.batch.jobs import unique
     from vqclip.batch.lists import read_rows
 
+    workers = Workers(ray, cpus, side_by_side)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
     rows = read_rows(source)
     with terminal.console.status("reading the list"):
@@ -74,14 +82,16 @@ def batch_command(
     if dry_run:
         _show(folder, jobs, terminal)
     else:
-        _run(folder, jobs, terminal)
+        _run(folder, jobs, terminal, workers)
 
 
 def _folder_name(source: str) -> str:
     return "batch" if source == "-" else Path(source).stem + ("" if Path(source).suffix else "-run")
 
 
-def resume_batch(path: Path, terminal: Terminal, *, dry_run: bool = False) -> None:
+def resume_batch(
+    path: Path, terminal: Terminal, workers: Workers, *, dry_run: bool = False
+) -> None:
     """Go on with a batch as its folder knows it, or tell what that would take.
 
     Raises:
@@ -96,7 +106,10 @@ def resume_batch(path: Path, terminal: Terminal, *, dry_run: bool = False) -> No
     if not jobs:
         raise UsageError(f"{path} is no folder of a batch: it has no jobs.jsonl")
     _refuse_missing(job for job in jobs if job.state != DONE)
-    (_show if dry_run else _run)(folder, jobs, terminal)
+    if dry_run:
+        _show(folder, jobs, terminal)
+    else:
+        _run(folder, jobs, terminal, workers)
 
 
 def _refuse_missing(jobs: "Iterable[Job]") -> None:
@@ -106,8 +119,7 @@ def _refuse_missing(jobs: "Iterable[Job]") -> None:
     refuse_missing(missing(named for job in jobs for named in names_of(job.config)))
 
 
-def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:
-    from vqclip.batch.engine import Local
+def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal, workers: Workers) -> None:
     from vqclip.batch.run import Batch, planned
 
     with folder.opened():
@@ -115,8 +127,8 @@ def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None
         session = _Session(plan, terminal)
         batch = Batch(folder, plan, session.ended)
         try:
-            with session:
-                batch.run(Local(folder, session.frame))
+            with engine(workers, folder, session.step, terminal) as draw, session:
+                batch.run(draw)
         except KeyboardInterrupt:
             terminal.note(
                 f"interrupted: {session.count('done')} of {len(jobs)} pictures are done; "
@@ -137,6 +149,7 @@ class _Session:
         self.total, self.ahead = len(plan), len(waiting)
         self.steps = {job.key: job.config.steps + 1 for job in waiting}
         self.before, self.ended_jobs = 0, 0
+        self.under_way: dict[str, int] = {}  # steps done, of the jobs that are being drawn
         self.progress = terminal.progress("batch", sum(self.steps.values()))
 
     def __enter__(self) -> None:
@@ -149,21 +162,18 @@ class _Session:
         """Return how many jobs are in a state."""
         return sum(job.state == state for job in self.jobs.values())
 
-    def frame(self, job: "Job", frame: "Frame") -> None:
-        """Show a step of a job."""
-        from vqclip.images import to_pil
-
+    def step(self, job: "Job", step: int, picture: "Callable[[], Image.Image]") -> None:
+        """Show how far a job is."""
+        self.under_way[job.key] = step
         number = f"{self.ended_jobs + 1}/{self.ahead}"
-        self.progress.update(
-            self.before + frame.step,
-            lambda: to_pil(frame.image),
-            lambda: f"{number} {job.prompt[:24]}",
-        )
+        done = self.before + sum(self.under_way.values())
+        self.progress.update(done, picture, lambda: f"{number} {job.prompt[:24]}")
 
     def ended(self, job: "Job") -> None:
         """Tell of a job that is done or has failed."""
         self.jobs[job.key] = job
         self.ended_jobs += 1
+        self.under_way.pop(job.key, None)
         self.before += self.steps[job.key]
         if job.state == "failed":
             self.terminal.note(f"line {job.line}: {job.prompt[:40]}: {job.error}")

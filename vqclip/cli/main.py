@@ -25,6 +25,7 @@ from vqclip.cli.show import show_command
 from vqclip.cli.story import story_command
 from vqclip.cli.train import train_command
 from vqclip.cli.weights import weights_app
+from vqclip.cli.workers import RayCommand
 
 HELP = """
 Text to picture with VQGAN+CLIP. [bold]vqclip "a red apple"[/bold] makes one, offline.
@@ -78,10 +79,10 @@ app.command(DEFAULT_COMMAND)(generate_command)
 app.command("complete")(complete_command)
 app.command("sample")(sample_command)
 app.command("story")(story_command)
-app.command("batch")(batch_command)
+app.command("batch", cls=RayCommand)(batch_command)
 app.command("again")(again_command)
 app.command("show")(show_command)
-app.command("resume")(resume_command)
+app.command("resume", cls=RayCommand)(resume_command)
 app.command("restyle")(restyle_command)
 app.command("animate")(animate_command)
 app.command("reconstruct")(reconstruct_command)

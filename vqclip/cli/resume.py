@@ -11,6 +11,7 @@ from vqclip.cli.batch import resume_batch
 from vqclip.cli.films import kinds
 from vqclip.cli.runs import Session
 from vqclip.cli.session import Terminal
+from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
 from vqclip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def resume_command(
     mp4: opt.Mp4 = False,
     webp: opt.Webp = False,
     yes: opt.Yes = False,
+    ray: Ray = None,
+    cpus: Cpus = None,
+    side_by_side: SideBySide = None,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
@@ -49,18 +53,23 @@ def resume_command(
     vqclip resume apple.png --steps 300
 
     vqclip resume prompts/
+
+    vqclip resume prompts/ --ray 10.0.0.1:6379
     """
     from vqclip.outputs import CHECKPOINT, checkpoint_path
     from vqclip.resuming import extended, load_checkpoint
 
+    workers = Workers(ray, cpus, side_by_side)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     if run.is_dir():
         if steps is not None or output or gif or mp4 or webp:
             raise UsageError(
                 "a batch goes on as it was planned: leave out --steps, --output and films"
             )
-        resume_batch(run, terminal, dry_run=dry_run)
+        resume_batch(run, terminal, workers, dry_run=dry_run)
         return
+    if workers != Workers():
+        raise UsageError("one run needs no workers: leave out --ray and --side-by-side")
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
     saved = load_checkpoint(path)
     if steps is not None:

@@ -1,0 +1,88 @@
+"""Time jobs drawn side by side: how many a minute, one, two, four, eight at a time.
+
+    python benchmarks/side_by_side.py [--device cuda] [--size 256] [--steps 20] [--cutouts 32]
+        [--vqgan PATH] [--clip ViT-B-32/laion2b_s34b_b79k] [--widths 1 2 4 8]
+
+Every width draws the same jobs in its turn, after a round that warms up; nothing is written. Where
+the memory does not suffice, the number is halved as often as it takes, and what fitted is told.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from vqclip import GenerateConfig, parse_prompts, together
+from vqclip.generation import Frame, Run, step_together
+from vqclip.loading import Models, load_models
+from vqclip.together import Work, side_by_side
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--vqgan", default="default")
+    parser.add_argument("--clip", default="default")
+    parser.add_argument("--widths", type=int, nargs="+", default=[1, 2, 4, 8])
+    for name, value in {"size": 256, "steps": 20, "cutouts": 32}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    options = parser.parse_args()
+    config = GenerateConfig(
+        parse_prompts("a red apple"),
+        size=(options.size, options.size),
+        steps=options.steps,
+        num_cutouts=options.cutouts,
+        init="random",
+        vqgan=options.vqgan,
+        clip=((options.clip, 1.0),),
+        device=options.device,
+        precision=options.precision,
+    )
+    models = load_models(config)
+    print(f"{name_of(models.device)}, {models.dtype}, torch {torch.__version__}")
+    draw(replace(config, steps=2), models, 1, 1)
+    slowest = None
+    for width in options.widths:
+        draw(replace(config, steps=2), models, width, width)
+        seconds, fitted = draw(config, models, max(options.widths), width)
+        rate = 60 * max(options.widths) / seconds
+        slowest = slowest or rate
+        print(f"{width} side by side: {rate:.1f} jobs a minute, {rate / slowest:.2f} times", end="")
+        print("" if fitted == width else f" ({fitted} fitted into memory)")
+
+
+def draw(config: GenerateConfig, models: Models, jobs: int, width: int) -> tuple[float, int]:
+    """Draw jobs; return the seconds, and how many were seen together at last."""
+    sizes = []
+
+    def counted(runs: Sequence[Run]) -> list[Frame]:
+        frames = step_together(runs)
+        sizes.append(len(runs))
+        return frames
+
+    together.step_together = counted
+    works = (drawing(replace(config, seed=seed), models) for seed in range(jobs))
+    began = time.monotonic()
+    list(side_by_side(works, width))
+    return time.monotonic() - began, max(sizes[-width:])
+
+
+def drawing(config: GenerateConfig, models: Models) -> Work[float]:
+    """Return the work of one job; its picture is made, as a batch makes it."""
+    run = Run(config, models)
+    while run.steps_done < config.steps:
+        yield run
+    return float(run.result().image.mean())  # waits for the GPU
+
+
+def name_of(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device}, {torch.get_num_threads()} threads"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""A batch on a real Ray cluster of two nodes on this machine, one of which is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import leftovers
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'vqclip[ray]'")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="needs signals")]
+
+QUICK = ("--size", "16", "--cutouts", "1", "--init", "random", "--steps", "30")
+LIST = "a red apple --gif --every 10\n{green,blue} car\na pear --seed 7 --optimizer sgd\na fox\n"
+WAIT = 600.0
+# Workers yield to everything else by default, on a busy machine for minutes.
+ENVIRONMENT = {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+
+one = dict(num_cpus=1, object_store_memory=80 << 20, include_dashboard=False)
+cluster = Cluster(initialize_head=True, head_node_args=one)
+other = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+print(cluster.address, flush=True)
+for line in sys.stdin:
+    if line.strip() == "kill":
+        cluster.remove_node(other, allow_graceful=False)
+        print("killed", flush=True)
+cluster.shutdown()
+"""
+
+
+class Nodes:
+    """Two nodes of one core each, in a process of their own."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", CLUSTER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **ENVIRONMENT},
+        )
+        self.address = self._line()
+
+    def _line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def kill_one(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("kill\n")
+        self.process.stdin.flush()
+        assert self._line() == "killed"
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    # On a machine that is busy with other things, Ray may give up before its processes are there.
+    tries = (Nodes() for _ in range(5))
+    cluster = next(nodes for nodes in tries if nodes.address)
+    try:
+        yield cluster
+    finally:
+        cluster.process.communicate(timeout=WAIT)  # the end of its input is its end
+
+
+def start(*words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "vqclip", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ENVIRONMENT},
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def jobs(folder: str) -> list[dict[str, Any]]:
+    path = Path(folder, "jobs.jsonl")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def done(folder: str) -> int:
+    return sum(job["state"] == "done" for job in jobs(folder))
+
+
+def test_a_node_is_killed_and_the_bytes_are_those_of_a_local_run(nodes: Nodes) -> None:
+    Path("p.txt").write_text(LIST)
+    batch = start("batch", "p.txt", *QUICK, "--ray", nodes.address, "-o", "ray")
+    wait_for(lambda: done("ray") > 0, batch)
+    nodes.kill_one()
+    wait_for(lambda: done("ray") > 2, batch)
+    batch.send_signal(signal.SIGINT)
+    _, errors = batch.communicate(timeout=WAIT)
+    if batch.returncode == 130:  # else it was quicker
+        assert "pictures are done; go on with: vqclip resume ray" in " ".join(errors.split())
+        again = start("resume", "ray", "--ray", nodes.address)
+        shown, errors = again.communicate(timeout=WAIT)
+        assert again.returncode == 0, errors
+        assert "(5 of 5 pictures" in shown
+    assert "raylet" not in errors
+    assert "Traceback" not in errors
+    local = start("batch", "p.txt", *QUICK, "-o", "local")
+    local.communicate(timeout=WAIT)
+    assert leftovers(Path("ray")) == leftovers(Path("local"))
+    for path in sorted(Path("local/pictures").iterdir()):
+        assert Path("ray/pictures", path.name).read_bytes() == path.read_bytes(), path.name
+    key = ("file", "files", "score", "settings", "state", "wanted")
+    assert [[job[k] for k in key] for job in jobs("ray")] == [
+        [job[k] for k in key] for job in jobs("local")
+    ]

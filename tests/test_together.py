@@ -1,0 +1,161 @@
+"""Side by side every run draws what it draws alone, but for rounding."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+import vqclip
+from tests import tiny
+from tests.test_resuming import BASE
+from vqclip import GenerateConfig, together
+from vqclip.errors import VqclipError
+from vqclip.generation import Frame, Run, step_together
+from vqclip.loading import Models, load_models
+from vqclip.together import Work, side_by_side
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    """The embedded CLIP, in float32, before a VQGAN of 24 codes."""
+    torch.manual_seed(0)
+    config = replace(BASE, precision="float32")
+    return replace(load_models(config), vqgan=tiny.vqgan())
+
+
+# Plain descent: Adam's first steps are signs, and those of gradients about 0 are up to rounding.
+PLAIN = replace(BASE, optimizer="sgd", learning_rate=20.0)
+CONFIGS = [
+    PLAIN,
+    replace(PLAIN, seed=2, prompts=vqclip.parse_prompts("a blue car:2 | a dog:-1")),
+    replace(PLAIN, seed=3, steps=2, ema=0.5),
+    replace(PLAIN, seed=4, init_weight=0.5, losses=(("symmetry", 1.0),), schedule="cosine"),
+    replace(PLAIN, seed=5),
+]
+
+
+def drawing(config: GenerateConfig, models: Models) -> Work[list[Frame]]:
+    run = Run(config, models)
+    frames = []
+    while run.steps_done < config.steps:
+        frames.append((yield run))
+    return [*frames, run.result()]
+
+
+def check_as_alone(drawn: Sequence[list[Frame]], models: Models) -> None:
+    for config, frames in zip(CONFIGS, drawn, strict=True):
+        alone = list(vqclip.generate(config, models))
+        assert [f.step for f in frames] == [f.step for f in alone]
+        for one, other in zip(frames, alone, strict=True):
+            torch.testing.assert_close(one.z, other.z, atol=5e-3, rtol=0)
+            torch.testing.assert_close(dict(one.losses), dict(other.losses), atol=1e-3, rtol=1e-2)
+        assert (alone[-1].z - alone[0].z).abs().max() > 0.1
+        torch.testing.assert_close(frames[-1].image, alone[-1].image, atol=0.02, rtol=0)
+
+
+def in_order(works: Sequence[Work[Any]], width: int) -> list[Any]:
+    """Return the results in the order of the works."""
+    results: dict[int, Any] = {}
+
+    def numbered(number: int, work: Work[Any]) -> Work[None]:
+        results[number] = yield from work
+
+    list(side_by_side([numbered(n, work) for n, work in enumerate(works)], width))
+    return [results[number] for number in range(len(works))]
+
+
+@pytest.mark.parametrize("width", [2, 5])
+def test_each_picture_is_that_of_its_run_alone(models: Models, width: int) -> None:
+    check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
+
+
+def test_without_memory_fewer_are_seen_together(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sizes = together.step_together, []
+
+    def scarce(runs: Sequence[Run]) -> list[Frame]:
+        sizes.append(len(runs))
+        if len(runs) > 2:
+            raise torch.OutOfMemoryError
+        return real(runs)
+
+    monkeypatch.setattr(together, "step_together", scarce)
+    check_as_alone(in_order([drawing(config, models) for config in CONFIGS], 5), models)
+    assert sizes[:4] == [5, 2, 2, 1]
+    assert max(sizes[1:]) == 2
+
+
+def test_runs_stand_as_before_when_memory_fails(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [Run(config, models) for config in CONFIGS[:2]]
+    states = [run.state() for run in runs]
+
+    def fails(cutouts: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models.perceptors[0], "embed_image", fails)
+        with pytest.raises(torch.OutOfMemoryError):
+            step_together(runs)
+        with pytest.raises(VqclipError, match="out of memory"):
+            list(side_by_side([drawing(BASE, models)], 4))
+    for run, before in zip(runs, states, strict=True):
+        after = run.state()
+        assert after.step == before.step
+        assert all(torch.equal(after.tensors[n], t) for n, t in before.tensors.items())
+
+
+def test_what_one_raises_ends_it_alone_if_it_sees_to_that(models: Models) -> None:
+    def fragile(config: GenerateConfig) -> Work[str]:
+        try:
+            frames = yield from drawing(config, models)
+            if config.seed == 2:
+                raise RuntimeError("broke")
+        except RuntimeError as error:
+            return str(error)
+        return f"{len(frames)} frames"
+
+    works = [fragile(config) for config in CONFIGS[:3]]
+    assert in_order(works, 3) == ["5 frames", "broke", "3 frames"]
+
+
+def test_ctrl_c_reaches_all_that_are_under_way(models: Models) -> None:
+    told = []
+
+    def patient(number: int) -> Work[None]:
+        run = Run(BASE, models)
+        try:
+            while True:
+                yield run
+                if number == 1:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            told.append(number)
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        list(side_by_side([patient(n) for n in range(4)], 3))
+    assert sorted(told) == [0, 1, 2]  # the fourth was never begun
+
+
+def test_the_end_of_the_caller_reaches_them_too(models: Models) -> None:
+    told = []
+
+    def work(number: int, steps: int) -> Work[int]:
+        run = Run(BASE, models)
+        try:
+            for _ in range(steps):
+                yield run
+        except KeyboardInterrupt:
+            told.append(number)
+            raise
+        return number
+
+    ended = side_by_side([work(0, 1), work(1, 3)], 2)
+    assert next(ended) == 0
+    ended.close()
+    assert told == [1]

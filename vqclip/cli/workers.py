@@ -1,0 +1,109 @@
+"""Who draws the jobs of a batch: this process, or the workers of a Ray cluster."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from vqclip.cli.session import Terminal
+from vqclip.errors import UsageError
+
+if TYPE_CHECKING:
+    from vqclip.batch.engine import Engine, OnStep
+    from vqclip.batch.folder import RunFolder
+
+PANEL = "Workers"
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Draw on a Ray cluster: host:port or auto; alone: on one of this machine only.",
+        rich_help_panel=PANEL,
+    ),
+]
+Cpus = Annotated[
+    int | None,
+    typer.Option(
+        "--cpus",
+        metavar="N",
+        min=1,
+        help="Cores of each worker of --ray; else a GPU each, or one core.",
+        rich_help_panel=PANEL,
+    ),
+]
+SideBySide = Annotated[
+    int | None,
+    typer.Option(
+        "--side-by-side",
+        metavar="N",
+        min=1,
+        help="Draw N jobs of the same settings in one batch; else several on a GPU, one on a CPU.",
+        rich_help_panel=PANEL,
+    ),
+]
+_ADDRESS = re.compile(r"auto|local|[^\s/]+:\d+")
+
+
+class RayCommand(TyperCommand):
+    """A command whose ``--ray`` may stand alone; what follows is taken if it is an address."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a lone ``--ray`` the local address."""
+        words: list[str] = []
+        for word, after in zip(args, [*args[1:], ""], strict=True):
+            alone = word == "--ray" and not _ADDRESS.fullmatch(after)
+            words += ["--ray=local"] if alone and "--" not in words else [word]
+        return super().parse_args(ctx, words)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What was said about them.
+
+    ray: the address of a cluster. cpus: cores of a worker of it. side_by_side: jobs in one batch.
+    """
+
+    ray: str | None = None
+    cpus: int | None = None
+    side_by_side: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.cpus is not None and self.ray is None:
+            raise UsageError("--cpus are those of a worker: it goes with --ray")
+
+
+@contextmanager
+def engine(
+    workers: Workers, folder: "RunFolder", on_step: "OnStep", terminal: Terminal
+) -> "Iterator[Engine]":
+    """Give what draws the jobs; when it is left, the workers stop and hand in what they have.
+
+    Raises:
+        UsageError: there is no Ray, or no such cluster.
+    """
+    if workers.ray is None:
+        from vqclip.batch.engine import Local
+
+        yield Local(folder, on_step, width=workers.side_by_side)
+        return
+    with terminal.console.status("joining the cluster") as status:
+        from vqclip.batch.cluster import joined
+        from vqclip.batch.remote import Remote
+
+        with joined(workers.ray, workers.cpus) as cluster:
+            status.stop()
+            remote = Remote(
+                folder,
+                cluster,
+                on_step,
+                terminal.note,
+                look=terminal.preview,
+                width=workers.side_by_side,
+            )
+            with remote:
+                yield remote
