@@ -21,7 +21,7 @@ def tell(terminal: Terminal, forecast: "Forecast") -> None:
             {
                 "reads": [{"path": str(p), "bytes": sizes.get(p)} for p in forecast.reads],
                 "writes": [str(path) for path in forecast.writes],
-                "seconds": round(forecast.seconds, 1),
+                "seconds": round(forecast.seconds, 3),
                 "peak_memory": forecast.peak,
             }
         )
