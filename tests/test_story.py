@@ -139,17 +139,17 @@ def test_a_moving_picture_does_not_turn_to_mush(models: Models) -> None:
 
 def test_clip_sees_what_the_audience_sees(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or it corrects at every frame what nobody sees, and colours drift: by 60 of 255 in 20."""
-    from vqclip.generation import Run
+    from vqclip import generation
     from vqclip.images import to_array
 
     seen: list[Any] = []
-    backward = Run._backward
+    backward = generation.backward
 
-    def look(self: Run, image: torch.Tensor) -> Any:
+    def look(runs: Any, image: torch.Tensor) -> Any:
         seen.append(to_array(image.detach() * 2 - 1))
-        return backward(self, image)
+        return backward(runs, image)
 
-    monkeypatch.setattr(Run, "_backward", look)
+    monkeypatch.setattr(generation, "backward", look)
     camera = {"pan": "3,1", "rotate": "1", "zoom": "1.05"}
     frames = pictures(story(scenes=SCENES[:1], every=1, **camera), models)
     assert len(seen) == len(frames) == 4
