@@ -20,6 +20,7 @@ from vqclip.optimizers import OPTIMIZERS
 
 SMALL = GenerateConfig(
     prompts=vqclip.parse_prompts("a red apple"),
+    init="random",
     size=(32, 32),
     steps=3,
     seed=1,
