@@ -26,7 +26,8 @@ def models() -> Models:
 
 
 # Plain descent: Adam's first steps are signs, and those of gradients about 0 are up to rounding.
-PLAIN = replace(BASE, optimizer="sgd", learning_rate=20.0)
+# Crops of all sizes, as with large ones alone a code that lies between two turns within four steps.
+PLAIN = replace(BASE, optimizer="sgd", learning_rate=20.0, cut_method="crops")
 CONFIGS = [
     PLAIN,
     replace(PLAIN, seed=2, prompts=vqclip.parse_prompts("a blue car:2 | a dog:-1")),
