@@ -1,6 +1,11 @@
 """Every error that vqclip raises on purpose; the command line prints it as one line."""
 
 
+def one_line(error: BaseException, most: int = 300) -> str:
+    """Return what an error of somebody else's says as a line of at most so many characters."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 class VqclipError(Exception):
     """Something failed. The message is one line: what was wrong and what to do about it."""
 

@@ -90,8 +90,7 @@ def missing_entry(known: Entry) -> Missing:
     Raises:
         UsageError: no program can fetch it.
     """
-    if not known.checkpoint:
-        raise UsageError(f"{known.name} has no address that a program can fetch. {known.by_hand}")
+    known.check_fetchable()
     size, where = known.expected_size, known.checkpoint[0].host
     return Missing(known.name, known.kind, size, where, partial(_get, known.name))
 

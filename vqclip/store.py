@@ -120,8 +120,7 @@ def check(model: Model) -> None:
         CheckpointError: one is missing or has changed.
     """
     again = f"vqclip weights remove {model.name}, then get or import it again"
-    hashes = model.record.get("sha256", {})
-    for file, expected in {**hashes}.items():
+    for file, expected in model.record.get("sha256", {}).items():
         path = model.folder / file
         if not path.is_file():
             raise CheckpointError(f"{model.name} has lost its file {path.name}: {again}")

@@ -3,7 +3,7 @@
 import shutil
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from vqclip.downloads import (
     Wanted,
     download,
 )
-from vqclip.errors import CheckpointError, UsageError
+from vqclip.errors import CheckpointError
 from vqclip.images import replacing, writing
 from vqclip.sizes import readable
 from vqclip.store import Model
@@ -66,8 +66,7 @@ def get(
         if model := store.find(name):
             return Supplied(model, False, {})
         store.sweep(name)
-        if not entry.checkpoint:
-            raise UsageError(f"{name} has no address that a program can fetch. {entry.by_hand}")
+        entry.check_fetchable()
         try:
             return _make(entry, listener, patience, trust, keep)
         except DiskFullError:
@@ -158,13 +157,12 @@ def _origin(fetched: Fetched) -> dict[str, str]:
 
 
 def _record(converted: Converted, state: str, origin: Mapping[str, Any]) -> dict[str, Any]:
-    values = asdict(converted)
     return {
         "kind": converted.kind,
         "state": state,
         "class": converted.target.rpartition(".")[2],
         "parameters": converted.parameters,
-        "dropped": values["dropped"],
+        "dropped": dict(converted.dropped),
         "looks_like": list(converted.looks_like),
         "origin": origin,
         "date": _now(),

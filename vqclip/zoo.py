@@ -136,7 +136,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
     model = _kept(source)
     if model is None:
         return open_perceptor(str(source), device)
-    _check_unchanged(source)
+    store.check(model)
     return open_perceptor(str(model.folder), device)
 
 

@@ -173,6 +173,17 @@ def test_what_sees_no_condition_does_not_count_for_the_sketch(tmp_path: Path) ->
     )
 
 
+def test_a_batch_that_sees_no_condition_trains_all_but_the_sketch(tmp_path: Path) -> None:
+    values = clip_values(tmp_path, loss={"sketch": 1.0, "drop": 1.0})
+    values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
+    stage = open_stage(settings_of("transformer", values), CPU)
+    loss, metrics = stage.loss(two_kinds(), 0)
+    assert metrics["sketch"] == 0
+    loss.backward()
+    gradients = [p.grad for network in stage.networks.values() for p in network.parameters()]
+    assert all(gradient is None or gradient.isfinite().all() for gradient in gradients)
+
+
 def test_an_export_is_loaded_and_draws_the_same(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path, loss={"half": True})
     train(stage, two_kinds(), 3)

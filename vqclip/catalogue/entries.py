@@ -63,6 +63,11 @@ class Entry:
         config = " --config YAML" if self.config or self.kind == "transformer" else ""
         return f"{where}, then: vqclip weights import FILE{config} --name {self.name}"
 
+    def check_fetchable(self) -> None:
+        """Raise :class:`UsageError`, with what is left to do, where no program can fetch it."""
+        if not self.checkpoint:
+            raise UsageError(f"{self.name} has no address that a program can fetch. {self.by_hand}")
+
 
 def check_name(name: str) -> str:
     """Return ``name`` if it can be that of a model.

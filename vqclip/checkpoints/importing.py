@@ -29,8 +29,8 @@ from vqclip.checkpoints.transformers import (
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hashing import weights_hash
 from vqclip.images import replacing, writing
+from vqclip.store import CONFIG, WEIGHTS
 
-WEIGHTS, CONFIG = "model.safetensors", "config.yaml"
 _DROPPED = {
     "loss.": "loss and discriminator",
     "model_ema.": "moving average",

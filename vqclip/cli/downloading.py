@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def fetch_for(config: GenerateConfig | SampleConfig | CodesConfig, terminal: Terminal) -> None:
-    """Fetch what ``config`` names and is not here, likewise."""
+    """Fetch what ``config`` names and is not here; see :func:`fetch_missing`."""
     from vqclip.missing import names_of
 
     fetch_missing(names_of(config), terminal)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from vqclip.errors import one_line
+
 State = Literal["ok", "note", "problem"]
 
 
@@ -33,8 +35,7 @@ def survived(name: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        yield Finding(name, "problem", reason[:300], "install vqclip again, or report this")
+        yield Finding(name, "problem", one_line(error), "install vqclip again, or report this")
 
 
 def probed(name: str, about: str, fix: str, trial: Callable[[], object]) -> Finding:
@@ -42,6 +43,5 @@ def probed(name: str, about: str, fix: str, trial: Callable[[], object]) -> Find
     try:
         trial()
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return Finding(name, "problem", reason[:300], fix)
+        return Finding(name, "problem", one_line(error), fix)
     return Finding(name, "ok", about)

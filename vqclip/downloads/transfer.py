@@ -10,7 +10,7 @@ import httpx2
 
 from vqclip.catalogue import Source
 from vqclip.downloads.part import Origin, Part
-from vqclip.errors import VqclipError
+from vqclip.errors import VqclipError, one_line
 from vqclip.sizes import readable
 from vqclip.webpages import is_web_page
 
@@ -18,6 +18,7 @@ _LATER = (408, 425, 429, 500, 502, 503, 504)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 _LONGEST_WAIT = 60.0
+_LONGEST_REASON = 150  # characters
 _PAGE = "it answered with a web page in place of the file"
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
@@ -65,8 +66,9 @@ def new_client(patience: Patience) -> httpx2.Client:
     try:
         return httpx2.Client(headers=headers, timeout=patience.timeout, follow_redirects=True)
     except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
+        reason = one_line(error, _LONGEST_REASON)
         raise DownloadError(
-            f"the proxy or certificates of the environment cannot be used: {_line(error)}"
+            f"the proxy or certificates of the environment cannot be used: {reason}"
         ) from error
 
 
@@ -90,7 +92,7 @@ def transfer(
     except httpx2.TransportError as error:
         raise _explained(error) from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise DownloadError(_line(error)) from error
+        raise DownloadError(one_line(error, _LONGEST_REASON)) from error
 
 
 def _range(source: Source, part: Part) -> dict[str, str]:
@@ -204,13 +206,9 @@ def _unwritable(part: Part, error: OSError) -> DownloadError:
 
 
 def _explained(error: httpx2.TransportError) -> Exception:
-    text = _line(error)
+    text = one_line(error, _LONGEST_REASON)
     if isinstance(error, httpx2.TimeoutException):
         return PassingError("it stopped answering")
     if isinstance(error, httpx2.UnsupportedProtocol) or "certificate" in text.lower():
         return DownloadError(text)
     return PassingError(f"the connection broke ({text})")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:150] or type(error).__name__

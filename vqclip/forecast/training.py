@@ -37,12 +37,12 @@ def of_encoding(settings: TrainSettings, device: torch.device) -> Forecast:
     Raises:
         UsageError, CheckpointError: as the encoding itself would.
     """
-    data = dict(settings.data)
+    encoded = settings.data.get("encode")
     with TemporaryDirectory() as elsewhere:
-        encoded = data.get("encode")
         if isinstance(encoded, dict):
-            data["encode"] = {**encoded, "folder": elsewhere}
-        encoder = Encoder(replace(settings, data=data), device)
+            data = {**settings.data, "encode": {**encoded, "folder": elsewhere}}
+            settings = replace(settings, data=data)
+        encoder = Encoder(settings, device)
         steps: Any = encoder.run()
         began = time.monotonic()
         with closing(steps):

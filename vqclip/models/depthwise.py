@@ -43,4 +43,6 @@ _kinds: dict[type, type[nn.Conv2d]] = {}  # so that equal layers have equal type
 
 
 def _in_float32(kind: type[nn.Conv2d]) -> type[nn.Conv2d]:
-    return _kinds.setdefault(kind, type(f"Float32{kind.__name__}", (_Float32, kind), {}))
+    if kind not in _kinds:
+        _kinds[kind] = type(f"Float32{kind.__name__}", (_Float32, kind), {})
+    return _kinds[kind]

@@ -47,9 +47,14 @@ def open_stage(settings: TrainSettings, device: torch.device) -> "TransformerSta
         model = load_transformer(settings.start, settings.model)
     if settings.start is not None and settings.start_partial:
         take_fitting(model, load_transformer(settings.start))
-    if loss.sketch_only and getattr(model.cond_stage_model, "sketch", None) is None:
+    if loss.sketch_only and not has_sketch(model):
         raise UsageError("loss.sketch_only needs a model with a sketch: set the condition's sketch")
     return TransformerStage(model.to(device), settings, loss)
+
+
+def has_sketch(model: Net2NetTransformer) -> bool:
+    """Whether a sketch of CLIP embeddings is among what it learns."""
+    return getattr(model.cond_stage_model, "sketch", None) is not None
 
 
 def take_fitting(model: Net2NetTransformer, other: Net2NetTransformer) -> None:
@@ -117,23 +122,20 @@ class TransformerStage:
         condition = self._training_condition(batch, len(codes))
         nll = self.nll(codes, condition, self.model.pkeep)
         metrics = {"nll": nll.detach(), "bits_per_code": nll.detach() / math.log(2)}
-        if not self.settings.sketch or self.settings.sketch_only or not self._has_sketch:
+        if not self.settings.sketch or self.settings.sketch_only or not has_sketch(self.model):
             return nll, metrics
         sketch = self.sketch_nll(codes, condition)
         return nll + self.settings.sketch * sketch, metrics | {"sketch": sketch.detach()}
 
-    @property
-    def _has_sketch(self) -> bool:
-        return getattr(self.model.cond_stage_model, "sketch", None) is not None
-
     def sketch_nll(self, codes: Tensor, condition: Tensor) -> Tensor:
         """Return the mean of -log p(code | condition), of each code by itself.
 
-        Samples that see no condition have no sketch, and do not count.
+        Samples that see no condition have no sketch, and do not count; 0 where none sees one.
         """
         given = condition[:, -codes.shape[1] :].flatten(1).any(1)
-        logits = self.model.sketched(condition[given])
-        return F.cross_entropy(logits.flatten(0, 1).float(), codes[given].flatten())
+        logits, codes = self.model.sketched(condition[given]), codes[given]
+        nll = F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten(), reduction="sum")
+        return nll / max(1, codes.numel())
 
     def nll(self, codes: Tensor, condition: Tensor, pkeep: float = 1.0) -> Tensor:
         """Return the mean of -log p(code | condition, codes before it) for codes (b, n)."""
