@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests import tiny
+from vqclip import drafts
 from vqclip.completion import Task, collect, draw_samples, plan, prepare, refine, refined, scored
 from vqclip.config import CompleteConfig, SampleConfig
 from vqclip.engines import accelerate
@@ -95,7 +96,8 @@ def test_samples_do_not_depend_on_their_number() -> None:
     assert [s.seed for s in collect(several, finish(several))] == list(range(3, 13))
 
 
-def test_progress_counts_every_code_of_every_sample() -> None:
+def test_progress_counts_every_code_of_every_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "_BATCH", 8)
     work = task(samples=10)
     done = [(drawn.done, drawn.total) for drawn in draw_samples(work)]
     assert done[0] == (0, 160)
@@ -103,7 +105,22 @@ def test_progress_counts_every_code_of_every_sample() -> None:
     assert sorted(done) == done
 
 
-def test_what_was_begun_is_kept() -> None:
+def test_samples_of_a_large_transformer_are_drawn_in_smaller_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = task().models.transformer
+    assert model is not None
+    assert drafts.batch_size(model) == 32
+    config = model.transformer.config
+    each = 2 * config.n_layer * config.block_size * config.n_embd * 4  # keys and values in float32
+    monkeypatch.setattr(drafts, "_MEMORY", 3 * each)
+    assert drafts.batch_size(model) == 3
+    monkeypatch.setattr(drafts, "_MEMORY", 0)
+    assert drafts.batch_size(model) == 1
+
+
+def test_what_was_begun_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "_BATCH", 8)
     work = task(samples=10)
     steps = draw_samples(work)
     for _ in range(5):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.drafts import Drawn, Manner, draw, draw_freely
+from vqclip.engines import autocast
 from vqclip.latents import grid_size
 from vqclip.loading import Models
 from vqclip.models.transformer import Net2NetTransformer
@@ -75,8 +76,10 @@ def best_draft(config: GenerateConfig, models: Models, drawn: Tensor, grid: Grid
     transformer = models.transformer
     assert transformer is not None
     codes = transformer.vqgan.codes(drawn)
-    images = torch.cat([transformer.vqgan.decode(z_q[None]) for z_q in codes]).clamp(-1, 1)
-    best = int(draft_scores(config, models, images / 2 + 0.5).argmax())
+    with autocast(models.device, models.dtype):
+        images = torch.cat([transformer.vqgan.decode(z_q[None]) for z_q in codes])
+        images = images.float().clamp(-1, 1)
+        best = int(draft_scores(config, models, images / 2 + 0.5).argmax())
     if transformer.vqgan is models.vqgan and tuple(drawn.shape[1:]) == grid:
         return codes[best : best + 1]
     return encoded(models, images[best : best + 1], grid)

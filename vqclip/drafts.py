@@ -11,7 +11,8 @@ from vqclip.models.conditions import coordinates
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
-_BATCH = 8  # samples at a time: more cost memory, and hardly less time each
+_BATCH = 32  # samples at a time: many cost hardly more time than one
+_MEMORY = 1 << 30  # bytes that the keys and values of a batch may take
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ def draw(
     indices = known.repeat(len(seeds), 1, 1)
     turns = known.clamp(max=0).repeat(len(seeds), 1, 1)
     missing = int((known < 0).sum())
-    for start in range(0, len(seeds), _BATCH):
-        batch = seeds[start : start + _BATCH]
+    size = batch_size(transformer)
+    for start in range(0, len(seeds), size):
+        batch = seeds[start : start + size]
         steps = transformer.sample_steps(
             condition,
             (height, width),
@@ -78,6 +80,13 @@ def draw(
             indices[part], turns[part] = step.indices, turns[part].masked_fill(fresh, step.done)
             done = start * missing + step.done * len(batch)
             yield Drawn(indices, turns, done, len(seeds) * missing, start)
+
+
+def batch_size(transformer: Net2NetTransformer) -> int:
+    """Return how many samples to draw at a time: a large transformer's take much memory."""
+    config, element = transformer.transformer.config, transformer.transformer.pos_emb.element_size()
+    each = 2 * config.n_layer * config.block_size * config.n_embd * element
+    return max(1, min(_BATCH, _MEMORY // each))
 
 
 def draw_freely(

@@ -181,7 +181,7 @@ class ClipEmbedding(nn.Module):
         if self.sketch is None:
             return prefix, None
         side = self.sketch.side
-        grid = cells.mT.unflatten(2, (side, side))  # (b, n_embd, side, side)
+        grid = cells.mT.reshape(*cells.shape[::2], side, side)  # (b, n_embd, side, side)
         if size is not None and grid.shape[2:] != size:
             grid = F.interpolate(grid, size, mode="bilinear", antialias=True)
         return prefix, grid.permute(0, 2, 3, 1)

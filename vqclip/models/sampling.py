@@ -176,6 +176,7 @@ class Predictor:
         self.length = cells if is_grid(condition) else condition.shape[1]
         self.cache = KeyValueCache(gpt, len(condition), self.length + cells - 1)
         self.origin = (0, 0)
+        self.hints = self._hints()
 
     @torch.no_grad()
     def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
@@ -190,7 +191,7 @@ class Predictor:
         condition = condition[:, read:]
         codes = self._crop(indices)[:, self.order][:, max(read - self.length, 0) : position]
         if condition.is_floating_point():
-            hidden = self.gpt.features(codes, self.cache, condition, self._hints())[:, -1]
+            hidden = self.gpt.features(codes, self.cache, condition, self.hints)[:, -1]
         else:
             hidden = self.gpt.features(torch.cat((condition, codes), 1), self.cache)[:, -1]
         logits: Tensor = self.gpt.head(hidden)
@@ -204,6 +205,7 @@ class Predictor:
             kept = 0 if is_grid(self.condition) else self.length - 1
             self.cache.length = min(self.cache.length, kept)
             self.origin = origin
+            self.hints = self._hints()
 
     def _hints(self) -> Tensor | None:
         """The window's part of the sketch, in reading order, for every position."""
