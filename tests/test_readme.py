@@ -16,7 +16,7 @@ from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
 from vqclip.cli import animate, batch, drawing, generate, restyle, story
 from vqclip.cli.main import app
-from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
 from vqclip.images import save_image
 from vqclip.outputs import checkpoint_path
 from vqclip.prompts import parse_prompts
@@ -82,7 +82,8 @@ def _inputs(words: list[str]) -> None:
     if words[0] == "batch" and words[1] != "-":
         Path(words[1]).write_text("prompt\na red apple\n")
     if words[0] in ("again", "show"):
-        save_image(Image.new("RGB", (16, 16)), Path(words[1]), {"settings": CONFIG.to_dict()})
+        config = SampleConfig() if words[1].startswith("sample") else CONFIG
+        save_image(Image.new("RGB", (16, 16)), Path(words[1]), {"settings": config.to_dict()})
     if words[0] == "resume":
         _begun_run(Path(words[1]))
     if words[0] == "decode":

@@ -69,12 +69,14 @@ class Sample:
 
     indices: (h, w).
     score: how well it fits the prompts, -1 to 1; None where it was not asked.
+    refined: whether it was optimised after it was drawn.
     """
 
     seed: int
     indices: Tensor
     picture: Image.Image
     score: float | None = None
+    refined: bool = False
 
 
 def prepare(config: SampleConfig) -> Task:
@@ -194,4 +196,4 @@ def refined(task: Task, sample: Sample, frame: Frame) -> Sample:
     """Return the sample as a frame of :func:`refine` has it."""
     indices = codes_of(task, frame)
     image = finished(task, frame.image)
-    return scored(task, replace(sample, indices=indices, picture=image))
+    return scored(task, replace(sample, indices=indices, picture=image, refined=True))

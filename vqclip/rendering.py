@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqclip import __version__
 from vqclip.completion import Sample, Task
-from vqclip.config import FilmConfig, GenerateConfig, OutputConfig, SampleConfig
+from vqclip.config import CompleteConfig, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.drafts import filled
 from vqclip.generation import Frame, Run
 from vqclip.hashing import weights_hash
@@ -159,8 +159,11 @@ def save_sample(
 
 
 def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
-    """Return what draws one sample of a task alone."""
-    return metadata(replace(task.config, seed=sample.seed, samples=1), task.models)
+    """Return what draws one sample of a task alone; only the best of them was refined."""
+    alone = replace(task.config, seed=sample.seed, samples=1)
+    if isinstance(alone, CompleteConfig) and not sample.refined:
+        alone = replace(alone, refine=0)
+    return metadata(alone, task.models)
 
 
 def save_picture(

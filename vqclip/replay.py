@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vqclip.config import GenerateConfig
+from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
+from vqclip.config.checks import config_of
 from vqclip.errors import UsageError
 from vqclip.images import FORMATS, read_metadata
 from vqclip.outputs import CHECKPOINT
@@ -29,18 +30,27 @@ def read_settings(path: Path) -> dict[str, Any]:
     return read_metadata(path)
 
 
-def recorded_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
-    """Return the settings of a picture that an optimisation made.
+def recorded_config(
+    metadata: Mapping[str, Any], path: Path
+) -> GenerateConfig | SampleConfig | CompleteConfig:
+    """Return the settings that make a picture again, as the config of the command that made it.
 
     Raises:
-        UsageError: a transformer drew it, or it is of a story, or of a newer version.
+        UsageError: it is of a story or a restyled film, or of a newer version.
     """
     settings = metadata.get("settings")
-    if not isinstance(settings, Mapping) or "story" in metadata or "num_cutouts" not in settings:
-        raise UsageError(
-            f"{path} is no picture of vqclip generate: for others, vqclip show tells the settings"
-        )
-    return GenerateConfig.from_dict(settings)
+    if isinstance(settings, Mapping) and "story" not in metadata:
+        for kind, own in _OWN.items():
+            if own in settings:
+                return config_of(kind, settings)
+    raise UsageError(
+        f"{path} is no picture of vqclip generate, sample or complete: for others, vqclip show "
+        "tells the settings"
+    )
+
+
+# A setting that only configs of this kind have; those of complete have all of sample's.
+_OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "samples"}
 
 
 def check_weights(

@@ -5,18 +5,41 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from vqclip.config import GenerateConfig
+from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.config.checks import Weighted
 from vqclip.errors import UsageError
 from vqclip.prompts import split_weight
 
+# Kind of condition to the option that gives it.
+CONDITIONS = {"class": "class_name", "labels": "labels", "depth": "depth"}
+CONDITIONS |= {"edges": "edges", "upscale": "upscale"}
 # Setting to option, where the two are named differently.
 OPTIONS = {"num_cutouts": "cutouts", "learning_rate": "lr", "losses": "loss"}
 KINDS = {"text": "prompts", "image": "image_prompt", "noise": "noise_prompt"}
 
 
-def options_of(config: GenerateConfig) -> dict[str, Any]:
-    """Return the options of ``vqclip generate`` that mean ``config``."""
+def options_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
+    """Return the options that mean ``config``, of the command that it is for."""
+    return _drawn(config) if isinstance(config, SampleConfig) else _optimised(config)
+
+
+def _drawn(config: SampleConfig) -> dict[str, Any]:
+    given = dict(config.conditions)
+    values = {
+        **vars(config),
+        **{option: given.get(kind) for kind, option in CONDITIONS.items()},
+        "label": list(config.relabel),
+        "prompt": [str(prompt) for prompt in config.prompts],
+        "size": _size(config.size),
+        "clip": [_weighted(one) for one in config.clip],
+    }
+    if isinstance(config, CompleteConfig):
+        values |= {"extend": ",".join(map(str, config.extend)), "no_paste": not config.paste}
+    others = {"conditions", "relabel", "prompts", "paste"}
+    return {name: value for name, value in values.items() if name not in others}
+
+
+def _optimised(config: GenerateConfig) -> dict[str, Any]:
     values = {OPTIONS.get(name, name): value for name, value in vars(config).items()}
     prompts = {
         option: [str(p) for p in config.prompts if p.kind == kind] for kind, option in KINDS.items()
@@ -24,11 +47,15 @@ def options_of(config: GenerateConfig) -> dict[str, Any]:
     return {
         **values,
         **prompts,
-        "size": "x".join(map(str, config.size)) if config.size else None,
+        "size": _size(config.size),
         "clip": [_weighted(one) for one in config.clip],
         "loss": [_weighted(one) for one in config.losses],
         "augment": ",".join(config.augment) or "none",
     }
+
+
+def _size(size: tuple[int, int] | None) -> str | None:
+    return "x".join(map(str, size)) if size else None
 
 
 def _weighted(one: Weighted) -> str:
@@ -40,13 +67,15 @@ def _weighted(one: Weighted) -> str:
     return name if plain else f"{name}:{weight!r}"
 
 
-def command(config: GenerateConfig) -> str:
+def command(config: GenerateConfig | SampleConfig) -> str:
     """Return the command that makes the picture, with all that is not as usual.
 
     >>> from vqclip.prompts import parse_prompts
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))
     "vqclip 'a red apple' --steps 5 --seed 0"
     """
+    if isinstance(config, SampleConfig):
+        return _drawing_command(config)
     usual = GenerateConfig(config.prompts, vqgan=config.vqgan, transformer=config.transformer)
     alike = replace(usual, init=config.init, learning_rate=None)  # its rate hangs on the start
     expected = {**options_of(alike), "init": usual.init, **_UNUSUAL}
@@ -58,6 +87,19 @@ def command(config: GenerateConfig) -> str:
     if " " in prompt and not prompt.startswith("-"):
         return shlex.join(["vqclip", prompt, *options])
     return shlex.join(["vqclip", "generate", *options, *(["--", prompt] if prompt else [])])
+
+
+def _drawing_command(config: SampleConfig) -> str:
+    words, usual = ["vqclip", "sample"], SampleConfig()
+    if isinstance(config, CompleteConfig):
+        words, usual = ["vqclip", "complete"], CompleteConfig(picture=config.picture)
+    expected = {**options_of(usual), "seed": None}
+    options: list[str] = []
+    for name, value in options_of(config).items():
+        if name != "picture" and value != expected[name]:
+            options += _words(name.removesuffix("_name"), value)
+    picture = ["--", config.picture] if isinstance(config, CompleteConfig) else []
+    return shlex.join([*words, *options, *picture])
 
 
 # What is always said, or is compared with nothing.

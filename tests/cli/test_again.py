@@ -15,10 +15,11 @@ from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.embedded import weights_folder
-from vqclip.images import read_metadata
+from vqclip.images import read_metadata, save_image
 from vqclip.prompts import parse_all
 from vqclip.spelling import command, options_of
 
+REFERENCE = Path(__file__).parent.parent / "reference"
 QUICK = ("--size", "16", "--steps", "2", "--cutouts", "2", "--seed", "5", "--init", "random")
 
 
@@ -94,6 +95,49 @@ def test_weights_that_changed_or_went_are_named() -> None:
     assert "mine" in refused("again", "a.png", "-o", "c.png")
 
 
+DRAWN = [
+    ["sample", "-t", str(REFERENCE / "n2n_uncond"), "--size", "16", "--samples", "2"],
+    ["sample", "--samples", "2", "--prompt", "a red apple", "--prompt", "a pear:0.5"],
+    [
+        *["sample", "-t", str(REFERENCE / "n2n_seg"), "--labels", "map.png", "--label", "2=3"],
+        *["--size", "16", "--samples", "2"],
+    ],
+    [
+        *["complete", "photo.png", "-t", str(REFERENCE / "n2n_uncond"), "--extend", "4,0,2,0"],
+        *["--prompt", "a red apple", "--samples", "2", "--refine", "1", "--no-paste"],
+    ],
+]
+
+
+@pytest.mark.parametrize("words", DRAWN)
+def test_what_a_transformer_drew_is_drawn_again(words: list[str]) -> None:
+    Image.new("RGB", (18, 14), "red").save("photo.png")
+    Image.new("L", (4, 4), 2).save("map.png")
+    vqclip(*words, "--seed", "3", "--top-k", "9", "-o", "a.png", "--gif")
+    for name in ("a-1.png", "a-2.png"):
+        again(name, "-o", "b.png", "--overwrite")
+        assert Path(name).read_bytes() == Path("b.png").read_bytes()
+        typed = shlex.split(vqclip("show", name).stdout.splitlines()[-1].removeprefix("again"))
+        vqclip(*typed[1:2], "-o", "typed.png", "--overwrite", *typed[2:])
+        assert Path(name).read_bytes() == Path("typed.png").read_bytes()
+    again("a-1.gif", "-o", "b.png", "--overwrite")
+    assert Path("a-1.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_what_a_transformer_drew_is_changed() -> None:
+    small = ["-t", str(REFERENCE / "n2n_uncond"), "--size", "16"]
+    vqclip("sample", *small, "--seed", "3", "--prompt", "a pear", "-o", "a.png")
+    again("a.png", "an apple", "--seed", "+1", "--samples", "2", "--top-k", "5", "-o", "b.png")
+    settings = read_metadata(Path("b-2.png"))["settings"]
+    assert settings["seed"] in (4, 5)
+    assert (settings["top_k"], settings["size"]) == (5, [16, 16])
+    assert [prompt["content"] for prompt in settings["prompts"]] == ["an apple"]
+    line = refused("again", "a.png", "--cutouts", "3")
+    assert "vqclip sample made the picture, which takes no --cutouts" in line
+    vqclip("x", *QUICK, "-o", "c.png")
+    assert "takes no --class" in refused("again", "c.png", "--class", "goldfish")
+
+
 def test_what_cannot_be_made_again() -> None:
     Image.new("RGB", (8, 8)).save("plain.png")
     assert "carries no vqclip settings" in refused("again", "plain.png")
@@ -102,6 +146,11 @@ def test_what_cannot_be_made_again() -> None:
     vqclip("x", *QUICK, "-o", "a.png")
     assert "cannot read the seed" in refused("again", "a.png", "--seed", "next")
     assert "seed must be at least 0" in refused("again", "a.png", "--seed=-6")
+    told = read_metadata(Path("a.png"))
+    save_image(Image.new("RGB", (8, 8)), Path("b.png"), {**told, "story": "x ^ y"})
+    assert "b.png is no picture of vqclip generate" in refused("again", "b.png")
+    save_image(Image.new("RGB", (8, 8)), Path("c.png"), {"settings": {"keep": 1, "wings": 2}})
+    assert "unknown settings: wings" in refused("again", "c.png")
 
 
 def test_show_tells_all() -> None:

@@ -1,22 +1,34 @@
 """``vqclip again picture.png``: the picture once more, or with something changed."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vqclip.cli.complete import complete_command, completing
+from vqclip.cli.drawing import DrawingSession
 from vqclip.cli.generate import build_config, generate_command, given_options, session_of
 from vqclip.cli.inherit import with_options_of
-from vqclip.config import GenerateConfig
+from vqclip.cli.runs import Session
+from vqclip.cli.sample import sample_command, sampling
+from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.errors import UsageError
 from vqclip.spelling import options_of
 
 # Option to the kind of weights that it chooses anew.
 _WEIGHTS = {"vqgan": "vqgan", "clip": "clip", "transformer": "transformer"}
+_COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
+    GenerateConfig: ("generate", generate_command),
+    SampleConfig: ("sample", sample_command),
+    CompleteConfig: ("complete", complete_command),
+}
 
 
-@with_options_of(generate_command, without=("prompts", "seed"))
+@with_options_of(
+    generate_command, sample_command, complete_command, without=("prompts", "prompt", "seed")
+)
 def again_command(
     ctx: typer.Context,
     picture: Annotated[Path, typer.Argument(help="Made by vqclip.", show_default=False)],
@@ -33,6 +45,8 @@ def again_command(
 ) -> None:
     """Make a picture again from the settings inside of it, the same or with any of them changed.
 
+    It takes the options of the command that made the picture: generate, sample or complete.
+
     vqclip again apple.png
 
     vqclip again apple.png --seed +1 --steps 200
@@ -43,10 +57,11 @@ def again_command(
 
     recorded = read_settings(picture)
     config = recorded_config(recorded, picture)
-    given = given_options(ctx)
-    written = {name for name in given if name != "picture"}
-    params = {**ctx.params, **_kept(config, ctx.params, written), "seed": _seed(seed, config.seed)}
-    session = session_of(build_config(params, written), params)
+    written = given_options(ctx) - {"picture"}
+    _check_options(written, config)
+    params = {**ctx.params, "prompt": prompts}
+    params |= {**_kept(config, params, written), "seed": _seed(seed, config.seed)}
+    session = _session_of(config, params, written)
     session.expected = {
         kind: digest
         for kind, digest in recorded.get("weights", {}).items()
@@ -54,14 +69,37 @@ def again_command(
     }
     if "interrupted_at" in recorded and "steps" not in written:
         session.terminal.note(
-            f"{picture} was interrupted after {recorded['interrupted_at']} steps: "
-            f"this one gets all {config.steps}"
+            f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or codes: "
+            "this one gets them all"
         )
     session.run()
 
 
-def _kept(config: GenerateConfig, params: Mapping[str, Any], written: set[str]) -> dict[str, Any]:
+def _session_of(
+    config: GenerateConfig | SampleConfig, params: Mapping[str, Any], written: set[str]
+) -> Session | DrawingSession:
+    if isinstance(config, CompleteConfig):
+        return completing(params, config.picture)
+    if isinstance(config, SampleConfig):
+        return sampling(params)
+    return session_of(build_config(params, written), params)
+
+
+def _check_options(written: set[str], config: GenerateConfig | SampleConfig) -> None:
+    """Refuse options that the command of ``config`` has not."""
+    name, command = _COMMANDS[type(config)]
+    taken = {*inspect.signature(command).parameters, "prompts"}
+    if others := sorted(written - taken):
+        option = others[0].removesuffix("_name").replace("_", "-")
+        raise UsageError(f"vqclip {name} made the picture, which takes no --{option}")
+
+
+def _kept(
+    config: GenerateConfig | SampleConfig, params: Mapping[str, Any], written: set[str]
+) -> dict[str, Any]:
     """Return the options of ``config`` that nothing written replaces."""
+    if "prompts" in written:
+        written = written | {"prompt"}
     old = options_of(config)
     return {name: value for name, value in old.items() if name in params and name not in written}
 

@@ -1,13 +1,13 @@
 """``vqclip complete photo.jpg --keep top``: the transformer imagines the rest."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.drawing import DrawingSession, name_files, parse_extend, settings
-from vqclip.cli.session import Terminal
+from vqclip.cli.drawing import DrawingSession, parse_extend, session_of, settings
 from vqclip.config import CompleteConfig, OutputConfig
 
 _D = CompleteConfig
@@ -67,14 +67,21 @@ def complete_command(
 
     vqclip complete photo.jpg --keep left --prompt "a red apple" --refine 50 --gif
     """
+    completing(ctx.params, picture).run()
+
+
+def completing(params: Mapping[str, Any], picture: str) -> DrawingSession:
+    """Return what the options ask for of a picture.
+
+    Raises:
+        UsageError: a value that cannot be read, or a file that could not be written.
+    """
     config = CompleteConfig(
         picture=picture,
-        keep=keep,
-        extend=parse_extend(extend),
-        refine=refine,
-        paste=not no_paste,
-        **settings(ctx.params),
+        keep=params["keep"],
+        extend=parse_extend(params["extend"]),
+        refine=params["refine"],
+        paste=not params["no_paste"],
+        **settings(params),
     )
-    outputs = name_files(ctx.params, config, f"{Path(picture).stem} completed")
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
-    DrawingSession(config, outputs, terminal, dry_run=dry_run).run()
+    return session_of(config, params, f"{Path(picture).stem} completed")

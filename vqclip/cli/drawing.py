@@ -14,12 +14,13 @@ from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.films import films_beside
 from vqclip.cli.group import INTERRUPTED
-from vqclip.cli.runs import note_long_prompts, show_frame
-from vqclip.cli.session import Terminal
+from vqclip.cli.runs import check_expected, note_long_prompts, show_frame
+from vqclip.cli.session import Terminal, terminal_of
 from vqclip.config import DEFAULT, CompleteConfig, OutputConfig, SampleConfig
 from vqclip.embedded import has_transformer
 from vqclip.errors import UsageError
 from vqclip.prompts import parse_all, split_weight
+from vqclip.spelling import CONDITIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
     from vqclip.completion import Sample, Task
     from vqclip.drafts import Drawn
     from vqclip.writers import FilmFrame
-
-_CONDITIONS = {
-    "class_name": "class",
-    "labels": "labels",
-    "depth": "depth",
-    "edges": "edges",
-    "upscale": "upscale",
-}
 
 
 def settings(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +41,7 @@ def settings(params: Mapping[str, Any]) -> dict[str, Any]:
             "vqclip brings no transformer yet: give a taming one with --transformer PATH"
         )
     same = ("transformer_config", "samples", "guidance", "temperature", "top_k", "top_p")
-    given = {kind: params.get(name) for name, kind in _CONDITIONS.items()}
+    given = {kind: params.get(option) for kind, option in CONDITIONS.items()}
     return {
         **{name: params[name] for name in (*same, "device", "precision")},
         "transformer": params["transformer"] or DEFAULT,
@@ -59,6 +52,18 @@ def settings(params: Mapping[str, Any]) -> dict[str, Any]:
         "prompts": tuple(parse_all(params["prompt"] or ())),
         "clip": tuple(map(split_weight, params["clip"])),
     }
+
+
+def session_of(config: SampleConfig, params: Mapping[str, Any], stem: str) -> "DrawingSession":
+    """Return the samples of ``config``, into the files that the options ask for.
+
+    stem: names the files where the options do not.
+
+    Raises:
+        UsageError: a file that could not be written.
+    """
+    outputs = name_files(params, config, stem)
+    return DrawingSession(config, outputs, terminal_of(params), dry_run=params["dry_run"])
 
 
 def name_files(params: Mapping[str, Any], config: SampleConfig, stem: str) -> list[OutputConfig]:
@@ -108,6 +113,7 @@ class DrawingSession:
         dry_run: bool = False,
     ) -> None:
         self.dry_run = dry_run
+        self.expected: Mapping[str, Any] = {}  # kind to hashes of the weights that are needed
         self.config, self.outputs, self.terminal = config, outputs, terminal
         self.steps = config.refine if isinstance(config, CompleteConfig) else 0
         self.refined: list[Tensor] = []  # the codes, (h, w), of what films show of the refinement
@@ -148,6 +154,7 @@ class DrawingSession:
             from vqclip.completion import prepare
 
             task = prepare(self.config)
+            check_expected(self.expected, self.config, task.models)
         if task.canvas is None:
             factor = task.models.vqgan.downsampling
             self.terminal.note_size(self.config.size, task.size, factor)
@@ -205,7 +212,7 @@ class DrawingSession:
     ) -> list[Path]:
         from vqclip.rendering import save_sample
 
-        extra = _known(sample, rank)
+        extra = _score(sample)
         if unfinished:
             extra["interrupted_at"] = int((sample.indices >= 0).sum())
         return [*save_sample(task, sample, output, extra)]
@@ -248,15 +255,16 @@ class DrawingSession:
             "prompt": " | ".join(map(str, self.config.prompts)),
             "seed": sample.seed,
             "size": list(sample.picture.size),
-            **_known(sample, rank),
+            **_score(sample),
+            **({} if sample.score is None else {"rank": rank}),
             "seconds": round(self.terminal.seconds(), 2),
             "interrupted": self.interrupted,
         }
         self.terminal.report(files, f"seed {sample.seed}{score}", values)
 
 
-def _known(sample: "Sample", rank: int) -> dict[str, Any]:
-    return {} if sample.score is None else {"score": round(sample.score, 4), "rank": rank}
+def _score(sample: "Sample") -> dict[str, Any]:
+    return {} if sample.score is None else {"score": round(sample.score, 4)}
 
 
 def _interruption(drawn: "Drawn") -> str:

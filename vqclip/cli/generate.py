@@ -12,7 +12,7 @@ from vqclip.cli import options as opt
 from vqclip.cli.drafts import only_a_draft
 from vqclip.cli.films import films_beside
 from vqclip.cli.runs import Session
-from vqclip.cli.session import Terminal
+from vqclip.cli.session import terminal_of
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
 from vqclip.prompts import parse_all, split_weight
@@ -102,11 +102,6 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> Session:
     for one, files in zip(configs, outputs, strict=True):
         check_outputs(files, one.steps)
     return Session(configs, outputs, terminal_of(params), dry_run=params["dry_run"])
-
-
-def terminal_of(params: Mapping[str, Any]) -> Terminal:
-    """Return the terminal that says as much as the options ask for."""
-    return Terminal(**{name: params[name] for name in ("quiet", "json_lines", "preview", "yes")})
 
 
 def given_options(ctx: typer.Context) -> set[str]:

@@ -6,9 +6,9 @@ from typing import Any
 
 
 def with_options_of(
-    other: Callable[..., None], without: Collection[str]
+    *others: Callable[..., None], without: Collection[str]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let a command take every option of another, but for those named.
+    """Let a command take every option of others, but for those named; the first one's come first.
 
     The command reads their values from the context's ``params``.
     """
@@ -17,6 +17,7 @@ def with_options_of(
         own = inspect.signature(command, eval_str=True).parameters
         taken = {
             name: parameter
+            for other in reversed(others)
             for name, parameter in inspect.signature(other, eval_str=True).parameters.items()
             if name not in own and name not in without
         }

@@ -8,11 +8,11 @@ import typer
 from vqclip.cli import films, forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
-from vqclip.cli.generate import build_config, generate_command, given_options, terminal_of
+from vqclip.cli.generate import build_config, generate_command, given_options
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.inherit import defaults_of, with_options_of
 from vqclip.cli.runs import note_long_prompts
-from vqclip.cli.session import Terminal
+from vqclip.cli.session import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, RestyleConfig
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from vqclip.cli.downloading import fetch_for
 from vqclip.cli.drafts import draw_start
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.session import Terminal
-from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
 from vqclip.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -69,11 +69,7 @@ class Session:
             from vqclip.loading import load_models
 
             models = load_models(config)
-            if self.expected:
-                from vqclip.rendering import metadata
-                from vqclip.replay import check_weights
-
-                check_weights(self.expected, metadata(config, models)["weights"])
+            check_expected(self.expected, config, models)
         size = picture_size(config, models.vqgan)
         self.terminal.note_size(config.size, size, models.vqgan.downsampling)
         note_long_prompts(self.terminal, config.prompts, models.perceptors)
@@ -99,6 +95,21 @@ class Session:
             if checkpoint := output.checkpoint:
                 note += f"; go on with: vqclip resume {checkpoint}"
             self.terminal.note(note)
+
+
+def check_expected(
+    expected: Mapping[str, Any], config: GenerateConfig | SampleConfig, models: "Models"
+) -> None:
+    """Refuse weights other than those that are expected, if any are.
+
+    Raises:
+        UsageError: they differ.
+    """
+    if expected:
+        from vqclip.rendering import metadata
+        from vqclip.replay import check_weights
+
+        check_weights(expected, metadata(config, models)["weights"])
 
 
 def show_frame(progress: "Progress", frame: "Frame") -> None:

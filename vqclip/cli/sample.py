@@ -1,12 +1,13 @@
 """``vqclip sample --class goldfish``: pictures from a transformer alone."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.drawing import DrawingSession, name_files, settings
-from vqclip.cli.session import Terminal
+from vqclip.cli.drawing import DrawingSession, session_of, settings
 from vqclip.config import OutputConfig, SampleConfig
 
 _D = SampleConfig
@@ -60,10 +61,17 @@ def sample_command(
 
     vqclip sample -t ffhq --prompt "a smiling face" --samples 8
     """
-    config = SampleConfig(**settings(ctx.params))
-    outputs = name_files(ctx.params, config, _stem(config))
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
-    DrawingSession(config, outputs, terminal, dry_run=dry_run).run()
+    sampling(ctx.params).run()
+
+
+def sampling(params: Mapping[str, Any]) -> DrawingSession:
+    """Return what the options ask for.
+
+    Raises:
+        UsageError: a value that cannot be read, or a file that could not be written.
+    """
+    config = SampleConfig(**settings(params))
+    return session_of(config, params, _stem(config))
 
 
 def _stem(config: SampleConfig) -> str:

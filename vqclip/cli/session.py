@@ -89,3 +89,8 @@ class Terminal:
         """Return the seconds since the last call, or since the start."""
         before, self.started = self.started, time.monotonic()
         return self.started - before
+
+
+def terminal_of(params: Mapping[str, Any]) -> Terminal:
+    """Return the terminal that says as much as the options ask for."""
+    return Terminal(**{name: params[name] for name in ("quiet", "json_lines", "preview", "yes")})

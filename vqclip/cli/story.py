@@ -7,10 +7,10 @@ import typer
 from vqclip.cli import films, forecasts
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.drafts import draw_start
-from vqclip.cli.generate import build_config, generate_command, given_options, terminal_of
+from vqclip.cli.generate import build_config, generate_command, given_options
 from vqclip.cli.inherit import defaults_of, with_options_of
 from vqclip.cli.runs import note_long_prompts
-from vqclip.cli.session import Terminal
+from vqclip.cli.session import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
 from vqclip.motion import parse_camera
 from vqclip.prompts import Prompt, parse_scenes

@@ -1,10 +1,14 @@
 """What the settings have in common: limits, checks, and how they become JSON."""
 
 import math
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
 
 from vqclip.errors import UsageError
+from vqclip.prompts import Prompt
+
+Config = TypeVar("Config")
 
 DEFAULT = "default"  # the embedded models
 FITS = ("cover", "contain", "stretch")
@@ -61,3 +65,20 @@ def json_values(config: Any) -> dict[str, Any]:
     for prompt in values["prompts"]:
         prompt["stop"] = None if prompt["stop"] == -math.inf else prompt["stop"]
     return values
+
+
+def config_of(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """Return the config of a kind that :func:`json_values` wrote.
+
+    Raises:
+        UsageError: settings that it has not, or values out of range.
+    """
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if strange := sorted(set(values) - known):
+        raise UsageError(f"unknown settings: {', '.join(strange)}; made by a newer version?")
+    settings = {name: frozen(value) for name, value in values.items()}
+    settings["prompts"] = tuple(
+        Prompt(**{**p, "stop": -math.inf if p.get("stop") is None else p["stop"]})
+        for p in values.get("prompts", ())
+    )
+    return kind(**settings)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from vqclip.config.checks import (
@@ -12,8 +12,8 @@ from vqclip.config.checks import (
     at_least,
     check_seed,
     check_size,
+    config_of,
     finite,
-    frozen,
     json_values,
     one_of,
 )
@@ -159,12 +159,4 @@ class GenerateConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GenerateConfig":
         """Return the config that :meth:`to_dict` wrote; unknown keys are refused."""
-        known = {f.name for f in fields(cls)}
-        if strange := sorted(set(values) - known):
-            raise UsageError(f"unknown settings: {', '.join(strange)}; made by a newer version?")
-        settings = {name: frozen(value) for name, value in values.items()}
-        settings["prompts"] = tuple(
-            Prompt(**{**p, "stop": -math.inf if p.get("stop") is None else p["stop"]})
-            for p in values.get("prompts", ())
-        )
-        return cls(**settings)
+        return config_of(cls, values)
