@@ -199,9 +199,9 @@ class Run:
 
     def pull(self) -> dict[str, Tensor]:
         """Return the loss that holds z to its start, where there is one."""
-        if not self.config.init_weight:
+        if not self.config.hold:
             return {}
-        pull = self.config.init_weight * _decay(self.config.init_decay, self.steps_done)
+        pull = self.config.hold * _decay(self.config.init_decay, self.steps_done)
         return {"init": pull * init_distance(self.z, self.target)}
 
     def move(self) -> None:

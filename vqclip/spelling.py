@@ -77,7 +77,8 @@ def command(config: GenerateConfig | SampleConfig) -> str:
     if isinstance(config, SampleConfig):
         return _drawing_command(config)
     usual = GenerateConfig(config.prompts, vqgan=config.vqgan, transformer=config.transformer)
-    alike = replace(usual, init=config.init, learning_rate=None)  # its rate hangs on the start
+    # what hangs on the start
+    alike = replace(usual, init=config.init, learning_rate=None, init_weight=None)
     expected = {**options_of(alike), "init": usual.init, **_UNUSUAL}
     options: list[str] = []
     for name, value in options_of(config).items():

@@ -246,7 +246,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize(("config", "text"), COMMANDS)
 def test_commands_are_spelled(config: GenerateConfig, text: str) -> None:
-    random = replace(config, init="random", learning_rate=None)
+    random = replace(config, init="random", learning_rate=None, init_weight=None)
     assert command(random).replace(" --init random", "") == text
 
 

@@ -62,8 +62,12 @@ Fit = Annotated[
     _option("--fit", panel=PICTURE, help="How it takes the size: cover, contain, stretch."),
 ]
 InitWeight = Annotated[
-    float,
-    _option("--init-weight", panel=PICTURE, help="Hold the picture to its start, this strongly."),
+    float | None,
+    _option(
+        "--init-weight",
+        panel=PICTURE,
+        help="Hold the picture to its start, this strongly: 1 to a draft, else 0.",
+    ),
 ]
 InitDecay = Annotated[
     str, _option("--init-decay", panel=PICTURE, help="constant, or harmonic: 1/(2i+1) at step i.")

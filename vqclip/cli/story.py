@@ -103,6 +103,8 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     steps = len(scenes) * ctx.params["steps_per_scene"]
     absent = defaults_of(generate_command, _OTHERWISE)
     params = {**absent, **ctx.params, "prompts": [first], "steps": steps}
+    if params["init_weight"] is None:
+        params["init_weight"] = 0.0  # scenes are to leave the first one's draft
     picture = build_config(params, given_options(ctx) | {"steps"})
     return StoryConfig(scenes, picture, **{name: params[name] for name in _OWN})
 

@@ -47,7 +47,8 @@ class GenerateConfig:
     guidance: how much the prompts count in drafts; 1 as was learned. temperature, top_k, top_p:
         see :class:`vqclip.models.sampling.Sampler`; top_k 0 keeps all.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
-        start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i.
+        start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. By default w is 1
+        where a draft is only to be refined, else 0.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.cutouts`.
     losses: further losses of :data:`vqclip.losses.LOSSES` with their weights.
     optimizer, learning_rate, schedule: see :mod:`vqclip.optimizers`. By default the rate is 0.1,
@@ -72,12 +73,12 @@ class GenerateConfig:
     transformer_config: str | None = None
     init: str = "auto"
     drafts: int = 16
-    guidance: float = 2.0
+    guidance: float = 4.0
     temperature: float = 0.7
-    top_k: int = 50
+    top_k: int = 100
     top_p: float = 1.0
     fit: str = "cover"
-    init_weight: float = 0.0
+    init_weight: float | None = None
     init_decay: str = "constant"
     init_target: str = "start"
     num_cutouts: int = 16
@@ -109,6 +110,8 @@ class GenerateConfig:
             object.__setattr__(self, "init", self._best_init())
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", 0.05 if self.init == "draft" else 0.1)
+        if self.init_weight is None:
+            object.__setattr__(self, "init_weight", 1.0 if self.init == "draft" else 0.0)
         self._check_drafts()
         if self.cut_chunk is not None:
             at_least("cut chunk", self.cut_chunk, 1)
@@ -116,7 +119,8 @@ class GenerateConfig:
             raise UsageError(f"learning rate must be a number above 0, not {self.learning_rate}")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema must be at least 0 and below 1, not {self.ema}")
-        for name in ("init_weight", "noise", "cut_power"):
+        finite("init weight", self.hold)
+        for name in ("noise", "cut_power"):
             finite(name.replace("_", " "), getattr(self, name))
         for name, weight in (*self.clip, *self.losses):
             if not math.isfinite(weight):
@@ -136,6 +140,12 @@ class GenerateConfig:
         """The learning rate."""
         assert self.learning_rate is not None
         return self.learning_rate
+
+    @property
+    def hold(self) -> float:
+        """How strongly z is held to its start, or to zero: the init weight."""
+        assert self.init_weight is not None
+        return self.init_weight
 
     def _check_drafts(self) -> None:
         at_least("drafts", self.drafts, 1)

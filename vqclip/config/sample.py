@@ -41,7 +41,7 @@ class SampleConfig:
     size: tuple[int, int] | None = None
     samples: int = 1
     seed: int = 0
-    guidance: float = 3.0
+    guidance: float = 4.0
     temperature: float = 1.0
     top_k: int = 250
     top_p: float = 1.0
