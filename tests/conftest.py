@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,6 +7,8 @@ from pathlib import Path
 # of one thread each. Both before torch and the hub are imported, and for subprocesses too.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
+# A shell starts what runs in its background with Ctrl-C ignored, and so would be all subprocesses.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
