@@ -12,7 +12,7 @@ from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
 _BATCH = 32  # samples at a time: many cost hardly more time than one
-_MEMORY = 1 << 30  # bytes that the keys and values of a batch may take
+_MEMORY = 1 << 30  # bytes for the keys and values of a batch, twice that with guidance
 
 
 @dataclass(frozen=True)

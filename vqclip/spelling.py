@@ -80,11 +80,9 @@ def command(config: GenerateConfig | SampleConfig) -> str:
     # what hangs on the start
     alike = replace(usual, init=config.init, learning_rate=None, init_weight=None)
     expected = {**options_of(alike), "init": usual.init, **_UNUSUAL}
-    options: list[str] = []
-    for name, value in options_of(config).items():
-        if name != "prompts" and value != expected[name]:
-            options += _words(name, value)
-    prompt = " | ".join(options_of(config)["prompts"])
+    given = options_of(config)
+    prompt = " | ".join(given.pop("prompts"))
+    options = _differing(given, expected)
     if " " in prompt and not prompt.startswith("-"):
         return shlex.join(["vqclip", prompt, *options])
     return shlex.join(["vqclip", "generate", *options, *(["--", prompt] if prompt else [])])
@@ -94,11 +92,7 @@ def _drawing_command(config: SampleConfig) -> str:
     words, usual = ["vqclip", "sample"], SampleConfig()
     if isinstance(config, CompleteConfig):
         words, usual = ["vqclip", "complete"], CompleteConfig(picture=config.picture)
-    expected = {**options_of(usual), "seed": None}
-    options: list[str] = []
-    for name, value in options_of(config).items():
-        if name != "picture" and value != expected[name]:
-            options += _words(name.removesuffix("_name"), value)
+    options = _differing(options_of(config), {**options_of(usual), "seed": None})
     picture = ["--", config.picture] if isinstance(config, CompleteConfig) else []
     return shlex.join([*words, *options, *picture])
 
@@ -113,8 +107,14 @@ _UNUSUAL: Mapping[str, Any] = {
 }
 
 
+def _differing(given: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Return the words of the options that are not as expected."""
+    changed = [(name, value) for name, value in given.items() if value != expected[name]]
+    return [word for name, value in changed for word in _words(name, value)]
+
+
 def _words(name: str, value: Any) -> list[str]:
-    option = f"--{name.replace('_', '-')}"
+    option = f"--{name.removesuffix('_name').replace('_', '-')}"
     if isinstance(value, bool):
         return [option] if value else []
     each = value if isinstance(value, list) else [value]

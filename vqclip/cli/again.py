@@ -17,8 +17,6 @@ from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.errors import UsageError
 from vqclip.spelling import options_of
 
-# Option to the kind of weights that it chooses anew.
-_WEIGHTS = {"vqgan": "vqgan", "clip": "clip", "transformer": "transformer"}
 _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
     GenerateConfig: ("generate", generate_command),
     SampleConfig: ("sample", sample_command),
@@ -62,11 +60,9 @@ def again_command(
     params = {**ctx.params, "prompt": prompts}
     params |= {**_kept(config, params, written), "seed": _seed(seed, config.seed)}
     session = _session_of(config, params, written)
-    session.expected = {
-        kind: digest
-        for kind, digest in recorded.get("weights", {}).items()
-        if kind not in {_WEIGHTS[name] for name in written & set(_WEIGHTS)}
-    }
+    # an option of the kind's name chooses its weights anew
+    weights = recorded.get("weights", {}).items()
+    session.expected = {kind: digest for kind, digest in weights if kind not in written}
     if "interrupted_at" in recorded and "steps" not in written:
         session.terminal.note(
             f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or codes: "

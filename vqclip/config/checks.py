@@ -3,12 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vqclip.errors import UsageError
 from vqclip.prompts import Prompt
 
-Config = TypeVar("Config")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 DEFAULT = "default"  # the embedded models
 FITS = ("cover", "contain", "stretch")
@@ -73,7 +76,7 @@ def config_of(kind: type[Config], values: Mapping[str, Any]) -> Config:
     Raises:
         UsageError: settings that it has not, or values out of range.
     """
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    known = {f.name for f in fields(kind)}
     if strange := sorted(set(values) - known):
         raise UsageError(f"unknown settings: {', '.join(strange)}; made by a newer version?")
     settings = {name: frozen(value) for name, value in values.items()}
