@@ -1,10 +1,11 @@
 """Time jobs drawn side by side: how many a minute, one, two, four, eight at a time.
 
     python benchmarks/side_by_side.py [--device cuda] [--size 256] [--steps 20] [--cutouts 32]
-        [--vqgan PATH] [--clip ViT-B-32/laion2b_s34b_b79k] [--widths 1 2 4 8]
+        [--vqgan PATH] [--clip ViT-B-32/laion2b_s34b_b79k] [--widths 1 2 4 8] [--jobs 16]
 
 Every width draws the same jobs in its turn, after a round that warms up; nothing is written. Where
-the memory does not suffice, the number is halved as often as it takes, and what fitted is told.
+the memory does not suffice, the number is halved as often as it takes, and what fitted is told. The
+last line is what a batch does on a GPU: the number is what pays, measured on the way.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import torch
 from vqclip import GenerateConfig, parse_prompts, together
 from vqclip.generation import Frame, Run, step_together
 from vqclip.loading import Models, load_models
-from vqclip.together import Work, side_by_side
+from vqclip.together import MOST, Work, side_by_side
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--vqgan", default="default")
     parser.add_argument("--clip", default="default")
     parser.add_argument("--widths", type=int, nargs="+", default=[1, 2, 4, 8])
-    for name, value in {"size": 256, "steps": 20, "cutouts": 32}.items():
+    for name, value in {"size": 256, "steps": 20, "cutouts": 32, "jobs": 16}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
     config = GenerateConfig(
@@ -45,16 +46,17 @@ def main() -> None:
     print(f"{name_of(models.device)}, {models.dtype}, torch {torch.__version__}")
     draw(replace(config, steps=2), models, 1, 1)
     slowest = None
-    for width in options.widths:
-        draw(replace(config, steps=2), models, width, width)
-        seconds, fitted = draw(config, models, max(options.widths), width)
-        rate = 60 * max(options.widths) / seconds
+    for width in [*options.widths, None]:
+        draw(replace(config, steps=2), models, width or 1, width)
+        seconds, fitted = draw(config, models, options.jobs, width)
+        rate = 60 * options.jobs / seconds
         slowest = slowest or rate
-        print(f"{width} side by side: {rate:.1f} jobs a minute, {rate / slowest:.2f} times", end="")
-        print("" if fitted == width else f" ({fitted} fitted into memory)")
+        number = f"{width} side by side" if width else f"what pays, {fitted} at last"
+        print(f"{number}: {rate:.1f} jobs a minute, {rate / slowest:.2f} times", end="")
+        print("" if width in (None, fitted) else f" ({fitted} fitted into memory)")
 
 
-def draw(config: GenerateConfig, models: Models, jobs: int, width: int) -> tuple[float, int]:
+def draw(config: GenerateConfig, models: Models, jobs: int, width: int | None) -> tuple[float, int]:
     """Draw jobs; return the seconds, and how many were seen together at last."""
     sizes = []
 
@@ -67,7 +69,7 @@ def draw(config: GenerateConfig, models: Models, jobs: int, width: int) -> tuple
     works = (drawing(replace(config, seed=seed), models) for seed in range(jobs))
     began = time.monotonic()
     list(side_by_side(works, width))
-    return time.monotonic() - began, max(sizes[-width:])
+    return time.monotonic() - began, max(sizes[-MOST:])
 
 
 def drawing(config: GenerateConfig, models: Models) -> Work[float]:

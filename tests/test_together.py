@@ -1,7 +1,8 @@
 """Side by side every run draws what it draws alone, but for rounding."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from vqclip import GenerateConfig, together
 from vqclip.errors import VqclipError
 from vqclip.generation import Frame, Run, step_together
 from vqclip.loading import Models, load_models
-from vqclip.together import Work, side_by_side
+from vqclip.stepping import as_before
+from vqclip.together import Width, Work, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def check_as_alone(drawn: Sequence[list[Frame]], models: Models) -> None:
         torch.testing.assert_close(frames[-1].image, alone[-1].image, atol=0.02, rtol=0)
 
 
-def in_order(works: Sequence[Work[Any]], width: int) -> list[Any]:
+def in_order(works: Sequence[Work[Any]], width: int | None) -> list[Any]:
     """Return the results in the order of the works."""
     results: dict[int, Any] = {}
 
@@ -67,8 +69,8 @@ def in_order(works: Sequence[Work[Any]], width: int) -> list[Any]:
     return [results[number] for number in range(len(works))]
 
 
-@pytest.mark.parametrize("width", [2, 5])
-def test_each_picture_is_that_of_its_run_alone(models: Models, width: int) -> None:
+@pytest.mark.parametrize("width", [2, 5, None])
+def test_each_picture_is_that_of_its_run_alone(models: Models, width: int | None) -> None:
     check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
 
 
@@ -87,6 +89,92 @@ def test_without_memory_fewer_are_seen_together(
     check_as_alone(in_order([drawing(config, models) for config in CONFIGS], 5), models)
     assert sizes[:4] == [5, 2, 2, 1]
     assert max(sizes[1:]) == 2
+
+
+@pytest.mark.parametrize("width", [5, None])
+def test_a_lot_that_fails_for_its_size_is_drawn_one_by_one(
+    models: Models, monkeypatch: pytest.MonkeyPatch, width: int | None
+) -> None:
+    real, sizes = together.step_together, []
+
+    def particular(runs: Sequence[Run]) -> list[Frame]:
+        sizes.append(len(runs))
+        with as_before(runs):
+            if len(runs) > 2:
+                torch.rand(1, generator=runs[0].generator)
+                raise RuntimeError("input tensor must fit into 32-bit index math")
+            return real(runs)
+
+    monkeypatch.setattr(together, "step_together", particular)
+    check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
+    assert max(sizes) == 5
+
+
+class Machine:
+    """Takes ``seconds(lot)`` for a step of a lot, and has memory for ``most`` of them."""
+
+    def __init__(self, seconds: Callable[[int], float], most: int = 99) -> None:
+        self.seconds, self.most, self.now, self.lots = seconds, most, 0.0, list[int]()
+
+    def step(self, runs: Sequence[Any]) -> list[Any]:
+        self.lots.append(len(runs))
+        if len(runs) > self.most:
+            raise torch.OutOfMemoryError
+        warming = 9 if self.lots.count(len(runs)) == 1 else 0
+        self.now += self.seconds(len(runs)) + warming
+        return [object() for _ in runs]
+
+
+@pytest.mark.parametrize(
+    ("machine", "runs", "expected"),
+    [
+        (Machine(lambda lot: 1.0), 8, 8),
+        (Machine(lambda lot: 1.0), 5, 5),
+        (Machine(lambda lot: float(lot)), 8, 1),
+        (Machine(lambda lot: 0.04 + lot), 8, 1),  # more by a little is not worth the wait
+        (Machine(lambda lot: max(2.0, lot)), 8, 2),
+        (Machine(lambda lot: max(3.0, lot**2)), 8, 2),
+        (Machine(lambda lot: 1.0, most=4), 8, 4),
+        (Machine(lambda lot: 1.0, most=1), 8, 1),
+    ],
+)
+def test_what_pays_is_measured_on_the_way(
+    machine: Machine, runs: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "step_together", machine.step)
+    monkeypatch.setattr(together.time, "monotonic", lambda: machine.now)
+    run: Any = SimpleNamespace(models=SimpleNamespace(device=torch.device("cpu")))
+    width = Width()
+    for _ in range(20):
+        assert len(width.step([run] * runs)) == runs
+    assert width.lanes == width.together == expected
+    machine.lots.clear()
+    width.step([run] * runs)
+    assert machine.lots[0] == expected
+    assert width.room([run] * runs) == 0
+    assert sum(lot > machine.most for lot in machine.lots) == 0
+
+
+def test_what_fails_at_once_does_not_count_as_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda lot: 1.0)
+
+    def step(runs: Sequence[Any]) -> list[Any]:
+        if bad in runs:
+            raise RuntimeError("broke")
+        return machine.step(runs)
+
+    monkeypatch.setattr(together, "step_together", step)
+    monkeypatch.setattr(together.time, "monotonic", lambda: machine.now)
+    bad: Any = SimpleNamespace(models=SimpleNamespace(device=torch.device("cpu")))
+    run = SimpleNamespace(models=bad.models, steps_done=0)
+    width = Width()
+    for _ in range(4):
+        seen = width.step([run, run, bad])
+        assert [isinstance(frame, RuntimeError) for frame in seen] == [False, False, True]
+    assert not width.seconds
+    while width.trials:
+        width.step([run] * 3)
+    assert width.together == 3
 
 
 def test_runs_stand_as_before_when_memory_fails(

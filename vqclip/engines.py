@@ -88,6 +88,12 @@ def _has_fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
 
 
+def settle(device: torch.device | None) -> None:
+    """Wait until a GPU has done what it was given, so that a clock tells how long that took."""
+    if device is not None and device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
     """Return the context in which matrix products run in ``dtype``."""
     if dtype == torch.float32:

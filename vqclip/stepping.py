@@ -114,11 +114,11 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
 
 @contextmanager
 def as_before(runs: Sequence[Stepped]) -> Iterator[None]:
-    """Give the runs their random numbers back if the memory does not suffice."""
+    """Give the runs their random numbers back where the step fails."""
     states = [run.generator.get_state() for run in runs]
     try:
         yield
-    except torch.OutOfMemoryError:
+    except Exception:
         for run, state in zip(runs, states, strict=True):
             run.generator.set_state(state)
         raise

@@ -69,7 +69,9 @@ class Ray:
         self.fails: Callable[[Actor, Job], Exception | None] = lambda actor, job: None
 
     def nodes(self) -> list[dict[str, Any]]:
-        return [{"NodeID": n, "Alive": True, "Resources": {"CPU": 1.0}} for n in self.alive]
+        return [
+            {"NodeID": n, "Alive": True, "Resources": {"CPU": 1.0, "GPU": 1.0}} for n in self.alive
+        ]
 
     def remote(self, worker: type) -> Any:
         def make(*values: Any, **more: Any) -> Actor:
@@ -117,13 +119,13 @@ def folder() -> RunFolder:
     return RunFolder(Path("run"))
 
 
-def engine(ray: Ray, folder: RunFolder, **options: Any) -> Remote:
-    return Remote(folder, Cluster(ray, {"num_cpus": 1, "num_gpus": 0}), **options)
+def engine(ray: Ray, folder: RunFolder, *, gpus: int = 0, **options: Any) -> Remote:
+    return Remote(folder, Cluster(ray, {"num_cpus": 1, "num_gpus": gpus}), **options)
 
 
-def drawn(remote: Remote) -> dict[str, Job]:
+def drawn(remote: Remote, jobs: list[Job] = JOBS) -> dict[str, Job]:
     with remote:
-        return {job.name: job for job in remote(JOBS)}
+        return {job.name: job for job in remote(jobs)}
 
 
 def test_files_and_steps_come_back(folder: RunFolder) -> None:
@@ -183,6 +185,19 @@ def test_side_by_side_but_alone_after_a_loss(folder: RunFolder) -> None:
     ray.fails = lambda actor, job: next(losses, None)
     drawn(engine(ray, folder, width=2))
     assert [len(names) for _, names, _ in ray.drawn] == [2, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "count", "lots"), [("a", 9, [8, 1]), ("ab", 9, [5, 4]), ("abc", 3, [1, 1, 1])]
+)
+def test_gpus_share_what_there_is(
+    folder: RunFolder, nodes: str, count: int, lots: list[int]
+) -> None:
+    ray = Ray(*nodes)
+    drawn(
+        engine(ray, folder, gpus=1), named([Job(replace(BASE, seed=seed)) for seed in range(count)])
+    )
+    assert [len(names) for _, names, _ in ray.drawn] == lots
 
 
 def test_leaving_it_stops_the_workers_and_keeps_their_checkpoints(folder: RunFolder) -> None:

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image, ImageChops, ImageStat
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
+from vqclip import together
 from vqclip.batch import engine, run
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
@@ -114,6 +117,24 @@ def test_side_by_side_each_picture_is_its_own_but_for_rounding() -> None:
         assert max(ImageStat.Stat(apart.convert("RGB")).mean) < 2
     scores = [[job["score"] for job in jobs(folder).values()] for folder in ("p", "alone")]
     assert scores[0] == pytest.approx(scores[1], abs=0.01)
+
+
+def test_on_a_gpu_they_are_side_by_side_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, sizes = together.step_together, set()
+
+    def counted(runs: Sequence[Any]) -> Any:
+        sizes.add(len(runs))
+        return real(runs)
+
+    monkeypatch.setattr(together, "step_together", counted)
+    batch("-o", "alone", text=ALIKE)
+    assert sizes == {1}
+    monkeypatch.setattr(engine, "resolve_device", lambda name: torch.device("cuda"))
+    batch("--deterministic", "-o", "same", text=ALIKE)
+    assert sizes == {1}
+    batch(text=ALIKE)
+    assert max(sizes) > 1
+    assert leftovers(Path("p")) == leftovers(Path("alone"))
 
 
 def test_side_by_side_a_failure_is_one_job_s(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from PIL import Image
 
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job
 from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.engines import resolve_device
 from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.forecast.measuring import Pace
 from vqclip.forecast.pictures import picture_pace
@@ -33,7 +33,6 @@ from vqclip.together import Work, side_by_side
 # A job, how many steps of it are done, and the picture as it is then, made when it is asked for.
 OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]
 
-SIDE_BY_SIDE = 4  # jobs, on a GPU: see benchmarks/side_by_side.py
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -73,8 +72,8 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 class Local:
     """The engine of this process: jobs of the same models in a row, of the same shape together.
 
-    width: so many jobs are drawn side by side; None is what pays where they are drawn: several
-        on a GPU, one on a CPU, where a job's bytes must not depend on its neighbours.
+    width: so many jobs are drawn side by side; None is as many as pay on a GPU, one at a time on
+        a CPU and with ``deterministic``, where a job's bytes must not depend on its neighbours.
     """
 
     def __init__(
@@ -90,16 +89,24 @@ class Local:
     def __call__(self, jobs: Iterable[Job]) -> Generator[Job, None, None]:
         """Yield every job when it is done or has failed."""
         for alike in grouped(jobs, lambda job: models_key(job.config)):
-            width = self.width or usual_width(alike[0].config.device)
-            for group in grouped(alike, lambda job: shape(job.config)) if width > 1 else [alike]:
+            for group in self._side_by_side(alike):
                 works = (attempt(job, self.folder, self.load, self.on_step) for job in group)
-                yield from side_by_side(works, width)
+                yield from side_by_side(works, self.width or usual_width(group[0].config))
+
+    def _side_by_side(self, jobs: list[Job]) -> list[list[Job]]:
+        """Return groups of jobs that may be drawn side by side; all, where each is alone."""
+        if all((self.width or usual_width(job.config)) == 1 for job in jobs):
+            return [jobs]
+        return grouped(jobs, lambda job: shape(job.config))
 
 
-def usual_width(device: str) -> int:
-    """Return how many jobs are drawn side by side where nothing else was said."""
-    on_gpu = torch.cuda.is_available() and device.startswith(("auto", "cuda"))
-    return SIDE_BY_SIDE if on_gpu else 1
+def usual_width(config: GenerateConfig) -> int | None:
+    """Return how many jobs are drawn side by side where nothing else was said; None: what pays."""
+    try:
+        alone = config.deterministic or resolve_device(config.device).type == "cpu"
+    except UsageError:  # the job itself tells
+        alone = True
+    return 1 if alone else None
 
 
 def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Job]]:

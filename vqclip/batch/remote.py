@@ -17,12 +17,13 @@ from PIL import Image
 
 from vqclip import __version__
 from vqclip.batch.cluster import Cluster, first_words
-from vqclip.batch.engine import SIDE_BY_SIDE, OnStep, grouped, models_key, shape
+from vqclip.batch.engine import OnStep, grouped, models_key, shape
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import FAILED, Job
 from vqclip.batch.worker import Drawn, Files, Greeting, News, Worker, read_files, write_files
 from vqclip.errors import VqclipError
 from vqclip.images import writing
+from vqclip.together import MOST
 
 TRIES = 3  # workers that a job may take with it
 _LOOK_AROUND = 5.0  # seconds between looks for new nodes
@@ -53,7 +54,7 @@ class Remote:
 
     on_step: is told of every job's steps about twice a second; with ``look``, with pictures.
     note: is told, in a line, what went wrong and is mended.
-    width: so many jobs a worker draws side by side; None is several on a GPU, else one.
+    width: so many jobs a worker draws side by side; None is as many as pay on a GPU, else one.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Remote:
     ) -> None:
         self.folder, self.cluster, self.ray = folder, cluster, cluster.ray
         self.on_step, self.note, self.look = on_step, note, look
-        self.width = width or (SIDE_BY_SIDE if cluster.need["num_gpus"] else 1)
+        self.width = width
         self.waiting: deque[Job] = deque()
         self.hands: list[Hand] = []
         self.lost: dict[str, list[str | None]] = defaultdict(list)  # job to its workers' nodes
@@ -124,8 +125,10 @@ class Remote:
 
     def _next(self) -> tuple[Job, ...]:
         """Return jobs to draw side by side; one that lost a worker is drawn alone."""
+        fair = math.ceil(len(self.waiting) / sum(not hand.jobs for hand in self.hands))
+        most = self.width or (MOST if self.cluster.need["num_gpus"] else 1)
         jobs = [self.waiting.popleft()]
-        while self.waiting and len(jobs) < self.width:
+        while self.waiting and len(jobs) < min(most, fair):
             if shape(self.waiting[0].config) != shape(jobs[0].config):
                 break
             if self.lost.keys() & {jobs[0].key, self.waiting[0].key}:

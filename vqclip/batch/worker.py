@@ -71,7 +71,7 @@ class Worker:
     gpu: whether one is this worker's own; else it must use none.
     """
 
-    def __init__(self, threads: int, width: int, place: str, *, gpu: bool) -> None:
+    def __init__(self, threads: int, width: int | None, place: str, *, gpu: bool) -> None:
         self.threads, self.width, self.load = threads, width, Loader()
         self.stopping = threading.Event()
         self.folder: RunFolder | None = None

@@ -42,7 +42,7 @@ SideBySide = Annotated[
         "--side-by-side",
         metavar="N",
         min=1,
-        help="Draw N jobs of the same settings in one batch; else several on a GPU, one on a CPU.",
+        help="Draw N jobs of the same settings in one batch; else as many as pay on a GPU, or one.",
         rich_help_panel=PANEL,
     ),
 ]

@@ -21,7 +21,7 @@ _ENCODED = 8  # frames: encoders look ahead
 
 def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast:
     """Return what a story would take."""
-    seconds = pace(tell(story, models)).seconds(story.frames)
+    seconds = pace(tell(story, models), device=models.device).seconds(story.frames)
     return forecast(inputs(story.picture, models), _films(output), seconds, models)
 
 
@@ -37,7 +37,7 @@ def of_restyle(
             before = Before(frame, result)
             yield
 
-    seconds = pace(restyled(), 1).seconds(source.frames)
+    seconds = pace(restyled(), 1, models.device).seconds(source.frames)
     reads = [*inputs(source.config.picture, models), source.path]
     return forecast(reads, _films(output), seconds, models)
 

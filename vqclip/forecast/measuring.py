@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from vqclip.engines import settle
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -37,10 +39,11 @@ class Forecast:
     peak: int
 
 
-def pace(steps: Iterable[object], later: int = 2) -> Pace:
-    """Take the first of ``steps`` and ``later`` more, and no others."""
+def pace(steps: Iterable[object], later: int = 2, device: torch.device | None = None) -> Pace:
+    """Take the first of ``steps``, which ``device`` makes, and ``later`` more, and no others."""
     times = [time.monotonic()]
     for _ in islice(steps, later + 1):
+        settle(device)
         times.append(time.monotonic())
     if len(times) == 1:
         return Pace(0.0, 0.0)

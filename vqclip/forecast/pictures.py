@@ -24,8 +24,9 @@ def picture_pace(config: GenerateConfig, models: Models) -> Pace:
     """Return the pace of an optimisation, its drafts among what comes before."""
     steps = min(3, config.steps)
     if models.transformer is None or config.transformer_source is None:
-        return pace(generate(replace(config, steps=steps), models))
-    one = pace(generate(replace(config, steps=steps, init="random"), models))
+        return pace(generate(replace(config, steps=steps), models), device=models.device)
+    from_random = replace(config, steps=steps, init="random")
+    one = pace(generate(from_random, models), device=models.device)
     drawing, _ = _drawing(drafts(config, models, grid_of(config, models.vqgan)))
     return Pace(drawing + one.start, one.step)
 
@@ -57,7 +58,8 @@ def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> For
     seconds, indices = _drawing(draw_samples(task))
     if indices is not None and refined:
         sample = collect(task, indices, ranked=False)[0]
-        seconds += pace(refine(task, sample, min(3, refined))).seconds(refined)
+        refining = refine(task, sample, min(3, refined))
+        seconds += pace(refining, device=task.models.device).seconds(refined)
     writes = (path for output in outputs for path in files(output, 0))
     reads = [path for paths in weight_files(task.config, task.models).values() for path in paths]
     reads += existing(value for _, value in task.config.conditions)
