@@ -10,7 +10,7 @@ move it. Sharpness is the standard deviation of the Laplacian, contrast that of 
 
 import argparse
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -25,9 +25,10 @@ from torch import Tensor
 import vqclip
 from vqclip.config import StoryConfig
 from vqclip.flow import Array, find_flow
-from vqclip.generation import Run, clip_score
+from vqclip.generation import Frame, Run, clip_score
 from vqclip.images import to_tensor
 from vqclip.loading import Models, load_models
+from vqclip.models.clamping import clamp_with_grad
 from vqclip.motion import parse_camera
 from vqclip.story import tell
 
@@ -45,11 +46,12 @@ class EncodedAgain(Run):
 class CodesAlone(Run):
     """Lets CLIP see what the codes say, not what is shown."""
 
-    def _backward(self, image: Tensor) -> dict[str, Tensor]:
-        residual, self.residual = self.residual, 0.0
-        losses = super()._backward(self.decode(self.z))
-        self.residual = residual
-        return losses
+    def shown(self, decoded: Tensor) -> Tensor:
+        return clamp_with_grad(decoded / 2 + 0.5)
+
+    @torch.no_grad()
+    def frame(self, image: Tensor | None, losses: Mapping[str, Tensor]) -> Frame:
+        return super().frame(super().shown(self.decoded(self.z)) * 2 - 1, losses)
 
 
 Way = Callable[[], AbstractContextManager[object]]
