@@ -51,7 +51,7 @@ LAYERS = [
     {"exporting", "supply"},
     {"loading", "missing"},
     {"drafting", "stepping"},
-    {"generation", "reconstruction", "outputs", "animation", "training", "doctor"},
+    {"generation", "reconstruction", "outputs", "animation", "training", "doctor", "unfinished"},
     {"completion", "evaluation", "keeping", "replay", "restyle", "story", "together"},
     {"rendering", "forecast"},
     {"batch"},

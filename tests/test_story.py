@@ -14,7 +14,7 @@ from vqclip.errors import UsageError
 from vqclip.loading import Models, load_models
 from vqclip.losses import PromptLoss
 from vqclip.prompts import parse_scenes
-from vqclip.story import _Film, scene_at, tell
+from vqclip.story import Telling, scene_at, tell
 from vqclip.targets import embed_prompts
 
 SCENES = parse_scenes("a red apple ^ a green tree ^ a blue car | blurry:-0.5")
@@ -55,7 +55,7 @@ def test_scenes_turn_into_each_other() -> None:
 
 def test_at_the_boundaries_the_targets_are_those_of_the_scenes(models: Models) -> None:
     config = story(steps_per_scene=4)
-    film = _Film(config, models, None)
+    film = Telling(config, models)
     (perceptor,) = models.perceptors
     seen: list[PromptLoss] = []
     film.run.step = lambda: seen.append(film.run.prompt_losses[0])  # type: ignore[assignment,method-assign,func-returns-value]

@@ -1,48 +1,65 @@
 """Films that are drawn, from config to files: a story, a drawing, a clip in another style."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from vqclip.completion import Sample, Task, picture
 from vqclip.config import FilmConfig, FilmOutput, OutputConfig, StoryConfig
 from vqclip.errors import UsageError
 from vqclip.flow import Array
-from vqclip.images import flatten, load_image, replacing, save_image, writing
+from vqclip.images import flatten, writing
 from vqclip.loading import Models
-from vqclip.locking import locked
 from vqclip.rendering import metadata, sample_metadata
 from vqclip.restyle import Before, Source, drawn_size, restyle_frame
-from vqclip.story import tell
+from vqclip.story import Telling
 from vqclip.timing import film_fps
-from vqclip.writers import FilmFrame, film_writer, frame_path, frames_writer
+from vqclip.unfinished import Unfinished
+from vqclip.writers import FilmFrame, film_writer
 
 
-def render_story(
-    story: StoryConfig,
-    output: FilmOutput,
-    models: Models,
-    on_frame: Callable[[FilmFrame], None],
-    start: Tensor | None = None,
-) -> bool:
-    """Tell ``story``, from z ``start`` if there is one; return whether Ctrl-C cut it short.
+class StoryRun:
+    """One story on its way: its frames in a folder, and at the end the films.
 
-    Ctrl-C keeps the films so far.
-
-    Raises:
-        VqclipError: the run failed, or a file could not be written.
+    Stopped or killed, it goes on from the state beside the frames, to the same bytes.
     """
-    scenes = story.to_dict()
-    settings = {**metadata(story.picture, models), "story": scenes}
-    settings["prompt"] = " ^ ".join(scenes["scenes"])
-    return _record(tell(story, models, start), output, settings, on_frame)
+
+    def __init__(self, story: StoryConfig, output: FilmOutput, models: Models) -> None:
+        self.story, self.models = story, models
+        scenes = story.to_dict()
+        settings = {**metadata(story.picture, models), "story": scenes}
+        settings["prompt"] = " ^ ".join(scenes["scenes"])
+        self.unfinished = Unfinished(output, settings)
+
+    def opened(self) -> AbstractContextManager[None]:
+        """Return the context of :meth:`run`, see :meth:`vqclip.unfinished.Unfinished.opened`."""
+        return self.unfinished.opened()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a state to go on from, and no start is needed."""
+        return self.unfinished.state_path.exists()
+
+    def run(self, on_frame: Callable[[FilmFrame], None], start: Tensor | None = None) -> None:
+        """Draw the frames that are missing, from z ``start`` where none is there; write the films.
+
+        on_frame: is told of every frame, those below 0 that no film shows among them.
+
+        Raises:
+            VqclipError: the run failed, or a file could not be written.
+            KeyboardInterrupt: Ctrl-C; the frames so far are kept, and where they go on.
+        """
+        telling = Telling(self.story, self.models, start, self.unfinished.state())
+        with self.unfinished.keeping():
+            for frame in telling:
+                if frame.number >= 0:
+                    self.unfinished.put(frame.number, frame.picture)
+                self.unfinished.keep(telling.state())
+                on_frame(frame)
+        self.unfinished.write_films(self.story.frames)
 
 
 def film_sample(
@@ -64,28 +81,13 @@ def film_sample(
         FilmFrame(number, np.asarray(flatten(picture(task, codes))))
         for number, codes in enumerate(stages)
     )
-    target = FilmOutput(output.films, film, overwrite=output.overwrite)
-    return _record(frames, target, sample_metadata(task, sample), on_frame)
-
-
-def _record(
-    frames: Iterable[FilmFrame],
-    output: FilmOutput,
-    settings: Mapping[str, Any],
-    on_frame: Callable[[FilmFrame], None],
-) -> bool:
-    done = False
+    settings, done = sample_metadata(task, sample), False
     try:
         with writing(), ExitStack() as stack:
             writers = [
-                stack.enter_context(
-                    film_writer(path, output.film, settings, overwrite=output.overwrite)
-                )
+                stack.enter_context(film_writer(path, film, settings, overwrite=output.overwrite))
                 for path in output.films
             ]
-            if output.frames:
-                manager = frames_writer(output.frames, settings, overwrite=output.overwrite)
-                writers.append(stack.enter_context(manager))
             for frame in frames:
                 for write in writers:
                     write(frame.picture, frame.number)
@@ -98,9 +100,6 @@ def _record(
     return False
 
 
-_ABOUT, _LOCK = "about.json", ".lock"
-
-
 class RestyleRun:
     """One clip on its way into another style: its frames in a folder, and at the end the films.
 
@@ -109,12 +108,14 @@ class RestyleRun:
     """
 
     def __init__(self, source: Source, output: FilmOutput, models: Models) -> None:
-        self.source, self.output, self.models = source, output, models
+        self.source, self.models = source, models
         config = self.config = source.config
         self.size = drawn_size(source, models)
-        self.folder = output.frames or working_folder(output.films[0])
         settings = metadata(replace(config.picture, size=self.size), models)
-        self.settings = {**settings, "restyle": config.to_dict() | {"bytes": self.source.bytes}}
+        settings["restyle"] = config.to_dict() | {"bytes": source.bytes}
+        sound = source.path if source.is_film else None
+        film = replace(output.film, rate=source.rate, sound=sound)
+        self.unfinished = Unfinished(replace(output, film=film), settings)
 
     def run(self, on_frame: Callable[[int, Array], None]) -> int:
         """Draw what is missing, write the films; return how many frames they have.
@@ -125,67 +126,20 @@ class RestyleRun:
             UsageError: the folder holds frames of other settings, or another process is at work.
             VqclipError: the run failed, or a file could not be written.
         """
-        about, lock = self.folder / _ABOUT, self.folder / _LOCK
-        if not about.exists() and frame_path(self.folder, 0).exists():
-            raise UsageError(f"{self.folder} holds frames of something else: choose another folder")
-        with writing():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with locked(lock):
-                self._begin(about)
-                count = self._draw(on_frame)
-                self._write_films(count)
-                if self.output.frames is None:
-                    self._clear(count)
-            lock.unlink()
-            if self.output.frames is None:
-                self.folder.rmdir()
+        with self.unfinished.opened():
+            count = self._draw(on_frame)
+            self.unfinished.write_films(count)
         return count
-
-    def _begin(self, about: Path) -> None:
-        if about.exists():
-            if json.loads(about.read_text(encoding="utf-8")) != json.loads(
-                json.dumps(self.settings)
-            ):
-                raise UsageError(
-                    f"{self.folder} holds frames of another run: give the same settings to go on, "
-                    "or choose another --output"
-                )
-            return
-        with replacing(about) as temporary:
-            temporary.write_text(json.dumps(self.settings), encoding="utf-8")
 
     def _draw(self, on_frame: Callable[[int, Array], None]) -> int:
         before, number = None, -1
         for number, frame in enumerate(self.source.read(self.size)):
-            path = frame_path(self.folder, number)
-            if path.exists():
-                result = np.asarray(load_image(path))
-            else:
+            result = self.unfinished.frame(number)
+            if result is None:
                 result = restyle_frame(self.config, self.models, frame, before)
-                save_image(Image.fromarray(result), path, {**self.settings, "frame": number})
+                self.unfinished.put(number, result)
             before = Before(frame, result)
             on_frame(number + 1, result)
         if number < 0:
             raise UsageError(f"{self.source.path} has no frames")
         return number + 1
-
-    def _write_films(self, count: int) -> None:
-        film = replace(
-            self.output.film,
-            rate=self.source.rate,
-            sound=self.source.path if self.source.is_film else None,
-        )
-        for path in self.output.films:
-            with film_writer(path, film, self.settings, overwrite=self.output.overwrite) as write:
-                for number in range(count):
-                    write(np.asarray(load_image(frame_path(self.folder, number))), number)
-
-    def _clear(self, count: int) -> None:
-        for number in range(count):
-            frame_path(self.folder, number).unlink()
-        (self.folder / _ABOUT).unlink()
-
-
-def working_folder(film: Path) -> Path:
-    """Return where the frames of a film lie until it is whole."""
-    return film.with_name(f"{film.stem}.frames")

@@ -129,6 +129,8 @@ class Run:
         """
         tensors = {"z": self.z, "start": self.start, "average": self.average.sum}
         tensors["generator"] = self.generator.get_state()
+        if isinstance(self.residual, Tensor):
+            tensors["residual"] = self.residual
         optimizer = encoded(self.optimizer.state_dict(), tensors, "optimizer")
         values = {"mass": self.average.mass, "chunk": self.chunk, "optimizer": optimizer}
         return State(self.steps_done, detached(tensors), values)
@@ -140,6 +142,7 @@ class Run:
         self.average.sum, self.average.mass = tensors["average"].to(device), values["mass"]
         self.generator.set_state(tensors["generator"])
         put_back(self.optimizer, decoded(values["optimizer"], tensors, device))
+        self.residual = tensors["residual"].to(device) if "residual" in tensors else 0.0
         self.steps_done, self.chunk = state.step, values["chunk"]
 
     def frames(self) -> Iterator[Frame]:

@@ -235,6 +235,12 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what :func:`replacing` left there when its process was killed, and nothing else."""
+    for path in folder.glob(".*.part*") if folder.is_dir() else ():
+        path.unlink(missing_ok=True)
+
+
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
     if overwrite:
         temporary.replace(path)

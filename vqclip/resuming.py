@@ -8,7 +8,8 @@ under another name and renamed when it is whole; nothing in it is ever executed.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,15 +62,21 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    state = checkpoint.state
-    header = {
-        "format": FORMAT,
-        "step": state.step,
-        "values": state.values,
+    about = {
         "config": checkpoint.config.to_dict(),
         "output": _output_values(checkpoint.output, path.parent),
         "metadata": checkpoint.metadata,
     }
+    save_state(path, checkpoint.state, about)
+
+
+def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None) -> None:
+    """Write a state, atomically, in place of an older one; with it JSON values ``about`` it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    header = {"format": FORMAT, "step": state.step, "values": state.values, **(about or {})}
     shown = {f"shown/{step}": codes.to(torch.int32) for step, codes in state.shown.items()}
     tensors = {**state.tensors, **detached(shown)}
     with replacing(path, overwrite=True) as temporary:
@@ -85,18 +92,40 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise UsageError(f"no such checkpoint: {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if header["format"] != FORMAT:
-            raise CheckpointError(f"{path} was made by another version of vqclip")
+    with _reading(path):
+        header, tensors = _read(path)
         return Checkpoint(
             GenerateConfig.from_dict(header["config"]),
             _read_output(header["output"], path),
             header["metadata"],
             _read_state(header, tensors),
         )
+
+
+def load_state(path: Path) -> State:
+    """Read what :func:`save_state` wrote.
+
+    Raises:
+        CheckpointError: it is none, or damaged.
+    """
+    with _reading(path):
+        return _read_state(*_read(path))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the header and the tensors."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads((file.metadata() or {})[_KEY])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if header["format"] != FORMAT:
+        raise CheckpointError(f"{path} was made by another version of vqclip")
+    return header, tensors
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{path} is no checkpoint of a run: {reason:.150}") from error

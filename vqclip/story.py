@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from vqclip.config import StoryConfig
@@ -13,6 +15,7 @@ from vqclip.images import to_array
 from vqclip.loading import Models
 from vqclip.losses import PromptLoss
 from vqclip.motion import move, parse_camera
+from vqclip.resuming import State
 from vqclip.targets import Targets, blend_targets, embed_prompts
 from vqclip.timing import EASES
 from vqclip.writers import FilmFrame
@@ -36,46 +39,73 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
 def tell(story: StoryConfig, models: Models, start: Tensor | None = None) -> Iterator[FilmFrame]:
     """Yield the frames of a story, ``story.frames`` of them, from z ``start`` if there is one.
 
-    A loop begins with steps that are not shown, in which the first scene takes shape; into the
-    pictures of the last of them the film's end fades, and so goes on where it began.
-
     Raises:
         UsageError: an unknown name, a missing file, a value that the models do not admit.
         VqclipError: the optimisation diverged.
     """
-    EASES[story.ease]  # an unknown one is refused before it is needed
-    film = _Film(story, models, start)
-    unseen = -(-story.steps_per_scene // story.every) if story.loop else 0
-    fading = min(unseen, story.changing // story.every)
-    before = deque((film.next(number).picture for number in range(-unseen, 0)), maxlen=fading)
-    for number in range(story.frames):
-        frame = film.next(number)
-        late = number - (story.frames - fading)
-        if late >= 0:
-            mixed = blend(frame.picture, before[late], (late + 1) / (fading + 1))
-            frame = replace(frame, picture=mixed)
-        yield frame
-    film.run.result()
+    return (frame for frame in Telling(story, models, start) if frame.number >= 0)
 
 
-class _Film:
-    """The optimisation, and the camera that moves its picture.
+class Telling:
+    """The optimisation, and the camera that moves its picture; an iterator over the frames.
+
+    A loop begins with steps that are not shown, in frames below 0, in which the first scene takes
+    shape; into the pictures of the last of them the film's end fades, to go on where it began.
 
     What a VQGAN decodes cannot follow a small motion: encoded and quantized again, it stays where
     it is, loses its colours and its detail. So the picture itself is moved: z = E(picture) takes
     what the codes can say of it, and picture − D(z) is added to all that is decoded until the next
     motion. CLIP sees it too, or it would correct at every frame what the audience never sees.
+
+    start: z to start from. state: of :meth:`state`, where it goes on, to the same bytes on a CPU.
     """
 
-    def __init__(self, story: StoryConfig, models: Models, start: Tensor | None) -> None:
+    def __init__(
+        self,
+        story: StoryConfig,
+        models: Models,
+        start: Tensor | None = None,
+        state: State | None = None,
+    ) -> None:
+        EASES[story.ease]  # an unknown one is refused before it is needed
         self.story = story
-        config = replace(story.picture, prompts=story.scenes[0], steps=story.steps)
-        self.run = Run(config, models, start)
+        steps = (story.unseen + story.frames) * story.every
+        config = replace(story.picture, prompts=story.scenes[0], steps=steps)
+        self.run = Run.resumed(config, models, state) if state else Run(config, models, start)
         self.camera = parse_camera(story.zoom, story.pan, story.rotate)
         self.targets: list[list[Targets]] = [
             [embed_prompts(perceptor, scene) for scene in story.scenes]
             for perceptor in models.perceptors
         ]
+        self.number = self.run.steps_done // story.every - story.unseen  # of the next frame
+        self.fading = min(story.unseen, story.changing // story.every)
+        before = state.tensors.get("before", ()) if state else ()
+        self.before = deque((np.asarray(picture) for picture in before), maxlen=self.fading)
+
+    def state(self) -> State:
+        """Return all that the next frame depends on; it is whole between two frames only."""
+        state = self.run.state()
+        if not self.before:
+            return state
+        before = torch.from_numpy(np.stack(self.before))
+        return replace(state, tensors={**state.tensors, "before": before})
+
+    def __iter__(self) -> Iterator[FilmFrame]:
+        """Yield the frames that are left."""
+        while self.number < self.story.frames:
+            frame = self.next(self.number)
+            self.number += 1
+            if frame.number < 0:
+                self.before.append(frame.picture)
+            yield self._faded(frame)
+        self.run.result()
+
+    def _faded(self, frame: FilmFrame) -> FilmFrame:
+        late = frame.number - (self.story.frames - self.fading)
+        if late < 0:
+            return frame
+        share = (late + 1) / (self.fading + 1)
+        return replace(frame, picture=blend(frame.picture, self.before[late], share))
 
     def next(self, number: int) -> FilmFrame:
         """Move the camera, return the picture, and take the steps up to the next one."""

@@ -72,8 +72,13 @@ def test_a_folder_of_pictures_keeps_its_frames(clip: Path) -> None:
         assert film.n_frames == 3
 
 
+@pytest.mark.parametrize(
+    "again",
+    [("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.webp"), ("resume", "a.frames")],
+    ids=["same command", "resume"],
+)
 def test_interrupted_it_goes_on_to_the_same_bytes(
-    clip: Path, monkeypatch: pytest.MonkeyPatch
+    clip: Path, again: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "whole.webp")
     real, drawn = filming.restyle_frame, 0
@@ -87,9 +92,8 @@ def test_interrupted_it_goes_on_to_the_same_bytes(
 
     monkeypatch.setattr(filming, "restyle_frame", stopped)
     result = vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.webp", code=130)
-    assert "interrupted after 2 of 4 frames; the same command goes on" in " ".join(
-        result.stderr.split()
-    )
+    told = " ".join(result.stderr.split())
+    assert "interrupted after 2 frames; go on with: vqclip resume a.frames" in told
     assert "a.frames/00001.png" in leftovers(Path())
     assert not Path("a.webp").exists()
 
@@ -97,7 +101,7 @@ def test_interrupted_it_goes_on_to_the_same_bytes(
     assert "a.frames holds frames of another run" in other
 
     drawn = 10
-    vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.webp")
+    vqclip(*again)
     assert drawn == 12  # the two that were missing
     # x264 does not write the same bytes twice of such a short film; pictures and WebPs are.
     assert Path("a.webp").read_bytes() == Path("whole.webp").read_bytes()

@@ -6,6 +6,8 @@ import pytest
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
+from vqclip.generation import Frame, Run
+from vqclip.unfinished import Unfinished
 from vqclip.writers import film_metadata
 
 QUICK = ("--size", "32", "--cutouts", "1", "--seed", "1", "--init", "random")
@@ -59,18 +61,101 @@ def test_wrong_input_is_one_line(words: list[str], message: str) -> None:
     assert message in refused("story", *words)
 
 
-def test_ctrl_c_keeps_the_film_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip.generation import Frame, Run
-
+def stops(patch: pytest.MonkeyPatch, at: int, error: type[BaseException]) -> None:
+    """Let a step fail."""
     real = Run.step
 
-    def interrupted(self: Run) -> Frame:
-        if self.steps_done == 5:
-            raise KeyboardInterrupt
+    def step(self: Run) -> Frame:
+        if self.steps_done == at:
+            raise error
         return real(self)
 
-    monkeypatch.setattr(Run, "step", interrupted)
-    result = vqclip(*STORY, "-o", "a.mp4", code=130)
+    patch.setattr(Run, "step", step)
+
+
+MOVED = (*STORY, "--zoom", "1.1", "--ema", "0.5", "--every", "1")
+
+
+@pytest.mark.parametrize("loop", [[], ["--loop"]])
+@pytest.mark.parametrize("at", [1, 3, 6])
+def test_ctrl_c_keeps_the_frames_and_resume_goes_on_to_the_same_bytes(
+    at: int, loop: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vqclip(*MOVED, *loop, "-o", "whole.webp")
+    with monkeypatch.context() as patch:
+        stops(patch, at, KeyboardInterrupt)
+        result = vqclip(*MOVED, *loop, "-o", "a.webp", code=130)
+    shown = max(0, at - 4) if loop else at
     told = " ".join(result.stderr.split())
-    assert "interrupted after 2 frames: kept the film so far, a.mp4" in told
-    assert iio.improps("a.mp4", plugin="pyav").shape[0] == 2
+    assert f"interrupted after {shown} frames; go on with: vqclip resume a.frames" in told
+    assert not Path("a.webp").exists()
+    assert len(list(Path("a.frames").glob("*.png"))) == shown
+    steps, real = [], Run.step
+    monkeypatch.setattr(Run, "step", lambda self: steps.append(self.steps_done) or real(self))
+    assert "a.webp  (8 frames" in vqclip("resume", "a.frames").stdout
+    assert steps == list(range(at, 12 if loop else 8))
+    assert Path("a.webp").read_bytes() == Path("whole.webp").read_bytes()
+    assert leftovers(Path()) == ["a.webp", "whole.webp"]
+
+
+def test_killed_it_goes_on_from_its_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    vqclip(*MOVED, "-o", "whole.gif")
+    save = Unfinished.save
+    with monkeypatch.context() as patch:
+        stops(patch, 5, RuntimeError)
+        early = lambda self: save(self) if self.last.step == 2 else None  # noqa: E731
+        patch.setattr(Unfinished, "save", early)
+        patch.setattr("vqclip.unfinished.EVERY", 0.0)
+        vqclip(*MOVED, "-o", "a.gif", code=1)
+    assert len(list(Path("a.frames").glob("*.png"))) == 5
+    Path("a.frames/.00005-x.part.png").touch()
+    vqclip(*MOVED, "-o", "a.gif")  # the same command goes on, too
+    assert Path("a.gif").read_bytes() == Path("whole.gif").read_bytes()
+    assert leftovers(Path()) == ["a.gif", "whole.gif"]
+
+
+def test_ctrl_c_before_the_first_frame_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stops(monkeypatch, 0, KeyboardInterrupt)
+    assert "nothing was written" in vqclip(*STORY, code=130).stderr
+    assert leftovers(Path()) == []
+
+
+def test_frames_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stops(patch, 5, KeyboardInterrupt)
+        vqclip(*STORY, "-o", "a.mp4", code=130)
+    before = {path.name: path.read_bytes() for path in Path("a.frames").iterdir()}
+    other = (*STORY, "-o", "a.mp4", "--ema", "0.9")
+    assert "a.frames holds frames of another run: give the same settings" in refused(*other)
+    assert before == {path.name: path.read_bytes() for path in Path("a.frames").iterdir()}
+    assert "leave out --steps, --output and films" in refused("resume", "a.frames", "--gif")
+    assert "leave out --ray" in refused("resume", "a.frames", "--side-by-side", "2")
+    vqclip(*other, "--overwrite")
+    assert leftovers(Path()) == ["a.mp4"]
+
+    Path("b").mkdir()
+    Path("b/00000.png").write_bytes(b"mine")
+    assert "b holds frames of something else" in refused(*STORY, "-o", "b.mp4", "--frames", "b")
+    assert Path("b/00000.png").read_bytes() == b"mine"
+
+
+def test_a_film_of_the_same_name_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stops(patch, 5, KeyboardInterrupt)
+        vqclip(*STORY, "-o", "a.mp4", "--frames", "f", code=130)
+    vqclip("animate", "f", "-o", "a.mp4")
+    film = Path("a.mp4").read_bytes()
+    assert "a.mp4 exists" in refused("resume", "f")
+    assert Path("a.mp4").read_bytes() == film
+    Path("a.mp4").unlink()
+    vqclip("resume", "f")
+    assert leftovers(Path()) == ["a.mp4", *(f"f/0000{n}.png" for n in range(4))]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"settings": {}, "output": 7}'])
+def test_damaged_folders_are_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        stops(patch, 5, KeyboardInterrupt)
+        vqclip(*STORY, "-o", "a.mp4", code=130)
+    Path("a.frames/about.json").write_text(text)
+    assert "about.json is damaged" in vqclip("resume", "a.frames", code=1).stderr

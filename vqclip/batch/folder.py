@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vqclip.batch.jobs import Job
 from vqclip.errors import UsageError, VqclipError
-from vqclip.images import replacing
+from vqclip.images import replacing, sweep
 from vqclip.locking import locked
 from vqclip.outputs import CHECKPOINT
 
@@ -65,8 +65,7 @@ class RunFolder:
         places = (self.path, self.path / "pictures", self.path / "checkpoints")
         frames = self.path / "frames"
         for folder in (*places, *(frames.iterdir() if frames.is_dir() else ())):
-            for path in folder.glob(".*.part*") if folder.is_dir() else ():
-                path.unlink(missing_ok=True)
+            sweep(folder)
 
     def jobs(self) -> list[Job]:
         """Return the jobs of ``jobs.jsonl``; none where there is no such file.

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.session import Terminal
+
+if TYPE_CHECKING:
+    from vqclip.unfinished import Unfinished
 
 TIME = "Time"
 
@@ -104,3 +107,19 @@ def report_films(
     if interrupted:
         terminal.note(f"interrupted after {frames} frames: kept the film so far, {films[0]}")
         raise typer.Exit(INTERRUPTED)
+
+
+def stopped(terminal: Terminal, film: "Unfinished") -> NoReturn:
+    """Tell how a film goes on that Ctrl-C stopped.
+
+    Raises:
+        typer.Exit: its frames are kept.
+        KeyboardInterrupt: there was nothing to keep.
+    """
+    if not film.path.exists():
+        raise KeyboardInterrupt
+    terminal.note(
+        f"interrupted after {len(film.numbered())} frames; go on with: vqclip resume {film.path} "
+        f"(a film of what is there: vqclip animate {film.path})"
+    )
+    raise typer.Exit(INTERRUPTED)

@@ -1,7 +1,7 @@
 """``vqclip restyle clip.mp4 "an oil painting"``: a clip, frame by frame, in another style."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -9,14 +9,10 @@ from vqclip.cli import films, forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.generate import build_config, generate_command, given_options
-from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.inherit import defaults_of, with_options_of
 from vqclip.cli.runs import note_long_prompts
 from vqclip.cli.session import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, RestyleConfig
-
-if TYPE_CHECKING:
-    from vqclip.flow import Array
 
 _R, _F = RestyleConfig, FilmConfig
 STEPS = 15
@@ -67,12 +63,13 @@ def restyle_command(
         params["frames"],
         params["overwrite"],
     )
-    _restyle(config, target, terminal_of(params), dry_run=params["dry_run"])
+    restyle(config, target, terminal_of(params), dry_run=params["dry_run"])
 
 
-def _restyle(
+def restyle(
     config: RestyleConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
+    """Draw the frames that are missing, and the films; or only tell what that takes."""
     fetch_for(config.picture, terminal)
     with terminal.loading():
         from PIL import Image
@@ -90,21 +87,10 @@ def _restyle(
 
         forecasts.tell(terminal, of_restyle(source, run.size, output, models))
         return
-    done, total = 0, run.source.frames
-    with terminal.progress(str(config.picture.prompts[0]), total, "frame") as progress:
-
-        def show(number: int, frame: "Array") -> None:
-            nonlocal done
-            done = number
-            progress.update(number, lambda: Image.fromarray(frame))
-
-        try:
-            count = run.run(show)
-        except KeyboardInterrupt:
-            if not done:
-                raise
-            count = None
-    if count is None:
-        terminal.note(f"interrupted after {done} of {total} frames; the same command goes on")
-        raise typer.Exit(INTERRUPTED)
-    films.report_films(terminal, output.films, run.source.rate, count, run.size)
+    title, frames = str(config.picture.prompts[0]), source.frames
+    try:
+        with terminal.progress(title, frames, "frame") as progress:
+            count = run.run(lambda n, frame: progress.update(n, lambda: Image.fromarray(frame)))
+    except KeyboardInterrupt:
+        films.stopped(terminal, run.unfinished)
+    films.report_films(terminal, output.films, source.rate, count, run.size)

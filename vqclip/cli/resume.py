@@ -11,6 +11,7 @@ from vqclip.cli.batch import resume_batch
 from vqclip.cli.films import kinds
 from vqclip.cli.runs import Session
 from vqclip.cli.session import Terminal
+from vqclip.cli.unfinished import resume_film
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
 from vqclip.errors import UsageError
 
@@ -24,7 +25,8 @@ def resume_command(
     run: Annotated[
         Path,
         typer.Argument(
-            help="A checkpoint, its picture, or the folder of a batch.", show_default=False
+            help="A checkpoint, its picture, the folder of a batch, or a film's frames.",
+            show_default=False,
         ),
     ],
     steps: Annotated[
@@ -44,7 +46,7 @@ def resume_command(
     preview: opt.Preview = False,
     dry_run: opt.DryRun = False,
 ) -> None:
-    """Go on with a run that was made with --checkpoint, to the bytes that it would have ended in.
+    """Go on with a run made with --checkpoint, a batch or a film, to the bytes it would have had.
 
     Its films go on, too. One that is new begins where the run goes on.
 
@@ -53,6 +55,8 @@ def resume_command(
     vqclip resume apple.png --steps 300
 
     vqclip resume prompts/
+
+    vqclip resume a-castle-7.frames
 
     vqclip resume prompts/ --ray 10.0.0.1:6379
     """
@@ -64,12 +68,11 @@ def resume_command(
     if run.is_dir():
         if steps is not None or output or gif or mp4 or webp:
             raise UsageError(
-                "a batch goes on as it was planned: leave out --steps, --output and films"
+                "a batch or film goes on as it was planned: leave out --steps, --output and films"
             )
-        resume_batch(run, terminal, workers, dry_run=dry_run)
+        _resume_folder(run, terminal, workers, dry_run=dry_run)
         return
-    if workers != Workers():
-        raise UsageError("one run needs no workers: leave out --ray and --side-by-side")
+    _refuse_workers(workers)
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
     saved = load_checkpoint(path)
     if steps is not None:
@@ -82,6 +85,21 @@ def resume_command(
     session = Session([config], [target], terminal, saved.state, dry_run=dry_run)
     session.expected = saved.metadata["weights"]
     session.run()
+
+
+def _resume_folder(folder: Path, terminal: Terminal, workers: Workers, *, dry_run: bool) -> None:
+    from vqclip.unfinished import is_unfinished
+
+    if not is_unfinished(folder):
+        resume_batch(folder, terminal, workers, dry_run=dry_run)
+        return
+    _refuse_workers(workers)
+    resume_film(folder, terminal, dry_run=dry_run)
+
+
+def _refuse_workers(workers: Workers) -> None:
+    if workers != Workers():
+        raise UsageError("one run needs no workers: leave out --ray and --side-by-side")
 
 
 def _is_whole(picture: Path) -> bool:

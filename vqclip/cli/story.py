@@ -95,7 +95,7 @@ def story_command(
     target = FilmOutput(
         tuple(films.film_paths(given, name)), film, given["frames"], given["overwrite"]
     )
-    _tell(story, target, terminal_of(given), dry_run=given["dry_run"])
+    tell_story(story, target, terminal_of(given), dry_run=given["dry_run"])
 
 
 def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
@@ -109,12 +109,15 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     return StoryConfig(scenes, picture, **{name: params[name] for name in _OWN})
 
 
-def _tell(story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool) -> None:
+def tell_story(
+    story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
+) -> None:
+    """Draw the frames of a story that are missing, and its films; or only tell what that takes."""
     fetch_for(story.picture, terminal)
     with terminal.loading():
         from PIL import Image
 
-        from vqclip.filming import render_story
+        from vqclip.filming import StoryRun
         from vqclip.loading import load_models
 
         models = load_models(story.picture)
@@ -125,17 +128,23 @@ def _tell(story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run
 
         forecasts.tell(terminal, of_story(story, output, models))
         return
-    start = draw_start(terminal, story.picture, models)
+    run = StoryRun(story, output, models)
     last: FilmFrame | None = None
-    with terminal.progress(str(story.scenes[0][0]), story.frames, "frame") as progress:
 
-        def show(frame: "FilmFrame") -> None:
-            nonlocal last
-            last = frame
-            progress.update(frame.number + 1, lambda: Image.fromarray(frame.picture))
+    def show(frame: "FilmFrame") -> None:
+        nonlocal last
+        last = frame
+        picture = lambda: Image.fromarray(frame.picture)  # noqa: E731
+        progress.update(story.unseen + frame.number + 1, picture)
 
-        interrupted = render_story(story, output, models, show, start)
+    try:
+        with run.opened():
+            start = None if run.begun else draw_start(terminal, story.picture, models)
+            title, frames = str(story.scenes[0][0]), story.unseen + story.frames
+            with terminal.progress(title, frames, "frame") as progress:
+                run.run(show, start)
+    except KeyboardInterrupt:
+        films.stopped(terminal, run.unfinished)
     assert last is not None
     height, width, _ = last.picture.shape
-    done = last.number + 1
-    films.report_films(terminal, output.films, output.film.rate, done, (width, height), interrupted)
+    films.report_films(terminal, output.films, output.film.rate, story.frames, (width, height))

@@ -1,5 +1,6 @@
 """The settings of a clip in another style."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,11 @@ class RestyleConfig:
             raise UsageError(f"coherence must be 0 to 1, not {self.coherence}")
         if self.fps is not None:
             check_rate(self.fps)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "RestyleConfig":
+        """Return the settings that :meth:`to_dict` wrote, of such pictures."""
+        return cls(values["source"], picture, values["coherence"], values["fps"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is not about single pictures, as JSON values."""

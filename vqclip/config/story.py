@@ -1,12 +1,15 @@
 """The settings of a story: scenes, the way between them, the camera."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vqclip.config.checks import at_least
 from vqclip.config.generate import GenerateConfig
 from vqclip.errors import UsageError
-from vqclip.prompts import Prompt
+from vqclip.prompts import Prompt, parse_prompts
+
+_OWN = ("steps_per_scene", "transition", "ease", "loop", "every", "zoom", "pan", "rotate")
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,22 @@ class StoryConfig:
         return len(self.scenes) * self.steps_per_scene
 
     @property
+    def unseen(self) -> int:
+        """Return the frames before the film begins: a loop's first scene takes shape in them."""
+        return -(-self.steps_per_scene // self.every) if self.loop else 0
+
+    @property
     def frames(self) -> int:
         """Return the frames of the film."""
         return -(-self.steps // self.every)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "StoryConfig":
+        """Return the settings that :meth:`to_dict` wrote, of such pictures."""
+        scenes = tuple(parse_prompts(scene) for scene in values["scenes"])
+        return cls(scenes, picture, **{name: values[name] for name in _OWN})
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
-        names = ("steps_per_scene", "transition", "ease", "loop", "every", "zoom", "pan", "rotate")
         scenes = [" | ".join(map(str, scene)) for scene in self.scenes]
-        return {"scenes": scenes, **{name: getattr(self, name) for name in names}}
+        return {"scenes": scenes, **{name: getattr(self, name) for name in _OWN}}

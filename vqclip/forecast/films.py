@@ -13,7 +13,7 @@ from vqclip.forecast.measuring import Forecast, pace, peak_memory
 from vqclip.forecast.pictures import forecast, inputs
 from vqclip.loading import Models
 from vqclip.restyle import Before, Source, restyle_frame
-from vqclip.story import tell
+from vqclip.story import Telling
 from vqclip.writers import film_writer
 
 _ENCODED = 8  # frames: encoders look ahead
@@ -21,7 +21,8 @@ _ENCODED = 8  # frames: encoders look ahead
 
 def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast:
     """Return what a story would take."""
-    seconds = pace(tell(story, models), device=models.device).seconds(story.frames)
+    one = pace(Telling(story, models), device=models.device)
+    seconds = one.seconds(story.unseen + story.frames)
     return forecast(inputs(story.picture, models), _films(output), seconds, models)
 
 
