@@ -44,8 +44,8 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(animate, "_write", lambda *settings: ran.append(settings))
     for name in ("_run", "_show"):
         monkeypatch.setattr(batch, name, lambda *settings: ran.append(settings))
-    monkeypatch.setattr(story, "_tell", lambda *settings, **_: ran.append(settings))
-    monkeypatch.setattr(restyle, "_restyle", lambda *settings, **_: ran.append(settings))
+    monkeypatch.setattr(story, "tell_story", lambda *settings, **_: ran.append(settings))
+    monkeypatch.setattr(restyle, "restyle", lambda *settings, **_: ran.append(settings))
     words = shlex.split(command, comments=True)[1:]
     _without_downloads(monkeypatch)
     _inputs(words)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
+from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleConfig, StoryConfig
 from vqclip.config.checks import config_of
 from vqclip.errors import UsageError
 from vqclip.images import FORMATS, read_metadata
@@ -39,14 +39,32 @@ def recorded_config(
         UsageError: it is of a story or a restyled film, or of a newer version.
     """
     settings = metadata.get("settings")
-    if isinstance(settings, Mapping) and "story" not in metadata:
+    if isinstance(settings, Mapping) and not metadata.keys() & {"story", "restyle"}:
         for kind, own in _OWN.items():
             if own in settings:
                 return config_of(kind, settings)
     raise UsageError(
-        f"{path} is no picture of vqclip generate, sample or complete: for others, vqclip show "
-        "tells the settings"
+        f"{path} is no picture of vqclip generate, sample or complete: for films, vqclip show "
+        "tells the command"
     )
+
+
+def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | RestyleConfig:
+    """Return the settings that make a film again.
+
+    Raises:
+        UsageError: it is none of a story, nor a clip in another style; or of a newer version.
+    """
+    try:
+        if "story" in metadata:
+            picture = GenerateConfig.from_dict(metadata["settings"])
+            return StoryConfig.from_dict(metadata["story"], picture)
+        if "restyle" in metadata:
+            picture = GenerateConfig.from_dict(metadata["settings"])
+            return RestyleConfig.from_dict(metadata["restyle"], picture)
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"the settings in {path} are damaged: {error!r:.100}") from error
+    raise UsageError(f"{path} is no film of vqclip story or restyle")
 
 
 # A setting that only configs of this kind have; those of complete have all of sample's.

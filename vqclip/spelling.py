@@ -5,8 +5,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
+from vqclip.config import (
+    CompleteConfig,
+    GenerateConfig,
+    RestyleConfig,
+    SampleConfig,
+    StoryConfig,
+)
 from vqclip.config.checks import Weighted
+from vqclip.config.restyle import STEPS
 from vqclip.errors import UsageError
 from vqclip.prompts import split_weight
 
@@ -67,8 +74,8 @@ def _weighted(one: Weighted) -> str:
     return name if plain else f"{name}:{weight!r}"
 
 
-def command(config: GenerateConfig | SampleConfig) -> str:
-    """Return the command that makes the picture, with all that is not as usual.
+def command(config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig) -> str:
+    """Return the command that makes the picture or film, with all that is not as usual.
 
     >>> from vqclip.prompts import parse_prompts
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))
@@ -76,16 +83,50 @@ def command(config: GenerateConfig | SampleConfig) -> str:
     """
     if isinstance(config, SampleConfig):
         return _drawing_command(config)
-    usual = GenerateConfig(config.prompts, vqgan=config.vqgan, transformer=config.transformer)
-    # what hangs on the start
-    alike = replace(usual, init=config.init, learning_rate=None, init_weight=None)
-    expected = {**options_of(alike), "init": usual.init, **_UNUSUAL}
-    given = options_of(config)
-    prompt = " | ".join(given.pop("prompts"))
-    options = _differing(given, expected)
+    if isinstance(config, StoryConfig):
+        return _story_command(config)
+    if isinstance(config, RestyleConfig):
+        return _restyle_command(config)
+    prompt, options = _unusual(config)
     if " " in prompt and not prompt.startswith("-"):
         return shlex.join(["vqclip", prompt, *options])
-    return shlex.join(["vqclip", "generate", *options, *(["--", prompt] if prompt else [])])
+    return shlex.join(["vqclip", "generate", *_with(prompt, options)])
+
+
+def _with(text: str, options: list[str]) -> list[str]:
+    """Return options and a text, which may look like an option or be empty."""
+    if text.startswith("-"):
+        return [*options, "--", text]
+    return [text, *options] if text else options
+
+
+def _unusual(config: GenerateConfig, **usually: Any) -> tuple[str, list[str]]:
+    """Return the prompt, and the words of the options that are not as usual.
+
+    usually: settings that are not those of ``vqclip generate``.
+    """
+    usual = GenerateConfig(config.prompts, vqgan=config.vqgan, transformer=config.transformer)
+    # what hangs on the start
+    start: dict[str, Any] = {"init": config.init, "learning_rate": None, "init_weight": None}
+    alike = replace(usual, **{**start, **usually})
+    expected = {**options_of(alike), "init": usually.get("init", usual.init), **_UNUSUAL}
+    given = options_of(config)
+    prompt = " | ".join(given.pop("prompts"))
+    return prompt, _differing(given, expected)
+
+
+def _story_command(story: StoryConfig) -> str:
+    scenes = " ^ ".join(" | ".join(map(str, scene)) for scene in story.scenes)
+    _, options = _unusual(story.picture, steps=story.picture.steps, init_weight=0.0)
+    own, usual = story.to_dict(), StoryConfig(story.scenes, story.picture).to_dict()
+    return shlex.join(["vqclip", "story", *_with(scenes, [*_differing(own, usual), *options])])
+
+
+def _restyle_command(config: RestyleConfig) -> str:
+    prompt, options = _unusual(config.picture, init="random", steps=STEPS)
+    own, usual = config.to_dict(), RestyleConfig(config.source, config.picture).to_dict()
+    words = _with(prompt, [*_differing(own, usual), *options])
+    return shlex.join(["vqclip", "restyle", *_with(config.source, []), *words])
 
 
 def _drawing_command(config: SampleConfig) -> str:

@@ -229,7 +229,7 @@ def test_a_checkpoint_is_not_overwritten() -> None:
 
 
 COMMANDS = [
-    (GenerateConfig(parse_prompts("list")), "vqclip generate --seed 0 -- list"),
+    (GenerateConfig(parse_prompts("list")), "vqclip generate list --seed 0"),
     (GenerateConfig(parse_prompts("-x y")), "vqclip generate --seed 0 -- '-x y'"),
     (
         GenerateConfig(parse_all(["a.png"], "image")),

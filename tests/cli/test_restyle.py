@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_a_clip_keeps_its_time_and_its_sound(clip: Path) -> None:
     assert settings["restyle"]["coherence"] == 0.5
     assert settings["settings"]["seed"] == 0
     assert leftovers(Path()) == ["clip-restyled.gif", "clip-restyled.mp4", "clip.mp4"]
+
+
+def test_show_tells_the_command_that_makes_it_again(clip: Path) -> None:
+    vqclip("restyle", "clip.mp4", "snow | x:-1", *QUICK, "--coherence", "0.7", "-o", "a.webp")
+    told = vqclip("show", "a.webp").stdout.splitlines()[-1]
+    command = shlex.split(told.removeprefix("again"))
+    assert command[:4] == ["vqclip", "restyle", "clip.mp4", "snow | x:-1.0"]
+    vqclip(*command[1:], "-o", "b.webp")
+    assert Path("a.webp").read_bytes() == Path("b.webp").read_bytes()
+    assert "vqclip show tells the command" in refused("again", "a.webp")
 
 
 def test_a_folder_of_pictures_keeps_its_frames(clip: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -33,6 +34,17 @@ def test_every_kind_of_film_and_the_frames() -> None:
         assert settings["story"]["zoom"] == "1.05"
         assert settings["story"]["loop"] is True
         assert settings["settings"]["optimizer"] == "adamw"
+
+
+def test_show_tells_the_command_that_makes_it_again() -> None:
+    words = ["--zoom", "1.05", "--loop", "--ema", "0.5", "--fps", "15", "-o", "a.webp"]
+    vqclip(*STORY, *words)
+    told = vqclip("show", "a.webp").stdout.splitlines()[-1]
+    command = shlex.split(told.removeprefix("again"))
+    assert command[:3] == ["vqclip", "story", "a red apple ^ a green tree"]
+    vqclip(*command[1:], "-o", "b.webp")
+    assert Path("a.webp").read_bytes() == Path("b.webp").read_bytes()
+    assert "vqclip show tells the command" in refused("again", "a.webp")
 
 
 def test_presets_and_options_of_the_method_are_taken() -> None:

@@ -13,9 +13,9 @@ from vqclip.cli.inherit import defaults_of, with_options_of
 from vqclip.cli.runs import note_long_prompts
 from vqclip.cli.session import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, RestyleConfig
+from vqclip.config.restyle import STEPS
 
 _R, _F = RestyleConfig, FilmConfig
-STEPS = 15
 # What this command has in other words, or has not: every frame starts from the clip.
 _OTHERWISE = (
     *("prompts", "count", "draft", "drafts", "init", "every", "save_codes", "checkpoint"),

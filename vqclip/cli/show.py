@@ -58,10 +58,12 @@ def _text(value: Any) -> str:
 
 
 def _command(recorded: Mapping[str, Any], path: Path) -> str | None:
-    from vqclip.replay import recorded_config
+    from vqclip.replay import recorded_config, recorded_film
     from vqclip.spelling import command
 
-    try:
-        return command(recorded_config(recorded, path))
-    except UsageError:
-        return None
+    for read in (recorded_config, recorded_film):
+        try:
+            return command(read(recorded, path))
+        except UsageError:
+            pass
+    return None

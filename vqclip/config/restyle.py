@@ -8,6 +8,8 @@ from vqclip.config.film import check_rate
 from vqclip.config.generate import GenerateConfig
 from vqclip.errors import UsageError
 
+STEPS = 15  # of a frame, where nothing else is said
+
 
 @dataclass(frozen=True)
 class RestyleConfig:
