@@ -95,8 +95,8 @@ class Unfinished:
         return frame_path(self.path, 0).exists() or self.state_path.exists()
 
     def _remove(self, *, frames: bool) -> None:
-        """Remove what is ours; last the settings, by which the rest is known to be."""
-        for path in self.numbered() if frames else ():
+        """Remove what is ours, so that what a kill leaves of it is still known to be."""
+        for path in reversed(self.numbered()) if frames else ():
             path.unlink()
         self.state_path.unlink(missing_ok=True)
         (self.path / _ABOUT).unlink(missing_ok=True)
