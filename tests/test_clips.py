@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from vqclip.config import FilmConfig
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, VqclipError
 from vqclip.writers import film_metadata, film_writer, open_clip
 
 
 def frame(number: int) -> Any:
     """Ever brighter, and white in the upper left corner."""
-    image = np.full((32, 48, 3), 20 * number, np.uint8)
+    image = np.full((32, 48, 3), 20 * number % 256, np.uint8)
     image[:8, :16] = 255
     return image
 
@@ -113,3 +113,68 @@ def test_what_is_no_film(tmp_path: Path) -> None:
         open_clip(tmp_path / "b.mp4")
     with pytest.raises(UsageError, match=r"cannot read .* as a film"):
         open_clip(tone(tmp_path / "t.wav", "pcm_s16le"))
+
+
+def late(path: Path, start: float) -> Path:
+    """Write a film of two seconds, silent in the first, whose time begins at ``start``."""
+    with av.open(path, "w") as container:
+        shown = container.add_stream("libx264", rate=8)
+        shown.width, shown.height, shown.pix_fmt = 48, 32, "yuv420p"
+        heard = container.add_stream("aac", rate=48000)
+        for number in range(16):
+            picture = av.VideoFrame.from_ndarray(frame(number % 8), format="rgb24")
+            picture.pts = number + round(8 * start)
+            container.mux(shown.encode(picture))
+        container.mux(shown.encode(None))
+        time = np.arange(48000 * 2) / 48000
+        samples = (np.sin(440 * 2 * np.pi * time) * 9000 * (time >= 1)).astype(np.float32) / 32768
+        audio = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        audio.sample_rate, audio.pts = 48000, round(48000 * start)
+        container.mux(heard.encode(audio))
+        container.mux(heard.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("start", [0.0, 1.5])
+@pytest.mark.parametrize("suffix", [".mkv", ".ts"])
+def test_sound_stays_with_the_pictures_wherever_their_time_begins(
+    suffix: str, start: float, tmp_path: Path
+) -> None:
+    source = late(tmp_path / f"late{suffix}", start)
+    joined = film(tmp_path / "b.mp4", count=16, sound=source)
+    with av.open(joined) as container:
+        levels = {
+            round(float(part.pts * part.time_base), 2): float(np.abs(part.to_ndarray()).mean())
+            for part in container.decode(audio=0)
+        }
+    first = min(time for time, level in levels.items() if level > 0.05)
+    assert first == pytest.approx(1, abs=0.15)
+    assert max(levels) > 1.7
+
+
+def test_a_damaged_film_is_told(tmp_path: Path) -> None:
+    source = late(tmp_path / "a.mkv", 0)
+    data = bytearray(source.read_bytes())
+    middle = len(data) // 3
+    data[middle : middle + 2000] = bytes(2000)
+    source.write_bytes(data)
+    try:
+        count = len(list(open_clip(source)))
+    except VqclipError as error:
+        assert "damaged" in str(error) or "cannot read" in str(error)
+    else:
+        assert count > 0  # FFmpeg found its way
+
+
+@pytest.mark.parametrize(
+    ("codec", "side"), [("h264", 64), ("h264", 160), ("h265", 40), ("h265", 64)]
+)
+def test_the_same_frames_are_the_same_film(codec: str, side: int, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (side, side, 3)).astype(np.uint8)
+    films = set()
+    for number in range(4):
+        with film_writer(tmp_path / f"{number}.mp4", FilmConfig(12, codec=codec)) as write:
+            for step in range(24):
+                write(np.roll(noise, 2 * step, 1) // (1 + step % 3), step)
+        films.add((tmp_path / f"{number}.mp4").read_bytes())
+    assert len(films) == 1

@@ -199,3 +199,10 @@ def test_metadata_is_plain_json(tmp_path: Path, picture: Image.Image) -> None:
     with Image.open(path) as image:
         text = image.text  # type: ignore[attr-defined]
     assert json.loads(text["vqclip"])["prompt"] == "x" == text["Description"]
+
+
+def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, 0)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    grey = np.asarray(load_image(tmp_path / "a.png"))[0, :, 0].astype(int)
+    assert np.abs(grey - np.arange(256)).max() <= 1

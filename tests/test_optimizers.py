@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from vqclip.errors import UsageError
-from vqclip.optimizers import OPTIMIZERS, SCHEDULES, find_optimizer, set_learning_rate
+from vqclip.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    _from_extra,
+    find_optimizer,
+    set_learning_rate,
+)
 
 
 @pytest.mark.parametrize("name", [*OPTIMIZERS, "adamp", "diffgrad", "AdamW"])
@@ -28,6 +34,7 @@ def test_unknown_names_get_a_hint() -> None:
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    _from_extra.cache_clear()
     with pytest.raises(UsageError, match=r"vqclip\[optimizers\]"):
         find_optimizer("adamp")
     assert find_optimizer("adam")

@@ -19,11 +19,11 @@ from vqclip.errors import UsageError
 from vqclip.flow import Array, Between, blend, opencv
 from vqclip.images import FORMATS, fit, load_image, read_metadata
 from vqclip.timing import Plan, plan_film
-from vqclip.writers import film_writer
+from vqclip.writers import FILMS, film_writer
 
 
 def find_frames(sources: Sequence[str]) -> list[Path]:
-    """Return the pictures that files and folders name; those of a folder by number, then name.
+    """Return the pictures that files and folders name, by number, then name; folders in turn.
 
     Raises:
         UsageError: a source that does not exist, a folder without pictures.
@@ -33,6 +33,7 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
         if source.is_dir():
             inside = [p for p in source.iterdir() if p.suffix.lower() in FORMATS]
             inside = [p for p in inside if p.is_file() and not p.name.startswith(".")]
+            inside = [p for p in inside if not _is_film(p)]
             if not inside:
                 raise UsageError(f"no pictures in {source}: {', '.join(FORMATS)}")
             frames += sorted(inside, key=natural)
@@ -40,7 +41,18 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
             frames.append(source)
         else:
             raise UsageError(f"no such frame or folder of frames: {source}")
-    return frames
+    return sorted(frames, key=natural) if all(map(Path.is_file, map(Path, sources))) else frames
+
+
+def _is_film(path: Path) -> bool:
+    """Whether a GIF or WebP moves: a film that was put beside its frames."""
+    if path.suffix.lower() not in FILMS:
+        return False
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except OSError:
+        return False  # whoever reads it tells
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:

@@ -1,5 +1,7 @@
 """Every error that vqclip raises on purpose; the command line prints it as one line."""
 
+from collections.abc import Sequence
+
 
 def one_line(error: BaseException, most: int = 300) -> str:
     """Return what an error of somebody else's says as a line of at most so many characters."""
@@ -16,6 +18,14 @@ class UsageError(VqclipError, ValueError):
     """The request itself is wrong: an unknown name, a value out of range, a missing file."""
 
     exit_code = 2
+
+
+class RowsError(UsageError):
+    """Rows of a list are wrong; the command line prints each as a line."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = tuple(messages)
 
 
 class CheckpointError(VqclipError):

@@ -115,7 +115,10 @@ class Run:
         Raises:
             CheckpointError: it is the state of other settings.
         """
-        run = cls(config, models, state.tensors["start"].to(models.device))
+        start = state.tensors["start"]
+        if start.shape[-2:] != grid_of(config, models.vqgan):
+            raise CheckpointError("the checkpoint does not fit its settings: another size")
+        run = cls(config, models, start.to(models.device))
         try:
             run._restore(state)
         except (KeyError, ValueError, RuntimeError) as error:

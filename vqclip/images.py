@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -65,6 +66,8 @@ def flatten(image: Image.Image) -> Image.Image:
     """Return ``image`` as RGB, what is transparent over white."""
     if image.mode in ("RGB", "L", "CMYK"):
         return image.convert("RGB")
+    if image.mode.startswith("I;16"):  # Pillow would cut off what is above 255
+        image = image.convert("I").point(lambda value: value / 257).convert("L")
     rgba = image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, "white")
     return Image.alpha_composite(white, rgba).convert("RGB")
@@ -195,7 +198,22 @@ def read_metadata(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} carries no vqclip settings") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path} carries no vqclip settings")
+    check_metadata(values, path)
     return values
+
+
+def check_metadata(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse what a picture, film or checkpoint says of itself if it is not as vqclip writes it.
+
+    Raises:
+        UsageError: its settings are no mapping, or its weights none of hashes.
+    """
+    weights = values.get("weights", {})
+    hashes = weights.values() if isinstance(weights, Mapping) else [None]
+    texts = [text for each in hashes for text in (each if isinstance(each, list) else [each])]
+    settings = values.get("settings", {})
+    if not isinstance(settings, Mapping) or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"the settings in {path} are damaged")
 
 
 @contextmanager
@@ -235,10 +253,14 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+_TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
+
+
 def sweep(folder: Path) -> None:
     """Remove what :func:`replacing` left there when its process was killed, and nothing else."""
-    for path in folder.glob(".*.part*") if folder.is_dir() else ():
-        path.unlink(missing_ok=True)
+    for path in folder.glob(".*-*.part*") if folder.is_dir() else ():
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:

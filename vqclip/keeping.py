@@ -48,8 +48,8 @@ class Keeper:
         self.shown: dict[int, Tensor] = dict(begun.shown) if begun else {}
         self.state = run.state()
         self.written = time.monotonic()
-        if begun is None and run.config.transformer_source is not None:
-            self.save()  # drafts take their time
+        if begun is None:
+            self.save()  # there is something to resume from the beginning; drafts take their time
 
     def shows(self, step: int, codes: Tensor) -> None:
         """Remember the codes (1, h/f, w/f) of a frame that films show."""

@@ -20,9 +20,13 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
         nobody waits.
 
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process holds it, or the folder cannot be written.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"cannot write to {path.parent}: {reason}") from error
     try:
         if not _locks(file):
             if waiting is None:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, one_line
+from vqclip.models.light_torch import without_compiler
 from vqclip.registry import Registry, unknown
 
 Optimizer = Callable[[Iterable[Tensor], float], torch.optim.Optimizer]
@@ -47,6 +48,7 @@ def find_optimizer(name: str) -> Optimizer:
     return OPTIMIZERS[key] if key in OPTIMIZERS else _from_extra(key)
 
 
+@cache
 def _from_extra(name: str) -> Optimizer:
     try:
         import pytorch_optimizer
@@ -59,8 +61,23 @@ def _from_extra(name: str) -> Optimizer:
     extra = pytorch_optimizer.get_supported_optimizers()
     if name not in extra:
         raise unknown("optimizer", name, {*OPTIMIZERS, *extra})
-    cls = pytorch_optimizer.load_optimizer(name)
-    return partial(_build_extra, name, cls)
+    optimizer = partial(_build_extra, name, pytorch_optimizer.load_optimizer(name))
+    _try(name, optimizer)
+    return optimizer
+
+
+def _try(name: str, optimizer: Optimizer) -> None:
+    """Refuse an optimizer that needs more than gradients, such as a closure or a second order."""
+    z = torch.zeros(1, 2, 2, 2, requires_grad=True)
+    z.grad = torch.ones_like(z)
+    try:
+        with without_compiler():
+            optimizer([z], 0.1).step()
+    except UsageError:
+        raise
+    except Exception as error:
+        reason = one_line(error)
+        raise UsageError(f"optimizer {name!r} cannot be used here: {reason}") from error
 
 
 def _build_extra(

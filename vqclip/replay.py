@@ -7,7 +7,7 @@ from typing import Any
 from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleConfig, StoryConfig
 from vqclip.config.checks import config_of
 from vqclip.errors import UsageError
-from vqclip.images import FORMATS, read_metadata
+from vqclip.images import FORMATS, check_metadata, read_metadata
 from vqclip.outputs import CHECKPOINT
 from vqclip.writers import FILMS, film_metadata
 
@@ -26,7 +26,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         saved = load_checkpoint(path)
         return {**saved.metadata, "checkpoint_at": saved.state.step}
     if path.suffix.lower() in FILMS and path.suffix.lower() not in FORMATS:
-        return dict(film_metadata(path))
+        recorded = dict(film_metadata(path))
+        check_metadata(recorded, path)
+        return recorded
     return read_metadata(path)
 
 
@@ -84,7 +86,7 @@ def check_weights(
     """
     for kind, before in recorded.items():
         now = current.get(kind)
-        if kind not in but and now is not None and now != before:
+        if before and kind not in but and now is not None and now != before:
             raise UsageError(
                 f"the weights of the {kind} are not those that made the picture "
                 f"({_short(now)}, not {_short(before)}): give those, or say --{kind} to use others"

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.images import replacing
+from vqclip.images import check_metadata, replacing
 from vqclip.states import detached
 
 FORMAT = 1
@@ -94,6 +94,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise UsageError(f"no such checkpoint: {path}")
     with _reading(path):
         header, tensors = _read(path)
+        header["metadata"]["settings"], header["metadata"]["weights"]  # which are looked up later
+        check_metadata(header["metadata"], path)
         return Checkpoint(
             GenerateConfig.from_dict(header["config"]),
             _read_output(header["output"], path),
@@ -132,13 +134,16 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _read_state(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:
+    step, values = header["step"], header["values"]
+    if not isinstance(step, int) or step < 0 or not isinstance(values, dict):
+        raise ValueError("no steps, or no values")
     own = {name: t for name, t in tensors.items() if not name.startswith("shown/")}
     shown = {
         int(name.removeprefix("shown/")): codes.long()
         for name, codes in tensors.items()
         if name not in own
     }
-    return State(header["step"], own, header["values"], shown)
+    return State(step, own, values, shown)
 
 
 def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
@@ -157,7 +162,8 @@ def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
         return None if value is None else Path(os.path.normpath(path.parent / value))
 
     picture = place(values["path"])
-    assert picture is not None
+    if picture is None:
+        raise ValueError("no path")
     return OutputConfig(
         **{
             **values,

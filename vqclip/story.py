@@ -24,8 +24,10 @@ from vqclip.writers import FilmFrame
 def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
     """Return the scene of a step, the one that it turns into, and how far that is, 0 to 1.
 
-    Steps below 0 belong to the first scene: with them the film begins in the middle of it.
+    Steps below 0 belong to the first scene: with them the film begins in the middle of it. So do
+    those behind the end of a loop, else to the last: the steps of the last frame may go beyond.
     """
+    step = step % story.steps if story.loop and step > 0 else min(step, story.steps - 1)
     scene, since = divmod(max(step, 0), story.steps_per_scene)
     following = scene + 1
     if following >= len(story.scenes):

@@ -67,7 +67,7 @@ def test_only_temporary_files_are_swept(tmp_path: Path) -> None:
     with folder.opened():
         folder.save([])
     kept = tmp_path / "run" / "pictures" / "mine.part.png"
-    gone = tmp_path / "run" / "frames" / "a" / ".00001-xyz.part.png"
+    gone = tmp_path / "run" / "frames" / "a" / ".00001-abc_d123.part.png"
     gone.parent.mkdir(parents=True)
     for path in (kept, gone):
         path.write_text("x")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqclip.batch.lists import Row, expand, parse_seeds, read_rows, words_of_value
+from vqclip.batch.formats import Row, words_of_value
+from vqclip.batch.lists import expand, parse_seeds, read_rows
 from vqclip.errors import UsageError
 
 
@@ -104,7 +105,7 @@ def test_braces_expand() -> None:
 
 @given(st.text())
 def test_any_line_is_a_row_or_an_error(line: str) -> None:
-    from vqclip.batch.lists import _text_rows
+    from vqclip.batch.formats import _text_rows
 
     for row in _text_rows(line):
         assert row.words or row.error
@@ -116,3 +117,62 @@ def test_seeds() -> None:
     for text in ("", "4-1", "x", "1-", "-1", "0-999999999"):
         with pytest.raises(UsageError, match="cannot read the seeds"):
             parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('"Starry night" by van Gogh', ("--", '"Starry night" by van Gogh')),
+        ("'80s synthwave and '90s grunge", ("--", "'80s synthwave and '90s grunge")),
+        ("'tis the season", ("--", "'tis the season")),
+        ('"a --b" --steps 3', ("--steps", "3", "--", "a --b")),
+        ('"a red apple"', ("--", "a red apple")),
+        ("a fox --seed 3 # note", ("--seed", "3", "--", "a fox")),
+        ("a\x0cb\u2028c", ("--", "a\x0cb\u2028c")),
+    ],
+)
+def test_prompts_with_quotes_and_rare_characters(line: str, words: tuple[str, ...]) -> None:
+    assert [row.words for row in rows("a.txt", f"{line}\n")] == [words]
+
+
+def test_tables_of_other_programs() -> None:
+    expected = [Row(2, ("--steps=3", "--", "yes")), Row(3, ("--", "#1 fan"), ("gif",))]
+    text = "Prompt;Steps;GIF\nyes;3;\n#1 fan;;no\n"
+    assert rows("a.csv", text) == expected
+    assert [row.words for row in rows("b.csv", f"sep=;\n{text}")] == [r.words for r in expected]
+    Path("c.csv").write_bytes(text.replace(";", ",").encode("utf-16"))
+    assert read_rows("c.csv") == expected
+    with pytest.raises(UsageError, match="two columns of the list are called init-weight"):
+        rows("d.csv", "prompt,init_weight,init weight\na,1,2\n")
+
+
+def test_json_of_other_programs() -> None:
+    text = '[\n {"prompt": "a",\n  "size": [32, 48]},\n "b"\n,\n {"seeds": [1, 2], "gif": false}]'
+    expected = [
+        Row(2, ("--size=32x48", "--", "a")),
+        Row(4, ("--", "b")),
+        Row(6, ("--seeds=1,2",), ("gif",)),
+    ]
+    assert rows("a.json", text) == expected
+    assert rows("b.jsonl", '{"prompt": "a\u2028b"}\n')[0].words == ("--", "a\u2028b")
+    Path("c.jsonl").write_text('"\\ud800"\n{"prompt": "fine"}\n')
+    (half, fine) = read_rows("c.jsonl")
+    assert half.error == "half a character, \\ud800"
+    assert fine.words == ("--", "fine")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "count"),
+    [('{ "prompt":"a"}\n', None, 1), ('["a", "b"]', None, 2), ("prompt,steps\na,3\n", "csv", 1)],
+)
+def test_formats_of_standard_input(
+    text: str, kind: str | None, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    found = read_rows("-", kind)
+    assert [row.words[-1] for row in found] == ["a", "b"][:count]
+
+
+def test_too_many_are_refused_before_they_are_made() -> None:
+    with pytest.raises(UsageError, match="more than 100000 rows"):
+        rows("a.txt", "{a,b}" * 40 + "\n")

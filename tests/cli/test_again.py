@@ -263,3 +263,16 @@ def test_every_setting_is_an_option() -> None:
 
     usual = {n: p.default for n, p in inspect.signature(generate_command).parameters.items()}
     assert build_config({**usual, **options_of(config)}, set()) == config
+
+
+def test_several_pictures_are_no_prompts() -> None:
+    for name in ("a.png", "b.png"):
+        vqclip("generate", "x", *QUICK, "-o", name)
+    assert "b.png is a file, no prompt" in refused("again", "a.png", "b.png")
+
+
+@pytest.mark.parametrize("values", [{"settings": 3}, {"weights": [1]}, {"weights": {"clip": 2}}])
+def test_damaged_settings_are_told(values: dict[str, Any]) -> None:
+    save_image(Image.new("RGB", (8, 8)), Path("a.png"), values)
+    for name in ("show", "again"):
+        assert "the settings in a.png are damaged" in refused(name, "a.png")

@@ -177,7 +177,10 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
         "j --seeds 4-1\nk --every 0\nl --vqgan none.ckpt\nm --output x.png\nn --help\n"
     )
     Path("p.txt").write_text(text)
-    line = refused("batch", "p.txt", *QUICK)
+    told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
+    assert all(line.startswith("vqclip: error: line") for line in told.splitlines())
+    line = " ".join(told.split())
+    assert leftovers(Path()) == ["p.txt"]
     for part in (
         "line 1: No such option: --stepz",
         "line 3: Invalid value for '--steps'",
@@ -328,7 +331,7 @@ def test_killed_at_any_moment_it_ends_the_same() -> None:
         else:
             process.send_signal(signal.SIGKILL)
         process.wait(60)
-    Path("p/pictures/.a-red-apple-0-x.part.png").write_text("left by a killed one")
+    Path("p/pictures/.a-red-apple-0-0123abcd.part.png").write_text("left by a killed one")
     batch("--steps", "9")
     assert pictures() == pictures("whole")
     assert leftovers(Path("p")) == leftovers(Path("whole"))
@@ -357,3 +360,112 @@ def test_a_killed_job_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatc
         batch_of.run(engine.Local(folder, lambda job, step, picture: steps.append(step)))
     assert steps[0] == 2  # of the first job, whose steps 0 and 1 are kept
     assert pictures() == pictures("whole")
+
+
+@pytest.mark.parametrize(
+    ("words", "row", "seeds"),
+    [
+        (["--seed", "4"], "a --count 2", [4, 5]),
+        (["--count", "3"], "a --seed 7", [7, 8, 9]),
+        (["--seeds", "1-2"], "a --seed 9", [9]),
+        (["--seed", "4", "--count", "2"], "a --seeds 1,3", [1, 3]),
+    ],
+)
+def test_a_row_s_own_seeds_come_first(words: list[str], row: str, seeds: list[int]) -> None:
+    told = batch("--dry-run", "--json", *words, text=row).stdout.splitlines()
+    assert [json.loads(line)["seed"] for line in told] == seeds
+
+
+def test_words_behind_the_options_are_no_prompts() -> None:
+    Path("p.txt").write_text("a --steps 2 on a table\nb --gif c\n")
+    told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
+    assert "line 1: 'on a table' behind the options belongs to none of them" in told
+    assert "line 2: 'c' behind the options" in told
+
+
+def test_equal_errors_are_told_once_with_their_lines() -> None:
+    Path("p.csv").write_text("prompt,stepz\n" + "a,3\n" * 30 + "b,\n")
+    assert refused("batch", "p.csv", *QUICK).startswith(
+        "vqclip: error: lines 2-31: No such option: --stepz"
+    )
+    Path("p.txt").write_text("a\nb --count 1000000000\n")
+    assert "count must be at most" in refused("batch", "p.txt", *QUICK)
+
+
+def test_a_row_switches_off_what_all_have() -> None:
+    Path("p.csv").write_text("prompt,gif\na,no\nb,\n")
+    vqclip("batch", "p.csv", *QUICK, "--gif")
+    assert sorted(pictures()) == ["a-0.png", "b-0.gif", "b-0.png"]
+
+
+def test_what_others_put_into_the_folder_is_left_alone() -> None:
+    Path("p/pictures").mkdir(parents=True)
+    mine = Path("p/pictures/a-red-apple-0.png")
+    mine.write_text("mine")
+    Path("p.txt").write_text(LIST)
+    assert "p holds other files (pictures)" in refused("batch", "p.txt", *QUICK)
+    assert mine.read_text() == "mine"
+    mine.unlink()
+    Path("p/.notes.part1.md").write_text("mine")
+    batch()
+    assert Path("p/.notes.part1.md").read_text() == "mine"
+
+
+def test_rare_line_ends_in_a_prompt_do_not_break_the_journal() -> None:
+    text = "a\u2028b\na\x85c\n"
+    batch(text=text)
+    assert "2 of 2 pictures" in batch(text=text).stdout
+
+
+def test_a_row_that_comes_back_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        interrupted(patch, at=2)
+        batch("--steps", "5", text="a\nb\n", code=130)
+    batch("--steps", "5", text="b\n")
+    (kept,) = Path("p/checkpoints").iterdir()
+    assert kept.name.startswith("a-0")
+    batch("--steps", "5", text="a\nb\n")
+    assert not Path("p/checkpoints").exists()
+    assert len(pictures()) == 2
+
+
+@pytest.mark.parametrize("name", ["a-0.png", "a-0.gif"])
+def test_empty_and_missing_files_are_made_again(name: str) -> None:
+    batch("--gif", text="a\n")
+    before = pictures()
+    Path("p/pictures", name).write_bytes(b"")
+    assert "1 of them new" in batch("--gif", text="a\n").stdout
+    assert pictures() == before
+
+
+def test_a_dry_run_tells_the_rows_that_fail() -> None:
+    told = batch("--dry-run", text="b --lr 1e300\na\n", code=1)
+    assert "note: line 1: b: " in told.stderr
+    assert "2 of 2 to do" in told.stderr
+
+
+def test_without_a_list_it_says_so() -> None:
+    assert "Missing argument" in refused("batch")
+    assert "Missing argument" in refused("resume")
+
+
+def test_a_log_has_a_line_for_each_picture() -> None:
+    told = batch(text="a\nb\n").stderr.splitlines()
+    assert [line.split("  (")[0] for line in told] == [
+        "1/2 pictures/a-0.png",
+        "2/2 pictures/b-0.png",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_scheduler_s_end_is_like_ctrl_c() -> None:
+    Path("p.txt").write_text("a\n")
+    words = [sys.executable, "-m", "vqclip", "batch", "p.txt", *QUICK, "--steps", "100000"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(Path().glob("p/checkpoints/*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "go on with: vqclip resume p" in told

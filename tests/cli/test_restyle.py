@@ -157,3 +157,10 @@ def test_frames_of_something_else_are_left_alone(clip: Path) -> None:
     Image.fromarray(scene(0)).save("f/00000.png")
     line = refused("restyle", "clip.mp4", "snow", *QUICK, "--frames", "f")
     assert "f holds frames of something else" in line
+
+
+def test_a_clip_is_not_replaced_by_what_is_made_of_it(clip: Path) -> None:
+    before = clip.read_bytes()
+    words = ("restyle", "clip.mp4", "snow", *QUICK, "-o", "clip.mp4", "--overwrite")
+    assert "clip.mp4 would be overwritten" in refused(*words)
+    assert clip.read_bytes() == before

@@ -47,6 +47,14 @@ def test_show_tells_the_command_that_makes_it_again() -> None:
     assert "vqclip show tells the command" in refused("again", "a.webp")
 
 
+@pytest.mark.parametrize(
+    "words", [["-n", "5"], ["-n", "5", "--every", "3", "--loop"], ["-e", "50"]]
+)
+def test_steps_need_not_fill_the_last_frame(words: list[str]) -> None:
+    vqclip(*STORY[:2], *QUICK, *words, "-o", "a.gif")
+    assert leftovers(Path()) == ["a.gif"]
+
+
 def test_presets_and_options_of_the_method_are_taken() -> None:
     vqclip(*STORY, "--preset", "nerdyrodent", "-o", "a.mp4", "--lr", "0.05")
     settings = film_metadata(Path("a.mp4"))["settings"]
@@ -120,7 +128,7 @@ def test_killed_it_goes_on_from_its_last_state(monkeypatch: pytest.MonkeyPatch) 
         patch.setattr("vqclip.unfinished.EVERY", 0.0)
         vqclip(*MOVED, "-o", "a.gif", code=1)
     assert len(list(Path("a.frames").glob("*.png"))) == 5
-    Path("a.frames/.00005-x.part.png").touch()
+    Path("a.frames/.00005-0123abcd.part.png").touch()
     vqclip(*MOVED, "-o", "a.gif")  # the same command goes on, too
     assert Path("a.gif").read_bytes() == Path("whole.gif").read_bytes()
     assert leftovers(Path()) == ["a.gif", "whole.gif"]

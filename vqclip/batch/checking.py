@@ -5,11 +5,13 @@ from pathlib import Path
 from vqclip.config import DEFAULT, DRAWN, GenerateConfig
 from vqclip.cutouts import Cutouts
 from vqclip.engines import resolve_device, resolve_precision
+from vqclip.errors import UsageError
 from vqclip.images import open_image
 from vqclip.latents import PICTURES
 from vqclip.losses import LOSSES
 from vqclip.optimizers import find_optimizer
 from vqclip.registry import unknown
+from vqclip.targets import noise_seed
 from vqclip.zoo import transformer_path, vqgan_path
 
 
@@ -28,10 +30,15 @@ def check_config(config: GenerateConfig) -> None:
         transformer_path(config.transformer_source)
     if config.vqgan != DEFAULT or config.transformer_source is None:
         vqgan_path(config.vqgan)
+    for path in (config.vqgan_config, config.transformer_config):
+        if path is not None and not Path(path).expanduser().is_file():
+            raise UsageError(f"no such config: {path}")
     _check_init(config.init)
     for prompt in config.prompts:
         if prompt.kind == "image" and not _is_url(prompt.content):
             open_image(prompt.content)
+        if prompt.kind == "noise":
+            noise_seed(prompt)
 
 
 def _check_init(init: str) -> None:
@@ -40,6 +47,8 @@ def _check_init(init: str) -> None:
         return
     if not Path(init).expanduser().is_file():
         raise unknown("init", init, [*known, "a picture's path or URL", "codes.npz"])
+    if not init.lower().endswith(".npz"):
+        open_image(init)
 
 
 def _is_url(source: str) -> bool:

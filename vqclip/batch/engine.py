@@ -140,8 +140,12 @@ def attempt(
     except Exception as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
             raise
-        kind = "" if isinstance(error, VqclipError) else f"{type(error).__name__}: "
-        return replace(job, state=FAILED, error=" ".join(f"{kind}{error}".split()), files=())
+        return _failed(job, error)
+
+
+def _failed(job: Job, error: Exception) -> Job:
+    kind = "" if isinstance(error, VqclipError) else f"{type(error).__name__}: "
+    return replace(job, state=FAILED, error=" ".join(f"{kind}{error}".split()), files=())
 
 
 def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = None) -> Work[Job]:
@@ -191,14 +195,23 @@ def _begun(job: Job, output: OutputConfig, models: Models) -> State | None:
     return saved.state if same and saved.metadata["settings"] == known["settings"] else None
 
 
-def estimate(jobs: Iterable[Job], load: Callable[[GenerateConfig], Models]) -> float:
-    """Return the seconds that the jobs will take, from a few steps of each kind of work."""
+def estimate(
+    jobs: Iterable[Job], load: Callable[[GenerateConfig], Models]
+) -> tuple[float, list[Job]]:
+    """Return the seconds that the jobs will take, from a few steps of each kind of work.
+
+    The jobs that fail in these steps are returned too, with their errors.
+    """
     paces: dict[Any, Pace] = {}
+    failed: list[Job] = []
     total = 0.0
     for job in jobs:
         c = job.config
         work = (models_key(c), c.size, c.num_cutouts, c.cut_method, c.init, c.drafts)
-        if work not in paces:
-            paces[work] = picture_pace(c, load(c))
-        total += paces[work].seconds(c.steps)
-    return total
+        try:
+            if work not in paces:
+                paces[work] = picture_pace(c, load(c))
+            total += paces[work].seconds(c.steps)
+        except Exception as error:
+            failed.append(_failed(job, error))
+    return total, failed

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vqclip.batch.jobs import Job
-from vqclip.errors import UsageError, VqclipError
+from vqclip.errors import UsageError, VqclipError, one_line
 from vqclip.images import replacing, sweep
 from vqclip.locking import locked
 from vqclip.outputs import CHECKPOINT
@@ -52,7 +52,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is a file: choose a folder with --output")
         if self.path.is_dir() and not (self.path / JOBS).exists():
-            strange = {path.name for path in self.path.iterdir()} - {"pictures", _LOCK}
+            strange = {path.name for path in self.path.iterdir() if not _is_empty_folder(path)}
             strange = {name for name in strange if not name.startswith(".")}
             if strange:
                 raise UsageError(
@@ -75,11 +75,12 @@ class RunFolder:
         """
         path = self.path / JOBS
         try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
             return [Job.from_dict(json.loads(line)) for line in lines if line.strip()]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise VqclipError(f"cannot read {path}: {reason:.150}") from error
+            raise VqclipError(
+                f"cannot read {path}: {one_line(error, 150)}; mend it, or begin in a new folder"
+            ) from error
 
     def save(self, jobs: Sequence[Job]) -> None:
         """Write ``jobs.jsonl`` anew, atomically.
@@ -94,3 +95,7 @@ class RunFolder:
     def checkpoint(self, job: Job) -> Path:
         """Return where the checkpoint of a job lies."""
         return self.path / "checkpoints" / f"{job.name}{CHECKPOINT}"
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())

@@ -24,11 +24,15 @@ def planned(folder: RunFolder, jobs: Sequence[Job]) -> list[Job]:
 
 
 def _checked(folder: RunFolder, job: Job) -> Job:
-    """A picture that somebody took away is made again; so is what failed."""
-    gone = job.state == DONE and not (folder.path / job.picture).is_file()
+    """A picture or film that somebody took away is made again; so is what failed."""
+    gone = job.state == DONE and not all(_is_there(folder.path / name) for name in job.files)
     if gone or job.state in (FAILED, RUNNING):
         return replace(job, state=WAITING, files=())
     return job
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
 
 
 class Batch:
@@ -70,7 +74,7 @@ class Batch:
         return list(self.jobs.values())
 
     def _kept(self) -> list[Job]:
-        return [job for job in self.jobs.values() if job.files]
+        return [job for job in self.jobs.values() if job.files and job.state != REMOVED]
 
     def _save(self) -> None:
         try:
@@ -94,7 +98,7 @@ class Batch:
     def _forget_checkpoints(self) -> None:
         """Remove the checkpoints of jobs that do not go on, and their folder when it is empty."""
         for job in self.jobs.values():
-            if job.state in (DONE, REMOVED):
+            if job.state == DONE:
                 self.folder.checkpoint(job).unlink(missing_ok=True)
         places = self.folder.path / "checkpoints"
         if places.is_dir() and not any(places.iterdir()):

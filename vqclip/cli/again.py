@@ -53,6 +53,10 @@ def again_command(
     """
     from vqclip.replay import read_settings, recorded_config
 
+    if prompts and (further := [text for text in prompts if Path(text).is_file()]):
+        raise UsageError(
+            f"{further[0]} is a file, no prompt: vqclip again takes one picture a time"
+        )
     recorded = read_settings(picture)
     config = recorded_config(recorded, picture)
     written = given_options(ctx) - {"picture"}
@@ -67,6 +71,10 @@ def again_command(
         session.terminal.note(
             f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or codes: "
             "this one gets them all"
+        )
+    if "step" in recorded and "steps" not in written:
+        session.terminal.note(
+            f"{picture} is the frame after {recorded['step']} steps: this picture gets them all"
         )
     session.run()
 

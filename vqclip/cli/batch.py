@@ -40,6 +40,12 @@ def batch_command(
         ),
     ] = None,
     seeds: Seeds = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="text, csv, tsv, jsonl or yaml; else by the name or first line."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only show the jobs, and the time that they would take."),
@@ -72,11 +78,13 @@ def batch_command(
 
     workers = Workers(ray, cpus, side_by_side)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
-    rows = read_rows(source)
+    rows = read_rows(source, kind)
     with terminal.console.status("reading the list"):
         jobs, again = unique(read_jobs(rows, ctx.params, given_options(ctx)))
     if again:
-        terminal.note(f"{len(again)} rows repeat others, the first in line {again[0].line}")
+        many = f"{len(again)} rows repeat others, the first"
+        one = "a row repeats another,"
+        terminal.note(f"{one if len(again) == 1 else many} in line {again[0].line}")
     _refuse_missing(jobs)
     folder = RunFolder(output.expanduser() if output else Path(_folder_name(source)))
     if dry_run:
@@ -177,6 +185,9 @@ class _Session:
         self.before += self.steps[job.key]
         if job.state == "failed":
             self.terminal.note(f"line {job.line}: {job.prompt[:40]}: {job.error}")
+        elif not self.terminal.console.is_terminal:  # a log, which has no bar
+            about = f"{job.seconds:.0f} s, CLIP {job.score:.3f}"
+            self.terminal.say(f"{self.ended_jobs}/{self.ahead} {job.picture}  ({about})")
         if self.terminal.json_lines:
             self.terminal.json(job.to_dict())
 
@@ -214,6 +225,10 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
         else:
             typer.echo(f"{job.state:8} line {job.line:<4} {job.picture}  {command(job.config)}")
     with terminal.loading():
-        seconds = estimate(waiting, Loader())
+        seconds, failed = estimate(waiting, Loader())
+    for job in failed:
+        terminal.note(f"line {job.line}: {job.prompt[:40]}: {job.error}")
     peak = f", {readable(peak_memory())} of memory at the peak" if waiting else ""
     terminal.say(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}{peak}")
+    if failed:
+        raise typer.Exit(1)

@@ -4,12 +4,13 @@ import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from vqclip.errors import UsageError, VqclipError
+from vqclip.errors import RowsError, UsageError, VqclipError
 
 DEFAULT_COMMAND = "generate"
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -61,8 +62,13 @@ class PromptGroup(TyperGroup):
     ) -> NoReturn:  # the shape of click's
         """Run, and turn every expected failure into one line and an exit code."""
         extra["standalone_mode"] = False
+        _say_anything()
         try:
             code = super().main(args, *rest, **extra)
+        except RowsError as error:
+            for message in error.messages[:-1]:
+                _say(message)
+            _fail(error.messages[-1], error.exit_code, error)
         except VqclipError as error:
             _fail(str(error), error.exit_code, error)
         except typer.TyperException as error:
@@ -72,9 +78,20 @@ class PromptGroup(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
+def _say_anything() -> None:
+    """Let streams of other encodings than UTF-8 take every prompt."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _fail(message: str, code: int, error: BaseException) -> NoReturn:
     if os.environ.get("VQCLIP_DEBUG"):
         raise error
+    _say(message)
+    sys.exit(code)
+
+
+def _say(message: str) -> None:
     line = " ".join(message.split()) or "no command"
     typer.echo(f"vqclip: error: {line}", err=True)
-    sys.exit(code)

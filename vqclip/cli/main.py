@@ -1,6 +1,7 @@
 """The ``vqclip`` command."""
 
 import os
+import signal
 from typing import Annotated
 
 import typer
@@ -104,4 +105,13 @@ def main() -> None:
     few turns an idle machine loses nothing. The variable is read when torch is imported.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    _end_like_ctrl_c()
     app()
+
+
+def _end_like_ctrl_c() -> None:
+    """Keep what there is when a terminal closes or a scheduler asks to end, as at Ctrl-C."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+            signal.signal(number, signal.default_int_handler)

@@ -14,6 +14,7 @@ from vqclip.cli.runs import note_long_prompts
 from vqclip.cli.session import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, RestyleConfig
 from vqclip.config.restyle import STEPS
+from vqclip.errors import UsageError
 
 _R, _F = RestyleConfig, FilmConfig
 # What this command has in other words, or has not: every frame starts from the clip.
@@ -63,6 +64,10 @@ def restyle_command(
         params["frames"],
         params["overwrite"],
     )
+    if path.exists() and any(film.exists() and film.samefile(path) for film in target.films):
+        raise UsageError(
+            f"{path} would be overwritten by what is made of it: choose another --output"
+        )
     restyle(config, target, terminal_of(params), dry_run=params["dry_run"])
 
 

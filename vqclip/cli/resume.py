@@ -65,6 +65,8 @@ def resume_command(
 
     workers = Workers(ray, cpus, side_by_side)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
+    if run.name == "index.html":
+        run = run.parent
     if run.is_dir():
         if steps is not None or output or gif or mp4 or webp:
             raise UsageError(

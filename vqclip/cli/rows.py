@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,11 @@ from vqclip.cli import options as opt
 from vqclip.cli.films import kinds
 from vqclip.cli.generate import build_config, generate_command, given_options
 from vqclip.cli.inherit import with_options_of
-from vqclip.errors import UsageError
+from vqclip.errors import RowsError, UsageError
 
 if TYPE_CHECKING:
+    from vqclip.batch.formats import Row
     from vqclip.batch.jobs import Job, Wanted
-    from vqclip.batch.lists import Row
 
 # Options of one picture that a batch has in other words, or has not.
 NOT_OF_ROWS = (
@@ -42,8 +43,13 @@ Seeds = Annotated[
 KeepFrames = Annotated[
     bool, typer.Option("--frames", help="Keep frames, a folder each.", rich_help_panel=opt.OUTPUT)
 ]
-_SEEDS = {"seed", "seeds", "count"}
-MOST_ERRORS = 20
+# What a row says otherwise than all rows: its own comes first.
+_INSTEAD = {
+    "seed": {"seeds"},
+    "count": {"seeds"},
+    "seeds": {"seed", "count"},
+    "draft": {"steps", "init"},
+}
 
 
 @with_options_of(generate_command, without=NOT_OF_ROWS)
@@ -64,21 +70,32 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
     Raises:
         UsageError: rows that cannot be read or run, each with its line.
     """
+    from vqclip.batch.lists import MOST_JOBS
+
     parser = typer.main.get_command(_app)
     jobs: list[Job] = []
-    errors: list[str] = []
+    errors: dict[str, list[int]] = {}  # to the lines that have it
     for row in rows:
         try:
             jobs += _jobs_of(row, parser, params, given)
         except UsageError as error:
-            errors.append(f"line {row.line}: {error}")
+            errors.setdefault(str(error), []).append(row.line)
         except typer.TyperException as error:
-            errors.append(f"line {row.line}: {error.format_message()}")
+            errors.setdefault(error.format_message(), []).append(row.line)
+        if len(jobs) > MOST_JOBS:
+            raise UsageError(f"line {row.line}: more than {MOST_JOBS} pictures")
     if errors:
-        errors = list(dict.fromkeys(errors))
-        more = f"; and {len(errors) - MOST_ERRORS} more" if len(errors) > MOST_ERRORS else ""
-        raise UsageError("; ".join(errors[:MOST_ERRORS]) + more)
+        raise RowsError([f"{_places(lines)}: {error}" for error, lines in errors.items()])
     return jobs
+
+
+def _places(lines: Sequence[int]) -> str:
+    """Return ``line 3``, or ``lines 3, 7-9`` where several are the same."""
+    places = sorted(set(lines))
+    runs = groupby(enumerate(places), lambda pair: pair[1] - pair[0])
+    each = [[line for _, line in run] for _, run in runs]
+    spans = ", ".join(str(a[0]) if len(a) == 1 else f"{a[0]}-{a[-1]}" for a in each)
+    return f"line {spans}" if len(places) == 1 else f"lines {spans}"
 
 
 def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]) -> "list[Job]":
@@ -88,8 +105,10 @@ def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]
     if row.error is not None:
         raise UsageError(row.error)
     ctx = parser.make_context("vqclip", list(row.words))
+    _refuse_stray(row.words, ctx.params["prompts"] or [])
     own = given_options(ctx)
-    below = given - own - (_SEEDS if own & _SEEDS else set())
+    below = given - own - set(row.off)
+    below -= {other for name in own for other in _INSTEAD.get(name, ())}
     values = {**ctx.params, **{name: params[name] for name in below if name in ctx.params}}
     seeds = _seeds(values)
     config = build_config({**values, "seed": seeds[0]}, own | below)
@@ -98,8 +117,18 @@ def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]
     return [Job(replace(config, seed=seed), wanted, row.line) for seed in seeds]
 
 
+def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
+    """Refuse words that are of no option: they are no prompts, which stand before the options."""
+    meant = len(words) - words.index("--") - 1 if "--" in words else 0
+    if stray := prompts[: len(prompts) - meant]:
+        raise UsageError(
+            f"{' '.join(stray)!r} behind the options belongs to none of them: the prompt comes "
+            "first, in quotes where it has such words"
+        )
+
+
 def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
-    from vqclip.batch.lists import parse_seeds
+    from vqclip.batch.lists import MOST_JOBS, parse_seeds
 
     if values["seeds"] is not None:
         if values["count"] != 1 or values["seed"] is not None:
@@ -107,6 +136,8 @@ def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
         return parse_seeds(values["seeds"])
     if values["count"] < 1:
         raise UsageError(f"count must be at least 1, not {values['count']}")
+    if values["count"] > MOST_JOBS:
+        raise UsageError(f"count must be at most {MOST_JOBS}, not {values['count']}")
     first = values["seed"] or 0  # the same list, the same pictures
     return range(first, first + values["count"])
 

@@ -40,7 +40,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Say something that is not quite as it was asked for."""
-        self.console.print(f"[yellow]note:[/] {escape(text)}")
+        self.console.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Say what is going on."""
@@ -83,7 +83,8 @@ class Terminal:
 
     def json(self, values: Mapping[str, Any]) -> None:
         """Print a line of JSON."""
-        typer.echo(json.dumps(values, ensure_ascii=False))
+        plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+        typer.echo(json.dumps(values, ensure_ascii=plain))
 
     def seconds(self) -> float:
         """Return the seconds since the last call, or since the start."""

@@ -55,7 +55,7 @@ class RayCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give a lone ``--ray`` the local address."""
         words: list[str] = []
-        for word, after in zip(args, [*args[1:], ""], strict=True):
+        for word, after in zip(args, [*args, ""][1:], strict=True):
             alone = word == "--ray" and not _ADDRESS.fullmatch(after)
             words += ["--ray=local"] if alone and "--" not in words else [word]
         return super().parse_args(ctx, words)

@@ -25,7 +25,9 @@ def picture_pace(config: GenerateConfig, models: Models) -> Pace:
     steps = min(3, config.steps)
     if models.transformer is None or config.transformer_source is None:
         return pace(generate(replace(config, steps=steps), models), device=models.device)
-    from_random = replace(config, steps=steps, init="random")
+    from_random = replace(
+        config, steps=steps, init="random", transformer=None, transformer_config=None
+    )
     one = pace(generate(from_random, models), device=models.device)
     drawing, _ = _drawing(drafts(config, models, grid_of(config, models.vqgan)))
     return Pace(drawing + one.start, one.step)

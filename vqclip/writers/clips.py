@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, VqclipError, one_line
 from vqclip.writers.base import Array
 
 
@@ -27,9 +28,21 @@ class Clip:
     turns: int
 
     def __iter__(self) -> Iterator[Array]:
-        """Yield the frames, (h, w, 3) uint8, decoded one by one; at ``rate`` whatever its own."""
+        """Yield the frames, (h, w, 3) uint8, decoded one by one; at ``rate`` whatever its own.
+
+        Raises:
+            VqclipError: the film is damaged.
+        """
         with iio.imopen(self.path, "r", plugin="pyav") as film:
-            for frame in film.iter(filter_sequence=[("fps", f"{self.rate:.6f}")]):
+            frames: Iterator[Any] = iter(film.iter(filter_sequence=[("fps", f"{self.rate:.6f}")]))
+            while True:
+                try:
+                    frame = next(frames, None)
+                except (OSError, ValueError, LookupError) as error:  # PyAV's are of these
+                    reason = one_line(error, 100)
+                    raise VqclipError(f"{self.path} is damaged: {reason}") from error
+                if frame is None:
+                    return
                 yield np.ascontiguousarray(np.rot90(frame, -self.turns))
 
 

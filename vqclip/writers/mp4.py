@@ -19,7 +19,13 @@ _ENCODERS = {
     "vp9": ("libvpx-vp9", 56, 12),
     "av1": ("libsvtav1", 60, 12),
 }
-_FURTHER = {"h265": {"x265-params": "log-level=error"}, "vp9": {"b": "0", "row-mt": "1"}}
+# x264's and x265's fast lookahead for rate control reads beyond its buffers: the same frames give
+# other bytes each time, and of small films x265 ends the process.
+_FURTHER = {
+    "h264": {"x264-params": "cpu-independent=1"},
+    "h265": {"x265-params": "log-level=error:no-cutree=1"},
+    "vp9": {"b": "0", "row-mt": "1"},
+}
 
 
 @contextmanager

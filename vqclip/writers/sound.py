@@ -37,9 +37,24 @@ def _join(seen: Any, given: Any, target: Any) -> None:
         heard = _copied(given, sound, target.add_stream_from_template(sound))
     else:
         heard = _encoded(given, sound, target.add_stream("aac", rate=sound.rate))
-    heard = (packet for packet in heard if _time(packet) < end)
+    heard = (_earlier(packet, _start(given)) for packet in heard)
+    heard = (packet for packet in heard if 0 <= _time(packet) < end)
     for packet in heapq.merge(_copied(seen, pictures, shown), heard, key=_time):
         target.mux(packet)
+
+
+def _start(container: Any) -> float:
+    """Return the seconds at which the pictures begin: those of the film begin at 0."""
+    pictures = next(iter(container.streams.video), None)
+    if pictures is None or pictures.start_time is None:
+        return 0.0
+    return float(pictures.start_time * pictures.time_base)
+
+
+def _earlier(packet: Any, seconds: float) -> Any:
+    ticks = round(seconds / packet.time_base) if packet.time_base else 0
+    packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+    return packet
 
 
 def _copied(container: Any, stream: Any, target: Any) -> Iterator[Any]:

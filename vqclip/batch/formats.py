@@ -1,0 +1,269 @@
+"""The formats of lists: text, CSV, JSON Lines and YAML to rows of words, as a shell gives them.
+
+A row is what stands behind ``vqclip``: a prompt and options. Whatever the format, its options are
+the command's own, so that one parser judges them all.
+"""
+
+import csv
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.registry import Registry
+from vqclip.yamlfiles import parse_yaml
+
+_OPTION = re.compile(r"(?:^|\s)(?=--[a-z]|-[a-z](?:\s|$))")  # where the options of a line begin
+_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""")
+_JOINED = {"size": "x", "seeds": ","}  # options of one value that JSON may give as a list
+_KINDS = {".csv": "csv", ".tsv": "tsv", ".yaml": "yaml", ".yml": "yaml"}
+_KINDS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "jsonl")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry of a list.
+
+    line: where it stands, counted from 1; of a CSV or YAML, the line where it begins.
+    words: options and prompt, as a shell would give them to ``vqclip``.
+    off: options that it switches off, though all rows may have them.
+    error: why it cannot be read, if so.
+    """
+
+    line: int
+    words: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def kind_of(suffix: str, text: str) -> str:
+    """Return the format; standard input is JSON where its first line is, else text."""
+    if not suffix:
+        first = _lines(text.strip())[0].strip()
+        begins = _holds_json(first, dict) or _holds_json(text, list)
+        return "jsonl" if begins else "text"
+    return _KINDS.get(suffix, "text")
+
+
+def _holds_json(text: str, kind: type) -> bool:
+    try:
+        return isinstance(json.loads(text), kind)
+    except ValueError:
+        return False
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines as editors count them; ``splitlines`` also breaks at rare characters."""
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def _text_rows(text: str) -> Iterator[Row]:
+    for number, line in enumerate(_lines(text), 1):
+        if (line := line.strip()) and not line.startswith("#"):
+            yield _safely(number, _words_of_line, line)
+
+
+def _words_of_line(line: str) -> tuple[str, ...]:
+    """Return the words of ``a red apple --steps 300``; the prompt needs no quotes, but may."""
+    quoted = _QUOTED.match(line)
+    if quoted and re.match(r"\s+-|\s*$", line[quoted.end() :]):
+        prompt, start = shlex.split(quoted[0])[0], quoted.end()
+    else:
+        option = _OPTION.search(line)
+        start = option.start() if option else len(line)
+        prompt = line[:start].strip()
+    options = shlex.split(line[start:], comments=True)
+    return (*options, *(("--", prompt) if prompt else ()))
+
+
+def _csv_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
+    delimiter = delimiter or _delimiter(text)
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    names: list[str] | None = None
+    line = 1
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield Row(line, error=f"cannot read the row: {error}")
+            return
+        if cells is None:
+            return
+        if not any(cell.strip() for cell in cells):
+            pass
+        elif names is None:
+            if not cells[0].startswith(("#", "sep=")):
+                names = _head(cells)
+        else:
+            row = _safely(line, _words_of_cells, (names, cells))
+            yield replace(row, off=_off_in_cells((names, cells)))
+        line = reader.line_num + 1
+
+
+def _delimiter(text: str) -> str:
+    """Return what divides the cells: a comma, or a semicolon, as where commas are decimal."""
+    head = next((line for line in _lines(text) if line.strip() and line[0] != "#"), "")
+    if head.startswith("sep=") and len(head) == len("sep=;"):
+        return head[-1]
+    return ";" if ";" in head and "," not in head else ","
+
+
+def _head(cells: Sequence[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    plain = [_option_name(name) for name in names if name]
+    if twice := next((name for name in plain if plain.count(name) > 1), None):
+        raise UsageError(f"two columns of the list are called {twice}")
+    return names
+
+
+def _words_of_cells(row: tuple[list[str], list[str]]) -> tuple[str, ...]:
+    names, cells = row
+    if len(cells) > len(names):
+        raise UsageError(f"{len(cells)} cells, but the head has {len(names)}: quote the commas")
+    values = zip(names, cells, strict=False)
+    return words_of_mapping({name: _plain(name, cell) for name, cell in values if cell.strip()})
+
+
+def _plain(name: str, cell: str) -> Any:
+    """A table knows no booleans but these words."""
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    return cell if _option_name(name) == "prompt" else words.get(cell.strip().lower(), cell)
+
+
+def _off_in_cells(row: tuple[list[str], list[str]]) -> tuple[str, ...]:
+    return _off({name: _plain(name, cell) for name, cell in zip(*row, strict=False)})
+
+
+def _jsonl_rows(text: str) -> Iterator[Row]:
+    if text.lstrip().startswith("["):
+        yield from _array_rows(text)
+        return
+    for number, line in enumerate(_lines(text), 1):
+        if (line := line.strip()) and not line.startswith("#"):
+            try:
+                yield _row_of_value(number, json.loads(line))
+            except json.JSONDecodeError as error:
+                yield Row(number, error=f"not JSON: {error.msg} at character {error.pos + 1}")
+
+
+def _array_rows(text: str) -> Iterator[Row]:
+    """Yield the entries of a JSON array, each with the line where it begins."""
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"the list is no JSON: {error}") from None
+    decoder, end = json.JSONDecoder(), text.index("[") + 1
+    while (start := _skip(text, end)) < len(text) and text[start] != "]":
+        value, end = decoder.raw_decode(text, start)
+        yield _row_of_value(len(_lines(text[:start])), value)
+
+
+def _skip(text: str, position: int) -> int:
+    """Return where the next entry of an array begins, or the array ends."""
+    while position < len(text) and text[position] in " \t\r\n,":
+        position += 1
+    return position
+
+
+def _yaml_rows(text: str) -> Iterator[Row]:
+    try:
+        values = parse_yaml(text, Path("the list"))
+    except CheckpointError as error:
+        raise UsageError(str(error).replace("; give the model's config", "")) from None
+    node = yaml.compose(text, yaml.SafeLoader)
+    if not isinstance(values, list) or not isinstance(node, yaml.SequenceNode):
+        raise UsageError("a YAML list has a row an entry: - prompt: a red apple")
+    for value, entry in zip(values, node.value, strict=True):
+        yield _row_of_value(entry.start_mark.line + 1, value)
+
+
+def _row_of_value(line: int, value: Any) -> Row:
+    return replace(_safely(line, words_of_value, value), off=_off(value))
+
+
+def _off(values: Any) -> tuple[str, ...]:
+    """Return the options that a row switches off."""
+    given = values.items() if isinstance(values, Mapping) else ()
+    return tuple(_option_name(name).replace("-", "_") for name, value in given if value is False)
+
+
+def _option_name(name: Any) -> str:
+    """Return ``init-weight`` for ``Init_Weight`` and ``--init-weight``, as heads may have it."""
+    return re.sub(r"[\s_]+", "-", str(name).strip().lstrip("-").lower())
+
+
+def words_of_value(value: Any) -> tuple[str, ...]:
+    """Return the words of a prompt, or of a mapping of ``prompt`` and options.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if isinstance(value, str):
+        return ("--", value)
+    if not isinstance(value, Mapping):
+        raise UsageError('a row is a prompt, or a mapping such as {"prompt": "…", "steps": 50}')
+    return words_of_mapping(value)
+
+
+def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return ``{"prompt": "a", "init_weight": 5}`` as ``--init-weight=5 -- a``.
+
+    Raises:
+        UsageError: a value that no option takes.
+    """
+    options: list[str] = []
+    prompts: list[str] = []
+    for name, value in values.items():
+        option = _option_name(name)
+        if option in _JOINED and isinstance(value, list):
+            value = _JOINED[option].join(map(str, value))
+        each = [_word(name, one) for one in (value if isinstance(value, list) else [value])]
+        if option == "prompt":
+            prompts += [word for word in each if isinstance(word, str)]
+            continue
+        flag = f"--{option}"
+        for word in each:
+            options += [flag] if word is True else [f"{flag}={word}"] if word is not None else []
+    return (*options, *(("--", *prompts) if prompts else ()))
+
+
+def _word(name: Any, value: Any) -> str | bool | None:
+    if value is None or value is False or value == "":
+        return None
+    if value is True or isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return repr(value)
+    raise UsageError(f"{name}: a {type(value).__name__} is no value of an option")
+
+
+def _safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Row:
+    try:
+        row = Row(line, words(value))
+        "".join(row.words).encode()
+    except UnicodeEncodeError as error:
+        return Row(line, error=f"half a character, \\u{ord(error.object[error.start]):04x}")
+    except (UsageError, ValueError) as error:
+        return Row(line, error=str(error))
+    return row
+
+
+Reader = Callable[[str], Iterator[Row]]
+
+FORMATS: Registry[Reader] = Registry(
+    "list format",
+    {
+        "text": _text_rows,
+        "csv": _csv_rows,
+        "tsv": lambda text: _csv_rows(text, "\t"),
+        "jsonl": _jsonl_rows,
+        "yaml": _yaml_rows,
+    },
+)
