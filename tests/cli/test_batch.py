@@ -469,3 +469,16 @@ def test_a_scheduler_s_end_is_like_ctrl_c() -> None:
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "go on with: vqclip resume p" in told
+
+
+def test_resume_tells_of_pictures_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (16, 16), "red").save("mine.png")
+    with monkeypatch.context() as patch:
+        interrupted(patch, at=1)
+        batch(text="a --init mine.png\n", code=130)
+    Path("mine.png").rename("other.png")
+    line = refused("resume", "p")
+    assert "line 1: unknown init 'mine.png'" in line
+    assert "as seen from" in line
+    Path("other.png").rename("mine.png")
+    assert "1 of 1 pictures" in vqclip("resume", "p").stdout

@@ -14,6 +14,7 @@ from vqclip.cli.inherit import with_options_of
 from vqclip.cli.rows import NOT_OF_ROWS, KeepFrames, Seeds, read_jobs
 from vqclip.cli.session import Terminal
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers, engine
+from vqclip.errors import RowsError, UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -107,17 +108,32 @@ def resume_batch(
     """
     from vqclip.batch.folder import RunFolder
     from vqclip.batch.jobs import DONE, REMOVED
-    from vqclip.errors import UsageError
 
     folder = RunFolder(path)
     jobs = [job for job in folder.jobs() if job.state != REMOVED]
     if not jobs:
         raise UsageError(f"{path} is no folder of a batch: it has no jobs.jsonl")
-    _refuse_missing(job for job in jobs if job.state != DONE)
+    ahead = [job for job in jobs if job.state != DONE]
+    _refuse_gone(ahead)
+    _refuse_missing(ahead)
     if dry_run:
         _show(folder, jobs, terminal)
     else:
         _run(folder, jobs, terminal, workers)
+
+
+def _refuse_gone(jobs: "Iterable[Job]") -> None:
+    """Files may have gone since, or be named from another folder than this one."""
+    from vqclip.batch.checking import check_config
+
+    errors = []
+    for job in jobs:
+        try:
+            check_config(job.config)
+        except UsageError as error:
+            errors.append(f"line {job.line}: {error} (as seen from {Path.cwd()})")
+    if errors:
+        raise RowsError(errors)
 
 
 def _refuse_missing(jobs: "Iterable[Job]") -> None:
