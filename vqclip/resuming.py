@@ -94,7 +94,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise UsageError(f"no such checkpoint: {path}")
     with _reading(path):
         header, tensors = _read(path)
-        header["metadata"]["settings"], header["metadata"]["weights"]  # which are looked up later
         check_metadata(header["metadata"], path)
         return Checkpoint(
             GenerateConfig.from_dict(header["config"]),

@@ -10,6 +10,8 @@ from typing import Any
 import imageio.v3 as iio
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
@@ -276,3 +278,17 @@ def test_damaged_settings_are_told(values: dict[str, Any]) -> None:
     save_image(Image.new("RGB", (8, 8)), Path("a.png"), values)
     for name in ("show", "again"):
         assert "the settings in a.png are damaged" in refused(name, "a.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("step", "3"), ("step", -5), ("values", []), ("metadata", {}), ("output", {"path": None})],
+)
+def test_damaged_checkpoints_are_told(name: str, value: Any) -> None:
+    vqclip("generate", "x", *QUICK, "--checkpoint", "-o", "a.png")
+    path = Path("a.checkpoint.safetensors")
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["vqclip"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, {"vqclip": json.dumps({**header, name: value})})
+    assert "a.checkpoint.safetensors" in refused("resume", str(path), "--steps", "9", code=1)

@@ -13,7 +13,7 @@ from vqclip.cli.runs import Session
 from vqclip.cli.session import Terminal
 from vqclip.cli.unfinished import resume_film
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
-from vqclip.errors import UsageError
+from vqclip.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from vqclip.config import OutputConfig
@@ -77,6 +77,8 @@ def resume_command(
     _refuse_workers(workers)
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
     saved = load_checkpoint(path)
+    if not saved.metadata.keys() >= {"settings", "weights"}:
+        raise CheckpointError(f"{path} does not tell the settings of its run")
     if steps is not None:
         saved = extended(saved, steps)
     elif saved.state.step >= saved.config.steps and _is_whole(saved.output.path):
