@@ -136,7 +136,8 @@ def save_image(
     """Save a picture, atomically, with its settings inside; the suffix names the format.
 
     PNG carries ``metadata`` as JSON in an iTXt chunk named ``vqclip``, and the prompt as
-    ``Description``; JPEG and WebP carry the JSON in the Exif ``UserComment``.
+    ``Description``; JPEG and WebP carry the JSON in the Exif ``UserComment``, where a JPEG has room
+    for prompts of some 30,000 characters.
 
     Raises:
         UsageError: an unknown suffix.
@@ -148,7 +149,7 @@ def save_image(
     options: dict[str, Any] = {"quality": 95}
     if name == "PNG":
         options = {"pnginfo": _png_info(text, metadata or {})}
-    elif text:
+    elif text and len(text) < _MOST_EXIF:
         options["exif"] = exif(text)
     with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
         image.save(file, name, **options)
@@ -253,6 +254,7 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+_MOST_EXIF = 32_000  # characters, of two bytes: what a JPEG has room for
 _TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
 
 

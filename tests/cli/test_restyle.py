@@ -85,13 +85,13 @@ def test_a_folder_of_pictures_keeps_its_frames(clip: Path) -> None:
 
 @pytest.mark.parametrize(
     "again",
-    [("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.webp"), ("resume", "a.frames")],
+    [("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.mp4"), ("resume", "a.frames")],
     ids=["same command", "resume"],
 )
 def test_interrupted_it_goes_on_to_the_same_bytes(
     clip: Path, again: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "whole.webp")
+    vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "whole.mp4")
     real, drawn = filming.restyle_frame, 0
 
     def stopped(*arguments: Any) -> Array:
@@ -102,21 +102,20 @@ def test_interrupted_it_goes_on_to_the_same_bytes(
         return real(*arguments)
 
     monkeypatch.setattr(filming, "restyle_frame", stopped)
-    result = vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.webp", code=130)
+    result = vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.mp4", code=130)
     told = " ".join(result.stderr.split())
     assert "interrupted after 2 frames; go on with: vqclip resume a.frames" in told
     assert "a.frames/00001.png" in leftovers(Path())
-    assert not Path("a.webp").exists()
+    assert not Path("a.mp4").exists()
 
-    other = refused("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.webp", "--seed", "3")
+    other = refused("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.mp4", "--seed", "3")
     assert "a.frames holds frames of another run" in other
 
     drawn = 10
     vqclip(*again)
     assert drawn == 12  # the two that were missing
-    # x264 does not write the same bytes twice of such a short film; pictures and WebPs are.
-    assert Path("a.webp").read_bytes() == Path("whole.webp").read_bytes()
-    assert leftovers(Path()) == ["a.webp", "clip.mp4", "whole.webp"]
+    assert Path("a.mp4").read_bytes() == Path("whole.mp4").read_bytes()
+    assert leftovers(Path()) == ["a.mp4", "clip.mp4", "whole.mp4"]
 
 
 def test_where_frames_start_from() -> None:

@@ -19,8 +19,8 @@ _ENCODERS = {
     "vp9": ("libvpx-vp9", 56, 12),
     "av1": ("libsvtav1", 60, 12),
 }
-# x264's and x265's fast lookahead for rate control reads beyond its buffers: the same frames give
-# other bytes each time, and of small films x265 ends the process.
+# The assembly of x264's and x265's rate control gives the same frames other bytes now and then, and
+# with small films x265's ends the process.
 _FURTHER = {
     "h264": {"x264-params": "cpu-independent=1"},
     "h265": {"x265-params": "log-level=error:no-cutree=1"},
