@@ -35,7 +35,8 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     lines = (f"apple number {n}" + (" --gif" if n % 10 == 0 else "") for n in range(options.jobs))
     prompts.write_text("\n".join(lines))
     settings = ["--steps", str(options.steps), "--size", str(options.size), "--cutouts", "2"]
-    words = [sys.executable, "-m", "vqclip", "batch", str(prompts), *settings, "--init", "random"]
+    settings += ["--init", "random", "--quiet"]
+    words = [sys.executable, "-m", "vqclip", "batch", str(prompts), *settings]
     began = time.monotonic()
     subprocess.run([*words, "-o", folder / "peace"], check=True, stdout=subprocess.DEVNULL)
     print(f"in peace: {time.monotonic() - began:.0f} s")
