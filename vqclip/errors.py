@@ -13,6 +13,11 @@ class VqclipError(Exception):
 
     exit_code = 1
 
+    @property
+    def messages(self) -> Sequence[str]:
+        """What the command line prints, each as a line."""
+        return (str(self),)
+
 
 class UsageError(VqclipError, ValueError):
     """The request itself is wrong: an unknown name, a value out of range, a missing file."""
@@ -21,11 +26,16 @@ class UsageError(VqclipError, ValueError):
 
 
 class RowsError(UsageError):
-    """Rows of a list are wrong; the command line prints each as a line."""
+    """Rows of a list are wrong, each for a reason of its own."""
 
-    def __init__(self, messages: Sequence[str]) -> None:
-        super().__init__("; ".join(messages))
-        self.messages = tuple(messages)
+    @property
+    def messages(self) -> Sequence[str]:
+        """The reasons, with their lines."""
+        return tuple(self.args)
+
+    def __str__(self) -> str:
+        """Return all of them in one line."""
+        return "; ".join(self.args)
 
 
 class CheckpointError(VqclipError):

@@ -11,9 +11,7 @@ from vqclip.config import OutputConfig
 from vqclip.errors import UsageError
 from vqclip.generation import Run
 from vqclip.optimizers import can_resume
-from vqclip.resuming import Checkpoint, State, save_checkpoint
-
-EVERY = 10.0  # seconds: so much of a run is lost at the most, and a step, when it is killed
+from vqclip.resuming import EVERY, Checkpoint, State, save_checkpoint
 
 
 class Keeper:

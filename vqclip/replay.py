@@ -41,7 +41,7 @@ def recorded_config(
         UsageError: it is of a story or a restyled film, or of a newer version.
     """
     settings = metadata.get("settings")
-    if isinstance(settings, Mapping) and not metadata.keys() & {"story", "restyle"}:
+    if isinstance(settings, Mapping) and not metadata.keys() & _FILMS.keys():
         for kind, own in _OWN.items():
             if own in settings:
                 return config_of(kind, settings)
@@ -58,17 +58,19 @@ def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | Rest
         UsageError: it is none of a story, nor a clip in another style; or of a newer version.
     """
     try:
-        if "story" in metadata:
-            picture = GenerateConfig.from_dict(metadata["settings"])
-            return StoryConfig.from_dict(metadata["story"], picture)
-        if "restyle" in metadata:
-            picture = GenerateConfig.from_dict(metadata["settings"])
-            return RestyleConfig.from_dict(metadata["restyle"], picture)
+        for name, kind in _FILMS.items():
+            if name in metadata:
+                picture = GenerateConfig.from_dict(metadata["settings"])
+                return kind.from_dict(metadata[name], picture)
     except (KeyError, TypeError) as error:
         raise UsageError(f"the settings in {path} are damaged: {error!r:.100}") from error
     raise UsageError(f"{path} is no film of vqclip story or restyle")
 
 
+_FILMS: dict[str, type[StoryConfig] | type[RestyleConfig]] = {
+    "story": StoryConfig,
+    "restyle": RestyleConfig,
+}
 # A setting that only configs of this kind have; those of complete have all of sample's.
 _OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "samples"}
 

@@ -20,11 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vqclip.config import GenerateConfig, OutputConfig
-from vqclip.errors import CheckpointError, UsageError
+from vqclip.errors import CheckpointError, UsageError, one_line
 from vqclip.images import check_metadata, replacing
 from vqclip.states import detached
 
 FORMAT = 1
+EVERY = 10.0  # seconds: so much of a run is lost at the most, and a step, when it is killed
 _KEY = "vqclip"
 
 
@@ -128,8 +129,8 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path} is no checkpoint of a run: {reason:.150}") from error
+        reason = one_line(error, 150)
+        raise CheckpointError(f"{path} is no checkpoint of a run: {reason}") from error
 
 
 def _read_state(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:

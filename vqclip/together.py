@@ -65,11 +65,8 @@ class Width:
 
     def __init__(self, given: int | None = None) -> None:
         self.lanes = self.together = given or MOST
-        self.trials = [
-            MOST >> halved for halved in range(MOST.bit_length()) for _ in range(_ROUNDS)
-        ]
-        if given:
-            self.trials = []
+        sizes = [] if given else [MOST >> halved for halved in range(MOST.bit_length())]
+        self.trials = [size for size in sizes for _ in range(_ROUNDS)]
         self.seconds: dict[int, list[float]] = defaultdict(list)  # of a run's step
 
     def room(self, lanes: Sized) -> int:

@@ -21,14 +21,13 @@ import numpy as np
 from PIL import Image
 
 from vqclip.config import FilmConfig, FilmOutput
-from vqclip.errors import CheckpointError, UsageError
+from vqclip.errors import CheckpointError, UsageError, one_line
 from vqclip.flow import Array
 from vqclip.images import load_image, replacing, save_image, sweep, writing
 from vqclip.locking import locked
-from vqclip.resuming import State, load_state, save_state
+from vqclip.resuming import EVERY, State, load_state, save_state
 from vqclip.writers import film_writer, frame_path
 
-EVERY = 10.0  # seconds: so much of it is drawn again at the most after a kill, and a frame
 _ABOUT, _STATE, _LOCK = "about.json", "state.safetensors", ".lock"
 _FILM = ("rate", "quality", "codec", "loop")
 
@@ -177,8 +176,7 @@ def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
         about = json.loads(path.read_text(encoding="utf-8"))
         return dict(about["settings"]), _read_output(about["output"], folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path} is damaged: {reason:.150}") from error
+        raise CheckpointError(f"{path} is damaged: {one_line(error, 150)}") from error
 
 
 def _output_values(output: FilmOutput, folder: Path) -> dict[str, Any]:

@@ -134,6 +134,15 @@ def test_killed_it_goes_on_from_its_last_state(monkeypatch: pytest.MonkeyPatch) 
     assert leftovers(Path()) == ["a.gif", "whole.gif"]
 
 
+def test_only_the_film_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    vqclip(*MOVED, "-o", "whole.gif")
+    with monkeypatch.context() as patch:
+        patch.setattr(Unfinished, "write_films", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        assert "cannot write: full" in vqclip(*MOVED, "-o", "a.gif", code=1).stderr
+    assert "a.gif  (8 frames, 0.5 s, 32x32)" in vqclip("resume", "a.frames").stdout
+    assert Path("a.gif").read_bytes() == Path("whole.gif").read_bytes()
+
+
 def test_ctrl_c_before_the_first_frame_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     stops(monkeypatch, 0, KeyboardInterrupt)
     assert "nothing was written" in vqclip(*STORY, code=130).stderr

@@ -89,15 +89,16 @@ class Local:
     def __call__(self, jobs: Iterable[Job]) -> Generator[Job, None, None]:
         """Yield every job when it is done or has failed."""
         for alike in grouped(jobs, lambda job: models_key(job.config)):
-            for group in self._side_by_side(alike):
+            for group in grouped(alike, lambda job: self._beside(job.config)):
                 works = (attempt(job, self.folder, self.load, self.on_step) for job in group)
-                yield from side_by_side(works, self.width or usual_width(group[0].config))
+                yield from side_by_side(works, self._width(group[0].config))
 
-    def _side_by_side(self, jobs: list[Job]) -> list[list[Job]]:
-        """Return groups of jobs that may be drawn side by side; all, where each is alone."""
-        if all((self.width or usual_width(job.config)) == 1 for job in jobs):
-            return [jobs]
-        return grouped(jobs, lambda job: shape(job.config))
+    def _width(self, config: GenerateConfig) -> int | None:
+        return self.width or usual_width(config)
+
+    def _beside(self, config: GenerateConfig) -> str | None:
+        """Return what jobs have in common that are drawn in one row; any, where each is alone."""
+        return None if self._width(config) == 1 else shape(config)
 
 
 def usual_width(config: GenerateConfig) -> int | None:

@@ -91,8 +91,8 @@ def _csv_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
     while True:
         try:
             cells = next(reader, None)
-        except csv.Error as error:
-            yield Row(line, error=f"cannot read the row: {error}")
+        except csv.Error as broken:
+            yield Row(line, error=f"cannot read the row: {broken}")
             return
         if cells is None:
             return
@@ -101,9 +101,13 @@ def _csv_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
         elif names is None:
             if not cells[0].startswith(("#", "sep=")):
                 names = _head(cells)
+        elif len(cells) > len(names):
+            error = f"{len(cells)} cells, but the head has {len(names)}: quote the commas"
+            yield Row(line, error=error)
         else:
-            row = _safely(line, _words_of_cells, (names, cells))
-            yield replace(row, off=_off_in_cells((names, cells)))
+            values = zip(names, cells, strict=False)
+            filled = {name: _plain(name, cell) for name, cell in values if cell.strip()}
+            yield _row_of_value(line, filled)
         line = reader.line_num + 1
 
 
@@ -123,22 +127,10 @@ def _head(cells: Sequence[str]) -> list[str]:
     return names
 
 
-def _words_of_cells(row: tuple[list[str], list[str]]) -> tuple[str, ...]:
-    names, cells = row
-    if len(cells) > len(names):
-        raise UsageError(f"{len(cells)} cells, but the head has {len(names)}: quote the commas")
-    values = zip(names, cells, strict=False)
-    return words_of_mapping({name: _plain(name, cell) for name, cell in values if cell.strip()})
-
-
 def _plain(name: str, cell: str) -> Any:
     """A table knows no booleans but these words."""
     words = {"true": True, "yes": True, "false": False, "no": False}
     return cell if _option_name(name) == "prompt" else words.get(cell.strip().lower(), cell)
-
-
-def _off_in_cells(row: tuple[list[str], list[str]]) -> tuple[str, ...]:
-    return _off({name: _plain(name, cell) for name, cell in zip(*row, strict=False)})
 
 
 def _jsonl_rows(text: str) -> Iterator[Row]:

@@ -11,10 +11,10 @@ from vqclip.cli.forecasts import duration
 from vqclip.cli.generate import generate_command, given_options
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.inherit import with_options_of
-from vqclip.cli.rows import NOT_OF_ROWS, KeepFrames, Seeds, read_jobs
+from vqclip.cli.rows import NOT_OF_ROWS, KeepFrames, Seeds, read_jobs, refuse
 from vqclip.cli.session import Terminal
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers, engine
-from vqclip.errors import RowsError, UsageError
+from vqclip.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -126,14 +126,14 @@ def _refuse_gone(jobs: "Iterable[Job]") -> None:
     """Files may have gone since, or be named from another folder than this one."""
     from vqclip.batch.checking import check_config
 
-    errors = []
+    errors: dict[str, list[int]] = {}
     for job in jobs:
         try:
             check_config(job.config)
         except UsageError as error:
-            errors.append(f"line {job.line}: {error} (as seen from {Path.cwd()})")
-    if errors:
-        raise RowsError(errors)
+            told = f"{error} (as seen from {Path.cwd()})"
+            errors.setdefault(told, []).append(job.line)
+    refuse(errors)
 
 
 def _refuse_missing(jobs: "Iterable[Job]") -> None:
@@ -200,12 +200,16 @@ class _Session:
         self.under_way.pop(job.key, None)
         self.before += self.steps[job.key]
         if job.state == "failed":
-            self.terminal.note(f"line {job.line}: {job.prompt[:40]}: {job.error}")
+            _note_failure(self.terminal, job)
         elif not self.terminal.console.is_terminal:  # a log, which has no bar
             about = f"{job.seconds:.0f} s, CLIP {job.score:.3f}"
             self.terminal.say(f"{self.ended_jobs}/{self.ahead} {job.picture}  ({about})")
         if self.terminal.json_lines:
             self.terminal.json(job.to_dict())
+
+
+def _note_failure(terminal: Terminal, job: "Job") -> None:
+    terminal.note(f"line {job.line}: {job.prompt[:40]}: {job.error}")
 
 
 def _summary(session: _Session, folder: "RunFolder", terminal: Terminal) -> None:
@@ -243,7 +247,7 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
     with terminal.loading():
         seconds, failed = estimate(waiting, Loader())
     for job in failed:
-        terminal.note(f"line {job.line}: {job.prompt[:40]}: {job.error}")
+        _note_failure(terminal, job)
     peak = f", {readable(peak_memory())} of memory at the peak" if waiting else ""
     terminal.say(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}{peak}")
     if failed:

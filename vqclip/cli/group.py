@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from vqclip.errors import RowsError, UsageError, VqclipError
+from vqclip.errors import UsageError, VqclipError
 
 DEFAULT_COMMAND = "generate"
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -65,16 +65,12 @@ class PromptGroup(TyperGroup):
         _say_anything()
         try:
             code = super().main(args, *rest, **extra)
-        except RowsError as error:
-            for message in error.messages[:-1]:
-                _say(message)
-            _fail(error.messages[-1], error.exit_code, error)
         except VqclipError as error:
-            _fail(str(error), error.exit_code, error)
+            _fail(error.messages, error.exit_code, error)
         except typer.TyperException as error:
-            _fail(error.format_message(), error.exit_code, error)
+            _fail([error.format_message()], error.exit_code, error)
         except MemoryError as error:
-            _fail("out of memory: try a smaller --size or fewer --cutouts", 1, error)
+            _fail(["out of memory: try a smaller --size or fewer --cutouts"], 1, error)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -85,13 +81,10 @@ def _say_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _fail(message: str, code: int, error: BaseException) -> NoReturn:
+def _fail(messages: Sequence[str], code: int, error: BaseException) -> NoReturn:
     if os.environ.get("VQCLIP_DEBUG"):
         raise error
-    _say(message)
+    for message in messages:
+        line = " ".join(message.split()) or "no command"
+        typer.echo(f"vqclip: error: {line}", err=True)
     sys.exit(code)
-
-
-def _say(message: str) -> None:
-    line = " ".join(message.split()) or "no command"
-    typer.echo(f"vqclip: error: {line}", err=True)

@@ -84,9 +84,20 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
             errors.setdefault(error.format_message(), []).append(row.line)
         if len(jobs) > MOST_JOBS:
             raise UsageError(f"line {row.line}: more than {MOST_JOBS} pictures")
-    if errors:
-        raise RowsError([f"{_places(lines)}: {error}" for error, lines in errors.items()])
+    refuse(errors)
     return jobs
+
+
+def refuse(errors: Mapping[str, Sequence[int]]) -> None:
+    """Refuse rows for what is wrong with them.
+
+    errors: to the lines that have it.
+
+    Raises:
+        UsageError: there are any.
+    """
+    if errors:
+        raise RowsError(*(f"{_places(lines)}: {error}" for error, lines in errors.items()))
 
 
 def _places(lines: Sequence[int]) -> str:

@@ -12,6 +12,7 @@ from vqclip.cli.inherit import defaults_of, with_options_of
 from vqclip.cli.runs import note_long_prompts
 from vqclip.cli.session import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
+from vqclip.config.story import OWN
 from vqclip.motion import parse_camera
 from vqclip.prompts import Prompt, parse_scenes
 from vqclip.timing import EASES
@@ -35,7 +36,6 @@ _OTHERWISE = (
     "save_codes",
     "checkpoint",
 )
-_OWN = ("steps_per_scene", "transition", "ease", "loop", "every", "zoom", "pan", "rotate")
 
 
 def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> Any:
@@ -106,7 +106,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     if params["init_weight"] is None:
         params["init_weight"] = 0.0  # scenes are to leave the first one's draft
     picture = build_config(params, given_options(ctx) | {"steps"})
-    return StoryConfig(scenes, picture, **{name: params[name] for name in _OWN})
+    return StoryConfig(scenes, picture, **{name: params[name] for name in OWN})
 
 
 def tell_story(
@@ -118,6 +118,7 @@ def tell_story(
         from PIL import Image
 
         from vqclip.filming import StoryRun
+        from vqclip.generation import picture_size
         from vqclip.loading import load_models
 
         models = load_models(story.picture)
@@ -129,11 +130,8 @@ def tell_story(
         forecasts.tell(terminal, of_story(story, output, models))
         return
     run = StoryRun(story, output, models)
-    last: FilmFrame | None = None
 
     def show(frame: "FilmFrame") -> None:
-        nonlocal last
-        last = frame
         picture = lambda: Image.fromarray(frame.picture)  # noqa: E731
         progress.update(story.unseen + frame.number + 1, picture)
 
@@ -145,6 +143,5 @@ def tell_story(
                 run.run(show, start)
     except KeyboardInterrupt:
         films.stopped(terminal, run.unfinished)
-    assert last is not None
-    height, width, _ = last.picture.shape
-    films.report_films(terminal, output.films, output.film.rate, story.frames, (width, height))
+    size = picture_size(story.picture, models.vqgan)
+    films.report_films(terminal, output.films, output.film.rate, story.frames, size)

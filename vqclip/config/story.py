@@ -9,7 +9,8 @@ from vqclip.config.generate import GenerateConfig
 from vqclip.errors import UsageError
 from vqclip.prompts import Prompt, parse_prompts
 
-_OWN = ("steps_per_scene", "transition", "ease", "loop", "every", "zoom", "pan", "rotate")
+# What is not about its pictures, nor its scenes.
+OWN = ("steps_per_scene", "transition", "ease", "loop", "every", "zoom", "pan", "rotate")
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class StoryConfig:
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "StoryConfig":
         """Return the settings that :meth:`to_dict` wrote, of such pictures."""
         scenes = tuple(parse_prompts(scene) for scene in values["scenes"])
-        return cls(scenes, picture, **{name: values[name] for name in _OWN})
+        return cls(scenes, picture, **{name: values[name] for name in OWN})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         scenes = [" | ".join(map(str, scene)) for scene in self.scenes]
-        return {"scenes": scenes, **{name: getattr(self, name) for name in _OWN}}
+        return {"scenes": scenes, **{name: getattr(self, name) for name in OWN}}

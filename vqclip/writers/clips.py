@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -34,16 +33,12 @@ class Clip:
             VqclipError: the film is damaged.
         """
         with iio.imopen(self.path, "r", plugin="pyav") as film:
-            frames: Iterator[Any] = iter(film.iter(filter_sequence=[("fps", f"{self.rate:.6f}")]))
-            while True:
-                try:
-                    frame = next(frames, None)
-                except (OSError, ValueError, LookupError) as error:  # PyAV's are of these
-                    reason = one_line(error, 100)
-                    raise VqclipError(f"{self.path} is damaged: {reason}") from error
-                if frame is None:
-                    return
-                yield np.ascontiguousarray(np.rot90(frame, -self.turns))
+            try:
+                for frame in film.iter(filter_sequence=[("fps", f"{self.rate:.6f}")]):
+                    yield np.ascontiguousarray(np.rot90(frame, -self.turns))
+            except (OSError, ValueError, LookupError) as error:  # PyAV's are of these
+                reason = one_line(error, 100)
+                raise VqclipError(f"{self.path} is damaged: {reason}") from error
 
 
 def open_clip(path: Path, fps: float | None = None) -> Clip:
