@@ -19,11 +19,11 @@ _ENCODERS = {
     "vp9": ("libvpx-vp9", 56, 12),
     "av1": ("libsvtav1", 60, 12),
 }
-# The assembly of x264's and x265's rate control gives the same frames other bytes now and then, and
-# with small films x265's ends the process.
+# The assembly of x264's and x265's rate control and x265's weighted prediction give the same frames
+# other bytes now and then, and with small films x265's rate control ends the process.
 _FURTHER = {
     "h264": {"x264-params": "cpu-independent=1"},
-    "h265": {"x265-params": "log-level=error:no-cutree=1"},
+    "h265": {"x265-params": "log-level=error:no-cutree=1:no-weightp=1"},
     "vp9": {"b": "0", "row-mt": "1"},
 }
 
