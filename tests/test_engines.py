@@ -59,7 +59,7 @@ def test_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_precision("bfloat16", CPU) == torch.bfloat16
     for fast, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(engines, "_has_fast_bfloat16", lambda device, fast=fast: fast)
+        monkeypatch.setattr(engines, "has_fast_bfloat16", lambda device, fast=fast: fast)
         assert resolve_precision("auto", CPU) == dtype
         assert resolve_precision("float32", CPU) == torch.float32
 

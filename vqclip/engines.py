@@ -15,6 +15,7 @@ from vqclip.models.autoencoder import Decoder
 from vqclip.models.depthwise import depthwise_in_float32
 from vqclip.models.vision import streamline
 from vqclip.models.winograd import WinogradConv2d, fits
+from vqclip.portable import settle_arithmetic
 from vqclip.registry import Registry
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -27,6 +28,7 @@ PRECISIONS: Registry[torch.dtype | None] = Registry(
         "float32": torch.float32,
         "bfloat16": torch.bfloat16,
         "float16": torch.float16,
+        "portable": torch.float32,
     },
 )
 
@@ -69,19 +71,26 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
     ``auto`` is bfloat16 where the processor multiplies it faster than float32, else float32. It
     depends on the processor alone, never on a timing, so that a seed gives the same bytes again.
+    ``portable`` is float32 that rounds alike on every x86-64 processor, and is settled herewith.
 
     Raises:
-        UsageError: unknown name, or float16 on a CPU, where it is slow and overflows.
+        UsageError: unknown name, float16 on a CPU, where it is slow and overflows, or ``portable``
+            where it cannot be (:func:`vqclip.portable.settle_arithmetic`).
     """
     dtype = PRECISIONS[name]
+    if device.type == "cpu":
+        settle_arithmetic(name == "portable")
+    elif name == "portable":
+        raise UsageError("precision portable is of processors: add --device cpu")
     if dtype is None:
-        return torch.bfloat16 if _has_fast_bfloat16(device) else torch.float32
+        return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
     if dtype == torch.float16 and device.type == "cpu":
         raise UsageError("float16 does not pay on a CPU; use --precision auto or bfloat16")
     return dtype
 
 
-def _has_fast_bfloat16(device: torch.device) -> bool:
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -192,7 +192,8 @@ def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str,
     """Return all that is needed to make the picture again, as JSON values."""
     settings = config.to_dict()
     settings["device"] = models.device.type
-    settings["precision"] = str(models.dtype).removeprefix("torch.")
+    if config.precision == "auto":
+        settings["precision"] = str(models.dtype).removeprefix("torch.")
     hashes = {
         kind: [weights_hash(path) for path in paths]
         for kind, paths in weight_files(config, models).items()

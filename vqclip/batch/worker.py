@@ -22,6 +22,7 @@ from vqclip.batch.engine import Loader, Local
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
 from vqclip.images import replacing
+from vqclip.portable import threads
 
 NEWS_EVERY = 0.5  # seconds
 
@@ -95,7 +96,9 @@ class Worker:
         Raises:
             VqclipError: the disk of this machine is full.
         """
-        torch.set_num_threads(self.threads)  # of this thread: each has a setting of its own
+        torch.set_num_threads(
+            threads(self.threads)
+        )  # of this thread: each has a setting of its own
         with TemporaryDirectory(prefix="vqclip-") as path:
             folder = RunFolder(Path(path))
             write_files(folder.path, begun)

@@ -222,7 +222,7 @@ Yes = Annotated[
 ]
 Device = Annotated[str, _option("--device", panel=MODELS, help="auto, cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[
-    str, _option("--precision", panel=MODELS, help="auto, float32, bfloat16, float16.")
+    str, _option("--precision", panel=MODELS, help="auto, float32, bfloat16, float16, portable.")
 ]
 Deterministic = Annotated[
     bool,

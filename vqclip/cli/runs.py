@@ -73,6 +73,7 @@ class Session:
         size = picture_size(config, models.vqgan)
         self.terminal.note_size(config.size, size, models.vqgan.downsampling)
         note_long_prompts(self.terminal, config.prompts, models.perceptors)
+        note_slow_precision(self.terminal, models)
         return models
 
     def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Result":
@@ -131,6 +132,17 @@ def note_long_prompts(
         text = prompt.content
         if prompt.kind == "text" and any(p.truncates(text) for p in perceptors):
             terminal.note(f"the prompt {text[:40]!r}… is longer than CLIP reads")
+
+
+def note_slow_precision(terminal: Terminal, models: "Models") -> None:
+    """Say it where a processor computes bfloat16 step by step, ten times as slow and more."""
+    import torch
+
+    from vqclip.engines import has_fast_bfloat16
+
+    slow = models.dtype == torch.bfloat16 and not has_fast_bfloat16(models.device)
+    if slow:
+        terminal.note("bfloat16 is very slow here: --precision auto takes what is fast")
 
 
 def _summary(config: GenerateConfig, result: "Result", seconds: float) -> dict[str, Any]:

@@ -54,7 +54,8 @@ class GenerateConfig:
     optimizer, learning_rate, schedule: see :mod:`vqclip.optimizers`. By default the rate is 0.1,
         or 0.05 where a draft is only to be refined.
     ema: decay of the running average of z that is shown, 0 (none) up to but not 1.
-    device, precision: ``auto`` chooses; see :mod:`vqclip.engines`.
+    device, precision: ``auto`` chooses; see :mod:`vqclip.engines`. The precision ``portable`` gives
+        the same bytes on every x86-64 processor.
     deterministic: refuse operations whose result varies from run to run (on CUDA).
     cut_chunk: cutouts embedded at a time; less needs less memory; None chooses.
 
