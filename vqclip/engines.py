@@ -79,7 +79,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """
     dtype = PRECISIONS[name]
     if device.type == "cpu":
-        settle_arithmetic(name == "portable")
+        settle_arithmetic(portable=name == "portable")
     elif name == "portable":
         raise UsageError("precision portable is of processors: add --device cpu")
     if dtype is None:

@@ -12,6 +12,9 @@ from vqclip.images import image_format
 from vqclip.writers import film_format, frame_path
 
 CHECKPOINT = ".checkpoint.safetensors"
+_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$|^ ')
+_RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)\s*")  # of Windows
+_LONGEST_NAME = 200  # bytes, of 255: suffixes and numbers need some
 FIELDS = ("prompt", "seed", "steps", "size", "n")
 
 
@@ -126,6 +129,21 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
     except (KeyError, IndexError, ValueError, AttributeError, TypeError, RuntimeError):
         known = " ".join(f"{{{name}}}" for name in FIELDS)
         raise UsageError(f"cannot read the name {pattern!r}; in braces it takes: {known}") from None
+
+
+def check_name(path: Path) -> None:
+    """Refuse a file name that has a folder, or that not every file system takes.
+
+    Raises:
+        UsageError: it is one of those.
+    """
+    if path.name != str(path):
+        raise UsageError(f"{str(path)!r} names a folder: a list's pictures lie in its own")
+    reserved = _RESERVED.fullmatch(path.name.partition(".")[0])
+    if reserved or _UNSAFE.search(path.name) or path.name.startswith("."):
+        raise UsageError(f"{path.name!r} is no file name that every file system takes")
+    if len(path.name.encode()) > _LONGEST_NAME:
+        raise UsageError(f"the file name {path.name[:40]!r}… is too long")
 
 
 def tell_apart(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:

@@ -20,7 +20,7 @@ _THREADS = 4  # they split sums
 _process: list[bool] = []  # whether this process is portable, once it has decided
 
 
-def settle_arithmetic(portable: bool) -> None:
+def settle_arithmetic(*, portable: bool) -> None:
     """Let this process compute portably, or as it is fastest; it decides once.
 
     The libraries read how at their first computation, and never again. The calling thread's number

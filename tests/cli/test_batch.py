@@ -102,6 +102,37 @@ def test_started_again_it_goes_on_with_an_edited_list() -> None:
     assert {n: j["state"] for n, j in jobs().items()}["a-pear-7.png"] == "done"
 
 
+def test_rows_name_their_pictures() -> None:
+    text = (
+        "a --output 'My apple.v2.jpg' --gif --every 1\nmy apple.v2\n"
+        "b --output {seed}-{prompt}.png --count 2\nc --output c.webp --seeds 1,2\n"
+    )
+    assert "6 of 6 pictures" in batch(text=text).stdout
+    names = ["0-b.png", "1-b.png", "My apple.v2.gif", "My apple.v2.jpg", "c-1.webp", "c-2.webp"]
+    assert sorted(pictures()) == [*names, "my-apple-v2-0.png"]
+    assert read_metadata(Path("p/pictures/My apple.v2.jpg"))["prompt"] == "a"
+    assert "(6 of 6 pictures)" in batch(text=text).stdout
+    before = pictures()
+    batch(text="a --output c-1.png\n")  # of another picture, which stays
+    assert pictures().items() > before.items()
+    assert [name for name, job in jobs().items() if job["state"] == "done"] == ["c-1-2.png"]
+
+
+def test_different_pictures_of_one_name_are_refused() -> None:
+    Path("p.txt").write_text("a -o x.png\nb -o y.png\na -o x.png\nc -o X.jpg\nd -o x.png\n")
+    told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
+    assert told == "vqclip: error: lines 1, 4-5: different pictures would be called x\n"
+
+
+def test_pictures_put_into_the_folder_keep_their_names() -> None:
+    batch(text="a fox\n")
+    mine = Path("p/pictures/a-cat-0.png")
+    mine.write_text("mine")
+    batch(text="a fox\na cat\n")
+    assert mine.read_text() == "mine"
+    assert {name for name, job in jobs().items()} == {"a-fox-0.png", "a-cat-0-2.png"}
+
+
 ALIKE = "a red apple\n{green,blue} car\na pear --seed 7 --gif --every 1\na fox --steps 3\n"
 BESIDE = ("--side-by-side", "3")
 
@@ -174,7 +205,9 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
     text = (
         "a --stepz 3\nfine\nb --steps many\nc --lr 0\nd --optimizer adamm\n"
         "e --init none.png\nf 'g --gif 'x\nh --augment affine(oops)\ni:1,5\n--steps 3\n"
-        "j --seeds 4-1\nk --every 0\nl --vqgan none.ckpt\nm --output x.png\nn --help\n"
+        "j --seeds 4-1\nk --every 0\nl --vqgan none.ckpt\nm --overwrite\nn --help\n"
+        "o --output sub/x.png\np --output x.bmp\nq -o con.png\nr -o 'a?.png'\n"
+        "s -o .png\nt -o x.webp --webp\nu -o {what}.png\n"
     )
     Path("p.txt").write_text(text)
     told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
@@ -194,8 +227,15 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
         "line 11: cannot read the seeds",
         "line 12: every must be",
         "line 13: there is no VQGAN file 'none.ckpt'",
-        "line 14: No such option: --output",
+        "line 14: No such option: --overwrite",
         "line 15: No such option: --help",
+        "line 16: 'sub/x.png' names a folder",
+        "line 17: cannot write 'x.bmp' as a picture",
+        "line 18: 'con.png' is no file name that every file system takes",
+        "line 19: 'a?.png' is no file name",
+        "line 20: cannot write '.png' as a picture",
+        "line 21: x.webp would be both the picture and the film",
+        "line 22: cannot read the name '{what}.png'",
     ):
         assert part in line
     assert "line 2:" not in line

@@ -82,6 +82,11 @@ class RunFolder:
                 f"cannot read {path}: {one_line(error, 150)}; mend it, or begin in a new folder"
             ) from error
 
+    def names(self) -> set[str]:
+        """Return the names, without suffixes, of all that lies where jobs put their files."""
+        places = (self.path / "pictures", self.path / "frames")
+        return {path.stem for place in places if place.is_dir() for path in place.iterdir()}
+
     def save(self, jobs: Sequence[Job]) -> None:
         """Write ``jobs.jsonl`` anew, atomically.
 

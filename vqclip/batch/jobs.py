@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,18 @@ WAITING, RUNNING, DONE, FAILED, REMOVED = STATES = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a job is to leave beside its picture: ``films`` are suffixes, such as ``.gif``."""
+    """What a job is to leave.
+
+    films: suffixes, such as ``.gif``.
+    picture: the name that its row gives the picture's file, if any.
+    """
 
     films: tuple[str, ...] = ()
     frames: bool = False
     codes: bool = False
     every: int = OutputConfig.every
     fps: float | None = None
+    picture: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Job:
     @property
     def picture(self) -> str:
         """The picture's path, relative to the run folder."""
-        return f"pictures/{self.name}.png"
+        return f"pictures/{self.name}{Path(self.wanted.picture or 'any.png').suffix}"
 
     def output(self, folder: Path) -> OutputConfig:
         """Return where its files go, below the run's folder."""
@@ -116,10 +121,12 @@ def unique(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
     return list(first.values()), again
 
 
-def merged(before: Sequence[Job], wanted: Sequence[Job]) -> list[Job]:
+def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
     """Return the jobs of an edited list: those known keep what became of them, and their names.
 
     What the list no longer holds comes last, marked as removed; its files stay.
+
+    taken: names that no new job may have, for somebody else's files have them.
     """
     known = {job.key: job for job in before}
     jobs = []
@@ -131,21 +138,29 @@ def merged(before: Sequence[Job], wanted: Sequence[Job]) -> list[Job]:
             state = DONE if old.files else old.state
             state = state if state in (DONE, FAILED) else WAITING
             jobs.append(replace(old, state=state, line=job.line))
-    return named([*jobs, *(replace(job, state=REMOVED) for job in known.values())])
+    return named([*jobs, *(replace(job, state=REMOVED) for job in known.values())], taken)
 
 
-def named(jobs: Sequence[Job]) -> list[Job]:
-    """Give the jobs that have none a name of their own: ``a-red-apple-7``, then ``…-7-2``."""
-    taken = {job.name for job in jobs}
-    result = []
-    for job in jobs:
-        if not job.name:
-            stem = f"{prompt_slug(job.config)}-{job.config.seed}"
-            name, number = stem, 1
-            while name in taken:
-                number += 1
-                name = f"{stem}-{number}"
-            taken.add(name)
-            job = replace(job, name=name)
-        result.append(job)
+def named(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
+    """Give the jobs that have none a name of their own: ``a-red-apple-7``, then ``…-7-2``.
+
+    Those whose rows name the picture come first.
+    """
+    names = {name.casefold() for name in (*taken, *(job.name for job in jobs))}
+    result = list(jobs)
+    new = [index for index, job in enumerate(jobs) if not job.name]
+    for index in sorted(new, key=lambda index: jobs[index].wanted.picture is None):
+        stem = _stem(jobs[index])
+        name, number = stem, 1
+        while name.casefold() in names:
+            number += 1
+            name = f"{stem}-{number}"
+        names.add(name.casefold())
+        result[index] = replace(jobs[index], name=name)
     return result
+
+
+def _stem(job: Job) -> str:
+    if job.wanted.picture is not None:
+        return Path(job.wanted.picture).stem
+    return f"{prompt_slug(job.config)}-{job.config.seed}"

@@ -20,7 +20,7 @@ OnJob = Callable[[Job], None]
 
 def planned(folder: RunFolder, jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs with their names, and with what is done already of them."""
-    return [_checked(folder, job) for job in merged(folder.jobs(), jobs)]
+    return [_checked(folder, job) for job in merged(folder.jobs(), jobs, folder.names())]
 
 
 def _checked(folder: RunFolder, job: Job) -> Job:

@@ -1,6 +1,6 @@
 """Rows of a list to jobs: each is read as a command line, with the batch's options below it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -43,6 +43,9 @@ Seeds = Annotated[
 KeepFrames = Annotated[
     bool, typer.Option("--frames", help="Keep frames, a folder each.", rich_help_panel=opt.OUTPUT)
 ]
+FileName = Annotated[
+    str | None, typer.Option("--output", "-o", help="The picture's name in the folder.")
+]
 # What a row says otherwise than all rows: its own comes first.
 _INSTEAD = {
     "seed": {"seeds"},
@@ -53,7 +56,12 @@ _INSTEAD = {
 
 
 @with_options_of(generate_command, without=NOT_OF_ROWS)
-def _row(prompts: opt.Prompts = None, seeds: Seeds = None, frames: KeepFrames = False) -> None:
+def _row(
+    prompts: opt.Prompts = None,
+    output: FileName = None,
+    seeds: Seeds = None,
+    frames: KeepFrames = False,
+) -> None:
     """Stand for a row, whose words its options read."""
 
 
@@ -84,8 +92,22 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
             errors.setdefault(error.format_message(), []).append(row.line)
         if len(jobs) > MOST_JOBS:
             raise UsageError(f"line {row.line}: more than {MOST_JOBS} pictures")
-    refuse(errors)
+    refuse(errors or _named_twice(jobs))
     return jobs
+
+
+def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
+    """Return what is wrong with rows that give other pictures the same name, to their lines."""
+    rows: dict[str, dict[str, int]] = {}  # name to the jobs that have it, by key, and their lines
+    for job in jobs:
+        if job.wanted.picture is not None:
+            stem = Path(job.wanted.picture).stem.casefold()
+            rows.setdefault(stem, {}).setdefault(job.key, job.line)
+    return {
+        f"different pictures would be called {name}": list(lines.values())
+        for name, lines in rows.items()
+        if len(lines) > 1
+    }
 
 
 def refuse(errors: Mapping[str, Sequence[int]]) -> None:
@@ -118,14 +140,15 @@ def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]
     ctx = parser.make_context("vqclip", list(row.words))
     _refuse_stray(row.words, ctx.params["prompts"] or [])
     own = given_options(ctx)
-    below = given - own - set(row.off)
+    below = given - own - set(row.off) - {"output"}  # a batch's is the folder
     below -= {other for name in own for other in _INSTEAD.get(name, ())}
     values = {**ctx.params, **{name: params[name] for name in below if name in ctx.params}}
     seeds = _seeds(values)
     config = build_config({**values, "seed": seeds[0]}, own | below)
     check_config(config)
     wanted = _wanted(values)
-    return [Job(replace(config, seed=seed), wanted, row.line) for seed in seeds]
+    jobs = [Job(replace(config, seed=seed), wanted, row.line) for seed in seeds]
+    return _with_names(jobs, ctx.params["output"]) if ctx.params["output"] else jobs
 
 
 def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
@@ -151,6 +174,28 @@ def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
         raise UsageError(f"count must be at most {MOST_JOBS}, not {values['count']}")
     first = values["seed"] or 0  # the same list, the same pictures
     return range(first, first + values["count"])
+
+
+def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
+    """Name the pictures of a row as it says: ``apple.png``, or ``{prompt}-{seed}.jpg``.
+
+    Raises:
+        UsageError: no name of a picture that every file system takes.
+    """
+    from vqclip.images import image_format
+    from vqclip.outputs import check_name, fill_pattern, tell_apart
+
+    paths = [fill_pattern(pattern, job.config, n) for n, job in enumerate(jobs, 1)]
+    paths = tell_apart(paths, [job.config.seed for job in jobs])
+    for path in paths:
+        image_format(path)
+        check_name(path)
+        if path.suffix in jobs[0].wanted.films:
+            raise UsageError(f"{path} would be both the picture and the film: name a .png")
+    return [
+        replace(job, wanted=replace(job.wanted, picture=str(path)))
+        for job, path in zip(jobs, paths, strict=True)
+    ]
 
 
 def _wanted(values: Mapping[str, Any]) -> "Wanted":
