@@ -207,10 +207,12 @@ def check_metadata(values: Mapping[str, Any], path: Path) -> None:
     """Refuse what a picture, film or checkpoint says of itself if it is not as vqclip writes it.
 
     Raises:
-        UsageError: its settings are no mapping, or its weights none of hashes.
+        UsageError: its settings are no mapping, or its weights or pictures none of hashes.
     """
-    weights = values.get("weights", {})
-    hashes = weights.values() if isinstance(weights, Mapping) else [None]
+    hashes: list[Any] = []
+    for kind in ("weights", "pictures"):
+        named = values.get(kind, {})
+        hashes += named.values() if isinstance(named, Mapping) else [None]
     texts = [text for each in hashes for text in (each if isinstance(each, list) else [each])]
     settings = values.get("settings", {})
     if not isinstance(settings, Mapping) or not all(isinstance(text, str) for text in texts):

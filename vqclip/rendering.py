@@ -20,6 +20,7 @@ from vqclip.keeping import Keeper
 from vqclip.latents import save_codes
 from vqclip.loading import Models, weight_files
 from vqclip.outputs import files, shown_steps
+from vqclip.replay import picture_hashes
 from vqclip.resuming import State
 from vqclip.timing import film_fps
 from vqclip.together import Work, side_by_side
@@ -198,9 +199,11 @@ def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str,
         kind: [weights_hash(path) for path in paths]
         for kind, paths in weight_files(config, models).items()
     }
+    pictures = picture_hashes(config)
     return {
         "prompt": " | ".join(map(str, config.prompts)),
         "settings": settings,
         "version": __version__,
         "weights": {k: each if k == "clip" else each[0] for k, each in hashes.items()},
+        **({"pictures": pictures} if pictures else {}),
     }

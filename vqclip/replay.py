@@ -1,12 +1,13 @@
 """Pictures made again: what their settings say, and whether the weights are still the same."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleConfig, StoryConfig
 from vqclip.config.checks import config_of
 from vqclip.errors import UsageError
+from vqclip.hashing import weights_hash
 from vqclip.images import FORMATS, check_metadata, read_metadata
 from vqclip.outputs import CHECKPOINT
 from vqclip.writers import FILMS, film_metadata
@@ -73,6 +74,44 @@ _FILMS: dict[str, type[StoryConfig] | type[RestyleConfig]] = {
 }
 # A setting that only configs of this kind have; those of complete have all of sample's.
 _OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "samples"}
+
+
+def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
+    """Return the SHA-256 of each file that a picture begins with or is guided by, by its name."""
+    return {
+        name: weights_hash(Path(name).expanduser())
+        for name in _given(config)
+        if Path(name).expanduser().is_file()
+    }
+
+
+def _given(config: GenerateConfig | SampleConfig) -> Iterator[str]:
+    yield from (prompt.content for prompt in config.prompts if prompt.kind == "image")
+    if isinstance(config, GenerateConfig):
+        if Path(config.init).suffix:  # the others are names of starts
+            yield config.init
+    else:
+        yield from (value for kind, value in config.conditions if kind != "class")
+    if isinstance(config, CompleteConfig):
+        yield from (config.picture, config.keep or "")
+
+
+def check_pictures(
+    recorded: Mapping[str, Any], config: GenerateConfig | SampleConfig, path: Path
+) -> None:
+    """Refuse to make a picture again from others of the same name.
+
+    recorded: of the picture ``path``, as :func:`picture_hashes` returned them.
+
+    Raises:
+        UsageError: one of them changed.
+    """
+    for name, now in picture_hashes(config).items():
+        if now != (before := recorded.get(name, now)):
+            raise UsageError(
+                f"{name} is not the file that {path} was made with ({_short(now)}, not "
+                f"{_short(before)}): bring that back, or name one in the options to use it"
+            )
 
 
 def check_weights(

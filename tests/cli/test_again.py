@@ -1,5 +1,6 @@
 """Again, show and resume: pictures out of what was kept of them."""
 
+import hashlib
 import json
 import shlex
 import shutil
@@ -95,6 +96,28 @@ def test_weights_that_changed_or_went_are_named() -> None:
     again("a.png", "-o", "b.png", "--vqgan", "mine")
     shutil.rmtree("mine")
     assert "mine" in refused("again", "a.png", "-o", "c.png")
+
+
+def test_pictures_that_changed_are_named() -> None:
+    Image.new("RGB", (16, 16), "red").save("photo.png")
+    shutil.copy("photo.png", "style.png")
+    words = ["generate", "x", *QUICK[:-2], "--init", "photo.png", "--image-prompt", "style.png"]
+    vqclip(*words, "-o", "a.png")
+    shown = vqclip("show", "a.png").stdout
+    digest = hashlib.sha256(Path("photo.png").read_bytes()).hexdigest()
+    assert f"photo.png          sha256 {digest}\n" in shown
+    again("a.png", "-o", "b.png")
+    assert Path("b.png").read_bytes() == Path("a.png").read_bytes()
+    Image.new("RGB", (16, 16), "blue").save("style.png")
+    line = refused("again", "a.png", "-o", "c.png")
+    assert f"style.png is not the file that a.png was made with ({sha256('style.png')}, not" in line
+    again("a.png", "--init", "photo.png", "-o", "c.png")
+    Path("photo.png").unlink()
+    assert "photo.png" in refused("again", "a.png", "--image-prompt", "style.png", "-o", "d.png")
+
+
+def sha256(name: str) -> str:
+    return hashlib.sha256(Path(name).read_bytes()).hexdigest()[:12]
 
 
 DRAWN = [
@@ -273,7 +296,10 @@ def test_several_pictures_are_no_prompts() -> None:
     assert "b.png is a file, no prompt" in refused("again", "a.png", "b.png")
 
 
-@pytest.mark.parametrize("values", [{"settings": 3}, {"weights": [1]}, {"weights": {"clip": 2}}])
+@pytest.mark.parametrize(
+    "values",
+    [{"settings": 3}, {"weights": [1]}, {"weights": {"clip": 2}}, {"pictures": {"a.jpg": [3]}}],
+)
 def test_damaged_settings_are_told(values: dict[str, Any]) -> None:
     save_image(Image.new("RGB", (8, 8)), Path("a.png"), values)
     for name in ("show", "again"):

@@ -15,13 +15,16 @@ from vqclip.cli.runs import Session
 from vqclip.cli.sample import sample_command, sampling
 from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.errors import UsageError
-from vqclip.spelling import options_of
+from vqclip.spelling import CONDITIONS, options_of
 
 _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
     GenerateConfig: ("generate", generate_command),
     SampleConfig: ("sample", sample_command),
     CompleteConfig: ("complete", complete_command),
 }
+
+
+_NAME_PICTURES = {"init", "image_prompt", "keep", *CONDITIONS.values()}
 
 
 @with_options_of(
@@ -51,7 +54,7 @@ def again_command(
 
     vqclip again apple.png "a green apple" -o green.png
     """
-    from vqclip.replay import read_settings, recorded_config
+    from vqclip.replay import check_pictures, read_settings, recorded_config
 
     if prompts and (further := [text for text in prompts if Path(text).is_file()]):
         raise UsageError(
@@ -61,6 +64,8 @@ def again_command(
     config = recorded_config(recorded, picture)
     written = given_options(ctx) - {"picture"}
     _check_options(written, config)
+    if not written & _NAME_PICTURES:
+        check_pictures(recorded.get("pictures", {}), config, picture)
     params = {**ctx.params, "prompt": prompts}
     params |= {**_kept(config, params, written), "seed": _seed(seed, config.seed)}
     session = _session_of(config, params, written)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,10 +41,11 @@ def _lines(recorded: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]
     values.pop("prompts", None)
     for name, value in values.items():
         yield name.replace("_", "-"), _text(value)
-    for kind, digests in recorded.get("weights", {}).items():
+    kinds = ("weights", "pictures")
+    for name, digests in chain.from_iterable(recorded.get(kind, {}).items() for kind in kinds):
         for digest in [digests] if isinstance(digests, str) else digests:
-            yield kind, f"sha256 {digest}"
-    others = {"prompt", "settings", "weights"}
+            yield name, f"sha256 {digest}"
+    others = {"prompt", "settings", *kinds}
     for name, value in recorded.items():
         if name not in others:
             yield name.replace("_", "-"), _text(value)
