@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.conftest import leftovers
 from vqclip.config import CODECS, FilmConfig
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, VqclipError
 from vqclip.images import read_metadata
 from vqclip.writers import Writer, film_metadata, film_writer, frames_writer
 
@@ -74,6 +74,19 @@ def test_every_codec_plays_back(tmp_path: Path, codec: str, capfd: Any) -> None:
     frames = iio.imread(tmp_path / "a.mp4", plugin="pyav")
     assert frames.shape == (5, 64, 64, 3)
     assert np.abs(frames[4].astype(int) - smooth(4)).mean() < 8
+
+
+@pytest.mark.parametrize(("codec", "least"), [("h264", 2), ("vp9", 2), ("av1", 4), ("h265", 16)])
+def test_frames_may_be_too_small_for_a_codec(tmp_path: Path, codec: str, least: int) -> None:
+    for side in (1, least - 2, least):
+        path, config = tmp_path / f"{side}.mp4", FilmConfig(12, codec=codec)
+        small = side + side % 2 < least
+        told = pytest.raises(VqclipError, match=f"from {least}x{least} on")
+        if side > 0:
+            with told if small else nullcontext(), film_writer(path, config) as write:
+                write(np.full((side, 32, 3), 99, np.uint8), 0)
+            assert leftovers(tmp_path) == ([] if small else [path.name])
+            path.unlink(missing_ok=True)
 
 
 def test_quality_is_size(tmp_path: Path) -> None:

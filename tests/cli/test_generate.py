@@ -203,7 +203,9 @@ def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(progress.Progress, "update", interrupt)
     result = vqclip("x", *QUICK, "-o", "a.png", "--gif", "--every", "1", "--count", "3", code=130)
     assert leftovers(Path()) == ["a-1.gif", "a-1.png"]
-    assert "interrupted after 1 of 2 steps: kept" in result.stderr.replace("\n", " ")
+    told = result.stderr.replace("\n", " ")
+    assert "interrupted after 1 of 2 steps: kept" in told
+    assert "2 pictures were not begun: the same command with --seed 2 --count 2 draws" in told
     assert read_metadata(Path("a-1.png"))["interrupted_at"] == 1
 
 

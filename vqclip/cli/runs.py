@@ -46,12 +46,19 @@ class Session:
         if self.dry_run:
             self._foretell(models)
             return
-        for config, output in zip(self.configs, self.outputs, strict=True):
+        for number, (config, output) in enumerate(zip(self.configs, self.outputs, strict=True), 1):
             self.terminal.seconds()
             result = self._render(config, output, models)
             self._report(config, output, result, self.terminal.seconds())
             if result.interrupted:
+                self._note_ahead(self.configs[number:])
                 raise typer.Exit(INTERRUPTED)
+
+    def _note_ahead(self, ahead: Sequence[GenerateConfig]) -> None:
+        if ahead:
+            many = f"{len(ahead)} pictures were" if len(ahead) > 1 else "one picture was"
+            again = f"--seed {ahead[0].seed} --count {len(ahead)}"
+            self.terminal.note(f"{many} not begun: the same command with {again} draws the rest")
 
     def _foretell(self, models: "Models") -> None:
         from vqclip.forecast.pictures import of_pictures

@@ -10,6 +10,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from vqclip.config import FilmConfig
+from vqclip.errors import VqclipError
 from vqclip.writers.base import Array, Writer, as_text, kept_on_interrupt, refuse_empty
 
 # Encoder, and its worst and best constant rate factor, for qualities 0 and 100.
@@ -26,6 +27,7 @@ _FURTHER = {
     "h265": {"x265-params": "log-level=error:no-cutree=1:no-weightp=1"},
     "vp9": {"b": "0", "row-mt": "1"},
 }
+_LEAST = {"h265": 16, "av1": 4}  # pixels a side
 
 
 @contextmanager
@@ -39,13 +41,18 @@ def mp4_writer(
     """Write in yuv420p, by default H.264, which plays everywhere; the settings are a comment.
 
     An odd last row or column is repeated: the format knows even sizes only.
+
+    Raises:
+        VqclipError: the encoder takes larger frames only.
     """
     with kept_on_interrupt(path, overwrite) as temporary:
         with _encoder(temporary, film, metadata) as video:
 
             def write(image: Array, step: int) -> None:
                 rows, columns = image.shape[0] % 2, image.shape[1] % 2
-                video.write_frame(np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge"))
+                even = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
+                _check_size(even, film.codec)
+                video.write_frame(even)
 
             yield write
             refuse_empty(path, video.frames_written)
@@ -53,6 +60,15 @@ def mp4_writer(
             from vqclip.writers.sound import add_sound  # with PyAV, slow to import
 
             add_sound(temporary, film.sound)
+
+
+def _check_size(image: Array, codec: str) -> None:
+    height, width = image.shape[:2]
+    if min(height, width) < (least := _LEAST.get(codec, 2)):
+        raise VqclipError(
+            f"{codec} takes frames from {least}x{least} on, not {width}x{height}: enlarge them, "
+            "or say --codec h264"
+        )
 
 
 @contextmanager
