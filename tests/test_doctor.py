@@ -41,6 +41,16 @@ def test_everything_is_well_here() -> None:
     assert all(finding.fix for finding in findings if finding.state != "ok")
 
 
+def test_what_the_processor_cannot_do_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "has_fast_bfloat16", lambda device: False)
+    monkeypatch.setattr(machine.portable, "supported", lambda: False)
+    found = {finding.name: finding for finding in machine.precisions()}
+    assert found["bfloat16"].about == "works, very slowly"
+    assert (found["portable"].state, found["portable"].fix[:10]) == ("note", "do not use")
+    monkeypatch.setattr(machine.portable, "supported", lambda: True)
+    assert [finding.state for finding in machine.precisions()] == ["ok"] * len(found)
+
+
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     list(machine.folders({"hub": tmp_path / "none" / "such"}))
     assert not list(tmp_path.iterdir())

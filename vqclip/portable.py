@@ -47,8 +47,13 @@ def threads(usual: int) -> int:
     return _THREADS if True in _process else usual
 
 
+def supported() -> bool:
+    """Whether the processor can compute portably."""
+    return torch.cpu._is_avx2_supported()
+
+
 def _hold_libraries() -> None:
-    if not torch.cpu._is_avx2_supported():
+    if not supported():
         raise UsageError("precision portable needs an x86-64 processor with AVX2")
     os.environ.update(_SHARED)
     if torch.backends.cpu.get_cpu_capability() != "AVX2":

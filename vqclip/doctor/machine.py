@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import torch
 
+from vqclip import portable
 from vqclip.doctor.findings import Finding, probed
-from vqclip.engines import autocast, resolve_device, resolve_precision
+from vqclip.engines import autocast, has_fast_bfloat16, resolve_device, resolve_precision
 from vqclip.home import offline
 
 _LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes: the embedded models; a published one with room
@@ -49,8 +50,15 @@ def precisions() -> Iterator[Finding]:
             with autocast(chosen, dtype), torch.no_grad():
                 torch.ones(8, 8, device=chosen) @ torch.ones(8, 8, device=chosen)
 
-        about = "works, and is what auto takes here" if dtype == own else "works"
+        slow = dtype == torch.bfloat16 and not has_fast_bfloat16(chosen)
+        usual = "works, and is what auto takes here"
+        about = usual if dtype == own else "works, very slowly" if slow else "works"
         yield probed(name, about, f"do not use --precision {name}", trial)
+    if portable.supported():
+        yield Finding("portable", "ok", "with --device cpu: the bytes of any x86-64 processor")
+    else:
+        about = "does not work: no x86-64 processor with AVX2"
+        yield Finding("portable", "note", about, "do not use --precision portable")
 
 
 def _threads() -> Finding:
