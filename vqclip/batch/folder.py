@@ -85,7 +85,8 @@ class RunFolder:
     def names(self) -> set[str]:
         """Return the names, without suffixes, of all that lies where jobs put their files."""
         places = (self.path / "pictures", self.path / "frames")
-        return {path.stem for place in places if place.is_dir() for path in place.iterdir()}
+        paths = [path for place in places if place.is_dir() for path in place.iterdir()]
+        return {path.name if path.is_dir() else path.stem for path in paths}
 
     def save(self, jobs: Sequence[Job]) -> None:
         """Write ``jobs.jsonl`` anew, atomically.
