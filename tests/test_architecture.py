@@ -28,7 +28,7 @@ LAYERS = [
         "hashing",
         "sizes",
     },
-    {"images", "models", "states", "locking", "catalogue"},
+    {"images", "models", "states", "locking", "catalogue", "portable"},
     {"store", "downloads"},
     {
         "checkpoints",

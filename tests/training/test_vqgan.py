@@ -93,13 +93,14 @@ def test_recorded_trace(tmp_path: Path) -> None:
     """Three steps of both optimizers.
 
     The trace depends chaotically on rounding: images moved by 1e-7 move its second and third rows
-    by 2e-3 and 4e-3, and so does another way to compute convolutions.
+    by 2e-3 and 4e-3, and so does another way to compute convolutions; processors without AVX-512
+    move them by 2e-3 and 2e-2 with one thread, by half and a tenth of that with two.
     """
     stage, train = recorded_stage(), recorded_settings(steps=3)
     trainer = Trainer(stage, train, tmp_path, make_accelerator(train.train))
     for step, row in enumerate(META["train_trace"]["rows"]):
         metrics = trainer.step(iter([{"image": images()}]), step)
-        tolerance = (1e-5, 2e-3, 6e-3)[step]
+        tolerance = (1e-5, 4e-3, 4e-2)[step]
         assert float(metrics["total_loss"]) == pytest.approx(row["ae"], rel=tolerance)
         assert float(metrics["disc_loss"]) == pytest.approx(row["disc"], rel=tolerance)
 
