@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -284,6 +285,18 @@ def test_unknown_suffix() -> None:
 def test_settings_of_films_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         FilmConfig(**options)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are read from /proc")
+@pytest.mark.parametrize("codec", CODECS)
+def test_encoders_are_as_urgent_as_all_else(codec: str, tmp_path: Path) -> None:
+    """As root, AV1's would be realtime threads, and make realtime of the one that draws."""
+    with film(tmp_path / "a.mp4", codec=codec) as writer:
+        write_all(writer, 2)
+        threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
+        assert len(threads) > 1
+        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ _FURTHER = {
     "vp9": {"b": "0", "row-mt": "1"},
 }
 _LEAST = {"h265": 16, "av1": 4}  # pixels a side
+_THREADS = Path("/proc/self/task")  # Linux only
 
 
 @contextmanager
@@ -52,7 +53,8 @@ def mp4_writer(
                 rows, columns = image.shape[0] % 2, image.shape[1] % 2
                 even = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
                 _check_size(even, film.codec)
-                video.write_frame(even)
+                with _usual_priority():
+                    video.write_frame(even)
 
             yield write
             refuse_empty(path, video.frames_written)
@@ -60,6 +62,24 @@ def mp4_writer(
             from vqclip.writers.sound import add_sound  # with PyAV, slow to import
 
             add_sound(temporary, film.sound)
+
+
+@contextmanager
+def _usual_priority() -> Iterator[None]:
+    """Take back what AV1's encoder does for whoever is root: it makes its threads and this one the
+    most urgent of the machine, where threads that wait for each other would halt all else.
+    """
+    if not _THREADS.is_dir():
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in [int(path.name) for path in _THREADS.iterdir()]:
+            with suppress(ProcessLookupError):
+                if os.sched_getscheduler(thread) != policy:
+                    os.sched_setscheduler(thread, policy, priority)
 
 
 def _check_size(image: Array, codec: str) -> None:
