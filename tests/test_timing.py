@@ -2,7 +2,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vqclip.config import TimingConfig
@@ -81,6 +81,7 @@ def test_eases_rise_from_0_to_1(name: str) -> None:
         interpolate=st.sampled_from(("none", "blend")),
     ),
 )
+@example(1, TimingConfig(fps=1.0, interpolate="blend"))
 def test_positions_are_frames(frames: int, timing: TimingConfig) -> None:
     plan = plan_film(frames, timing)
     assert plan.positions

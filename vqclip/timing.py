@@ -78,7 +78,7 @@ def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
         return round(timing.length * rate)
     if timing.interpolate == "none":
         return natural
-    return round(rate * natural / film_fps(natural))
+    return max(1, round(rate * natural / film_fps(natural)))
 
 
 def _path(frames: int, moving: int, timing: TimingConfig) -> tuple[list[float], list[float]]:

@@ -95,7 +95,8 @@ def _check_size(image: Array, codec: str) -> None:
 def _encoder(path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None) -> Iterator[Any]:
     encoder, worst, best = _ENCODERS[film.codec]
     os.environ.setdefault("SVT_LOG", "1")  # else AV1's encoder tells its whole configuration
-    with iio.imopen(path, "w", plugin="pyav", extension=".mp4") as video:
+    # closing starts the encoder, too, where no frame did
+    with _usual_priority(), iio.imopen(path, "w", plugin="pyav", extension=".mp4") as video:
         video.init_video_stream(encoder, fps=film.rate, pixel_format="yuv420p")
         options = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
         stream: Any = video._video_stream  # imageio has no way of its own to set these
