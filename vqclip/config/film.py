@@ -17,7 +17,7 @@ class FilmConfig:
 
     rate: frames a second.
     quality: 0 to 100, of MP4 and WebP.
-    codec: of MP4; h264 plays everywhere, the others make smaller files.
+    codec: of MP4; h264 plays everywhere, vp9 and av1 make smaller films.
     loop: how often a GIF or WebP plays; 0 is for ever.
     sound: a file whose sound an MP4 takes along.
     """

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ _ENCODERS = {
     "av1": ("libsvtav1", 60, 12),
 }
 # The assembly of x264's and x265's rate control and x265's weighted prediction give the same frames
-# other bytes now and then, and with small films x265's rate control ends the process.
+# other bytes now and then; with small films x265's rate control ends the process, and with short
+# ones its B-frames have times that cannot be written.
 _FURTHER = {
     "h264": {"x264-params": "cpu-independent=1"},
-    "h265": {"x265-params": "log-level=error:no-cutree=1:no-weightp=1"},
+    "h265": {"x265-params": "log-level=error:no-cutree=1:no-weightp=1:bframes=0"},
     "vp9": {"b": "0", "row-mt": "1"},
 }
 _LEAST = {"h265": 16, "av1": 4}  # pixels a side
@@ -44,24 +45,67 @@ def mp4_writer(
     An odd last row or column is repeated: the format knows even sizes only.
 
     Raises:
-        VqclipError: the encoder takes larger frames only.
+        VqclipError: the encoder does not take frames of that size.
     """
     with kept_on_interrupt(path, overwrite) as temporary:
-        with _encoder(temporary, film, metadata) as video:
+        with ExitStack() as stack:
+            video: Any = None
 
             def write(image: Array, step: int) -> None:
+                nonlocal video
                 rows, columns = image.shape[0] % 2, image.shape[1] % 2
                 even = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
-                _check_size(even, film.codec)
-                with _usual_priority():
-                    video.write_frame(even)
+                if video is None:
+                    size = (even.shape[1], even.shape[0])
+                    video = stack.enter_context(_encoder(temporary, film, size, metadata))
+                video.write_frame(even)
 
             yield write
-            refuse_empty(path, video.frames_written)
+            refuse_empty(path, video.frames_written if video else 0)
         if film.sound is not None:
             from vqclip.writers.sound import add_sound  # with PyAV, slow to import
 
             add_sound(temporary, film.sound)
+
+
+@contextmanager
+def _encoder(
+    path: Path, film: FilmConfig, size: tuple[int, int], metadata: Mapping[str, Any] | None
+) -> Iterator[Any]:
+    encoder, worst, best = _ENCODERS[film.codec]
+    os.environ.setdefault("SVT_LOG", "1")  # else AV1's encoder tells its whole configuration
+    with iio.imopen(path, "w", plugin="pyav", extension=".mp4") as video:
+        video.init_video_stream(encoder, fps=film.rate, pixel_format="yuv420p")
+        options = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
+        stream: Any = video._video_stream  # imageio has no way of its own to set these
+        stream.options = options | _FURTHER.get(film.codec, {})
+        stream.width, stream.height = size
+        if metadata:
+            video.container_metadata["title"] = str(metadata.get("prompt", ""))
+            video.container_metadata["comment"] = as_text(metadata)
+        try:
+            _start(stream.codec_context, film.codec, size)
+        except VqclipError:
+            video._video_stream = None  # else closing starts it once more
+            raise
+        yield video
+
+
+def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
+    from av.error import FFmpegError  # slow to import
+
+    if min(size) >= _LEAST.get(codec, 2):
+        try:
+            with _usual_priority():
+                encoder.open()
+        except FFmpegError:
+            pass
+        else:
+            return
+    width, height = size
+    raise VqclipError(
+        f"{codec} takes no frames of {width}x{height}: resize them, or say another --codec"
+    )
 
 
 @contextmanager
@@ -80,28 +124,3 @@ def _usual_priority() -> Iterator[None]:
             with suppress(ProcessLookupError):
                 if os.sched_getscheduler(thread) != policy:
                     os.sched_setscheduler(thread, policy, priority)
-
-
-def _check_size(image: Array, codec: str) -> None:
-    height, width = image.shape[:2]
-    if min(height, width) < (least := _LEAST.get(codec, 2)):
-        raise VqclipError(
-            f"{codec} takes frames from {least}x{least} on, not {width}x{height}: enlarge them, "
-            "or say --codec h264"
-        )
-
-
-@contextmanager
-def _encoder(path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None) -> Iterator[Any]:
-    encoder, worst, best = _ENCODERS[film.codec]
-    os.environ.setdefault("SVT_LOG", "1")  # else AV1's encoder tells its whole configuration
-    # closing starts the encoder, too, where no frame did
-    with _usual_priority(), iio.imopen(path, "w", plugin="pyav", extension=".mp4") as video:
-        video.init_video_stream(encoder, fps=film.rate, pixel_format="yuv420p")
-        options = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
-        stream: Any = video._video_stream  # imageio has no way of its own to set these
-        stream.options = options | _FURTHER.get(film.codec, {})
-        if metadata:
-            video.container_metadata["title"] = str(metadata.get("prompt", ""))
-            video.container_metadata["comment"] = as_text(metadata)
-        yield video
