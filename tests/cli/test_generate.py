@@ -20,12 +20,14 @@ from vqclip.config import GenerateConfig
 from vqclip.images import read_metadata
 from vqclip.writers import film_metadata
 
-CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1")
-QUICK = ("--size", "32", "--steps", "2", "--cutouts", "2", "--seed", "1", "--lr", "0.5")
+# Without a draft, which takes most of a short run; tests/cli/test_transformers.py has those.
+CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1", "--init", "random")
+SHORT = ("--size", "32", "--steps", "2", "--cutouts", "2", "--seed", "1", "--lr", "0.5")
+QUICK = (*SHORT, "--init", "random")
 
 
 def test_a_prompt_makes_a_picture() -> None:
-    result = vqclip("a red apple", *QUICK)
+    result = vqclip("a red apple", *SHORT)
     assert leftovers(Path()) == ["a-red-apple-1.png"]
     assert result.stdout.startswith("a-red-apple-1.png  (seed 1, ")
     with Image.open("a-red-apple-1.png") as image:
@@ -99,7 +101,7 @@ def test_quiet_prints_the_names_alone() -> None:
 
 
 def test_a_drawn_seed_is_told() -> None:
-    result = vqclip("x", "--size", "16", "--steps", "1", "--cutouts", "1", "--json")
+    result = vqclip("x", *CHEAP, "--json")
     seed = json.loads(result.stdout)["seed"]
     assert leftovers(Path()) == [f"x-{seed}.png"]
 

@@ -20,7 +20,7 @@ from vqclip.home import home
 from vqclip.images import load_image
 from vqclip.models import hub, perceptor
 
-SMALL = ("--steps", "1", "--size", "32", "--cutouts", "1", "--seed", "1")
+SMALL = ("--steps", "1", "--size", "32", "--cutouts", "1", "--seed", "1", "--init", "random")
 
 
 def lines(*words: str) -> list[Any]:
