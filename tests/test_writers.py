@@ -1,7 +1,9 @@
+import gc
 import os
 import subprocess
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,32 @@ def test_films_may_be_short(codec: str, count: int, tmp_path: Path) -> None:
         with film(path := tmp_path / f"{take}.mp4", codec=codec) as writer:
             write_all(writer, count)
         assert len(iio.imread(path, plugin="pyav")) == count
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    resource = pytest.importorskip("resource")  # there is none on Windows
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_disk_that_is_full_is_one_error(name: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (80, 128, 128, 3)).astype(np.uint8)
+
+    def write() -> None:
+        with film(tmp_path / name) as writer:
+            for step, image in enumerate(noise):
+                writer(image, step)
+
+    with files_up_to(50_000), pytest.raises(OSError, match="File too large"):
+        write()
+    gc.collect()  # what is left of a writer must not fail once more
+    assert leftovers(tmp_path) == []
 
 
 def test_quality_is_size(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Pictures: load, fit, to and from tensors, save with the settings inside, never overwrite."""
 
+import errno
 import json
 import os
 import re
@@ -231,7 +232,8 @@ def writing() -> Iterator[None]:
     except FileExistsError as error:
         raise VqclipError(f"{error}; it was left as it is") from error
     except OSError as error:
-        raise VqclipError(f"cannot write: {error.strerror or error}") from error
+        advice = "; make room and start again" if error.errno in _FULL else ""
+        raise VqclipError(f"cannot write: {error.strerror or error}{advice}") from error
 
 
 @contextmanager
@@ -256,6 +258,7 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_EXIF = 32_000  # characters, of two bytes: what a JPEG has room for
 _TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
 

@@ -285,7 +285,7 @@ def test_a_full_disk_stops_it_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatc
         result = batch(code=1)
     with monkeypatch.context() as patch:
         patch.setattr("vqclip.rendering.save_image", full)
-        assert "cannot write: No space left on device" in batch(code=1).stderr
+        assert "cannot write: No space left on device; make room" in batch(code=1).stderr
     assert [job["state"] for job in jobs().values()].count("failed") == 0
     assert "no space left on device; make room and start again" in result.stderr
     batch()

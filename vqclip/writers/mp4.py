@@ -1,17 +1,18 @@
-"""MP4, through imageio and PyAV, which bring their own encoders."""
+"""MP4, through PyAV, which brings its own encoders."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 
 from vqclip.config import FilmConfig
 from vqclip.errors import VqclipError
-from vqclip.writers.base import Array, Writer, as_text, kept_on_interrupt, refuse_empty
+from vqclip.writers.base import Array, Writer, as_text, finishing, kept_on_interrupt, refuse_empty
 
 # Encoder, and its worst and best constant rate factor, for qualities 0 and 100.
 _ENCODERS = {
@@ -29,7 +30,10 @@ _FURTHER = {
     "vp9": {"b": "0", "row-mt": "1"},
 }
 _LEAST = {"h265": 16, "av1": 4}  # pixels a side
+_FINEST = 65535  # parts of a second, the most that frames are told in
 _THREADS = Path("/proc/self/task")  # Linux only
+
+Encode = Callable[[Array], None]
 
 
 @contextmanager
@@ -49,19 +53,19 @@ def mp4_writer(
     """
     with kept_on_interrupt(path, overwrite) as temporary:
         with ExitStack() as stack:
-            video: Any = None
+            encode: Encode | None = None
 
             def write(image: Array, step: int) -> None:
-                nonlocal video
+                nonlocal encode
                 rows, columns = image.shape[0] % 2, image.shape[1] % 2
                 even = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
-                if video is None:
+                if encode is None:
                     size = (even.shape[1], even.shape[0])
-                    video = stack.enter_context(_encoder(temporary, film, size, metadata))
-                video.write_frame(even)
+                    encode = stack.enter_context(_encoder(temporary, film, size, metadata))
+                encode(even)
 
             yield write
-            refuse_empty(path, video.frames_written if video else 0)
+            refuse_empty(path, frames=0 if encode is None else 1)
         if film.sound is not None:
             from vqclip.writers.sound import add_sound  # with PyAV, slow to import
 
@@ -71,36 +75,45 @@ def mp4_writer(
 @contextmanager
 def _encoder(
     path: Path, film: FilmConfig, size: tuple[int, int], metadata: Mapping[str, Any] | None
-) -> Iterator[Any]:
-    encoder, worst, best = _ENCODERS[film.codec]
+) -> Iterator[Encode]:
+    import av  # slow to import
+    from av.video.reformatter import VideoReformatter
+
+    name, worst, best = _ENCODERS[film.codec]
+    rate = Fraction(film.rate).limit_denominator(_FINEST)
     os.environ.setdefault("SVT_LOG", "1")  # else AV1's encoder tells its whole configuration
-    with iio.imopen(path, "w", plugin="pyav", extension=".mp4") as video:
-        video.init_video_stream(encoder, fps=film.rate, pixel_format="yuv420p")
-        options = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
-        stream: Any = video._video_stream  # imageio has no way of its own to set these
-        stream.options = options | _FURTHER.get(film.codec, {})
+    with av.open(path, "w", format="mp4") as container:
+        stream: Any = container.add_stream(name, rate)
+        stream.time_base = (1 / rate).limit_denominator(_FINEST)
+        stream.pix_fmt = "yuv420p"
         stream.width, stream.height = size
+        quality = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
+        stream.options = quality | _FURTHER.get(film.codec, {})
         if metadata:
-            video.container_metadata["title"] = str(metadata.get("prompt", ""))
-            video.container_metadata["comment"] = as_text(metadata)
-        try:
-            _start(stream.codec_context, film.codec, size)
-        except VqclipError:
-            video._video_stream = None  # else closing starts it once more
-            raise
-        yield video
+            container.metadata["title"] = str(metadata.get("prompt", ""))
+            container.metadata["comment"] = as_text(metadata)
+        _start(stream.codec_context, film.codec, size)
+        converter, number = VideoReformatter(), count()
+
+        def encode(image: Array) -> None:
+            frame = converter.reformat(av.VideoFrame.from_ndarray(image), format="yuv420p")
+            frame.pts, frame.time_base = next(number), stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+
+        def flush() -> None:
+            with suppress(av.error.EOFError):  # where Ctrl-C came after it had been
+                container.mux(stream.encode(None))
+
+        with finishing(flush):
+            yield encode
 
 
 def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
-    from av.error import FFmpegError  # slow to import
+    from av.error import FFmpegError
 
     if min(size) >= _LEAST.get(codec, 2):
-        try:
-            with _usual_priority():
-                encoder.open()
-        except FFmpegError:
-            pass
-        else:
+        with suppress(FFmpegError), _usual_priority():
+            encoder.open()
             return
     width, height = size
     raise VqclipError(
