@@ -57,7 +57,7 @@ def test_the_script_draws_and_checks(tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     folder.mkdir()
     (folder / "prompts.txt").write_text("# two\na red apple\na robot\n")
-    quick = ["--steps", "1", "--size", "16", "--cutouts", "1", "--drafts", "1"]
+    quick = ["--steps", "1", "--size", "16", "--cutouts", "1", "--init", "random"]
     drawn = script("--folder", folder, "--", *quick)
     assert drawn.returncode == 0, drawn.stderr
     assert sorted(path.name for path in folder.glob("*.png")) == ["a-red-apple.png", "a-robot.png"]
