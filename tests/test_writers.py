@@ -18,6 +18,15 @@ from vqclip.errors import UsageError, VqclipError
 from vqclip.images import read_metadata
 from vqclip.writers import Writer, film_metadata, film_writer, frames_writer
 
+FILMING = """
+import sys, time
+from pathlib import Path
+from vqclip.config import FilmConfig
+from vqclip.writers import film_writer
+with film_writer(Path(sys.argv[1]), FilmConfig(10)):
+    print("filming", flush=True)
+    time.sleep(600)
+"""
 ALL = ["a.mp4", "a.gif", "a.webp"]
 SETTINGS = {"prompt": "ein Äpfelchen & <b>", "settings": {"seed": 7, "long": "x" * 700}}
 
@@ -135,6 +144,43 @@ def test_a_disk_that_is_full_is_one_error(name: str, tmp_path: Path) -> None:
         write()
     gc.collect()  # what is left of a writer must not fail once more
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_killed_processes_left_is_swept(name: str, tmp_path: Path) -> None:
+    """Not what others are writing, nor what is young, of another film, or named otherwise."""
+    end = Path(name).suffix
+    others = [f".b-abcdefgh.part{end}", f".a-ABCDEFGH.part{end}", f".a-now_begu.part{end}"]
+    for left in (mine := f".a-abcdefgh.part{end}", *others):
+        (tmp_path / left).touch()
+        os.utime(tmp_path / left, (0, 0))
+    (tmp_path / others[-1]).touch()
+    with film_writer(tmp_path / name, FilmConfig(10), overwrite=True) as writer:
+        write_all(writer, 1)
+        (part,) = set(leftovers(tmp_path)) - {*others}
+        assert part != mine
+        os.utime(tmp_path / part, (0, 0))
+        with film(tmp_path / name) as other:
+            write_all(other, 1)
+        assert part in leftovers(tmp_path)
+    assert leftovers(tmp_path) == sorted([*others, name])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_killed_process_lets_go_of_its_film(name: str, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", FILMING, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    told = process.stdout.readline()
+    process.kill()
+    process.communicate(timeout=60)
+    assert told == "filming\n"
+    (part,) = leftovers(tmp_path)
+    os.utime(tmp_path / part, (0, 0))
+    with film(tmp_path / name) as writer:
+        write_all(writer, 1)
+    assert leftovers(tmp_path) == [name]
 
 
 def test_quality_is_size(tmp_path: Path) -> None:

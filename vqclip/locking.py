@@ -44,6 +44,25 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
         os.close(file)
 
 
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Mark a file as at work upon, however the process ends; see :func:`is_held`."""
+    if os.name == "nt":  # where a locked part cannot be written
+        yield
+        return
+    with path.open("rb") as file:
+        _locks(file.fileno())
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process is at work upon a file, or it cannot be known."""
+    if os.name == "nt":
+        return True
+    with path.open("rb") as file:
+        return not _locks(file.fileno())
+
+
 def _locks(file: int) -> bool:
     try:
         _lock(file)

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from vqclip.errors import UsageError
-from vqclip.images import replacing
+from vqclip.images import replacing, sweep_killed
+from vqclip.locking import held
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -37,10 +38,12 @@ class Writer(Protocol):
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
     """Like :func:`replacing`, but Ctrl-C publishes the file as it stands before it goes on.
 
-    Where nothing is in it yet, it leaves no file.
+    Where nothing is in it yet, it leaves no file. A process that is killed leaves the temporary
+    one: the next that writes ``path`` removes it.
     """
     interrupt: KeyboardInterrupt | None = None
-    with replacing(path, overwrite=overwrite) as temporary:
+    sweep_killed(path)
+    with replacing(path, overwrite=overwrite) as temporary, held(temporary):
         try:
             yield temporary
         except KeyboardInterrupt as error:
