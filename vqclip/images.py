@@ -5,11 +5,9 @@ import json
 import os
 import re
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from glob import escape
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,6 @@ from PIL.ExifTags import IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
 from vqclip.errors import UsageError, VqclipError
-from vqclip.locking import is_held
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -235,7 +232,7 @@ def writing() -> Iterator[None]:
     except FileExistsError as error:
         raise VqclipError(f"{error}; it was left as it is") from error
     except OSError as error:
-        advice = "; make room and start again" if error.errno in _FULL else ""
+        advice = "; make room and start again" if error.errno == errno.ENOSPC else ""
         raise VqclipError(f"cannot write: {error.strerror or error}{advice}") from error
 
 
@@ -261,30 +258,15 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_YOUNG = 5  # seconds
 _MOST_EXIF = 32_000  # characters, of two bytes: what a JPEG has room for
-_TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
+TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
 
 
 def sweep(folder: Path) -> None:
     """Remove what :func:`replacing` left there when its process was killed, and nothing else."""
     for path in folder.glob(".*-*.part*") if folder.is_dir() else ():
-        if _TEMPORARY.fullmatch(path.name):
+        if TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
-
-
-def sweep_killed(path: Path) -> None:
-    """Remove what killed processes left of ``path``; what is being written stays.
-
-    That is :func:`vqclip.locking.held`, but for a moment in the beginning.
-    """
-    name = f".{escape(path.stem[:40])}-????????.part{escape(path.suffix)}"
-    for left in path.parent.glob(name):
-        with suppress(OSError):
-            young = time.time() - left.stat().st_mtime < _YOUNG
-            if _TEMPORARY.fullmatch(left.name) and not young and not is_held(left):
-                left.unlink()
 
 
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:

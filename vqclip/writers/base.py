@@ -1,17 +1,21 @@
 """What every writer is, and how its file comes to be."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from vqclip.errors import UsageError
-from vqclip.images import replacing, sweep_killed
-from vqclip.locking import held
+from vqclip.images import TEMPORARY, replacing
+from vqclip.locking import held, is_held
+
+_YOUNG = 5  # seconds
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -42,7 +46,7 @@ def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
     one: the next that writes ``path`` removes it.
     """
     interrupt: KeyboardInterrupt | None = None
-    sweep_killed(path)
+    _sweep_killed(path)
     with replacing(path, overwrite=overwrite) as temporary, held(temporary):
         try:
             yield temporary
@@ -52,6 +56,19 @@ def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
             interrupt = error
     if interrupt:
         raise interrupt
+
+
+def _sweep_killed(path: Path) -> None:
+    """Remove what killed processes left of a film; what is being written stays.
+
+    That is :func:`vqclip.locking.held`, but for a moment in the beginning.
+    """
+    name = f".{escape(path.stem[:40])}-????????.part{escape(path.suffix)}"
+    for left in path.parent.glob(name):
+        with suppress(OSError):
+            young = time.time() - left.stat().st_mtime < _YOUNG
+            if TEMPORARY.fullmatch(left.name) and not young and not is_held(left):
+                left.unlink()
 
 
 @contextmanager
