@@ -259,13 +259,13 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 _MOST_EXIF = 32_000  # characters, of two bytes: what a JPEG has room for
-TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
+_TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
     """Remove what :func:`replacing` left there when its process was killed, and nothing else."""
     for path in folder.glob(".*-*.part*") if folder.is_dir() else ():
-        if TEMPORARY.fullmatch(path.name):
+        if _TEMPORARY.fullmatch(path.name) and only(path):
             path.unlink(missing_ok=True)
 
 

@@ -59,8 +59,11 @@ def is_held(path: Path) -> bool:
     """Whether a process is at work upon a file, or it cannot be known."""
     if os.name == "nt":
         return True
-    with path.open("rb") as file:
-        return not _locks(file.fileno())
+    try:
+        with path.open("rb") as file:
+            return not _locks(file.fileno())
+    except OSError:
+        return True
 
 
 def _locks(file: int) -> bool:

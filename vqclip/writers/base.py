@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vqclip.errors import UsageError
-from vqclip.images import TEMPORARY, replacing
+from vqclip.images import replacing, sweep
 from vqclip.locking import held, is_held
 
 _YOUNG = 5  # seconds
@@ -64,11 +65,14 @@ def _sweep_killed(path: Path) -> None:
     That is :func:`vqclip.locking.held`, but for a moment in the beginning.
     """
     name = f".{escape(path.stem[:40])}-????????.part{escape(path.suffix)}"
-    for left in path.parent.glob(name):
-        with suppress(OSError):
-            young = time.time() - left.stat().st_mtime < _YOUNG
-            if TEMPORARY.fullmatch(left.name) and not young and not is_held(left):
-                left.unlink()
+
+    def killed(left: Path) -> bool:
+        if not fnmatchcase(left.name, name):
+            return False
+        return time.time() - left.stat().st_mtime >= _YOUNG and not is_held(left)
+
+    with suppress(OSError):
+        sweep(path.parent, killed)
 
 
 @contextmanager
