@@ -93,7 +93,7 @@ def test_frames_may_be_too_small_for_a_codec(tmp_path: Path, codec: str, least: 
     for side in (1, least - 2, least):
         path, config = tmp_path / f"{side}.mp4", FilmConfig(12, codec=codec)
         small = side + side % 2 < least
-        told = pytest.raises(VqclipError, match=f"{codec} takes no frames of 32x{side + side % 2}")
+        told = pytest.raises(VqclipError, match=f"from {least}x{least} on")
         if side > 0:
             with told if small else nullcontext(), film_writer(path, config) as write:
                 write(np.full((side, 32, 3), 99, np.uint8), 0)

@@ -111,14 +111,19 @@ def _encoder(
 def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
     from av.error import FFmpegError
 
-    if min(size) >= _LEAST.get(codec, 2):
-        with suppress(FFmpegError), _usual_priority():
-            encoder.open()
-            return
     width, height = size
-    raise VqclipError(
-        f"{codec} takes no frames of {width}x{height}: resize them, or say another --codec"
-    )
+    if min(size) < (least := _LEAST.get(codec, 2)):
+        raise VqclipError(
+            f"{codec} takes frames from {least}x{least} on, not {width}x{height}: enlarge them, "
+            "or say --codec h264"
+        )
+    try:
+        with _usual_priority():
+            encoder.open()
+    except FFmpegError as error:
+        raise VqclipError(
+            f"{codec} takes no frames of {width}x{height}: resize them, or say another --codec"
+        ) from error
 
 
 @contextmanager
