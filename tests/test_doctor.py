@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from vqclip import store
 from vqclip.doctor import Finding, examine, machine, media, models, packages, rounds
@@ -41,11 +42,16 @@ def test_everything_is_well_here() -> None:
     assert all(finding.fix for finding in findings if finding.state != "ok")
 
 
-def test_what_the_processor_cannot_do_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "has_fast_bfloat16", lambda device: False)
+@pytest.mark.parametrize("fast", ["", "_is_avx512_bf16_supported", "_is_amx_tile_supported"])
+def test_what_the_processor_cannot_do_is_told(fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "resolve_device", lambda: torch.device("cpu"))
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: name == fast)
     monkeypatch.setattr(machine.portable, "supported", lambda: False)
     found = {finding.name: finding for finding in machine.precisions()}
-    assert found["bfloat16"].about == "works, very slowly"
+    auto, other = ("bfloat16", "float32") if fast else ("float32", "bfloat16")
+    assert found[auto].about == "works, and is what auto takes here"
+    assert found[other].about == ("works" if fast else "works, very slowly")
     assert (found["portable"].state, found["portable"].fix[:10]) == ("note", "do not use")
     monkeypatch.setattr(machine.portable, "supported", lambda: True)
     assert [finding.state for finding in machine.precisions()] == ["ok"] * len(found)

@@ -59,4 +59,8 @@ def _hold_libraries() -> None:
         )
     os.environ.update(_SHARED)
     if torch.backends.cpu.get_cpu_capability() != "AVX2":
-        raise UsageError("precision portable must be chosen before torch computes anything")
+        settings = " ".join(f"{name}={value}" for name, value in _SHARED.items())
+        raise UsageError(
+            "precision portable must be chosen before torch computes anything: load its models "
+            f"first, or start Python with {settings}"
+        )

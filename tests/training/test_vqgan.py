@@ -99,8 +99,9 @@ from tests.training.recorded import META, images, recorded_settings, recorded_st
 from vqclip.training.loop import Trainer
 from vqclip.training.processes import make_accelerator
 folder, precision = sys.argv[1:]
-stage, train = recorded_stage(), recorded_settings(steps=3, precision=precision)
-trainer = Trainer(stage, train, Path(folder), make_accelerator(train.train))
+train = recorded_settings(steps=3, precision=precision)
+accelerator = make_accelerator(train.train)  # settles the arithmetic, before the stage computes
+trainer = Trainer(recorded_stage(), train, Path(folder), accelerator)
 rows = [trainer.step(iter([{"image": images()}]), step) for step in range(3)]
 print(json.dumps([[float(row["total_loss"]), float(row["disc_loss"])] for row in rows]))
 """
