@@ -24,13 +24,13 @@ from torch import Tensor
 
 import vqclip
 from vqclip.config import StoryConfig
-from vqclip.flow import Array, find_flow
-from vqclip.generation import Frame, Run, clip_score
-from vqclip.images import to_tensor
-from vqclip.loading import Models, load_models
+from vqclip.generation.loop import Frame, Run, clip_score
+from vqclip.hub.run_models import Models, load_models
+from vqclip.media.images import to_tensor
 from vqclip.models.clamping import clamp_with_grad
-from vqclip.motion import parse_camera
-from vqclip.story import tell
+from vqclip.video.camera import parse_camera
+from vqclip.video.optical_flow import Array, find_flow
+from vqclip.video.story import tell
 
 _MOTIONS = 10  # the last ones, over which the mean is taken
 
@@ -57,9 +57,9 @@ class CodesAlone(Run):
 Way = Callable[[], AbstractContextManager[object]]
 WAYS: dict[str, Way] = {
     "no camera": nullcontext,
-    "encoded again": lambda: patch("vqclip.story.Run", EncodedAgain),
-    "detail not held": lambda: patch("vqclip.motion._MOST_GIVEN_BACK", 1.0),
-    "CLIP sees the codes": lambda: patch("vqclip.story.Run", CodesAlone),
+    "encoded again": lambda: patch("vqclip.video.story.Run", EncodedAgain),
+    "detail not held": lambda: patch("vqclip.video.camera._MOST_GIVEN_BACK", 1.0),
+    "CLIP sees the codes": lambda: patch("vqclip.video.story.Run", CodesAlone),
     "as vqclip does it": nullcontext,
 }
 

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqclip.cutouts import DEFAULT_AUGMENT, Cutouts
-from vqclip.presets import PRESETS
+from vqclip.config.presets import PRESETS
+from vqclip.generation.cutouts import DEFAULT_AUGMENT, Cutouts
 
 CASES = ((256, 224), (128, 96), (512, 224))  # picture, cutout
 NERDYRODENT = PRESETS["nerdyrodent"]["augment"]

@@ -25,7 +25,7 @@ MOST = 150  # MB
 # Not ru_maxrss, which begins with what the process had that started this one.
 _CHILD = """
 import sys
-from vqclip.cli.main import app
+from vqclip.cli.app import app
 try:
     app(sys.argv[1:])
 except SystemExit as end:

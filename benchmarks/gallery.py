@@ -24,12 +24,12 @@ from common import montage
 from PIL import Image
 
 import vqclip
-from vqclip.embedded import weights_folder
+from vqclip.config.argv import command
 from vqclip.evaluation.pictures import read_prompts
-from vqclip.hashing import weights_hash
-from vqclip.outputs import slug
-from vqclip.replay import read_settings, recorded_config
-from vqclip.spelling import command
+from vqclip.files.hashing import weights_hash
+from vqclip.hub.embedded import weights_folder
+from vqclip.runs.outputs import slug
+from vqclip.runs.replay import read_settings, recorded_config
 
 FOLDER = Path(__file__).parent.parent / "docs" / "gallery"
 NOT_THE_SAME, ELSEWHERE = 1, 3

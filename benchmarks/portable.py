@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.engines import resolve_precision
+from vqclip.models.runtime import resolve_precision
 
 PRECISIONS = ("float32", "portable")
 

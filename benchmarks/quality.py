@@ -18,8 +18,8 @@ from common import montage, read_settings
 from torch import Tensor
 
 import vqclip
-from vqclip.cutouts import Cutouts
-from vqclip.generation import Models, load_models
+from vqclip.generation.cutouts import Cutouts
+from vqclip.generation.loop import Models, load_models
 
 PROMPTS = (
     "a red apple",

@@ -26,10 +26,10 @@ from PIL import Image, ImageDraw
 
 import vqclip
 from vqclip.evaluation.pictures import Verdict, judge, read_prompts, summary
-from vqclip.generation import Models, load_models
-from vqclip.images import load_image, read_metadata, save_image, to_pil
-from vqclip.outputs import prompt_slug
-from vqclip.zoo import load_perceptor
+from vqclip.generation.loop import Models, load_models
+from vqclip.hub.loaders import load_perceptor
+from vqclip.media.images import load_image, read_metadata, save_image, to_pil
+from vqclip.runs.outputs import prompt_slug
 
 PROMPTS = Path(__file__).with_name("prompts100.txt")
 KINDS = ("draft", "refined")

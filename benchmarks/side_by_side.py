@@ -15,10 +15,11 @@ from dataclasses import replace
 
 import torch
 
-from vqclip import GenerateConfig, parse_prompts, together
-from vqclip.generation import Frame, Run, step_together
-from vqclip.loading import Models, load_models
-from vqclip.together import MOST, Work, side_by_side
+from vqclip import GenerateConfig, parse_prompts
+from vqclip.generation import parallel as together
+from vqclip.generation.loop import Frame, Run, step_together
+from vqclip.generation.parallel import MOST, Work, side_by_side
+from vqclip.hub.run_models import Models, load_models
 
 
 def main() -> None:

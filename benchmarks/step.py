@@ -29,12 +29,12 @@ from typing import Any
 import torch
 
 from vqclip.config import GenerateConfig
-from vqclip.engines import accelerate, resolve_device, resolve_precision
-from vqclip.generation import Models, Run, load_models
+from vqclip.config.presets import PRESETS
+from vqclip.config.prompts import Prompt
+from vqclip.generation.loop import Models, Run, load_models
 from vqclip.models.perceptor import Perceptor
+from vqclip.models.runtime import accelerate, resolve_device, resolve_precision
 from vqclip.models.vqgan import VQModel
-from vqclip.presets import PRESETS
-from vqclip.prompts import Prompt
 
 Times = dict[str, float]
 Step = Callable[[], Times]

@@ -16,7 +16,7 @@ from pathlib import Path
 import timm
 from safetensors.torch import save_file
 
-from vqclip.checkpoints import read_state_dict
+from vqclip.hub.checkpoints import read_state_dict
 
 
 def main() -> None:

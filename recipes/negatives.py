@@ -15,8 +15,8 @@ from collections import deque
 from pathlib import Path
 
 from vqclip import GenerateConfig, parse_prompts
-from vqclip.generation import generate, load_models
-from vqclip.images import save_image, to_pil
+from vqclip.generation.loop import generate, load_models
+from vqclip.media.images import save_image, to_pil
 
 
 def captions(file: Path, count: int, seed: int) -> list[tuple[str, str]]:

@@ -11,11 +11,11 @@ from PIL import Image
 from tests.cli.runner import vqclip
 from vqclip.config import GenerateConfig
 from vqclip.evaluation.pictures import read_prompts
-from vqclip.images import read_metadata
-from vqclip.outputs import slug
-from vqclip.replay import recorded_config
+from vqclip.media.images import read_metadata
+from vqclip.runs.outputs import slug
+from vqclip.runs.replay import recorded_config
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "gallery"
 PICTURES = sorted(FOLDER.glob("*.png"))
 needs_pictures = pytest.mark.skipif(not PICTURES, reason="docs/gallery holds no pictures yet")

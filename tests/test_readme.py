@@ -11,20 +11,21 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from vqclip import store
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
-from vqclip.cli import animate, batch, drawing, generate, restyle, story
-from vqclip.cli.main import app
+from vqclip.cli import drawing
+from vqclip.cli.app import app
+from vqclip.cli.commands import animate, batch, generate, restyle, story
 from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
-from vqclip.images import save_image
-from vqclip.outputs import checkpoint_path
-from vqclip.prompts import parse_prompts
-from vqclip.resuming import Checkpoint, State, save_checkpoint
-from vqclip.supply import Supplied
+from vqclip.config.prompts import parse_prompts
+from vqclip.hub import store
+from vqclip.hub.install import Supplied
+from vqclip.media.images import save_image
+from vqclip.runs.checkpoint import Checkpoint, State, save_checkpoint
+from vqclip.runs.outputs import checkpoint_path
 
 CONFIG = GenerateConfig(parse_prompts("a red apple"), init="random")
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parents[1] / "README.md").read_text()
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 LINES = [line for block in SHELL for line in block.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith("vqclip ")]
@@ -56,9 +57,9 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def _without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would be fetched or imported is a model that is kept already."""
-    monkeypatch.setattr("vqclip.exporting.export_checkpoint", lambda _, path, *__, **___: [path])
+    monkeypatch.setattr("vqclip.hub.export.export_checkpoint", lambda _, path, *__, **___: [path])
     for name in ("get", "import_model"):
-        monkeypatch.setattr(f"vqclip.supply.{name}", lambda *_, **__: _kept("mine"))
+        monkeypatch.setattr(f"vqclip.hub.install.{name}", lambda *_, **__: _kept("mine"))
 
 
 def _kept(name: str) -> Supplied:
@@ -103,13 +104,13 @@ def _begun_run(path: Path) -> None:
 
 def test_images_exist() -> None:
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        with Image.open(Path(__file__).parent.parent / path) as image:
+        with Image.open(Path(__file__).parents[1] / path) as image:
             image.load()
 
 
 def test_links_to_files_exist() -> None:
     for path in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (Path(__file__).parent.parent / path).exists(), path
+        assert (Path(__file__).parents[1] / path).exists(), path
 
 
 @pytest.mark.parametrize("code", PYTHON)

@@ -144,7 +144,7 @@ for name in ("torch._dynamo", "timm", "transformers", "huggingface_hub", "sympy"
 def test_the_command_imports_none_of_them_before_a_film_asks() -> None:
     code = """
 import sys
-from vqclip.cli.main import app
+from vqclip.cli.app import app
 try:
     app(["a red apple", "--size", "16", "--steps", "1", "--cutouts", "1", "--drafts", "1"])
 except SystemExit as end:

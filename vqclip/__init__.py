@@ -16,25 +16,25 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vqclip.config import GenerateConfig
+    from vqclip.config.prompts import Prompt, parse_prompts
     from vqclip.errors import CheckpointError, UsageError, VqclipError
-    from vqclip.generation import Frame, generate
-    from vqclip.images import to_pil
-    from vqclip.prompts import Prompt, parse_prompts
-    from vqclip.zoo import load_perceptor, load_transformer, load_vqgan
+    from vqclip.generation.loop import Frame, generate
+    from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
+    from vqclip.media.images import to_pil
 
 _HOME = {
     "CheckpointError": "errors",
-    "Frame": "generation",
+    "Frame": "generation.loop",
     "GenerateConfig": "config",
-    "Prompt": "prompts",
+    "Prompt": "config.prompts",
     "UsageError": "errors",
     "VqclipError": "errors",
-    "generate": "generation",
-    "load_perceptor": "zoo",
-    "load_transformer": "zoo",
-    "load_vqgan": "zoo",
-    "parse_prompts": "prompts",
-    "to_pil": "images",
+    "generate": "generation.loop",
+    "load_perceptor": "hub.loaders",
+    "load_transformer": "hub.loaders",
+    "load_vqgan": "hub.loaders",
+    "parse_prompts": "config.prompts",
+    "to_pil": "media.images",
 }
 
 __all__ = [

@@ -1,6 +1,6 @@
 """``python -m vqclip`` is ``vqclip``."""
 
-from vqclip.cli.main import main
+from vqclip.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -18,7 +18,7 @@ from PIL import Image
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.batch.gallery import as_script, write_gallery
 from vqclip.batch.jobs import DONE, FAILED, Job, named
-from vqclip.prompts import Prompt
+from vqclip.config.prompts import Prompt
 
 EVIL = "<script>alert(1)</script>"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from tests.conftest import leftovers
-from vqclip.cli.main import app
+from vqclip.cli.app import app
 
 
 def vqclip(*words: str, code: int = 0) -> Result:

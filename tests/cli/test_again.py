@@ -17,12 +17,12 @@ from safetensors.torch import save_file
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip import GenerateConfig, parse_prompts
-from vqclip.embedded import weights_folder
-from vqclip.images import read_metadata, save_image
-from vqclip.prompts import parse_all
-from vqclip.spelling import command, options_of
+from vqclip.config.argv import command, options_of
+from vqclip.config.prompts import parse_all
+from vqclip.hub.embedded import weights_folder
+from vqclip.media.images import read_metadata, save_image
 
-REFERENCE = Path(__file__).parent.parent / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 QUICK = ("--size", "16", "--steps", "2", "--cutouts", "2", "--seed", "5", "--init", "random")
 
 
@@ -276,7 +276,7 @@ def test_commands_are_spelled(config: GenerateConfig, text: str) -> None:
 
 
 def test_every_setting_is_an_option() -> None:
-    from vqclip.cli.generate import build_config, generate_command
+    from vqclip.cli.commands.generate import build_config, generate_command
 
     config = GenerateConfig(
         (*parse_prompts("a | b"), *parse_all(["x.png:2"], "image")),

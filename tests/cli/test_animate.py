@@ -9,8 +9,8 @@ from PIL import Image
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip.images import save_image
-from vqclip.writers import film_metadata
+from vqclip.media.images import save_image
+from vqclip.media.writers import film_metadata
 
 
 def shade(number: int) -> int:
@@ -146,7 +146,7 @@ def test_wrong_input_is_one_line(frames: Path, words: list[str], message: str) -
 
 
 def test_ctrl_c_keeps_the_film_so_far(frames: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip.animation import Animation
+    from vqclip.video.animation import Animation
 
     real = Animation.frame
 

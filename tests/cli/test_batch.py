@@ -17,12 +17,12 @@ from PIL import Image, ImageChops, ImageStat
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip import together
 from vqclip.batch import engine, run
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
-from vqclip.images import load_image, read_metadata
-from vqclip.locking import locked
+from vqclip.files.locking import locked
+from vqclip.generation import parallel as together
+from vqclip.media.images import load_image, read_metadata
 
 QUICK = ("--size", "16", "--steps", "2", "--cutouts", "1", "--init", "random")
 LIST = "a red apple\n{green,blue} car --steps 3\na pear --seed 7 --gif --every 1\n"
@@ -284,7 +284,7 @@ def test_a_full_disk_stops_it_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatc
         patch.setattr(run, "write_gallery", full)
         result = batch(code=1)
     with monkeypatch.context() as patch:
-        patch.setattr("vqclip.rendering.save_image", full)
+        patch.setattr("vqclip.runs.render.save_image", full)
         assert "cannot write: No space left on device; make room" in batch(code=1).stderr
     assert [job["state"] for job in jobs().values()].count("failed") == 0
     assert "no space left on device; make room and start again" in result.stderr
@@ -378,7 +378,7 @@ def test_killed_at_any_moment_it_ends_the_same() -> None:
 
 
 def test_a_killed_job_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip import keeping
+    from vqclip.runs import autosave as keeping
 
     batch("-o", "whole")
 

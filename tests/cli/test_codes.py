@@ -11,9 +11,9 @@ from PIL import Image
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip.images import read_metadata
-from vqclip.reconstruction import psnr, reconstruct
-from vqclip.zoo import load_vqgan
+from vqclip.hub.loaders import load_vqgan
+from vqclip.media.images import read_metadata
+from vqclip.sampling.reconstruction import psnr, reconstruct
 
 
 @pytest.fixture(autouse=True)

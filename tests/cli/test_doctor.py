@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.runner import vqclip
-from vqclip import doctor
-from vqclip.doctor import Finding
+from vqclip.diagnostics import doctor
+from vqclip.diagnostics.doctor import Finding
 
 FOUND = [
     Finding("python", "ok", "3.11"),

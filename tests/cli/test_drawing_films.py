@@ -11,10 +11,10 @@ from PIL import Image
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip.images import read_metadata
-from vqclip.writers import film_metadata
+from vqclip.media.images import read_metadata
+from vqclip.media.writers import film_metadata
 
-FREE = ("-t", str(Path(__file__).parent.parent / "reference" / "n2n_uncond"))
+FREE = ("-t", str(Path(__file__).parents[2] / "reference" / "n2n_uncond"))
 SMALL = ("--size", "16", "--seed", "1")
 
 
@@ -93,7 +93,7 @@ def test_ctrl_c_while_drawing_keeps_the_film_so_far(monkeypatch: pytest.MonkeyPa
 
 
 def test_ctrl_c_while_filming_keeps_all_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip import filming
+    from vqclip.video import render as filming
 
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt

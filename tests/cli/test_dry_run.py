@@ -11,12 +11,12 @@ from PIL import Image
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip.cli.forecasts import duration
-from vqclip.embedded import weights_folder
-from vqclip.forecast.measuring import Pace, pace, peak_memory
-from vqclip.images import save_image
+from vqclip.cli.dry_run import duration
+from vqclip.diagnostics.forecast.measuring import Pace, pace, peak_memory
+from vqclip.hub.embedded import weights_folder
+from vqclip.media.images import save_image
 
-REFERENCE = Path(__file__).parent.parent / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 TINY = ("--size", "16", "--steps", "4", "--seed", "1", "--cutouts", "1", "--init", "random")
 FRAMES = tuple(Image.new("RGB", (16, 16), (80 * n, 9, 9)) for n in range(3))
 

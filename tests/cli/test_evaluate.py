@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from tests.cli.runner import refused, vqclip
-from vqclip.images import save_image
+from vqclip.media.images import save_image
 
 NAMES = ("red", "green", "blue", "yellow", "black", "white")
 

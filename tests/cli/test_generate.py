@@ -17,8 +17,8 @@ from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip import __version__
 from vqclip.config import GenerateConfig
-from vqclip.images import read_metadata
-from vqclip.writers import film_metadata
+from vqclip.media.images import read_metadata
+from vqclip.media.writers import film_metadata
 
 # Without a draft, which takes most of a short run; tests/cli/test_transformers.py has those.
 CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1", "--init", "random")
@@ -134,7 +134,7 @@ def test_codes_can_be_kept_and_started_from() -> None:
 def test_a_preset_gives_way_to_what_is_written() -> None:
     vqclip("x", *QUICK, "--preset", "crowson", "-o", "a.png")
     settings = read_metadata(Path("a.png"))["settings"]
-    from vqclip.presets import PRESETS
+    from vqclip.config.presets import PRESETS
 
     assert settings["steps"] == 2
     assert settings["cut_method"] == PRESETS["crowson"]["cut_method"]
@@ -212,7 +212,7 @@ def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_ctrl_c_before_the_first_frame_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip import loading
+    from vqclip.hub import run_models as loading
 
     def interrupt(config: GenerateConfig) -> None:
         raise KeyboardInterrupt

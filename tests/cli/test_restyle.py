@@ -11,12 +11,12 @@ from PIL import Image
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from tests.test_clips import loudness, tone
-from vqclip import filming
 from vqclip.config import FilmConfig
-from vqclip.flow import Array
-from vqclip.images import load_image, read_metadata
-from vqclip.restyle import Before, mixed
-from vqclip.writers import film_metadata, film_writer
+from vqclip.media.images import load_image, read_metadata
+from vqclip.media.writers import film_metadata, film_writer
+from vqclip.video import render as filming
+from vqclip.video.optical_flow import Array
+from vqclip.video.restyle import Before, mixed
 
 QUICK = ("--steps", "1", "--cutouts", "1", "--size", "32")
 

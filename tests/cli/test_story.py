@@ -7,9 +7,9 @@ import pytest
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip.generation import Frame, Run
-from vqclip.unfinished import Unfinished
-from vqclip.writers import film_metadata
+from vqclip.generation.loop import Frame, Run
+from vqclip.media.writers import film_metadata
+from vqclip.video.work_folder import Unfinished
 
 QUICK = ("--size", "32", "--cutouts", "1", "--seed", "1", "--init", "random")
 STORY = ("story", "a red apple ^ a green tree", "--steps-per-scene", "4", *QUICK)
@@ -125,7 +125,7 @@ def test_killed_it_goes_on_from_its_last_state(monkeypatch: pytest.MonkeyPatch) 
         stops(patch, 5, RuntimeError)
         early = lambda self: save(self) if self.last.step == 2 else None  # noqa: E731
         patch.setattr(Unfinished, "save", early)
-        patch.setattr("vqclip.unfinished.EVERY", 0.0)
+        patch.setattr("vqclip.video.work_folder.EVERY", 0.0)
         vqclip(*MOVED, "-o", "a.gif", code=1)
     assert len(list(Path("a.frames").glob("*.png"))) == 5
     Path("a.frames/.00005-0123abcd.part.png").touch()

@@ -15,9 +15,9 @@ from PIL import Image
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip.images import load_image, read_metadata
+from vqclip.media.images import load_image, read_metadata
 
-REFERENCE = Path(__file__).parent.parent / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 FREE = ("-t", str(REFERENCE / "n2n_uncond"))
 SEG = ("-t", str(REFERENCE / "n2n_seg"))
 VQGAN = str(REFERENCE / "vqmodel_f16")
@@ -181,7 +181,7 @@ def test_ctrl_c_while_refining_keeps_the_picture(monkeypatch: pytest.MonkeyPatch
 
 
 def test_ctrl_c_while_ranking_keeps_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip import completion
+    from vqclip.sampling import completion
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -210,7 +210,7 @@ def test_a_real_ctrl_c() -> None:
 _TOLD = """
 import pathlib, sys, time
 from vqclip.cli import progress
-from vqclip.cli.main import app
+from vqclip.cli.app import app
 def update(self, done, *_):
     if done == 3:
         pathlib.Path("begun").touch()

@@ -13,12 +13,14 @@ from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from tests.servers import Server
 from tests.test_supply import REFERENCE, checkpoint, config, list_entry, offer
-from vqclip import missing, store
-from vqclip.checkpoints import read_state_dict
 from vqclip.cli import downloading
-from vqclip.home import home
-from vqclip.images import load_image
-from vqclip.models import hub, perceptor
+from vqclip.files.environment import home
+from vqclip.hub import clip_hub as hub
+from vqclip.hub import requirements as missing
+from vqclip.hub import store
+from vqclip.hub.checkpoints import read_state_dict
+from vqclip.media.images import load_image
+from vqclip.models import perceptor
 
 SMALL = ("--steps", "1", "--size", "32", "--cutouts", "1", "--seed", "1", "--init", "random")
 

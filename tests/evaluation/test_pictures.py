@@ -7,7 +7,7 @@ from PIL import Image
 from tests.evaluation.fakes import COLOURS, ColourPerceptor
 from vqclip.errors import UsageError
 from vqclip.evaluation.pictures import Verdict, judge, read_pictures, read_prompts, summary
-from vqclip.images import save_image
+from vqclip.media.images import save_image
 from vqclip.models.perceptor import Perceptor
 
 PROMPTS = ["a red thing", "a green thing", "a blue thing"]

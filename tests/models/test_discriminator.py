@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from vqclip.checkpoints import read_state_dict
+from vqclip.hub.checkpoints import read_state_dict
 from vqclip.models.discriminator import PatchDiscriminator
 
-CASE = Path(__file__).parent.parent / "reference" / "vqmodel_f16"
+CASE = Path(__file__).parents[2] / "reference" / "vqmodel_f16"
 FULL = CASE.parent / "full"
 
 

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vqclip.checkpoints import ModelConfig, new_vqgan
+from vqclip.files.safe_yaml import read_yaml
+from vqclip.hub.checkpoints import ModelConfig, new_vqgan
 from vqclip.models.vqgan import VQModel
-from vqclip.yamlfiles import read_yaml
 
-FULL = Path(__file__).parent.parent / "reference" / "full"
+FULL = Path(__file__).parents[2] / "reference" / "full"
 
 
 def seeded(name: str, like: Tensor) -> Tensor:

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vqclip.checkpoints import read_state_dict
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.hub.checkpoints import read_state_dict
 from vqclip.models.lpips import LPIPS, ClipFeatures, FeatureDistance, lpips_from, normalize
 from vqclip.models.openclip import light_open_clip
-from vqclip.training.perceptual import open_perceptual
+from vqclip.training.vqgan.perceptual import open_perceptual
 
-CASE = Path(__file__).parent.parent / "reference" / "vqmodel_f16"
+CASE = Path(__file__).parents[2] / "reference" / "vqmodel_f16"
 
 
 def torchvision_names(model: LPIPS) -> dict[str, Tensor]:

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from vqclip.checkpoints import build_vqgan, read_config, stage_config
 from vqclip.errors import UsageError
+from vqclip.hub.checkpoints import build_vqgan, read_config, stage_config
+from vqclip.hub.loaders import load_vqgan
 from vqclip.models.autoencoder import AttnBlock
 from vqclip.models.ddconfig import DDConfig
 from vqclip.models.vqgan import VQModel, VQSegmentationModel
-from vqclip.zoo import load_vqgan
 
-REFERENCE = Path(__file__).parent.parent / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 SMALL = DDConfig(
     ch=32,
     out_ch=3,

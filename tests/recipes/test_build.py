@@ -14,8 +14,8 @@ from recipes.data import build
 from recipes.data.__main__ import main
 from recipes.data.candidates import Candidate
 from recipes.data.sources import SOURCES, Contents, Source
-from vqclip.training.datasettings import SourceConfig
-from vqclip.training.sources import read_bytes, read_source
+from vqclip.training.data.settings import SourceConfig
+from vqclip.training.data.sources import read_bytes, read_source
 
 
 def broken() -> Image.Image:

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vqclip.checkpoints import read_state_dict
+from vqclip.files.safe_yaml import read_yaml
+from vqclip.hub.checkpoints import read_state_dict
 from vqclip.models.lpips import LPIPS, lpips_from
 from vqclip.training.settings import TrainSettings, settings_of
-from vqclip.training.vqgan import VQGANStage, open_stage
-from vqclip.yamlfiles import read_yaml
+from vqclip.training.vqgan.stage import VQGANStage, open_stage
 
-CASE = Path(__file__).parent.parent / "reference" / "vqmodel_f16"
+CASE = Path(__file__).parents[2] / "reference" / "vqmodel_f16"
 META: dict[str, Any] = json.loads((CASE / "meta.json").read_text())
 
 

@@ -9,13 +9,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vqclip.errors import CheckpointError
-from vqclip.training.averaging import Average
 from vqclip.training.checkpointing import (
     checkpoint_folders,
     load_checkpoint,
     random_state,
     save_checkpoint,
 )
+from vqclip.training.ema import Average
 
 
 class State:

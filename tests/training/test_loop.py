@@ -151,6 +151,6 @@ def test_learning_rate_factor() -> None:
 
 
 def test_without_accelerate_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("vqclip.training.processes.find_spec", lambda name: None)
+    monkeypatch.setattr("vqclip.training.distributed.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'vqclip\[train\]'"):
         run(tmp_path)

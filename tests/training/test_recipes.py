@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vqclip.training.clip import ClipStage
-from vqclip.training.datasettings import DataConfig
+from vqclip.training.clip.stage import ClipStage
+from vqclip.training.data.settings import DataConfig
 from vqclip.training.settings import read_settings
 from vqclip.training.stages import open_stage
 

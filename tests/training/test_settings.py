@@ -107,7 +107,7 @@ def test_learning_rates() -> None:
 
 def test_torch_is_not_needed() -> None:
     code = (
-        "import sys, vqclip.training.settings, vqclip.training.vqsettings\n"
+        "import sys, vqclip.training.settings, vqclip.training.vqgan.settings\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

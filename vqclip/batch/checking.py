@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from vqclip.config import DEFAULT, DRAWN, GenerateConfig
-from vqclip.cutouts import Cutouts
-from vqclip.engines import resolve_device, resolve_precision
 from vqclip.errors import UsageError
-from vqclip.images import open_image
-from vqclip.latents import PICTURES
-from vqclip.losses import LOSSES
-from vqclip.optimizers import find_optimizer
+from vqclip.generation.cutouts import Cutouts
+from vqclip.generation.latents import PICTURES
+from vqclip.generation.losses import LOSSES
+from vqclip.generation.optimizers import find_optimizer
+from vqclip.generation.prompt_embeddings import noise_seed
+from vqclip.hub.loaders import transformer_path, vqgan_path
+from vqclip.media.images import open_image
+from vqclip.models.runtime import resolve_device, resolve_precision
 from vqclip.registry import unknown
-from vqclip.targets import noise_seed
-from vqclip.zoo import transformer_path, vqgan_path
 
 
 def check_config(config: GenerateConfig) -> None:

@@ -18,17 +18,17 @@ from PIL import Image
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job
 from vqclip.config import GenerateConfig, OutputConfig
-from vqclip.engines import resolve_device
+from vqclip.diagnostics.forecast.measuring import Pace
+from vqclip.diagnostics.forecast.pictures import picture_pace
 from vqclip.errors import CheckpointError, UsageError, VqclipError
-from vqclip.forecast.measuring import Pace
-from vqclip.forecast.pictures import picture_pace
-from vqclip.generation import Frame, clip_score
-from vqclip.images import to_pil
-from vqclip.loading import Models, load_models
-from vqclip.optimizers import can_resume
-from vqclip.rendering import metadata, rendering
-from vqclip.resuming import State, load_checkpoint
-from vqclip.together import Work, side_by_side
+from vqclip.generation.loop import Frame, clip_score
+from vqclip.generation.optimizers import can_resume
+from vqclip.generation.parallel import Work, side_by_side
+from vqclip.hub.run_models import Models, load_models
+from vqclip.media.images import to_pil
+from vqclip.models.runtime import resolve_device
+from vqclip.runs.checkpoint import State, load_checkpoint
+from vqclip.runs.render import metadata, rendering
 
 # A job, how many steps of it are done, and the picture as it is then, made when it is asked for.
 OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]

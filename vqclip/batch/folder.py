@@ -16,9 +16,9 @@ from pathlib import Path
 
 from vqclip.batch.jobs import Job
 from vqclip.errors import UsageError, VqclipError, one_line
-from vqclip.images import replacing, sweep
-from vqclip.locking import locked
-from vqclip.outputs import CHECKPOINT
+from vqclip.files.locking import locked
+from vqclip.media.images import replacing, sweep
+from vqclip.runs.outputs import CHECKPOINT
 
 JOBS = "jobs.jsonl"
 _LOCK = ".lock"

@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.files.safe_yaml import parse_yaml
 from vqclip.registry import Registry
-from vqclip.yamlfiles import parse_yaml
 
 _OPTION = re.compile(r"(?:^|\s)(?=--[a-z]|-[a-z](?:\s|$))")  # where the options of a line begin
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""")

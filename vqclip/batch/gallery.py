@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from vqclip.batch.jobs import Job
-from vqclip.images import replacing
-from vqclip.spelling import command
+from vqclip.config.argv import command
+from vqclip.media.images import replacing
 
 _PAGE = Path(__file__).with_name("gallery.html")
 _MARK = "__JOBS__"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.config import GenerateConfig, OutputConfig
-from vqclip.outputs import prompt_slug
+from vqclip.runs.outputs import prompt_slug
 
 WAITING, RUNNING, DONE, FAILED, REMOVED = STATES = (
     "waiting",
@@ -42,7 +42,7 @@ class Job:
     name: of its files, without a suffix.
     line: of the list where it stands.
     seconds, score, error: of the last attempt; the score is CLIP's, see
-        :func:`vqclip.generation.clip_score`.
+        :func:`vqclip.generation.loop.clip_score`.
     files: what it left, relative to the run folder, the picture first.
     """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from vqclip.batch.jobs import Job
-from vqclip.images import save_image
+from vqclip.media.images import save_image
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

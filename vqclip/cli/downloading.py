@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vqclip.cli.session import Terminal
+from vqclip.cli.terminal import Terminal
 from vqclip.config import CodesConfig, GenerateConfig, SampleConfig
 from vqclip.errors import UsageError
 
 if TYPE_CHECKING:
-    from vqclip.downloads import Listener
-    from vqclip.missing import Missing, Named
+    from vqclip.hub.downloads import Listener
+    from vqclip.hub.requirements import Missing, Named
 
 
 def fetch_for(config: GenerateConfig | SampleConfig | CodesConfig, terminal: Terminal) -> None:
     """Fetch what ``config`` names and is not here; see :func:`fetch_missing`."""
-    from vqclip.missing import names_of
+    from vqclip.hub.requirements import names_of
 
     fetch_missing(names_of(config), terminal)
 
@@ -30,8 +30,8 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
         UsageError: there is nobody to ask, or the answer was no.
         VqclipError: it cannot be fetched.
     """
-    from vqclip.home import home
-    from vqclip.missing import missing, refuse_missing
+    from vqclip.files.environment import home
+    from vqclip.hub.requirements import missing, refuse_missing
 
     named = list(named)
     with terminal.console.status("looking for the models"):
@@ -62,7 +62,7 @@ def _agreed(absent: "Iterable[Missing]") -> bool:
 def downloading(title: str, terminal: Terminal) -> "Iterator[Listener]":
     """Show a bar while something is fetched; where stderr is no terminal, notes only."""
     from vqclip.cli.progress import download_bar
-    from vqclip.downloads import Listener
+    from vqclip.hub.downloads import Listener
 
     bar = download_bar(terminal.console)
     task = bar.add_task(title[:30], total=None)

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vqclip.cli.session import Terminal
+from vqclip.cli.terminal import Terminal
 from vqclip.config import DRAWN, GenerateConfig
 from vqclip.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vqclip.loading import Models
+    from vqclip.hub.run_models import Models
 
 
 def only_a_draft(params: Mapping[str, Any], given: set[str]) -> dict[str, Any]:
@@ -31,10 +31,10 @@ def draw_start(terminal: Terminal, config: GenerateConfig, models: "Models") -> 
     """Return the start that a transformer draws, if one does."""
     if models.transformer is None or config.transformer_source is None:
         return None
-    from vqclip.drafting import best_draft, drafts
-    from vqclip.drafts import decoded
-    from vqclip.generation import grid_of
-    from vqclip.images import to_pil
+    from vqclip.generation.drafts import best_draft, drafts
+    from vqclip.generation.loop import grid_of
+    from vqclip.media.images import to_pil
+    from vqclip.models.batch_sampling import decoded
 
     vqgan, grid = models.transformer.vqgan, grid_of(config, models.vqgan)
     steps = drafts(config, models, grid)

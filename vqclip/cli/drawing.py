@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vqclip.cli import forecasts
+from vqclip.cli import dry_run as forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.films import films_beside
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.runs import check_expected, note_long_prompts, show_frame
-from vqclip.cli.session import Terminal, terminal_of
+from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import DEFAULT, CompleteConfig, OutputConfig, SampleConfig
-from vqclip.embedded import has_transformer
+from vqclip.config.argv import CONDITIONS
+from vqclip.config.prompts import parse_all, split_weight
 from vqclip.errors import UsageError
-from vqclip.prompts import parse_all, split_weight
-from vqclip.spelling import CONDITIONS
+from vqclip.hub.embedded import has_transformer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vqclip.completion import Sample, Task
-    from vqclip.drafts import Drawn
-    from vqclip.writers import FilmFrame
+    from vqclip.media.writers import FilmFrame
+    from vqclip.models.batch_sampling import Drawn
+    from vqclip.sampling.completion import Sample, Task
 
 
 def settings(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def name_files(params: Mapping[str, Any], config: SampleConfig, stem: str) -> li
     Raises:
         UsageError: a name that exists or cannot be written.
     """
-    from vqclip.images import free_path
-    from vqclip.outputs import check_outputs, slug, tell_apart
+    from vqclip.media.images import free_path
+    from vqclip.runs.outputs import check_outputs, slug, tell_apart
 
     def numbered(path: Path) -> list[Path]:
         return tell_apart([path] * config.samples, range(1, config.samples + 1))
@@ -142,7 +142,7 @@ class DrawingSession:
             raise typer.Exit(INTERRUPTED)
 
     def _foretell(self, task: "Task") -> None:
-        from vqclip.forecast.pictures import of_samples
+        from vqclip.diagnostics.forecast.pictures import of_samples
 
         with self.terminal.console.status("trying a few codes"):
             forecast = of_samples(task, self.outputs, self.steps)
@@ -151,7 +151,7 @@ class DrawingSession:
     def _load(self) -> "Task":
         fetch_for(self.config, self.terminal)
         with self.terminal.loading():
-            from vqclip.completion import prepare
+            from vqclip.sampling.completion import prepare
 
             task = prepare(self.config)
             check_expected(self.expected, self.config, task.models)
@@ -165,7 +165,7 @@ class DrawingSession:
 
     def _draw(self, task: "Task") -> "Drawn":
         """Return what is drawn; codes are -1 where Ctrl-C came first."""
-        from vqclip.completion import draw_samples, picture
+        from vqclip.sampling.completion import draw_samples, picture
 
         drawn = None
         with self.terminal.progress("drawing", task.total, "code") as progress:
@@ -182,7 +182,7 @@ class DrawingSession:
 
     def _collect(self, task: "Task", drawn: "Drawn") -> "list[Sample]":
         """Return the samples, ranked unless Ctrl-C comes."""
-        from vqclip.completion import collect
+        from vqclip.sampling.completion import collect
 
         try:
             with self.terminal.console.status("decoding and ranking"):
@@ -193,8 +193,8 @@ class DrawingSession:
 
     def _refine(self, task: "Task", sample: "Sample") -> "Sample":
         """Return the refined sample, as far as it is when Ctrl-C comes."""
-        from vqclip.completion import codes_of, refine, refined
-        from vqclip.outputs import shown_steps
+        from vqclip.runs.outputs import shown_steps
+        from vqclip.sampling.completion import codes_of, refine, refined
 
         last, shown = None, shown_steps(self.outputs[0], self.steps)[1:]
         with self.terminal.progress("refining", self.steps) as progress:
@@ -210,7 +210,7 @@ class DrawingSession:
     def _write(
         self, task: "Task", sample: "Sample", output: OutputConfig, rank: int, unfinished: bool
     ) -> list[Path]:
-        from vqclip.rendering import save_sample
+        from vqclip.runs.render import save_sample
 
         extra = _score(sample)
         if unfinished:
@@ -221,8 +221,8 @@ class DrawingSession:
         self, drawn: "Drawn", sample: "Sample", output: OutputConfig, rank: int
     ) -> "list[Tensor]":
         """Return the codes, (h, w), that the film of a sample shows; only the best is refined."""
-        from vqclip.drafts import after
-        from vqclip.outputs import shown_steps
+        from vqclip.models.batch_sampling import after
+        from vqclip.runs.outputs import shown_steps
 
         number = sample.seed - self.config.seed
         turns = shown_steps(output, int(drawn.turns[number].max()))
@@ -235,7 +235,7 @@ class DrawingSession:
         """Film how a sample came to be; return whether no Ctrl-C came."""
         from PIL import Image
 
-        from vqclip.filming import film_sample
+        from vqclip.video.render import film_sample
 
         with self.terminal.progress("filming", len(stages), "frame") as progress:
 

@@ -8,10 +8,10 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
-from vqclip.cli.session import Terminal
+from vqclip.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from vqclip.unfinished import Unfinished
+    from vqclip.video.work_folder import Unfinished
 
 TIME = "Time"
 
@@ -63,8 +63,8 @@ def film_paths(params: Mapping[str, Any], name: str, default: str = "mp4") -> li
     Raises:
         UsageError: a film that could not be written.
     """
-    from vqclip.images import free_path
-    from vqclip.outputs import check_films
+    from vqclip.media.images import free_path
+    from vqclip.runs.outputs import check_films
 
     wanted = kinds(params)
     if params["output"]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
+from vqclip.cli.commands.generate import build_config, generate_command, given_options
 from vqclip.cli.films import kinds
-from vqclip.cli.generate import build_config, generate_command, given_options
-from vqclip.cli.inherit import with_options_of
+from vqclip.cli.shared_options import with_options_of
 from vqclip.errors import RowsError, UsageError
 
 if TYPE_CHECKING:
@@ -182,8 +182,8 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
     Raises:
         UsageError: no name of a picture that every file system takes.
     """
-    from vqclip.images import image_format
-    from vqclip.outputs import check_name, fill_pattern, tell_apart
+    from vqclip.media.images import image_format
+    from vqclip.runs.outputs import check_name, fill_pattern, tell_apart
 
     paths = [fill_pattern(pattern, job.config, n) for n, job in enumerate(jobs, 1)]
     paths = tell_apart(paths, [job.config.seed for job in jobs])

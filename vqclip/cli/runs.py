@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vqclip.cli import forecasts
+from vqclip.cli import dry_run as forecasts
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.drafts import draw_start
 from vqclip.cli.group import INTERRUPTED
-from vqclip.cli.session import Terminal
+from vqclip.cli.terminal import Terminal
 from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
-from vqclip.prompts import Prompt
+from vqclip.config.prompts import Prompt
 
 if TYPE_CHECKING:
     from vqclip.cli.progress import Progress
-    from vqclip.generation import Frame
-    from vqclip.loading import Models
+    from vqclip.generation.loop import Frame
+    from vqclip.hub.run_models import Models
     from vqclip.models.perceptor import Perceptor
-    from vqclip.rendering import Result
-    from vqclip.resuming import State
+    from vqclip.runs.checkpoint import State
+    from vqclip.runs.render import Result
 
 
 class Session:
@@ -61,7 +61,7 @@ class Session:
             self.terminal.note(f"{many} not begun: the same command with {again} draws the rest")
 
     def _foretell(self, models: "Models") -> None:
-        from vqclip.forecast.pictures import of_pictures
+        from vqclip.diagnostics.forecast.pictures import of_pictures
 
         runs = list(zip(self.configs, self.outputs, strict=True))
         with self.terminal.console.status("trying a few steps"):
@@ -72,8 +72,8 @@ class Session:
         config = self.configs[0]
         fetch_for(config, self.terminal)
         with self.terminal.loading():
-            from vqclip.generation import picture_size
-            from vqclip.loading import load_models
+            from vqclip.generation.loop import picture_size
+            from vqclip.hub.run_models import load_models
 
             models = load_models(config)
             check_expected(self.expected, config, models)
@@ -84,7 +84,7 @@ class Session:
         return models
 
     def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Result":
-        from vqclip.rendering import render
+        from vqclip.runs.render import render
 
         start = None if self.state else draw_start(self.terminal, config, models)
         with self.terminal.progress(str(config.prompts[0]), config.steps) as progress:
@@ -114,15 +114,15 @@ def check_expected(
         UsageError: they differ.
     """
     if expected:
-        from vqclip.rendering import metadata
-        from vqclip.replay import check_weights
+        from vqclip.runs.render import metadata
+        from vqclip.runs.replay import check_weights
 
         check_weights(expected, metadata(config, models)["weights"])
 
 
 def show_frame(progress: "Progress", frame: "Frame") -> None:
     """Show a step of the optimisation."""
-    from vqclip.images import to_pil
+    from vqclip.media.images import to_pil
 
     progress.update(frame.step, lambda: to_pil(frame.image), lambda: _loss(frame))
 
@@ -145,7 +145,7 @@ def note_slow_precision(terminal: Terminal, models: "Models") -> None:
     """Say it where a processor computes bfloat16 step by step, ten times as slow and more."""
     import torch
 
-    from vqclip.engines import has_fast_bfloat16
+    from vqclip.models.runtime import has_fast_bfloat16
 
     slow = models.dtype == torch.bfloat16 and not has_fast_bfloat16(models.device)
     if slow:

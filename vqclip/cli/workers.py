@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from vqclip.cli.session import Terminal
+from vqclip.cli.terminal import Terminal
 from vqclip.errors import UsageError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
-from vqclip.prompts import Prompt
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -37,7 +37,7 @@ class OutputConfig:
     every: a frame each so many steps, for ``frames`` (a folder) and ``films`` (.gif, .mp4, .webp).
     fps: frames a second of the films; None shows all in about eight seconds.
     codes: the result's code indices, as ``.npz``.
-    checkpoint: from which the run can go on: see :mod:`vqclip.resuming`.
+    checkpoint: from which the run can go on: see :mod:`vqclip.runs.checkpoint`.
     """
 
     path: Path

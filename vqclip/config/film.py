@@ -46,7 +46,7 @@ class TimingConfig:
     length: seconds in all, holds among them; None shows every frame once.
     hold_first, hold_last: seconds that the first and the last frame stay.
     bounce: back to the first frame after the last.
-    ease: of :data:`vqclip.timing.EASES`: ``in`` shows many early frames and few late ones.
+    ease: of :data:`vqclip.media.timing.EASES`: ``in`` shows many early frames and few late ones.
     interpolate: none; blend, a mixture of two frames; flow, which moves their parts.
     """
 

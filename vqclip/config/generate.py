@@ -17,9 +17,9 @@ from vqclip.config.checks import (
     json_values,
     one_of,
 )
-from vqclip.embedded import has_transformer
+from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
-from vqclip.prompts import Prompt
+from vqclip.hub.embedded import has_transformer
 
 DRAWN = ("draft", "sample")  # by a transformer
 DECAYS = ("constant", "harmonic")
@@ -49,13 +49,13 @@ class GenerateConfig:
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
         start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. By default w is 1
         where a draft is only to be refined, else 0.
-    num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.cutouts`.
-    losses: further losses of :data:`vqclip.losses.LOSSES` with their weights.
-    optimizer, learning_rate, schedule: see :mod:`vqclip.optimizers`. By default the rate is 0.1,
-        or 0.05 where a draft is only to be refined.
+    num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
+    losses: further losses of :data:`vqclip.generation.losses.LOSSES` with their weights.
+    optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. The rate is 0.1
+        by default, or 0.05 where a draft is only to be refined.
     ema: decay of the running average of z that is shown, 0 (none) up to but not 1.
-    device, precision: ``auto`` chooses; see :mod:`vqclip.engines`. The precision ``portable`` gives
-        the same bytes on every x86-64 processor.
+    device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. The precision
+        ``portable`` gives the same bytes on every x86-64 processor.
     deterministic: refuse operations whose result varies from run to run (on CUDA).
     cut_chunk: cutouts embedded at a time; less needs less memory; None chooses.
 

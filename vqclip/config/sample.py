@@ -13,8 +13,8 @@ from vqclip.config.checks import (
     finite,
     json_values,
 )
+from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
-from vqclip.prompts import Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class SampleConfig:
     """Everything that decides the bytes of pictures that a transformer draws.
 
     transformer, transformer_config: weights and, where it does not lie beside them, their yaml.
-    conditions: what to draw, (kind, value): see :mod:`vqclip.conditioning`.
+    conditions: what to draw, (kind, value): see :mod:`vqclip.sampling.conditions`.
     relabel: ``"3=sky"``: what the numbers in a label map stand for; none, what they say.
     size: (width, height) in pixels; None is the condition's, or that of the VQGAN's training.
     samples: so many pictures; the i-th of them is drawn with the seed ``seed`` + i.

@@ -6,8 +6,8 @@ from typing import Any
 
 from vqclip.config.checks import at_least
 from vqclip.config.generate import GenerateConfig
+from vqclip.config.prompts import Prompt, parse_prompts
 from vqclip.errors import UsageError
-from vqclip.prompts import Prompt, parse_prompts
 
 # What is not about its pictures, nor its scenes.
 OWN = ("steps_per_scene", "transition", "ease", "loop", "every", "zoom", "pan", "rotate")
@@ -21,11 +21,11 @@ class StoryConfig:
     picture: all else about the pictures; its prompts and its steps are the story's.
     steps_per_scene: optimizer steps, those of the transition to the next scene among them.
     transition: so many last steps of a scene turn it into the next one; None is the half of them.
-    ease: of the transition, of :data:`vqclip.timing.EASES`.
+    ease: of the transition, of :data:`vqclip.media.timing.EASES`.
     loop: after the last scene comes the first, so that the film can be repeated without a seam.
     every: optimizer steps between two frames.
     zoom, pan, rotate: what the camera does from frame to frame: a factor, pixels to the right and
-        down that the picture moves, degrees clockwise. Keyframes: :mod:`vqclip.keyframes`.
+        down that the picture moves, degrees clockwise. Keyframes: :mod:`vqclip.video.keyframes`.
     """
 
     scenes: tuple[tuple[Prompt, ...], ...]

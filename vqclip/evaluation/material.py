@@ -7,13 +7,13 @@ from typing import Any, Literal
 import torch
 
 from vqclip.errors import UsageError
-from vqclip.training.batches import collate, to_device
-from vqclip.training.data import HeldOut, Samples
-from vqclip.training.datasettings import DataConfig, SourceConfig
+from vqclip.files.safe_yaml import read_yaml
+from vqclip.training.data.batches import collate, to_device
+from vqclip.training.data.dataset import HeldOut, Samples
+from vqclip.training.data.settings import DataConfig, SourceConfig
+from vqclip.training.data.sources import read_source
 from vqclip.training.settings import changed
-from vqclip.training.sources import read_source
 from vqclip.training.stage import Batch
-from vqclip.yamlfiles import read_yaml
 
 Part = Literal["groups", "style"]
 BATCH = 16

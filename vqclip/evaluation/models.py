@@ -13,11 +13,11 @@ from vqclip.evaluation.similarity import places, ssim
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
-from vqclip.training.retrieval import retrieval
-from vqclip.training.scores import Scores
+from vqclip.training.clip.retrieval import retrieval
 from vqclip.training.settings import settings_of
-from vqclip.training.transformer import TransformerStage
-from vqclip.training.transformersettings import TransformerLoss
+from vqclip.training.transformer.settings import TransformerLoss
+from vqclip.training.transformer.stage import TransformerStage
+from vqclip.training.vqgan.scores import Scores
 
 Figures = dict[str, float]
 Told = Callable[[int], None]  # how many samples are done

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqclip.errors import UsageError
 from vqclip.evaluation.similarity import places
-from vqclip.images import FORMATS, load_image, read_metadata, to_tensor
+from vqclip.media.images import FORMATS, load_image, read_metadata, to_tensor
 from vqclip.models.perceptor import Perceptor
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
-from vqclip.home import offline
+from vqclip.files.environment import offline
 
 
 class NotHereError(Exception):

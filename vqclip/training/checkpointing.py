@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.states import decoded, encoded, whole_folder
-from vqclip.training.averaging import Average, Networks
+from vqclip.files.serialization import decoded, encoded, whole_folder
+from vqclip.training.ema import Average, Networks
 
 FORMAT = 2
 _STEP = re.compile(r"step-(\d+)")

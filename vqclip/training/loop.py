@@ -21,21 +21,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from vqclip.engines import keep_memory
-from vqclip.training.averaging import Average
-from vqclip.training.batches import Data, to_device, training_batches
+from vqclip.models.runtime import keep_memory
 from vqclip.training.checkpointing import (
     checkpoint_folders,
     load_checkpoint,
     save_checkpoint,
     seed_step,
 )
-from vqclip.training.processes import (
-    anywhere,
-    average_gradients,
-    make_accelerator,
-    share_weights,
-)
+from vqclip.training.data.batches import Data, to_device, training_batches
+from vqclip.training.distributed import anywhere, average_gradients, make_accelerator, share_weights
+from vqclip.training.ema import Average
 from vqclip.training.records import Records
 from vqclip.training.settings import LoopSettings, TrainSettings
 from vqclip.training.stage import Batch, Metrics, Objective, Stage
@@ -79,7 +74,7 @@ def fit(
 
     Args:
         stage: what is trained; its networks are on the accelerator's device.
-        data: see :class:`vqclip.training.batches.Data`.
+        data: see :class:`vqclip.training.data.batches.Data`.
         settings: of which ``train`` and ``seed`` matter here.
         folder: of the run: ``checkpoints/``, ``best/`` and ``last/`` (the exported models),
             ``metrics.csv``, ``validation.csv``, ``samples/`` and ``tensorboard/``.

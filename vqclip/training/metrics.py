@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vqclip.images import replacing
+from vqclip.media.images import replacing
 
 
 class Table:

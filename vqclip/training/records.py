@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip.errors import VqclipError
-from vqclip.images import save_image, to_array
-from vqclip.states import whole_folder
-from vqclip.training.averaging import Average
-from vqclip.training.batches import Data, held_out_batches, to_device
+from vqclip.files.serialization import whole_folder
+from vqclip.media.images import save_image, to_array
+from vqclip.training.data.batches import Data, held_out_batches, to_device
+from vqclip.training.ema import Average
 from vqclip.training.metrics import Table, TensorBoard
 from vqclip.training.settings import LoopSettings
 from vqclip.training.stage import Batch, Metrics, Stage

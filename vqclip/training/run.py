@@ -7,12 +7,12 @@ from pathlib import Path
 import yaml
 
 from vqclip.errors import UsageError
-from vqclip.images import replacing
-from vqclip.training.encoding import open_data
+from vqclip.media.images import replacing
+from vqclip.training.distributed import make_accelerator
 from vqclip.training.loop import Progress, fit
-from vqclip.training.processes import make_accelerator
 from vqclip.training.settings import TrainSettings
 from vqclip.training.stages import open_stage
+from vqclip.training.transformer.encoding import open_data
 
 
 def train(

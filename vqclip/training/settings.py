@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from vqclip.errors import UsageError
+from vqclip.files.safe_yaml import read_yaml
 from vqclip.registry import unknown
-from vqclip.yamlfiles import read_yaml
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class TrainSettings:
     model: what is trained, as the model's own config describes it (``target`` and ``params``).
     start: weights to start from, a path or ``default``; with ``start_partial`` they may lack
         some of the model's or hold others.
-    loss, data: read by the stage and by :mod:`vqclip.training.data`.
+    loss, data: read by the stage and by :mod:`vqclip.training.data.dataset`.
     train: see :class:`LoopSettings`.
     """
 

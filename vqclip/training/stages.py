@@ -12,9 +12,9 @@ from vqclip.training.stage import Stage
 STAGES: Registry[str] = Registry(
     "stage",
     {
-        "vqgan": "vqclip.training.vqgan:open_stage",
-        "transformer": "vqclip.training.transformer:open_stage",
-        "clip": "vqclip.training.clip:open_stage",
+        "vqgan": "vqclip.training.vqgan.stage:open_stage",
+        "transformer": "vqclip.training.transformer.stage:open_stage",
+        "clip": "vqclip.training.clip.stage:open_stage",
     },
 )
 

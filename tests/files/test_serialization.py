@@ -1,0 +1,92 @@
+"""State as tensors and JSON: everything comes back as it was."""
+
+import json
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.files.serialization import decoded, detached, encoded, put_back, whole_folder
+
+
+def there_and_back(value: Any) -> Any:
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps(encoded(value, tensors, "x"))
+    return decoded(json.loads(text), detached(tensors))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        3,
+        0.1 + 0.2,
+        float("inf"),
+        "text",
+        [1, (2.5, "a"), []],
+        {"betas": (0.9, 0.99), 0.5: None, "map": {"tensor": "no tensor"}},
+        torch.float16,
+    ],
+)
+def test_values_come_back(value: Any) -> None:
+    again = there_and_back(value)
+    assert again == value
+    assert type(again) is type(value)
+
+
+def test_tensors_come_back_wherever_they_are() -> None:
+    value = {0: {"m": torch.rand(2, 3).T, "deep": [{"q": torch.arange(3)}]}, "ema": torch.ones(())}
+    again = there_and_back(value)
+    assert torch.equal(again[0]["m"], value[0]["m"])
+    assert torch.equal(again[0]["deep"][0]["q"], torch.arange(3))
+    assert again["ema"].shape == ()
+
+
+def test_queues_keep_their_length() -> None:
+    again = there_and_back(deque([1, 2], 2))
+    again.append(3)
+    assert list(again) == [2, 3]
+
+
+def test_what_no_file_holds_is_refused() -> None:
+    with pytest.raises(UsageError, match="keeps a function"):
+        there_and_back({"step": lambda: 1})
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "Rprop"])
+def test_an_optimizer_goes_on_as_if_nothing_had_happened(name: str) -> None:
+    torch.manual_seed(0)
+    z = torch.rand(4, requires_grad=True)
+    build = getattr(torch.optim, name)
+    optimizer = build([z], lr=0.1)
+    gradients = torch.rand(4, 4)
+
+    def step(z: Tensor, optimizer: torch.optim.Optimizer, gradient: Tensor) -> None:
+        z.grad = gradient.clone()
+        optimizer.step()
+
+    for gradient in gradients[:2]:
+        step(z, optimizer, gradient)
+    other = z.detach().clone().requires_grad_()
+    resumed = build([other], lr=0.5)
+    put_back(resumed, there_and_back(optimizer.state_dict()))
+    for gradient in gradients[2:]:
+        step(z, optimizer, gradient)
+        step(other, resumed, gradient)
+    assert torch.equal(z, other)
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "a") as temporary:
+        (temporary / "none" / "file").write_text("1")
+    assert list(tmp_path.iterdir()) == []
+    for text in ("1", "2"):
+        with whole_folder(tmp_path / "a") as temporary:
+            (temporary / "file").write_text(text)
+    assert (tmp_path / "a" / "file").read_text() == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

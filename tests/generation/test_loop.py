@@ -1,0 +1,256 @@
+"""The loop on the embedded models: small pictures, few cutouts, the real thing."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+import vqclip
+from vqclip import GenerateConfig
+from vqclip.errors import UsageError, VqclipError
+from vqclip.generation.latents import Average
+from vqclip.generation.loop import Models, Run, clamp_with_grad, load_models, picture_size
+from vqclip.generation.losses import LOSSES
+from vqclip.generation.optimizers import OPTIMIZERS
+
+SMALL = GenerateConfig(
+    prompts=vqclip.parse_prompts("a red apple"),
+    init="random",
+    size=(32, 32),
+    steps=3,
+    seed=1,
+    num_cutouts=4,
+    learning_rate=0.3,
+)
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return load_models(SMALL)
+
+
+def images(config: GenerateConfig, models: Models) -> list[Tensor]:
+    return [frame.image for frame in vqclip.generate(config, models)]
+
+
+def total(frame: vqclip.Frame) -> float:
+    return sum(float(loss) for loss in frame.losses.values())
+
+
+def test_frames_are_the_start_the_steps_and_the_result(models: Models) -> None:
+    frames = list(vqclip.generate(SMALL, models))
+    assert [frame.step for frame in frames] == [0, 1, 2, 3]
+    for frame in frames:
+        assert frame.image.shape == (1, 3, 32, 32)
+        assert frame.image.abs().max() <= 1
+        assert not frame.image.requires_grad
+        assert not frame.z.requires_grad
+    assert frames[-1].losses == {}
+    assert not torch.equal(frames[0].image, frames[-1].image)
+
+
+def test_a_frame_does_not_change_afterwards(models: Models) -> None:
+    run = vqclip.generate(SMALL, models)
+    first = next(run)
+    z, image = first.z.clone(), first.image.clone()
+    list(run)
+    assert torch.equal(first.z, z)
+    assert torch.equal(first.image, image)
+
+
+def test_same_seed_same_bytes_another_seed_another_picture(models: Models) -> None:
+    first, again = images(SMALL, models), images(SMALL, models)
+    assert all(map(torch.equal, first, again))
+    assert not torch.equal(first[-1], images(replace(SMALL, seed=2), models)[-1])
+
+
+def test_torch_s_global_generator_does_not_matter(models: Models) -> None:
+    torch.manual_seed(1)
+    first = images(SMALL, models)[-1]
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert torch.equal(first, images(SMALL, models)[-1])
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_grad_mode_does_not_leak_to_the_caller(models: Models) -> None:
+    for _ in vqclip.generate(SMALL, models):
+        assert torch.is_grad_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_moves_towards_the_prompt(models: Models, optimizer: str) -> None:
+    rate = {"sgd": 20.0, "radam": 1.0, "adagrad": 0.2}.get(optimizer, 0.1)
+    config = replace(
+        SMALL, steps=12, augment=(), noise=0.0, optimizer=optimizer, learning_rate=rate
+    )
+    losses = [total(frame) for frame in vqclip.generate(config, models) if frame.losses]
+    assert sum(losses[-3:]) < sum(losses[:3])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_joins_in(models: Models, name: str) -> None:
+    config = replace(SMALL, steps=1, losses=((name, 0.5),))
+    frame = next(vqclip.generate(config, models))
+    assert set(frame.losses) == {"prompt", name}
+    value = LOSSES[name](vqclip_observation(frame))
+    assert frame.losses[name].item() == pytest.approx(0.5 * value.item(), rel=1e-3, abs=1e-6)
+
+
+def vqclip_observation(frame: vqclip.Frame) -> "vqclip.generation.losses.Observation":  # type: ignore[name-defined]
+    from vqclip.generation.losses import Observation
+
+    shown = frame.image / 2 + 0.5
+    return Observation(shown, shown, shown, frame.z)
+
+
+def test_chunks_add_up_to_the_whole(models: Models) -> None:
+    config = replace(SMALL, losses=(("total-variation", 3.0),))
+
+    def gradient(chunk: int) -> Tensor:
+        run = Run(replace(config, cut_chunk=chunk), models)
+        run.step()
+        assert run.z.grad is not None
+        return run.z.grad
+
+    torch.testing.assert_close(gradient(4), gradient(1), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(gradient(4), gradient(3), rtol=1e-3, atol=1e-6)
+
+
+def test_init_weight_holds_the_start(models: Models) -> None:
+    def moved(**settings: object) -> float:
+        config = replace(SMALL, steps=8, **settings)
+        first, *_, last = vqclip.generate(config, models)
+        return (first.z - last.z).abs().mean().item()
+
+    free, held = moved(), moved(init_weight=1000.0)
+    assert held < free
+    assert moved(init_weight=1000.0, init_decay="harmonic") > held
+
+
+def test_init_weight_can_hold_to_zero(models: Models) -> None:
+    config = replace(SMALL, init_weight=2.0, init_target="zero")
+    frame = next(vqclip.generate(config, models))
+    assert frame.losses["init"].item() == pytest.approx(frame.z.square().mean().item(), rel=1e-4)
+
+
+def test_z_stays_in_the_range_of_the_codebook(models: Models) -> None:
+    config = replace(SMALL, learning_rate=1e4)
+    *_, last = vqclip.generate(config, models)
+    codebook = models.vqgan.codebook
+    assert (last.z >= codebook.amin(0)[None, :, None, None]).all()
+    assert (last.z <= codebook.amax(0)[None, :, None, None]).all()
+
+
+def test_negative_weights_push_away(models: Models) -> None:
+    config = replace(SMALL, steps=10, augment=(), noise=0.0)
+
+    def distance(text: str) -> float:
+        *_, last = vqclip.generate(replace(config, prompts=vqclip.parse_prompts(text)), models)
+        (perceptor,) = models.perceptors
+        seen = perceptor.embed_image(last.image / 2 + 0.5)
+        return float((seen - perceptor.embed_text(["a red apple"])).norm())
+
+    assert distance("a red apple:-1") > distance("a red apple")
+
+
+def test_image_and_noise_prompts(models: Models, tmp_path: Path) -> None:
+    picture = Image.new("RGB", (96, 96), "white")
+    ImageDraw.Draw(picture).ellipse((8, 8, 88, 88), fill="blue")
+    picture.save(tmp_path / "blue.png")
+    prompts = (
+        *vqclip.parse_prompts(f"{tmp_path}/blue.png:2", "image"),
+        *vqclip.parse_prompts("5:0.1", "noise"),
+    )
+    config = replace(SMALL, steps=25, prompts=prompts, init="noise", learning_rate=0.2)
+    first, *_, last = vqclip.generate(config, models)
+    red, _, blue = last.image.mean((0, 2, 3))
+    assert blue - red > first.image.mean((0, 2, 3))[2] - first.image.mean((0, 2, 3))[0] + 0.1
+
+
+def test_several_perceptors_are_weighted(models: Models) -> None:
+    both = replace(models, perceptors=models.perceptors * 2)
+    config = replace(SMALL, clip=(("default", 1.0), ("default", 0.5)), augment=(), noise=0.0)
+    single = next(vqclip.generate(replace(SMALL, augment=(), noise=0.0), models))
+    double = next(vqclip.generate(config, both))
+    ratio = double.losses["prompt"].item() / single.losses["prompt"].item()
+    assert ratio == pytest.approx(1.5, rel=0.1)
+
+
+def test_the_average_is_shown_where_asked(models: Models) -> None:
+    config = replace(SMALL, steps=6, learning_rate=0.3)
+    *_, plain = vqclip.generate(config, models)
+    frames = list(vqclip.generate(replace(config, ema=0.9), models))
+    assert not torch.equal(frames[-1].z, plain.z)
+    assert frames[-1].image.abs().max() <= 1
+
+
+def test_average_is_unbiased() -> None:
+    average = Average(torch.zeros(2), 0.9)
+    for _ in range(3):
+        average.update(torch.tensor([1.0, -2.0]))
+    torch.testing.assert_close(average.value(torch.zeros(2)), torch.tensor([1.0, -2.0]))
+
+
+def test_clamp_lets_pixels_back_in() -> None:
+    image = torch.tensor([-1.0, 0.5, 2.0], requires_grad=True)
+    clamp_with_grad(image).backward(torch.tensor([-1.0, -1.0, -1.0]))
+    assert image.grad is not None
+    assert image.grad.tolist() == [-1, -1, 0]  # descent raises: only the one above is held
+    assert clamp_with_grad(image).tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(("size", "made"), [((50, 30), (48, 32)), ((1, 1), (8, 8)), (None, None)])
+def test_sizes_are_whole_codes(
+    models: Models, size: tuple[int, int] | None, made: tuple[int, int] | None
+) -> None:
+    expected = made or (models.vqgan.resolution, models.vqgan.resolution)
+    config = replace(SMALL, size=size, steps=1)
+    assert picture_size(config, models.vqgan) == expected
+    frame = next(vqclip.generate(config, models))
+    assert frame.image.shape[2:] == (expected[1], expected[0])
+
+
+def test_codes_set_the_size(models: Models, tmp_path: Path) -> None:
+    from vqclip.generation.latents import save_codes
+
+    indices = torch.randint(1024, (1, 3, 5))
+    save_codes(tmp_path / "a.npz", indices)
+    config = replace(SMALL, size=None, init=str(tmp_path / "a.npz"))
+    frame = next(vqclip.generate(config, models))
+    assert torch.equal(models.vqgan.nearest_indices(frame.z), indices)
+
+
+def test_divergence_is_said(models: Models) -> None:
+    run = Run(SMALL, models)
+    with torch.no_grad():
+        run.z.fill_(math.nan)
+    with pytest.raises(VqclipError, match="diverged"):
+        run.result()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"optimizer": "adamm"}, "unknown optimizer"),
+        ({"losses": (("beauty", 1.0),)}, "unknown loss"),
+        ({"augment": ("affin",)}, "unknown augmentation"),
+        ({"cut_method": "slices"}, "unknown cut method"),
+        ({"init": "none.jpg"}, "unknown init"),
+        ({"prompts": vqclip.parse_prompts("x", "noise")}, "noise prompt is a seed"),
+        ({"prompts": vqclip.parse_prompts("x.png", "image")}, "no such image"),
+    ],
+)
+def test_wrong_names_are_said(models: Models, wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        next(vqclip.generate(replace(SMALL, **wrong), models))
+
+
+def test_it_is_an_iterator(models: Models) -> None:
+    assert isinstance(vqclip.generate(SMALL, models), Iterator)

@@ -1,0 +1,54 @@
+import sys
+
+import pytest
+import torch
+
+from vqclip.errors import UsageError
+from vqclip.generation.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    _from_extra,
+    find_optimizer,
+    set_learning_rate,
+)
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "adamp", "diffgrad", "AdamW"])
+def test_every_optimizer_goes_downhill(name: str) -> None:
+    if name in ("adamp", "diffgrad"):
+        pytest.importorskip("pytorch_optimizer")
+    z = torch.tensor([[3.0, -2.0]], requires_grad=True)
+    optimizer = find_optimizer(name)([z], 0.05)
+    before = z.detach().square().sum()
+    for _ in range(5):
+        optimizer.zero_grad()
+        z.square().sum().backward()
+        optimizer.step()
+    assert z.detach().square().sum() < before
+
+
+def test_unknown_names_get_a_hint() -> None:
+    with pytest.raises(UsageError, match="adam"):
+        find_optimizer("adamm")
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    _from_extra.cache_clear()
+    with pytest.raises(UsageError, match=r"vqclip\[optimizers\]"):
+        find_optimizer("adamp")
+    assert find_optimizer("adam")
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_start_whole_and_stay_positive(name: str) -> None:
+    factors = [SCHEDULES[name](i / 20) for i in range(20)]
+    assert factors[0] == pytest.approx(1)
+    assert factors == sorted(factors, reverse=True)
+    assert factors[-1] > 0
+
+
+def test_set_learning_rate() -> None:
+    optimizer = find_optimizer("adam")([torch.zeros(1, requires_grad=True)], 0.1)
+    set_learning_rate(optimizer, 0.025)
+    assert optimizer.param_groups[0]["lr"] == 0.025

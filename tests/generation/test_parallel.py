@@ -1,0 +1,251 @@
+"""Side by side every run draws what it draws alone, but for rounding."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import vqclip
+from tests import tiny
+from tests.test_resuming import BASE
+from vqclip import GenerateConfig
+from vqclip.errors import VqclipError
+from vqclip.generation import parallel as together
+from vqclip.generation.loop import Frame, Run, step_together
+from vqclip.generation.parallel import Width, Work, side_by_side
+from vqclip.generation.stepping import as_before
+from vqclip.hub.run_models import Models, load_models
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    """The embedded CLIP, in float32, before a VQGAN of 24 codes."""
+    torch.manual_seed(0)
+    config = replace(BASE, precision="float32")
+    return replace(load_models(config), vqgan=tiny.vqgan())
+
+
+# Plain descent: Adam's first steps are signs, and those of gradients about 0 are up to rounding.
+# Crops of all sizes, as with large ones alone a code that lies between two turns within four steps.
+PLAIN = replace(BASE, optimizer="sgd", learning_rate=20.0, cut_method="crops")
+CONFIGS = [
+    PLAIN,
+    replace(PLAIN, seed=2, prompts=vqclip.parse_prompts("a blue car:2 | a dog:-1")),
+    replace(PLAIN, seed=3, steps=2, ema=0.5),
+    replace(PLAIN, seed=4, init_weight=0.5, losses=(("symmetry", 1.0),), schedule="cosine"),
+    replace(PLAIN, seed=5),
+]
+
+
+def drawing(config: GenerateConfig, models: Models) -> Work[list[Frame]]:
+    run = Run(config, models)
+    frames = []
+    while run.steps_done < config.steps:
+        frames.append((yield run))
+    return [*frames, run.result()]
+
+
+def check_as_alone(drawn: Sequence[list[Frame]], models: Models) -> None:
+    for config, frames in zip(CONFIGS, drawn, strict=True):
+        alone = list(vqclip.generate(config, models))
+        assert [f.step for f in frames] == [f.step for f in alone]
+        for one, other in zip(frames, alone, strict=True):
+            torch.testing.assert_close(one.z, other.z, atol=5e-3, rtol=0)
+            torch.testing.assert_close(dict(one.losses), dict(other.losses), atol=1e-3, rtol=1e-2)
+        assert (alone[-1].z - alone[0].z).abs().max() > 0.1
+        torch.testing.assert_close(frames[-1].image, alone[-1].image, atol=0.02, rtol=0)
+
+
+def in_order(works: Sequence[Work[Any]], width: int | None) -> list[Any]:
+    """Return the results in the order of the works."""
+    results: dict[int, Any] = {}
+
+    def numbered(number: int, work: Work[Any]) -> Work[None]:
+        results[number] = yield from work
+
+    list(side_by_side([numbered(n, work) for n, work in enumerate(works)], width))
+    return [results[number] for number in range(len(works))]
+
+
+@pytest.mark.parametrize("width", [2, 5, None])
+def test_each_picture_is_that_of_its_run_alone(models: Models, width: int | None) -> None:
+    check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
+
+
+def test_without_memory_fewer_are_seen_together(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sizes = together.step_together, []
+
+    def scarce(runs: Sequence[Run]) -> list[Frame]:
+        sizes.append(len(runs))
+        if len(runs) > 2:
+            raise torch.OutOfMemoryError
+        return real(runs)
+
+    monkeypatch.setattr(together, "step_together", scarce)
+    check_as_alone(in_order([drawing(config, models) for config in CONFIGS], 5), models)
+    assert sizes[:4] == [5, 2, 2, 1]
+    assert max(sizes[1:]) == 2
+
+
+@pytest.mark.parametrize("width", [5, None])
+def test_a_lot_that_fails_for_its_size_is_drawn_one_by_one(
+    models: Models, monkeypatch: pytest.MonkeyPatch, width: int | None
+) -> None:
+    real, sizes = together.step_together, []
+
+    def particular(runs: Sequence[Run]) -> list[Frame]:
+        sizes.append(len(runs))
+        with as_before(runs):
+            if len(runs) > 2:
+                torch.rand(1, generator=runs[0].generator)
+                raise RuntimeError("input tensor must fit into 32-bit index math")
+            return real(runs)
+
+    monkeypatch.setattr(together, "step_together", particular)
+    check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
+    assert max(sizes) == 5
+
+
+class Machine:
+    """Takes ``seconds(lot)`` for a step of a lot, and has memory for ``most`` of them."""
+
+    def __init__(self, seconds: Callable[[int], float], most: int = 99) -> None:
+        self.seconds, self.most, self.now, self.lots = seconds, most, 0.0, list[int]()
+
+    def step(self, runs: Sequence[Any]) -> list[Any]:
+        self.lots.append(len(runs))
+        if len(runs) > self.most:
+            raise torch.OutOfMemoryError
+        warming = 9 if self.lots.count(len(runs)) == 1 else 0
+        self.now += self.seconds(len(runs)) + warming
+        return [object() for _ in runs]
+
+
+@pytest.mark.parametrize(
+    ("machine", "runs", "expected"),
+    [
+        (Machine(lambda lot: 1.0), 8, 8),
+        (Machine(lambda lot: 1.0), 5, 5),
+        (Machine(lambda lot: float(lot)), 8, 1),
+        (Machine(lambda lot: 0.04 + lot), 8, 1),  # more by a little is not worth the wait
+        (Machine(lambda lot: max(2.0, lot)), 8, 2),
+        (Machine(lambda lot: max(3.0, lot**2)), 8, 2),
+        (Machine(lambda lot: 1.0, most=4), 8, 4),
+        (Machine(lambda lot: 1.0, most=1), 8, 1),
+    ],
+)
+def test_what_pays_is_measured_on_the_way(
+    machine: Machine, runs: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "step_together", machine.step)
+    monkeypatch.setattr(together.time, "monotonic", lambda: machine.now)
+    run: Any = SimpleNamespace(models=SimpleNamespace(device=torch.device("cpu")))
+    width = Width()
+    for _ in range(20):
+        assert len(width.step([run] * runs)) == runs
+    assert width.lanes == width.together == expected
+    machine.lots.clear()
+    width.step([run] * runs)
+    assert machine.lots[0] == expected
+    assert width.room([run] * runs) == 0
+    assert sum(lot > machine.most for lot in machine.lots) == 0
+
+
+def test_what_fails_at_once_does_not_count_as_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda lot: 1.0)
+
+    def step(runs: Sequence[Any]) -> list[Any]:
+        if bad in runs:
+            raise RuntimeError("broke")
+        return machine.step(runs)
+
+    monkeypatch.setattr(together, "step_together", step)
+    monkeypatch.setattr(together.time, "monotonic", lambda: machine.now)
+    bad: Any = SimpleNamespace(models=SimpleNamespace(device=torch.device("cpu")))
+    run = SimpleNamespace(models=bad.models, steps_done=0)
+    width = Width()
+    for _ in range(4):
+        seen = width.step([run, run, bad])
+        assert [isinstance(frame, RuntimeError) for frame in seen] == [False, False, True]
+    assert not width.seconds
+    while width.trials:
+        width.step([run] * 3)
+    assert width.together == 3
+
+
+def test_runs_stand_as_before_when_memory_fails(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [Run(config, models) for config in CONFIGS[:2]]
+    states = [run.state() for run in runs]
+
+    def fails(cutouts: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models.perceptors[0], "embed_image", fails)
+        with pytest.raises(torch.OutOfMemoryError):
+            step_together(runs)
+        with pytest.raises(VqclipError, match="out of memory"):
+            list(side_by_side([drawing(BASE, models)], 4))
+    for run, before in zip(runs, states, strict=True):
+        after = run.state()
+        assert after.step == before.step
+        assert all(torch.equal(after.tensors[n], t) for n, t in before.tensors.items())
+
+
+def test_what_one_raises_ends_it_alone_if_it_sees_to_that(models: Models) -> None:
+    def fragile(config: GenerateConfig) -> Work[str]:
+        try:
+            frames = yield from drawing(config, models)
+            if config.seed == 2:
+                raise RuntimeError("broke")
+        except RuntimeError as error:
+            return str(error)
+        return f"{len(frames)} frames"
+
+    works = [fragile(config) for config in CONFIGS[:3]]
+    assert in_order(works, 3) == ["5 frames", "broke", "3 frames"]
+
+
+def test_ctrl_c_reaches_all_that_are_under_way(models: Models) -> None:
+    told = []
+
+    def patient(number: int) -> Work[None]:
+        run = Run(BASE, models)
+        try:
+            while True:
+                yield run
+                if number == 1:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            told.append(number)
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        list(side_by_side([patient(n) for n in range(4)], 3))
+    assert sorted(told) == [0, 1, 2]  # the fourth was never begun
+
+
+def test_the_end_of_the_caller_reaches_them_too(models: Models) -> None:
+    told = []
+
+    def work(number: int, steps: int) -> Work[int]:
+        run = Run(BASE, models)
+        try:
+            for _ in range(steps):
+                yield run
+        except KeyboardInterrupt:
+            told.append(number)
+            raise
+        return number
+
+    ended = side_by_side([work(0, 1), work(1, 3)], 2)
+    assert next(ended) == 0
+    ended.close()
+    assert told == [1]

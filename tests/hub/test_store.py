@@ -1,0 +1,127 @@
+"""Named models: made at one moment, told apart from half made ones, and watched."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import leftovers
+from vqclip.errors import CheckpointError, UsageError, VqclipError
+from vqclip.files.environment import home
+from vqclip.hub import store
+
+
+def make(name: str, content: bytes = b"weights", *, overwrite: bool = False) -> store.Model:
+    with store.adding(name, overwrite=overwrite) as folder:
+        (folder / store.WEIGHTS).write_bytes(content)
+        store.write_record(folder, kind="vqgan", state=store.IMPORTED)
+    model = store.find(name)
+    assert model is not None
+    return model
+
+
+def test_a_model_is_kept_with_its_hashes() -> None:
+    model = make("mine")
+    assert model.weights.read_bytes() == b"weights"
+    assert model.kind == "vqgan"
+    assert model.record["size"] == 7
+    assert [m.name for m in store.models()] == ["mine"]
+    store.check(model)
+    assert store.find("other") is None
+    assert store.find("../models/mine") is None
+
+
+def test_a_failure_leaves_nothing() -> None:
+    with pytest.raises(RuntimeError), store.adding("mine"):
+        raise RuntimeError
+    assert store.models() == []
+    assert leftovers(home()) == []
+
+
+def test_nothing_is_overwritten_unasked() -> None:
+    make("mine")
+    with pytest.raises(UsageError, match="already"):
+        make("mine", b"others")
+    assert make("mine", b"others", overwrite=True).weights.read_bytes() == b"others"
+    assert len(leftovers(home())) == 2
+
+
+def test_what_has_changed_is_told() -> None:
+    model = make("mine")
+    model.weights.write_bytes(b"others!")
+    with pytest.raises(CheckpointError, match="has changed since it was put there"):
+        store.check(model)
+    model.weights.unlink()
+    with pytest.raises(CheckpointError, match="has lost its file"):
+        store.check(model)
+
+
+@pytest.mark.parametrize("record", [b"", b"[]", b"\xff", b"{"])
+def test_a_damaged_record(record: bytes) -> None:
+    (make("mine").folder / store.RECORD).write_bytes(record)
+    with pytest.raises(VqclipError, match="vqclip weights remove mine"):
+        store.find("mine")
+    assert store.models()[0].record == {}
+
+
+def test_what_a_killed_process_left_is_swept_for_its_name_only() -> None:
+    make("coco")
+    for name in ("coco", "coco-8k"):
+        (store.models_folder() / f".making-{name}~abc").mkdir()
+    assert [m.name for m in store.models()] == ["coco"]
+    store.sweep("coco")
+    assert [p.name for p in store.models_folder().glob(".*")] == [".making-coco-8k~abc"]
+
+
+def test_hashes_outlive_the_model() -> None:
+    store.remember_hash("mine", "checkpoint", "abc")
+    store.remember_hash("mine", "config", "def")
+    store.discard(make("mine").folder)
+    assert store.find("mine") is None
+    assert store.known_hash("mine", "checkpoint") == "abc"
+    assert store.known_hash("mine", "config") == "def"
+    assert store.known_hash("other", "config") is None
+    (home() / "hashes" / "mine.json").write_text("{")
+    with pytest.raises(VqclipError, match="mend or delete it"):
+        store.known_hash("mine", "config")
+
+
+def test_the_second_waits_for_the_first() -> None:
+    waited: list[str] = []
+    order: list[str] = []
+
+    def second() -> None:
+        with store.holding("mine", waited.append):
+            order.append("second")
+
+    with store.holding("mine", waited.append):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not waited:
+            thread.join(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert len(waited) == 1
+
+
+def test_a_folder_that_cannot_be_written() -> None:
+    home().parent.mkdir(parents=True, exist_ok=True)
+    home().write_text("a file")
+    with (
+        pytest.raises(VqclipError, match="VQCLIP_HOME"),
+        store.holding("mine", lambda _: None),
+    ):
+        pass
+
+
+def test_the_place_is_the_platforms_unless_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VQCLIP_HOME", str(tmp_path))
+    assert home() == tmp_path
+    monkeypatch.delenv("VQCLIP_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert home().name == "vqclip"
+    assert json.dumps(str(home()))

@@ -1,0 +1,185 @@
+from pathlib import Path
+from typing import Any
+
+import av
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from PIL import Image
+
+from vqclip.config import FilmConfig
+from vqclip.errors import UsageError, VqclipError
+from vqclip.media.writers import film_metadata, film_writer, open_clip
+
+
+def frame(number: int) -> Any:
+    """Ever brighter, and white in the upper left corner."""
+    image = np.full((32, 48, 3), 20 * number % 256, np.uint8)
+    image[:8, :16] = 255
+    return image
+
+
+def film(path: Path, count: int = 8, rate: float = 8, sound: Path | None = None) -> Path:
+    with film_writer(path, FilmConfig(rate, sound=sound), {"prompt": "x"}) as write:
+        for number in range(count):
+            write(frame(number), number)
+    return path
+
+
+def tone(path: Path, codec: str, seconds: float = 2.0) -> Path:
+    """Write a second or two of a tone."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=48000)
+        time = np.arange(int(48000 * seconds)) / 48000
+        samples = (np.sin(440 * 2 * np.pi * time) * 9000).astype(np.int16)[None]
+        audio = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        audio.sample_rate = 48000
+        audio.pts = 0
+        for packet in [*stream.encode(audio), *stream.encode(None)]:
+            container.mux(packet)
+    return path
+
+
+def loudness(path: Path) -> tuple[str, float, float]:
+    """Return the codec, the seconds and the level of a film's sound."""
+    with av.open(path) as container:
+        stream = container.streams.audio[0]
+        levels, samples = [], 0
+        for part in container.decode(stream):
+            values = part.to_ndarray().astype(float)
+            levels.append(np.abs(values).mean())
+            samples += part.samples
+        return (
+            stream.codec_context.codec.canonical_name,
+            samples / stream.rate,
+            float(np.mean(levels)),
+        )
+
+
+def test_a_clip_is_read_frame_by_frame(tmp_path: Path) -> None:
+    clip = open_clip(film(tmp_path / "a.mp4"))
+    assert (clip.rate, clip.frames, clip.size, clip.turns) == (8, 8, (48, 32), 0)
+    shown = list(clip)
+    assert len(shown) == 8
+    assert all(abs(f[20:, 20:].mean() - 20 * n) < 4 for n, f in enumerate(shown))
+
+
+def test_another_rate_keeps_the_duration(tmp_path: Path) -> None:
+    clip = open_clip(film(tmp_path / "a.mp4"), 4)
+    assert clip.frames == 4
+    assert len(list(clip)) == 4
+
+
+def test_clips_of_telephones_are_turned_upright(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4")
+    data = path.read_bytes()
+    clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 32 << 16, 0, 1 << 30]  # QuickTime's matrix
+    start = data.index(b"tkhd") + 4 + 40
+    matrix = np.array(clockwise, ">i4").tobytes()
+    path.write_bytes(data[:start] + matrix + data[start + 36 :])
+    clip = open_clip(path)
+    assert (clip.size, clip.turns) == ((32, 48), 1)
+    first = next(iter(clip))
+    assert first.shape == (48, 32, 3)
+    assert first[:16, 24:].mean() > 240  # the corner went from the upper left to the upper right
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kept"),
+    [("t.m4a", "aac", "aac"), ("t.mp3", "libmp3lame", "mp3"), ("t.wav", "pcm_s16le", "aac")],
+)
+def test_sound_is_taken_along(tmp_path: Path, name: str, codec: str, kept: str) -> None:
+    source = tone(tmp_path / name, codec)
+    path = film(tmp_path / "a.mp4", sound=source)
+    found, seconds, level = loudness(path)
+    assert found == kept
+    assert seconds == pytest.approx(1.0, abs=0.1)  # as long as the film
+    assert level > 0.1
+    assert len(iio.imread(path, plugin="pyav")) == 8
+    assert iio.immeta(path, plugin="pyav")["duration"] == pytest.approx(1)
+    assert film_metadata(path) == {"prompt": "x"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "a.mp4"])
+
+
+def test_a_silent_source_is_no_trouble(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", sound=film(tmp_path / "b.mp4"))
+    assert len(list(open_clip(path))) == 8
+
+
+def test_what_is_no_film(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("nothing")
+    with pytest.raises(UsageError, match=r"cannot read .* as a film"):
+        open_clip(tmp_path / "a.mp4")
+    with pytest.raises(UsageError, match="no such film"):
+        open_clip(tmp_path / "b.mp4")
+    with pytest.raises(UsageError, match=r"cannot read .* as a film"):
+        open_clip(tone(tmp_path / "t.wav", "pcm_s16le"))
+
+
+def late(path: Path, start: float) -> Path:
+    """Write a film of two seconds, silent in the first, whose time begins at ``start``."""
+    with av.open(path, "w") as container:
+        shown = container.add_stream("libx264", rate=8)
+        shown.width, shown.height, shown.pix_fmt = 48, 32, "yuv420p"
+        heard = container.add_stream("aac", rate=48000)
+        for number in range(16):
+            picture = av.VideoFrame.from_ndarray(frame(number % 8), format="rgb24")
+            picture.pts = number + round(8 * start)
+            container.mux(shown.encode(picture))
+        container.mux(shown.encode(None))
+        time = np.arange(48000 * 2) / 48000
+        samples = (np.sin(440 * 2 * np.pi * time) * 9000 * (time >= 1)).astype(np.float32) / 32768
+        audio = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        audio.sample_rate, audio.pts = 48000, round(48000 * start)
+        container.mux(heard.encode(audio))
+        container.mux(heard.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("start", [0.0, 1.5])
+@pytest.mark.parametrize("suffix", [".mkv", ".ts"])
+def test_sound_stays_with_the_pictures_wherever_their_time_begins(
+    suffix: str, start: float, tmp_path: Path
+) -> None:
+    source = late(tmp_path / f"late{suffix}", start)
+    joined = film(tmp_path / "b.mp4", count=16, sound=source)
+    with av.open(joined) as container:
+        levels = {
+            round(float(part.pts * part.time_base), 2): float(np.abs(part.to_ndarray()).mean())
+            for part in container.decode(audio=0)
+        }
+    first = min(time for time, level in levels.items() if level > 0.05)
+    assert first == pytest.approx(1, abs=0.15)
+    assert max(levels) > 1.7
+
+
+def test_a_damaged_film_is_told(tmp_path: Path) -> None:
+    source = late(tmp_path / "a.mkv", 0)
+    data = bytearray(source.read_bytes())
+    middle = len(data) // 3
+    data[middle : middle + 2000] = bytes(2000)
+    source.write_bytes(data)
+    try:
+        count = len(list(open_clip(source)))
+    except VqclipError as error:
+        assert "damaged" in str(error) or "cannot read" in str(error)
+    else:
+        assert count > 0  # FFmpeg found its way
+
+
+@pytest.mark.parametrize(
+    ("codec", "side"), [("h264", 64), ("h264", 160), ("h265", 40), ("h265", 64)]
+)
+def test_the_same_frames_are_the_same_film(codec: str, side: int, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
+    picture = Image.fromarray(noise).resize((2 * side, side), Image.Resampling.BICUBIC)
+    wide = np.asarray(picture)
+    films = set()
+    for number in range(8):
+        junk = np.empty(1000 * number + 17, np.uint8)  # so that the encoder's memory lies elsewhere
+        with film_writer(tmp_path / f"{number}.mp4", FilmConfig(12, codec=codec)) as write:
+            for step in range(24):
+                write(wide[:, 2 * step : 2 * step + side].copy(), step)
+        films.add((tmp_path / f"{number}.mp4").read_bytes())
+        del junk
+    assert len(films) == 1

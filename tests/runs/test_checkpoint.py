@@ -1,0 +1,177 @@
+"""A run that goes on from a checkpoint ends in the bytes of one that was never interrupted."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import vqclip
+from tests import tiny
+from vqclip import GenerateConfig
+from vqclip.config import OutputConfig
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.generation.loop import Run
+from vqclip.generation.optimizers import OPTIMIZERS
+from vqclip.hub.run_models import Models, load_models
+from vqclip.runs import autosave as keeping
+from vqclip.runs.checkpoint import Checkpoint, extended, load_checkpoint, save_checkpoint
+from vqclip.runs.outputs import checkpoint_path
+from vqclip.runs.render import render
+
+BASE = GenerateConfig(
+    prompts=vqclip.parse_prompts("a red apple"),
+    size=(16, 16),
+    steps=4,
+    seed=1,
+    init="random",
+    num_cutouts=2,
+    learning_rate=0.3,
+)
+# Others of pytorch-optimizer with state of their own kinds: queues, mappings, lists, numbers.
+EXTRA = ("adamp", "adashift", "aggmo", "diffgrad", "prodigy", "soap", "emonavi", "dadaptadam")
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    """The embedded CLIP before a VQGAN of 24 codes: quick, and the real thing."""
+    torch.manual_seed(0)
+    return replace(load_models(BASE), vqgan=tiny.vqgan())
+
+
+def final(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
+    *_, last = run.frames()
+    return last.z, last.image
+
+
+def through_a_file(config: GenerateConfig, run: Run) -> Checkpoint:
+    path = Path("a.checkpoint.safetensors")
+    save_checkpoint(path, Checkpoint(config, OutputConfig(Path("a.png")), {}, run.state()))
+    return load_checkpoint(path)
+
+
+def check_every_step(config: GenerateConfig, models: Models) -> None:
+    z, image = final(Run(config, models))
+    run = Run(config, models)
+    for step in range(config.steps + 1):
+        saved = through_a_file(config, run)
+        assert (saved.state.step, saved.config) == (step, config)
+        resumed_z, resumed = final(Run.resumed(saved.config, models, saved.state))
+        assert torch.equal(resumed_z, z)
+        assert torch.equal(resumed, image)
+        if step < config.steps:
+            run.step()
+
+
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *EXTRA])
+def test_every_optimizer_goes_on_exactly(models: Models, optimizer: str) -> None:
+    check_every_step(replace(BASE, optimizer=optimizer, ema=0.5, schedule="cosine"), models)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "linear"},
+        {"schedule": "drop", "ema": 0.9},
+        {"init_weight": 0.5, "init_decay": "harmonic", "init_target": "zero"},
+        {"init": "perlin", "losses": (("symmetry", 1.0),), "cut_chunk": 1},
+        {"cut_method": "pooled", "augment": (), "steps": 1},
+        {"steps": 0},
+    ],
+)
+def test_every_setting_goes_on_exactly(models: Models, changes: Mapping[str, Any]) -> None:
+    check_every_step(replace(BASE, **changes), models)
+
+
+def interrupted_at(step: int) -> Any:
+    def on_frame(frame: vqclip.Frame) -> None:
+        if frame.step == step:
+            raise KeyboardInterrupt
+
+    return on_frame
+
+
+def outputs(folder: str) -> OutputConfig:
+    films = (Path(folder, "a.gif"), Path(folder, "a.mp4"))
+    return OutputConfig(
+        Path(folder, "a.png"),
+        every=1,
+        frames=Path(folder, "f"),
+        films=films,
+        checkpoint=Path(folder, "a.checkpoint.safetensors"),
+        overwrite=True,
+    )
+
+
+@pytest.mark.parametrize("step", [0, 2, 4])
+def test_ctrl_c_keeps_what_the_picture_and_its_films_need(models: Models, step: int) -> None:
+    config = replace(BASE, ema=0.5)
+    render(config, replace(outputs("whole"), checkpoint=None), models)
+    result = render(config, outputs("part"), models, interrupted_at(step))
+    assert result.interrupted
+    saved = load_checkpoint(Path("part/a.checkpoint.safetensors"))
+    assert saved.output == outputs("part")
+    assert saved.state.step == min(step + 1, 4)
+    render(saved.config, saved.output, models, state=saved.state)
+    for whole in sorted(p for p in Path("whole").rglob("*") if p.is_file()):
+        assert whole.read_bytes() == Path("part", whole.relative_to("whole")).read_bytes(), whole
+
+
+def test_a_finished_run_goes_on_to_more_steps(models: Models) -> None:
+    longer = final(Run(replace(BASE, steps=6), models))
+    run = Run(BASE, models)
+    final(run)
+    saved = extended(through_a_file(BASE, run), 6)
+    assert torch.equal(final(Run.resumed(saved.config, models, saved.state))[1], longer[1])
+    with pytest.raises(UsageError, match="4 steps are done"):
+        extended(saved, 3)
+    scheduled = replace(saved, config=replace(BASE, schedule="cosine"))
+    with pytest.raises(UsageError, match="another run"):
+        extended(scheduled, 8)
+
+
+def test_the_folder_of_a_checkpoint_may_move(models: Models) -> None:
+    output = replace(outputs("x"), codes=Path("x/a.npz"))
+    path = checkpoint_path(output.path)
+    save_checkpoint(path, Checkpoint(BASE, output, {"a": 1}, Run(BASE, models).state()))
+    Path("x").rename("y")
+    moved = load_checkpoint(Path("y") / path.name)
+    assert moved.output == replace(outputs("y"), codes=Path("y/a.npz"))
+    assert moved.metadata == {"a": 1}
+
+
+def test_what_is_no_checkpoint(models: Models) -> None:
+    with pytest.raises(UsageError, match="no such checkpoint"):
+        load_checkpoint(Path("none"))
+    path = Path("a.safetensors")
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(CheckpointError, match="no checkpoint of a run"):
+        load_checkpoint(path)
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="no checkpoint of a run"):
+        load_checkpoint(path)
+    state = Run(BASE, models).state()
+    with pytest.raises(CheckpointError, match="does not fit"):
+        Run.resumed(BASE, models, replace(state, values={}))
+
+
+def test_an_optimizer_that_keeps_secrets_is_refused(models: Models) -> None:
+    path = Path("a.checkpoint.safetensors")
+    config = replace(BASE, optimizer="StableSPAM")
+    with pytest.raises(UsageError, match="does not tell all of its state"):
+        render(config, OutputConfig(Path("a.png"), checkpoint=path), models)
+
+
+def test_it_is_written_now_and_then(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "EVERY", 0)
+    path = Path("a.checkpoint.safetensors")
+    seen: list[int] = []
+
+    def on_frame(frame: vqclip.Frame) -> None:
+        seen.append(load_checkpoint(path).state.step)
+
+    render(BASE, OutputConfig(Path("a.png"), checkpoint=path), models, on_frame)
+    assert seen == [1, 2, 3, 4, 4]

@@ -1,0 +1,83 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vqclip.errors import UsageError
+from vqclip.video.camera import Camera, Motion, move, parse_camera
+
+
+def picture(rows: int = 24, columns: int = 32) -> torch.Tensor:
+    y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    waves = [(x / 5).sin(), (y / 4).cos(), ((x + y) / 6).sin()]
+    return torch.stack(waves)[None] * 0.8
+
+
+def test_no_motion_is_no_change() -> None:
+    assert torch.allclose(move(picture(), Motion()), picture(), atol=1e-5)
+    assert not Motion()
+
+
+def test_pan_moves_right_and_down_by_pixels() -> None:
+    moved = move(picture(), Motion(pan=(3, 2)))
+    assert torch.allclose(moved[..., 3:, 4:], picture()[..., 1:-2, 1:-3], atol=1e-4)
+
+
+def test_a_quarter_turn_is_clockwise() -> None:
+    moved = move(picture(24, 24), Motion(rotate=90))
+    assert torch.allclose(moved, picture(24, 24).rot90(-1, (-2, -1)), atol=1e-4)
+
+
+def test_turning_does_not_distort_wide_pictures() -> None:
+    turned = move(picture(), Motion(rotate=180))
+    assert torch.allclose(turned, picture().rot90(2, (-2, -1)), atol=1e-4)
+    wide = move(picture(), Motion(rotate=90))[0, :, 4:-4, 8:-8]
+    assert torch.allclose(wide, picture()[0, :, 4:-4, 8:-8].rot90(-1, (-2, -1)), atol=1e-4)
+
+
+@given(st.floats(0.8, 1.25), st.floats(-2, 2), st.floats(-2, 2), st.floats(-8, 8))
+def test_there_and_back(zoom: float, right: float, down: float, angle: float) -> None:
+    start = picture(40, 40)
+    there = move(start, Motion(zoom, (right, down), angle))
+    # Undone in the reverse order: p -> R(angle) zoom p + pan.
+    back = move(move(there, Motion(pan=(-right, -down))), Motion(1 / zoom, (0, 0), -angle))
+    assert (back - start)[..., 12:-12, 12:-12].abs().mean() < 0.05
+
+
+def test_zoom_enlarges_about_the_centre() -> None:
+    dot = -torch.ones(1, 3, 21, 21)
+    dot[..., 10, 15] = 1
+    enlarged = move(dot, Motion(zoom=1.6))
+    assert int(enlarged[0, 0, 10].argmax()) == 18
+
+
+def test_keyframes_of_the_camera() -> None:
+    camera = parse_camera("0:1, 10:1.1", "4,0", "0")
+    assert isinstance(camera, Camera)
+    assert camera(5).zoom == pytest.approx(1.05)
+    assert camera(5).pan == (4, 0)
+    assert camera.moves
+    assert not parse_camera("1", "0,0", "0").moves
+    assert parse_camera("1", "0,0", "0:0, 9:1").moves
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("0", "0,0", "0"), "zoom is a factor above 0"),
+        (("-1", "0,0", "0"), "zoom is a factor above 0"),
+        (("1", "2", "0"), "write 1.5,1.5"),
+        (("1", "0,0", "left"), "cannot read 'left'"),
+    ],
+)
+def test_wrong_cameras(words: tuple[str, str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_camera(*words)
+
+
+def test_the_range_of_pictures_is_kept() -> None:
+    checks = torch.where(picture() > 0, 1.0, -1.0)
+    moved = move(checks, Motion(1.03, (0.5, 0.5), math.pi))
+    assert moved.abs().max() <= 1

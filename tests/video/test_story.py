@@ -1,0 +1,182 @@
+"""Stories on the embedded models: small pictures, few steps."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice, pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vqclip.config import GenerateConfig, StoryConfig
+from vqclip.config.prompts import parse_scenes
+from vqclip.errors import UsageError
+from vqclip.generation.losses import PromptLoss
+from vqclip.generation.prompt_embeddings import embed_prompts
+from vqclip.hub.run_models import Models, load_models
+from vqclip.video.story import Telling, scene_at, tell
+
+SCENES = parse_scenes("a red apple ^ a green tree ^ a blue car | blurry:-0.5")
+PICTURE = GenerateConfig(
+    SCENES[0], size=(32, 32), seed=1, num_cutouts=2, init="random", precision="float32"
+)
+
+
+def story(**changes: Any) -> StoryConfig:
+    settings = {"steps_per_scene": 4, "every": 2, **changes}
+    return StoryConfig(settings.pop("scenes", SCENES), PICTURE, **settings)
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return load_models(PICTURE)
+
+
+def pictures(config: StoryConfig, models: Models) -> list[Any]:
+    return [frame.picture for frame in tell(config, models)]
+
+
+def difference(a: Any, b: Any) -> float:
+    return float(np.abs(a.astype(float) - b).mean())
+
+
+def test_scenes_turn_into_each_other() -> None:
+    linear = story(steps_per_scene=10, transition=4, ease="linear")
+    assert scene_at(linear, 6) == (0, 0, 0.0)
+    for step, time in ((7, 0.25), (8, 0.5), (9, 0.75)):
+        assert scene_at(linear, step) == (0, 1, time)
+    assert scene_at(linear, 10) == (1, 1, 0.0)
+    assert scene_at(linear, 29) == (2, 2, 0.0)  # the last one stays
+    assert scene_at(story(steps_per_scene=10, loop=True, ease="linear"), 29) == (2, 0, 0.8)
+    assert scene_at(story(steps_per_scene=10, transition=0), 9) == (0, 0, 0.0)
+    assert scene_at(story(steps_per_scene=10), -3) == (0, 0, 0.0)
+
+
+def test_at_the_boundaries_the_targets_are_those_of_the_scenes(models: Models) -> None:
+    config = story(steps_per_scene=4)
+    film = Telling(config, models)
+    (perceptor,) = models.perceptors
+    seen: list[PromptLoss] = []
+    film.run.step = lambda: seen.append(film.run.prompt_losses[0])  # type: ignore[assignment,method-assign,func-returns-value]
+    for step in range(config.steps):
+        film._step(step)
+    for number, scene in enumerate(SCENES):
+        targets, weights, _ = embed_prompts(perceptor, scene)
+        loss = seen[4 * number]
+        assert torch.allclose(loss.targets[: len(targets)], targets, atol=1e-5)
+        assert torch.equal(loss.weights[: len(weights)], weights)
+        assert not loss.weights[len(weights) :].any()
+    middle = seen[3].targets[0]
+    ends = [embed_prompts(perceptor, scene)[0][0] for scene in SCENES[:2]]
+    assert float(middle.norm()) == pytest.approx(1, abs=1e-5)
+    assert float(middle @ ends[0]) > float(ends[0] @ ends[1])
+    assert float(middle @ ends[1]) > float(ends[0] @ ends[1])
+
+
+def test_a_story_has_its_frames_and_its_bytes(models: Models) -> None:
+    frames = pictures(story(), models)
+    assert len(frames) == 6
+    assert all(frame.shape == (32, 32, 3) and frame.dtype == np.uint8 for frame in frames)
+    again = pictures(story(), models)
+    assert all(map(np.array_equal, frames, again))
+    assert not np.array_equal(frames[0], frames[-1])
+
+
+def test_one_scene_without_a_camera_is_a_run(models: Models) -> None:
+    from vqclip import generate
+    from vqclip.media.images import to_array
+
+    config = story(scenes=SCENES[:1], steps_per_scene=4)
+    run = [to_array(frame.image) for frame in islice(generate(config.picture, models), 0, 4, 2)]
+    assert all(map(np.array_equal, pictures(config, models), run))
+
+
+def test_a_loop_has_no_seam(models: Models) -> None:
+    frames = pictures(story(loop=True, steps_per_scene=8, every=1, transition=6), models)
+    steps = [difference(a, b) for a, b in pairwise(frames)]
+    assert len(frames) == 24
+    assert difference(frames[-1], frames[0]) < 1.5 * max(steps)
+    assert difference(frames[-1], frames[0]) < 0.7 * difference(frames[12], frames[0])
+
+
+@pytest.mark.parametrize("camera", [{"pan": "4,0"}, {"zoom": "1.2"}, {"rotate": "0:0, 1:20"}])
+def test_the_picture_follows_the_camera(camera: dict[str, str], models: Models) -> None:
+    from vqclip.video.camera import move, parse_camera
+
+    config = story(scenes=SCENES[:1], steps_per_scene=4, every=1, **camera)
+    still = pictures(story(scenes=SCENES[:1], steps_per_scene=4, every=1), models)
+    frames = pictures(config, models)
+    assert np.array_equal(frames[0], still[0])
+    motion = parse_camera(config.zoom, config.pan, config.rotate)(1)
+    moved = move(_tensor(frames[0]), motion)
+    follows = (_tensor(frames[1]) - moved).abs().mean()
+    stays = (_tensor(frames[1]) - _tensor(frames[0])).abs().mean()
+    assert follows < 0.8 * stays
+
+
+def _tensor(picture: Any) -> torch.Tensor:
+    from PIL import Image
+
+    from vqclip.media.images import to_tensor
+
+    return to_tensor(Image.fromarray(picture))
+
+
+def sharpness(frames: Sequence[Any]) -> float:
+    """Return how strongly neighbours differ, relative to the contrast."""
+    last = frames[-1].astype(float)
+    return float(np.abs(np.diff(last, axis=1)).mean() / last.std())
+
+
+def test_a_moving_picture_does_not_turn_to_mush(models: Models) -> None:
+    camera = {"pan": "3,1", "rotate": "1"}
+    shape = {"scenes": SCENES[:1], "steps_per_scene": 20, "every": 1}
+    still, moving = (pictures(story(**shape, **c), models) for c in ({}, camera))
+    assert sharpness(moving) > 0.5 * sharpness(still)
+    assert moving[-1].std() > 0.6 * still[-1].std()
+
+
+def test_clip_sees_what_the_audience_sees(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it corrects at every frame what nobody sees, and colours drift: by 60 of 255 in 20."""
+    from vqclip.generation import loop as generation
+    from vqclip.media.images import to_array
+
+    seen: list[Any] = []
+    backward = generation.backward
+
+    def look(runs: Any, image: torch.Tensor) -> Any:
+        seen.append(to_array(image.detach() * 2 - 1))
+        return backward(runs, image)
+
+    monkeypatch.setattr(generation, "backward", look)
+    camera = {"pan": "3,1", "rotate": "1", "zoom": "1.05"}
+    frames = pictures(story(scenes=SCENES[:1], every=1, **camera), models)
+    assert len(seen) == len(frames) == 4
+    assert all(map(np.array_equal, seen, frames))
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_camera_alone_changes_nothing_but_the_place(ema: float, models: Models) -> None:
+    """Where the optimisation stands still, a frame is the one before it, moved."""
+    from vqclip.video.camera import move, parse_camera
+
+    still = replace(PICTURE, learning_rate=1e-12, ema=ema)
+    config = StoryConfig(SCENES[:1], still, steps_per_scene=8, every=1, zoom="0.9", rotate="5")
+    frames = pictures(config, models)
+    motion = parse_camera(config.zoom, config.pan, config.rotate)(1)
+    for before, after in pairwise(frames):
+        assert (_tensor(after) - move(_tensor(before), motion)).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps_per_scene": 0}, "steps per scene must be at least 1"),
+        ({"transition": 9}, "transition takes 9 steps, the scene has only 4"),
+        ({"every": 0}, "every must be at least 1"),
+    ],
+)
+def test_wrong_settings(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        story(**changes)

@@ -1,0 +1,122 @@
+"""``vqclip again picture.png``: the picture once more, or with something changed."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqclip.cli.commands.complete import complete_command, completing
+from vqclip.cli.commands.generate import build_config, generate_command, given_options, session_of
+from vqclip.cli.commands.sample import sample_command, sampling
+from vqclip.cli.drawing import DrawingSession
+from vqclip.cli.runs import Session
+from vqclip.cli.shared_options import with_options_of
+from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
+from vqclip.config.argv import CONDITIONS, options_of
+from vqclip.errors import UsageError
+
+_COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
+    GenerateConfig: ("generate", generate_command),
+    SampleConfig: ("sample", sample_command),
+    CompleteConfig: ("complete", complete_command),
+}
+
+
+_NAME_PICTURES = {"init", "image_prompt", "keep", *CONDITIONS.values()}
+
+
+@with_options_of(
+    generate_command, sample_command, complete_command, without=("prompts", "prompt", "seed")
+)
+def again_command(
+    ctx: typer.Context,
+    picture: Annotated[Path, typer.Argument(help="Made by vqclip.", show_default=False)],
+    prompts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Others than the picture's.", metavar="PROMPT", show_default=False),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            "--seed", help="Another: 7, or +1, -1 from its own.", rich_help_panel="Picture"
+        ),
+    ] = None,
+) -> None:
+    """Make a picture again from the settings inside of it, the same or with any of them changed.
+
+    It takes the options of the command that made the picture: generate, sample or complete.
+
+    vqclip again apple.png
+
+    vqclip again apple.png --seed +1 --steps 200
+
+    vqclip again apple.png "a green apple" -o green.png
+    """
+    from vqclip.runs.replay import check_pictures, read_settings, recorded_config
+
+    if prompts and (further := [text for text in prompts if Path(text).is_file()]):
+        raise UsageError(
+            f"{further[0]} is a file, no prompt: vqclip again takes one picture a time"
+        )
+    recorded = read_settings(picture)
+    config = recorded_config(recorded, picture)
+    written = given_options(ctx) - {"picture"}
+    _check_options(written, config)
+    if not written & _NAME_PICTURES:
+        check_pictures(recorded.get("pictures", {}), config, picture)
+    params = {**ctx.params, "prompt": prompts}
+    params |= {**_kept(config, params, written), "seed": _seed(seed, config.seed)}
+    session = _session_of(config, params, written)
+    # an option of the kind's name chooses its weights anew
+    weights = recorded.get("weights", {}).items()
+    session.expected = {kind: digest for kind, digest in weights if kind not in written}
+    if "interrupted_at" in recorded and "steps" not in written:
+        session.terminal.note(
+            f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or codes: "
+            "this one gets them all"
+        )
+    if "step" in recorded and "steps" not in written:
+        session.terminal.note(
+            f"{picture} is the frame after {recorded['step']} steps: this picture gets them all"
+        )
+    session.run()
+
+
+def _session_of(
+    config: GenerateConfig | SampleConfig, params: Mapping[str, Any], written: set[str]
+) -> Session | DrawingSession:
+    if isinstance(config, CompleteConfig):
+        return completing(params, config.picture)
+    if isinstance(config, SampleConfig):
+        return sampling(params)
+    return session_of(build_config(params, written), params)
+
+
+def _check_options(written: set[str], config: GenerateConfig | SampleConfig) -> None:
+    """Refuse options that the command of ``config`` has not."""
+    name, command = _COMMANDS[type(config)]
+    taken = {*inspect.signature(command).parameters, "prompts"}
+    if others := sorted(written - taken):
+        option = others[0].removesuffix("_name").replace("_", "-")
+        raise UsageError(f"vqclip {name} made the picture, which takes no --{option}")
+
+
+def _kept(
+    config: GenerateConfig | SampleConfig, params: Mapping[str, Any], written: set[str]
+) -> dict[str, Any]:
+    """Return the options of ``config`` that nothing written replaces."""
+    if "prompts" in written:
+        written = written | {"prompt"}
+    old = options_of(config)
+    return {name: value for name, value in old.items() if name in params and name not in written}
+
+
+def _seed(text: str | None, seed: int) -> int:
+    """Read ``7``, ``+1`` or ``-1``; the latter two count from ``seed``."""
+    try:
+        number = int(text or "+0")
+    except ValueError:
+        raise UsageError(f"cannot read the seed {text!r}: write 7, +1 or -1") from None
+    return seed + number if text is None or text.strip()[0] in "+-" else number

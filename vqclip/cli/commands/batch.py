@@ -1,0 +1,254 @@
+"""``vqclip batch prompts.txt``: a list to a folder of pictures, as often as it takes."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.commands.generate import generate_command, given_options
+from vqclip.cli.dry_run import duration
+from vqclip.cli.group import INTERRUPTED
+from vqclip.cli.rows import NOT_OF_ROWS, KeepFrames, Seeds, read_jobs, refuse
+from vqclip.cli.shared_options import with_options_of
+from vqclip.cli.terminal import Terminal
+from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers, engine
+from vqclip.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vqclip.batch.folder import RunFolder
+    from vqclip.batch.jobs import Job
+
+
+@with_options_of(generate_command, without=NOT_OF_ROWS)
+def batch_command(
+    ctx: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(metavar="LIST", help=".txt, .csv, .jsonl, .yaml, or - for standard input."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Else named after the list.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = None,
+    seeds: Seeds = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="text, csv, tsv, jsonl or yaml; else by the name or first line."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only show the jobs, and the time that they would take."),
+    ] = False,
+    frames: KeepFrames = False,
+    ray: Ray = None,
+    cpus: Cpus = None,
+    side_by_side: SideBySide = None,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+    preview: opt.Preview = False,
+) -> None:
+    """Draw every prompt of a list. Started again it goes on: nothing that is done is done twice.
+
+    A line is a prompt and its options, `a red apple --steps 300 --seed 7`; a table has a column
+    `prompt` and one an option. `{red,green} apple` is two. Options here are for all rows; a row's
+    own come first. The seed is 0 unless one is given.
+
+    vqclip batch prompts.txt --steps 200
+
+    vqclip batch prompts.csv --seeds 1-4 -o apples --dry-run
+
+    printf '{red,green} apple' | vqclip batch - -o apples
+
+    vqclip batch prompts.txt --ray 10.0.0.1:6379 --cpus 4
+    """
+    from vqclip.batch.folder import RunFolder
+    from vqclip.batch.jobs import unique
+    from vqclip.batch.lists import read_rows
+
+    workers = Workers(ray, cpus, side_by_side)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    rows = read_rows(source, kind)
+    with terminal.console.status("reading the list"):
+        jobs, again = unique(read_jobs(rows, ctx.params, given_options(ctx)))
+    if again:
+        many = f"{len(again)} rows repeat others, the first"
+        one = "a row repeats another,"
+        terminal.note(f"{one if len(again) == 1 else many} in line {again[0].line}")
+    _refuse_missing(jobs)
+    folder = RunFolder(output.expanduser() if output else Path(_folder_name(source)))
+    if dry_run:
+        _show(folder, jobs, terminal)
+    else:
+        _run(folder, jobs, terminal, workers)
+
+
+def _folder_name(source: str) -> str:
+    return "batch" if source == "-" else Path(source).stem + ("" if Path(source).suffix else "-run")
+
+
+def resume_batch(
+    path: Path, terminal: Terminal, workers: Workers, *, dry_run: bool = False
+) -> None:
+    """Go on with a batch as its folder knows it, or tell what that would take.
+
+    Raises:
+        UsageError: it is no folder of a batch.
+    """
+    from vqclip.batch.folder import RunFolder
+    from vqclip.batch.jobs import DONE, REMOVED
+
+    folder = RunFolder(path)
+    jobs = [job for job in folder.jobs() if job.state != REMOVED]
+    if not jobs:
+        raise UsageError(f"{path} is no folder of a batch: it has no jobs.jsonl")
+    ahead = [job for job in jobs if job.state != DONE]
+    _refuse_gone(ahead)
+    _refuse_missing(ahead)
+    if dry_run:
+        _show(folder, jobs, terminal)
+    else:
+        _run(folder, jobs, terminal, workers)
+
+
+def _refuse_gone(jobs: "Iterable[Job]") -> None:
+    """Files may have gone since, or be named from another folder than this one."""
+    from vqclip.batch.checking import check_config
+
+    errors: dict[str, list[int]] = {}
+    for job in jobs:
+        try:
+            check_config(job.config)
+        except UsageError as error:
+            told = f"{error} (as seen from {Path.cwd()})"
+            errors.setdefault(told, []).append(job.line)
+    refuse(errors)
+
+
+def _refuse_missing(jobs: "Iterable[Job]") -> None:
+    """A batch fetches nothing: what it lacks is told before it begins."""
+    from vqclip.hub.requirements import missing, names_of, refuse_missing
+
+    refuse_missing(missing(named for job in jobs for named in names_of(job.config)))
+
+
+def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal, workers: Workers) -> None:
+    from vqclip.batch.run import Batch, planned
+
+    with folder.opened():
+        plan = planned(folder, jobs)
+        session = _Session(plan, terminal)
+        batch = Batch(folder, plan, session.ended)
+        try:
+            with engine(workers, folder, session.step, terminal) as draw, session:
+                batch.run(draw)
+        except KeyboardInterrupt:
+            terminal.note(
+                f"interrupted: {session.count('done')} of {len(jobs)} pictures are done; "
+                f"go on with: vqclip resume {folder.path}"
+            )
+            raise typer.Exit(INTERRUPTED) from None
+        session.jobs = batch.jobs
+    _summary(session, folder, terminal)
+
+
+class _Session:
+    """The jobs of a batch on the terminal: one bar over the steps of all."""
+
+    def __init__(self, plan: "Sequence[Job]", terminal: Terminal) -> None:
+        self.jobs = {job.key: job for job in plan}
+        self.terminal = terminal
+        waiting = [job for job in plan if job.state == "waiting"]
+        self.total, self.ahead = len(plan), len(waiting)
+        self.steps = {job.key: job.config.steps + 1 for job in waiting}
+        self.before, self.ended_jobs = 0, 0
+        self.under_way: dict[str, int] = {}  # steps done, of the jobs that are being drawn
+        self.progress = terminal.progress("batch", sum(self.steps.values()))
+
+    def __enter__(self) -> None:
+        self.progress.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.progress.__exit__(*error)
+
+    def count(self, state: str) -> int:
+        """Return how many jobs are in a state."""
+        return sum(job.state == state for job in self.jobs.values())
+
+    def step(self, job: "Job", step: int, picture: "Callable[[], Image.Image]") -> None:
+        """Show how far a job is."""
+        self.under_way[job.key] = step
+        number = f"{self.ended_jobs + 1}/{self.ahead}"
+        done = self.before + sum(self.under_way.values())
+        self.progress.update(done, picture, lambda: f"{number} {job.prompt[:24]}")
+
+    def ended(self, job: "Job") -> None:
+        """Tell of a job that is done or has failed."""
+        self.jobs[job.key] = job
+        self.ended_jobs += 1
+        self.under_way.pop(job.key, None)
+        self.before += self.steps[job.key]
+        if job.state == "failed":
+            _note_failure(self.terminal, job)
+        elif not self.terminal.console.is_terminal:  # a log, which has no bar
+            about = f"{job.seconds:.0f} s, CLIP {job.score:.3f}"
+            self.terminal.say(f"{self.ended_jobs}/{self.ahead} {job.picture}  ({about})")
+        if self.terminal.json_lines:
+            self.terminal.json(job.to_dict())
+
+
+def _note_failure(terminal: Terminal, job: "Job") -> None:
+    terminal.note(f"line {job.line}: {job.prompt[:40]}: {job.error}")
+
+
+def _summary(session: _Session, folder: "RunFolder", terminal: Terminal) -> None:
+    failed = [job for job in session.jobs.values() if job.state == "failed"]
+    done, removed = session.count("done"), session.count("removed")
+    words = [f"{done} of {len(session.jobs) - removed} pictures"]
+    words += [f"{session.ahead - len(failed)} of them new"] if session.ahead else []
+    words += [f"{removed} no longer in the list"] if removed else []
+    words += [f"{len(failed)} failed, see {folder.path / 'jobs.jsonl'}"] if failed else []
+    if not terminal.json_lines:
+        typer.echo(folder.path / "index.html" if terminal.quiet else _line(folder, words))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _line(folder: "RunFolder", words: list[str]) -> str:
+    return f"{folder.path / 'index.html'}  ({', '.join(words)})"
+
+
+def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:
+    """Print the jobs and what they would take; nothing is written."""
+    from vqclip.batch.engine import Loader, estimate
+    from vqclip.batch.run import planned
+    from vqclip.config.argv import command
+    from vqclip.diagnostics.forecast.measuring import peak_memory
+    from vqclip.files.formatting import readable
+
+    plan = planned(folder, jobs)
+    waiting = [job for job in plan if job.state == "waiting"]
+    for job in plan:
+        if terminal.json_lines:
+            terminal.json(job.to_dict())
+        else:
+            typer.echo(f"{job.state:8} line {job.line:<4} {job.picture}  {command(job.config)}")
+    with terminal.loading():
+        seconds, failed = estimate(waiting, Loader())
+    for job in failed:
+        _note_failure(terminal, job)
+    peak = f", {readable(peak_memory())} of memory at the peak" if waiting else ""
+    terminal.say(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}{peak}")
+    if failed:
+        raise typer.Exit(1)

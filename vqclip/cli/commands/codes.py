@@ -1,0 +1,148 @@
+"""``vqclip reconstruct`` and ``vqclip decode``: pictures to codes and back."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqclip import __version__
+from vqclip.cli import options as opt
+from vqclip.cli.downloading import fetch_for
+from vqclip.cli.terminal import Terminal
+from vqclip.config import CodesConfig, OutputConfig
+from vqclip.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from vqclip.models.vqgan import VQModel
+
+_D = CodesConfig
+
+
+def reconstruct_command(
+    picture: Annotated[
+        str, typer.Argument(metavar="PICTURE", help="A path or URL.", show_default=False)
+    ],
+    size: opt.PictureSize = None,
+    fit: opt.Fit = _D.fit,
+    output: opt.PlainOutput = None,
+    codes: opt.CodesOut = None,
+    overwrite: opt.Overwrite = False,
+    vqgan: opt.Vqgan = _D.vqgan,
+    vqgan_config: opt.VqganConfig = None,
+    yes: opt.Yes = False,
+    device: opt.Device = _D.device,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+    preview: opt.Preview = False,
+) -> None:
+    """Encode, quantize and decode a picture; tell what is lost.
+
+    Its sides are rounded to whole codes. Example: vqclip reconstruct photo.jpg --codes photo.npz
+    """
+    from vqclip.media.images import load_image
+
+    config = CodesConfig(picture, opt.parse_size(size), fit, vqgan, vqgan_config, device)
+    files = _outputs(output, Path(picture), "reconstructed", codes, overwrite)
+    photo = load_image(picture)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
+    model = _load(config, terminal)
+    from vqclip.sampling.reconstruction import reconstruct
+
+    result = reconstruct(model, photo, config.size, config.fit)
+    wanted = config.size or photo.size
+    terminal.note_size(wanted, result.picture.size, model.downsampling)
+    values: dict[str, Any] = {"psnr": _finite(result.psnr), "l1": round(result.l1, 5)}
+    saved = _save(files, config, result.picture, values, result.indices)
+    terminal.show(result.picture)
+    values |= {"size": list(result.picture.size), "codes": list(result.indices.shape[1:])}
+    about = f"PSNR {result.psnr:.2f} dB, L1 error {result.l1:.4f} of a range of 1"
+    terminal.report([saved, *([files.codes] if files.codes else [])], about, values)
+
+
+def decode_command(
+    codes: Annotated[
+        Path, typer.Argument(metavar="CODES", help="An .npz of codes.", show_default=False)
+    ],
+    output: opt.PlainOutput = None,
+    overwrite: opt.Overwrite = False,
+    vqgan: opt.Vqgan = _D.vqgan,
+    vqgan_config: opt.VqganConfig = None,
+    yes: opt.Yes = False,
+    device: opt.Device = _D.device,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+    preview: opt.Preview = False,
+) -> None:
+    """Decode codes that --codes or --save-codes kept, with the VQGAN that made them.
+
+    Example: vqclip decode photo.npz -o photo.png
+    """
+    config = CodesConfig(str(codes), None, _D.fit, vqgan, vqgan_config, device)
+    files = _outputs(output, codes, "decoded", None, overwrite)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
+    from vqclip.generation.latents import load_codes
+
+    shape = load_codes(codes).shape[1:]  # wrong files are told before the models are loaded
+    model = _load(config, terminal)
+    from vqclip.sampling.reconstruction import decode_codes
+
+    picture = decode_codes(model, codes)
+    saved = _save(files, config, picture, {})
+    terminal.show(picture)
+    size = "x".join(map(str, picture.size))
+    terminal.report([saved], f"{size} pixels", {"size": list(picture.size), "codes": list(shape)})
+
+
+def _outputs(
+    output: str | None, source: Path, suffix: str, codes: Path | None, overwrite: bool
+) -> OutputConfig:
+    """Name the files, and refuse what could not be written."""
+    if codes and codes.suffix.lower() != ".npz":
+        raise UsageError(f"cannot write codes as {codes.name!r}: the name must end in .npz")
+    path = opt.output_path(output, f"{source.stem}-{suffix}.png", overwrite)
+    files = OutputConfig(path, codes=codes, overwrite=overwrite)
+    from vqclip.runs.outputs import check_outputs
+
+    check_outputs(files, 0)
+    return files
+
+
+def _load(config: CodesConfig, terminal: Terminal) -> "VQModel":
+    fetch_for(config, terminal)
+    with terminal.loading():
+        from vqclip.hub.loaders import load_vqgan
+        from vqclip.models.runtime import accelerate, resolve_device
+
+        device = resolve_device(config.device)
+        vqgan = load_vqgan(config.vqgan, config.vqgan_config, device)
+        import torch
+
+        return accelerate(vqgan, device, torch.float32)
+
+
+def _save(
+    files: OutputConfig,
+    config: CodesConfig,
+    picture: "Image.Image",
+    values: Mapping[str, Any],
+    indices: "Tensor | None" = None,
+) -> Path:
+    from vqclip.files.hashing import weights_hash
+    from vqclip.hub.loaders import vqgan_path
+    from vqclip.media.images import writing
+    from vqclip.runs.render import save_picture
+
+    weights = {"vqgan": weights_hash(vqgan_path(config.vqgan))}
+    settings = {"version": __version__, "settings": asdict(config), "weights": weights, **values}
+    with writing():
+        return save_picture(picture, files, settings, indices)
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None

@@ -1,0 +1,59 @@
+"""``vqclip doctor``: what works here, what does not, and what to do about it."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+from rich.markup import escape
+
+from vqclip.cli import options as opt
+from vqclip.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from vqclip.diagnostics.doctor import Finding
+
+_MARKS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "problem": "[red]✗[/]"}
+
+
+def doctor_command(quiet: opt.Quiet = False, json_lines: opt.Json = False) -> None:
+    """Look whether everything works here; say how to mend what does not.
+
+    Versions, device and memory, precisions, threads, folders, network settings, film encoders,
+    the embedded models, the terminal. The exit code is 1 where there is a problem.
+
+    vqclip doctor
+
+    vqclip doctor --json | jq -r 'select(.state == "problem") | .fix'
+    """
+    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    problems = 0
+    for finding in _findings(terminal):
+        problems += finding.state == "problem"
+        if json_lines:
+            terminal.json(asdict(finding))
+        elif not quiet or finding.state == "problem":
+            _show(finding)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _findings(terminal: Terminal) -> "Iterator[Finding]":
+    with terminal.console.status("looking"):
+        from vqclip.cli.preview import graphics
+        from vqclip.diagnostics.doctor import Finding, examine
+
+    yield from examine()
+    how = graphics(terminal.console, sys.stdin)
+    about = f"--preview draws with {how}" if how else "no terminal: --preview shows nothing"
+    yield Finding("terminal", "ok", about)
+
+
+def _show(finding: "Finding") -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{_MARKS[finding.state]} {escape(f'{finding.name:12}')} {escape(finding.about)}")
+    if finding.fix:
+        console.print(f"  {'':12} → {escape(finding.fix)}")

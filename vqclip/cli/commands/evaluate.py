@@ -1,0 +1,265 @@
+"""``vqclip evaluate``: the figures of models and pictures."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vqclip.cli import options as opt
+from vqclip.cli.downloading import fetch_missing
+from vqclip.cli.terminal import Terminal
+from vqclip.config import DEFAULT
+from vqclip.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from vqclip.training.data.dataset import HeldOut
+
+Told = Callable[[int], None]
+Judge = Callable[[Any, "torch.device", Told], Mapping[str, float]]
+
+evaluate_app = typer.Typer()
+
+
+@evaluate_app.callback(invoke_without_command=True)
+def callback(ctx: typer.Context) -> None:
+    """Judge models on pictures that they were not trained on, or pictures by their prompts."""
+    if ctx.invoked_subcommand is None:
+        raise UsageError("say what to evaluate: vqgan, clip, transformer or pictures")
+
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A training's YAML (what it held out is used), a folder, or a .jsonl.",
+        show_default=False,
+    ),
+]
+Limit = Annotated[int | None, typer.Option("--samples", min=1, help="Use so many; else all.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the YAML.")
+]
+Size = Annotated[int | None, typer.Option(min=16, help="Side of the pictures in pixels.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as a line of JSON.")]
+Part = Annotated[
+    bool, typer.Option("--unseen/--held-out", help="The style held out, or the groups.")
+]
+Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="The CLIP to judge.")]
+
+#: What the figures mean, in a few words; shares are shown in per cent.
+ABOUT = {
+    "psnr": "dB, mean over pictures",
+    "ssim": "structural similarity, 1 is the same",
+    "perceptual": "distance of features, 0 is the same",
+    "codes": "share of the codes that is used",
+    "perplexity": "effective number of choices",
+    "r1": "R@1, both directions",
+    "r5": "R@5, both directions",
+    "text_r1": "a text finds its picture",
+    "image_r1": "a picture finds its text",
+    "zero_shot": "a picture finds its name among all classes",
+    "zero_shot_5": "… among the first five",
+    "classes": "names to choose from",
+    "bits_per_code": "given its condition",
+    "bits_per_code_by_image": "given the picture's embedding",
+    "bits_per_code_unconditional": "given nothing",
+    "r_precision": "own prompt first",
+    "top5": "own prompt among the first five",
+    "similarity": "mean cosine to the own prompt",
+    "pictures": "judged",
+    "prompts": "different ones",
+}
+SHARES = frozenset(
+    ("codes", "r1", "r5", "text_r1", "image_r1", "zero_shot", "zero_shot_5", "r_precision", "top5")
+)
+
+
+@evaluate_app.command("vqgan")
+def vqgan_command(
+    ctx: typer.Context,
+    data: Data,
+    vqgan: opt.Vqgan = DEFAULT,
+    vqgan_config: opt.VqganConfig = None,
+    samples: Limit = None,
+    size: Size = None,
+    perceptual: Annotated[
+        str, typer.Option(help="clip, clip:SOURCE, lpips:PATH, timm:NAME[:FILE], or none.")
+    ] = "clip",
+    unseen: Part = False,
+    changes: Changes = None,
+    yes: opt.Yes = False,
+    device: opt.Device = "auto",
+    quiet: opt.Quiet = False,
+    json_lines: Json = False,
+) -> None:
+    """Judge a VQGAN: PSNR, SSIM, perceptual distance, use of the codes.
+
+    Example: vqclip evaluate vqgan recipes/vqgan.yaml
+    """
+
+    def judge(material: Any, where: "torch.device", told: Told) -> Any:
+        from vqclip.evaluation.models import evaluate_vqgan
+        from vqclip.hub.loaders import load_vqgan
+        from vqclip.training.vqgan.perceptual import open_perceptual
+
+        model = load_vqgan(vqgan, vqgan_config, where)
+        distance = None if perceptual == "none" else open_perceptual(perceptual, where)
+        return evaluate_vqgan(model, material, samples, distance, told)
+
+    _evaluate("VQGAN", judge, ctx.params)
+
+
+@evaluate_app.command("clip")
+def clip_command(
+    ctx: typer.Context,
+    data: Data,
+    clip: Clip = DEFAULT,
+    concepts: Annotated[int, typer.Option(min=2, help="Pictures of one contest.")] = 100,
+    samples: Limit = None,
+    unseen: Part = True,
+    changes: Changes = None,
+    yes: opt.Yes = False,
+    device: opt.Device = "auto",
+    quiet: opt.Quiet = False,
+    json_lines: Json = False,
+) -> None:
+    """Judge a CLIP: whether texts find their pictures, and pictures their texts.
+
+    Example: vqclip evaluate clip recipes/clip.yaml
+    """
+
+    def judge(material: Any, where: "torch.device", told: Told) -> Any:
+        from vqclip.evaluation.models import evaluate_clip
+        from vqclip.hub.loaders import load_perceptor
+
+        return evaluate_clip(load_perceptor(clip, where), material, concepts, samples, told)
+
+    _evaluate("CLIP", judge, ctx.params)
+
+
+@evaluate_app.command("transformer")
+def transformer_command(
+    ctx: typer.Context,
+    data: Data,
+    transformer: Annotated[
+        str,
+        typer.Option("--transformer", "-t", metavar="NAME|PATH", help="The transformer to judge."),
+    ],
+    transformer_config: opt.TransformerConfig = None,
+    samples: Limit = None,
+    size: Size = None,
+    unseen: Part = False,
+    changes: Changes = None,
+    yes: opt.Yes = False,
+    device: opt.Device = "auto",
+    quiet: opt.Quiet = False,
+    json_lines: Json = False,
+) -> None:
+    """Judge a transformer: bits per code.
+
+    Example: vqclip evaluate transformer recipes/transformer.yaml -t weights/transformer
+    """
+
+    def judge(material: Any, where: "torch.device", told: Told) -> Any:
+        from vqclip.evaluation.models import evaluate_transformer
+        from vqclip.hub.loaders import load_transformer
+
+        model = load_transformer(transformer, transformer_config, where)
+        return evaluate_transformer(model, material, samples, told)
+
+    _evaluate("transformer", judge, ctx.params)
+
+
+@evaluate_app.command("pictures")
+def pictures_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Pictures that vqclip made.")],
+    judge: Annotated[
+        str, typer.Option("--judge", metavar="CLIP", help="Not the CLIP that guided them.")
+    ],
+    prompts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="All prompts; else those of the pictures.")
+    ] = None,
+    yes: opt.Yes = False,
+    device: opt.Device = "auto",
+    quiet: opt.Quiet = False,
+    json_lines: Json = False,
+) -> None:
+    """Judge pictures: does a CLIP find each one's own prompt among all of them?
+
+    Example: vqclip evaluate pictures out --judge ViT-B-32/laion2b_s34b_b79k
+    """
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
+    from vqclip.evaluation.pictures import judge as judged
+    from vqclip.evaluation.pictures import read_pictures, read_prompts, summary
+
+    pictures = read_pictures(folder)
+    wanted = read_prompts(prompts) if prompts else sorted({prompt for _, prompt, _ in pictures})
+    fetch_missing([("clip", judge)], terminal)
+    with terminal.loading():
+        from vqclip.hub.loaders import load_perceptor
+        from vqclip.models.runtime import resolve_device
+
+        perceptor = load_perceptor(judge, resolve_device(device))
+    with terminal.progress(f"judging {len(pictures)} pictures", len(pictures), "picture") as bar:
+
+        def told() -> Any:
+            for done, picture in enumerate(pictures):
+                bar.update(done, _nothing)
+                yield picture
+
+        verdicts = judged(perceptor, told(), wanted)
+    _report("pictures", summary(verdicts), terminal, verdicts=[asdict(v) for v in verdicts])
+
+
+def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
+    """Judge what the options name, with a bar, and print the figures."""
+    terminal = Terminal(**{name: params[name] for name in ("quiet", "json_lines", "yes")})
+    material, limit = _material(params, terminal), params["samples"]
+    kind = title.lower()
+    fetch_missing([(kind, params[kind])], terminal)
+    from vqclip.models.runtime import resolve_device
+
+    total = min(limit or len(material), len(material))
+    with terminal.progress(f"judging the {title}", total, "picture") as bar:
+        where = resolve_device(params["device"])
+        figures = judge(material, where, lambda done: bar.update(done, _nothing))
+    _report(title, figures, terminal)
+
+
+def _material(params: Mapping[str, Any], terminal: Terminal) -> "HeldOut":
+    with terminal.loading():
+        from vqclip.evaluation.material import open_material
+
+        part: Literal["style", "groups"] = "style" if params["unseen"] else "groups"
+        return open_material(params["data"], part, params.get("size"), params["changes"] or ())
+
+
+def _nothing() -> "Image.Image":
+    raise UsageError("there is no preview of an evaluation")
+
+
+def _report(title: str, figures: Mapping[str, float], terminal: Terminal, **more: Any) -> None:
+    """Print a table; or a line of JSON, with ``more`` in it."""
+    if terminal.json_lines:
+        rounded = {name: round(value, 6) for name, value in figures.items()}
+        typer.echo(json.dumps({**rounded, **more}, ensure_ascii=False))
+        return
+    table = Table("", title, "", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    for name, value in figures.items():
+        table.add_row(name, _shown(name, value), ABOUT.get(name, ""))
+    Console(highlight=False).print(table)
+
+
+def _shown(name: str, value: float) -> str:
+    if name in SHARES:
+        return f"{value:.1%}"
+    return f"{value:.0f}" if value == int(value) else f"{value:.3f}"

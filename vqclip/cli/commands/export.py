@@ -1,0 +1,37 @@
+"""``vqclip export MODEL OUT.ckpt``: a checkpoint for taming-transformers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.terminal import Terminal
+from vqclip.errors import UsageError
+
+
+def export_command(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name, a checkpoint, or a folder with one.")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT.ckpt", help="A .yaml goes beside it.")],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="The model's YAML, if not with the weights."),
+    ] = None,
+    overwrite: opt.Overwrite = False,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+) -> None:
+    """Write a VQGAN or transformer as taming-transformers loads it.
+
+    vqclip export runs/vqgan/best vqgan.ckpt
+    """
+    if output.suffix != ".ckpt":
+        raise UsageError(f"cannot write {output.name!r}: the name must end in .ckpt")
+    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    with terminal.loading():
+        from vqclip.hub.export import export_checkpoint
+
+        files = export_checkpoint(model, output, config, overwrite=overwrite)
+    terminal.report(files, "for taming-transformers", {})

@@ -1,0 +1,152 @@
+"""``vqclip resume``: a run goes on where it was interrupted, or beyond its end."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.commands.batch import resume_batch
+from vqclip.cli.films import kinds
+from vqclip.cli.resume_film import resume_film
+from vqclip.cli.runs import Session
+from vqclip.cli.terminal import Terminal
+from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
+from vqclip.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from vqclip.config import OutputConfig
+    from vqclip.runs.checkpoint import Checkpoint
+
+
+def resume_command(
+    ctx: typer.Context,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint, its picture, the folder of a batch, or a film's frames.",
+            show_default=False,
+        ),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", "-n", help="In all; else as many as were asked for."),
+    ] = None,
+    output: opt.PlainOutput = None,
+    gif: opt.Gif = False,
+    mp4: opt.Mp4 = False,
+    webp: opt.Webp = False,
+    yes: opt.Yes = False,
+    ray: Ray = None,
+    cpus: Cpus = None,
+    side_by_side: SideBySide = None,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+    preview: opt.Preview = False,
+    dry_run: opt.DryRun = False,
+) -> None:
+    """Go on with a run made with --checkpoint, a batch or a film, to the bytes it would have had.
+
+    Its films go on, too. One that is new begins where the run goes on.
+
+    vqclip resume apple.checkpoint.safetensors
+
+    vqclip resume apple.png --steps 300
+
+    vqclip resume prompts/
+
+    vqclip resume a-castle-7.frames
+
+    vqclip resume prompts/ --ray 10.0.0.1:6379
+    """
+    from vqclip.runs.checkpoint import extended, load_checkpoint
+    from vqclip.runs.outputs import CHECKPOINT, checkpoint_path
+
+    workers = Workers(ray, cpus, side_by_side)
+    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
+    if run.name == "index.html":
+        run = run.parent
+    if run.is_dir():
+        if steps is not None or output or gif or mp4 or webp:
+            raise UsageError(
+                "a batch or film goes on as it was planned: leave out --steps, --output and films"
+            )
+        _resume_folder(run, terminal, workers, dry_run=dry_run)
+        return
+    _refuse_workers(workers)
+    path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
+    saved = load_checkpoint(path)
+    if not saved.metadata.keys() >= {"settings", "weights"}:
+        raise CheckpointError(f"{path} does not tell the settings of its run")
+    if steps is not None:
+        saved = extended(saved, steps)
+    elif saved.state.step >= saved.config.steps and _is_whole(saved.output.path):
+        raise UsageError(f"{run} is finished: say --steps for more than {saved.config.steps}")
+    settings = saved.metadata["settings"]
+    config = replace(saved.config, device=settings["device"], precision=settings["precision"])
+    target = _target(saved, path, output, kinds(ctx.params))
+    session = Session([config], [target], terminal, saved.state, dry_run=dry_run)
+    session.expected = saved.metadata["weights"]
+    session.run()
+
+
+def _resume_folder(folder: Path, terminal: Terminal, workers: Workers, *, dry_run: bool) -> None:
+    from vqclip.video.work_folder import is_unfinished
+
+    if not is_unfinished(folder):
+        resume_batch(folder, terminal, workers, dry_run=dry_run)
+        return
+    _refuse_workers(workers)
+    resume_film(folder, terminal, dry_run=dry_run)
+
+
+def _refuse_workers(workers: Workers) -> None:
+    if workers != Workers():
+        raise UsageError("one run needs no workers: leave out --ray and --side-by-side")
+
+
+def _is_whole(picture: Path) -> bool:
+    from vqclip.runs.replay import read_settings
+
+    return picture.exists() and "interrupted_at" not in read_settings(picture)
+
+
+def _target(
+    saved: "Checkpoint", path: Path, output: str | None, further: list[str]
+) -> "OutputConfig":
+    """Return where the files go: where they are, unless a whole picture is there already."""
+    from vqclip.media.images import free_path
+    from vqclip.runs.outputs import check_films, check_outputs
+
+    old = replace(saved.output, checkpoint=path, overwrite=True)
+    picture = Path(output).expanduser() if output else old.path
+    if not output and picture.exists() and not _is_ours(picture, saved):
+        picture = free_path(picture)
+    suffixes = dict.fromkeys([*(film.suffix for film in old.films), *(f".{k}" for k in further)])
+    films = tuple(picture.with_suffix(suffix) for suffix in suffixes)
+    if picture == old.path:
+        new_films = [film for film in films if film not in old.films]
+        check_films(new_films, overwrite=False)
+        return replace(old, films=films)
+    new = replace(
+        old,
+        path=picture,
+        films=films,
+        frames=old.frames and old.frames.with_name(f"{old.frames.name}-{picture.stem}"),
+        codes=old.codes and picture.with_suffix(".npz"),
+        overwrite=False,
+    )
+    check_outputs(replace(new, checkpoint=None), saved.config.steps)
+    return new
+
+
+def _is_ours(picture: Path, saved: "Checkpoint") -> bool:
+    """Whether a picture is what this run left when it was interrupted."""
+    from vqclip.runs.replay import read_settings
+
+    try:
+        recorded = read_settings(picture)
+    except UsageError:
+        return False
+    return "interrupted_at" in recorded and recorded["settings"] == saved.metadata["settings"]

@@ -1,0 +1,71 @@
+"""``vqclip show picture.png``: what a picture says about how it was made."""
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.errors import UsageError
+
+
+def show_command(
+    file: Annotated[
+        Path, typer.Argument(help="A picture, film or checkpoint of vqclip.", show_default=False)
+    ],
+    json_lines: opt.Json = False,
+) -> None:
+    """Show the prompt, the settings, the seed and the hashes of the weights of a picture.
+
+    vqclip show apple.png
+
+    vqclip show apple.png --json
+    """
+    from vqclip.runs.replay import read_settings
+
+    settings = read_settings(file)
+    if json_lines:
+        typer.echo(json.dumps(settings, ensure_ascii=False, sort_keys=True))
+        return
+    for name, value in _lines(settings, file):
+        typer.echo(f"{name:18} {value}")
+
+
+def _lines(recorded: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
+    values = dict(recorded.get("settings", {}))
+    yield "prompt", str(recorded.get("prompt", ""))
+    yield "seed", str(values.pop("seed", ""))
+    values.pop("prompts", None)
+    for name, value in values.items():
+        yield name.replace("_", "-"), _text(value)
+    kinds = ("weights", "pictures")
+    for name, digests in chain.from_iterable(recorded.get(kind, {}).items() for kind in kinds):
+        for digest in [digests] if isinstance(digests, str) else digests:
+            yield name, f"sha256 {digest}"
+    others = {"prompt", "settings", *kinds}
+    for name, value in recorded.items():
+        if name not in others:
+            yield name.replace("_", "-"), _text(value)
+    if command := _command(recorded, path):
+        yield "again", command
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "-", True: "yes", False: "no"}[value]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _command(recorded: Mapping[str, Any], path: Path) -> str | None:
+    from vqclip.config.argv import command
+    from vqclip.runs.replay import recorded_config, recorded_film
+
+    for read in (recorded_config, recorded_film):
+        try:
+            return command(read(recorded, path))
+        except UsageError:
+            pass
+    return None

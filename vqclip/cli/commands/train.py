@@ -1,0 +1,184 @@
+"""``vqclip train vqgan config.yaml``: train a model, and go on where a training was stopped."""
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqclip.cli import dry_run as forecasts
+from vqclip.cli import options as opt
+from vqclip.cli.terminal import Terminal
+from vqclip.errors import UsageError, VqclipError
+from vqclip.training.settings import TrainSettings, read_settings
+
+if TYPE_CHECKING:
+    from vqclip.training.loop import Progress
+
+STAGES = ("vqgan", "transformer", "clip")
+_WORDS = 3  # metrics shown beside the bar
+
+
+class StoppedError(VqclipError):
+    """A signal stopped the training; it can go on."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+def train_command(
+    stage: Annotated[str, typer.Argument(metavar="STAGE", help="vqgan, transformer or clip.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The training's YAML.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Else runs/ and the config's name."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in there.")
+    ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the config: train.steps=100."),
+    ] = None,
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+    dry_run: opt.DryRun = False,
+) -> None:
+    """Train a VQGAN, a transformer over its codes, or a CLIP.
+
+    The folder gets checkpoints, the best and the last model, metrics and sample pictures. Ctrl-C
+    finishes the step and writes a checkpoint. On several GPUs: accelerate launch -m vqclip train …
+
+    vqclip train vqgan recipes/vqgan.yaml --set train.steps=1000
+
+    vqclip train vqgan recipes/vqgan.yaml --resume
+    """
+    settings = read_settings(_stage(stage), config, changes or ())
+    folder = output or Path("runs") / config.stem
+    is_main = os.environ.get("RANK", "0") == "0"  # as accelerate launch and torchrun say
+    if (
+        is_main
+        and not resume
+        and folder.exists()
+        and (not folder.is_dir() or any(folder.iterdir()))
+    ):
+        raise UsageError(f"{folder} exists: say --resume to go on, or choose another --output")
+    terminal = Terminal(quiet=quiet or not is_main, json_lines=json_lines and is_main)
+    if dry_run:
+        from vqclip.diagnostics.forecast.training import of_training
+
+        forecasts.tell(terminal, of_training(settings, folder))
+        return
+    with signals() as received:
+        from vqclip.training.run import train
+
+        steps = train(settings, folder, resume=resume, stop=lambda: bool(received))
+        last = _follow(steps, settings, terminal)
+    if last and last.stopped:
+        raise StoppedError(
+            f"stopped after step {last.step} of {last.steps}; {last.checkpoint} is written. "
+            f"Go on with: {_again(stage, config, folder, changes or ())}",
+            received[0],
+        )
+    if is_main:
+        _report(terminal, folder, settings, last)
+
+
+def _stage(name: str) -> str:
+    from vqclip.registry import unknown
+
+    if name not in STAGES:
+        raise unknown("stage", name, STAGES)
+    return name
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """Give a list that fills with the signals that ask to stop; the second one ends at once."""
+    received: list[int] = []
+
+    def receive(number: int, _: object) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _follow(
+    steps: "Iterable[Progress]", settings: TrainSettings, terminal: Terminal
+) -> "Progress | None":
+    """Run all steps and tell of them; return the last."""
+    last: Progress | None = None
+    status = terminal.loading()
+    status.start()
+    iterator = iter(steps)
+    try:
+        last = next(iterator, None)
+    finally:
+        status.stop()
+    if last is None:
+        return None
+    with terminal.progress(settings.stage, settings.train.steps) as bar:
+        bar.bar.reset(bar.task, completed=last.step)
+        _tell(terminal, last)
+        for last in iterator:
+            metrics = last.metrics
+            bar.update(last.step, picture=_no_picture, words=lambda: _words(metrics))  # noqa: B023
+            _tell(terminal, last)
+    return last
+
+
+def _no_picture() -> Any:
+    raise NotImplementedError  # asked for with --preview only, which training has not
+
+
+def _tell(terminal: Terminal, progress: "Progress") -> None:
+    """Say the figures of a validation, as a line of words or of JSON."""
+    if progress.validation:
+        figures = dict(progress.validation)
+        if terminal.json_lines:
+            typer.echo(_json({"step": progress.step, **figures}))
+            sys.stdout.flush()
+        else:
+            terminal.console.print(f"step {progress.step}: {_words(figures, len(figures))}")
+
+
+def _words(metrics: Mapping[str, Any], count: int = _WORDS) -> str:
+    return "  ".join(f"{key} {float(value):.4g}" for key, value in list(metrics.items())[:count])
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(values)
+
+
+def _again(stage: str, config: Path, folder: Path, changes: Iterable[str]) -> str:
+    """The command that goes on."""
+    words = ["vqclip", "train", stage, str(config), "--output", str(folder)]
+    for change in changes:
+        words += ["--set", change]
+    return shlex.join([*words, "--resume"])
+
+
+def _report(
+    terminal: Terminal, folder: Path, settings: TrainSettings, last: "Progress | None"
+) -> None:
+    figures = dict(last.validation) if last else {}
+    about = f"{settings.train.steps} steps" + (f", {_words(figures, 4)}" if figures else "")
+    files = [folder / "last", folder / "best"]
+    terminal.report(
+        [file for file in files if file.is_dir()], about, {"steps": settings.train.steps, **figures}
+    )

@@ -1,0 +1,134 @@
+"""``vqclip weights verify``, ``remove`` and ``path``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.commands.weights.show import Json, items_of
+from vqclip.cli.downloading import is_interactive
+from vqclip.cli.terminal import Terminal
+from vqclip.errors import UsageError, VqclipError
+
+if TYPE_CHECKING:
+    from vqclip.hub.store import Model
+
+
+def verify_command(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Else all that are kept.")
+    ] = None,
+    quiet: opt.Quiet = False,
+    json_lines: Json = False,
+) -> None:
+    """Read every byte of the models again, and compare with what was put there.
+
+    The exit code is 1 where one has changed or is missing.
+
+    vqclip weights verify
+    """
+    from vqclip.hub import store
+
+    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    models = [_kept(name) for name in names] if names else store.models()
+    problems = [_verify(model, terminal) for model in models]
+    if not models:
+        terminal.note("no model is kept yet: vqclip weights get NAME")
+    if any(problems):
+        raise typer.Exit(1)
+
+
+def _verify(model: "Model", terminal: Terminal) -> bool:
+    """Tell whether a model is as it was; return whether it is not."""
+    from vqclip.hub import store
+
+    problem = None
+    with terminal.console.status(f"reading {model.name}"):
+        try:
+            if not model.record:
+                store.find(model.name)  # says why
+            store.check(model)
+        except VqclipError as error:
+            problem = str(error)
+    if terminal.json_lines:
+        typer.echo(json.dumps({"name": model.name, "ok": problem is None, "problem": problem}))
+    elif problem or not terminal.quiet:
+        typer.echo(f"{model.name}  {problem or 'ok'}")
+    return problem is not None
+
+
+def _kept(name: str) -> "Model":
+    from vqclip.hub import store
+
+    item = items_of(name)[0]
+    if item.model is None:
+        raise UsageError(f"{name} is {item.state}: there is nothing of it to verify")
+    found = store.find(name)
+    assert found is not None
+    return found
+
+
+def remove_command(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="What to delete.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Delete models, and what of them is half fetched. Those that come along stay.
+
+    vqclip weights remove coco ffhq
+    """
+    from vqclip.files.formatting import readable
+    from vqclip.hub import store
+
+    terminal = Terminal(quiet=quiet, yes=yes)
+    folders = [folder for name in names for folder in _folders(name)]
+    size = sum(p.stat().st_size for folder in folders for p in folder.rglob("*") if p.is_file())
+    if not yes:
+        _ask(f"Delete {', '.join(names)} ({readable(size)})?")
+    for name in names:
+        with store.holding(name, lambda process: terminal.note(f"waiting for process {process}")):
+            for folder in _folders(name):
+                store.discard(folder)
+    if not quiet:
+        typer.echo(f"removed {', '.join(names)}  ({readable(size)})")
+
+
+def _folders(name: str) -> list[Path]:
+    from vqclip.hub import store
+    from vqclip.hub.catalogue import check_name
+
+    items_of(name)  # raises for an unknown one
+    places = (store.models_folder(), store.downloads_folder())
+    found = [place / check_name(name) for place in places if (place / name).is_dir()]
+    if not found:
+        raise UsageError(f"{name} is not on this computer: there is nothing to remove")
+    return found
+
+
+def _ask(question: str) -> None:
+    if not is_interactive():
+        raise UsageError(f"{question} Say --yes, as there is nobody to ask")
+    if not typer.confirm(question, err=True):
+        raise UsageError("nothing was removed")
+
+
+def path_command(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Else of all models.")] = None,
+) -> None:
+    """Print the folder of a model, or of all.
+
+    ls $(vqclip weights path imagenet-f16-16384)
+    """
+    from vqclip.hub import store
+
+    if name is None:
+        typer.echo(store.models_folder())
+        return
+    item = items_of(name)[0]
+    if item.folder is None:
+        raise UsageError(
+            f"{name} is not on this computer; fetch it with: vqclip weights get {name}"
+        )
+    typer.echo(item.folder)

@@ -1,0 +1,181 @@
+"""``vqclip weights list`` and ``info``."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from vqclip.hub.listing import Item
+
+Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON a model.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Of vqclip weights list.")]
+
+
+def list_command(
+    clip: Annotated[bool, typer.Option("--clip", help="open_clip's pretrained models.")] = False,
+    json_lines: Json = False,
+) -> None:
+    """List the models that have names, and which of them are on this computer.
+
+    vqclip weights list
+
+    vqclip weights list --clip
+
+    vqclip weights list --json
+    """
+    if clip:
+        _list_clips(json_lines)
+        return
+    from vqclip.files.formatting import readable
+    from vqclip.hub.listing import inventory
+
+    items = inventory()
+    if json_lines:
+        for item in items:
+            typer.echo(json.dumps(item.to_dict(), ensure_ascii=False))
+        return
+    for item in items:
+        size = readable(item.size) if item.size else "?"
+        columns = f"{item.name:22} {item.kind:12} {item.state:11} {size:>9}  {item.about}"
+        typer.echo(columns.rstrip())
+    _hint("vqclip weights get NAME fetches one; vqclip weights info NAME tells more")
+
+
+def _hint(text: str) -> None:
+    Console(stderr=True, highlight=False, style="dim").print(text, soft_wrap=True)
+
+
+def _list_clips(json_lines: bool) -> None:
+    for values in _clips():
+        if json_lines:
+            typer.echo(json.dumps(values))
+        else:
+            typer.echo(f"{values['name']:56} {values['state']}")
+    if not json_lines:
+        _hint(
+            'vqclip weights get NAME fetches one; "…" --clip NAME draws with it; '
+            "hf-hub:org/name takes any other of the Hugging Face hub"
+        )
+
+
+def _clips() -> Iterator[dict[str, Any]]:
+    from vqclip.hub.clip_hub import cached_repositories, pretrained_names, repository
+
+    cached = cached_repositories()
+    for name in pretrained_names():
+        found = repository(name)
+        state = "downloaded" if found and found[0] in cached else "missing"
+        yield {"name": name, "kind": "clip", "state": state, "repository": found and found[0]}
+
+
+def info_command(name: Name, json_lines: Json = False) -> None:
+    """Tell what a model is, where it is from, and what it serves.
+
+    vqclip weights info gumbel-f8
+
+    vqclip weights info ViT-B-32/laion2b_s34b_b79k
+    """
+    if is_clip(name):
+        _clip_info(name, json_lines)
+        return
+    for item in items_of(name):
+        if json_lines:
+            typer.echo(json.dumps(item.to_dict(), ensure_ascii=False))
+        else:
+            for key, value in _lines(item):
+                typer.echo(f"{key:10} {value}")
+
+
+def is_clip(name: str) -> bool:
+    """Whether a name is one of open_clip or of the hub."""
+    return "/" in name or name.startswith("hf-hub:")
+
+
+def items_of(name: str) -> "list[Item]":
+    """Return the models of a name: one, or for ``default`` all that come along.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from vqclip.hub.listing import inventory
+    from vqclip.registry import unknown
+
+    known = inventory()
+    if found := [item for item in known if item.name == name]:
+        return found
+    raise unknown("model", name, {item.name for item in known})
+
+
+def _clip_info(name: str, json_lines: bool) -> None:
+    from vqclip.files.formatting import readable
+    from vqclip.hub.clip_hub import repository
+    from vqclip.hub.requirements import missing_clip
+
+    absent = missing_clip(name)
+    found = repository(name)
+    state = "missing" if absent else "downloaded"
+    size = absent.size if absent else None
+    where = found[0] if found else None
+    if json_lines:
+        values = {"name": name, "kind": "clip", "state": state, "size": size, "repository": where}
+        typer.echo(json.dumps(values))
+        return
+    typer.echo(f"name       {name}\nkind       clip\nstate      {state}")
+    if where:
+        typer.echo(f"source     https://huggingface.co/{where} (its licence is told there)")
+    if absent:
+        typer.echo(f"size       {readable(size) if size else 'not known now'}")
+        typer.echo(f"fetch      vqclip weights get {name}")
+    typer.echo(f'use        vqclip "a fox" --clip {name}')
+
+
+def _lines(item: "Item") -> Iterator[tuple[str, str]]:
+    from vqclip.files.formatting import readable
+
+    values = item.to_dict()
+    for key in ("name", "kind", "class", "about", "state"):
+        if values[key]:
+            yield key, str(values[key])
+    if item.size:
+        yield "size", f"{readable(item.size)} ({'to fetch' if item.model is None else 'kept'})"
+    if item.entry:
+        yield "licence", item.entry.licence
+        yield "tasks", ", ".join(item.entry.tasks)
+    yield from _places(values)
+    if item.model is None and item.entry:
+        can = bool(item.entry.checkpoint)
+        yield "fetch", f"vqclip weights get {item.name}" if can else item.entry.by_hand
+    yield from (("use", command) for command in _uses(item))
+
+
+def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if values["path"]:
+        yield "path", values["path"]
+    if values["sha256"]:
+        yield "sha256", f"{values['sha256']} (checkpoint)"
+    for file, digest in values["files"].items():
+        yield "sha256", f"{digest} ({file})"
+    for number, url in enumerate(values["sources"]):
+        yield "mirror" if number else "checkpoint", url
+    for number, url in enumerate(values["configs"]):
+        yield "mirror" if number else "config", url
+    if values["page"]:
+        yield "page", values["page"]
+
+
+def _uses(item: "Item") -> Iterator[str]:
+    """Yield commands that draw with a model."""
+    if item.name == "default":
+        yield 'vqclip "a fox"'
+        return
+    if item.kind == "transformer":
+        tasks = item.entry.tasks if item.entry else ("sample",)
+        for task in tasks:
+            command, _, condition = task.partition(" --")
+            if command == "sample":
+                yield f"vqclip sample -t {item.name}" + (f" --{condition} …" if condition else "")
+    option = "--clip" if item.kind == "clip" else "--vqgan"
+    yield f'vqclip "a fox" {option} {item.name}'

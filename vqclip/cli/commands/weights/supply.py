@@ -1,0 +1,147 @@
+"""``vqclip weights get`` and ``import``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqclip.cli import options as opt
+from vqclip.cli.commands.weights.show import Json, is_clip
+from vqclip.cli.downloading import downloading
+from vqclip.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from vqclip.hub.downloads import Listener
+    from vqclip.hub.install import Supplied
+
+
+def get_command(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Of vqclip weights list, or list --clip.")
+    ],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Also if the files are not those of the last time.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the checkpoint too, as it was fetched.")
+    ] = False,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="Of each source, in a row, that bring nothing.")
+    ] = 5,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without an answer until the next attempt.")
+    ] = 30.0,
+    quiet: opt.Quiet = False,
+    json_lines: Json = False,
+) -> None:
+    """Fetch models, checked and resumable, and keep their weights alone.
+
+    Interrupted, the same command goes on. Of a checkpoint the optimizer's state and the losses are
+    dropped. Proxies are taken from the environment; VQCLIP_OFFLINE=1 forbids the network.
+
+    vqclip weights get imagenet-f16-16384
+
+    vqclip weights get gumbel-f8 ViT-B-32/laion2b_s34b_b79k
+    """
+    from vqclip.hub.downloads import Patience
+
+    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    patience = Patience(attempts, min(1.0, timeout), timeout)
+    for name in names:
+        if is_clip(name):
+            _get_clip(name, terminal)
+            continue
+        _announce(name, terminal)
+        with downloading(name, terminal) as listener:
+            supplied = _get(name, listener, patience, trust, keep)
+        _report(supplied, terminal, "" if keep else "the checkpoint itself is not kept")
+
+
+def _announce(name: str, terminal: Terminal) -> None:
+    """Say what is coming, from where; refuse at once what cannot come."""
+    from vqclip.hub import store
+    from vqclip.hub.catalogue import known_entry
+    from vqclip.hub.requirements import missing_entry
+
+    if store.find(name) is None:
+        terminal.say(f"fetching {missing_entry(known_entry(name))}")
+
+
+def _get(name: str, listener: "Listener", patience: Any, trust: bool, keep: bool) -> "Supplied":
+    from vqclip.hub.install import get  # with torch
+
+    return get(name, listener, patience, trust=trust, keep=keep)
+
+
+def _get_clip(name: str, terminal: Terminal) -> None:
+    from vqclip.hub.requirements import missing_clip
+    from vqclip.models.perceptor import perceptor_weights
+
+    with terminal.console.status(f"looking for {name}"):
+        absent = missing_clip(name)
+    if absent:
+        terminal.say(f"fetching {absent}")
+        with terminal.console.status(f"fetching {name}"):
+            absent.fetch(None)  # type: ignore[arg-type]  # the hub's client tells nothing
+    path = perceptor_weights(name)
+    about = "fetched" if absent else "was here already"
+    terminal.report([path], about, {"name": name, "kind": "clip", "new": absent is not None})
+
+
+def import_command(
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A checkpoint, or a folder with one.")
+    ],
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="YAML", help="Its config, if not with it.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call it; else after the file.")
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the numbers in half the space.")
+    ] = False,
+    overwrite: opt.Overwrite = False,
+    quiet: opt.Quiet = False,
+    json_lines: Json = False,
+) -> None:
+    """Keep a checkpoint of yours under a name: its weights alone, read without executing anything.
+
+    Takes taming-transformers', latent-diffusion's and Lightning's checkpoints, and a folder with a
+    CLIP as open_clip has it. The file itself stays as it is.
+
+    vqclip weights import last.ckpt --config 2021-04-23T18-19-01-project.yaml --name ffhq
+
+    vqclip weights import logs/2020-11-09T13-31-51_sflckr --name sflckr
+    """
+    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    with terminal.console.status("reading the checkpoint"):
+        from vqclip.hub.install import default_name, import_model
+
+        called = name or default_name(source)
+        supplied = import_model(source.expanduser(), called, config, half=half, overwrite=overwrite)
+    _report(supplied, terminal)
+
+
+def _report(supplied: "Supplied", terminal: Terminal, about: str = "") -> None:
+    from vqclip.files.formatting import readable
+
+    model = supplied.model
+    if terminal.json_lines:
+        values = {"name": model.name, "path": str(model.folder), "new": supplied.new}
+        values |= {**model.record, "weights": str(model.weights)}
+        typer.echo(json.dumps(values, ensure_ascii=False))
+        return
+    if terminal.quiet:
+        typer.echo(model.folder)
+        return
+    size = readable(model.record.get("size", 0))
+    state = size if supplied.new else f"{size}, was here already"
+    typer.echo(f"{model.name}  ({model.kind}, {state}, in {model.folder})")
+    if supplied.dropped:
+        left = ", ".join(f"{what} {readable(size)}" for what, size in supplied.dropped.items())
+        terminal.say(f"left out: {left}{'; ' + about if about else ''}")
+    option = {"transformer": "vqclip sample -t", "clip": 'vqclip "a fox" --clip'}
+    use = option.get(model.kind, 'vqclip "a fox" --vqgan')
+    terminal.say(f"use it: {use} {model.name}")

@@ -1,0 +1,28 @@
+"""``vqclip resume castle.frames``: a story, or a clip in another style, goes on."""
+
+from pathlib import Path
+
+from vqclip.cli.commands.restyle import restyle
+from vqclip.cli.commands.story import tell_story
+from vqclip.cli.terminal import Terminal
+from vqclip.config import StoryConfig
+
+
+def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
+    """Draw the frames that are missing of the film in a folder, and the film.
+
+    Raises:
+        UsageError: there is a film of its name, or its source is gone.
+        CheckpointError: the folder is damaged.
+    """
+    from vqclip.runs.outputs import check_films
+    from vqclip.runs.replay import recorded_film
+    from vqclip.video.work_folder import read_about
+
+    settings, output = read_about(folder)
+    check_films(output.films, overwrite=output.overwrite)
+    film = recorded_film(settings, folder)
+    if isinstance(film, StoryConfig):
+        tell_story(film, output, terminal, dry_run=dry_run)
+    else:
+        restyle(film, output, terminal, dry_run=dry_run)

@@ -1,0 +1,140 @@
+r"""Prompts: ``"a red apple:1.5 | blurry:-0.5"`` to a list of :class:`Prompt`.
+
+The grammar, for text, image and noise prompts alike::
+
+    story   = prompts ("^" prompts)*
+    prompts = prompt ("|" prompt)*
+    prompt  = content [":" weight [":" stop]]
+
+A weight or stop follows its colon directly and is a plain decimal number. Everything else stays
+text: ``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a clock or ratio at the end
+(``at 3:00``: whole digits on both sides of the colon) are not weights. Where that guess is wrong,
+a backslash decides: ``\:``, ``\|``, ``\^`` and ``\\`` are the characters themselves, and a weight
+after a number is written with a point or a sign (``route 66:2.0``, ``route 66:+2``). Scenes are
+divided by ``^`` in a story only; elsewhere it is a character like any other.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from vqclip.errors import UsageError
+
+Kind = Literal["text", "image", "noise"]
+
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_ESCAPED = re.compile(r"\\([\\:|^])")
+# ":weight" or ":weight:stop" at the end, directly after a character that is neither blank nor ":".
+_SUFFIX = re.compile(rf"(?<=[^\s:])((?::{_NUMBER}){{1,2}})$")
+_CLOCK = re.compile(r"(?:^|[^\w.])\d+(?::\d+)+$")
+# Looks like a weight, yet is none: "apple:1,5", "apple:1.5x", "apple:nan".
+_BROKEN = re.compile(r"(?<=[^\s\d:]):([+-]?(?:\.?\d[^\s:]*|nan|inf|infinity))$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One thing that the picture is drawn towards (``weight > 0``) or away from (``< 0``).
+
+    content: the text, the path of the image, or the seed of the noise.
+    weight: factor of its loss; any finite number.
+    stop: distance at which its pull ends, in units of the spherical distance
+        (0 to π²/2, see :func:`vqclip.generation.losses.spherical_distance`); −inf never ends it.
+        With a negative weight the push ends as soon as the distance is above ``stop``'s negative.
+    """
+
+    content: str
+    weight: float = 1.0
+    stop: float = -math.inf
+    kind: Kind = "text"
+
+    def __str__(self) -> str:
+        """Return the prompt in its own grammar: parsing it gives this prompt again."""
+        text = re.sub(r"([\\:|^])", r"\\\1", self.content)
+        stop = "" if math.isinf(self.stop) else f":{self.stop!r}"
+        weight = "" if self.weight == 1 and not stop else f":{self.weight!r}"
+        return text + weight + stop
+
+
+def parse_prompts(text: str, kind: Kind = "text") -> tuple[Prompt, ...]:
+    r"""Read ``"a | b:0.5"``.
+
+    >>> parse_prompts("a red apple:1.5 | blurry:-0.5")[1].weight
+    -0.5
+    >>> parse_prompts(r"16:9 poster | ratio 4\:3")[1].content
+    'ratio 4:3'
+
+    Raises:
+        UsageError: an empty prompt, or a weight that is not a finite number.
+    """
+    return tuple(_parse_one(part, kind) for part in _split(text, "|"))
+
+
+def parse_scenes(text: str) -> tuple[tuple[Prompt, ...], ...]:
+    """Read the scenes of a story: ``"a castle at dawn ^ a castle at night | blurry:-0.5"``.
+
+    >>> [len(scene) for scene in parse_scenes("dawn ^ night | blurry:-0.5")]
+    [1, 2]
+
+    Raises:
+        UsageError: an empty scene or prompt, or a weight that is not a finite number.
+    """
+    return tuple(parse_prompts(part) for part in _split(text, "^"))
+
+
+def parse_all(texts: Sequence[str], kind: Kind = "text") -> tuple[Prompt, ...]:
+    """Read several prompt strings of one kind into one tuple."""
+    return tuple(prompt for text in texts for prompt in parse_prompts(text, kind))
+
+
+def _mask_escapes(text: str) -> str:
+    """Hide every escaped character behind others of the same length."""
+    return re.sub(r"\\.", "__", text, flags=re.DOTALL)
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """Split at every ``mark`` that no backslash protects, leaving the escapes in place."""
+    bars = [i for i, character in enumerate(_mask_escapes(text)) if character == mark]
+    return [text[i + 1 : j] for i, j in pairwise([-1, *bars, len(text)])]
+
+
+def split_weight(text: str) -> tuple[str, float]:
+    """Read ``name:0.5``, for what takes a weight and no stop; the weight is 1 where none is given.
+
+    Raises:
+        UsageError: an empty name, or a weight that is not a finite number.
+    """
+    name, colon, number = text.rpartition(":")
+    if not colon or not re.fullmatch(_NUMBER, number):
+        name, number = text, "1"
+    if not name.strip() or not math.isfinite(float(number)):
+        raise UsageError(f"cannot read {text!r}: write a name, or a name and a weight as NAME:0.5")
+    return name.strip(), float(number)
+
+
+def _parse_one(text: str, kind: Kind) -> Prompt:
+    text = text.strip()
+    content, numbers = _split_numbers(text)
+    content = _ESCAPED.sub(r"\1", content).strip()
+    if not content:
+        raise UsageError(f"empty {kind} prompt: write what the picture should show")
+    if not all(map(math.isfinite, numbers)):
+        raise UsageError(f"the weight in {text!r} is too large: use a number such as 1.5 or -0.5")
+    weight, stop = (*numbers, *(1.0, -math.inf)[len(numbers) :])
+    return Prompt(content, weight, stop, kind)
+
+
+def _split_numbers(text: str) -> tuple[str, list[float]]:
+    masked = _mask_escapes(text)  # an escaped colon can never start a weight
+    suffix = _SUFFIX.search(masked)
+    if suffix and not _CLOCK.search(masked):
+        return text[: suffix.start()], [float(part) for part in suffix[1][1:].split(":")]
+    broken = _BROKEN.search(masked)
+    if broken and not _CLOCK.search(masked):
+        raise UsageError(
+            f"{broken[1]!r} in the prompt {text!r} is not a weight: write a number such as 1.5, "
+            r"or \: for a colon that belongs to the text"
+        )
+    return text, []

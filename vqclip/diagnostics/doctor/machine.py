@@ -1,0 +1,136 @@
+"""The computer: its devices and memory, its disk, its way to the network."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+
+from vqclip.diagnostics.doctor.findings import Finding, probed
+from vqclip.files.environment import offline
+from vqclip.models import portable
+from vqclip.models.runtime import autocast, has_fast_bfloat16, resolve_device, resolve_precision
+
+_LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes: the embedded models; a published one with room
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_FIXES = {
+    "here": "name another folder with --output",
+    "temporary": "set TMPDIR to a folder that can be written",
+    "models": "set VQCLIP_HOME to a folder that can be written",
+    "hub": "set HF_HOME to a folder that can be written",
+}
+
+
+def device() -> Iterator[Finding]:
+    """Look at what runs the models, and its memory."""
+    chosen = resolve_device()
+    free, total = _memory(chosen)
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
+    about = f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free" if total else name
+    if total and free < _LEAST_MEMORY:
+        fix = "close other programs, or take a smaller --size and --cut-chunk 4"
+        yield Finding("device", "problem", about, fix)
+    else:
+        yield Finding("device", "ok", about)
+    if chosen.type == "cpu":
+        yield _threads()
+
+
+def precisions() -> Iterator[Finding]:
+    """Multiply once in every precision that can be asked for."""
+    chosen = resolve_device()
+    own = resolve_precision("auto", chosen)
+    for name in ("float32", "bfloat16", *(("float16",) if chosen.type != "cpu" else ())):
+        dtype = resolve_precision(name, chosen)
+
+        def trial(dtype: torch.dtype = dtype) -> None:
+            with autocast(chosen, dtype), torch.no_grad():
+                torch.ones(8, 8, device=chosen) @ torch.ones(8, 8, device=chosen)
+
+        slow = dtype == torch.bfloat16 and not has_fast_bfloat16(chosen)
+        usual = "works, and is what auto takes here"
+        about = usual if dtype == own else "works, very slowly" if slow else "works"
+        yield probed(name, about, f"do not use --precision {name}", trial)
+    if portable.supported():
+        yield Finding("portable", "ok", "with --device cpu: the bytes of any x86-64 processor")
+    else:
+        about = "does not work: no x86-64 processor with AVX2"
+        yield Finding("portable", "note", about, "do not use --precision portable")
+
+
+def _threads() -> Finding:
+    """Compare torch's threads with the processors that this process may use."""
+    threads, usable = torch.get_num_threads(), len(_affinity())
+    about = f"{threads} on {usable} processors"
+    if threads > usable:
+        fix = f"set OMP_NUM_THREADS={usable}: more threads than processors wait for each other"
+        return Finding("threads", "problem", about, fix)
+    if threads == 1 < usable:
+        return Finding("threads", "note", about, "unset OMP_NUM_THREADS, if a run should use all")
+    return Finding("threads", "ok", about)
+
+
+def _affinity() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
+def _memory(device: torch.device) -> tuple[float, float]:
+    """Return bytes free and in all; zeros where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+        return sizes["MemAvailable"], sizes["MemTotal"]
+    except (OSError, LookupError, ValueError):
+        return 0, 0
+
+
+def folders(caches: Mapping[str, Path]) -> Iterator[Finding]:
+    """Try to write where vqclip writes: here, in the system's place, in its ``caches``."""
+    system = {"here": Path.cwd(), "temporary": Path(tempfile.gettempdir())}
+    for name, folder in {**system, **caches}.items():
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(nearest).free
+
+        def trial(place: Path = nearest) -> None:
+            with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=place):
+                pass
+
+        finding = probed(name, f"{folder}, {free / 1e9:.1f} GB free", _FIXES[name], trial)
+        if finding.state == "ok" and free < _LEAST_DISK:
+            finding = Finding(name, "note", finding.about, "make room: a model takes 1 GB and more")
+        yield finding
+
+
+def network(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Tell how downloads are to go, without trying one."""
+    if variable := offline():
+        fix = f"unset {variable} to fetch models"
+        yield Finding("network", "note", f"offline by {variable}", fix)
+    proxies = {name: environment.get(name) or environment.get(name.lower()) for name in _PROXIES}
+    given = {name: value for name, value in proxies.items() if value}
+    for name, value in given.items():
+        host = _host(value)
+        fix = f"set {name} to http://HOST:PORT, or unset it"
+        if host:
+            yield Finding(name.lower(), "ok", host)
+        else:
+            yield Finding(name.lower(), "problem", "it is no address", fix)
+    if not variable and not given:
+        yield Finding("network", "ok", "direct, no proxy set")
+
+
+def _host(proxy: str) -> str:
+    """Return host and port of a proxy's address, without name and password; "" if it has none."""
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+    return f"{parts.hostname}{port}" if parts.hostname else ""

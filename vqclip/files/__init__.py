@@ -1,0 +1,1 @@
+"""Files on disk: atomic writes, serialization, hashes, locks, safe YAML."""

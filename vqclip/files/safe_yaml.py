@@ -1,0 +1,75 @@
+"""Read YAML as data: whatever a file says, nothing in it is imported, made or run."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
+from vqclip.files.filetypes import is_web_page
+
+_MOST_BYTES = 1 << 17  # takes a second or two to parse
+_MOST_NODES = 100_000
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file says: mappings, lists, strings, numbers, booleans, None.
+
+    Raises:
+        UsageError: there is no such file.
+        UnsafeCheckpointError: the file names Python objects to be made.
+        CheckpointError: the file is no YAML, or too large for a config.
+
+    """
+    return parse_yaml(_text(path), path)
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise CheckpointError(f"{path} is too large for a config; is it the checkpoint?")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot read the config {path}: {reason}") from None
+    except UnicodeDecodeError:
+        raise CheckpointError(f"{path} is not a text file; give the model's YAML") from None
+    if is_web_page(text):
+        raise CheckpointError(f"{path} is a web page saved in place of a config; fetch it again")
+    return text
+
+
+def parse_yaml(text: str, path: Path) -> Any:
+    """Return what YAML ``text`` says; errors, as :func:`read_yaml` raises them, name ``path``."""
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            raise CheckpointError(f"{path} is empty; give the model's YAML")
+        if _size(node, {}) > _MOST_NODES:
+            raise CheckpointError(f"{path} unfolds to far too many entries; it was refused")
+        return loader.construct_document(node)
+    except yaml.constructor.ConstructorError as error:
+        if "2002:python/" in str(error.problem):
+            raise UnsafeCheckpointError(
+                f"{path} asks for Python objects to be made ({error.problem}); it was refused"
+            ) from None
+        raise _not_yaml(path, error) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _not_yaml(path, error) from None
+
+
+def _not_yaml(path: Path, error: Exception) -> CheckpointError:
+    reason = " ".join(str(error).split())
+    return CheckpointError(f"{path} is not valid YAML ({reason:.150}); give the model's config")
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Entries below ``node`` with every alias written out; an alias of itself is endless."""
+    if id(node) not in known:
+        known[id(node)] = _MOST_NODES + 1  # stands while this node is being counted
+        children = node.value if isinstance(node, yaml.CollectionNode) else ()
+        pairs = isinstance(node, yaml.MappingNode)
+        flat = [part for pair in children for part in pair] if pairs else children
+        known[id(node)] = 1 + sum(_size(child, known) for child in flat)
+    return known[id(node)]

@@ -1,0 +1,1 @@
+"""The method: optimise VQGAN codes until CLIP sees the prompt in every cutout."""

@@ -1,0 +1,154 @@
+"""Cutouts: the many views of the picture that the perceptor sees in each step.
+
+Crop, flip, affine, perspective and bending become one map per cutout, taken from the picture in
+one antialiased ``grid_sample``; then colours, erasing and noise. All random numbers of a step are
+drawn first, into a plan, so that taking the cutouts in chunks never changes them:
+
+>>> cutouts = Cutouts(num_cutouts=32, augment=("flip", "affine(degrees=10)", "jitter"))
+>>> plan = cutouts.plan(image.shape[2:], size=224, generator=generator)
+>>> first_half = cutouts.apply(image, plan, 0, 16)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.generation.cutouts.augmentations import AUGMENTATIONS, Contribution
+from vqclip.generation.cutouts.drawing import Draw
+from vqclip.generation.cutouts.geometry import Displacement, Elastic, ThinPlate
+from vqclip.generation.cutouts.methods import CUT_METHODS, Framing
+from vqclip.generation.cutouts.photometric import Custom, CustomAugmentation, Noise, Photometric
+from vqclip.generation.cutouts.sampling import Warps, level_of, sample
+from vqclip.generation.cutouts.specification import bind, parse_call
+
+__all__ = [
+    "AUGMENTATIONS",
+    "CUT_METHODS",
+    "DEFAULT_AUGMENT",
+    "CutoutPlan",
+    "Cutouts",
+    "parse_call",
+]
+
+DEFAULT_AUGMENT = ("flip", "affine", "perspective", "jitter")
+
+
+@dataclass(frozen=True)
+class CutoutPlan:
+    """All that was drawn for one step: tensors with one row per cutout, on the CPU.
+
+    ``size``: side of a cutout in pixels. ``image_hw``: the picture it was drawn for. ``pooled``:
+    the picture is pooled to size × size first. ``steps``: the photometric steps, in order.
+    """
+
+    size: int
+    image_hw: tuple[int, int]
+    pooled: bool
+    warps: Warps
+    steps: tuple[Photometric, ...]
+
+    def __len__(self) -> int:
+        return len(self.warps.homographies)
+
+    @property
+    def levels(self) -> list[int]:
+        """The prefiltered copies of the picture that the cutouts need, finest first."""
+        return sorted(set(self.warps.levels.tolist()))
+
+
+class Cutouts:
+    """Draws and takes cutouts.
+
+    Args:
+        method: a name in :data:`CUT_METHODS`, with parameters if wanted: ``"zoom(zoomed=0.5)"``.
+        num_cutouts: cutouts per step, at least 1.
+        cut_power: spread of the crop sizes, above 0; see the method.
+        augment: names in :data:`AUGMENTATIONS`, with parameters if wanted, or callables
+            (n, 3, h, w) -> (n, 3, h, w). The geometric ones are applied first, then all others in
+            their order. A callable gets one chunk at a time and brings its own randomness.
+        noise: each cutout gets Gaussian noise with a standard deviation uniform in [0, noise].
+
+    Raises:
+        UsageError: an unknown name or parameter, or a number out of range.
+    """
+
+    def __init__(
+        self,
+        method: str = "crops",
+        num_cutouts: int = 32,
+        cut_power: float = 1.0,
+        augment: Sequence[str | CustomAugmentation] = DEFAULT_AUGMENT,
+        noise: float = 0.1,
+    ) -> None:
+        if num_cutouts < 1:
+            raise UsageError(f"num_cutouts is {num_cutouts}; use at least 1")
+        if not 0 < cut_power < float("inf"):
+            raise UsageError(f"cut_power is {cut_power}; use a number above 0")
+        if not 0 <= noise < float("inf"):
+            raise UsageError(f"noise is {noise}; use 0 or more")
+        self.num_cutouts = num_cutouts
+        self.cut_power = cut_power
+        self.noise = noise
+        self._frame: Callable[..., Framing] = bind(method, CUT_METHODS)
+        self._augment = [_augmentation(entry) for entry in augment]
+
+    def plan(self, image_hw: tuple[int, int], size: int, generator: torch.Generator) -> CutoutPlan:
+        """Draw the cutouts of one step for a picture of ``image_hw`` pixels.
+
+        ``size``: side of the cutouts. ``generator``: a CPU generator; its state alone decides the
+        plan, and each call draws on.
+        """
+        height, width = image_hw
+        draw = Draw(self.num_cutouts, generator)
+        with torch.autocast("cpu", enabled=False):  # drawn in float32 whatever surrounds it
+            framing = self._frame(draw, (height, width), size, self.cut_power)
+            contributions = [augment(draw) for augment in self._augment]
+            contributions.append(Noise(draw.uniform(0, self.noise), draw.seeds()))
+            texture_hw = (size, size) if framing.pooled else (height, width)
+            warps = _warps(framing, contributions, texture_hw, size)
+        steps = tuple(c for c in contributions if not isinstance(c, Tensor | Elastic | ThinPlate))
+        return CutoutPlan(size, (height, width), framing.pooled, warps, steps)
+
+    def apply(self, image: Tensor, plan: CutoutPlan, start: int, stop: int) -> Tensor:
+        """Return the plan's cutouts ``start`` to ``stop`` of ``image``, differentiable in it.
+
+        ``image`` (1, 3, h, w) in [0, 1], of the plan's size, or (stop - start, 3, h, w), each
+        cutout's own picture; the result (stop - start, 3, size, size) is in about [0, 1]: colours
+        and noise are not clipped. Computed in float32 (float64 for a float64 image), under
+        autocast too.
+        """
+        if tuple(image.shape[2:]) != plan.image_hw:
+            raise ValueError(f"image of {tuple(image.shape[2:])} for a plan of {plan.image_hw}")
+        with torch.autocast(image.device.type, enabled=False):
+            image = image if image.dtype == torch.float64 else image.float()
+            image = pool(image, plan.size) if plan.pooled else image
+            batch = sample(image, plan.warps.rows(start, stop), plan.size, plan.levels)
+            return reduce(lambda taken, step: step(taken, slice(start, stop)), plan.steps, batch)
+
+
+def _augmentation(entry: str | CustomAugmentation) -> Callable[[Draw], Contribution]:
+    if isinstance(entry, str):
+        return bind(entry, AUGMENTATIONS)
+    return partial(lambda step, draw: step, Custom(entry))
+
+
+def _warps(
+    framing: Framing, contributions: list[Contribution], texture_hw: tuple[int, int], size: int
+) -> Warps:
+    maps = [c for c in contributions if isinstance(c, Tensor)]
+    bent: tuple[Displacement, ...] = tuple(
+        c for c in contributions if isinstance(c, Elastic | ThinPlate)
+    )
+    homographies = reduce(torch.matmul, maps, framing.homographies)
+    levels = level_of(homographies, texture_hw, size)
+    return Warps(homographies, bent, levels, framing.reflect, framing.fill)
+
+
+def pool(image: Tensor, size: int) -> Tensor:
+    """Return ``image`` pooled to size × size: the mean of average and maximum pooling."""
+    return (F.adaptive_avg_pool2d(image, size) + F.adaptive_max_pool2d(image, size)) / 2

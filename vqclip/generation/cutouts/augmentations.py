@@ -1,0 +1,184 @@
+"""Augmentations by name: each draws its random numbers for all cutouts at once.
+
+A geometric one returns homographies (n, 3, 3) or a displacement field, which all become part of
+the one sampling; the others return a photometric step. Every number is drawn per cutout, and
+``p`` is the chance that a cutout is changed at all. In brackets: the two-letter name of
+nerdyrodent/VQGAN-CLIP, whose numbers the preset "nerdyrodent" carries.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vqclip.generation.cutouts import geometry
+from vqclip.generation.cutouts.drawing import Draw
+from vqclip.generation.cutouts.geometry import Displacement, Elastic, ThinPlate
+from vqclip.generation.cutouts.photometric import Colour, Erase, Noise, Photometric, Sharpen
+from vqclip.registry import Registry
+
+Contribution = Tensor | Displacement | Photometric
+
+
+def sometimes(draw: Draw, p: float, values: Tensor, otherwise: Tensor | float) -> Tensor:
+    """Keep each row of ``values`` (n, ...) with probability ``p``, else take ``otherwise``."""
+    chosen = draw.chance(p).view(-1, *[1] * (values.dim() - 1))
+    return torch.where(chosen, values, torch.as_tensor(otherwise, dtype=values.dtype))
+
+
+def flip(draw: Draw, *, p: float = 0.5) -> Tensor:
+    """Mirror left and right [Hf]."""
+    side = sometimes(draw, p, -torch.ones(draw.n), 1.0)
+    return geometry.scaling(side, torch.ones(draw.n))
+
+
+def affine(
+    draw: Draw,
+    *,
+    degrees: float = 15.0,
+    translate: float = 0.1,
+    shear: float = 5.0,
+    scale: float = 0.0,
+    p: float = 0.7,
+) -> Tensor:
+    """Rotate by ±degrees, shift by ±translate of the side, shear by ±shear degrees [Af].
+
+    ``scale`` zooms in or out by a factor of up to 1 + scale.
+    """
+    zoom = draw.log_uniform(1 / (1 + scale), 1 + scale)
+    maps = (
+        geometry.translation(draw.symmetric(2 * translate, 2))
+        @ geometry.rotation(draw.symmetric(degrees))
+        @ geometry.shearing(draw.symmetric(shear))
+        @ geometry.scaling(zoom, zoom)
+    )
+    return sometimes(draw, p, maps, torch.eye(3))
+
+
+def rotation(draw: Draw, *, degrees: float = 15.0, p: float = 0.7) -> Tensor:
+    """Rotate by ±degrees about the centre [Ro]."""
+    return sometimes(draw, p, geometry.rotation(draw.symmetric(degrees)), torch.eye(3))
+
+
+def perspective(draw: Draw, *, distortion: float = 0.3, p: float = 0.7) -> Tensor:
+    """Tilt: each corner of the cutout moves inwards by up to distortion/2 of the side [Pe]."""
+    corners = torch.tensor(geometry.CONTROL_POINTS[:4]) * (1 - draw.uniform(0, distortion, 4, 2))
+    # The content moves to these corners, so sampling asks the way back.
+    return sometimes(draw, p, torch.linalg.inv(geometry.square_to_quad(corners)), torch.eye(3))
+
+
+def crop(draw: Draw, *, min_side: float = 0.8, p: float = 0.5) -> Tensor:
+    """Look closer at a square part with a side of min_side to 1 [Cr].
+
+    The peer crops the cutout to the size it already has, which changes nothing; this one does.
+    """
+    side, place = draw.uniform(min_side, 1), draw.uniform(0, 1, 2)
+    left, top = place[:, 0] * (1 - side), place[:, 1] * (1 - side)
+    return sometimes(draw, p, geometry.boxes(left, top, side, side), torch.eye(3))
+
+
+def resized_crop(
+    draw: Draw,
+    *,
+    min_area: float = 0.1,
+    max_area: float = 1.0,
+    min_ratio: float = 0.75,
+    max_ratio: float = 4 / 3,
+    p: float = 0.5,
+) -> Tensor:
+    """Stretch a part with an area of min_area to max_area and that aspect ratio over all [Re]."""
+    area, ratio = draw.uniform(min_area, max_area), draw.log_uniform(min_ratio, max_ratio)
+    width, height = (area * ratio).sqrt().clamp_max(1), (area / ratio).sqrt().clamp_max(1)
+    place = draw.uniform(0, 1, 2)
+    left, top = place[:, 0] * (1 - width), place[:, 1] * (1 - height)
+    return sometimes(draw, p, geometry.boxes(left, top, width, height), torch.eye(3))
+
+
+def elastic(draw: Draw, *, amplitude: float = 0.02, p: float = 0.7) -> Elastic:
+    """Bend smoothly at random, by about ``amplitude`` of the side at the nodes of a 6×6 grid [Et].
+
+    The peer's own strength, noise blurred by σ = 32 pixels, is an amplitude of about 0.003.
+    """
+    return Elastic(sometimes(draw, p, draw.normal(0, 2 * amplitude, 2, 6, 6), 0.0))
+
+
+def thin_plate(draw: Draw, *, scale: float = 0.2, p: float = 0.7) -> ThinPlate:
+    """Bend by a thin-plate spline; corners and centre move by ±scale/2 of the side [Ts]."""
+    return ThinPlate(sometimes(draw, p, draw.symmetric(scale, 2, 5), 0.0))
+
+
+def jitter(
+    draw: Draw,
+    *,
+    brightness: float = 0.1,
+    contrast: float = 0.1,
+    saturation: float = 0.1,
+    hue: float = 0.1,
+    p: float = 0.7,
+) -> Colour:
+    """Vary the colours [Ji]: factors of 1 ± the first three, and hue by ± that part of a turn."""
+    chosen = draw.chance(p)
+    return Colour(
+        brightness=1 + draw.symmetric(brightness) * chosen,
+        contrast=1 + draw.symmetric(contrast) * chosen,
+        saturation=1 + draw.symmetric(saturation) * chosen,
+        hue=draw.symmetric(hue) * chosen,
+    )
+
+
+def grayscale(draw: Draw, *, p: float = 0.2) -> Colour:
+    """Take the colour away."""
+    ones = torch.ones(draw.n)
+    return Colour(ones, ones, sometimes(draw, p, torch.zeros(draw.n), 1.0), torch.zeros(draw.n))
+
+
+def sharpness(draw: Draw, *, low: float = 0.5, high: float = 1.5, p: float = 0.5) -> Sharpen:
+    """Blur (factor below 1) or sharpen (above 1) by a factor of low to high [Sh].
+
+    The peer's strength of 0.3 means factors of 0 to 0.3: it only ever blurs.
+    """
+    return Sharpen(sometimes(draw, p, draw.uniform(low, high), 1.0))
+
+
+def erasing(
+    draw: Draw,
+    *,
+    min_area: float = 0.1,
+    max_area: float = 0.4,
+    min_ratio: float = 0.3,
+    max_ratio: float = 1 / 0.3,
+    p: float = 0.7,
+) -> Erase:
+    """Black out a rectangle of that area and aspect ratio [Er].
+
+    The peer erases the same rectangle in all cutouts of a step; here each has its own.
+    """
+    area, ratio = draw.uniform(min_area, max_area), draw.log_uniform(min_ratio, max_ratio)
+    sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp_max(1)
+    sides = sometimes(draw, p, sides, 0.0)
+    return Erase(draw.uniform(0, 1, 2) * (1 - sides), sides)
+
+
+def noise(draw: Draw, *, std: float = 0.1, p: float = 0.5) -> Noise:
+    """Add Gaussian noise of standard deviation ``std`` to every pixel and channel [Gn]."""
+    return Noise(sometimes(draw, p, torch.full((draw.n,), float(std)), 0.0), draw.seeds())
+
+
+AUGMENTATIONS: Registry[Callable[..., Contribution]] = Registry(
+    "augmentation",
+    {
+        "flip": flip,
+        "affine": affine,
+        "rotation": rotation,
+        "perspective": perspective,
+        "crop": crop,
+        "resized-crop": resized_crop,
+        "elastic": elastic,
+        "thin-plate": thin_plate,
+        "jitter": jitter,
+        "grayscale": grayscale,
+        "sharpness": sharpness,
+        "erasing": erasing,
+        "noise": noise,
+    },
+)

@@ -1,0 +1,111 @@
+"""Drafts: a transformer draws several pictures of the prompts, CLIP takes the best as a start."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip.config import GenerateConfig, SampleConfig
+from vqclip.generation.latents import grid_size
+from vqclip.generation.prompt_embeddings import clip_scores, embed_prompts
+from vqclip.hub.run_models import Models
+from vqclip.models.batch_sampling import Drawn, Manner, draw, draw_freely
+from vqclip.models.runtime import autocast
+from vqclip.models.transformer import Net2NetTransformer
+
+Grid = tuple[int, int]
+_CROP = 7 / 8  # of a picture's side, of the parts by which drafts are judged
+
+
+def drafts(config: GenerateConfig, models: Models, grid: Grid) -> Iterator[Drawn]:
+    """Draw the pictures among which CLIP chooses; yield after every code.
+
+    grid: (rows, columns) of the run's codes. Pictures drawn by the prompts have the size that the
+    transformer was trained at on their shorter side, whatever the run's.
+    No other seed of the run draws any of them.
+    """
+    transformer = models.transformer
+    assert transformer is not None
+    seeds = range(config.seed * config.drafts, (config.seed + 1) * config.drafts)
+    grid = natural_grid(grid, models, transformer)
+    manner = Manner(config.temperature, config.top_k, config.top_p, config.guidance)
+    if config.init == "sample" or transformer.condition_kind != "clip":
+        yield from draw_freely(transformer, grid, seeds, replace(manner, guidance=1.0))
+        return
+    known = torch.full(trained_grid(grid, transformer), -1, device=transformer.device)
+    yield from draw(transformer, prompt_condition(config, models), known, seeds, manner)
+
+
+def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
+    """Return the codes of the transformer's VQGAN for a picture of ``grid`` codes of the run's."""
+    factor = models.vqgan.downsampling
+    return grid_size((grid[1] * factor, grid[0] * factor), transformer.vqgan.downsampling)
+
+
+def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
+    """Return a grid of the same shape, as short on one side as the transformer was trained."""
+    side = transformer.vqgan.resolution // transformer.vqgan.downsampling
+    scale = side / min(grid)
+    return round(grid[0] * scale), round(grid[1] * scale)
+
+
+@torch.no_grad()
+def prompt_condition(config: GenerateConfig | SampleConfig, models: Models) -> Tensor:
+    """Return what a transformer conditioned on CLIP embeddings is told: the prompts' mixture.
+
+    It is the sum of their embeddings with their weights, so that one of negative weight is led
+    away from; where they cancel out, no condition.
+    """
+    assert models.transformer is not None
+    assert models.guide is not None
+    embeddings, weights, _ = embed_prompts(models.guide, config.prompts)
+    mixture = (weights[:, None] * embeddings).sum(0, keepdim=True)  # (1, d)
+    vanished = float(mixture.norm()) < 1e-6
+    return models.transformer.encode_condition(None if vanished else mixture)
+
+
+@torch.no_grad()
+def best_draft(config: GenerateConfig, models: Models, drawn: Tensor, grid: Grid) -> Tensor:
+    """Return the z, (1, embed_dim, rows, columns), of the draft that CLIP finds nearest.
+
+    drawn: (n, h, w), codes of the transformer's VQGAN. A draft of another size, or for another
+    VQGAN, is resized as a picture and encoded.
+    """
+    transformer = models.transformer
+    assert transformer is not None
+    codes = transformer.vqgan.codes(drawn)
+    with autocast(models.device, models.dtype):
+        images = torch.cat([transformer.vqgan.decode(z_q[None]) for z_q in codes])
+        images = images.float().clamp(-1, 1)
+        best = int(draft_scores(config, models, images / 2 + 0.5).argmax())
+    if transformer.vqgan is models.vqgan and tuple(drawn.shape[1:]) == grid:
+        return codes[best : best + 1]
+    return encoded(models, images[best : best + 1], grid)
+
+
+def draft_scores(config: GenerateConfig, models: Models, images: Tensor) -> Tensor:
+    """Return how well images (n, 3, h, w) in [0, 1] fit the prompts, (n,): the mean over parts."""
+    perceptors = list(zip(models.perceptors, (w for _, w in config.clip), strict=True))
+    scores = [clip_scores(perceptors, config.prompts, part) for part in parts(images)]
+    return torch.stack(scores).mean(0)
+
+
+def parts(images: Tensor) -> Iterator[Tensor]:
+    """Yield images (n, 3, h, w) whole, mirrored, and without a margin on two sides each."""
+    yield images
+    yield images.flip(-1)
+    height, width = images.shape[-2:]
+    rows, columns = round(height * _CROP), round(width * _CROP)
+    for top in (0, height - rows):
+        for left in (0, width - columns):
+            yield images[..., top : top + rows, left : left + columns]
+
+
+def encoded(models: Models, image: Tensor, grid: Grid) -> Tensor:
+    """Return the z of a picture (1, 3, h, w) in [-1, 1], resized to a grid of the run's codes."""
+    size = [side * models.vqgan.downsampling for side in grid]
+    image = F.interpolate(image, size, mode="bicubic", antialias=True).clamp(-1, 1)
+    z_q: Tensor = models.vqgan.quantize(models.vqgan.encode(image))[0]
+    return z_q

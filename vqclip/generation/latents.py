@@ -1,0 +1,193 @@
+"""Where the optimisation starts: the initial z, and the range that it is kept to."""
+
+import zipfile
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Generator, Tensor
+
+from vqclip.errors import UsageError
+from vqclip.media.images import fit, load_image, replacing, to_tensor
+from vqclip.registry import Registry, unknown
+
+
+class Codec(Protocol):
+    """The part of a VQGAN that latents need; images in [-1, 1]."""
+
+    @property
+    def codebook(self) -> Tensor:
+        """(n_embed, embed_dim)."""
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels a code is wide and high."""
+
+    def encode(self, image: Tensor) -> Tensor:
+        """(b, 3, h, w) to z."""
+
+    def quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Z to (z_q, indices)."""
+
+    def codes(self, indices: Tensor) -> Tensor:
+        """(b, h, w) to z_q."""
+
+
+def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
+    """Return (rows, columns) of codes for (width, height) in pixels, rounded to the nearest.
+
+    >>> grid_size((500, 250), 16)
+    (16, 31)
+    """
+    width, height = size
+    return max(1, round(height / factor)), max(1, round(width / factor))
+
+
+def codebook_range(codebook: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least and the greatest value of every channel, (1, embed_dim, 1, 1) each."""
+    low, high = codebook.amin(0), codebook.amax(0)
+    return low[None, :, None, None], high[None, :, None, None]
+
+
+def noise_image(rows: int, columns: int, generator: Generator) -> Tensor:
+    """Return (1, 3, rows, columns) of independent uniform pixels in [-1, 1]."""
+    return torch.rand(1, 3, rows, columns, generator=generator) * 2 - 1
+
+
+def gradient_image(rows: int, columns: int, generator: Generator) -> Tensor:
+    """Return (1, 3, rows, columns) in [-1, 1]: four random corner colours, blended linearly."""
+    corners = noise_image(2, 2, generator)
+    return F.interpolate(corners, (rows, columns), mode="bilinear", align_corners=True)
+
+
+def perlin_image(rows: int, columns: int, generator: Generator, octaves: int = 5) -> Tensor:
+    """Return (1, 3, rows, columns) in [-1, 1]: fractal gradient noise (Perlin 1985)."""
+    shape = (rows, columns)
+    layers = [0.6**k * _perlin_octave(shape, 2 ** (k + 1), generator) for k in range(octaves)]
+    noise = torch.stack(layers).sum(0)
+    return (noise / noise.abs().amax((-2, -1), keepdim=True).clamp(min=1e-6))[None]
+
+
+def _perlin_octave(shape: tuple[int, int], cells: int, generator: Generator) -> Tensor:
+    """Return (3, rows, columns): gradient noise with ``cells`` cells along each side."""
+    angle = torch.rand(3, cells + 1, cells + 1, generator=generator) * 2 * torch.pi
+    y, x = (torch.arange(side) / side * cells for side in shape)
+    row, column = y.long()[:, None], x.long()[None]  # the cell of each pixel
+    v, u = (y - y.floor())[:, None], (x - x.floor())[None]  # the place in it, 0 to 1
+
+    def corner(down: int, right: int) -> Tensor:
+        a = angle[:, row + down, column + right]
+        return a.sin() * (v - down) + a.cos() * (u - right)
+
+    fade_v, fade_u = (t**3 * (t * (t * 6 - 15) + 10) for t in (v, u))
+    upper = torch.lerp(corner(0, 0), corner(0, 1), fade_u.expand(shape))
+    lower = torch.lerp(corner(1, 0), corner(1, 1), fade_u.expand(shape))
+    return torch.lerp(upper, lower, fade_v.expand(shape))
+
+
+PICTURES = Registry(
+    "init", {"noise": noise_image, "gradient": gradient_image, "perlin": perlin_image}
+)
+
+
+def initial_latent(
+    vqgan: Codec, init: str, grid: tuple[int, int], how: str, generator: Generator
+) -> Tensor:
+    """Return the starting z, (1, embed_dim, rows, columns), quantized.
+
+    init: ``random`` codes; ``noise``, ``gradient`` or ``perlin``, drawn and encoded; the path or
+        URL of an image, fitted as ``how`` says and encoded; or ``.npz`` codes.
+
+    Raises:
+        UsageError: an init that is neither, a file that cannot be read, codes that do not fit.
+    """
+    rows, columns = grid
+    device, factor = vqgan.codebook.device, vqgan.downsampling
+    if init == "random":
+        indices = torch.randint(len(vqgan.codebook), (1, rows, columns), generator=generator)
+        return vqgan.codes(indices.to(device))
+    if init.lower().endswith(".npz"):
+        return vqgan.codes(_matching(load_codes(Path(init)), vqgan, grid).to(device))
+    if init in PICTURES:
+        image = PICTURES[init](rows * factor, columns * factor, generator)
+    else:
+        image = to_tensor(fit(_open(init), (columns * factor, rows * factor), how))
+    with torch.no_grad():
+        return vqgan.quantize(vqgan.encode(image.to(device)))[0]
+
+
+def _open(init: str) -> Image.Image:
+    if not init.startswith(("http://", "https://")) and not Path(init).expanduser().exists():
+        others = ("random", "sample", "a picture's path or URL", "codes.npz")
+        raise unknown("init", init, [*PICTURES, *others])
+    return load_image(init)
+
+
+def check_fits(indices: Tensor, vqgan: Codec) -> Tensor:
+    """Return the indices, if the VQGAN has so many codes.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if indices.max() >= len(vqgan.codebook):
+        raise UsageError(
+            f"the saved codes go up to {indices.max()}, but this VQGAN has "
+            f"{len(vqgan.codebook)}: use the VQGAN that made them"
+        )
+    return indices
+
+
+def _matching(indices: Tensor, vqgan: Codec, grid: tuple[int, int]) -> Tensor:
+    check_fits(indices, vqgan)
+    if tuple(indices.shape[1:]) != grid:
+        saved, wanted = ("x".join(map(str, g)) for g in (indices.shape[1:], grid))
+        raise UsageError(
+            f"the saved codes are {saved} (rows x columns), the picture needs {wanted}: "
+            "leave out --size to take that of the codes"
+        )
+    return indices
+
+
+class Average:
+    """Exponential moving average, free of the bias to its start; decay 0 is no average."""
+
+    def __init__(self, start: Tensor, decay: float) -> None:
+        self.decay, self.mass = decay, 0.0
+        self.sum = torch.zeros_like(start)
+
+    def update(self, z: Tensor) -> None:
+        """Take in one more value."""
+        if self.decay:
+            self.sum.mul_(self.decay).add_(z, alpha=1 - self.decay)
+            self.mass = self.mass * self.decay + 1 - self.decay
+
+    def value(self, z: Tensor) -> Tensor:
+        """Return the average, or ``z`` itself where there is none yet."""
+        return self.sum / self.mass if self.mass else z
+
+
+def save_codes(path: Path, indices: Tensor, overwrite: bool = False) -> None:
+    """Write (1, h, w) int64 indices as ``.npz``, atomically."""
+    with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, indices=indices.cpu().numpy())
+
+
+def load_codes(path: Path) -> Tensor:
+    """Read (1, h, w) int64 indices from ``.npz``; never unpickles.
+
+    Raises:
+        UsageError: no such file, or not codes.
+    """
+    if not path.expanduser().is_file():
+        raise UsageError(f"no such file of codes: {path}")
+    try:
+        with np.load(path.expanduser(), allow_pickle=False) as file:
+            indices = torch.from_numpy(file["indices"].astype(np.int64, casting="safe"))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} holds no codes: make it with --save-codes") from error
+    if indices.ndim != 3 or len(indices) != 1 or not indices.numel() or indices.min() < 0:
+        raise UsageError(f"{path} holds no codes of one picture: make it with --save-codes")
+    return indices

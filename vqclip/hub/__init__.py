@@ -1,0 +1,1 @@
+"""Models by name: catalogue, downloads, checkpoints, loading."""

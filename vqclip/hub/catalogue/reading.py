@@ -1,0 +1,62 @@
+"""The catalogue files: the one that comes along, and the user's own."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from vqclip.errors import UsageError
+from vqclip.files.environment import home
+from vqclip.files.safe_yaml import read_yaml
+from vqclip.hub.catalogue.entries import Entry, parse
+from vqclip.registry import unknown
+
+USER_FILE = "catalogue.yaml"
+
+
+def user_file() -> Path:
+    """Return where the user's catalogue is, if there is one."""
+    return home() / USER_FILE
+
+
+def catalogue() -> dict[str, Entry]:
+    """Return every entry by name; the user's come before those that come along.
+
+    Raises:
+        VqclipError: the user's file cannot be read.
+    """
+    own = user_file()
+    return {**_published(), **(_read(own) if own.is_file() else {})}
+
+
+def entry(name: str) -> Entry | None:
+    """Return the entry of that name, or None.
+
+    Raises:
+        VqclipError: the user's file cannot be read.
+    """
+    return catalogue().get(name)
+
+
+def known_entry(name: str) -> Entry:
+    """Return the entry of that name.
+
+    Raises:
+        UsageError: there is none.
+        VqclipError: the user's file cannot be read.
+    """
+    entries = catalogue()
+    if name not in entries:
+        raise unknown("model", name, entries)
+    return entries[name]
+
+
+@cache
+def _published() -> Mapping[str, Entry]:
+    return _read(Path(__file__).parent / "models.yaml")
+
+
+def _read(path: Path) -> dict[str, Entry]:
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} is no catalogue: it must be a mapping of names to models")
+    return {str(name): parse(str(name), values, str(path)) for name, values in content.items()}

@@ -1,0 +1,53 @@
+"""Read any checkpoint safely, recognise what it is, and build the model it belongs to.
+
+Nothing in a file is executed or imported, whatever it says (see :mod:`.unpickling`).
+"""
+
+from vqclip.hub.checkpoints.configs import ModelConfig, find_config, read_config, standalone
+from vqclip.hub.checkpoints.files import StateDict, read_state_dict, recognise
+from vqclip.hub.checkpoints.fitting import infer_config, kind
+from vqclip.hub.checkpoints.importing import Converted, convert
+from vqclip.hub.checkpoints.models import (
+    Stage,
+    build_vqgan,
+    load_vqgan_weights,
+    new_vqgan,
+    stage_config,
+    stage_state,
+)
+from vqclip.hub.checkpoints.transformers import (
+    build_transformer,
+    codebook_hash,
+    has_stage,
+    holds_stage,
+    load_transformer_weights,
+    new_transformer,
+    stage_reference,
+)
+
+__all__ = [
+    "Converted",
+    "ModelConfig",
+    "Stage",
+    "StateDict",
+    "build_transformer",
+    "build_vqgan",
+    "codebook_hash",
+    "convert",
+    "find_config",
+    "has_stage",
+    "holds_stage",
+    "infer_config",
+    "kind",
+    "load_transformer_weights",
+    "load_vqgan_weights",
+    "new_transformer",
+    "new_vqgan",
+    "read_config",
+    "read_state_dict",
+    "recognise",
+    "stage_config",
+    "stage_reference",
+    "stage_state",
+    "standalone",
+]

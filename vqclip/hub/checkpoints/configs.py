@@ -1,0 +1,92 @@
+"""Read a model's YAML config as data: nothing that it names is imported."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vqclip.errors import CheckpointError
+from vqclip.files.safe_yaml import read_yaml
+
+_NO_LOSS = {"target": "taming.modules.losses.DummyLoss"}  # taming-transformers wants one
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A ``target`` (dotted class name, only ever compared as text) and its ``params``."""
+
+    target: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    name: str = "config"
+
+    @classmethod
+    def of(cls, values: Any, name: str) -> "ModelConfig":
+        """Build from ``{"target": ..., "params": {...}}``, alone or under ``model``.
+
+        Raises:
+            CheckpointError: there is no such thing in ``values``.
+
+        """
+        if isinstance(values, Mapping) and isinstance(values.get("model"), Mapping):
+            values = values["model"]
+        if not isinstance(values, Mapping) or not isinstance(values.get("target"), str):
+            raise CheckpointError(f"{name} is not a model's config: it has no model.target")
+        params = values.get("params") or {}
+        if not isinstance(params, Mapping):
+            raise CheckpointError(f"{name} is not a model's config: its params are no mapping")
+        return cls(values["target"], params, name)
+
+    def part(self, key: str) -> "ModelConfig":
+        """The config of a nested model, such as ``first_stage_config``."""
+        return self.of(self.params.get(key), f"{key} in {self.name}")
+
+    def file(self, name: str) -> Path:
+        """A file that the config mentions: as it stands, or beside the config."""
+        path, beside = Path(name), Path(self.name).parent / Path(name).name
+        return beside if beside.is_file() and not path.is_file() else path
+
+
+def read_config(path: Path | str) -> ModelConfig:
+    """Read ``model.target`` and ``model.params`` from a YAML file.
+
+    Raises:
+        UsageError: there is no such file.
+        UnsafeCheckpointError: the file names Python objects to be made.
+        CheckpointError: the file is no YAML, too large, or no model's config.
+
+    """
+    path = Path(path)
+    return ModelConfig.of(read_yaml(path), str(path))
+
+
+def find_config(weights: Path) -> Path | None:
+    """The YAML that lies with a checkpoint, or None.
+
+    Looked for, in this order: the checkpoint's own name with ``.yaml``; ``config.yaml`` and
+    ``model.yaml`` beside it; the same, and the newest ``*project.yaml``, in ``../configs``
+    (where training runs keep it).
+    """
+    configs = weights.parent.parent / "configs"
+    names = [weights.parent / f"{weights.stem}{ending}" for ending in (".yaml", ".yml")]
+    for folder in (weights.parent, configs):
+        names += [folder / "config.yaml", folder / "model.yaml"]
+    names += sorted(configs.glob("*project.yaml"), reverse=True)
+    return next((name for name in names if name.is_file()), None)
+
+
+def standalone(config: ModelConfig) -> dict[str, Any]:
+    """Target and params as plain data that refer to nothing else: no other weights, no losses."""
+    params = {key: plain(value) for key, value in config.params.items() if key != "ckpt_path"}
+    if "ddconfig" in params:
+        params["lossconfig"] = dict(_NO_LOSS)
+    for stage in ("first_stage_config", "cond_stage_config"):
+        if isinstance(params.get(stage), dict):
+            params[stage] = standalone(config.part(stage))
+    return {"target": config.target, "params": params}
+
+
+def plain(value: Any) -> Any:
+    """Mappings as dicts and tuples as lists, as YAML takes them."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value

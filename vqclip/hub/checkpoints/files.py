@@ -1,0 +1,201 @@
+"""Read the weights of any checkpoint file as a plain dict of tensors."""
+
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.files.filetypes import is_web_page
+from vqclip.hub.checkpoints.standins import StandIn
+from vqclip.hub.checkpoints.torchfiles import read_legacy, read_zip
+
+StateDict = dict[str, Tensor]
+_MOST_HEADER = 1 << 23  # bytes, of safetensors
+_SPARE = 1 << 24  # bytes that weights may claim beyond what the file can hold
+
+
+class Checkpoint(NamedTuple):
+    """Weights by name; and of whatever else the file holds the names, and bytes of tensors."""
+
+    state: StateDict
+    rest: Mapping[str, int]
+
+
+# What reading a damaged file can lead to; anything else is a fault of ours.
+_DAMAGE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    SafetensorError,
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,  # and with it NotImplementedError and RecursionError
+    TypeError,
+    ValueError,
+)
+
+
+def read_state_dict(path: Path | str) -> StateDict:
+    """Read the weights of a checkpoint by name; see :func:`read_checkpoint`."""
+    return read_checkpoint(path).state
+
+
+def read_checkpoint(path: Path | str) -> Checkpoint:
+    """Read the tensors of a checkpoint by name; they stay on disk (mapped) until used.
+
+    Takes Lightning checkpoints with whatever else they hold, plain state dicts, the formats
+    of ``torch.save`` old and new, and safetensors; the content counts, not the name's ending.
+    Nothing in the file is executed or imported.
+
+    Raises:
+        UsageError: there is no such file.
+        UnsafeCheckpointError: the file asks for code to be run; nothing ran.
+        CheckpointError: the file is damaged or is something else.
+
+    """
+    path = Path(path)
+    head = _head(path)
+    try:
+        return _checked(_checkpoint(_reader(path, head)(path)), path)
+    except CheckpointError as error:
+        raise type(error)(f"cannot load {path}: {error}") from None
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(
+            f"cannot load {path}: it is not a checkpoint, or a damaged one ({reason:.150}); "
+            "fetch it again"
+        ) from None
+
+
+def recognise(path: Path) -> None:
+    """Refuse what is no checkpoint by its first bytes (and, of a zip, its end).
+
+    Raises:
+        UsageError: there is no such file.
+        CheckpointError: it is something else, or truncated.
+
+    """
+    try:
+        _reader(path, _head(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is no checkpoint: {error}") from None
+
+
+def _head(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder where a checkpoint file was expected")
+        if path.exists() and not path.is_file():  # reading a pipe could wait forever
+            raise UsageError(f"{path} is a device or a pipe, not a file; give a checkpoint")
+        with path.open("rb") as file:
+            return file.read(512)
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        if isinstance(error, UsageError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the checkpoint {str(path)!r:.200}: {reason}") from None
+
+
+def _reader(path: Path, head: bytes) -> Callable[[Path], Any]:
+    """Choose how to read a file by its first bytes."""
+    if not head:
+        raise CheckpointError("the file is empty; fetch it again")
+    if is_web_page(head):
+        raise CheckpointError("it is a web page saved in place of the weights; fetch it again")
+    if head.lstrip().startswith(b"version https://git-lfs"):
+        raise CheckpointError("it is a Git LFS pointer; fetch the weights with 'git lfs pull'")
+    if head.startswith(b"PK"):
+        if not zipfile.is_zipfile(path):
+            raise CheckpointError("the file is truncated (its zip directory is missing)")
+        return read_zip
+    if _is_safetensors(path, head):
+        return _read_safetensors
+    if head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b"):
+        raise CheckpointError("it is a tar or gzip archive; unpack it and give the weights inside")
+    if head[:1] not in b"\x80(}]c":
+        raise CheckpointError("it is not a checkpoint (no torch, safetensors or pickle file)")
+    return read_legacy
+
+
+def _is_safetensors(path: Path, head: bytes) -> bool:
+    return head[8:9] == b"{" or (path.suffix == ".safetensors" and len(head) < 9)
+
+
+def _read_safetensors(path: Path) -> StateDict:
+    with path.open("rb") as file:
+        length = file.read(8)  # of the header, little-endian
+    if int.from_bytes(length, "little") > _MOST_HEADER and path.stat().st_size > _MOST_HEADER:
+        raise CheckpointError("its header is larger than any model's; it was refused")
+    if len(length) < 8 or 8 + int.from_bytes(length, "little") > path.stat().st_size:
+        raise CheckpointError("the file is truncated (its header says that it goes on)")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        if "incompletebuffer" in "".join(str(error).split()).lower():
+            raise CheckpointError("the file is truncated (weights are missing)") from None
+        raise
+
+
+def _checkpoint(content: Any) -> Checkpoint:
+    """The state dict within a loaded file, without what is no tensor, and what lies around it."""
+    if isinstance(content, StandIn):
+        name = f"{type(content).__module__}.{type(content).__name__}"
+        raise CheckpointError(
+            f"it holds a whole pickled object ({name:.100}), not weights; "
+            "save that object's state_dict() instead"
+        )
+    rest: dict[str, int] = {}
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            rest |= {str(k): _tensor_bytes(v) for k, v in content.items() if k != key}
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"it holds a {type(content).__name__}, not weights by name")
+    tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    for key, value in content.items():
+        if isinstance(value, StandIn) and type(value).__name__.startswith("_rebuild_"):
+            raise CheckpointError(
+                f"the weights {key!s:.60} are sparse, quantized or without numbers "
+                f"({type(value).__name__:.60}); save them as plain ones"
+            )
+    if not tensors or not all(isinstance(key, str) for key in tensors):
+        raise CheckpointError("there are no weights by name in it")
+    return Checkpoint(tensors, rest)
+
+
+def _checked(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """Make sure that weights are no larger than the file, but for some that are there twice."""
+    claimed = sum(value.nbytes for value in checkpoint.state.values())
+    if claimed > _SPARE + 4 * path.stat().st_size:
+        raise CheckpointError(
+            f"its weights claim {claimed / 1e9:,.1f} GB, far more than the file holds; "
+            "it was refused"
+        )
+    return checkpoint
+
+
+def _tensor_bytes(content: Any) -> int:
+    """Of all tensors below; what is met twice, or within itself, counts once."""
+    total, seen, waiting = 0, set[int](), [content]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            total += value.nbytes
+        elif isinstance(value, Mapping | list | tuple):
+            waiting += value.values() if isinstance(value, Mapping) else value
+    return total

@@ -1,0 +1,194 @@
+"""From somebody's checkpoint to ``model.safetensors`` and ``config.yaml``, weights alone."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.files.hashing import weights_hash
+from vqclip.hub.checkpoints.configs import ModelConfig, find_config, read_config, standalone
+from vqclip.hub.checkpoints.files import Checkpoint, StateDict, read_checkpoint
+from vqclip.hub.checkpoints.fitting import check_finite, infer_config
+from vqclip.hub.checkpoints.models import (
+    TRANSFORMER_TARGETS,
+    load_vqgan_weights,
+    stage_config,
+    stage_state,
+)
+from vqclip.hub.checkpoints.published import advice, is_transformer, lookalikes
+from vqclip.hub.checkpoints.transformers import (
+    holds_stage,
+    load_transformer_weights,
+    stage_reference,
+)
+from vqclip.hub.store import CONFIG, WEIGHTS
+from vqclip.media.images import replacing, writing
+
+_DROPPED = {
+    "loss.": "loss and discriminator",
+    "model_ema.": "moving average",
+    "quantize.embedding.": "codebook statistics",
+    "cond_stage_model.": "duplicate stage",
+    "optimizer": "optimizer",
+}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was made of a checkpoint.
+
+    Attributes:
+        kind: what loads it, ``load_vqgan`` or ``load_transformer``.
+        target: the class, as the config names it.
+        parameters: how many numbers.
+        size: bytes of ``model.safetensors``.
+        sha256: of ``model.safetensors``, in hexadecimal.
+        dropped: what was left behind, and its bytes.
+        config: the file that the config came from, or how else it was found.
+        looks_like: published models with weights of the same shapes.
+
+    """
+
+    kind: Literal["vqgan", "transformer"]
+    target: str
+    parameters: int
+    size: int
+    sha256: str
+    dropped: Mapping[str, int]
+    config: str
+    looks_like: tuple[str, ...]
+
+
+def convert(
+    checkpoint: Path, config: Path | None, folder: Path, *, half: bool = False
+) -> Converted:
+    """Write the weights of ``checkpoint`` and its config into ``folder``, and say what they are.
+
+    The numbers keep their precision. The file is mapped: of what is dropped nothing is read.
+
+    Args:
+        checkpoint: any taming-transformers, latent-diffusion or Lightning checkpoint, state dict
+            or safetensors file of a VQGAN or a transformer over its codes.
+        config: its YAML. By default the one that lies with it; a VQGAN without any is read off
+            its weights.
+        folder: an existing one, in which ``model.safetensors`` and ``config.yaml`` are not taken.
+        half: store numbers in half the space.
+
+    Raises:
+        UsageError: there is no such file, no config for a transformer, or it cannot work.
+        UnsafeCheckpointError: a file asks for code to be run; nothing ran.
+        CheckpointError: a file is damaged or no such model, or the two do not belong together.
+        VqclipError: the files cannot be written.
+
+    """
+    read = read_checkpoint(checkpoint)
+    try:
+        own = _config(checkpoint, config, read.state)
+        whole = own.target in TRANSFORMER_TARGETS
+        state = (_transformer if whole else _vqgan)(read.state, own)
+        kept = _separate({key: _stored(value, half) for key, value in state.items()})
+        check_finite(kept if half else {})  # else checked already
+    except CheckpointError as error:
+        raise type(error)(f"cannot import {checkpoint}: {error}") from None
+    _write(kept, own, folder)
+    return Converted(
+        kind="transformer" if whole else "vqgan",
+        target=own.target,
+        parameters=sum(value.numel() for value in kept.values() if value.is_floating_point()),
+        size=(folder / WEIGHTS).stat().st_size,
+        sha256=weights_hash(folder / WEIGHTS),
+        dropped=_dropped(read, state),
+        config=own.name,
+        looks_like=lookalikes(kept),
+    )
+
+
+def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelConfig:
+    """The config of what is to be written: given, found, or read off a VQGAN's weights."""
+    file = config or find_config(checkpoint)
+    if not is_transformer(state):
+        return stage_config(read_config(file), "first") if file else infer_config(_first(state))
+    if file is None:
+        raise UsageError(
+            f"{checkpoint} has no config with it, which a transformer needs; "
+            f"give its YAML{advice(state)}"
+        )
+    return read_config(file)
+
+
+def _vqgan(state: StateDict, config: ModelConfig) -> StateDict:
+    """The weights of a VQGAN, as they are stored; of a larger model those of its first stage."""
+    model = load_vqgan_weights(state, config)
+    own = _first(state)
+    return {key: own.get(key, value) for key, value in model.state_dict().items()}
+
+
+def _first(state: StateDict) -> StateDict:
+    return stage_state(state, "first") if holds_stage(state, "first") else state
+
+
+def _transformer(state: StateDict, config: ModelConfig) -> StateDict:
+    """The weights of a transformer and of its VQGANs, as they are stored, each once."""
+    if (reference := stage_reference(config)) is not None:
+        raise UsageError(
+            f"the VQGAN of this transformer is elsewhere ({reference[0]}); "
+            "only complete ones are imported: use it where it lies"
+        )
+    model = load_transformer_weights(state, config)
+    shared = model.cond_stage_model is model.vqgan
+    return {
+        key: state.get(key, value)
+        for key, value in model.state_dict().items()
+        if not (shared and key.startswith("cond_stage_model."))
+    }
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    return (value.half() if half and value.is_floating_point() else value).contiguous()
+
+
+def _separate(state: StateDict) -> StateDict:
+    """No two in the same memory, as safetensors wants it."""
+    seen: set[int] = set()
+    separate = {}
+    for key, value in state.items():
+        place = value.untyped_storage().data_ptr()
+        separate[key] = value.clone() if place in seen else value
+        seen.add(place)
+    return separate
+
+
+def _write(state: StateDict, config: ModelConfig, folder: Path) -> None:
+    """Both files or, when anything fails, none."""
+    text = yaml.safe_dump({"model": standalone(config)})
+    weights, yaml_file = folder / WEIGHTS, folder / CONFIG
+    with writing(), replacing(weights) as weights_part, replacing(yaml_file) as yaml_part:
+        yaml_part.write_text(text, encoding="utf-8")
+        try:
+            save_file(state, weights_part)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
+
+
+def _dropped(read: Checkpoint, kept: StateDict) -> dict[str, int]:
+    """Bytes of what is left behind, by what it is."""
+    sizes: Counter[str] = Counter()
+    names = set(kept) | {f"first_stage_model.{key}" for key in kept}
+    for key, value in read.state.items():
+        if key not in names:
+            sizes[_what(key.removeprefix("first_stage_model."))] += value.nbytes
+    for key, size in read.rest.items():
+        sizes[_what(key)] += size
+    return {what: size for what, size in sizes.items() if size}
+
+
+def _what(key: str) -> str:
+    known = (what for start, what in _DROPPED.items() if key.startswith(start))
+    return next(known, key.partition(".")[0])

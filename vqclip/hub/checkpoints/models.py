@@ -1,0 +1,158 @@
+"""From a state dict and a config to a model: recognise, build, compare, load."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.hub.checkpoints.configs import ModelConfig
+from vqclip.hub.checkpoints.files import StateDict
+from vqclip.hub.checkpoints.fitting import check_finite, check_fit, infer_config, kind
+from vqclip.models.light_torch import SkipInit
+from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
+
+Stage = Literal["first", "cond"]
+
+# `target` is looked up here and nowhere else; several programs name the same model.
+VQGAN_TARGETS: dict[str, type[VQModel]] = {
+    "taming.models.vqgan.VQModel": VQModel,
+    "taming.models.vqgan.VQNoDiscModel": VQModel,
+    "taming.models.vqgan.EMAVQ": VQModel,
+    "taming.models.vqgan.GumbelVQ": GumbelVQ,
+    "taming.models.vqgan.VQSegmentationModel": VQSegmentationModel,
+    "ldm.models.autoencoder.VQModel": VQModel,
+    "ldm.models.autoencoder.VQModelInterface": VQModel,
+}
+TRANSFORMER_TARGETS = frozenset({"taming.models.cond_transformer.Net2NetTransformer"})
+
+_STAGE_PREFIX: dict[Stage, str] = {"first": "first_stage_model.", "cond": "cond_stage_model."}
+_STAGE_CONFIG: dict[Stage, str] = {"first": "first_stage_config", "cond": "cond_stage_config"}
+_TRAINING_ONLY = (
+    "loss.",
+    "model_ema.",
+    "quantize.embedding.cluster_size",
+    "quantize.embedding.embed_avg",
+)
+_MOST_CODES, _MOST_WIDTH = 1 << 24, 1 << 16  # more are no model's, and no memory's
+_PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colorize_nlabels")
+
+
+def load_vqgan_weights(
+    state: StateDict, config: ModelConfig | None = None, stage: Stage = "first"
+) -> VQModel:
+    """Build the VQGAN that ``config`` describes (or the weights reveal) and give it ``state``.
+
+    A transformer's checkpoint yields its first stage, or with ``stage="cond"`` the VQGAN that
+    encodes its condition. Weights become float32; no memory is spent on initial values.
+
+    Raises:
+        CheckpointError: config and weights do not belong together, weights are missing, left
+            over or not finite, or there is no such stage.
+        UsageError: the config cannot work.
+
+    """
+    if kind(state) == "Net2NetTransformer":
+        state = stage_state(state, stage)
+    state = {key: value for key, value in state.items() if not key.startswith(_TRAINING_ONLY)}
+    config = stage_config(config, stage) if config else infer_config(state)
+    model = build_vqgan(config, state.get("quantize.used"))
+    if model.quantize.has_remap:
+        state.setdefault("quantize.used", model.quantize.used)
+    check_fit(model.state_dict(), state, config)
+    state = {key: _plain(value) for key, value in state.items()}
+    check_finite(state)
+    model.load_state_dict(state, strict=True, assign=True)
+    return model
+
+
+def stage_state(state: StateDict, stage: Stage) -> StateDict:
+    """The part of a transformer checkpoint that is its first or its conditioning stage.
+
+    Raises:
+        CheckpointError: the checkpoint has no VQGAN as conditioning stage.
+
+    """
+    prefix = _STAGE_PREFIX[stage]
+    part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    if not part:
+        raise CheckpointError(f"the checkpoint has no {prefix}* weights: no VQGAN encodes there")
+    return part
+
+
+def stage_config(config: ModelConfig, stage: Stage) -> ModelConfig:
+    """The VQGAN's config within a transformer's; a VQGAN's config is returned as it is.
+
+    Raises:
+        CheckpointError: that stage is no VQGAN.
+
+    """
+    if config.target not in TRANSFORMER_TARGETS:
+        return config
+    if config.params.get(_STAGE_CONFIG[stage]) == "__is_first_stage__":
+        stage = "first"
+    return config.part(_STAGE_CONFIG[stage])
+
+
+def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
+    """Build a model without memory for its weights (on the meta device).
+
+    Args:
+        config: which class, and its parameters; those that shape nothing are ignored.
+        used: ids of the codes in use, where the checkpoint holds them (see ``remap``).
+
+    Raises:
+        CheckpointError: the class is not a VQGAN's.
+        UsageError: a parameter is missing or cannot work.
+
+    """
+    cls, params = _class_and_params(config, used)
+    with SkipInit(), torch.device("meta"):
+        return cls(**params)
+
+
+def new_vqgan(config: ModelConfig) -> VQModel:
+    """Build a model with fresh random weights, from torch's generator, to be trained.
+
+    Raises:
+        CheckpointError, UsageError: as :func:`build_vqgan`.
+
+    """
+    cls, params = _class_and_params(config)
+    return cls(**params)
+
+
+def _class_and_params(
+    config: ModelConfig, used: Tensor | None = None
+) -> tuple[type[VQModel], dict[str, Any]]:
+    if config.target not in VQGAN_TARGETS:
+        raise CheckpointError(
+            f"{config.name} describes a {config.target!r:.100}, which is not a known VQGAN; "
+            f"known: {', '.join(sorted(VQGAN_TARGETS))}"
+        )
+    cls = VQGAN_TARGETS[config.target]
+    params = {key: config.params[key] for key in _PARAMS if config.params.get(key) is not None}
+    if cls is VQSegmentationModel:
+        params["n_labels"] = config.params.get("n_labels")
+    if "remap" in params:
+        params["remap"] = config.file(str(params["remap"])) if used is None else used
+    _check_params(params, config)
+    return cls, params
+
+
+def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
+    if not isinstance(params.get("ddconfig"), Mapping):
+        raise UsageError(f"{config.name} has no ddconfig; give the model's complete config")
+    for key in ("n_embed", "embed_dim", *sorted({"n_labels", "colorize_nlabels"} & set(params))):
+        value = params.get(key)
+        most = _MOST_WIDTH if key == "embed_dim" else _MOST_CODES
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
+            raise UsageError(
+                f"{config.name} says {key} {value!r:.80}; give a whole number up to {most}"
+            )
+
+
+def _plain(value: Tensor) -> Tensor:
+    """Float32 or int64, contiguous: what is read may be any view into the file."""
+    return (value.float() if value.is_floating_point() else value.long()).contiguous()

@@ -1,0 +1,146 @@
+"""The two file formats of ``torch.save``: a zip since torch 1.6, a row of pickles before."""
+
+import io
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from vqclip.errors import CheckpointError
+from vqclip.hub.checkpoints.unpickling import InertUnpickler, LoadStorage, Storage
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name
+_ALIGNMENT = 64
+# Several times what the largest published model with its optimizer needs.
+_MOST_PICKLE = _MOST_DIRECTORY = 1 << 22
+_TOO_LARGE = "its description is larger than any model's; it was refused"
+
+
+def read_zip(path: Path) -> Any:
+    """What ``torch.save`` wrote into the zip file ``path``; tensors are mapped, not read."""
+    with path.open("rb") as file, _archive(file) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        root = _root(members)
+        if members.get(f"{root}byteorder") and archive.read(f"{root}byteorder") == b"big":
+            raise CheckpointError("it was written on a big-endian machine; convert it there")
+        memory: Any = torch.UntypedStorage.from_file(str(path), False, path.stat().st_size)
+        cache: dict[str, torch.UntypedStorage] = {}
+
+        def load_storage(pid: Any) -> Storage:
+            dtype, key, count = _storage_id(pid)
+            if key not in cache:
+                cache[key] = _member(memory, file, members[f"{root}data/{key}"])
+            if cache[key].nbytes() < count * dtype.itemsize:
+                raise ValueError("a storage is shorter than announced")
+            return cache[key], dtype
+
+        content = io.BytesIO(_data_pickle(archive, members[f"{root}data.pkl"]))
+        return InertUnpickler(content, load_storage).load()
+
+
+def _archive(file: BinaryIO) -> zipfile.ZipFile:
+    """The archive, unless listing its members alone would take long."""
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end and end[zipfile._ECD_SIZE] > _MOST_DIRECTORY:  # type: ignore[attr-defined]
+        raise CheckpointError(_TOO_LARGE)
+    return zipfile.ZipFile(file)
+
+
+def _root(members: dict[str, zipfile.ZipInfo]) -> str:
+    """The folder of the archive that holds everything, with its slash."""
+    if any(name.endswith("/constants.pkl") for name in members):
+        raise CheckpointError("it is a TorchScript program, not weights; export a state dict")
+    if astray := next((name for name in members if ".." in name.split("/")), None):
+        raise CheckpointError(f"its part {astray!r:.100} leads out of it; it was refused")
+    for name in members:
+        if name.count("/") == 1 and name.endswith("/data.pkl"):
+            return name.removesuffix("data.pkl")
+    names = ", ".join(list(members)[:3]) or "nothing"
+    raise CheckpointError(f"it is a zip archive that holds {names:.200}; unpack it and give a file")
+
+
+def _data_pickle(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.file_size > _MOST_PICKLE:
+        raise CheckpointError(_TOO_LARGE)
+    return archive.read(info)
+
+
+def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.UntypedStorage:
+    """The bytes of one uncompressed zip member, within the mapped file."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise CheckpointError("its weights are compressed; save them again with torch.save")
+    file.seek(info.header_offset)
+    header = file.read(_LOCAL_HEADER)
+    name_length, extra_length = struct.unpack("<HH", header[26:30])
+    start = info.header_offset + _LOCAL_HEADER + name_length + extra_length
+    if start + info.file_size > memory.nbytes():
+        raise ValueError("a zip member reaches beyond the file")
+    part = memory[start : start + info.file_size]
+    aligned: torch.UntypedStorage = part if start % _ALIGNMENT == 0 else part.clone()
+    return aligned
+
+
+def read_legacy(path: Path) -> Any:
+    """What ``torch.save`` of torch < 1.6 wrote, or any other pickle's first object."""
+    room = path.stat().st_size
+    storages: dict[str, torch.UntypedStorage] = {}
+
+    def load_storage(pid: Any) -> Storage:
+        """Memory to be filled later: the bytes come behind the pickle."""
+        nonlocal room
+        dtype, key, count = _storage_id(pid)
+        if key not in storages:
+            room -= count * dtype.itemsize
+            if room < 0:
+                raise ValueError("its tensors are longer than the file")
+            storages[key] = torch.empty(count, dtype=dtype).untyped_storage()
+        return storages[key], dtype
+
+    with path.open("rb") as file:
+        first = _next(file, load_storage)
+        if first != _LEGACY_MAGIC:
+            return first
+        for _ in ("protocol version", "system"):
+            _next(file, load_storage)
+        result = _next(file, load_storage)
+        for key in _next(file, load_storage):
+            _fill(storages[key], file)
+    return result
+
+
+def _next(file: BinaryIO, load_storage: LoadStorage) -> Any:
+    """The object of the pickle that begins here; the file is moved behind it."""
+    start = file.tell()
+    content = io.BytesIO(file.read(_MOST_PICKLE))
+    try:
+        value = InertUnpickler(content, load_storage).load()
+    except (EOFError, pickle.UnpicklingError):
+        if file.read(1):
+            raise CheckpointError(_TOO_LARGE) from None
+        raise
+    file.seek(start + content.tell())
+    return value
+
+
+def _fill(storage: torch.UntypedStorage, file: BinaryIO) -> None:
+    """Read one storage: its number of elements (8 bytes), then their bytes."""
+    file.read(8)
+    data = file.read(storage.nbytes())
+    if len(data) != storage.nbytes():
+        raise EOFError("the file ends within a tensor")
+    if data:
+        storage.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8).untyped_storage())
+
+
+def _storage_id(pid: Any) -> tuple[torch.dtype, str, int]:
+    """Take apart torch's persistent id ("storage", type, key, device, count[, view])."""
+    kind, dtype, key, _, count, *view = pid
+    if kind != "storage" or not isinstance(dtype, torch.dtype) or (view and view[0] is not None):
+        raise pickle.UnpicklingError("a tensor of unknown make")
+    if not isinstance(key, str) or not isinstance(count, int) or count < 0:
+        raise pickle.UnpicklingError("a tensor without data")
+    return dtype, key, count

@@ -1,0 +1,258 @@
+"""From a state dict and a config to a transformer: recognise, build, compare, load."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.hub.checkpoints.configs import ModelConfig
+from vqclip.hub.checkpoints.files import StateDict
+from vqclip.hub.checkpoints.fitting import check_finite, check_fit, kind
+from vqclip.hub.checkpoints.models import (
+    TRANSFORMER_TARGETS,
+    Stage,
+    build_vqgan,
+    load_vqgan_weights,
+    stage_config,
+)
+from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates, GivenCodes, StartToken
+from vqclip.models.gpt import GPT, GPTConfig
+from vqclip.models.light_torch import SkipInit
+from vqclip.models.permuters import ORDERS, Permuter
+from vqclip.models.transformer import Net2NetTransformer
+from vqclip.models.vqgan import VQModel
+from vqclip.registry import unknown
+
+_GPT = "taming.modules.transformer.mingpt.GPT"
+_PERMUTERS = "taming.modules.transformer.permuter."
+_IS_FIRST, _IS_UNCONDITIONAL = "__is_first_stage__", "__is_unconditional__"
+_FIRST, _COND = "first_stage_model.", "cond_stage_model."
+_MOST_SIDE, _MOST_CODES, _MOST_WIDTH = 1 << 10, 1 << 31, 1 << 14
+
+# A `target` is looked up here and nowhere else; all others must be a VQGAN's.
+_CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
+    "taming.modules.util.Labelator": lambda config: ClassLabel(_number(config, "n_classes")),
+    "taming.modules.misc.coord.CoordStage": lambda config: Coordinates(
+        _number(config, "n_embed"), _number(config, "down_factor")
+    ),
+    "taming.models.dummy_cond_stage.DummyCondStage": lambda _: GivenCodes(),
+}
+# Needs the width of the GPT as well.
+_CLIP = "vqclip.ClipEmbedding"
+# A first stage that is not part of the model, `source` as vqclip.load_vqgan takes it.
+_REFERENCE = "vqclip.load_vqgan"
+
+
+def load_transformer_weights(
+    state: StateDict,
+    config: ModelConfig,
+    first: VQModel | None = None,
+    cond: VQModel | None = None,
+) -> Net2NetTransformer:
+    """Build the transformer that ``config`` describes and give it ``state``.
+
+    Weights become float32; no memory is spent on initial values.
+
+    Args:
+        state: weights of the transformer, and of its VQGANs unless these are given.
+        config: the transformer's config; the weights do not tell everything.
+        first: the VQGAN of the pictures.
+        cond: the VQGAN of the conditions.
+
+    Raises:
+        CheckpointError: config and weights do not belong together, weights are missing, left
+            over or not finite.
+        UsageError: the config cannot work.
+
+    """
+    if kind(state) != "Net2NetTransformer":
+        raise CheckpointError(f"it holds no transformer (but: {kind(state)})")
+    first = first or load_vqgan_weights(state, config, "first")
+    if has_stage(config, "cond"):
+        cond = cond or load_vqgan_weights(state, config, "cond")
+    model = build_transformer(config, first, cond)
+    stages = (_FIRST, _COND) if isinstance(model.cond_stage_model, VQModel) else _FIRST
+    own = {key: value for key, value in state.items() if not key.startswith(stages)}
+    expected = {key: v for key, v in model.state_dict().items() if not key.startswith(stages)}
+    check_fit(expected, own, config)
+    check_finite(own)
+    for name in ("transformer", "permuter", "cond_stage_model"):
+        if name != "cond_stage_model" or model.condition_kind == "clip":
+            _load(model.get_submodule(name), own, f"{name}.")
+    if not model.permuter.is_valid():
+        raise CheckpointError("the permuter's two orders do not undo each other; it is damaged")
+    return model
+
+
+def _load(part: nn.Module, state: StateDict, prefix: str) -> None:
+    own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    own = {key: v.float() if v.is_floating_point() else v.long() for key, v in own.items()}
+    try:
+        part.load_state_dict(
+            {key: value.contiguous() for key, value in own.items()}, strict=True, assign=True
+        )
+    except RuntimeError as error:  # shapes and names fit already
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"the weights do not fit the config: {reason:.200}") from None
+
+
+def build_transformer(
+    config: ModelConfig, first: VQModel | None = None, cond: VQModel | None = None
+) -> Net2NetTransformer:
+    """Build a transformer without memory for its weights (on the meta device).
+
+    Args:
+        config: which classes, and their parameters; those that shape nothing are ignored.
+        first: the VQGAN of the pictures; by default built as the config says.
+        cond: the VQGAN of the conditions, where the config has one; built likewise.
+
+    Raises:
+        CheckpointError: a class is not known.
+        UsageError: a parameter is missing or cannot work.
+
+    """
+    with SkipInit(), torch.device("meta"):
+        return new_transformer(config, first, cond)
+
+
+def new_transformer(
+    config: ModelConfig, first: VQModel | None = None, cond: VQModel | None = None
+) -> Net2NetTransformer:
+    """Build a transformer with initial weights, to be trained; see :func:`build_transformer`."""
+    _check_target(config, TRANSFORMER_TARGETS, "transformer")
+    first = first or build_vqgan(stage_config(config, "first"))
+    stage = cond or _condition_stage(config, first)
+    gpt = GPT(_gpt_config(config))
+    return Net2NetTransformer(gpt, first, stage, _permuter(config), **_options(config))
+
+
+def stage_reference(config: ModelConfig) -> tuple[str, str | None] | None:
+    """Where the VQGAN of the pictures is, if not in the checkpoint, and its codebook's hash.
+
+    Raises:
+        UsageError: the config does not say it properly.
+
+    """
+    params = config.params.get("first_stage_config")
+    if not isinstance(params, Mapping) or params.get("target") != _REFERENCE:
+        return None
+    part = config.part("first_stage_config")
+    _check_keys(part, {"source"}, {"codebook"})
+    source, codebook = part.params["source"], part.params.get("codebook")
+    if not isinstance(source, str) or not isinstance(codebook, str | None):
+        raise UsageError(f"{part.name} needs source, a path or 'default', and codebook, a hash")
+    beside = Path(config.name).parent / source
+    return str(beside) if beside.exists() else source, codebook
+
+
+def codebook_hash(vqgan: VQModel) -> str:
+    """What tells codebooks apart, however precisely they are stored: 16 hexadecimal digits."""
+    numbers = vqgan.codebook.detach().cpu().half().contiguous().numpy()
+    return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
+
+
+def has_stage(config: ModelConfig, stage: Stage) -> bool:
+    """Whether the config has a VQGAN of its own as that stage."""
+    if stage == "first":
+        return True
+    if _is_unconditional(config) or config.params.get("cond_stage_config") == _IS_FIRST:
+        return False
+    return config.part("cond_stage_config").target not in {*_CONDITIONS, _CLIP}
+
+
+def holds_stage(state: StateDict, stage: Stage) -> bool:
+    """Whether a transformer's checkpoint has the weights of that VQGAN."""
+    prefix = _FIRST if stage == "first" else _COND
+    return any(key.startswith(prefix) for key in state)
+
+
+def _is_unconditional(config: ModelConfig) -> bool:
+    says_so = config.params.get("cond_stage_config") == _IS_UNCONDITIONAL
+    return says_so or bool(config.params.get("unconditional"))
+
+
+def _condition_stage(config: ModelConfig, first: VQModel) -> nn.Module:
+    if _is_unconditional(config):
+        return StartToken(_number(config, "sos_token", 0))
+    if config.params.get("cond_stage_config") == _IS_FIRST:
+        return first
+    part = config.part("cond_stage_config")
+    if part.target == _CLIP:
+        return _clip_embedding(part, _gpt_config(config).n_embd)
+    return _CONDITIONS.get(part.target, build_vqgan)(part)
+
+
+def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
+    _check_keys(config, {"embed_dim", "n_tokens"}, {"perceptor", "sketch", "sketch_channels"})
+    perceptor = config.params.get("perceptor", "default")
+    if not isinstance(perceptor, str):
+        raise UsageError(f"{config.name} says perceptor {perceptor!r:.80}; give a CLIP's name")
+    embed_dim, n_tokens = (
+        _number(config, name, most=_MOST_WIDTH) for name in ("embed_dim", "n_tokens")
+    )
+    sketch = _number(config, "sketch", 0, most=_MOST_WIDTH)
+    channels = _number(config, "sketch_channels", 128, least=1, most=_MOST_WIDTH)
+    return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor, sketch, channels)
+
+
+def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
+    """Our own configs are ours to be strict with."""
+    if missing := sorted(needed - set(config.params)):
+        raise UsageError(f"{config.name} lacks {', '.join(missing)}")
+    for key in config.params:
+        if key not in needed | more:
+            raise unknown(f"setting of {config.name}", str(key), needed | more)
+
+
+def _gpt_config(config: ModelConfig) -> GPTConfig:
+    part = config.part("transformer_config")
+    _check_target(part, {_GPT}, "GPT")
+    return GPTConfig.of(part.params)
+
+
+def _permuter(config: ModelConfig) -> Permuter:
+    if config.params.get("permuter_config") is None:
+        return Permuter()
+    part = config.part("permuter_config")
+    _check_target(part, {_PERMUTERS + name for name in ("Identity", *ORDERS)}, "permuter")
+    if part.target == f"{_PERMUTERS}Identity":
+        return Permuter()
+    size = [_number(part, name, most=_MOST_SIDE) for name in ("H", "W")]
+    return Permuter(ORDERS[part.target.removeprefix(_PERMUTERS)](*size))
+
+
+def _options(config: ModelConfig) -> Mapping[str, Any]:
+    pkeep = config.params.get("pkeep", 1.0)
+    if not isinstance(pkeep, int | float) or not 0 <= pkeep <= 1:
+        raise UsageError(f"{config.name} says pkeep {pkeep!r:.80}; give a number from 0 to 1")
+    return {
+        "cond_stage_key": str(config.params.get("cond_stage_key", "depth")),
+        "downsample_cond_size": _number(config, "downsample_cond_size", -1, least=-1),
+        "pkeep": float(pkeep),
+    }
+
+
+def _check_target(config: ModelConfig, known: Any, what: str) -> None:
+    if config.target not in known:
+        raise CheckpointError(
+            f"{config.name} describes a {config.target!r:.100}, which is not a known {what}; "
+            f"known: {', '.join(sorted(known))}"
+        )
+
+
+def _number(
+    config: ModelConfig,
+    name: str,
+    default: int | None = None,
+    least: int | None = None,
+    most: int = _MOST_CODES,
+) -> int:
+    value = config.params.get(name, default)
+    least = (1 if default is None else 0) if least is None else least
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise UsageError(f"{config.name} says {name} {value!r:.80}; give a whole number")
+    return value

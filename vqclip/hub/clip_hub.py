@@ -1,0 +1,53 @@
+"""What CLIPs there are to download: open_clip's list, and the Hugging Face hub's sizes."""
+
+import importlib
+import os
+from contextlib import suppress
+from typing import Any
+
+from vqclip.files.environment import offline
+from vqclip.models.guard import quiet
+from vqclip.models.openclip import open_clip_for
+
+_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # in open_clip's order
+
+
+def pretrained_names() -> list[str]:
+    """Return open_clip's models with their pretrained tags, ``ViT-B-32/laion2b_s34b_b79k``."""
+    return sorted("/".join(pair) for pair in open_clip_for({}).list_pretrained())
+
+
+def cached_repositories() -> dict[str, int]:
+    """Return the repositories in the hub's cache on this computer, and their bytes."""
+    hub: Any = importlib.import_module("huggingface_hub")
+    errors: Any = importlib.import_module("huggingface_hub.errors")
+    with suppress(errors.CacheNotFound):
+        cache = hub.scan_cache_dir(hub.constants.HF_HUB_CACHE)
+        return {repo.repo_id: repo.size_on_disk for repo in cache.repos}
+    return {}
+
+
+def repository(source: str) -> tuple[str, str] | None:
+    """Return the hub's repository of a CLIP, and the file within it if that is named.
+
+    source: ``hf-hub:org/name``, or one of :func:`pretrained_names`.
+    """
+    if source.startswith("hf-hub:"):
+        return source.removeprefix("hf-hub:"), ""
+    architecture, _, tag = source.partition("/")
+    path = open_clip_for({}).get_pretrained_cfg(architecture, tag).get("hf_hub", "")
+    return os.path.split(path) if path else None
+
+
+def download_size(source: str) -> int | None:
+    """Return the bytes that a CLIP takes to download, as the hub says; None where it does not."""
+    found = repository(source)
+    if found is None or offline():
+        return None
+    hub: Any = importlib.import_module("huggingface_hub")
+    for file in [found[1]] if found[1] else _FILES:
+        with suppress(Exception), quiet():
+            url = hub.hf_hub_url(found[0], file)
+            size: int | None = hub.get_hf_file_metadata(url, timeout=10).size
+            return size
+    return None

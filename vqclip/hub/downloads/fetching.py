@@ -1,0 +1,150 @@
+"""A file from the first of its sources that has it, with patience."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from vqclip.errors import VqclipError
+from vqclip.files.environment import offline
+from vqclip.files.hashing import weights_hash
+from vqclip.hub.catalogue import Source
+from vqclip.hub.downloads.part import Part
+from vqclip.hub.downloads.transfer import (
+    DiskFullError,
+    DownloadError,
+    PassingError,
+    Patience,
+    Progress,
+    new_client,
+    transfer,
+)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file that is to be fetched.
+
+    path: where it will be.
+    size: in bytes, where it is known.
+    known: the SHA-256 that it had the last time.
+    check: raises a :class:`VqclipError` for a file that is not what it should be.
+    """
+
+    path: Path
+    sources: Sequence[Source]
+    check: Callable[[Path], object]
+    size: int | None = None
+    known: str | None = None
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told how it goes: of every block, and of what went wrong and is tried again."""
+
+    progress: Progress
+    note: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that has come: from which source, and its SHA-256."""
+
+    source: Source
+    sha256: str
+
+
+def download(wanted: Wanted, listener: Listener, patience: Patience | None = None) -> Fetched:
+    """Fetch a file whole, or leave nothing in its place; an earlier attempt is gone on with.
+
+    Raises:
+        DownloadError: no source has it, there is no room for it, or the network is forbidden.
+    """
+    if wanted.path.exists() and (fetched := _fetched_before(wanted)):
+        return fetched
+    if variable := offline():
+        raise DownloadError(f"the network is forbidden by {variable}: unset it")
+    patience = patience or Patience()
+    wanted.path.parent.mkdir(parents=True, exist_ok=True)
+    reasons: list[str] = []
+    with new_client(patience) as client:
+        for source in wanted.sources:
+            try:
+                return _fetch(client, source, wanted, listener, patience)
+            except DiskFullError:
+                raise
+            except DownloadError as error:
+                reasons.append(f"{source.host}: {error}")
+                listener.note(reasons[-1])
+    raise DownloadError("; ".join(dict.fromkeys(reasons)) or "there is no source of it")
+
+
+def _fetched_before(wanted: Wanted) -> Fetched | None:
+    """Return the whole file of an earlier attempt, if it is from a source that is still known."""
+    origin = Part(wanted.path).origin()
+    source = next((s for s in wanted.sources if origin and s.url == origin.url), None)
+    return Fetched(source, weights_hash(wanted.path)) if source else None
+
+
+def _fetch(
+    client: httpx2.Client,
+    source: Source,
+    wanted: Wanted,
+    listener: Listener,
+    patience: Patience,
+) -> Fetched:
+    part = Part(wanted.path)
+    _transfer_patiently(client, source, part, wanted.size, listener, patience)
+    try:
+        digest = _verified(part, source, wanted)
+    except DownloadError:
+        part.discard()
+        raise
+    part.finish()
+    return Fetched(source, digest)
+
+
+def _transfer_patiently(
+    client: httpx2.Client,
+    source: Source,
+    part: Part,
+    size: int | None,
+    listener: Listener,
+    patience: Patience,
+) -> None:
+    """Try until the file is whole; attempts that bring nothing new are counted."""
+    vain, furthest = 0, part.size
+    while True:
+        try:
+            return transfer(client, source, part, size, listener.progress)
+        except PassingError as error:
+            vain = 1 if part.size > furthest else vain + 1
+            furthest = max(furthest, part.size)
+            if vain >= patience.attempts:
+                raise DownloadError(f"{error}, {vain} times in a row") from error
+            wait = patience.pause * 2 ** (vain - 1) if error.wait is None else error.wait
+            listener.note(f"{source.host}: {error}; once more in {wait:.0f} s")
+            time.sleep(wait)
+
+
+def _verified(part: Part, source: Source, wanted: Wanted) -> str:
+    """Return the hash of what has come, if it is the file that was wanted."""
+    if wanted.size is not None and part.size != wanted.size:
+        raise DownloadError(f"{part.size:,} bytes came, not {wanted.size:,}: it is another file")
+    try:
+        wanted.check(part.path)
+    except VqclipError as error:
+        raise DownloadError(str(error).replace(str(part.path), "the file")) from error
+    digest = weights_hash(part.path)
+    if source.sha256 is not None and digest != source.sha256:
+        raise DownloadError(
+            f"the file has sha256 {digest[:12]}…, not {source.sha256[:12]}…: it is another one"
+        )
+    if source.sha256 is None and wanted.known is not None and digest != wanted.known:
+        raise DownloadError(
+            f"the file is not the one of the last time (sha256 {digest[:12]}…, then "
+            f"{wanted.known[:12]}…); if you trust it, say --trust"
+        )
+    return digest

@@ -1,0 +1,214 @@
+"""One request for a file, or for the rest of it: what the answer says is held against the facts."""
+
+import errno
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx2
+
+from vqclip.errors import VqclipError, one_line
+from vqclip.files.filetypes import is_web_page
+from vqclip.files.formatting import readable
+from vqclip.hub.catalogue import Source
+from vqclip.hub.downloads.part import Origin, Part
+
+_LATER = (408, 425, 429, 500, 502, 503, 504)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+_LONGEST_WAIT = 60.0
+_LONGEST_REASON = 150  # characters
+_PAGE = "it answered with a web page in place of the file"
+
+Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
+
+
+class DownloadError(VqclipError):
+    """A file could not be fetched, or is not the one that was expected."""
+
+
+class DiskFullError(DownloadError):
+    """There is no room for the file, wherever it would come from."""
+
+
+class PassingError(Exception):
+    """What went wrong may go right the next time; ``wait`` seconds if the server says so."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try.
+
+    attempts: in a row that bring nothing new.
+    pause: seconds after the first of them, doubled after each.
+    timeout: seconds without a byte, or without a connection.
+    """
+
+    attempts: int = 5
+    pause: float = 1.0
+    timeout: float = 30.0
+
+
+def new_client(patience: Patience) -> httpx2.Client:
+    """Return a client that goes through the proxies of the environment and follows redirects.
+
+    Nothing comes compressed: ranges count the bytes of the file itself.
+
+    Raises:
+        DownloadError: the environment's proxy or certificates cannot be used.
+    """
+    headers = {"User-Agent": "vqclip", "Accept-Encoding": "identity"}
+    try:
+        return httpx2.Client(headers=headers, timeout=patience.timeout, follow_redirects=True)
+    except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
+        reason = one_line(error, _LONGEST_REASON)
+        raise DownloadError(
+            f"the proxy or certificates of the environment cannot be used: {reason}"
+        ) from error
+
+
+def transfer(
+    client: httpx2.Client, source: Source, part: Part, size: int | None, progress: Progress
+) -> None:
+    """Fetch the file, or the rest of it, into ``part``.
+
+    size: of the whole in bytes, where it is known.
+
+    Raises:
+        PassingError: try again; what has come is kept.
+        DownloadError: this source has not got it.
+        DiskFullError: there is no room for it.
+    """
+    try:
+        with client.stream("GET", source.url, headers=_range(source, part)) as response:
+            if not _is_complete(response, part):
+                total = _begin(response, source, part, size)
+                _receive(response, part, total, progress)
+    except httpx2.TransportError as error:
+        raise _explained(error) from error
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise DownloadError(one_line(error, _LONGEST_REASON)) from error
+
+
+def _range(source: Source, part: Part) -> dict[str, str]:
+    """Ask for the rest only, and for that only if the file is still the same."""
+    origin = part.origin()
+    same = origin is not None and origin.url == source.url
+    if not part.size or origin is None or not same or not (origin.validator or source.sha256):
+        return {}
+    headers = {"Range": f"bytes={part.size}-"}
+    return {**headers, "If-Range": origin.validator} if origin.validator else headers
+
+
+def _is_complete(response: httpx2.Response, part: Part) -> bool:
+    """Whether the server says that there is no more of the file than has come."""
+    if response.status_code != 416:
+        return False
+    found = _RANGE.fullmatch(response.headers.get("content-range", ""))
+    if found and found[2] == str(part.size):
+        return True
+    part.discard()
+    raise PassingError("it has no such part of the file")
+
+
+def _begin(response: httpx2.Response, source: Source, part: Part, size: int | None) -> int | None:
+    """Read the answer's head, make ``part`` ready for its body, return the size of the whole."""
+    _check_status(response)
+    start, total = _extent(response)
+    if start and start != part.size:
+        part.discard()
+        raise PassingError("it answered with another part of the file")
+    if size is not None and total is not None and total != size:
+        is_page = "html" in response.headers.get("content-type", "")
+        raise DownloadError(
+            _PAGE
+            if is_page
+            else f"the file there has {total:,} bytes, not {size:,}: it is another one"
+        )
+    _check_room(part, total or size, start)
+    if not start:
+        part.restart(Origin(source.url, _validator(response)))
+    return total or size
+
+
+def _check_status(response: httpx2.Response) -> None:
+    status = f"it answered {response.status_code} {response.reason_phrase}".rstrip()
+    if response.status_code in _LATER:
+        raise PassingError(status, _retry_after(response))
+    if response.status_code not in (200, 206):
+        raise DownloadError(status)
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    text = response.headers.get("retry-after", "")
+    return min(float(text), _LONGEST_WAIT) if text.isdecimal() else None
+
+
+def _extent(response: httpx2.Response) -> tuple[int, int | None]:
+    """Return where the body begins within the file, and the size of the file if it is told."""
+    if response.status_code == 206:
+        found = _RANGE.fullmatch(response.headers.get("content-range", ""))
+        if found is None or found[1] is None:
+            raise PassingError("it answered with a part of the file and does not say which")
+        return int(found[1]), int(found[2]) if found[2] != "*" else None
+    length = response.headers.get("content-length", "")
+    plain = response.headers.get("content-encoding", "identity") == "identity"
+    return 0, int(length) if plain and length.isdecimal() else None
+
+
+def _validator(response: httpx2.Response) -> str | None:
+    etag = response.headers.get("etag", "")
+    if etag and not etag.startswith("W/"):  # a weak one does not vouch for every byte
+        return str(etag)
+    return response.headers.get("last-modified") or None
+
+
+def _check_room(part: Part, total: int | None, start: int) -> None:
+    free = shutil.disk_usage(part.path.parent).free
+    needed = (total or 0) - start
+    if needed > free:
+        raise DiskFullError(
+            f"{readable(needed)} are to come, but {part.path.parent} has room for "
+            f"{readable(free)}: make room, or choose another disk with VQCLIP_HOME"
+        )
+
+
+def _receive(response: httpx2.Response, part: Part, total: int | None, progress: Progress) -> None:
+    done = part.size
+    progress(done, total)
+    with part.append() as file:
+        for block in response.iter_bytes():
+            if not done and is_web_page(block):
+                part.discard()
+                raise DownloadError(_PAGE)
+            try:
+                file.write(block)
+            except OSError as error:
+                raise _unwritable(part, error) from error
+            done += len(block)
+            progress(done, total)
+    if total is not None and done < total:
+        raise PassingError(f"it ended after {done:,} of {total:,} bytes")
+
+
+def _unwritable(part: Part, error: OSError) -> DownloadError:
+    if error.errno in _FULL:
+        return DiskFullError(
+            f"the disk of {part.path.parent} is full: make room and start again, it goes on; "
+            "or choose another disk with VQCLIP_HOME"
+        )
+    return DiskFullError(f"cannot write {part.path}: {(error.strerror or str(error)).lower()}")
+
+
+def _explained(error: httpx2.TransportError) -> Exception:
+    text = one_line(error, _LONGEST_REASON)
+    if isinstance(error, httpx2.TimeoutException):
+        return PassingError("it stopped answering")
+    if isinstance(error, httpx2.UnsupportedProtocol) or "certificate" in text.lower():
+        return DownloadError(text)
+    return PassingError(f"the connection broke ({text})")

@@ -1,0 +1,102 @@
+"""Checkpoints for taming-transformers: a Lightning-style ``.ckpt`` and the YAML beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from vqclip.errors import UsageError
+from vqclip.hub import checkpoints
+from vqclip.hub import loaders as zoo
+from vqclip.hub.checkpoints import ModelConfig
+from vqclip.media.images import replacing
+
+_LIGHTNING = "1.0.8"  # the version that taming-transformers names
+
+
+def export_checkpoint(
+    source: str | Path, path: Path, config: str | Path | None = None, *, overwrite: bool = False
+) -> list[Path]:
+    """Write a VQGAN or transformer as ``path`` and, beside it, the YAML; return both.
+
+    Args:
+        source: as :func:`vqclip.hub.loaders.load_vqgan` and ``load_transformer`` take it.
+        path: ends in ``.ckpt``.
+        config: the model's YAML, where it does not lie with the weights.
+        overwrite: replace what has these names.
+
+    Raises:
+        UsageError: a wrong name, a name that is taken, or a model that taming-transformers does
+            not know.
+        CheckpointError: the source cannot be used.
+
+    """
+    files = [path, path.with_suffix(".yaml")]
+    _check_names(files, overwrite)
+    model, model_config = _open(source, config)
+    content = {
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": _LIGHTNING,
+        "callbacks": {},
+        "optimizer_states": [],
+        "lr_schedulers": [],
+        "state_dict": {key: value.detach() for key, value in model.state_dict().items()},
+    }
+    try:
+        with replacing(files[0], overwrite=overwrite) as temporary:
+            torch.save(content, temporary)
+        with replacing(files[1], overwrite=overwrite) as temporary:
+            temporary.write_text(yaml.safe_dump({"model": model_config}), encoding="utf-8")
+    except (OSError, RuntimeError) as error:  # torch's writer has errors of its own
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split()).lower()
+        raise UsageError(f"cannot write {path}: {reason:.150}; choose another name") from error
+    return files
+
+
+def _check_names(files: list[Path], overwrite: bool) -> None:
+    if files[0].suffix != ".ckpt":
+        raise UsageError(f"cannot write {files[0].name!r}: the name must end in .ckpt")
+    for file in files:
+        if file.exists() and not overwrite:
+            raise UsageError(f"{file} exists: choose another name, or say --overwrite")
+
+
+def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dict[str, Any]]:
+    """The model, and the config that taming-transformers builds it from."""
+    weights = zoo.vqgan_path(source)
+    state = checkpoints.read_state_dict(weights)
+    kind = checkpoints.kind(state)
+    if kind == "CLIP":
+        raise UsageError(f"{source} is a CLIP, which open_clip loads as it is")
+    file = Path(config) if config else checkpoints.find_config(weights)
+    own = checkpoints.read_config(file) if file else checkpoints.infer_config(state)
+    if kind != "Net2NetTransformer":
+        return zoo.load_vqgan(weights, config), taming_config(own)
+    model = zoo.load_transformer(weights, config)
+    if model.condition_kind == "clip":
+        raise UsageError(f"{source} draws from CLIP embeddings, unknown to taming-transformers")
+    return model, taming_config(own)
+
+
+def taming_config(config: ModelConfig) -> dict[str, Any]:
+    """Return target and params that stand on their own: no weights elsewhere, no losses.
+
+    A VQGAN that is only referred to is described in full.
+    """
+    reference = checkpoints.stage_reference(config)
+    if reference is None:
+        return checkpoints.standalone(config)
+    described = checkpoints.standalone(_described(reference[0]))
+    params = {**config.params, "first_stage_config": described}
+    return checkpoints.standalone(ModelConfig(config.target, params, config.name))
+
+
+def _described(source: str) -> ModelConfig:
+    weights = zoo.vqgan_path(source)
+    file = checkpoints.find_config(weights)
+    if file is not None:
+        return checkpoints.read_config(file)
+    return checkpoints.infer_config(checkpoints.read_state_dict(weights))

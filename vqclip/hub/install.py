@@ -1,0 +1,235 @@
+"""Models by name: fetched or imported, kept as weights and config alone."""
+
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vqclip.errors import CheckpointError
+from vqclip.files.formatting import readable
+from vqclip.hub import loaders as zoo
+from vqclip.hub import store
+from vqclip.hub.catalogue import Entry, check_name, known_entry
+from vqclip.hub.checkpoints import read_config, recognise
+from vqclip.hub.checkpoints.importing import Converted, convert
+from vqclip.hub.downloads import (
+    DiskFullError,
+    DownloadError,
+    Fetched,
+    Listener,
+    Patience,
+    Wanted,
+    download,
+)
+from vqclip.hub.store import Model
+from vqclip.media.images import replacing, writing
+
+_CLIP_CONFIG = "open_clip_config.json"
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """A model of the store; what was left out of it, and its bytes; published ones of its shapes.
+
+    new: it was made just now, and not there already.
+    """
+
+    model: Model
+    new: bool
+    dropped: Mapping[str, int]
+    looks_like: tuple[str, ...] = ()
+
+
+def get(
+    name: str,
+    listener: Listener,
+    patience: Patience | None = None,
+    *,
+    trust: bool = False,
+    keep: bool = False,
+) -> Supplied:
+    """Fetch a model of the catalogue, unless it is there; others that are at it are waited for.
+
+    trust: take it also where the files are not those of the last time.
+    keep: keep the checkpoint as it was fetched, in the model's folder.
+
+    Raises:
+        UsageError: no such name, or no address that a program can fetch.
+        DownloadError: it cannot be fetched; what has come is gone on with the next time.
+        CheckpointError: what came is no such model.
+    """
+    entry = known_entry(name)
+    with store.holding(name, partial(_say_waiting, name, listener)):
+        if model := store.find(name):
+            return Supplied(model, False, {})
+        store.sweep(name)
+        entry.check_fetchable()
+        try:
+            return _make(entry, listener, patience, trust, keep)
+        except DiskFullError:
+            raise
+        except DownloadError as error:
+            raise type(error)(f"cannot fetch {name}: {error}. {entry.by_hand}") from error
+        except CheckpointError as error:
+            raise type(error)(
+                f"{error}; what was fetched is kept: vqclip weights remove {name} deletes it"
+            ) from error
+
+
+def _say_waiting(name: str, listener: Listener, process: str) -> None:
+    listener.note(f"another vqclip (process {process}) is fetching {name}: waiting for it")
+
+
+def _make(
+    entry: Entry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
+) -> Supplied:
+    """Fetch both files, convert them, and make the model of them; holds the lock."""
+    place = store.downloads_folder() / entry.name
+    checkpoint, config = place / "checkpoint", place / store.CONFIG
+    fetched = {}
+    for part, path in (("config", config), ("checkpoint", checkpoint)):
+        if wanted := _wanted(entry, part, path, trust):
+            fetched[part] = download(wanted, listener, patience)
+    member = fetched["checkpoint"].source.member
+    original = _unpacked(checkpoint, member) if member else checkpoint
+    with store.adding(entry.name) as folder:
+        converted = convert(original, config if entry.config else None, folder)
+        origin = {part: _origin(came) for part, came in fetched.items()}
+        store.write_record(folder, **_record(converted, store.DOWNLOADED, origin))
+        if keep:
+            (folder / store.ORIGINAL).mkdir()
+            shutil.move(original, folder / store.ORIGINAL / f"{entry.name}.ckpt")
+    for part, came in fetched.items():
+        store.remember_hash(entry.name, part, came.sha256)
+    shutil.rmtree(place, ignore_errors=True)
+    return _supplied(entry.name, converted)
+
+
+def _wanted(entry: Entry, part: str, path: Path, trust: bool) -> Wanted | None:
+    known = None if trust else store.known_hash(entry.name, part)
+    if part == "config":
+        return Wanted(path, entry.config, read_config, known=known) if entry.config else None
+    members = {source.member for source in entry.checkpoint}
+    check = recognise if members == {None} else partial(_check_archive, members)
+    return Wanted(path, entry.checkpoint, check, entry.size, known)
+
+
+def _check_archive(members: set[str | None], path: Path) -> None:
+    """Refuse what is no zip with one of ``members``, or, with None among them, no checkpoint."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if members & {*archive.namelist()}:
+                return
+    if None not in members:
+        raise CheckpointError(f"it is no zip with {' or '.join(map(str, members))} in it")
+    recognise(path)
+
+
+def _unpacked(archive: Path, member: str) -> Path:
+    """Return the file that lies in a zip, unpacked beside it."""
+    place = archive.with_name("member")
+    try:
+        with zipfile.ZipFile(archive) as content:
+            info = content.getinfo(member)
+            free = shutil.disk_usage(archive.parent).free
+            if info.file_size > free:
+                raise DownloadError(
+                    f"unpacked it takes {readable(info.file_size)}, but {archive.parent} has room "
+                    f"for {readable(free)}: make room, and start again"
+                )
+            with writing(), replacing(place, overwrite=True) as temporary:
+                _copy(content, info, temporary)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(f"cannot unpack {member} from {archive}: {error}") from error
+    return place
+
+
+def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: Path) -> None:
+    with archive.open(info) as source, place.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _origin(fetched: Fetched) -> dict[str, str]:
+    return {"url": fetched.source.url, "sha256": fetched.sha256}
+
+
+def _record(converted: Converted, state: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": converted.kind,
+        "state": state,
+        "class": converted.target.rpartition(".")[2],
+        "parameters": converted.parameters,
+        "dropped": dict(converted.dropped),
+        "looks_like": list(converted.looks_like),
+        "origin": origin,
+        "date": _now(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _supplied(name: str, converted: Converted | None = None) -> Supplied:
+    model = store.find(name)
+    assert model is not None
+    if converted is None:
+        return Supplied(model, True, {})
+    return Supplied(model, True, converted.dropped, converted.looks_like)
+
+
+def import_model(
+    source: Path, name: str, config: Path | None = None, *, half: bool = False, overwrite: bool
+) -> Supplied:
+    """Convert a checkpoint, or a folder with one, and keep it under ``name``.
+
+    A folder of open_clip's layout, with its ``open_clip_config.json``, is kept as it is.
+
+    Raises:
+        UsageError: there is no such file, or the name is taken.
+        CheckpointError: it is no such model, or damaged, or asks for code to be run.
+    """
+    with store.holding(check_name(name), lambda _: None):
+        store.sweep(name)
+        if (source / _CLIP_CONFIG).is_file():
+            return _import_clip(source, name, overwrite)
+        checkpoint = zoo.vqgan_path(source)
+        with store.adding(name, overwrite=overwrite) as folder:
+            converted = convert(checkpoint, config, folder, half=half)
+            origin = {"path": str(checkpoint.absolute())}
+            store.write_record(folder, **_record(converted, store.IMPORTED, origin))
+        return _supplied(name, converted)
+
+
+def _import_clip(source: Path, name: str, overwrite: bool) -> Supplied:
+    weights = zoo.load_perceptor(source).weights  # that it loads is the check
+    with store.adding(name, overwrite=overwrite) as folder:
+        with writing():
+            for file in (source / _CLIP_CONFIG, weights):
+                shutil.copyfile(file, folder / file.name)
+        store.write_record(
+            folder,
+            kind="clip",
+            state=store.IMPORTED,
+            weights=weights.name,
+            origin={"path": str(source.absolute())},
+            date=_now(),
+        )
+    return _supplied(name)
+
+
+def default_name(source: Path) -> str:
+    """Return the name that an imported file gets of itself: its own, or its folder's.
+
+    >>> default_name(Path("logs/2021-04-03T19-39-50_cin_transformer/checkpoints/last.ckpt"))
+    '2021-04-03T19-39-50_cin_transformer'
+    """
+    path, common = source, {"last", "model", "checkpoints", "ckpts", "best", ""}
+    while path.stem in common and path.parent != path:
+        path = path.parent if path.parent != Path() else path.absolute().parent
+    stem = path.name if path.is_dir() or path != source else path.stem
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem)[:64]

@@ -1,0 +1,92 @@
+"""Every model that vqclip knows by name: brought along, kept on this computer, or to be fetched."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqclip.errors import UsageError
+from vqclip.hub import store
+from vqclip.hub.catalogue import Entry, catalogue
+from vqclip.hub.embedded import weights_folder
+from vqclip.hub.store import Model
+
+EMBEDDED, MISSING, DAMAGED = "embedded", "missing", "damaged"
+_KINDS = ("vqgan", "clip", "transformer")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A model by name.
+
+    state: embedded, downloaded, imported, missing, or damaged (its record cannot be read).
+    size: of what is on the disk, else of what would be downloaded, in bytes, if known.
+    """
+
+    name: str
+    kind: str
+    state: str
+    size: int | None
+    about: str = ""
+    folder: Path | None = None
+    entry: Entry | None = None
+    model: Model | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what scripts may want to know, as JSON values."""
+        entry, record = self.entry, self.model.record if self.model else {}
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "class": record.get("class") or (entry.model_class if entry else None),
+            "state": self.state,
+            "size": self.size,
+            "about": self.about,
+            "tasks": list(entry.tasks) if entry else [],
+            "licence": entry.licence if entry else None,
+            "path": str(self.folder) if self.folder else None,
+            "sha256": _published_hash(entry),
+            "files": dict(record.get("sha256", {})),
+            "origin": record.get("origin"),
+            "sources": [source.url for source in entry.checkpoint] if entry else [],
+            "configs": [source.url for source in entry.config] if entry else [],
+            "page": entry.page if entry else None,
+        }
+
+
+def _published_hash(entry: Entry | None) -> str | None:
+    hashes = {source.sha256 for source in entry.checkpoint} if entry else set()
+    return hashes.pop() if len(hashes) == 1 else None
+
+
+def inventory() -> list[Item]:
+    """Return all models: those that come along, those of the catalogue, then the user's others.
+
+    Raises:
+        VqclipError: the user's catalogue cannot be read.
+    """
+    entries, kept = catalogue(), {model.name: model for model in store.models()}
+    known = [_item(name, entry, kept.pop(name, None)) for name, entry in entries.items()]
+    return [*_embedded(), *known, *(_item(name, None, model) for name, model in kept.items())]
+
+
+def _embedded() -> Iterator[Item]:
+    try:
+        folders = [weights_folder() / kind for kind in _KINDS]
+    except UsageError:
+        return
+    for folder in folders:
+        if folder.is_dir():
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            about = "what vqclip draws with by itself"
+            yield Item("default", folder.name, EMBEDDED, size, about, folder)
+
+
+def _item(name: str, entry: Entry | None, model: Model | None) -> Item:
+    about = entry.about if entry else ""
+    if model is None:
+        assert entry is not None
+        return Item(name, entry.kind, MISSING, entry.expected_size, about, None, entry)
+    state = str(model.record.get("state", DAMAGED))
+    size = model.record.get("size")
+    return Item(name, model.kind, state, size, about, model.folder, entry, model)

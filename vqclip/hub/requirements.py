@@ -1,0 +1,116 @@
+"""What a run names but is not on this computer: told, with its size, before anything runs."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from vqclip.config import DEFAULT, CodesConfig, GenerateConfig, SampleConfig
+from vqclip.errors import UsageError
+from vqclip.files.formatting import readable
+from vqclip.hub import store
+from vqclip.hub.catalogue import Entry, entry
+
+if TYPE_CHECKING:
+    from vqclip.hub.downloads import Listener
+
+Named = tuple[str, str]  # vqgan, transformer or clip; and what names it
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A model that is wanted and known, but not on this computer.
+
+    size: in bytes, as far as it is known. where: the computer it would come from.
+    """
+
+    name: str
+    kind: str
+    size: int | None
+    where: str
+    fetch: "Callable[[Listener], object]"
+
+    def __str__(self) -> str:
+        size = readable(self.size) if self.size else "size unknown"
+        return f"{self.name} ({size}, from {self.where})"
+
+
+def names_of(config: GenerateConfig | SampleConfig | CodesConfig) -> Iterator[Named]:
+    """Yield the models that ``config`` names."""
+    if not isinstance(config, SampleConfig):
+        yield "vqgan", config.vqgan
+    if isinstance(config, CodesConfig):
+        return
+    if config.transformer_source is not None:
+        yield "transformer", config.transformer_source
+    if config.prompts:
+        yield from (("clip", source) for source, _ in config.clip)
+
+
+def missing(named: Iterable[Named]) -> list[Missing]:
+    """Return what of ``named`` has to be fetched first.
+
+    Raises:
+        UsageError: a model is not of the kind that is wanted, or there is no such CLIP.
+    """
+    found = (_missing(kind, source) for kind, source in dict.fromkeys(named))
+    return list({m.name: m for m in found if m is not None}.values())
+
+
+def refuse_missing(absent: Sequence[Missing], otherwise: str = "") -> None:
+    """Refuse to begin without what has to be fetched first.
+
+    otherwise: what else could be done, for the message.
+
+    Raises:
+        UsageError: something is missing; the message has the command that fetches it.
+    """
+    if absent:
+        commands = " && ".join(f"vqclip weights get {m.name}" for m in absent)
+        what = ", ".join(map(str, absent))
+        raise UsageError(f"not on this computer: {what}; fetch it first: {commands}{otherwise}")
+
+
+def _missing(kind: str, source: str) -> Missing | None:
+    if source == DEFAULT or store.path_of(source).exists() or store.find(source):
+        return None
+    if kind == "clip":
+        return missing_clip(source)
+    known = entry(source)
+    if known is None:
+        return None  # loading it says what is wrong
+    if kind == "transformer" and known.kind != kind:
+        raise UsageError(f"{source} is a VQGAN, no transformer: give it with --vqgan")
+    return missing_entry(known)
+
+
+def missing_entry(known: Entry) -> Missing:
+    """Return an entry of the catalogue as what is missing.
+
+    Raises:
+        UsageError: no program can fetch it.
+    """
+    known.check_fetchable()
+    size, where = known.expected_size, known.checkpoint[0].host
+    return Missing(known.name, known.kind, size, where, partial(_get, known.name))
+
+
+def _get(name: str, listener: "Listener") -> object:
+    from vqclip.hub.install import get  # with torch
+
+    return get(name, listener)
+
+
+def missing_clip(source: str) -> Missing | None:
+    """Return a CLIP of open_clip or the hub as missing, if it has to be downloaded.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    from vqclip.hub.clip_hub import download_size
+    from vqclip.models.perceptor import must_be_downloaded, perceptor_weights
+
+    if not must_be_downloaded(source):
+        return None
+    size, where = download_size(source), "the Hugging Face hub"
+    return Missing(source, "clip", size, where, lambda _: perceptor_weights(source))

@@ -1,0 +1,246 @@
+"""The named models on this computer: downloaded or imported, converted, hashed.
+
+Below :func:`vqclip.files.environment.home`::
+
+    models/NAME/    model.safetensors, config.yaml, record.json (a CLIP: as open_clip has it)
+    downloads/      what is under way
+    hashes/         of every file that was ever fetched, a .json each name
+    locks/          held while a model is being made
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vqclip.errors import CheckpointError, UsageError, VqclipError
+from vqclip.files.environment import home
+from vqclip.files.hashing import weights_hash
+from vqclip.files.locking import locked
+from vqclip.hub.catalogue import check_name
+from vqclip.media.images import replacing
+
+DOWNLOADED, IMPORTED = "downloaded", "imported"
+WEIGHTS, CONFIG, RECORD = "model.safetensors", "config.yaml", "record.json"
+ORIGINAL = "original"
+_MAKING = ".making-"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the store: its folder, and what its record says.
+
+    The record holds ``kind``, ``state`` (downloaded or imported), ``size`` in bytes, ``date``,
+    ``sha256`` of each file, and where it is from.
+    """
+
+    name: str
+    folder: Path
+    record: Mapping[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The file with the weights."""
+        return self.folder / str(self.record.get("weights", WEIGHTS))
+
+    @property
+    def kind(self) -> str:
+        """What it is: vqgan, transformer or clip."""
+        return str(self.record.get("kind", "unknown"))
+
+
+def models_folder() -> Path:
+    """Return the folder of all models."""
+    return home() / "models"
+
+
+def downloads_folder() -> Path:
+    """Return the folder of what is being fetched."""
+    return home() / "downloads"
+
+
+def path_of(source: str | Path) -> Path:
+    """Return ``source`` as a path: a file of that name comes before a model of that name.
+
+    Raises:
+        UsageError: no file can have such a name.
+    """
+    path = Path(source).expanduser()
+    try:
+        path.exists()
+    except OSError as error:  # it is too long
+        raise UsageError(f"cannot use the model {str(source)!r:.60}: {error.strerror}") from None
+    return path
+
+
+def find(name: str) -> Model | None:
+    """Return the model of that name, or None where there is none.
+
+    Raises:
+        VqclipError: there is one, but its record cannot be read.
+    """
+    try:
+        folder = models_folder() / check_name(name)
+    except UsageError:
+        return None
+    return _read(folder) if folder.is_dir() else None
+
+
+def models() -> list[Model]:
+    """Return every model, by name; those whose record cannot be read have an empty one."""
+    if not models_folder().is_dir():
+        return []
+    folders = sorted(p for p in models_folder().iterdir() if p.is_dir() and p.name[0] != ".")
+    return [_read(folder, strict=False) for folder in folders]
+
+
+def _read(folder: Path, *, strict: bool = True) -> Model:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise TypeError("no mapping")
+    except (OSError, ValueError, TypeError) as error:
+        if strict:
+            raise VqclipError(
+                f"the record of {folder.name} cannot be read ({error}): "
+                f"vqclip weights remove {folder.name}, then get or import it again"
+            ) from error
+        record = {}
+    return Model(folder.name, folder, record)
+
+
+def check(model: Model) -> None:
+    """Make sure that the files of a model are those that were put there.
+
+    Raises:
+        CheckpointError: one is missing or has changed.
+    """
+    again = f"vqclip weights remove {model.name}, then get or import it again"
+    for file, expected in model.record.get("sha256", {}).items():
+        path = model.folder / file
+        if not path.is_file():
+            raise CheckpointError(f"{model.name} has lost its file {path.name}: {again}")
+        if weights_hash(path) != expected:
+            raise CheckpointError(
+                f"{path} has changed since it was put there (sha256 {weights_hash(path)[:12]}…, "
+                f"not {expected[:12]}…): {again}"
+            )
+
+
+@contextmanager
+def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give an empty folder to fill; on success it becomes the model's, else it vanishes.
+
+    Raises:
+        UsageError: the name is taken or cannot be one.
+    """
+    place = models_folder() / check_name(name)
+    _check_free(place, overwrite)
+    models_folder().mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{name}~", dir=models_folder()))
+    try:
+        yield making
+        making.chmod(0o755)
+        _check_free(place, overwrite)
+        if place.exists():
+            discard(place)
+        making.rename(place)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _check_free(place: Path, overwrite: bool) -> None:
+    if place.exists() and not overwrite:
+        raise UsageError(
+            f"there is a model {place.name!r} already: choose another --name, or say --overwrite"
+        )
+
+
+def write_record(folder: Path, **values: Any) -> None:
+    """Write the record of the model in ``folder``, with the hashes of its files."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != RECORD)
+    record = {
+        **values,
+        "size": sum(p.stat().st_size for p in files),
+        "sha256": {p.name: weights_hash(p) for p in files},
+    }
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder of the store: at one moment it is there, at the next it is not.
+
+    Raises:
+        VqclipError: it cannot be deleted.
+    """
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{folder.name}~", dir=folder.parent))
+        folder.rename(aside / folder.name)
+        shutil.rmtree(aside)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise VqclipError(f"cannot remove {folder}: {reason}") from error
+
+
+def sweep(name: str) -> None:
+    """Delete what a killed process left of making ``name``; its lock must be held."""
+    for left in models_folder().glob(f"{_MAKING}{name}~*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def known_hash(name: str, part: str) -> str | None:
+    """Return the hash that the ``checkpoint`` or ``config`` of a name had when first fetched.
+
+    Raises:
+        VqclipError: the file that tells it cannot be read.
+    """
+    value = _hashes(name).get(part)
+    return str(value) if value else None
+
+
+def remember_hash(name: str, part: str, digest: str) -> None:
+    """Keep the hash of a fetched file, against which later ones are held; holds the lock."""
+    hashes = {**_hashes(name), part: digest}
+    with replacing(_hash_file(name), overwrite=True) as temporary:
+        temporary.write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
+
+
+def _hash_file(name: str) -> Path:
+    return home() / "hashes" / f"{check_name(name)}.json"
+
+
+def _hashes(name: str) -> dict[str, Any]:
+    path = _hash_file(name)
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise VqclipError(f"cannot read {path} ({error}): mend or delete it") from error
+
+
+@contextmanager
+def holding(name: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Keep other processes from making the model ``name``; wait for one that is at it.
+
+    waiting: told the process that is waited for.
+
+    Raises:
+        VqclipError: vqclip's folder cannot be written.
+    """
+    locks = home() / "locks"
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = locked(locks / f"{check_name(name)}.lock", waiting)
+        lock.__enter__()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise VqclipError(
+            f"cannot write to {home()}: {reason}; choose another folder with VQCLIP_HOME"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)

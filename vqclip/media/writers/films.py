@@ -1,0 +1,75 @@
+"""Films by the suffix of their name."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+from PIL import Image
+
+from vqclip.config import FilmConfig
+from vqclip.errors import UsageError
+from vqclip.media.images import read_metadata
+from vqclip.media.writers.base import Writer
+from vqclip.media.writers.gif import gif_writer
+from vqclip.media.writers.mp4 import mp4_writer
+from vqclip.media.writers.webp import webp_writer
+
+FILMS: dict[str, Callable[..., AbstractContextManager[Writer]]] = {
+    ".gif": gif_writer,
+    ".mp4": mp4_writer,
+    ".webp": webp_writer,
+}
+
+
+def film_format(path: Path) -> str:
+    """Return the suffix that names the kind of film.
+
+    Raises:
+        UsageError: neither .gif, .mp4 nor .webp.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FILMS:
+        known = ", ".join(FILMS)
+        raise UsageError(f"cannot write {path.name!r}: a film's name must end in one of {known}")
+    return suffix
+
+
+def film_writer(
+    path: Path,
+    film: FilmConfig,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
+) -> AbstractContextManager[Writer]:
+    """Return the writer that the suffix of ``path`` asks for; ``metadata`` goes into the film."""
+    return FILMS[film_format(path)](path, film, metadata, overwrite=overwrite)
+
+
+def film_metadata(path: Path) -> dict[str, Any]:
+    """Return the settings that a writer put into a film.
+
+    Raises:
+        UsageError: no film, or one that vqclip did not make.
+    """
+    if not path.is_file():
+        raise UsageError(f"no such film: {path}")
+    if film_format(path) == ".webp":
+        return read_metadata(path)
+    try:
+        values = json.loads(_comment(path))
+    except (OSError, ValueError):
+        values = None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} carries no vqclip settings")
+    return values
+
+
+def _comment(path: Path) -> str:
+    if film_format(path) == ".mp4":
+        return str(iio.immeta(path, plugin="pyav").get("comment", ""))
+    with Image.open(path) as image:
+        comment = image.info.get("comment", b"")
+    return comment.decode(errors="replace") if isinstance(comment, bytes) else str(comment)

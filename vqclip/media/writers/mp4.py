@@ -1,0 +1,151 @@
+"""MP4, through PyAV, which brings its own encoders."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqclip.config import FilmConfig
+from vqclip.errors import VqclipError
+from vqclip.media.writers.base import (
+    Array,
+    Writer,
+    as_text,
+    finishing,
+    kept_on_interrupt,
+    refuse_empty,
+)
+
+# Encoder, and its worst and best constant rate factor, for qualities 0 and 100.
+_ENCODERS = {
+    "h264": ("libx264", 40, 10),
+    "h265": ("libx265", 42, 12),
+    "vp9": ("libvpx-vp9", 56, 12),
+    "av1": ("libsvtav1", 60, 12),
+}
+# The assembly of x264's and x265's rate control and x265's weighted prediction give the same frames
+# other bytes now and then; with small films x265's rate control ends the process, and with short
+# ones its B-frames have times that cannot be written.
+_FURTHER = {
+    "h264": {"x264-params": "cpu-independent=1"},
+    "h265": {"x265-params": "log-level=error:no-cutree=1:no-weightp=1:bframes=0"},
+    "vp9": {"b": "0", "row-mt": "1"},
+}
+_LEAST = {"h265": 16, "av1": 4}  # pixels a side
+_FINEST = 65535  # parts of a second, the most that frames are told in
+_THREADS = Path("/proc/self/task")  # Linux only
+
+Encode = Callable[[Array], None]
+
+
+@contextmanager
+def mp4_writer(
+    path: Path,
+    film: FilmConfig,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Iterator[Writer]:
+    """Write in yuv420p, by default H.264, which plays everywhere; the settings are a comment.
+
+    An odd last row or column is repeated: the format knows even sizes only.
+
+    Raises:
+        VqclipError: the encoder does not take frames of that size.
+    """
+    with kept_on_interrupt(path, overwrite) as temporary:
+        with ExitStack() as stack:
+            encode: Encode | None = None
+
+            def write(image: Array, step: int) -> None:
+                nonlocal encode
+                rows, columns = image.shape[0] % 2, image.shape[1] % 2
+                even = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
+                if encode is None:
+                    size = (even.shape[1], even.shape[0])
+                    encode = stack.enter_context(_encoder(temporary, film, size, metadata))
+                encode(even)
+
+            yield write
+            refuse_empty(path, frames=0 if encode is None else 1)
+        if film.sound is not None:
+            from vqclip.media.writers.sound import add_sound  # with PyAV, slow to import
+
+            add_sound(temporary, film.sound)
+
+
+@contextmanager
+def _encoder(
+    path: Path, film: FilmConfig, size: tuple[int, int], metadata: Mapping[str, Any] | None
+) -> Iterator[Encode]:
+    import av  # slow to import
+    from av.video.reformatter import VideoReformatter
+
+    name, worst, best = _ENCODERS[film.codec]
+    rate = Fraction(film.rate).limit_denominator(_FINEST)
+    os.environ.setdefault("SVT_LOG", "1")  # else AV1's encoder tells its whole configuration
+    with av.open(path, "w", format="mp4") as container:
+        stream: Any = container.add_stream(name, rate)
+        stream.time_base = (1 / rate).limit_denominator(_FINEST)
+        stream.pix_fmt = "yuv420p"
+        stream.width, stream.height = size
+        quality = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
+        stream.options = quality | _FURTHER.get(film.codec, {})
+        if metadata:
+            container.metadata["title"] = str(metadata.get("prompt", ""))
+            container.metadata["comment"] = as_text(metadata)
+        _start(stream.codec_context, film.codec, size)
+        converter, number = VideoReformatter(), count()
+
+        def encode(image: Array) -> None:
+            frame = converter.reformat(av.VideoFrame.from_ndarray(image), format="yuv420p")
+            frame.pts, frame.time_base = next(number), stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+
+        def flush() -> None:
+            with suppress(av.error.EOFError):  # where Ctrl-C came after it had been
+                container.mux(stream.encode(None))
+
+        with finishing(flush):
+            yield encode
+
+
+def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
+    from av.error import FFmpegError
+
+    width, height = size
+    if min(size) < (least := _LEAST.get(codec, 2)):
+        raise VqclipError(
+            f"{codec} takes frames from {least}x{least} on, not {width}x{height}: enlarge them, "
+            "or say --codec h264"
+        )
+    try:
+        with _usual_priority():
+            encoder.open()
+    except FFmpegError as error:
+        raise VqclipError(
+            f"{codec} takes no frames of {width}x{height}: resize them, or say another --codec"
+        ) from error
+
+
+@contextmanager
+def _usual_priority() -> Iterator[None]:
+    """Take back what AV1's encoder does for whoever is root: it makes its threads and this one the
+    most urgent of the machine, where threads that wait for each other would halt all else.
+    """
+    if not _THREADS.is_dir():
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in [int(path.name) for path in _THREADS.iterdir()]:
+            with suppress(ProcessLookupError):
+                if os.sched_getscheduler(thread) != policy:
+                    os.sched_setscheduler(thread, policy, priority)

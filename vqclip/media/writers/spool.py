@@ -1,0 +1,75 @@
+"""Frames that wait on the disk, for encoders that need them twice or all at once."""
+
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from vqclip.media.writers.base import Array, finishing, kept_on_interrupt, refuse_empty
+
+
+class Spool:
+    """A list of frames, (h, w, 3) uint8 of one size, in a file without a name.
+
+    The file lies in ``folder``, not where temporary files go, which may be memory; it vanishes
+    with the process. A frame like the one before is kept once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by __exit__
+        self.places: list[tuple[int, int]] = []  # offset and length of every frame
+        self.shape: tuple[int, ...] = ()
+        self.last = b""
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def append(self, image: Array) -> bool:
+        """Take one more frame; return whether it differs from the one before."""
+        pixels = image.tobytes()
+        is_new = pixels != self.last
+        if is_new:
+            packed = zlib.compress(pixels, 1)
+            offset = self.file.seek(0, 2)
+            self.file.write(packed)
+            self.places.append((offset, len(packed)))
+            self.shape, self.last = image.shape, pixels
+        else:
+            self.places.append(self.places[-1])
+        return is_new
+
+    def __getitem__(self, number: int) -> Array:
+        offset, length = self.places[number]
+        self.file.seek(offset)
+        pixels = zlib.decompress(self.file.read(length))
+        return np.frombuffer(pixels, np.uint8).reshape(self.shape)
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self[number] for number in range(len(self)))
+
+
+@contextmanager
+def spooled(path: Path, overwrite: bool, encode: Callable[[Spool, Path], None]) -> Iterator[Spool]:
+    """Collect the frames of a film, and ``encode`` them at the end, into the path that it gets.
+
+    Raises:
+        UsageError: there were none.
+    """
+    with kept_on_interrupt(path, overwrite) as temporary, Spool(path.parent) as spool:
+
+        def finish() -> None:
+            if len(spool):
+                encode(spool, temporary)
+
+        with finishing(finish):
+            yield spool
+        refuse_empty(path, len(spool))

@@ -1,0 +1,70 @@
+"""Animated WebP, through Pillow."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vqclip.config import FilmConfig
+from vqclip.media.images import exif
+from vqclip.media.writers.base import Array, Writer, as_text
+from vqclip.media.writers.spool import Spool, spooled
+
+
+@contextmanager
+def webp_writer(
+    path: Path,
+    film: FilmConfig,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Iterator[Writer]:
+    """Write an animated WebP; the settings are in its Exif data, as in a still one."""
+
+    def encode(spool: Spool, file: Path) -> None:
+        with file.open("wb") as out:
+            Image.fromarray(spool[0]).save(
+                out,
+                "WEBP",
+                save_all=True,
+                append_images=[_Rest(spool)] if len(spool) > 1 else [],
+                duration=_milliseconds(len(spool), film.rate),
+                loop=film.loop,
+                quality=film.quality,
+                method=2,
+                exif=exif(as_text(metadata)) if metadata else b"",
+            )
+
+    with spooled(path, overwrite, encode) as spool:
+
+        def write(image: Array, step: int) -> None:
+            spool.append(image)
+
+        yield write
+
+
+def _milliseconds(frames: int, rate: float) -> list[int]:
+    """Return how long each frame is shown; what rounding takes from one the next one gets."""
+    times = [round(1000 * number / rate) for number in range(frames + 1)]
+    return [after - before for before, after in pairwise(times)]
+
+
+class _Rest:
+    """Stands for all frames but the first where Pillow expects one picture of several frames.
+
+    Pillow seeks frame after frame; a list of pictures would hold all of them at once.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
+        self.n_frames = len(spool) - 1
+        self.seek(0)
+
+    def seek(self, number: int) -> None:
+        self.shown = Image.fromarray(self.spool[number + 1])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.shown, name)

@@ -1,0 +1,229 @@
+"""How the same step runs here: device, precision, memory. Nothing in it changes the method."""
+
+import ctypes
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError, VqclipError
+from vqclip.models.autoencoder import Decoder
+from vqclip.models.depthwise import depthwise_in_float32
+from vqclip.models.portable import settle_arithmetic
+from vqclip.models.vision import streamline
+from vqclip.models.winograd import WinogradConv2d, fits
+from vqclip.registry import Registry
+
+Model = TypeVar("Model", bound=nn.Module)
+Result = TypeVar("Result")
+
+PRECISIONS: Registry[torch.dtype | None] = Registry(
+    "precision",
+    {
+        "auto": None,
+        "float32": torch.float32,
+        "bfloat16": torch.bfloat16,
+        "float16": torch.float16,
+        "portable": torch.float32,
+    },
+)
+
+# Measured with benchmarks/step.py: fewer cutouts at a time are slower, more only take memory.
+_CPU_CHUNK = 32
+# Winograd's transforms cost more than they save in narrow decoders; kernels of more weights
+# belong to small pictures, with little to gain for eight times their memory.
+_LEAST_WIDTH, _MOST_WEIGHTS = 64, 512 * 256 * 9
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device called ``name``: auto, cpu, mps, cuda or cuda:1.
+
+    ``auto`` is the first of cuda, mps, cpu that there is.
+
+    Raises:
+        UsageError: no such device, or not on this machine.
+    """
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if _count(kind)))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:1 or mps")
+    if (device.index or 0) >= _count(device.type):
+        raise UsageError(f"this machine has no device {name}; use --device auto or cpu")
+    return device
+
+
+def _count(kind: str) -> int:
+    if kind == "cuda":
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return int(kind == "cpu" or torch.backends.mps.is_available())
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the type in which matrix products run: float32, bfloat16 or float16.
+
+    ``auto`` is bfloat16 where the processor multiplies it faster than float32, else float32. It
+    depends on the processor alone, never on a timing, so that a seed gives the same bytes again.
+    ``portable`` is float32 that rounds alike on every x86-64 processor, and is settled herewith.
+
+    Raises:
+        UsageError: unknown name, float16 on a CPU, where it is slow and overflows, or ``portable``
+            where it cannot be (:func:`vqclip.models.portable.settle_arithmetic`).
+    """
+    dtype = PRECISIONS[name]
+    if device.type == "cpu":
+        settle_arithmetic(portable=name == "portable")
+    elif name == "portable":
+        raise UsageError("precision portable is of processors: add --device cpu")
+    if dtype is None:
+        return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+    if dtype == torch.float16 and device.type == "cpu":
+        raise UsageError("float16 does not pay on a CPU; use --precision auto or bfloat16")
+    return dtype
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names)
+
+
+def settle(device: torch.device | None) -> None:
+    """Wait until a GPU has done what it was given, so that a clock tells how long that took."""
+    if device is not None and device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Return the context in which matrix products run in ``dtype``."""
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype)
+
+
+def accelerate(model: Model, device: torch.device, dtype: torch.dtype) -> Model:
+    """Prepare a frozen VQGAN or perceptor, in place, for a run on ``device`` in ``dtype``.
+
+    Values stay the same but for rounding, and so do the keys of the state dict. Only gradients at
+    the inputs remain. A VQGAN's decoder that runs in float32 on a CPU gets convolutions that do a
+    quarter of the multiplications; processors that are fast in bfloat16 do better without.
+    """
+    if isinstance(visual := getattr(model, "visual", None), nn.Module):
+        model.visual = depthwise_in_float32(streamline(visual))
+    if device.type == "cpu":
+        keep_memory()
+        decoder = getattr(model, "decoder", None)
+        if dtype == torch.float32 and isinstance(decoder, Decoder):
+            model.decoder = FrozenDecoder(decoder)
+        for convolution in _convolutions(visual):  # a ResNet takes a fifth less time like this
+            convolution.to(memory_format=torch.channels_last)
+    return model
+
+
+def _convolutions(module: nn.Module | None) -> list[nn.Conv2d]:
+    return [m for m in module.modules() if isinstance(m, nn.Conv2d)] if module else []
+
+
+class FrozenDecoder(Decoder):
+    """A decoder with fast convolutions, for float32 on the CPU."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        nn.Module.__init__(self)
+        self.config = decoder.config
+        for name, child in decoder.named_children():
+            self.add_module(name, child)
+        self.memory_format = torch.contiguous_format
+        if self.config.ch >= _LEAST_WIDTH:
+            _replace_convolutions(self)
+            self.memory_format = torch.channels_last
+        self.eval().to(memory_format=self.memory_format)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(b, z_channels, h, w) -> (b, out_ch, f*h, f*w)."""
+        return super().forward(z.contiguous(memory_format=self.memory_format))
+
+
+def _replace_convolutions(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d) and fits(child) and _pays(child):
+            setattr(module, name, WinogradConv2d(child))
+        else:
+            _replace_convolutions(child)
+
+
+def _pays(conv: nn.Conv2d) -> bool:
+    return conv.weight.numel() <= _MOST_WEIGHTS and conv.out_channels >= _LEAST_WIDTH
+
+
+@cache
+def keep_memory() -> None:
+    """Let the process keep the memory that it frees, for the next step to use.
+
+    glibc returns every freed block above 32 MiB to the system at once, and each step would fetch
+    and clear its pages anew, a tenth of its time. Elsewhere than with glibc nothing is done.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mmap_threshold, trim_threshold = -3, -1  # glibc's malloc.h
+    mallopt(mmap_threshold, 1 << 30)
+    mallopt(trim_threshold, (1 << 31) - 1)
+
+
+def chunk_size(device: torch.device, num_cutouts: int) -> int:
+    """Return how many cutouts to embed at a time, to begin with."""
+    return min(num_cutouts, _CPU_CHUNK) if device.type == "cpu" else num_cutouts
+
+
+def shrinking_on_oom(attempt: Callable[[int], Result], chunk: int) -> tuple[int, Result]:
+    """Call ``attempt(chunk)``, with half the chunk each time it runs out of device memory.
+
+    Returns the chunk that fitted and the result. ``attempt`` must start afresh each time.
+
+    Raises:
+        VqclipError: not even a chunk of 1 fits.
+    """
+    while True:
+        try:
+            return chunk, attempt(chunk)
+        except torch.OutOfMemoryError:
+            if chunk == 1:
+                raise VqclipError("out of memory; use a smaller --size or --device cpu") from None
+        # outside of the handler, whose traceback would keep the tensors alive
+        chunk = chunk // 2
+        _release_memory()
+
+
+def _release_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def determinism(flag: bool) -> Iterator[None]:
+    """Within it, where ``flag`` is set, operations whose result varies between runs are refused.
+
+    Such operations exist on CUDA only, the gradients of sampling and pooling among them.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    if flag:
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        if flag:
+            torch.use_deterministic_algorithms(before)
+            torch.backends.cudnn.benchmark = benchmark

@@ -1,0 +1,74 @@
+"""A run under way is kept: its checkpoint is written now and then, and when it ends."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from vqclip.config import OutputConfig
+from vqclip.errors import UsageError
+from vqclip.generation.loop import Run
+from vqclip.generation.optimizers import can_resume
+from vqclip.runs.checkpoint import EVERY, Checkpoint, State, save_checkpoint
+
+
+class Keeper:
+    """Writes the checkpoint of one run.
+
+    The state of the run is copied after every step, a thousandth of its time: whenever Ctrl-C
+    comes, there is a whole one.
+
+    Args:
+        run: as it stands.
+        output: its files, the checkpoint among them.
+        metadata: what its picture carries.
+        begun: the state that it goes on from, if it does.
+
+    Raises:
+        UsageError: its optimizer does not tell all of its state.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        output: OutputConfig,
+        metadata: Mapping[str, Any],
+        begun: State | None = None,
+    ) -> None:
+        if not can_resume(run.config.optimizer):
+            raise UsageError(
+                f"optimizer {run.config.optimizer!r} does not tell all of its state: leave out "
+                "--checkpoint, or choose another"
+            )
+        self.run, self.output, self.metadata = run, output, dict(metadata)
+        self.shown: dict[int, Tensor] = dict(begun.shown) if begun else {}
+        self.state = run.state()
+        self.written = time.monotonic()
+        if begun is None:
+            self.save()  # there is something to resume from the beginning; drafts take their time
+
+    def shows(self, step: int, codes: Tensor) -> None:
+        """Remember the codes (1, h/f, w/f) of a frame that films show."""
+        self.shown[step] = codes.cpu()
+
+    def after_step(self) -> None:
+        """Take in the state of the run; write it if it is time."""
+        self.state = self.run.state()
+        if time.monotonic() - self.written >= EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        assert self.output.checkpoint is not None
+        # Ctrl-C may have come between a frame and the state after it: that frame comes again.
+        shown = {step: codes for step, codes in self.shown.items() if step < self.state.step}
+        state = replace(self.state, shown=shown)
+        whole = Checkpoint(self.run.config, self.output, self.metadata, state)
+        save_checkpoint(self.output.checkpoint, whole)
+        self.written = time.monotonic()

@@ -1,0 +1,194 @@
+"""Checkpoints of a run: one file of tensors and JSON, from which it goes on to the same bytes.
+
+``apple.checkpoint.safetensors`` holds z, its start, the running average, the optimizer's moments
+and the random generator's state as tensors, and in its header, as JSON, the rest of the state,
+the settings, the hashes of the weights and the files that the run is to leave. It is written
+under another name and renamed when it is whole; nothing in it is ever executed.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.errors import CheckpointError, UsageError, one_line
+from vqclip.files.serialization import detached
+from vqclip.media.images import check_metadata, replacing
+
+FORMAT = 1
+EVERY = 10.0  # seconds: so much of a run is lost at the most, and a step, when it is killed
+_KEY = "vqclip"
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the next step of a run depends on, and what its films showed so far.
+
+    step: optimizer steps done.
+    tensors, values: see :meth:`vqclip.generation.loop.Run.state`.
+    shown: step to the codes, (1, h/f, w/f), of the frames that films and folders show.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+    shown: Mapping[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run that can go on.
+
+    metadata: what its picture carries, see :func:`vqclip.runs.render.metadata`.
+    """
+
+    config: GenerateConfig
+    output: OutputConfig
+    metadata: Mapping[str, Any]
+    state: State
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, atomically, in place of an older one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    about = {
+        "config": checkpoint.config.to_dict(),
+        "output": _output_values(checkpoint.output, path.parent),
+        "metadata": checkpoint.metadata,
+    }
+    save_state(path, checkpoint.state, about)
+
+
+def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None) -> None:
+    """Write a state, atomically, in place of an older one; with it JSON values ``about`` it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    header = {"format": FORMAT, "step": state.step, "values": state.values, **(about or {})}
+    shown = {f"shown/{step}": codes.to(torch.int32) for step, codes in state.shown.items()}
+    tensors = {**state.tensors, **detached(shown)}
+    with replacing(path, overwrite=True) as temporary:
+        save_file(tensors, temporary, {_KEY: json.dumps(header, ensure_ascii=False)})
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        UsageError: there is no such file.
+        CheckpointError: it is none, or damaged.
+    """
+    if not path.is_file():
+        raise UsageError(f"no such checkpoint: {path}")
+    with _reading(path):
+        header, tensors = _read(path)
+        check_metadata(header["metadata"], path)
+        return Checkpoint(
+            GenerateConfig.from_dict(header["config"]),
+            _read_output(header["output"], path),
+            header["metadata"],
+            _read_state(header, tensors),
+        )
+
+
+def load_state(path: Path) -> State:
+    """Read what :func:`save_state` wrote.
+
+    Raises:
+        CheckpointError: it is none, or damaged.
+    """
+    with _reading(path):
+        return _read_state(*_read(path))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the header and the tensors."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads((file.metadata() or {})[_KEY])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if header["format"] != FORMAT:
+        raise CheckpointError(f"{path} was made by another version of vqclip")
+    return header, tensors
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        reason = one_line(error, 150)
+        raise CheckpointError(f"{path} is no checkpoint of a run: {reason}") from error
+
+
+def _read_state(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:
+    step, values = header["step"], header["values"]
+    if not isinstance(step, int) or step < 0 or not isinstance(values, dict):
+        raise ValueError("no steps, or no values")
+    own = {name: t for name, t in tensors.items() if not name.startswith("shown/")}
+    shown = {
+        int(name.removeprefix("shown/")): codes.long()
+        for name, codes in tensors.items()
+        if name not in own
+    }
+    return State(step, own, values, shown)
+
+
+def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
+    """The files as seen from the checkpoint's folder, so that all of it can be moved."""
+
+    def seen(value: Any) -> Any:
+        if isinstance(value, Path):
+            return os.path.relpath(value, folder)
+        return [seen(one) for one in value] if isinstance(value, tuple) else value
+
+    return {name: seen(value) for name, value in asdict(output).items()}
+
+
+def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
+    def place(value: str | None) -> Path | None:
+        return None if value is None else Path(os.path.normpath(path.parent / value))
+
+    picture = place(values["path"])
+    if picture is None:
+        raise ValueError("no path")
+    return OutputConfig(
+        **{
+            **values,
+            "path": picture,
+            "frames": place(values["frames"]),
+            "codes": place(values["codes"]),
+            "checkpoint": path,
+            "films": tuple(film for value in values["films"] if (film := place(value))),
+        }
+    )
+
+
+def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
+    """Return the checkpoint of a run of so many steps that stands where this one stands.
+
+    Raises:
+        UsageError: the run is further already, or its steps depend on how many there are.
+    """
+    done = checkpoint.state.step
+    if steps < done:
+        raise UsageError(f"{done} steps are done already: --steps must be at least that")
+    if checkpoint.config.schedule != "constant" and steps != checkpoint.config.steps:
+        raise UsageError(
+            f"the {checkpoint.config.schedule} schedule spreads over the "
+            f"{checkpoint.config.steps} steps that were asked for: more would be another run; "
+            "start anew with --steps"
+        )
+    return replace(checkpoint, config=replace(checkpoint.config, steps=steps))

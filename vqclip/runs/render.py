@@ -1,0 +1,217 @@
+"""One run, from config to files: the picture with its settings inside, its frames and films."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from vqclip import __version__
+from vqclip.config import CompleteConfig, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
+from vqclip.files.hashing import weights_hash
+from vqclip.generation.latents import save_codes
+from vqclip.generation.loop import Frame, Run
+from vqclip.generation.parallel import Work, side_by_side
+from vqclip.hub.run_models import Models, weight_files
+from vqclip.media.images import (
+    flatten,
+    free_path,
+    image_format,
+    save_image,
+    to_array,
+    to_pil,
+    writing,
+)
+from vqclip.media.timing import film_fps
+from vqclip.media.writers import Writer, film_writer, frames_writer
+from vqclip.models.batch_sampling import filled
+from vqclip.runs.autosave import Keeper
+from vqclip.runs.checkpoint import State
+from vqclip.runs.outputs import files, shown_steps
+from vqclip.runs.replay import picture_hashes
+from vqclip.sampling.completion import Sample, Task
+
+OnFrame = Callable[[Frame], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left: its files, the picture first, and whether Ctrl-C cut it short."""
+
+    files: tuple[Path, ...]
+    frame: Frame
+    interrupted: bool
+
+
+def render(
+    config: GenerateConfig,
+    output: OutputConfig,
+    models: Models,
+    on_frame: OnFrame | None = None,
+    start: Tensor | None = None,
+    state: State | None = None,
+) -> Result:
+    """Run ``config``, from z ``start`` if there is one, and write what ``output`` asks for.
+
+    state: where the run goes on, out of its checkpoint, if it was begun before.
+
+    Ctrl-C ends the run early: the picture as it stands, and the films so far, are kept. A name
+    that somebody else took during the run is left to them: the picture gets the next free one.
+
+    Raises:
+        VqclipError: the run failed, or a file could not be written.
+    """
+    return next(side_by_side([rendering(config, output, models, on_frame, start, state)]))
+
+
+def rendering(
+    config: GenerateConfig,
+    output: OutputConfig,
+    models: Models,
+    on_frame: OnFrame | None = None,
+    start: Tensor | None = None,
+    state: State | None = None,
+) -> Work[Result]:
+    """Return the work of :func:`render`, for somebody else to make its steps."""
+    with writing():
+        settings = metadata(config, models)
+        run = Run.resumed(config, models, state) if state else Run(config, models, start)
+        keeper = Keeper(run, output, settings, state) if output.checkpoint else None
+        frame, interrupted = yield from _frames(run, output, settings, on_frame, keeper)
+        if interrupted:
+            settings["interrupted_at"] = frame.step
+        codes = models.vqgan.nearest_indices(frame.z) if output.codes else None
+        path = save_picture(to_pil(frame.image), output, settings, codes)
+    others = (p for p in files(output, config.steps) if p != output.path and p.exists())
+    return Result((path, *others), frame, interrupted)
+
+
+def _frames(
+    run: Run,
+    output: OutputConfig,
+    settings: Mapping[str, Any],
+    on_frame: OnFrame | None,
+    keeper: Keeper | None,
+) -> Work[tuple[Frame, bool]]:
+    """Return the last frame, and whether Ctrl-C made it the last."""
+    shown = set(shown_steps(output, run.config.steps))
+    last: Frame | None = None
+    interrupted = False
+    try:
+        with ExitStack() as stack:
+            writers = _writers(output, len(shown), settings, stack)
+            if keeper and writers:
+                _show_again(run, keeper, writers)
+            finished = False
+            while not finished:
+                finished = run.steps_done >= run.config.steps
+                last = frame = run.result() if finished else (yield run)
+                if writers and frame.step in shown:
+                    _write(writers, frame.image, frame.step)
+                    if keeper:
+                        keeper.shows(frame.step, run.models.vqgan.nearest_indices(frame.z))
+                if keeper:
+                    keeper.after_step()
+                if on_frame:
+                    on_frame(frame)
+    except KeyboardInterrupt:
+        if last is None:
+            raise
+        interrupted = True
+    assert last is not None
+    if keeper:
+        keeper.save()
+    return last, interrupted
+
+
+def _write(writers: list[Writer], image: Tensor, step: int) -> None:
+    array = to_array(image)
+    for write in writers:
+        write(array, step)
+
+
+def _show_again(run: Run, keeper: Keeper, writers: list[Writer]) -> None:
+    """Give the writers of a run that goes on the frames from before."""
+    for step, codes in sorted(keeper.shown.items()):
+        _write(writers, run.picture_of(codes), step)
+
+
+def _writers(
+    output: OutputConfig, frames: int, settings: Mapping[str, Any], stack: ExitStack
+) -> list[Writer]:
+    film = FilmConfig(output.fps or film_fps(frames))
+    managers = [
+        film_writer(path, film, settings, overwrite=output.overwrite) for path in output.films
+    ]
+    if output.frames:
+        managers.append(frames_writer(output.frames, settings, overwrite=output.overwrite))
+    return [stack.enter_context(manager) for manager in managers]
+
+
+def save_sample(
+    task: Task, sample: Sample, output: OutputConfig, extra: Mapping[str, Any]
+) -> tuple[Path, ...]:
+    """Write a picture that a transformer drew, with the settings that draw it alone.
+
+    Raises:
+        VqclipError: it could not be written.
+    """
+    is_jpeg = image_format(output.path) == "JPEG"
+    picture = flatten(sample.picture) if is_jpeg else sample.picture
+    codes = filled(task.models.vqgan, sample.indices[None]) if output.codes else None
+    with writing():
+        path = save_picture(picture, output, {**sample_metadata(task, sample), **extra}, codes)
+    return (path, output.codes) if output.codes else (path,)
+
+
+def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
+    """Return what draws one sample of a task alone; only the best of them was refined."""
+    alone = replace(task.config, seed=sample.seed, samples=1)
+    if isinstance(alone, CompleteConfig) and not sample.refined:
+        alone = replace(alone, refine=0)
+    return metadata(alone, task.models)
+
+
+def save_picture(
+    picture: Image.Image,
+    output: OutputConfig,
+    settings: Mapping[str, Any],
+    codes: Tensor | None = None,
+) -> Path:
+    """Write a picture, and its codes (1, h, w) where ``output`` asks for them.
+
+    A name that somebody else took meanwhile is left to them: the picture gets the next free one.
+    """
+    path = output.path
+    while True:
+        try:
+            save_image(picture, path, settings, overwrite=output.overwrite)
+            break
+        except FileExistsError:
+            path = free_path(path)
+    if output.codes and codes is not None:
+        save_codes(output.codes, codes, output.overwrite)
+    return path
+
+
+def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, Any]:
+    """Return all that is needed to make the picture again, as JSON values."""
+    settings = config.to_dict()
+    settings["device"] = models.device.type
+    if config.precision == "auto":
+        settings["precision"] = str(models.dtype).removeprefix("torch.")
+    hashes = {
+        kind: [weights_hash(path) for path in paths]
+        for kind, paths in weight_files(config, models).items()
+    }
+    pictures = picture_hashes(config)
+    return {
+        "prompt": " | ".join(map(str, config.prompts)),
+        "settings": settings,
+        "version": __version__,
+        "weights": {k: each if k == "clip" else each[0] for k, each in hashes.items()},
+        **({"pictures": pictures} if pictures else {}),
+    }

@@ -1,0 +1,139 @@
+"""Pictures made again: what their settings say, and whether the weights are still the same."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleConfig, StoryConfig
+from vqclip.config.checks import config_of
+from vqclip.errors import UsageError
+from vqclip.files.hashing import weights_hash
+from vqclip.media.images import FORMATS, check_metadata, read_metadata
+from vqclip.media.writers import FILMS, film_metadata
+from vqclip.runs.outputs import CHECKPOINT
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return what a picture, a film or a checkpoint says about how it was made.
+
+    Raises:
+        UsageError: it says nothing, or there is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(f"no such file: {path}")
+    if path.name.endswith(CHECKPOINT):
+        from vqclip.runs.checkpoint import load_checkpoint  # with torch, which pictures do without
+
+        saved = load_checkpoint(path)
+        return {**saved.metadata, "checkpoint_at": saved.state.step}
+    if path.suffix.lower() in FILMS and path.suffix.lower() not in FORMATS:
+        recorded = dict(film_metadata(path))
+        check_metadata(recorded, path)
+        return recorded
+    return read_metadata(path)
+
+
+def recorded_config(
+    metadata: Mapping[str, Any], path: Path
+) -> GenerateConfig | SampleConfig | CompleteConfig:
+    """Return the settings that make a picture again, as the config of the command that made it.
+
+    Raises:
+        UsageError: it is of a story or a restyled film, or of a newer version.
+    """
+    settings = metadata.get("settings")
+    if isinstance(settings, Mapping) and not metadata.keys() & _FILMS.keys():
+        for kind, own in _OWN.items():
+            if own in settings:
+                return config_of(kind, settings)
+    raise UsageError(
+        f"{path} is no picture of vqclip generate, sample or complete: for films, vqclip show "
+        "tells the command"
+    )
+
+
+def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | RestyleConfig:
+    """Return the settings that make a film again.
+
+    Raises:
+        UsageError: it is none of a story, nor a clip in another style; or of a newer version.
+    """
+    try:
+        for name, kind in _FILMS.items():
+            if name in metadata:
+                picture = GenerateConfig.from_dict(metadata["settings"])
+                return kind.from_dict(metadata[name], picture)
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"the settings in {path} are damaged: {error!r:.100}") from error
+    raise UsageError(f"{path} is no film of vqclip story or restyle")
+
+
+_FILMS: dict[str, type[StoryConfig] | type[RestyleConfig]] = {
+    "story": StoryConfig,
+    "restyle": RestyleConfig,
+}
+# A setting that only configs of this kind have; those of complete have all of sample's.
+_OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "samples"}
+
+
+def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
+    """Return the SHA-256 of each file that a picture begins with or is guided by, by its name."""
+    return {
+        name: weights_hash(Path(name).expanduser())
+        for name in _given(config)
+        if Path(name).expanduser().is_file()
+    }
+
+
+def _given(config: GenerateConfig | SampleConfig) -> Iterator[str]:
+    yield from (prompt.content for prompt in config.prompts if prompt.kind == "image")
+    if isinstance(config, GenerateConfig):
+        if Path(config.init).suffix:  # the others are names of starts
+            yield config.init
+    else:
+        yield from (value for kind, value in config.conditions if kind != "class")
+    if isinstance(config, CompleteConfig):
+        yield from (config.picture, config.keep or "")
+
+
+def check_pictures(
+    recorded: Mapping[str, Any], config: GenerateConfig | SampleConfig, path: Path
+) -> None:
+    """Refuse to make a picture again from others of the same name.
+
+    recorded: of the picture ``path``, as :func:`picture_hashes` returned them.
+
+    Raises:
+        UsageError: one of them changed.
+    """
+    for name, now in picture_hashes(config).items():
+        if now != (before := recorded.get(name, now)):
+            raise UsageError(
+                f"{name} is not the file that {path} was made with ({_short(now)}, not "
+                f"{_short(before)}): bring that back, or name one in the options to use it"
+            )
+
+
+def check_weights(
+    recorded: Mapping[str, Any], current: Mapping[str, Any], but: Collection[str] = ()
+) -> None:
+    """Refuse to make a picture again with other weights than those it was made with.
+
+    recorded, current: kind (``vqgan``, ``clip``, ``transformer``) to SHA-256 hashes.
+    but: the kinds that were chosen anew.
+
+    Raises:
+        UsageError: they differ; it names the kind.
+    """
+    for kind, before in recorded.items():
+        now = current.get(kind)
+        if before and kind not in but and now is not None and now != before:
+            raise UsageError(
+                f"the weights of the {kind} are not those that made the picture "
+                f"({_short(now)}, not {_short(before)}): give those, or say --{kind} to use others"
+            )
+
+
+def _short(digests: str | list[str]) -> str:
+    each = [digests] if isinstance(digests, str) else digests
+    return " ".join(digest[:12] for digest in each)

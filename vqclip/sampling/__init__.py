@@ -1,0 +1,1 @@
+"""Images from a transformer: sampling, completion, conditions, masks."""

@@ -1,0 +1,207 @@
+"""The transformer's pictures: drawn whole, or around what is kept of one; ranked, refined."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
+from vqclip.generation.drafts import prompt_condition
+from vqclip.generation.latents import grid_size
+from vqclip.generation.loop import Frame, clip_score, generate
+from vqclip.hub.run_models import Models, load_models
+from vqclip.media.images import flatten, to_pil, to_tensor
+from vqclip.models.batch_sampling import Drawn, Manner, begun, decoded, draw, filled
+from vqclip.models.transformer import Net2NetTransformer
+from vqclip.sampling.conditions import check_conditions, natural_size, read_condition
+from vqclip.sampling.masks import (
+    Canvas,
+    blended,
+    continued,
+    known_cells,
+    open_canvas,
+    pasted,
+    whole_codes,
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One command's work, ready to be drawn.
+
+    known: (h, w) codes, -1 for those to draw.
+    """
+
+    config: SampleConfig
+    models: Models
+    condition: Tensor | None
+    known: Tensor
+    canvas: Canvas | None = None
+
+    @property
+    def transformer(self) -> Net2NetTransformer:
+        """The transformer, which every task has."""
+        assert self.models.transformer is not None
+        return self.models.transformer
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the pictures in pixels."""
+        rows, columns = self.known.shape
+        factor = self.models.vqgan.downsampling
+        return self.canvas.size if self.canvas else (columns * factor, rows * factor)
+
+    @property
+    def pastes(self) -> bool:
+        """Whether kept pixels are pasted over the result."""
+        return isinstance(self.config, CompleteConfig) and self.config.paste
+
+    @property
+    def total(self) -> int:
+        """How many codes there are to draw."""
+        return self.config.samples * int((self.known < 0).sum())
+
+    @cached_property
+    def photo(self) -> Tensor:
+        """What is kept, smoothly continued, (1, 3, h, w)."""
+        assert self.canvas is not None
+        return continued(self.canvas.image(), self.canvas.mask())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of a task.
+
+    indices: (h, w).
+    score: how well it fits the prompts, -1 to 1; None where it was not asked.
+    refined: whether it was optimised after it was drawn.
+    """
+
+    seed: int
+    indices: Tensor
+    picture: Image.Image
+    score: float | None = None
+    refined: bool = False
+
+
+def prepare(config: SampleConfig) -> Task:
+    """Read the inputs and load the models of a :class:`SampleConfig` or a :class:`CompleteConfig`.
+
+    Raises:
+        UsageError: inputs that cannot be read, or that are not for this transformer.
+        CheckpointError: a model that cannot be loaded.
+    """
+    canvas = None
+    if isinstance(config, CompleteConfig):
+        canvas = open_canvas(config.picture, config.keep, config.extend, config.size)
+    given = dict(config.conditions)
+    wanted = canvas.size if canvas else config.size or natural_size(given)
+    return plan(config, load_models(config), wanted, canvas)
+
+
+def plan(
+    config: SampleConfig, models: Models, wanted: tuple[int, int] | None, canvas: Canvas | None
+) -> Task:
+    """Return the task of a config whose files are read, for a size in pixels."""
+    transformer, vqgan = models.transformer, models.vqgan
+    assert transformer is not None
+    given, factor = dict(config.conditions), vqgan.downsampling
+    check_conditions(transformer, given)
+    if canvas:
+        rows, columns = known_cells(canvas.kept, factor).shape
+    else:
+        rows, columns = grid_size(wanted or (vqgan.resolution, vqgan.resolution), factor)
+    pixels = (columns * factor, rows * factor)
+    x = read_condition(transformer, given, pixels, config.relabel)
+    condition = (
+        prompt_condition(config, models) if models.guide else transformer.encode_condition(x)
+    )
+    known = torch.full((rows, columns), -1, device=models.device)
+    task = Task(config, models, condition, known, canvas)
+    return _with_known(task, canvas) if canvas else task
+
+
+@torch.no_grad()
+def _with_known(task: Task, canvas: Canvas) -> Task:
+    """Encode what is kept; codes of which every pixel is kept are known."""
+    vqgan = task.models.vqgan
+    image = whole_codes(task.photo, vqgan.downsampling)
+    indices = vqgan.quantize(vqgan.encode(image.to(task.models.device)))[1][0]
+    cells = known_cells(canvas.kept, vqgan.downsampling).to(indices.device)
+    known = torch.where(cells, indices, -1)
+    return Task(task.config, task.models, task.condition, known, canvas)
+
+
+def draw_samples(task: Task) -> Iterator[Drawn]:
+    """Draw all samples; yield after every code."""
+    config = task.config
+    seeds = range(config.seed, config.seed + config.samples)
+    guidance = config.guidance if task.models.guide else 1.0
+    manner = Manner(config.temperature, config.top_k, config.top_p, guidance)
+    yield from draw(task.transformer, task.condition, task.known, seeds, manner)
+
+
+def picture(task: Task, indices: Tensor) -> Image.Image:
+    """Return the picture of one sample (h, w), what is kept pasted; -1 shows as a plain colour."""
+    return finished(task, decoded(task.models.vqgan, indices))
+
+
+def finished(task: Task, image: Tensor) -> Image.Image:
+    """Return a decoded image (1, 3, h, w), cut to the picture, with what is kept pasted."""
+    if task.canvas is None:
+        return to_pil(image)
+    width, height = task.size
+    image = image[..., :height, :width].float().cpu()
+    if not task.pastes:
+        return to_pil(image)
+    kept, radius = task.canvas.mask(), task.models.vqgan.downsampling
+    return pasted(to_pil(blended(image, task.photo, kept, radius)), task.canvas)
+
+
+def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]:
+    """Make pictures of the drawn codes (n, h, w), where any are; by rank, the best first."""
+    samples = [
+        Sample(task.config.seed + number, indices[number], picture(task, indices[number]))
+        for number in begun(indices, task.known)
+    ]
+    if not (ranked and task.config.prompts):
+        return samples
+    return sorted((scored(task, sample) for sample in samples), key=lambda s: -(s.score or 0.0))
+
+
+@torch.no_grad()
+def scored(task: Task, sample: Sample) -> Sample:
+    """Look at a sample's picture with CLIP."""
+    image = to_tensor(flatten(sample.picture)).to(task.models.device)
+    return replace(sample, score=clip_score(task.config, task.models, image))
+
+
+def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
+    """Optimise the drawn codes of a sample towards the prompts; known ones stay."""
+    config = GenerateConfig(
+        prompts=task.config.prompts,
+        steps=steps,
+        seed=sample.seed,
+        clip=task.config.clip,
+        device=task.config.device,
+        precision=task.config.precision,
+    )
+    vqgan = task.models.vqgan
+    start = vqgan.codes(filled(vqgan, sample.indices[None]))
+    yield from generate(config, task.models, start, (task.known < 0)[None, None])
+
+
+def codes_of(task: Task, frame: Frame) -> Tensor:
+    """Return the codes, (h, w), of a frame of :func:`refine`."""
+    indices: Tensor = task.models.vqgan.nearest_indices(frame.z)[0]
+    return indices
+
+
+def refined(task: Task, sample: Sample, frame: Frame) -> Sample:
+    """Return the sample as a frame of :func:`refine` has it."""
+    indices = codes_of(task, frame)
+    image = finished(task, frame.image)
+    return scored(task, replace(sample, indices=indices, picture=image, refined=True))

@@ -1,0 +1,260 @@
+"""What a transformer's pictures are made from: classes, label maps, depth, edges, small pictures.
+
+Each kind turns what was given into what ``Net2NetTransformer.encode_condition`` takes, by the
+conventions of the published models.
+"""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.media.images import load_image, open_image, to_tensor
+from vqclip.models.conditions import coordinates
+from vqclip.models.perceptor import imagenet_classes
+from vqclip.models.transformer import Net2NetTransformer
+from vqclip.registry import unknown
+from vqclip.sampling.labels import label_names
+
+KINDS = ("class", "labels", "depth", "edges", "upscale")
+UPSCALE = 4  # where no size is given
+
+_COCO_LABELS = 183  # its maps hold the number less one, and 255 where there is none
+_WHITE = 128
+
+
+def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
+    """Return the kinds of condition that a transformer takes; none where it needs none.
+
+    A picture's VQGAN does not say what its pictures show: the channels and the name that the
+    training data had for them (``cond_stage_key``) do, and where they leave it open, both
+    edges and small pictures are taken.
+
+    Raises:
+        UsageError: it takes something that only the Python interface can give.
+    """
+    kind, channels = transformer.condition_kind, _channels(transformer)
+    if kind == "codes":
+        raise UsageError("this transformer draws scenes from boxes, given as codes, in Python only")
+    if kind in ("unconditional", "coordinates", "clip"):
+        return ()
+    if kind in ("class", "labels"):
+        return (kind,)
+    key = transformer.cond_stage_key.lower()
+    if channels > 3 or "seg" in key:
+        return ("labels",)
+    if channels == 1:
+        return ("depth",)
+    if "edge" in key or "canny" in key:
+        return ("edges",)
+    return ("upscale",) if key in ("lr", "low_res") else ("edges", "upscale")
+
+
+def _channels(transformer: Net2NetTransformer) -> int:
+    config = getattr(transformer.cond_stage_model, "ddconfig", None)
+    return config.in_channels if config else 0
+
+
+def check_conditions(transformer: Net2NetTransformer, given: Mapping[str, str]) -> None:
+    """Refuse what the transformer does not take, and ask for what it needs.
+
+    Raises:
+        UsageError: with the list of what it takes.
+    """
+    takes = accepted(transformer)
+    names = " or ".join(f"--{kind}" for kind in takes) or "no condition"
+    if wrong := [kind for kind in given if kind not in takes]:
+        kind = transformer.condition_kind
+        raise UsageError(f"this transformer takes {names} ({kind}), not --{wrong[0]}")
+    if len(given) > 1:
+        raise UsageError(f"this transformer takes one of {names}, not several")
+    if takes and not given:
+        raise UsageError(f"this transformer needs a condition: {names}")
+
+
+def natural_size(given: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return the (width, height) in pixels that a condition asks for, if it does."""
+    for kind, value in given.items():
+        if kind != "class":
+            width, height = open_image(value).size
+            scale = UPSCALE if kind == "upscale" else 1
+            return width * scale, height * scale
+    return None
+
+
+def read_condition(
+    transformer: Net2NetTransformer,
+    given: Mapping[str, str],
+    size: tuple[int, int],
+    relabel: Sequence[str] = (),
+) -> Tensor | None:
+    """Return what ``encode_condition`` takes for a picture of ``size`` (width, height).
+
+    Raises:
+        UsageError: what was given is not for this transformer, or cannot be read.
+    """
+    check_conditions(transformer, given)
+    if transformer.condition_kind == "coordinates":
+        return coordinates(size[1], size[0])
+    for kind, value in given.items():
+        if kind == "class":
+            count = int(getattr(transformer.cond_stage_model, "n_classes", 0))
+            return torch.tensor([class_id(value, count)])
+        if kind == "labels":
+            return one_hot_labels(value, _channels(transformer), size, relabel)
+        return {"depth": depth_map, "edges": edge_map, "upscale": low_resolution}[kind](value, size)
+    return None
+
+
+def class_id(text: str, count: int) -> int:
+    """Return the number of a class, given as such or, for ImageNet's 1,000, by name.
+
+    Raises:
+        UsageError: no such class; the message has the nearest names.
+    """
+    if text.strip().isdecimal():
+        if int(text) >= count:
+            raise UsageError(f"class {text} is out of range: this model knows 0 to {count - 1}")
+        return int(text)
+    names = [name.lower() for name in imagenet_classes()]
+    if count != len(names):
+        raise UsageError(f"this model's {count} classes have no names here: give 0 to {count - 1}")
+    wanted = text.strip().lower()
+    if wanted in names:
+        return names.index(wanted)
+    near = [*get_close_matches(wanted, names, n=3), *(n for n in names if wanted in n)][:4]
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    raise UsageError(f"unknown class {text!r}; {hint}All: vqclip list classes")
+
+
+def one_hot_labels(
+    path: str, count: int, size: tuple[int, int], relabel: Sequence[str] = ()
+) -> Tensor:
+    """Read a map of labels, a palette or greyscale picture, as (1, count, h, w), one-hot.
+
+    Its numbers are those of the model's data set: for COCO-Stuff's 183 the ones in its own
+    files, one less than the label, with 255 for none; else the labels themselves; or, with
+    ``relabel``, whatever ``"NUMBER=LABEL"`` says.
+
+    Raises:
+        UsageError: no such map, or numbers that the model does not know.
+    """
+    numbers = torch.from_numpy(_numbers(path, size))  # (h, w)
+    if relabel:
+        numbers = _relabelled(numbers, relabel, count, path)
+    elif count == _COCO_LABELS:
+        numbers = torch.where(numbers == 255, 0, numbers + 1)
+    if int(numbers.max()) >= count:
+        raise UsageError(
+            f"{path} has labels up to {int(numbers.max())}, but this model knows {count}, "
+            f"0 to {count - 1}: give it another map, or say what stands for what with --label"
+        )
+    return F.one_hot(numbers, count).permute(2, 0, 1)[None].float()
+
+
+def _numbers(path: str, size: tuple[int, int]) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
+    image = open_image(path)
+    if image.mode not in ("P", "L", "1", "I", "I;16"):
+        raise UsageError(
+            f"{path} is no map of labels: it must be a palette or greyscale picture, not "
+            f"{image.mode}"
+        )
+    resized = image.resize(size, Image.Resampling.NEAREST)
+    return np.asarray(resized).astype(np.int64)
+
+
+def _relabelled(numbers: Tensor, relabel: Sequence[str], count: int, path: str) -> Tensor:
+    table = dict(_label_pair(text, count) for text in relabel)
+    there = sorted(set(numbers.flatten().tolist()))
+    if missing := [number for number in there if number not in table]:
+        raise UsageError(f"{path} also holds {missing!s:.60}: say --label {missing[0]}=NAME too")
+    lookup = torch.zeros(max(there) + 1, dtype=torch.int64)
+    for number in there:
+        lookup[number] = table[number]
+    return lookup[numbers]
+
+
+def _label_pair(text: str, count: int) -> tuple[int, int]:
+    """Read ``3=sky`` or ``3=2``."""
+    number, _, label = (part.strip() for part in text.partition("="))
+    if not number.isdecimal() or not label:
+        raise UsageError(f"cannot read the label {text!r}: write NUMBER=LABEL, such as 3=sky")
+    if label.isdecimal() and int(label) < count:
+        return int(number), int(label)
+    names = label_names(count)
+    if not names or label.isdecimal():
+        raise UsageError(f"this model's labels are 0 to {count - 1}, not {label!r}")
+    if label.lower() not in names:
+        raise unknown("label", label, names)
+    return int(number), names.index(label.lower())
+
+
+def depth_map(path: str, size: tuple[int, int]) -> Tensor:
+    """Read a depth map as (1, 1, h, w), stretched to [-1, 1]; large is near, as MiDaS has it.
+
+    It is a greyscale picture of 8 or 16 bits, or RGBA whose four bytes are a float32.
+
+    Raises:
+        UsageError: neither of them.
+    """
+    image = open_image(path)
+    pixels = np.asarray(image)
+    if image.mode == "RGBA":
+        depth = np.ascontiguousarray(pixels).view("<f4")[..., 0]
+    elif image.mode == "RGB" and (pixels == pixels[..., :1]).all():
+        depth = pixels[..., 0]
+    elif pixels.ndim == 2 and image.mode != "P":
+        depth = pixels
+    else:
+        raise UsageError(f"{path} is no depth map: it must be greyscale, or float32 in RGBA")
+    if not np.isfinite(depth).all():
+        raise UsageError(f"{path} is no depth map: its RGBA bytes are no float32 numbers")
+    x = torch.from_numpy(depth.astype(np.float32))[None, None]
+    x = F.interpolate(x, (size[1], size[0]), mode="bicubic", antialias=True)
+    return (x - x.min()) / (x.max() - x.min()).clamp(min=1e-8) * 2 - 1
+
+
+def edge_map(path: str, size: tuple[int, int]) -> Tensor:
+    """Return edges as (1, 3, h, w), 0 or 1: a black and white map as given, else a photo's.
+
+    Raises:
+        UsageError: a photo, and no scikit-image to find its edges.
+    """
+    photo = load_image(path)
+    grey = np.asarray(photo.convert("L"))
+    if ((grey < 16) | (grey > 239)).mean() > 0.99:
+        # thin lines survive a smaller size
+        small = photo.convert("L").resize(size, Image.Resampling.BOX)
+        edges = np.asarray(small) >= (_WHITE if photo.size == size else _WHITE // 2)
+    else:
+        edges = canny_edges(photo.resize(size, Image.Resampling.LANCZOS), path)
+    return torch.from_numpy(edges).float().expand(1, 3, *edges.shape)
+
+
+def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    """Return Canny's edges of a photo with sigma 2, as the models were trained on, (h, w) bool.
+
+    Raises:
+        UsageError: there is no scikit-image; ``path`` is the photo's name in the message.
+    """
+    try:
+        from skimage.feature import canny
+    except ImportError:
+        raise UsageError(
+            f"{path} is no black and white map, and finding a photo's edges needs scikit-image: "
+            "pip install 'vqclip[edges]'"
+        ) from None
+    edges: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = canny(
+        np.asarray(photo.convert("L")) / 255, sigma=2
+    )
+    return edges
+
+
+def low_resolution(path: str, size: tuple[int, int]) -> Tensor:
+    """Read a small picture as (1, 3, h, w) in [-1, 1], enlarged bicubically to ``size``."""
+    return to_tensor(load_image(path).resize(size, Image.Resampling.BICUBIC))

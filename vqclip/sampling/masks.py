@@ -1,0 +1,187 @@
+"""What is kept of a picture and what is imagined, and how the two are joined."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from vqclip.config import MAX_SIDE
+from vqclip.errors import UsageError
+from vqclip.media.images import fit, flatten, open_image, to_tensor
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+SIDES = ("top", "bottom", "left", "right")
+_WHITE = 128  # a mask's grey from which on it keeps
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A picture with room for what is to be imagined.
+
+    pixels: (h, w, 4) uint8, RGBA.
+    kept: (h, w) bool, the pixels that stay as they are.
+    """
+
+    pixels: Pixels
+    kept: Mask
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.kept.shape[1], self.kept.shape[0]
+
+    def image(self) -> Tensor:
+        """Return the picture over white, (1, 3, h, w) in [-1, 1]."""
+        return to_tensor(flatten(Image.fromarray(self.pixels)))
+
+    def mask(self) -> Tensor:
+        """Return what is kept, (1, 1, h, w) bool."""
+        return torch.from_numpy(self.kept)[None, None]
+
+
+def open_canvas(
+    source: str,
+    keep: str | None = None,
+    extend: tuple[int, int, int, int] = (0, 0, 0, 0),
+    size: tuple[int, int] | None = None,
+) -> Canvas:
+    """Read a picture and what is kept of it; resize it to ``size``, then add ``extend``.
+
+    ``keep`` is in the pixels of the file; for its forms, and those of ``extend``, see
+    :class:`vqclip.config.CompleteConfig`.
+
+    Raises:
+        UsageError: an unreadable picture or mask, a box outside, nothing left to imagine.
+    """
+    photo = open_image(source).convert("RGBA")
+    kept = np.asarray(photo)[..., 3] == 255 if keep is None else keep_mask(keep, photo.size)
+    if size is not None:
+        photo = fit(photo, size)
+        share = ImageOps.fit(Image.fromarray(np.uint8(255) * kept), size, Image.Resampling.BOX)
+        kept = np.asarray(share) == 255
+    canvas = _extended(Canvas(np.array(photo), kept), extend)
+    if canvas.kept.all():
+        raise UsageError("nothing is left to imagine: say what to keep with --keep, or --extend")
+    return canvas
+
+
+def keep_mask(keep: str, size: tuple[int, int]) -> Mask:
+    """Return the (h, w) mask that ``keep`` describes for a picture of (width, height).
+
+    Raises:
+        UsageError: none of the known forms, or not for this size.
+    """
+    width, height = size
+    mask: Mask = np.zeros((height, width), bool)
+    if keep in SIDES:
+        rows, columns = (height + 1) // 2, (width + 1) // 2
+        parts = (np.s_[:rows], np.s_[-rows:], np.s_[:, :columns], np.s_[:, -columns:])
+        mask[parts[SIDES.index(keep)]] = True
+    elif keep.startswith("box:"):
+        x, y, w, h = _box(keep, size)
+        mask[y : y + h, x : x + w] = True
+    elif Path(keep).expanduser().exists():
+        mask = _read_mask(keep, size)
+    else:
+        raise UsageError(
+            f"cannot keep {keep!r}: write {', '.join(SIDES)}, box:x,y,w,h, or the path of a mask"
+        )
+    return mask
+
+
+def _box(keep: str, size: tuple[int, int]) -> list[int]:
+    words = keep.removeprefix("box:").split(",")
+    if len(words) != 4 or not all(word.strip().isdecimal() for word in words):
+        raise UsageError(f"cannot read {keep!r}: write box:x,y,w,h in pixels, as in box:0,0,64,32")
+    x, y, w, h = box = [int(word) for word in words]
+    if not (w and h and x + w <= size[0] and y + h <= size[1]):
+        raise UsageError(f"{keep} is not inside the picture of {size[0]}x{size[1]} pixels")
+    return box
+
+
+def _read_mask(path: str, size: tuple[int, int]) -> Mask:
+    mask = open_image(path)
+    if mask.size != size:
+        its, wanted = ("x".join(map(str, s)) for s in (mask.size, size))
+        raise UsageError(f"the mask {path} is {its}, the picture {wanted} pixels: make them equal")
+    grey: Mask = np.asarray(flatten(mask).convert("L")) >= _WHITE
+    return grey
+
+
+def _extended(canvas: Canvas, extend: tuple[int, int, int, int]) -> Canvas:
+    left, top, right, bottom = extend
+    rows, columns = (top, bottom), (left, right)
+    pixels = np.pad(canvas.pixels, (rows, columns, (0, 0)))
+    larger = Canvas(pixels, np.pad(canvas.kept, (rows, columns)))
+    if max(larger.size) > MAX_SIDE:
+        raise UsageError(f"the picture would be {larger.size}; at most {MAX_SIDE} pixels a side")
+    return larger
+
+
+def known_cells(kept: Mask, factor: int) -> Tensor:
+    """Return which codes have only kept pixels, (rows, columns) bool.
+
+    At the right and at the bottom, the part of a code beyond the picture does not count.
+    """
+    height, width = kept.shape
+    whole = np.pad(kept, ((0, -height % factor), (0, -width % factor)), constant_values=True)
+    rows, columns = (side // factor for side in whole.shape)
+    return torch.from_numpy(whole.reshape(rows, factor, columns, factor).all((1, 3)))
+
+
+def whole_codes(image: Tensor, factor: int) -> Tensor:
+    """Repeat the last row and column until (1, 3, h, w) is a whole number of codes."""
+    height, width = image.shape[-2:]
+    return F.pad(image, (0, -width % factor, 0, -height % factor), mode="replicate")
+
+
+def continued(image: Tensor, kept: Tensor) -> Tensor:
+    """Replace what is not kept by a smooth continuation of what is (pull-push pyramid).
+
+    image: (1, 3, h, w). kept: (1, 1, h, w) bool.
+    """
+    height, width = image.shape[-2:]
+    if kept.all() or height * width == 1:
+        return image * kept
+    half = ((height + 1) // 2, (width + 1) // 2)
+    share = F.adaptive_avg_pool2d(kept.to(image.dtype), half)
+    coarse = F.adaptive_avg_pool2d(image * kept, half) / share.clamp(min=1e-6)
+    filled = F.interpolate(continued(coarse, share > 0), (height, width), mode="bilinear")
+    return torch.where(kept, image, filled)
+
+
+def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tensor:
+    """Lead the colours of what is imagined to those of the kept pixels at the seam.
+
+    The difference at the kept pixels, the nearest of them above all, is added beyond the seam
+    and fades out over about 2 · ``radius`` pixels. Both pictures (1, 3, h, w), kept (1, 1, h, w).
+    """
+    weight = kept.to(imagined.dtype)
+    total, mass, scale = torch.zeros_like(imagined), torch.zeros_like(weight), 1
+    while scale <= radius:  # box upon box: a kernel that falls with the cube of the distance
+        total += _blurred(weight * (photo - imagined), scale) / scale**3
+        mass += _blurred(weight, scale) / scale**3
+        scale *= 2
+    fading = (2 * _blurred(weight, radius)).clamp(max=1)  # half is kept at a straight seam
+    return imagined + fading * total / mass.clamp(min=1e-9)
+
+
+def _blurred(image: Tensor, radius: int) -> Tensor:
+    for _ in range(2):  # two boxes are a triangle
+        image = F.avg_pool2d(image, 2 * radius + 1, 1, radius, count_include_pad=False)
+    return image
+
+
+def pasted(picture: Image.Image, canvas: Canvas) -> Image.Image:
+    """Put the kept pixels over ``picture``, bit by bit; RGBA where they are not all opaque."""
+    ours = canvas.pixels.copy()
+    ours[~canvas.kept] = np.asarray(picture.convert("RGBA"))[~canvas.kept]
+    result = Image.fromarray(ours)
+    return result.convert("RGB") if (ours[..., 3] == 255).all() else result

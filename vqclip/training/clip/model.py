@@ -1,0 +1,140 @@
+"""The CLIP that is trained: built, started from weights and a token table; its parameter groups."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.hub.checkpoints import StateDict, read_state_dict
+from vqclip.models.depthwise import depthwise_in_float32
+from vqclip.models.openclip import architecture, build_clip
+from vqclip.models.perceptor import perceptor_weights
+from vqclip.registry import unknown
+from vqclip.training.clip.settings import ClipSettings
+from vqclip.training.settings import TrainSettings
+
+TABLE = "token_embedding.weight"
+MODEL_KEYS = ("model_cfg", "preprocess_cfg")
+# OpenAI's statistics of their pictures, which open_clip takes where a config names none
+PREPROCESSING = {
+    "mean": [0.48145466, 0.4578275, 0.40821073],
+    "std": [0.26862954, 0.26130258, 0.27577711],
+    "interpolation": "bicubic",
+    "resize_mode": "squash",
+}
+
+
+def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the CLIP to train, on the CPU, and the content of its ``open_clip_config.json``.
+
+    Raises:
+        UsageError: the configuration cannot work, or a file is not there.
+        CheckpointError: weights that do not fit, or cannot be read.
+    """
+    for key in settings.model:
+        if key not in MODEL_KEYS:
+            raise unknown("setting in model", str(key), MODEL_KEYS)
+    model_cfg = settings.model.get("model_cfg")
+    if isinstance(model_cfg, str):
+        model_cfg = architecture(model_cfg)
+    if not isinstance(model_cfg, Mapping):
+        raise UsageError("model.model_cfg is missing: give an open_clip architecture or its config")
+    clip = depthwise_in_float32(build_clip(model_cfg).to(memory_format=torch.channels_last))
+    tokens = loss.tokens
+    if tokens.table is not None:
+        load_table(clip, Path(tokens.table).expanduser(), tokens.std)
+    if settings.start is not None:
+        state = read_state_dict(perceptor_weights(settings.start))
+        start_from(clip, state, settings.start, partial=settings.start_partial)
+    table = _parameter(clip, TABLE)
+    table.requires_grad_(tokens.rate > 0)
+    visual = clip.get_submodule("visual")
+    trunk = getattr(visual, "trunk", visual)  # timm's, without the projection that comes after
+    trunk.requires_grad_(not loss.lock)
+    preprocess = {**PREPROCESSING, **dict(settings.model.get("preprocess_cfg") or {})}
+    return clip, {"model_cfg": dict(model_cfg), "preprocess_cfg": preprocess}
+
+
+@torch.no_grad()
+def load_table(clip: nn.Module, path: Path, std: float) -> None:
+    """Let the token embedding of ``clip`` begin as the table in ``path``, scaled to ``std``.
+
+    Raises:
+        UsageError: there is no such file, or no such table in it.
+        CheckpointError: the table is for another vocabulary, or too narrow.
+    """
+    state = read_state_dict(path)
+    if TABLE not in state:
+        raise UsageError(f"{path} holds no {TABLE}; recipes/token_table.py makes one")
+    table, embedding = state[TABLE].float(), _parameter(clip, TABLE)
+    rows, width = embedding.shape
+    if len(table) != rows or table.shape[1] < width:
+        raise CheckpointError(
+            f"{path} holds a table of {tuple(table.shape)}, the model's is {(rows, width)}"
+        )
+    table = table[:, :width]
+    embedding.copy_(table * (std / table.std()))
+
+
+def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -> None:
+    """Load weights; with ``partial``, those that are there and have the right shape.
+
+    Raises:
+        CheckpointError: without ``partial``, where anything is missing, left over or of another
+            shape; with it, where nothing fits.
+    """
+    own = clip.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    misfits = sorted((own.keys() | state.keys()) - fitting.keys())
+    if misfits and not partial:
+        raise CheckpointError(
+            f"{name} is another model: {misfits[0]} and {len(misfits) - 1} more weights do not "
+            "fit; start_partial: true takes those that do"
+        )
+    if not fitting:
+        raise CheckpointError(f"nothing in {name} fits this model")
+    clip.load_state_dict(fitting, strict=False)
+
+
+def parameter_groups(
+    clip: nn.Module, learning_rate: float, settings: ClipSettings
+) -> list[dict[str, Any]]:
+    """Return AdamW's groups as open_clip has them: gains, biases and the scale do not decay.
+
+    Nor does the token table, or words that are never seen would fade; it has its own rate.
+    """
+    named = {name: p for name, p in clip.named_parameters() if p.requires_grad}
+    table = [p for name, p in named.items() if name.endswith(TABLE)]
+    rest = [p for name, p in named.items() if not name.endswith(TABLE)]
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    if table:
+        rate = learning_rate * settings.tokens.rate
+        groups.append({"params": table, "weight_decay": 0.0, "lr": rate})
+    return groups
+
+
+def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation, (3, 1, 1) each.
+
+    Raises:
+        UsageError: they are not three numbers each.
+    """
+    try:
+        mean, std = (
+            torch.tensor(config["preprocess_cfg"][name], dtype=torch.float32).view(3, 1, 1)
+            for name in ("mean", "std")
+        )
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError("model.preprocess_cfg: mean and std are three numbers each") from None
+    return mean, std
+
+
+def _parameter(clip: nn.Module, suffix: str) -> nn.Parameter:
+    """Return the parameter whose name ends so: a CustomTextCLIP's tower has a name of its own."""
+    return next(p for name, p in clip.named_parameters() if name.endswith(suffix))

@@ -1,0 +1,66 @@
+"""Pictures that an optimiser drew and that are not what their prompt says."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.media.images import fit, load_image, to_tensor
+from vqclip.training.clip.settings import NegativeSettings
+
+
+class Negatives:
+    """Hard negatives, kept in memory: ``pictures`` (m, 3, side, side) uint8, each with ``names``.
+
+    Raises:
+        UsageError: the file or a picture of it is not there or cannot be read.
+    """
+
+    def __init__(self, settings: NegativeSettings, side: int) -> None:
+        self.share = settings.share
+        path = Path(settings.path).expanduser()
+        rows = [_row(line, path) for line in _lines(path) if line.strip()]
+        if not rows:
+            raise UsageError(f"{path} is empty: it needs lines with picture and prompt")
+        self.names = [names for _, names in rows]
+        pictures = [_picture(path.parent / file, side) for file, _ in rows]
+        self.pictures = torch.stack(pictures)  # (m, 3, side, side) uint8
+
+    def draw(self, texts: Sequence[str], groups: Sequence[str] = ()) -> Tensor:
+        """Return pictures (k, 3, side, side) in [0, 1], k the share of ``texts``, on the CPU.
+
+        Those whose prompts are among the texts, or whose groups are among the groups, come
+        first, as only these are hard; drawn from torch's default generator.
+        """
+        wanted = {name.lower() for name in (*texts, *groups)}
+        order = torch.randperm(len(self.names)).tolist()
+        order.sort(key=lambda i: wanted.isdisjoint(self.names[i]))
+        count = max(1, round(self.share * len(texts)))
+        return self.pictures[order[:count]].float() / 255
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the negatives {path}: {error}") from None
+
+
+def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
+    """Return the file and the names, in small letters, of one line."""
+    try:
+        row: dict[str, Any] = json.loads(line)
+        names = {str(row["prompt"]).lower(), str(row.get("group", row["prompt"])).lower()}
+        return str(row["picture"]), frozenset(names)
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path}: no picture and prompt in {line!r:.80}") from None
+
+
+def _picture(path: Path, side: int) -> Tensor:
+    """Return a picture as (3, side, side) uint8."""
+    image = fit(load_image(path), (side, side))
+    return ((to_tensor(image)[0] + 1) * 127.5).round().to(torch.uint8)

@@ -1,0 +1,249 @@
+"""CLIP's training: texts and pictures that belong together become neighbours.
+
+What it is to guide needs more than to retrieve: the pictures are seen as cutouts, a share of them
+is attacked (:mod:`vqclip.training.clip.attacks`), and what an optimiser drew before stands among
+the wrong answers (:mod:`vqclip.training.clip.negatives`).
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vqclip.hub.loaders import load_perceptor, load_vqgan
+from vqclip.models.openclip import encode_tokens, tokenize
+from vqclip.training.clip.attacks import Latents, Pixels, Space, attack, choose_targets
+from vqclip.training.clip.contrast import coincide, contrastive_loss
+from vqclip.training.clip.model import new_clip, parameter_groups, preprocessing
+from vqclip.training.clip.negatives import Negatives
+from vqclip.training.clip.retrieval import ranks, recall, retrieval
+from vqclip.training.clip.settings import AttackSettings, ClipSettings
+from vqclip.training.clip.views import Views, draw_views, whole
+from vqclip.training.settings import TrainSettings, parse
+from vqclip.training.stage import Batch, Metrics, Objective
+
+LEARNING_RATE = 1e-3
+LARGEST_SCALE = 100.0  # of the logits: CLIP, section 2.5
+TARGET_SCALE = 10.0  # inverse temperature of the choice among the texts to attack towards
+DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # of the pictures that show what the gradient draws
+
+
+def open_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
+    """Return the stage that trains the CLIP of ``settings`` on ``device``.
+
+    ``settings.model`` holds what an ``open_clip_config.json`` does: ``model_cfg``, or the name of
+    one of open_clip's architectures, and ``preprocess_cfg``.
+
+    Raises:
+        UsageError: an unknown or impossible setting, or a file that is not there.
+        CheckpointError: weights to start from that cannot be used.
+    """
+    loss = parse(ClipSettings, settings.loss, "loss")
+    clip, config = new_clip(settings, loss)
+    return ClipStage(clip.to(device), config, loss, settings.train.rate(LEARNING_RATE))
+
+
+class ClipStage:
+    """A CLIP, its optimizer, its loss and its judgement.
+
+    Args:
+        clip: of open_clip; its ``visual`` takes (n, 3, side, side), normalised.
+        config: what the exported ``open_clip_config.json`` will hold.
+        settings: of the loss.
+        learning_rate: the highest one.
+
+    """
+
+    better: Literal["min", "max"] = "max"
+    rows = 3
+
+    def __init__(
+        self, clip: Any, config: Mapping[str, Any], settings: ClipSettings, learning_rate: float
+    ) -> None:
+        self.clip, self.config, self.settings = clip, config, settings
+        self.networks: Mapping[str, nn.Module] = {"clip": clip}
+        size = clip.visual.image_size
+        self.side: int = size if isinstance(size, int) else size[0]
+        device = clip.logit_scale.device
+        self.mean, self.std = (value.to(device) for value in preprocessing(config))
+        groups = parameter_groups(clip, learning_rate, settings)
+        adamw = torch.optim.AdamW(groups, learning_rate, settings.betas, settings.eps)
+        self.objectives: Sequence[Objective] = [Objective("clip", adamw, self.loss)]
+        self.space = open_space(settings.attack, device)
+        self.teacher = load_perceptor(settings.teacher, device) if settings.teacher else None
+        self.negatives: Negatives | None = None  # read once the pictures' size is known
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
+        """Return the loss of a batch: contrast, and the distance to a teacher's texts."""
+        texts = self.embed_text(list(batch["text"]))  # (b, d)
+        total, metrics = texts.new_zeros(()), Metrics()
+        if self.settings.contrast:
+            loss, metrics = self.contrast(batch, texts, step)
+            total = total + self.settings.contrast * loss
+        if self.teacher is not None:
+            distance = 1 - (texts * self.teacher.embed_text(list(batch["text"]))).sum(1).mean()
+            total = total + self.settings.teacher_weight * distance
+            metrics["teacher"] = distance.detach()
+        return total, {"loss": total.detach(), **metrics}
+
+    def contrast(self, batch: Batch, texts: Tensor, step: int) -> tuple[Tensor, Metrics]:
+        """Return the contrastive loss of a batch, attacked and amid hard negatives."""
+        pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
+        positive = coincide(names).to(texts.device)
+        groups = list(batch.get("group", names))
+        related = positive | coincide(groups).to(texts.device)
+        wrong = self._draw_negatives(names, groups, pictures)  # (m, 3, h, w)
+        hw = (pictures.shape[-2], pictures.shape[-1])
+        views = draw_views(self.settings.views, len(names), len(wrong), hw, self.side)
+        pictures = self._attacked(pictures, texts.detach(), related, views, step)
+        images = self.embed(views(torch.cat([pictures, wrong])))  # (b + m, d)
+        if self.settings.positives == "group":
+            positive = related
+        scale = self.clip.logit_scale.exp()
+        loss = contrastive_loss(
+            images, texts, scale, positive, related & ~positive, self.settings.smoothing
+        )
+        found = recall(ranks(images[: len(names)].detach() @ texts.detach().T), 1)
+        accuracy = torch.tensor(found, device=texts.device)
+        return loss, {"accuracy": accuracy, "scale": scale.detach()}
+
+    def _draw_negatives(self, names: list[str], groups: list[str], pictures: Tensor) -> Tensor:
+        if self.settings.negatives is None:
+            return pictures[:0]
+        if self.negatives is None:
+            self.negatives = Negatives(self.settings.negatives, pictures.shape[-1])
+        return self.negatives.draw(names, groups).to(pictures.device)
+
+    def _attacked(
+        self, pictures: Tensor, texts: Tensor, related: Tensor, views: Views, step: int
+    ) -> Tensor:
+        """Change the first share of the pictures so that they look more like another's text."""
+        settings = self.settings.attack
+        count = round(settings.share * len(pictures)) if self.space else 0
+        if self.space is None or count == 0:
+            return pictures
+        chosen = choose_targets(texts[:count] @ texts.T, related[:count], TARGET_SCALE)
+        direction = texts[chosen] - texts[:count]
+        epsilon = settings.epsilon * min(1.0, (step + 1) / max(1, settings.warmup))
+        with evaluating(self.clip.visual):
+            changed = attack(
+                pictures[:count],
+                lambda images: (self.embed(views(images)) * direction).sum(1),
+                self.space,
+                epsilon,
+                settings.steps,
+            )
+        return torch.cat([changed, pictures[count:]])
+
+    def embed(self, seen: Tensor) -> Tensor:
+        """Embed (n, 3, side, side) in [0, 1] as float32 unit vectors (n, d)."""
+        normalised = ((seen - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        locked = evaluating(self.clip.visual) if self.settings.lock else nullcontext()
+        with plain_attention(seen.device), locked:
+            features = self.clip.visual(normalised)
+        return F.normalize(features.float(), dim=-1)
+
+    def embed_text(self, texts: list[str]) -> Tensor:
+        """Embed texts as float32 unit vectors (n, d); equal ones only once."""
+        distinct = list(dict.fromkeys(texts))
+        tokens = tokenize(distinct, self.clip.context_length).to(self.mean.device)
+        with plain_attention(tokens.device):
+            features = F.normalize(encode_tokens(self.clip, tokens).float(), dim=-1)
+        places = {text: i for i, text in enumerate(distinct)}
+        return features[[places[text] for text in texts]]
+
+    @torch.no_grad()
+    def after_step(self, batch: Batch, step: int) -> None:
+        """Keep the logits' scale below 100, as CLIP does."""
+        self.clip.logit_scale.clamp_(0, math.log(LARGEST_SCALE))
+
+    def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return R@1 and R@5 among 100 groups, the accuracy among all, and R@1 under attack."""
+        images, texts, groups, robust = [], [], [], []
+        for number, batch in enumerate(batches):
+            pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
+            images.append(self.embed(whole(pictures, self.side)))
+            texts.append(self.embed_text(names))
+            groups += list(batch.get("group", names))
+            if number == 0 and self.space is not None:  # it takes a while
+                robust = self._robust(pictures, texts[0], groups)
+        figures = retrieval(torch.cat(images), torch.cat(texts), groups)
+        return figures | ({"attacked_r1": recall(torch.cat(robust), 1)} if robust else {})
+
+    def _robust(self, pictures: Tensor, texts: Tensor, groups: list[str]) -> list[Tensor]:
+        """Attack at most 100 whole pictures with three steps; return where their texts rank."""
+        assert self.space is not None
+        pictures, texts, groups = pictures[:100], texts[:100], groups[:100]
+        related = coincide(groups).to(texts.device)
+        direction = texts[choose_targets(texts @ texts.T, related, TARGET_SCALE)] - texts
+        changed = attack(
+            pictures,
+            lambda images: (self.embed(whole(images, self.side)) * direction).sum(1),
+            self.space,
+            self.settings.attack.epsilon,
+            3,
+        )
+        return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
+
+    def pictures(self, batch: Batch) -> Tensor:
+        """Each picture, it moved far towards the next one's text, and its own text out of grey.
+
+        So one sees what the gradient draws. (b·3, 3, h, w) in [0, 1].
+        """
+        pictures, texts = batch["image"] / 2 + 0.5, self.embed_text(list(batch["text"]))
+        moved = self._drawn(pictures, texts.roll(-1, 0))
+        drawn = self._drawn(torch.full_like(pictures, 0.5), texts)
+        return torch.stack([pictures, moved, drawn], 1).flatten(0, 1)
+
+    def _drawn(self, pictures: Tensor, texts: Tensor) -> Tensor:
+        """Move pictures far towards texts, through other views in each step."""
+        hw = (pictures.shape[-2], pictures.shape[-1])
+
+        def pull(images: Tensor) -> Tensor:
+            views = draw_views(self.settings.views, 0, len(images), hw, self.side)
+            return (self.embed(views(images)) * texts).sum(1)
+
+        return attack(pictures, pull, Pixels(2), DRAWN_EPSILON, DRAWN_STEPS, random_start=False)
+
+    def export(self, folder: Path) -> None:
+        """Write open_clip's ``local-dir:`` layout, in half precision."""
+        state = self.clip.state_dict()
+        half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+        half = {key: value.contiguous().cpu() for key, value in half.items()}
+        save_file(half, folder / "open_clip_model.safetensors")
+        text = json.dumps(self.config, indent=1) + "\n"
+        (folder / "open_clip_config.json").write_text(text, encoding="utf-8")
+
+
+def open_space(settings: AttackSettings, device: torch.device) -> Space | None:
+    """Return where attacks take place, or None where there are none."""
+    if settings.kind == "latent":
+        return Latents(load_vqgan(settings.vqgan, device=device))
+    return Pixels(settings.blur) if settings.kind == "pixel" else None
+
+
+def plain_attention(device: torch.device) -> AbstractContextManager[None]:
+    """Let attention on a CPU be two matrix products: for towers this small that is quicker."""
+    if device.type == "cpu":
+        plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+        return plain
+    return nullcontext()
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Let a network be, in the block, what it is when it guides: batch norm as it was learned."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)

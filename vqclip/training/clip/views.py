@@ -1,0 +1,48 @@
+"""How a CLIP in training looks at pictures: mostly through the cutouts that will guide with it."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqclip.generation.cutouts import CutoutPlan, Cutouts
+from vqclip.training.clip.settings import ViewSettings
+
+
+def whole(pictures: Tensor, side: int) -> Tensor:
+    """Return pictures (n, 3, h, w) as (n, 3, side, side), as a perceptor resizes them itself."""
+    if pictures.shape[-2:] == (side, side):
+        return pictures
+    return F.interpolate(pictures, (side, side), mode="bicubic", antialias=True)
+
+
+@dataclass(frozen=True)
+class Views:
+    """One view of each picture of a batch: from ``viewed`` to ``count`` they are seen whole.
+
+    Whatever follows the batch's ``count`` pictures is seen through views.
+    """
+
+    cutouts: Cutouts
+    plan: CutoutPlan
+    viewed: int
+    count: int
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """Look at the first n pictures, (n, 3, h, w) in [0, 1] -> (n, 3, side, side)."""
+        side = self.plan.size
+        taken = self.cutouts.apply(pictures, self.plan, 0, len(pictures))
+        seen = whole(pictures[self.viewed : self.count], side)
+        return torch.cat([taken[: self.viewed], seen, taken[self.count :]])
+
+
+def draw_views(
+    settings: ViewSettings, count: int, more: int, picture_hw: tuple[int, int], side: int
+) -> Views:
+    """Draw the views of ``count`` pictures and ``more`` behind them, from torch's generator."""
+    cutouts = Cutouts(
+        settings.method, count + more, settings.cut_power, settings.augment, settings.noise
+    )
+    plan = cutouts.plan(picture_hw, side, torch.default_generator)
+    return Views(cutouts, plan, round(settings.share * count), count)

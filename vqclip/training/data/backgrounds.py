@@ -1,0 +1,88 @@
+"""What stands behind a cut-out: plain and strong colours, gradients; each with its words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from vqclip.training.data.captions import with_article
+from vqclip.training.data.colours import COLOURS, Colour, stands_out
+from vqclip.training.data.sources import Pixels
+
+Generator = np.random.Generator
+
+LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
+
+
+@dataclass(frozen=True)
+class Background:
+    """What is behind: an RGB picture, how one says it, and how likely one does."""
+
+    image: Image.Image
+    words: str
+    telling: float
+    stands: bool = False  # things stand on its ground
+
+
+def middle(image: Image.Image) -> Colour:
+    """The mean colour of the lower middle, where most things stand."""
+    width, height = image.size
+    box = (width // 4, height // 2, width - width // 4, height)
+    red, green, blue = image.resize((1, 1), Image.Resampling.BOX, box).getpixel((0, 0))  # type: ignore[misc]
+    return red, green, blue
+
+
+def _shade(name: str, rng: Generator) -> Colour:
+    """A colour near the one of that name."""
+    if name == "white":
+        return COLOURS[name]
+    red, green, blue = (int(c) for c in COLOURS[name] + rng.integers(-14, 15, 3))
+    return tuple(max(0, min(255, c)) for c in (red, green, blue))  # type: ignore[return-value]
+
+
+def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: Generator) -> tuple[str, Colour]:
+    """A colour of those names in front of which a cut-out is seen, or the last one tried."""
+    colour, name = COLOURS["white"], "white"
+    for number in rng.permutation(len(names))[:6]:
+        name = names[number]
+        colour = _shade(name, rng)
+        if stands_out(rgba, colour):
+            break
+    return name, colour
+
+
+def solid(rgba: Pixels, size: int, rng: Generator) -> Background:
+    """A strong colour that the cut-out ``rgba`` stands out from."""
+    return _coloured(rgba, tuple(COLOURS), size, 0.6, rng)
+
+
+def plain(rgba: Pixels, white: float, size: int, rng: Generator) -> Background:
+    """White, with the share ``white`` of those that stand out from it, or a light colour."""
+    if rng.random() < white and stands_out(rgba, COLOURS["white"]):
+        image = Image.new("RGB", (size, size), COLOURS["white"])
+        return Background(image, "on a white background", 0.2)
+    return _coloured(rgba, LIGHT, size, 0.4, rng)
+
+
+def _coloured(
+    rgba: Pixels, names: tuple[str, ...], size: int, telling: float, rng: Generator
+) -> Background:
+    name, colour = _contrasting(rgba, names, rng)
+    image = Image.new("RGB", (size, size), colour)
+    return Background(image, f"on {with_article(name, always=True)} background", telling)
+
+
+def gradient(rgba: Pixels, size: int, rng: Generator) -> Background:
+    """From one colour to another, in any direction, or from the middle outwards."""
+    (first, a), (second, b) = (_contrasting(rgba, tuple(COLOURS), rng) for _ in range(2))
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    if rng.random() < 0.3:
+        share = np.sqrt(axis[:, None] ** 2 + axis**2) / 1.5
+    else:
+        angle = rng.uniform(0, 2 * np.pi)
+        share = (np.sin(angle) * axis[:, None] + np.cos(angle) * axis) / 2.83 + 0.5
+    near, far = np.array(a, np.float32), np.array(b, np.float32)
+    pixels = near + np.clip(share, 0, 1)[..., None] * (far - near)
+    name = first if first == second else f"{first} and {second}"
+    words = f"on {with_article(name, always=True)} gradient background"
+    return Background(Image.fromarray(pixels.astype(np.uint8)), words, 0.5)

@@ -1,0 +1,100 @@
+"""What a sample has beside picture and text: a class, a label map, depth, edges, a small picture.
+
+All are of the part of the picture that is seen, and as ``encode_condition`` of a
+:class:`vqclip.models.transformer.Net2NetTransformer` takes them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vqclip.errors import UsageError
+from vqclip.sampling.conditions import canny_edges, depth_map, one_hot_labels
+from vqclip.training.data.settings import ConditionConfig, DataConfig
+from vqclip.training.data.sources import Entry, Pixels
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a picture that is seen: a square of ``side`` pixels shown at ``size``."""
+
+    left: int
+    top: int
+    side: int
+    size: int
+    mirrored: bool = False
+
+    def of(self, pixels: Pixels) -> Pixels:
+        """Cut it out of an (h, w, 3) uint8 picture."""
+        part = self._cut(pixels)
+        if self.side == self.size:
+            return part
+        image = Image.fromarray(np.ascontiguousarray(part))
+        return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
+
+    def of_map(self, planes: Array) -> Array:
+        """Cut it out of a (c, h, w) map, by the nearest values."""
+        places = (np.arange(self.size) * self.side + self.side // 2) // self.size
+        cut = self._cut(planes.transpose(1, 2, 0))[places][:, places]
+        return np.ascontiguousarray(cut.transpose(2, 0, 1))
+
+    def _cut(self, pixels: Array) -> Array:
+        part = pixels[self.top : self.top + self.side, self.left : self.left + self.side]
+        return part[:, ::-1] if self.mirrored else part
+
+
+def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) -> Window:
+    """Choose a window as the settings' ``crop``, ``zoom`` and ``flip`` have it."""
+    size = side = settings.crop or settings.size
+    if zooms and settings.zoom > 1:
+        side = round(size / rng.uniform(1, settings.zoom))
+    left = top = 0
+    if side < settings.size:
+        left, top = (int(n) for n in rng.integers(settings.size - side + 1, size=2))
+    return Window(left, top, side, size, bool(settings.flip and rng.random() < settings.flip))
+
+
+def has_class(entry: Entry, conditions: Iterable[ConditionConfig]) -> bool:
+    """Whether an entry has a class wherever one is asked for."""
+    return all(c.kind != "class" or entry.columns.get(c.column) in c.names for c in conditions)
+
+
+def condition(
+    config: ConditionConfig, entry: Entry, image: Pixels, window: Window, size: int
+) -> Any:
+    """Return a condition of the part ``image``, (h, w, 3), of an entry at ``size``.
+
+    Raises:
+        UsageError: its map is missing or of another kind, or there is no scikit-image for edges.
+    """
+    if config.kind == "class":
+        name = entry.columns.get(config.column)
+        return config.names.index(name) if name in config.names else -1
+    if config.kind == "edges":
+        edges = canny_edges(Image.fromarray(np.ascontiguousarray(image)), entry.name)
+        return np.broadcast_to(edges.astype(np.float32), (3, *edges.shape)).copy()
+    if config.kind == "lr":
+        return _low_resolution(image, config.scale)
+    path = (Path(config.folder).expanduser() / entry.file).with_suffix(config.suffix)
+    if not path.is_file():
+        raise UsageError(f"{entry.name} has no {config.kind} map: {path} is missing")
+    if config.kind == "depth":
+        return window.of_map(depth_map(str(path), (size, size))[0].numpy())
+    return window.of_map(one_hot_labels(str(path), config.count, (size, size))[0].numpy())
+
+
+def _low_resolution(image: Pixels, scale: int) -> Array:
+    """Shrink by ``scale`` with bicubic antialiasing, enlarge again: (3, h, w) in [-1, 1]."""
+    photo = Image.fromarray(np.ascontiguousarray(image))
+    width, height = photo.size
+    small = photo.resize(
+        (max(1, width // scale), max(1, height // scale)), Image.Resampling.BICUBIC
+    )
+    enlarged = np.asarray(small.resize(photo.size, Image.Resampling.BICUBIC), np.float32)
+    return np.ascontiguousarray(enlarged.transpose(2, 0, 1)) / np.float32(127.5) - 1

@@ -1,0 +1,266 @@
+"""Samples for training: picture and words number k depend on the seed and on k, on nothing else.
+
+So an interrupted training goes on at its next k, and any number of workers gives the same order.
+"""
+
+import math
+import mmap
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from vqclip.errors import UsageError
+from vqclip.training.data.captions import Scene, Subject, caption
+from vqclip.training.data.colours import COLOURS, Colour
+from vqclip.training.data.compose import Composer
+from vqclip.training.data.conditions import Window, condition, draw_window, has_class
+from vqclip.training.data.settings import CaptionConfig, DataConfig
+from vqclip.training.data.sources import (
+    Entry,
+    Pixels,
+    check_columns,
+    decode,
+    group_hash,
+    matches,
+    read_source,
+)
+
+Sample = dict[str, Any]
+Generator = np.random.Generator
+
+
+class Pictures:
+    """The decoded pictures of entries, (size, size, 4) uint8, RGBA; kept if ``cache``.
+
+    What cannot be read is passed over for the next one, and counted. The memory is shared with
+    worker processes that are forked later.
+    """
+
+    def __init__(self, entries: Sequence[Entry], size: int, cache: bool) -> None:
+        self.entries, self.size, self.cache = entries, size, cache
+        self._allocate()
+
+    def _allocate(self) -> None:
+        count = len(self.entries)
+        self._state = _shared(count)
+        if self.cache:
+            self._kept = _shared(count, self.size, self.size, 4)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"entries": self.entries, "size": self.size, "cache": self.cache}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._allocate()
+
+    def __getitem__(self, index: int) -> tuple[int, Pixels]:
+        """Return the picture ``index``, or the next good one, and its index.
+
+        Raises:
+            UsageError: there is no good one.
+        """
+        count = len(self.entries)
+        for number in range(index, index + count):
+            pixels = self._read(number % count)
+            if pixels is not None:
+                return number % count, pixels
+        raise UsageError(f"none of the {count} pictures can be read")
+
+    def _read(self, index: int) -> Pixels | None:
+        if self._state[index] == _BAD:
+            return None
+        if self.cache and self._state[index] == _GOOD:
+            kept: Pixels = self._kept[index]
+            return kept
+        pixels = decode(self.entries[index], self.size)
+        if pixels is not None and self.cache:
+            self._kept[index] = pixels
+        self._state[index] = _BAD if pixels is None else _GOOD
+        return pixels
+
+    @property
+    def bad(self) -> list[str]:
+        """The pictures that could not be read so far."""
+        return [self.entries[int(i)].name for i in np.flatnonzero(self._state == _BAD)]
+
+
+_GOOD, _BAD = 1, 2
+
+
+def _shared(*shape: int) -> Pixels:
+    """Zeros that forked processes share; pages that are not written to cost nothing."""
+    count = math.prod(shape)
+    memory = mmap.mmap(-1, max(count, 1))
+    return np.frombuffer(memory, np.uint8, count).reshape(shape)
+
+
+class Samples:
+    """The endless sequence of training samples, and the finite ones that are held out.
+
+    ``samples[k]`` has ``image``, a (3, h, w) uint8 array; ``text``, one caption; ``group``;
+    ``index``, k; and a key for each condition. Pictures come in epochs: every picture of weight
+    1 once before any comes twice, those of weight 2 twice, in an order of each epoch's own.
+
+    Args:
+        settings: which pictures, and what is done to them.
+        seed: another one is another order and other crops; the hold-outs stay.
+
+    Raises:
+        UsageError: sources that cannot be read, unknown columns, or nothing left to train on.
+    """
+
+    def __init__(self, settings: DataConfig, seed: int = 0) -> None:
+        self.settings, self.seed = settings, seed
+        entries = [entry for source in settings.sources for entry in read_source(source)]
+        for where in (settings.hold_out.where, *(rule.where for rule in settings.weights)):
+            check_columns(where, entries)
+        usable = [entry for entry in entries if has_class(entry, settings.conditions)]
+        shown, groups, style = _split(usable, settings)
+        weights = np.array([_weight(entry, settings) for entry in shown])
+        if not weights.sum():
+            raise UsageError("no picture is left to train on; check where, weights and hold_out")
+        self.pictures = Pictures(shown, settings.size, settings.cache)
+        self.groups = HeldOut(groups, settings)
+        self.unseen = HeldOut(style, settings)
+        self.held_out = self.unseen if settings.hold_out.judge == "style" else self.groups
+        self._edges = np.cumsum(weights / weights.sum())
+        self._compose = settings.composition and Composer(
+            settings.composition, self.pictures, weights.tolist()
+        )
+        told = settings.captions or (settings.composition and CaptionConfig())
+        self._captions = told or None
+
+    def __len__(self) -> int:
+        """Pictures of an epoch; the index may go on beyond."""
+        return len(self.pictures.entries)
+
+    @property
+    def bad(self) -> list[str]:
+        """The pictures that could not be read so far, and were passed over."""
+        return self.pictures.bad
+
+    def __getitem__(self, k: int) -> Sample:
+        """Return sample k."""
+        rng = np.random.default_rng((self.seed, k))
+        index, rgba = self.pictures[self.draw(k, rng)]
+        entry = self.pictures.entries[index]
+        image, scene = self._show(entry, rgba, rng)
+        text = self._text(scene, rng)
+        window = draw_window(self.settings, rng, zooms=rgba[..., 3].min() == 255)
+        image = window.of(image)
+        about = {"text": text, "group": entry.group, "index": k}
+        return {"image": _planes(image), **about, **self._given(entry, image, window)}
+
+    def _given(self, entry: Entry, image: Pixels, window: Window) -> Sample:
+        given = self.settings.conditions
+        return {c.name: condition(c, entry, image, window, self.settings.size) for c in given}
+
+    def _show(self, entry: Entry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Scene]:
+        """The picture on its background, (size, size, 3), and what it shows."""
+        if self._compose and rgba[..., 3].min() < 255:
+            return self._compose(entry, rgba, rng)
+        # the colours of a whole photo are those of its grass and sky, not of the cow
+        colours = tuple(entry.columns.get("colors") or ()) if rgba[..., 3].min() < 255 else ()
+        return over(rgba, plain_background(entry)), Scene((Subject(entry, colours),))
+
+    def _text(self, scene: Scene, rng: Generator) -> str:
+        texts = scene.subjects[0].entry.texts
+        if not texts:
+            return ""
+        if self._captions is None:
+            return texts[rng.integers(len(texts))]
+        return caption(scene, self._captions, rng)
+
+    def draw(self, k: int, rng: Generator) -> int:
+        """Return the index of the entry that sample k shows, by its weight.
+
+        The unit interval, cut into as many strata as there are pictures, is walked through
+        once an epoch in random order.
+        """
+        count = len(self)
+        epoch, place = divmod(k, count)
+        stratum = _permutation(self.seed, epoch, count)[place]
+        found = np.searchsorted(self._edges, (stratum + rng.random()) / count, side="right")
+        return min(int(found), count - 1)
+
+
+class HeldOut(Sequence[Sample]):
+    """Pictures that training never sees, whole and on their plain backgrounds, in a fixed order.
+
+    Any first n of them are a fair choice. Beside ``text``, the first caption, ``texts`` has all.
+    """
+
+    def __init__(self, entries: Sequence[Entry], settings: DataConfig) -> None:
+        ordered = sorted(entries, key=lambda entry: group_hash(entry.name, "order"))
+        self.settings = settings
+        self.pictures = Pictures(ordered, settings.size, settings.cache)
+
+    def __len__(self) -> int:
+        return len(self.pictures.entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return sample ``index``, or the list of those of a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        number, rgba = self.pictures[index % len(self)]
+        entry = self.pictures.entries[number]
+        image = over(rgba, plain_background(entry))
+        text = entry.texts[0] if entry.texts else ""
+        about = {"text": text, "texts": list(entry.texts), "group": entry.group}
+        whole = Window(0, 0, len(image), len(image))
+        given = {
+            c.name: condition(c, entry, image, whole, len(image)) for c in self.settings.conditions
+        }
+        return {"image": _planes(image), **about, "index": index % len(self), **given}
+
+
+def _split(
+    entries: Sequence[Entry], settings: DataConfig
+) -> tuple[list[Entry], list[Entry], list[Entry]]:
+    """Divide entries into those to train on, held out by group, and held out as a style."""
+    rule = settings.hold_out
+    parts: tuple[list[Entry], list[Entry], list[Entry]] = ([], [], [])
+    for entry in entries:
+        if rule.where and matches(entry.columns, rule.where):
+            parts[2].append(entry)
+        else:
+            parts[group_hash(entry.group, rule.salt) < rule.share].append(entry)
+    return parts
+
+
+def _weight(entry: Entry, settings: DataConfig) -> float:
+    weight = entry.weight
+    for rule in settings.weights:
+        if matches(entry.columns, rule.where):
+            weight *= rule.weight
+    return weight
+
+
+@lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    return np.random.default_rng((seed, epoch, count)).permutation(count)
+
+
+def plain_background(entry: Entry) -> Colour:
+    """Return the colour that a cut-out is shown on: its row's ``bg``, else white."""
+    return COLOURS.get(str(entry.columns.get("bg")), COLOURS["white"])
+
+
+def over(rgba: Pixels, background: Colour) -> Pixels:
+    """Return (h, w, 3) uint8: a picture over a colour, α·c + (1 − α)·b, rounded."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    if alpha.min() == 255:
+        return rgba[..., :3]
+    behind = np.array(background, np.uint16)
+    mixed = rgba[..., :3] * alpha + behind * (255 - alpha) + 127  # at most 65152: fits 16 bits
+    pixels: Pixels = (mixed // 255).astype(np.uint8)
+    return pixels
+
+
+def _planes(image: Pixels) -> Pixels:
+    """(h, w, 3) -> (3, h, w), of its own memory."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1))

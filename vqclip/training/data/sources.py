@@ -1,0 +1,210 @@
+"""Pictures and what is known of them: folders, and captioned JSONL beside zip or tar shards."""
+
+import hashlib
+import json
+import os
+import tarfile
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vqclip.errors import UsageError
+from vqclip.media.images import FORMATS, fit
+from vqclip.registry import unknown
+from vqclip.training.data.settings import SourceConfig, Where
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+_SHARDS = (".zip", ".tar")
+_UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One picture that can be read.
+
+    place: the shard it lies in, or the folder; ``file``: its name there.
+    texts: its captions, the name first; ``group``: what all pictures of one thing share.
+    columns: all that its row says.
+    fit: how it becomes a square.
+    """
+
+    place: Path
+    file: str
+    texts: tuple[str, ...]
+    group: str
+    columns: Mapping[str, Any]
+    weight: float = 1.0
+    fit: str = "cover"
+
+    @property
+    def name(self) -> str:
+        """The file for messages: shard or folder, and name."""
+        return f"{self.place.name}/{self.file}"
+
+
+def read_source(source: SourceConfig) -> list[Entry]:
+    """Return the pictures of a source that its ``where`` lets pass, in a fixed order.
+
+    Raises:
+        UsageError: no such path, nothing usable in it, or a row that names no file.
+    """
+    path = Path(source.path).expanduser()
+    if path.is_dir():
+        rows = _folder_rows(path)
+    elif path.suffix == ".jsonl" and path.is_file():
+        rows = _jsonl_rows(path)
+    else:
+        raise UsageError(f"no pictures at {source.path}: give a folder, or a .jsonl of captions")
+    entries = _with_categories([_entry(place, row, source) for place, row in rows])
+    _check_columns(source.where, entries)
+    taken = [entry for entry in entries if matches(entry.columns, source.where)]
+    if not taken:
+        raise UsageError(f"no picture of {source.path} is left; check its where")
+    return taken
+
+
+def matches(columns: Mapping[str, Any], where: Where) -> bool:
+    """Whether a row's columns have the values of ``where``.
+
+    A key ``not_x`` excludes values of the column x. A missing column has the value None; one that
+    holds a list has the values in it.
+
+    >>> matches({"kind": "photo"}, {"kind": ["photo", "render"], "not_source": "noto"})
+    True
+    """
+    for key, allowed in where.items():
+        column = key.removeprefix("not_")
+        found, wanted = _values(columns.get(column)), _values(allowed)
+        if any(value in wanted for value in found) == (key != column):
+            return False
+    return True
+
+
+def _values(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _check_columns(where: Where, entries: Iterable[Entry]) -> None:
+    known = {column for entry in entries for column in entry.columns}
+    for key in where:
+        if key.removeprefix("not_") not in known:
+            raise unknown("column", key.removeprefix("not_"), known)
+
+
+def check_columns(where: Where, entries: Iterable[Entry]) -> None:
+    """Refuse a ``where`` over a column that no picture has.
+
+    Raises:
+        UsageError: with the nearest column.
+    """
+    if where:
+        _check_columns(where, entries)
+
+
+def group_hash(group: str, salt: str = "") -> float:
+    """Return a number in [0, 1) that depends on the group (and the salt) alone."""
+    digest = hashlib.sha256(f"{salt}:{group}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _entry(place: Path, row: Mapping[str, Any], source: SourceConfig) -> Entry:
+    text = row.get("text") or ()
+    texts = (text,) if isinstance(text, str) else tuple(str(t) for t in text)
+    group = str(row.get("group") or (texts[0].lower() if texts else row["file"]))
+    return Entry(place, str(row["file"]), texts, group, row, source.weight, source.fit)
+
+
+def _with_categories(entries: list[Entry]) -> list[Entry]:
+    """Give rows without a ``category`` that of their group, where another row says it."""
+    known = {e.group: e.columns["category"] for e in entries if e.columns.get("category")}
+    return [
+        replace(entry, columns={**entry.columns, "category": known[entry.group]})
+        if entry.group in known and not entry.columns.get("category")
+        else entry
+        for entry in entries
+    ]
+
+
+def _jsonl_rows(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                place = path.parent / Path(row.get("shard") or "").name
+                row["file"] = str(row["file"])
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
+                raise UsageError(f"{path}:{number} is no JSON row that names a file") from error
+            yield place, row
+
+
+def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield pictures in the order of their names; a subfolder is a row's ``category``."""
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() not in {*FORMATS, ".bmp", ".gif", ".tif", ".tiff"}:
+            continue
+        relative = file.relative_to(folder)
+        captions = file.with_suffix(".txt")
+        text = captions.read_text(encoding="utf-8").splitlines() if captions.is_file() else []
+        category = relative.parts[0] if len(relative.parts) > 1 else None
+        texts = [line.strip() for line in text if line.strip()]
+        row = {"file": relative.as_posix(), "text": texts, "category": category}
+        yield folder, {**row, "group": texts[0].lower() if texts else row["file"]}
+
+
+def read_bytes(entry: Entry) -> bytes:
+    """Return the file of an entry from its folder, zip or tar.
+
+    Raises:
+        OSError, KeyError: it is not there, or cannot be read.
+    """
+    if entry.place.suffix == ".zip":
+        return _open_zip(entry.place, os.getpid()).read(entry.file)
+    if entry.place.suffix == ".tar":
+        offset, size = _tar_index(entry.place)[entry.file]
+        return os.pread(_open_file(entry.place, os.getpid()), size, offset)
+    return (entry.place / entry.file).read_bytes()
+
+
+@lru_cache(maxsize=256)
+def _open_zip(path: Path, _process: int) -> zipfile.ZipFile:
+    """Open a shard once in every process: a handle must not be shared across a fork."""
+    return zipfile.ZipFile(path)
+
+
+@lru_cache(maxsize=256)
+def _open_file(path: Path, _process: int) -> int:
+    return os.open(path, os.O_RDONLY)
+
+
+@lru_cache(maxsize=256)
+def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
+    """Where the files of a tar lie, read once: name -> (offset, size) in bytes."""
+    with tarfile.open(path, "r:") as archive:
+        return {m.name: (m.offset_data, m.size) for m in archive if m.isreg()}
+
+
+def decode(entry: Entry, size: int) -> Pixels | None:
+    """Return a picture as (size, size, 4) uint8, RGBA; None where it cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(BytesIO(read_bytes(entry)))
+            if image.size != (size, size):
+                image.draft("RGB", (size, size))  # JPEG alone can: it skips what is not needed
+            rgba = image.convert("RGBA")
+    except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+    if rgba.size != (size, size):
+        rgba = fit(rgba, (size, size), entry.fit)
+    return np.array(rgba)

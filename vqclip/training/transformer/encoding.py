@@ -1,0 +1,237 @@
+"""Training samples of a transformer, encoded beforehand: codes and CLIP embeddings, in shards.
+
+A transformer sees pictures only through its VQGAN and its CLIP, both frozen. Encoding each sample
+once, and not at every step, leaves the processor to the transformer. Sample k of the shards is
+sample k of the data, whatever it was encoded with; interrupted, encoding goes on where it was.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.files.hashing import weights_hash
+from vqclip.hub.checkpoints import ModelConfig, codebook_hash
+from vqclip.hub.loaders import load_perceptor, new_transformer
+from vqclip.media.images import replacing
+from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.runtime import keep_memory
+from vqclip.training.data.batches import Data, collate, to_device
+from vqclip.training.data.dataset import Samples
+from vqclip.training.data.settings import DataConfig
+from vqclip.training.settings import TrainSettings, parse
+
+Sample = Mapping[str, Any]
+_SHARD, _BATCH = 1024, 32  # samples
+_HELD_OUT = "held-out.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodingConfig:
+    """The entry ``encode`` of a transformer's ``data``.
+
+    folder: where the shards are.
+    samples: so many samples of the data are encoded; training goes through them in epochs.
+    held_out: and so many that are held out.
+    """
+
+    folder: str
+    samples: int
+    held_out: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.samples < 1 or self.held_out < 1:
+            raise UsageError("data.encode.samples and held_out must be at least 1")
+
+    @property
+    def shards(self) -> list[tuple[Path, range]]:
+        """The files of the training samples, and which of them each holds."""
+        starts = range(0, self.samples, _SHARD)
+        ranges = (range(start, min(start + _SHARD, self.samples)) for start in starts)
+        return [(Path(self.folder) / f"{r.start:08d}-{len(r)}.safetensors", r) for r in ranges]
+
+
+def open_data(settings: TrainSettings) -> Data:
+    """Return the data of a transformer's training: encoded if ``data.encode`` says so.
+
+    Raises:
+        UsageError: they are not encoded yet, or not for this model; settings that cannot work.
+    """
+    if "encode" not in settings.data:
+        return Samples(DataConfig.from_dict(settings.data), settings.seed)
+    encoder = Encoder(settings, torch.device("cpu"))
+    missing = [path for path in encoder.paths if not path.is_file()]
+    if missing:
+        raise UsageError(f"{missing[0]} is not there yet: encode the data first, vqclip encode")
+    return Encoded(encoder.config, settings.seed)
+
+
+class Encoder:
+    """What turns samples into codes and embeddings.
+
+    Raises:
+        UsageError: settings that cannot work, or the folder holds what others made.
+    """
+
+    def __init__(self, settings: TrainSettings, device: torch.device) -> None:
+        data = dict(settings.data)
+        self.config = parse(EncodingConfig, data.pop("encode", None), "data.encode")
+        self.settings, self.device, self.seed = data, device, settings.seed
+        if device.type == "cpu":
+            keep_memory()
+        model = new_transformer(ModelConfig.of(settings.model, "the settings' model"))
+        self.vqgan = model.vqgan.to(device).to(memory_format=torch.channels_last)
+        stage = model.cond_stage_model
+        if not isinstance(stage, ClipEmbedding):
+            raise UsageError("data.encode is for transformers that are conditioned on embeddings")
+        self.perceptor = load_perceptor(stage.perceptor, device)
+        self._check_folder()
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files in which all of it ends up."""
+        folder = Path(self.config.folder)
+        return [*(path for path, _ in self.config.shards), folder / _HELD_OUT]
+
+    def _check_folder(self) -> None:
+        """Make sure that what is in the folder was made alike; note how."""
+        about = {
+            "codebook": codebook_hash(self.vqgan),
+            "clip": weights_hash(self.perceptor.weights),
+            "data": self.settings,
+            "seed": self.seed,
+        }
+        file = Path(self.config.folder) / "about.json"
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as temporary:
+                temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+        elif (made := json.loads(file.read_text(encoding="utf-8"))) != json.loads(
+            json.dumps(about)
+        ):
+            odd = [key for key in about if made.get(key) != json.loads(json.dumps(about[key]))]
+            raise UsageError(
+                f"{file.parent} holds samples encoded with other settings ({', '.join(odd)}); "
+                "delete it, or name another folder"
+            )
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The samples that are encoded."""
+        return Samples(DataConfig.from_dict(self.settings), self.seed)
+
+    @property
+    def held_out(self) -> range:
+        """Which of the held-out samples are."""
+        return range(min(self.config.held_out, len(self.samples.held_out)))
+
+    @property
+    def total(self) -> int:
+        """How many samples there are to encode."""
+        return self.config.samples + len(self.held_out)
+
+    def run(self) -> Iterator[int]:
+        """Encode what is missing, the held-out samples first; yield how many samples are done."""
+        work: list[tuple[Path, range, Any]] = [
+            (Path(self.config.folder) / _HELD_OUT, self.held_out, self.samples.held_out),
+            *((path, numbers, self.samples) for path, numbers in self.config.shards),
+        ]
+        done = 0
+        for path, numbers, source in work:
+            if not path.is_file():
+                for count in self._shard(path, source, numbers):
+                    yield done + count
+            done += len(numbers)
+            yield done
+
+    def _shard(self, path: Path, source: Any, numbers: range) -> Iterator[int]:
+        parts: list[dict[str, Tensor]] = []
+        for start in range(0, len(numbers), _BATCH):
+            chosen = numbers[start : start + _BATCH]
+            parts.append(self.encode(to_device(collate([source[k] for k in chosen]), self.device)))
+            yield start + len(chosen)
+        whole = {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
+        with replacing(path) as temporary:
+            save_file(whole, temporary)
+
+    @torch.no_grad()
+    def encode(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return ``codes`` (b, h, w) int16 and both embeddings (b, d) in half precision."""
+        images = batch["image"].contiguous(memory_format=torch.channels_last)
+        codes = self.vqgan.quantize(self.vqgan.encode(images))[1]
+        pictures = self.perceptor.embed_image(batch["image"] / 2 + 0.5)
+        return {
+            "codes": codes.to(torch.int16 if len(self.vqgan.codebook) < 2**15 else torch.int32),
+            "image_embedding": pictures.half(),
+            "text_embedding": self.perceptor.embed_text(list(batch["text"])).half(),
+        }
+
+
+class Encoded:
+    """Samples from shards: in every epoch all of them, in an order of its own.
+
+    A sample has ``codes`` (h, w) int64, ``image_embedding`` and ``text_embedding`` (d,) float32,
+    and ``index``; sample k depends on the seed and on k alone.
+    """
+
+    def __init__(self, config: EncodingConfig, seed: int = 0) -> None:
+        parts = [_read(path) for path, _ in config.shards]
+        self.tensors = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        self.held_out: Sequence[Sample] = EncodedHeldOut(_read(Path(config.folder) / _HELD_OUT))
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Samples of an epoch."""
+        return len(self.tensors["codes"])
+
+    def __getitem__(self, k: int) -> Sample:
+        """Return sample k."""
+        epoch, place = divmod(k, len(self))
+        return _sample(self.tensors, int(_order(self.seed, epoch, len(self))[place]), k)
+
+
+class EncodedHeldOut(Sequence[Sample]):
+    """Held-out samples from a shard."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.tensors = tensors
+
+    def __len__(self) -> int:
+        return len(self.tensors["codes"])
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return a sample, or the list of those of a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return _sample(self.tensors, index % len(self), index % len(self))
+
+
+def _sample(tensors: Mapping[str, Tensor], place: int, index: int) -> dict[str, Any]:
+    sample: dict[str, Any] = {
+        key: value[place].long() if key == "codes" else value[place].float()
+        for key, value in tensors.items()
+    }
+    return {**sample, "index": index}
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    return np.random.default_rng((seed, epoch, count)).permutation(count)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{path} is damaged ({error!s:.80}): delete it and encode again") from None

@@ -1,0 +1,266 @@
+"""The transformer's training: -log p(s | c) of codes s given a condition c, averaged over codes.
+
+As Esser et al. 2021 do it: AdamW with weight decay on the weights of linear layers alone, and a
+share of the codes that are read (1 - ``pkeep``) replaced by random ones. A transformer that is
+conditioned on the embedding of a CLIP learns from pictures and captions in one space.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+from vqclip.hub.checkpoints import ModelConfig, codebook_hash, stage_reference
+from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
+from vqclip.models.conditions import ClipEmbedding, coordinates
+from vqclip.models.perceptor import Perceptor
+from vqclip.models.transformer import Net2NetTransformer
+from vqclip.training.settings import TrainSettings, parse
+from vqclip.training.stage import Batch, Metrics, Objective
+from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
+
+_DRAWN = 3  # samples for each picture of the grid
+
+
+def open_stage(settings: TrainSettings, device: torch.device) -> "TransformerStage":
+    """Build the transformer that ``settings`` describe, or the one that they start from.
+
+    Raises:
+        UsageError: settings that cannot work, or a VQGAN that is not there.
+        CheckpointError: weights that cannot be used.
+    """
+    loss = parse(TransformerLoss, settings.loss, "loss")
+    if not settings.model:
+        raise UsageError("the settings describe no model: give its target and params")
+    if settings.start is None or settings.start_partial:
+        model = new_transformer(ModelConfig.of(settings.model, "the settings' model"))
+    else:
+        model = load_transformer(settings.start, settings.model)
+    if settings.start is not None and settings.start_partial:
+        take_fitting(model, load_transformer(settings.start))
+    if loss.sketch_only and not has_sketch(model):
+        raise UsageError("loss.sketch_only needs a model with a sketch: set the condition's sketch")
+    return TransformerStage(model.to(device), settings, loss)
+
+
+def has_sketch(model: Net2NetTransformer) -> bool:
+    """Whether a sketch of CLIP embeddings is among what it learns."""
+    return getattr(model.cond_stage_model, "sketch", None) is not None
+
+
+def take_fitting(model: Net2NetTransformer, other: Net2NetTransformer) -> None:
+    """Take up the weights of another transformer that fit; those of its VQGANs are left aside."""
+    ours, theirs = (_trained_state(each) for each in (model, other))
+    fitting = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    model.load_state_dict({**model.state_dict(), **fitting})
+
+
+def _trained_state(model: Net2NetTransformer) -> dict[str, Tensor]:
+    return {
+        f"{name}.{key}": value
+        for name, network in trained_networks(model).items()
+        for key, value in network.state_dict().items()
+    }
+
+
+def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
+    """Return what is trained: the GPT, and what prepares CLIP embeddings for it."""
+    networks: dict[str, nn.Module] = {"transformer": model.transformer}
+    if model.condition_kind == "clip":
+        networks["cond_stage_model"] = model.cond_stage_model
+    return networks
+
+
+def weight_groups(networks: Iterable[nn.Module], decay: float) -> list[dict[str, Any]]:
+    """Divide parameters into weights of linear layers, which decay, and all others.
+
+    Biases, norms, embeddings and positions keep their size, as in taming-transformers.
+    """
+    modules = [module for network in networks for module in network.modules()]
+    linear = {id(module.weight) for module in modules if isinstance(module, nn.Linear)}
+    parameters = [p for module in modules for p in module.parameters(recurse=False)]
+    return [
+        {"params": [p for p in parameters if id(p) in linear], "weight_decay": decay},
+        {"params": [p for p in parameters if id(p) not in linear], "weight_decay": 0.0},
+    ]
+
+
+class TransformerStage:
+    """A :class:`vqclip.training.stage.Stage`; its VQGANs and its CLIP are frozen helpers.
+
+    Batches hold ``image``, and ``text`` or whatever the condition is made of; or, where they were
+    encoded beforehand, ``codes`` (b, h, w), ``image_embedding`` and ``text_embedding`` (b, d).
+    """
+
+    better: Literal["min", "max"] = "min"
+
+    def __init__(
+        self, model: Net2NetTransformer, settings: TrainSettings, loss: TransformerLoss
+    ) -> None:
+        self.model, self.config, self.settings = model.eval(), settings.model, loss
+        model.requires_grad_(False)
+        self.networks: Mapping[str, nn.Module] = trained_networks(model)
+        for network in self.networks.values():
+            network.requires_grad_(True)
+        groups = weight_groups(self.networks.values(), loss.weight_decay)
+        rate = settings.train.rate(4.5e-6 * settings.train.batch_size)
+        optimizer = torch.optim.AdamW(groups, rate, (0.9, 0.95))
+        self.objectives = [Objective("transformer", optimizer, self.loss)]
+
+    def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
+        """Return the mean of -log p(code), in nats; reported in bits too."""
+        codes = self.codes(batch)
+        condition = self._training_condition(batch, len(codes))
+        nll = self.nll(codes, condition, self.model.pkeep)
+        metrics = {"nll": nll.detach(), "bits_per_code": nll.detach() / math.log(2)}
+        if not self.settings.sketch or self.settings.sketch_only or not has_sketch(self.model):
+            return nll, metrics
+        sketch = self.sketch_nll(codes, condition)
+        return nll + self.settings.sketch * sketch, metrics | {"sketch": sketch.detach()}
+
+    def sketch_nll(self, codes: Tensor, condition: Tensor) -> Tensor:
+        """Return the mean of -log p(code | condition), of each code by itself.
+
+        Samples that see no condition have no sketch, and do not count; 0 where none sees one.
+        """
+        given = condition[:, -codes.shape[1] :].flatten(1).any(1)
+        logits, codes = self.model.sketched(condition[given]), codes[given]
+        nll = F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten(), reduction="sum")
+        return nll / max(1, codes.numel())
+
+    def nll(self, codes: Tensor, condition: Tensor, pkeep: float = 1.0) -> Tensor:
+        """Return the mean of -log p(code | condition, codes before it) for codes (b, n)."""
+        read = codes
+        if pkeep < 1:
+            kept = torch.rand(codes.shape, device=codes.device) < pkeep
+            others = torch.randint_like(codes, self.model.transformer.config.vocab_size)
+            read = torch.where(kept, codes, others)
+        sketches = self.settings.sketch_only
+        logits = self.model.sketched(condition) if sketches else self.model.predict(read, condition)
+        return F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten())
+
+    def after_step(self, batch: Batch, step: int) -> None:
+        """Nothing changes but by gradients."""
+
+    @torch.no_grad()
+    def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Bits per code; for CLIP embeddings, given the caption, the picture, and nothing."""
+        totals: dict[str, float] = {}
+        count = 0
+        for batch in batches:
+            codes = self.codes(batch)
+            for name, condition in self._judged_conditions(batch, len(codes)).items():
+                bits = float(self.nll(codes, condition)) / math.log(2)
+                totals[name] = totals.get(name, 0.0) + bits * len(codes)
+            count += len(codes)
+        return {name: total / count for name, total in totals.items()}
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> Tensor:
+        """Some pictures as the VQGAN has them, each with samples of the same condition."""
+        vqgan, grids = self.model.vqgan, self._grids(batch)
+        condition = next(iter(self._judged_conditions(batch, len(grids)).values()))
+        guidance = self.settings.guidance if self.model.condition_kind == "clip" else 1.0
+        size = (grids.shape[1], grids.shape[2])
+        images = []
+        for number, grid in enumerate(grids):
+            seeds = list(range(number * _DRAWN, (number + 1) * _DRAWN))
+            mine = condition[number : number + 1]
+            drawn = self.model.sample(mine, size, top_k=250, seed=seeds, guidance=guidance)
+            images.append(vqgan.decode(vqgan.codes(torch.cat((grid[None], drawn)))))
+        return torch.cat(images).clamp(-1, 1) / 2 + 0.5
+
+    @property
+    def rows(self) -> int:
+        """A picture and its samples."""
+        return 1 + _DRAWN
+
+    def export(self, folder: Path) -> None:
+        """Write ``config.yaml`` and ``model.safetensors``; a VQGAN elsewhere stays there."""
+        state = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
+        config: dict[str, Any] = {"model": deepcopy(dict(self.config))}
+        if (reference := stage_reference(ModelConfig.of(config, "model"))) is not None:
+            state = {k: v for k, v in state.items() if not k.startswith("first_stage_model.")}
+            params = {"source": reference[0], "codebook": codebook_hash(self.model.vqgan)}
+            config["model"]["params"]["first_stage_config"]["params"] = params
+        if self.settings.half:
+            state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+        save_file(state, folder / "model.safetensors")
+        (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def codes(self, batch: Batch) -> Tensor:
+        """Return the codes of a batch's pictures, (b, n)."""
+        return self._grids(batch).flatten(1)
+
+    @torch.no_grad()
+    def _grids(self, batch: Batch) -> Tensor:
+        if "codes" in batch:
+            grids: Tensor = batch["codes"]
+        else:
+            image = batch["image"]
+            with torch.autocast(image.device.type, enabled=False):  # rounding makes other codes
+                grids = self.model.vqgan.quantize(self.model.vqgan.encode(image))[1]
+        return grids.long()
+
+    def _training_condition(self, batch: Batch, count: int) -> Tensor:
+        """The condition of each sample, as the shares of the settings have it."""
+        stage = self.model.cond_stage_model
+        if not isinstance(stage, ClipEmbedding):
+            return self._given_condition(batch, count)
+        image, text = self._embeddings(batch, "image"), self._embeddings(batch, "text")
+        chance = torch.rand(2, count, device=image.device)
+        dropped = chance[1] < self.settings.drop
+        vectors: Tensor = stage(mixed_embeddings(image, text, chance[0], self.settings), dropped)
+        return vectors
+
+    def _judged_conditions(self, batch: Batch, count: int) -> dict[str, Tensor]:
+        """The conditions that are judged, by the name of their figure."""
+        if self.model.condition_kind != "clip":
+            return {"bits_per_code": self._given_condition(batch, count)}
+        encode = self.model.encode_condition
+        return {
+            "bits_per_code": encode(self._embeddings(batch, "text")),
+            "bits_per_code_by_image": encode(self._embeddings(batch, "image")),
+            "bits_per_code_unconditional": encode(None).expand(count, -1, -1),
+        }
+
+    def _given_condition(self, batch: Batch, count: int) -> Tensor:
+        """Codes of a condition that is not an embedding, (b, m)."""
+        kind, x = self.model.condition_kind, None
+        if kind == "coordinates":
+            height, width = batch["image"].shape[2:]
+            x = coordinates(height, width)
+        elif kind != "unconditional":
+            name = {"labels": "segmentation", "picture": self.model.cond_stage_key}.get(kind, kind)
+            if name not in batch:
+                raise UsageError(
+                    f"this transformer's condition is {name!r}, which the data lacks: it has "
+                    f"{', '.join(sorted(batch))}"
+                )
+            x = batch[name]
+        return self.model.encode_condition(x).flatten(1).expand(count, -1)
+
+    @torch.no_grad()
+    def _embeddings(self, batch: Batch, what: str) -> Tensor:
+        """Unit vectors (b, d) of the pictures, or of their captions."""
+        if f"{what}_embedding" in batch:
+            given: Tensor = batch[f"{what}_embedding"]
+            return given.float()
+        if what == "text":
+            return self.perceptor.embed_text(list(batch["text"]))
+        return self.perceptor.embed_image(batch["image"] / 2 + 0.5)
+
+    @cached_property
+    def perceptor(self) -> Perceptor:
+        """The CLIP whose embeddings are the condition."""
+        source = getattr(self.model.cond_stage_model, "perceptor", "default")
+        return load_perceptor(source, self.model.device)

@@ -1,0 +1,89 @@
+"""VQGANs to train: from a config, from weights to start with; and into files again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+from vqclip.hub import checkpoints
+from vqclip.hub import loaders as zoo
+from vqclip.hub.checkpoints import ModelConfig
+from vqclip.hub.export import taming_config
+from vqclip.models.vqgan import VQModel
+from vqclip.training.data.batches import memory_format
+from vqclip.training.settings import TrainSettings
+
+_DISCRIMINATOR = "loss.discriminator."
+
+
+def model_config(settings: TrainSettings) -> ModelConfig:
+    """Return the model's config: the section ``model``, or what lies with the weights to start.
+
+    Raises:
+        UsageError: there is neither.
+        CheckpointError: the section is no model's config.
+    """
+    if settings.model:
+        return ModelConfig.of(settings.model, "model")
+    if settings.start is None:
+        raise UsageError("the settings lack model: its target and params, as taming has them")
+    path = zoo.vqgan_path(settings.start)
+    file = checkpoints.find_config(path)
+    return checkpoints.read_config(file) if file else _inferred(path)
+
+
+def _inferred(path: Path) -> ModelConfig:
+    return checkpoints.infer_config(checkpoints.read_state_dict(path))
+
+
+def open_model(config: ModelConfig, settings: TrainSettings, device: torch.device) -> VQModel:
+    """Build the model on ``device`` with weights to start from or random ones.
+
+    Raises:
+        UsageError: the config cannot work, or there are no such weights.
+        CheckpointError: the weights are not the model's.
+    """
+    if settings.start is None:
+        model = checkpoints.new_vqgan(config)
+    else:
+        state = checkpoints.read_state_dict(zoo.vqgan_path(settings.start))
+        if settings.start_partial:
+            state = _completed(state, checkpoints.new_vqgan(config))
+        model = checkpoints.load_vqgan_weights(state, config)
+    model.train().requires_grad_(True)
+    return model.to(device, memory_format=memory_format(device))  # type: ignore[call-overload,no-any-return]
+
+
+def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The weights in ``state`` that fit, and those of ``model`` for all others."""
+    return {
+        key: state[key] if key in state and state[key].shape == value.shape else value
+        for key, value in model.state_dict().items()
+    }
+
+
+def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> dict[str, Tensor]:
+    """Return the discriminator's weights in the checkpoint to start from; none if it has none."""
+    if settings.start is None:
+        return {}
+    state = checkpoints.read_state_dict(zoo.vqgan_path(settings.start))
+    part = {
+        key.removeprefix(_DISCRIMINATOR): value
+        for key, value in state.items()
+        if key.startswith(_DISCRIMINATOR)
+    }
+    wanted = discriminator.state_dict()
+    fits = part.keys() == wanted.keys()
+    return part if fits and all(part[k].shape == wanted[k].shape for k in wanted) else {}
+
+
+def save_model(model: VQModel, config: ModelConfig, folder: Path) -> None:
+    """Write ``config.yaml`` and ``model.safetensors`` into ``folder``."""
+    text = yaml.safe_dump({"model": taming_config(config)})
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(state, folder / "model.safetensors")

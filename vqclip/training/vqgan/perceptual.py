@@ -1,0 +1,109 @@
+"""Perceptual losses by name: ``lpips:PATH``, ``clip``, ``clip:SOURCE``, ``timm:NAME[:FILE]``."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqclip.errors import CheckpointError, UsageError
+from vqclip.hub.checkpoints import read_state_dict
+from vqclip.hub.loaders import DEFAULT, load_perceptor
+from vqclip.models.guard import explained, quiet
+from vqclip.models.lpips import ClipFeatures, FeatureDistance, lpips_from
+from vqclip.registry import unknown
+
+KINDS = ("lpips", "clip", "timm")
+_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".bin")
+
+
+def open_perceptual(name: str, device: torch.device) -> nn.Module:
+    """Return the distance that ``name`` describes: two images (b, 3, h, w) in [-1, 1] -> (b,).
+
+    - ``lpips:PATH``: LPIPS on VGG16, from a file or all weight files of a folder
+      (:func:`vqclip.models.lpips.lpips_from`);
+    - ``clip``: the features of the CLIP that comes along; ``clip:SOURCE``: of another one;
+    - ``timm:NAME``: the features of a timm model, downloaded; ``timm:NAME:FILE``: from a file.
+
+    Raises:
+        UsageError: an unknown name, or no such file.
+        CheckpointError: weights that cannot be used.
+    """
+    kind, _, rest = name.partition(":")
+    if kind not in KINDS:
+        raise unknown("perceptual loss", name, KINDS)
+    if kind == "lpips":
+        distance: nn.Module = lpips_from(map(read_state_dict, _files(rest)))
+    elif kind == "clip":
+        distance = FeatureDistance(_clip(rest or DEFAULT))
+    else:
+        distance = FeatureDistance(_timm(*_name_and_file(rest)))
+    return distance.to(memory_format=torch.channels_last).to(device)
+
+
+def _files(path: str) -> list[Path]:
+    place = Path(path).expanduser()
+    files = sorted(file for file in place.glob("*") if file.suffix in _SUFFIXES)
+    if place.is_file() or not place.is_dir():
+        return [place]
+    if not files:
+        raise UsageError(f"there are no weights in {place}; lpips needs VGG16 and linear layers")
+    return files
+
+
+def _clip(source: str) -> ClipFeatures:
+    perceptor = load_perceptor(source)
+    perceptor.drop_text_tower()
+    return ClipFeatures(perceptor.visual, perceptor.mean, perceptor.std, perceptor.resolution)
+
+
+def _name_and_file(text: str) -> tuple[str, str]:
+    name, _, file = text.partition(":")
+    if not name:
+        raise UsageError("timm: needs the name of a model, such as timm:resnet18")
+    return name, file
+
+
+class TimmFeatures(nn.Module):
+    """The feature maps of a timm model, of images in [-1, 1]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        config = network.pretrained_cfg
+        for statistic, default in (("mean", 0.5), ("std", 0.5)):
+            value = torch.tensor(config.get(statistic) or [default] * 3)
+            self.register_buffer(statistic, value.view(3, 1, 1))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(b, 3, h, w) -> feature maps, the finest first."""
+        features: list[Tensor] = self.network(((x + 1) / 2 - self.mean) / self.std)
+        return features
+
+
+def _timm(name: str, file: str) -> TimmFeatures:
+    with quiet(), explained(f"cannot load the timm model {name!r}"):
+        network = import_module("timm").create_model(name, features_only=True, pretrained=not file)
+    if file:
+        network.load_state_dict(_fitting(network.state_dict(), read_state_dict(file), file))
+    return TimmFeatures(network)
+
+
+def _fitting(
+    wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], file: str
+) -> dict[str, Tensor]:
+    """The weights in ``state`` for ``wanted``: by name, or else in order where all shapes agree."""
+    optional = {key for key in wanted if key.endswith("num_batches_tracked")}
+    if all(key in state for key in wanted.keys() - optional):
+        return {key: state.get(key, value) for key, value in wanted.items()}
+    named = [key for key in wanted if key not in optional]
+    values = [value for value in state.values() if value.ndim]  # without counts of batches
+    in_order = dict(zip(named, values, strict=False))
+    if len(in_order) < len(named) or any(in_order[k].shape != wanted[k].shape for k in named):
+        raise CheckpointError(f"{file} does not hold the weights of that timm model")
+    return {key: in_order.get(key, value) for key, value in wanted.items()}

@@ -1,0 +1,84 @@
+"""The section ``loss`` of a VQGAN's training; free of torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vqclip.errors import UsageError
+from vqclip.registry import unknown
+
+PARTS = ("encoder", "quant_conv", "quantize", "post_quant_conv", "decoder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQGANLoss:
+    """What a VQGAN's training lowers; names as in taming's ``lossconfig``.
+
+    pixel: l1, l2 or mix, the mean of both; weighed by ``pixel_weight``.
+    perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; none does without.
+    codebook_weight: of L_VQ; ``beta``: of its commitment term, or, with ``legacy_beta``, of its
+        codebook term, as taming-transformers has it.
+    codebook_decay: of a codebook that follows its latents by a running average; 0: by gradients.
+    revive_after: steps without a use after which a code is placed anew; 0: never.
+    disc_start: step from which the generator heeds the discriminator; none: there is no
+        discriminator.
+    disc_training_start: step from which that is trained, by default the same.
+    disc_weight, disc_factor: λ is multiplied with both; disc_factor also with D's own loss.
+    disc_adaptive: whether λ adapts, or is 1.
+    disc_loss: hinge or vanilla (softplus).
+    disc_learning_rate: by default the autoencoder's.
+    kl_weight, kl_warmup: of Gumbel's divergence, reached after so many steps.
+    freeze: parts that stay as they are: encoder, quant_conv, quantize, post_quant_conv, decoder.
+        With the first three frozen a transformer trained on the codes stays valid.
+    """
+
+    pixel: Literal["l1", "l2", "mix"] = "l1"
+    pixel_weight: float = 1.0
+    perceptual: str | None = "clip"
+    perceptual_weight: float = 1.0
+    codebook_weight: float = 1.0
+    beta: float = 0.25
+    legacy_beta: bool = False
+    codebook_decay: float = 0.0
+    revive_after: int = 0
+    disc_start: int | None = None
+    disc_training_start: int | None = None
+    disc_weight: float = 0.8
+    disc_factor: float = 1.0
+    disc_adaptive: bool = True
+    disc_num_layers: int = 3
+    disc_ndf: int = 64
+    disc_in_channels: int = 3
+    disc_loss: Literal["hinge", "vanilla"] = "hinge"
+    disc_learning_rate: float | None = None
+    kl_weight: float = 1e-8
+    kl_warmup: int = 0
+    freeze: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part in self.freeze:
+            if part not in PARTS:
+                raise unknown("part to freeze", part, PARTS)
+        if "quantize" in self.freeze and (self.revive_after or self.codebook_decay):
+            raise UsageError("a frozen quantize can neither be revived nor follow its latents")
+        if not 0 <= self.codebook_decay < 1:
+            raise UsageError(f"loss.codebook_decay is 0 or more, below 1: {self.codebook_decay}")
+        if self.disc_start is not None and self.disc_adaptive and "decoder" in self.freeze:
+            raise UsageError("a frozen decoder leaves λ undefined: set loss.disc_adaptive: false")
+
+    @property
+    def learns_codebook(self) -> bool:
+        """Whether gradients train the codebook."""
+        return not self.codebook_decay and "quantize" not in self.freeze
+
+
+def taming_loss(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the ``lossconfig`` of a taming config says, in our names; and its kl_weight."""
+    config = params.get("lossconfig") or {}
+    given = dict(config.get("params") or {})
+    given["pixel_weight"] = given.pop("pixelloss_weight", VQGANLoss.pixel_weight)
+    known = {name for name in VQGANLoss.__dataclass_fields__ if name != "perceptual"}
+    values = {key: value for key, value in given.items() if key in known}
+    if "kl_weight" in params:
+        values["kl_weight"] = params["kl_weight"]
+    return values

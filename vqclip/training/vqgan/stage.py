@@ -1,0 +1,278 @@
+"""Training a VQGAN (Esser et al. 2021, arXiv:2012.09841, section 3.1 and appendix).
+
+    L = |x − x̂| + w_p · LPIPS(x, x̂) + λ · (−mean D(x̂)) + L_VQ
+    λ = ‖∇L_rec‖ / (‖∇L_GAN‖ + δ), gradients at the last layer of the decoder
+
+and the patch discriminator D by the hinge loss. As in taming-transformers, L_rec in λ is the first
+two terms; adversarial terms begin at a given step.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.errors import UsageError
+from vqclip.hub.checkpoints import ModelConfig
+from vqclip.models.discriminator import PatchDiscriminator
+from vqclip.models.quantize import GumbelQuantizer
+from vqclip.models.vqgan import VQModel, VQSegmentationModel
+from vqclip.training.settings import TrainSettings, parse
+from vqclip.training.stage import Batch, Metrics, Objective
+from vqclip.training.vqgan.losses import (
+    DISCRIMINATOR_LOSSES,
+    PIXEL_LOSSES,
+    adaptive_weight,
+    wide_enough,
+)
+from vqclip.training.vqgan.models import discriminator_state, model_config, open_model, save_model
+from vqclip.training.vqgan.perceptual import open_perceptual
+from vqclip.training.vqgan.quantization import (
+    CodebookCare,
+    Quantized,
+    gumbel_noise,
+    gumbel_quantize,
+    temperature_schedule,
+    vector_quantize,
+)
+from vqclip.training.vqgan.scores import Scores
+from vqclip.training.vqgan.settings import VQGANLoss, taming_loss
+
+_ADAM = (0.5, 0.9)
+_TAMING_RATE = 4.5e-6  # for each sample of a step
+
+
+def open_stage(settings: TrainSettings, device: torch.device) -> "VQGANStage":
+    """Build the training of a VQGAN, GumbelVQ or segmentation VQGAN.
+
+    Raises:
+        UsageError: settings that cannot work.
+        CheckpointError: weights that cannot be used.
+    """
+    config = model_config(settings)
+    values = taming_loss(config.params) | dict(settings.loss)
+    loss = parse(VQGANLoss, values, "loss")
+    model = open_model(config, settings, device)
+    segmentation = isinstance(model, VQSegmentationModel)
+    perceptual = None
+    if loss.perceptual and loss.perceptual_weight and not segmentation:
+        perceptual = open_perceptual(loss.perceptual, device)
+    discriminator = None
+    if loss.disc_start is not None and not segmentation:
+        discriminator = PatchDiscriminator(
+            loss.disc_in_channels, loss.disc_ndf, loss.disc_num_layers
+        ).to(device)
+        if state := discriminator_state(settings, discriminator):
+            discriminator.load_state_dict(state)
+    return VQGANStage(model, loss, settings, config, perceptual, discriminator)
+
+
+class VQGANStage:
+    """See :class:`vqclip.training.stage.Stage`.
+
+    Args:
+        model: what is trained.
+        loss: its losses.
+        settings: for the learning rates.
+        config: of the model, which is exported with it.
+        perceptual: distance of two images, (b, 3, h, w) each -> (b,); None does without.
+        discriminator: image -> logits; None does without.
+
+    """
+
+    better: Literal["min", "max"] = "min"
+    rows = 2
+
+    def __init__(
+        self,
+        model: VQModel,
+        loss: VQGANLoss,
+        settings: TrainSettings,
+        config: ModelConfig,
+        perceptual: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
+    ) -> None:
+        self.model, self.settings, self.config = model, loss, config
+        self.perceptual, self.discriminator = perceptual, discriminator
+        self.temperature = temperature_schedule(config.params)
+        self.care = CodebookCare(model.codebook, loss.revive_after, loss.codebook_decay)
+        self.networks: dict[str, nn.Module] = {"model": model, "codebook": self.care}
+        self._freeze()
+        rate = _learning_rate(settings)
+        self.objectives = [
+            Objective("autoencoder", _adam(model, rate), self.autoencoder_loss),
+        ]
+        if discriminator is not None:
+            self.networks["discriminator"] = discriminator
+            optimizer = _adam(discriminator, loss.disc_learning_rate or rate)
+            self.objectives.append(
+                Objective("discriminator", optimizer, self.discriminator_loss),
+            )
+        self._seen: Quantized | None = None
+
+    def _freeze(self) -> None:
+        for part in self.settings.freeze:
+            self.model.get_submodule(part).requires_grad_(False)
+        if self.settings.codebook_decay:
+            self.model.codebook.requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise UsageError("loss.freeze leaves nothing to train")
+
+    def autoencoder_loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
+        """The loss of encoder, codebook and decoder."""
+        image = self._inputs(batch)
+        quantized = self._seen = self.quantize(image, step)
+        reconstruction = self.model.decode(quantized.z_q).float()
+        metrics: Metrics = {"quant_loss": quantized.loss.detach()}
+        reconstructed = self.reconstruction_loss(image, reconstruction, metrics)
+        loss = reconstructed + self.settings.codebook_weight * quantized.loss
+        start = self.settings.disc_start
+        if self.discriminator is not None and start is not None and step >= start:
+            loss = loss + self._generator_loss(reconstructed, reconstruction, metrics)
+        return loss, {"total_loss": loss.detach(), **metrics}
+
+    def quantize(self, image: Tensor, step: int) -> Quantized:
+        """Encode and quantize as in training: with Gumbel noise, where the model has it."""
+        settings, z = self.settings, self.model.encode(image).float()
+        quantizer = self.model.quantize
+        if isinstance(quantizer, GumbelQuantizer):
+            b, _, h, w = z.shape
+            noise = gumbel_noise(z.new_empty(b, len(quantizer.codebook), h, w))
+            weight = settings.kl_weight * min(1.0, (step + 1) / max(1, settings.kl_warmup))
+            return gumbel_quantize(z, quantizer, self.temperature(step), weight, noise)
+        return vector_quantize(
+            z,
+            self.model.codebook,
+            settings.beta,
+            legacy_beta=settings.legacy_beta,
+            learned=settings.learns_codebook,
+        )
+
+    def reconstruction_loss(self, image: Tensor, output: Tensor, metrics: Metrics) -> Tensor:
+        """Pixels and features; for label maps the cross entropy of each label, yes or no."""
+        if isinstance(self.model, VQSegmentationModel):
+            loss = F.binary_cross_entropy_with_logits(output, image)
+            metrics["bce_loss"] = loss.detach()
+            return loss
+        loss = self.settings.pixel_weight * PIXEL_LOSSES[self.settings.pixel](image, output)
+        if self.perceptual is not None:
+            with wide_enough(output.device):
+                distance = self.perceptual(image, output).float().mean()
+            metrics["p_loss"] = distance.detach()
+            loss = loss + self.settings.perceptual_weight * distance
+        metrics["rec_loss"] = loss.detach()
+        return loss
+
+    def _generator_loss(self, reconstructed: Tensor, output: Tensor, metrics: Metrics) -> Tensor:
+        """λ · disc_factor · (−mean D(x̂))."""
+        assert self.discriminator is not None
+        with wide_enough(output.device):
+            g_loss: Tensor = -self.discriminator(output).float().mean()
+        weight = torch.ones_like(g_loss)
+        if self.settings.disc_adaptive:
+            weight = adaptive_weight(reconstructed, g_loss, self.model.decoder.conv_out.weight)
+        weight = weight * self.settings.disc_weight
+        metrics |= {"g_loss": g_loss.detach(), "d_weight": weight.detach()}
+        return weight * self.settings.disc_factor * g_loss
+
+    def discriminator_loss(self, batch: Batch, step: int) -> tuple[Tensor | None, Metrics]:
+        """The hinge (or softplus) loss of the discriminator, real and fake in turn."""
+        assert self.discriminator is not None
+        settings = self.settings
+        start = settings.disc_training_start
+        start = settings.disc_start if start is None else start
+        if start is None or step < start:
+            return None, {"disc_loss": torch.zeros((), device=self.model.codebook.device)}
+        if step == start:
+            _has_idled(self.objectives[-1].optimizer, step)
+        image = self._inputs(batch)
+        with torch.no_grad():
+            fake = self.model.decode(self.quantize(image, step).z_q)
+        with wide_enough(image.device):
+            real_logits, fake_logits = self.discriminator(image), self.discriminator(fake)
+        loss = DISCRIMINATOR_LOSSES[settings.disc_loss](real_logits.float(), fake_logits.float())
+        loss = settings.disc_factor * loss
+        return loss, {
+            "disc_loss": loss.detach(),
+            "logits_real": real_logits.detach().mean(),
+            "logits_fake": fake_logits.detach().mean(),
+        }
+
+    def after_step(self, batch: Batch, step: int) -> None:
+        """Care for the codebook."""
+        seen, self._seen = self._seen, None
+        if seen is None or isinstance(self.model.quantize, GumbelQuantizer):
+            return
+        revived = self.care.update(self.model.codebook.data, seen.z.detach(), seen.ids)
+        _forget(self.objectives[0].optimizer, self.model.codebook, revived)
+
+    def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Reconstruction loss, PSNR and the use of the codes on held-out images."""
+        scores = Scores(len(self.model.codebook))
+        for batch in batches:
+            image = self._inputs(batch)
+            z_q, ids = self.model.quantize(self.model.encode(image))
+            output = self.model.decode(z_q).float()
+            scores.add(image, output, ids, self.reconstruction_loss(image, output, {}))
+        return scores.figures()
+
+    def pictures(self, batch: Batch) -> Tensor:
+        """Each image above its reconstruction; of label maps, in the model's colours."""
+        image = self._inputs(batch)
+        pairs = torch.stack([image, self.model(image).float()], 1).flatten(0, 1)
+        if isinstance(self.model, VQSegmentationModel):
+            labels = F.one_hot(pairs.argmax(1), pairs.shape[1]).movedim(-1, 1).float()
+            pairs = F.conv2d(labels, self.model.colorize)
+            pairs = 2 * (pairs - pairs.min()) / (pairs.max() - pairs.min()) - 1
+        return ((pairs[:, :3] + 1) / 2).clamp(0, 1)
+
+    def export(self, folder: Path) -> None:
+        """Write ``config.yaml`` and ``model.safetensors``."""
+        save_model(self.model, self.config, folder)
+
+    def _inputs(self, batch: Batch) -> Tensor:
+        """Images, or label maps (b, h, w) as one channel a label."""
+        if not isinstance(self.model, VQSegmentationModel):
+            image: Tensor = batch["image"]
+            return image
+        labels: Tensor = batch["segmentation"]
+        if labels.ndim == 4:
+            return labels.float()
+        return F.one_hot(labels.long(), self.model.n_labels).movedim(-1, 1).float()
+
+
+def _learning_rate(settings: TrainSettings) -> float:
+    """As set, or taming's, which grows with the samples of a step."""
+    train = settings.train
+    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    base = float(settings.model.get("base_learning_rate", _TAMING_RATE))
+    return train.rate(base * train.batch_size * train.accumulate * processes, processes)
+
+
+def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(trained, rate, betas=_ADAM)
+
+
+def _has_idled(optimizer: torch.optim.Optimizer, steps: int) -> None:
+    """Put a fresh Adam in the state that ``steps`` steps without any gradient would have led to.
+
+    In taming-transformers the discriminator's optimizer steps from the beginning, its loss
+    multiplied with 0; only the count of its steps differs from one that begins later.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter not in optimizer.state:
+                moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
+                optimizer.state[parameter] = {"step": torch.tensor(float(steps)), **moments}
+
+
+def _forget(optimizer: torch.optim.Optimizer, parameter: Tensor, rows: Tensor) -> None:
+    """Clear an optimizer's memory of some rows of a parameter."""
+    if len(rows):
+        for moment in optimizer.state.get(parameter, {}).values():
+            if moment.shape == parameter.shape:
+                moment[rows] = 0

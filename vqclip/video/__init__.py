@@ -1,0 +1,1 @@
+"""Videos: animations, stories, restyled clips, camera, optical flow."""

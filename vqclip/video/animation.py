@@ -1,0 +1,160 @@
+"""Frames on the disk to a film, one after another."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import lru_cache
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.ExifTags import Base
+
+from vqclip import __version__
+from vqclip.config import AnimateConfig, FilmConfig
+from vqclip.errors import UsageError
+from vqclip.media.images import FORMATS, fit, load_image, read_metadata
+from vqclip.media.timing import Plan, plan_film
+from vqclip.media.writers import FILMS, film_writer
+from vqclip.video.optical_flow import Array, Between, blend, opencv
+
+
+def find_frames(sources: Sequence[str]) -> list[Path]:
+    """Return the pictures that files and folders name, by number, then name; folders in turn.
+
+    Raises:
+        UsageError: a source that does not exist, a folder without pictures.
+    """
+    frames: list[Path] = []
+    for source in map(Path, sources):
+        if source.is_dir():
+            inside = [p for p in source.iterdir() if p.suffix.lower() in FORMATS]
+            inside = [p for p in inside if p.is_file() and not p.name.startswith(".")]
+            inside = [p for p in inside if not _is_film(p)]
+            if not inside:
+                raise UsageError(f"no pictures in {source}: {', '.join(FORMATS)}")
+            frames += sorted(inside, key=natural)
+        elif source.is_file():
+            frames.append(source)
+        else:
+            raise UsageError(f"no such frame or folder of frames: {source}")
+    return sorted(frames, key=natural) if all(map(Path.is_file, map(Path, sources))) else frames
+
+
+def _is_film(path: Path) -> bool:
+    """Whether a GIF or WebP moves: a film that was put beside its frames."""
+    if path.suffix.lower() not in FILMS:
+        return False
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except OSError:
+        return False  # whoever reads it tells
+
+
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """Return what sorts frame-2 before frame-10."""
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p.lower()) for p in parts]
+
+
+class Animation:
+    """A film of frames on the disk: what it shows, before anything of it is written."""
+
+    def __init__(self, sources: Sequence[str], config: AnimateConfig) -> None:
+        self.config = config
+        self.paths = find_frames(sources)
+        self.plan: Plan = plan_film(len(self.paths), config.timing)
+        self.size = config.size or _common_size(self.paths)
+        if config.timing.interpolate == "flow":
+            opencv()
+        self._load = lru_cache(4)(self._read)
+        self._between = lru_cache(1)(lambda n: Between(self._load(n), self._load(n + 1)))
+
+    def __len__(self) -> int:
+        return len(self.plan.positions)
+
+    def __iter__(self) -> Iterator[Array]:
+        return map(self.frame, self.plan.positions)
+
+    def frame(self, position: float) -> Array:
+        """Return the frame at a position, (h, w, 3) uint8; between two, as the config says."""
+        number = int(position)
+        time = position - number
+        if time < 1e-6:
+            return self._load(number)
+        if self.config.timing.interpolate == "flow":
+            return self._between(number)(time)
+        return blend(self._load(number), self._load(number + 1), time)
+
+    def _read(self, number: int) -> Array:
+        return np.asarray(fit(load_image(self.paths[number]), self.size, self.config.fit))
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the settings of the last frame, where it carries some, and those of the film."""
+        try:
+            known: Mapping[str, Any] = read_metadata(self.paths[-1])
+        except UsageError:
+            known = {"prompt": "", "version": __version__}
+        film = {**asdict(self.config), "frames": len(self.paths), "fps": self.plan.rate}
+        return {**known, "animation": film}
+
+    def write(
+        self,
+        films: Sequence[Path],
+        on_frame: Callable[[int, Array], None],
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the films side by side, and tell how many frames are done, and the last of them.
+
+        Ctrl-C keeps the films as they stand.
+        """
+        metadata, plays = self.metadata(), self.plays(films)
+        with ExitStack() as stack:
+            writers = []
+            for path in films:
+                film = FilmConfig(
+                    self.plan.rate, self.config.quality, self.config.codec, self.config.loop
+                )
+                manager = film_writer(path, film, metadata, overwrite=overwrite)
+                writers.append((stack.enter_context(manager), _plays(path, self.config.loop)))
+            for number, frame in enumerate(chain.from_iterable(repeat(self, plays))):
+                for write, times in writers:
+                    if number < times * len(self):
+                        write(frame, number)
+                on_frame(number + 1, frame)
+
+    def plays(self, films: Sequence[Path]) -> int:
+        """Return how often all frames are gone through."""
+        return max(_plays(path, self.config.loop) for path in films)
+
+
+def _plays(path: Path, loop: int) -> int:
+    """Return how often a film's frames are written: an MP4 cannot say that it repeats."""
+    return max(1, loop) if path.suffix.lower() == ".mp4" else 1
+
+
+def _common_size(paths: Sequence[Path]) -> tuple[int, int]:
+    """Return the (width, height) that all pictures have, without decoding them.
+
+    Raises:
+        UsageError: they differ, or one is no picture.
+    """
+    sizes: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                turned = image.getexif().get(Base.Orientation, 1) >= 5
+                sizes.setdefault(image.size[::-1] if turned else image.size, path)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UsageError(f"cannot read {path} as an image") from error
+    if len(sizes) > 1:
+        (a, first), (b, second), *_ = sizes.items()
+        raise UsageError(
+            f"{first} is {a[0]}x{a[1]}, {second} is {b[0]}x{b[1]}: say which --size to take"
+        )
+    return next(iter(sizes))

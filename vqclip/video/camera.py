@@ -1,0 +1,100 @@
+"""What a camera does from one frame to the next: zoom, pan and rotation of the picture."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vqclip.errors import UsageError
+from vqclip.video.keyframes import Keyframes, parse_keyframes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MOST_GIVEN_BACK = 1.3  # the factor by which fine detail grows at a frame, at the most
+
+
+@dataclass(frozen=True)
+class Motion:
+    """From one frame to the next, about the centre.
+
+    zoom: factor by which what is shown grows.
+    pan: pixels to the right and down that it moves.
+    rotate: degrees clockwise that it turns.
+    """
+
+    zoom: float = 1.0
+    pan: tuple[float, float] = (0.0, 0.0)
+    rotate: float = 0.0
+
+    def __bool__(self) -> bool:
+        """Return whether anything moves."""
+        return self != Motion()
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The motion before every frame."""
+
+    zoom: Keyframes
+    pan: Keyframes
+    rotate: Keyframes
+
+    @property
+    def moves(self) -> bool:
+        """Return whether it ever moves."""
+        keys = {*self.zoom.frames, *self.pan.frames, *self.rotate.frames}
+        return any(map(self, keys))
+
+    def __call__(self, frame: int) -> Motion:
+        """Return the motion that leads to a frame."""
+        (zoom,), (right, down), (rotate,) = self.zoom(frame), self.pan(frame), self.rotate(frame)
+        return Motion(zoom, (right, down), rotate)
+
+
+def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
+    """Read the keyframes of a camera.
+
+    Raises:
+        UsageError: they cannot be read, or a zoom is not above 0.
+    """
+    zooms = parse_keyframes(zoom)
+    if min(zooms.values) <= (0,):
+        raise UsageError(f"zoom is a factor above 0, such as 1.02 or 0.98, not {zoom!r}")
+    return Camera(zooms, parse_keyframes(pan, 2), parse_keyframes(rotate))
+
+
+def move(image: "Tensor", motion: Motion) -> "Tensor":
+    """Return the picture (1, 3, h, w) in [-1, 1] moved; what comes into view mirrors the edge.
+
+    Sampled bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. What that takes of
+    the finest detail, and would take again at every frame, is given back.
+    """
+    import torch.nn.functional as F
+
+    height, width = image.shape[-2:]
+    angle = math.radians(motion.rotate)
+    cosine, sine = math.cos(angle) / motion.zoom, math.sin(angle) / motion.zoom
+    right, down = motion.pan
+    # Rows of the matrix for coordinates from -1 to 1 along each side.
+    theta = image.new_tensor(
+        [
+            [cosine, sine * height / width, -(cosine * right + sine * down) * 2 / width],
+            [-sine * width / height, cosine, (sine * right - cosine * down) * 2 / height],
+        ]
+    )
+    grid = F.affine_grid(theta[None], list(image.shape), align_corners=False)
+    moved = F.grid_sample(
+        image, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
+    fine = _fine(moved)
+    factor = (_fine(image).std() / fine.std().clamp(min=1e-6)).clamp(1, _MOST_GIVEN_BACK)
+    return (moved + (factor - 1) * fine).clamp(-1, 1)
+
+
+def _fine(image: "Tensor") -> "Tensor":
+    """Return the finest detail: the picture less its mean over 3x3 pixels, the middle weighted."""
+    import torch.nn.functional as F
+
+    line = image.new_tensor([0.25, 0.5, 0.25])
+    kernel = (line[:, None] * line).expand(3, 1, 3, 3)
+    return image - F.conv2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), kernel, groups=3)

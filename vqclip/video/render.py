@@ -1,0 +1,145 @@
+"""Films that are drawn, from config to files: a story, a drawing, a clip in another style."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from vqclip.config import FilmConfig, FilmOutput, OutputConfig, StoryConfig
+from vqclip.errors import UsageError
+from vqclip.hub.run_models import Models
+from vqclip.media.images import flatten, writing
+from vqclip.media.timing import film_fps
+from vqclip.media.writers import FilmFrame, film_writer
+from vqclip.runs.render import metadata, sample_metadata
+from vqclip.sampling.completion import Sample, Task, picture
+from vqclip.video.optical_flow import Array
+from vqclip.video.restyle import Before, Source, drawn_size, restyle_frame
+from vqclip.video.story import Telling
+from vqclip.video.work_folder import Unfinished
+
+
+class StoryRun:
+    """One story on its way: its frames in a folder, and at the end the films.
+
+    Stopped or killed, it goes on from the state beside the frames, to the same bytes.
+    """
+
+    def __init__(self, story: StoryConfig, output: FilmOutput, models: Models) -> None:
+        self.story, self.models = story, models
+        scenes = story.to_dict()
+        settings = {**metadata(story.picture, models), "story": scenes}
+        settings["prompt"] = " ^ ".join(scenes["scenes"])
+        self.unfinished = Unfinished(output, settings)
+
+    def opened(self) -> AbstractContextManager[None]:
+        """Return the context of :meth:`run`; see :class:`vqclip.video.work_folder.Unfinished`."""
+        return self.unfinished.opened()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a state to go on from, and no start is needed."""
+        return self.unfinished.state_path.exists()
+
+    def run(self, on_frame: Callable[[FilmFrame], None], start: Tensor | None = None) -> None:
+        """Draw the frames that are missing, from z ``start`` where none is there; write the films.
+
+        on_frame: is told of every frame, those below 0 that no film shows among them.
+
+        Raises:
+            VqclipError: the run failed, or a file could not be written.
+            KeyboardInterrupt: Ctrl-C; the frames so far are kept, and where they go on.
+        """
+        telling = Telling(self.story, self.models, start, self.unfinished.state())
+        with self.unfinished.keeping():
+            for frame in telling:
+                if frame.number >= 0:
+                    self.unfinished.put(frame.number, frame.picture)
+                self.unfinished.keep(telling.state())
+                on_frame(frame)
+        self.unfinished.write_films(self.story.frames)
+
+
+def film_sample(
+    task: Task,
+    sample: Sample,
+    stages: Sequence[Tensor],
+    output: OutputConfig,
+    on_frame: Callable[[FilmFrame], None],
+) -> bool:
+    """Film how a sample came to be; return whether Ctrl-C cut it short, which keeps the films.
+
+    stages: codes (h, w), -1 where one is not drawn yet, which shows as a plain colour.
+
+    Raises:
+        VqclipError: a file could not be written.
+    """
+    film = FilmConfig(output.fps or film_fps(len(stages)))
+    frames = (
+        FilmFrame(number, np.asarray(flatten(picture(task, codes))))
+        for number, codes in enumerate(stages)
+    )
+    settings, done = sample_metadata(task, sample), False
+    try:
+        with writing(), ExitStack() as stack:
+            writers = [
+                stack.enter_context(film_writer(path, film, settings, overwrite=output.overwrite))
+                for path in output.films
+            ]
+            for frame in frames:
+                for write in writers:
+                    write(frame.picture, frame.number)
+                done = True
+                on_frame(frame)
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        return True
+    return False
+
+
+class RestyleRun:
+    """One clip on its way into another style: its frames in a folder, and at the end the films.
+
+    All that the next frame depends on is the clip and the last result, which is on the disk: a run
+    that was stopped goes on where it was, to the same bytes.
+    """
+
+    def __init__(self, source: Source, output: FilmOutput, models: Models) -> None:
+        self.source, self.models = source, models
+        config = self.config = source.config
+        self.size = drawn_size(source, models)
+        settings = metadata(replace(config.picture, size=self.size), models)
+        settings["restyle"] = config.to_dict() | {"bytes": source.bytes}
+        sound = source.path if source.is_film else None
+        film = replace(output.film, rate=source.rate, sound=sound)
+        self.unfinished = Unfinished(replace(output, film=film), settings)
+
+    def run(self, on_frame: Callable[[int, Array], None]) -> int:
+        """Draw what is missing, write the films; return how many frames they have.
+
+        Ctrl-C leaves the frames so far, and no film.
+
+        Raises:
+            UsageError: the folder holds frames of other settings, or another process is at work.
+            VqclipError: the run failed, or a file could not be written.
+        """
+        with self.unfinished.opened():
+            count = self._draw(on_frame)
+            self.unfinished.write_films(count)
+        return count
+
+    def _draw(self, on_frame: Callable[[int, Array], None]) -> int:
+        before, number = None, -1
+        for number, frame in enumerate(self.source.read(self.size)):
+            result = self.unfinished.frame(number)
+            if result is None:
+                result = restyle_frame(self.config, self.models, frame, before)
+                self.unfinished.put(number, result)
+            before = Before(frame, result)
+            on_frame(number + 1, result)
+        if number < 0:
+            raise UsageError(f"{self.source.path} has no frames")
+        return number + 1

@@ -1,0 +1,119 @@
+"""A clip in another style: every frame starts from the last result, moved along with the clip."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vqclip.config import GenerateConfig, RestyleConfig
+from vqclip.generation.latents import grid_size
+from vqclip.generation.loop import generate
+from vqclip.hub.run_models import Models
+from vqclip.media.images import fit, load_image, to_array, to_tensor
+from vqclip.media.writers import open_clip
+from vqclip.video.animation import find_frames
+from vqclip.video.optical_flow import Array, find_flow, opencv, visibility, warp
+
+LARGEST = 512  # pixels
+_RATE = 12.0  # of a folder of pictures, where none is given
+
+
+@dataclass(frozen=True)
+class Before:
+    """The frame before: what it was, and what became of it."""
+
+    source: Array
+    result: Array
+
+
+class Source:
+    """The frames of a clip or of a folder, at the size at which they are drawn.
+
+    Raises:
+        UsageError: neither, or optical flow is wanted and OpenCV is missing.
+    """
+
+    def __init__(self, config: RestyleConfig) -> None:
+        self.config, self.path = config, Path(config.source).expanduser()
+        self.is_film = not self.path.is_dir()
+        if config.coherence:
+            opencv()
+        if self.is_film:
+            self.clip = open_clip(self.path, config.fps)
+            self.rate, self.frames, self.own_size = (
+                self.clip.rate,
+                self.clip.frames,
+                self.clip.size,
+            )
+        else:
+            self.paths = find_frames([config.source])
+            self.rate, self.frames = config.fps or _RATE, len(self.paths)
+            self.own_size = load_image(self.paths[0]).size
+
+    @cached_property
+    def bytes(self) -> int:
+        """How large it is, by which another source of the same name is told."""
+        paths = [self.path] if self.is_film else self.paths
+        return sum(path.stat().st_size for path in paths)
+
+    def read(self, size: tuple[int, int]) -> Iterator[Array]:
+        """Yield the frames, (h, w, 3) uint8, at (width, height)."""
+        how = self.config.picture.fit
+        if self.is_film:
+            for frame in self.clip:
+                yield np.asarray(fit(Image.fromarray(frame), size, how))
+        else:
+            for path in self.paths:
+                yield np.asarray(fit(load_image(path), size, how))
+
+
+def drawn_size(source: Source, models: Models) -> tuple[int, int]:
+    """Return the (width, height) at which a source is drawn: whole codes.
+
+    Without a size that is wanted it is the source's own, but none of the sides above ``LARGEST``.
+    """
+    factor = models.vqgan.downsampling
+    width, height = source.own_size
+    shrunk = min(1.0, LARGEST / max(width, height))
+    wanted = source.config.picture.size or (round(width * shrunk), round(height * shrunk))
+    rows, columns = grid_size(wanted, factor)
+    return columns * factor, rows * factor
+
+
+def restyle_frame(
+    config: RestyleConfig, models: Models, source: Array, before: Before | None
+) -> Array:
+    """Return one frame of the clip as the prompts want it, (h, w, 3) uint8.
+
+    Without one before it, and where that does not show the same, it starts from itself.
+    """
+    start = source if before is None else mixed(source, before, config.coherence)
+    height, width, _ = source.shape
+    picture = replace(config.picture, size=(width, height))
+    with torch.no_grad():
+        image = to_tensor(Image.fromarray(start)).to(models.device)
+        z = models.vqgan.quantize(models.vqgan.encode(image))[0]
+    return _drawn(picture, models, z)
+
+
+def _drawn(picture: GenerateConfig, models: Models, z: torch.Tensor) -> Array:
+    *_, last = generate(picture, models, z)
+    return to_array(last.image)
+
+
+def mixed(source: Array, before: Before, coherence: float) -> Array:
+    """Return what a frame starts from: c·v·W(result before) + (1 − c·v)·frame.
+
+    W moves the last result along the flow between the two frames of the clip; v is 1 where both
+    show the same, and 0 where something came into view.
+    """
+    if not coherence:
+        return source
+    flow, back = find_flow(source, before.source), find_flow(before.source, source)
+    share = coherence * visibility(flow, back)[..., None]
+    moved = warp(before.result, flow).astype(np.float32)
+    return np.rint(source + share * (moved - source)).astype(np.uint8)
