@@ -18,10 +18,11 @@ from vqclip.cli.app import app
 from vqclip.cli.commands import animate, batch, generate, restyle, story
 from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
 from vqclip.config.prompts import parse_prompts
+from vqclip.generation.state import State
 from vqclip.hub import store
 from vqclip.hub.install import Supplied
 from vqclip.media.images import save_image
-from vqclip.runs.checkpoint import Checkpoint, State, save_checkpoint
+from vqclip.runs.checkpoint import Checkpoint, save_checkpoint
 from vqclip.runs.outputs import checkpoint_path
 
 CONFIG = GenerateConfig(parse_prompts("a red apple"), init="random")

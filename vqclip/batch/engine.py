@@ -24,10 +24,11 @@ from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.generation.loop import Frame, clip_score
 from vqclip.generation.optimizers import can_resume
 from vqclip.generation.parallel import Work, side_by_side
+from vqclip.generation.state import State
 from vqclip.hub.run_models import Models, load_models
 from vqclip.media.images import to_pil
 from vqclip.models.runtime import resolve_device
-from vqclip.runs.checkpoint import State, load_checkpoint
+from vqclip.runs.checkpoint import load_checkpoint
 from vqclip.runs.render import metadata, rendering
 
 # A job, how many steps of it are done, and the picture as it is then, made when it is asked for.

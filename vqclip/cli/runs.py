@@ -17,9 +17,9 @@ from vqclip.config.prompts import Prompt
 if TYPE_CHECKING:
     from vqclip.cli.progress import Progress
     from vqclip.generation.loop import Frame
+    from vqclip.generation.state import State
     from vqclip.hub.run_models import Models
     from vqclip.models.perceptor import Perceptor
-    from vqclip.runs.checkpoint import State
     from vqclip.runs.render import Result
 
 

@@ -11,7 +11,8 @@ from vqclip.config import OutputConfig
 from vqclip.errors import UsageError
 from vqclip.generation.loop import Run
 from vqclip.generation.optimizers import can_resume
-from vqclip.runs.checkpoint import EVERY, Checkpoint, State, save_checkpoint
+from vqclip.generation.state import State
+from vqclip.runs.checkpoint import EVERY, Checkpoint, save_checkpoint
 
 
 class Keeper:

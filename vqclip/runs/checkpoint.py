@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,12 @@ from torch import Tensor
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import CheckpointError, UsageError, one_line
 from vqclip.files.serialization import detached
+from vqclip.generation.state import State
 from vqclip.media.images import check_metadata, replacing
 
 FORMAT = 1
 EVERY = 10.0  # seconds: so much of a run is lost at the most, and a step, when it is killed
 _KEY = "vqclip"
-
-
-@dataclass(frozen=True)
-class State:
-    """All that the next step of a run depends on, and what its films showed so far.
-
-    step: optimizer steps done.
-    tensors, values: see :meth:`vqclip.generation.loop.Run.state`.
-    shown: step to the codes, (1, h/f, w/f), of the frames that films and folders show.
-    """
-
-    step: int
-    tensors: Mapping[str, Tensor]
-    values: Mapping[str, Any]
-    shown: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from vqclip.files.hashing import weights_hash
 from vqclip.generation.latents import save_codes
 from vqclip.generation.loop import Frame, Run
 from vqclip.generation.parallel import Work, side_by_side
+from vqclip.generation.state import State
 from vqclip.hub.run_models import Models, weight_files
 from vqclip.media.images import (
     flatten,
@@ -29,7 +30,6 @@ from vqclip.media.timing import film_fps
 from vqclip.media.writers import Writer, film_writer, frames_writer
 from vqclip.models.batch_sampling import filled
 from vqclip.runs.autosave import Keeper
-from vqclip.runs.checkpoint import State
 from vqclip.runs.outputs import files, shown_steps
 from vqclip.runs.replay import picture_hashes
 from vqclip.sampling.completion import Sample, Task

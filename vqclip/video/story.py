@@ -12,11 +12,11 @@ from vqclip.config import StoryConfig
 from vqclip.generation.loop import Frame, Run
 from vqclip.generation.losses import PromptLoss
 from vqclip.generation.prompt_embeddings import Targets, blend_targets, embed_prompts
+from vqclip.generation.state import State
 from vqclip.hub.run_models import Models
 from vqclip.media.images import to_array
 from vqclip.media.timing import EASES
 from vqclip.media.writers import FilmFrame
-from vqclip.runs.checkpoint import State
 from vqclip.video.camera import move, parse_camera
 from vqclip.video.optical_flow import blend
 
