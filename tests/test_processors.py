@@ -11,10 +11,10 @@ import torch
 ROOT = Path(__file__).parents[1]
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 SENSITIVE = (
-    "tests/test_doctor.py::test_what_the_processor_cannot_do_is_told",
-    "tests/test_engines.py",
+    "tests/diagnostics/test_doctor.py::test_what_the_processor_cannot_do_is_told",
+    "tests/models/test_runtime.py",
     "tests/models/test_vqgan.py",
-    "tests/training/test_vqgan.py::test_recorded_trace",
+    "tests/training/vqgan/test_stage.py::test_recorded_trace",
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_resuming import BASE
+from tests.runs.test_checkpoint import BASE
 from vqclip import __version__
 from vqclip.batch.cluster import Cluster
 from vqclip.batch.folder import RunFolder

@@ -10,7 +10,7 @@ import torch
 
 from tests import tiny
 from tests.conftest import leftovers
-from tests.test_resuming import BASE
+from tests.runs.test_checkpoint import BASE
 from vqclip.batch import worker as workers
 from vqclip.batch.engine import Local
 from vqclip.batch.folder import RunFolder

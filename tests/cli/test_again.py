@@ -22,7 +22,7 @@ from vqclip.config.prompts import parse_all
 from vqclip.hub.embedded import weights_folder
 from vqclip.media.images import read_metadata, save_image
 
-REFERENCE = Path(__file__).parents[2] / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 QUICK = ("--size", "16", "--steps", "2", "--cutouts", "2", "--seed", "5", "--init", "random")
 
 

@@ -14,7 +14,7 @@ from tests.conftest import leftovers
 from vqclip.media.images import read_metadata
 from vqclip.media.writers import film_metadata
 
-FREE = ("-t", str(Path(__file__).parents[2] / "reference" / "n2n_uncond"))
+FREE = ("-t", str(Path(__file__).parents[1] / "reference" / "n2n_uncond"))
 SMALL = ("--size", "16", "--seed", "1")
 
 

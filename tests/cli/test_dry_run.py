@@ -16,7 +16,7 @@ from vqclip.diagnostics.forecast.measuring import Pace, pace, peak_memory
 from vqclip.hub.embedded import weights_folder
 from vqclip.media.images import save_image
 
-REFERENCE = Path(__file__).parents[2] / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 TINY = ("--size", "16", "--steps", "4", "--seed", "1", "--cutouts", "1", "--init", "random")
 FRAMES = tuple(Image.new("RGB", (16, 16), (80 * n, 9, 9)) for n in range(3))
 

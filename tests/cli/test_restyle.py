@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from tests.test_clips import loudness, tone
+from tests.media.test_clips import loudness, tone
 from vqclip.config import FilmConfig
 from vqclip.media.images import load_image, read_metadata
 from vqclip.media.writers import film_metadata, film_writer

@@ -17,7 +17,7 @@ from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.media.images import load_image, read_metadata
 
-REFERENCE = Path(__file__).parents[2] / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 FREE = ("-t", str(REFERENCE / "n2n_uncond"))
 SEG = ("-t", str(REFERENCE / "n2n_seg"))
 VQGAN = str(REFERENCE / "vqmodel_f16")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
+from tests.hub.test_install import REFERENCE, checkpoint, config, list_entry, offer
 from tests.servers import Server
-from tests.test_supply import REFERENCE, checkpoint, config, list_entry, offer
 from vqclip.cli import downloading
 from vqclip.files.environment import home
 from vqclip.hub import clip_hub as hub

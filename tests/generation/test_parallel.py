@@ -10,7 +10,7 @@ import torch
 
 import vqclip
 from tests import tiny
-from tests.test_resuming import BASE
+from tests.runs.test_checkpoint import BASE
 from vqclip import GenerateConfig
 from vqclip.errors import VqclipError
 from vqclip.generation import parallel as together

@@ -10,7 +10,7 @@ from tests.cli.runner import refused, vqclip
 from vqclip.hub.checkpoints import read_state_dict
 from vqclip.hub.loaders import load_transformer, load_vqgan
 
-REFERENCE = Path(__file__).parents[2] / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 @pytest.mark.parametrize("source", ["default", "vqmodel_f16", "gumbel_f8"])

@@ -25,7 +25,7 @@ from vqclip.hub.downloads import DownloadError, Listener, Patience
 from vqclip.hub.listing import inventory
 from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
 
-REFERENCE = Path(__file__).parents[2] / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 QUICK = Patience(attempts=2, pause=0.01, timeout=10)
 EMBEDDED_CLIP = Path(__file__).parents[2] / "weights" / "clip"
 

@@ -14,7 +14,7 @@ from vqclip.hub import embedded
 from vqclip.hub.embedded import weights_folder
 from vqclip.hub.loaders import load_perceptor, load_vqgan, vqgan_path
 
-REFERENCE = Path(__file__).parents[2] / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 RUN = REFERENCE / "vqmodel_f16"
 
 

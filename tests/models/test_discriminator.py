@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from vqclip.hub.checkpoints import read_state_dict
 from vqclip.models.discriminator import PatchDiscriminator
 
-CASE = Path(__file__).parents[2] / "reference" / "vqmodel_f16"
+CASE = Path(__file__).parents[1] / "reference" / "vqmodel_f16"
 FULL = CASE.parent / "full"
 
 

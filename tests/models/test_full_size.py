@@ -17,7 +17,7 @@ from vqclip.files.safe_yaml import read_yaml
 from vqclip.hub.checkpoints import ModelConfig, new_vqgan
 from vqclip.models.vqgan import VQModel
 
-FULL = Path(__file__).parents[2] / "reference" / "full"
+FULL = Path(__file__).parents[1] / "reference" / "full"
 
 
 def seeded(name: str, like: Tensor) -> Tensor:

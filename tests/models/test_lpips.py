@@ -14,7 +14,7 @@ from vqclip.models.lpips import LPIPS, ClipFeatures, FeatureDistance, lpips_from
 from vqclip.models.openclip import light_open_clip
 from vqclip.training.vqgan.perceptual import open_perceptual
 
-CASE = Path(__file__).parents[2] / "reference" / "vqmodel_f16"
+CASE = Path(__file__).parents[1] / "reference" / "vqmodel_f16"
 
 
 def torchvision_names(model: LPIPS) -> dict[str, Tensor]:

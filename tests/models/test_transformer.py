@@ -15,7 +15,7 @@ from vqclip.models.conditions import ClassLabel, Coordinates, GivenCodes, coordi
 from vqclip.models.gpt import GPTConfig, KeyValueCache
 from vqclip.models.transformer import Net2NetTransformer
 
-REFERENCE = Path(__file__).parents[2] / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 def recorded(case: str) -> tuple[Net2NetTransformer, dict[str, torch.Tensor]]:

@@ -17,7 +17,7 @@ from vqclip.models.autoencoder import AttnBlock
 from vqclip.models.ddconfig import DDConfig
 from vqclip.models.vqgan import VQModel, VQSegmentationModel
 
-REFERENCE = Path(__file__).parents[2] / "reference"
+REFERENCE = Path(__file__).parents[1] / "reference"
 SMALL = DDConfig(
     ch=32,
     out_ch=3,

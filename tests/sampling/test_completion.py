@@ -32,7 +32,7 @@ from vqclip.sampling.completion import (
 )
 from vqclip.sampling.masks import Canvas, known_cells
 
-UNCONDITIONAL = str(Path(__file__).parents[2] / "reference" / "n2n_uncond")
+UNCONDITIONAL = str(Path(__file__).parents[1] / "reference" / "n2n_uncond")
 
 
 def models(**options: Any) -> Models:

@@ -16,7 +16,7 @@ from vqclip.models.lpips import LPIPS, lpips_from
 from vqclip.training.settings import TrainSettings, settings_of
 from vqclip.training.vqgan.stage import VQGANStage, open_stage
 
-CASE = Path(__file__).parents[2] / "reference" / "vqmodel_f16"
+CASE = Path(__file__).parents[1] / "reference" / "vqmodel_f16"
 META: dict[str, Any] = json.loads((CASE / "meta.json").read_text())
 
 

@@ -26,7 +26,7 @@ from vqclip.cli.app import app
 from vqclip.errors import VqclipError
 from vqclip.hub.checkpoints import convert, read_state_dict
 
-RUN = Path(__file__).parents[3] / "reference" / "vqmodel_f16"
+RUN = Path(__file__).parents[2] / "reference" / "vqmodel_f16"
 Pair = tuple[Path, Path | None]
 Make = Callable[[Path], Pair]
 

@@ -11,7 +11,7 @@ from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, Vq
 from vqclip.files.safe_yaml import parse_yaml
 from vqclip.hub.checkpoints import ModelConfig, find_config, read_config, stage_config
 
-REFERENCE = Path(__file__).parents[3] / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 VQGAN = "taming.models.vqgan.VQModel"
 
 

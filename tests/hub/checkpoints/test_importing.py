@@ -32,7 +32,7 @@ from vqclip.hub.checkpoints.published import lookalikes
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
-REFERENCE = Path(__file__).parents[3] / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 FULL = REFERENCE / "full"
 PUBLISHED = sorted(file.stem for file in FULL.glob("*.yaml"))
 SMALL = {

@@ -20,7 +20,7 @@ from vqclip.hub.checkpoints import (
 )
 from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
 
-REFERENCE = Path(__file__).parents[3] / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 TAMING = "taming.models.vqgan."
 DDCONFIG = {
     "ch": 32,

@@ -25,7 +25,7 @@ from vqclip.hub.checkpoints import (
 from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.transformer import Net2NetTransformer
 
-REFERENCE = Path(__file__).parents[3] / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 FULL = sorted(
     file.stem
     for file in (REFERENCE / "full").glob("*.yaml")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.training.test_clip import RESNET, TINY, stage
+from tests.training.clip.test_stage import RESNET, TINY, stage
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.training.clip.model import TABLE, load_table, new_clip, parameter_groups, start_from
 from vqclip.training.clip.settings import ClipSettings, TokenSettings

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.training.test_transformer import clip_values
+from tests.training.transformer.test_stage import clip_values
 from vqclip.diagnostics.forecast.training import of_encoding
 from vqclip.errors import UsageError
 from vqclip.training.data.batches import collate, to_device

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import vqclip
 from tests import tiny
-from tests.checkpoints.test_transformers import config_of
+from tests.hub.checkpoints.test_transformers import config_of
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.checkpoints import read_config
 from vqclip.training.loop import fit
@@ -22,7 +22,7 @@ from vqclip.training.settings import settings_of
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
 from vqclip.training.transformer.stage import TransformerStage, open_stage
 
-REFERENCE = Path(__file__).parents[3] / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 CPU = torch.device("cpu")
 Values = dict[str, Any]
 

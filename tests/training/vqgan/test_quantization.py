@@ -19,7 +19,7 @@ from vqclip.training.vqgan.quantization import (
     vector_quantize,
 )
 
-REFERENCE = Path(__file__).parents[3] / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 
 
 @pytest.mark.parametrize("view", ["", "nonsquare_"])
