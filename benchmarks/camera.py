@@ -19,6 +19,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import torch.nn.functional as F
+from common import read_settings
 from PIL import Image
 from torch import Tensor
 
@@ -116,9 +117,12 @@ def main() -> None:
         parser.add_argument(f"--{option}", default=text)
     parser.add_argument("--only", choices=WAYS, action="append", help="of the ways; else all")
     parser.add_argument("--out", type=Path, help="a folder for the last pictures")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     args = parser.parse_args()
     scenes = (vqclip.parse_prompts(args.prompt),)
-    config = vqclip.GenerateConfig(scenes[0], size=(args.size,) * 2, seed=args.seed)
+    config = vqclip.GenerateConfig(
+        scenes[0], size=(args.size,) * 2, seed=args.seed, **read_settings(args.set)
+    )
     models = load_models(config)
     camera = {"zoom": args.zoom, "pan": args.pan, "rotate": args.rotate}
     shape = {"steps_per_scene": args.frames * args.every, "every": args.every}

@@ -1,10 +1,35 @@
 """What several of the scripts need."""
 
 import ast
+import platform
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
+
+from vqclip.models.runtime import resolve_device, resolve_precision
+
+
+def describe(device: str, precision: str, threads: int) -> str:
+    """Return the processor, what torch makes of it, and the type of the products."""
+    place = resolve_device(device)
+    dtype = str(resolve_precision(precision, place)).removeprefix("torch.")
+    names = [processor(), platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    if place.type == "cuda":
+        names.append(torch.cuda.get_device_name(place))
+    return f"{', '.join(names)}; {threads} threads, torch {torch.__version__}, {place}, {dtype}"
+
+
+def processor() -> str:
+    """Return the processor's name, where the system gives one."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(": ")[1]
+    return platform.processor() or "an unknown processor"
 
 
 def read_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Memory and time of importing f16-16384 at its full size: 1 GB with loss and optimizer.
 
     python benchmarks/import_memory.py [--keep FOLDER]
+    python benchmarks/import_memory.py --checkpoint last.ckpt --config model.yaml
 
 The checkpoint is made of random numbers in the layout of the published one, and imported by a
 process of its own, whose peak of resident memory counts. Then both decode the same codes.
@@ -42,25 +43,28 @@ def main() -> None:
     """Make the checkpoint, import it, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
+    parser.add_argument("--checkpoint", type=Path, help="import this file; needs --config")
+    parser.add_argument("--config", type=Path, default=FULL / f"{NAME}.yaml")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         (folder / "out").mkdir(parents=True)
-        measure(folder)
+        checkpoint = options.checkpoint or folder / "last.ckpt"
+        if not options.checkpoint:
+            write_checkpoint(checkpoint)
+        measure(checkpoint, options.config, folder / "out")
 
 
-def measure(folder: Path) -> None:
+def measure(checkpoint: Path, config: Path, out: Path) -> None:
     """Print one line of numbers, and the largest difference of a decoded picture."""
-    checkpoint, config = folder / "last.ckpt", FULL / f"{NAME}.yaml"
-    write_checkpoint(checkpoint)
-    words = [sys.executable, "-c", IMPORT, checkpoint, config, folder / "out"]
+    words = [sys.executable, "-c", IMPORT, checkpoint, config, out]
     told = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
     mega = {"checkpoint": checkpoint.stat().st_size / 1e6, "written": told["bytes"] / 1e6}
     mega |= {"peak": told["peak"] * 1024 / 1e6, "before": told["ready"] * 1024 / 1e6}
     print(f"{told['seconds']:.1f} s;", *(f"{k} {v:.0f} MB;" for k, v in mega.items()))
     print("dropped:", {what: f"{size / 1e6:.0f} MB" for what, size in told["dropped"].items()})
     before = decoded(checkpoint, config)
-    print(f"difference of the decoded: {(decoded(folder / 'out') - before).abs().max():.1e}")
+    print(f"difference of the decoded: {(decoded(out) - before).abs().max():.1e}")
 
 
 def write_checkpoint(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Kill a batch at random moments, start it again, and compare it with one left in peace.
 
     python benchmarks/kills.py [--jobs 100] [--steps 5] [--size 32] [--seconds 4] [--seed 0]
+    python benchmarks/kills.py --jobs 2 --kills 1
 
 Every job must have exactly one picture, of the same bytes, and nothing else may lie about; the
 last line says whether that is so. Ctrl-C stops it, and the batch with it.
@@ -23,6 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, value in {"jobs": 100, "steps": 5, "size": 32, "seed": 0}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--kills", type=int, default=1_000_000, help="at the most")
     parser.add_argument("--seconds", type=float, default=4.0, help="at the most until a kill")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -79,8 +81,9 @@ def killed(words: list[str], options: argparse.Namespace) -> int:
             if stamp(folder) != before:
                 break
             time.sleep(0.01)
+        patience = moments.uniform(0, options.seconds * 2**fruitless)
         try:
-            code = process.wait(moments.uniform(0, options.seconds * 2**fruitless))
+            code = process.wait(None if kills == options.kills else patience)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()

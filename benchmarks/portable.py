@@ -26,11 +26,11 @@ from vqclip.models.runtime import resolve_precision
 PRECISIONS = ("float32", "portable")
 
 
-def seconds(precision: str, steps: int) -> float:
+def seconds(precision: str, steps: int, options: list[str]) -> float:
     """Return the time from Enter to the picture."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["a red apple", "--seed", "0", "--device", "cpu", "--steps", str(steps), "--quiet"]
-        words += ["--precision", precision, "-o", f"{folder}/apple.png"]
+        words += ["--precision", precision, "-o", f"{folder}/apple.png", *options]
         began = time.monotonic()
         subprocess.run([sys.executable, "-m", "vqclip", *words], check=True, capture_output=True)
         return time.monotonic() - began
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--digests", choices=PRECISIONS, metavar="PRECISION")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("options", nargs="*", help="of vqclip, after --")
     args = parser.parse_args()
     if args.digests:
         resolve_precision(args.digests, torch.device("cpu"))
@@ -92,7 +93,7 @@ def main() -> None:
     times = {name: [] for name in PRECISIONS}
     for _ in range(args.rounds):
         for name in PRECISIONS:
-            times[name].append(seconds(name, args.steps))
+            times[name].append(seconds(name, args.steps, args.options))
     plain, portable = (statistics.median(times[name]) for name in PRECISIONS)
     print(f"float32 {plain:.1f} s, portable {portable:.1f} s: {portable / plain:.2f}")
 

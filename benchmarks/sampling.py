@@ -22,16 +22,15 @@ from vqclip.models.permuters import Permuter
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
-SIDE = 16
 TOP_K = 100
 
 
-def build(layers: int, width: int, vocab: int) -> Net2NetTransformer:
+def build(layers: int, width: int, vocab: int, side: int) -> Net2NetTransformer:
     torch.manual_seed(0)
     gpt = GPT(
         GPTConfig(
             vocab_size=vocab,
-            block_size=SIDE * SIDE,
+            block_size=side * side,
             n_layer=layers,
             n_head=max(width // 64, 1),
             n_embd=width,
@@ -78,16 +77,18 @@ def best_times(
     return best
 
 
-def cases(model: Net2NetTransformer) -> dict[str, Callable[[], object]]:
-    def sample(batch: int = 1, width: int = SIDE) -> None:
-        model.sample(None, (SIDE, width), top_k=TOP_K, seed=[*range(batch)])
+def cases(model: Net2NetTransformer, side: int) -> dict[str, Callable[[], object]]:
+    count = side * side
+
+    def sample(batch: int = 1, width: int = side) -> None:
+        model.sample(None, (side, width), top_k=TOP_K, seed=[*range(batch)])
 
     return {
-        "256 codes without a cache": lambda: sample_uncached(model, 1, SIDE * SIDE),
-        "256 codes with the cache": sample,
-        "4 x 256 codes, one by one": lambda: [sample() for _ in range(4)],
-        "4 x 256 codes at once": lambda: sample(4),
-        "16 x 20 codes by the window": lambda: sample(1, SIDE + 4),
+        f"{count} codes without a cache": lambda: sample_uncached(model, 1, count),
+        f"{count} codes with the cache": sample,
+        f"4 x {count} codes, one by one": lambda: [sample() for _ in range(4)],
+        f"4 x {count} codes at once": lambda: sample(4),
+        f"{side} x {side + 4} codes by the window": lambda: sample(1, side + 4),
     }
 
 
@@ -98,13 +99,14 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--vocab", type=int, default=1024)
+    parser.add_argument("--side", type=int, default=16, help="codes along a side")
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model = build(options.layers, options.width, options.vocab).to(options.device)
-    model.sample(None, (SIDE, SIDE), seed=0)  # warm up
+    model = build(options.layers, options.width, options.vocab, options.side).to(options.device)
+    model.sample(None, (options.side, options.side), seed=0)  # warm up
     print(f"{options.layers} layers, {options.width} wide, {options.threads} threads")
-    best = best_times(cases(model), options.repeats, options.device)
+    best = best_times(cases(model, options.side), options.repeats, options.device)
     for name, seconds in best.items():
         print(f"{name:28}{seconds:8.2f} s")
     uncached, cached, one_by_one, together, _ = best.values()

@@ -1,91 +1,84 @@
 """Time one step of the optimisation, part by part, and its peak memory.
 
     python benchmarks/step.py [--models embedded published] [--compare] [--repeats 5]
+    python benchmarks/step.py --small --repeats 1       # the same code in seconds
 
 ``embedded`` are the models that vqclip brings along, at their own size; ``published`` is
 f16-16384 at 256x256 with open_clip's ViT-B-32, with random weights, on which the time does not
-depend. With --compare the published sizes also run as the plain float32 implementation of
-plain.py (needs kornia: pip install 'vqclip[bench]'). Every contender has a process of its own, so
-that its memory is its own too; they take turns step by step, so that a busy machine slows all of
-them, and medians count. Where other programs keep the machine busy all the time, two threads
-mostly wait for each other: --threads 1 --cpu-time then still tells how much work there is.
+depend. The steps are those of ``vqclip.generate``. With --compare the published sizes also run as
+the plain float32 implementation of plain.py (needs kornia: pip install 'vqclip[bench]'). Every
+contender has a process of its own, so that its memory is its own too; they take turns step by
+step, so that a busy machine slows all of them, and medians count. Where other programs keep the
+machine busy, --threads 1 --cpu-time counts the work instead of the waiting.
 """
 
 import argparse
 import multiprocessing
-import platform
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from operator import truediv
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from common import describe
+from published import f16_16384, published_models, vit_b_32
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 
-from vqclip.config import GenerateConfig
+import vqclip
 from vqclip.config.presets import PRESETS
-from vqclip.config.prompts import Prompt
-from vqclip.generation.loop import Models, Run, load_models
-from vqclip.models.perceptor import Perceptor
-from vqclip.models.runtime import accelerate, resolve_device, resolve_precision
-from vqclip.models.vqgan import VQModel
+from vqclip.generation.cutouts import Cutouts
+from vqclip.hub.run_models import Models, load_models
+from vqclip.models.runtime import settle
 
 Times = dict[str, float]
 Step = Callable[[], Times]
 
+# "backward" is the rest of a step: backward passes, losses, and the little between the parts.
 PARTS = ("quantize+decode", "cutouts", "perceptor", "backward", "optimizer")
-PROMPTS = (Prompt("a red apple"),)
-F16 = {
-    "double_z": False,
-    "z_channels": 256,
-    "resolution": 256,
-    "in_channels": 3,
-    "out_ch": 3,
-    "ch": 128,
-    "ch_mult": [1, 1, 2, 2, 4],
-    "num_res_blocks": 2,
-    "attn_resolutions": [16],
-}
 
 
 def embedded(settings: argparse.Namespace) -> Step:
-    config = GenerateConfig(
-        PROMPTS, num_cutouts=settings.cutouts, device=settings.device, precision=settings.precision
-    )
+    config = config_of(settings, size=(32, 32) if settings.small else None)
     return stepper(config, load_models(config))
 
 
 def published(settings: argparse.Namespace) -> Step:
     """The method and augmentations are those of the plain implementation."""
     preset = PRESETS["nerdyrodent"]
-    config = GenerateConfig(
-        PROMPTS,
-        size=(256, 256),
+    side = 64 if settings.small else 256
+    config = config_of(
+        settings, size=(side, side), cut_method=preset["cut_method"], augment=preset["augment"]
+    )
+    models = published_models(settings.device, settings.precision, small=settings.small)
+    return stepper(config, models)
+
+
+def config_of(settings: argparse.Namespace, **options: Any) -> vqclip.GenerateConfig:
+    return vqclip.GenerateConfig(
+        vqclip.parse_prompts("a red apple"),
+        steps=1_000_000,
+        init="random",
         num_cutouts=settings.cutouts,
-        cut_method=str(preset["cut_method"]),
-        augment=preset["augment"],  # type: ignore[arg-type]
         device=settings.device,
         precision=settings.precision,
+        **options,
     )
-    device = resolve_device(config.device)
-    dtype = resolve_precision(config.precision, device)
-    clip, tokenizer = vit_b_32()
-    perceptor = Perceptor(clip, tokenizer, "ViT-B-32", Path()).to(device)
-    vqgan = accelerate(f16_16384().to(device), device, dtype)
-    perceptors = (accelerate(perceptor, device, dtype),)
-    return stepper(config, Models(vqgan, perceptors, device, dtype))
 
 
 def plain(settings: argparse.Namespace) -> Step:
     from plain import PlainStep
 
-    step = PlainStep(f16_16384(), vit_b_32()[0].visual, 16, settings.cutouts)
+    side = 4 if settings.small else 16
+    clip = vit_b_32(small=settings.small)
+    step = PlainStep(f16_16384(small=settings.small), clip.visual, side, settings.cutouts)
 
     def run() -> Times:
         stopwatch = Stopwatch("cpu")
@@ -102,57 +95,55 @@ def plain(settings: argparse.Namespace) -> Step:
 CONTENDERS = {"embedded": embedded, "published": published, "plain": plain}
 
 
-def f16_16384() -> VQModel:
-    torch.manual_seed(0)
-    return VQModel(F16, 16384, 256).eval().requires_grad_(False)
-
-
-def vit_b_32() -> tuple[Any, Any]:
-    import open_clip
-
-    return open_clip.create_model("ViT-B-32"), open_clip.get_tokenizer("ViT-B-32")
-
-
 class Stopwatch:
     """Adds up the seconds that functions take, by name."""
 
     clock = staticmethod(time.perf_counter)
 
     def __init__(self, device: str) -> None:
-        self.device, self.times = device, dict.fromkeys(PARTS, 0.0)
+        self.device, self.times = torch.device(device), dict.fromkeys(PARTS, 0.0)
+
+    def now(self) -> float:
+        settle(self.device)
+        return self.clock()
 
     def time(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self._wait()
-        start = self.clock()
+        start = self.now()
         result = function(*args, **kwargs)
-        self._wait()
-        self.times[name] += self.clock() - start
+        self.times[name] += self.now() - start
         return result
 
     def watch(self, name: str, owner: Any, method: str) -> None:
-        """Time every call of a method of ``owner``."""
+        """Time every call of a method of ``owner``, an object or a class."""
         function = getattr(owner, method)
         setattr(owner, method, lambda *args, **kwargs: self.time(name, function, *args, **kwargs))
 
-    def _wait(self) -> None:
-        if self.device.startswith("cuda"):
-            torch.cuda.synchronize(self.device)
+    def watch_optimizers(self) -> None:
+        def begin(*_: Any) -> None:
+            self.times["optimizer"] -= self.now()
+
+        def end(*_: Any) -> None:
+            self.times["optimizer"] += self.now()
+
+        register_optimizer_step_pre_hook(begin)
+        register_optimizer_step_post_hook(end)
 
 
-def stepper(config: GenerateConfig, models: Models) -> Step:
-    """Return the real loop's step, whose backward passes are all that is not one of its parts."""
-    run = Run(replace(config, steps=1_000_000), models)
+def stepper(config: vqclip.GenerateConfig, models: Models) -> Step:
+    """Return the step of ``vqclip.generate``, which yields a frame before every step but one."""
     stopwatch = Stopwatch(str(models.device))
-    stopwatch.watch("quantize+decode", run, "decode")
-    stopwatch.watch("cutouts", run.cutouts, "plan")
-    stopwatch.watch("cutouts", run.cutouts, "apply")
+    for method in ("nearest", "decode"):
+        stopwatch.watch("quantize+decode", models.vqgan, method)
+    for method in ("plan", "apply"):
+        stopwatch.watch("cutouts", Cutouts, method)
     for perceptor in models.perceptors:
         stopwatch.watch("perceptor", perceptor, "embed_image")
-    stopwatch.watch("optimizer", run, "_update")
+    stopwatch.watch_optimizers()
+    frames = vqclip.generate(config, models)
 
     def step() -> Times:
-        stopwatch.times = {**dict.fromkeys(PARTS, 0.0), "total": 0.0}
-        stopwatch.time("total", run.step)
+        stopwatch.times = dict.fromkeys((*PARTS, "total"), 0.0)
+        stopwatch.time("total", next, frames)
         total = stopwatch.times.pop("total")
         stopwatch.times["backward"] = total - sum(stopwatch.times.values())
         return stopwatch.times
@@ -209,7 +200,7 @@ def peak_memory(device: str) -> float:
 def report(contender: Contender, times: list[Times], peak: float) -> tuple[float, float]:
     """Print what a contender took; return the median and the best of its whole steps."""
     totals = [sum(step.values()) for step in times]
-    print(f"\n{contender.name}: {median(totals):.2f} s a step (best {min(totals):.2f} s), ", end="")
+    print(f"\n{contender.name}: {median(totals):.3f} s a step (best {min(totals):.3f} s), ", end="")
     print(f"peak memory {peak:.2f} GiB")
     for part in PARTS:
         seconds = [step[part] for step in times]
@@ -217,24 +208,12 @@ def report(contender: Contender, times: list[Times], peak: float) -> tuple[float
     return median(totals), min(totals)
 
 
-def describe(settings: argparse.Namespace) -> None:
-    device = resolve_device(settings.device)
-    precision = str(resolve_precision(settings.precision, device)).removeprefix("torch.")
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        models = {line.split(": ")[1] for line in lines if line.startswith("model name")}
-        print(*models, sep=", ", end="; ")
-    print(f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}", end="; ")
-    print(f"{settings.threads} threads, torch {torch.__version__}, {device}, {precision}")
-    unit = "processor time, " if settings.cpu_time else ""
-    print(f"{unit}{settings.cutouts} cutouts, median of {settings.repeats} steps")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     models = ("embedded", "published")
     parser.add_argument("--models", nargs="+", choices=models, default=models)
     parser.add_argument("--compare", action="store_true", help="with the plain implementation")
+    parser.add_argument("--small", action="store_true", help="narrow models, small pictures")
     parser.add_argument("--cutouts", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -249,7 +228,9 @@ def main() -> None:
         print("no comparison without kornia: pip install 'vqclip[bench]'")
     elif settings.compare:
         names += [name for name in ("published", "plain") if name not in names]
-    describe(settings)
+    print(describe(settings.device, settings.precision, settings.threads), end="; ")
+    unit = "processor time, " if settings.cpu_time else ""
+    print(f"{unit}{settings.cutouts} cutouts, median of {settings.repeats} steps")
     totals = race(names, settings)
     if "plain" in totals:
         by_median, by_best = map(truediv, totals["published"], totals["plain"])

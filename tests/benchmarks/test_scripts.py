@@ -1,0 +1,129 @@
+"""Every script under benchmarks/ runs at its smallest setting, and prints what it promises."""
+
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks"
+REFERENCE = ROOT / "tests" / "reference" / "vqmodel_f16"
+LIBRARIES = {"common", "plain", "published"}  # of the scripts; they have no command line
+# These start processes of their own, or are run by tests of what they measure.
+ELSEWHERE = {"films": "media/test_writers", "gallery": "test_gallery_pictures"}
+QUICK = ("--set", "num_cutouts=1", "--set", "drafts=1", "--set", "size=(32, 32)")
+
+Script = Callable[..., str]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
+    """Return a function that runs a script in this process, and returns its output."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name in LIBRARIES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def run(name: str, *words: object) -> str:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def in_a_process(name: str, *words: object) -> str:
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *map(str, words)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_every_script_is_run_by_a_test() -> None:
+    scripts = {path.stem for path in FOLDER.glob("*.py")} - LIBRARIES - set(ELSEWHERE)
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in sorted(scripts) if f'("{name}"' not in source] == []
+
+
+@pytest.mark.slow
+def test_step() -> None:
+    """Both models take the steps of vqclip.generate, and every part takes its share of time."""
+    out = in_a_process("step", "--small", "--repeats", 1, "--cutouts", 1, "--threads", 1)
+    for name in ("embedded", "published"):
+        _, _, table = out.partition(f"\n{name}: ")
+        parts = [line.split() for line in table.splitlines()[1:6]]
+        assert [words[0] for words in parts] == [
+            "quantize+decode",
+            "cutouts",
+            "perceptor",
+            "backward",
+            "optimizer",
+        ]
+        assert all(float(words[1]) > 0 for words in parts[:4])
+
+
+def test_camera(script: Script) -> None:
+    quick = ("--frames", 11, "--every", 1, "--size", 32, *QUICK[:2], "--set", "init='random'")
+    out = script("camera", *quick)
+    for way in ("no camera", "encoded again", "detail not held", "CLIP sees the codes"):
+        assert f"\n| {way} | 0." in out
+
+
+def test_cutouts(script: Script) -> None:
+    out = script("cutouts", "--cutouts", 1, "--repeats", 1, "--threads", 1)
+    assert out.count("vqclip nerdyrodent") == 3
+
+
+def test_depthwise(script: Script) -> None:
+    assert len(script("depthwise", "--batch", 1).splitlines()) == 11
+
+
+def test_import_memory(script: Script) -> None:
+    (checkpoint,), (config,) = (
+        list((REFERENCE / part).iterdir()) for part in ("checkpoints", "configs")
+    )
+    out = script("import_memory", "--checkpoint", checkpoint, "--config", config)
+    assert "difference of the decoded: 0.0e+00" in out
+
+
+@pytest.mark.slow
+def test_kills() -> None:
+    out = in_a_process("kills", "--jobs", 2, "--steps", 1, "--size", 16, "--kills", 1)
+    assert "passed" in out
+
+
+def test_digests_of_portable(script: Script) -> None:
+    assert script("portable", "--digests", "float32") == script("portable", "--digests", "float32")
+
+
+@pytest.mark.slow
+def test_portable() -> None:
+    small = ("--init", "random", "--size", 16, "--cutouts", 1)
+    assert "portable" in in_a_process("portable", "--steps", 1, "--rounds", 1, "--", *small)
+
+
+def test_quality(script: Script, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    out = script("quality", "--prompts", 2, "--set", "steps=1", *QUICK, "--sheet", sheet)
+    assert "R-precision" in out
+    assert sheet.is_file()
+
+
+def test_r_precision(script: Script, tmp_path: Path) -> None:
+    words = (tmp_path / "out", "--judge", "default", "--only", 1, "--set", "steps=1", *QUICK)
+    assert "refined  R-precision" in script("r_precision", *words)
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_sampling(script: Script) -> None:
+    small = ("--layers", 1, "--width", 64, "--side", 4, "--vocab", 128, "--repeats", 1)
+    assert "4 at once" in script("sampling", *small)
+
+
+def test_side_by_side(script: Script) -> None:
+    small = ("--size", 32, "--steps", 1, "--cutouts", 1, "--jobs", 2, "--widths", 1, 2)
+    out = script("side_by_side", "--device", "cpu", *small)
+    assert "2 side by side" in out
+    assert "fitted into memory" not in out
