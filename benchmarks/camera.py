@@ -26,7 +26,7 @@ from torch import Tensor
 import vqclip
 from vqclip.config import StoryConfig
 from vqclip.generation.loop import Frame, Run, clip_score
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import to_tensor
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.video.camera import parse_camera

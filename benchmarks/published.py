@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from vqclip.hub.run_models import Models
+from vqclip.hub.loaders import Models
 from vqclip.models.openclip import build_clip, tokenize
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.runtime import accelerate, resolve_device, resolve_precision

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import vqclip
 from vqclip.generation.cutouts import Cutouts
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 
 PROMPTS = (
     "a red apple",

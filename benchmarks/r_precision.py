@@ -26,8 +26,7 @@ from PIL import Image, ImageDraw
 
 import vqclip
 from vqclip.evaluation.pictures import Verdict, judge, read_prompts, summary
-from vqclip.hub.loaders import load_perceptor
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models, load_perceptor
 from vqclip.media.images import load_image, read_metadata, save_image, to_pil
 from vqclip.runs.outputs import prompt_slug
 

@@ -18,7 +18,7 @@ import torch
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.generation.loop import Run
 from vqclip.generation.parallel import MOST, Work, side_by_side
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 
 
 def main() -> None:

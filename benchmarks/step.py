@@ -35,7 +35,7 @@ from torch.optim.optimizer import (
 import vqclip
 from vqclip.config.presets import PRESETS
 from vqclip.generation.cutouts import Cutouts
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 from vqclip.models.runtime import settle
 
 Times = dict[str, float]

@@ -16,7 +16,7 @@ from vqclip.batch.engine import Local
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job, Wanted, named
 from vqclip.batch.worker import News, Worker, read_files, write_files
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 from vqclip.runs import autosave as keeping
 
 JOBS = named([Job(replace(BASE, seed=seed), Wanted(films=(".gif",), every=1)) for seed in (1, 2)])

@@ -212,7 +212,7 @@ def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_ctrl_c_before_the_first_frame_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip.hub import run_models as loading
+    from vqclip.hub import loaders as loading
 
     def interrupt(config: GenerateConfig) -> None:
         raise KeyboardInterrupt

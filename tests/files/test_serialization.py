@@ -2,7 +2,6 @@
 
 import json
 from collections import deque
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vqclip.errors import UsageError
-from vqclip.files.serialization import decoded, detached, encoded, put_back, whole_folder
+from vqclip.files.serialization import decoded, detached, encoded, put_back
 
 
 def there_and_back(value: Any) -> Any:
@@ -79,14 +78,3 @@ def test_an_optimizer_goes_on_as_if_nothing_had_happened(name: str) -> None:
         step(z, optimizer, gradient)
         step(other, resumed, gradient)
     assert torch.equal(z, other)
-
-
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "a") as temporary:
-        (temporary / "none" / "file").write_text("1")
-    assert list(tmp_path.iterdir()) == []
-    for text in ("1", "2"):
-        with whole_folder(tmp_path / "a") as temporary:
-            (temporary / "file").write_text(text)
-    assert (tmp_path / "a" / "file").read_text() == "2"
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]

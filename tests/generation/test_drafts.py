@@ -20,7 +20,7 @@ from vqclip.generation.drafts import (
     trained_grid,
 )
 from vqclip.generation.loop import Run
-from vqclip.hub.run_models import Models
+from vqclip.hub.loaders import Models
 from vqclip.models.conditions import ClipEmbedding
 
 WAYS = {"red": 0, "green": 1, "blue": 2}

@@ -17,7 +17,7 @@ from vqclip.generation import parallel as together
 from vqclip.generation.loop import Frame, Run, step_together
 from vqclip.generation.parallel import Width, Work, side_by_side
 from vqclip.generation.stepping import as_before
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 
 
 @pytest.fixture(scope="module")

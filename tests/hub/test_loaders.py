@@ -12,7 +12,8 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.hashing import weights_hash
 from vqclip.hub import embedded
 from vqclip.hub.embedded import weights_folder
-from vqclip.hub.loaders import load_perceptor, load_vqgan, vqgan_path
+from vqclip.hub.loaders import load_perceptor, load_vqgan
+from vqclip.hub.paths import vqgan_path
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 RUN = REFERENCE / "vqmodel_f16"

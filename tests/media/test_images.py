@@ -16,10 +16,8 @@ from tests.conftest import leftovers
 from vqclip.errors import UsageError, VqclipError
 from vqclip.media.images import (
     fit,
-    free_path,
     load_image,
     read_metadata,
-    replacing,
     save_image,
     to_array,
     to_pil,
@@ -123,31 +121,6 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, picture: Image.Image) ->
     assert leftovers(tmp_path) == ["a.png"]
 
 
-def test_a_name_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-
-    def write() -> None:
-        with replacing(path) as temporary:
-            temporary.write_text("ours")
-            path.write_text("theirs")
-
-    with pytest.raises(FileExistsError):
-        write()
-    assert path.read_text() == "theirs"
-    assert leftovers(tmp_path) == ["a.txt"]
-
-
-def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    def write() -> None:
-        with replacing(tmp_path / "new" / "a.txt") as temporary:
-            temporary.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write()
-    assert leftovers(tmp_path) == []
-
-
 def test_files_get_the_usual_permissions(tmp_path: Path, picture: Image.Image) -> None:
     before = os.umask(0o022)
     try:
@@ -155,13 +128,6 @@ def test_files_get_the_usual_permissions(tmp_path: Path, picture: Image.Image) -
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o644
-
-
-def test_free_path(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    for name in ("a.png", "a-2.png", "a-3.png"):
-        assert free_path(path).name == name
-        free_path(path).touch()
 
 
 class _Server(BaseHTTPRequestHandler):

@@ -16,7 +16,7 @@ from vqclip.config import OutputConfig
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.generation.loop import Run
 from vqclip.generation.optimizers import OPTIMIZERS
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 from vqclip.runs import autosave as keeping
 from vqclip.runs.checkpoint import Checkpoint, extended, load_checkpoint, save_checkpoint
 from vqclip.runs.outputs import checkpoint_path

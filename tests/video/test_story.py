@@ -14,7 +14,7 @@ from vqclip.config.prompts import parse_scenes
 from vqclip.errors import UsageError
 from vqclip.generation.losses import PromptLoss
 from vqclip.generation.prompt_embeddings import embed_prompts
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 from vqclip.video.story import Telling, scene_at, tell
 
 SCENES = parse_scenes("a red apple ^ a green tree ^ a blue car | blurry:-0.5")

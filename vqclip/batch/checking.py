@@ -9,7 +9,7 @@ from vqclip.generation.latents import PICTURES
 from vqclip.generation.losses import LOSSES
 from vqclip.generation.optimizers import find_optimizer
 from vqclip.generation.prompt_embeddings import noise_seed
-from vqclip.hub.loaders import transformer_path, vqgan_path
+from vqclip.hub.paths import transformer_path, vqgan_path
 from vqclip.media.images import open_image
 from vqclip.models.runtime import resolve_device, resolve_precision
 from vqclip.registry import unknown

@@ -25,7 +25,7 @@ from vqclip.generation.loop import Frame, clip_score
 from vqclip.generation.optimizers import can_resume
 from vqclip.generation.parallel import Work, side_by_side
 from vqclip.generation.state import State
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import to_pil
 from vqclip.models.runtime import resolve_device
 from vqclip.runs.checkpoint import load_checkpoint

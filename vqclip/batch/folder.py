@@ -16,8 +16,8 @@ from pathlib import Path
 
 from vqclip.batch.jobs import Job
 from vqclip.errors import UsageError, VqclipError, one_line
+from vqclip.files.atomic import replacing, sweep
 from vqclip.files.locking import locked
-from vqclip.media.images import replacing, sweep
 from vqclip.runs.outputs import CHECKPOINT
 
 JOBS = "jobs.jsonl"

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from vqclip.batch.jobs import Job
 from vqclip.config.argv import command
-from vqclip.media.images import replacing
+from vqclip.files.atomic import replacing
 
 _PAGE = Path(__file__).with_name("gallery.html")
 _MARK = "__JOBS__"

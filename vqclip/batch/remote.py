@@ -22,8 +22,8 @@ from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import FAILED, Job
 from vqclip.batch.worker import Drawn, Files, Greeting, News, Worker, read_files, write_files
 from vqclip.errors import VqclipError
+from vqclip.files.atomic import writing
 from vqclip.generation.parallel import MOST
-from vqclip.media.images import writing
 
 TRIES = 3  # workers that a job may take with it
 _LOOK_AROUND = 5.0  # seconds between looks for new nodes

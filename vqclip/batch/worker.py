@@ -21,7 +21,7 @@ from vqclip import __version__
 from vqclip.batch.engine import Loader, Local
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
-from vqclip.media.images import replacing
+from vqclip.files.atomic import replacing
 from vqclip.models.portable import threads
 
 NEWS_EVERY = 0.5  # seconds

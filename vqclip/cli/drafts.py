@@ -11,7 +11,7 @@ from vqclip.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vqclip.hub.run_models import Models
+    from vqclip.hub.loaders import Models
 
 
 def only_a_draft(params: Mapping[str, Any], given: set[str]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def name_files(params: Mapping[str, Any], config: SampleConfig, stem: str) -> li
     Raises:
         UsageError: a name that exists or cannot be written.
     """
-    from vqclip.media.images import free_path
+    from vqclip.files.atomic import free_path
     from vqclip.runs.outputs import check_outputs, slug, tell_apart
 
     def numbered(path: Path) -> list[Path]:

@@ -63,7 +63,7 @@ def film_paths(params: Mapping[str, Any], name: str, default: str = "mp4") -> li
     Raises:
         UsageError: a film that could not be written.
     """
-    from vqclip.media.images import free_path
+    from vqclip.files.atomic import free_path
     from vqclip.runs.outputs import check_films
 
     wanted = kinds(params)

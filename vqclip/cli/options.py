@@ -292,6 +292,6 @@ def output_path(output: str | None, default: str, overwrite: bool) -> Path:
     """Return the path that was chosen, or a free one."""
     if output:
         return Path(output).expanduser()
-    from vqclip.media.images import free_path
+    from vqclip.files.atomic import free_path
 
     return Path(default) if overwrite else free_path(Path(default))

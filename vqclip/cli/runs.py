@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vqclip.cli.progress import Progress
     from vqclip.generation.loop import Frame
     from vqclip.generation.state import State
-    from vqclip.hub.run_models import Models
+    from vqclip.hub.loaders import Models
     from vqclip.models.perceptor import Perceptor
     from vqclip.runs.render import Result
 
@@ -73,7 +73,7 @@ class Session:
         fetch_for(config, self.terminal)
         with self.terminal.loading():
             from vqclip.generation.loop import picture_size
-            from vqclip.hub.run_models import load_models
+            from vqclip.hub.loaders import load_models
 
             models = load_models(config)
             check_expected(self.expected, config, models)

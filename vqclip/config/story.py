@@ -25,7 +25,7 @@ class StoryConfig:
     loop: after the last scene comes the first, so that the film can be repeated without a seam.
     every: optimizer steps between two frames.
     zoom, pan, rotate: what the camera does from frame to frame: a factor, pixels to the right and
-        down that the picture moves, degrees clockwise. Keyframes: :mod:`vqclip.video.keyframes`.
+        down that the picture moves, degrees clockwise. Keyframes: :mod:`vqclip.video.camera`.
     """
 
     scenes: tuple[tuple[Prompt, ...], ...]

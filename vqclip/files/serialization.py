@@ -1,14 +1,11 @@
-"""State on the disk: optimizers as tensors and JSON, never a pickle; folders and files whole.
+"""Serialization of optimizer states as tensors and JSON, without pickle.
 
 Tensors go to safetensors under names, everything else becomes JSON, exactly: floats keep every
 bit, tuples, tensors and mappings inside of other values are told apart from lists and numbers.
 """
 
-import shutil
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -88,26 +85,3 @@ def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the name ``path`` when the block succeeds."""
-    temporary = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        _rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _rename(temporary: Path, path: Path) -> None:
-    """Give a finished folder its name; one that has it goes away only when all is in place."""
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.replace(old)
-    temporary.replace(path)
-    shutil.rmtree(old, ignore_errors=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.generation.latents import grid_size
 from vqclip.generation.prompt_embeddings import clip_scores, embed_prompts
-from vqclip.hub.run_models import Models
+from vqclip.hub.loaders import Models
 from vqclip.models.batch_sampling import Drawn, Manner, draw, draw_freely
 from vqclip.models.runtime import autocast
 from vqclip.models.transformer import Net2NetTransformer

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from vqclip.errors import UsageError
-from vqclip.media.images import fit, load_image, replacing, to_tensor
+from vqclip.files.atomic import replacing
+from vqclip.media.images import fit, load_image, to_tensor
 from vqclip.registry import Registry, unknown
 
 

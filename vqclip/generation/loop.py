@@ -19,7 +19,7 @@ from vqclip.generation.optimizers import SCHEDULES, find_optimizer, set_learning
 from vqclip.generation.prompt_embeddings import clip_scores, embed_prompts
 from vqclip.generation.state import State
 from vqclip.generation.stepping import as_before, backward, joined
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.light_torch import without_compiler
 from vqclip.models.runtime import autocast, chunk_size, determinism

@@ -14,7 +14,7 @@ from torch import Tensor
 from vqclip.config import GenerateConfig
 from vqclip.generation.cutouts import CutoutPlan, Cutouts
 from vqclip.generation.losses import Observation
-from vqclip.hub.run_models import Models
+from vqclip.hub.loaders import Models
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.runtime import autocast, shrinking_on_oom
 

@@ -8,10 +8,11 @@ import yaml
 from torch import nn
 
 from vqclip.errors import UsageError
+from vqclip.files.atomic import replacing
 from vqclip.hub import checkpoints
-from vqclip.hub import loaders as zoo
 from vqclip.hub.checkpoints import ModelConfig
-from vqclip.media.images import replacing
+from vqclip.hub.loaders import load_transformer, load_vqgan
+from vqclip.hub.paths import vqgan_path
 
 _LIGHTNING = "1.0.8"  # the version that taming-transformers names
 
@@ -66,7 +67,7 @@ def _check_names(files: list[Path], overwrite: bool) -> None:
 
 def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dict[str, Any]]:
     """The model, and the config that taming-transformers builds it from."""
-    weights = zoo.vqgan_path(source)
+    weights = vqgan_path(source)
     state = checkpoints.read_state_dict(weights)
     kind = checkpoints.kind(state)
     if kind == "CLIP":
@@ -74,8 +75,8 @@ def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dic
     file = Path(config) if config else checkpoints.find_config(weights)
     own = checkpoints.read_config(file) if file else checkpoints.infer_config(state)
     if kind != "Net2NetTransformer":
-        return zoo.load_vqgan(weights, config), taming_config(own)
-    model = zoo.load_transformer(weights, config)
+        return load_vqgan(weights, config), taming_config(own)
+    model = load_transformer(weights, config)
     if model.condition_kind == "clip":
         raise UsageError(f"{source} draws from CLIP embeddings, unknown to taming-transformers")
     return model, taming_config(own)
@@ -95,7 +96,7 @@ def taming_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def _described(source: str) -> ModelConfig:
-    weights = zoo.vqgan_path(source)
+    weights = vqgan_path(source)
     file = checkpoints.find_config(weights)
     if file is not None:
         return checkpoints.read_config(file)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.errors import CheckpointError
+from vqclip.files.atomic import replacing, writing
 from vqclip.files.formatting import readable
-from vqclip.hub import loaders as zoo
 from vqclip.hub import store
 from vqclip.hub.catalogue import Entry, check_name, known_entry
 from vqclip.hub.checkpoints import read_config, recognise
@@ -25,8 +25,9 @@ from vqclip.hub.downloads import (
     Wanted,
     download,
 )
+from vqclip.hub.loaders import load_perceptor
+from vqclip.hub.paths import vqgan_path
 from vqclip.hub.store import Model
-from vqclip.media.images import replacing, writing
 
 _CLIP_CONFIG = "open_clip_config.json"
 
@@ -197,7 +198,7 @@ def import_model(
         store.sweep(name)
         if (source / _CLIP_CONFIG).is_file():
             return _import_clip(source, name, overwrite)
-        checkpoint = zoo.vqgan_path(source)
+        checkpoint = vqgan_path(source)
         with store.adding(name, overwrite=overwrite) as folder:
             converted = convert(checkpoint, config, folder, half=half)
             origin = {"path": str(checkpoint.absolute())}
@@ -206,7 +207,7 @@ def import_model(
 
 
 def _import_clip(source: Path, name: str, overwrite: bool) -> Supplied:
-    weights = zoo.load_perceptor(source).weights  # that it loads is the check
+    weights = load_perceptor(source).weights  # that it loads is the check
     with store.adding(name, overwrite=overwrite) as folder:
         with writing():
             for file in (source / _CLIP_CONFIG, weights):

@@ -1,26 +1,25 @@
-"""Where models come from: what vqclip brings along, what is kept by name, and files on disk."""
+"""Loading of models: by name, from a file or folder, and all that a run's config names."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from vqclip.config import DEFAULT, GenerateConfig, SampleConfig
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub import checkpoints, store
-from vqclip.hub.catalogue import catalogue
 from vqclip.hub.checkpoints import ModelConfig, Stage
-from vqclip.hub.embedded import weights_folder
+from vqclip.hub.paths import check_unchanged, stored, transformer_path, vqgan_path
+from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.perceptor import Perceptor, open_perceptor
+from vqclip.models.runtime import accelerate, resolve_device, resolve_precision
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
-DEFAULT = "default"
 Model = TypeVar("Model", bound=nn.Module)
-_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-_FAVOURITES = ("model.safetensors", "last.ckpt", "model.ckpt")
 
 
 def load_vqgan(
@@ -49,7 +48,7 @@ def load_vqgan(
 
     """
     path = vqgan_path(source)
-    _check_unchanged(source)
+    check_unchanged(source)
     model_config = _config(path, config)
     state = checkpoints.read_state_dict(path)
     try:
@@ -86,7 +85,7 @@ def load_transformer(
 
     """
     path = transformer_path(source)
-    _check_unchanged(source)
+    check_unchanged(source)
     model_config = _config(path, config)
     if model_config is None:
         raise UsageError(f"{path} has no config with it, which a transformer needs; give its YAML")
@@ -133,79 +132,11 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
         CheckpointError: its weights cannot be fetched, read or fitted.
 
     """
-    model = _kept(source)
+    model = stored(source)
     if model is None:
         return open_perceptor(str(source), device)
     store.check(model)
     return open_perceptor(str(model.folder), device)
-
-
-def vqgan_path(source: str | Path = DEFAULT) -> Path:
-    """The weight file of a VQGAN: of the embedded one, in a folder, or the file itself.
-
-    Raises:
-        UsageError: there is no such model, file, or weights in the folder.
-
-    """
-    if source == DEFAULT:
-        return _weights_in(weights_folder() / "vqgan")
-    return _weights_file(source, "VQGAN")
-
-
-def transformer_path(source: str | Path = DEFAULT) -> Path:
-    """The weight file of a transformer, likewise.
-
-    Raises:
-        UsageError: there is no such model, file, or weights in the folder.
-
-    """
-    if source != DEFAULT:
-        return _weights_file(source, "transformer")
-    folder = weights_folder() / "transformer"
-    if not folder.is_dir():
-        raise UsageError("vqclip brings no transformer along; give a path with --transformer")
-    return _weights_in(folder)
-
-
-def _weights_file(source: str | Path, what: str) -> Path:
-    """The weight file in a folder, the file itself, or that of the model of this name."""
-    path = store.path_of(source)
-    if path.is_dir():
-        return _weights_in(path)
-    if path.is_file():
-        return path
-    if model := _kept(source):
-        return model.weights
-    if path.suffix in _SUFFIXES or len(path.parts) > 1:
-        raise UsageError(f"there is no {what} file {str(source)!r}; check the path")
-    raise _unknown(str(source), what)
-
-
-def _kept(source: str | Path) -> store.Model | None:
-    """The model that is kept under this name, unless there is a file of that name."""
-    is_path = source == DEFAULT or store.path_of(source).exists()
-    return None if is_path else store.find(str(source))
-
-
-def _check_unchanged(source: str | Path) -> None:
-    """Make sure that a model that is kept is as it was put there."""
-    if model := _kept(source):
-        store.check(model)
-
-
-def _unknown(source: str, what: str) -> UsageError:
-    """Say how to get what is not here."""
-    known = [name for name, e in catalogue().items() if what == "VQGAN" or e.kind == "transformer"]
-    if source in known:
-        return UsageError(
-            f"{source} is not on this computer; fetch it with: vqclip weights get {source}"
-        )
-    near = get_close_matches(source.lower(), known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return UsageError(
-        f"unknown {what} {source!r}; {hint}give {DEFAULT}, a name of 'vqclip weights list', or the "
-        f"path of a {', '.join(_SUFFIXES[:3])} file or of a folder with config and weights"
-    )
 
 
 def _separate_stage(
@@ -249,23 +180,86 @@ def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelC
     return checkpoints.read_config(file) if file else None
 
 
-def _weights_in(folder: Path) -> Path:
-    """The weights in a folder, or in the subfolder where training runs put them."""
-    places = (folder, folder / "checkpoints", folder / "ckpts")
-    favourites = [place / name for place in places for name in _FAVOURITES]
-    for file in favourites:
-        if file.is_file():
-            return file
-    for place in reversed(places):
-        files = sorted(file for file in place.glob("*") if file.suffix in _SUFFIXES)
-        if len(files) > 1:
-            names = ", ".join(file.name for file in files[:5])
-            raise UsageError(f"{place} holds several weights ({names}); give one of the files")
-        if files:
-            return files[0]
-    raise UsageError(f"there are no weights in {folder}; it needs a {' or '.join(_SUFFIXES[:3])}")
-
-
 def _frozen(model: Model) -> Model:
     model.eval().requires_grad_(False)
     return model
+
+
+@dataclass(frozen=True)
+class Models:
+    """The networks of a run, loaded once and shared by any number of runs.
+
+    transformer: what draws drafts or samples; its VQGAN may be another than ``vqgan``.
+    guide: the CLIP whose embeddings it is conditioned on, perhaps one of the perceptors.
+    """
+
+    vqgan: VQModel
+    perceptors: tuple[Perceptor, ...]
+    device: torch.device
+    dtype: torch.dtype
+    transformer: Net2NetTransformer | None = None
+    guide: Perceptor | None = None
+
+
+def load_models(config: GenerateConfig | SampleConfig) -> Models:
+    """Load what ``config`` names, on its device, ready for its precision.
+
+    A transformer brings its VQGAN, which is that of the run unless the config names one;
+    perceptors are loaded where there are prompts.
+    """
+    device = resolve_device(config.device)
+    dtype = resolve_precision(config.precision, device)
+    transformer = _run_transformer(config, device, dtype)
+    vqgan = _run_vqgan(config, transformer, device, dtype)
+    perceptors = {
+        source: accelerate(load_perceptor(source, device), device, dtype)
+        for source, _ in config.clip
+        if config.prompts
+    }
+    guide = None
+    stage = transformer.cond_stage_model if transformer else None
+    if isinstance(stage, ClipEmbedding) and config.prompts:
+        guide = perceptors.get(stage.perceptor)
+        guide = guide or accelerate(load_perceptor(stage.perceptor, device), device, dtype)
+    return Models(
+        vqgan,
+        tuple(perceptors[source] for source, _ in config.clip if config.prompts),
+        device,
+        dtype,
+        transformer,
+        guide,
+    )
+
+
+def weight_files(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, list[Path]]:
+    """Return the files with the weights of a run, by kind: transformer, vqgan, clip."""
+    source = config.transformer_source
+    vqgan = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
+    paths = {} if source is None else {"transformer": [transformer_path(source)]}
+    if source in (None, DEFAULT) or vqgan != DEFAULT:  # others bring theirs
+        paths["vqgan"] = [vqgan_path(vqgan)]
+    return {**paths, "clip": [perceptor.weights for perceptor in models.perceptors]}
+
+
+def _run_transformer(
+    config: GenerateConfig | SampleConfig, device: torch.device, dtype: torch.dtype
+) -> Net2NetTransformer | None:
+    if config.transformer_source is None:
+        return None
+    transformer = load_transformer(config.transformer_source, config.transformer_config, device)
+    transformer.transformer.to(dtype)
+    accelerate(transformer.vqgan, device, dtype)
+    return transformer
+
+
+def _run_vqgan(
+    config: GenerateConfig | SampleConfig,
+    transformer: Net2NetTransformer | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> VQModel:
+    source = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
+    if transformer is not None and source == DEFAULT:
+        return transformer.vqgan
+    assert isinstance(config, GenerateConfig)
+    return accelerate(load_vqgan(config.vqgan, config.vqgan_config, device), device, dtype)

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.errors import CheckpointError, UsageError, VqclipError
+from vqclip.files.atomic import replacing
 from vqclip.files.environment import home
 from vqclip.files.hashing import weights_hash
 from vqclip.files.locking import locked
 from vqclip.hub.catalogue import check_name
-from vqclip.media.images import replacing
 
 DOWNLOADED, IMPORTED = "downloaded", "imported"
 WEIGHTS, CONFIG, RECORD = "model.safetensors", "config.yaml", "record.json"

@@ -1,13 +1,7 @@
-"""Pictures: load, fit, to and from tensors, save with the settings inside, never overwrite."""
+"""Images: loading, fitting, conversion to and from tensors, saving with their settings."""
 
-import errno
-import json
-import os
-import re
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +10,14 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.ExifTags import IFD, Base
-from PIL.PngImagePlugin import PngInfo
 
 from vqclip.errors import UsageError, VqclipError
+from vqclip.files.atomic import replacing
+from vqclip.media.metadata import embedded_text, parse_metadata, save_options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-KEY = "vqclip"  # of the iTXt chunk that carries the settings
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _MAX_DOWNLOAD = 64 * 2**20  # bytes
 _TIMEOUT = 30  # seconds
@@ -146,14 +139,8 @@ def save_image(
         OSError: it cannot be written.
     """
     name = image_format(path)
-    text = json.dumps(metadata, ensure_ascii=False, sort_keys=True) if metadata else ""
-    options: dict[str, Any] = {"quality": 95}
-    if name == "PNG":
-        options = {"pnginfo": _png_info(text, metadata or {})}
-    elif text and len(text) < _MOST_EXIF:
-        options["exif"] = exif(text)
     with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
-        image.save(file, name, **options)
+        image.save(file, name, **save_options(name, metadata))
     return path
 
 
@@ -166,22 +153,6 @@ def image_format(path: Path) -> str:
     return FORMATS[path.suffix.lower()]
 
 
-def _png_info(text: str, metadata: Mapping[str, Any]) -> PngInfo:
-    info = PngInfo()
-    if text:
-        info.add_itxt("Description", str(metadata.get("prompt", "")))
-        info.add_itxt("Software", f"vqclip {metadata.get('version', '')}".strip())
-        info.add_itxt(KEY, text)
-    return info
-
-
-def exif(text: str) -> bytes:
-    """Return Exif data with ``text`` as the user's comment."""
-    data = Image.Exif()
-    data.get_ifd(IFD.Exif)[Base.UserComment.value] = b"UNICODE\0" + text.encode("utf-16-be")
-    return data.tobytes()
-
-
 def read_metadata(path: Path) -> dict[str, Any]:
     """Return the settings that :func:`save_image` put into a picture.
 
@@ -190,111 +161,5 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """
     load_image(path)  # its errors are the right ones for anything that is no picture
     with Image.open(path) as image:
-        text = getattr(image, "text", {}).get(KEY, "")
-        comment = image.getexif().get_ifd(IFD.Exif).get(Base.UserComment.value, b"")
-    if not text and isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
-        text = comment[8:].decode("utf-16-be", errors="replace")
-    try:
-        values = json.loads(text)
-    except ValueError:
-        raise UsageError(f"{path} carries no vqclip settings") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{path} carries no vqclip settings")
-    check_metadata(values, path)
-    return values
-
-
-def check_metadata(values: Mapping[str, Any], path: Path) -> None:
-    """Refuse what a picture, film or checkpoint says of itself if it is not as vqclip writes it.
-
-    Raises:
-        UsageError: its settings are no mapping, or its weights or pictures none of hashes.
-    """
-    hashes: list[Any] = []
-    for kind in ("weights", "pictures"):
-        named = values.get(kind, {})
-        hashes += named.values() if isinstance(named, Mapping) else [None]
-    texts = [text for each in hashes for text in (each if isinstance(each, list) else [each])]
-    settings = values.get("settings", {})
-    if not isinstance(settings, Mapping) or not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"the settings in {path} are damaged")
-
-
-@contextmanager
-def writing() -> Iterator[None]:
-    """Within it, what cannot be written is told in one line.
-
-    Raises:
-        VqclipError: it could not.
-    """
-    try:
-        yield
-    except FileExistsError as error:
-        raise VqclipError(f"{error}; it was left as it is") from error
-    except OSError as error:
-        advice = "; make room and start again" if error.errno == errno.ENOSPC else ""
-        raise VqclipError(f"cannot write: {error.strerror or error}{advice}") from error
-
-
-@contextmanager
-def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on success it becomes ``path``, else it vanishes.
-
-    Raises:
-        FileExistsError: ``path`` is taken and ``overwrite`` is not set, also when somebody else
-            took it meanwhile; nothing is lost of theirs.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.stem[:40]}-", suffix=f".part{path.suffix}", dir=path.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        _publish(temporary, path, overwrite)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-_MOST_EXIF = 32_000  # characters, of two bytes: what a JPEG has room for
-_TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
-
-
-def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
-    """Remove what :func:`replacing` left there when its process was killed, and nothing else."""
-    for path in folder.glob(".*-*.part*") if folder.is_dir() else ():
-        if _TEMPORARY.fullmatch(path.name) and only(path):
-            path.unlink(missing_ok=True)
-
-
-def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
-    if overwrite:
-        temporary.replace(path)
-        return
-    try:
-        os.link(temporary, path)  # unlike a rename, fails where the name is taken
-    except (PermissionError, NotImplementedError, OSError) as error:
-        if isinstance(error, FileExistsError) or path.exists():
-            raise FileExistsError(f"{path} exists") from error
-        temporary.replace(path)  # a file system without hard links
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def free_path(path: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:
-    """Return ``path``, or the first of ``name-2``, ``name-3``, … that is not taken.
-
-    >>> free_path(Path("a.png"), {Path("a.png")}.__contains__).name
-    'a-2.png'
-    """
-    candidate, number = path, 1
-    while taken(candidate):
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate
+        text = embedded_text(image)
+    return parse_metadata(text, path)

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import CheckpointError, UsageError, one_line
+from vqclip.files.atomic import replacing
 from vqclip.files.serialization import detached
 from vqclip.generation.state import State
-from vqclip.media.images import check_metadata, replacing
+from vqclip.media.metadata import check_metadata
 
 FORMAT = 1
 EVERY = 10.0  # seconds: so much of a run is lost at the most, and a step, when it is killed

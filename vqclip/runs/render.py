@@ -11,21 +11,14 @@ from torch import Tensor
 
 from vqclip import __version__
 from vqclip.config import CompleteConfig, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
+from vqclip.files.atomic import free_path, writing
 from vqclip.files.hashing import weights_hash
 from vqclip.generation.latents import save_codes
 from vqclip.generation.loop import Frame, Run
 from vqclip.generation.parallel import Work, side_by_side
 from vqclip.generation.state import State
-from vqclip.hub.run_models import Models, weight_files
-from vqclip.media.images import (
-    flatten,
-    free_path,
-    image_format,
-    save_image,
-    to_array,
-    to_pil,
-    writing,
-)
+from vqclip.hub.loaders import Models, weight_files
+from vqclip.media.images import flatten, image_format, save_image, to_array, to_pil
 from vqclip.media.timing import film_fps
 from vqclip.media.writers import Writer, film_writer, frames_writer
 from vqclip.models.batch_sampling import filled

@@ -8,7 +8,8 @@ from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleC
 from vqclip.config.checks import config_of
 from vqclip.errors import UsageError
 from vqclip.files.hashing import weights_hash
-from vqclip.media.images import FORMATS, check_metadata, read_metadata
+from vqclip.media.images import FORMATS, read_metadata
+from vqclip.media.metadata import check_metadata
 from vqclip.media.writers import FILMS, film_metadata
 from vqclip.runs.outputs import CHECKPOINT
 

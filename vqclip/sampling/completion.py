@@ -12,7 +12,7 @@ from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.generation.drafts import prompt_condition
 from vqclip.generation.latents import grid_size
 from vqclip.generation.loop import Frame, clip_score, generate
-from vqclip.hub.run_models import Models, load_models
+from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import flatten, to_pil, to_tensor
 from vqclip.models.batch_sampling import Drawn, Manner, begun, decoded, draw, filled
 from vqclip.models.transformer import Net2NetTransformer

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.files.serialization import decoded, encoded, whole_folder
+from vqclip.files.atomic import whole_folder
+from vqclip.files.serialization import decoded, encoded
 from vqclip.training.ema import Average, Networks
 
 FORMAT = 2

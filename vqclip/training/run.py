@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from vqclip.errors import UsageError
-from vqclip.media.images import replacing
+from vqclip.files.atomic import replacing
 from vqclip.training.distributed import make_accelerator
 from vqclip.training.loop import Progress, fit
 from vqclip.training.settings import TrainSettings

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from vqclip.config import FilmConfig, FilmOutput, OutputConfig, StoryConfig
 from vqclip.errors import UsageError
-from vqclip.hub.run_models import Models
-from vqclip.media.images import flatten, writing
+from vqclip.files.atomic import writing
+from vqclip.hub.loaders import Models
+from vqclip.media.images import flatten
 from vqclip.media.timing import film_fps
 from vqclip.media.writers import FilmFrame, film_writer
 from vqclip.runs.render import metadata, sample_metadata

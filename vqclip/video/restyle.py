@@ -12,7 +12,7 @@ from PIL import Image
 from vqclip.config import GenerateConfig, RestyleConfig
 from vqclip.generation.latents import grid_size
 from vqclip.generation.loop import generate
-from vqclip.hub.run_models import Models
+from vqclip.hub.loaders import Models
 from vqclip.media.images import fit, load_image, to_array, to_tensor
 from vqclip.media.writers import open_clip
 from vqclip.video.animation import find_frames

@@ -13,7 +13,7 @@ from vqclip.generation.loop import Frame, Run
 from vqclip.generation.losses import PromptLoss
 from vqclip.generation.prompt_embeddings import Targets, blend_targets, embed_prompts
 from vqclip.generation.state import State
-from vqclip.hub.run_models import Models
+from vqclip.hub.loaders import Models
 from vqclip.media.images import to_array
 from vqclip.media.timing import EASES
 from vqclip.media.writers import FilmFrame

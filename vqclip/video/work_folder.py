@@ -22,9 +22,10 @@ from PIL import Image
 
 from vqclip.config import FilmConfig, FilmOutput
 from vqclip.errors import CheckpointError, UsageError, one_line
+from vqclip.files.atomic import replacing, sweep, writing
 from vqclip.files.locking import locked
 from vqclip.generation.state import State
-from vqclip.media.images import load_image, replacing, save_image, sweep, writing
+from vqclip.media.images import load_image, save_image
 from vqclip.media.writers import film_writer, frame_path
 from vqclip.runs.checkpoint import EVERY, load_state, save_state
 from vqclip.video.optical_flow import Array

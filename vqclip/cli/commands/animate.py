@@ -71,7 +71,7 @@ def animate_command(
 def _write(animation: "Animation", paths: list[Path], overwrite: bool, terminal: Terminal) -> None:
     from PIL import Image
 
-    from vqclip.media.images import writing
+    from vqclip.files.atomic import writing
 
     total, done = len(animation) * animation.plays(paths), 0
     interrupted = False

@@ -133,9 +133,9 @@ def _save(
     values: Mapping[str, Any],
     indices: "Tensor | None" = None,
 ) -> Path:
+    from vqclip.files.atomic import writing
     from vqclip.files.hashing import weights_hash
-    from vqclip.hub.loaders import vqgan_path
-    from vqclip.media.images import writing
+    from vqclip.hub.paths import vqgan_path
     from vqclip.runs.render import save_picture
 
     weights = {"vqgan": weights_hash(vqgan_path(config.vqgan))}

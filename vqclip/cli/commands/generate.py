@@ -187,7 +187,7 @@ def _frames_folder(folder: Path, picture: Path, runs: int) -> Path:
 
 
 def _free_name(path: Path, params: Mapping[str, Any]) -> Path:
-    from vqclip.media.images import free_path
+    from vqclip.files.atomic import free_path
     from vqclip.runs.outputs import checkpoint_path
 
     def taken(candidate: Path) -> bool:

@@ -80,7 +80,7 @@ def restyle(
     with terminal.loading():
         from PIL import Image
 
-        from vqclip.hub.run_models import load_models
+        from vqclip.hub.loaders import load_models
         from vqclip.video.render import RestyleRun
         from vqclip.video.restyle import Source
 

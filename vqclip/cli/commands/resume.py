@@ -116,7 +116,7 @@ def _target(
     saved: "Checkpoint", path: Path, output: str | None, further: list[str]
 ) -> "OutputConfig":
     """Return where the files go: where they are, unless a whole picture is there already."""
-    from vqclip.media.images import free_path
+    from vqclip.files.atomic import free_path
     from vqclip.runs.outputs import check_films, check_outputs
 
     old = replace(saved.output, checkpoint=path, overwrite=True)

@@ -119,7 +119,7 @@ def tell_story(
         from PIL import Image
 
         from vqclip.generation.loop import picture_size
-        from vqclip.hub.run_models import load_models
+        from vqclip.hub.loaders import load_models
         from vqclip.video.render import StoryRun
 
         models = load_models(story.picture)

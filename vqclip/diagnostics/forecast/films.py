@@ -9,7 +9,7 @@ from typing import Any
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
 from vqclip.diagnostics.forecast.measuring import Forecast, pace, peak_memory
 from vqclip.diagnostics.forecast.pictures import forecast, inputs
-from vqclip.hub.run_models import Models
+from vqclip.hub.loaders import Models
 from vqclip.media.writers import film_writer
 from vqclip.video.animation import Animation
 from vqclip.video.optical_flow import Array

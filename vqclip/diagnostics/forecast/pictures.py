@@ -12,7 +12,7 @@ from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.diagnostics.forecast.measuring import Forecast, Pace, pace, peak_memory
 from vqclip.generation.drafts import drafts
 from vqclip.generation.loop import generate, grid_of
-from vqclip.hub.run_models import Models, weight_files
+from vqclip.hub.loaders import Models, weight_files
 from vqclip.models.batch_sampling import Drawn
 from vqclip.runs.outputs import files
 from vqclip.sampling.completion import Task, collect, draw_samples, refine

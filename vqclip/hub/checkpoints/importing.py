@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.files.atomic import replacing, writing
 from vqclip.files.hashing import weights_hash
 from vqclip.hub.checkpoints.configs import ModelConfig, find_config, read_config, standalone
 from vqclip.hub.checkpoints.files import Checkpoint, StateDict, read_checkpoint
@@ -29,7 +30,6 @@ from vqclip.hub.checkpoints.transformers import (
     stage_reference,
 )
 from vqclip.hub.store import CONFIG, WEIGHTS
-from vqclip.media.images import replacing, writing
 
 _DROPPED = {
     "loss.": "loss and discriminator",

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from vqclip.errors import UsageError
+from vqclip.files.atomic import replacing, sweep
 from vqclip.files.locking import held, is_held
-from vqclip.media.images import replacing, sweep
 
 _YOUNG = 5  # seconds
 

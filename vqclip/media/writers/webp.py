@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from vqclip.config import FilmConfig
-from vqclip.media.images import exif
+from vqclip.media.metadata import exif
 from vqclip.media.writers.base import Array, Writer, as_text
 from vqclip.media.writers.spool import Spool, spooled
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from vqclip.errors import UsageError
 from vqclip.hub import checkpoints
-from vqclip.hub import loaders as zoo
 from vqclip.hub.checkpoints import ModelConfig
 from vqclip.hub.export import taming_config
+from vqclip.hub.paths import vqgan_path
 from vqclip.models.vqgan import VQModel
 from vqclip.training.data.batches import memory_format
 from vqclip.training.settings import TrainSettings
@@ -31,7 +31,7 @@ def model_config(settings: TrainSettings) -> ModelConfig:
         return ModelConfig.of(settings.model, "model")
     if settings.start is None:
         raise UsageError("the settings lack model: its target and params, as taming has them")
-    path = zoo.vqgan_path(settings.start)
+    path = vqgan_path(settings.start)
     file = checkpoints.find_config(path)
     return checkpoints.read_config(file) if file else _inferred(path)
 
@@ -50,7 +50,7 @@ def open_model(config: ModelConfig, settings: TrainSettings, device: torch.devic
     if settings.start is None:
         model = checkpoints.new_vqgan(config)
     else:
-        state = checkpoints.read_state_dict(zoo.vqgan_path(settings.start))
+        state = checkpoints.read_state_dict(vqgan_path(settings.start))
         if settings.start_partial:
             state = _completed(state, checkpoints.new_vqgan(config))
         model = checkpoints.load_vqgan_weights(state, config)
@@ -70,7 +70,7 @@ def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> di
     """Return the discriminator's weights in the checkpoint to start from; none if it has none."""
     if settings.start is None:
         return {}
-    state = checkpoints.read_state_dict(zoo.vqgan_path(settings.start))
+    state = checkpoints.read_state_dict(vqgan_path(settings.start))
     part = {
         key.removeprefix(_DISCRIMINATOR): value
         for key, value in state.items()

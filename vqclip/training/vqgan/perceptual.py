@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqclip.config import DEFAULT
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.files.filetypes import WEIGHT_SUFFIXES
 from vqclip.hub.checkpoints import read_state_dict
-from vqclip.hub.loaders import DEFAULT, load_perceptor
+from vqclip.hub.loaders import load_perceptor
 from vqclip.models.guard import explained, quiet
 from vqclip.models.lpips import ClipFeatures, FeatureDistance, lpips_from
 from vqclip.registry import unknown
 
 KINDS = ("lpips", "clip", "timm")
-_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".bin")
 
 
 def open_perceptual(name: str, device: torch.device) -> nn.Module:
@@ -45,7 +46,7 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
 
 def _files(path: str) -> list[Path]:
     place = Path(path).expanduser()
-    files = sorted(file for file in place.glob("*") if file.suffix in _SUFFIXES)
+    files = sorted(file for file in place.glob("*") if file.suffix in WEIGHT_SUFFIXES)
     if place.is_file() or not place.is_dir():
         return [place]
     if not files:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vqclip.training.metrics import Table, TensorBoard
+from vqclip.training.records import Table, TensorBoard
 
 
 def test_rows_after_a_resumption_replace_those_before(tmp_path: Path) -> None:

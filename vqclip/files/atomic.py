@@ -1,0 +1,113 @@
+"""Atomic writes: files and folders that appear whole or not at all, and free names."""
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vqclip.errors import VqclipError
+
+_TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Within it, what cannot be written is told in one line.
+
+    Raises:
+        VqclipError: it could not.
+    """
+    try:
+        yield
+    except FileExistsError as error:
+        raise VqclipError(f"{error}; it was left as it is") from error
+    except OSError as error:
+        advice = "; make room and start again" if error.errno == errno.ENOSPC else ""
+        raise VqclipError(f"cannot write: {error.strerror or error}{advice}") from error
+
+
+@contextmanager
+def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on success it becomes ``path``, else it vanishes.
+
+    Raises:
+        FileExistsError: ``path`` is taken and ``overwrite`` is not set, also when somebody else
+            took it meanwhile; nothing is lost of theirs.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.stem[:40]}-", suffix=f".part{path.suffix}", dir=path.parent
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        _publish(temporary, path, overwrite)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
+    """Remove what :func:`replacing` left there when its process was killed, and nothing else."""
+    for path in folder.glob(".*-*.part*") if folder.is_dir() else ():
+        if _TEMPORARY.fullmatch(path.name) and only(path):
+            path.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
+    if overwrite:
+        temporary.replace(path)
+        return
+    try:
+        os.link(temporary, path)  # unlike a rename, fails where the name is taken
+    except (PermissionError, NotImplementedError, OSError) as error:
+        if isinstance(error, FileExistsError) or path.exists():
+            raise FileExistsError(f"{path} exists") from error
+        temporary.replace(path)  # a file system without hard links
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def free_path(path: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:
+    """Return ``path``, or the first of ``name-2``, ``name-3``, … that is not taken.
+
+    >>> free_path(Path("a.png"), {Path("a.png")}.__contains__).name
+    'a-2.png'
+    """
+    candidate, number = path, 1
+    while taken(candidate):
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the name ``path`` when the block succeeds."""
+    temporary = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        _rename_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename_folder(temporary: Path, path: Path) -> None:
+    """Give a finished folder its name; one that has it goes away only when all is in place."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.replace(old)
+    temporary.replace(path)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,100 @@
+"""Where the weights of a model lie: embedded, in the store of named models, or given as a path."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from vqclip.config import DEFAULT
+from vqclip.errors import UsageError
+from vqclip.files.filetypes import WEIGHT_SUFFIXES
+from vqclip.hub import store
+from vqclip.hub.catalogue import catalogue
+from vqclip.hub.embedded import weights_folder
+
+_FAVOURITES = ("model.safetensors", "last.ckpt", "model.ckpt")
+
+
+def vqgan_path(source: str | Path = DEFAULT) -> Path:
+    """The weight file of a VQGAN: of the embedded one, in a folder, or the file itself.
+
+    Raises:
+        UsageError: there is no such model, file, or weights in the folder.
+
+    """
+    if source == DEFAULT:
+        return _weights_in(weights_folder() / "vqgan")
+    return _weights_file(source, "VQGAN")
+
+
+def transformer_path(source: str | Path = DEFAULT) -> Path:
+    """The weight file of a transformer, likewise.
+
+    Raises:
+        UsageError: there is no such model, file, or weights in the folder.
+
+    """
+    if source != DEFAULT:
+        return _weights_file(source, "transformer")
+    folder = weights_folder() / "transformer"
+    if not folder.is_dir():
+        raise UsageError("vqclip brings no transformer along; give a path with --transformer")
+    return _weights_in(folder)
+
+
+def _weights_file(source: str | Path, what: str) -> Path:
+    """The weight file in a folder, the file itself, or that of the model of this name."""
+    path = store.path_of(source)
+    if path.is_dir():
+        return _weights_in(path)
+    if path.is_file():
+        return path
+    if model := stored(source):
+        return model.weights
+    if path.suffix in WEIGHT_SUFFIXES or len(path.parts) > 1:
+        raise UsageError(f"there is no {what} file {str(source)!r}; check the path")
+    raise _unknown(str(source), what)
+
+
+def stored(source: str | Path) -> store.Model | None:
+    """The model that is kept under this name, unless there is a file of that name."""
+    is_path = source == DEFAULT or store.path_of(source).exists()
+    return None if is_path else store.find(str(source))
+
+
+def check_unchanged(source: str | Path) -> None:
+    """Make sure that a model that is kept is as it was put there."""
+    if model := stored(source):
+        store.check(model)
+
+
+def _unknown(source: str, what: str) -> UsageError:
+    """Say how to get what is not here."""
+    known = [name for name, e in catalogue().items() if what == "VQGAN" or e.kind == "transformer"]
+    if source in known:
+        return UsageError(
+            f"{source} is not on this computer; fetch it with: vqclip weights get {source}"
+        )
+    near = get_close_matches(source.lower(), known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UsageError(
+        f"unknown {what} {source!r}; {hint}give {DEFAULT}, a name of 'vqclip weights list', or the "
+        f"path of a {', '.join(WEIGHT_SUFFIXES[:3])} file or of a folder with config and weights"
+    )
+
+
+def _weights_in(folder: Path) -> Path:
+    """The weights in a folder, or in the subfolder where training runs put them."""
+    places = (folder, folder / "checkpoints", folder / "ckpts")
+    favourites = [place / name for place in places for name in _FAVOURITES]
+    for file in favourites:
+        if file.is_file():
+            return file
+    for place in reversed(places):
+        files = sorted(file for file in place.glob("*") if file.suffix in WEIGHT_SUFFIXES)
+        if len(files) > 1:
+            names = ", ".join(file.name for file in files[:5])
+            raise UsageError(f"{place} holds several weights ({names}); give one of the files")
+        if files:
+            return files[0]
+    raise UsageError(
+        f"there are no weights in {folder}; it needs a {' or '.join(WEIGHT_SUFFIXES[:3])}"
+    )

@@ -1,0 +1,84 @@
+"""Settings inside of images: written into PNG chunks and Exif data, and read back."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.ExifTags import IFD, Base
+from PIL.PngImagePlugin import PngInfo
+
+from vqclip.errors import UsageError
+
+KEY = "vqclip"  # of the iTXt chunk that carries the settings
+_MAX_EXIF = 32_000  # characters, of two bytes: what a JPEG has room for
+
+
+def save_options(name: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return Pillow's options to save an image of format ``name`` with its settings inside.
+
+    A PNG takes the settings as JSON in an iTXt chunk, with the prompt as ``Description``; JPEG
+    and WebP take them in the Exif ``UserComment``, and none where they are longer than its room.
+    """
+    text = json.dumps(metadata, ensure_ascii=False, sort_keys=True) if metadata else ""
+    if name == "PNG":
+        return {"pnginfo": _png_info(text, metadata or {})}
+    return {"quality": 95, **({"exif": exif(text)} if text and len(text) < _MAX_EXIF else {})}
+
+
+def _png_info(text: str, metadata: Mapping[str, Any]) -> PngInfo:
+    info = PngInfo()
+    if text:
+        info.add_itxt("Description", str(metadata.get("prompt", "")))
+        info.add_itxt("Software", f"vqclip {metadata.get('version', '')}".strip())
+        info.add_itxt(KEY, text)
+    return info
+
+
+def exif(text: str) -> bytes:
+    """Return Exif data with ``text`` as the user's comment."""
+    data = Image.Exif()
+    data.get_ifd(IFD.Exif)[Base.UserComment.value] = b"UNICODE\0" + text.encode("utf-16-be")
+    return data.tobytes()
+
+
+def embedded_text(image: Image.Image) -> str:
+    """Return the JSON of an image's settings, or an empty string where it has none."""
+    text: str = getattr(image, "text", {}).get(KEY, "")
+    comment = image.getexif().get_ifd(IFD.Exif).get(Base.UserComment.value, b"")
+    if not text and isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
+        text = comment[8:].decode("utf-16-be", errors="replace")
+    return text
+
+
+def parse_metadata(text: str, path: Path) -> dict[str, Any]:
+    """Return the settings that the JSON ``text`` of an image at ``path`` holds.
+
+    Raises:
+        UsageError: vqclip did not write it.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError:
+        raise UsageError(f"{path} carries no vqclip settings") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} carries no vqclip settings")
+    check_metadata(values, path)
+    return values
+
+
+def check_metadata(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse what a picture, film or checkpoint says of itself if it is not as vqclip writes it.
+
+    Raises:
+        UsageError: its settings are no mapping, or its weights or pictures none of hashes.
+    """
+    hashes: list[Any] = []
+    for kind in ("weights", "pictures"):
+        named = values.get(kind, {})
+        hashes += named.values() if isinstance(named, Mapping) else [None]
+    texts = [text for each in hashes for text in (each if isinstance(each, list) else [each])]
+    settings = values.get("settings", {})
+    if not isinstance(settings, Mapping) or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"the settings in {path} are damaged")
