@@ -21,6 +21,7 @@ from vqclip.files.safe_yaml import parse_yaml
 from vqclip.registry import Registry
 
 _OPTION = re.compile(r"(?:^|\s)(?=--[a-z]|-[a-z](?:\s|$))")  # where the options of a line begin
+_DECIMAL = re.compile(r"[+-]?\d*,\d+")
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""")
 _JOINED = {"size": "x", "seeds": ","}  # options of one value that JSON may give as a list
 _KINDS = {".csv": "csv", ".tsv": "tsv", ".yaml": "yaml", ".yml": "yaml"}
@@ -73,10 +74,11 @@ def _text_rows(text: str) -> Iterator[Row]:
 def _words_of_line(line: str) -> tuple[str, ...]:
     """Return the words of ``a red apple --steps 300``; the prompt needs no quotes, but may."""
     quoted = _QUOTED.match(line)
+    dashed = re.match(r"-(?!-[a-z])", line)  # a row begins with its prompt, or with --options
     if quoted and re.match(r"\s+-|\s*$", line[quoted.end() :]):
         prompt, start = shlex.split(quoted[0])[0], quoted.end()
     else:
-        option = _OPTION.search(line)
+        option = _OPTION.search(line, 1 if dashed else 0)
         start = option.start() if option else len(line)
         prompt = line[:start].strip()
     options = shlex.split(line[start:], comments=True)
@@ -112,11 +114,11 @@ def _csv_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
 
 
 def _delimiter(text: str) -> str:
-    """Return what divides the cells: a comma, or a semicolon, as where commas are decimal."""
+    """Return what divides the cells: a comma, a semicolon (where commas are decimal), or a tab."""
     head = next((line for line in _lines(text) if line.strip() and line[0] != "#"), "")
     if head.startswith("sep=") and len(head) == len("sep=;"):
         return head[-1]
-    return ";" if ";" in head and "," not in head else ","
+    return next((mark for mark in ",;\t" if mark in head), ",")
 
 
 def _head(cells: Sequence[str]) -> list[str]:
@@ -128,9 +130,14 @@ def _head(cells: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str, cell: str) -> Any:
-    """A table knows no booleans but these words."""
+    """A table knows no booleans but these words, and writes 0.5 as 0,5 in many countries."""
+    option = _option_name(name)
+    if option == "prompt":
+        return cell
+    if option not in _JOINED and _DECIMAL.fullmatch(cell.strip()):
+        return cell.strip().replace(",", ".")
     words = {"true": True, "yes": True, "false": False, "no": False}
-    return cell if _option_name(name) == "prompt" else words.get(cell.strip().lower(), cell)
+    return words.get(cell.strip().lower(), cell)
 
 
 def _jsonl_rows(text: str) -> Iterator[Row]:

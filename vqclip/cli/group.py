@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from vqclip.cli.words import explain, numbers_joined, refuse_dashed_prompt
 from vqclip.errors import UsageError, VqclipError
 
 DEFAULT_COMMAND = "generate"
@@ -33,7 +34,10 @@ class PromptGroup(TyperGroup):
             args = [ctx.help_option_names[-1]]
         if args[0] not in self.commands and args[0].split("=")[0] not in own:
             self._refuse_typo(args[0])
+            refuse_dashed_prompt(args)
             args = [DEFAULT_COMMAND, *args]
+        if command := self.commands.get(args[0]):
+            args = [args[0], *numbers_joined(args[1:], command.params)]
         return super().parse_args(ctx, args)
 
     def _refuse_typo(self, word: str) -> None:
@@ -68,7 +72,8 @@ class PromptGroup(TyperGroup):
         except VqclipError as error:
             _fail(error.messages, error.exit_code, error)
         except typer.TyperException as error:
-            _fail([error.format_message()], error.exit_code, error)
+            words = sys.argv[1:] if args is None else args
+            _fail([explain(error, words)], error.exit_code, error)
         except MemoryError as error:
             _fail(["out of memory: try a smaller --size or fewer --cutouts"], 1, error)
         sys.exit(code if isinstance(code, int) else 0)

@@ -12,6 +12,7 @@ from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, generate_command, given_options
 from vqclip.cli.films import kinds
 from vqclip.cli.shared_options import with_options_of
+from vqclip.cli.words import explain
 from vqclip.errors import RowsError, UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
         except UsageError as error:
             errors.setdefault(str(error), []).append(row.line)
         except typer.TyperException as error:
-            errors.setdefault(error.format_message(), []).append(row.line)
+            message = explain(error, row.words)
+            if "--" not in row.words and message.startswith("No such option"):
+                message += "; if it is the prompt, put it in quotes"
+            errors.setdefault(message, []).append(row.line)
         if len(jobs) > MOST_JOBS:
             raise UsageError(f"line {row.line}: more than {MOST_JOBS} pictures")
     refuse(errors or _named_twice(jobs))

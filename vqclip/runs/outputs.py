@@ -5,6 +5,7 @@ import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from string import Formatter
 
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
@@ -125,10 +126,17 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
     values = (prompt_slug(config), config.seed, config.steps, size, number)
     filled = dict(zip(FIELDS, values, strict=True)) | {"step": config.steps}
     try:
+        _refuse_formats(pattern)
         return Path(pattern.format_map(filled)).expanduser()
     except (KeyError, IndexError, ValueError, AttributeError, TypeError, RuntimeError):
         known = " ".join(f"{{{name}}}" for name in FIELDS)
         raise UsageError(f"cannot read the name {pattern!r}; in braces it takes: {known}") from None
+
+
+def _refuse_formats(pattern: str) -> None:
+    """Raise ValueError where a field has a format or conversion, such as ``{seed:>30}``."""
+    if any(spec or conversion for _, _, spec, conversion in Formatter().parse(pattern)):
+        raise ValueError(pattern)
 
 
 def check_name(path: Path) -> None:

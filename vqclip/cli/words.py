@@ -1,0 +1,89 @@
+"""Words of the command line that typer misreads: sizes in two words, prompts with a dash."""
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+import typer
+
+from vqclip.errors import UsageError
+
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+_DASHED = re.compile(r"-.*\s", re.DOTALL)
+_SIMILAR = 0.7  # of 1: --cuts is near to --cutouts, --ray is not near to --lr
+_KINDS = {"valid number": "a number", "valid integer": "a whole number"}
+
+
+def refuse_dashed_prompt(words: Sequence[str]) -> None:
+    """Refuse a prompt that begins with a dash, which would be read as options.
+
+    Raises:
+        UsageError: the first word has a dash and blanks, and no prompt follows it.
+    """
+    alone = len(words) == 1 or words[1].startswith("-")
+    if alone and _DASHED.match(words[0]) and "=" not in words[0]:
+        raise UsageError(
+            f"a prompt that begins with a dash must follow --: vqclip {shlex.join(words[1:])}"
+            f"{' ' if words[1:] else ''}-- {shlex.quote(words[0])}"
+        )
+
+
+def numbers_joined(words: Sequence[str], options: Iterable[Any]) -> list[str]:
+    """Return the words with ``--size 64 48`` as ``--size 64x48``.
+
+    Raises:
+        UsageError: any other number follows an option that has its number already.
+    """
+    counted = [one for one in options if one.name == "size" or one.bare_type() in ("int", "float")]
+    names = {name: one.name for one in counted for name in one.opts}
+    end = words.index("--") if "--" in words else len(words)
+    result = list(words[:1])
+    for word in words[1:end]:
+        before = result[-1]
+        name = names.get(result[-2]) if len(result) > 1 else None
+        if not (name and _NUMBER.fullmatch(word)):
+            result.append(word)
+        elif name == "size" and before.isdecimal() and word.isdecimal():
+            result[-1] = f"{before}x{word}"
+        else:
+            raise UsageError(
+                f"{word!r} belongs to no option, for {result[-2]} has {before}: a prompt comes "
+                "first, or follows --"
+            )
+    return [*result, *words[end:]] if end else list(words)
+
+
+def explain(error: typer.TyperException, words: Sequence[str] = ()) -> str:
+    """Return what typer found wrong with ``words``, with the value and a hint where one helps."""
+    options = words[: words.index("--")] if "--" in words else words
+    dashed = next((word for word in options if _DASHED.match(word)), None)
+    message = error.format_message()
+    if (name := getattr(error, "option_name", None)) and hasattr(error, "possibilities"):
+        near = [known for known in error.possibilities or () if _similar(name, known)]
+        message = getattr(error, "message", message)
+        if dashed:
+            message += f"; a prompt that begins with a dash must follow --: -- {dashed!r}"
+        elif near:
+            message += f"; did you mean {' or '.join(sorted(near))}?"
+    elif (found := _refused_value(error)) is not None:
+        value, kind = found
+        message = f"{message.partition(': ')[0]}: {value!r} is not {kind}"
+        if kind == "a number" and re.fullmatch(r"[+-]?\d*,\d+", value):
+            message += f"; write {value.replace(',', '.')}"
+    return message
+
+
+def _similar(one: str, other: str) -> bool:
+    one, other = one.lstrip("-"), other.lstrip("-")
+    return SequenceMatcher(None, one, other).ratio() >= _SIMILAR
+
+
+def _refused_value(error: BaseException) -> tuple[str, str] | None:
+    """Return the value that an option of numbers refuses, and what it takes."""
+    for detail in getattr(error.__cause__, "errors", tuple)():
+        for words, kind in _KINDS.items():
+            if words in detail.get("msg", ""):
+                return str(detail["input"]), kind
+    return None
