@@ -4,9 +4,11 @@ Crop, flip, affine, perspective and bending become one map per cutout, taken fro
 one antialiased ``grid_sample``; then colours, erasing and noise. All random numbers of a step are
 drawn first, into a plan, so that taking the cutouts in chunks never changes them:
 
+>>> image = torch.rand(1, 3, 64, 64)
 >>> cutouts = Cutouts(num_cutouts=32, augment=("flip", "affine(degrees=10)", "jitter"))
->>> plan = cutouts.plan(image.shape[2:], size=224, generator=generator)
->>> first_half = cutouts.apply(image, plan, 0, 16)
+>>> plan = cutouts.plan(image.shape[2:], size=32, generator=torch.Generator())
+>>> cutouts.apply(image, plan, 0, 16).shape
+torch.Size([16, 3, 32, 32])
 """
 
 from collections.abc import Callable, Sequence
