@@ -35,6 +35,8 @@ TINY = {
     "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
 }
 
+Direct = tuple[Any, Callable[[Image.Image], torch.Tensor], Any]
+
 
 @pytest.fixture(scope="module")
 def perceptor() -> Perceptor:
@@ -42,7 +44,7 @@ def perceptor() -> Perceptor:
 
 
 @pytest.fixture(scope="module")
-def direct() -> tuple[Any, Callable[[Image.Image], torch.Tensor], Any]:
+def direct() -> Direct:
     """The same model, its preprocessing and its tokenizer as open_clip itself gives them."""
     open_clip = light_open_clip()
     name = f"local-dir:{EMBEDDED}"
@@ -122,6 +124,16 @@ def test_batch_norm_of_clips_resnet_is_folded() -> None:
     folded = fold_batch_norm(visual)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     torch.testing.assert_close(folded(images), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_batch_norm_of_an_efficientnet_is_folded(perceptor: Perceptor, direct: Direct) -> None:
+    """The activations stay where timm's norms had them."""
+    images = torch.rand(4, 3, 96, 96)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in perceptor.visual.modules())
+    with torch.no_grad():
+        expected = direct[0].visual((images - perceptor.mean) / perceptor.std)
+        found = perceptor.visual((images - perceptor.mean) / perceptor.std)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_other_sizes_are_resized(perceptor: Perceptor) -> None:

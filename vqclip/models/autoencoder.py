@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqclip.models.attention import attention
 from vqclip.models.ddconfig import NORM_GROUPS, DDConfig
 
 
@@ -58,7 +59,7 @@ class AttnBlock(nn.Module):
         q, k, v = (
             layer(h).flatten(2).transpose(1, 2).unsqueeze(1) for layer in (self.q, self.k, self.v)
         )
-        h = F.scaled_dot_product_attention(q, k, v)
+        h = attention(q, k, v)
         h = h.squeeze(1).transpose(1, 2).reshape(x.shape)  # (b, c, h, w)
         out: Tensor = x + self.proj_out(h)
         return out

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqclip.models.attention import attention
+
 
 def streamline(visual: nn.Module) -> nn.Module:
     """Replace these parts, in place; the parameters keep their names. Other towers: unchanged."""
@@ -80,7 +82,7 @@ class SelfAttention(nn.Module):
             part.view(*part.shape[:2], self.num_heads, -1).transpose(1, 2)
             for part in qkv.chunk(3, dim=-1)
         )
-        seen = F.scaled_dot_product_attention(q, k, v)
+        seen = attention(q, k, v)
         return self.out_proj(seen.transpose(1, 2).flatten(2)), None
 
     def first(self, x: Tensor) -> Tensor:

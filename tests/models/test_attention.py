@@ -1,0 +1,40 @@
+"""Attention: one result, whatever form it is computed in."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vqclip.models import attention as module
+from vqclip.models.attention import attention
+
+
+@pytest.fixture
+def qkv(generator: torch.Generator) -> list[torch.Tensor]:
+    return [torch.randn(2, 3, 7, 8, generator=generator) for _ in range(3)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_is_scaled_dot_product_attention(dtype: torch.dtype, qkv: list[torch.Tensor]) -> None:
+    q, k, v = (part.to(dtype).requires_grad_() for part in qkv)
+    expected = F.scaled_dot_product_attention(*(part.float() for part in (q, k, v)))
+    wanted = torch.autograd.grad(expected.square().sum(), [q, k, v])
+    found = attention(q, k, v)
+    assert found.dtype == dtype
+    tolerance = {"atol": 0.05, "rtol": 0.05} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(found.float(), expected, **tolerance)
+    gradients = torch.autograd.grad(found.float().square().sum(), [q, k, v])
+    torch.testing.assert_close(gradients, wanted, **tolerance)
+
+
+def test_many_tokens_take_the_fused_kernel(
+    qkv: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that memory does not grow with the square of their number."""
+    calls = []
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *_: calls.append("fused"))
+    q, k, v = (part.bfloat16() for part in qkv)
+    attention(q, k, v)
+    assert not calls
+    monkeypatch.setattr(module, "_MOST_SCORES", 48)
+    attention(q, k, v)
+    assert calls == ["fused"]
