@@ -10,9 +10,9 @@ from torch import nn
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
 from vqclip.hub import checkpoints
-from vqclip.hub.checkpoints import ModelConfig
 from vqclip.hub.loaders import load_transformer, load_vqgan
 from vqclip.hub.paths import vqgan_path
+from vqclip.hub.references import without_references
 
 _LIGHTNING = "1.0.8"  # the version that taming-transformers names
 
@@ -75,29 +75,8 @@ def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dic
     file = Path(config) if config else checkpoints.find_config(weights)
     own = checkpoints.read_config(file) if file else checkpoints.infer_config(state)
     if kind != "Net2NetTransformer":
-        return load_vqgan(weights, config), taming_config(own)
+        return load_vqgan(weights, config), without_references(own)
     model = load_transformer(weights, config)
     if model.condition_kind == "clip":
         raise UsageError(f"{source} draws from CLIP embeddings, unknown to taming-transformers")
-    return model, taming_config(own)
-
-
-def taming_config(config: ModelConfig) -> dict[str, Any]:
-    """Return target and params that stand on their own: no weights elsewhere, no losses.
-
-    A VQGAN that is only referred to is described in full.
-    """
-    reference = checkpoints.stage_reference(config)
-    if reference is None:
-        return checkpoints.standalone(config)
-    described = checkpoints.standalone(_described(reference[0]))
-    params = {**config.params, "first_stage_config": described}
-    return checkpoints.standalone(ModelConfig(config.target, params, config.name))
-
-
-def _described(source: str) -> ModelConfig:
-    weights = vqgan_path(source)
-    file = checkpoints.find_config(weights)
-    if file is not None:
-        return checkpoints.read_config(file)
-    return checkpoints.infer_config(checkpoints.read_state_dict(weights))
+    return model, without_references(own)

@@ -14,7 +14,7 @@ from vqclip.files.atomic import replacing, writing
 from vqclip.files.formatting import readable
 from vqclip.hub import store
 from vqclip.hub.catalogue import Entry, check_name, known_entry
-from vqclip.hub.checkpoints import read_config, recognise
+from vqclip.hub.checkpoints import SelfContained, find_config, read_config, recognise
 from vqclip.hub.checkpoints.importing import Converted, convert
 from vqclip.hub.downloads import (
     DiskFullError,
@@ -27,6 +27,7 @@ from vqclip.hub.downloads import (
 )
 from vqclip.hub.loaders import load_perceptor
 from vqclip.hub.paths import vqgan_path
+from vqclip.hub.references import referred_stages, self_contained
 from vqclip.hub.store import Model
 
 _CLIP_CONFIG = "open_clip_config.json"
@@ -166,6 +167,7 @@ def _record(converted: Converted, state: str, origin: Mapping[str, Any]) -> dict
         "parameters": converted.parameters,
         "dropped": dict(converted.dropped),
         "looks_like": list(converted.looks_like),
+        "rgb": converted.rgb,
         "origin": origin,
         "date": _now(),
     }
@@ -200,10 +202,19 @@ def import_model(
             return _import_clip(source, name, overwrite)
         checkpoint = vqgan_path(source)
         with store.adding(name, overwrite=overwrite) as folder:
-            converted = convert(checkpoint, config, folder, half=half)
+            whole = _self_contained(config or find_config(checkpoint))
+            converted = convert(checkpoint, config, folder, half=half, whole=whole)
             origin = {"path": str(checkpoint.absolute())}
             store.write_record(folder, **_record(converted, store.IMPORTED, origin))
         return _supplied(name, converted)
+
+
+def _self_contained(config: Path | None) -> SelfContained | None:
+    """What is to be written instead of a config that refers to VQGANs."""
+    own = read_config(config) if config else None
+    if own is None or not (vqgans := referred_stages(own)):
+        return None
+    return self_contained(own, vqgans)
 
 
 def _import_clip(source: Path, name: str, overwrite: bool) -> Supplied:

@@ -20,6 +20,7 @@ from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
 Model = TypeVar("Model", bound=nn.Module)
+_PICTURE_NAMES = {"grey": "grey images", "depth": "depth maps", "labels": "label maps"}
 
 
 def load_vqgan(
@@ -56,6 +57,20 @@ def load_vqgan(
     except CheckpointError as error:
         raise type(error)(f"cannot load {path}: {error}") from None
     return _frozen(model).to(device)
+
+
+def check_rgb(vqgan: VQModel, source: str | Path) -> None:
+    """Refuse a VQGAN of depth maps, label maps and the like where RGB pictures are needed.
+
+    Raises:
+        UsageError: it is one; the message has what it can do.
+    """
+    kind = vqgan.picture_kind
+    if vqgan.ddconfig.out_ch != 3 or vqgan.ddconfig.in_channels != 3 or kind == "labels":
+        raise UsageError(
+            f"{source} is a VQGAN of {_PICTURE_NAMES.get(kind, kind)}, not of RGB images: choose "
+            "another VQGAN; 'vqclip reconstruct' works with this one"
+        )
 
 
 def load_transformer(
@@ -113,10 +128,14 @@ def new_transformer(config: ModelConfig) -> Net2NetTransformer:
         CheckpointError: a VQGAN's file is damaged, or is none.
 
     """
-    stages = [_separate_stage(None, {}, config, stage) for stage in ("first", "cond")]
-    if stages[0] is None:
-        raise UsageError(f"{config.name} does not say where its VQGAN is: give it a ckpt_path")
-    return checkpoints.new_transformer(config, *stages)
+    stages = {stage: _separate_stage(None, {}, config, stage) for stage in checkpoints.STAGES}
+    for stage, vqgan in stages.items():
+        if vqgan is None and checkpoints.has_stage(config, stage):
+            what = "its VQGAN" if stage == "first" else "the VQGAN of its conditions"
+            raise UsageError(
+                f"{config.name} does not say where {what} is: give {stage}_stage_config a ckpt_path"
+            )
+    return checkpoints.new_transformer(config, *stages.values())
 
 
 def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> Perceptor:
@@ -147,9 +166,8 @@ def _separate_stage(
         if source is not None:
             raise UsageError(f"{config.name} has no VQGAN of its own as {stage} stage; give none")
         return None
-    reference = checkpoints.stage_reference(config) if stage == "first" else None
-    if reference is not None:
-        return _referred(source or reference[0], reference[1], config)
+    if checkpoints.stage_reference(config, stage) is not None:
+        return referred(config, stage, source)
     stage_config = checkpoints.stage_config(config, stage)
     named = stage_config.params.get("ckpt_path")
     if source is None and named and not checkpoints.holds_stage(state, stage):
@@ -161,13 +179,22 @@ def _separate_stage(
     )
 
 
-def _referred(source: str | Path, codebook: str | None, config: ModelConfig) -> VQModel:
-    """The VQGAN that a config refers to, if it still has the codes that were learned."""
+def referred(config: ModelConfig, stage: Stage, source: str | Path | None = None) -> VQModel | None:
+    """Load the VQGAN that a config refers to, if it still has the codes that were learned.
+
+    Raises:
+        UsageError: it is not there.
+        CheckpointError: it has other codes.
+    """
+    reference = checkpoints.stage_reference(config, stage)
+    if reference is None:
+        return None
+    source, codebook = source or reference[0], reference[1]
     vqgan = load_vqgan(source)
     if codebook is not None and checkpoints.codebook_hash(vqgan) != codebook:
         raise CheckpointError(
             f"{config.name} was trained for the codes of another VQGAN than {source}; "
-            "give that one as first_stage"
+            f"give that one as {stage}_stage"
         )
     return vqgan
 
@@ -260,6 +287,10 @@ def _run_vqgan(
 ) -> VQModel:
     source = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     if transformer is not None and source == DEFAULT:
+        if config.prompts:  # CLIP takes nothing else
+            check_rgb(transformer.vqgan, str(config.transformer_source))
         return transformer.vqgan
     assert isinstance(config, GenerateConfig)
-    return accelerate(load_vqgan(config.vqgan, config.vqgan_config, device), device, dtype)
+    vqgan = load_vqgan(config.vqgan, config.vqgan_config, device)
+    check_rgb(vqgan, config.vqgan)
+    return accelerate(vqgan, device, dtype)

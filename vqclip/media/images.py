@@ -98,6 +98,21 @@ def fit(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.
     return ImageOps.fit(image, size, lanczos)
 
 
+def in_shape(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
+    """Cut or pad a map of any mode to the proportions of ``size``, as :func:`fit` would.
+
+    Its values stay as they are; what ``contain`` pads is 0.
+    """
+    if how == "stretch":
+        return image
+    scale = (min if how == "cover" else max)(image.width / size[0], image.height / size[1])
+    width, height = round(size[0] * scale), round(size[1] * scale)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    if (left, top) == (0, 0) and (width, height) == image.size:
+        return image
+    return image.crop((left, top, left + width, top + height))
+
+
 def to_tensor(image: Image.Image) -> "Tensor":
     """Return an RGB picture as (1, 3, h, w) float32 in [-1, 1]: u8 / 127.5 − 1."""
     import torch
@@ -107,10 +122,14 @@ def to_tensor(image: Image.Image) -> "Tensor":
 
 
 def to_array(image: "Tensor") -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """Return (1, 3, h, w) or (3, h, w) in [-1, 1] as (h, w, 3) uint8, rounded, cut to range."""
+    """Return (1, 3, h, w) or (3, h, w) in [-1, 1] as (h, w, 3) uint8, rounded, cut to range.
+
+    One channel becomes three, all alike.
+    """
     import torch
 
-    pixels = image.detach().reshape(image.shape[-3:]).float()
+    height, width = image.shape[-2:]
+    pixels = image.detach().reshape(-1, height, width).expand(3, -1, -1).float()
     rounded = ((pixels + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
     return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
 

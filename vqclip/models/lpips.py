@@ -51,7 +51,8 @@ class FeatureDistance(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Images in [-1, 1], (b, 3, h, w) -> distances (b,), 0 to 4."""
+        """Images in [-1, 1], (b, 3, h, w) or (b, 1, h, w) -> distances (b,), 0 to 4."""
+        x, y = (image.expand(-1, 3, -1, -1) for image in (x, y))
         layers = zip(self.features(x), self.features(y), strict=True)
         distances = [
             (normalize(a.float()) - normalize(b.float())).square().sum(1).mean((1, 2))

@@ -1,7 +1,7 @@
 """VQGAN (Esser et al. 2021, arXiv:2012.09841): images <-> grids of codebook entries."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,10 @@ from vqclip.models.autoencoder import Decoder, Encoder
 from vqclip.models.ddconfig import DDConfig
 from vqclip.models.quantize import GumbelQuantizer, Quantizer, Remap, VectorQuantizer
 
-__all__ = ["DDConfig", "GumbelVQ", "VQModel", "VQSegmentationModel"]
+__all__ = ["DDConfig", "GumbelVQ", "PictureKind", "VQModel", "VQSegmentationModel", "with_channels"]
+
+PictureKind = Literal["rgb", "grey", "depth", "edges", "labels"]
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow has it
 
 
 class VQModel(nn.Module):
@@ -24,6 +27,7 @@ class VQModel(nn.Module):
         remap: ids of the codes in use (or a ``.npy`` file of them) that indices count within.
         unknown_index: index of a code outside ``remap``: ``"random"``, ``"extra"`` or a number.
         colorize_nlabels: labels of the colour table that some checkpoints carry along.
+        image_key: the training data's name of its pictures, such as ``"depth"``.
 
     Raises:
         UsageError: a value is missing or cannot work.
@@ -41,8 +45,10 @@ class VQModel(nn.Module):
         remap: Remap = None,
         unknown_index: str | int = "random",
         colorize_nlabels: int | None = None,
+        image_key: str = "image",
     ) -> None:
         super().__init__()
+        self.image_key = image_key
         self.ddconfig = DDConfig.of(ddconfig)
         self.encoder = Encoder(self.ddconfig)
         self.decoder = Decoder(self.ddconfig)
@@ -61,6 +67,20 @@ class VQModel(nn.Module):
     def codebook(self) -> Tensor:
         """The code vectors, (n_embed, embed_dim)."""
         return self.quantize.codebook
+
+    @property
+    def picture_kind(self) -> PictureKind:
+        """What its pictures show: ``rgb``, ``grey``, ``depth``, ``edges`` or ``labels``."""
+        if isinstance(self, VQSegmentationModel):
+            return "labels"
+        key, channels = self.image_key.lower(), self.ddconfig.in_channels
+        if "depth" in key:
+            return "depth"
+        if "edge" in key or "canny" in key:
+            return "edges"
+        if "seg" in key or channels > 3:
+            return "labels"
+        return "grey" if channels == 1 else "rgb"
 
     @property
     def downsampling(self) -> int:
@@ -137,6 +157,15 @@ class VQSegmentationModel(VQModel):
         super().__init__(ddconfig, n_embed, embed_dim, **options)
         self.n_labels = n_labels
         self.register_buffer("colorize", _colours(n_labels))
+
+
+def with_channels(image: Tensor, channels: int) -> Tensor:
+    """Return (b, c, h, w) with 1 or 3 ``channels``: colours become grey, grey is repeated."""
+    if image.shape[1] == 3 and channels == 1:
+        return (image * image.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
+    if image.shape[1] == 1 and channels == 3:
+        return image.expand(-1, 3, -1, -1)
+    return image
 
 
 def _colours(n_labels: int) -> Tensor:

@@ -18,6 +18,7 @@ from vqclip.media.images import load_image, open_image, to_tensor
 from vqclip.models.conditions import coordinates
 from vqclip.models.perceptor import imagenet_classes
 from vqclip.models.transformer import Net2NetTransformer
+from vqclip.models.vqgan import with_channels
 from vqclip.registry import unknown
 from vqclip.sampling.labels import label_names
 
@@ -48,10 +49,10 @@ def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
     key = transformer.cond_stage_key.lower()
     if channels > 3 or "seg" in key:
         return ("labels",)
-    if channels == 1:
-        return ("depth",)
     if "edge" in key or "canny" in key:
         return ("edges",)
+    if channels == 1:
+        return ("depth",)
     return ("upscale",) if key in ("lr", "low_res") else ("edges", "upscale")
 
 
@@ -107,7 +108,8 @@ def read_condition(
             return torch.tensor([class_id(value, count)])
         if kind == "labels":
             return one_hot_labels(value, _channels(transformer), size, relabel)
-        return {"depth": depth_map, "edges": edge_map, "upscale": low_resolution}[kind](value, size)
+        picture = {"depth": depth_map, "edges": edge_map, "upscale": low_resolution}[kind]
+        return with_channels(picture(value, size), _channels(transformer))
     return None
 
 
@@ -135,7 +137,18 @@ def class_id(text: str, count: int) -> int:
 def one_hot_labels(
     path: str, count: int, size: tuple[int, int], relabel: Sequence[str] = ()
 ) -> Tensor:
-    """Read a map of labels, a palette or greyscale picture, as (1, count, h, w), one-hot.
+    """Read a map of labels as (1, count, h, w), one-hot; see :func:`labels_of`."""
+    return labels_of(open_image(path), count, size, relabel, path)
+
+
+def labels_of(
+    image: Image.Image,
+    count: int,
+    size: tuple[int, int],
+    relabel: Sequence[str] = (),
+    path: str = "the map",
+) -> Tensor:
+    """Return a map of labels, a palette or greyscale picture, as (1, count, h, w), one-hot.
 
     Its numbers are those of the model's data set: for COCO-Stuff's 183 the ones in its own
     files, one less than the label, with 255 for none; else the labels themselves; or, with
@@ -144,7 +157,7 @@ def one_hot_labels(
     Raises:
         UsageError: no such map, or numbers that the model does not know.
     """
-    numbers = torch.from_numpy(_numbers(path, size))  # (h, w)
+    numbers = torch.from_numpy(_numbers(image, size, path))  # (h, w)
     if relabel:
         numbers = _relabelled(numbers, relabel, count, path)
     elif count == _COCO_LABELS:
@@ -157,8 +170,9 @@ def one_hot_labels(
     return F.one_hot(numbers, count).permute(2, 0, 1)[None].float()
 
 
-def _numbers(path: str, size: tuple[int, int]) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
-    image = open_image(path)
+def _numbers(
+    image: Image.Image, size: tuple[int, int], path: str
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
     if image.mode not in ("P", "L", "1", "I", "I;16"):
         raise UsageError(
             f"{path} is no map of labels: it must be a palette or greyscale picture, not "
@@ -195,14 +209,18 @@ def _label_pair(text: str, count: int) -> tuple[int, int]:
 
 
 def depth_map(path: str, size: tuple[int, int]) -> Tensor:
-    """Read a depth map as (1, 1, h, w), stretched to [-1, 1]; large is near, as MiDaS has it.
+    """Read a depth map as (1, 1, h, w), stretched to [-1, 1]; see :func:`depth_of`."""
+    return depth_of(open_image(path), size, path)
 
-    It is a greyscale picture of 8 or 16 bits, or RGBA whose four bytes are a float32.
+
+def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -> Tensor:
+    """Return a depth map as (1, 1, h, w), stretched to [-1, 1]; large is near, as MiDaS has it.
+
+    It is a greyscale picture of 8 or 16 bits or of float32, or RGBA whose four bytes are a float32.
 
     Raises:
         UsageError: neither of them.
     """
-    image = open_image(path)
     pixels = np.asarray(image)
     if image.mode == "RGBA":
         depth = np.ascontiguousarray(pixels).view("<f4")[..., 0]
@@ -220,12 +238,16 @@ def depth_map(path: str, size: tuple[int, int]) -> Tensor:
 
 
 def edge_map(path: str, size: tuple[int, int]) -> Tensor:
+    """Read edges as (1, 3, h, w), 0 or 1; see :func:`edges_of`."""
+    return edges_of(load_image(path), size, path)
+
+
+def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture") -> Tensor:
     """Return edges as (1, 3, h, w), 0 or 1: a black and white map as given, else a photo's.
 
     Raises:
         UsageError: a photo, and no scikit-image to find its edges.
     """
-    photo = load_image(path)
     grey = np.asarray(photo.convert("L"))
     if ((grey < 16) | (grey > 239)).mean() > 0.99:
         # thin lines survive a smaller size

@@ -1,16 +1,19 @@
 """What a VQGAN alone does: a picture to codes and back, and how much is lost on the way."""
 
+import colorsys
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from vqclip.generation.latents import check_fits, grid_size, load_codes
-from vqclip.media.images import fit, to_pil, to_tensor
-from vqclip.models.vqgan import VQModel
+from vqclip.media.images import fit, flatten, in_shape, to_pil, to_tensor
+from vqclip.models.vqgan import VQModel, with_channels
+from vqclip.sampling.conditions import depth_of, edges_of, labels_of
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Reconstruction:
 
     indices: (1, h, w), int64.
     psnr: in dB, infinite where nothing is lost.
-    l1: mean absolute error of a channel, of a range of 1.
+    l1: mean absolute error of a channel, of a range of 1; of label maps the share of pixels that
+        get another label.
     """
 
     picture: Image.Image
@@ -31,19 +35,60 @@ class Reconstruction:
 def reconstruct(
     vqgan: VQModel, photo: Image.Image, size: tuple[int, int] | None = None, how: str = "cover"
 ) -> Reconstruction:
-    """Encode, quantize and decode an RGB picture.
+    """Encode, quantize and decode a picture of the VQGAN's kind: RGB, depth, edges or labels.
 
     It is brought to ``size`` (width, height), by default its own, rounded to whole codes; ``how``
     is that of :func:`vqclip.media.images.fit`. The errors are those against the picture of that
     size.
+
+    Raises:
+        UsageError: the picture is of another kind.
     """
     rows, columns = grid_size(size or photo.size, vqgan.downsampling)
-    wanted = fit(photo, (columns * vqgan.downsampling, rows * vqgan.downsampling), how)
+    pixels = (columns * vqgan.downsampling, rows * vqgan.downsampling)
+    x = read_picture(vqgan, photo, pixels, how)
     with torch.no_grad():
-        z_q, indices = vqgan.quantize(vqgan.encode(to_tensor(wanted).to(vqgan.codebook.device)))
-        picture = to_pil(vqgan.decode(z_q))
-    error = (to_tensor(wanted) - to_tensor(picture)) / 2  # of a range of 1
+        z_q, indices = vqgan.quantize(vqgan.encode(x.to(vqgan.codebook.device)))
+        picture = to_picture(vqgan, vqgan.decode(z_q))
+    if vqgan.picture_kind == "labels":
+        error = (x.argmax(1) != torch.from_numpy(np.array(picture))).float()
+    else:
+        error = (with_channels(x, 3) - to_tensor(picture)) / 2  # of a range of 1
     return Reconstruction(picture, indices, psnr(error), float(error.abs().mean()))
+
+
+def read_picture(
+    vqgan: VQModel, photo: Image.Image, size: tuple[int, int], how: str = "cover"
+) -> Tensor:
+    """Return a picture of ``size`` (width, height) as the VQGAN encodes it, (1, c, h, w).
+
+    Raises:
+        UsageError: the picture is of another kind.
+    """
+    kind, channels = vqgan.picture_kind, vqgan.ddconfig.in_channels
+    if kind == "depth":
+        return with_channels(depth_of(in_shape(photo, size, how), size), channels)
+    if kind == "labels":
+        return labels_of(in_shape(photo, size, how), channels, size)
+    if kind == "edges":
+        edges = edges_of(flatten(in_shape(photo, size, how)), size)
+        return with_channels(edges, channels)
+    return with_channels(to_tensor(fit(flatten(photo), size, how)), channels)
+
+
+def to_picture(vqgan: VQModel, image: Tensor) -> Image.Image:
+    """Return what a VQGAN decoded, (1, c, h, w): a map of labels with a palette, else RGB."""
+    if vqgan.picture_kind != "labels":
+        return to_pil(image)
+    picture = Image.fromarray(image[0].argmax(0).to(torch.uint8).cpu().numpy())
+    picture.putpalette(_label_colours())
+    return picture
+
+
+def _label_colours() -> list[int]:
+    """256 colours, neighbours far apart: hues at steps of the golden ratio; 0 is black."""
+    hues = [colorsys.hsv_to_rgb(k * 0.618034 % 1, 0.75, 0.9) for k in range(1, 256)]
+    return [0, 0, 0, *(round(255 * value) for colour in hues for value in colour)]
 
 
 def psnr(error: Tensor) -> float:
@@ -60,4 +105,4 @@ def decode_codes(vqgan: VQModel, path: Path) -> Image.Image:
         UsageError: no codes, or not of this VQGAN.
     """
     indices = check_fits(load_codes(path), vqgan)
-    return to_pil(vqgan.decode(vqgan.codes(indices.to(vqgan.codebook.device))))
+    return to_picture(vqgan, vqgan.decode(vqgan.codes(indices.to(vqgan.codebook.device))))

@@ -74,8 +74,8 @@ def test_lr_is_the_picture_small_and_large_again(folder: Path) -> None:
 def test_edges_are_where_the_labels_change(folder: Path) -> None:
     pytest.importorskip("skimage")
     for name in "ab":
-        step = np.zeros((SIDE, SIDE, 3), np.uint8)
-        step[:, 8:] = 255
+        step = np.full((SIDE, SIDE, 3), 30, np.uint8)
+        step[:, 8:] = 220
         Image.fromarray(step).save(folder / "pictures" / name / "x.png")
     edges = samples(folder, {"kind": "edges"})[0]["edges"]
     assert edges.shape == (3, SIDE, SIDE)

@@ -188,14 +188,10 @@ def test_an_export_is_loaded_and_draws_the_same(tmp_path: Path) -> None:
     stage.export(tmp_path / "out")
     state = load_file(tmp_path / "out" / "model.safetensors")
     assert {value.dtype for value in state.values()} == {torch.float16}
-    assert not any(key.startswith("first_stage_model") for key in state)
+    assert any(key.startswith("first_stage_model") for key in state)  # it was given by path
     loaded = vqclip.load_transformer(tmp_path / "out")
     codes = two_kinds()["codes"]
     assert torch.allclose(loaded.logits(codes), stage.model.logits(codes), atol=0.02)
-    other = load_file(tmp_path / "model.safetensors")
-    save_file({key: value + 1 for key, value in other.items()}, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match="codes of another VQGAN"):
-        vqclip.load_transformer(tmp_path / "out")
 
 
 def test_an_export_of_the_published_layout_holds_its_vqgans(tmp_path: Path) -> None:

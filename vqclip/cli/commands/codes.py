@@ -41,15 +41,16 @@ def reconstruct_command(
     json_lines: opt.Json = False,
     preview: opt.Preview = False,
 ) -> None:
-    """Encode, quantize and decode a picture; tell what is lost.
+    """Encode, quantize and decode a picture; report the loss.
 
-    Its sides are rounded to whole codes. Example: vqclip reconstruct photo.jpg --codes photo.npz
+    The picture is of the VQGAN's kind: RGB, a depth map, edges or a map of labels. Its sides are
+    rounded to whole codes. Example: vqclip reconstruct photo.jpg --codes photo.npz
     """
-    from vqclip.media.images import load_image
+    from vqclip.media.images import open_image
 
     config = CodesConfig(picture, opt.parse_size(size), fit, vqgan, vqgan_config, device)
     files = _outputs(output, Path(picture), "reconstructed", codes, overwrite)
-    photo = load_image(picture)
+    photo = open_image(picture)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
     model = _load(config, terminal)
     from vqclip.sampling.reconstruction import reconstruct
@@ -62,6 +63,8 @@ def reconstruct_command(
     terminal.show(result.picture)
     values |= {"size": list(result.picture.size), "codes": list(result.indices.shape[1:])}
     about = f"PSNR {result.psnr:.2f} dB, L1 error {result.l1:.4f} of a range of 1"
+    if model.picture_kind == "labels":
+        about = f"{1 - result.l1:.1%} of the pixels keep their label"
     terminal.report([saved, *([files.codes] if files.codes else [])], about, values)
 
 

@@ -107,10 +107,11 @@ def vqgan_command(
 
     def judge(material: Any, where: "torch.device", told: Told) -> Any:
         from vqclip.evaluation.models import evaluate_vqgan
-        from vqclip.hub.loaders import load_vqgan
+        from vqclip.hub.loaders import check_rgb, load_vqgan
         from vqclip.training.vqgan.perceptual import open_perceptual
 
         model = load_vqgan(vqgan, vqgan_config, where)
+        check_rgb(model, vqgan)
         distance = None if perceptual == "none" else open_perceptual(perceptual, where)
         return evaluate_vqgan(model, material, samples, distance, told)
 

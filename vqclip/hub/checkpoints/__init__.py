@@ -6,8 +6,9 @@ Nothing in a file is executed or imported, whatever it says (see :mod:`.unpickli
 from vqclip.hub.checkpoints.configs import ModelConfig, find_config, read_config, standalone
 from vqclip.hub.checkpoints.files import StateDict, read_state_dict, recognise
 from vqclip.hub.checkpoints.fitting import infer_config, kind
-from vqclip.hub.checkpoints.importing import Converted, convert
+from vqclip.hub.checkpoints.importing import Converted, SelfContained, convert
 from vqclip.hub.checkpoints.models import (
+    STAGES,
     Stage,
     build_vqgan,
     load_vqgan_weights,
@@ -16,6 +17,7 @@ from vqclip.hub.checkpoints.models import (
     stage_state,
 )
 from vqclip.hub.checkpoints.transformers import (
+    REFERENCE,
     build_transformer,
     codebook_hash,
     has_stage,
@@ -26,8 +28,11 @@ from vqclip.hub.checkpoints.transformers import (
 )
 
 __all__ = [
+    "REFERENCE",
+    "STAGES",
     "Converted",
     "ModelConfig",
+    "SelfContained",
     "Stage",
     "StateDict",
     "build_transformer",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,9 @@ from vqclip.hub.checkpoints.configs import ModelConfig, find_config, read_config
 from vqclip.hub.checkpoints.files import Checkpoint, StateDict, read_checkpoint
 from vqclip.hub.checkpoints.fitting import check_finite, infer_config
 from vqclip.hub.checkpoints.models import (
+    STAGES,
     TRANSFORMER_TARGETS,
+    Stage,
     load_vqgan_weights,
     stage_config,
     stage_state,
@@ -30,6 +32,7 @@ from vqclip.hub.checkpoints.transformers import (
     stage_reference,
 )
 from vqclip.hub.store import CONFIG, WEIGHTS
+from vqclip.models.vqgan import VQModel
 
 _DROPPED = {
     "loss.": "loss and discriminator",
@@ -53,6 +56,7 @@ class Converted:
         dropped: what was left behind, and its bytes.
         config: the file that the config came from, or how else it was found.
         looks_like: published models with weights of the same shapes.
+        rgb: whether it draws RGB pictures, and not depth or label maps.
 
     """
 
@@ -64,10 +68,36 @@ class Converted:
     dropped: Mapping[str, int]
     config: str
     looks_like: tuple[str, ...]
+    rgb: bool = True
+
+
+@dataclass(frozen=True)
+class SelfContained:
+    """A transformer's config that works in any folder, and the VQGANs that it refers to.
+
+    config: VQGANs that were referred to by path are described in it.
+    elsewhere: stages whose weights are not stored: referred to by a name that every computer can
+        know, or the same as the first stage.
+    vqgans: those that the original config referred to.
+    """
+
+    config: ModelConfig
+    elsewhere: frozenset[Stage] = frozenset()
+    vqgans: Mapping[Stage, VQModel] = field(default_factory=dict)
+
+    def stored(self, state: StateDict) -> StateDict:
+        """Return the weights that belong into the file."""
+        left = tuple(f"{stage}_stage_model." for stage in self.elsewhere)
+        return {key: value for key, value in state.items() if not key.startswith(left)}
 
 
 def convert(
-    checkpoint: Path, config: Path | None, folder: Path, *, half: bool = False
+    checkpoint: Path,
+    config: Path | None,
+    folder: Path,
+    *,
+    half: bool = False,
+    whole: SelfContained | None = None,
 ) -> Converted:
     """Write the weights of ``checkpoint`` and its config into ``folder``, and say what they are.
 
@@ -80,6 +110,7 @@ def convert(
             its weights.
         folder: an existing one, in which ``model.safetensors`` and ``config.yaml`` are not taken.
         half: store numbers in half the space.
+        whole: a transformer's config that works in any folder, where its own refers to VQGANs.
 
     Raises:
         UsageError: there is no such file, no config for a transformer, or it cannot work.
@@ -91,15 +122,19 @@ def convert(
     read = read_checkpoint(checkpoint)
     try:
         own = _config(checkpoint, config, read.state)
-        whole = own.target in TRANSFORMER_TARGETS
-        state = (_transformer if whole else _vqgan)(read.state, own)
+        is_whole = own.target in TRANSFORMER_TARGETS
+        if is_whole:
+            whole = whole or SelfContained(own)
+            state = _transformer(read.state, own, whole)
+        else:
+            state = _vqgan(read.state, own)
         kept = _separate({key: _stored(value, half) for key, value in state.items()})
         check_finite(kept if half else {})  # else checked already
     except CheckpointError as error:
         raise type(error)(f"cannot import {checkpoint}: {error}") from None
-    _write(kept, own, folder)
+    _write(kept, whole.config if whole else own, folder)
     return Converted(
-        kind="transformer" if whole else "vqgan",
+        kind="transformer" if is_whole else "vqgan",
         target=own.target,
         parameters=sum(value.numel() for value in kept.values() if value.is_floating_point()),
         size=(folder / WEIGHTS).stat().st_size,
@@ -107,7 +142,13 @@ def convert(
         dropped=_dropped(read, state),
         config=own.name,
         looks_like=lookalikes(kept),
+        rgb=stage_reference(own) is not None or _is_rgb(stage_config(own, "first")),
     )
+
+
+def _is_rgb(config: ModelConfig) -> bool:
+    shape = config.params.get("ddconfig") or {}
+    return bool(shape.get("in_channels") == shape.get("out_ch") == 3)
 
 
 def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelConfig:
@@ -134,18 +175,14 @@ def _first(state: StateDict) -> StateDict:
     return stage_state(state, "first") if holds_stage(state, "first") else state
 
 
-def _transformer(state: StateDict, config: ModelConfig) -> StateDict:
+def _transformer(state: StateDict, config: ModelConfig, whole: SelfContained) -> StateDict:
     """The weights of a transformer and of its VQGANs, as they are stored, each once."""
-    if (reference := stage_reference(config)) is not None:
-        raise UsageError(
-            f"the VQGAN of this transformer is elsewhere ({reference[0]}); "
-            "only complete ones are imported: use it where it lies"
-        )
-    model = load_transformer_weights(state, config)
+    first, cond = (whole.vqgans.get(stage) for stage in STAGES)
+    model = load_transformer_weights(state, config, first, cond)
     shared = model.cond_stage_model is model.vqgan
     return {
         key: state.get(key, value)
-        for key, value in model.state_dict().items()
+        for key, value in whole.stored(model.state_dict()).items()
         if not (shared and key.startswith("cond_stage_model."))
     }
 

@@ -14,6 +14,7 @@ from vqclip.models.light_torch import SkipInit
 from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
 
 Stage = Literal["first", "cond"]
+STAGES: tuple[Stage, ...] = ("first", "cond")
 
 # `target` is looked up here and nowhere else; several programs name the same model.
 VQGAN_TARGETS: dict[str, type[VQModel]] = {
@@ -28,7 +29,7 @@ VQGAN_TARGETS: dict[str, type[VQModel]] = {
 TRANSFORMER_TARGETS = frozenset({"taming.models.cond_transformer.Net2NetTransformer"})
 
 _STAGE_PREFIX: dict[Stage, str] = {"first": "first_stage_model.", "cond": "cond_stage_model."}
-_STAGE_CONFIG: dict[Stage, str] = {"first": "first_stage_config", "cond": "cond_stage_config"}
+STAGE_CONFIG: dict[Stage, str] = {"first": "first_stage_config", "cond": "cond_stage_config"}
 _TRAINING_ONLY = (
     "loss.",
     "model_ema.",
@@ -90,9 +91,9 @@ def stage_config(config: ModelConfig, stage: Stage) -> ModelConfig:
     """
     if config.target not in TRANSFORMER_TARGETS:
         return config
-    if config.params.get(_STAGE_CONFIG[stage]) == "__is_first_stage__":
+    if config.params.get(STAGE_CONFIG[stage]) == "__is_first_stage__":
         stage = "first"
-    return config.part(_STAGE_CONFIG[stage])
+    return config.part(STAGE_CONFIG[stage])
 
 
 def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
@@ -138,7 +139,7 @@ def _class_and_params(
     if "remap" in params:
         params["remap"] = config.file(str(params["remap"])) if used is None else used
     _check_params(params, config)
-    return cls, params
+    return cls, params | {"image_key": str(config.params.get("image_key", "image"))}
 
 
 def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:

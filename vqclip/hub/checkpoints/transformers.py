@@ -13,7 +13,9 @@ from vqclip.hub.checkpoints.configs import ModelConfig
 from vqclip.hub.checkpoints.files import StateDict
 from vqclip.hub.checkpoints.fitting import check_finite, check_fit, kind
 from vqclip.hub.checkpoints.models import (
+    STAGE_CONFIG,
     TRANSFORMER_TARGETS,
+    VQGAN_TARGETS,
     Stage,
     build_vqgan,
     load_vqgan_weights,
@@ -43,8 +45,8 @@ _CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
 }
 # Needs the width of the GPT as well.
 _CLIP = "vqclip.ClipEmbedding"
-# A first stage that is not part of the model, `source` as vqclip.load_vqgan takes it.
-_REFERENCE = "vqclip.load_vqgan"
+# A VQGAN that is not part of the model, `source` as vqclip.load_vqgan takes it.
+REFERENCE = "vqclip.load_vqgan"
 
 
 def load_transformer_weights(
@@ -130,17 +132,17 @@ def new_transformer(
     return Net2NetTransformer(gpt, first, stage, _permuter(config), **_options(config))
 
 
-def stage_reference(config: ModelConfig) -> tuple[str, str | None] | None:
-    """Where the VQGAN of the pictures is, if not in the checkpoint, and its codebook's hash.
+def stage_reference(config: ModelConfig, stage: Stage = "first") -> tuple[str, str | None] | None:
+    """Where a stage's VQGAN is, if not in the checkpoint, and its codebook's hash.
 
     Raises:
         UsageError: the config does not say it properly.
 
     """
-    params = config.params.get("first_stage_config")
-    if not isinstance(params, Mapping) or params.get("target") != _REFERENCE:
+    params = config.params.get(STAGE_CONFIG[stage])
+    if not isinstance(params, Mapping) or params.get("target") != REFERENCE:
         return None
-    part = config.part("first_stage_config")
+    part = config.part(STAGE_CONFIG[stage])
     _check_keys(part, {"source"}, {"codebook"})
     source, codebook = part.params["source"], part.params.get("codebook")
     if not isinstance(source, str) or not isinstance(codebook, str | None):
@@ -161,7 +163,19 @@ def has_stage(config: ModelConfig, stage: Stage) -> bool:
         return True
     if _is_unconditional(config) or config.params.get("cond_stage_config") == _IS_FIRST:
         return False
-    return config.part("cond_stage_config").target not in {*_CONDITIONS, _CLIP}
+    return _condition_target(config) not in {*_CONDITIONS, _CLIP}
+
+
+def _condition_target(config: ModelConfig) -> str:
+    """What encodes conditions, refused if it is nothing known."""
+    part = config.part("cond_stage_config")
+    known = {*_CONDITIONS, _CLIP, REFERENCE, *VQGAN_TARGETS}
+    if part.target not in known:
+        raise CheckpointError(
+            f"{part.name} describes a {part.target!r:.100}, which is not a known condition; "
+            f"known: {_IS_UNCONDITIONAL}, {_IS_FIRST}, {', '.join(sorted(known))}"
+        )
+    return part.target
 
 
 def holds_stage(state: StateDict, stage: Stage) -> bool:
@@ -183,6 +197,7 @@ def _condition_stage(config: ModelConfig, first: VQModel) -> nn.Module:
     part = config.part("cond_stage_config")
     if part.target == _CLIP:
         return _clip_embedding(part, _gpt_config(config).n_embd)
+    _condition_target(config)
     return _CONDITIONS.get(part.target, build_vqgan)(part)
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vqclip.hub.loaders import load_perceptor, load_vqgan
+from vqclip.hub.loaders import check_rgb, load_perceptor, load_vqgan
 from vqclip.models.openclip import encode_tokens, tokenize
 from vqclip.training.clip.attacks import Latents, Pixels, Space, attack, choose_targets
 from vqclip.training.clip.contrast import coincide, contrastive_loss
@@ -226,7 +226,9 @@ class ClipStage:
 def open_space(settings: AttackSettings, device: torch.device) -> Space | None:
     """Return where attacks take place, or None where there are none."""
     if settings.kind == "latent":
-        return Latents(load_vqgan(settings.vqgan, device=device))
+        vqgan = load_vqgan(settings.vqgan, device=device)
+        check_rgb(vqgan, settings.vqgan)
+        return Latents(vqgan)
     return Pixels(settings.blur) if settings.kind == "pixel" else None
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from vqclip.errors import UsageError
-from vqclip.sampling.conditions import canny_edges, depth_map, one_hot_labels
+from vqclip.media.images import flatten, in_shape, open_image
+from vqclip.sampling.conditions import depth_of, edges_of, labels_of
 from vqclip.training.data.settings import ConditionConfig, DataConfig
-from vqclip.training.data.sources import Entry, Pixels
+from vqclip.training.data.sources import Entry, Pixels, open_entry
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -72,21 +73,42 @@ def condition(
 
     Raises:
         UsageError: its map is missing or of another kind, or there is no scikit-image for edges.
+            Without a folder of maps, depth and labels are those that the picture itself is.
     """
     if config.kind == "class":
         name = entry.columns.get(config.column)
         return config.names.index(name) if name in config.names else -1
-    if config.kind == "edges":
-        edges = canny_edges(Image.fromarray(np.ascontiguousarray(image)), entry.name)
-        return np.broadcast_to(edges.astype(np.float32), (3, *edges.shape)).copy()
     if config.kind == "lr":
         return _low_resolution(image, config.scale)
-    path = (Path(config.folder).expanduser() / entry.file).with_suffix(config.suffix)
-    if not path.is_file():
-        raise UsageError(f"{entry.name} has no {config.kind} map: {path} is missing")
+    if config.kind == "edges" and not config.folder:
+        return _edges_in(image, entry.name)
+    return window.of_map(_read_map(config, entry, size))
+
+
+def _read_map(config: ConditionConfig, entry: Entry, size: int) -> Array:
+    """The whole map of an entry as (c, size, size), cut as its picture is."""
+    name, square = entry.name, (size, size)
+    if config.folder:
+        path = (Path(config.folder).expanduser() / entry.file).with_suffix(config.suffix)
+        if not path.is_file():
+            raise UsageError(f"{entry.name} has no {config.kind} map: {path} is missing")
+        name, image = str(path), open_image(path)
+    else:
+        image = open_entry(entry)
+    image = in_shape(image, square, entry.fit)
     if config.kind == "depth":
-        return window.of_map(depth_map(str(path), (size, size))[0].numpy())
-    return window.of_map(one_hot_labels(str(path), config.count, (size, size))[0].numpy())
+        planes = depth_of(image, square, name)
+    elif config.kind == "edges":
+        planes = edges_of(flatten(image), square, name)
+    else:
+        planes = labels_of(image, config.count, square, path=name)
+    return planes[0].numpy()
+
+
+def _edges_in(image: Pixels, name: str) -> Array:
+    """The edges in a picture (h, w, 3), or itself if it is black and white: (3, h, w), 0 or 1."""
+    photo = Image.fromarray(np.ascontiguousarray(image))
+    return edges_of(photo, photo.size, name)[0].numpy().copy()
 
 
 def _low_resolution(image: Pixels, scale: int) -> Array:

@@ -28,6 +28,7 @@ from vqclip.training.data.sources import (
 )
 
 Sample = dict[str, Any]
+_LEAST_SHOWN = 4  # times as many pictures as are held out are to be left
 Generator = np.random.Generator
 
 
@@ -229,7 +230,18 @@ def _split(
             parts[2].append(entry)
         else:
             parts[group_hash(entry.group, rule.salt) < rule.share].append(entry)
+    if rule.share and not parts[1]:
+        return *_with_one_group(parts[0], rule.salt), parts[2]
     return parts
+
+
+def _with_one_group(entries: list[Entry], salt: str) -> tuple[list[Entry], list[Entry]]:
+    """Divide a few entries, whose hashes hold none out, so that one small group is."""
+    chosen = min((entry.group for entry in entries), key=lambda g: group_hash(g, salt), default="")
+    held_out = [entry for entry in entries if entry.group == chosen]
+    if len(held_out) * _LEAST_SHOWN > len(entries):
+        return entries, []
+    return [entry for entry in entries if entry.group != chosen], held_out
 
 
 def _weight(entry: Entry, settings: DataConfig) -> float:

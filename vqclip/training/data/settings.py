@@ -59,7 +59,8 @@ class HoldOutConfig:
     """What training never sees.
 
     share: of the groups (a group is all pictures of one caption), chosen by a hash of the group
-        alone: whatever else the settings are, the same groups are held out.
+        alone: whatever else the settings are, the same groups are held out. Of a few pictures
+        one group is, if the hashes choose none.
     where: and all pictures that match, as a style of its own.
     salt: another salt is another choice of groups.
     judge: validation looks at those ``groups``, or at that ``style``.
@@ -80,10 +81,12 @@ class ConditionConfig:
     """What a transformer's pictures are made from, beside the picture itself.
 
     kind: ``class`` (the place of the row's ``column`` among ``names``, an int; rows without a
-        place are not drawn), ``segmentation`` (one-hot (``count``, h, w)) or ``depth`` ((1, h, w)
-        in [-1, 1]), both from a map of the picture's name with ``suffix`` in ``folder``;
-        ``edges`` (found in the picture, (3, h, w), 0 or 1), ``lr`` (the picture ``scale`` times
-        smaller and enlarged again, (3, h, w) in [-1, 1]).
+        place are not drawn), ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w)
+        in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map of the picture's name with
+        ``suffix`` in ``folder``; ``lr`` (the picture ``scale`` times smaller and enlarged again,
+        (3, h, w) in [-1, 1]).
+    folder: none for edges finds them in the picture; none for segmentation and depth means that
+        the pictures of the sources are maps themselves.
     key: its name in a sample; by default the kind.
     """
 
@@ -101,8 +104,6 @@ class ConditionConfig:
             raise unknown("condition", self.kind, CONDITIONS)
         if self.kind == "class" and not self.names:
             raise UsageError("a class condition needs the names of its classes")
-        if self.kind in ("segmentation", "depth") and not self.folder:
-            raise UsageError(f"a {self.kind} condition needs the folder of its maps")
         if self.kind == "segmentation" and self.count < 1:
             raise UsageError("a segmentation condition needs the count of its labels")
         if self.scale < 1:

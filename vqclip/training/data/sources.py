@@ -194,6 +194,20 @@ def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
         return {m.name: (m.offset_data, m.size) for m in archive if m.isreg()}
 
 
+def open_entry(entry: Entry) -> Image.Image:
+    """Return the picture of an entry in its own mode.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        image: Image.Image = Image.open(BytesIO(read_bytes(entry)))
+        image.load()
+    except _UNREADABLE as error:
+        raise UsageError(f"{entry.name} cannot be read as an image: {error!s:.80}") from None
+    return image
+
+
 def decode(entry: Entry, size: int) -> Pixels | None:
     """Return a picture as (size, size, 4) uint8, RGBA; None where it cannot be read."""
     try:
@@ -202,9 +216,20 @@ def decode(entry: Entry, size: int) -> Pixels | None:
             image = Image.open(BytesIO(read_bytes(entry)))
             if image.size != (size, size):
                 image.draft("RGB", (size, size))  # JPEG alone can: it skips what is not needed
-            rgba = image.convert("RGBA")
+            rgba = _eight_bits(image).convert("RGBA")
     except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
     if rgba.size != (size, size):
         rgba = fit(rgba, (size, size), entry.fit)
     return np.array(rgba)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Bring grey of 16 or 32 bits to 8; floats, which have no range, are stretched to it."""
+    if image.mode not in ("F", "I") and not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image, np.float32)
+    if image.mode == "F":
+        low, high = np.nanmin(values), np.nanmax(values)
+        values = (values - low) * (65535 / max(float(high - low), 1e-8))
+    return Image.fromarray(np.nan_to_num(values / 257).clip(0, 255).astype(np.uint8))

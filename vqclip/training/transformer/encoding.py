@@ -7,7 +7,7 @@ sample k of the data, whatever it was encoded with; interrupted, encoding goes o
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.runtime import keep_memory
 from vqclip.training.data.batches import Data, collate, to_device
 from vqclip.training.data.dataset import Samples
-from vqclip.training.data.settings import DataConfig
+from vqclip.training.data.settings import ConditionConfig, DataConfig
 from vqclip.training.settings import TrainSettings, parse
 
 Sample = Mapping[str, Any]
@@ -67,12 +67,29 @@ def open_data(settings: TrainSettings) -> Data:
         UsageError: they are not encoded yet, or not for this model; settings that cannot work.
     """
     if "encode" not in settings.data:
-        return Samples(DataConfig.from_dict(settings.data), settings.seed)
+        return Samples(data_config(settings), settings.seed)
     encoder = Encoder(settings, torch.device("cpu"))
     missing = [path for path in encoder.paths if not path.is_file()]
     if missing:
         raise UsageError(f"{missing[0]} is not there yet: encode the data first, vqclip encode")
     return Encoded(encoder.config, settings.seed)
+
+
+def data_config(settings: TrainSettings) -> DataConfig:
+    """Return the settings of the data, the maps that a VQGAN is trained on among its conditions.
+
+    A VQGAN whose ``image_key`` is depth, edges or segmentation learns from the condition of that
+    name; where there is none, the pictures of the sources are such maps.
+    """
+    config = DataConfig.from_dict(settings.data)
+    params = settings.model.get("params") or {}
+    key = str(params.get("image_key", "segmentation" if "n_labels" in params else "image"))
+    if settings.stage != "vqgan" or key in (c.name for c in config.conditions):
+        return config
+    if key not in ("depth", "edges", "segmentation"):
+        return config
+    own = ConditionConfig(key, count=params.get("n_labels", 0))
+    return replace(config, conditions=(*config.conditions, own))
 
 
 class Encoder:

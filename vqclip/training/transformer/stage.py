@@ -7,7 +7,6 @@ conditioned on the embedding of a CLIP learns from pictures and captions in one 
 
 import math
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,14 +18,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
-from vqclip.hub.checkpoints import ModelConfig, codebook_hash, stage_reference
+from vqclip.hub.checkpoints import ModelConfig, Stage
 from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
+from vqclip.hub.references import self_contained
 from vqclip.models.conditions import ClipEmbedding, coordinates
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
+from vqclip.models.vqgan import VQModel, with_channels
 from vqclip.training.settings import TrainSettings, parse
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
+from vqclip.training.vqgan.models import pictures_for
 
 _DRAWN = 3  # samples for each picture of the grid
 
@@ -185,17 +187,18 @@ class TransformerStage:
         return 1 + _DRAWN
 
     def export(self, folder: Path) -> None:
-        """Write ``config.yaml`` and ``model.safetensors``; a VQGAN elsewhere stays there."""
-        state = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
-        config: dict[str, Any] = {"model": deepcopy(dict(self.config))}
-        if (reference := stage_reference(ModelConfig.of(config, "model"))) is not None:
-            state = {k: v for k, v in state.items() if not k.startswith("first_stage_model.")}
-            params = {"source": reference[0], "codebook": codebook_hash(self.model.vqgan)}
-            config["model"]["params"]["first_stage_config"]["params"] = params
+        """Write ``config.yaml`` and ``model.safetensors``; a VQGAN with a name stays elsewhere."""
+        model = self.model
+        stages: dict[Stage, nn.Module] = {"first": model.vqgan, "cond": model.cond_stage_model}
+        vqgans = {k: v for k, v in stages.items() if isinstance(v, VQModel)}
+        whole = self_contained(ModelConfig.of(self.config, "model"), vqgans)
+        state = {k: v.detach().cpu() for k, v in whole.stored(model.state_dict()).items()}
+        state = {k: v.contiguous() for k, v in state.items()}
         if self.settings.half:
             state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
         save_file(state, folder / "model.safetensors")
-        (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        config = {"target": whole.config.target, "params": dict(whole.config.params)}
+        (folder / "config.yaml").write_text(yaml.safe_dump({"model": config}), encoding="utf-8")
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the codes of a batch's pictures, (b, n)."""
@@ -206,7 +209,7 @@ class TransformerStage:
         if "codes" in batch:
             grids: Tensor = batch["codes"]
         else:
-            image = batch["image"]
+            image = pictures_for(self.model.vqgan, batch)
             with torch.autocast(image.device.type, enabled=False):  # rounding makes other codes
                 grids = self.model.vqgan.quantize(self.model.vqgan.encode(image))[1]
         return grids.long()
@@ -235,11 +238,13 @@ class TransformerStage:
 
     def _given_condition(self, batch: Batch, count: int) -> Tensor:
         """Codes of a condition that is not an embedding, (b, m)."""
-        kind, x = self.model.condition_kind, None
+        kind = self.model.condition_kind
+        if kind == "unconditional":
+            return self.model.encode_condition(None).expand(count, -1)
         if kind == "coordinates":
             height, width = batch["image"].shape[2:]
             x = coordinates(height, width)
-        elif kind != "unconditional":
+        else:
             name = {"labels": "segmentation", "picture": self.model.cond_stage_key}.get(kind, kind)
             if name not in batch:
                 raise UsageError(
@@ -247,6 +252,8 @@ class TransformerStage:
                     f"{', '.join(sorted(batch))}"
                 )
             x = batch[name]
+        if kind == "picture" and isinstance(stage := self.model.cond_stage_model, VQModel):
+            x = with_channels(x, stage.ddconfig.in_channels)
         return self.model.encode_condition(x).flatten(1).expand(count, -1)
 
     @torch.no_grad()

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from vqclip.errors import UsageError
 from vqclip.hub import checkpoints
 from vqclip.hub.checkpoints import ModelConfig
-from vqclip.hub.export import taming_config
 from vqclip.hub.paths import vqgan_path
-from vqclip.models.vqgan import VQModel
+from vqclip.models.vqgan import VQModel, with_channels
 from vqclip.training.data.batches import memory_format
 from vqclip.training.settings import TrainSettings
+from vqclip.training.stage import Batch
 
 _DISCRIMINATOR = "loss.discriminator."
 
@@ -58,6 +58,15 @@ def open_model(config: ModelConfig, settings: TrainSettings, device: torch.devic
     return model.to(device, memory_format=memory_format(device))  # type: ignore[call-overload,no-any-return]
 
 
+def pictures_for(model: VQModel, batch: Batch) -> Tensor:
+    """Return the pictures of a batch that a VQGAN is for: (b, c, h, w), c as it takes them.
+
+    They are those of the name that its ``image_key`` says, else the pictures themselves.
+    """
+    image: Tensor = batch.get(model.image_key, batch["image"])
+    return with_channels(image, model.ddconfig.in_channels)
+
+
 def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The weights in ``state`` that fit, and those of ``model`` for all others."""
     return {
@@ -83,7 +92,7 @@ def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> di
 
 def save_model(model: VQModel, config: ModelConfig, folder: Path) -> None:
     """Write ``config.yaml`` and ``model.safetensors`` into ``folder``."""
-    text = yaml.safe_dump({"model": taming_config(config)})
+    text = yaml.safe_dump({"model": checkpoints.standalone(config)})
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file(state, folder / "model.safetensors")

@@ -26,7 +26,12 @@ class Scores:
         self.weights.append(len(image))
 
     def figures(self) -> dict[str, float]:
-        """Return ``rec_loss``, ``psnr`` in dB, ``codes`` (share used) and their ``perplexity``."""
+        """Return ``rec_loss``, ``psnr`` in dB, ``codes`` (share used) and their ``perplexity``.
+
+        Without any images there are none.
+        """
+        if not self.losses:
+            return {}
         weights = torch.tensor(self.weights, dtype=torch.float64)
         losses = torch.stack(self.losses).double().cpu()
         return {

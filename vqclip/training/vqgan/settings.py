@@ -25,6 +25,7 @@ class VQGANLoss:
     disc_training_start: step from which that is trained, by default the same.
     disc_weight, disc_factor: λ is multiplied with both; disc_factor also with D's own loss.
     disc_adaptive: whether λ adapts, or is 1.
+    disc_in_channels: by default the model's out_ch.
     disc_loss: hinge or vanilla (softplus).
     disc_learning_rate: by default the autoencoder's.
     kl_weight, kl_warmup: of Gumbel's divergence, reached after so many steps.
@@ -48,7 +49,7 @@ class VQGANLoss:
     disc_adaptive: bool = True
     disc_num_layers: int = 3
     disc_ndf: int = 64
-    disc_in_channels: int = 3
+    disc_in_channels: int | None = None
     disc_loss: Literal["hinge", "vanilla"] = "hinge"
     disc_learning_rate: float | None = None
     kl_weight: float = 1e-8

@@ -19,7 +19,7 @@ from vqclip.errors import UsageError
 from vqclip.hub.checkpoints import ModelConfig
 from vqclip.models.discriminator import PatchDiscriminator
 from vqclip.models.quantize import GumbelQuantizer
-from vqclip.models.vqgan import VQModel, VQSegmentationModel
+from vqclip.models.vqgan import VQModel, VQSegmentationModel, with_channels
 from vqclip.training.settings import TrainSettings, parse
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.training.vqgan.losses import (
@@ -28,7 +28,13 @@ from vqclip.training.vqgan.losses import (
     adaptive_weight,
     wide_enough,
 )
-from vqclip.training.vqgan.models import discriminator_state, model_config, open_model, save_model
+from vqclip.training.vqgan.models import (
+    discriminator_state,
+    model_config,
+    open_model,
+    pictures_for,
+    save_model,
+)
 from vqclip.training.vqgan.perceptual import open_perceptual
 from vqclip.training.vqgan.quantization import (
     CodebookCare,
@@ -62,9 +68,8 @@ def open_stage(settings: TrainSettings, device: torch.device) -> "VQGANStage":
         perceptual = open_perceptual(loss.perceptual, device)
     discriminator = None
     if loss.disc_start is not None and not segmentation:
-        discriminator = PatchDiscriminator(
-            loss.disc_in_channels, loss.disc_ndf, loss.disc_num_layers
-        ).to(device)
+        channels = loss.disc_in_channels or model.ddconfig.out_ch
+        discriminator = PatchDiscriminator(channels, loss.disc_ndf, loss.disc_num_layers).to(device)
         if state := discriminator_state(settings, discriminator):
             discriminator.load_state_dict(state)
     return VQGANStage(model, loss, settings, config, perceptual, discriminator)
@@ -227,17 +232,16 @@ class VQGANStage:
             labels = F.one_hot(pairs.argmax(1), pairs.shape[1]).movedim(-1, 1).float()
             pairs = F.conv2d(labels, self.model.colorize)
             pairs = 2 * (pairs - pairs.min()) / (pairs.max() - pairs.min()) - 1
-        return ((pairs[:, :3] + 1) / 2).clamp(0, 1)
+        return ((with_channels(pairs, 3)[:, :3] + 1) / 2).clamp(0, 1)
 
     def export(self, folder: Path) -> None:
         """Write ``config.yaml`` and ``model.safetensors``."""
         save_model(self.model, self.config, folder)
 
     def _inputs(self, batch: Batch) -> Tensor:
-        """Images, or label maps (b, h, w) as one channel a label."""
+        """Images of the model's kind, or label maps (b, h, w) as one channel a label."""
         if not isinstance(self.model, VQSegmentationModel):
-            image: Tensor = batch["image"]
-            return image
+            return pictures_for(self.model, batch)
         labels: Tensor = batch["segmentation"]
         if labels.ndim == 4:
             return labels.float()

@@ -177,5 +177,19 @@ def _uses(item: "Item") -> Iterator[str]:
             command, _, condition = task.partition(" --")
             if command == "sample":
                 yield f"vqclip sample -t {item.name}" + (f" --{condition} …" if condition else "")
-    option = "--clip" if item.kind == "clip" else "--vqgan"
-    yield f'vqclip "a fox" {option} {item.name}'
+    yield use_of(item.name, item.kind, draws=_draws(item))
+
+
+def _draws(item: "Item") -> bool:
+    """Whether a model is of RGB pictures: neither of depth nor of label maps."""
+    if item.model is not None:
+        return bool(item.model.record.get("rgb", True))
+    tasks = item.entry.tasks if item.entry and item.entry.kind == "vqgan" else ()
+    return not tasks or "generate" in tasks
+
+
+def use_of(name: str, kind: str, *, draws: bool = True) -> str:
+    """Return a command that works with a model."""
+    if not draws:
+        return f"vqclip reconstruct map.png --vqgan {name}"
+    return f'vqclip "a fox" {"--clip" if kind == "clip" else "--vqgan"} {name}'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.commands.weights.show import Json, is_clip
+from vqclip.cli.commands.weights.show import Json, is_clip, use_of
 from vqclip.cli.downloading import downloading
 from vqclip.cli.terminal import Terminal
 
@@ -142,6 +142,8 @@ def _report(supplied: "Supplied", terminal: Terminal, about: str = "") -> None:
     if supplied.dropped:
         left = ", ".join(f"{what} {readable(size)}" for what, size in supplied.dropped.items())
         terminal.say(f"left out: {left}{'; ' + about if about else ''}")
-    option = {"transformer": "vqclip sample -t", "clip": 'vqclip "a fox" --clip'}
-    use = option.get(model.kind, 'vqclip "a fox" --vqgan')
-    terminal.say(f"use it: {use} {model.name}")
+    if model.kind == "transformer":
+        use = f"vqclip sample -t {model.name}"
+    else:
+        use = use_of(model.name, model.kind, draws=model.record.get("rgb", True))
+    terminal.say(f"use it: {use}")

@@ -1,0 +1,142 @@
+"""Draw a labelled data set of shapes: pictures, classes, captions, label maps, depth, edges.
+
+    python examples/shapes.py shapes            # 64 pictures of 32 x 32 pixels
+    python examples/shapes.py shapes --count 256 --size 64
+
+The folder then holds, under the same names, for instance:
+
+    pictures/circle/003.png   a red circle on a light ground; the subfolder is its class
+    pictures/circle/003.txt   its caption
+    labels/circle/003.png     0 for the ground, 1 to 4 for the shape
+    depth/circle/003.png      16 bits, large is near: the ground rises, the shape is in front
+    edges/circle/003.png      the outline, white on black
+
+A shape has the colour of its kind, so that a model that was given an outline can know the colour.
+"""
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+#: kind -> (colour, name of the colour); the number of its label is its place, from 1.
+KINDS = {
+    "circle": ((214, 48, 49), "red"),
+    "square": ((38, 148, 82), "green"),
+    "triangle": ((44, 88, 200), "blue"),
+    "cross": ((240, 180, 20), "yellow"),
+}
+GROUND = (236, 236, 240)
+_FINE = 4  # shapes are drawn so many times larger, for smooth outlines
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One picture's shape: its kind, centre and radius in shares of the picture's side."""
+
+    kind: str
+    x: float
+    y: float
+    radius: float
+
+    @property
+    def label(self) -> int:
+        """Return its number in label maps."""
+        return list(KINDS).index(self.kind) + 1
+
+    @property
+    def caption(self) -> str:
+        """Return a sentence that describes it."""
+        size = "large" if self.radius > 0.23 else "small"
+        row = "top" if self.y < 0.5 else "bottom"
+        column = "left" if self.x < 0.5 else "right"
+        return f"a {size} {KINDS[self.kind][1]} {self.kind} at the {row} {column}"
+
+    def outline(self) -> Sequence[tuple[float, float]]:
+        """Return the corners of its polygon, in shares of the side."""
+        x, y, r = self.x, self.y, self.radius
+        if self.kind == "circle":
+            turns = (2 * math.pi * k / 48 for k in range(48))
+            return [(x + r * math.cos(t), y + r * math.sin(t)) for t in turns]
+        if self.kind == "square":
+            s = 0.88 * r
+            return [(x - s, y - s), (x + s, y - s), (x + s, y + s), (x - s, y + s)]
+        if self.kind == "triangle":
+            return [(x, y - r), (x + r, y + 0.8 * r), (x - r, y + 0.8 * r)]
+        t = 0.36 * r  # half the width of the cross's arms
+        corners = [(-t, -r), (t, -r), (t, -t), (r, -t), (r, t), (t, t)]
+        corners += [(t, r), (-t, r), (-t, t), (-r, t), (-r, -t), (-t, -t)]
+        return [(x + a, y + b) for a, b in corners]
+
+
+def random_shape(kind: str, rng: np.random.Generator) -> Shape:
+    """Return a shape of a random size at a random place, all of it within the picture."""
+    radius = rng.uniform(0.18, 0.28)
+    x, y = rng.uniform(radius + 0.03, 0.97 - radius, 2)
+    return Shape(kind, float(x), float(y), float(radius))
+
+
+def draw(shape: Shape, size: int) -> dict[str, Image.Image]:
+    """Return the picture and its maps, by the name of their folder; ``size`` in pixels."""
+    fine = size * _FINE
+    corners = [(x * fine, y * fine) for x, y in shape.outline()]
+    mask = Image.new("L", (fine, fine))
+    ImageDraw.Draw(mask).polygon(corners, fill=255)
+    soft = mask.resize((size, size), Image.Resampling.BOX)
+    picture = Image.new("RGB", (size, size), GROUND)
+    picture.paste(KINDS[shape.kind][0], mask=soft)
+    inside = np.asarray(soft) >= 128
+    ramp = np.broadcast_to(np.linspace(0, 0.4, size)[:, None], (size, size))
+    depth = np.where(inside, 1.0, ramp)
+    return {
+        "pictures": picture,
+        "labels": Image.fromarray((inside * shape.label).astype(np.uint8)),
+        "depth": Image.fromarray((depth * 65535).astype(np.uint16)),
+        "edges": Image.fromarray((_border(inside) * 255).astype(np.uint8)),
+    }
+
+
+def _border(inside: np.ndarray) -> np.ndarray:
+    """Return the pixels inside that touch one outside; (h, w) bool."""
+    padded = np.pad(inside, 1)
+    around = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    border: np.ndarray = inside & ~np.logical_and.reduce(around)
+    return border
+
+
+def shapes(count: int, seed: int = 0) -> Iterator[tuple[str, Shape]]:
+    """Yield (name, shape), the kinds in turn; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    kinds = list(KINDS)
+    for number in range(count):
+        kind = kinds[number % len(kinds)]
+        yield f"{kind}/{number:03d}", random_shape(kind, rng)
+
+
+def write(folder: Path, count: int, size: int, seed: int = 0) -> None:
+    """Write a data set into ``folder``."""
+    for name, shape in shapes(count, seed):
+        for part, image in draw(shape, size).items():
+            path = folder / part / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+        (folder / "pictures" / f"{name}.txt").write_text(shape.caption + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Draw what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Draw a labelled data set of shapes.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=64, help="pictures (default: 64)")
+    parser.add_argument("--size", type=int, default=32, help="side in pixels (default: 32)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed draws other shapes")
+    options = parser.parse_args()
+    write(options.folder, options.count, options.size, options.seed)
+
+
+if __name__ == "__main__":
+    main()

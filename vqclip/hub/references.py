@@ -1,0 +1,80 @@
+"""VQGANs that a transformer's config only refers to, by name or by path."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vqclip.config import DEFAULT
+from vqclip.hub import checkpoints, store
+from vqclip.hub.checkpoints import STAGES, ModelConfig, SelfContained, Stage
+from vqclip.hub.loaders import referred
+from vqclip.hub.paths import vqgan_path
+from vqclip.models.vqgan import VQModel
+
+
+def referred_stages(config: ModelConfig) -> dict[Stage, VQModel]:
+    """Load the VQGANs that a config refers to.
+
+    Raises:
+        UsageError: one is not there.
+        CheckpointError: its codebook is not the one that the transformer was trained for.
+    """
+    found = {stage: referred(config, stage) for stage in STAGES}
+    return {stage: vqgan for stage, vqgan in found.items() if vqgan is not None}
+
+
+def self_contained(config: ModelConfig, vqgans: Mapping[Stage, VQModel]) -> SelfContained:
+    """Return a transformer's config such that nothing in it depends on the current folder.
+
+    A VQGAN named ``default`` or after a model of ``vqclip weights`` stays a reference, with the
+    hash of its codebook; one that is referred to by path is described, to be stored inside.
+
+    Args:
+        config: the transformer's.
+        vqgans: its stages that are VQGANs.
+
+    """
+    params, elsewhere, referred = dict(config.params), set[Stage](), dict[Stage, VQModel]()
+    for stage, vqgan in vqgans.items():
+        if (reference := checkpoints.stage_reference(config, stage)) is None:
+            continue
+        source, referred[stage] = reference[0], vqgan
+        if is_named(source):
+            elsewhere.add(stage)
+            stage_config = _reference(source, checkpoints.codebook_hash(vqgan))
+        else:
+            stage_config = described_vqgan(source)
+        params[f"{stage}_stage_config"] = stage_config
+    if vqgans.get("cond") is vqgans.get("first"):
+        elsewhere.add("cond")
+    own = checkpoints.standalone(ModelConfig(config.target, params, config.name))
+    return SelfContained(ModelConfig.of(own, config.name), frozenset(elsewhere), referred)
+
+
+def _reference(source: str, codebook: str) -> dict[str, Any]:
+    return {"target": checkpoints.REFERENCE, "params": {"source": source, "codebook": codebook}}
+
+
+def is_named(source: str | Path) -> bool:
+    """Whether a model is referred to by its name, and not by a path."""
+    return source == DEFAULT or not store.path_of(source).exists()
+
+
+def described_vqgan(source: str | Path) -> dict[str, Any]:
+    """Return target and params of a VQGAN, from its config or read off its weights."""
+    weights = vqgan_path(source)
+    file = checkpoints.find_config(weights)
+    if file is None:
+        config = checkpoints.infer_config(checkpoints.read_state_dict(weights))
+    else:
+        config = checkpoints.stage_config(checkpoints.read_config(file), "first")
+    return checkpoints.standalone(config)
+
+
+def without_references(config: ModelConfig) -> dict[str, Any]:
+    """Return target and params with every VQGAN described in full, as taming-transformers needs."""
+    params: dict[str, Any] = dict(config.params)
+    for stage in STAGES:
+        if (reference := checkpoints.stage_reference(config, stage)) is not None:
+            params[f"{stage}_stage_config"] = described_vqgan(reference[0])
+    return checkpoints.standalone(ModelConfig(config.target, params, config.name))
