@@ -24,12 +24,11 @@ from common import montage
 from PIL import Image
 
 import vqclip
-from vqclip.config.argv import command
 from vqclip.evaluation.pictures import read_prompts
 from vqclip.files.hashing import weights_hash
 from vqclip.hub.embedded import weights_folder
 from vqclip.runs.outputs import slug
-from vqclip.runs.replay import read_settings, recorded_config
+from vqclip.runs.replay import read_settings, recorded_command
 
 FOLDER = Path(__file__).parent.parent / "docs" / "gallery"
 NOT_THE_SAME, ELSEWHERE = 1, 3
@@ -70,7 +69,7 @@ def show(folder: Path, names: list[str]) -> None:
     print("| picture | drawn by |\n|---|---|")
     for path in (folder / f"{name}.png" for name in names):
         settings = read_settings(path)
-        words = command(recorded_config(settings, path))
+        words = recorded_command(settings, path)
         print(f"| [{settings['prompt']}]({folder.name}/{path.name}) | `{words}` |")
 
 

@@ -20,6 +20,8 @@ from vqclip.generation.drafts import (
     trained_grid,
 )
 from vqclip.generation.loop import Run
+from vqclip.hub import derived
+from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models
 from vqclip.models.conditions import ClipEmbedding
 
@@ -147,17 +149,15 @@ def test_a_run_of_no_steps_is_the_best_draft(models: Models) -> None:
 
 
 def test_auto_drafts_where_there_is_a_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip.config import generate
-
     def init(**options: Any) -> str:
-        return config(**{"init": "auto", **options}).init
+        return derive(config(**{"init": "auto", **options})).init
 
-    monkeypatch.setattr(generate, "has_transformer", lambda: True)
+    monkeypatch.setattr(derived, "has_transformer", lambda: True)
     assert init() == "draft"
     assert init(vqgan="other") == "random"
     assert init(vqgan="other", transformer="mine") == "draft"
-    assert config().transformer_source == "default"
-    assert config(init="noise").transformer_source is None
-    monkeypatch.setattr(generate, "has_transformer", lambda: False)
+    assert derive(config()).transformer == "default"
+    assert derive(config(init="noise")).transformer is None
+    monkeypatch.setattr(derived, "has_transformer", lambda: False)
     assert init() == "random"
     assert init(transformer="mine") == "draft"

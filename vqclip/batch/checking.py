@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from vqclip.config import DEFAULT, DRAWN, GenerateConfig
+from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig
 from vqclip.errors import UsageError
 from vqclip.generation.cutouts import Cutouts
 from vqclip.generation.latents import PICTURES
 from vqclip.generation.losses import LOSSES
 from vqclip.generation.optimizers import find_optimizer
 from vqclip.generation.prompt_embeddings import noise_seed
+from vqclip.hub.derived import transformer_of
 from vqclip.hub.paths import transformer_path, vqgan_path
 from vqclip.media.images import open_image
 from vqclip.models.runtime import resolve_device, resolve_precision
@@ -26,9 +27,10 @@ def check_config(config: GenerateConfig) -> None:
         LOSSES[name]
     Cutouts(config.cut_method, config.num_cutouts, config.cut_power, config.augment, config.noise)
     resolve_precision(config.precision, resolve_device(config.device))
-    if config.transformer_source is not None:
-        transformer_path(config.transformer_source)
-    if config.vqgan != DEFAULT or config.transformer_source is None:
+    transformer = transformer_of(config)
+    if transformer is not None:
+        transformer_path(transformer)
+    if config.vqgan != DEFAULT or transformer is None:
         vqgan_path(config.vqgan)
     for path in (config.vqgan_config, config.transformer_config):
         if path is not None and not Path(path).expanduser().is_file():
@@ -42,7 +44,7 @@ def check_config(config: GenerateConfig) -> None:
 
 
 def _check_init(init: str) -> None:
-    known = ("random", *PICTURES, *DRAWN)
+    known = (AUTO, "random", *PICTURES, *DRAWN)
     if init in known or _is_url(init):
         return
     if not Path(init).expanduser().is_file():

@@ -25,6 +25,7 @@ from vqclip.generation.loop import Frame, clip_score
 from vqclip.generation.optimizers import can_resume
 from vqclip.generation.parallel import Work, side_by_side
 from vqclip.generation.state import State
+from vqclip.hub.derived import derive, transformer_of
 from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import to_pil
 from vqclip.models.runtime import resolve_device
@@ -65,7 +66,7 @@ class Loader:
 def models_key(config: GenerateConfig) -> tuple[Any, ...]:
     """Return the settings that the models depend on."""
     perceptors = tuple(source for source, _ in config.clip)
-    transformer = (config.transformer_source, config.transformer_config)
+    transformer = (transformer_of(config), config.transformer_config)
     place = (config.device, config.precision)
     return (config.vqgan, config.vqgan_config, perceptors, transformer, place)
 
@@ -209,7 +210,7 @@ def estimate(
     total = 0.0
     for job in jobs:
         c = job.config
-        work = (models_key(c), c.size, c.num_cutouts, c.cut_method, c.init, c.drafts)
+        work = (models_key(c), c.size, c.num_cutouts, c.cut_method, derive(c).init, c.drafts)
         try:
             if work not in paces:
                 paces[work] = picture_pace(c, load(c))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.hub.derived import explicit
 from vqclip.runs.outputs import prompt_slug
 
 WAITING, RUNNING, DONE, FAILED, REMOVED = STATES = (
@@ -59,7 +60,7 @@ class Job:
     @property
     def key(self) -> str:
         """Tells jobs apart: the same settings and wishes are the same job."""
-        values = [self.config.to_dict(), asdict(self.wanted)]
+        values = [explicit(self.config).to_dict(), asdict(self.wanted)]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

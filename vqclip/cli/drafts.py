@@ -29,7 +29,9 @@ def only_a_draft(params: Mapping[str, Any], given: set[str]) -> dict[str, Any]:
 
 def draw_start(terminal: Terminal, config: GenerateConfig, models: "Models") -> "Tensor | None":
     """Return the start that a transformer draws, if one does."""
-    if models.transformer is None or config.transformer_source is None:
+    from vqclip.hub.derived import derive
+
+    if models.transformer is None or derive(config).transformer is None:
         return None
     from vqclip.generation.drafts import best_draft, drafts
     from vqclip.generation.loop import grid_of

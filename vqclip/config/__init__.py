@@ -1,6 +1,6 @@
 """What a run is and what it leaves: frozen dataclasses, the only home of every default."""
 
-from vqclip.config.checks import DEFAULT, FITS, MAX_SEED, MAX_SIDE
+from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, OutputConfig
 from vqclip.config.film import (
     CODECS,
@@ -16,6 +16,7 @@ from vqclip.config.sample import CompleteConfig, SampleConfig
 from vqclip.config.story import StoryConfig
 
 __all__ = [
+    "AUTO",
     "CODECS",
     "DECAYS",
     "DEFAULT",

@@ -105,11 +105,8 @@ def _unusual(config: GenerateConfig, **usually: Any) -> tuple[str, list[str]]:
 
     usually: settings that are not those of ``vqclip generate``.
     """
-    usual = GenerateConfig(config.prompts, vqgan=config.vqgan, transformer=config.transformer)
-    # what hangs on the start
-    start: dict[str, Any] = {"init": config.init, "learning_rate": None, "init_weight": None}
-    alike = replace(usual, **{**start, **usually})
-    expected = {**options_of(alike), "init": usually.get("init", usual.init), **_UNUSUAL}
+    usual = replace(GenerateConfig(config.prompts), **usually)
+    expected = {**options_of(usual), **_UNUSUAL}
     given = options_of(config)
     prompt = " | ".join(given.pop("prompts"))
     return prompt, _differing(given, expected)
@@ -150,7 +147,9 @@ _UNUSUAL: Mapping[str, Any] = {
 
 def _differing(given: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     """Return the words of the options that are not as expected."""
-    changed = [(name, value) for name, value in given.items() if value != expected[name]]
+    changed = [
+        (name, value) for name, value in given.items() if value not in (None, expected[name])
+    ]
     return [word for name, value in changed for word in _words(name, value)]
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
+AUTO = "auto"  # the run chooses
 DEFAULT = "default"  # the embedded models
 FITS = ("cover", "contain", "stretch")
 MAX_SEED = 2**63 - 1

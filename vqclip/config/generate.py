@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vqclip.config.checks import (
+    AUTO,
     DEFAULT,
     FITS,
     Weighted,
@@ -19,7 +20,6 @@ from vqclip.config.checks import (
 )
 from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
-from vqclip.hub.embedded import has_transformer
 
 DRAWN = ("draft", "sample")  # by a transformer
 DECAYS = ("constant", "harmonic")
@@ -41,18 +41,18 @@ class GenerateConfig:
         another.
     init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
         saved as ``.npz``; ``draft``, what a transformer draws of the prompts, or ``sample``, what
-        it draws of nothing. ``auto`` becomes ``draft`` where a transformer is given, or comes
-        along with the VQGAN, else ``random``. ``fit`` says how an image takes the picture's shape.
+        it draws of nothing. ``auto`` is ``draft`` where a transformer is given, or comes along
+        with the VQGAN, else ``random``. ``fit`` says how an image takes the picture's shape.
     drafts: so many are drawn, of which CLIP takes the best.
     guidance: how much the prompts count in drafts; 1 as was learned. temperature, top_k, top_p:
         see :class:`vqclip.models.sampling.Sampler`; top_k 0 keeps all.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
-        start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. By default w is 1
-        where a draft is only to be refined, else 0.
+        start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. With None, w is 1
+        for a draft, which is only to be refined, else 0: see :mod:`vqclip.hub.derived`.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
     losses: further losses of :data:`vqclip.generation.losses.LOSSES` with their weights.
-    optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. The rate is 0.1
-        by default, or 0.05 where a draft is only to be refined.
+    optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. With None, the
+        rate is 0.05 for a draft, else 0.1.
     ema: decay of the running average of z that is shown, 0 (none) up to but not 1.
     device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. The precision
         ``portable`` gives the same bytes on every x86-64 processor.
@@ -72,7 +72,7 @@ class GenerateConfig:
     clip: tuple[Weighted, ...] = ((DEFAULT, 1.0),)
     transformer: str | None = None
     transformer_config: str | None = None
-    init: str = "auto"
+    init: str = AUTO
     drafts: int = 16
     guidance: float = 4.0
     temperature: float = 0.7
@@ -92,8 +92,8 @@ class GenerateConfig:
     learning_rate: float | None = None
     schedule: str = "constant"
     ema: float = 0.0
-    device: str = "auto"
-    precision: str = "auto"
+    device: str = AUTO
+    precision: str = AUTO
     deterministic: bool = False
     cut_chunk: int | None = None
 
@@ -107,20 +107,15 @@ class GenerateConfig:
         at_least("steps", self.steps, 0)
         at_least("cutouts", self.num_cutouts, 1)
         check_seed(self.seed)
-        if self.init == "auto":
-            object.__setattr__(self, "init", self._best_init())
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", 0.05 if self.init == "draft" else 0.1)
-        if self.init_weight is None:
-            object.__setattr__(self, "init_weight", 1.0 if self.init == "draft" else 0.0)
         self._check_drafts()
         if self.cut_chunk is not None:
             at_least("cut chunk", self.cut_chunk, 1)
-        if not 0 < self.rate < math.inf:
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise UsageError(f"learning rate must be a number above 0, not {self.learning_rate}")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema must be at least 0 and below 1, not {self.ema}")
-        finite("init weight", self.hold)
+        if self.init_weight is not None:
+            finite("init weight", self.init_weight)
         for name in ("noise", "cut_power"):
             finite(name.replace("_", " "), getattr(self, name))
         for name, weight in (*self.clip, *self.losses):
@@ -131,23 +126,6 @@ class GenerateConfig:
         one_of("init target", self.init_target, TARGETS)
         one_of("schedule", self.schedule, SCHEDULES)
 
-    def _best_init(self) -> str:
-        own = self.vqgan == DEFAULT and self.vqgan_config is None
-        comes_along = own and has_transformer()
-        return "draft" if self.transformer is not None or comes_along else "random"
-
-    @property
-    def rate(self) -> float:
-        """The learning rate."""
-        assert self.learning_rate is not None
-        return self.learning_rate
-
-    @property
-    def hold(self) -> float:
-        """How strongly z is held to its start, or to zero: the init weight."""
-        assert self.init_weight is not None
-        return self.init_weight
-
     def _check_drafts(self) -> None:
         at_least("drafts", self.drafts, 1)
         at_least("top-k", self.top_k, 0)
@@ -155,13 +133,8 @@ class GenerateConfig:
         finite("temperature", self.temperature)
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
-        if self.transformer is not None and self.init not in DRAWN:
+        if self.transformer is not None and self.init not in (AUTO, *DRAWN):
             raise UsageError("--transformer draws the start: with it, say --init draft or sample")
-
-    @property
-    def transformer_source(self) -> str | None:
-        """The transformer that draws the start, or None where none does."""
-        return (self.transformer or DEFAULT) if self.init in DRAWN else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values: tuples are lists, an endless stop is None."""

@@ -64,11 +64,6 @@ class SampleConfig:
         if self.relabel and "labels" not in dict(self.conditions):
             raise UsageError("--label explains the numbers of a map: give one with --labels")
 
-    @property
-    def transformer_source(self) -> str:
-        """The transformer that draws."""
-        return self.transformer
-
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return json_values(self)

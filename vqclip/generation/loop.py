@@ -19,6 +19,7 @@ from vqclip.generation.optimizers import SCHEDULES, find_optimizer, set_learning
 from vqclip.generation.prompt_embeddings import clip_scores, embed_prompts
 from vqclip.generation.state import State
 from vqclip.generation.stepping import as_before, backward, joined
+from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, load_models
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.light_torch import without_compiler
@@ -79,6 +80,7 @@ class Run:
         free: Tensor | None = None,
     ) -> None:
         self.config, self.models = config, models
+        self.derived = derive(config)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.steps_done = 0
         self.schedule = SCHEDULES[config.schedule]
@@ -97,16 +99,16 @@ class Run:
         self.average = Average(start, config.ema)
         self.residual: Tensor | float = 0.0  # see go_on_from
         with without_compiler():
-            self.optimizer = find_optimizer(config.optimizer)([self.z], config.rate)
+            self.optimizer = find_optimizer(config.optimizer)([self.z], self.derived.learning_rate)
         self.chunk = config.cut_chunk or chunk_size(models.device, config.num_cutouts)
 
     def _start(self) -> Tensor:
         config, models = self.config, self.models
         grid = grid_of(config, models.vqgan)
-        if config.transformer_source is not None:
+        if self.derived.transformer is not None:
             drawn = deque(drafts(config, models, grid), maxlen=1)[0]
             return best_draft(config, models, drawn.indices, grid)
-        return initial_latent(models.vqgan, config.init, grid, config.fit, self.generator)
+        return initial_latent(models.vqgan, self.derived.init, grid, config.fit, self.generator)
 
     @classmethod
     def resumed(cls, config: GenerateConfig, models: Models, state: State) -> "Run":
@@ -205,16 +207,17 @@ class Run:
 
     def pull(self) -> dict[str, Tensor]:
         """Return the loss that holds z to its start, where there is one."""
-        if not self.config.hold:
+        weight = self.derived.init_weight
+        if not weight:
             return {}
-        pull = self.config.hold * _decay(self.config.init_decay, self.steps_done)
+        pull = weight * _decay(self.config.init_decay, self.steps_done)
         return {"init": pull * init_distance(self.z, self.target)}
 
     def move(self) -> None:
         """Step the optimizer, and clamp z."""
         if self.free is not None and self.z.grad is not None:
             self.z.grad *= self.free
-        rate = self.config.rate * self.schedule(self.steps_done / self.config.steps)
+        rate = self.derived.learning_rate * self.schedule(self.steps_done / self.config.steps)
         set_learning_rate(self.optimizer, rate)
         with without_compiler():
             self.optimizer.step()

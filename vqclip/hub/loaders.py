@@ -12,6 +12,7 @@ from vqclip.config import DEFAULT, GenerateConfig, SampleConfig
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub import checkpoints, store
 from vqclip.hub.checkpoints import ModelConfig, Stage
+from vqclip.hub.derived import transformer_of
 from vqclip.hub.paths import check_unchanged, stored, transformer_path, vqgan_path
 from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.perceptor import Perceptor, open_perceptor
@@ -260,7 +261,7 @@ def load_models(config: GenerateConfig | SampleConfig) -> Models:
 
 def weight_files(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, list[Path]]:
     """Return the files with the weights of a run, by kind: transformer, vqgan, clip."""
-    source = config.transformer_source
+    source = transformer_of(config)
     vqgan = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     paths = {} if source is None else {"transformer": [transformer_path(source)]}
     if source in (None, DEFAULT) or vqgan != DEFAULT:  # others bring theirs
@@ -271,9 +272,10 @@ def weight_files(config: GenerateConfig | SampleConfig, models: Models) -> dict[
 def _run_transformer(
     config: GenerateConfig | SampleConfig, device: torch.device, dtype: torch.dtype
 ) -> Net2NetTransformer | None:
-    if config.transformer_source is None:
+    source = transformer_of(config)
+    if source is None:
         return None
-    transformer = load_transformer(config.transformer_source, config.transformer_config, device)
+    transformer = load_transformer(source, config.transformer_config, device)
     transformer.transformer.to(dtype)
     accelerate(transformer.vqgan, device, dtype)
     return transformer
@@ -288,7 +290,7 @@ def _run_vqgan(
     source = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     if transformer is not None and source == DEFAULT:
         if config.prompts:  # CLIP takes nothing else
-            check_rgb(transformer.vqgan, str(config.transformer_source))
+            check_rgb(transformer.vqgan, str(transformer_of(config)))
         return transformer.vqgan
     assert isinstance(config, GenerateConfig)
     vqgan = load_vqgan(config.vqgan, config.vqgan_config, device)

@@ -10,6 +10,7 @@ from vqclip.errors import UsageError
 from vqclip.files.formatting import readable
 from vqclip.hub import store
 from vqclip.hub.catalogue import Entry, entry
+from vqclip.hub.derived import transformer_of
 
 if TYPE_CHECKING:
     from vqclip.hub.downloads import Listener
@@ -41,8 +42,8 @@ def names_of(config: GenerateConfig | SampleConfig | CodesConfig) -> Iterator[Na
         yield "vqgan", config.vqgan
     if isinstance(config, CodesConfig):
         return
-    if config.transformer_source is not None:
-        yield "transformer", config.transformer_source
+    if (transformer := transformer_of(config)) is not None:
+        yield "transformer", transformer
     if config.prompts:
         yield from (("clip", source) for source, _ in config.clip)
 

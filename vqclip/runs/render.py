@@ -17,6 +17,7 @@ from vqclip.generation.latents import save_codes
 from vqclip.generation.loop import Frame, Run
 from vqclip.generation.parallel import Work, side_by_side
 from vqclip.generation.state import State
+from vqclip.hub.derived import explicit
 from vqclip.hub.loaders import Models, weight_files
 from vqclip.media.images import flatten, image_format, save_image, to_array, to_pil
 from vqclip.media.timing import film_fps
@@ -192,7 +193,7 @@ def save_picture(
 
 def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, Any]:
     """Return all that is needed to make the picture again, as JSON values."""
-    settings = config.to_dict()
+    settings = (explicit(config) if isinstance(config, GenerateConfig) else config).to_dict()
     settings["device"] = models.device.type
     if config.precision == "auto":
         settings["precision"] = str(models.dtype).removeprefix("torch.")

@@ -1,13 +1,16 @@
 """Pictures made again: what their settings say, and whether the weights are still the same."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleConfig, StoryConfig
+from vqclip.config.argv import command
 from vqclip.config.checks import config_of
 from vqclip.errors import UsageError
 from vqclip.files.hashing import weights_hash
+from vqclip.hub.derived import reopened
 from vqclip.media.images import FORMATS, read_metadata
 from vqclip.media.metadata import check_metadata
 from vqclip.media.writers import FILMS, film_metadata
@@ -67,6 +70,20 @@ def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | Rest
     except (KeyError, TypeError) as error:
         raise UsageError(f"the settings in {path} are damaged: {error!r:.100}") from error
     raise UsageError(f"{path} is no film of vqclip story or restyle")
+
+
+def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
+    """Return the command that makes a picture or film again, without what it chooses itself.
+
+    Raises:
+        UsageError: the settings are of neither, or of a newer version.
+    """
+    if metadata.keys() & _FILMS.keys():
+        film = recorded_film(metadata, path)
+        fixed = "init_weight" if isinstance(film, StoryConfig) else "init"
+        return command(replace(film, picture=reopened(film.picture, fixed)))
+    config = recorded_config(metadata, path)
+    return command(reopened(config) if isinstance(config, GenerateConfig) else config)
 
 
 _FILMS: dict[str, type[StoryConfig] | type[RestyleConfig]] = {

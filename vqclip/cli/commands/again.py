@@ -16,6 +16,7 @@ from vqclip.cli.shared_options import with_options_of
 from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.config.argv import CONDITIONS, options_of
 from vqclip.errors import UsageError
+from vqclip.hub.derived import reopened
 
 _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
     GenerateConfig: ("generate", generate_command),
@@ -24,6 +25,8 @@ _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
 }
 
 
+# With another start, the settings that depend on it are chosen anew.
+_DECIDE_THE_START = {"init", "draft", "vqgan", "vqgan_config", "transformer"}
 _NAME_PICTURES = {"init", "image_prompt", "keep", *CONDITIONS.values()}
 
 
@@ -64,6 +67,8 @@ def again_command(
     config = recorded_config(recorded, picture)
     written = given_options(ctx) - {"picture"}
     _check_options(written, config)
+    if isinstance(config, GenerateConfig) and written & _DECIDE_THE_START:
+        config = reopened(config)
     if not written & _NAME_PICTURES:
         check_pictures(recorded.get("pictures", {}), config, picture)
     params = {**ctx.params, "prompt": prompts}

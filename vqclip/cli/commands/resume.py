@@ -84,7 +84,9 @@ def resume_command(
     elif saved.state.step >= saved.config.steps and _is_whole(saved.output.path):
         raise UsageError(f"{run} is finished: say --steps for more than {saved.config.steps}")
     settings = saved.metadata["settings"]
-    config = replace(saved.config, device=settings["device"], precision=settings["precision"])
+    # what the run chose when it began, whatever would be chosen now
+    chosen = ("device", "precision", "init", "learning_rate", "init_weight")
+    config = replace(saved.config, **{name: settings[name] for name in chosen})
     target = _target(saved, path, output, kinds(ctx.params))
     session = Session([config], [target], terminal, saved.state, dry_run=dry_run)
     session.expected = saved.metadata["weights"]

@@ -60,12 +60,9 @@ def _text(value: Any) -> str:
 
 
 def _command(recorded: Mapping[str, Any], path: Path) -> str | None:
-    from vqclip.config.argv import command
-    from vqclip.runs.replay import recorded_config, recorded_film
+    from vqclip.runs.replay import recorded_command
 
-    for read in (recorded_config, recorded_film):
-        try:
-            return command(read(recorded, path))
-        except UsageError:
-            pass
-    return None
+    try:
+        return recorded_command(recorded, path)
+    except UsageError:
+        return None

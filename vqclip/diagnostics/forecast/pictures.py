@@ -12,6 +12,7 @@ from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.diagnostics.forecast.measuring import Forecast, Pace, pace, peak_memory
 from vqclip.generation.drafts import drafts
 from vqclip.generation.loop import generate, grid_of
+from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, weight_files
 from vqclip.models.batch_sampling import Drawn
 from vqclip.runs.outputs import files
@@ -23,7 +24,7 @@ _CODES = 6  # drawn, of hundreds
 def picture_pace(config: GenerateConfig, models: Models) -> Pace:
     """Return the pace of an optimisation, its drafts among what comes before."""
     steps = min(3, config.steps)
-    if models.transformer is None or config.transformer_source is None:
+    if models.transformer is None or derive(config).transformer is None:
         return pace(generate(replace(config, steps=steps), models), device=models.device)
     from_random = replace(
         config, steps=steps, init="random", transformer=None, transformer_config=None

@@ -1,0 +1,38 @@
+"""Settings that a run chooses for itself."""
+
+from dataclasses import astuple, replace
+
+import pytest
+
+from vqclip.config import GenerateConfig
+from vqclip.config.prompts import parse_prompts
+from vqclip.hub import derived
+from vqclip.hub.derived import derive, explicit, reopened
+
+CONFIG = GenerateConfig(parse_prompts("x"))
+
+
+@pytest.fixture(autouse=True)
+def _transformer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(derived, "has_transformer", lambda: True)
+
+
+def test_a_config_keeps_what_it_leaves_open() -> None:
+    assert (CONFIG.init, CONFIG.learning_rate, CONFIG.init_weight) == ("auto", None, None)
+    assert CONFIG.to_dict()["learning_rate"] is None
+
+
+def test_rate_and_weight_follow_the_start() -> None:
+    assert astuple(derive(CONFIG)) == ("draft", "default", 0.05, 1.0)
+    assert astuple(derive(replace(CONFIG, init="random"))) == ("random", None, 0.1, 0.0)
+    assert derive(replace(CONFIG, learning_rate=0.3)).learning_rate == 0.3
+    assert derive(replace(CONFIG, init_weight=0)).init_weight == 0
+
+
+def test_an_explicit_config_is_reopened() -> None:
+    for config in (CONFIG, replace(CONFIG, init="noise"), replace(CONFIG, learning_rate=0.2)):
+        recorded = explicit(config)
+        assert None not in (recorded.learning_rate, recorded.init_weight)
+        assert derive(recorded) == derive(config)
+        assert reopened(recorded) == config
+    assert reopened(explicit(CONFIG), "init_weight") == replace(CONFIG, init_weight=1.0)

@@ -1,0 +1,74 @@
+"""Settings that a run chooses for itself where its config leaves them open."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig, SampleConfig
+from vqclip.hub.embedded import has_transformer
+
+
+@dataclass(frozen=True)
+class Derived:
+    """The settings of a run that depend on how it starts.
+
+    init: how the run starts, never ``auto``.
+    transformer: the transformer that draws the start, or None where none does.
+    learning_rate, init_weight: lower and higher for a draft, which is only to be refined.
+    """
+
+    init: str
+    transformer: str | None
+    learning_rate: float
+    init_weight: float
+
+
+def derive(config: GenerateConfig) -> Derived:
+    """Choose the settings that ``config`` leaves open; keep those that it names."""
+    init = _best_init(config) if config.init == AUTO else config.init
+    refines = init == "draft"
+    rate, weight = (0.05, 1.0) if refines else (0.1, 0.0)
+    return Derived(
+        init,
+        (config.transformer or DEFAULT) if init in DRAWN else None,
+        rate if config.learning_rate is None else config.learning_rate,
+        weight if config.init_weight is None else config.init_weight,
+    )
+
+
+def explicit(config: GenerateConfig) -> GenerateConfig:
+    """Return ``config`` with nothing left open: what a picture records."""
+    own = derive(config)
+    return replace(
+        config, init=own.init, learning_rate=own.learning_rate, init_weight=own.init_weight
+    )
+
+
+def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
+    """Return ``config`` with every setting left open that would be chosen as it is.
+
+    A recorded config names all its settings; left open again, they follow a change of the start.
+
+    fixed: settings that stay as they are.
+    """
+    chosen = derive(replace(config, learning_rate=None, init_weight=None))
+    init = derive(replace(config, init=AUTO)).init
+    opened: dict[str, Any] = {}
+    if config.init == init:
+        opened["init"] = AUTO
+    for name in ("learning_rate", "init_weight"):
+        if getattr(config, name) == getattr(chosen, name):
+            opened[name] = None
+    return replace(config, **{name: to for name, to in opened.items() if name not in fixed})
+
+
+def transformer_of(config: GenerateConfig | SampleConfig) -> str | None:
+    """Return the transformer that a run uses, or None where it uses none."""
+    if isinstance(config, SampleConfig):
+        return config.transformer
+    return derive(config).transformer
+
+
+def _best_init(config: GenerateConfig) -> str:
+    own_vqgan = config.vqgan == DEFAULT and config.vqgan_config is None
+    drafts = config.transformer is not None or (own_vqgan and has_transformer())
+    return "draft" if drafts else "random"
