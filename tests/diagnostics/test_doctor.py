@@ -58,7 +58,7 @@ def test_what_the_processor_cannot_do_is_told(fast: str, monkeypatch: pytest.Mon
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    list(machine.folders({"hub": tmp_path / "none" / "such"}))
+    list(machine.folders({"hub": lambda: tmp_path / "none" / "such"}))
     assert not list(tmp_path.iterdir())
 
 
@@ -117,12 +117,12 @@ def test_folders_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
-    found = problems(machine.folders({"models": tmp_path}))
+    found = problems(machine.folders({"models": lambda: tmp_path}))
     assert found.keys() == {"here", "temporary", "models"}
     assert "VQCLIP_HOME" in found["models"].fix
     monkeypatch.undo()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1))  # type: ignore[attr-defined]
-    assert {finding.state for finding in machine.folders({"models": tmp_path})} == {"note"}
+    assert {finding.state for finding in machine.folders({"models": lambda: tmp_path})} == {"note"}
 
 
 def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,8 @@
 """What can be known to fail is told before anything runs."""
 
-from pathlib import Path
-
 from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 from vqclip.generation.cutouts import Cutouts
 from vqclip.generation.latents import PICTURES
 from vqclip.generation.losses import LOSSES
@@ -33,7 +32,7 @@ def check_config(config: GenerateConfig) -> None:
     if config.vqgan != DEFAULT or transformer is None:
         vqgan_path(config.vqgan)
     for path in (config.vqgan_config, config.transformer_config):
-        if path is not None and not Path(path).expanduser().is_file():
+        if path is not None and not user_path(path).is_file():
             raise UsageError(f"no such config: {path}")
     _check_init(config.init)
     for prompt in config.prompts:
@@ -47,7 +46,7 @@ def _check_init(init: str) -> None:
     known = (AUTO, "random", *PICTURES, *DRAWN)
     if init in known or _is_url(init):
         return
-    if not Path(init).expanduser().is_file():
+    if not user_path(init).is_file():
         raise unknown("init", init, [*known, "a picture's path or URL", "codes.npz"])
     if not init.lower().endswith(".npz"):
         open_image(init)

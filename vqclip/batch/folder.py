@@ -17,6 +17,7 @@ from pathlib import Path
 from vqclip.batch.jobs import Job
 from vqclip.errors import UsageError, VqclipError, one_line
 from vqclip.files.atomic import replacing, sweep
+from vqclip.files.formatting import as_json
 from vqclip.files.locking import locked
 from vqclip.runs.outputs import CHECKPOINT
 
@@ -94,7 +95,7 @@ class RunFolder:
         Raises:
             OSError: it cannot be written.
         """
-        lines = (json.dumps(job.to_dict(), ensure_ascii=False) + "\n" for job in jobs)
+        lines = (as_json(job.to_dict()) + "\n" for job in jobs)
         with replacing(self.path / JOBS, overwrite=True) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
 

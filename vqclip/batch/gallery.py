@@ -3,7 +3,6 @@
 What it shows comes as JSON in the page and is only ever set as text: a prompt is no markup.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import quote
 from vqclip.batch.jobs import Job
 from vqclip.config.argv import command
 from vqclip.files.atomic import replacing
+from vqclip.files.formatting import as_json
 
 _PAGE = Path(__file__).with_name("gallery.html")
 _MARK = "__JOBS__"
@@ -34,7 +34,7 @@ def write_gallery(folder: Path, jobs: Sequence[Job]) -> Path:
 
 def as_script(values: Any) -> str:
     r"""Return JSON that no HTML parser takes for markup: ``<`` is ``\u003c``."""
-    text = json.dumps(values, ensure_ascii=False)
+    text = as_json(values)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vqclip.batch.formats import FORMATS, Row, kind_of
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 
 _CHOICE = re.compile(r"(?<!\\)\{((?:[^{}\\]|\\.)*,(?:[^{}\\]|\\.)*)\}")
 _COMMA = re.compile(r"(?<!\\),")
@@ -42,7 +43,7 @@ def _name(source: str) -> str:
 
 def _text(source: str) -> str:
     try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).expanduser().read_bytes()
+        data = sys.stdin.buffer.read() if source == "-" else user_path(source).read_bytes()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"cannot read the list {source}: {reason}") from None

@@ -20,6 +20,7 @@ from vqclip.config import DEFAULT, CompleteConfig, OutputConfig, SampleConfig
 from vqclip.config.argv import CONDITIONS
 from vqclip.config.prompts import parse_all, split_weight
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 from vqclip.hub.embedded import has_transformer
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def name_files(params: Mapping[str, Any], config: SampleConfig, stem: str) -> li
     Raises:
         UsageError: a name that exists or cannot be written.
     """
-    from vqclip.files.atomic import free_path
+    from vqclip.files.atomic import free_path, is_taken
     from vqclip.runs.outputs import check_outputs, slug, tell_apart
 
     def numbered(path: Path) -> list[Path]:
@@ -80,9 +81,9 @@ def name_files(params: Mapping[str, Any], config: SampleConfig, stem: str) -> li
 
     def taken(path: Path) -> bool:
         beside = ((p, p.with_suffix(".npz"), *films_beside(p, params)) for p in numbered(path))
-        return any(p.exists() for p in chain.from_iterable(beside))
+        return any(is_taken(p) for p in chain.from_iterable(beside))
 
-    path = Path(params["output"] or f"{slug(stem)}-{config.seed}.png").expanduser()
+    path = user_path(params["output"] or f"{slug(stem)}-{config.seed}.png")
     if not (params["output"] or params["overwrite"]):
         path = free_path(path, taken)
     outputs = [

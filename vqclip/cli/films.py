@@ -9,6 +9,7 @@ import typer
 from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.terminal import Terminal
+from vqclip.files.environment import user_path
 
 if TYPE_CHECKING:
     from vqclip.video.work_folder import Unfinished
@@ -63,18 +64,18 @@ def film_paths(params: Mapping[str, Any], name: str, default: str = "mp4") -> li
     Raises:
         UsageError: a film that could not be written.
     """
-    from vqclip.files.atomic import free_path
+    from vqclip.files.atomic import free_path, is_taken
     from vqclip.runs.outputs import check_films
 
     wanted = kinds(params)
     if params["output"]:
-        path = Path(params["output"]).expanduser()
+        path = user_path(params["output"])
         films = list(dict.fromkeys([path, *(path.with_suffix(f".{kind}") for kind in wanted)]))
     else:
         films = [Path(f"{name}.{kind}") for kind in wanted or [default]]
         if not params["overwrite"]:
             stem = free_path(
-                films[0], lambda p: any(p.with_suffix(film.suffix).exists() for film in films)
+                films[0], lambda p: any(is_taken(p.with_suffix(film.suffix)) for film in films)
             )
             films = [stem.with_suffix(film.suffix) for film in films]
     check_films(films, overwrite=params["overwrite"])

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from vqclip.cli.words import explain, numbers_joined, refuse_dashed_prompt
-from vqclip.errors import UsageError, VqclipError
+from vqclip.errors import UsageError, VqclipError, one_line
 
 DEFAULT_COMMAND = "generate"
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -50,6 +51,7 @@ class PromptGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; typer itself would leave at Ctrl-C without a word."""
+        _check_current_folder()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
@@ -74,9 +76,23 @@ class PromptGroup(TyperGroup):
         except typer.TyperException as error:
             words = sys.argv[1:] if args is None else args
             _fail([explain(error, words)], error.exit_code, error)
+        except OSError as error:
+            _fail([_disk_error(error)], 1, error)
         except MemoryError as error:
             _fail(["out of memory: try a smaller --size or fewer --cutouts"], 1, error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_current_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError("the current folder is gone: change to another one") from error
+
+
+def _disk_error(error: OSError) -> str:
+    reason = error.strerror or one_line(error)
+    return f"{str(error.filename)[:100]}: {reason.lower()}" if error.filename else reason
 
 
 def _say_anything() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 
 PICTURE, OUTPUT, MODELS, METHOD, SHOW = "Picture", "Output", "Models", "Method", "Terminal"
 _NAMED = "Of vqclip weights list; or a checkpoint or folder."
@@ -291,7 +292,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
 def output_path(output: str | None, default: str, overwrite: bool) -> Path:
     """Return the path that was chosen, or a free one."""
     if output:
-        return Path(output).expanduser()
+        return user_path(output)
     from vqclip.files.atomic import free_path
 
     return Path(default) if overwrite else free_path(Path(default))

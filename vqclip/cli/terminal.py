@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from vqclip.files.formatting import as_json
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -84,7 +86,7 @@ class Terminal:
     def json(self, values: Mapping[str, Any]) -> None:
         """Print a line of JSON."""
         plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-        typer.echo(json.dumps(values, ensure_ascii=plain))
+        typer.echo(json.dumps(values) if plain else as_json(values))
 
     def seconds(self) -> float:
         """Return the seconds since the last call, or since the start."""

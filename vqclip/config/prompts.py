@@ -15,6 +15,7 @@ divided by ``^`` in a story only; elsewhere it is a character like any other.
 """
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from vqclip.errors import UsageError
 Kind = Literal["text", "image", "noise"]
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 _ESCAPED = re.compile(r"\\([\\:|^])")
 # ":weight" or ":weight:stop" at the end, directly after a character that is neither blank nor ":".
 _SUFFIX = re.compile(rf"(?<=[^\s:])((?::{_NUMBER}){{1,2}})$")
@@ -49,6 +51,13 @@ class Prompt:
     weight: float = 1.0
     stop: float = -math.inf
     kind: Kind = "text"
+
+    def __post_init__(self) -> None:
+        if self.kind == "text" and _SURROGATE.search(self.content):
+            raise UsageError(
+                f"the prompt {self.content!a} is not text in UTF-8: type it again, in a "
+                "terminal with LC_ALL=C.UTF-8"
+            )
 
     def __str__(self) -> str:
         """Return the prompt in its own grammar: parsing it gives this prompt again."""
@@ -118,12 +127,21 @@ def _parse_one(text: str, kind: Kind) -> Prompt:
     text = text.strip()
     content, numbers = _split_numbers(text)
     content = _ESCAPED.sub(r"\1", content).strip()
+    content = _decoded(content) if kind == "text" else content
     if not content:
         raise UsageError(f"empty {kind} prompt: write what the picture should show")
     if not all(map(math.isfinite, numbers)):
         raise UsageError(f"the weight in {text!r} is too large: use a number such as 1.5 or -0.5")
     weight, stop = (*numbers, *(1.0, -math.inf)[len(numbers) :])
     return Prompt(content, weight, stop, kind)
+
+
+def _decoded(text: str) -> str:
+    """Return what the bytes of an argument mean where the locale did not let Python read UTF-8."""
+    try:
+        return os.fsencode(text).decode() if _SURROGATE.search(text) else text
+    except UnicodeError:
+        return text
 
 
 def _split_numbers(text: str) -> tuple[str, list[float]]:

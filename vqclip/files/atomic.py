@@ -34,10 +34,13 @@ def writing() -> Iterator[None]:
 def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on success it becomes ``path``, else it vanishes.
 
+    A symbolic link stays, and the file that it names is written.
+
     Raises:
         FileExistsError: ``path`` is taken and ``overwrite`` is not set, also when somebody else
-            took it meanwhile; nothing is lost of theirs.
+            took it meanwhile; nothing is lost of theirs. Or it is a pipe or device.
     """
+    path = target_of(path) if overwrite else path
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         prefix=f".{path.stem[:40]}-", suffix=f".part{path.suffix}", dir=path.parent
@@ -61,12 +64,14 @@ def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
 
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
     if overwrite:
+        if is_special(path):
+            raise FileExistsError(f"{path} is a pipe or device")
         temporary.replace(path)
         return
     try:
         os.link(temporary, path)  # unlike a rename, fails where the name is taken
     except (PermissionError, NotImplementedError, OSError) as error:
-        if isinstance(error, FileExistsError) or path.exists():
+        if isinstance(error, FileExistsError) or is_taken(path):
             raise FileExistsError(f"{path} exists") from error
         temporary.replace(path)  # a file system without hard links
 
@@ -77,7 +82,22 @@ def _umask() -> int:
     return mask
 
 
-def free_path(path: Path, taken: Callable[[Path], bool] = Path.exists) -> Path:
+def is_taken(path: Path) -> bool:
+    """Return whether there is anything of that name, be it a link to nowhere."""
+    return os.path.lexists(path)
+
+
+def target_of(path: Path) -> Path:
+    """Return the file that a symbolic link names, which need not exist; else ``path`` itself."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def is_special(path: Path) -> bool:
+    """Return whether ``path`` is there, but neither a file nor a folder: a pipe or device."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
+def free_path(path: Path, taken: Callable[[Path], bool] = is_taken) -> Path:
     """Return ``path``, or the first of ``name-2``, ``name-3``, … that is not taken.
 
     >>> free_path(Path("a.png"), {Path("a.png")}.__contains__).name

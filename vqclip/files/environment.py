@@ -1,19 +1,49 @@
-"""The folder that vqclip keeps for its user, and whether it may use the network."""
+"""Paths that users type, the folder for their models, and whether the network may be used."""
 
 import os
 from pathlib import Path
 
 import platformdirs
 
+from vqclip.errors import UsageError
+
 _OFFLINE = ("VQCLIP_OFFLINE", "HF_HUB_OFFLINE")
 
 
+def user_path(text: str | Path) -> Path:
+    """Return the path that a user typed, with ``~`` and ``~name`` expanded.
+
+    Raises:
+        UsageError: there is no such home folder, or no file can have such a name.
+    """
+    try:
+        path = Path(text).expanduser()
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except RuntimeError as error:
+        name = Path(text).parts[0]
+        raise UsageError(f"there is no home folder {name}: set HOME, or write the path") from error
+    except (OSError, ValueError) as error:  # too long, or with a zero byte
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UsageError(f"{str(text)[:60]!r} cannot be the name of a file: {reason}") from error
+    return path
+
+
 def home() -> Path:
-    """Return the folder of named models: ``VQCLIP_HOME``, else the platform's place for data."""
+    """Return the folder of named models: ``VQCLIP_HOME``, else the platform's place for data.
+
+    Raises:
+        UsageError: the user has no home folder, as in some containers.
+    """
     given = os.environ.get("VQCLIP_HOME")
-    if given:
-        return Path(given).expanduser().absolute()
-    return platformdirs.user_data_path("vqclip", appauthor=False)
+    try:
+        folder = Path(given or platformdirs.user_data_path("vqclip", appauthor=False))
+        return folder.expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(
+            "there is no home folder to keep models in: set HOME, or VQCLIP_HOME to a folder"
+        ) from error
 
 
 def offline() -> str | None:

@@ -1,4 +1,10 @@
-"""Sizes of files, for people."""
+"""Sizes of files for people, and text that every file takes."""
+
+import json
+import re
+from typing import Any
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 
 
 def readable(size: float) -> str:
@@ -12,3 +18,18 @@ def readable(size: float) -> str:
             return f"{size:.0f} {unit}"
         size /= 1024
     return f"{size:.1f} GiB"
+
+
+def encodable(text: str) -> str:
+    """Return ``text`` with U+FFFD for each byte that is not UTF-8, as in names of old files."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def as_json(value: Any, *, sort_keys: bool = False) -> str:
+    r"""Return JSON that any file takes: a byte that is not UTF-8 is escaped, and comes back.
+
+    >>> as_json({"init": "caf\udce9 é.png"})
+    '{"init": "caf\\udce9 é.png"}'
+    """
+    text = json.dumps(value, ensure_ascii=False, sort_keys=sort_keys)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
+from vqclip.files.environment import user_path
 from vqclip.media.images import fit, load_image, to_tensor
 from vqclip.registry import Registry, unknown
 
@@ -121,7 +122,7 @@ def initial_latent(
 
 
 def _open(init: str) -> Image.Image:
-    if not init.startswith(("http://", "https://")) and not Path(init).expanduser().exists():
+    if not init.startswith(("http://", "https://")) and not user_path(init).exists():
         others = ("random", "sample", "a picture's path or URL", "codes.npz")
         raise unknown("init", init, [*PICTURES, *others])
     return load_image(init)
@@ -182,10 +183,10 @@ def load_codes(path: Path) -> Tensor:
     Raises:
         UsageError: no such file, or not codes.
     """
-    if not path.expanduser().is_file():
+    if not user_path(path).is_file():
         raise UsageError(f"no such file of codes: {path}")
     try:
-        with np.load(path.expanduser(), allow_pickle=False) as file:
+        with np.load(user_path(path), allow_pickle=False) as file:
             indices = torch.from_numpy(file["indices"].astype(np.int64, casting="safe"))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path} holds no codes: make it with --save-codes") from error

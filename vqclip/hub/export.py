@@ -8,7 +8,7 @@ import yaml
 from torch import nn
 
 from vqclip.errors import UsageError
-from vqclip.files.atomic import replacing
+from vqclip.files.atomic import is_taken, replacing
 from vqclip.hub import checkpoints
 from vqclip.hub.loaders import load_transformer, load_vqgan
 from vqclip.hub.paths import vqgan_path
@@ -61,7 +61,7 @@ def _check_names(files: list[Path], overwrite: bool) -> None:
     if files[0].suffix != ".ckpt":
         raise UsageError(f"cannot write {files[0].name!r}: the name must end in .ckpt")
     for file in files:
-        if file.exists() and not overwrite:
+        if is_taken(file) and not overwrite:
             raise UsageError(f"{file} exists: choose another name, or say --overwrite")
 
 

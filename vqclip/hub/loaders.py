@@ -10,6 +10,7 @@ from torch import nn
 
 from vqclip.config import DEFAULT, GenerateConfig, SampleConfig
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.files.environment import user_path
 from vqclip.hub import checkpoints, store
 from vqclip.hub.checkpoints import ModelConfig, Stage
 from vqclip.hub.derived import transformer_of
@@ -204,7 +205,7 @@ def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelC
     """The config as given, or else as found with the weights."""
     if isinstance(config, Mapping):
         return ModelConfig.of(config, "the config given")
-    file = checkpoints.find_config(path) if config is None else Path(config).expanduser()
+    file = checkpoints.find_config(path) if config is None else user_path(config)
     return checkpoints.read_config(file) if file else None
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.files.atomic import replacing
-from vqclip.files.environment import home
+from vqclip.files.environment import home, user_path
 from vqclip.files.hashing import weights_hash
 from vqclip.files.locking import locked
 from vqclip.hub.catalogue import check_name
@@ -69,12 +69,7 @@ def path_of(source: str | Path) -> Path:
     Raises:
         UsageError: no file can have such a name.
     """
-    path = Path(source).expanduser()
-    try:
-        path.exists()
-    except OSError as error:  # it is too long
-        raise UsageError(f"cannot use the model {str(source)!r:.60}: {error.strerror}") from None
-    return path
+    return user_path(source)
 
 
 def find(name: str) -> Model | None:

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vqclip.errors import UsageError, VqclipError
 from vqclip.files.atomic import replacing
+from vqclip.files.environment import user_path
 from vqclip.media.metadata import embedded_text, parse_metadata, save_options
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def open_image(source: str | Path) -> Image.Image:
     if str(source).startswith(("http://", "https://")):
         stream = BytesIO(_download(str(source)))
     else:
-        stream = Path(source).expanduser()
+        stream = user_path(source)
         if not stream.is_file():
             raise UsageError(f"no such image: {source}")
     try:

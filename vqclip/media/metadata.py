@@ -10,6 +10,7 @@ from PIL.ExifTags import IFD, Base
 from PIL.PngImagePlugin import PngInfo
 
 from vqclip.errors import UsageError
+from vqclip.files.formatting import as_json, encodable
 
 KEY = "vqclip"  # of the iTXt chunk that carries the settings
 _MAX_EXIF = 32_000  # characters, of two bytes: what a JPEG has room for
@@ -21,7 +22,7 @@ def save_options(name: str, metadata: Mapping[str, Any] | None) -> dict[str, Any
     A PNG takes the settings as JSON in an iTXt chunk, with the prompt as ``Description``; JPEG
     and WebP take them in the Exif ``UserComment``, and none where they are longer than its room.
     """
-    text = json.dumps(metadata, ensure_ascii=False, sort_keys=True) if metadata else ""
+    text = as_json(metadata, sort_keys=True) if metadata else ""
     if name == "PNG":
         return {"pnginfo": _png_info(text, metadata or {})}
     return {"quality": 95, **({"exif": exif(text)} if text and len(text) < _MAX_EXIF else {})}
@@ -30,7 +31,7 @@ def save_options(name: str, metadata: Mapping[str, Any] | None) -> dict[str, Any
 def _png_info(text: str, metadata: Mapping[str, Any]) -> PngInfo:
     info = PngInfo()
     if text:
-        info.add_itxt("Description", str(metadata.get("prompt", "")))
+        info.add_itxt("Description", encodable(str(metadata.get("prompt", ""))))
         info.add_itxt("Software", f"vqclip {metadata.get('version', '')}".strip())
         info.add_itxt(KEY, text)
     return info

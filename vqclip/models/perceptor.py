@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
+from vqclip.files.environment import user_path
 from vqclip.models.folding import fold_batch_norm
 from vqclip.models.guard import (
     NotHereError,
@@ -181,7 +182,7 @@ def _locate(source: str, *, download: bool = True) -> _Model:
         return _in_directory(_embedded())
     if source.startswith("hf-hub:"):
         return _in_directory(_from_hub(source, download))
-    directory = Path(source.removeprefix("local-dir:")).expanduser()
+    directory = user_path(source.removeprefix("local-dir:"))
     if directory.is_dir() or source.startswith("local-dir:"):
         return _in_directory(directory)
     return _named(source, download)
@@ -258,7 +259,7 @@ def _named(source: str, download: bool) -> _Model:
         )
         return _Model(architecture, config, file, pretrained_cfg)
     tags = open_clip.list_pretrained_tags_by_model(architecture)
-    weights = Path(rest).expanduser()
+    weights = user_path(rest)
     if not weights.is_file():
         raise _no_weights(architecture, rest, tags)
     # A file does not say how its images are to be normalised: as for the published weights.

@@ -22,6 +22,7 @@ from torch import Tensor
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import CheckpointError, UsageError, one_line
 from vqclip.files.atomic import replacing
+from vqclip.files.formatting import as_json
 from vqclip.files.serialization import detached
 from vqclip.generation.state import State
 from vqclip.media.metadata import check_metadata
@@ -68,7 +69,7 @@ def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None)
     shown = {f"shown/{step}": codes.to(torch.int32) for step, codes in state.shown.items()}
     tensors = {**state.tensors, **detached(shown)}
     with replacing(path, overwrite=True) as temporary:
-        save_file(tensors, temporary, {_KEY: json.dumps(header, ensure_ascii=False)})
+        save_file(tensors, temporary, {_KEY: as_json(header)})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -1,6 +1,7 @@
 """Where the files of a run go: names, and the refusal of what could not be written in the end."""
 
 import re
+import sys
 import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,8 @@ from string import Formatter
 
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
+from vqclip.files.atomic import is_special, is_taken, target_of
+from vqclip.files.environment import user_path
 from vqclip.media.images import image_format
 from vqclip.media.writers import film_format, frame_path
 
@@ -72,12 +75,14 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
     Raises:
         UsageError: a name that exists, a folder that cannot be written.
     """
-    for path in paths:
+    for path in map(user_path, paths):
         if path.is_dir():
             raise UsageError(f"{path} is a folder: name a file")
-        if not overwrite and path.exists():
+        if is_special(path):
+            raise UsageError(f"{path} is a pipe or device: name a file")
+        if not overwrite and is_taken(path):
             raise UsageError(f"{path} exists: choose another name, or say --overwrite")
-    for folder in sorted({path.absolute().parent for path in paths}):
+    for folder in sorted({target_of(path).absolute().parent for path in paths}):
         _check_writable(folder)
 
 
@@ -110,6 +115,9 @@ def slug(text: str, length: int = 60) -> str:
     'a-red-apple'
     """
     letters = unicodedata.normalize("NFKC", text).lower()
+    # a locale without UTF-8 has no names in most scripts
+    encoding = sys.getfilesystemencoding()
+    letters = letters.encode(encoding, "ignore").decode(encoding)
     words = re.sub(r"[\W_]+", "-", letters).strip("-")[:length]
     # File systems count bytes: 255 of them, of which a suffix and a number need some.
     cut = words.encode()[: 3 * length].decode(errors="ignore").strip("-")
@@ -127,10 +135,11 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
     filled = dict(zip(FIELDS, values, strict=True)) | {"step": config.steps}
     try:
         _refuse_formats(pattern)
-        return Path(pattern.format_map(filled)).expanduser()
-    except (KeyError, IndexError, ValueError, AttributeError, TypeError, RuntimeError):
+        name = pattern.format_map(filled)
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError):
         known = " ".join(f"{{{name}}}" for name in FIELDS)
         raise UsageError(f"cannot read the name {pattern!r}; in braces it takes: {known}") from None
+    return user_path(name)
 
 
 def _refuse_formats(pattern: str) -> None:

@@ -9,6 +9,7 @@ from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleC
 from vqclip.config.argv import command
 from vqclip.config.checks import config_of
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 from vqclip.files.hashing import weights_hash
 from vqclip.hub.derived import reopened
 from vqclip.media.images import FORMATS, read_metadata
@@ -97,9 +98,7 @@ _OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "sa
 def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
     """Return the SHA-256 of each file that a picture begins with or is guided by, by its name."""
     return {
-        name: weights_hash(Path(name).expanduser())
-        for name in _given(config)
-        if Path(name).expanduser().is_file()
+        name: weights_hash(user_path(name)) for name in _given(config) if user_path(name).is_file()
     }
 
 

@@ -1,7 +1,6 @@
 """What is kept of a picture and what is imagined, and how the two are joined."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from vqclip.config import MAX_SIDE
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 from vqclip.media.images import fit, flatten, open_image, to_tensor
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -87,7 +87,7 @@ def keep_mask(keep: str, size: tuple[int, int]) -> Mask:
     elif keep.startswith("box:"):
         x, y, w, h = _box(keep, size)
         mask[y : y + h, x : x + w] = True
-    elif Path(keep).expanduser().exists():
+    elif user_path(keep).exists():
         mask = _read_mask(keep, size)
     else:
         raise UsageError(

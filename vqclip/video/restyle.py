@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
 from vqclip.config import GenerateConfig, RestyleConfig
+from vqclip.files.environment import user_path
 from vqclip.generation.latents import grid_size
 from vqclip.generation.loop import generate
 from vqclip.hub.loaders import Models
@@ -38,7 +38,7 @@ class Source:
     """
 
     def __init__(self, config: RestyleConfig) -> None:
-        self.config, self.path = config, Path(config.source).expanduser()
+        self.config, self.path = config, user_path(config.source)
         self.is_film = not self.path.is_dir()
         if config.coherence:
             opencv()

@@ -15,6 +15,7 @@ from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers, engine
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,7 +88,7 @@ def batch_command(
         one = "a row repeats another,"
         terminal.note(f"{one if len(again) == 1 else many} in line {again[0].line}")
     _refuse_missing(jobs)
-    folder = RunFolder(output.expanduser() if output else Path(_folder_name(source)))
+    folder = RunFolder(user_path(output) if output else Path(_folder_name(source)))
     if dry_run:
         _show(folder, jobs, terminal)
     else:

@@ -1,6 +1,5 @@
 """``vqclip evaluate``: the figures of models and pictures."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from vqclip.cli.downloading import fetch_missing
 from vqclip.cli.terminal import Terminal
 from vqclip.config import DEFAULT
 from vqclip.errors import UsageError
+from vqclip.files.formatting import as_json
 
 if TYPE_CHECKING:
     import torch
@@ -251,7 +251,7 @@ def _report(title: str, figures: Mapping[str, float], terminal: Terminal, **more
     """Print a table; or a line of JSON, with ``more`` in it."""
     if terminal.json_lines:
         rounded = {name: round(value, 6) for name, value in figures.items()}
-        typer.echo(json.dumps({**rounded, **more}, ensure_ascii=False))
+        typer.echo(as_json({**rounded, **more}))
         return
     table = Table("", title, "", box=None, header_style="bold")
     table.columns[1].justify = "right"

@@ -187,12 +187,12 @@ def _frames_folder(folder: Path, picture: Path, runs: int) -> Path:
 
 
 def _free_name(path: Path, params: Mapping[str, Any]) -> Path:
-    from vqclip.files.atomic import free_path
+    from vqclip.files.atomic import free_path, is_taken
     from vqclip.runs.outputs import checkpoint_path
 
     def taken(candidate: Path) -> bool:
         beside = (*films_beside(candidate, params), candidate.with_suffix(".npz"))
         beside += (checkpoint_path(candidate),)
-        return any(p.exists() for p in (candidate, *beside))
+        return any(is_taken(p) for p in (candidate, *beside))
 
     return path if params["overwrite"] else free_path(path, taken)

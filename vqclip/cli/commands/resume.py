@@ -14,6 +14,7 @@ from vqclip.cli.runs import Session
 from vqclip.cli.terminal import Terminal
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.files.environment import user_path
 
 if TYPE_CHECKING:
     from vqclip.config import OutputConfig
@@ -122,7 +123,7 @@ def _target(
     from vqclip.runs.outputs import check_films, check_outputs
 
     old = replace(saved.output, checkpoint=path, overwrite=True)
-    picture = Path(output).expanduser() if output else old.path
+    picture = user_path(output) if output else old.path
     if not output and picture.exists() and not _is_ours(picture, saved):
         picture = free_path(picture)
     suffixes = dict.fromkeys([*(film.suffix for film in old.films), *(f".{k}" for k in further)])

@@ -1,6 +1,5 @@
 """``vqclip show picture.png``: what a picture says about how it was made."""
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.errors import UsageError
+from vqclip.files.formatting import as_json
 
 
 def show_command(
@@ -28,7 +28,7 @@ def show_command(
 
     settings = read_settings(file)
     if json_lines:
-        typer.echo(json.dumps(settings, ensure_ascii=False, sort_keys=True))
+        typer.echo(as_json(settings, sort_keys=True))
         return
     for name, value in _lines(settings, file):
         typer.echo(f"{name:18} {value}")
@@ -56,7 +56,7 @@ def _lines(recorded: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]
 def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "-", True: "yes", False: "no"}[value]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else as_json(value)
 
 
 def _command(recorded: Mapping[str, Any], path: Path) -> str | None:

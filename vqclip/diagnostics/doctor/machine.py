@@ -3,13 +3,14 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import torch
 
 from vqclip.diagnostics.doctor.findings import Finding, probed
+from vqclip.errors import UsageError, one_line
 from vqclip.files.environment import offline
 from vqclip.models import portable
 from vqclip.models.runtime import autocast, has_fast_bfloat16, resolve_device, resolve_precision
@@ -91,10 +92,15 @@ def _memory(device: torch.device) -> tuple[float, float]:
         return 0, 0
 
 
-def folders(caches: Mapping[str, Path]) -> Iterator[Finding]:
+def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
     """Try to write where vqclip writes: here, in the system's place, in its ``caches``."""
-    system = {"here": Path.cwd(), "temporary": Path(tempfile.gettempdir())}
-    for name, folder in {**system, **caches}.items():
+    system = {"here": Path.cwd, "temporary": lambda: Path(tempfile.gettempdir())}
+    for name, find in {**system, **caches}.items():
+        try:
+            folder = find()
+        except (OSError, UsageError) as error:  # no current folder, no home
+            yield Finding(name, "problem", one_line(error), _FIXES[name])
+            continue
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(nearest).free
 

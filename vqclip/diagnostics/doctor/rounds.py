@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vqclip.diagnostics.doctor import machine, media, models, packages
 from vqclip.diagnostics.doctor.findings import Check, Finding, survived
-from vqclip.files.environment import home
+from vqclip.files.environment import home, user_path
 
 
 def examine() -> Iterator[Finding]:
@@ -22,7 +22,7 @@ def examine() -> Iterator[Finding]:
         "extras": packages.extras,
         "device": machine.device,
         "precision": machine.precisions,
-        "folders": partial(machine.folders, {"models": home(), "hub": hub_cache()}),
+        "folders": partial(machine.folders, {"models": home, "hub": hub_cache}),
         "network": partial(machine.network, os.environ),
         "films": media.films,
         "models": models.embedded,
@@ -34,6 +34,6 @@ def examine() -> Iterator[Finding]:
 
 def hub_cache() -> Path:
     """Return where the Hugging Face hub keeps what open_clip fetches."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    home = Path(os.environ.get("HF_HOME") or home)
-    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    home = Path(os.environ.get("HF_HOME") or caches / "huggingface")
+    return user_path(os.environ.get("HF_HUB_CACHE") or home / "hub")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.diagnostics.forecast.measuring import Forecast, Pace, pace, peak_memory
+from vqclip.files.environment import user_path
 from vqclip.generation.drafts import drafts
 from vqclip.generation.loop import generate, grid_of
 from vqclip.hub.derived import derive
@@ -79,7 +80,7 @@ def inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
 
 def existing(names: Iterable[str]) -> list[Path]:
     """Return those of ``names`` that are files."""
-    paths = (Path(name).expanduser() for name in names if name)
+    paths = (user_path(name) for name in names if name)
     return [path for path in paths if path.is_file()]
 
 

@@ -1,6 +1,5 @@
 """What every writer is, and how its file comes to be."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ import numpy as np
 
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing, sweep
+from vqclip.files.formatting import as_json
 from vqclip.files.locking import held, is_held
 
 _YOUNG = 5  # seconds
@@ -104,4 +104,4 @@ def refuse_empty(path: Path, frames: int) -> None:
 
 def as_text(metadata: Mapping[str, Any]) -> str:
     """Return the settings as the JSON that films carry."""
-    return json.dumps(metadata, ensure_ascii=False, sort_keys=True)
+    return as_json(metadata, sort_keys=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from vqclip.config import FilmConfig
 from vqclip.errors import VqclipError
+from vqclip.files.formatting import encodable
 from vqclip.media.writers.base import (
     Array,
     Writer,
@@ -97,7 +98,7 @@ def _encoder(
         quality = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
         stream.options = quality | _FURTHER.get(film.codec, {})
         if metadata:
-            container.metadata["title"] = str(metadata.get("prompt", ""))
+            container.metadata["title"] = encodable(str(metadata.get("prompt", "")))
             container.metadata["comment"] = as_text(metadata)
         _start(stream.codec_context, film.codec, size)
         converter, number = VideoReformatter(), count()

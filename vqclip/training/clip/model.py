@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.files.environment import user_path
 from vqclip.hub.checkpoints import StateDict, read_state_dict
 from vqclip.models.depthwise import depthwise_in_float32
 from vqclip.models.openclip import architecture, build_clip
@@ -45,7 +46,7 @@ def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, di
     clip = depthwise_in_float32(build_clip(model_cfg).to(memory_format=torch.channels_last))
     tokens = loss.tokens
     if tokens.table is not None:
-        load_table(clip, Path(tokens.table).expanduser(), tokens.std)
+        load_table(clip, user_path(tokens.table), tokens.std)
     if settings.start is not None:
         state = read_state_dict(perceptor_weights(settings.start))
         start_from(clip, state, settings.start, partial=settings.start_partial)

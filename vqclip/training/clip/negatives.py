@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 from vqclip.media.images import fit, load_image, to_tensor
 from vqclip.training.clip.settings import NegativeSettings
 
@@ -22,7 +23,7 @@ class Negatives:
 
     def __init__(self, settings: NegativeSettings, side: int) -> None:
         self.share = settings.share
-        path = Path(settings.path).expanduser()
+        path = user_path(settings.path)
         rows = [_row(line, path) for line in _lines(path) if line.strip()]
         if not rows:
             raise UsageError(f"{path} is empty: it needs lines with picture and prompt")

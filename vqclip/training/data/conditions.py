@@ -6,13 +6,13 @@ All are of the part of the picture that is seen, and as ``encode_condition`` of 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 from vqclip.media.images import flatten, in_shape, open_image
 from vqclip.sampling.conditions import depth_of, edges_of, labels_of
 from vqclip.training.data.settings import ConditionConfig, DataConfig
@@ -89,7 +89,7 @@ def _read_map(config: ConditionConfig, entry: Entry, size: int) -> Array:
     """The whole map of an entry as (c, size, size), cut as its picture is."""
     name, square = entry.name, (size, size)
     if config.folder:
-        path = (Path(config.folder).expanduser() / entry.file).with_suffix(config.suffix)
+        path = (user_path(config.folder) / entry.file).with_suffix(config.suffix)
         if not path.is_file():
             raise UsageError(f"{entry.name} has no {config.kind} map: {path} is missing")
         name, image = str(path), open_image(path)

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 from vqclip.media.images import FORMATS, fit
 from vqclip.registry import unknown
 from vqclip.training.data.settings import SourceConfig, Where
@@ -57,7 +58,7 @@ def read_source(source: SourceConfig) -> list[Entry]:
     Raises:
         UsageError: no such path, nothing usable in it, or a row that names no file.
     """
-    path = Path(source.path).expanduser()
+    path = user_path(source.path)
     if path.is_dir():
         rows = _folder_rows(path)
     elif path.suffix == ".jsonl" and path.is_file():

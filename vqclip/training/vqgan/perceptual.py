@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vqclip.config import DEFAULT
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.files.environment import user_path
 from vqclip.files.filetypes import WEIGHT_SUFFIXES
 from vqclip.hub.checkpoints import read_state_dict
 from vqclip.hub.loaders import load_perceptor
@@ -45,7 +46,7 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
 
 
 def _files(path: str) -> list[Path]:
-    place = Path(path).expanduser()
+    place = user_path(path)
     files = sorted(file for file in place.glob("*") if file.suffix in WEIGHT_SUFFIXES)
     if place.is_file() or not place.is_dir():
         return [place]

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from vqclip.hub.listing import Item
+    from vqclip.files.formatting import as_json
+from vqclip.hub.listing import Item
 
 Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON a model.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of vqclip weights list.")]
@@ -35,7 +36,7 @@ def list_command(
     items = inventory()
     if json_lines:
         for item in items:
-            typer.echo(json.dumps(item.to_dict(), ensure_ascii=False))
+            typer.echo(as_json(item.to_dict()))
         return
     for item in items:
         size = readable(item.size) if item.size else "?"
@@ -83,7 +84,7 @@ def info_command(name: Name, json_lines: Json = False) -> None:
         return
     for item in items_of(name):
         if json_lines:
-            typer.echo(json.dumps(item.to_dict(), ensure_ascii=False))
+            typer.echo(as_json(item.to_dict()))
         else:
             for key, value in _lines(item):
                 typer.echo(f"{key:10} {value}")

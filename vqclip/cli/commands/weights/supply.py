@@ -1,6 +1,5 @@
 """``vqclip weights get`` and ``import``."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,8 @@ from vqclip.cli import options as opt
 from vqclip.cli.commands.weights.show import Json, is_clip, use_of
 from vqclip.cli.downloading import downloading
 from vqclip.cli.terminal import Terminal
+from vqclip.files.environment import user_path
+from vqclip.files.formatting import as_json
 
 if TYPE_CHECKING:
     from vqclip.hub.downloads import Listener
@@ -120,7 +121,7 @@ def import_command(
         from vqclip.hub.install import default_name, import_model
 
         called = name or default_name(source)
-        supplied = import_model(source.expanduser(), called, config, half=half, overwrite=overwrite)
+        supplied = import_model(user_path(source), called, config, half=half, overwrite=overwrite)
     _report(supplied, terminal)
 
 
@@ -131,7 +132,7 @@ def _report(supplied: "Supplied", terminal: Terminal, about: str = "") -> None:
     if terminal.json_lines:
         values = {"name": model.name, "path": str(model.folder), "new": supplied.new}
         values |= {**model.record, "weights": str(model.weights)}
-        typer.echo(json.dumps(values, ensure_ascii=False))
+        typer.echo(as_json(values))
         return
     if terminal.quiet:
         typer.echo(model.folder)
