@@ -1,5 +1,7 @@
 # The commands of a contributor. `pip install -e ".[dev]"` brings `just`; each recipe is plain
 # enough to be typed by hand.
+export NO_MKDOCS_2_WARNING := "1"
+
 set windows-shell := ["powershell.exe", "-NoLogo", "-Command"]
 
 _list:

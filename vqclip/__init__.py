@@ -1,7 +1,7 @@
 """vqclip: text to picture with VQGAN+CLIP.
 
 >>> import vqclip
->>> config = vqclip.GenerateConfig(vqclip.parse_prompts("a red apple"), steps=1, seed=7)
+>>> config = vqclip.GenerateConfig(vqclip.parse_prompts("a red apple"), steps=1, init="random")
 >>> for frame in vqclip.generate(config):
 ...     pass
 >>> vqclip.to_pil(frame.image).save("apple.png")
