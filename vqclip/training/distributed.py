@@ -72,6 +72,15 @@ def share_weights(accelerator: "Accelerator", networks: Iterable[nn.Module]) -> 
             value.copy_(whole)
 
 
+def gather(values: Tensor) -> Tensor:
+    """Return the values of all processes, (b, ...) of each, in their order: (n·b, ...)."""
+    if not torch.distributed.is_initialized():
+        return values
+    parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
+
+
 def anywhere(accelerator: "Accelerator", flag: bool) -> bool:
     """Whether ``flag`` is set in any process."""
     if accelerator.num_processes == 1:

@@ -177,6 +177,20 @@ def test_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> None:
     assert [name for name in sorted(same) if whole[name] != parts[name]] == []
 
 
+def test_every_accumulated_batch_reaches_the_codebook(tmp_path: Path) -> None:
+    care = []
+    for batch_size, accumulate in ((4, 1), (1, 4)):
+        quick = {"steps": 1, "batch_size": batch_size, "accumulate": accumulate}
+        train = settings(loss={"codebook_decay": 0.9, "revive_after": 9}, train=quick)
+        torch.manual_seed(train.seed)
+        stage = open_stage(train, CPU)
+        list(fit(stage, ToyData(), train, tmp_path / str(accumulate)))
+        care.append(stage.networks["codebook"].state_dict())
+    assert care[0]["idle"].sum() > 0
+    for name, value in care[0].items():
+        torch.testing.assert_close(care[1][name], value)
+
+
 class Few(ToyData):
     """Two plain pictures, again and again."""
 

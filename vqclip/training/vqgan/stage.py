@@ -20,6 +20,7 @@ from vqclip.hub.checkpoints import ModelConfig
 from vqclip.models.discriminator import PatchDiscriminator
 from vqclip.models.quantize import GumbelQuantizer
 from vqclip.models.vqgan import VQModel, VQSegmentationModel, with_channels
+from vqclip.training.distributed import gather
 from vqclip.training.settings import TrainSettings, parse
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.training.vqgan.losses import (
@@ -116,7 +117,7 @@ class VQGANStage:
             self.objectives.append(
                 Objective("discriminator", optimizer, self.discriminator_loss),
             )
-        self._seen: Quantized | None = None
+        self._latents: list[tuple[Tensor, Tensor]] = []  # of a step: z and ids of each batch
 
     def _freeze(self) -> None:
         for part in self.settings.freeze:
@@ -129,7 +130,8 @@ class VQGANStage:
     def autoencoder_loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
         """The loss of encoder, codebook and decoder."""
         image = self._inputs(batch)
-        quantized = self._seen = self.quantize(image, step)
+        quantized = self.quantize(image, step)
+        self._latents.append((quantized.z.detach(), quantized.ids))
         reconstruction = self.model.decode(quantized.z_q).float()
         metrics: Metrics = {"quant_loss": quantized.loss.detach()}
         reconstructed = self.reconstruction_loss(image, reconstruction, metrics)
@@ -207,11 +209,12 @@ class VQGANStage:
         }
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Care for the codebook."""
-        seen, self._seen = self._seen, None
-        if seen is None or isinstance(self.model.quantize, GumbelQuantizer):
+        """Update the codebook by the latents of all batches of the step, in all processes."""
+        latents, self._latents = self._latents, []
+        if not latents or isinstance(self.model.quantize, GumbelQuantizer):
             return
-        revived = self.care.update(self.model.codebook.data, seen.z.detach(), seen.ids)
+        z, ids = (gather(torch.cat(parts)) for parts in zip(*latents, strict=True))
+        revived = self.care.update(self.model.codebook.data, z, ids)
         _forget(self.objectives[0].optimizer, self.model.codebook, revived)
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
