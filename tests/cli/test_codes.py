@@ -84,3 +84,28 @@ def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: s
     np.savez("far.npz", indices=np.full((1, 2, 2), 5000))
     assert message in refused(*words)
     assert leftovers(Path()) == ["far.npz", "photo.png"]
+
+
+def test_codes_find_their_vqgan(tmp_path: Path) -> None:
+    """Another VQGAN is refused; the one they name is taken unasked; old files get a note."""
+    from tests.training.test_references import write_vqgan
+
+    write_vqgan("mine", 3, "image", 0)
+    write_vqgan("other", 3, "image", 1)
+    vqclip("reconstruct", "photo.png", "--vqgan", "mine", "--codes", "a.npz", "-o", "r.png")
+    vqclip("decode", "a.npz", "-o", "b.png")
+    with Image.open("r.png") as a, Image.open("b.png") as b:
+        assert a.tobytes() == b.tobytes()
+    line = refused("decode", "a.npz", "--vqgan", "other", "-o", "c.png")
+    assert "a.npz holds codes of another VQGAN" in line
+    assert "mine: give that one with --vqgan" in line
+    vqclip("a fox", "--init", "a.npz", "--steps", "1", "--save-codes", "-o", "d.png")
+    assert np.load("d.npz")["vqgan"] == np.load("a.npz")["vqgan"] == str(Path("mine").absolute())
+    line = refused("a fox", "--init", "a.npz", "--vqgan", "other", "--steps", "1", "-o", "e.png")
+    assert "holds codes of another VQGAN" in line
+    Path("mine").rename("moved")
+    assert "is not there any more: say with --vqgan" in refused("decode", "a.npz", "-o", "f.png")
+    vqclip("decode", "a.npz", "--vqgan", "moved", "-o", "f.png")
+    np.savez("old.npz", indices=np.load("a.npz")["indices"])
+    told = vqclip("decode", "old.npz", "--vqgan", "moved", "-o", "g.png")
+    assert "old.npz does not name its VQGAN: decoded with moved" in told.stderr

@@ -12,9 +12,8 @@ from vqclip.generation.latents import (
     codebook_range,
     grid_size,
     initial_latent,
-    load_codes,
-    save_codes,
 )
+from vqclip.generation.saved_codes import Codes, check_fits, codes_of, read_codes, save_codes
 
 
 class Pixels:
@@ -68,25 +67,41 @@ def test_a_picture_is_the_start(tmp_path: Path, generator: torch.Generator) -> N
 
 def test_codes_survive_a_file(tmp_path: Path, generator: torch.Generator) -> None:
     indices = torch.randint(11, (1, 3, 5), generator=generator)
-    save_codes(tmp_path / "a.npz", indices)
-    assert torch.equal(load_codes(tmp_path / "a.npz"), indices)
+    save_codes(tmp_path / "a.npz", Codes(indices))
+    read = read_codes(tmp_path / "a.npz")
+    assert torch.equal(read.indices, indices)
+    assert read.codebook is read.vqgan is None  # as older versions wrote it
     z = initial_latent(Pixels(), str(tmp_path / "a.npz"), (3, 5), "cover", generator)
     assert torch.equal(z, Pixels().codes(indices))
 
 
 def test_codes_that_do_not_fit(tmp_path: Path, generator: torch.Generator) -> None:
-    save_codes(tmp_path / "a.npz", torch.full((1, 3, 5), 11))
+    save_codes(tmp_path / "a.npz", Codes(torch.full((1, 3, 5), 11)))
     with pytest.raises(UsageError, match="go up to 11, but this VQGAN has 11"):
         initial_latent(Pixels(), str(tmp_path / "a.npz"), (3, 5), "cover", generator)
-    save_codes(tmp_path / "b.npz", torch.zeros(1, 3, 5, dtype=torch.int64))
+    save_codes(tmp_path / "b.npz", Codes(torch.zeros(1, 3, 5, dtype=torch.int64)))
     with pytest.raises(UsageError, match="saved codes are 3x5"):
         initial_latent(Pixels(), str(tmp_path / "b.npz"), (4, 5), "cover", generator)
+
+
+def test_codes_of_another_codebook_are_refused(tmp_path: Path, generator: torch.Generator) -> None:
+    class Other(Pixels):
+        @property
+        def codebook(self) -> torch.Tensor:
+            return super().codebook + 1
+
+    indices = torch.randint(11, (1, 3, 5), generator=generator)
+    save_codes(tmp_path / "a.npz", codes_of(indices, Pixels(), "mine"))
+    read = read_codes(tmp_path / "a.npz")
+    assert torch.equal(check_fits(read, Pixels()), indices)
+    with pytest.raises(UsageError, match=r"a\.npz holds codes of another VQGAN, mine: give that"):
+        initial_latent(Other(), str(tmp_path / "a.npz"), (3, 5), "cover", generator)
 
 
 def test_files_that_hold_no_codes(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with pytest.raises(UsageError, match="no such file"):
-        load_codes(path)
+        read_codes(path)
     contents: list[dict[str, object]] = [
         {"other": [1]},
         {"indices": np.zeros((2, 2))},
@@ -97,10 +112,10 @@ def test_files_that_hold_no_codes(tmp_path: Path) -> None:
     for content in contents:
         np.savez(path, **content)  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="holds no codes"):
-            load_codes(path)
+            read_codes(path)
     path.write_bytes(b"PK broken")
     with pytest.raises(UsageError, match="holds no codes"):
-        load_codes(path)
+        read_codes(path)
 
 
 def test_unknown_starts_get_a_hint(generator: torch.Generator) -> None:

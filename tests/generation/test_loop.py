@@ -218,10 +218,10 @@ def test_sizes_are_whole_codes(
 
 
 def test_codes_set_the_size(models: Models, tmp_path: Path) -> None:
-    from vqclip.generation.latents import save_codes
+    from vqclip.generation.saved_codes import Codes, save_codes
 
     indices = torch.randint(1024, (1, 3, 5))
-    save_codes(tmp_path / "a.npz", indices)
+    save_codes(tmp_path / "a.npz", Codes(indices))
     config = replace(SMALL, size=None, init=str(tmp_path / "a.npz"))
     frame = next(vqclip.generate(config, models))
     assert torch.equal(models.vqgan.nearest_indices(frame.z), indices)

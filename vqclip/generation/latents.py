@@ -1,18 +1,16 @@
 """Where the optimisation starts: the initial z, and the range that it is kept to."""
 
-import zipfile
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
 from vqclip.errors import UsageError
-from vqclip.files.atomic import replacing
 from vqclip.files.environment import user_path
+from vqclip.generation.saved_codes import Codes, check_fits, read_codes
 from vqclip.media.images import fit, load_image, to_tensor
 from vqclip.registry import Registry, unknown
 
@@ -112,7 +110,7 @@ def initial_latent(
         indices = torch.randint(len(vqgan.codebook), (1, rows, columns), generator=generator)
         return vqgan.codes(indices.to(device))
     if init.lower().endswith(".npz"):
-        return vqgan.codes(_matching(load_codes(Path(init)), vqgan, grid).to(device))
+        return vqgan.codes(_matching(read_codes(Path(init)), vqgan, grid).to(device))
     if init in PICTURES:
         image = PICTURES[init](rows * factor, columns * factor, generator)
     else:
@@ -128,26 +126,12 @@ def _open(init: str) -> Image.Image:
     return load_image(init)
 
 
-def check_fits(indices: Tensor, vqgan: Codec) -> Tensor:
-    """Return the indices, if the VQGAN has so many codes.
-
-    Raises:
-        UsageError: it has not.
-    """
-    if indices.max() >= len(vqgan.codebook):
-        raise UsageError(
-            f"the saved codes go up to {indices.max()}, but this VQGAN has "
-            f"{len(vqgan.codebook)}: use the VQGAN that made them"
-        )
-    return indices
-
-
-def _matching(indices: Tensor, vqgan: Codec, grid: tuple[int, int]) -> Tensor:
-    check_fits(indices, vqgan)
+def _matching(saved: Codes, vqgan: Codec, grid: tuple[int, int]) -> Tensor:
+    indices = check_fits(saved, vqgan)
     if tuple(indices.shape[1:]) != grid:
-        saved, wanted = ("x".join(map(str, g)) for g in (indices.shape[1:], grid))
+        found, wanted = ("x".join(map(str, g)) for g in (indices.shape[1:], grid))
         raise UsageError(
-            f"the saved codes are {saved} (rows x columns), the picture needs {wanted}: "
+            f"the saved codes are {found} (rows x columns), the picture needs {wanted}: "
             "leave out --size to take that of the codes"
         )
     return indices
@@ -169,27 +153,3 @@ class Average:
     def value(self, z: Tensor) -> Tensor:
         """Return the average, or ``z`` itself where there is none yet."""
         return self.sum / self.mass if self.mass else z
-
-
-def save_codes(path: Path, indices: Tensor, overwrite: bool = False) -> None:
-    """Write (1, h, w) int64 indices as ``.npz``, atomically."""
-    with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, indices=indices.cpu().numpy())
-
-
-def load_codes(path: Path) -> Tensor:
-    """Read (1, h, w) int64 indices from ``.npz``; never unpickles.
-
-    Raises:
-        UsageError: no such file, or not codes.
-    """
-    if not user_path(path).is_file():
-        raise UsageError(f"no such file of codes: {path}")
-    try:
-        with np.load(user_path(path), allow_pickle=False) as file:
-            indices = torch.from_numpy(file["indices"].astype(np.int64, casting="safe"))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} holds no codes: make it with --save-codes") from error
-    if indices.ndim != 3 or len(indices) != 1 or not indices.numel() or indices.min() < 0:
-        raise UsageError(f"{path} holds no codes of one picture: make it with --save-codes")
-    return indices

@@ -13,10 +13,11 @@ from vqclip.errors import CheckpointError, VqclipError
 from vqclip.files.serialization import decoded, detached, encoded, put_back
 from vqclip.generation.cutouts import Cutouts
 from vqclip.generation.drafts import best_draft, drafts
-from vqclip.generation.latents import Average, codebook_range, grid_size, initial_latent, load_codes
+from vqclip.generation.latents import Average, codebook_range, grid_size, initial_latent
 from vqclip.generation.losses import LOSSES, Observation, PromptLoss, init_distance
 from vqclip.generation.optimizers import SCHEDULES, find_optimizer, set_learning_rate
 from vqclip.generation.prompt_embeddings import clip_scores, embed_prompts
+from vqclip.generation.saved_codes import read_codes
 from vqclip.generation.state import State
 from vqclip.generation.stepping import as_before, backward, joined
 from vqclip.hub.derived import derive
@@ -281,7 +282,7 @@ def clip_score(config: GenerateConfig | SampleConfig, models: Models, image: Ten
 def grid_of(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
     """Return (rows, columns) of codes."""
     if config.size is None and config.init.lower().endswith(".npz"):
-        _, rows, columns = load_codes(Path(config.init)).shape
+        _, rows, columns = read_codes(Path(config.init)).indices.shape
         return rows, columns
     return grid_size(config.size or (vqgan.resolution, vqgan.resolution), vqgan.downsampling)
 

@@ -68,6 +68,12 @@ def transformer_of(config: GenerateConfig | SampleConfig) -> str | None:
     return derive(config).transformer
 
 
+def vqgan_source(config: GenerateConfig | SampleConfig) -> str:
+    """Return what names the VQGAN of a run, perhaps by the transformer that brings it."""
+    own = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
+    return own if own != DEFAULT else transformer_of(config) or DEFAULT
+
+
 def _best_init(config: GenerateConfig) -> str:
     own_vqgan = config.vqgan == DEFAULT and config.vqgan_config is None
     drafts = config.transformer is not None or (own_vqgan and has_transformer())

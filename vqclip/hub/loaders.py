@@ -19,10 +19,9 @@ from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.perceptor import Perceptor, open_perceptor
 from vqclip.models.runtime import accelerate, resolve_device, resolve_precision
 from vqclip.models.transformer import Net2NetTransformer
-from vqclip.models.vqgan import VQModel
+from vqclip.models.vqgan import VQModel, check_rgb
 
 Model = TypeVar("Model", bound=nn.Module)
-_PICTURE_NAMES = {"grey": "grey images", "depth": "depth maps", "labels": "label maps"}
 
 
 def load_vqgan(
@@ -53,26 +52,14 @@ def load_vqgan(
     path = vqgan_path(source)
     check_unchanged(source)
     model_config = _config(path, config)
+    if model_config and (elsewhere := referred(model_config, stage)):
+        return elsewhere.to(device)
     state = checkpoints.read_state_dict(path)
     try:
         model = checkpoints.load_vqgan_weights(state, model_config, stage)
     except CheckpointError as error:
         raise type(error)(f"cannot load {path}: {error}") from None
     return _frozen(model).to(device)
-
-
-def check_rgb(vqgan: VQModel, source: str | Path) -> None:
-    """Refuse a VQGAN of depth maps, label maps and the like where RGB pictures are needed.
-
-    Raises:
-        UsageError: it is one; the message has what it can do.
-    """
-    kind = vqgan.picture_kind
-    if vqgan.ddconfig.out_ch != 3 or vqgan.ddconfig.in_channels != 3 or kind == "labels":
-        raise UsageError(
-            f"{source} is a VQGAN of {_PICTURE_NAMES.get(kind, kind)}, not of RGB images: choose "
-            "another VQGAN; 'vqclip reconstruct' works with this one"
-        )
 
 
 def load_transformer(

@@ -1,5 +1,6 @@
 """Checks on codes that come from outside, and making batches and sequences of them."""
 
+import hashlib
 from collections.abc import Iterable
 
 import torch
@@ -26,6 +27,12 @@ def check_codes(codes: Tensor, name: str, count: int, least: int = 0) -> Tensor:
             f"{name} codes of this model are {least} to {count - 1}, not {lowest} to {highest}"
         )
     return codes.long()
+
+
+def hash_of(codebook: Tensor) -> str:
+    """Return what tells codebooks apart, however precisely stored: 16 hexadecimal digits."""
+    numbers = codebook.detach().cpu().half().contiguous().numpy()
+    return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
 
 
 def check_size(size: tuple[int, int]) -> None:

@@ -1,6 +1,7 @@
 """VQGAN (Esser et al. 2021, arXiv:2012.09841): images <-> grids of codebook entries."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -11,9 +12,18 @@ from vqclip.models.autoencoder import Decoder, Encoder
 from vqclip.models.ddconfig import DDConfig
 from vqclip.models.quantize import GumbelQuantizer, Quantizer, Remap, VectorQuantizer
 
-__all__ = ["DDConfig", "GumbelVQ", "PictureKind", "VQModel", "VQSegmentationModel", "with_channels"]
+__all__ = [
+    "DDConfig",
+    "GumbelVQ",
+    "PictureKind",
+    "VQModel",
+    "VQSegmentationModel",
+    "check_rgb",
+    "with_channels",
+]
 
 PictureKind = Literal["rgb", "grey", "depth", "edges", "labels"]
+_PICTURE_NAMES = {"grey": "grey images", "depth": "depth maps", "labels": "label maps"}
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow has it
 
 
@@ -157,6 +167,20 @@ class VQSegmentationModel(VQModel):
         super().__init__(ddconfig, n_embed, embed_dim, **options)
         self.n_labels = n_labels
         self.register_buffer("colorize", _colours(n_labels))
+
+
+def check_rgb(vqgan: VQModel, source: str | Path) -> None:
+    """Refuse a VQGAN of depth maps, label maps and the like where RGB pictures are needed.
+
+    Raises:
+        UsageError: it is one; the message has what it can do.
+    """
+    kind = vqgan.picture_kind
+    if vqgan.ddconfig.out_ch != 3 or vqgan.ddconfig.in_channels != 3 or kind == "labels":
+        raise UsageError(
+            f"{source} is a VQGAN of {_PICTURE_NAMES.get(kind, kind)}, not of RGB images: choose "
+            "another VQGAN; 'vqclip reconstruct' works with this one"
+        )
 
 
 def with_channels(image: Tensor, channels: int) -> Tensor:

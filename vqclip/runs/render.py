@@ -13,11 +13,11 @@ from vqclip import __version__
 from vqclip.config import CompleteConfig, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.files.atomic import free_path, writing
 from vqclip.files.hashing import weights_hash
-from vqclip.generation.latents import save_codes
 from vqclip.generation.loop import Frame, Run
 from vqclip.generation.parallel import Work, side_by_side
+from vqclip.generation.saved_codes import Codes, codes_of, save_codes
 from vqclip.generation.state import State
-from vqclip.hub.derived import explicit
+from vqclip.hub.derived import explicit, vqgan_source
 from vqclip.hub.loaders import Models, weight_files
 from vqclip.media.images import flatten, image_format, save_image, to_array, to_pil
 from vqclip.media.timing import film_fps
@@ -77,7 +77,10 @@ def rendering(
         frame, interrupted = yield from _frames(run, output, settings, on_frame, keeper)
         if interrupted:
             settings["interrupted_at"] = frame.step
-        codes = models.vqgan.nearest_indices(frame.z) if output.codes else None
+        codes = None
+        if output.codes:
+            indices = models.vqgan.nearest_indices(frame.z)
+            codes = codes_of(indices, models.vqgan, vqgan_source(config))
         path = save_picture(to_pil(frame.image), output, settings, codes)
     others = (p for p in files(output, config.steps) if p != output.path and p.exists())
     return Result((path, *others), frame, interrupted)
@@ -155,7 +158,10 @@ def save_sample(
     """
     is_jpeg = image_format(output.path) == "JPEG"
     picture = flatten(sample.picture) if is_jpeg else sample.picture
-    codes = filled(task.models.vqgan, sample.indices[None]) if output.codes else None
+    codes = None
+    if output.codes:
+        indices = filled(task.models.vqgan, sample.indices[None])
+        codes = codes_of(indices, task.models.vqgan, vqgan_source(task.config))
     with writing():
         path = save_picture(picture, output, {**sample_metadata(task, sample), **extra}, codes)
     return (path, output.codes) if output.codes else (path,)
@@ -173,9 +179,9 @@ def save_picture(
     picture: Image.Image,
     output: OutputConfig,
     settings: Mapping[str, Any],
-    codes: Tensor | None = None,
+    codes: Codes | None = None,
 ) -> Path:
-    """Write a picture, and its codes (1, h, w) where ``output`` asks for them.
+    """Write a picture, and its codes where ``output`` asks for them.
 
     A name that somebody else took meanwhile is left to them: the picture gets the next free one.
     """

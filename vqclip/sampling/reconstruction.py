@@ -3,14 +3,14 @@
 import colorsys
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from vqclip.generation.latents import check_fits, grid_size, load_codes
+from vqclip.generation.latents import grid_size
+from vqclip.generation.saved_codes import Codes, check_fits
 from vqclip.media.images import fit, flatten, in_shape, to_pil, to_tensor
 from vqclip.models.vqgan import VQModel, with_channels
 from vqclip.sampling.conditions import depth_of, edges_of, labels_of
@@ -98,11 +98,11 @@ def psnr(error: Tensor) -> float:
 
 
 @torch.no_grad()
-def decode_codes(vqgan: VQModel, path: Path) -> Image.Image:
-    """Return the picture of the codes saved in an ``.npz`` file.
+def decode_codes(vqgan: VQModel, codes: Codes) -> Image.Image:
+    """Return the picture of saved codes.
 
     Raises:
-        UsageError: no codes, or not of this VQGAN.
+        UsageError: they are not of this VQGAN.
     """
-    indices = check_fits(load_codes(path), vqgan)
+    indices = check_fits(codes, vqgan)
     return to_picture(vqgan, vqgan.decode(vqgan.codes(indices.to(vqgan.codebook.device))))

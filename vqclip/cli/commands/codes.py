@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +17,8 @@ from vqclip.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import Tensor
 
+    from vqclip.generation.saved_codes import Codes
     from vqclip.models.vqgan import VQModel
 
 _D = CodesConfig
@@ -59,7 +59,10 @@ def reconstruct_command(
     wanted = config.size or photo.size
     terminal.note_size(wanted, result.picture.size, model.downsampling)
     values: dict[str, Any] = {"psnr": _finite(result.psnr), "l1": round(result.l1, 5)}
-    saved = _save(files, config, result.picture, values, result.indices)
+    from vqclip.generation.saved_codes import codes_of
+
+    indices = codes_of(result.indices, model, config.vqgan)
+    saved = _save(files, config, result.picture, values, indices)
     terminal.show(result.picture)
     values |= {"size": list(result.picture.size), "codes": list(result.indices.shape[1:])}
     about = f"PSNR {result.psnr:.2f} dB, L1 error {result.l1:.4f} of a range of 1"
@@ -84,22 +87,28 @@ def decode_command(
 ) -> None:
     """Decode codes that --codes or --save-codes kept, with the VQGAN that made them.
 
+    The file names its VQGAN. Another --vqgan is refused, unless it has the same codebook.
+
     Example: vqclip decode photo.npz -o photo.png
     """
     config = CodesConfig(str(codes), None, _D.fit, vqgan, vqgan_config, device)
     files = _outputs(output, codes, "decoded", None, overwrite)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
-    from vqclip.generation.latents import load_codes
+    from vqclip.cli.saved_codes import its_vqgan, note_unknown
+    from vqclip.generation.saved_codes import read_codes
 
-    shape = load_codes(codes).shape[1:]  # wrong files are told before the models are loaded
+    saved_codes = read_codes(codes)  # wrong files are told before the models are loaded
+    config = replace(config, vqgan=its_vqgan(saved_codes, vqgan))
     model = _load(config, terminal)
     from vqclip.sampling.reconstruction import decode_codes
 
-    picture = decode_codes(model, codes)
+    picture = decode_codes(model, saved_codes)
+    note_unknown(saved_codes, vqgan, terminal)
     saved = _save(files, config, picture, {})
     terminal.show(picture)
     size = "x".join(map(str, picture.size))
-    terminal.report([saved], f"{size} pixels", {"size": list(picture.size), "codes": list(shape)})
+    values = {"size": list(picture.size), "codes": list(saved_codes.indices.shape[1:])}
+    terminal.report([saved], f"{size} pixels", values)
 
 
 def _outputs(
@@ -134,7 +143,7 @@ def _save(
     config: CodesConfig,
     picture: "Image.Image",
     values: Mapping[str, Any],
-    indices: "Tensor | None" = None,
+    codes: "Codes | None" = None,
 ) -> Path:
     from vqclip.files.atomic import writing
     from vqclip.files.hashing import weights_hash
@@ -144,7 +153,7 @@ def _save(
     weights = {"vqgan": weights_hash(vqgan_path(config.vqgan))}
     settings = {"version": __version__, "settings": asdict(config), "weights": weights, **values}
     with writing():
-        return save_picture(picture, files, settings, indices)
+        return save_picture(picture, files, settings, codes)
 
 
 def _finite(value: float) -> float | None:

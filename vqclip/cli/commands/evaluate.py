@@ -107,7 +107,8 @@ def vqgan_command(
 
     def judge(material: Any, where: "torch.device", told: Told) -> Any:
         from vqclip.evaluation.models import evaluate_vqgan
-        from vqclip.hub.loaders import check_rgb, load_vqgan
+        from vqclip.hub.loaders import load_vqgan
+        from vqclip.models.vqgan import check_rgb
         from vqclip.training.vqgan.perceptual import open_perceptual
 
         model = load_vqgan(vqgan, vqgan_config, where)

@@ -12,6 +12,7 @@ from vqclip.cli import options as opt
 from vqclip.cli.drafts import only_a_draft
 from vqclip.cli.films import films_beside
 from vqclip.cli.runs import Session
+from vqclip.cli.saved_codes import with_vqgan_of_init
 from vqclip.cli.terminal import terminal_of
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.config.argv import OPTIONS
@@ -97,11 +98,13 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> Session:
     """
     from vqclip.runs.outputs import check_outputs  # slow to import: not for help and usage errors
 
+    terminal = terminal_of(params)
+    config = with_vqgan_of_init(config, terminal)
     configs = [replace(config, seed=config.seed + i) for i in range(params["count"])]
     outputs = build_outputs(params, configs)
     for one, files in zip(configs, outputs, strict=True):
         check_outputs(files, one.steps)
-    return Session(configs, outputs, terminal_of(params), dry_run=params["dry_run"])
+    return Session(configs, outputs, terminal, dry_run=params["dry_run"])
 
 
 def given_options(ctx: typer.Context) -> set[str]:

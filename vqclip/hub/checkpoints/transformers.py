@@ -1,6 +1,5 @@
 """From a state dict and a config to a transformer: recognise, build, compare, load."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from vqclip.hub.checkpoints.models import (
     load_vqgan_weights,
     stage_config,
 )
+from vqclip.models.codes import hash_of
 from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates, GivenCodes, StartToken
 from vqclip.models.gpt import GPT, GPTConfig
 from vqclip.models.light_torch import SkipInit
@@ -153,8 +153,7 @@ def stage_reference(config: ModelConfig, stage: Stage = "first") -> tuple[str, s
 
 def codebook_hash(vqgan: VQModel) -> str:
     """What tells codebooks apart, however precisely they are stored: 16 hexadecimal digits."""
-    numbers = vqgan.codebook.detach().cpu().half().contiguous().numpy()
-    return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
+    return hash_of(vqgan.codebook)
 
 
 def has_stage(config: ModelConfig, stage: Stage) -> bool:

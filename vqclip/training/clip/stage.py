@@ -18,8 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vqclip.hub.loaders import check_rgb, load_perceptor, load_vqgan
+from vqclip.hub.loaders import load_perceptor, load_vqgan
 from vqclip.models.openclip import encode_tokens, tokenize
+from vqclip.models.vqgan import check_rgb
 from vqclip.training.clip.attacks import Latents, Pixels, Space, attack, choose_targets
 from vqclip.training.clip.contrast import coincide, contrastive_loss
 from vqclip.training.clip.model import new_clip, parameter_groups, preprocessing

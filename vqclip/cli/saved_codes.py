@@ -1,0 +1,49 @@
+"""The VQGAN that saved codes ask for, where the command line names none."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vqclip.cli.terminal import Terminal
+from vqclip.config import DEFAULT, GenerateConfig
+from vqclip.errors import UsageError
+
+if TYPE_CHECKING:
+    from vqclip.generation.saved_codes import Codes
+
+
+def its_vqgan(codes: "Codes", vqgan: str) -> str:
+    """Return the VQGAN to decode ``codes`` with: the given one, else the one they name.
+
+    Raises:
+        UsageError: none is given, and theirs is a path where nothing is.
+    """
+    from vqclip.hub.store import path_of
+
+    if vqgan != DEFAULT or codes.vqgan in (None, DEFAULT):
+        return vqgan
+    path = path_of(codes.vqgan)
+    if path.is_absolute() and not path.exists():
+        raise UsageError(
+            f"{codes.name} was made with the VQGAN {codes.vqgan}, which is not there any more: "
+            "say with --vqgan where it is"
+        )
+    return codes.vqgan
+
+
+def note_unknown(codes: "Codes", vqgan: str, terminal: Terminal) -> None:
+    """Note that codes of an older version name no VQGAN."""
+    if codes.vqgan is None:
+        terminal.note(f"{codes.name} does not name its VQGAN: decoded with {vqgan}")
+
+
+def with_vqgan_of_init(config: GenerateConfig, terminal: Terminal) -> GenerateConfig:
+    """Return ``config`` with the VQGAN of the codes that it starts from, if it names no other."""
+    names_none = config.vqgan == DEFAULT and config.transformer is None
+    if not (names_none and config.init.lower().endswith(".npz")):
+        return config
+    from vqclip.generation.saved_codes import read_codes
+
+    codes = read_codes(Path(config.init))
+    note_unknown(codes, config.vqgan, terminal)
+    return replace(config, vqgan=its_vqgan(codes, config.vqgan))

@@ -1,0 +1,91 @@
+"""Codes on the disk: an ``.npz`` of indices, with the VQGAN that they belong to."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqclip.errors import UsageError
+from vqclip.files.atomic import replacing
+from vqclip.files.environment import user_path
+from vqclip.models.codes import hash_of
+
+
+class HasCodebook(Protocol):
+    """The part of a VQGAN that tells whose codes these are."""
+
+    @property
+    def codebook(self) -> Tensor:
+        """(n_embed, embed_dim)."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The codes of a picture.
+
+    indices: (1, h, w), int64.
+    codebook: hash of the codebook that they count in; files of older versions have none.
+    vqgan: its VQGAN, a name or an absolute path.
+    name: the file, for messages.
+    """
+
+    indices: Tensor
+    codebook: str | None = None
+    vqgan: str | None = None
+    name: str = "the codes"
+
+
+def codes_of(indices: Tensor, vqgan: HasCodebook, source: str) -> Codes:
+    """Return codes of the VQGAN that ``source`` names, a path or a name."""
+    path = user_path(source)
+    place = str(path.absolute()) if path.exists() else source
+    return Codes(indices, hash_of(vqgan.codebook), place)
+
+
+def save_codes(path: Path, codes: Codes, overwrite: bool = False) -> None:
+    """Write codes as ``.npz``, atomically."""
+    about = {"codebook": codes.codebook, "vqgan": codes.vqgan}
+    known: dict[str, Any] = {k: np.array(v) for k, v in about.items() if v is not None}
+    with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, indices=codes.indices.cpu().numpy(), **known)
+
+
+def read_codes(path: Path) -> Codes:
+    """Read what :func:`save_codes` wrote; never unpickles.
+
+    Raises:
+        UsageError: no such file, or not codes.
+    """
+    if not user_path(path).is_file():
+        raise UsageError(f"no such file of codes: {path}")
+    try:
+        with np.load(user_path(path), allow_pickle=False) as file:
+            indices = torch.from_numpy(file["indices"].astype(np.int64, casting="safe"))
+            about = {key: str(file[key]) for key in ("codebook", "vqgan") if key in file}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} holds no codes: make it with --save-codes") from error
+    if indices.ndim != 3 or len(indices) != 1 or not indices.numel() or indices.min() < 0:
+        raise UsageError(f"{path} holds no codes of one picture: make it with --save-codes")
+    return Codes(indices, **about, name=str(path))
+
+
+def check_fits(codes: Codes, vqgan: HasCodebook) -> Tensor:
+    """Return the indices, if they are of this VQGAN's codebook.
+
+    Raises:
+        UsageError: they are of another one, or it has fewer codes.
+    """
+    if codes.codebook is not None and codes.codebook != hash_of(vqgan.codebook):
+        raise UsageError(
+            f"{codes.name} holds codes of another VQGAN, {codes.vqgan}: give that one with --vqgan"
+        )
+    if codes.indices.max() >= len(vqgan.codebook):
+        raise UsageError(
+            f"the saved codes go up to {codes.indices.max()}, but this VQGAN has "
+            f"{len(vqgan.codebook)}: use the VQGAN that made them"
+        )
+    return codes.indices
