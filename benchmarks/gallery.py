@@ -63,7 +63,7 @@ def draw(folder: Path, prompts: dict[str, str], options: list[str]) -> None:
 
 
 def show(folder: Path, names: list[str]) -> None:
-    """Write all pictures as one, beside the folder, and print the README's table."""
+    """Write all pictures as one, beside the folder, and print the table of docs/gallery.md."""
     pictures = [Image.open(folder / f"{name}.png").convert("RGB") for name in names]
     montage(pictures, _COLUMNS, _GAP).save(folder.with_suffix(".png"), optimize=True)
     print("| picture | drawn by |\n|---|---|")

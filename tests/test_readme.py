@@ -38,6 +38,7 @@ OTHER = {
     "pip": "installs",
     "python3": "installs",
     "git": "needs the network",
+    "printf": "writes the list that the next line reads",
     "ray": "starts a cluster; tests/cli/test_batch_ray.py starts its own",
     "accelerate": "needs several devices",
 }
