@@ -49,6 +49,14 @@ def test_gradient_goes_straight_through() -> None:
     assert (z.grad == 3).all()
 
 
+def test_in_bfloat16_on_a_cpu_quantized_latents_lie_in_planes() -> None:
+    """Channels last, the decoder's training would take twice as long."""
+    z = torch.randn(2, 4, 3, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        quantized = vector_quantize(z, torch.randn(7, 4), 0.25, legacy_beta=False)
+    assert quantized.z_q.is_contiguous()
+
+
 def test_recorded_gumbel_samples() -> None:
     recorded = load_file(REFERENCE / "gumbel_f8" / "ref.safetensors")
     quantizer = load_vqgan(REFERENCE / "gumbel_f8").quantize

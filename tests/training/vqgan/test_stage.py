@@ -20,7 +20,13 @@ from vqclip.hub.loaders import load_vqgan
 from vqclip.models.portable import supported
 from vqclip.training.loop import fit
 from vqclip.training.settings import LoopSettings, TrainSettings, settings_of
-from vqclip.training.vqgan.losses import adaptive_weight, hinge_loss, vanilla_loss
+from vqclip.training.vqgan.losses import (
+    adaptive_weight,
+    border_weights,
+    hinge_loss,
+    mixed_loss,
+    vanilla_loss,
+)
 from vqclip.training.vqgan.scores import perplexity, psnr
 from vqclip.training.vqgan.settings import VQGANLoss, taming_loss
 from vqclip.training.vqgan.stage import VQGANStage, open_stage
@@ -290,6 +296,17 @@ def test_adaptive_weight_is_its_formula_and_bounded() -> None:
     assert float(weight) == pytest.approx(8**0.5 / (0.5**0.5 + 1e-4))
     assert not weight.requires_grad
     assert float(adaptive_weight(1e9 * layer.sum(), 0 * layer.sum(), layer)) == 1e4
+
+
+def test_borders_count_more_and_corners_most() -> None:
+    weights = border_weights(32, 40, 3.0)
+    middle = weights[16, 20]
+    assert weights[16, 0] / middle == pytest.approx(3)
+    assert weights[31, 39] / middle == pytest.approx(9)
+    assert weights.mean() == pytest.approx(1)
+    image, output = torch.zeros(1, 3, 32, 40), torch.zeros(1, 3, 32, 40)
+    output[..., -1, -1] = 1.0
+    assert mixed_loss(image, output, weights) > 4 * mixed_loss(image, output)
 
 
 def test_discriminator_losses() -> None:

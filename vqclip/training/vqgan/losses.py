@@ -11,22 +11,36 @@ from vqclip.registry import Registry
 
 _DELTA = 1e-4
 _MOST_WEIGHT = 1e4
+_BORDER = 6  # pixels
 _SCALE = 2.0**16  # of losses whose gradients are compared: float16 would lose small ones
 
 
-def l1_loss(x: Tensor, y: Tensor) -> Tensor:
-    """The mean of |x − y|."""
-    return (x - y).abs().mean()
+def l1_loss(x: Tensor, y: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """The mean of weight · |x − y|."""
+    return ((x - y).abs() * weight).mean()
 
 
-def l2_loss(x: Tensor, y: Tensor) -> Tensor:
-    """The mean of (x − y)²."""
-    return (x - y).square().mean()
+def l2_loss(x: Tensor, y: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """The mean of weight · (x − y)²."""
+    return ((x - y).square() * weight).mean()
 
 
-def mixed_loss(x: Tensor, y: Tensor) -> Tensor:
+def mixed_loss(x: Tensor, y: Tensor, weight: Tensor | float = 1.0) -> Tensor:
     """The mean of both."""
-    return (l1_loss(x, y) + l2_loss(x, y)) / 2
+    return (l1_loss(x, y, weight) + l2_loss(x, y, weight)) / 2
+
+
+def border_weights(height: int, width: int, weight: float) -> Tensor:
+    """How much each pixel's error counts, (height, width), 1 at the mean.
+
+    The outer 6 rows and columns count ``weight`` times as much as the inner ones, the corners
+    its square: with nothing beyond the border to lean on they are the last to be learned.
+    """
+    rows, columns = (torch.ones(side) for side in (height, width))
+    for line in (rows, columns):
+        line[:_BORDER] = line[-_BORDER:] = weight
+    weights = rows[:, None] * columns
+    return weights / weights.mean()
 
 
 def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The section ``loss`` of a VQGAN's training; free of torch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,8 @@ class VQGANLoss:
     """What a VQGAN's training lowers; names as in taming's ``lossconfig``.
 
     pixel: l1, l2 or mix, the mean of both; weighed by ``pixel_weight``.
+    border_weight: how much more the outer 6 pixels count in it than the inner ones, the corners
+        by its square.
     perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; none does without.
     codebook_weight: of L_VQ; ``beta``: of its commitment term, or, with ``legacy_beta``, of its
         codebook term, as taming-transformers has it.
@@ -35,6 +38,7 @@ class VQGANLoss:
 
     pixel: Literal["l1", "l2", "mix"] = "l1"
     pixel_weight: float = 1.0
+    border_weight: float = 1.0
     perceptual: str | None = "clip"
     perceptual_weight: float = 1.0
     codebook_weight: float = 1.0
@@ -62,6 +66,8 @@ class VQGANLoss:
                 raise unknown("part to freeze", part, PARTS)
         if "quantize" in self.freeze and (self.revive_after or self.codebook_decay):
             raise UsageError("a frozen quantize can neither be revived nor follow its latents")
+        if not 0 < self.border_weight < math.inf:
+            raise UsageError(f"loss.border_weight must be above 0, not {self.border_weight}")
         if not 0 <= self.codebook_decay < 1:
             raise UsageError(f"loss.codebook_decay is 0 or more, below 1: {self.codebook_decay}")
         if self.disc_start is not None and self.disc_adaptive and "decoder" in self.freeze:

@@ -27,6 +27,7 @@ from vqclip.training.vqgan.losses import (
     DISCRIMINATOR_LOSSES,
     PIXEL_LOSSES,
     adaptive_weight,
+    border_weights,
     wide_enough,
 )
 from vqclip.training.vqgan.models import (
@@ -164,7 +165,7 @@ class VQGANStage:
             loss = F.binary_cross_entropy_with_logits(output, image)
             metrics["bce_loss"] = loss.detach()
             return loss
-        loss = self.settings.pixel_weight * PIXEL_LOSSES[self.settings.pixel](image, output)
+        loss = self.settings.pixel_weight * self._pixel_loss(image, output)
         if self.perceptual is not None:
             with wide_enough(output.device):
                 distance = self.perceptual(image, output).float().mean()
@@ -172,6 +173,14 @@ class VQGANStage:
             loss = loss + self.settings.perceptual_weight * distance
         metrics["rec_loss"] = loss.detach()
         return loss
+
+    def _pixel_loss(self, image: Tensor, output: Tensor) -> Tensor:
+        pixel = PIXEL_LOSSES[self.settings.pixel]
+        if self.settings.border_weight == 1:
+            return pixel(image, output)
+        height, width = image.shape[2:]
+        weights = border_weights(height, width, self.settings.border_weight)
+        return pixel(image, output, weights.to(image.device))
 
     def _generator_loss(self, reconstructed: Tensor, output: Tensor, metrics: Metrics) -> Tensor:
         """λ · disc_factor · (−mean D(x̂))."""
