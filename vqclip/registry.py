@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from vqclip.errors import UsageError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
@@ -18,18 +18,18 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
 
 
-class Registry(Mapping[str, T], Generic[T]):
+class Registry(Mapping[str, _T], Generic[_T]):
     """A mapping whose missing keys raise :class:`UsageError` listing the known names.
 
     >>> Registry("optimizer", {"adam": 1})["adam"]
     1
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, T]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, _T]) -> None:
         self.kind = kind
         self._entries = dict(entries)
 
-    def __getitem__(self, name: str) -> T:
+    def __getitem__(self, name: str) -> _T:
         try:
             return self._entries[name]
         except KeyError:

@@ -14,7 +14,7 @@ from vqclip.files.safe_yaml import read_yaml
 from vqclip.hub.checkpoints import read_state_dict
 from vqclip.models.lpips import LPIPS, lpips_from
 from vqclip.training.settings import TrainSettings, settings_of
-from vqclip.training.vqgan.stage import VQGANStage, open_stage
+from vqclip.training.vqgan.stage import VQGANStage, open_vqgan_stage
 
 CASE = Path(__file__).parents[1] / "reference" / "vqmodel_f16"
 META: dict[str, Any] = json.loads((CASE / "meta.json").read_text())
@@ -58,6 +58,6 @@ def recorded_settings(**train: Any) -> TrainSettings:
 def recorded_stage() -> VQGANStage:
     """The stage with everything as recorded, LPIPS too."""
     settings = recorded_settings()
-    stage = open_stage(settings, torch.device("cpu"))
+    stage = open_vqgan_stage(settings, torch.device("cpu"))
     stage.perceptual = recorded_lpips()
     return stage

@@ -11,11 +11,11 @@ from torch import nn
 from vqclip.errors import CheckpointError
 from vqclip.training.checkpointing import (
     checkpoint_folders,
-    load_checkpoint,
+    load_training_state,
     random_state,
-    save_checkpoint,
+    save_training_state,
 )
-from vqclip.training.ema import Average
+from vqclip.training.ema import WeightAverage
 
 
 class State:
@@ -25,7 +25,7 @@ class State:
         self.networks = {"a": nn.Sequential(nn.Linear(width, 2), nn.BatchNorm1d(2))}
         build = getattr(torch.optim, optimizer)
         self.optimizers = {"main": build(self.networks["a"].parameters(), lr=0.1)}
-        self.average = Average(self.networks, 0.5)
+        self.average = WeightAverage(self.networks, 0.5)
 
     def step(self) -> None:
         self.optimizers["main"].zero_grad()
@@ -34,12 +34,12 @@ class State:
         self.average.update(10)
 
     def save(self, folder: Path, step: int, keep: int = 2) -> Path:
-        return save_checkpoint(
+        return save_training_state(
             folder, step, self.networks, self.optimizers, self.average, {"best": 0.1}, keep
         )
 
     def load(self, path: Path) -> dict[str, object]:
-        return load_checkpoint(path, self.networks, self.optimizers, self.average)
+        return load_training_state(path, self.networks, self.optimizers, self.average)
 
 
 @pytest.mark.parametrize("optimizer", ["AdamW", "SGD", "RMSprop"])
@@ -112,7 +112,7 @@ def test_steps_have_seeds_of_their_own() -> None:
 def test_average_follows_and_is_applied_for_a_while() -> None:
     network = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(network.weight)
-    average = Average({"a": network}, 0.5)
+    average = WeightAverage({"a": network}, 0.5)
     nn.init.ones_(network.weight)
     average.update(1000)
     with average.applied():

@@ -10,7 +10,7 @@ import torch
 
 from tests.training.toy import ToyData, ToyStage
 from vqclip.errors import UsageError, VqclipError
-from vqclip.training.loop import Progress, fit, learning_rate_factor
+from vqclip.training.loop import TrainingProgress, fit, learning_rate_factor
 from vqclip.training.settings import LoopSettings, settings_of
 
 QUICK = {
@@ -24,7 +24,7 @@ QUICK = {
 }
 
 
-def run(folder: Path, resume: bool = False, **train: Any) -> list[Progress]:
+def run(folder: Path, resume: bool = False, **train: Any) -> list[TrainingProgress]:
     settings = settings_of("toy", {"train": QUICK | train})
     return list(fit(ToyStage(), ToyData(), settings, folder, resume=resume))
 

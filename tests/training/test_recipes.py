@@ -8,7 +8,7 @@ import torch
 
 from vqclip.training.clip.stage import ClipStage
 from vqclip.training.data.settings import DataConfig
-from vqclip.training.settings import read_settings
+from vqclip.training.settings import read_training_settings
 from vqclip.training.stages import open_stage
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -16,7 +16,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 @pytest.mark.parametrize(("name", "most"), [("clip", 26e6), ("judge", 26e6)])
 def test_the_recipe_can_be_trained_and_its_model_is_small(name: str, most: float) -> None:
-    settings = read_settings("clip", RECIPES / f"{name}.yaml", ["loss.tokens.table=null"])
+    settings = read_training_settings("clip", RECIPES / f"{name}.yaml", ["loss.tokens.table=null"])
     assert DataConfig.from_dict(settings.data).hold_out.judge == "style"
     stage = open_stage(settings, torch.device("cpu"))
     assert isinstance(stage, ClipStage)
@@ -24,7 +24,9 @@ def test_the_recipe_can_be_trained_and_its_model_is_small(name: str, most: float
 
 
 def test_the_judge_is_another_model_on_another_split() -> None:
-    clip, judge = (read_settings("clip", RECIPES / f"{name}.yaml") for name in ("clip", "judge"))
+    clip, judge = (
+        read_training_settings("clip", RECIPES / f"{name}.yaml") for name in ("clip", "judge")
+    )
     assert clip.seed != judge.seed
     assert clip.model["model_cfg"]["vision_cfg"] != judge.model["model_cfg"]["vision_cfg"]
     assert clip.data["hold_out"] != judge.data["hold_out"]
@@ -44,7 +46,7 @@ def test_one_command_trains_the_models_further() -> None:
     for name, words in zip(names, words_of("my data", *names, STEPS="9"), strict=True):
         assert words[0] == "train"
         options = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-        settings = read_settings(words[1], RECIPES.parent / words[2], options)
+        settings = read_training_settings(words[1], RECIPES.parent / words[2], options)
         assert settings.data["sources"][0]["path"] == "my data/captions.jsonl"
         assert settings.train.steps == 9
         assert "--resume" in words

@@ -16,7 +16,7 @@ from vqclip.hub.export import export_checkpoint
 from vqclip.hub.install import import_model
 from vqclip.hub.loaders import load_transformer, load_vqgan
 from vqclip.training.settings import settings_of
-from vqclip.training.transformer.stage import open_stage
+from vqclip.training.transformer.stage import open_transformer_stage
 from vqclip.training.vqgan.models import save_model
 
 CPU = torch.device("cpu")
@@ -49,7 +49,7 @@ def transformer(first: Any, cond: Any) -> Values:
 def export(values: Values, folder: str, **loss: Any) -> Path:
     Path(folder).mkdir(parents=True)
     settings = settings_of("transformer", {"model": values, "loss": loss})
-    open_stage(settings, CPU).export(Path(folder))
+    open_transformer_stage(settings, CPU).export(Path(folder))
     return Path(folder)
 
 
@@ -122,10 +122,10 @@ def test_exported_for_taming_both_are_described() -> None:
 def test_an_unknown_condition_lists_the_conditions() -> None:
     values = transformer(reference("runs/vqgan"), {"target": "taming.Nothing", "params": {}})
     with pytest.raises((CheckpointError, UsageError), match=r"not a known condition.*Labelator"):
-        open_stage(settings_of("transformer", {"model": values}), CPU)
+        open_transformer_stage(settings_of("transformer", {"model": values}), CPU)
 
 
 def test_a_condition_without_weights_is_refused() -> None:
     values = transformer(reference("runs/vqgan"), model(1, "depth"))
     with pytest.raises(UsageError, match="give cond_stage_config a ckpt_path"):
-        open_stage(settings_of("transformer", {"model": values}), CPU)
+        open_transformer_stage(settings_of("transformer", {"model": values}), CPU)

@@ -9,13 +9,19 @@ from typing import Literal
 import pytest
 
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.training.settings import LoopSettings, changed, parse, read_settings, settings_of
+from vqclip.training.settings import (
+    LoopSettings,
+    changed,
+    parse_section,
+    read_training_settings,
+    settings_of,
+)
 
 
 def test_reads_a_file_with_changes(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("seed: 3\nmodel: {target: x}\ntrain: {steps: 5, learning_rate: 1e-4}\n")
-    settings = read_settings("vqgan", file, ["train.steps=7", "data.sources=[{path: a}]"])
+    settings = read_training_settings("vqgan", file, ["train.steps=7", "data.sources=[{path: a}]"])
     assert (settings.stage, settings.seed, settings.train.steps) == ("vqgan", 3, 7)
     assert settings.train.learning_rate == 1e-4  # text to YAML, as it has no dot
     assert settings.data == {"sources": [{"path": "a"}]}
@@ -60,14 +66,14 @@ def test_changes_reach_into_lists_and_make_mappings() -> None:
 
 def test_files_that_are_no_settings(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the config"):
-        read_settings("vqgan", tmp_path / "none.yaml")
+        read_training_settings("vqgan", tmp_path / "none.yaml")
     file = tmp_path / "list.yaml"
     file.write_text("- 1")
     with pytest.raises(UsageError, match="holds no settings"):
-        read_settings("vqgan", file)
+        read_training_settings("vqgan", file)
     file.write_text("a: !!python/object/apply:os.system [x]")
     with pytest.raises(CheckpointError, match="refused"):
-        read_settings("vqgan", file)
+        read_training_settings("vqgan", file)
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,15 @@ class Outer:
 
 def test_sections_become_dataclasses() -> None:
     values = {"inner": {"number": 1}, "pair": [3, 4], "several": [{"number": "2e1"}], "either": "x"}
-    parsed = parse(Outer, values, "loss")
+    parsed = parse_section(Outer, values, "loss")
     assert parsed == Outer(Inner(1.0), (3, 4), (Inner(20.0),), "x")
     assert isinstance(parsed.inner.number, float)
     with pytest.raises(UsageError, match=r"the settings lack loss\.inner"):
-        parse(Outer, {}, "loss")
+        parse_section(Outer, {}, "loss")
     with pytest.raises(UsageError, match=r"loss\.pair must be 2 values"):
-        parse(Outer, {"inner": {"number": 1}, "pair": [1]}, "loss")
+        parse_section(Outer, {"inner": {"number": 1}, "pair": [1]}, "loss")
     with pytest.raises(UsageError, match=r"loss\.several\.0\.number must be a number"):
-        parse(Outer, {"inner": {"number": 1}, "several": [{"number": []}]}, "loss")
+        parse_section(Outer, {"inner": {"number": 1}, "several": [{"number": []}]}, "loss")
 
 
 def test_learning_rates() -> None:

@@ -15,12 +15,12 @@ from vqclip.training.data.sources import read_source
 from vqclip.training.settings import changed
 from vqclip.training.stage import Batch
 
-Part = Literal["groups", "style"]
+EvaluationPart = Literal["groups", "style"]
 BATCH = 16
 
 
 def open_material(
-    path: str, part: Part = "groups", size: int | None = None, changes: Sequence[str] = ()
+    path: str, part: EvaluationPart = "groups", size: int | None = None, changes: Sequence[str] = ()
 ) -> HeldOut:
     """Return the samples to judge on.
 

@@ -27,7 +27,7 @@ from vqclip.files.serialization import detached
 from vqclip.generation.state import State
 from vqclip.media.metadata import check_metadata
 
-FORMAT = 1
+_FORMAT = 1
 EVERY = 10.0  # seconds: so much of a run is lost at the most, and a step, when it is killed
 _KEY = "vqclip"
 
@@ -65,7 +65,7 @@ def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None)
     Raises:
         OSError: it cannot be written.
     """
-    header = {"format": FORMAT, "step": state.step, "values": state.values, **(about or {})}
+    header = {"format": _FORMAT, "step": state.step, "values": state.values, **(about or {})}
     shown = {f"shown/{step}": codes.to(torch.int32) for step, codes in state.shown.items()}
     tensors = {**state.tensors, **detached(shown)}
     with replacing(path, overwrite=True) as temporary:
@@ -107,7 +107,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with safe_open(path, framework="pt") as file:
         header = json.loads((file.metadata() or {})[_KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if header["format"] != FORMAT:
+    if header["format"] != _FORMAT:
         raise CheckpointError(f"{path} was made by another version of vqclip")
     return header, tensors
 

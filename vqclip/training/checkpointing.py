@@ -21,18 +21,18 @@ from torch.optim import Optimizer
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.atomic import whole_folder
 from vqclip.files.serialization import decoded, encoded
-from vqclip.training.ema import Average, Networks
+from vqclip.training.ema import Networks, WeightAverage
 
-FORMAT = 2
+_FORMAT = 2
 _STEP = re.compile(r"step-(\d+)")
 
 
-def save_checkpoint(
+def save_training_state(
     folder: Path,
     step: int,
     networks: Networks,
     optimizers: Mapping[str, Optimizer],
-    average: Average,
+    average: WeightAverage,
     extra: Mapping[str, Any],
     keep: int,
 ) -> Path:
@@ -47,7 +47,7 @@ def save_checkpoint(
         name: encoded(optimizer.state_dict(), tensors, name)
         for name, optimizer in optimizers.items()
     }
-    state = {"format": FORMAT, "step": step, "optimizers": values, **extra}
+    state = {"format": _FORMAT, "step": step, "optimizers": values, **extra}
     try:
         with whole_folder(path) as temporary:
             weights = {name: network.state_dict() for name, network in networks.items()}
@@ -64,8 +64,8 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(
-    path: Path, networks: Networks, optimizers: Mapping[str, Optimizer], average: Average
+def load_training_state(
+    path: Path, networks: Networks, optimizers: Mapping[str, Optimizer], average: WeightAverage
 ) -> dict[str, Any]:
     """Put networks, optimizers and average into the state that was saved; return ``state.json``.
 

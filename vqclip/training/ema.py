@@ -9,7 +9,7 @@ from torch import Tensor, nn
 Networks = Mapping[str, nn.Module]
 
 
-class Average:
+class WeightAverage:
     """ē ← d·ē + (1 − d)·w for every weight after every step; buffers are taken as they are.
 
     Early on d is (1 + step) / (10 + step), where that is smaller: the first weights are soon

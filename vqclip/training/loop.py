@@ -24,13 +24,13 @@ from torch import nn
 from vqclip.models.runtime import keep_memory
 from vqclip.training.checkpointing import (
     checkpoint_folders,
-    load_checkpoint,
-    save_checkpoint,
+    load_training_state,
+    save_training_state,
     seed_step,
 )
 from vqclip.training.data.batches import Data, to_device, training_batches
 from vqclip.training.distributed import anywhere, average_gradients, make_accelerator, share_weights
-from vqclip.training.ema import Average
+from vqclip.training.ema import WeightAverage
 from vqclip.training.records import Records
 from vqclip.training.settings import LoopSettings, TrainSettings
 from vqclip.training.stage import Batch, Metrics, Objective, Stage
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Where a training is after a step.
 
     Attributes:
@@ -69,7 +69,7 @@ def fit(
     accelerator: "Accelerator | None" = None,
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Progress]:
+) -> Iterator[TrainingProgress]:
     """Train ``stage`` on ``data``, yielding after every step.
 
     Args:
@@ -98,7 +98,7 @@ def fit(
             stopped = step + 1 < steps and anywhere(trainer.accelerator, stop())
             validation = trainer.record(records, step + 1, metrics)
             checkpoint = trainer.checkpoint(step + 1, now=stopped)
-            yield Progress(step + 1, steps, metrics, validation, checkpoint, stopped)
+            yield TrainingProgress(step + 1, steps, metrics, validation, checkpoint, stopped)
             if stopped:
                 return
     finally:
@@ -130,7 +130,7 @@ class Trainer:
             for optimizer in self.optimizers.values()
             for parameter in _trainable(optimizer)
         ]
-        self.average = Average(stage.networks, settings.train.ema)
+        self.average = WeightAverage(stage.networks, settings.train.ema)
         self.best: float | None = None
         share_weights(self.accelerator, stage.networks.values())
 
@@ -230,7 +230,7 @@ class Trainer:
             return None
         scaler = self.accelerator.scaler
         extra = {"best": self.best, "scaler": scaler.state_dict() if scaler else None}
-        return save_checkpoint(
+        return save_training_state(
             self.folder / "checkpoints",
             step,
             self.stage.networks,
@@ -245,7 +245,7 @@ class Trainer:
         found = checkpoint_folders(self.folder / "checkpoints")
         if not found:
             return 0
-        state = load_checkpoint(found[-1], self.stage.networks, self.optimizers, self.average)
+        state = load_training_state(found[-1], self.stage.networks, self.optimizers, self.average)
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.best = state["best"]

@@ -15,7 +15,7 @@ from vqclip.errors import VqclipError
 from vqclip.files.atomic import replacing, whole_folder
 from vqclip.media.images import save_image, to_array
 from vqclip.training.data.batches import Data, held_out_batches, to_device
-from vqclip.training.ema import Average
+from vqclip.training.ema import WeightAverage
 from vqclip.training.settings import LoopSettings
 from vqclip.training.stage import Batch, Metrics, Stage
 
@@ -40,7 +40,7 @@ class Records:
         stage: Stage,
         data: Data,
         settings: LoopSettings,
-        average: Average,
+        average: WeightAverage,
         device: torch.device,
         step: int,
         best: float | None,
@@ -106,7 +106,7 @@ class Records:
 
     def _draw(self, step: int) -> None:
         for batch in self._held_out(_PICTURED):
-            array = to_array(grid(self.stage.pictures(batch), self.stage.rows) * 2 - 1)
+            array = to_array(image_grid(self.stage.pictures(batch), self.stage.rows) * 2 - 1)
             path = self.folder / "samples" / f"step-{step:07d}.png"
             save_image(Image.fromarray(array), path, overwrite=True)
             self.board.picture(step, array)
@@ -118,7 +118,7 @@ class Records:
             yield to_device(batch, self.device)
 
 
-def grid(pictures: Tensor, rows: int) -> Tensor:
+def image_grid(pictures: Tensor, rows: int) -> Tensor:
     """Lay pictures (n·rows, 3, h, w) out in columns of ``rows``: (3, rows·h, n·w)."""
     count, channels, height, width = pictures.shape
     table = pictures.reshape(count // rows, rows, channels, height, width)

@@ -9,7 +9,7 @@ import yaml
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
 from vqclip.training.distributed import make_accelerator
-from vqclip.training.loop import Progress, fit
+from vqclip.training.loop import TrainingProgress, fit
 from vqclip.training.settings import TrainSettings
 from vqclip.training.stages import open_stage
 from vqclip.training.transformer.encoding import open_data
@@ -21,7 +21,7 @@ def train(
     *,
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Progress]:
+) -> Iterator[TrainingProgress]:
     """Train what ``settings`` describe, yielding after every step; see :func:`fit`.
 
     The folder of the run also gets ``settings.yaml``, all settings with their defaults.

@@ -13,7 +13,7 @@ from vqclip.errors import UsageError
 from vqclip.files.safe_yaml import read_yaml
 from vqclip.registry import unknown
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class TrainSettings:
         _at_least("seed", self.seed, 0)
 
 
-def read_settings(stage: str, path: Path, changes: Sequence[str] = ()) -> TrainSettings:
+def read_training_settings(stage: str, path: Path, changes: Sequence[str] = ()) -> TrainSettings:
     """Read a YAML file; ``changes`` such as ``train.steps=100`` replace values of it.
 
     Raises:
@@ -125,7 +125,7 @@ def read_settings(stage: str, path: Path, changes: Sequence[str] = ()) -> TrainS
 
 def settings_of(stage: str, values: Mapping[str, Any]) -> TrainSettings:
     """Return the settings for values as a YAML file holds them."""
-    return parse(TrainSettings, {**values, "stage": stage}, "")
+    return parse_section(TrainSettings, {**values, "stage": stage}, "")
 
 
 def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
     return inner
 
 
-def parse(cls: type[T], values: Any, where: str) -> T:
+def parse_section(cls: type[_T], values: Any, where: str) -> _T:
     """Return the frozen dataclass ``cls`` made of a section of settings.
 
     Whole numbers do for floats, lists for tuples, mappings for dataclasses within, and strings
@@ -206,7 +206,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         return _tuple(inner, value, where)
     if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__"):
-        return value if isinstance(value, hint) else parse(hint, value, where)
+        return value if isinstance(value, hint) else parse_section(hint, value, where)
     return _plain(origin or hint, value, where)
 
 

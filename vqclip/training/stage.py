@@ -3,7 +3,7 @@
 A stage knows its method and nothing of devices in the plural, precision, accumulation, schedules,
 averages or files: all that is the loop's (:mod:`vqclip.training.loop`). A new stage is a function
 
-    def open_stage(settings: TrainSettings, device: torch.device) -> Stage
+    def open_mine_stage(settings: TrainSettings, device: torch.device) -> Stage
 
 named in :data:`vqclip.training.stages.STAGES`. It builds its networks on ``device``, in float32;
 torch's generator has been seeded with ``settings.seed`` before, so that their initial weights are

@@ -8,13 +8,13 @@ from vqclip.registry import Registry
 from vqclip.training.settings import TrainSettings
 from vqclip.training.stage import Stage
 
-#: Where ``open_stage(settings, device) -> Stage`` is found.
+#: Where a function ``(settings, device) -> Stage`` is found.
 STAGES: Registry[str] = Registry(
     "stage",
     {
-        "vqgan": "vqclip.training.vqgan.stage:open_stage",
-        "transformer": "vqclip.training.transformer.stage:open_stage",
-        "clip": "vqclip.training.clip.stage:open_stage",
+        "vqgan": "vqclip.training.vqgan.stage:open_vqgan_stage",
+        "transformer": "vqclip.training.transformer.stage:open_transformer_stage",
+        "clip": "vqclip.training.clip.stage:open_clip_stage",
     },
 )
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from tests import tiny
 from vqclip.training.clip.attacks import (
-    Latents,
-    Pixels,
-    Space,
+    AttackSpace,
+    LatentSpace,
+    PixelSpace,
     attack,
     choose_targets,
     size,
@@ -26,7 +26,7 @@ def images() -> Tensor:
 class Remembering:
     """A space that remembers what was shown."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: AttackSpace) -> None:
         self.space, self.scale = space, space.scale
         self.shown: list[Tensor] = []
         self.start = torch.zeros(())
@@ -50,9 +50,11 @@ def to_the_left(images: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize(
-    "space", [Pixels(), Pixels(4), Latents(tiny.vqgan())], ids=["fine", "coarse", "latent"]
+    "space",
+    [PixelSpace(), PixelSpace(4), LatentSpace(tiny.vqgan())],
+    ids=["fine", "coarse", "latent"],
 )
-def test_the_change_stays_in_its_ball(space: Space, steps: int, images: Tensor) -> None:
+def test_the_change_stays_in_its_ball(space: AttackSpace, steps: int, images: Tensor) -> None:
     remembering = Remembering(space)
     attack(images, to_the_left, remembering, 0.05, steps)
     assert len(remembering.shown) == steps + 1
@@ -61,8 +63,10 @@ def test_the_change_stays_in_its_ball(space: Space, steps: int, images: Tensor) 
     assert size(remembering.shown[-1] - remembering.start).min() > 0.04 * space.scale
 
 
-@pytest.mark.parametrize(("space", "epsilon"), [(Pixels(), 0.05), (Latents(tiny.vqgan()), 1.0)])
-def test_it_raises_what_it_pulls_at(space: Space, epsilon: float, images: Tensor) -> None:
+@pytest.mark.parametrize(
+    ("space", "epsilon"), [(PixelSpace(), 0.05), (LatentSpace(tiny.vqgan()), 1.0)]
+)
+def test_it_raises_what_it_pulls_at(space: AttackSpace, epsilon: float, images: Tensor) -> None:
     before = space.show(space.anchor(images))
     after = attack(images, to_the_left, space, epsilon, 3)
     assert (to_the_left(after) > to_the_left(before)).all()
@@ -77,7 +81,7 @@ def test_pixels_may_have_to_move_together(images: Tensor) -> None:
         return (images * sign).sum((1, 2, 3))
 
     fine, coarse = (
-        attack(images, checkerboard, Pixels(blur), 0.02, random_start=False) - images
+        attack(images, checkerboard, PixelSpace(blur), 0.02, random_start=False) - images
         for blur in (1, 4)
     )
     assert checkerboard(fine).min() > 10
@@ -86,14 +90,14 @@ def test_pixels_may_have_to_move_together(images: Tensor) -> None:
 
 def test_a_flat_pull_changes_nothing_but_by_chance(images: Tensor) -> None:
     changed = attack(
-        images, lambda seen: 0 * seen.sum((1, 2, 3)), Pixels(), 0.1, random_start=False
+        images, lambda seen: 0 * seen.sum((1, 2, 3)), PixelSpace(), 0.1, random_start=False
     )
     torch.testing.assert_close(changed, images)
 
 
 def test_gradients_of_weights_are_left_alone(images: Tensor) -> None:
     layer = torch.nn.Conv2d(3, 1, 16)
-    attack(images, lambda seen: layer(seen).flatten(), Pixels(), 0.1)
+    attack(images, lambda seen: layer(seen).flatten(), PixelSpace(), 0.1)
     assert all(parameter.grad is None for parameter in layer.parameters())
 
 

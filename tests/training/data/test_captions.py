@@ -5,13 +5,13 @@ import pytest
 
 from vqclip.training.data.captions import Scene, Subject, caption, names, tidy, with_article
 from vqclip.training.data.settings import CaptionConfig
-from vqclip.training.data.sources import Entry
+from vqclip.training.data.sources import DataEntry
 
 NONE = {"alternatives": 0.0, "article": 0.0, "colour": 0.0, "style": 0.0, "tags": 0.0}
 
 
 def subject(*texts: str, colours: tuple[str, ...] = (), **columns: object) -> Subject:
-    return Subject(Entry(Path(), "f", texts, texts[0], columns), colours)
+    return Subject(DataEntry(Path(), "f", texts, texts[0], columns), colours)
 
 
 def said(one: Subject, **shares: float) -> set[str]:

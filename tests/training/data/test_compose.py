@@ -10,7 +10,7 @@ from vqclip.training.data.captions import Scene, Subject, caption
 from vqclip.training.data.colours import COLOURS, hue_turned, measured, stands_out
 from vqclip.training.data.compose import Composer
 from vqclip.training.data.settings import CaptionConfig, CompositionConfig
-from vqclip.training.data.sources import Entry, Pixels
+from vqclip.training.data.sources import DataEntry, Pixels
 
 SIZE = 32
 NOTHING = CompositionConfig(
@@ -32,14 +32,14 @@ def full(colour: str) -> Pixels:
     return np.full((SIZE, SIZE, 4), (*COLOURS[colour], 255), np.uint8)
 
 
-def entry(name: str, **columns: object) -> Entry:
-    return Entry(Path(), name, (name,), name, columns)
+def entry(name: str, **columns: object) -> DataEntry:
+    return DataEntry(Path(), name, (name,), name, columns)
 
 
 class Shelf:
     """A library in memory."""
 
-    def __init__(self, *things: tuple[Entry, Pixels]) -> None:
+    def __init__(self, *things: tuple[DataEntry, Pixels]) -> None:
         self.entries = [one for one, _ in things]
         self.pixels = [pixels for _, pixels in things]
 
@@ -132,7 +132,7 @@ def test_recoloured_things_have_the_colour_that_is_told() -> None:
         entry("singer", alpha=True, colors=["red"], category="people & body"),
     ],
 )
-def test_named_colours_greys_and_people_keep_their_colours(thing: Entry) -> None:
+def test_named_colours_greys_and_people_keep_their_colours(thing: DataEntry) -> None:
     composer = Composer(replace(NOTHING, recolour=1.0), SHELF)
     for seed in range(10):
         image, scene = composer(thing, RED[1], np.random.default_rng(seed))

@@ -17,7 +17,7 @@ from vqclip.training.data.dataset import Samples
 from vqclip.training.data.settings import DataConfig
 from vqclip.training.settings import TrainSettings, settings_of
 from vqclip.training.transformer import encoding
-from vqclip.training.transformer.encoding import Encoded, Encoder, open_data
+from vqclip.training.transformer.encoding import DatasetEncoder, Encoded, open_data
 
 CPU = torch.device("cpu")
 
@@ -66,19 +66,19 @@ def settings(folder: Path, **changes: Any) -> TrainSettings:
 
 
 def encode(chosen: TrainSettings) -> list[int]:
-    return list(Encoder(chosen, CPU).run())
+    return list(DatasetEncoder(chosen, CPU).run())
 
 
 def test_shards_hold_what_encoding_on_the_fly_gives(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     told = encode(chosen)
     assert told == sorted(told)
-    assert told[-1] == Encoder(chosen, CPU).total
+    assert told[-1] == DatasetEncoder(chosen, CPU).total
     data = open_data(chosen)
     assert isinstance(data, Encoded)
     own = {key: value for key, value in chosen.data.items() if key != "encode"}
     samples = Samples(DataConfig.from_dict(own), chosen.seed)
-    encoder = Encoder(chosen, CPU)
+    encoder = DatasetEncoder(chosen, CPU)
     for part, source in ((data.tensors, samples), (data.held_out.tensors, samples.held_out)):
         count = len(part["codes"])
         batch = to_device(collate([source[k] for k in range(count)]), CPU)
@@ -108,7 +108,7 @@ def test_every_sample_comes_once_an_epoch_in_an_order_of_its_own(tmp_path: Path)
 
 def test_encoding_goes_on_where_it_was(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    encoder = Encoder(chosen, CPU)
+    encoder = DatasetEncoder(chosen, CPU)
     held_out, steps = len(encoder.held_out), encoder.run()
     while next(steps) < held_out + 6:  # within the second shard
         pass

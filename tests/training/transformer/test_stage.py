@@ -20,7 +20,7 @@ from vqclip.hub.checkpoints import read_config
 from vqclip.training.loop import fit
 from vqclip.training.settings import settings_of
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
-from vqclip.training.transformer.stage import TransformerStage, open_stage
+from vqclip.training.transformer.stage import TransformerStage, open_transformer_stage
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ def reference_stage(case: str) -> TransformerStage:
     model = {"target": config.target, "params": config.params}
     train = {"learning_rate": 1e-3}
     start = str(folder / "checkpoints" / "last.ckpt")
-    return open_stage(
+    return open_transformer_stage(
         settings_of("transformer", {"model": model, "start": start, "train": train}), CPU
     )
 
@@ -102,7 +102,7 @@ def clip_values(folder: Path, **changes: Any) -> Values:
 
 def clip_stage(folder: Path, **changes: Any) -> TransformerStage:
     torch.manual_seed(0)
-    return open_stage(settings_of("transformer", clip_values(folder, **changes)), CPU)
+    return open_transformer_stage(settings_of("transformer", clip_values(folder, **changes)), CPU)
 
 
 def two_kinds(count: int = 8) -> Values:
@@ -149,7 +149,7 @@ def test_the_sketch_counts_beside_the_rest(tmp_path: Path) -> None:
         values = clip_values(tmp_path, loss={"sketch": weight, "drop": 0.5})
         values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
         torch.manual_seed(0)
-        stage = open_stage(settings_of("transformer", values), CPU)
+        stage = open_transformer_stage(settings_of("transformer", values), CPU)
         return stage.loss(two_kinds(), 0)
 
     (plain, without), (total, metrics) = loss(0.0), loss(2.0)
@@ -162,7 +162,7 @@ def test_the_sketch_counts_beside_the_rest(tmp_path: Path) -> None:
 def test_what_sees_no_condition_does_not_count_for_the_sketch(tmp_path: Path) -> None:
     values = clip_values(tmp_path)
     values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
-    stage, batch = open_stage(settings_of("transformer", values), CPU), two_kinds(4)
+    stage, batch = open_transformer_stage(settings_of("transformer", values), CPU), two_kinds(4)
     codes, seen = stage.codes(batch), torch.tensor([True, False, True, False])
     condition = stage.model.cond_stage_model(batch["image_embedding"], ~seen)
     assert torch.equal(
@@ -173,7 +173,7 @@ def test_what_sees_no_condition_does_not_count_for_the_sketch(tmp_path: Path) ->
 def test_a_batch_that_sees_no_condition_trains_all_but_the_sketch(tmp_path: Path) -> None:
     values = clip_values(tmp_path, loss={"sketch": 1.0, "drop": 1.0})
     values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
-    stage = open_stage(settings_of("transformer", values), CPU)
+    stage = open_transformer_stage(settings_of("transformer", values), CPU)
     loss, metrics = stage.loss(two_kinds(), 0)
     assert metrics["sketch"] == 0
     loss.backward()
@@ -213,8 +213,10 @@ def test_starting_from_weights(tmp_path: Path) -> None:
     wider = clip_values(tmp_path, start=str(tmp_path / "out"))
     wider["model"]["params"]["cond_stage_config"]["params"]["n_tokens"] = 1
     with pytest.raises(CheckpointError, match=r"cond_stage_model\.null is \(1, 16\) by the config"):
-        open_stage(settings_of("transformer", wider), CPU)
-    partly = open_stage(settings_of("transformer", {**wider, "start_partial": True}), CPU)
+        open_transformer_stage(settings_of("transformer", wider), CPU)
+    partly = open_transformer_stage(
+        settings_of("transformer", {**wider, "start_partial": True}), CPU
+    )
     head = partly.model.transformer.head.weight
     assert torch.equal(head, stage.model.transformer.head.weight)
 
@@ -233,7 +235,7 @@ def test_pictures_are_rows_of_a_picture_and_its_samples(tmp_path: Path) -> None:
 def test_pkeep_replaces_what_is_read_and_not_what_is_predicted(tmp_path: Path) -> None:
     values = clip_values(tmp_path)
     values["model"]["params"]["pkeep"] = 0.0
-    stage = open_stage(settings_of("transformer", values), CPU)
+    stage = open_transformer_stage(settings_of("transformer", values), CPU)
     assert stage.model.pkeep == 0
     stage.model.transformer.requires_grad_(False)
     codes = tiny.random_codes(4, 16)
@@ -288,13 +290,13 @@ def test_settings_that_cannot_work(tmp_path: Path, loss: Values, message: str) -
 
 def test_a_model_and_its_vqgan_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="describe no model"):
-        open_stage(settings_of("transformer", {}), CPU)
+        open_transformer_stage(settings_of("transformer", {}), CPU)
     values = clip_values(tmp_path)
     values["model"]["params"]["first_stage_config"] = config_of(tiny.transformer())["model"][
         "params"
     ]["first_stage_config"]
     with pytest.raises(UsageError, match="does not say where its VQGAN is"):
-        open_stage(settings_of("transformer", values), CPU)
+        open_transformer_stage(settings_of("transformer", values), CPU)
 
 
 def test_a_condition_that_the_data_lack_is_named() -> None:
@@ -320,7 +322,7 @@ def test_every_kind_of_condition_lowers_its_loss(tmp_path: Path, kind: str) -> N
         "depth": "__is_first_stage__",
     }
     model["params"] |= {"first_stage_config": first, "cond_stage_config": targets[kind]}
-    stage = open_stage(settings_of("transformer", {"model": model}), CPU)
+    stage = open_transformer_stage(settings_of("transformer", {"model": model}), CPU)
     image = torch.rand(2, 3, 8, 8) * 2 - 1
     batch: Values = {"image": image, "class": torch.tensor([1, 3]), "depth": image.flip(0)}
     before = stage.validate([batch])["bits_per_code"]
@@ -348,7 +350,7 @@ def test_resumed_training_is_the_same(tmp_path: Path) -> None:
 
     def run(folder: Path, stop: int, resume: bool = False) -> None:
         torch.manual_seed(0)
-        steps = fit(open_stage(settings, CPU), Grids(), settings, folder, resume=resume)
+        steps = fit(open_transformer_stage(settings, CPU), Grids(), settings, folder, resume=resume)
         for progress in steps:
             if progress.step == stop:
                 break

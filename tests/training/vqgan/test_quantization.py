@@ -11,7 +11,7 @@ from vqclip.errors import UsageError
 from vqclip.hub.loaders import load_vqgan
 from vqclip.models.quantize import GumbelQuantizer
 from vqclip.training.vqgan.quantization import (
-    CodebookCare,
+    CodebookUpdater,
     WarmUpCosine,
     gumbel_noise,
     gumbel_quantize,
@@ -99,7 +99,7 @@ def test_gumbel_noise_has_its_mean() -> None:
 def test_dead_codes_are_placed_on_latents() -> None:
     torch.manual_seed(0)
     codebook = torch.tensor([[0.0, 0.0], [50.0, 50.0], [60.0, 60.0]])
-    care = CodebookCare(codebook, revive_after=2, decay=0.0)
+    care = CodebookUpdater(codebook, revive_after=2, decay=0.0)
     z, ids = torch.randn(1, 2, 3, 3), torch.zeros(1, 3, 3, dtype=torch.long)
     assert care.update(codebook, z, ids).tolist() == []
     assert care.update(codebook, z, ids).tolist() == [1, 2]
@@ -112,7 +112,7 @@ def test_averaged_codes_find_their_means() -> None:
     torch.manual_seed(0)
     centres = torch.tensor([[-2.0, 1.0], [3.0, 0.0]])
     codebook = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
-    care = CodebookCare(codebook, revive_after=0, decay=0.9)
+    care = CodebookUpdater(codebook, revive_after=0, decay=0.9)
     for _ in range(100):
         ids = torch.randint(2, (1, 8, 8))
         z = (centres[ids] + 0.1 * torch.randn(1, 8, 8, 2)).movedim(-1, 1)

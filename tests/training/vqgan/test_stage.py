@@ -29,7 +29,7 @@ from vqclip.training.vqgan.losses import (
 )
 from vqclip.training.vqgan.scores import perplexity, psnr
 from vqclip.training.vqgan.settings import VQGANLoss, taming_loss
-from vqclip.training.vqgan.stage import VQGANStage, open_stage
+from vqclip.training.vqgan.stage import VQGANStage, open_vqgan_stage
 
 CPU = torch.device("cpu")
 DDCONFIG = {
@@ -162,7 +162,7 @@ def test_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> None:
             done = [0]
             torch.manual_seed(train.seed)
             for progress in fit(
-                open_stage(train, CPU),
+                open_vqgan_stage(train, CPU),
                 data,
                 train,
                 tmp_path / folder,
@@ -189,7 +189,7 @@ def test_every_accumulated_batch_reaches_the_codebook(tmp_path: Path) -> None:
         quick = {"steps": 1, "batch_size": batch_size, "accumulate": accumulate}
         train = settings(loss={"codebook_decay": 0.9, "revive_after": 9}, train=quick)
         torch.manual_seed(train.seed)
-        stage = open_stage(train, CPU)
+        stage = open_vqgan_stage(train, CPU)
         list(fit(stage, ToyData(), train, tmp_path / str(accumulate)))
         care.append(stage.networks["codebook"].state_dict())
     assert care[0]["idle"].sum() > 0
@@ -220,7 +220,7 @@ def test_a_short_training_lowers_the_loss(name: str, tmp_path: Path) -> None:
     )  # fmt: skip
     train = replace(train, train=loop)
     torch.manual_seed(0)
-    stage = open_stage(train, CPU)
+    stage = open_vqgan_stage(train, CPU)
     before = figures(stage, few.held_out)["rec_loss"]
     for _ in fit(stage, few, train, tmp_path):
         pass
@@ -229,7 +229,7 @@ def test_a_short_training_lowers_the_loss(name: str, tmp_path: Path) -> None:
 
 def test_what_is_frozen_stays(tmp_path: Path) -> None:
     train = settings(loss={"freeze": ["encoder", "quant_conv", "quantize"]})
-    stage = open_stage(train, CPU)
+    stage = open_vqgan_stage(train, CPU)
     before = {key: value.clone() for key, value in stage.model.state_dict().items()}
     for _ in fit(stage, ToyData(), train, tmp_path):
         pass
@@ -243,24 +243,24 @@ def test_what_is_frozen_stays(tmp_path: Path) -> None:
 
 def test_the_exported_model_loads_and_starts_another(tmp_path: Path) -> None:
     train = settings()
-    stage = open_stage(train, CPU)
+    stage = open_vqgan_stage(train, CPU)
     for _ in fit(stage, ToyData(), train, tmp_path):
         pass
     exported = load_vqgan(tmp_path / "last")
     for key, value in stage.model.state_dict().items():
         torch.testing.assert_close(exported.state_dict()[key], value, rtol=0, atol=0)
-    again = open_stage(settings_of("vqgan", {"start": str(tmp_path / "last")}), CPU)
+    again = open_vqgan_stage(settings_of("vqgan", {"start": str(tmp_path / "last")}), CPU)
     assert torch.equal(again.model.codebook, stage.model.codebook)
     assert all(p.requires_grad for p in again.model.parameters())
 
 
 def test_a_partial_start_keeps_what_fits(tmp_path: Path) -> None:
-    model = new_vqgan(open_stage(settings(), CPU).config)
+    model = new_vqgan(open_vqgan_stage(settings(), CPU).config)
     torch.save(model.state_dict(), tmp_path / "model.pt")
     values = {**vars(settings(n_embed=8)), "start": str(tmp_path / "model.pt")}
     with pytest.raises(Exception, match="n_embed 8"):
-        open_stage(TrainSettings(**values), CPU)
-    stage = open_stage(TrainSettings(**{**values, "start_partial": True}), CPU)
+        open_vqgan_stage(TrainSettings(**values), CPU)
+    stage = open_vqgan_stage(TrainSettings(**{**values, "start_partial": True}), CPU)
     assert torch.equal(stage.model.encoder.conv_in.weight, model.encoder.conv_in.weight)
     assert len(stage.model.codebook) == 8
 
@@ -272,7 +272,7 @@ def test_lossconfig_of_taming_is_heeded() -> None:
     }
     assert taming_loss(params) == {"disc_start": 7, "pixel_weight": 2.0, "kl_weight": 1e-8}
     lossconfig = {"target": "x", "params": {"disc_start": 7, "disc_ndf": 8}}
-    stage = open_stage(settings(lossconfig=lossconfig), CPU)
+    stage = open_vqgan_stage(settings(lossconfig=lossconfig), CPU)
     assert stage.settings.disc_start == 7
     assert stage.discriminator is not None
 
@@ -285,9 +285,9 @@ def test_what_cannot_work_is_refused() -> None:
     with pytest.raises(UsageError, match="disc_adaptive"):
         VQGANLoss(freeze=("decoder",), disc_start=0)
     with pytest.raises(UsageError, match="the settings lack model"):
-        open_stage(settings_of("vqgan", {}), CPU)
+        open_vqgan_stage(settings_of("vqgan", {}), CPU)
     with pytest.raises(UsageError, match="did you mean 'codebook_weight'"):
-        open_stage(settings(loss={"codebok_weight": 1.0}), CPU)
+        open_vqgan_stage(settings(loss={"codebok_weight": 1.0}), CPU)
 
 
 def test_adaptive_weight_is_its_formula_and_bounded() -> None:

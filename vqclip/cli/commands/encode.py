@@ -9,7 +9,7 @@ from vqclip.cli import dry_run as forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.terminal import Terminal
-from vqclip.training.settings import read_settings
+from vqclip.training.settings import read_training_settings
 
 
 def encode_command(
@@ -30,13 +30,13 @@ def encode_command(
     Pictures become codes, pictures and captions embeddings, each once and not at every step.
     Interrupted, it goes on where it was.
     """
-    settings = read_settings("transformer", config, changes or ())
+    settings = read_training_settings("transformer", config, changes or ())
     terminal = Terminal(quiet=quiet, json_lines=json_lines)
     with terminal.loading():
         import torch
 
         from vqclip.models.runtime import resolve_device
-        from vqclip.training.transformer.encoding import Encoder
+        from vqclip.training.transformer.encoding import DatasetEncoder
 
         place = torch.device(resolve_device(device))
         if dry_run:
@@ -44,7 +44,7 @@ def encode_command(
 
             forecasts.tell(terminal, of_encoding(settings, place))
             return
-        encoder = Encoder(settings, place)
+        encoder = DatasetEncoder(settings, place)
     folder, done, total = Path(encoder.config.folder), 0, encoder.total
     with terminal.progress("encoding", total, "sample") as progress:
         try:

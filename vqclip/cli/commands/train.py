@@ -15,10 +15,10 @@ from vqclip.cli import dry_run as forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.terminal import Terminal
 from vqclip.errors import UsageError, VqclipError
-from vqclip.training.settings import TrainSettings, read_settings
+from vqclip.training.settings import TrainSettings, read_training_settings
 
 if TYPE_CHECKING:
-    from vqclip.training.loop import Progress
+    from vqclip.training.loop import TrainingProgress
 
 STAGES = ("vqgan", "transformer", "clip")
 _WORDS = 3  # metrics shown beside the bar
@@ -59,7 +59,7 @@ def train_command(
 
     vqclip train vqgan recipes/vqgan.yaml --resume
     """
-    settings = read_settings(_stage(stage), config, changes or ())
+    settings = read_training_settings(_stage(stage), config, changes or ())
     folder = output or Path("runs") / config.stem
     is_main = os.environ.get("RANK", "0") == "0"  # as accelerate launch and torchrun say
     if (
@@ -117,10 +117,10 @@ def signals() -> Iterator[list[int]]:
 
 
 def _follow(
-    steps: "Iterable[Progress]", settings: TrainSettings, terminal: Terminal
-) -> "Progress | None":
+    steps: "Iterable[TrainingProgress]", settings: TrainSettings, terminal: Terminal
+) -> "TrainingProgress | None":
     """Run all steps and tell of them; return the last."""
-    last: Progress | None = None
+    last: TrainingProgress | None = None
     status = terminal.loading()
     status.start()
     iterator = iter(steps)
@@ -144,7 +144,7 @@ def _no_picture() -> Any:
     raise NotImplementedError  # asked for with --preview only, which training has not
 
 
-def _tell(terminal: Terminal, progress: "Progress") -> None:
+def _tell(terminal: Terminal, progress: "TrainingProgress") -> None:
     """Say the figures of a validation, as a line of words or of JSON."""
     if progress.validation:
         figures = dict(progress.validation)
@@ -174,7 +174,7 @@ def _again(stage: str, config: Path, folder: Path, changes: Iterable[str]) -> st
 
 
 def _report(
-    terminal: Terminal, folder: Path, settings: TrainSettings, last: "Progress | None"
+    terminal: Terminal, folder: Path, settings: TrainSettings, last: "TrainingProgress | None"
 ) -> None:
     figures = dict(last.validation) if last else {}
     about = f"{settings.train.steps} steps" + (f", {_words(figures, 4)}" if figures else "")

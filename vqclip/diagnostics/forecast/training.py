@@ -13,7 +13,7 @@ import torch
 from vqclip.diagnostics.forecast.measuring import Forecast, pace, peak_memory
 from vqclip.training.run import train
 from vqclip.training.settings import TrainSettings
-from vqclip.training.transformer.encoding import Encoder
+from vqclip.training.transformer.encoding import DatasetEncoder
 
 _BATCHES = 3
 
@@ -42,7 +42,7 @@ def of_encoding(settings: TrainSettings, device: torch.device) -> Forecast:
         if isinstance(encoded, dict):
             data = {**settings.data, "encode": {**encoded, "folder": elsewhere}}
             settings = replace(settings, data=data)
-        encoder = Encoder(settings, device)
+        encoder = DatasetEncoder(settings, device)
         steps: Any = encoder.run()
         began = time.monotonic()
         with closing(steps):

@@ -18,7 +18,7 @@ from torch import Tensor
 from vqclip.models.vqgan import VQModel
 
 
-class Space(Protocol):
+class AttackSpace(Protocol):
     """Where δ lives, and how it changes a picture."""
 
     scale: float  # what ε is a multiple of
@@ -36,7 +36,7 @@ class Space(Protocol):
         ...
 
 
-class Pixels:
+class PixelSpace:
     """δ is added to the pixels; a ``blur`` above 1 makes it that much coarser than they are.
 
     The optimiser of a VQGAN cannot draw single pixels either, and what only they show is
@@ -64,7 +64,7 @@ class Pixels:
         return changed.clamp(0, 1)
 
 
-class Latents:
+class LatentSpace:
     """δ is added to what a VQGAN's encoder makes of the picture: (n, c, h/f, w/f).
 
     ε counts in standard deviations of the codebook.
@@ -92,7 +92,7 @@ class Latents:
 def attack(
     images: Tensor,
     pull: Callable[[Tensor], Tensor],
-    space: Space,
+    space: AttackSpace,
     epsilon: float,
     steps: int = 1,
     *,

@@ -21,14 +21,20 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from vqclip.hub.loaders import load_perceptor, load_vqgan
 from vqclip.models.openclip import encode_tokens, tokenize
 from vqclip.models.vqgan import check_rgb
-from vqclip.training.clip.attacks import Latents, Pixels, Space, attack, choose_targets
+from vqclip.training.clip.attacks import (
+    AttackSpace,
+    LatentSpace,
+    PixelSpace,
+    attack,
+    choose_targets,
+)
 from vqclip.training.clip.contrast import coincide, contrastive_loss
 from vqclip.training.clip.model import new_clip, parameter_groups, preprocessing
 from vqclip.training.clip.negatives import Negatives
 from vqclip.training.clip.retrieval import ranks, recall, retrieval
 from vqclip.training.clip.settings import AttackSettings, ClipSettings
 from vqclip.training.clip.views import Views, draw_views, whole
-from vqclip.training.settings import TrainSettings, parse
+from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 
 LEARNING_RATE = 1e-3
@@ -37,7 +43,7 @@ TARGET_SCALE = 10.0  # inverse temperature of the choice among the texts to atta
 DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # of the pictures that show what the gradient draws
 
 
-def open_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
+def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
     """Return the stage that trains the CLIP of ``settings`` on ``device``.
 
     ``settings.model`` holds what an ``open_clip_config.json`` does: ``model_cfg``, or the name of
@@ -47,7 +53,7 @@ def open_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
         UsageError: an unknown or impossible setting, or a file that is not there.
         CheckpointError: weights to start from that cannot be used.
     """
-    loss = parse(ClipSettings, settings.loss, "loss")
+    loss = parse_section(ClipSettings, settings.loss, "loss")
     clip, config = new_clip(settings, loss)
     return ClipStage(clip.to(device), config, loss, settings.train.rate(LEARNING_RATE))
 
@@ -212,7 +218,7 @@ class ClipStage:
             views = draw_views(self.settings.views, 0, len(images), hw, self.side)
             return (self.embed(views(images)) * texts).sum(1)
 
-        return attack(pictures, pull, Pixels(2), DRAWN_EPSILON, DRAWN_STEPS, random_start=False)
+        return attack(pictures, pull, PixelSpace(2), DRAWN_EPSILON, DRAWN_STEPS, random_start=False)
 
     def export(self, folder: Path) -> None:
         """Write open_clip's ``local-dir:`` layout, in half precision."""
@@ -224,13 +230,13 @@ class ClipStage:
         (folder / "open_clip_config.json").write_text(text, encoding="utf-8")
 
 
-def open_space(settings: AttackSettings, device: torch.device) -> Space | None:
+def open_space(settings: AttackSettings, device: torch.device) -> AttackSpace | None:
     """Return where attacks take place, or None where there are none."""
     if settings.kind == "latent":
         vqgan = load_vqgan(settings.vqgan, device=device)
         check_rgb(vqgan, settings.vqgan)
-        return Latents(vqgan)
-    return Pixels(settings.blur) if settings.kind == "pixel" else None
+        return LatentSpace(vqgan)
+    return PixelSpace(settings.blur) if settings.kind == "pixel" else None
 
 
 def plain_attention(device: torch.device) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from vqclip.training.data.colours import GREYS, WORDS
 from vqclip.training.data.settings import CaptionConfig
-from vqclip.training.data.sources import Entry
+from vqclip.training.data.sources import DataEntry
 
 Generator = np.random.Generator
 
@@ -53,7 +53,7 @@ _BY_KIND = {
 class Subject:
     """One thing in a picture; ``recoloured`` if its colours are not those of its row."""
 
-    entry: Entry
+    entry: DataEntry
     colours: tuple[str, ...]
     recoloured: bool = False
 
@@ -106,7 +106,7 @@ def _pair(subjects: tuple[Subject, ...], rng: Generator) -> str:
     return f"{with_article(said[0])} {joint} {with_article(said[1])}"
 
 
-def _name(entry: Entry, settings: CaptionConfig, rng: Generator) -> str:
+def _name(entry: DataEntry, settings: CaptionConfig, rng: Generator) -> str:
     """The first clean caption, or a share of the time another one that is short."""
     texts = names(entry)
     if len(texts) == 1 or rng.random() >= settings.alternatives:
@@ -114,7 +114,7 @@ def _name(entry: Entry, settings: CaptionConfig, rng: Generator) -> str:
     return texts[rng.integers(1, len(texts))]
 
 
-def names(entry: Entry) -> list[str]:
+def names(entry: DataEntry) -> list[str]:
     """Return what an entry may be called, the best name first; noise only where all is noise."""
     texts = [tidy(_CREDIT.sub("", text)) for text in entry.texts]
     short = [text for text in texts if len(text.split()) <= _LONG]
@@ -177,7 +177,7 @@ def _coloured(name: str, subject: Subject, rng: Generator) -> str:
     return f"{colours[0]} {name}"
 
 
-def _styles(entry: Entry, name: str) -> tuple[str, ...]:
+def _styles(entry: DataEntry, name: str) -> tuple[str, ...]:
     style, kind = entry.columns.get("style"), entry.columns.get("kind")
     by_style = STYLES.get(str(style), (str(style),) if style else ())
     words = _BY_KIND.get((str(kind), style)) or by_style
@@ -196,6 +196,6 @@ def _styled(name: str, style: str, article: bool, rng: Generator) -> str:
     return f"{with_article(style) if article else style} of {with_article(name)}"
 
 
-def _tags(entry: Entry, name: str) -> list[str]:
+def _tags(entry: DataEntry, name: str) -> list[str]:
     tags = [str(tag).lower() for tag in entry.columns.get("tags") or ()]
     return [tag for tag in tags if tag not in name and not tag.isdecimal()]

@@ -11,7 +11,7 @@ from vqclip.training.data import backgrounds
 from vqclip.training.data.captions import Scene, Subject, has_colour, tidy, with_article
 from vqclip.training.data.colours import GREYS, hue_turned, measured, stands_out
 from vqclip.training.data.settings import CompositionConfig
-from vqclip.training.data.sources import Entry, Pixels, matches
+from vqclip.training.data.sources import DataEntry, Pixels, matches
 
 Generator = np.random.Generator
 
@@ -54,7 +54,7 @@ class Composer:
         shares = np.array([1.0 if weights is None else weights[i] for i in self._things])
         self._edges = np.cumsum(shares / shares.sum()) if shares.sum() else shares[:0]
 
-    def __call__(self, entry: Entry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Scene]:
+    def __call__(self, entry: DataEntry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Scene]:
         """Compose one picture around a cut-out."""
         size = len(rgba)
         rgba, subject = self._subject(entry, rgba, rng)
@@ -69,7 +69,7 @@ class Composer:
             subjects = self._put_pair(canvas, both, background.stands, rng)
         return np.array(canvas), Scene(subjects, background.words, background.telling)
 
-    def _subject(self, entry: Entry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Subject]:
+    def _subject(self, entry: DataEntry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Subject]:
         """The cut-out, perhaps in other colours, which are measured then."""
         colours = tuple(entry.columns.get("colors") or ()) or measured(rgba)
         if rng.random() < self.settings.recolour and _may_be_recoloured(entry, colours):
@@ -113,13 +113,13 @@ class Composer:
         name = tidy(entry.texts[0]) if entry.texts else "landscape"
         return backgrounds.Background(image, f"in front of {with_article(name)}", 0.75, stands=True)
 
-    def _picture(self, among: list[int], rng: Generator) -> tuple[Entry, Image.Image]:
+    def _picture(self, among: list[int], rng: Generator) -> tuple[DataEntry, Image.Image]:
         number, rgba = self.library[among[rng.integers(len(among))]]
         image = Image.fromarray(np.ascontiguousarray(rgba[..., :3]))
         return self.library.entries[number], image
 
     def _put(
-        self, canvas: Image.Image, rgba: Pixels, entry: Entry, stands: bool, rng: Generator
+        self, canvas: Image.Image, rgba: Pixels, entry: DataEntry, stands: bool, rng: Generator
     ) -> None:
         """Put one cut-out down: as it is in the middle, or moved."""
         chance, cutout = rng.random(3), Image.fromarray(rgba)
@@ -144,7 +144,7 @@ class Composer:
         return cutout.rotate(angle, Image.Resampling.BICUBIC, expand=True)
 
     def _partner(
-        self, entry: Entry, canvas: Image.Image, rng: Generator
+        self, entry: DataEntry, canvas: Image.Image, rng: Generator
     ) -> tuple[Pixels, Subject] | None:
         """Another cut-out for a share of the pictures, where it can be seen."""
         if rng.random() >= self.settings.pair or not len(self._edges) or not _is_thing(entry):
@@ -175,7 +175,7 @@ class Composer:
         return both[0][1], both[1][1]
 
 
-def _is_thing(entry: Entry) -> bool:
+def _is_thing(entry: DataEntry) -> bool:
     """Whether two of its kind may stand side by side: a short name, no sign or flag."""
     columns = entry.columns
     return (
@@ -186,13 +186,13 @@ def _is_thing(entry: Entry) -> bool:
     )
 
 
-def _may_be_mirrored(entry: Entry) -> bool:
+def _may_be_mirrored(entry: DataEntry) -> bool:
     if entry.columns.get("category") in _WRITTEN:
         return False
     return not any(_SIDED.search(text) for text in entry.texts)
 
 
-def _may_be_recoloured(entry: Entry, colours: tuple[str, ...]) -> bool:
+def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
     """Only what has a colour, whose words tell of none, and no people."""
     words = (*entry.texts, *(entry.columns.get("tags") or ()))
     people = entry.columns.get("category") in ("people & body", "flags")

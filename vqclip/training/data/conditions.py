@@ -16,7 +16,7 @@ from vqclip.files.environment import user_path
 from vqclip.media.images import flatten, in_shape, open_image
 from vqclip.sampling.conditions import depth_of, edges_of, labels_of
 from vqclip.training.data.settings import ConditionConfig, DataConfig
-from vqclip.training.data.sources import Entry, Pixels, open_entry
+from vqclip.training.data.sources import DataEntry, Pixels, open_entry
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -61,13 +61,13 @@ def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) 
     return Window(left, top, side, size, bool(settings.flip and rng.random() < settings.flip))
 
 
-def has_class(entry: Entry, conditions: Iterable[ConditionConfig]) -> bool:
+def has_class(entry: DataEntry, conditions: Iterable[ConditionConfig]) -> bool:
     """Whether an entry has a class wherever one is asked for."""
     return all(c.kind != "class" or entry.columns.get(c.column) in c.names for c in conditions)
 
 
 def condition(
-    config: ConditionConfig, entry: Entry, image: Pixels, window: Window, size: int
+    config: ConditionConfig, entry: DataEntry, image: Pixels, window: Window, size: int
 ) -> Any:
     """Return a condition of the part ``image``, (h, w, 3), of an entry at ``size``.
 
@@ -85,7 +85,7 @@ def condition(
     return window.of_map(_read_map(config, entry, size))
 
 
-def _read_map(config: ConditionConfig, entry: Entry, size: int) -> Array:
+def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Array:
     """The whole map of an entry as (c, size, size), cut as its picture is."""
     name, square = entry.name, (size, size)
     if config.folder:

@@ -18,7 +18,7 @@ from vqclip.training.data.compose import Composer
 from vqclip.training.data.conditions import Window, condition, draw_window, has_class
 from vqclip.training.data.settings import CaptionConfig, DataConfig
 from vqclip.training.data.sources import (
-    Entry,
+    DataEntry,
     Pixels,
     check_columns,
     decode,
@@ -39,7 +39,7 @@ class Pictures:
     worker processes that are forked later.
     """
 
-    def __init__(self, entries: Sequence[Entry], size: int, cache: bool) -> None:
+    def __init__(self, entries: Sequence[DataEntry], size: int, cache: bool) -> None:
         self.entries, self.size, self.cache = entries, size, cache
         self._allocate()
 
@@ -154,11 +154,11 @@ class Samples:
         about = {"text": text, "group": entry.group, "index": k}
         return {"image": _planes(image), **about, **self._given(entry, image, window)}
 
-    def _given(self, entry: Entry, image: Pixels, window: Window) -> Sample:
+    def _given(self, entry: DataEntry, image: Pixels, window: Window) -> Sample:
         given = self.settings.conditions
         return {c.name: condition(c, entry, image, window, self.settings.size) for c in given}
 
-    def _show(self, entry: Entry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Scene]:
+    def _show(self, entry: DataEntry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Scene]:
         """The picture on its background, (size, size, 3), and what it shows."""
         if self._compose and rgba[..., 3].min() < 255:
             return self._compose(entry, rgba, rng)
@@ -193,7 +193,7 @@ class HeldOut(Sequence[Sample]):
     Any first n of them are a fair choice. Beside ``text``, the first caption, ``texts`` has all.
     """
 
-    def __init__(self, entries: Sequence[Entry], settings: DataConfig) -> None:
+    def __init__(self, entries: Sequence[DataEntry], settings: DataConfig) -> None:
         ordered = sorted(entries, key=lambda entry: group_hash(entry.name, "order"))
         self.settings = settings
         self.pictures = Pictures(ordered, settings.size, settings.cache)
@@ -220,11 +220,11 @@ class HeldOut(Sequence[Sample]):
 
 
 def _split(
-    entries: Sequence[Entry], settings: DataConfig
-) -> tuple[list[Entry], list[Entry], list[Entry]]:
+    entries: Sequence[DataEntry], settings: DataConfig
+) -> tuple[list[DataEntry], list[DataEntry], list[DataEntry]]:
     """Divide entries into those to train on, held out by group, and held out as a style."""
     rule = settings.hold_out
-    parts: tuple[list[Entry], list[Entry], list[Entry]] = ([], [], [])
+    parts: tuple[list[DataEntry], list[DataEntry], list[DataEntry]] = ([], [], [])
     for entry in entries:
         if rule.where and matches(entry.columns, rule.where):
             parts[2].append(entry)
@@ -235,7 +235,7 @@ def _split(
     return parts
 
 
-def _with_one_group(entries: list[Entry], salt: str) -> tuple[list[Entry], list[Entry]]:
+def _with_one_group(entries: list[DataEntry], salt: str) -> tuple[list[DataEntry], list[DataEntry]]:
     """Divide a few entries, whose hashes hold none out, so that one small group is."""
     chosen = min((entry.group for entry in entries), key=lambda g: group_hash(g, salt), default="")
     held_out = [entry for entry in entries if entry.group == chosen]
@@ -244,7 +244,7 @@ def _with_one_group(entries: list[Entry], salt: str) -> tuple[list[Entry], list[
     return [entry for entry in entries if entry.group != chosen], held_out
 
 
-def _weight(entry: Entry, settings: DataConfig) -> float:
+def _weight(entry: DataEntry, settings: DataConfig) -> float:
     weight = entry.weight
     for rule in settings.weights:
         if matches(entry.columns, rule.where):
@@ -257,7 +257,7 @@ def _permutation(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
-def plain_background(entry: Entry) -> Colour:
+def plain_background(entry: DataEntry) -> Colour:
     """Return the colour that a cut-out is shown on: its row's ``bg``, else white."""
     return COLOURS.get(str(entry.columns.get("bg")), COLOURS["white"])
 

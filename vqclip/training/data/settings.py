@@ -7,7 +7,7 @@ from typing import Any, Literal
 from vqclip.config import FITS
 from vqclip.errors import UsageError
 from vqclip.registry import unknown
-from vqclip.training.settings import parse
+from vqclip.training.settings import parse_section
 
 Where = Mapping[str, Any]  # column, or not_column -> the value or values that pass
 
@@ -15,7 +15,7 @@ _SHARES = (
     "colour", "gradient", "texture", "scene", "white", "moved", "mirrored", "shadow", "recolour",
     "pair",
 )  # fmt: skip
-CONDITIONS = ("class", "segmentation", "depth", "edges", "lr")
+DATA_CONDITIONS = ("class", "segmentation", "depth", "edges", "lr")
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class ConditionConfig:
     scale: int = 4
 
     def __post_init__(self) -> None:
-        if self.kind not in CONDITIONS:
-            raise unknown("condition", self.kind, CONDITIONS)
+        if self.kind not in DATA_CONDITIONS:
+            raise unknown("condition", self.kind, DATA_CONDITIONS)
         if self.kind == "class" and not self.names:
             raise UsageError("a class condition needs the names of its classes")
         if self.kind == "segmentation" and self.count < 1:
@@ -230,4 +230,4 @@ class DataConfig:
         Raises:
             UsageError: an unknown key, with the nearest known one, or a wrong value.
         """
-        return parse(cls, values, "data")
+        return parse_section(cls, values, "data")

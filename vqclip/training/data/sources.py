@@ -29,7 +29,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.Bad
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DataEntry:
     """One picture that can be read.
 
     place: the shard it lies in, or the folder; ``file``: its name there.
@@ -52,7 +52,7 @@ class Entry:
         return f"{self.place.name}/{self.file}"
 
 
-def read_source(source: SourceConfig) -> list[Entry]:
+def read_source(source: SourceConfig) -> list[DataEntry]:
     """Return the pictures of a source that its ``where`` lets pass, in a fixed order.
 
     Raises:
@@ -94,14 +94,14 @@ def _values(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-def _check_columns(where: Where, entries: Iterable[Entry]) -> None:
+def _check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
     known = {column for entry in entries for column in entry.columns}
     for key in where:
         if key.removeprefix("not_") not in known:
             raise unknown("column", key.removeprefix("not_"), known)
 
 
-def check_columns(where: Where, entries: Iterable[Entry]) -> None:
+def check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
     """Refuse a ``where`` over a column that no picture has.
 
     Raises:
@@ -117,14 +117,14 @@ def group_hash(group: str, salt: str = "") -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _entry(place: Path, row: Mapping[str, Any], source: SourceConfig) -> Entry:
+def _entry(place: Path, row: Mapping[str, Any], source: SourceConfig) -> DataEntry:
     text = row.get("text") or ()
     texts = (text,) if isinstance(text, str) else tuple(str(t) for t in text)
     group = str(row.get("group") or (texts[0].lower() if texts else row["file"]))
-    return Entry(place, str(row["file"]), texts, group, row, source.weight, source.fit)
+    return DataEntry(place, str(row["file"]), texts, group, row, source.weight, source.fit)
 
 
-def _with_categories(entries: list[Entry]) -> list[Entry]:
+def _with_categories(entries: list[DataEntry]) -> list[DataEntry]:
     """Give rows without a ``category`` that of their group, where another row says it."""
     known = {e.group: e.columns["category"] for e in entries if e.columns.get("category")}
     return [
@@ -163,7 +163,7 @@ def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         yield folder, {**row, "group": texts[0].lower() if texts else row["file"]}
 
 
-def read_bytes(entry: Entry) -> bytes:
+def read_bytes(entry: DataEntry) -> bytes:
     """Return the file of an entry from its folder, zip or tar.
 
     Raises:
@@ -195,7 +195,7 @@ def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
         return {m.name: (m.offset_data, m.size) for m in archive if m.isreg()}
 
 
-def open_entry(entry: Entry) -> Image.Image:
+def open_entry(entry: DataEntry) -> Image.Image:
     """Return the picture of an entry in its own mode.
 
     Raises:
@@ -209,7 +209,7 @@ def open_entry(entry: Entry) -> Image.Image:
     return image
 
 
-def decode(entry: Entry, size: int) -> Pixels | None:
+def decode(entry: DataEntry, size: int) -> Pixels | None:
     """Return a picture as (size, size, 4) uint8, RGBA; None where it cannot be read."""
     try:
         with warnings.catch_warnings():

@@ -28,7 +28,7 @@ from vqclip.models.runtime import keep_memory
 from vqclip.training.data.batches import Data, collate, to_device
 from vqclip.training.data.dataset import Samples
 from vqclip.training.data.settings import ConditionConfig, DataConfig
-from vqclip.training.settings import TrainSettings, parse
+from vqclip.training.settings import TrainSettings, parse_section
 
 Sample = Mapping[str, Any]
 _SHARD, _BATCH = 1024, 32  # samples
@@ -68,7 +68,7 @@ def open_data(settings: TrainSettings) -> Data:
     """
     if "encode" not in settings.data:
         return Samples(data_config(settings), settings.seed)
-    encoder = Encoder(settings, torch.device("cpu"))
+    encoder = DatasetEncoder(settings, torch.device("cpu"))
     missing = [path for path in encoder.paths if not path.is_file()]
     if missing:
         raise UsageError(f"{missing[0]} is not there yet: encode the data first, vqclip encode")
@@ -92,7 +92,7 @@ def data_config(settings: TrainSettings) -> DataConfig:
     return replace(config, conditions=(*config.conditions, own))
 
 
-class Encoder:
+class DatasetEncoder:
     """What turns samples into codes and embeddings.
 
     Raises:
@@ -101,7 +101,7 @@ class Encoder:
 
     def __init__(self, settings: TrainSettings, device: torch.device) -> None:
         data = dict(settings.data)
-        self.config = parse(EncodingConfig, data.pop("encode", None), "data.encode")
+        self.config = parse_section(EncodingConfig, data.pop("encode", None), "data.encode")
         self.settings, self.device, self.seed = data, device, settings.seed
         if device.type == "cpu":
             keep_memory()

@@ -25,7 +25,7 @@ from vqclip.models.conditions import ClipEmbedding, coordinates
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel, with_channels
-from vqclip.training.settings import TrainSettings, parse
+from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
 from vqclip.training.vqgan.models import pictures_for
@@ -33,14 +33,14 @@ from vqclip.training.vqgan.models import pictures_for
 _DRAWN = 3  # samples for each picture of the grid
 
 
-def open_stage(settings: TrainSettings, device: torch.device) -> "TransformerStage":
+def open_transformer_stage(settings: TrainSettings, device: torch.device) -> "TransformerStage":
     """Build the transformer that ``settings`` describe, or the one that they start from.
 
     Raises:
         UsageError: settings that cannot work, or a VQGAN that is not there.
         CheckpointError: weights that cannot be used.
     """
-    loss = parse(TransformerLoss, settings.loss, "loss")
+    loss = parse_section(TransformerLoss, settings.loss, "loss")
     if not settings.model:
         raise UsageError("the settings describe no model: give its target and params")
     if settings.start is None or settings.start_partial:

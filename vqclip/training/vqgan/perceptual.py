@@ -18,7 +18,7 @@ from vqclip.models.guard import explained, quiet
 from vqclip.models.lpips import ClipFeatures, FeatureDistance, lpips_from
 from vqclip.registry import unknown
 
-KINDS = ("lpips", "clip", "timm")
+PERCEPTUAL_KINDS = ("lpips", "clip", "timm")
 
 
 def open_perceptual(name: str, device: torch.device) -> nn.Module:
@@ -34,8 +34,8 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
         CheckpointError: weights that cannot be used.
     """
     kind, _, rest = name.partition(":")
-    if kind not in KINDS:
-        raise unknown("perceptual loss", name, KINDS)
+    if kind not in PERCEPTUAL_KINDS:
+        raise unknown("perceptual loss", name, PERCEPTUAL_KINDS)
     if kind == "lpips":
         distance: nn.Module = lpips_from(map(read_state_dict, _files(rest)))
     elif kind == "clip":

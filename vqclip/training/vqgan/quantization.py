@@ -116,7 +116,7 @@ class WarmUpCosine:
         return self.lr_min + (self.lr_max - self.lr_min) * fall
 
 
-class CodebookCare(nn.Module):
+class CodebookUpdater(nn.Module):
     """What is done to a codebook beside gradients, and the memory that it takes.
 
     - Codes that no latent has chosen for ``revive_after`` steps are put where a random latent of

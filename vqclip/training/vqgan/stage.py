@@ -21,7 +21,7 @@ from vqclip.models.discriminator import PatchDiscriminator
 from vqclip.models.quantize import GumbelQuantizer
 from vqclip.models.vqgan import VQModel, VQSegmentationModel, with_channels
 from vqclip.training.distributed import gather
-from vqclip.training.settings import TrainSettings, parse
+from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.training.vqgan.losses import (
     DISCRIMINATOR_LOSSES,
@@ -39,7 +39,7 @@ from vqclip.training.vqgan.models import (
 )
 from vqclip.training.vqgan.perceptual import open_perceptual
 from vqclip.training.vqgan.quantization import (
-    CodebookCare,
+    CodebookUpdater,
     Quantized,
     gumbel_noise,
     gumbel_quantize,
@@ -53,7 +53,7 @@ _ADAM = (0.5, 0.9)
 _TAMING_RATE = 4.5e-6  # for each sample of a step
 
 
-def open_stage(settings: TrainSettings, device: torch.device) -> "VQGANStage":
+def open_vqgan_stage(settings: TrainSettings, device: torch.device) -> "VQGANStage":
     """Build the training of a VQGAN, GumbelVQ or segmentation VQGAN.
 
     Raises:
@@ -62,7 +62,7 @@ def open_stage(settings: TrainSettings, device: torch.device) -> "VQGANStage":
     """
     config = model_config(settings)
     values = taming_loss(config.params) | dict(settings.loss)
-    loss = parse(VQGANLoss, values, "loss")
+    loss = parse_section(VQGANLoss, values, "loss")
     model = open_model(config, settings, device)
     segmentation = isinstance(model, VQSegmentationModel)
     perceptual = None
@@ -105,8 +105,8 @@ class VQGANStage:
         self.model, self.settings, self.config = model, loss, config
         self.perceptual, self.discriminator = perceptual, discriminator
         self.temperature = temperature_schedule(config.params)
-        self.care = CodebookCare(model.codebook, loss.revive_after, loss.codebook_decay)
-        self.networks: dict[str, nn.Module] = {"model": model, "codebook": self.care}
+        self.updater = CodebookUpdater(model.codebook, loss.revive_after, loss.codebook_decay)
+        self.networks: dict[str, nn.Module] = {"model": model, "codebook": self.updater}
         self._freeze()
         rate = _learning_rate(settings)
         self.objectives = [
@@ -223,7 +223,7 @@ class VQGANStage:
         if not latents or isinstance(self.model.quantize, GumbelQuantizer):
             return
         z, ids = (gather(torch.cat(parts)) for parts in zip(*latents, strict=True))
-        revived = self.care.update(self.model.codebook.data, z, ids)
+        revived = self.updater.update(self.model.codebook.data, z, ids)
         _forget(self.objectives[0].optimizer, self.model.codebook, revived)
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
