@@ -10,7 +10,7 @@ from vqclip.cli.app import app
 
 def vqclip(*words: str, code: int = 0) -> Result:
     result = CliRunner().invoke(app, list(words))
-    assert result.exit_code == code, result.output
+    assert result.exit_code == code, (result.output, result.exception)
     return result
 
 

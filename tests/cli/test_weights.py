@@ -55,6 +55,9 @@ def test_list_and_info_tell_every_state(server: Server) -> None:
     assert str(home()) in mine
     assert "k00.fr" in vqclip("weights", "info", "faceshq-vqgan").stdout
     assert len(vqclip("weights", "info", "default").stdout.split("kind")) > 3
+    assert "results    yours, for any purpose\n" in vqclip("weights", "info", "default").stdout
+    faces = vqclip("weights", "info", "celebahq").stdout
+    assert "results    no terms stated; trained on CelebA-HQ (non-commercial research)\n" in faces
 
 
 def test_from_the_list_to_a_picture_by_what_the_tool_says(server: Server) -> None:

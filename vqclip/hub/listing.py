@@ -13,6 +13,7 @@ from vqclip.hub.store import Model
 
 EMBEDDED, MISSING, DAMAGED = "embedded", "missing", "damaged"
 _KINDS = ("vqgan", "clip", "transformer")
+_OWN = "yours, for any purpose"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ class Item:
     entry: Entry | None = None
     model: Model | None = None
 
+    @property
+    def licence(self) -> str | None:
+        """The licence of the weights, if there is a record of it."""
+        return "MIT" if self.state == EMBEDDED else self.entry.licence if self.entry else None
+
+    @property
+    def results(self) -> str | None:
+        """What is known about the use of results."""
+        return _OWN if self.state == EMBEDDED else self.entry.results if self.entry else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return what scripts may want to know, as JSON values."""
         entry, record = self.entry, self.model.record if self.model else {}
@@ -43,7 +54,8 @@ class Item:
             "size": self.size,
             "about": self.about,
             "tasks": list(entry.tasks) if entry else [],
-            "licence": entry.licence if entry else None,
+            "licence": self.licence,
+            "results": self.results,
             "path": str(self.folder) if self.folder else None,
             "sha256": _published_hash(entry),
             "files": dict(record.get("sha256", {})),

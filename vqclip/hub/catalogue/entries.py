@@ -12,7 +12,7 @@ KINDS = ("vqgan", "transformer")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MIB = 1 << 20
-_TEXTS = ("class", "about", "licence", "page")
+_TEXTS = ("class", "about", "licence", "results", "page")
 _KNOWN = {*_TEXTS, "kind", "tasks", "size", "about_size", "sha256", "checkpoint", "config"}
 
 
@@ -36,6 +36,7 @@ class Entry:
 
     size: of the checkpoint in bytes, exact. about_size: in bytes, roughly.
     checkpoint, config: sources in the order in which they are tried.
+    results: what is known about the use of results.
     page: where people find it; the only way where there is no source.
     """
 
@@ -45,6 +46,7 @@ class Entry:
     about: str = ""
     tasks: tuple[str, ...] = ()
     licence: str = "unknown"
+    results: str | None = None
     size: int | None = None
     about_size: int | None = None
     checkpoint: tuple[Source, ...] = ()
@@ -115,6 +117,7 @@ def _parse(name: str, values: Any) -> Entry:
         texts.get("about", ""),
         tuple(map(str, tasks)),
         texts.get("licence", "unknown"),
+        texts.get("results"),
         _size("size", values),
         about_size * _MIB if about_size else None,
         _sources(values.get("checkpoint"), sha256),

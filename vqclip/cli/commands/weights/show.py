@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from vqclip.files.formatting import as_json
+
 if TYPE_CHECKING:
-    from vqclip.files.formatting import as_json
-from vqclip.hub.listing import Item
+    from vqclip.hub.listing import Item
 
 Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON a model.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of vqclip weights list.")]
@@ -126,7 +127,7 @@ def _clip_info(name: str, json_lines: bool) -> None:
         return
     typer.echo(f"name       {name}\nkind       clip\nstate      {state}")
     if where:
-        typer.echo(f"source     https://huggingface.co/{where} (its licence is told there)")
+        typer.echo(f"source     https://huggingface.co/{where} (states the licence)")
     if absent:
         typer.echo(f"size       {readable(size) if size else 'not known now'}")
         typer.echo(f"fetch      vqclip weights get {name}")
@@ -141,9 +142,13 @@ def _lines(item: "Item") -> Iterator[tuple[str, str]]:
         if values[key]:
             yield key, str(values[key])
     if item.size:
-        yield "size", f"{readable(item.size)} ({'to fetch' if item.model is None else 'kept'})"
+        where = "to download" if item.state == "missing" else "on this computer"
+        yield "size", f"{readable(item.size)} ({where})"
+    if item.licence:
+        yield "licence", item.licence
+    if item.results:
+        yield "results", item.results
     if item.entry:
-        yield "licence", item.entry.licence
         yield "tasks", ", ".join(item.entry.tasks)
     yield from _places(values)
     if item.model is None and item.entry:
