@@ -12,7 +12,7 @@ from PIL import Image
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.hub.loaders import load_vqgan
-from vqclip.media.images import read_metadata
+from vqclip.media.images import image_size, read_metadata
 from vqclip.sampling.reconstruction import psnr, reconstruct
 
 
@@ -109,3 +109,14 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
     np.savez("old.npz", indices=np.load("a.npz")["indices"])
     told = vqclip("decode", "old.npz", "--vqgan", "moved", "-o", "g.png")
     assert "old.npz does not name its VQGAN: decoded with moved" in told.stderr
+
+
+def test_large_pictures_are_reduced_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (64, 32), "red").save("large.png")
+    monkeypatch.setattr("vqclip.cli.terminal.MAX_OWN_PIXELS", 16 * 32)
+    told = vqclip("reconstruct", "large.png", "-o", "small.png").stderr
+    assert "reduced to 32x16; choose with --size" in told
+    assert image_size(Path("small.png")) == (32, 16)
+    assert "memory" in vqclip("reconstruct", "large.png", "--size", "64x32").stderr
+    words = ("complete", "large.png", "--keep", "left", "--size", "32x16", "-o", "c.png")
+    assert "note: the picture" not in vqclip(*words).stderr

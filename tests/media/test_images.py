@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.conftest import leftovers
 from vqclip.errors import UsageError, VqclipError
+from vqclip.media import images
 from vqclip.media.images import (
     fit,
     load_image,
@@ -90,9 +91,9 @@ def test_truncated_and_missing_pictures(tmp_path: Path, picture: Image.Image) ->
 
 
 def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(images, "MOST_PIXELS", 100)
     Image.new("L", (15, 10)).save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match="too large"):
+    with pytest.raises(UsageError, match="megapixels"):
         load_image(tmp_path / "a.png")
 
 

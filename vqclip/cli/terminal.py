@@ -12,12 +12,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from vqclip.config import MAX_OWN_PIXELS
 from vqclip.files.formatting import as_json
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from vqclip.cli.progress import Progress
+
+
+_MEMORY = 4  # GB that a VQGAN takes for a megapixel
 
 
 class Terminal:
@@ -55,6 +59,27 @@ class Terminal:
                 f"size {wanted[0]}x{wanted[1]} rounded to {size[0]}x{size[1]}, "
                 f"a multiple of {factor}"
             )
+
+    def size_within_memory(
+        self, wanted: tuple[int, int] | None, own: tuple[int, int]
+    ) -> tuple[int, int] | None:
+        """Return the size to compute at, None for the image's ``own``; say what a large one costs.
+
+        An image that would keep its size is reduced where that is too large.
+        """
+        from vqclip.media.images import within
+
+        size = wanted or within(own, MAX_OWN_PIXELS)
+        if wanted is None and size != own:
+            self.note(
+                f"the picture has {own[0] * own[1] / 1e6:.1f} megapixels: it is reduced to "
+                f"{size[0]}x{size[1]}; choose with --size, at {_MEMORY} GB of memory a megapixel"
+            )
+            return size
+        if size[0] * size[1] > MAX_OWN_PIXELS:
+            gigabytes = size[0] * size[1] / 1e6 * _MEMORY
+            self.note(f"{size[0]}x{size[1]} needs about {gigabytes:.0f} GB of memory")
+        return wanted
 
     def progress(self, title: str, total: int, unit: str = "step") -> "Progress":
         """Return a live bar over ``total`` units."""

@@ -1,6 +1,6 @@
 """What a run is and what it leaves: frozen dataclasses, the only home of every default."""
 
-from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_SEED, MAX_SIDE
+from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_OWN_PIXELS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, OutputConfig
 from vqclip.config.film import (
     CODECS,
@@ -23,6 +23,7 @@ __all__ = [
     "DRAWN",
     "FITS",
     "INTERPOLATIONS",
+    "MAX_OWN_PIXELS",
     "MAX_SEED",
     "MAX_SIDE",
     "SCHEDULES",

@@ -18,6 +18,7 @@ DEFAULT = "default"  # the embedded models
 FITS = ("cover", "contain", "stretch")
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16384
+MAX_OWN_PIXELS = 768 * 1024  # of an image that keeps its size: they need 3 GB of memory
 
 Weighted = tuple[str, float]
 

@@ -2,6 +2,8 @@
 
 WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
 
 def is_web_page(head: bytes | str) -> bool:
     """Whether a file that begins with ``head`` is HTML (or XML), whatever its name says.
@@ -11,3 +13,8 @@ def is_web_page(head: bytes | str) -> bool:
     text = head.encode(errors="replace") if isinstance(head, str) else head
     start = text.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head"))
+
+
+def is_heic(head: bytes) -> bool:
+    """Whether a file that begins with ``head``, 32 bytes, is a HEIC image, as phones write it."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC and b"avif" not in head

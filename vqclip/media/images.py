@@ -1,7 +1,10 @@
 """Images: loading, fitting, conversion to and from tensors, saving with their settings."""
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,27 +13,39 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from vqclip.errors import UsageError, VqclipError
 from vqclip.files.atomic import replacing
 from vqclip.files.environment import user_path
+from vqclip.files.filetypes import is_heic
+from vqclip.media.colours import to_srgb
 from vqclip.media.metadata import embedded_text, parse_metadata, save_options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+MOST_PIXELS = 256_000_000  # that are read at all: a gigabyte in memory
+_MOST_READ = 16_000_000  # more than any image that is made of them has
+_HEAD = 32  # bytes that tell the format
 _MAX_DOWNLOAD = 64 * 2**20  # bytes
 _TIMEOUT = 30  # seconds
 
 
 def load_image(source: str | Path) -> Image.Image:
-    """Return the RGB picture at a path or an http(s) URL, turned upright, alpha over white.
+    """Return the sRGB picture at a path or an http(s) URL, turned upright, alpha over white.
+
+    One of more than 16 megapixels is reduced to half its sides, or less.
 
     Raises:
         UsageError: missing, not a picture, or too large to be one.
     """
-    return flatten(open_image(source))
+    image = open_image(source)
+    try:
+        return flatten(reduced(image, _MOST_READ))
+    except UsageError as error:
+        raise UsageError(f"cannot read {source} as an image: {error}") from error
 
 
 def open_image(source: str | Path) -> Image.Image:
@@ -46,23 +61,104 @@ def open_image(source: str | Path) -> Image.Image:
         stream = user_path(source)
         if not stream.is_file():
             raise UsageError(f"no such image: {source}")
+    with _reading(source), _opened(stream, source) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        return image
+
+
+@contextmanager
+def _reading(source: str | Path) -> Iterator[None]:
+    """Within it, an image that cannot be read is told in one line."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(stream) as image:
-                return ImageOps.exif_transpose(image)
+        with _up_to_the_limit():
+            yield
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UsageError(
+            f"{source} has more than {MOST_PIXELS // 10**6} megapixels: make it smaller first"
+        ) from error
+    except UsageError:
+        raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise UsageError(f"cannot read {source} as an image: {_first_line(error)}") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise UsageError(f"{source} is too large: {_first_line(error)}") from error
+
+
+@contextmanager
+def _up_to_the_limit() -> Iterator[None]:
+    """Within it, Pillow refuses pictures by our limit, which the largest cameras stay below."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
+    """Open an image; HEIC, as phones write it, needs a further package.
+
+    Raises:
+        UsageError: that is not installed.
+    """
+    if is_heic(_head(stream)):
+        if find_spec("pillow_heif") is None:
+            raise UsageError(
+                f"{source} is a HEIC picture: pip install 'vqclip[heic]', or save it as JPEG"
+            )
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return Image.open(stream)
+
+
+def _head(stream: BytesIO | Path) -> bytes:
+    if isinstance(stream, BytesIO):
+        return stream.getvalue()[:_HEAD]
+    with stream.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def image_size(source: Path) -> tuple[int, int]:
+    """Return the (width, height) of the upright image in a file, of which only the head is read.
+
+    Raises:
+        UsageError: missing or not an image.
+    """
+    with _reading(source), _opened(source, source) as image:
+        turned = image.getexif().get(Base.Orientation, 1) >= 5
+        return (image.height, image.width) if turned else image.size
+
+
+def within(size: tuple[int, int], most: int) -> tuple[int, int]:
+    """Return ``size``, or the largest of its proportions that has at most ``most`` pixels.
+
+    >>> within((4000, 3000), 480_000)
+    (800, 600)
+    """
+    scale = min(1.0, math.sqrt(most / (size[0] * size[1])))
+    return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
+
+
+def reduced(image: Image.Image, most: int) -> Image.Image:
+    """Return ``image`` with its sides divided by the least number that leaves ``most`` pixels."""
+    by = math.ceil(math.sqrt(image.width * image.height / most))
+    if by < 2:
+        return image
+    smaller = to_srgb(image).reduce(by)
+    smaller.info.pop("icc_profile", None)
+    return smaller
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Return ``image`` as RGB, what is transparent over white."""
-    if image.mode in ("RGB", "L", "CMYK"):
+    """Return ``image`` as sRGB, what is transparent over white.
+
+    Raises:
+        UsageError: floats outside 0 to 1, or integers of more than 16 bits.
+    """
+    image = to_srgb(image)
+    if image.mode not in ("LA", "RGBA") and "transparency" not in image.info:
         return image.convert("RGB")
-    if image.mode.startswith("I;16"):  # Pillow would cut off what is above 255
-        image = image.convert("I").point(lambda value: value / 257).convert("L")
     rgba = image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, "white")
     return Image.alpha_composite(white, rgba).convert("RGB")

@@ -12,6 +12,7 @@ from torch import Tensor
 from vqclip.config import MAX_SIDE
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
+from vqclip.media.colours import to_srgb
 from vqclip.media.images import fit, flatten, open_image, to_tensor
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -60,7 +61,7 @@ def open_canvas(
     Raises:
         UsageError: an unreadable picture or mask, a box outside, nothing left to imagine.
     """
-    photo = open_image(source).convert("RGBA")
+    photo = to_srgb(open_image(source)).convert("RGBA")
     kept = np.asarray(photo)[..., 3] == 255 if keep is None else keep_mask(keep, photo.size)
     if size is not None:
         photo = fit(photo, size)

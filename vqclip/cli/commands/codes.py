@@ -52,6 +52,7 @@ def reconstruct_command(
     files = _outputs(output, Path(picture), "reconstructed", codes, overwrite)
     photo = open_image(picture)
     terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
+    config = replace(config, size=terminal.size_within_memory(config.size, photo.size))
     model = _load(config, terminal)
     from vqclip.sampling.reconstruction import reconstruct
 

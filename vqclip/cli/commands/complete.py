@@ -1,6 +1,7 @@
 """``vqclip complete photo.jpg --keep top``: the transformer imagines the rest."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 from vqclip.cli import options as opt
 from vqclip.cli.drawing import DrawingSession, parse_extend, session_of, settings
 from vqclip.config import CompleteConfig, OutputConfig
+from vqclip.files.environment import user_path
 
 _D = CompleteConfig
 _CLIP = [name for name, _ in _D.clip]
@@ -84,4 +86,10 @@ def completing(params: Mapping[str, Any], picture: str) -> DrawingSession:
         paste=not params["no_paste"],
         **settings(params),
     )
-    return session_of(config, params, f"{Path(picture).stem} completed")
+    session = session_of(config, params, f"{Path(picture).stem} completed")
+    if (path := user_path(picture)).is_file():
+        from vqclip.media.images import image_size
+
+        size = session.terminal.size_within_memory(config.size, image_size(path))
+        session.config = replace(config, size=size)
+    return session

@@ -24,6 +24,7 @@ _NEEDED = {
 _EXTRAS = {
     "optimizers": ("pytorch-optimizer", "pytorch_optimizer", "adamp, diffgrad and others"),
     "edges": ("scikit-image", "skimage", "edges of photos"),
+    "heic": ("pillow-heif", "pillow_heif", "the pictures of iPhones"),
     "flow": ("opencv-python-headless", "cv2", "restyle, and films whose parts move"),
     "train": ("accelerate", "accelerate", "training on several devices"),
 }
