@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip import GenerateConfig, parse_prompts
-from vqclip.config.argv import command, options_of
+from vqclip.config.argv import command, params_of
 from vqclip.config.prompts import parse_all
 from vqclip.hub.embedded import weights_folder
 from vqclip.media.images import read_metadata, save_image
@@ -183,7 +183,7 @@ def test_show_tells_all() -> None:
     for text in (
         "a <b>x</b> [red]",
         "seed               5",
-        "num-cutouts        2",
+        "cutouts            2",
         "sha256 ",
         "version",
     ):
@@ -285,7 +285,7 @@ def test_every_setting_is_an_option() -> None:
     import inspect
 
     usual = {n: p.default for n, p in inspect.signature(generate_command).parameters.items()}
-    assert build_config({**usual, **options_of(config)}, set()) == config
+    assert build_config({**usual, **params_of(config)}, set()) == config
 
 
 def test_another_start_gets_its_own_learning_rate() -> None:
@@ -302,6 +302,13 @@ def test_another_start_gets_its_own_learning_rate() -> None:
     typed = vqclip("show", "draft.png").stdout.splitlines()[-1]
     assert "--lr" not in typed
     assert "--init" not in typed
+
+
+def test_the_number_of_pictures() -> None:
+    vqclip("x", *QUICK, "-o", "a.png")
+    assert "count must be at least 1, not 0" in refused("again", "a.png", "--count", "0")
+    again("a.png", "-c", "2", "-o", "b.png")
+    assert [Path(f"b-{seed}.png").exists() for seed in (5, 6)] == [True, True]
 
 
 def test_several_pictures_are_no_prompts() -> None:

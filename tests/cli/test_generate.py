@@ -255,6 +255,6 @@ def test_version_and_lists() -> None:
 
 def test_help_shows_examples_and_every_panel() -> None:
     shown = vqclip("--help").stdout
-    for text in ('vqclip "a red apple"', "Picture", "Output", "Models", "Method", "Terminal"):
+    for text in ('vqclip "a red apple"', "Image", "Output", "Models", "Method", "Terminal"):
         assert text in shown
     assert vqclip().stdout == shown

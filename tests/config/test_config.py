@@ -3,10 +3,9 @@ import math
 
 import pytest
 
-from vqclip.cli.commands.generate import parse_list
-from vqclip.cli.options import parse_size
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.config.prompts import Prompt
+from vqclip.config.spelling import parse_list, parse_size
 from vqclip.errors import UsageError
 
 APPLE = (Prompt("apple"),)

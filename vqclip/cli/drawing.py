@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vqclip.cli import dry_run as forecasts
-from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.films import films_beside
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.runs import check_expected, note_long_prompts, show_frame
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import DEFAULT, CompleteConfig, OutputConfig, SampleConfig
-from vqclip.config.argv import CONDITIONS
-from vqclip.config.prompts import parse_all, split_weight
+from vqclip.config.argv import parameter_of
+from vqclip.config.prompts import parse_all
+from vqclip.config.sample import CONDITIONS
+from vqclip.config.setting import read_options
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.hub.embedded import has_transformer
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from vqclip.sampling.completion import Sample, Task
 
 
-def settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the options that both commands have into those of a :class:`SampleConfig`.
+def settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the options of a command into the settings of its kind of config.
 
     Raises:
         UsageError: a value that cannot be read, or no transformer.
@@ -41,17 +42,13 @@ def settings(params: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(
             "vqclip brings no transformer yet: give a taming one with --transformer PATH"
         )
-    same = ("transformer_config", "samples", "guidance", "temperature", "top_k", "top_p")
-    given = {kind: params.get(option) for kind, option in CONDITIONS.items()}
+    given = {one: params.get(parameter_of(one)) for one in CONDITIONS}
     return {
-        **{name: params[name] for name in (*same, "device", "precision")},
+        **read_options(kind, params),
         "transformer": params["transformer"] or DEFAULT,
-        "conditions": tuple((kind, value) for kind, value in given.items() if value is not None),
-        "relabel": tuple(params["label"] or ()),
-        "size": opt.parse_size(params["size"]),
+        "conditions": tuple((one, value) for one, value in given.items() if value is not None),
         "seed": secrets.randbits(32) if params["seed"] is None else params["seed"],
-        "prompts": tuple(parse_all(params["prompt"] or ())),
-        "clip": tuple(map(split_weight, params["clip"])),
+        "prompts": parse_all(params["prompt"] or ()),
     }
 
 
@@ -275,18 +272,3 @@ def _interruption(drawn: "Drawn") -> str:
         f"interrupted after {drawn.done} of {drawn.total} codes: kept what is drawn, "
         "with a plain colour for the rest"
     )
-
-
-def parse_extend(text: str | None) -> tuple[int, int, int, int]:
-    """Read ``256,0,0,0``: pixels on the left, at the top, on the right, at the bottom.
-
-    Raises:
-        UsageError: anything else.
-    """
-    if text is None:
-        return CompleteConfig.extend
-    words = text.split(",")
-    if len(words) != 4 or not all(word.strip().isdecimal() for word in words):
-        raise UsageError(f"cannot read --extend {text!r}: write LEFT,TOP,RIGHT,BOTTOM in pixels")
-    left, top, right, bottom = map(int, words)
-    return left, top, right, bottom

@@ -2,48 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.terminal import Terminal
 from vqclip.files.environment import user_path
 
 if TYPE_CHECKING:
     from vqclip.video.work_folder import Unfinished
-
-TIME = "Time"
-
-
-def _option(*names: str, help: str, panel: str = TIME, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
-
-
-FilmOutput = Annotated[
-    Path | None,
-    _option("--output", "-o", panel=opt.OUTPUT, metavar="FILM", help="A .mp4, .gif or .webp."),
-]
-Quality = Annotated[int, _option("--quality", panel=opt.OUTPUT, help="0 to 100, of MP4 and WebP.")]
-Codec = Annotated[
-    str, _option("--codec", panel=opt.OUTPUT, help="Of MP4: h264 plays everywhere; h265, vp9, av1.")
-]
-Rate = Annotated[float | None, _option("--fps", help="Frames a second.")]
-Length = Annotated[float | None, _option("--length", help="Seconds in all.")]
-HoldFirst = Annotated[float, _option("--hold-first", help="Seconds that the first frame stays.")]
-HoldLast = Annotated[float, _option("--hold-last", help="Seconds that the last frame stays.")]
-Bounce = Annotated[bool, _option("--bounce", help="There and back.")]
-Loop = Annotated[int, _option("--loop", help="Plays; 0: GIF and WebP for ever, MP4 once.")]
-EaseName = Annotated[
-    str,
-    _option(
-        "--ease", help="linear; in: many early frames, few late ones; out: the reverse; in-out."
-    ),
-]
-Interpolate = Annotated[
-    str, _option("--interpolate", help="Between the frames: none, blend, or flow (moves parts).")
-]
 
 
 def kinds(params: Mapping[str, Any]) -> list[str]:

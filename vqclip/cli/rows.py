@@ -13,6 +13,7 @@ from vqclip.cli.commands.generate import build_config, generate_command, given_o
 from vqclip.cli.films import kinds
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.words import explain
+from vqclip.config.setting import IMAGE, OUTPUT
 from vqclip.errors import RowsError, UsageError
 
 if TYPE_CHECKING:
@@ -37,15 +38,18 @@ Seeds = Annotated[
     typer.Option(
         "--seeds",
         metavar="1-4",
-        help="A picture each: 1-4 or 1,3,7-9.",
-        rich_help_panel=opt.PICTURE,
+        help="Random seeds, 1-4 or 1,3,7-9: one image each.",
+        rich_help_panel=IMAGE,
     ),
 ]
 KeepFrames = Annotated[
-    bool, typer.Option("--frames", help="Keep frames, a folder each.", rich_help_panel=opt.OUTPUT)
+    bool,
+    typer.Option(
+        "--frames", help="Save the frames, in one folder per image.", rich_help_panel=OUTPUT
+    ),
 ]
 FileName = Annotated[
-    str | None, typer.Option("--output", "-o", help="The picture's name in the folder.")
+    str | None, typer.Option("--output", "-o", help="Name of the image in the folder.")
 ]
 # What a row says otherwise than all rows: its own comes first.
 _INSTEAD = {

@@ -1,42 +1,65 @@
-"""Commands that take the options of another command besides their own."""
+"""Commands that take the settings of configs, and the options of other commands, as options."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+from vqclip.cli.options import parameters_of
+from vqclip.config.setting import PANELS
+
+Command = Callable[..., None]
+Source = type | Command | Mapping[str, inspect.Parameter]
 
 
 def with_options_of(
-    *others: Callable[..., None], without: Collection[str]
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let a command take every option of others, but for those named; the first one's come first.
+    *sources: Source, without: Collection[str] = ()
+) -> Callable[[Command], Command]:
+    """Let a command take the options of ``sources`` besides its own.
 
-    The command reads their values from the context's ``params``.
+    Of options of the same name its own come first, then those of earlier sources. The command
+    reads the values of the others from the context's ``params``.
+
+    sources: dataclasses whose fields have options, other commands, and parameters.
+    without: names of parameters that are left out.
     """
 
-    def extend(command: Callable[..., None]) -> Callable[..., None]:
+    def extend(command: Command) -> Command:
         own = inspect.signature(command, eval_str=True).parameters
-        taken = {
-            name: parameter
-            for other in reversed(others)
-            for name, parameter in inspect.signature(other, eval_str=True).parameters.items()
-            if name not in own and name not in without
-        }
+        taken = dict(own)
+        for source in sources:
+            for name, parameter in _parameters(source).items():
+                if name not in without:
+                    taken.setdefault(name, parameter)
 
         def run(**values: Any) -> None:
             command(**{name: value for name, value in values.items() if name in own})
 
-        all_of_them = {**own, **taken}
         run.__doc__ = command.__doc__
-        run.__annotations__ = {name: p.annotation for name, p in all_of_them.items()}
+        run.__annotations__ = {name: p.annotation for name, p in taken.items()}
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [p.replace(kind=p.KEYWORD_ONLY) for p in all_of_them.values()]
+            [p.replace(kind=p.KEYWORD_ONLY) for p in sorted(taken.values(), key=_panel)]
         )
         return run
 
     return extend
 
 
-def defaults_of(command: Callable[..., None], names: Collection[str]) -> dict[str, Any]:
+def defaults_of(command: Command, names: Collection[str]) -> dict[str, Any]:
     """Return the defaults of some options of a command, for one that takes its others."""
     parameters = inspect.signature(command, eval_str=True).parameters
     return {name: parameters[name].default for name in names if name in parameters}
+
+
+def _parameters(source: Source) -> Mapping[str, inspect.Parameter]:
+    if isinstance(source, Mapping):
+        return source
+    if isinstance(source, type):
+        return parameters_of(source)
+    return inspect.signature(source, eval_str=True).parameters
+
+
+def _panel(parameter: inspect.Parameter) -> int:
+    """Return the place of a parameter's panel; arguments and the context come first."""
+    about = getattr(parameter.annotation, "__metadata__", (None,))[0]
+    panel = getattr(about, "rich_help_panel", None)
+    return PANELS.index(panel) if panel in PANELS else -1

@@ -120,5 +120,6 @@ class Terminal:
 
 
 def terminal_of(params: Mapping[str, Any]) -> Terminal:
-    """Return the terminal that says as much as the options ask for."""
-    return Terminal(**{name: params[name] for name in ("quiet", "json_lines", "preview", "yes")})
+    """Return the terminal that says as much as the options ask for, of those that there are."""
+    names = ("quiet", "json_lines", "preview", "yes")
+    return Terminal(**{name: params[name] for name in names if name in params})

@@ -22,7 +22,7 @@ Ray = Annotated[
     typer.Option(
         "--ray",
         metavar="[ADDRESS]",
-        help="Draw on a Ray cluster: host:port or auto; alone: on one of this machine only.",
+        help="Run on a Ray cluster: host:port or auto. Without an address: on this machine.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -32,7 +32,7 @@ Cpus = Annotated[
         "--cpus",
         metavar="N",
         min=1,
-        help="Cores of each worker of --ray; else a GPU each, or one core.",
+        help="Number of cores per worker of --ray. Default: one GPU per worker, or one core.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -42,7 +42,8 @@ SideBySide = Annotated[
         "--side-by-side",
         metavar="N",
         min=1,
-        help="Draw N jobs of the same settings in one batch; else as many as pay on a GPU, or one.",
+        help="Number of jobs with equal settings to run at once. Default: the fastest on a GPU, "
+        "one on a CPU.",
         rich_help_panel=PANEL,
     ),
 ]

@@ -1,7 +1,7 @@
 """What a run is and what it leaves: frozen dataclasses, the only home of every default."""
 
 from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_OWN_PIXELS, MAX_SEED, MAX_SIDE
-from vqclip.config.files import CodesConfig, OutputConfig
+from vqclip.config.files import CodesConfig, FileOptions, OutputConfig
 from vqclip.config.film import (
     CODECS,
     INTERPOLATIONS,
@@ -31,6 +31,7 @@ __all__ = [
     "AnimateConfig",
     "CodesConfig",
     "CompleteConfig",
+    "FileOptions",
     "FilmConfig",
     "FilmOutput",
     "GenerateConfig",

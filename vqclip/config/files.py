@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqclip.config import shared
 from vqclip.config.checks import DEFAULT, FITS, at_least, check_size, one_of
 from vqclip.config.generate import GenerateConfig
+from vqclip.config.setting import OUTPUT, option, setting
 from vqclip.errors import UsageError
 
 
@@ -17,11 +19,11 @@ class CodesConfig:
     """
 
     source: str
-    size: tuple[int, int] | None = None
-    fit: str = GenerateConfig.fit
-    vqgan: str = DEFAULT
-    vqgan_config: str | None = None
-    device: str = GenerateConfig.device
+    size: tuple[int, int] | None = setting(None, shared.INPUT_SIZE)
+    fit: str = setting(GenerateConfig.fit, shared.FIT)
+    vqgan: str = setting(DEFAULT, shared.VQGAN)
+    vqgan_config: str | None = setting(None, shared.VQGAN_CONFIG)
+    device: str = setting(GenerateConfig.device, shared.DEVICE)
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -53,3 +55,57 @@ class OutputConfig:
         at_least("every", self.every, 1)
         if self.fps is not None and not 1 <= self.fps <= 120:
             raise UsageError(f"fps must be 1 to 120, not {self.fps}")
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """The files that a command is asked for, before they have names.
+
+    output: path of the image, or a pattern of it; None chooses a free name.
+    every, fps: see :class:`OutputConfig`.
+    """
+
+    output: str | None = setting(
+        None,
+        option(
+            *("--output", "-o"),
+            panel=OUTPUT,
+            metavar="FILE",
+            help="Image file: .png, .jpg or .webp; {prompt}, {seed}, {steps}, {size} and {n} are "
+            "filled in. Default: prompt and seed.",
+        ),
+    )
+    overwrite: bool = setting(
+        False, option("--overwrite", panel=OUTPUT, help="Replace existing files.")
+    )
+    frames: Path | None = setting(
+        None,
+        option("--frames", panel=OUTPUT, metavar="DIR", help="Save the frames in this folder."),
+    )
+    every: int = setting(
+        OutputConfig.every,
+        option(*("--every", "-e"), panel=OUTPUT, help="Save a frame every N steps (or codes)."),
+    )
+    gif: bool = setting(False, option("--gif", panel=OUTPUT, help="Save an animated GIF."))
+    mp4: bool = setting(False, option("--mp4", panel=OUTPUT, help="Save an MP4 video."))
+    webp: bool = setting(False, option("--webp", panel=OUTPUT, help="Save an animated WebP."))
+    fps: float | None = setting(
+        None,
+        option(
+            "--fps",
+            panel=OUTPUT,
+            help="Frames per second of videos. Default: about 8 seconds in all.",
+        ),
+    )
+    save_codes: bool = setting(
+        False,
+        option("--save-codes", panel=OUTPUT, help="Save the codes as .npz, for --init or decode."),
+    )
+    checkpoint: bool = setting(
+        False,
+        option(
+            "--checkpoint",
+            panel=OUTPUT,
+            help="Write a checkpoint that `vqclip resume` can continue.",
+        ),
+    )

@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqclip.config import shared
 from vqclip.config.checks import FITS, at_least, check_size, finite, one_of
+from vqclip.config.setting import TIME, option, setting
 from vqclip.errors import UsageError
 
 CODECS = ("h264", "h265", "vp9", "av1")
@@ -23,8 +25,8 @@ class FilmConfig:
     """
 
     rate: float
-    quality: int = 80
-    codec: str = "h264"
+    quality: int = setting(80, shared.QUALITY)
+    codec: str = setting("h264", shared.CODEC)
     loop: int = 0
     sound: Path | None = None
 
@@ -50,13 +52,47 @@ class TimingConfig:
     interpolate: none; blend, a mixture of two frames; flow, which moves their parts.
     """
 
-    fps: float | None = None
-    length: float | None = None
-    hold_first: float = 0.0
-    hold_last: float = 0.0
-    bounce: bool = False
-    ease: str = "linear"
-    interpolate: str = "none"
+    fps: float | None = setting(
+        None,
+        option(
+            "--fps",
+            panel=TIME,
+            help="Frames per second. Default: what --length asks for, or about 8 seconds in all.",
+        ),
+    )
+    length: float | None = setting(
+        None,
+        option(
+            "--length",
+            panel=TIME,
+            help="Length of the video in seconds. Default: every frame is shown once.",
+        ),
+    )
+    hold_first: float = setting(
+        0.0, option("--hold-first", panel=TIME, help="Seconds that the first frame stays.")
+    )
+    hold_last: float = setting(
+        0.0, option("--hold-last", panel=TIME, help="Seconds that the last frame stays.")
+    )
+    bounce: bool = setting(
+        False, option("--bounce", panel=TIME, help="Play back to the first frame at the end.")
+    )
+    ease: str = setting(
+        "linear",
+        option(
+            "--ease",
+            panel=TIME,
+            help="Pace: linear, in (many early frames, few late ones), out or in-out.",
+        ),
+    )
+    interpolate: str = setting(
+        "none",
+        option(
+            "--interpolate",
+            panel=TIME,
+            help="Frames in between: none, blend (a mixture), or flow (moves parts).",
+        ),
+    )
 
     def __post_init__(self) -> None:
         if self.fps is not None:
@@ -83,11 +119,18 @@ class AnimateConfig:
     """
 
     timing: TimingConfig = TimingConfig()
-    size: tuple[int, int] | None = None
-    fit: str = FITS[0]
-    quality: int = FilmConfig.quality
-    codec: str = FilmConfig.codec
-    loop: int = FilmConfig.loop
+    size: tuple[int, int] | None = setting(None, shared.INPUT_SIZE)
+    fit: str = setting(FITS[0], shared.FIT)
+    quality: int = setting(FilmConfig.quality, shared.QUALITY)
+    codec: str = setting(FilmConfig.codec, shared.CODEC)
+    loop: int = setting(
+        FilmConfig.loop,
+        option(
+            "--loop",
+            panel=TIME,
+            help="Number of plays; 0 repeats GIF and WebP for ever and plays MP4 once.",
+        ),
+    )
 
     def __post_init__(self) -> None:
         FilmConfig(1, self.quality, self.codec, self.loop)

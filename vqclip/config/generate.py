@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vqclip.config import shared
 from vqclip.config.checks import (
     AUTO,
     DEFAULT,
@@ -19,6 +20,8 @@ from vqclip.config.checks import (
     one_of,
 )
 from vqclip.config.prompts import Prompt
+from vqclip.config.setting import IMAGE, METHOD, MODELS, option, setting
+from vqclip.config.spelling import LIST, WEIGHTED
 from vqclip.errors import UsageError
 
 DRAWN = ("draft", "sample")  # by a transformer
@@ -64,38 +67,145 @@ class GenerateConfig:
     """
 
     prompts: tuple[Prompt, ...]
-    size: tuple[int, int] | None = None
-    steps: int = 100
-    seed: int = 0
-    vqgan: str = DEFAULT
-    vqgan_config: str | None = None
-    clip: tuple[Weighted, ...] = ((DEFAULT, 1.0),)
-    transformer: str | None = None
-    transformer_config: str | None = None
-    init: str = AUTO
-    drafts: int = 16
-    guidance: float = 4.0
-    temperature: float = 0.7
-    top_k: int = 100
-    top_p: float = 1.0
-    fit: str = "cover"
-    init_weight: float | None = None
-    init_decay: str = "constant"
-    init_target: str = "start"
-    num_cutouts: int = 16
-    cut_method: str = "normal-crops(mean=0.9,std=0.2,low=0.6)"
-    cut_power: float = 1.0
-    augment: tuple[str, ...] = ("flip", "affine", "perspective", "jitter")
-    noise: float = 0.1
-    losses: tuple[Weighted, ...] = ()
-    optimizer: str = "adam"
-    learning_rate: float | None = None
-    schedule: str = "constant"
-    ema: float = 0.0
-    device: str = AUTO
-    precision: str = AUTO
-    deterministic: bool = False
-    cut_chunk: int | None = None
+    size: tuple[int, int] | None = setting(None, shared.SIZE)
+    steps: int = setting(
+        100,
+        option(
+            *("--steps", "-n"),
+            panel=IMAGE,
+            help="Number of optimisation steps; 0 saves the start.",
+        ),
+    )
+    seed: int = setting(0, shared.SEED)
+    vqgan: str = setting(DEFAULT, shared.VQGAN)
+    vqgan_config: str | None = setting(None, shared.VQGAN_CONFIG)
+    clip: tuple[Weighted, ...] = setting(((DEFAULT, 1.0),), shared.CLIP)
+    transformer: str | None = setting(None, shared.TRANSFORMER)
+    transformer_config: str | None = setting(None, shared.TRANSFORMER_CONFIG)
+    init: str = setting(
+        AUTO,
+        option(
+            *("--init", "-i"),
+            panel=IMAGE,
+            metavar="START",
+            help="Start: draft, random, noise, gradient, perlin, sample, the path or URL of an "
+            "image, or codes.npz; auto takes a draft where a transformer is at hand.",
+        ),
+    )
+    drafts: int = setting(
+        16, option("--drafts", panel=IMAGE, help="Number of drafts, of which CLIP picks the best.")
+    )
+    guidance: float = setting(4.0, shared.GUIDANCE)
+    temperature: float = setting(0.7, shared.TEMPERATURE)
+    top_k: int = setting(100, shared.TOP_K)
+    top_p: float = setting(1.0, shared.TOP_P)
+    fit: str = setting("cover", shared.FIT)
+    init_weight: float | None = setting(
+        None,
+        option(
+            "--init-weight",
+            panel=IMAGE,
+            help="Weight of the loss that keeps the image near its start. Default: 1 after a "
+            "draft, else 0.",
+        ),
+    )
+    init_decay: str = setting(
+        "constant",
+        option(
+            "--init-decay",
+            panel=IMAGE,
+            help="Decay of --init-weight: constant, or harmonic for 1/(2i+1) at step i.",
+        ),
+    )
+    init_target: str = setting(
+        "start",
+        option(
+            "--init-target", panel=IMAGE, help="Codes that --init-weight pulls to: start or zero."
+        ),
+    )
+    num_cutouts: int = setting(
+        16, option("--cutouts", panel=METHOD, help="Number of cutouts that CLIP sees every step.")
+    )
+    cut_method: str = setting(
+        "normal-crops(mean=0.9,std=0.2,low=0.6)",
+        option(
+            "--cut-method",
+            panel=METHOD,
+            help="Distribution of the cutouts: a name in `vqclip list cut-methods`.",
+        ),
+    )
+    cut_power: float = setting(
+        1.0,
+        option(
+            "--cut-power", panel=METHOD, help="Exponent of the cutouts' size; above 1: smaller."
+        ),
+    )
+    augment: tuple[str, ...] = setting(
+        ("flip", "affine", "perspective", "jitter"),
+        option(
+            *("--augment", "-a"),
+            panel=METHOD,
+            metavar="A,B(x=1)",
+            spelling=LIST,
+            help="Augmentations of the cutouts, in order, or none: names in `vqclip list "
+            "augmentations`.",
+        ),
+    )
+    noise: float = setting(
+        0.1, option("--noise", panel=METHOD, help="Standard deviation of the noise on cutouts.")
+    )
+    losses: tuple[Weighted, ...] = setting(
+        (),
+        option(
+            "--loss",
+            panel=METHOD,
+            metavar="NAME:WEIGHT",
+            spelling=WEIGHTED,
+            help="Additional loss: a name in `vqclip list losses`; repeat for several.",
+        ),
+    )
+    optimizer: str = setting(
+        "adam",
+        option("--optimizer", panel=METHOD, help="Optimizer: a name in `vqclip list optimizers`."),
+    )
+    learning_rate: float | None = setting(
+        None,
+        option("--lr", panel=METHOD, help="Learning rate. Default: 0.05 after a draft, else 0.1."),
+    )
+    schedule: str = setting(
+        "constant",
+        option(
+            "--schedule",
+            panel=METHOD,
+            help="Learning rate schedule: constant, linear, cosine or drop.",
+        ),
+    )
+    ema: float = setting(
+        0.0,
+        option(
+            "--ema",
+            panel=METHOD,
+            help="Decay of the running average of z that is shown, such as 0.9; 0 shows z.",
+        ),
+    )
+    device: str = setting(AUTO, shared.DEVICE)
+    precision: str = setting(AUTO, shared.PRECISION)
+    deterministic: bool = setting(
+        False,
+        option(
+            "--deterministic",
+            panel=MODELS,
+            help="Refuse operations whose results vary from run to run on CUDA.",
+        ),
+    )
+    cut_chunk: int | None = setting(
+        None,
+        option(
+            "--cut-chunk",
+            panel=MODELS,
+            help="Cutouts embedded at a time; fewer need less memory. Default: by the memory.",
+        ),
+    )
 
     def __post_init__(self) -> None:
         if not self.prompts:

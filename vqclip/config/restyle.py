@@ -6,6 +6,7 @@ from typing import Any
 
 from vqclip.config.film import check_rate
 from vqclip.config.generate import GenerateConfig
+from vqclip.config.setting import IMAGE, TIME, option, setting, write_options
 from vqclip.errors import UsageError
 
 STEPS = 15  # of a frame, where nothing else is said
@@ -24,8 +25,18 @@ class RestyleConfig:
 
     source: str
     picture: GenerateConfig
-    coherence: float = 0.5
-    fps: float | None = None
+    coherence: float = setting(
+        0.5,
+        option(
+            "--coherence",
+            panel=IMAGE,
+            help="Share of the last result in the start of a frame, 0 to 1.",
+        ),
+    )
+    fps: float | None = setting(
+        None,
+        option("--fps", panel=TIME, help="Frames per second to draw. Default: the video's."),
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.coherence <= 1:
@@ -40,4 +51,4 @@ class RestyleConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is not about single pictures, as JSON values."""
-        return {"source": self.source, "coherence": self.coherence, "fps": self.fps}
+        return {"source": self.source, **write_options(self)}

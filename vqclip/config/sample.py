@@ -1,9 +1,11 @@
 """The settings of pictures that a transformer draws, or completes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from vqclip.config import shared
 from vqclip.config.checks import (
+    AUTO,
     DEFAULT,
     MAX_SIDE,
     Weighted,
@@ -14,7 +16,38 @@ from vqclip.config.checks import (
     json_values,
 )
 from vqclip.config.prompts import Prompt
+from vqclip.config.setting import IMAGE, option, setting
+from vqclip.config.spelling import EXTEND, WORDS, Border
 from vqclip.errors import UsageError
+
+# Kind of condition to the option that gives it.
+CONDITIONS = {
+    "class": option(
+        "--class",
+        panel=IMAGE,
+        metavar="NAME|ID",
+        help="ImageNet class: a name or number in `vqclip list classes`.",
+    ),
+    "labels": option(
+        "--labels",
+        panel=IMAGE,
+        metavar="MAP",
+        help="Label map: a palette or greyscale PNG of class numbers.",
+    ),
+    "depth": option(
+        "--depth",
+        panel=IMAGE,
+        metavar="MAP",
+        help="Depth map: 8 or 16 bit greyscale, or float32 bytes in RGBA.",
+    ),
+    "edges": option(
+        "--edges",
+        panel=IMAGE,
+        metavar="MAP|PHOTO",
+        help="Edge map, white lines on black, or a photo whose edges are found.",
+    ),
+    "upscale": option("--upscale", panel=IMAGE, metavar="IMAGE", help="Small image to enlarge."),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +67,38 @@ class SampleConfig:
         UsageError: a value that is out of range.
     """
 
-    transformer: str = DEFAULT
-    transformer_config: str | None = None
+    transformer: str = setting(DEFAULT, replace(shared.TRANSFORMER, left_open=True))
+    transformer_config: str | None = setting(None, shared.TRANSFORMER_CONFIG)
     conditions: tuple[tuple[str, str], ...] = ()
-    relabel: tuple[str, ...] = ()
-    size: tuple[int, int] | None = None
-    samples: int = 1
-    seed: int = 0
-    guidance: float = 4.0
-    temperature: float = 1.0
-    top_k: int = 250
-    top_p: float = 1.0
+    relabel: tuple[str, ...] = setting(
+        (),
+        option(
+            "--label",
+            panel=IMAGE,
+            metavar="NUMBER=NAME",
+            spelling=WORDS,
+            help="Meaning of a number in the label map, 3=sky or 3=157: names in `vqclip list "
+            "coco-stuff`; repeat for several.",
+        ),
+    )
+    size: tuple[int, int] | None = setting(None, shared.SIZE)
+    samples: int = setting(
+        1,
+        option(
+            *("--samples", "-c"),
+            panel=IMAGE,
+            help="Number of images, with seeds counting up.",
+        ),
+    )
+    seed: int = setting(0, shared.SEED)
+    guidance: float = setting(4.0, shared.GUIDANCE)
+    temperature: float = setting(1.0, shared.TEMPERATURE)
+    top_k: int = setting(250, shared.TOP_K)
+    top_p: float = setting(1.0, shared.TOP_P)
     prompts: tuple[Prompt, ...] = ()
-    clip: tuple[Weighted, ...] = ((DEFAULT, 1.0),)
-    device: str = "auto"
-    precision: str = "auto"
+    clip: tuple[Weighted, ...] = setting(((DEFAULT, 1.0),), shared.CLIP)
+    device: str = setting(AUTO, shared.DEVICE)
+    precision: str = setting(AUTO, shared.PRECISION)
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -82,10 +132,44 @@ class CompleteConfig(SampleConfig):
     """
 
     picture: str
-    keep: str | None = None
-    extend: tuple[int, int, int, int] = (0, 0, 0, 0)
-    refine: int = 0
-    paste: bool = True
+    size: tuple[int, int] | None = setting(None, shared.INPUT_SIZE)
+    keep: str | None = setting(
+        None,
+        option(
+            *("--keep", "-k"),
+            panel=IMAGE,
+            metavar="PART",
+            help="Part to keep: top, bottom, left or right half, box:x,y,w,h in pixels, or a mask "
+            "image that is white there. Default: everything that is not transparent.",
+        ),
+    )
+    extend: Border = setting(
+        (0, 0, 0, 0),
+        option(
+            "--extend",
+            panel=IMAGE,
+            metavar="L,T,R,B",
+            spelling=EXTEND,
+            help="Pixels to add on the left, at the top, on the right and at the bottom.",
+        ),
+    )
+    refine: int = setting(
+        0,
+        option(
+            "--refine",
+            panel=IMAGE,
+            metavar="STEPS",
+            help="Optimisation steps for the new codes of the best sample.",
+        ),
+    )
+    paste: bool = setting(
+        True,
+        option(
+            "--paste/--no-paste",
+            panel=IMAGE,
+            help="Keep the kept pixels exactly, or as the VQGAN reconstructs them.",
+        ),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

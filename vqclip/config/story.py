@@ -7,10 +7,8 @@ from typing import Any
 from vqclip.config.checks import at_least
 from vqclip.config.generate import GenerateConfig
 from vqclip.config.prompts import Prompt, parse_prompts
+from vqclip.config.setting import CAMERA, SCENES, option, options_of, setting, write_options
 from vqclip.errors import UsageError
-
-# What is not about its pictures, nor its scenes.
-OWN = ("steps_per_scene", "transition", "ease", "loop", "every", "zoom", "pan", "rotate")
 
 
 @dataclass(frozen=True)
@@ -30,14 +28,60 @@ class StoryConfig:
 
     scenes: tuple[tuple[Prompt, ...], ...]
     picture: GenerateConfig
-    steps_per_scene: int = 100
-    transition: int | None = None
-    ease: str = "in-out"
-    loop: bool = False
-    every: int = 2
-    zoom: str = "1"
-    pan: str = "0,0"
-    rotate: str = "0"
+    steps_per_scene: int = setting(
+        100,
+        option(
+            *("--steps-per-scene", "-n"),
+            panel=SCENES,
+            help="Number of optimisation steps of each scene.",
+        ),
+    )
+    transition: int | None = setting(
+        None,
+        option(
+            "--transition",
+            panel=SCENES,
+            help="Last steps of a scene that lead into the next one. Default: half of them.",
+        ),
+    )
+    ease: str = setting(
+        "in-out",
+        option("--ease", panel=SCENES, help="Pace of transitions: linear, in, out or in-out."),
+    )
+    loop: bool = setting(
+        False,
+        option("--loop", panel=SCENES, help="Return to the first scene, so the video repeats."),
+    )
+    every: int = setting(
+        2, option(*("--every", "-e"), panel=SCENES, help="Optimisation steps per frame.")
+    )
+    zoom: str = setting(
+        "1",
+        option(
+            "--zoom",
+            panel=CAMERA,
+            metavar="FACTOR",
+            help="Zoom per frame: 1.02 moves in, 0.98 out; or keyframes as 0:1.0, 50:1.05.",
+        ),
+    )
+    pan: str = setting(
+        "0,0",
+        option(
+            "--pan",
+            panel=CAMERA,
+            metavar="X,Y",
+            help="Pixels per frame to the right and down; or keyframes as 0:0,0, 40:2,0.",
+        ),
+    )
+    rotate: str = setting(
+        "0",
+        option(
+            "--rotate",
+            panel=CAMERA,
+            metavar="DEGREES",
+            help="Clockwise rotation per frame; or keyframes as 0:0, 40:1.5.",
+        ),
+    )
 
     def __post_init__(self) -> None:
         at_least("steps per scene", self.steps_per_scene, 1)
@@ -74,9 +118,9 @@ class StoryConfig:
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "StoryConfig":
         """Return the settings that :meth:`to_dict` wrote, of such pictures."""
         scenes = tuple(parse_prompts(scene) for scene in values["scenes"])
-        return cls(scenes, picture, **{name: values[name] for name in OWN})
+        return cls(scenes, picture, **{name: values[name] for name in options_of(cls)})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         scenes = [" | ".join(map(str, scene)) for scene in self.scenes]
-        return {"scenes": scenes, **{name: getattr(self, name) for name in OWN}}
+        return {"scenes": scenes, **write_options(self)}

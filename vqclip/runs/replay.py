@@ -8,6 +8,7 @@ from typing import Any
 from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleConfig, StoryConfig
 from vqclip.config.argv import command
 from vqclip.config.checks import config_of
+from vqclip.config.setting import Option, options_of
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.files.hashing import weights_hash
@@ -55,6 +56,12 @@ def recorded_config(
         f"{path} is no picture of vqclip generate, sample or complete: for films, vqclip show "
         "tells the command"
     )
+
+
+def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:
+    """Return the options of the settings that a picture or film records, as far as known."""
+    settings = metadata.get("settings", {})
+    return next((options_of(kind) for kind, own in _OWN.items() if own in settings), {})
 
 
 def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | RestyleConfig:

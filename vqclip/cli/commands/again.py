@@ -14,7 +14,10 @@ from vqclip.cli.drawing import DrawingSession
 from vqclip.cli.runs import Session
 from vqclip.cli.shared_options import with_options_of
 from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
-from vqclip.config.argv import CONDITIONS, options_of
+from vqclip.config.argv import parameter_of, params_of
+from vqclip.config.checks import at_least
+from vqclip.config.sample import CONDITIONS
+from vqclip.config.setting import IMAGE
 from vqclip.errors import UsageError
 from vqclip.hub.derived import reopened
 
@@ -27,29 +30,39 @@ _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
 
 # With another start, the settings that depend on it are chosen anew.
 _DECIDE_THE_START = {"init", "draft", "vqgan", "vqgan_config", "transformer"}
-_NAME_PICTURES = {"init", "image_prompt", "keep", *CONDITIONS.values()}
+_NAME_PICTURES = {"init", "image_prompt", "keep", *map(parameter_of, CONDITIONS)}
 
 
-@with_options_of(
-    generate_command, sample_command, complete_command, without=("prompts", "prompt", "seed")
-)
+@with_options_of(generate_command, sample_command, complete_command, without=("prompt", "samples"))
 def again_command(
     ctx: typer.Context,
-    picture: Annotated[Path, typer.Argument(help="Made by vqclip.", show_default=False)],
+    picture: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="Image made by vqclip.", show_default=False)
+    ],
     prompts: Annotated[
         list[str] | None,
-        typer.Argument(help="Others than the picture's.", metavar="PROMPT", show_default=False),
+        typer.Argument(help="Prompts to use instead.", metavar="PROMPT", show_default=False),
     ] = None,
     seed: Annotated[
         str | None,
         typer.Option(
-            "--seed", help="Another: 7, or +1, -1 from its own.", rich_help_panel="Picture"
+            "--seed",
+            help="Random seed: 7, or +1, -1 from the image's own. Default: its own.",
+            rich_help_panel=IMAGE,
         ),
     ] = None,
+    count: Annotated[
+        int,
+        typer.Option(
+            *("--count", "--samples", "-c"),
+            help="Number of images, with seeds counting up.",
+            rich_help_panel=IMAGE,
+        ),
+    ] = 1,
 ) -> None:
-    """Make a picture again from the settings inside of it, the same or with any of them changed.
+    """Generate an image again from its recorded settings, or with some of them changed.
 
-    It takes the options of the command that made the picture: generate, sample or complete.
+    It takes the options of the command that made the image: generate, sample or complete.
 
     vqclip again apple.png
 
@@ -66,12 +79,13 @@ def again_command(
     recorded = read_settings(picture)
     config = recorded_config(recorded, picture)
     written = given_options(ctx) - {"picture"}
-    _check_options(written, config)
+    _check_options(ctx, written, config)
+    at_least("count", count, 1)
     if isinstance(config, GenerateConfig) and written & _DECIDE_THE_START:
         config = reopened(config)
     if not written & _NAME_PICTURES:
         check_pictures(recorded.get("pictures", {}), config, picture)
-    params = {**ctx.params, "prompt": prompts}
+    params = {**ctx.params, "prompt": prompts, "samples": count}
     params |= {**_kept(config, params, written), "seed": _seed(seed, config.seed)}
     session = _session_of(config, params, written)
     # an option of the kind's name chooses its weights anew
@@ -99,13 +113,15 @@ def _session_of(
     return session_of(build_config(params, written), params)
 
 
-def _check_options(written: set[str], config: GenerateConfig | SampleConfig) -> None:
-    """Refuse options that the command of ``config`` has not."""
+def _check_options(
+    ctx: typer.Context, written: set[str], config: GenerateConfig | SampleConfig
+) -> None:
+    """Refuse options that the command of ``config`` does not take."""
     name, command = _COMMANDS[type(config)]
-    taken = {*inspect.signature(command).parameters, "prompts"}
-    if others := sorted(written - taken):
-        option = others[0].removesuffix("_name").replace("_", "-")
-        raise UsageError(f"vqclip {name} made the picture, which takes no --{option}")
+    taken = {*inspect.signature(command).parameters, "prompts", "count"}
+    for parameter in ctx.command.params:
+        if parameter.name in written - taken:
+            raise UsageError(f"vqclip {name} made the picture, which takes no {parameter.opts[0]}")
 
 
 def _kept(
@@ -114,7 +130,7 @@ def _kept(
     """Return the options of ``config`` that nothing written replaces."""
     if "prompts" in written:
         written = written | {"prompt"}
-    old = options_of(config)
+    old = {**params_of(config), "samples": params["samples"]}
     return {name: value for name, value in old.items() if name in params and name not in written}
 
 

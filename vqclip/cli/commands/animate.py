@@ -8,43 +8,31 @@ import typer
 from vqclip.cli import dry_run as forecasts
 from vqclip.cli import films
 from vqclip.cli import options as opt
-from vqclip.cli.terminal import Terminal
-from vqclip.config import AnimateConfig, FilmConfig, TimingConfig
+from vqclip.cli.options import TerminalOptions
+from vqclip.cli.shared_options import with_options_of
+from vqclip.cli.terminal import Terminal, terminal_of
+from vqclip.config import AnimateConfig, FileOptions, TimingConfig
+from vqclip.config.setting import read_options
 
 if TYPE_CHECKING:
     from vqclip.video.animation import Animation
     from vqclip.video.optical_flow import Array
 
-_T, _F, _A = TimingConfig, FilmConfig, AnimateConfig
 
-
+@with_options_of(
+    TimingConfig,
+    AnimateConfig,
+    FileOptions,
+    TerminalOptions,
+    without=("every", "frames", "save_codes", "checkpoint", "yes"),
+)
 def animate_command(
     ctx: typer.Context,
     frames: Annotated[
         list[str],
-        typer.Argument(metavar="FRAMES", help="A folder, or pictures.", show_default=False),
+        typer.Argument(metavar="FRAMES", help="Folder, or images.", show_default=False),
     ],
-    output: films.FilmOutput = None,
-    gif: opt.Gif = False,
-    mp4: opt.Mp4 = False,
-    webp: opt.Webp = False,
-    overwrite: opt.Overwrite = False,
-    fps: films.Rate = _T.fps,
-    length: films.Length = _T.length,
-    hold_first: films.HoldFirst = _T.hold_first,
-    hold_last: films.HoldLast = _T.hold_last,
-    bounce: films.Bounce = _T.bounce,
-    loop: films.Loop = _F.loop,
-    ease: films.EaseName = _T.ease,
-    interpolate: films.Interpolate = _T.interpolate,
-    size: opt.PictureSize = None,
-    fit: opt.Fit = _A.fit,
-    quality: films.Quality = _F.quality,
-    codec: films.Codec = _F.codec,
-    quiet: opt.Quiet = False,
-    json_lines: opt.Json = False,
-    preview: opt.Preview = False,
-    dry_run: opt.DryRun = False,
+    output: opt.FilmOutput = None,
 ) -> None:
     """Make films of frames on the disk, in the order of their numbers.
 
@@ -52,20 +40,21 @@ def animate_command(
 
     vqclip animate steps/ --gif --bounce --ease in --interpolate blend
     """
-    timing = TimingConfig(fps, length, hold_first, hold_last, bounce, ease, interpolate)
-    config = AnimateConfig(timing, opt.parse_size(size), fit, quality, codec, loop)
+    params = ctx.params
+    timing = TimingConfig(**read_options(TimingConfig, params))
+    config = AnimateConfig(timing, **read_options(AnimateConfig, params))
     from vqclip.video.animation import Animation
 
     source = Path(frames[0])
-    paths = films.film_paths(ctx.params, source.resolve().name if source.is_dir() else source.stem)
+    paths = films.film_paths(params, source.resolve().name if source.is_dir() else source.stem)
     animation = Animation(frames, config)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
-    if dry_run:
+    terminal = terminal_of(params)
+    if params["dry_run"]:
         from vqclip.diagnostics.forecast.films import of_animation
 
         forecasts.tell(terminal, of_animation(animation, paths))
         return
-    _write(animation, paths, overwrite, terminal)
+    _write(animation, paths, params["overwrite"], terminal)
 
 
 def _write(animation: "Animation", paths: list[Path], overwrite: bool, terminal: Terminal) -> None:

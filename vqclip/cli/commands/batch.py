@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import generate_command, given_options
 from vqclip.cli.dry_run import duration
 from vqclip.cli.group import INTERRUPTED
-from vqclip.cli.rows import NOT_OF_ROWS, KeepFrames, Seeds, read_jobs, refuse
+from vqclip.cli.options import TerminalOptions
+from vqclip.cli.rows import KeepFrames, Seeds, read_jobs, refuse
 from vqclip.cli.shared_options import with_options_of
-from vqclip.cli.terminal import Terminal
+from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers, engine
+from vqclip.config.setting import IMAGE, OUTPUT, TERMINAL
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from vqclip.batch.jobs import Job
 
 
-@with_options_of(generate_command, without=NOT_OF_ROWS)
+@with_options_of(generate_command, TerminalOptions, without=("yes", "checkpoint"))
 def batch_command(
     ctx: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(metavar="LIST", help=".txt, .csv, .jsonl, .yaml, or - for standard input."),
+        typer.Argument(metavar="LIST", help="A .txt, .csv, .jsonl or .yaml; - is standard input."),
     ],
     output: Annotated[
         Path | None,
@@ -37,28 +38,35 @@ def batch_command(
             "--output",
             "-o",
             metavar="DIR",
-            help="Else named after the list.",
-            rich_help_panel=opt.OUTPUT,
+            help="Folder of the images. Default: named after the list.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     seeds: Seeds = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", help="Random seed. Default: 0.", rich_help_panel=IMAGE),
+    ] = None,
     kind: Annotated[
         str | None,
         typer.Option(
-            "--format", help="text, csv, tsv, jsonl or yaml; else by the name or first line."
+            "--format",
+            help="Format of the list: text, csv, tsv, jsonl or yaml. Default: by its name or "
+            "first line.",
         ),
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only show the jobs, and the time that they would take."),
+        typer.Option(
+            "--dry-run",
+            help="Print the jobs and the time that they need; write nothing.",
+            rich_help_panel=TERMINAL,
+        ),
     ] = False,
     frames: KeepFrames = False,
     ray: Ray = None,
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
-    quiet: opt.Quiet = False,
-    json_lines: opt.Json = False,
-    preview: opt.Preview = False,
 ) -> None:
     """Draw every prompt of a list. Started again it goes on: nothing that is done is done twice.
 
@@ -79,7 +87,7 @@ def batch_command(
     from vqclip.batch.lists import read_rows
 
     workers = Workers(ray, cpus, side_by_side)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview)
+    terminal = terminal_of(ctx.params)
     rows = read_rows(source, kind)
     with terminal.console.status("reading the list"):
         jobs, again = unique(read_jobs(rows, ctx.params, given_options(ctx)))

@@ -11,8 +11,11 @@ import typer
 from vqclip import __version__
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
-from vqclip.cli.terminal import Terminal
-from vqclip.config import CodesConfig, OutputConfig
+from vqclip.cli.options import TerminalOptions
+from vqclip.cli.shared_options import with_options_of
+from vqclip.cli.terminal import Terminal, terminal_of
+from vqclip.config import CodesConfig, FileOptions, OutputConfig
+from vqclip.config.setting import read_options
 from vqclip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,25 +24,20 @@ if TYPE_CHECKING:
     from vqclip.generation.saved_codes import Codes
     from vqclip.models.vqgan import VQModel
 
-_D = CodesConfig
+# Of the options of files, those that both commands have.
+_NO_FRAMES = (
+    *("frames", "every", "gif", "mp4", "webp", "fps", "save_codes", "checkpoint", "dry_run"),
+)
 
 
+@with_options_of(CodesConfig, FileOptions, TerminalOptions, without=_NO_FRAMES)
 def reconstruct_command(
+    ctx: typer.Context,
     picture: Annotated[
-        str, typer.Argument(metavar="PICTURE", help="A path or URL.", show_default=False)
+        str, typer.Argument(metavar="IMAGE", help="Path or URL of an image.", show_default=False)
     ],
-    size: opt.PictureSize = None,
-    fit: opt.Fit = _D.fit,
     output: opt.PlainOutput = None,
     codes: opt.CodesOut = None,
-    overwrite: opt.Overwrite = False,
-    vqgan: opt.Vqgan = _D.vqgan,
-    vqgan_config: opt.VqganConfig = None,
-    yes: opt.Yes = False,
-    device: opt.Device = _D.device,
-    quiet: opt.Quiet = False,
-    json_lines: opt.Json = False,
-    preview: opt.Preview = False,
 ) -> None:
     """Encode, quantize and decode a picture; report the loss.
 
@@ -48,10 +46,10 @@ def reconstruct_command(
     """
     from vqclip.media.images import open_image
 
-    config = CodesConfig(picture, opt.parse_size(size), fit, vqgan, vqgan_config, device)
-    files = _outputs(output, Path(picture), "reconstructed", codes, overwrite)
+    config = CodesConfig(picture, **read_options(CodesConfig, ctx.params))
+    files = _outputs(output, Path(picture), "reconstructed", codes, ctx.params["overwrite"])
     photo = open_image(picture)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
+    terminal = terminal_of(ctx.params)
     config = replace(config, size=terminal.size_within_memory(config.size, photo.size))
     model = _load(config, terminal)
     from vqclip.sampling.reconstruction import reconstruct
@@ -72,19 +70,13 @@ def reconstruct_command(
     terminal.report([saved, *([files.codes] if files.codes else [])], about, values)
 
 
+@with_options_of(CodesConfig, FileOptions, TerminalOptions, without=(*_NO_FRAMES, "size", "fit"))
 def decode_command(
+    ctx: typer.Context,
     codes: Annotated[
-        Path, typer.Argument(metavar="CODES", help="An .npz of codes.", show_default=False)
+        Path, typer.Argument(metavar="CODES", help="Codes, an .npz file.", show_default=False)
     ],
     output: opt.PlainOutput = None,
-    overwrite: opt.Overwrite = False,
-    vqgan: opt.Vqgan = _D.vqgan,
-    vqgan_config: opt.VqganConfig = None,
-    yes: opt.Yes = False,
-    device: opt.Device = _D.device,
-    quiet: opt.Quiet = False,
-    json_lines: opt.Json = False,
-    preview: opt.Preview = False,
 ) -> None:
     """Decode codes that --codes or --save-codes kept, with the VQGAN that made them.
 
@@ -92,19 +84,20 @@ def decode_command(
 
     Example: vqclip decode photo.npz -o photo.png
     """
-    config = CodesConfig(str(codes), None, _D.fit, vqgan, vqgan_config, device)
-    files = _outputs(output, codes, "decoded", None, overwrite)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
+    config = CodesConfig(str(codes), **read_options(CodesConfig, ctx.params))
+    files = _outputs(output, codes, "decoded", None, ctx.params["overwrite"])
+    terminal = terminal_of(ctx.params)
     from vqclip.cli.saved_codes import its_vqgan, note_unknown
     from vqclip.generation.saved_codes import read_codes
 
     saved_codes = read_codes(codes)  # wrong files are told before the models are loaded
-    config = replace(config, vqgan=its_vqgan(saved_codes, vqgan))
+    given = config.vqgan
+    config = replace(config, vqgan=its_vqgan(saved_codes, config.vqgan))
     model = _load(config, terminal)
     from vqclip.sampling.reconstruction import decode_codes
 
     picture = decode_codes(model, saved_codes)
-    note_unknown(saved_codes, vqgan, terminal)
+    note_unknown(saved_codes, given, terminal)
     saved = _save(files, config, picture, {})
     terminal.show(picture)
     size = "x".join(map(str, picture.size))

@@ -8,54 +8,27 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.drawing import DrawingSession, parse_extend, session_of, settings
-from vqclip.config import CompleteConfig, OutputConfig
+from vqclip.cli.drawing import DrawingSession, session_of, settings
+from vqclip.cli.options import TerminalOptions
+from vqclip.cli.shared_options import with_options_of
+from vqclip.config import CompleteConfig, FileOptions
 from vqclip.files.environment import user_path
 
-_D = CompleteConfig
-_CLIP = [name for name, _ in _D.clip]
 
-
+@with_options_of(
+    CompleteConfig,
+    opt.conditions("class", "labels", "depth", "edges"),
+    FileOptions,
+    TerminalOptions,
+    without=("frames", "checkpoint"),
+)
 def complete_command(
     ctx: typer.Context,
     picture: Annotated[
-        str, typer.Argument(metavar="PICTURE", help="A path or URL.", show_default=False)
+        str, typer.Argument(metavar="IMAGE", help="Path or URL of an image.", show_default=False)
     ],
-    keep: opt.Keep = None,
-    extend: opt.Extend = None,
-    size: opt.PictureSize = None,
     prompt: opt.RankPrompts = None,
-    samples: opt.Samples = _D.samples,
-    refine: opt.Refine = _D.refine,
-    seed: opt.Seed = None,
-    no_paste: opt.NoPaste = False,
-    class_name: opt.ClassName = None,
-    labels: opt.LabelMap = None,
-    label: opt.Relabel = None,
-    depth: opt.DepthMap = None,
-    edges: opt.Edges = None,
     output: opt.PlainOutput = None,
-    every: opt.Every = OutputConfig.every,
-    gif: opt.Gif = False,
-    mp4: opt.Mp4 = False,
-    webp: opt.Webp = False,
-    fps: opt.Fps = None,
-    save_codes: opt.SaveCodes = False,
-    overwrite: opt.Overwrite = False,
-    transformer: opt.Transformer = None,
-    transformer_config: opt.TransformerConfig = None,
-    clip: opt.Clip = _CLIP,
-    yes: opt.Yes = False,
-    device: opt.Device = _D.device,
-    precision: opt.Precision = _D.precision,
-    guidance: opt.Guidance = _D.guidance,
-    temperature: opt.Temperature = _D.temperature,
-    top_k: opt.TopK = _D.top_k,
-    top_p: opt.TopP = _D.top_p,
-    quiet: opt.Quiet = False,
-    json_lines: opt.Json = False,
-    preview: opt.Preview = False,
-    dry_run: opt.DryRun = False,
 ) -> None:
     """Keep a part of a picture and let a transformer imagine the rest.
 
@@ -78,14 +51,7 @@ def completing(params: Mapping[str, Any], picture: str) -> DrawingSession:
     Raises:
         UsageError: a value that cannot be read, or a file that could not be written.
     """
-    config = CompleteConfig(
-        picture=picture,
-        keep=params["keep"],
-        extend=parse_extend(params["extend"]),
-        refine=params["refine"],
-        paste=not params["no_paste"],
-        **settings(params),
-    )
+    config = CompleteConfig(picture=picture, **settings(CompleteConfig, params))
     session = session_of(config, params, f"{Path(picture).stem} completed")
     if (path := user_path(picture)).is_file():
         from vqclip.media.images import image_size

@@ -6,24 +6,32 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.cli import dry_run as forecasts
-from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
-from vqclip.cli.terminal import Terminal
+from vqclip.cli.options import TerminalOptions
+from vqclip.cli.shared_options import with_options_of
+from vqclip.cli.terminal import terminal_of
+from vqclip.config import CodesConfig
 from vqclip.training.settings import read_training_settings
 
 
+@with_options_of(
+    CodesConfig,
+    TerminalOptions,
+    without=("size", "fit", "vqgan", "vqgan_config", "yes", "preview"),
+)
 def encode_command(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The training's YAML.")],
+    ctx: typer.Context,
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="Config of the training, a YAML file.")
+    ],
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change the config: data.encode.samples=9."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of the config, as data.encode.samples=9; repeat for several.",
         ),
     ] = None,
-    device: opt.Device = "auto",
-    quiet: opt.Quiet = False,
-    json_lines: opt.Json = False,
-    dry_run: opt.DryRun = False,
 ) -> None:
     """Encode the samples of a transformer's training, as `data.encode` in its config says.
 
@@ -31,15 +39,15 @@ def encode_command(
     Interrupted, it goes on where it was.
     """
     settings = read_training_settings("transformer", config, changes or ())
-    terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    terminal = terminal_of(ctx.params)
     with terminal.loading():
         import torch
 
         from vqclip.models.runtime import resolve_device
         from vqclip.training.transformer.encoding import DatasetEncoder
 
-        place = torch.device(resolve_device(device))
-        if dry_run:
+        place = torch.device(resolve_device(ctx.params["device"]))
+        if ctx.params["dry_run"]:
             from vqclip.diagnostics.forecast.training import of_encoding
 
             forecasts.tell(terminal, of_encoding(settings, place))

@@ -15,36 +15,34 @@ from vqclip.cli.shared_options import defaults_of, with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, RestyleConfig
 from vqclip.config.restyle import STEPS
+from vqclip.config.setting import IMAGE, read_options
 from vqclip.errors import UsageError
 
-_R, _F = RestyleConfig, FilmConfig
-# What this command has in other words, or has not: every frame starts from the clip.
+# Settings that this command has not, for every frame starts from the video.
 _OTHERWISE = (
     *("prompts", "count", "draft", "drafts", "init", "every", "save_codes", "checkpoint"),
-    *("transformer", "transformer_config", "guidance", "temperature", "top_k", "top_p"),
+    *("transformer", "transformer_config", "guidance", "temperature", "top_k", "top_p", "loop"),
 )
 
 
-@with_options_of(generate_command, without=_OTHERWISE)
+@with_options_of(RestyleConfig, generate_command, FilmConfig, without=_OTHERWISE)
 def restyle_command(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="CLIP", help="A film, or a folder of pictures.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="VIDEO", help="Video, or a folder of images.", show_default=False),
+    ],
     prompts: opt.Prompts = None,
     steps: Annotated[
-        int, typer.Option("--steps", "-n", help="For each frame.", rich_help_panel=opt.PICTURE)
-    ] = STEPS,
-    coherence: Annotated[
-        float,
+        int,
         typer.Option(
-            help="How much of the last result a frame starts from, 0 to 1.",
-            rich_help_panel=opt.PICTURE,
+            "--steps", "-n", help="Number of optimisation steps per frame.", rich_help_panel=IMAGE
         ),
-    ] = _R.coherence,
-    seed: Annotated[int, typer.Option(help="Of every frame.", rich_help_panel=opt.PICTURE)] = 0,
-    output: films.FilmOutput = None,
-    fps: films.Rate = _R.fps,
-    quality: films.Quality = _F.quality,
-    codec: films.Codec = _F.codec,
+    ] = STEPS,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of every frame.", rich_help_panel=IMAGE)
+    ] = 0,
+    output: opt.FilmOutput = None,
 ) -> None:
     """Draw a clip in another style, its sound kept. Interrupted, the same command goes on.
 
@@ -54,11 +52,11 @@ def restyle_command(
     """
     absent: dict[str, Any] = {**defaults_of(generate_command, _OTHERWISE), "init": "random"}
     picture = build_config({**absent, **ctx.params}, given_options(ctx) | {"init", "steps"})
-    config = RestyleConfig(source, picture, coherence, fps)
     params, path = ctx.params, Path(source)
+    config = RestyleConfig(source, picture, **read_options(RestyleConfig, params))
     name = path.resolve().name if path.is_dir() else path.stem
     # The film's own rate is known only when it is open.
-    film = FilmConfig(fps or 1, quality, codec)
+    film = FilmConfig(config.fps or 1, params["quality"], params["codec"])
     target = FilmOutput(
         tuple(films.film_paths(params, f"{name}-restyled")),
         film,

@@ -9,10 +9,14 @@ import typer
 from vqclip.cli import options as opt
 from vqclip.cli.commands.batch import resume_batch
 from vqclip.cli.films import kinds
+from vqclip.cli.options import TerminalOptions
 from vqclip.cli.resume_film import resume_film
 from vqclip.cli.runs import Session
-from vqclip.cli.terminal import Terminal
+from vqclip.cli.shared_options import with_options_of
+from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
+from vqclip.config import FileOptions
+from vqclip.config.setting import IMAGE
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import user_path
 
@@ -21,31 +25,32 @@ if TYPE_CHECKING:
     from vqclip.runs.checkpoint import Checkpoint
 
 
+@with_options_of(
+    FileOptions,
+    TerminalOptions,
+    without=("overwrite", "frames", "every", "fps", "save_codes", "checkpoint"),
+)
 def resume_command(
     ctx: typer.Context,
     run: Annotated[
         Path,
         typer.Argument(
-            help="A checkpoint, its picture, the folder of a batch, or a film's frames.",
+            help="Checkpoint, its image, the folder of a batch, or the frames of a video.",
             show_default=False,
         ),
     ],
     steps: Annotated[
         int | None,
-        typer.Option("--steps", "-n", help="In all; else as many as were asked for."),
+        typer.Option(
+            *("--steps", "-n"),
+            help="Number of optimisation steps in all. Default: as recorded.",
+            rich_help_panel=IMAGE,
+        ),
     ] = None,
     output: opt.PlainOutput = None,
-    gif: opt.Gif = False,
-    mp4: opt.Mp4 = False,
-    webp: opt.Webp = False,
-    yes: opt.Yes = False,
     ray: Ray = None,
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
-    quiet: opt.Quiet = False,
-    json_lines: opt.Json = False,
-    preview: opt.Preview = False,
-    dry_run: opt.DryRun = False,
 ) -> None:
     """Go on with a run made with --checkpoint, a batch or a film, to the bytes it would have had.
 
@@ -65,11 +70,11 @@ def resume_command(
     from vqclip.runs.outputs import CHECKPOINT, checkpoint_path
 
     workers = Workers(ray, cpus, side_by_side)
-    terminal = Terminal(quiet=quiet, json_lines=json_lines, preview=preview, yes=yes)
+    terminal, dry_run = terminal_of(ctx.params), ctx.params["dry_run"]
     if run.name == "index.html":
         run = run.parent
     if run.is_dir():
-        if steps is not None or output or gif or mp4 or webp:
+        if steps is not None or output or kinds(ctx.params):
             raise UsageError(
                 "a batch or film goes on as it was planned: leave out --steps, --output and films"
             )

@@ -8,46 +8,21 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.drawing import DrawingSession, session_of, settings
-from vqclip.config import OutputConfig, SampleConfig
+from vqclip.cli.options import TerminalOptions
+from vqclip.cli.shared_options import with_options_of
+from vqclip.config import FileOptions, SampleConfig
+from vqclip.config.sample import CONDITIONS
 
-_D = SampleConfig
-_CLIP = [name for name, _ in _D.clip]
 
-
+@with_options_of(
+    opt.conditions(*CONDITIONS),
+    SampleConfig,
+    FileOptions,
+    TerminalOptions,
+    without=("frames", "checkpoint"),
+)
 def sample_command(
-    ctx: typer.Context,
-    class_name: opt.ClassName = None,
-    labels: opt.LabelMap = None,
-    label: opt.Relabel = None,
-    depth: opt.DepthMap = None,
-    edges: opt.Edges = None,
-    upscale: opt.Upscale = None,
-    size: opt.Size = None,
-    samples: opt.Samples = _D.samples,
-    prompt: opt.RankPrompts = None,
-    seed: opt.Seed = None,
-    output: opt.PlainOutput = None,
-    every: opt.Every = OutputConfig.every,
-    gif: opt.Gif = False,
-    mp4: opt.Mp4 = False,
-    webp: opt.Webp = False,
-    fps: opt.Fps = None,
-    save_codes: opt.SaveCodes = False,
-    overwrite: opt.Overwrite = False,
-    transformer: opt.Transformer = None,
-    transformer_config: opt.TransformerConfig = None,
-    clip: opt.Clip = _CLIP,
-    yes: opt.Yes = False,
-    device: opt.Device = _D.device,
-    precision: opt.Precision = _D.precision,
-    guidance: opt.Guidance = _D.guidance,
-    temperature: opt.Temperature = _D.temperature,
-    top_k: opt.TopK = _D.top_k,
-    top_p: opt.TopP = _D.top_p,
-    quiet: opt.Quiet = False,
-    json_lines: opt.Json = False,
-    preview: opt.Preview = False,
-    dry_run: opt.DryRun = False,
+    ctx: typer.Context, prompt: opt.RankPrompts = None, output: opt.PlainOutput = None
 ) -> None:
     """Draw pictures with a transformer: of nothing, a class, a map, a small picture.
 
@@ -70,7 +45,7 @@ def sampling(params: Mapping[str, Any]) -> DrawingSession:
     Raises:
         UsageError: a value that cannot be read, or a file that could not be written.
     """
-    config = SampleConfig(**settings(params))
+    config = SampleConfig(**settings(SampleConfig, params))
     return session_of(config, params, _stem(config))
 
 

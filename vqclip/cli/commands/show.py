@@ -7,16 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from vqclip.cli import options as opt
 from vqclip.errors import UsageError
 from vqclip.files.formatting import as_json
 
 
 def show_command(
     file: Annotated[
-        Path, typer.Argument(help="A picture, film or checkpoint of vqclip.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Image, video or checkpoint of vqclip.", show_default=False
+        ),
     ],
-    json_lines: opt.Json = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Print the settings as a line of JSON.")
+    ] = False,
 ) -> None:
     """Show the prompt, the settings, the seed and the hashes of the weights of a picture.
 
@@ -35,12 +39,16 @@ def show_command(
 
 
 def _lines(recorded: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]:
+    from vqclip.runs.replay import recorded_options
+
     values = dict(recorded.get("settings", {}))
     yield "prompt", str(recorded.get("prompt", ""))
     yield "seed", str(values.pop("seed", ""))
     values.pop("prompts", None)
+    options = recorded_options(recorded)
     for name, value in values.items():
-        yield name.replace("_", "-"), _text(value)
+        option = options.get(name)
+        yield option.name if option else name.replace("_", "-"), _text(value)
     kinds = ("weights", "pictures")
     for name, digests in chain.from_iterable(recorded.get(kind, {}).items() for kind in kinds):
         for digest in [digests] if isinstance(digests, str) else digests:

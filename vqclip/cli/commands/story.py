@@ -1,11 +1,12 @@
 """``vqclip story "a castle at dawn ^ a castle at night"``: scenes that turn into each other."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vqclip.cli import dry_run as forecasts
 from vqclip.cli import films
+from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, generate_command, given_options
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.drafts import draw_start
@@ -14,7 +15,7 @@ from vqclip.cli.shared_options import defaults_of, with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
 from vqclip.config.prompts import Prompt, parse_scenes
-from vqclip.config.story import OWN
+from vqclip.config.setting import OUTPUT, read_options
 from vqclip.media.timing import EASES
 from vqclip.video.camera import parse_camera
 
@@ -23,61 +24,29 @@ if TYPE_CHECKING:
 
 Scenes = tuple[tuple[Prompt, ...], ...]
 
-_S, _F = StoryConfig, FilmConfig
-SCENES, CAMERA = "Scenes", "Camera, from frame to frame; keyframes as 0:1.0, 50:1.05"
 FPS = 15.0
-# What a story has in other words, or has not.
+# Settings that a story has in other words, or has not.
 _OTHERWISE = (
-    "prompts",
-    "image_prompt",
-    "noise_prompt",
-    "steps",
-    "count",
-    "draft",
-    "save_codes",
-    "checkpoint",
+    *("prompts", "image_prompt", "noise_prompt", "steps", "count"),
+    *("draft", "save_codes", "checkpoint"),
 )
 
 
-def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
-
-
-@with_options_of(generate_command, without=_OTHERWISE)
+@with_options_of(StoryConfig, generate_command, FilmConfig, without=_OTHERWISE)
 def story_command(
     ctx: typer.Context,
     scenes: Annotated[
-        str, typer.Argument(metavar="SCENES", help='"one ^ two | blurry:-0.5 ^ three"')
+        str,
+        typer.Argument(
+            metavar="SCENES",
+            help='Prompts of the scenes: "one ^ two | blurry:-0.5 ^ three".',
+            show_default=False,
+        ),
     ],
-    steps_per_scene: Annotated[
-        int, _option("--steps-per-scene", "-n", panel=SCENES, help="Optimisation steps of each.")
-    ] = _S.steps_per_scene,
-    transition: Annotated[
-        int | None,
-        _option("--transition", panel=SCENES, help="Of them, into the next; else the half."),
-    ] = _S.transition,
-    ease: Annotated[
-        str, _option("--ease", panel=SCENES, help="Of transitions: linear, in, out, in-out.")
-    ] = _S.ease,
-    loop: Annotated[
-        bool, _option("--loop", panel=SCENES, help="Back to the first scene, without a seam.")
-    ] = _S.loop,
-    every: Annotated[
-        int, _option("--every", "-e", panel=SCENES, help="Steps between two frames.")
-    ] = _S.every,
-    zoom: Annotated[
-        str, _option("--zoom", panel=CAMERA, metavar="FACTOR", help="1.02 goes in, 0.98 out.")
-    ] = _S.zoom,
-    pan: Annotated[
-        str, _option("--pan", panel=CAMERA, metavar="X,Y", help="Pixels to the right and down.")
-    ] = _S.pan,
-    rotate: Annotated[
-        str, _option("--rotate", panel=CAMERA, metavar="DEGREES", help="Clockwise.")
-    ] = _S.rotate,
-    output: films.FilmOutput = None,
-    fps: films.Rate = FPS,
-    quality: films.Quality = _F.quality,
-    codec: films.Codec = _F.codec,
+    output: opt.FilmOutput = None,
+    fps: Annotated[
+        float, typer.Option("--fps", help="Frames per second.", rich_help_panel=OUTPUT)
+    ] = FPS,
 ) -> None:
     """Tell a story: a film whose prompts turn from scene to scene.
 
@@ -85,14 +54,14 @@ def story_command(
 
     vqclip story "a forest" --zoom 1.02 --rotate 0.5 --pan "0:0,0, 40:2,0" --gif
     """
-    parse_camera(zoom, pan, rotate)
-    EASES[ease]  # raises for an unknown one
     story = _read(ctx, parse_scenes(scenes))
+    parse_camera(story.zoom, story.pan, story.rotate)
+    EASES[story.ease]  # raises for an unknown one
     from vqclip.runs.outputs import prompt_slug  # slow to import: not for help and usage errors
 
     given = ctx.params
     name = f"{prompt_slug(story.picture)}-{story.picture.seed}"
-    film = FilmConfig(FPS if fps is None else fps, quality, codec)
+    film = FilmConfig(fps, given["quality"], given["codec"])
     target = FilmOutput(
         tuple(films.film_paths(given, name)), film, given["frames"], given["overwrite"]
     )
@@ -107,7 +76,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     if params["init_weight"] is None:
         params["init_weight"] = 0.0  # scenes are to leave the first one's draft
     picture = build_config(params, given_options(ctx) | {"steps"})
-    return StoryConfig(scenes, picture, **{name: params[name] for name in OWN})
+    return StoryConfig(scenes, picture, **read_options(StoryConfig, params))
 
 
 def tell_story(

@@ -1,0 +1,72 @@
+"""Settings and their options: declared once, read and written without a loss."""
+
+import inspect
+import re
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from vqclip.cli.app import app
+from vqclip.cli.options import parameters_of
+from vqclip.config import (
+    AnimateConfig,
+    CodesConfig,
+    CompleteConfig,
+    FileOptions,
+    GenerateConfig,
+    RestyleConfig,
+    SampleConfig,
+    StoryConfig,
+    TimingConfig,
+)
+from vqclip.config.setting import PANELS, options_of, read_options
+
+KINDS = [
+    *(AnimateConfig, CodesConfig, CompleteConfig, FileOptions, GenerateConfig),
+    *(RestyleConfig, SampleConfig, StoryConfig, TimingConfig),
+]
+# Settings that the command line has as arguments, several options, or in a config of their own.
+OTHERWISE = {"prompts", "conditions", "picture", "scenes", "source", "timing"}
+FLAG = re.compile(r"(--[a-z][a-z0-9-]+(/--[a-z-]+)?)|-[a-z]")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_setting_has_an_option(kind: Any) -> None:
+    options = options_of(kind)
+    assert {f.name for f in fields(kind)} - set(options) <= OTHERWISE
+    for option in options.values():
+        assert option.panel in PANELS
+        assert all(FLAG.fullmatch(flag) for flag in option.flags)
+        assert option.help[0].isupper()
+        assert option.help.endswith(".")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults_are_those_of_the_config(kind: Any) -> None:
+    params = {name: p.default for name, p in parameters_of(kind).items()}
+    defaults = {f.name: f.default for f in fields(kind) if f.name in params}
+    left_open = {name for name, option in options_of(kind).items() if option.left_open}
+    for name, value in read_options(kind, params).items():
+        assert name in left_open or value == defaults[name]
+
+
+def test_no_command_has_a_flag_twice() -> None:
+    import typer
+
+    for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
+        flags = [flag for one in command.params for flag in (*one.opts, *one.secondary_opts)]
+        assert len(set(flags)) == len(flags), command.name
+
+
+def test_words_of_switches() -> None:
+    paste = options_of(CompleteConfig)["paste"]
+    assert (paste.words(True), paste.words(False)) == (["--paste"], ["--no-paste"])
+    assert options_of(GenerateConfig)["deterministic"].words(False) == []
+
+
+def test_commands_read_their_options_from_the_context() -> None:
+    from vqclip.cli.commands.generate import generate_command
+
+    names = set(inspect.signature(generate_command).parameters)
+    assert {*options_of(GenerateConfig), *options_of(FileOptions)} <= names

@@ -1,0 +1,88 @@
+"""How sizes, weighted names and lists are written on the command line, and read."""
+
+from collections.abc import Sequence
+
+from vqclip.config.checks import Weighted
+from vqclip.config.prompts import split_weight
+from vqclip.config.setting import Spelling
+from vqclip.errors import UsageError
+
+Size = tuple[int, int]
+Border = tuple[int, int, int, int]
+
+
+def parse_size(text: str | None) -> Size | None:
+    """Read ``256x192`` or ``256``, (width, height) in pixels.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if text is None:
+        return None
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise UsageError(f"cannot read the size {text!r}: write WIDTHxHEIGHT, such as 256x192")
+    return int(sides[0]), int(sides[-1])
+
+
+def write_size(size: Size | None) -> str | None:
+    """Return ``256x192``."""
+    return "x".join(map(str, size)) if size else None
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    """Split at the commas outside parentheses; ``none`` and nothing are empty.
+
+    >>> parse_list("flip,affine(degrees=15,p=0.7)")
+    ('flip', 'affine(degrees=15,p=0.7)')
+    """
+    items, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == "," and not depth:
+            items.append("")
+        else:
+            items[-1] += character
+    return tuple(item.strip() for item in items if item.strip() not in ("", "none"))
+
+
+def parse_extend(text: str | None) -> Border:
+    """Read ``256,0,0,0``: pixels on the left, at the top, on the right, at the bottom.
+
+    Raises:
+        UsageError: anything else.
+    """
+    if text is None:
+        return 0, 0, 0, 0
+    words = text.split(",")
+    if len(words) != 4 or not all(word.strip().isdecimal() for word in words):
+        raise UsageError(f"cannot read --extend {text!r}: write LEFT,TOP,RIGHT,BOTTOM in pixels")
+    left, top, right, bottom = map(int, words)
+    return left, top, right, bottom
+
+
+def _write_extend(border: Border) -> str | None:
+    return ",".join(map(str, border)) if any(border) else None
+
+
+def _read_weighted(texts: Sequence[str] | None) -> tuple[Weighted, ...]:
+    return tuple(map(split_weight, texts or ()))
+
+
+def _write_weighted(pairs: Sequence[Weighted]) -> list[str]:
+    return [_with_weight(name, weight) for name, weight in pairs]
+
+
+def _with_weight(name: str, weight: float) -> str:
+    try:
+        plain = weight == 1 and split_weight(name) == (name, 1.0)
+    except UsageError:
+        plain = False
+    return name if plain else f"{name}:{weight!r}"
+
+
+SIZES = Spelling(parse_size, write_size)
+WEIGHTED = Spelling(_read_weighted, _write_weighted, many=True)
+LIST = Spelling(parse_list, lambda items: ",".join(items) or "none")
+WORDS = Spelling(lambda texts: tuple(texts or ()), list, many=True)
+EXTEND = Spelling(parse_extend, _write_extend)
