@@ -22,6 +22,11 @@ def depthwise_in_float32(network: nn.Module) -> nn.Module:
     return network
 
 
+def runs_in_float32(module: nn.Module) -> bool:
+    """Whether a module is one of these, whose weights are to stay in float32."""
+    return isinstance(module, _Float32)
+
+
 def _is_slow(conv: nn.Conv2d) -> bool:
     depthwise = conv.groups > 1 and conv.groups == conv.in_channels
     return depthwise and (max(conv.stride) > 1 or max(conv.kernel_size) > 3)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
 from vqclip.files.environment import user_path
 from vqclip.models.folding import fold_batch_norm
+from vqclip.models.frozen import autocast
 from vqclip.models.guard import (
     NotHereError,
     cached_only,
@@ -32,8 +33,8 @@ from vqclip.registry import unknown
 class Perceptor(nn.Module):
     """A frozen CLIP: its image tower is differentiable with respect to the images.
 
-    ``resolution`` is the side of the square images it sees, in pixels; ``weights`` the file that
-    it was loaded from.
+    ``resolution`` is the side of the square images it sees, in pixels; ``weights`` the file with
+    its weights; ``dtype`` the type of the image tower's products.
     """
 
     mean: Tensor
@@ -43,14 +44,14 @@ class Perceptor(nn.Module):
 
     def __init__(self, clip: Any, tokenizer: Tokenizer, name: str, weights: Path) -> None:
         super().__init__()
-        self.name, self.weights = name, weights
+        self.name, self.weights, self.dtype = name, weights, torch.float32
         self.visual = fold_batch_norm(clip.visual.eval())
         self.resolution = _side(clip.visual.image_size, name)
         self._clip = clip
         self._tokenizer = tokenizer
         for statistic in ("mean", "std"):
-            value = torch.tensor(clip.visual.preprocess_cfg[statistic])
-            self.register_buffer(statistic, value.view(3, 1, 1), persistent=False)
+            value = torch.tensor(clip.visual.preprocess_cfg[statistic]).view(3, 1, 1)
+            self.register_buffer(statistic, value, persistent=False)
         self.eval().requires_grad_(False)
 
     def embed_image(self, images: Tensor) -> Tensor:
@@ -59,13 +60,12 @@ class Perceptor(nn.Module):
         Images of another size than ``resolution`` are resized to it, bicubic and antialiased,
         whatever their shape. Gradients flow to ``images``; autocast is the caller's choice.
         """
-        size = (self.resolution, self.resolution)
-        if images.shape[-2:] != size:
+        if images.shape[-2:] != (size := (self.resolution,) * 2):
             images = F.interpolate(images, size, mode="bicubic", antialias=True)
-        features = self.visual((images - self.mean) / self.std)
-        if isinstance(features, tuple):  # CoCa: pooled features and tokens
-            features = features[0]
-        return F.normalize(features.float(), dim=-1)
+        with autocast(images.device, self.dtype):
+            features = self.visual((images - self.mean) / self.std)
+        pooled = features[0] if isinstance(features, tuple) else features  # CoCa: and tokens
+        return F.normalize(pooled.float(), dim=-1)
 
     @torch.no_grad()
     def embed_text(self, texts: list[str]) -> Tensor:

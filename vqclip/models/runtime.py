@@ -3,19 +3,21 @@
 import ctypes
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vqclip.errors import UsageError, VqclipError
 from vqclip.models.autoencoder import Decoder
 from vqclip.models.depthwise import depthwise_in_float32
+from vqclip.models.frozen import FrozenDecoder, cast_products
+from vqclip.models.frozen import autocast as autocast
+from vqclip.models.perceptor import Perceptor
 from vqclip.models.portable import settle_arithmetic
 from vqclip.models.vision import streamline
-from vqclip.models.winograd import WinogradConv2d, fits
 from vqclip.registry import Registry
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -34,9 +36,6 @@ PRECISIONS: Registry[torch.dtype | None] = Registry(
 
 # Measured with benchmarks/step.py: fewer cutouts at a time are slower, more only take memory.
 _CPU_CHUNK = 32
-# Winograd's transforms cost more than they save in narrow decoders; kernels of more weights
-# belong to small pictures, with little to gain for eight times their memory.
-_LEAST_WIDTH, _MOST_WEIGHTS = 64, 512 * 256 * 9
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -103,27 +102,23 @@ def settle(device: torch.device | None) -> None:
         torch.accelerator.synchronize(device)
 
 
-def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Return the context in which matrix products run in ``dtype``."""
-    if dtype == torch.float32:
-        return nullcontext()
-    return torch.autocast(device.type, dtype)
-
-
 def accelerate(model: Model, device: torch.device, dtype: torch.dtype) -> Model:
     """Prepare a frozen VQGAN or perceptor, in place, for a run on ``device`` in ``dtype``.
 
     Values stay the same but for rounding, and so do the keys of the state dict. Only gradients at
-    the inputs remain. A VQGAN's decoder that runs in float32 on a CPU gets convolutions that do a
-    quarter of the multiplications; processors that are fast in bfloat16 do better without.
+    the inputs remain. On a CPU, decoder and perceptor run in ``dtype`` wherever they are called,
+    and weights of their products are kept in it.
     """
     if isinstance(visual := getattr(model, "visual", None), nn.Module):
         model.visual = depthwise_in_float32(streamline(visual))
     if device.type == "cpu":
         keep_memory()
-        decoder = getattr(model, "decoder", None)
-        if dtype == torch.float32 and isinstance(decoder, Decoder):
-            model.decoder = FrozenDecoder(decoder)
+        if isinstance(decoder := getattr(model, "decoder", None), Decoder):
+            model.decoder = FrozenDecoder(decoder, dtype)
+        if isinstance(model, Perceptor):
+            model.dtype = dtype
+            if dtype != torch.float32:
+                cast_products(model.visual, dtype)
         for convolution in _convolutions(visual):  # a ResNet takes a fifth less time like this
             convolution.to(memory_format=torch.channels_last)
     return model
@@ -131,37 +126,6 @@ def accelerate(model: Model, device: torch.device, dtype: torch.dtype) -> Model:
 
 def _convolutions(module: nn.Module | None) -> list[nn.Conv2d]:
     return [m for m in module.modules() if isinstance(m, nn.Conv2d)] if module else []
-
-
-class FrozenDecoder(Decoder):
-    """A decoder with fast convolutions, for float32 on the CPU."""
-
-    def __init__(self, decoder: Decoder) -> None:
-        nn.Module.__init__(self)
-        self.config = decoder.config
-        for name, child in decoder.named_children():
-            self.add_module(name, child)
-        self.memory_format = torch.contiguous_format
-        if self.config.ch >= _LEAST_WIDTH:
-            _replace_convolutions(self)
-            self.memory_format = torch.channels_last
-        self.eval().to(memory_format=self.memory_format)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """(b, z_channels, h, w) -> (b, out_ch, f*h, f*w)."""
-        return super().forward(z.contiguous(memory_format=self.memory_format))
-
-
-def _replace_convolutions(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, nn.Conv2d) and fits(child) and _pays(child):
-            setattr(module, name, WinogradConv2d(child))
-        else:
-            _replace_convolutions(child)
-
-
-def _pays(conv: nn.Conv2d) -> bool:
-    return conv.weight.numel() <= _MOST_WEIGHTS and conv.out_channels >= _LEAST_WIDTH
 
 
 @cache

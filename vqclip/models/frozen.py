@@ -1,0 +1,79 @@
+"""Networks that no longer learn, in the form in which a CPU runs them fastest."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqclip.models.autoencoder import Decoder, Upsample
+from vqclip.models.depthwise import runs_in_float32
+from vqclip.models.upsampling import FusedUpsample
+from vqclip.models.vision import PatchEmbedding, SelfAttention
+from vqclip.models.winograd import WinogradConv2d, fits
+
+# Winograd's transforms cost more than they save in narrow decoders; kernels of more weights
+# belong to small pictures, with little to gain for eight times their memory.
+_LEAST_WIDTH, _MOST_WEIGHTS = 64, 512 * 256 * 9
+_PRODUCTS = (nn.Conv2d, nn.Linear, FusedUpsample, PatchEmbedding, SelfAttention)
+
+
+class FrozenDecoder(Decoder):
+    """A decoder with fast convolutions on a CPU, which run in ``dtype``.
+
+    In float32 wide ones do a quarter of the multiplications; in bfloat16 the library's own are
+    faster, and their weights are cast once instead of in every step.
+    """
+
+    def __init__(self, decoder: Decoder, dtype: torch.dtype) -> None:
+        nn.Module.__init__(self)
+        self.config, self.dtype = decoder.config, dtype
+        for name, child in decoder.named_children():
+            self.add_module(name, child)
+        _fuse_upsampling(self)
+        self.memory_format = torch.contiguous_format
+        if dtype != torch.float32:
+            cast_products(self, dtype)
+        elif self.config.ch >= _LEAST_WIDTH:
+            _replace_convolutions(self)
+            self.memory_format = torch.channels_last
+        self.eval().to(memory_format=self.memory_format)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(b, z_channels, h, w) -> (b, out_ch, f*h, f*w), float32."""
+        with autocast(z.device, self.dtype):
+            return super().forward(z.contiguous(memory_format=self.memory_format)).float()
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Return the context in which matrix products run in ``dtype``."""
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype)
+
+
+def cast_products(network: nn.Module, dtype: torch.dtype) -> None:
+    """Cast the weights of products in place, as autocast would each time; norms stay."""
+    for module in network.modules():
+        if isinstance(module, _PRODUCTS) and not runs_in_float32(module):
+            module.to(dtype)
+
+
+def _fuse_upsampling(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, Upsample) and isinstance(getattr(child, "conv", None), nn.Conv2d):
+            setattr(module, name, FusedUpsample(child))
+        else:
+            _fuse_upsampling(child)
+
+
+def _replace_convolutions(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d) and fits(child) and _pays(child):
+            setattr(module, name, WinogradConv2d(child))
+        elif not isinstance(child, FusedUpsample):
+            _replace_convolutions(child)
+
+
+def _pays(conv: nn.Conv2d) -> bool:
+    return conv.weight.numel() <= _MOST_WEIGHTS and conv.out_channels >= _LEAST_WIDTH

@@ -1,0 +1,93 @@
+"""Doubling by nearest neighbour and the 3x3 convolution after it, as one 2x2 convolution.
+
+Of a pixel that stands four times in the doubled picture, a 3x3 window sees two or all of its
+copies, whose weights add up: each of the four pixels of a doubled one is a 2x2 window of the small
+picture. That takes 16 products instead of 36 (the sub-pixel convolution of Shi et al. 2016,
+arXiv:1609.05158, read backwards).
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.models.autoencoder import Upsample
+
+_PHASES = tuple((row, column) for row in (0, 1) for column in (0, 1))
+
+
+class FusedUpsample(nn.Module):
+    """Drop-in for a frozen :class:`Upsample` with a convolution; parameters keep their names."""
+
+    kernels: Tensor
+    biases: Tensor
+
+    def __init__(self, upsample: Upsample) -> None:
+        super().__init__()
+        self.conv: nn.Conv2d = upsample.conv
+        assert self.conv.bias is not None
+        self.register_buffer("kernels", phase_kernels(self.conv.weight), persistent=False)
+        self.register_buffer("biases", self.conv.bias.detach().repeat(4), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> (b, out, 2h, 2w)."""
+        y: Tensor = _Interleave.apply(F.conv2d(x, self.kernels, self.biases, padding=1))
+        return y
+
+
+def phase_kernels(weight: Tensor) -> Tensor:
+    """Return the kernels of the four phases, row by row: (out, in, 3, 3) -> (4 out, in, 2, 2).
+
+    A pixel of phase 0 sees the last copy of the pixel before it and both of its own, one of phase
+    1 both of its own and the first copy of the next: of weights (a, b, c), (a, b + c), (a + b, c).
+    """
+    a, b, c = weight.detach().unbind(2)
+    rows = (torch.stack((a, b + c), 2), torch.stack((a + b, c), 2))
+    kernels = []
+    for row in rows:
+        a, b, c = row.unbind(3)
+        kernels += [torch.stack((a, b + c), 3), torch.stack((a + b, c), 3)]
+    return torch.cat(kernels)
+
+
+class _Interleave(torch.autograd.Function):
+    """Four phases side by side, each a row and column too large -> the doubled picture.
+
+    (b, 4 c, h + 1, w + 1) -> (b, c, 2 h, 2 w). Written out, as views and concatenations would
+    copy everything twice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, phases: Tensor) -> Tensor:
+        b, channels, height, width = phases.shape
+        size = (b, channels // 4, 2 * height - 2, 2 * width - 2)
+        y = torch.empty(size, dtype=phases.dtype, device=phases.device)
+        y = y.contiguous(memory_format=_layout(phases))
+        for (row, column), part in _parts(phases):
+            y[:, :, row::2, column::2] = part
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        b, channels, height, width = gradient.shape
+        size = (b, 4 * channels, height // 2 + 1, width // 2 + 1)
+        phases = torch.zeros(size, dtype=gradient.dtype, device=gradient.device)
+        phases = phases.contiguous(memory_format=_layout(gradient))
+        for (row, column), part in _parts(phases):
+            part.copy_(gradient[:, :, row::2, column::2])
+        return phases
+
+
+def _parts(phases: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
+    """Return the view of each phase, (b, c, h, w)."""
+    height, width = phases.shape[2] - 1, phases.shape[3] - 1
+    return [
+        ((row, column), part[:, :, row : row + height, column : column + width])
+        for (row, column), part in zip(_PHASES, phases.chunk(4, 1), strict=True)
+    ]
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    is_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if is_last else torch.contiguous_format
