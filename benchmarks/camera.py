@@ -10,7 +10,7 @@ move it. Sharpness is the standard deviation of the Laplacian, contrast that of 
 
 import argparse
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -25,42 +25,40 @@ from torch import Tensor
 
 import vqclip
 from vqclip.config import StoryConfig
-from vqclip.generation.loop import Frame, Run, clip_score
+from vqclip.generation.prompt_embeddings import clip_scores, embed_prompts
 from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import to_tensor
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.video.camera import parse_camera
 from vqclip.video.optical_flow import Array, find_flow
-from vqclip.video.story import tell
+from vqclip.video.story import MovedPicture, tell
 
 _MOTIONS = 10  # the last ones, over which the mean is taken
 
 
-class EncodedAgain(Run):
+class EncodedAgain(MovedPicture):
     """Goes on from what the VQGAN makes of the moved picture, and nothing else."""
 
-    def go_on_from(self, picture: Tensor) -> None:
-        super().go_on_from(picture)
-        self.residual = 0.0
+    def _hold(self, residual: Tensor | None) -> None:
+        self.residual = None
 
 
-class CodesAlone(Run):
+class CodesAlone(MovedPicture):
     """Lets CLIP see what the codes say, not what is shown."""
 
-    def shown(self, decoded: Tensor) -> Tensor:
-        return clamp_with_grad(decoded / 2 + 0.5)
-
-    @torch.no_grad()
-    def frame(self, image: Tensor | None, losses: Mapping[str, Tensor]) -> Frame:
-        return super().frame(super().shown(self.decoded(self.z)) * 2 - 1, losses)
+    def _hold(self, residual: Tensor | None) -> None:
+        super()._hold(residual)
+        self.run.shown = lambda decoded: clamp_with_grad(decoded)  # type: ignore[method-assign]
+        step_frame = self.run.frame
+        self.run.frame = lambda image=None, losses=None: step_frame(None, losses)  # type: ignore[method-assign]
 
 
 Way = Callable[[], AbstractContextManager[object]]
 WAYS: dict[str, Way] = {
     "no camera": nullcontext,
-    "encoded again": lambda: patch("vqclip.video.story.Run", EncodedAgain),
+    "encoded again": lambda: patch("vqclip.video.story.MovedPicture", EncodedAgain),
     "detail not held": lambda: patch("vqclip.video.camera._MOST_GIVEN_BACK", 1.0),
-    "CLIP sees the codes": lambda: patch("vqclip.video.story.Run", CodesAlone),
+    "CLIP sees the codes": lambda: patch("vqclip.video.story.MovedPicture", CodesAlone),
     "as vqclip does it": nullcontext,
 }
 
@@ -100,10 +98,11 @@ def measure(name: str, story: StoryConfig, models: Models, out: Path | None) -> 
         picture.save(out / f"{name.replace(' ', '-')}.png")
     image = to_tensor(picture)
     motion = "" if name == "no camera" else f"{follows(last, matrix(story)):.2f}"
-    score = clip_score(story.picture, models, image)
-    brightness = float(image.mean())
+    prompts = embed_prompts(models, story.picture.prompts)
+    score = float(clip_scores(story.picture, models, prompts, image))
+    brightness = 2 * float(image.mean()) - 1
     return (
-        f"| {name} | {sharpness(image):.3f} | {float(image.std()):.2f} | {brightness:+.2f} "
+        f"| {name} | {2 * sharpness(image):.3f} | {2 * float(image.std()):.2f} | {brightness:+.2f} "
         f"| {motion} | {score:.2f} |"
     )
 

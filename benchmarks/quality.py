@@ -47,7 +47,7 @@ UNSEEN = Cutouts("zoom", 32, augment=("rotation(degrees=10)", "flip"), noise=0.0
 
 
 def draw(config: vqclip.GenerateConfig, models: Models) -> tuple[Tensor, float]:
-    """Return the picture, (1, 3, h, w) in [-1, 1], and the seconds that it took."""
+    """Return the picture, (1, 3, h, w) in [0, 1], and the seconds that it took."""
     started = time.perf_counter()
     *_, last = vqclip.generate(config, models)
     return last.image, time.perf_counter() - started
@@ -57,10 +57,9 @@ def draw(config: vqclip.GenerateConfig, models: Models) -> tuple[Tensor, float]:
 def views(image: Tensor, models: Models) -> Tensor:
     """Return the mean embedding, (1, d), of views that no run has seen."""
     (perceptor,) = models.perceptors
-    shown = image / 2 + 0.5
     generator = torch.Generator().manual_seed(2**40)
-    plan = UNSEEN.plan((shown.shape[-2], shown.shape[-1]), perceptor.resolution, generator)
-    return perceptor.embed_image(UNSEEN.apply(shown, plan, 0, 32)).mean(0, keepdim=True)
+    plan = UNSEEN.plan((image.shape[-2], image.shape[-1]), perceptor.resolution, generator)
+    return perceptor.embed_image(UNSEEN.apply(image, plan, 0, 32)).mean(0, keepdim=True)
 
 
 def report(similarity: Tensor) -> str:
@@ -89,7 +88,8 @@ def main() -> None:
     runs = [draw(replace(config, prompts=vqclip.parse_prompts(p)), models) for p in prompts]
     texts = models.perceptors[0].embed_text(list(prompts))
     seen = torch.cat([views(image, models) for image, _ in runs])
-    start = next(iter(vqclip.generate(config, models))).image
+    frames = vqclip.generate(config, models)
+    start = next(frame for frame in frames if frame.stage == "optimization").image
     print(f"{len(prompts)} prompts, {config.steps} steps, {config.num_cutouts} cutouts")
     print(f"finished: {report(seen @ texts.T)}")
     print(f"start:    own {(views(start, models) @ texts.T).mean():.3f}")

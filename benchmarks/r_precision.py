@@ -41,7 +41,7 @@ def draw(
     """Yield the kinds of picture of one run, and the seconds until each was there."""
     started = time.perf_counter()
     frames = vqclip.generate(config, models)
-    first = next(frames)
+    first = next(frame for frame in frames if frame.stage == "optimization")
     picture, seconds = to_pil(first.image), time.perf_counter() - started
     if "draft" in kinds:
         yield "draft", picture, seconds

@@ -16,7 +16,8 @@ from unittest.mock import patch
 import torch
 
 from vqclip import GenerateConfig, parse_prompts
-from vqclip.generation.loop import Run
+from vqclip.generation.frame import watched
+from vqclip.generation.loop import begin
 from vqclip.generation.parallel import MOST, Work, side_by_side
 from vqclip.hub.loaders import Models, load_models
 
@@ -69,7 +70,7 @@ def draw(config: GenerateConfig, models: Models, jobs: int, width: int | None) -
 
 def drawing(config: GenerateConfig, models: Models) -> Work[float]:
     """Return the work of one job; its picture is made, as a batch makes it."""
-    run = Run(config, models)
+    run = watched(begin(config, models))
     while run.steps_done < config.steps:
         yield run
     return float(run.result().image.mean())  # waits for the GPU

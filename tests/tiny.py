@@ -5,6 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqclip.config import GenerateConfig
+from vqclip.generation.frame import watched
+from vqclip.generation.loop import Run, begin
+from vqclip.hub.loaders import Models
 from vqclip.models.autoencoder import DDConfig
 from vqclip.models.conditions import StartToken
 from vqclip.models.gpt import GPT, GPTConfig
@@ -13,6 +17,11 @@ from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel, VQSegmentationModel
 
 CODES = 24
+
+
+def run(config: GenerateConfig, models: Models) -> Run:
+    """Return the run of a config, its drafts drawn."""
+    return watched(begin(config, models))
 
 
 def vqgan(channels: int = 3, resolution: int = 16) -> VQModel:

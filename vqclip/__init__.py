@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from vqclip.config import GenerateConfig
     from vqclip.config.prompts import Prompt, parse_prompts
     from vqclip.errors import CheckpointError, UsageError, VqclipError
-    from vqclip.generation.loop import Frame, generate
+    from vqclip.generation.frame import Frame
+    from vqclip.generation.loop import generate
     from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
     from vqclip.media.images import to_pil
 
 _HOME = {
     "CheckpointError": "errors",
-    "Frame": "generation.loop",
+    "Frame": "generation.frame",
     "GenerateConfig": "config",
     "Prompt": "config.prompts",
     "UsageError": "errors",

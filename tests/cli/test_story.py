@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip.generation.loop import Frame, Run
+from vqclip.generation.loop import Run
 from vqclip.media.writers import film_metadata
 from vqclip.video.work_folder import Unfinished
 
@@ -83,14 +83,14 @@ def test_wrong_input_is_one_line(words: list[str], message: str) -> None:
 
 def stops(patch: pytest.MonkeyPatch, at: int, error: type[BaseException]) -> None:
     """Let a step fail."""
-    real = Run.step
+    real = Run.move
 
-    def step(self: Run) -> Frame:
+    def move(self: Run) -> None:
         if self.steps_done == at:
             raise error
-        return real(self)
+        real(self)
 
-    patch.setattr(Run, "step", step)
+    patch.setattr(Run, "move", move)
 
 
 MOVED = (*STORY, "--zoom", "1.1", "--ema", "0.5", "--every", "1")
@@ -110,8 +110,8 @@ def test_ctrl_c_keeps_the_frames_and_resume_goes_on_to_the_same_bytes(
     assert f"interrupted after {shown} frames; go on with: vqclip resume a.frames" in told
     assert not Path("a.webp").exists()
     assert len(list(Path("a.frames").glob("*.png"))) == shown
-    steps, real = [], Run.step
-    monkeypatch.setattr(Run, "step", lambda self: steps.append(self.steps_done) or real(self))
+    steps, real = [], Run.move
+    monkeypatch.setattr(Run, "move", lambda self: steps.append(self.steps_done) or real(self))
     assert "a.webp  (8 frames" in vqclip("resume", "a.frames").stdout
     assert steps == list(range(at, 12 if loop else 8))
     assert Path("a.webp").read_bytes() == Path("whole.webp").read_bytes()

@@ -17,11 +17,8 @@ class Halving:
 
     codebook = torch.zeros(8, 4)
 
-    def encode(self, image: Tensor) -> Tensor:
-        return image
-
-    def quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return z, torch.tensor([[[0, 1]]]).expand(len(z), 1, 2)
+    def tokenize(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return image, torch.tensor([[[0, 1]]]).expand(len(image), 1, 2)
 
     def decode(self, z: Tensor) -> Tensor:
         return z * 0 + 0.2

@@ -19,7 +19,8 @@ from vqclip.generation.drafts import (
     prompt_condition,
     trained_grid,
 )
-from vqclip.generation.loop import Run
+from vqclip.generation.loop import generate
+from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.hub import derived
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models
@@ -60,7 +61,16 @@ def config(text: str = "red", **options: Any) -> GenerateConfig:
 
 
 def drawn(chosen: GenerateConfig, models: Models, grid: tuple[int, int] = (8, 8)) -> Tensor:
-    return deque(drafts(chosen, models, grid), maxlen=1)[0].indices
+    prompts = embed_prompts(models, chosen.prompts)
+    return deque(drafts(chosen, models, prompts, grid), maxlen=1)[0].indices
+
+
+def best(chosen: GenerateConfig, models: Models, codes: Tensor, grid: tuple[int, int]) -> Tensor:
+    return best_draft(chosen, models, embed_prompts(models, chosen.prompts), codes, grid)
+
+
+def condition(text: str, models: Models) -> Tensor:
+    return prompt_condition(models, embed_prompts(models, parse_prompts(text)))
 
 
 def test_drafts_follow_the_prompt_and_the_guidance(models: Models) -> None:
@@ -83,21 +93,21 @@ def test_seeds_of_several_runs_share_no_draft(models: Models) -> None:
 def test_prompts_are_mixed_by_their_weights(models: Models) -> None:
     assert models.transformer
     encode = models.transformer.encode_condition
-    mixed = prompt_condition(config("red:2 | green:1 | blue:-0.5"), models)
+    mixed = condition("red:2 | green:1 | blue:-0.5", models)
     assert torch.allclose(mixed, encode(torch.tensor([[2.0, 1.0, -0.5]])))
-    cancelled = prompt_condition(config("red | red:-1"), models)
+    cancelled = condition("red | red:-1", models)
     assert torch.equal(cancelled, encode(None))
 
 
 def test_the_best_draft_is_the_one_that_fits_best(models: Models) -> None:
     codes = tiny.random_codes(5, 8, 8)
     vqgan = models.vqgan
-    images = vqgan.decode(vqgan.codes(codes)).clamp(-1, 1) / 2 + 0.5
-    scores = draft_scores(config(), models, images)
+    images = vqgan.image(vqgan.codes(codes))
+    scores = draft_scores(config(), models, embed_prompts(models, config().prompts), images)
     assert scores.shape == (5,)
-    best = best_draft(config(), models, codes, (8, 8))
-    assert torch.equal(best, vqgan.codes(codes[scores.argmax()][None]))
-    worst = best_draft(config("red:-1"), models, codes, (8, 8))
+    first = best(config(), models, codes, (8, 8))
+    assert torch.equal(first, vqgan.codes(codes[scores.argmax()][None]))
+    worst = best(config("red:-1"), models, codes, (8, 8))
     assert torch.equal(worst, vqgan.codes(codes[scores.argmin()][None]))
 
 
@@ -125,7 +135,7 @@ def test_drafts_have_the_trained_size_on_the_shorter_side(
 
 def test_a_larger_picture_starts_from_the_enlarged_draft(models: Models) -> None:
     codes = tiny.random_codes(1, 8, 8)
-    z = best_draft(config(), models, codes, (16, 16))
+    z = best(config(), models, codes, (16, 16))
     assert z.shape == (1, 4, 16, 16)
     assert torch.equal(models.vqgan.nearest(z), z)
 
@@ -134,7 +144,7 @@ def test_another_vqgan_starts_from_the_same_picture(models: Models) -> None:
     torch.manual_seed(1)
     other = replace(models, vqgan=tiny.vqgan())
     chosen = config(size=(16, 16))
-    run = Run(chosen, other)
+    run = tiny.run(chosen, other)
     assert run.start.shape == (1, 4, 8, 8)
     codes = other.vqgan.nearest_indices(run.start)
     assert torch.allclose(other.vqgan.codes(codes), run.start, atol=1e-6)
@@ -142,9 +152,9 @@ def test_another_vqgan_starts_from_the_same_picture(models: Models) -> None:
 
 def test_a_run_of_no_steps_is_the_best_draft(models: Models) -> None:
     chosen = config(size=(16, 16))
-    frame = Run(chosen, models).result()
+    *_, frame = generate(chosen, models)
     codes = drawn(chosen, models)
-    assert torch.equal(frame.z, best_draft(chosen, models, codes, (8, 8)))
+    assert torch.equal(frame.z, best(chosen, models, codes, (8, 8)))
     assert frame.step == 0
 
 
@@ -161,3 +171,23 @@ def test_auto_drafts_where_there_is_a_transformer(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(derived, "has_transformer", lambda: False)
     assert init() == "random"
     assert init(transformer="mine") == "draft"
+
+
+def test_drafts_are_frames_of_their_own_stage(models: Models) -> None:
+    frames = list(generate(config(size=(16, 16), steps=1), models))
+    *drafted, start, result = frames
+    assert {frame.stage for frame in drafted} == {"draft"}
+    assert [frame.stage for frame in (start, result)] == ["optimization"] * 2
+    assert [frame.step for frame in drafted] == list(range(0, 3 * 64 + 1, 3))  # three at a time
+    assert {frame.total for frame in drafted} == {3 * 64}
+    assert drafted[0].image.shape == (1, 3, 16, 16)
+    assert not torch.equal(drafted[0].image, drafted[-1].image)  # none changes afterwards
+    assert all(0 <= frame.image.min() <= frame.image.max() <= 1 for frame in frames)
+
+
+def test_prompts_are_embedded_once_a_run(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[list[str]] = []
+    embed = Clip.embed_text
+    monkeypatch.setattr(Clip, "embed_text", lambda self, t: texts.append(t) or embed(self, t))
+    list(generate(config("red | green", size=(16, 16)), models))
+    assert texts == [["red"], ["green"]]  # by a CLIP that guides, judges drafts and is the goal

@@ -14,9 +14,10 @@ from tests.runs.test_checkpoint import BASE
 from vqclip import GenerateConfig
 from vqclip.errors import VqclipError
 from vqclip.generation import parallel as together
-from vqclip.generation.loop import Frame, Run, step_together
+from vqclip.generation.frame import Frame
+from vqclip.generation.loop import Run, rewinding, step
 from vqclip.generation.parallel import Width, Work, side_by_side
-from vqclip.generation.stepping import as_before
+from vqclip.generation.state import state_of
 from vqclip.hub.loaders import Models, load_models
 
 
@@ -41,7 +42,7 @@ CONFIGS = [
 
 
 def drawing(config: GenerateConfig, models: Models) -> Work[list[Frame]]:
-    run = Run(config, models)
+    run = tiny.run(config, models)
     frames = []
     while run.steps_done < config.steps:
         frames.append((yield run))
@@ -78,7 +79,7 @@ def test_each_picture_is_that_of_its_run_alone(models: Models, width: int | None
 def test_without_memory_fewer_are_seen_together(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, sizes = together.step_together, []
+    real, sizes = together.step, []
 
     def scarce(runs: Sequence[Run]) -> list[Frame]:
         sizes.append(len(runs))
@@ -86,7 +87,7 @@ def test_without_memory_fewer_are_seen_together(
             raise torch.OutOfMemoryError
         return real(runs)
 
-    monkeypatch.setattr(together, "step_together", scarce)
+    monkeypatch.setattr(together, "step", scarce)
     check_as_alone(in_order([drawing(config, models) for config in CONFIGS], 5), models)
     assert sizes[:4] == [5, 2, 2, 1]
     assert max(sizes[1:]) == 2
@@ -96,17 +97,17 @@ def test_without_memory_fewer_are_seen_together(
 def test_a_lot_that_fails_for_its_size_is_drawn_one_by_one(
     models: Models, monkeypatch: pytest.MonkeyPatch, width: int | None
 ) -> None:
-    real, sizes = together.step_together, []
+    real, sizes = together.step, []
 
     def particular(runs: Sequence[Run]) -> list[Frame]:
         sizes.append(len(runs))
-        with as_before(runs):
+        with rewinding(runs):
             if len(runs) > 2:
                 torch.rand(1, generator=runs[0].generator)
                 raise RuntimeError("input tensor must fit into 32-bit index math")
             return real(runs)
 
-    monkeypatch.setattr(together, "step_together", particular)
+    monkeypatch.setattr(together, "step", particular)
     check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
     assert max(sizes) == 5
 
@@ -142,7 +143,8 @@ class Machine:
 def test_what_pays_is_measured_on_the_way(
     machine: Machine, runs: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "step_together", machine.step)
+    monkeypatch.setattr(together, "step", machine.step)
+    monkeypatch.setattr(together, "step_alone", lambda run: machine.step([run])[0])
     monkeypatch.setattr(together.time, "monotonic", lambda: machine.now)
     run: Any = SimpleNamespace(models=SimpleNamespace(device=torch.device("cpu")))
     width = Width()
@@ -164,7 +166,8 @@ def test_what_fails_at_once_does_not_count_as_fast(monkeypatch: pytest.MonkeyPat
             raise RuntimeError("broke")
         return machine.step(runs)
 
-    monkeypatch.setattr(together, "step_together", step)
+    monkeypatch.setattr(together, "step", step)
+    monkeypatch.setattr(together, "step_alone", lambda run: step([run])[0])
     monkeypatch.setattr(together.time, "monotonic", lambda: machine.now)
     bad: Any = SimpleNamespace(models=SimpleNamespace(device=torch.device("cpu")))
     run = SimpleNamespace(models=bad.models, steps_done=0)
@@ -181,8 +184,8 @@ def test_what_fails_at_once_does_not_count_as_fast(monkeypatch: pytest.MonkeyPat
 def test_runs_stand_as_before_when_memory_fails(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = [Run(config, models) for config in CONFIGS[:2]]
-    states = [run.state() for run in runs]
+    runs = [tiny.run(config, models) for config in CONFIGS[:2]]
+    states = [state_of(run) for run in runs]
 
     def fails(cutouts: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError
@@ -190,11 +193,11 @@ def test_runs_stand_as_before_when_memory_fails(
     with monkeypatch.context() as patch:
         patch.setattr(models.perceptors[0], "embed_image", fails)
         with pytest.raises(torch.OutOfMemoryError):
-            step_together(runs)
+            step(runs)
         with pytest.raises(VqclipError, match="out of memory"):
             list(side_by_side([drawing(BASE, models)], 4))
     for run, before in zip(runs, states, strict=True):
-        after = run.state()
+        after = state_of(run)
         assert after.step == before.step
         assert all(torch.equal(after.tensors[n], t) for n, t in before.tensors.items())
 
@@ -217,7 +220,7 @@ def test_ctrl_c_reaches_all_that_are_under_way(models: Models) -> None:
     told = []
 
     def patient(number: int) -> Work[None]:
-        run = Run(BASE, models)
+        run = tiny.run(BASE, models)
         try:
             while True:
                 yield run
@@ -236,7 +239,7 @@ def test_the_end_of_the_caller_reaches_them_too(models: Models) -> None:
     told = []
 
     def work(number: int, steps: int) -> Work[int]:
-        run = Run(BASE, models)
+        run = tiny.run(BASE, models)
         try:
             for _ in range(steps):
                 yield run

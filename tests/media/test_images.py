@@ -35,7 +35,7 @@ def picture() -> Image.Image:
 def test_tensors_and_pictures_are_inverse(picture: Image.Image) -> None:
     tensor = to_tensor(picture)
     assert tensor.shape == (1, 3, 20, 30)
-    assert tensor.min() >= -1
+    assert tensor.min() >= 0
     assert tensor.max() <= 1
     assert np.array_equal(np.array(to_pil(tensor)), np.array(picture))
 

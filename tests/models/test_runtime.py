@@ -11,6 +11,7 @@ from vqclip.models.runtime import (
     autocast,
     chunk_size,
     determinism,
+    is_out_of_memory,
     resolve_device,
     resolve_precision,
     shrinking_on_oom,
@@ -137,13 +138,22 @@ def test_chunks() -> None:
     assert chunk_size(torch.device("cuda"), 1000) == 1000
 
 
-def test_retry_with_smaller_chunks() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+    ],
+)
+def test_retry_with_smaller_chunks(error: Exception) -> None:
     tried = []
 
     def attempt(chunk: int) -> str:
         tried.append(chunk)
         if chunk > 10:
-            raise torch.OutOfMemoryError
+            raise error
         return "done"
 
     assert shrinking_on_oom(attempt, 50) == (6, "done")
@@ -154,8 +164,15 @@ def test_out_of_memory_at_last() -> None:
     def attempt(chunk: int) -> None:
         raise torch.OutOfMemoryError
 
-    with pytest.raises(VqclipError, match="out of memory; use"):
+    with pytest.raises(VqclipError, match="out of memory: choose"):
         shrinking_on_oom(attempt, 3)
+
+
+def test_torch_s_own_error_of_a_full_cpu_is_known() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("size mismatch"))
 
 
 @pytest.mark.parametrize("before", [True, False])

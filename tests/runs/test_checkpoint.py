@@ -14,8 +14,10 @@ from tests import tiny
 from vqclip import GenerateConfig
 from vqclip.config import OutputConfig
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.generation.loop import Run
+from vqclip.generation.loop import Run, step_alone
 from vqclip.generation.optimizers import OPTIMIZERS
+from vqclip.generation.state import resumed as resume
+from vqclip.generation.state import state_of
 from vqclip.hub.loaders import Models, load_models
 from vqclip.runs import autosave as keeping
 from vqclip.runs.checkpoint import Checkpoint, extended, load_checkpoint, save_checkpoint
@@ -49,21 +51,21 @@ def final(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
 
 def through_a_file(config: GenerateConfig, run: Run) -> Checkpoint:
     path = Path("a.checkpoint.safetensors")
-    save_checkpoint(path, Checkpoint(config, OutputConfig(Path("a.png")), {}, run.state()))
+    save_checkpoint(path, Checkpoint(config, OutputConfig(Path("a.png")), {}, state_of(run)))
     return load_checkpoint(path)
 
 
 def check_every_step(config: GenerateConfig, models: Models) -> None:
-    z, image = final(Run(config, models))
-    run = Run(config, models)
+    z, image = final(tiny.run(config, models))
+    run = tiny.run(config, models)
     for step in range(config.steps + 1):
         saved = through_a_file(config, run)
         assert (saved.state.step, saved.config) == (step, config)
-        resumed_z, resumed = final(Run.resumed(saved.config, models, saved.state))
+        resumed_z, resumed = final(resume(saved.config, models, saved.state))
         assert torch.equal(resumed_z, z)
         assert torch.equal(resumed, image)
         if step < config.steps:
-            run.step()
+            step_alone(run)
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *EXTRA])
@@ -121,11 +123,11 @@ def test_ctrl_c_keeps_what_the_picture_and_its_films_need(models: Models, step: 
 
 
 def test_a_finished_run_goes_on_to_more_steps(models: Models) -> None:
-    longer = final(Run(replace(BASE, steps=6), models))
-    run = Run(BASE, models)
+    longer = final(tiny.run(replace(BASE, steps=6), models))
+    run = tiny.run(BASE, models)
     final(run)
     saved = extended(through_a_file(BASE, run), 6)
-    assert torch.equal(final(Run.resumed(saved.config, models, saved.state))[1], longer[1])
+    assert torch.equal(final(resume(saved.config, models, saved.state))[1], longer[1])
     with pytest.raises(UsageError, match="4 steps are done"):
         extended(saved, 3)
     scheduled = replace(saved, config=replace(BASE, schedule="cosine"))
@@ -136,7 +138,7 @@ def test_a_finished_run_goes_on_to_more_steps(models: Models) -> None:
 def test_the_folder_of_a_checkpoint_may_move(models: Models) -> None:
     output = replace(outputs("x"), codes=Path("x/a.npz"))
     path = checkpoint_path(output.path)
-    save_checkpoint(path, Checkpoint(BASE, output, {"a": 1}, Run(BASE, models).state()))
+    save_checkpoint(path, Checkpoint(BASE, output, {"a": 1}, state_of(tiny.run(BASE, models))))
     Path("x").rename("y")
     moved = load_checkpoint(Path("y") / path.name)
     assert moved.output == replace(outputs("y"), codes=Path("y/a.npz"))
@@ -153,9 +155,9 @@ def test_what_is_no_checkpoint(models: Models) -> None:
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(CheckpointError, match="no checkpoint of a run"):
         load_checkpoint(path)
-    state = Run(BASE, models).state()
+    state = state_of(tiny.run(BASE, models))
     with pytest.raises(CheckpointError, match="does not fit"):
-        Run.resumed(BASE, models, replace(state, values={}))
+        resume(BASE, models, replace(state, values={}))
 
 
 def test_an_optimizer_that_keeps_secrets_is_refused(models: Models) -> None:

@@ -12,7 +12,7 @@ from vqclip.video.camera import Camera, Keyframes, Motion, move, parse_camera, p
 def picture(rows: int = 24, columns: int = 32) -> torch.Tensor:
     y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     waves = [(x / 5).sin(), (y / 4).cos(), ((x + y) / 6).sin()]
-    return torch.stack(waves)[None] * 0.8
+    return torch.stack(waves)[None] * 0.4 + 0.5
 
 
 def test_no_motion_is_no_change() -> None:
@@ -43,11 +43,11 @@ def test_there_and_back(zoom: float, right: float, down: float, angle: float) ->
     there = move(start, Motion(zoom, (right, down), angle))
     # Undone in the reverse order: p -> R(angle) zoom p + pan.
     back = move(move(there, Motion(pan=(-right, -down))), Motion(1 / zoom, (0, 0), -angle))
-    assert (back - start)[..., 12:-12, 12:-12].abs().mean() < 0.05
+    assert (back - start)[..., 12:-12, 12:-12].abs().mean() < 0.025
 
 
 def test_zoom_enlarges_about_the_centre() -> None:
-    dot = -torch.ones(1, 3, 21, 21)
+    dot = torch.zeros(1, 3, 21, 21)
     dot[..., 10, 15] = 1
     enlarged = move(dot, Motion(zoom=1.6))
     assert int(enlarged[0, 0, 10].argmax()) == 18

@@ -21,9 +21,10 @@ from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.diagnostics.forecast.measuring import Pace
 from vqclip.diagnostics.forecast.pictures import picture_pace
 from vqclip.errors import CheckpointError, UsageError, VqclipError
-from vqclip.generation.loop import Frame, clip_score
+from vqclip.generation.frame import Frame
 from vqclip.generation.optimizers import can_resume
 from vqclip.generation.parallel import Work, side_by_side
+from vqclip.generation.prompt_embeddings import clip_scores
 from vqclip.generation.state import State
 from vqclip.hub.derived import derive, transformer_of
 from vqclip.hub.loaders import Models, load_models
@@ -164,19 +165,20 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
     state = _begun(job, output, models)
 
     def on_frame(frame: Frame) -> None:
-        if on_step:
+        if on_step and frame.stage == "optimization":
             on_step(job, frame.step, lambda: to_pil(frame.image))
 
     result = yield from rendering(job.config, output, models, on_frame, state=state)
     if result.interrupted:
         raise KeyboardInterrupt
+    image = result.frame.image
     files = (path for path in result.files if path != output.checkpoint and path.parent.exists())
     return replace(
         job,
         state=DONE,
         error=None,
         seconds=round(time.monotonic() - began, 2),
-        score=round(clip_score(job.config, models, result.frame.image), 4),
+        score=round(float(clip_scores(job.config, models, result.prompts, image)), 4),
         files=tuple(_beside(path, folder.path) for path in files),
     )
 

@@ -1,14 +1,13 @@
 """The runs of a command on the terminal: models loaded once, progress, results."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from vqclip.cli import dry_run as forecasts
 from vqclip.cli.downloading import fetch_for
-from vqclip.cli.drafts import draw_start
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.terminal import Terminal
 from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
@@ -16,7 +15,7 @@ from vqclip.config.prompts import Prompt
 
 if TYPE_CHECKING:
     from vqclip.cli.progress import Progress
-    from vqclip.generation.loop import Frame
+    from vqclip.generation.frame import Frame
     from vqclip.generation.state import State
     from vqclip.hub.loaders import Models
     from vqclip.models.perceptor import Perceptor
@@ -72,7 +71,7 @@ class Session:
         config = self.configs[0]
         fetch_for(config, self.terminal)
         with self.terminal.loading():
-            from vqclip.generation.loop import picture_size
+            from vqclip.generation.latents import picture_size
             from vqclip.hub.loaders import load_models
 
             models = load_models(config)
@@ -86,10 +85,8 @@ class Session:
     def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Result":
         from vqclip.runs.render import render
 
-        start = None if self.state else draw_start(self.terminal, config, models)
-        with self.terminal.progress(str(config.prompts[0]), config.steps) as progress:
-            show = partial(show_frame, progress)
-            return render(config, output, models, show, start, self.state)
+        with StageProgress(self.terminal, str(config.prompts[0])) as show:
+            return render(config, output, models, show, self.state)
 
     def _report(
         self, config: GenerateConfig, output: OutputConfig, result: "Result", seconds: float
@@ -118,6 +115,35 @@ def check_expected(
         from vqclip.runs.replay import check_weights
 
         check_weights(expected, metadata(config, models)["weights"])
+
+
+class StageProgress:
+    """A live bar for each stage of a run: its drafts, its optimisation."""
+
+    def __init__(self, terminal: Terminal, title: str) -> None:
+        self.terminal, self.title = terminal, title
+        self.stage: str | None = None
+        self.bars = ExitStack()
+
+    def __enter__(self) -> "StageProgress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bars.close()
+
+    def __call__(self, frame: "Frame") -> None:
+        """Show a frame of a run."""
+        unit = "code" if frame.stage == "draft" else "step"
+        show_frame(self.bar(frame.stage, frame.total, unit), frame)
+
+    def bar(self, stage: str, total: int, unit: str) -> "Progress":
+        """Return the bar of a stage; the bar of the stage before is closed."""
+        if stage != self.stage:
+            self.stage = stage
+            self.bars.close()
+            title = "drawing drafts" if stage == "draft" else self.title
+            self.progress = self.bars.enter_context(self.terminal.progress(title, total, unit))
+        return self.progress
 
 
 def show_frame(progress: "Progress", frame: "Frame") -> None:

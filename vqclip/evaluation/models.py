@@ -49,7 +49,7 @@ def evaluate_vqgan(
     scores, similar, done = Scores(len(vqgan.codebook)), 0.0, 0
     for batch in batches(samples, limit, device):
         image = batch["image"]
-        z_q, indices = vqgan.quantize(vqgan.encode(image))
+        z_q, indices = vqgan.tokenize(image)
         output = vqgan.decode(z_q).float().clamp(-1, 1)
         far = distance(image, output).mean() if distance else image.new_zeros(())
         scores.add(image, output, indices, far)

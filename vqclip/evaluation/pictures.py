@@ -55,7 +55,7 @@ def judge(
 @torch.no_grad()
 def _embedding(perceptor: Perceptor, picture: Image.Image) -> Tensor:
     """The mean of a picture and its mirror image, (1, d): a side is no part of a prompt."""
-    image = to_tensor(picture).to(perceptor.mean.device) / 2 + 0.5
+    image = to_tensor(picture).to(perceptor.mean.device)
     both = torch.cat((image, image.flip(-1)))
     return F.normalize(perceptor.embed_image(both).mean(0, keepdim=True)).cpu()
 

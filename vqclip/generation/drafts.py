@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.config import GenerateConfig, SampleConfig
+from vqclip.config import GenerateConfig
+from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
-from vqclip.generation.prompt_embeddings import clip_scores, embed_prompts
+from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
 from vqclip.hub.loaders import Models
-from vqclip.models.batch_sampling import Drawn, Manner, draw, draw_freely
+from vqclip.models.batch_sampling import Drawn, Manner, draw, draw_freely, filled
 from vqclip.models.runtime import autocast
 from vqclip.models.transformer import Net2NetTransformer
 
@@ -19,7 +20,9 @@ Grid = tuple[int, int]
 _CROP = 7 / 8  # of a picture's side, of the parts by which drafts are judged
 
 
-def drafts(config: GenerateConfig, models: Models, grid: Grid) -> Iterator[Drawn]:
+def drafts(
+    config: GenerateConfig, models: Models, prompts: PromptEmbeddings, grid: Grid
+) -> Iterator[Drawn]:
     """Draw the pictures among which CLIP chooses; yield after every code.
 
     grid: (rows, columns) of the run's codes. Pictures drawn by the prompts have the size that the
@@ -35,7 +38,7 @@ def drafts(config: GenerateConfig, models: Models, grid: Grid) -> Iterator[Drawn
         yield from draw_freely(transformer, grid, seeds, replace(manner, guidance=1.0))
         return
     known = torch.full(trained_grid(grid, transformer), -1, device=transformer.device)
-    yield from draw(transformer, prompt_condition(config, models), known, seeds, manner)
+    yield from draw(transformer, prompt_condition(models, prompts), known, seeds, manner)
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
@@ -52,22 +55,32 @@ def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
 
 
 @torch.no_grad()
-def prompt_condition(config: GenerateConfig | SampleConfig, models: Models) -> Tensor:
+def prompt_condition(models: Models, prompts: PromptEmbeddings) -> Tensor:
     """Return what a transformer conditioned on CLIP embeddings is told: the prompts' mixture.
 
     It is the sum of their embeddings with their weights, so that one of negative weight is led
     away from; where they cancel out, no condition.
     """
     assert models.transformer is not None
-    assert models.guide is not None
-    embeddings, weights, _ = embed_prompts(models.guide, config.prompts)
+    assert prompts.guide is not None
+    embeddings, weights, _ = prompts.guide
     mixture = (weights[:, None] * embeddings).sum(0, keepdim=True)  # (1, d)
     vanished = float(mixture.norm()) < 1e-6
     return models.transformer.encode_condition(None if vanished else mixture)
 
 
+def draft_frame(models: Models, drawn: Drawn) -> Frame:
+    """Return the draft that is being sampled, as far as it is."""
+    assert models.transformer is not None
+    vqgan = models.transformer.vqgan
+    z_q = vqgan.codes(filled(vqgan, drawn.indices[drawn.current][None]))
+    return Frame("draft", drawn.done, drawn.total, z_q, vqgan.image)
+
+
 @torch.no_grad()
-def best_draft(config: GenerateConfig, models: Models, drawn: Tensor, grid: Grid) -> Tensor:
+def best_draft(
+    config: GenerateConfig, models: Models, prompts: PromptEmbeddings, drawn: Tensor, grid: Grid
+) -> Tensor:
     """Return the z, (1, embed_dim, rows, columns), of the draft that CLIP finds nearest.
 
     drawn: (n, h, w), codes of the transformer's VQGAN. A draft of another size, or for another
@@ -77,18 +90,18 @@ def best_draft(config: GenerateConfig, models: Models, drawn: Tensor, grid: Grid
     assert transformer is not None
     codes = transformer.vqgan.codes(drawn)
     with autocast(models.device, models.dtype):
-        images = torch.cat([transformer.vqgan.decode(z_q[None]) for z_q in codes])
-        images = images.float().clamp(-1, 1)
-        best = int(draft_scores(config, models, images / 2 + 0.5).argmax())
+        images = torch.cat([transformer.vqgan.image(z_q[None]) for z_q in codes])
+        best = int(draft_scores(config, models, prompts, images).argmax())
     if transformer.vqgan is models.vqgan and tuple(drawn.shape[1:]) == grid:
         return codes[best : best + 1]
     return encoded(models, images[best : best + 1], grid)
 
 
-def draft_scores(config: GenerateConfig, models: Models, images: Tensor) -> Tensor:
+def draft_scores(
+    config: GenerateConfig, models: Models, prompts: PromptEmbeddings, images: Tensor
+) -> Tensor:
     """Return how well images (n, 3, h, w) in [0, 1] fit the prompts, (n,): the mean over parts."""
-    perceptors = list(zip(models.perceptors, (w for _, w in config.clip), strict=True))
-    scores = [clip_scores(perceptors, config.prompts, part) for part in parts(images)]
+    scores = [clip_scores(config, models, prompts, part) for part in parts(images)]
     return torch.stack(scores).mean(0)
 
 
@@ -104,8 +117,7 @@ def parts(images: Tensor) -> Iterator[Tensor]:
 
 
 def encoded(models: Models, image: Tensor, grid: Grid) -> Tensor:
-    """Return the z of a picture (1, 3, h, w) in [-1, 1], resized to a grid of the run's codes."""
+    """Return the z of an image (1, 3, h, w) in [0, 1], resized to a grid of the run's codes."""
     size = [side * models.vqgan.downsampling for side in grid]
-    image = F.interpolate(image, size, mode="bicubic", antialias=True).clamp(-1, 1)
-    z_q: Tensor = models.vqgan.quantize(models.vqgan.encode(image))[0]
-    return z_q
+    image = F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+    return models.vqgan.tokenize(image * 2 - 1)[0]

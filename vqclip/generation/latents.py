@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
+from vqclip.config import GenerateConfig
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.generation.saved_codes import Codes, check_fits, read_codes
@@ -16,7 +17,7 @@ from vqclip.registry import Registry, unknown
 
 
 class Codec(Protocol):
-    """The part of a VQGAN that latents need; images in [-1, 1]."""
+    """The part of a VQGAN that latents need."""
 
     @property
     def codebook(self) -> Tensor:
@@ -26,11 +27,12 @@ class Codec(Protocol):
     def downsampling(self) -> int:
         """Pixels a code is wide and high."""
 
-    def encode(self, image: Tensor) -> Tensor:
-        """(b, 3, h, w) to z."""
+    @property
+    def resolution(self) -> int:
+        """Side in pixels of the images that it was made for."""
 
-    def quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Z to (z_q, indices)."""
+    def tokenize(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, 3, h, w) in [-1, 1] to (z_q, indices)."""
 
     def codes(self, indices: Tensor) -> Tensor:
         """(b, h, w) to z_q."""
@@ -46,6 +48,20 @@ def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
     return max(1, round(height / factor)), max(1, round(width / factor))
 
 
+def grid_of(config: GenerateConfig, vqgan: Codec) -> tuple[int, int]:
+    """Return the (rows, columns) of codes of a run."""
+    if config.size is None and config.init.lower().endswith(".npz"):
+        _, rows, columns = read_codes(Path(config.init)).indices.shape
+        return rows, columns
+    return grid_size(config.size or (vqgan.resolution, vqgan.resolution), vqgan.downsampling)
+
+
+def picture_size(config: GenerateConfig, vqgan: Codec) -> tuple[int, int]:
+    """Return the (width, height) in pixels of a run's image: whole codes."""
+    rows, columns = grid_of(config, vqgan)
+    return columns * vqgan.downsampling, rows * vqgan.downsampling
+
+
 def codebook_range(codebook: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least and the greatest value of every channel, (1, embed_dim, 1, 1) each."""
     low, high = codebook.amin(0), codebook.amax(0)
@@ -53,22 +69,22 @@ def codebook_range(codebook: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def noise_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return (1, 3, rows, columns) of independent uniform pixels in [-1, 1]."""
-    return torch.rand(1, 3, rows, columns, generator=generator) * 2 - 1
+    """Return (1, 3, rows, columns) of independent uniform pixels in [0, 1]."""
+    return torch.rand(1, 3, rows, columns, generator=generator)
 
 
 def gradient_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return (1, 3, rows, columns) in [-1, 1]: four random corner colours, blended linearly."""
+    """Return (1, 3, rows, columns) in [0, 1]: four random corner colours, blended linearly."""
     corners = noise_image(2, 2, generator)
     return F.interpolate(corners, (rows, columns), mode="bilinear", align_corners=True)
 
 
 def perlin_image(rows: int, columns: int, generator: Generator, octaves: int = 5) -> Tensor:
-    """Return (1, 3, rows, columns) in [-1, 1]: fractal gradient noise (Perlin 1985)."""
+    """Return (1, 3, rows, columns) in [0, 1]: fractal gradient noise (Perlin 1985)."""
     shape = (rows, columns)
     layers = [0.6**k * _perlin_octave(shape, 2 ** (k + 1), generator) for k in range(octaves)]
     noise = torch.stack(layers).sum(0)
-    return (noise / noise.abs().amax((-2, -1), keepdim=True).clamp(min=1e-6))[None]
+    return (noise / noise.abs().amax((-2, -1), keepdim=True).clamp(min=1e-6) / 2 + 0.5)[None]
 
 
 def _perlin_octave(shape: tuple[int, int], cells: int, generator: Generator) -> Tensor:
@@ -116,7 +132,7 @@ def initial_latent(
     else:
         image = to_tensor(fit(_open(init), (columns * factor, rows * factor), how))
     with torch.no_grad():
-        return vqgan.quantize(vqgan.encode(image.to(device)))[0]
+        return vqgan.tokenize(image.to(device) * 2 - 1)[0]
 
 
 def _open(init: str) -> Image.Image:

@@ -1,52 +1,29 @@
-"""The method: optimise z until the perceptor sees the prompt in every cutout of the picture."""
+"""The method: optimise z until the perceptor sees the prompt in every cutout of the image."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from vqclip.config import GenerateConfig, SampleConfig
-from vqclip.errors import CheckpointError, VqclipError
-from vqclip.files.serialization import decoded, detached, encoded, put_back
-from vqclip.generation.cutouts import Cutouts
-from vqclip.generation.drafts import best_draft, drafts
-from vqclip.generation.latents import Average, codebook_range, grid_size, initial_latent
+from vqclip.config import GenerateConfig
+from vqclip.errors import VqclipError
+from vqclip.generation.cutouts import CutoutPlan, Cutouts
+from vqclip.generation.drafts import best_draft, draft_frame, drafts
+from vqclip.generation.frame import Frame
+from vqclip.generation.latents import Average, codebook_range, grid_of, initial_latent
 from vqclip.generation.losses import LOSSES, Observation, PromptLoss, init_distance
 from vqclip.generation.optimizers import SCHEDULES, find_optimizer, set_learning_rate
-from vqclip.generation.prompt_embeddings import clip_scores, embed_prompts
-from vqclip.generation.saved_codes import read_codes
-from vqclip.generation.state import State
-from vqclip.generation.stepping import as_before, backward, joined
+from vqclip.generation.prompt_embeddings import PromptEmbeddings, embed_prompts
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, load_models
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.light_torch import without_compiler
-from vqclip.models.runtime import autocast, chunk_size, determinism
-from vqclip.models.vqgan import VQModel
+from vqclip.models.perceptor import Perceptor
+from vqclip.models.runtime import autocast, chunk_size, determinism, shrinking_on_oom
 
-
-class Frame:
-    """The picture after ``step`` optimizer steps, with the losses that it was given.
-
-    step: 0 (the start) to ``config.steps`` (the result).
-    z: (1, embed_dim, h/f, w/f), detached.
-    losses: name to scalar tensor, on the device of the run; empty for the result.
-    """
-
-    def __init__(
-        self, step: int, z: Tensor, losses: Mapping[str, Tensor], decode: Callable[[Tensor], Tensor]
-    ) -> None:
-        self.step, self.z, self.losses = step, z, losses
-        self._decode = decode
-
-    @cached_property
-    def image(self) -> Tensor:
-        """(1, 3, h, w) in [-1, 1]; with an EMA it is decoded when first asked for."""
-        with torch.no_grad():
-            return self._decode(self.z)
+Losses = dict[str, Tensor]  # name to weighted scalar
 
 
 def generate(
@@ -55,9 +32,12 @@ def generate(
     start: Tensor | None = None,
     free: Tensor | None = None,
 ) -> Iterator[Frame]:
-    """Yield the picture before every step, and the result after the last: steps + 1 frames.
+    """Yield the drafts while they are sampled, the image before every step, and the result.
 
-    start: z to start from, (1, embed_dim, h/f, w/f), instead of what ``config.init`` says.
+    The frames of the drafts, if there are any, are of the stage ``draft``; those of the stage
+    ``optimization`` are ``config.steps`` + 1.
+
+    start: z to start from, (1, embed_dim, h/f, w/f), instead of ``config.init``.
     free: (1, 1, h/f, w/f) bool, the codes that are optimised; the others keep their start.
 
     Same config, same bytes on one machine's CPU. Nothing is printed or written; stop whenever
@@ -67,155 +47,181 @@ def generate(
         UsageError: an unknown name, a missing file, a value that the models do not admit.
         VqclipError: the optimisation diverged.
     """
-    yield from Run(config, models or load_models(config), start, free).frames()
+    run = yield from begin(config, models or load_models(config), start, free)
+    yield from run.frames()
+
+
+def begin(
+    config: GenerateConfig,
+    models: Models,
+    start: Tensor | None = None,
+    free: Tensor | None = None,
+) -> Generator[Frame, None, "Run"]:
+    """Yield the drafts while they are sampled; return the run. For parameters see `generate`."""
+    prompts = embed_prompts(models, config.prompts)
+    generator = torch.Generator().manual_seed(config.seed)
+    grid, own = grid_of(config, models.vqgan), derive(config)
+    if start is None and own.transformer is None:
+        start = initial_latent(models.vqgan, own.init, grid, config.fit, generator)
+    elif start is None:
+        for drawn in drafts(config, models, prompts, grid):
+            yield draft_frame(models, drawn)
+        start = best_draft(config, models, prompts, drawn.indices, grid)
+    return Run(config, models, prompts, start, generator, free)
+
+
+def step(runs: Sequence["Run"]) -> list[Frame]:
+    """Quantize and decode z, cut out, embed, sum the losses, step the optimizers, clamp z.
+
+    Return the frames as they were before. The runs share their models and may differ in prompts,
+    seed, start and steps: each has its own random numbers, losses and optimizer, so that its
+    image is the one that it gets alone, but for the rounding of products over larger batches.
+
+    Raises:
+        RuntimeError: out of memory, among others; the runs stand as they did before.
+    """
+    models, config = runs[0].models, runs[0].config
+    with determinism(config.deterministic), rewinding(runs):
+        z = joined([run.z for run in runs])  # (n, embed_dim, h/f, w/f)
+        decoded = decode(models, z).chunk(len(runs))
+        image = joined([run.shown(one) for run, one in zip(runs, decoded, strict=True)])
+
+        # The gradients of all chunks of cutouts add up here, so that memory does not grow with
+        # their number, and the decoder is run backward once.
+        seen = [one.detach().requires_grad_() for one in image.chunk(len(runs))]
+        losses: list[Losses] = [{} for _ in runs]
+        for number, perceptor in enumerate(models.perceptors):
+            plans = [run.plan(image, perceptor) for run in runs]
+            for rows in chunks(config.num_cutouts, runs[0].chunk):
+                cutouts = [
+                    run.cutouts.apply(one, plan, *rows)
+                    for run, one, plan in zip(runs, seen, plans, strict=True)
+                ]
+                views = zip(runs, seen, cutouts, embed(models, perceptor, cutouts), strict=True)
+                terms = [
+                    run.losses_of(number, Observation(one, cut, embedded, run.z))
+                    for run, one, cut, embedded in views
+                ]
+                add_backward(losses, terms)
+        add_backward(losses, [run.pull() for run in runs])
+        gradient = joined([one.grad for one in seen if one.grad is not None])  # of all of them
+        # The same as image.backward(gradient), which would import sympy for it: half a second.
+        torch.autograd.backward((image * gradient).sum())
+
+    before = zip(runs, image.detach().chunk(len(runs)), losses, strict=True)
+    frames = [run.frame(one, terms) for run, one, terms in before]
+    for run in runs:
+        run.move()
+    return frames
+
+
+def step_alone(run: "Run") -> Frame:
+    """Step one run, with half the cutouts at a time whenever memory runs out."""
+
+    def attempt(chunk: int) -> Frame:
+        run.chunk = chunk
+        return step([run])[0]
+
+    return shrinking_on_oom(attempt, run.chunk)[1]
 
 
 class Run:
-    """One optimisation: the state (z, optimizer, generator, EMA) and the functions over it."""
+    """One optimisation: the state (z, optimizer, generator, EMA) and the functions over it.
+
+    Args:
+        config, models, prompts: as embedded by :func:`embed_prompts`.
+        start: z to start from, (1, embed_dim, h/f, w/f).
+        generator: on the CPU, of all random numbers; by default one of the config's seed.
+        free: see :func:`generate`.
+    """
 
     def __init__(
         self,
         config: GenerateConfig,
         models: Models,
-        start: Tensor | None = None,
+        prompts: PromptEmbeddings,
+        start: Tensor,
+        generator: torch.Generator | None = None,
         free: Tensor | None = None,
     ) -> None:
-        self.config, self.models = config, models
+        self.config, self.models, self.prompts = config, models, prompts
         self.derived = derive(config)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.start, self.free = start, free
+        self.generator = generator or torch.Generator().manual_seed(config.seed)
         self.steps_done = 0
         self.schedule = SCHEDULES[config.schedule]
         self.cutouts = Cutouts(
             config.cut_method, config.num_cutouts, config.cut_power, config.augment, config.noise
         )
+        self.chunk = config.cut_chunk or chunk_size(models.device, config.num_cutouts)
         self.losses = [(name, LOSSES[name], weight) for name, weight in config.losses]
-        self.prompt_losses = [
-            PromptLoss(*embed_prompts(p, config.prompts)) for p in models.perceptors
-        ]
-        start = self._start() if start is None else start
-        self.start, self.free = start, free
-        self.low, self.high = codebook_range(models.vqgan.codebook)
+        self.prompt_losses = [PromptLoss(*targets) for targets in prompts.perceptors]
         self.target = start if config.init_target == "start" else torch.zeros_like(start)
+        self.low, self.high = codebook_range(models.vqgan.codebook)
         self.z = start.clone().requires_grad_()
         self.average = Average(start, config.ema)
-        self.residual: Tensor | float = 0.0  # see go_on_from
+        # Turns the decoded image (1, 3, h, w) into the one that is shown; a camera sets it.
+        self.compose: Callable[[Tensor], Tensor] = lambda decoded: decoded
         with without_compiler():
             self.optimizer = find_optimizer(config.optimizer)([self.z], self.derived.learning_rate)
-        self.chunk = config.cut_chunk or chunk_size(models.device, config.num_cutouts)
-
-    def _start(self) -> Tensor:
-        config, models = self.config, self.models
-        grid = grid_of(config, models.vqgan)
-        if self.derived.transformer is not None:
-            drawn = deque(drafts(config, models, grid), maxlen=1)[0]
-            return best_draft(config, models, drawn.indices, grid)
-        return initial_latent(models.vqgan, self.derived.init, grid, config.fit, self.generator)
-
-    @classmethod
-    def resumed(cls, config: GenerateConfig, models: Models, state: State) -> "Run":
-        """Return the run that :meth:`state` was taken from, as it stood.
-
-        Raises:
-            CheckpointError: it is the state of other settings.
-        """
-        start = state.tensors["start"]
-        if start.shape[-2:] != grid_of(config, models.vqgan):
-            raise CheckpointError("the checkpoint does not fit its settings: another size")
-        run = cls(config, models, start.to(models.device))
-        try:
-            run._restore(state)
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"the checkpoint does not fit its settings: {error}") from error
-        return run
-
-    def state(self) -> State:
-        """Return all that the next step depends on, as copies that no later step changes.
-
-        It is whole between two steps only.
-        """
-        tensors = {"z": self.z, "start": self.start, "average": self.average.sum}
-        tensors["generator"] = self.generator.get_state()
-        if isinstance(self.residual, Tensor):
-            tensors["residual"] = self.residual
-        optimizer = encoded(self.optimizer.state_dict(), tensors, "optimizer")
-        values = {"mass": self.average.mass, "chunk": self.chunk, "optimizer": optimizer}
-        return State(self.steps_done, detached(tensors), values)
-
-    def _restore(self, state: State) -> None:
-        tensors, values, device = state.tensors, state.values, self.models.device
-        with torch.no_grad():
-            self.z.copy_(tensors["z"])
-        self.average.sum, self.average.mass = tensors["average"].to(device), values["mass"]
-        self.generator.set_state(tensors["generator"])
-        put_back(self.optimizer, decoded(values["optimizer"], tensors, device))
-        self.residual = tensors["residual"].to(device) if "residual" in tensors else 0.0
-        self.steps_done, self.chunk = state.step, values["chunk"]
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the picture before every step that is left, and the result."""
+        """Yield the image before every step that is left, and the result."""
         while self.steps_done < self.config.steps:
-            yield self.step()
+            yield step_alone(self)
         yield self.result()
 
-    @torch.no_grad()
-    def picture_of(self, indices: Tensor) -> Tensor:
-        """Return the image, (1, 3, h, w) in [-1, 1], of codes (1, h/f, w/f)."""
-        return self.decode(self.models.vqgan.codes(indices.to(self.models.device))) * 2 - 1
-
-    def step(self) -> Frame:
-        """Decode, look, and move z once; return the picture as it was before."""
-        return step_together([self])[0]
-
     def result(self) -> Frame:
-        """Return the picture as it stands, without a gradient."""
+        """Return the image as it stands, without a gradient."""
         if not self.z.isfinite().all():
             raise VqclipError("the optimisation diverged: lower --lr or use --precision float32")
-        return self.frame(None, {})
+        return self.frame()
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Quantize and decode z, and add the residual: (1, 3, h, w) in [0, 1]."""
-        return self.shown(self.decoded(z))
+    def frame(
+        self, image: Tensor | None = None, losses: Mapping[str, Tensor] | None = None
+    ) -> Frame:
+        """Return the frame as it stands; ``image`` (1, 3, h, w) shows z, where it is known."""
+        z = self.average.value(self.z)
+        frame = Frame(
+            "optimization",
+            self.steps_done,
+            self.config.steps,
+            z.detach().clone(),
+            partial(show, self.models, self.compose),
+            losses,
+        )
+        if image is not None and z is self.z:
+            frame.image = image
+        return frame
 
     def shown(self, decoded: Tensor) -> Tensor:
-        """Return what a decoded z shows, (1, 3, h, w) in [0, 1]."""
-        return clamp_with_grad((decoded + self.residual) / 2 + 0.5)
+        """Return what a decoded z, (1, 3, h, w), shows, in [0, 1]."""
+        return clamp_with_grad(self.compose(decoded))
 
-    def decoded(self, z: Tensor) -> Tensor:
-        """Quantize and decode z, (b, embed_dim, h/f, w/f), to about [-1, 1]."""
-        with autocast(self.models.device, self.models.dtype):
-            return self.models.vqgan.decode(self.models.vqgan.nearest(z)).float()
+    def plan(self, image: Tensor, perceptor: Perceptor) -> CutoutPlan:
+        """Draw the cutouts of a step of an image (n, 3, h, w) for one perceptor."""
+        size = (image.shape[-2], image.shape[-1])
+        return self.cutouts.plan(size, perceptor.resolution, self.generator)
 
-    @torch.no_grad()
-    def go_on_from(self, picture: Tensor) -> None:
-        """Put a picture (1, 3, h, w) in [-1, 1] in the place of the one that is shown.
-
-        z holds what the VQGAN can say of it, the residual the rest. Where the average is shown, z
-        keeps its lead over it.
-        """
-        encoded = self.models.vqgan.encode(picture).maximum(self.low).minimum(self.high)
-        lead = self.z - self.average.value(self.z)
-        self.z.copy_((encoded + lead).maximum(self.low).minimum(self.high))
-        self.average.sum = encoded * self.average.mass
-        self.residual = picture - self.decoded(encoded)
-
-    def losses_of(self, number: int, seen: Observation, share: float) -> dict[str, Tensor]:
-        """Return the losses of what perceptor ``number`` saw, a ``share`` of its cutouts."""
+    def losses_of(self, number: int, seen: Observation) -> Losses:
+        """Return the losses of the cutouts that perceptor ``number`` saw, by their share of all."""
         _, weight = self.config.clip[number]
+        share = len(seen.cutouts) / self.config.num_cutouts
         terms = {"prompt": share * weight * self.prompt_losses[number](seen)}
         for name, loss, factor in self.losses:
             terms[name] = share / len(self.prompt_losses) * factor * loss(seen)
         return terms
 
-    def pull(self) -> dict[str, Tensor]:
+    def pull(self) -> Losses:
         """Return the loss that holds z to its start, where there is one."""
         weight = self.derived.init_weight
         if not weight:
             return {}
-        pull = weight * _decay(self.config.init_decay, self.steps_done)
-        return {"init": pull * init_distance(self.z, self.target)}
+        decay = 1 / (2 * self.steps_done + 1) if self.config.init_decay == "harmonic" else 1.0
+        return {"init": weight * decay * init_distance(self.z, self.target)}
 
     def move(self) -> None:
-        """Step the optimizer, and clamp z."""
+        """Step the optimizer, and clamp z to the range of the codebook."""
         if self.free is not None and self.z.grad is not None:
             self.z.grad *= self.free
         rate = self.derived.learning_rate * self.schedule(self.steps_done / self.config.steps)
@@ -223,69 +229,68 @@ class Run:
         with without_compiler():
             self.optimizer.step()
         with torch.no_grad():
-            self.z.copy_(self.z.maximum(self.low).minimum(self.high))
+            self.z.copy_(self.clamped(self.z))
             if self.free is not None:  # some optimizers move without a gradient
                 self.z.copy_(torch.where(self.free, self.z, self.start))
         self.average.update(self.z.detach())
         self.steps_done += 1
 
-    def frame(self, image: Tensor | None, losses: Mapping[str, Tensor]) -> Frame:
-        """Return the picture as it stands; ``image``, in [-1, 1], is what z shows, if known."""
-        z = self.average.value(self.z)
-        known = image if z is self.z else None
-        return Frame(
-            self.steps_done,
-            z.detach().clone(),
-            losses,
-            (lambda _: known) if known is not None else lambda z: self.decode(z) * 2 - 1,
-        )
+    def clamped(self, z: Tensor) -> Tensor:
+        """Return z within the codebook's least and greatest value of every channel."""
+        return z.maximum(self.low).minimum(self.high)
 
 
-def step_together(runs: Sequence[Run]) -> list[Frame]:
-    """Step every run once, side by side; return their pictures as they were before.
+def decode(models: Models, z: Tensor) -> Tensor:
+    """Quantize and decode z, (n, embed_dim, h/f, w/f), to (n, 3, h, w) in about [0, 1]."""
+    with autocast(models.device, models.dtype):
+        return models.vqgan.decode(models.vqgan.nearest(z)).float() / 2 + 0.5
 
-    The runs share their models and may differ in prompts, seed, start and steps. Each has its own
-    random numbers, losses and optimizer: what it draws is what it would draw alone, but for the
-    rounding of products over larger batches.
 
-    Raises:
-        torch.OutOfMemoryError: for several runs, all of which stand as they did before.
+def show(models: Models, compose: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """Return the image of z, (1, 3, h, w) in [0, 1]."""
+    return compose(decode(models, z)).clamp(0, 1)
+
+
+def embed(models: Models, perceptor: Perceptor, cutouts: Sequence[Tensor]) -> list[Tensor]:
+    """Return the embeddings, (m, d) each, of the cutouts (m, 3, s, s) of every run."""
+    with autocast(models.device, models.dtype):
+        embeddings = perceptor.embed_image(joined(cutouts))
+    return list(embeddings.chunk(len(cutouts))) if len(cutouts) > 1 else [embeddings]
+
+
+def joined(tensors: Sequence[Tensor]) -> Tensor:
+    """Return a batch of tensors; a single one is not copied."""
+    return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
+
+
+def chunks(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of ``count`` rows, at most ``size`` at a time.
+
+    >>> list(chunks(5, 2))
+    [(0, 2), (2, 4), (4, 5)]
     """
-    first = runs[0]
-    with determinism(first.config.deterministic), as_before(runs):
-        decoded = first.decoded(joined([run.z for run in runs])).chunk(len(runs))
-        # (n, 3, h, w) in [0, 1]
-        image = joined([run.shown(one) for run, one in zip(runs, decoded, strict=True)])
-        losses = backward(runs, image)
-    shown = image.detach().chunk(len(runs))
-    frames = [
-        run.frame(one * 2 - 1, terms) for run, one, terms in zip(runs, shown, losses, strict=True)
-    ]
+    for first in range(0, count, size):
+        yield first, min(first + size, count)
+
+
+def add_backward(totals: Sequence[Losses], losses: Sequence[Losses]) -> None:
+    """Add the gradients of every run's losses, and their values to its totals."""
+    if terms := [term for own in losses for term in own.values()]:
+        torch.autograd.backward(terms)
+    for total, own in zip(totals, losses, strict=True):
+        for name, term in own.items():
+            total[name] = total.get(name, 0) + term.detach()
+
+
+@contextmanager
+def rewinding(runs: Sequence["Run"]) -> Iterator[None]:
+    """Begin without gradients; where the block fails, give the random numbers back."""
+    states = [run.generator.get_state() for run in runs]
     for run in runs:
-        run.move()
-    return frames
-
-
-def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
-    """Return the (width, height) in pixels that a run makes: whole codes."""
-    rows, columns = grid_of(config, vqgan)
-    return columns * vqgan.downsampling, rows * vqgan.downsampling
-
-
-def clip_score(config: GenerateConfig | SampleConfig, models: Models, image: Tensor) -> float:
-    """Return how well an image (1, 3, h, w) in [-1, 1] fits the prompts: see ``clip_scores``."""
-    weights = (weight for _, weight in config.clip)
-    perceptors = list(zip(models.perceptors, weights, strict=True))
-    return float(clip_scores(perceptors, config.prompts, image.clamp(-1, 1) / 2 + 0.5))
-
-
-def grid_of(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
-    """Return (rows, columns) of codes."""
-    if config.size is None and config.init.lower().endswith(".npz"):
-        _, rows, columns = read_codes(Path(config.init)).indices.shape
-        return rows, columns
-    return grid_size(config.size or (vqgan.resolution, vqgan.resolution), vqgan.downsampling)
-
-
-def _decay(name: str, step: int) -> float:
-    return 1 / (2 * step + 1) if name == "harmonic" else 1.0
+        run.z.grad = None
+    try:
+        yield
+    except Exception:
+        for run, state in zip(runs, states, strict=True):
+            run.generator.set_state(state)
+        raise

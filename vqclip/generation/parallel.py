@@ -1,4 +1,4 @@
-"""Work on several pictures, step by step side by side, or on one: the same loop.
+"""Work on several pictures, step by step side by side.
 
 Work is a generator: it yields a run that is to make a step, is sent the frame, and returns its
 result in the end. What it does between steps, and how it fails, is its own.
@@ -12,7 +12,8 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from vqclip.generation.loop import Frame, Run, step_together
+from vqclip.generation.frame import Frame
+from vqclip.generation.loop import Run, step, step_alone
 from vqclip.models.runtime import settle, shrinking_on_oom
 
 T = TypeVar("T")
@@ -23,10 +24,27 @@ _ROUNDS = 4  # for each number, of which the fastest counts: the first warms up
 _GAIN = 1.05  # for which more runs are seen together: fewer of them end sooner
 
 
+def alone(work: Work[T]) -> T:
+    """Return the result of one work, whose steps are made without others."""
+    try:
+        run = next(work)
+        while True:
+            try:
+                frame = step_alone(run)
+            except BaseException as error:  # Ctrl-C too: the work keeps what it has
+                run = work.throw(error)
+            else:
+                run = work.send(frame)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 def side_by_side(works: Iterable[Work[T]], width: int | None = 1) -> Generator[T, None, None]:
     """Yield what each work returns, in the order in which they end.
 
-    works: of runs that :func:`step_together` takes; each is begun when there is room for it.
+    works: of runs that :func:`vqclip.generation.loop.step` takes together; each is begun when
+        there is room for it.
     width: so many are under way at a time, fewer of them seen together if memory asks for it;
         None is as many as pay, see :class:`Width`.
 
@@ -118,7 +136,7 @@ def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Excepti
 
 
 def _first(runs: Sequence[Run], count: int) -> list[Frame]:
-    return step_together(runs[:count])
+    return step(runs[:count]) if count > 1 else [step_alone(runs[0])]
 
 
 def _answers(

@@ -1,55 +1,84 @@
 """Targets: what the prompts ask for, as unit vectors of a perceptor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
+from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
+from vqclip.hub.loaders import Models
 from vqclip.media.images import fit, load_image, to_tensor
 from vqclip.models.perceptor import Perceptor
 
+Targets = tuple[Tensor, Tensor, Tensor]  # (p, d) unit vectors, (p,) weights, (p,) stops
+Load = Callable[[str], Image.Image]  # an RGB picture of a path or URL
 
-def embed_prompts(perceptor: Perceptor, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the targets, (p, d) unit vectors, and their weights and stops, (p,) each.
+
+@dataclass(frozen=True)
+class PromptEmbeddings:
+    """The prompts of a run, embedded once by every CLIP of it.
+
+    perceptors: of each perceptor, in their order. guide: of the transformer's CLIP, if it has one.
+    """
+
+    perceptors: tuple[Targets, ...]
+    guide: Targets | None = None
+
+
+def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings:
+    """Embed the prompts with the perceptors and the guide; each image is loaded once.
 
     Raises:
         UsageError: an image that cannot be read, a noise prompt that is no seed.
     """
-    targets = torch.cat([embed_prompt(perceptor, prompt) for prompt in prompts])
+    if not prompts:
+        return PromptEmbeddings(())
+    load = cache(load_image)
+    embed = cache(lambda perceptor: targets_of(perceptor, prompts, load))
+    guide = embed(models.guide) if models.guide else None
+    return PromptEmbeddings(tuple(map(embed, models.perceptors)), guide)
+
+
+def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = load_image) -> Targets:
+    """Return the prompts as one perceptor embeds them, with their weights and stops."""
+    targets = torch.cat([embed_prompt(perceptor, prompt, load) for prompt in prompts])
     weights = targets.new_tensor([prompt.weight for prompt in prompts])
     stops = targets.new_tensor([prompt.stop for prompt in prompts])
     return targets, weights, stops
 
 
 @torch.no_grad()
-def embed_prompt(perceptor: Perceptor, prompt: Prompt) -> Tensor:
+def embed_prompt(perceptor: Perceptor, prompt: Prompt, load: Load = load_image) -> Tensor:
     """Return the unit vector, (1, d), that a text, an image or a noise prompt asks for."""
     if prompt.kind == "text":
         return perceptor.embed_text([prompt.content])
     if prompt.kind == "image":
         side = perceptor.resolution
-        picture = to_tensor(fit(load_image(prompt.content), (side, side)))
-        return perceptor.embed_image(picture.to(perceptor.mean.device) / 2 + 0.5)
+        image = to_tensor(fit(load(prompt.content), (side, side)))
+        return perceptor.embed_image(image.to(perceptor.mean.device))
     generator = torch.Generator().manual_seed(noise_seed(prompt))
     noise = torch.randn(perceptor.embed_text([""]).shape, generator=generator)
     return F.normalize(noise, dim=-1).to(perceptor.mean.device)
 
 
 def clip_scores(
-    perceptors: Sequence[tuple[Perceptor, float]], prompts: Sequence[Prompt], images: Tensor
+    config: GenerateConfig | SampleConfig, models: Models, prompts: PromptEmbeddings, images: Tensor
 ) -> Tensor:
     """Return how well images (n, 3, h, w) in [0, 1] fit the prompts, (n,), -1 to 1.
 
-    It is the cosine between picture and prompt, averaged over prompts and perceptors with their
-    weights; a prompt of negative weight counts against the picture.
+    It is the cosine between image and prompt, averaged over prompts and perceptors with their
+    weights; a prompt of negative weight counts against the image.
     """
     total, mass = torch.zeros(len(images)), 0.0
+    parts = zip(models.perceptors, config.clip, prompts.perceptors, strict=True)
     with torch.no_grad():
-        for perceptor, weight in perceptors:
-            targets, weights, _ = embed_prompts(perceptor, prompts)
+        for perceptor, (_, weight), (targets, weights, _) in parts:
             cosines = perceptor.embed_image(images) @ targets.T  # (n, p)
             total += weight * (cosines @ weights).cpu()
             mass += abs(weight) * float(weights.abs().sum())
@@ -61,9 +90,6 @@ def noise_seed(prompt: Prompt) -> int:
     if not prompt.content.isdecimal():
         raise UsageError(f"a noise prompt is a seed, a whole number, not {prompt.content!r}")
     return int(prompt.content) % 2**63
-
-
-Targets = tuple[Tensor, Tensor, Tensor]  # (p, d) unit vectors, (p,) weights, (p,) stops
 
 
 def blend_targets(here: Targets, there: Targets, time: float) -> Targets:

@@ -1,10 +1,19 @@
-"""The state of a run between two steps."""
+"""The state of a run between two steps: taken, and restored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from vqclip.config import GenerateConfig
+from vqclip.errors import CheckpointError
+from vqclip.files.serialization import decoded, detached, encoded, put_back
+from vqclip.generation.latents import grid_of
+from vqclip.generation.loop import Run
+from vqclip.generation.prompt_embeddings import embed_prompts
+from vqclip.hub.loaders import Models
 
 
 @dataclass(frozen=True)
@@ -12,7 +21,7 @@ class State:
     """All that the next step of a run depends on, and what its films showed so far.
 
     step: optimizer steps done.
-    tensors, values: see :meth:`vqclip.generation.loop.Run.state`.
+    tensors, values: see :func:`state_of`.
     shown: step to the codes, (1, h/f, w/f), of the frames that films and folders show.
     """
 
@@ -20,3 +29,42 @@ class State:
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
     shown: Mapping[int, Tensor] = field(default_factory=dict)
+
+
+def state_of(run: Run) -> State:
+    """Return all that the next step depends on, as copies that no later step changes.
+
+    It is whole between two steps only.
+    """
+    tensors = {"z": run.z, "start": run.start, "average": run.average.sum}
+    tensors["generator"] = run.generator.get_state()
+    optimizer = encoded(run.optimizer.state_dict(), tensors, "optimizer")
+    values = {"mass": run.average.mass, "chunk": run.chunk, "optimizer": optimizer}
+    return State(run.steps_done, detached(tensors), values)
+
+
+def resumed(config: GenerateConfig, models: Models, state: State) -> Run:
+    """Return the run that :func:`state_of` was taken from, as it stood.
+
+    Raises:
+        CheckpointError: it is the state of other settings.
+    """
+    start = state.tensors["start"]
+    if start.shape[-2:] != grid_of(config, models.vqgan):
+        raise CheckpointError("the checkpoint does not fit its settings: another size")
+    run = Run(config, models, embed_prompts(models, config.prompts), start.to(models.device))
+    try:
+        _restore(run, state)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"the checkpoint does not fit its settings: {error}") from error
+    return run
+
+
+def _restore(run: Run, state: State) -> None:
+    tensors, values, device = state.tensors, state.values, run.models.device
+    with torch.no_grad():
+        run.z.copy_(tensors["z"])
+    run.average.sum, run.average.mass = tensors["average"].to(device), values["mass"]
+    run.generator.set_state(tensors["generator"])
+    put_back(run.optimizer, decoded(values["optimizer"], tensors, device))
+    run.steps_done, run.chunk = state.step, values["chunk"]

@@ -211,15 +211,15 @@ def in_shape(image: Image.Image, size: tuple[int, int], how: str = "cover") -> I
 
 
 def to_tensor(image: Image.Image) -> "Tensor":
-    """Return an RGB picture as (1, 3, h, w) float32 in [-1, 1]: u8 / 127.5 − 1."""
+    """Return an RGB picture as (1, 3, h, w) float32 in [0, 1]."""
     import torch
 
     pixels = torch.from_numpy(np.array(image.convert("RGB")))  # (h, w, 3)
-    return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
+    return pixels.permute(2, 0, 1)[None].float() / 255
 
 
 def to_array(image: "Tensor") -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """Return (1, 3, h, w) or (3, h, w) in [-1, 1] as (h, w, 3) uint8, rounded, cut to range.
+    """Return (1, 3, h, w) or (3, h, w) in [0, 1] as (h, w, 3) uint8, rounded, cut to range.
 
     One channel becomes three, all alike.
     """
@@ -227,12 +227,12 @@ def to_array(image: "Tensor") -> "np.ndarray[Any, np.dtype[np.uint8]]":
 
     height, width = image.shape[-2:]
     pixels = image.detach().reshape(-1, height, width).expand(3, -1, -1).float()
-    rounded = ((pixels + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
+    rounded = (pixels * 255).round_().clamp_(0, 255).to(torch.uint8)
     return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
 
 
 def to_pil(image: "Tensor") -> Image.Image:
-    """Return (1, 3, h, w) or (3, h, w) in [-1, 1] as an RGB picture."""
+    """Return (1, 3, h, w) or (3, h, w) in [0, 1] as an RGB picture."""
     return Image.fromarray(to_array(image))
 
 

@@ -130,5 +130,5 @@ def filled(vqgan: VQModel, indices: Tensor) -> Tensor:
 
 @torch.no_grad()
 def decoded(vqgan: VQModel, indices: Tensor) -> Tensor:
-    """Return the image (1, 3, f·h, f·w) of one sample (h, w) as far as it is drawn."""
-    return vqgan.decode(vqgan.codes(filled(vqgan, indices[None])))
+    """Return the image (1, 3, f·h, f·w) in [0, 1] of one sample (h, w) as far as it is drawn."""
+    return vqgan.image(vqgan.codes(filled(vqgan, indices[None])))

@@ -226,5 +226,5 @@ def vq_codes(stage: VQModel, x: Tensor | None) -> Tensor:
         raise UsageError(
             f"this transformer's condition is a picture (b, {channels}, H, W), not {shape}"
         )
-    indices: Tensor = stage.quantize(stage.encode(x.to(stage.codebook.dtype)))[1]
+    indices: Tensor = stage.tokenize(x.to(stage.codebook.dtype))[1]
     return indices

@@ -149,8 +149,19 @@ def chunk_size(device: torch.device, num_cutouts: int) -> int:
     return min(num_cutouts, _CPU_CHUNK) if device.type == "cpu" else num_cutouts
 
 
+# What torch says of memory on devices whose errors have no class of their own.
+_OUT_OF_MEMORY = ("can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that a device, CPU or MPS included, has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 def shrinking_on_oom(attempt: Callable[[int], Result], chunk: int) -> tuple[int, Result]:
-    """Call ``attempt(chunk)``, with half the chunk each time it runs out of device memory.
+    """Call ``attempt(chunk)``, with half the chunk each time it runs out of memory.
 
     Returns the chunk that fitted and the result. ``attempt`` must start afresh each time.
 
@@ -160,9 +171,11 @@ def shrinking_on_oom(attempt: Callable[[int], Result], chunk: int) -> tuple[int,
     while True:
         try:
             return chunk, attempt(chunk)
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             if chunk == 1:
-                raise VqclipError("out of memory; use a smaller --size or --device cpu") from None
+                raise VqclipError("out of memory: choose a smaller size") from None
         # outside of the handler, whose traceback would keep the tensors alive
         chunk = chunk // 2
         _release_memory()

@@ -114,6 +114,20 @@ class VQModel(nn.Module):
         z: Tensor = self.quant_conv(self.encoder(image))
         return z
 
+    def tokenize(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Image as `encode` takes it -> code vectors z_q, (b, embed_dim, h, w), indices (b, h, w).
+
+        Raises:
+            UsageError: see :meth:`encode`.
+
+        """
+        z_q, indices = self.quantize(self.encode(image))
+        return z_q, indices
+
+    def latent(self, image: Tensor) -> Tensor:
+        """Image as `encode` takes it -> z, (b, embed_dim, h, w), whose nearest codes show it."""
+        return self.encode(image)
+
     def nearest(self, z: Tensor) -> Tensor:
         """Nearest code vectors in the codebook's own space, straight through; shape of ``z``."""
         return self.quantize.nearest(z)
@@ -134,10 +148,13 @@ class VQModel(nn.Module):
         image: Tensor = self.decoder(self.post_quant_conv(z_q))
         return image
 
+    def image(self, z_q: Tensor) -> Tensor:
+        """Code vectors (b, embed_dim, h, w) -> image (b, 3, f*h, f*w) in [0, 1]."""
+        return (self.decode(z_q).float() / 2 + 0.5).clamp(0, 1)
+
     def forward(self, image: Tensor) -> Tensor:
         """Reconstruct: image -> decode(quantize(encode(image)))."""
-        z_q, _ = self.quantize(self.encode(image))
-        return self.decode(z_q)
+        return self.decode(self.tokenize(image)[0])
 
 
 class GumbelVQ(VQModel):
@@ -145,6 +162,10 @@ class GumbelVQ(VQModel):
 
     ``quantize`` therefore differs from ``nearest``, which knows the codebook alone.
     """
+
+    def latent(self, image: Tensor) -> Tensor:
+        """Return the code vectors: what `encode` returns is no point among them."""
+        return self.tokenize(image)[0]
 
     def _quantizer(
         self, n_embed: int, embed_dim: int, remap: Remap, unknown_index: str | int

@@ -11,7 +11,7 @@ from vqclip.config import OutputConfig
 from vqclip.errors import UsageError
 from vqclip.generation.loop import Run
 from vqclip.generation.optimizers import can_resume
-from vqclip.generation.state import State
+from vqclip.generation.state import State, state_of
 from vqclip.runs.checkpoint import EVERY, Checkpoint, save_checkpoint
 
 
@@ -45,7 +45,7 @@ class Keeper:
             )
         self.run, self.output, self.metadata = run, output, dict(metadata)
         self.shown: dict[int, Tensor] = dict(begun.shown) if begun else {}
-        self.state = run.state()
+        self.state = state_of(run)
         self.written = time.monotonic()
         if begun is None:
             self.save()  # there is something to resume from the beginning; drafts take their time
@@ -56,7 +56,7 @@ class Keeper:
 
     def after_step(self) -> None:
         """Take in the state of the run; write it if it is time."""
-        self.state = self.run.state()
+        self.state = state_of(self.run)
         if time.monotonic() - self.written >= EVERY:
             self.save()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -13,10 +14,12 @@ from vqclip import __version__
 from vqclip.config import CompleteConfig, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.files.atomic import free_path, writing
 from vqclip.files.hashing import weights_hash
-from vqclip.generation.loop import Frame, Run
-from vqclip.generation.parallel import Work, side_by_side
+from vqclip.generation.frame import Frame, watched
+from vqclip.generation.loop import Run, begin, decode
+from vqclip.generation.parallel import Work, alone
+from vqclip.generation.prompt_embeddings import PromptEmbeddings
 from vqclip.generation.saved_codes import Codes, codes_of, save_codes
-from vqclip.generation.state import State
+from vqclip.generation.state import State, resumed
 from vqclip.hub.derived import explicit, vqgan_source
 from vqclip.hub.loaders import Models, weight_files
 from vqclip.media.images import flatten, image_format, save_image, to_array, to_pil
@@ -33,11 +36,15 @@ OnFrame = Callable[[Frame], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What a run left: its files, the picture first, and whether Ctrl-C cut it short."""
+    """What a run left: its files, the picture first, and whether Ctrl-C cut it short.
+
+    frame: the last one. prompts: as they were embedded.
+    """
 
     files: tuple[Path, ...]
     frame: Frame
     interrupted: bool
+    prompts: PromptEmbeddings
 
 
 def render(
@@ -45,11 +52,11 @@ def render(
     output: OutputConfig,
     models: Models,
     on_frame: OnFrame | None = None,
-    start: Tensor | None = None,
     state: State | None = None,
 ) -> Result:
-    """Run ``config``, from z ``start`` if there is one, and write what ``output`` asks for.
+    """Run ``config``, and write what ``output`` asks for.
 
+    on_frame: is called with every frame, those of drafts among them.
     state: where the run goes on, out of its checkpoint, if it was begun before.
 
     Ctrl-C ends the run early: the picture as it stands, and the films so far, are kept. A name
@@ -58,7 +65,7 @@ def render(
     Raises:
         VqclipError: the run failed, or a file could not be written.
     """
-    return next(side_by_side([rendering(config, output, models, on_frame, start, state)]))
+    return alone(rendering(config, output, models, on_frame, state))
 
 
 def rendering(
@@ -66,13 +73,13 @@ def rendering(
     output: OutputConfig,
     models: Models,
     on_frame: OnFrame | None = None,
-    start: Tensor | None = None,
     state: State | None = None,
 ) -> Work[Result]:
     """Return the work of :func:`render`, for somebody else to make its steps."""
     with writing():
         settings = metadata(config, models)
-        run = Run.resumed(config, models, state) if state else Run(config, models, start)
+        drafted = begin(config, models)
+        run = resumed(config, models, state) if state else watched(drafted, on_frame)
         keeper = Keeper(run, output, settings, state) if output.checkpoint else None
         frame, interrupted = yield from _frames(run, output, settings, on_frame, keeper)
         if interrupted:
@@ -83,7 +90,7 @@ def rendering(
             codes = codes_of(indices, models.vqgan, vqgan_source(config))
         path = save_picture(to_pil(frame.image), output, settings, codes)
     others = (p for p in files(output, config.steps) if p != output.path and p.exists())
-    return Result((path, *others), frame, interrupted)
+    return Result((path, *others), frame, interrupted, run.prompts)
 
 
 def _frames(
@@ -132,8 +139,10 @@ def _write(writers: list[Writer], image: Tensor, step: int) -> None:
 
 def _show_again(run: Run, keeper: Keeper, writers: list[Writer]) -> None:
     """Give the writers of a run that goes on the frames from before."""
-    for step, codes in sorted(keeper.shown.items()):
-        _write(writers, run.picture_of(codes), step)
+    for step, indices in sorted(keeper.shown.items()):
+        z_q = run.models.vqgan.codes(indices.to(run.models.device))
+        with torch.no_grad():
+            _write(writers, run.shown(decode(run.models, z_q)), step)
 
 
 def _writers(

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.generation.drafts import prompt_condition
+from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
-from vqclip.generation.loop import Frame, clip_score, generate
+from vqclip.generation.loop import Run
+from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores, embed_prompts
 from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import flatten, to_pil, to_tensor
 from vqclip.models.batch_sampling import Drawn, Manner, begun, decoded, draw, filled
@@ -32,11 +34,13 @@ from vqclip.sampling.masks import (
 class Task:
     """One command's work, ready to be drawn.
 
+    prompts: as embedded by the CLIPs of ``models``.
     known: (h, w) codes, -1 for those to draw.
     """
 
     config: SampleConfig
     models: Models
+    prompts: PromptEmbeddings
     condition: Tensor | None
     known: Tensor
     canvas: Canvas | None = None
@@ -116,11 +120,12 @@ def plan(
         rows, columns = grid_size(wanted or (vqgan.resolution, vqgan.resolution), factor)
     pixels = (columns * factor, rows * factor)
     x = read_condition(transformer, given, pixels, config.relabel)
+    prompts = embed_prompts(models, config.prompts)
     condition = (
-        prompt_condition(config, models) if models.guide else transformer.encode_condition(x)
+        prompt_condition(models, prompts) if prompts.guide else transformer.encode_condition(x)
     )
     known = torch.full((rows, columns), -1, device=models.device)
-    task = Task(config, models, condition, known, canvas)
+    task = Task(config, models, prompts, condition, known, canvas)
     return _with_known(task, canvas) if canvas else task
 
 
@@ -129,17 +134,17 @@ def _with_known(task: Task, canvas: Canvas) -> Task:
     """Encode what is kept; codes of which every pixel is kept are known."""
     vqgan = task.models.vqgan
     image = whole_codes(task.photo, vqgan.downsampling)
-    indices = vqgan.quantize(vqgan.encode(image.to(task.models.device)))[1][0]
+    indices = vqgan.tokenize(image.to(task.models.device) * 2 - 1)[1][0]
     cells = known_cells(canvas.kept, vqgan.downsampling).to(indices.device)
     known = torch.where(cells, indices, -1)
-    return Task(task.config, task.models, task.condition, known, canvas)
+    return replace(task, known=known)
 
 
 def draw_samples(task: Task) -> Iterator[Drawn]:
     """Draw all samples; yield after every code."""
     config = task.config
     seeds = range(config.seed, config.seed + config.samples)
-    guidance = config.guidance if task.models.guide else 1.0
+    guidance = config.guidance if task.prompts.guide else 1.0
     manner = Manner(config.temperature, config.top_k, config.top_p, guidance)
     yield from draw(task.transformer, task.condition, task.known, seeds, manner)
 
@@ -176,7 +181,8 @@ def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]
 def scored(task: Task, sample: Sample) -> Sample:
     """Look at a sample's picture with CLIP."""
     image = to_tensor(flatten(sample.picture)).to(task.models.device)
-    return replace(sample, score=clip_score(task.config, task.models, image))
+    score = clip_scores(task.config, task.models, task.prompts, image)
+    return replace(sample, score=float(score))
 
 
 def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
@@ -191,7 +197,8 @@ def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
     )
     vqgan = task.models.vqgan
     start = vqgan.codes(filled(vqgan, sample.indices[None]))
-    yield from generate(config, task.models, start, (task.known < 0)[None, None])
+    free = (task.known < 0)[None, None]
+    yield from Run(config, task.models, task.prompts, start, free=free).frames()
 
 
 def codes_of(task: Task, frame: Frame) -> Tensor:

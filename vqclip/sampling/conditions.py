@@ -279,4 +279,4 @@ def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], n
 
 def low_resolution(path: str, size: tuple[int, int]) -> Tensor:
     """Read a small picture as (1, 3, h, w) in [-1, 1], enlarged bicubically to ``size``."""
-    return to_tensor(load_image(path).resize(size, Image.Resampling.BICUBIC))
+    return to_tensor(load_image(path).resize(size, Image.Resampling.BICUBIC)) * 2 - 1

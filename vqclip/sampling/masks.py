@@ -39,7 +39,7 @@ class Canvas:
         return self.kept.shape[1], self.kept.shape[0]
 
     def image(self) -> Tensor:
-        """Return the picture over white, (1, 3, h, w) in [-1, 1]."""
+        """Return the picture over white, (1, 3, h, w) in [0, 1]."""
         return to_tensor(flatten(Image.fromarray(self.pixels)))
 
     def mask(self) -> Tensor:

@@ -48,12 +48,12 @@ def reconstruct(
     pixels = (columns * vqgan.downsampling, rows * vqgan.downsampling)
     x = read_picture(vqgan, photo, pixels, how)
     with torch.no_grad():
-        z_q, indices = vqgan.quantize(vqgan.encode(x.to(vqgan.codebook.device)))
+        z_q, indices = vqgan.tokenize(x.to(vqgan.codebook.device))
         picture = to_picture(vqgan, vqgan.decode(z_q))
     if vqgan.picture_kind == "labels":
         error = (x.argmax(1) != torch.from_numpy(np.array(picture))).float()
     else:
-        error = (with_channels(x, 3) - to_tensor(picture)) / 2  # of a range of 1
+        error = with_channels(x, 3) / 2 + 0.5 - to_tensor(picture)
     return Reconstruction(picture, indices, psnr(error), float(error.abs().mean()))
 
 
@@ -73,13 +73,13 @@ def read_picture(
     if kind == "edges":
         edges = edges_of(flatten(in_shape(photo, size, how)), size)
         return with_channels(edges, channels)
-    return with_channels(to_tensor(fit(flatten(photo), size, how)), channels)
+    return with_channels(to_tensor(fit(flatten(photo), size, how)) * 2 - 1, channels)
 
 
 def to_picture(vqgan: VQModel, image: Tensor) -> Image.Image:
     """Return what a VQGAN decoded, (1, c, h, w): a map of labels with a palette, else RGB."""
     if vqgan.picture_kind != "labels":
-        return to_pil(image)
+        return to_pil(image / 2 + 0.5)
     picture = Image.fromarray(image[0].argmax(0).to(torch.uint8).cpu().numpy())
     picture.putpalette(_label_colours())
     return picture

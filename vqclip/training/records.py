@@ -106,7 +106,7 @@ class Records:
 
     def _draw(self, step: int) -> None:
         for batch in self._held_out(_PICTURED):
-            array = to_array(image_grid(self.stage.pictures(batch), self.stage.rows) * 2 - 1)
+            array = to_array(image_grid(self.stage.pictures(batch), self.stage.rows))
             path = self.folder / "samples" / f"step-{step:07d}.png"
             save_image(Image.fromarray(array), path, overwrite=True)
             self.board.picture(step, array)

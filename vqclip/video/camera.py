@@ -133,7 +133,7 @@ def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
 
 
 def move(image: "Tensor", motion: Motion) -> "Tensor":
-    """Return the picture (1, 3, h, w) in [-1, 1] moved; what comes into view mirrors the edge.
+    """Return the picture (1, 3, h, w) in [0, 1] moved; what comes into view mirrors the edge.
 
     Sampled bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. What that takes of
     the finest detail, and would take again at every frame, is given back.
@@ -156,8 +156,8 @@ def move(image: "Tensor", motion: Motion) -> "Tensor":
         image, grid, mode="bicubic", padding_mode="reflection", align_corners=False
     )
     fine = _fine(moved)
-    factor = (_fine(image).std() / fine.std().clamp(min=1e-6)).clamp(1, _MOST_GIVEN_BACK)
-    return (moved + (factor - 1) * fine).clamp(-1, 1)
+    factor = (_fine(image).std() / fine.std().clamp(min=5e-7)).clamp(1, _MOST_GIVEN_BACK)
+    return (moved + (factor - 1) * fine).clamp(0, 1)
 
 
 def _fine(image: "Tensor") -> "Tensor":

@@ -10,6 +10,7 @@ from torch import Tensor
 from vqclip.config import FilmConfig, FilmOutput, OutputConfig, StoryConfig
 from vqclip.errors import UsageError
 from vqclip.files.atomic import writing
+from vqclip.generation.frame import Frame
 from vqclip.hub.loaders import Models
 from vqclip.media.images import flatten
 from vqclip.media.timing import film_fps
@@ -39,21 +40,21 @@ class StoryRun:
         """Return the context of :meth:`run`; see :class:`vqclip.video.work_folder.Unfinished`."""
         return self.unfinished.opened()
 
-    @property
-    def begun(self) -> bool:
-        """Whether there is a state to go on from, and no start is needed."""
-        return self.unfinished.state_path.exists()
+    def run(
+        self,
+        on_frame: Callable[[FilmFrame], None],
+        on_draft: Callable[[Frame], None] | None = None,
+    ) -> None:
+        """Draw the frames that are missing; write the films.
 
-    def run(self, on_frame: Callable[[FilmFrame], None], start: Tensor | None = None) -> None:
-        """Draw the frames that are missing, from z ``start`` where none is there; write the films.
-
-        on_frame: is told of every frame, those below 0 that no film shows among them.
+        on_frame: is called with every frame, those below 0 that no film shows among them.
+        on_draft: is called with every frame of the drafts, if any are sampled.
 
         Raises:
             VqclipError: the run failed, or a file could not be written.
             KeyboardInterrupt: Ctrl-C; the frames so far are kept, and where they go on.
         """
-        telling = Telling(self.story, self.models, start, self.unfinished.state())
+        telling = Telling(self.story, self.models, self.unfinished.state(), on_draft)
         with self.unfinished.keeping():
             for frame in telling:
                 if frame.number >= 0:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vqclip.config import GenerateConfig, RestyleConfig
+from vqclip.config import RestyleConfig
 from vqclip.files.environment import user_path
 from vqclip.generation.latents import grid_size
 from vqclip.generation.loop import generate
@@ -96,11 +96,7 @@ def restyle_frame(
     picture = replace(config.picture, size=(width, height))
     with torch.no_grad():
         image = to_tensor(Image.fromarray(start)).to(models.device)
-        z = models.vqgan.quantize(models.vqgan.encode(image))[0]
-    return _drawn(picture, models, z)
-
-
-def _drawn(picture: GenerateConfig, models: Models, z: torch.Tensor) -> Array:
+        z, _ = models.vqgan.tokenize(image * 2 - 1)
     *_, last = generate(picture, models, z)
     return to_array(last.image)
 

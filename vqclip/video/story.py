@@ -1,7 +1,7 @@
 """A story: one optimisation whose prompts turn from scene to scene, seen by a moving camera."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from vqclip.config import StoryConfig
-from vqclip.generation.loop import Frame, Run
+from vqclip.generation.frame import Frame, watched
+from vqclip.generation.loop import Run, begin, decode, step_alone
 from vqclip.generation.losses import PromptLoss
-from vqclip.generation.prompt_embeddings import Targets, blend_targets, embed_prompts
-from vqclip.generation.state import State
+from vqclip.generation.prompt_embeddings import blend_targets, embed_prompts
+from vqclip.generation.state import State, resumed, state_of
 from vqclip.hub.loaders import Models
 from vqclip.media.images import to_array
 from vqclip.media.timing import EASES
 from vqclip.media.writers import FilmFrame
-from vqclip.video.camera import move, parse_camera
+from vqclip.video.camera import Motion, move, parse_camera
 from vqclip.video.optical_flow import blend
 
 
@@ -38,14 +39,46 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
     return scene, following, EASES[story.ease](1 - left / story.changing)
 
 
-def tell(story: StoryConfig, models: Models, start: Tensor | None = None) -> Iterator[FilmFrame]:
-    """Yield the frames of a story, ``story.frames`` of them, from z ``start`` if there is one.
+def tell(story: StoryConfig, models: Models) -> Iterator[FilmFrame]:
+    """Yield the frames of a story, ``story.frames`` of them.
 
     Raises:
         UsageError: an unknown name, a missing file, a value that the models do not admit.
         VqclipError: the optimisation diverged.
     """
-    return (frame for frame in Telling(story, models, start) if frame.number >= 0)
+    return (frame for frame in Telling(story, models) if frame.number >= 0)
+
+
+class MovedPicture:
+    """What a camera does to the image of a run: it moves it, and holds what the codes cannot say.
+
+    What a VQGAN decodes cannot follow a small motion: encoded and quantized again, it stays where
+    it is, loses its colours and its detail. So the image itself is moved: z takes what the codes
+    can say of it, and the residual, image − decoded z, is added to all that is decoded until the
+    next motion. CLIP sees it too, or it would correct at every frame what the audience never sees.
+
+    residual: (1, 3, h, w), of a range of 1; None before the first motion.
+    """
+
+    def __init__(self, run: Run, residual: Tensor | None = None) -> None:
+        self.run = run
+        self._hold(residual)
+
+    def _hold(self, residual: Tensor | None) -> None:
+        self.residual = residual
+        if residual is not None:
+            self.run.compose = lambda decoded: decoded + residual
+
+    @torch.no_grad()
+    def move(self, motion: Motion) -> None:
+        """Move the image; where an average of z is shown, z keeps its lead over it."""
+        run = self.run
+        image = move(run.result().image, motion)
+        z = run.clamped(run.models.vqgan.latent(image * 2 - 1))
+        lead = run.z - run.average.value(run.z)
+        run.z.copy_(run.clamped(z + lead))
+        run.average.sum = z * run.average.mass
+        self._hold(image - decode(run.models, z))
 
 
 class Telling:
@@ -54,43 +87,46 @@ class Telling:
     A loop begins with steps that are not shown, in frames below 0, in which the first scene takes
     shape; into the pictures of the last of them the film's end fades, to go on where it began.
 
-    What a VQGAN decodes cannot follow a small motion: encoded and quantized again, it stays where
-    it is, loses its colours and its detail. So the picture itself is moved: z = E(picture) takes
-    what the codes can say of it, and picture − D(z) is added to all that is decoded until the next
-    motion. CLIP sees it too, or it would correct at every frame what the audience never sees.
-
-    start: z to start from. state: of :meth:`state`, where it goes on, to the same bytes on a CPU.
+    state: of :meth:`state`, where it goes on, to the same bytes on a CPU.
+    on_draft: is called with every frame of the drafts, if any are sampled.
     """
 
     def __init__(
         self,
         story: StoryConfig,
         models: Models,
-        start: Tensor | None = None,
         state: State | None = None,
+        on_draft: Callable[[Frame], None] | None = None,
     ) -> None:
         EASES[story.ease]  # an unknown one is refused before it is needed
         self.story = story
         steps = (story.unseen + story.frames) * story.every
         config = replace(story.picture, prompts=story.scenes[0], steps=steps)
-        self.run = Run.resumed(config, models, state) if state else Run(config, models, start)
+        if state:
+            self.run = resumed(config, models, state)
+        else:
+            self.run = watched(begin(config, models), on_draft)
+        tensors = state.tensors if state else {}
+        residual = tensors.get("held")
+        self.picture = MovedPicture(
+            self.run, None if residual is None else residual.to(models.device)
+        )
         self.camera = parse_camera(story.zoom, story.pan, story.rotate)
-        self.targets: list[list[Targets]] = [
-            [embed_prompts(perceptor, scene) for scene in story.scenes]
-            for perceptor in models.perceptors
-        ]
+        self.scenes = [embed_prompts(models, scene) for scene in story.scenes]
         self.number = self.run.steps_done // story.every - story.unseen  # of the next frame
         self.fading = min(story.unseen, story.changing // story.every)
-        before = state.tensors.get("before", ()) if state else ()
-        self.before = deque((np.asarray(picture) for picture in before), maxlen=self.fading)
+        before = (np.asarray(picture) for picture in tensors.get("before", ()))
+        self.before = deque(before, maxlen=self.fading)
 
     def state(self) -> State:
         """Return all that the next frame depends on; it is whole between two frames only."""
-        state = self.run.state()
-        if not self.before:
-            return state
-        before = torch.from_numpy(np.stack(self.before))
-        return replace(state, tensors={**state.tensors, "before": before})
+        state = state_of(self.run)
+        tensors = dict(state.tensors)
+        if self.picture.residual is not None:
+            tensors["held"] = self.picture.residual.cpu()
+        if self.before:
+            tensors["before"] = torch.from_numpy(np.stack(self.before))
+        return replace(state, tensors=tensors)
 
     def __iter__(self) -> Iterator[FilmFrame]:
         """Yield the frames that are left."""
@@ -113,15 +149,13 @@ class Telling:
         """Move the camera, return the picture, and take the steps up to the next one."""
         motion = self.camera(number)
         if self.run.steps_done and motion:
-            self.run.go_on_from(move(self.run.result().image, motion))
+            self.picture.move(motion)
         step = number * self.story.every
         first, *_ = [self._step(step + more) for more in range(self.story.every)]
         return FilmFrame(number, to_array(first.image))
 
     def _step(self, step: int) -> Frame:
         here, there, time = scene_at(self.story, step)
-        self.run.prompt_losses = [
-            PromptLoss(*blend_targets(targets[here], targets[there], time))
-            for targets in self.targets
-        ]
-        return self.run.step()
+        both = zip(self.scenes[here].perceptors, self.scenes[there].perceptors, strict=True)
+        self.run.prompt_losses = [PromptLoss(*blend_targets(a, b, time)) for a, b in both]
+        return step_alone(self.run)

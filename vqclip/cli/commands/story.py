@@ -9,8 +9,7 @@ from vqclip.cli import films
 from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, generate_command, given_options
 from vqclip.cli.downloading import fetch_for
-from vqclip.cli.drafts import draw_start
-from vqclip.cli.runs import note_long_prompts
+from vqclip.cli.runs import StageProgress, note_long_prompts
 from vqclip.cli.shared_options import defaults_of, with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
@@ -87,7 +86,7 @@ def tell_story(
     with terminal.loading():
         from PIL import Image
 
-        from vqclip.generation.loop import picture_size
+        from vqclip.generation.latents import picture_size
         from vqclip.hub.loaders import load_models
         from vqclip.video.render import StoryRun
 
@@ -99,18 +98,15 @@ def tell_story(
 
         forecasts.tell(terminal, of_story(story, output, models))
         return
-    run = StoryRun(story, output, models)
+    run, frames = StoryRun(story, output, models), story.unseen + story.frames
 
     def show(frame: "FilmFrame") -> None:
-        picture = lambda: Image.fromarray(frame.picture)  # noqa: E731
-        progress.update(story.unseen + frame.number + 1, picture)
+        bar = progress.bar("film", frames, "frame")
+        bar.update(story.unseen + frame.number + 1, lambda: Image.fromarray(frame.picture))
 
     try:
-        with run.opened():
-            start = None if run.begun else draw_start(terminal, story.picture, models)
-            title, frames = str(story.scenes[0][0]), story.unseen + story.frames
-            with terminal.progress(title, frames, "frame") as progress:
-                run.run(show, start)
+        with run.opened(), StageProgress(terminal, str(story.scenes[0][0])) as progress:
+            run.run(show, progress)
     except KeyboardInterrupt:
         films.stopped(terminal, run.unfinished)
     size = picture_size(story.picture, models.vqgan)

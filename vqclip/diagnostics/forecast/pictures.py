@@ -12,7 +12,9 @@ from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.diagnostics.forecast.measuring import Forecast, Pace, pace, peak_memory
 from vqclip.files.environment import user_path
 from vqclip.generation.drafts import drafts
-from vqclip.generation.loop import generate, grid_of
+from vqclip.generation.latents import grid_of
+from vqclip.generation.loop import generate
+from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, weight_files
 from vqclip.models.batch_sampling import Drawn
@@ -31,7 +33,8 @@ def picture_pace(config: GenerateConfig, models: Models) -> Pace:
         config, steps=steps, init="random", transformer=None, transformer_config=None
     )
     one = pace(generate(from_random, models), device=models.device)
-    drawing, _ = _drawing(drafts(config, models, grid_of(config, models.vqgan)))
+    prompts = embed_prompts(models, config.prompts)
+    drawing, _ = _drawing(drafts(config, models, prompts, grid_of(config, models.vqgan)))
     return Pace(drawing + one.start, one.step)
 
 

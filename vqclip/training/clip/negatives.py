@@ -64,4 +64,4 @@ def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
 def _picture(path: Path, side: int) -> Tensor:
     """Return a picture as (3, side, side) uint8."""
     image = fit(load_image(path), (side, side))
-    return ((to_tensor(image)[0] + 1) * 127.5).round().to(torch.uint8)
+    return (to_tensor(image)[0] * 255).round().to(torch.uint8)

@@ -184,7 +184,7 @@ class DatasetEncoder:
     def encode(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return ``codes`` (b, h, w) int16 and both embeddings (b, d) in half precision."""
         images = batch["image"].contiguous(memory_format=torch.channels_last)
-        codes = self.vqgan.quantize(self.vqgan.encode(images))[1]
+        codes = self.vqgan.tokenize(images)[1]
         pictures = self.perceptor.embed_image(batch["image"] / 2 + 0.5)
         return {
             "codes": codes.to(torch.int16 if len(self.vqgan.codebook) < 2**15 else torch.int32),

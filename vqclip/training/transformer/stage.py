@@ -211,7 +211,7 @@ class TransformerStage:
         else:
             image = pictures_for(self.model.vqgan, batch)
             with torch.autocast(image.device.type, enabled=False):  # rounding makes other codes
-                grids = self.model.vqgan.quantize(self.model.vqgan.encode(image))[1]
+                grids = self.model.vqgan.tokenize(image)[1]
         return grids.long()
 
     def _training_condition(self, batch: Batch, count: int) -> Tensor:

@@ -231,7 +231,7 @@ class VQGANStage:
         scores = Scores(len(self.model.codebook))
         for batch in batches:
             image = self._inputs(batch)
-            z_q, ids = self.model.quantize(self.model.encode(image))
+            z_q, ids = self.model.tokenize(image)
             output = self.model.decode(z_q).float()
             scores.add(image, output, ids, self.reconstruction_loss(image, output, {}))
         return scores.figures()

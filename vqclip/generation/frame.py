@@ -1,0 +1,54 @@
+"""The pictures that a run shows on its way."""
+
+from collections.abc import Callable, Generator, Mapping
+from functools import cached_property
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+Stage = Literal["draft", "optimization"]
+
+
+class Frame:
+    """A picture on its way: a draft that is being sampled, or z between two optimizer steps.
+
+    stage: ``draft`` while a transformer samples starts, then ``optimization``.
+    step: codes sampled so far, over all drafts; or optimizer steps done, from 0 (the start).
+    total: what ``step`` counts up to.
+    z: (1, embed_dim, h/f, w/f), detached; that of a draft is its codes in the transformer's VQGAN.
+    losses: name to weighted scalar tensor, on the device of the run; empty for drafts and for the
+        result.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        step: int,
+        total: int,
+        z: Tensor,
+        decode: Callable[[Tensor], Tensor],
+        losses: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.stage, self.step, self.total = stage, step, total
+        self.z, self.losses = z, losses or {}
+        self._decode = decode
+
+    @cached_property
+    def image(self) -> Tensor:
+        """(1, 3, h, w) in [0, 1]; drafts, and averages of z, are decoded on first use."""
+        with torch.no_grad():
+            return self._decode(self.z)
+
+
+def watched(frames: Generator[Frame, None, T], show: Callable[[Frame], None] | None = None) -> T:
+    """Return what a generator of frames returns; ``show`` is called with each of them."""
+    while True:
+        try:
+            frame = next(frames)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if show:
+            show(frame)
