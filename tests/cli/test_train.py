@@ -65,6 +65,12 @@ def _config() -> None:
     Path("tiny.yaml").write_text(yaml.safe_dump(TINY))
 
 
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def files(folder: str) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -75,7 +81,10 @@ def files(folder: str) -> dict[str, bytes]:
 
 def test_a_run_and_what_it_leaves() -> None:
     result = vqclip(*RUN)
-    assert result.stdout.startswith("run/last, run/best  (4 steps, rec_loss 0.")
+    last, best = result.stdout.splitlines()
+    assert last.startswith("run/last  (step 4: rec_loss 0.")
+    assert best.startswith(("run/best  (step 2: rec_loss 0.", "run/best  (step 4: rec_loss 0."))
+    assert Path("run/best/model.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask()
     assert "step 2: rec_loss" in result.stderr
     assert {"last/config.yaml", "best/model.safetensors", "settings.yaml"} <= set(files("run"))
     vqclip("reconstruct", "pictures/0.png", "--vqgan", "run/best", "-o", "out.png")
@@ -144,6 +153,7 @@ def test_a_signal_costs_nothing(number: signal.Signals) -> None:
     else:
         assert process.returncode == 128 + number
         assert "stopped after step" in errors
+        assert "error" not in errors
         assert "vqclip train vqgan tiny.yaml --output run --set train.steps=24" in errors
         assert errors.strip().endswith("--resume")
     vqclip(*RUN, *long, "--quiet", "--resume")

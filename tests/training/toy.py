@@ -37,6 +37,7 @@ class ToyStage:
 
     better: Literal["min", "max"] = "min"
     rows = 2
+    settings: Any = None
 
     def __init__(self, learning_rate: float = 0.01) -> None:
         torch.manual_seed(0)
@@ -49,6 +50,9 @@ class ToyStage:
             Objective("model", adam(self.model.parameters(), learning_rate), self.loss),
             Objective("judge", adam(self.judge.parameters(), learning_rate), self.judgement),
         ]
+
+    def check(self, batch: Batch) -> None:
+        pass
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor | None, Metrics]:
         image = batch["image"]

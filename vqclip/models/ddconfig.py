@@ -44,14 +44,20 @@ class DDConfig:
             _require(_is_count(getattr(self, name)), name, getattr(self, name))
         _require(0 < self.num_levels <= _MOST_LEVELS, "ch_mult", self.ch_mult)
         _require(self.num_res_blocks <= _MOST_BLOCKS, "num_res_blocks", self.num_res_blocks)
-        _require(all(self._width_fits(width) for width in self.widths), "ch_mult", self.ch_mult)
+        self._check_widths()
         _require(isinstance(self.dropout, int | float), "dropout", self.dropout)
         _require(0 <= self.dropout < 1, "dropout", self.dropout)
         _require(self.attn_type in ("vanilla", "none"), "attn_type", self.attn_type)
 
-    @staticmethod
-    def _width_fits(width: int) -> bool:
-        return 0 < width <= _MOST_CHANNELS and width % NORM_GROUPS == 0
+    def _check_widths(self) -> None:
+        odd = [width for width in self.widths if width % NORM_GROUPS]
+        if odd:
+            raise UsageError(
+                f"ddconfig.ch {self.ch} with ch_mult {list(self.ch_mult)!s:.60} makes levels of "
+                f"{odd[0]} channels: all must be multiples of {NORM_GROUPS}, the groups of the "
+                f"norms; set ddconfig.ch to {NORM_GROUPS} or a multiple"
+            )
+        _require(max(self.widths) <= _MOST_CHANNELS, "ch_mult", self.ch_mult)
 
     @classmethod
     def of(cls, values: "DDConfig | Mapping[str, Any]") -> "DDConfig":

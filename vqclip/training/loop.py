@@ -49,6 +49,8 @@ class TrainingProgress:
         validation: the figures of held-out data, where they were taken after this step.
         checkpoint: the folder of the checkpoint, where one was written after this step.
         stopped: the training was asked to stop, and has; ``checkpoint`` says where it goes on.
+        best: the best figure so far (the first one of a validation), which ``best/`` has.
+        best_step: the steps after which it was reached.
 
     """
 
@@ -58,6 +60,8 @@ class TrainingProgress:
     validation: Mapping[str, float] = field(default_factory=dict)
     checkpoint: Path | None = None
     stopped: bool = False
+    best: float | None = None
+    best_step: int = 0
 
 
 def fit(
@@ -98,7 +102,8 @@ def fit(
             stopped = step + 1 < steps and anywhere(trainer.accelerator, stop())
             validation = trainer.record(records, step + 1, metrics)
             checkpoint = trainer.checkpoint(step + 1, now=stopped)
-            yield TrainingProgress(step + 1, steps, metrics, validation, checkpoint, stopped)
+            best = (trainer.best, trainer.best_step)
+            yield TrainingProgress(step + 1, steps, metrics, validation, checkpoint, stopped, *best)
             if stopped:
                 return
     finally:
@@ -132,6 +137,7 @@ class Trainer:
         ]
         self.average = WeightAverage(stage.networks, settings.train.ema)
         self.best: float | None = None
+        self.best_step = 0
         share_weights(self.accelerator, stage.networks.values())
 
     def batches(self, data: Data, first: int) -> Iterator[Batch]:
@@ -208,17 +214,15 @@ class Trainer:
         """Return what writes the files of the run: in the first process only."""
         if not self.accelerator.is_main_process:
             return None
-        device = self.accelerator.device
-        return Records(
-            self.folder, self.stage, data, self.settings, self.average, device, first, self.best
-        )
+        where = (self.settings, self.average, self.accelerator.device, first)
+        return Records(self.folder, self.stage, data, *where, self.best, self.best_step)
 
     def record(self, records: Records | None, step: int, metrics: Metrics) -> dict[str, float]:
         """Write what is due after ``step`` steps, while the other processes wait."""
         figures: dict[str, float] = {}
         if records:
             figures = records.record(step, metrics)
-            self.best = records.best
+            self.best, self.best_step = records.best, records.best_step
         self.accelerator.wait_for_everyone()
         return figures
 
@@ -229,7 +233,8 @@ class Trainer:
         if not due or not self.accelerator.is_main_process:
             return None
         scaler = self.accelerator.scaler
-        extra = {"best": self.best, "scaler": scaler.state_dict() if scaler else None}
+        extra = {"best": self.best, "best_step": self.best_step}
+        extra["scaler"] = scaler.state_dict() if scaler else None
         return save_training_state(
             self.folder / "checkpoints",
             step,
@@ -248,7 +253,7 @@ class Trainer:
         state = load_training_state(found[-1], self.stage.networks, self.optimizers, self.average)
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.best = state["best"]
+        self.best, self.best_step = state["best"], int(state.get("best_step", 0))
         return int(state["step"])
 
 

@@ -30,7 +30,7 @@ class Records:
         stage, data, settings, average: as the loop has them.
         device: where batches go.
         step: the steps done so far; rows of later ones are dropped.
-        best: the best validation figure so far.
+        best: the best validation figure so far, and ``best_step``, after which it was reached.
 
     """
 
@@ -44,13 +44,14 @@ class Records:
         device: torch.device,
         step: int,
         best: float | None,
+        best_step: int = 0,
     ) -> None:
         self.folder, self.stage, self.data = folder, stage, data
         self.settings, self.average, self.device = settings, average, device
         self.table = Table(folder / "metrics.csv", step)
         self.validations = Table(folder / "validation.csv", step)
         self.board = TensorBoard(folder / "tensorboard", step)
-        self.best = best
+        self.best, self.best_step = best, best_step
 
     def record(self, step: int, metrics: Metrics) -> dict[str, float]:
         """Write what is due after ``step`` steps; return the validation, where it was.
@@ -91,7 +92,7 @@ class Records:
         self.board.write(step, figures, "validation")
         figure = next(iter(figures.values()), math.nan)
         if self._improves(figure):
-            self.best = figure
+            self.best, self.best_step = figure, step
             self._export("best")
         return figures
 

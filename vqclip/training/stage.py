@@ -59,12 +59,21 @@ class Stage(Protocol):
             lives in their buffers. Frozen helpers (a feature loss, a first stage) are not here.
         objectives: in the order of a step; none but their parameters changes.
         better: whether the first figure of :meth:`validate` is better small or large.
+        settings: the section ``loss`` as the stage reads it, a dataclass.
 
     """
 
     networks: Mapping[str, nn.Module]
     objectives: Sequence[Objective]
     better: Literal["min", "max"]
+    settings: Any
+
+    def check(self, batch: Batch) -> None:
+        """Refuse, before the run begins, settings that a sample does not fit.
+
+        Raises:
+            UsageError: naming the setting and the remedy.
+        """
 
     def after_step(self, batch: Batch, step: int) -> None:
         """Change networks other than by gradients, after the optimizers: revive dead codes.

@@ -57,9 +57,11 @@ def test_maps_follow_the_picture_through_crops_and_flips(folder: Path) -> None:
 
 
 def test_classes_are_places_among_names(folder: Path) -> None:
-    data = samples(folder, {"kind": "class", "names": ["z", "b"]})
+    data = samples(folder, {"kind": "class", "names": ["b"]})
     assert len(data) == 1  # the other picture has none of these classes
-    assert data[0]["class"] == 1
+    assert data[0]["class"] == 0
+    both = samples(folder, {"kind": "class", "names": ["b", "a"]})
+    assert {both[k]["group"]: both[k]["class"] for k in range(2)} == {"b/x.png": 0, "a/x.png": 1}
 
 
 def test_lr_is_the_picture_small_and_large_again(folder: Path) -> None:
@@ -85,9 +87,8 @@ def test_edges_are_where_the_labels_change(folder: Path) -> None:
 
 
 def test_a_missing_map_is_one_clear_line(folder: Path) -> None:
-    data = samples(folder, {"kind": "depth", "folder": str(folder)})
-    with pytest.raises(UsageError, match=r"no depth map: .*x\.png is missing"):
-        data[0]
+    with pytest.raises(UsageError, match=r"2 of 2 images have no depth map: .*x\.png is missing"):
+        samples(folder, {"kind": "depth", "folder": str(folder)})
 
 
 def test_a_window_enlarges() -> None:

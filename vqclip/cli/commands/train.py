@@ -14,7 +14,7 @@ import typer
 from vqclip.cli import dry_run as forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.terminal import Terminal
-from vqclip.errors import UsageError, VqclipError
+from vqclip.errors import UsageError
 from vqclip.training.settings import TrainSettings, read_training_settings
 
 if TYPE_CHECKING:
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
 
 STAGES = ("vqgan", "transformer", "clip")
 _WORDS = 3  # metrics shown beside the bar
-
-
-class StoppedError(VqclipError):
-    """A signal stopped the training; it can go on."""
-
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + number
 
 
 def train_command(
@@ -81,11 +73,13 @@ def train_command(
         steps = train(settings, folder, resume=resume, stop=lambda: bool(received))
         last = _follow(steps, settings, terminal)
     if last and last.stopped:
-        raise StoppedError(
+        again = _again(stage, config, folder, changes or ())
+        typer.echo(
             f"stopped after step {last.step} of {last.steps}; {last.checkpoint} is written. "
-            f"Go on with: {_again(stage, config, folder, changes or ())}",
-            received[0],
+            f"Resume with: {again}",
+            err=True,
         )
+        raise typer.Exit(128 + received[0])
     if is_main:
         _report(terminal, folder, settings, last)
 
@@ -132,6 +126,8 @@ def _follow(
         return None
     with terminal.progress(settings.stage, settings.train.steps) as bar:
         bar.bar.reset(bar.task, completed=last.step)
+        if last.step > 1:
+            terminal.say(f"resumed after step {last.step - 1}")
         _tell(terminal, last)
         for last in iterator:
             metrics = last.metrics
@@ -176,9 +172,18 @@ def _again(stage: str, config: Path, folder: Path, changes: Iterable[str]) -> st
 def _report(
     terminal: Terminal, folder: Path, settings: TrainSettings, last: "TrainingProgress | None"
 ) -> None:
+    """Print the exported models, each with its own figures."""
     figures = dict(last.validation) if last else {}
-    about = f"{settings.train.steps} steps" + (f", {_words(figures, 4)}" if figures else "")
-    files = [folder / "last", folder / "best"]
-    terminal.report(
-        [file for file in files if file.is_dir()], about, {"steps": settings.train.steps, **figures}
-    )
+    name = next(iter(figures), "")
+    values: dict[str, Any] = {"steps": settings.train.steps, **figures}
+    words = f": {_words(figures, 4)}" if figures else ""
+    about = {"last": f"step {settings.train.steps}{words}"}
+    if last and last.best is not None and name:
+        values |= {"best": last.best, "best_step": last.best_step}
+        about["best"] = f"step {last.best_step}: {_words({name: last.best})}"
+    files = {kind: folder / kind for kind in ("last", "best") if (folder / kind).is_dir()}
+    if terminal.json_lines:
+        terminal.report(list(files.values()), "", values)
+        return
+    for kind, file in files.items():
+        terminal.report([file], about.get(kind, "the best"), {})

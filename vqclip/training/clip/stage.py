@@ -88,6 +88,9 @@ class ClipStage:
         self.teacher = load_perceptor(settings.teacher, device) if settings.teacher else None
         self.negatives: Negatives | None = None  # read once the pictures' size is known
 
+    def check(self, batch: Batch) -> None:
+        """Take any samples: images are brought to the model's size."""
+
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
         """Return the loss of a batch: contrast, and the distance to a teacher's texts."""
         texts = self.embed_text(list(batch["text"]))  # (b, d)

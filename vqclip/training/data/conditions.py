@@ -4,8 +4,9 @@ All are of the part of the picture that is seen, and as ``encode_condition`` of 
 :class:`vqclip.models.transformer.Net2NetTransformer` takes them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,41 @@ def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) 
     return Window(left, top, side, size, bool(settings.flip and rng.random() < settings.flip))
 
 
+def check_conditions(entries: Sequence[DataEntry], conditions: Iterable[ConditionConfig]) -> None:
+    """Refuse classes without pictures, and pictures without maps.
+
+    Raises:
+        UsageError: naming the first of them.
+    """
+    for number, config in enumerate(conditions):
+        where = f"data.conditions.{number}"
+        if config.kind == "class":
+            _check_names(entries, config, where)
+        elif config.folder:
+            paths = [map_path(config, entry) for entry in entries]
+            missing = [path for path in paths if not path.is_file()]
+            if missing:
+                raise UsageError(
+                    f"{where}: {len(missing)} of {len(paths)} images have no {config.kind} map: "
+                    f"{missing[0]} is missing; check its folder and suffix"
+                )
+
+
+def _check_names(entries: Iterable[DataEntry], config: ConditionConfig, where: str) -> None:
+    found = {str(value) for entry in entries if (value := entry.columns.get(config.column))}
+    if absent := [name for name in config.names if name not in found]:
+        known = ", ".join(sorted(found)) or "nothing"
+        raise UsageError(
+            f"{where}.names has {absent[0]!r}, of which there are no images: their "
+            f"{config.column} is {known:.200}"
+        )
+
+
+def map_path(config: ConditionConfig, entry: DataEntry) -> Path:
+    """Return where the map of a picture lies."""
+    return (user_path(config.folder) / entry.file).with_suffix(config.suffix)
+
+
 def has_class(entry: DataEntry, conditions: Iterable[ConditionConfig]) -> bool:
     """Whether an entry has a class wherever one is asked for."""
     return all(c.kind != "class" or entry.columns.get(c.column) in c.names for c in conditions)
@@ -89,7 +125,7 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Array:
     """The whole map of an entry as (c, size, size), cut as its picture is."""
     name, square = entry.name, (size, size)
     if config.folder:
-        path = (user_path(config.folder) / entry.file).with_suffix(config.suffix)
+        path = map_path(config, entry)
         if not path.is_file():
             raise UsageError(f"{entry.name} has no {config.kind} map: {path} is missing")
         name, image = str(path), open_image(path)

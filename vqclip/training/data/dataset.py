@@ -15,7 +15,13 @@ from vqclip.errors import UsageError
 from vqclip.training.data.captions import Scene, Subject, caption
 from vqclip.training.data.colours import COLOURS, Colour
 from vqclip.training.data.compose import Composer
-from vqclip.training.data.conditions import Window, condition, draw_window, has_class
+from vqclip.training.data.conditions import (
+    Window,
+    check_conditions,
+    condition,
+    draw_window,
+    has_class,
+)
 from vqclip.training.data.settings import CaptionConfig, DataConfig
 from vqclip.training.data.sources import (
     DataEntry,
@@ -117,6 +123,7 @@ class Samples:
         entries = [entry for source in settings.sources for entry in read_source(source)]
         for where in (settings.hold_out.where, *(rule.where for rule in settings.weights)):
             check_columns(where, entries)
+        check_conditions(entries, settings.conditions)
         usable = [entry for entry in entries if has_class(entry, settings.conditions)]
         shown, groups, style = _split(usable, settings)
         weights = np.array([_weight(entry, settings) for entry in shown])

@@ -66,6 +66,8 @@ def read_source(source: SourceConfig) -> list[DataEntry]:
     else:
         raise UsageError(f"no pictures at {source.path}: give a folder, or a .jsonl of captions")
     entries = _with_categories([_entry(place, row, source) for place, row in rows])
+    if not entries:
+        raise UsageError(f"there are no images in {source.path}: give a folder with PNGs or JPEGs")
     _check_columns(source.where, entries)
     taken = [entry for entry in entries if matches(entry.columns, source.where)]
     if not taken:

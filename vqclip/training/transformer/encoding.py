@@ -81,7 +81,7 @@ def data_config(settings: TrainSettings) -> DataConfig:
     A VQGAN whose ``image_key`` is depth, edges or segmentation learns from the condition of that
     name; where there is none, the pictures of the sources are such maps.
     """
-    config = DataConfig.from_dict(settings.data)
+    config = DataConfig.from_dict({k: v for k, v in settings.data.items() if k != "encode"})
     params = settings.model.get("params") or {}
     key = str(params.get("image_key", "segmentation" if "n_labels" in params else "image"))
     if settings.stage != "vqgan" or key in (c.name for c in config.conditions):

@@ -25,8 +25,10 @@ from vqclip.models.conditions import ClipEmbedding, coordinates
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel, with_channels
+from vqclip.training.data.settings import ConditionConfig
 from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
+from vqclip.training.transformer.checks import check_transformer, condition_name
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
 from vqclip.training.vqgan.models import pictures_for
 
@@ -110,6 +112,10 @@ class TransformerStage:
     ) -> None:
         self.model, self.config, self.settings = model.eval(), settings.model, loss
         model.requires_grad_(False)
+        given = settings.data.get("conditions") or ()
+        self.conditions = [
+            parse_section(ConditionConfig, each, "data.conditions") for each in given
+        ]
         self.networks: Mapping[str, nn.Module] = trained_networks(model)
         for network in self.networks.values():
             network.requires_grad_(True)
@@ -117,6 +123,10 @@ class TransformerStage:
         rate = settings.train.rate(4.5e-6 * settings.train.batch_size)
         optimizer = torch.optim.AdamW(groups, rate, (0.9, 0.95))
         self.objectives = [Objective("transformer", optimizer, self.loss)]
+
+    def check(self, batch: Batch) -> None:
+        """Refuse settings that the samples do not fit."""
+        check_transformer(self.model, batch, self.conditions)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
         """Return the mean of -log p(code), in nats; reported in bits too."""
@@ -245,7 +255,7 @@ class TransformerStage:
             height, width = batch["image"].shape[2:]
             x = coordinates(height, width)
         else:
-            name = {"labels": "segmentation", "picture": self.model.cond_stage_key}.get(kind, kind)
+            name = condition_name(self.model) or kind
             if name not in batch:
                 raise UsageError(
                     f"this transformer's condition is {name!r}, which the data lacks: it has "

@@ -36,6 +36,11 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
     kind, _, rest = name.partition(":")
     if kind not in PERCEPTUAL_KINDS:
         raise unknown("perceptual loss", name, PERCEPTUAL_KINDS)
+    if kind == "lpips" and not rest:
+        raise UsageError(
+            "loss.perceptual: lpips needs a path, lpips:PATH, of a file or folder with VGG16 and "
+            "LPIPS's linear layers; or take clip, or none"
+        )
     if kind == "lpips":
         distance: nn.Module = lpips_from(map(read_state_dict, _files(rest)))
     elif kind == "clip":

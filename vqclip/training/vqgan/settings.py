@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vqclip.errors import UsageError
 from vqclip.registry import unknown
+from vqclip.training.data.settings import DataConfig
+from vqclip.training.settings import TrainSettings
 
+LEAST_FEATURES = 64  # pixels of images from which on a feature loss helps
 PARTS = ("encoder", "quant_conv", "quantize", "post_quant_conv", "decoder")
 
 
@@ -18,7 +21,9 @@ class VQGANLoss:
     pixel: l1, l2 or mix, the mean of both; weighed by ``pixel_weight``.
     border_weight: how much more the outer 6 pixels count in it than the inner ones, the corners
         by its square.
-    perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; none does without.
+    perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; none does without;
+        auto is ``clip`` for images of 64 pixels or more, and none for smaller ones, whose colours
+        it delays.
     codebook_weight: of L_VQ; ``beta``: of its commitment term, or, with ``legacy_beta``, of its
         codebook term, as taming-transformers has it.
     codebook_decay: of a codebook that follows its latents by a running average; 0: by gradients.
@@ -39,7 +44,7 @@ class VQGANLoss:
     pixel: Literal["l1", "l2", "mix"] = "l1"
     pixel_weight: float = 1.0
     border_weight: float = 1.0
-    perceptual: str | None = "clip"
+    perceptual: str | None = "auto"
     perceptual_weight: float = 1.0
     codebook_weight: float = 1.0
     beta: float = 0.25
@@ -77,6 +82,14 @@ class VQGANLoss:
     def learns_codebook(self) -> bool:
         """Whether gradients train the codebook."""
         return not self.codebook_decay and "quantize" not in self.freeze
+
+
+def chosen(loss: VQGANLoss, settings: TrainSettings) -> VQGANLoss:
+    """Return the loss with what ``auto`` means for the size of the images."""
+    if loss.perceptual != "auto":
+        return loss
+    side = settings.data.get("crop") or settings.data.get("size") or DataConfig.size
+    return replace(loss, perceptual="clip" if int(side) >= LEAST_FEATURES else None)
 
 
 def taming_loss(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from vqclip.models.vqgan import VQModel, VQSegmentationModel, with_channels
 from vqclip.training.distributed import gather
 from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
+from vqclip.training.vqgan.checks import check_vqgan
 from vqclip.training.vqgan.losses import (
     DISCRIMINATOR_LOSSES,
     PIXEL_LOSSES,
@@ -47,7 +48,7 @@ from vqclip.training.vqgan.quantization import (
     vector_quantize,
 )
 from vqclip.training.vqgan.scores import Scores
-from vqclip.training.vqgan.settings import VQGANLoss, taming_loss
+from vqclip.training.vqgan.settings import VQGANLoss, chosen, taming_loss
 
 _ADAM = (0.5, 0.9)
 _TAMING_RATE = 4.5e-6  # for each sample of a step
@@ -62,7 +63,7 @@ def open_vqgan_stage(settings: TrainSettings, device: torch.device) -> "VQGANSta
     """
     config = model_config(settings)
     values = taming_loss(config.params) | dict(settings.loss)
-    loss = parse_section(VQGANLoss, values, "loss")
+    loss = chosen(parse_section(VQGANLoss, values, "loss"), settings)
     model = open_model(config, settings, device)
     segmentation = isinstance(model, VQSegmentationModel)
     perceptual = None
@@ -127,6 +128,10 @@ class VQGANStage:
             self.model.codebook.requires_grad_(False)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise UsageError("loss.freeze leaves nothing to train")
+
+    def check(self, batch: Batch) -> None:
+        """Refuse settings that the samples do not fit."""
+        check_vqgan(self.model, batch)
 
     def autoencoder_loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
         """The loss of encoder, codebook and decoder."""

@@ -1,0 +1,139 @@
+"""Settings that cannot work are refused in a line, before anything is written."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tests.cli.runner import refused, vqclip
+from tests.training.test_maps import model
+from tests.training.test_references import transformer, write_vqgan
+
+SIDE = 16
+Values = dict[str, Any]
+GPT = {"vocab_size": 16, "block_size": 127, "n_layer": 1, "n_head": 2, "n_embd": 16}
+FIRST = {"target": "vqclip.load_vqgan", "params": {"source": "models/vqgan"}}
+DEPTH = {"target": "vqclip.load_vqgan", "params": {"source": "models/depth"}}
+LABELLED = {"target": "taming.modules.util.Labelator", "params": {"n_classes": 2}}
+TRAIN = {"steps": 1, "batch_size": 2, "learning_rate": 1e-3, "device": "cpu"}
+
+
+def data(*conditions: Values, **more: Any) -> Values:
+    given = {"conditions": list(conditions)} if conditions else {}
+    return {"sources": [{"path": "pictures"}], "size": SIDE, **given, **more}
+
+
+@pytest.fixture(autouse=True)
+def _files() -> None:
+    generator = np.random.default_rng(0)
+    for kind in ("a", "b"):
+        for number in range(3):
+            pixels = np.full((SIDE, SIDE, 3), generator.integers(0, 255, 3), np.uint8)
+            pixels[: 2 + number] = 9
+            for folder in ("pictures", "depth", "labels"):
+                Path(folder, kind).mkdir(parents=True, exist_ok=True)
+            name = f"{kind}/{number}.png"
+            Image.fromarray(pixels).save(Path("pictures", name))
+            Image.fromarray(pixels[..., 0]).save(Path("depth", name))
+            Image.fromarray(pixels[..., 0] // 128).save(Path("labels", name))
+    Path("empty").mkdir()
+    write_vqgan("models/vqgan", 3, "image", 0)
+    write_vqgan("models/depth", 1, "depth", 1)
+
+
+def vqgan_config(data_: Values | None = None, loss: Any = (), **params: Any) -> Values:
+    shape = model(params.pop("channels", 3), params.pop("image_key", "image"), **params)
+    return {"model": shape, "loss": dict(loss), "data": data_ or data(), "train": TRAIN}
+
+
+def transformer_config(cond: Any, data_: Values, **gpt: Any) -> Values:
+    values = transformer(FIRST, cond)
+    values["params"]["transformer_config"]["params"] = {**GPT, **gpt}
+    return {"model": values, "data": data_, "train": TRAIN}
+
+
+def narrow(ch: int) -> Values:
+    config = vqgan_config()
+    params = config["model"]["params"]
+    params["ddconfig"] = {**params["ddconfig"], "ch": ch}
+    return config
+
+
+DEPTH_MAPS = {"kind": "depth", "folder": "depth"}
+LABEL_MAPS = data(sources=[{"path": "labels"}])
+BROKEN: dict[str, tuple[str, Values, str]] = {
+    "size": ("vqgan", vqgan_config(data(crop=15)), "15 is not a multiple of 2, .* take 14 or 16"),
+    "width": ("vqgan", narrow(16), r"ddconfig.ch 16 .* multiples of 32.*set ddconfig.ch to 32"),
+    "channels": ("vqgan", vqgan_config(channels=2), "in_channels is 2: images have 3"),
+    "key": ("vqgan", vqgan_config(image_key="dept"), "image_key is 'dept', which the data lacks"),
+    "labels": (
+        "vqgan",
+        vqgan_config(LABEL_MAPS, channels=3, n_labels=4, image_key="segmentation"),
+        "n_labels 4 and ddconfig.in_channels 3 differ",
+    ),
+    "lpips": (
+        "vqgan",
+        vqgan_config(loss={"perceptual": "lpips"}),
+        "lpips needs a path, lpips:PATH",
+    ),
+    "empty": ("vqgan", vqgan_config(data(sources=[{"path": "empty"}])), "no images in empty"),
+    "vocabulary": (
+        "transformer",
+        transformer_config("__is_unconditional__", data(), vocab_size=8),
+        "vocab_size is 8, less than the 16 codes of first_stage_config: set it to 16",
+    ),
+    "block": (
+        "transformer",
+        transformer_config(DEPTH, data(DEPTH_MAPS), block_size=100),
+        "block_size is 100, but condition and image are 127 codes: set it to 127",
+    ),
+    "classes": (
+        "transformer",
+        transformer_config(LABELLED, data({"kind": "class", "names": ["a", "b", "c"]})),
+        "names has 'c', of which there are no images: their category is a, b",
+    ),
+    "names": (
+        "transformer",
+        transformer_config(
+            {**LABELLED, "params": {"n_classes": 1}}, data({"kind": "class", "names": ["a", "b"]})
+        ),
+        "names has 2 classes, but cond_stage_config's n_classes is 1",
+    ),
+    "condition": ("transformer", transformer_config(DEPTH, data()), "condition is 'depth', which"),
+    "folder": (
+        "transformer",
+        transformer_config(DEPTH, data({"kind": "depth"}, sources=[{"path": "depth"}])),
+        "data.conditions.0 needs folder",
+    ),
+    "maps": (
+        "transformer",
+        transformer_config(DEPTH, data({"kind": "depth", "folder": "empty"})),
+        "6 of 6 images have no depth map: empty/a/0.png is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(BROKEN))
+def test_broken_settings_leave_nothing_behind(name: str) -> None:
+    stage, values, message = BROKEN[name]
+    Path("broken.yaml").write_text(yaml.safe_dump(values))
+    line = refused("train", stage, "broken.yaml", "--output", "run")
+    assert re.search(message, line), line
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("stage", ["vqgan", "transformer"])
+def test_the_same_settings_work_once_mended(stage: str) -> None:
+    """So it is the one setting that is refused; and all settings are written down."""
+    values = vqgan_config() if stage == "vqgan" else transformer_config(DEPTH, data(DEPTH_MAPS))
+    Path("mended.yaml").write_text(yaml.safe_dump(values))
+    vqclip("train", stage, "mended.yaml", "--output", "run", "--quiet")
+    written = yaml.safe_load(Path("run/settings.yaml").read_text())
+    assert written["data"]["hold_out"]["share"] == 0.04
+    assert written["loss"]["beta" if stage == "vqgan" else "weight_decay"] > 0
+    vqclip("train", stage, "run/settings.yaml", "--output", "run2", "--quiet")
+    assert yaml.safe_load(Path("run2/settings.yaml").read_text()) == written

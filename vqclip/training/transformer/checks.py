@@ -1,0 +1,117 @@
+"""What of a transformer's settings cannot work with its data, in a user's words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vqclip.errors import UsageError
+from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates
+from vqclip.models.transformer import Net2NetTransformer
+from vqclip.models.vqgan import VQModel
+from vqclip.training.data.settings import ConditionConfig
+from vqclip.training.stage import Batch
+from vqclip.training.vqgan.checks import check_side
+
+
+def check_transformer(
+    model: Net2NetTransformer, batch: Batch, conditions: Sequence[ConditionConfig]
+) -> None:
+    """Refuse a model that the samples do not fit.
+
+    Args:
+        model: to be trained.
+        batch: some samples.
+        conditions: entries of ``data.conditions``.
+
+    Raises:
+        UsageError: naming the setting and the remedy.
+
+    """
+    if "codes" in batch:  # encoded beforehand
+        count = batch["codes"][0].numel()
+    else:
+        side = batch["image"].shape[-1]
+        check_side(side, model.vqgan.downsampling, "the VQGAN's")
+        count = (side // model.vqgan.downsampling) ** 2
+        _check_data(model, batch, conditions, side)
+    _check_vocabulary(model)
+    needed, room = _condition_length(model, batch) + count - 1, model.transformer.config.block_size
+    if needed > room:
+        raise UsageError(
+            f"transformer_config.block_size is {room}, but condition and image are {needed} codes: "
+            f"set it to {needed} or more, or make the images smaller"
+        )
+
+
+def condition_name(model: Net2NetTransformer) -> str | None:
+    """Return the key of the condition in a sample, or None where none is read."""
+    kind = model.condition_kind
+    if kind in ("unconditional", "coordinates", "clip"):
+        return None
+    return {"labels": "segmentation", "picture": model.cond_stage_key}.get(kind, kind)
+
+
+def _check_vocabulary(model: Net2NetTransformer) -> None:
+    size, stage = model.transformer.config.vocab_size, model.cond_stage_model
+    counts = {"codes of first_stage_config": model.vqgan.quantize.num_indices}
+    if isinstance(stage, VQModel):
+        counts["codes of cond_stage_config"] = stage.quantize.num_indices
+    elif isinstance(stage, ClassLabel):
+        counts["classes of cond_stage_config"] = stage.n_classes
+    elif isinstance(stage, Coordinates):
+        counts["steps of cond_stage_config"] = stage.n_embed
+    for what, count in counts.items():
+        if count > size:
+            raise UsageError(
+                f"transformer_config.vocab_size is {size}, less than the {count} {what}: set it to "
+                f"{max(counts.values())} or more"
+            )
+
+
+def _check_data(
+    model: Net2NetTransformer, batch: Batch, conditions: Sequence[ConditionConfig], side: int
+) -> None:
+    name, stage = condition_name(model), model.cond_stage_model
+    if name is not None and name not in batch:
+        known = ", ".join(c.name for c in conditions) or "none"
+        raise UsageError(
+            f"the transformer's condition is {name!r}, which the data lacks: add an entry of this "
+            f"kind to data.conditions (now: {known})"
+        )
+    for number, given in enumerate(conditions):
+        if given.name == name and given.kind in ("depth", "segmentation") and not given.folder:
+            raise UsageError(f"data.conditions.{number} needs folder, where the maps are")
+        if isinstance(stage, ClassLabel) and given.name == name:
+            _check_classes(stage, given, f"data.conditions.{number}")
+    if isinstance(stage, VQModel | Coordinates):
+        check_side(side, stage.downsampling, "the condition's")
+    if isinstance(stage, VQModel) and model.condition_kind in ("labels", "picture"):
+        _check_channels(stage, batch[str(name)], str(name))
+
+
+def _check_classes(stage: ClassLabel, given: ConditionConfig, where: str) -> None:
+    if len(given.names) > stage.n_classes:
+        raise UsageError(
+            f"{where}.names has {len(given.names)} classes, but cond_stage_config's n_classes is "
+            f"{stage.n_classes}: make them equal"
+        )
+
+
+def _check_channels(stage: VQModel, x: Any, name: str) -> None:
+    wanted, there = stage.ddconfig.in_channels, x.shape[1]
+    if there != wanted and {there, wanted} != {1, 3}:  # grey and colours become each other
+        raise UsageError(
+            f"the condition {name!r} has {there} channels, but cond_stage_config's VQGAN takes "
+            f"{wanted}: give data.conditions its count, or take another VQGAN"
+        )
+
+
+def _condition_length(model: Net2NetTransformer, batch: Batch) -> int:
+    stage = model.cond_stage_model
+    if isinstance(stage, ClipEmbedding):
+        return stage.n_tokens
+    if isinstance(stage, VQModel | Coordinates):
+        side = batch["image"].shape[-1]
+        if model.downsample_cond_size > -1:
+            side = model.downsample_cond_size
+        return int((side // stage.downsampling) ** 2)
+    return 1

@@ -1,0 +1,70 @@
+"""What of a VQGAN's settings cannot work with its data, in a user's words."""
+
+from typing import Any
+
+from vqclip.errors import UsageError
+from vqclip.models.vqgan import VQModel, VQSegmentationModel
+from vqclip.training.stage import Batch
+
+MAPS = ("depth", "edges", "segmentation")  # image keys that are conditions
+
+
+def check_vqgan(model: VQModel, batch: Batch) -> None:
+    """Refuse a model that the samples do not fit.
+
+    Raises:
+        UsageError: naming the setting and the remedy.
+    """
+    check_side(batch["image"].shape[-1], model.downsampling, "the VQGAN's")
+    shape = model.ddconfig
+    if shape.in_channels != shape.out_ch:
+        raise UsageError(
+            f"ddconfig.in_channels {shape.in_channels} and out_ch {shape.out_ch} differ: "
+            "a VQGAN draws what it reads; make them equal"
+        )
+    if shape.double_z:
+        raise UsageError("ddconfig.double_z is true (the default): set it to false for a VQGAN")
+    if isinstance(model, VQSegmentationModel):
+        _check_labels(model, batch)
+    elif shape.in_channels not in (1, 3):
+        raise UsageError(
+            f"ddconfig.in_channels is {shape.in_channels}: images have 3 channels, grey and depth "
+            "1; label maps need target taming.models.vqgan.VQSegmentationModel and n_labels"
+        )
+    elif model.image_key not in batch and model.image_key not in ("image", "grey", "gray", "jpg"):
+        raise UsageError(
+            f"image_key is {model.image_key!r}, which the data lacks: take image, grey, "
+            f"{', '.join(MAPS)}, or the key of an entry of data.conditions"
+        )
+
+
+def check_side(side: int, factor: int, whose: str) -> None:
+    """Refuse images that are not whole codes.
+
+    Raises:
+        UsageError: with the nearest sizes that are.
+    """
+    if side % factor:
+        lower = side // factor * factor
+        near = f"{lower} or {lower + factor}" if lower else str(factor)
+        raise UsageError(
+            f"data.size (or crop) {side} is not a multiple of {factor}, {whose} downsampling: "
+            f"take {near}"
+        )
+
+
+def _check_labels(model: VQSegmentationModel, batch: Batch) -> None:
+    n_labels, channels = model.n_labels, model.ddconfig.in_channels
+    if n_labels != channels:
+        raise UsageError(
+            f"n_labels {n_labels} and ddconfig.in_channels {channels} differ: give in_channels and "
+            "out_ch the number of labels"
+        )
+    labels: Any = batch.get("segmentation")
+    if labels is None:
+        raise UsageError("the data lacks segmentation: add {kind: segmentation} to data.conditions")
+    if labels.ndim == 4 and labels.shape[1] != n_labels:
+        raise UsageError(
+            f"the segmentation condition's count {labels.shape[1]} and n_labels {n_labels} differ: "
+            "make them equal"
+        )
