@@ -1,5 +1,7 @@
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,24 @@ from tests.servers import Server, serving
 
 settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
 settings.load_profile("unhurried")
+
+
+_frozen = {"modules": 0}
+
+
+def pytest_runtest_logfinish() -> None:
+    """Exempt imported modules from garbage collection.
+
+    imageio collects after every video file that it closes; with torch and the test modules on the
+    heap that takes half a second each time.
+    """
+    if len(sys.modules) > _frozen["modules"] + 50:
+        gc.collect()
+        gc.freeze()
+        _frozen["modules"] = len(sys.modules)
+
+
+pytest_collection_finish = pytest_runtest_logfinish
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ SENSITIVE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not torch.cpu._is_avx512_supported(), reason="this processor has no AVX-512 to leave out"
 )

@@ -121,7 +121,10 @@ def sha256(name: str) -> str:
 
 DRAWN = [
     ["sample", "-t", str(REFERENCE / "n2n_uncond"), "--size", "16", "--samples", "2"],
-    ["sample", "--samples", "2", "--prompt", "a red apple", "--prompt", "a pear:0.5"],
+    [
+        *["sample", "--samples", "2", "--prompt", "a red apple", "--prompt", "a pear:0.5"],
+        *["--size", "64"],
+    ],
     [
         *["sample", "-t", str(REFERENCE / "n2n_seg"), "--labels", "map.png", "--label", "2=3"],
         *["--size", "16", "--samples", "2"],

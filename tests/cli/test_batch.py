@@ -497,6 +497,7 @@ def test_a_log_has_a_line_for_each_picture() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_scheduler_s_end_is_like_ctrl_c() -> None:
     Path("p.txt").write_text("a\n")

@@ -58,6 +58,7 @@ def test_same_settings_same_bytes_whatever_else_is_written() -> None:
     assert len(iio.imread("b.gif")) >= 2  # equal frames may be one, shown longer
 
 
+@pytest.mark.slow
 def test_same_bytes_in_any_process_and_count() -> None:
     vqclip("x", *QUICK, "--count", "2", "-o", "{seed}.png")
     alone = [sys.executable, "-m", "vqclip", "x", *QUICK, "-o", "alone.png", "--seed", "2"]
@@ -221,6 +222,7 @@ def test_ctrl_c_before_the_first_frame_says_so(monkeypatch: pytest.MonkeyPatch) 
     assert "interrupted; nothing was written" in refused("x", *QUICK, code=130)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 def test_a_real_ctrl_c() -> None:
     words = ["x", *QUICK, "--steps", "100000", "-o", "a.png", "--frames", "f", "--every", "1"]

@@ -83,6 +83,7 @@ def test_a_folder_of_pictures_keeps_its_frames(clip: Path) -> None:
         assert film.n_frames == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "again",
     [("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.mp4"), ("resume", "a.frames")],

@@ -48,7 +48,7 @@ def test_show_tells_the_command_that_makes_it_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["-n", "5"], ["-n", "5", "--every", "3", "--loop"], ["-e", "50"]]
+    "words", [["-n", "5"], ["-n", "5", "--every", "3", "--loop"], ["-n", "3", "-e", "50"]]
 )
 def test_steps_need_not_fill_the_last_frame(words: list[str]) -> None:
     vqclip(*STORY[:2], *QUICK, *words, "-o", "a.gif")

@@ -191,6 +191,7 @@ def test_ctrl_c_while_ranking_keeps_the_pictures(monkeypatch: pytest.MonkeyPatch
     assert made() == ["a-1.png", "a-2.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 def test_a_real_ctrl_c() -> None:
     words = ["sample", *FREE, "--size", "128", "-o", "a.png"]

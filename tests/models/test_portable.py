@@ -62,6 +62,7 @@ def command(*words: str, **environment: str) -> None:
     subprocess.run(line, env={**os.environ, **environment}, check=True, timeout=300)
 
 
+@pytest.mark.slow
 @needs_avx2
 def test_neither_threads_nor_vectors_change_a_bit() -> None:
     other = {
@@ -78,6 +79,7 @@ def test_neither_threads_nor_vectors_change_a_bit() -> None:
     assert plain[0]["digest"] != plain[1]["digest"]  # else this test could not fail
 
 
+@pytest.mark.slow
 @needs_avx2
 def test_a_picture_is_the_same_again_on_other_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -113,6 +113,7 @@ print(json.dumps([[float(row["total_loss"]), float(row["disc_loss"])] for row in
 """
 
 
+@pytest.mark.slow
 def test_recorded_trace(tmp_path: Path) -> None:
     """Three steps of both optimizers.
 
