@@ -3,10 +3,11 @@
 import pytest
 import typer
 
-from tests.cli.runner import refused
+from tests.cli.runner import refused, vqclip
 from vqclip.batch.formats import FORMATS
 from vqclip.cli.app import app
 from vqclip.cli.words import numbers_joined
+from vqclip.config.presets import PRESETS
 from vqclip.errors import UsageError
 
 OPTIONS = typer.main.get_command(app).commands["generate"].params  # type: ignore[attr-defined]
@@ -71,3 +72,26 @@ def test_decimal_commas_and_tabs_in_tables(mark: str) -> None:
     text = "\n".join(mark.join(f'"{cell}"' for cell in row) for row in cells)
     (row,) = FORMATS["csv"](text)
     assert row.words == ("--init-weight=0.5", "--seeds=1,3", "--", "a, b")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("list", "nothing to list: name one of presets, cut-methods"),
+        ("list presetz", "did you mean 'presets'?"),
+        ("list losses x", "only presets have settings"),
+        ("weights remove default --yes", "default is part of vqclip and cannot be removed"),
+        ("resume i.frames", "no such folder: i.frames"),
+    ],
+)
+def test_what_is_not_there_is_told(words: str, message: str) -> None:
+    assert message in refused(*words.split())
+
+
+def test_presets_have_a_sentence_and_settings() -> None:
+    told = vqclip("list", "presets").stdout.splitlines()
+    assert [line.split()[0] for line in told] == list(PRESETS)
+    assert all(line.endswith(".") and len(line) < 110 for line in told)
+    settings = vqclip("list", "presets", "crowson").stdout
+    assert "--size             480x480\n" in settings
+    assert "--augment          none\n" in settings

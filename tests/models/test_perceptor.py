@@ -181,6 +181,19 @@ def test_text_beyond_the_context_is_ignored(perceptor: Perceptor) -> None:
     torch.testing.assert_close(perceptor.embed_text([start]), perceptor.embed_text([more]))
 
 
+@pytest.mark.parametrize(
+    ("text", "count", "lost"),
+    [
+        ("apple " * 30 + "pear plum", 34, "pear plum"),
+        ("a " * 28 + "supercalifragilistic pear", 36, "supercalifragilistic pear"),
+        ("りんご" * 40, 242, "りんご" * 35),
+    ],
+)
+def test_what_is_lost_of_a_long_text(text: str, count: int, lost: str) -> None:
+    assert open_cached().truncates(text)
+    assert open_cached().lost_from(text) == (count, 32, lost)
+
+
 def open_cached(_cache: list[Perceptor] = []) -> Perceptor:  # noqa: B006
     _cache or _cache.append(open_perceptor())
     return _cache[0]

@@ -163,8 +163,14 @@ def note_long_prompts(
     """Say which prompts are cut off."""
     for prompt in prompts:
         text = prompt.content
-        if prompt.kind == "text" and any(p.truncates(text) for p in perceptors):
-            terminal.note(f"the prompt {text[:40]!r}… is longer than CLIP reads")
+        cut = [p.lost_from(text) for p in perceptors if prompt.kind == "text" and p.truncates(text)]
+        if cut:
+            count, read, lost = min(cut, key=lambda each: each[1])
+            number = len(text.split()) - len(lost.split()) + 1
+            terminal.note(
+                f"the prompt {text[:40]!r}… has {count} tokens, of which CLIP reads the first "
+                f"{read}: the rest is lost, from word {number} on, {lost[:40]!r}"
+            )
 
 
 def note_slow_precision(terminal: Terminal, models: "Models") -> None:

@@ -43,6 +43,20 @@ _UPDATED = (
     "perspective(distortion=0.2,p=0.4)",
 )
 
+ABOUT: Mapping[str, str] = {
+    "nerdyrodent": "nerdyrodent/VQGAN-CLIP as it is: pooled cutouts and four augmentations.",
+    "nerdyrodent-original": "Its --cut_method original: plain crops, as in the first notebook.",
+    "nerdyrodent-updated": "Its --cut_method updated: crops with the second notebook's changes.",
+    "nerdyrodent-nrupdated": "Its --cut_method nrupdated: crops with its own augmentations.",
+    "nerdyrodent-updatedpooling": "Its --cut_method updatedpooling: pooled, milder colours.",
+    "crowson": "Katherine Crowson's first notebook: 64 plain crops, learning rate 0.05.",
+    "eleutherai": "EleutherAI/vqgan-clip: crops of normally distributed sizes.",
+    "pixray": "pixray at normal quality and widescreen: Perlin start, zoomed cutouts.",
+    "bigsleep": "lucidrains/big-sleep's cutouts and average, for one of its 20 epochs.",
+    "rkhamilton": "rkhamilton/vqgan-clip-generator with its kornia cutouts.",
+    "rkhamilton-sg3": "rkhamilton/vqgan-clip-generator with its sg3 cutouts: averaged, plain.",
+}
+
 PRESETS: Registry[Preset] = Registry(
     "preset",
     {

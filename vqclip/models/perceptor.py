@@ -27,6 +27,7 @@ from vqclip.models.guard import (
 )
 from vqclip.models.light_torch import SkipInit
 from vqclip.models.openclip import Tokenizer, full_open_clip, open_clip_for
+from vqclip.models.text_length import count_tokens, is_cut, lost_text
 from vqclip.registry import unknown
 
 
@@ -80,13 +81,12 @@ class Perceptor(nn.Module):
 
     def truncates(self, text: str) -> bool:
         """Whether ``text`` is too long, so that :meth:`embed_text` would ignore its end."""
-        return self._one_more(text) != self._one_more("")
+        return is_cut(self._tokenizer, text, self._clip.context_length)
 
-    def _one_more(self, text: str) -> int:
-        """The token that one more place would hold: padding, unless words are waiting for it."""
-        length = self._clip.context_length
-        longer, shorter = (self._tokenizer([text], n).sum() for n in (length + 1, length))
-        return int(longer - shorter)
+    def lost_from(self, text: str) -> tuple[int, int, str]:
+        """Return the tokens of a text that :meth:`truncates`, how many are read, and the rest."""
+        tokenize, length = self._tokenizer, int(self._clip.context_length)
+        return count_tokens(tokenize, text), length, lost_text(tokenize, text, length)
 
     def drop_text_tower(self) -> None:
         """Free the memory of the text tower, once all prompts are embedded."""

@@ -6,26 +6,41 @@ from typing import Annotated, Any
 
 import typer
 
+from vqclip.config import GenerateConfig
+from vqclip.config.setting import options_of
+from vqclip.errors import UsageError
 from vqclip.registry import Registry
 
+_WIDTH = 18  # of names, at the least
 Lister = Callable[[], Mapping[str, str]]
 
 
 def list_command(
     kind: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="presets, cut-methods, augmentations, optimizers, losses, inits; of transformers: "
-            "classes (ImageNet's), coco-stuff, ade20k, s-flckr (labels)."
+            "classes (ImageNet's), coco-stuff, ade20k, s-flckr (labels).",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Argument(help="A preset, to list its settings.", show_default=False),
+    ] = None,
 ) -> None:
     """List the names that an option takes, with a line about each.
 
-    Example: vqclip list augmentations
+    vqclip list augmentations
+
+    vqclip list presets pixray
     """
-    for name, about in KINDS[kind]().items():
-        typer.echo(f"{name:18} {about}".rstrip())
+    if kind is None:
+        raise UsageError(f"nothing to list: name one of {', '.join(KINDS)}")
+    names = KINDS[kind]() if preset is None else _settings_of(kind, preset)
+    width = max(_WIDTH, *map(len, names))
+    for name, about in names.items():
+        typer.echo(f"{name:{width}} {about}".rstrip())
 
 
 def _documented(entries: Mapping[str, Any]) -> dict[str, str]:
@@ -33,18 +48,18 @@ def _documented(entries: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _presets() -> Mapping[str, str]:
+    from vqclip.config.presets import ABOUT, PRESETS
+
+    return {name: ABOUT[name] for name in PRESETS}
+
+
+def _settings_of(kind: str, preset: str) -> Mapping[str, str]:
     from vqclip.config.presets import PRESETS
 
-    return {
-        name: " ".join(f"{key}={_short(value)}" for key, value in preset.items())
-        for name, preset in PRESETS.items()
-    }
-
-
-def _short(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return str(value)
+    if kind != "presets":
+        raise UsageError(f"{preset!r} is one word too many: only presets have settings to list")
+    options, values = options_of(GenerateConfig), PRESETS[preset]
+    return {options[name].flags[0]: str(options[name].write(values[name])) for name in values}
 
 
 def _cut_methods() -> Mapping[str, str]:

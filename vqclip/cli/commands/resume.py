@@ -73,6 +73,8 @@ def resume_command(
     terminal, dry_run = terminal_of(ctx.params), ctx.params["dry_run"]
     if run.name == "index.html":
         run = run.parent
+    if not run.exists() and run.suffix == ".frames":
+        raise UsageError(f"no such folder: {run}")
     if run.is_dir():
         if steps is not None or output or kinds(ctx.params):
             raise UsageError(

@@ -102,6 +102,8 @@ def _folders(name: str) -> list[Path]:
     items_of(name)  # raises for an unknown one
     places = (store.models_folder(), store.downloads_folder())
     found = [place / check_name(name) for place in places if (place / name).is_dir()]
+    if not found and any(item.state == "embedded" for item in items_of(name)):
+        raise UsageError(f"{name} is part of vqclip and cannot be removed")
     if not found:
         raise UsageError(f"{name} is not on this computer: there is nothing to remove")
     return found
