@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import torch
 
+from vqclip.config.sampling import Sampling
 from vqclip.models.autoencoder import DDConfig
 from vqclip.models.conditions import StartToken
 from vqclip.models.gpt import GPT, GPTConfig
@@ -81,7 +82,7 @@ def cases(model: Net2NetTransformer, side: int) -> dict[str, Callable[[], object
     count = side * side
 
     def sample(batch: int = 1, width: int = side) -> None:
-        model.sample(None, (side, width), top_k=TOP_K, seed=[*range(batch)])
+        model.sample(None, (side, width), sampling=Sampling(top_k=TOP_K), seed=[*range(batch)])
 
     return {
         f"{count} codes without a cache": lambda: sample_uncached(model, 1, count),

@@ -5,10 +5,13 @@ import torch
 from torch import Tensor
 
 from tests import tiny
+from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.sampling import GuidedPredictor, Predictor
 from vqclip.models.transformer import Net2NetTransformer
+
+GUIDED = Sampling(guidance=2.0)
 
 DIM = 6
 
@@ -59,7 +62,9 @@ def test_logits_do_not_see_what_they_predict(model: Net2NetTransformer) -> None:
 def test_guidance_1_is_plain_sampling(model: Net2NetTransformer) -> None:
     condition = model.encode_condition(embeddings())
     plain = model.sample(condition, (4, 4), seed=3)
-    assert torch.equal(plain, model.sample(condition, (4, 4), seed=3, guidance=1.0))
+    assert torch.equal(
+        plain, model.sample(condition, (4, 4), seed=3, sampling=Sampling(guidance=1.0))
+    )
     combined = GuidedPredictor(1.0, model.transformer, paired(model, condition), (4, 4), 4)
     alone = Predictor(model.transformer, condition, (4, 4), 4)
     grid = torch.full((2, 4, 4), -1)
@@ -68,7 +73,7 @@ def test_guidance_1_is_plain_sampling(model: Net2NetTransformer) -> None:
 
 def test_guidance_0_is_sampling_without_a_condition(model: Net2NetTransformer) -> None:
     condition = model.encode_condition(embeddings(1))
-    guided = model.sample(condition, (4, 4), seed=3, guidance=0)
+    guided = model.sample(condition, (4, 4), seed=3, sampling=Sampling(guidance=0))
     assert torch.equal(guided, model.sample(None, (4, 4), seed=3))
 
 
@@ -77,9 +82,9 @@ def test_guided_sampling_with_the_cache_equals_without(
     model: Net2NetTransformer, size: tuple[int, int]
 ) -> None:
     condition = model.encode_condition(embeddings())
-    guided = model.sample(condition, size, top_k=1, guidance=3.0)
+    guided = model.sample(condition, size, sampling=Sampling(top_k=1, guidance=3.0))
     assert torch.equal(guided, uncached(model, condition, size, 3.0))
-    assert not torch.equal(guided, model.sample(condition, size, top_k=1))
+    assert not torch.equal(guided, model.sample(condition, size, sampling=Sampling(top_k=1)))
 
 
 def uncached(
@@ -103,8 +108,8 @@ def paired(model: Net2NetTransformer, condition: Tensor) -> Tensor:
 
 def test_several_at_once_are_those_alone(model: Net2NetTransformer) -> None:
     condition = model.encode_condition(embeddings())
-    both = model.sample(condition, (4, 4), seed=[8, 9], guidance=2.0)
-    alone = model.sample(condition[1:], (4, 4), seed=9, guidance=2.0)
+    both = model.sample(condition, (4, 4), seed=[8, 9], sampling=GUIDED)
+    alone = model.sample(condition[1:], (4, 4), seed=9, sampling=GUIDED)
     assert torch.equal(both[1:], alone)
 
 
@@ -112,7 +117,7 @@ def test_known_codes_stay(model: Net2NetTransformer) -> None:
     known = torch.full((1, 4, 4), -1)
     known[:, :2] = 5
     condition = model.encode_condition(embeddings(1))
-    drawn = model.sample(condition, (4, 4), known=known, seed=0, guidance=2.0)
+    drawn = model.sample(condition, (4, 4), known=known, seed=0, sampling=GUIDED)
     assert (drawn[:, :2] == 5).all()
     assert (drawn >= 0).all()
 
@@ -134,12 +139,7 @@ def test_embeddings_need_encoding_first(model: Net2NetTransformer) -> None:
 
 def test_guidance_needs_a_model_that_can_do_without() -> None:
     with pytest.raises(UsageError, match="also draws without its condition"):
-        tiny.transformer().sample(None, (4, 4), guidance=2.0)
-
-
-def test_guidance_is_a_number(model: Net2NetTransformer) -> None:
-    with pytest.raises(UsageError, match="guidance must be a finite number"):
-        model.sample(None, (4, 4), guidance=float("nan"))
+        tiny.transformer().sample(None, (4, 4), sampling=GUIDED)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_a_sketch_is_read_the_same_in_training_and_sampling(
     sketching: Net2NetTransformer, guidance: float
 ) -> None:
     condition = sketching.encode_condition(embeddings())
-    drawn = sketching.sample(condition, (4, 4), top_k=1, guidance=guidance)
+    drawn = sketching.sample(condition, (4, 4), sampling=Sampling(top_k=1, guidance=guidance))
     given, none = sketching.logits(drawn, condition), sketching.logits(drawn)
     assert torch.equal((none + guidance * (given - none)).argmax(-1), drawn.flatten(1))
 
@@ -215,4 +215,8 @@ def test_half_precision_draws_by_the_condition_too() -> None:
     condition = model.encode_condition(embeddings(1))
     rounded = model.logits(codes, condition).float()
     assert torch.allclose(rounded, exact, atol=0.05 * float(exact.abs().max()))
-    assert model.sample(condition, (4, 4), seed=0, guidance=2.0).shape == (1, 4, 4)
+    assert model.sample(condition, (4, 4), seed=0, sampling=GUIDED).shape == (
+        1,
+        4,
+        4,
+    )

@@ -10,11 +10,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests import tiny
+from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.conditions import ClassLabel, GivenCodes
 from vqclip.models.permuters import Permuter, spiral_in
-from vqclip.models.sampling import Sampler, draw, keep_top_k, keep_top_p, window_origin
+from vqclip.models.sampling import (
+    choose,
+    draw,
+    keep_top_k,
+    keep_top_p,
+    probabilities,
+    window_origin,
+)
 from vqclip.models.transformer import Net2NetTransformer
+
+GREEDY = Sampling(top_k=1)
 
 # Values from a small set, so that there are ties.
 rows = st.lists(st.integers(-8, 8).map(lambda n: n / 2), min_size=1, max_size=12)
@@ -46,30 +56,30 @@ def test_top_p_keeps_the_smallest_set_above_p(row: list[float], p: float) -> Non
 
 
 @settings(deadline=None)
-@given(rows, st.integers(1, 5), st.floats(0, 1), st.floats(0.01, 10))
+@given(rows, st.integers(1, 5), st.floats(0, 1, exclude_min=True), st.floats(0.01, 10))
 def test_what_is_drawn_was_kept(row: list[float], k: int, p: float, temperature: float) -> None:
-    sampler = Sampler(temperature=temperature, top_k=k, top_p=p)
+    sampling = Sampling(temperature=temperature, top_k=k, top_p=p)
     logits = torch.tensor([row])
-    probabilities = sampler.probabilities(logits)
-    torch.testing.assert_close(probabilities.sum(), torch.tensor(1.0))
-    code = sampler.choose(logits, [torch.Generator().manual_seed(0)])
-    assert probabilities[0, code] > 0
+    chances = probabilities(logits, sampling)
+    torch.testing.assert_close(chances.sum(), torch.tensor(1.0))
+    code = choose(logits, sampling, [torch.Generator().manual_seed(0)])
+    assert chances[0, code] > 0
 
 
 def test_filters_apply_in_turn() -> None:
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
     expected = (logits[0, :2] / 0.5).softmax(0).tolist()
-    probabilities = Sampler(temperature=0.5, top_k=2, top_p=0.9).probabilities(logits)
+    chances = probabilities(logits, Sampling(temperature=0.5, top_k=2, top_p=0.9))
     # of the two left by top_k the first has 0.88, and the second passes 0.9
-    assert probabilities[0].tolist() == pytest.approx([*expected, 0, 0])
+    assert chances[0].tolist() == pytest.approx([*expected, 0, 0])
 
 
 @pytest.mark.parametrize("temperature", [0, 1e-30, 1e-45])
 def test_no_temperature_is_too_low(temperature: float) -> None:
     logits = torch.tensor([[1.0, 3.0, 2.9], [1e30, 0.0, -1e30]])
-    sampler = Sampler(temperature=temperature)
+    sampling = Sampling(temperature=temperature)
     generators = [torch.Generator().manual_seed(i) for i in range(2)]
-    assert sampler.choose(logits, generators).tolist() == [1, 0]
+    assert choose(logits, sampling, generators).tolist() == [1, 0]
 
 
 def test_draws_follow_the_probabilities() -> None:
@@ -88,15 +98,18 @@ def test_draws_follow_the_probabilities() -> None:
         {"temperature": -1.0},
         {"temperature": math.nan},
         {"temperature": math.inf},
-        {"top_k": 0},
-        {"top_p": -0.1},
+        {"top_k": -1},
+        {"top_p": 0.0},
         {"top_p": 1.1},
         {"top_p": math.nan},
+        {"guidance": -1.0},
+        {"guidance": math.nan},
     ],
 )
 def test_senseless_options_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match=next(iter(options))):
-        tiny.transformer().sample(None, (2, 2), **options)
+    name = next(iter(options)).replace("_", "-")
+    with pytest.raises(UsageError, match=name):
+        Sampling(**options)
 
 
 @given(st.integers(1, 60))
@@ -152,7 +165,7 @@ def test_any_size_and_any_known_cells(size: tuple[int, int], kind: str, seed: in
     generator = torch.Generator().manual_seed(seed)
     free = torch.rand(2, *size, generator=generator) < torch.rand(1, generator=generator)
     known = tiny.random_codes(2, *size, seed=seed + 1).masked_fill(free, -1)
-    ours = model.sample(c, size, known=known, top_k=1)
+    ours = model.sample(c, size, known=known, sampling=GREEDY)
     assert torch.equal(ours, greedy_walk(model, c, size, known, 4))
     assert torch.equal(ours[~free], known[~free])
 
@@ -164,7 +177,7 @@ def test_positions_that_see_each_other(n_unmasked: int) -> None:
     tokens = c
     for _ in range(16):
         tokens = torch.cat((tokens, model.transformer(tokens)[:, -1:].argmax(-1)), 1)
-    assert torch.equal(model.sample(c, (4, 4), known, top_k=1).flatten(1), tokens[:, 3:])
+    assert torch.equal(model.sample(c, (4, 4), known, sampling=GREEDY).flatten(1), tokens[:, 3:])
 
 
 def test_a_permuter_orders_the_walk() -> None:
@@ -174,7 +187,7 @@ def test_a_permuter_orders_the_walk() -> None:
     for _ in range(16):
         tokens = torch.cat((tokens, model.transformer(tokens)[:, -1:].argmax(-1)), 1)
     expected = permuter.reverse(tokens[:, 1:])
-    assert torch.equal(model.sample(None, (4, 4), top_k=1).flatten(1), expected)
+    assert torch.equal(model.sample(None, (4, 4), sampling=GREEDY).flatten(1), expected)
     # row by row in and out: each row of the logits predicts its own code
     assert torch.equal(model.logits(expected).argmax(-1), expected)
     steps = list(model.sample_steps(None, (4, 4), seed=0))
@@ -241,7 +254,7 @@ def test_memory_for_keys_and_values_does_not_grow_with_the_picture() -> None:
 def test_codes_that_only_conditions_use_are_never_drawn() -> None:
     model = tiny.transformer()
     model.vqgan.quantize.embedding.weight.data = torch.randn(3, 4)
-    assert int(model.sample(None, (8, 8), temperature=100.0, seed=0).max()) == 2
+    assert int(model.sample(None, (8, 8), seed=0, sampling=Sampling(temperature=100.0)).max()) == 2
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,13 @@ from safetensors.torch import load_file
 
 import vqclip
 from tests import tiny
+from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.conditions import ClassLabel, Coordinates, GivenCodes, coordinates
 from vqclip.models.gpt import GPTConfig, KeyValueCache
 from vqclip.models.transformer import Net2NetTransformer
+
+GREEDY = Sampling(top_k=1)
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -50,10 +53,10 @@ def test_greedy_samples_equal_the_reference() -> None:
     c = model.encode_condition(None)
     assert torch.equal(c.expand(2, 1), ref["c_indices"])
     both = torch.full((2, 16, 16), -1)
-    greedy = model.sample(c, (16, 16), known=both, top_k=1)
+    greedy = model.sample(c, (16, 16), known=both, sampling=GREEDY)
     assert torch.equal(greedy.flatten(1), ref["greedy"])
     known = top_half(ref["z_indices"].view(2, 16, 16))
-    half = model.sample(c, (16, 16), known=known, top_k=1)
+    half = model.sample(c, (16, 16), known=known, sampling=GREEDY)
     assert torch.equal(half.flatten(1), ref["half_completion"])
     for indices, name in ((greedy, "greedy"), (half, "half_completion")):
         image = model.vqgan.decode(model.vqgan.codes(indices))
@@ -67,9 +70,9 @@ def test_window_samples_equal_the_reference() -> None:
     assert torch.equal(c, ref["big_c_indices"])
     _, indices = model.vqgan.quantize(model.vqgan.encode(ref["big_input"]))
     assert torch.equal(indices, ref["big_z_indices"])
-    window = model.sample(c, (16, 20), top_k=1)
+    window = model.sample(c, (16, 20), sampling=GREEDY)
     assert torch.equal(window, ref["window_greedy"])
-    half = model.sample(c.flatten(1), (16, 20), known=top_half(indices), top_k=1)
+    half = model.sample(c.flatten(1), (16, 20), known=top_half(indices), sampling=GREEDY)
     assert torch.equal(half, ref["window_half_greedy"])
     image = model.vqgan.decode(model.vqgan.codes(window))
     torch.testing.assert_close(image, ref["window_greedy_image"], rtol=0, atol=1e-4)
@@ -99,7 +102,7 @@ def test_half_precision(dtype: torch.dtype) -> None:
     half = model.logits(codes, c)
     assert half.dtype == dtype
     torch.testing.assert_close(half.float(), exact, rtol=0.1, atol=0.5)
-    assert model.sample(c, (4, 4), top_k=5, top_p=0.9, seed=0).shape == (2, 4, 4)
+    assert model.sample(c, (4, 4), seed=0, sampling=Sampling(top_k=5, top_p=0.9)).shape == (2, 4, 4)
 
 
 def test_gradients_reach_every_weight() -> None:
@@ -130,7 +133,7 @@ def test_coordinates() -> None:
     codes = model.encode_condition(x)
     # the mean of the first cell is (0 + 1 + 6 + 7) / 4 / 48, times 24 steps
     assert codes.tolist() == [[[2, 3, 4], [8, 9, 10], [14, 15, 16], [20, 21, 22]]]
-    assert model.sample(codes, (4, 3), top_k=1).shape == (1, 4, 3)
+    assert model.sample(codes, (4, 3), sampling=GREEDY).shape == (1, 4, 3)
     for wrong in (-x - 1, x * 2, x * torch.nan):
         with pytest.raises(UsageError, match="within 0 and 1"):
             model.encode_condition(wrong)

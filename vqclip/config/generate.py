@@ -20,6 +20,7 @@ from vqclip.config.checks import (
     one_of,
 )
 from vqclip.config.prompts import Prompt
+from vqclip.config.sampling import Sampling
 from vqclip.config.setting import IMAGE, METHOD, MODELS, option, setting
 from vqclip.config.spelling import LIST, WEIGHTED
 from vqclip.errors import UsageError
@@ -47,8 +48,7 @@ class GenerateConfig:
         it draws of nothing. ``auto`` is ``draft`` where a transformer is given, or comes along
         with the VQGAN, else ``random``. ``fit`` says how an image takes the picture's shape.
     drafts: so many are drawn, of which CLIP takes the best.
-    guidance: how much the prompts count in drafts; 1 as was learned. temperature, top_k, top_p:
-        see :class:`vqclip.models.sampling.Sampler`; top_k 0 keeps all.
+    guidance, temperature, top_k, top_p: of drafts, see :class:`vqclip.config.sampling.Sampling`.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
         start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. With None, w is 1
         for a draft, which is only to be refined, else 0: see :mod:`vqclip.hub.derived`.
@@ -238,13 +238,14 @@ class GenerateConfig:
 
     def _check_drafts(self) -> None:
         at_least("drafts", self.drafts, 1)
-        at_least("top-k", self.top_k, 0)
-        finite("guidance", self.guidance)
-        finite("temperature", self.temperature)
-        if not 0 < self.top_p <= 1:
-            raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+        _ = self.sampling  # checks its values
         if self.transformer is not None and self.init not in (AUTO, *DRAWN):
             raise UsageError("--transformer draws the start: with it, say --init draft or sample")
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the transformer samples codes."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.guidance)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values: tuples are lists, an endless stop is None."""

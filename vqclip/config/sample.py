@@ -12,10 +12,10 @@ from vqclip.config.checks import (
     at_least,
     check_seed,
     check_size,
-    finite,
     json_values,
 )
 from vqclip.config.prompts import Prompt
+from vqclip.config.sampling import Sampling
 from vqclip.config.setting import IMAGE, option, setting
 from vqclip.config.spelling import EXTEND, WORDS, Border
 from vqclip.errors import UsageError
@@ -59,8 +59,8 @@ class SampleConfig:
     relabel: ``"3=sky"``: what the numbers in a label map stand for; none, what they say.
     size: (width, height) in pixels; None is the condition's, or that of the VQGAN's training.
     samples: so many pictures; the i-th of them is drawn with the seed ``seed`` + i.
-    guidance: how much the prompts count where the transformer is conditioned on CLIP.
-    temperature, top_k, top_p: see :class:`vqclip.models.sampling.Sampler`; top_k 0 keeps all.
+    guidance, temperature, top_k, top_p: see :class:`vqclip.config.sampling.Sampling`; guidance
+        counts where the transformer is conditioned on CLIP.
     prompts, clip: by what the pictures are ranked.
 
     Raises:
@@ -104,15 +104,16 @@ class SampleConfig:
         if self.size is not None:
             check_size(self.size)
         at_least("samples", self.samples, 1)
-        at_least("top-k", self.top_k, 0)
         check_seed(self.seed)
         check_seed(self.seed + self.samples - 1)
-        finite("guidance", self.guidance)
-        finite("temperature", self.temperature)
-        if not 0 < self.top_p <= 1:
-            raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+        _ = self.sampling  # checks its values
         if self.relabel and "labels" not in dict(self.conditions):
             raise UsageError("--label explains the numbers of a map: give one with --labels")
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the transformer samples codes."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.guidance)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

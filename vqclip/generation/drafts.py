@@ -12,7 +12,7 @@ from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
 from vqclip.hub.loaders import Models
-from vqclip.models.batch_sampling import Drawn, Manner, draw, draw_freely, filled
+from vqclip.models.batch_sampling import Drawn, draw, draw_freely, filled
 from vqclip.models.runtime import autocast
 from vqclip.models.transformer import Net2NetTransformer
 
@@ -33,12 +33,11 @@ def drafts(
     assert transformer is not None
     seeds = range(config.seed * config.drafts, (config.seed + 1) * config.drafts)
     grid = natural_grid(grid, models, transformer)
-    manner = Manner(config.temperature, config.top_k, config.top_p, config.guidance)
     if config.init == "sample" or transformer.condition_kind != "clip":
-        yield from draw_freely(transformer, grid, seeds, replace(manner, guidance=1.0))
+        yield from draw_freely(transformer, grid, seeds, replace(config.sampling, guidance=1.0))
         return
     known = torch.full(trained_grid(grid, transformer), -1, device=transformer.device)
-    yield from draw(transformer, prompt_condition(models, prompts), known, seeds, manner)
+    yield from draw(transformer, prompt_condition(models, prompts), known, seeds, config.sampling)
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:

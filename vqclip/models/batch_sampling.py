@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.conditions import coordinates
 from vqclip.models.transformer import Net2NetTransformer
@@ -32,22 +33,12 @@ class Drawn:
     current: int
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How codes are drawn; ``top_k`` 0 keeps all."""
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    guidance: float = 1.0
-
-
 def draw(
     transformer: Net2NetTransformer,
     condition: Tensor | None,
     known: Tensor,
     seeds: range,
-    manner: Manner,
+    sampling: Sampling,
 ) -> Iterator[Drawn]:
     """Draw a sample with each of the seeds; yield them all after every code.
 
@@ -65,14 +56,7 @@ def draw(
     for start in range(0, len(seeds), size):
         batch = seeds[start : start + size]
         steps = transformer.sample_steps(
-            condition,
-            (height, width),
-            known[None],
-            manner.temperature,
-            manner.top_k or None,
-            manner.top_p,
-            list(batch),
-            manner.guidance,
+            condition, (height, width), known[None], sampling, list(batch)
         )
         for step in steps:
             part = slice(start, start + len(batch))
@@ -90,7 +74,7 @@ def batch_size(transformer: Net2NetTransformer) -> int:
 
 
 def draw_freely(
-    transformer: Net2NetTransformer, grid: tuple[int, int], seeds: range, manner: Manner
+    transformer: Net2NetTransformer, grid: tuple[int, int], seeds: range, sampling: Sampling
 ) -> Iterator[Drawn]:
     """Draw (rows, columns) of codes with each seed from a transformer that needs no condition.
 
@@ -107,7 +91,7 @@ def draw_freely(
             "one, start from codes that vqclip sample --save-codes made: --init codes.npz"
         )
     known = torch.full(grid, -1, device=transformer.device)
-    yield from draw(transformer, transformer.encode_condition(x), known, seeds, manner)
+    yield from draw(transformer, transformer.encode_condition(x), known, seeds, sampling)
 
 
 def begun(indices: Tensor, known: Tensor) -> list[int]:

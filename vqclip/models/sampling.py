@@ -4,7 +4,6 @@ Grids beyond the size that a transformer was trained for go through a sliding wi
 is predicted from those before it in the window around it (Esser et al. 2021, section 3.2).
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.codes import is_grid
 from vqclip.models.gpt import GPT, KeyValueCache
@@ -34,54 +34,22 @@ class SampleStep:
     total: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sampler:
-    """How a code is chosen: temperature, the ``top_k`` likeliest, the nucleus, then chance.
+def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Logits (b, vocab) -> the probabilities to draw from, (b, vocab): top_k first, then top_p."""
+    # from the largest down, so that a small temperature does not overflow
+    logits = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature
+    if sampling.top_k:
+        logits = keep_top_k(logits, sampling.top_k)
+    return keep_top_p(logits, sampling.top_p).softmax(-1)
 
-    Args:
-        temperature: divides the logits; 0 takes the likeliest code.
-        top_k: keep this many codes, and those as likely as the last of them; 1 takes the
-            likeliest, None (or more than there are) keeps all.
-        top_p: keep the likeliest codes up to and including the one with which their probability
-            exceeds this (Holtzman et al. 2020, arXiv:1904.09751); None or 1 keeps all.
 
-    Raises:
-        UsageError: a value is out of range.
-
-    """
-
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise UsageError(f"temperature must be 0 or more, not {self.temperature!r}")
-        if self.top_k is not None and self.top_k < 1:
-            raise UsageError(f"top_k must be 1 or more, not {self.top_k!r}; leave it out for all")
-        if self.top_p is not None and not 0 <= self.top_p <= 1:
-            raise UsageError(f"top_p must be within 0 and 1, not {self.top_p!r}")
-
-    @property
-    def is_greedy(self) -> bool:
-        """Whether the likeliest code is taken, without chance."""
-        return self.temperature == 0 or self.top_k == 1
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Logits (b, vocab) -> the probabilities to draw from, (b, vocab)."""
-        # from the largest down, so that a small temperature does not overflow
-        logits = (logits - logits.amax(-1, keepdim=True)) / self.temperature
-        if self.top_k is not None:
-            logits = keep_top_k(logits, self.top_k)
-        if self.top_p is not None:
-            logits = keep_top_p(logits, self.top_p)
-        return logits.softmax(-1)
-
-    def choose(self, logits: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
-        """One code per row: (b, vocab) -> (b,); rows without a generator are not drawn."""
-        if self.is_greedy:
-            return logits.argmax(-1)
-        return draw(self.probabilities(logits), generators)
+def choose(
+    logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator | None]
+) -> Tensor:
+    """One code per row: (b, vocab) -> (b,); rows without a generator are not drawn."""
+    if sampling.temperature == 0 or sampling.top_k == 1:
+        return logits.argmax(-1)
+    return draw(probabilities(logits, sampling), generators)
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
@@ -236,8 +204,6 @@ class GuidedPredictor(Predictor):
 
     def __init__(self, guidance: float, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        if not math.isfinite(guidance):
-            raise UsageError(f"guidance must be a finite number, not {guidance}")
         self.guidance = guidance
 
     def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
@@ -249,7 +215,7 @@ class GuidedPredictor(Predictor):
 def walk(
     predictor: Predictor,
     indices: Tensor,
-    sampler: Sampler,
+    sampling: Sampling,
     generators: Sequence[torch.Generator],
 ) -> Iterator[SampleStep]:
     """Fill in the cells of ``indices`` (b, h, w) that are -1, in reading order, one a step."""
@@ -262,7 +228,7 @@ def walk(
     for done, (row, column) in enumerate(cells, 1):
         wanted = unknown[:, row, column]
         drawn = [g if want else None for g, want in zip(generators, wanted.tolist(), strict=True)]
-        code = sampler.choose(predictor(indices, row, column), drawn)
+        code = choose(predictor(indices, row, column), sampling, drawn)
         cell = indices[:, row, column]
         indices[:, row, column] = torch.where(wanted.to(cell.device), code, cell)
         yield SampleStep(indices.clone(), done, len(cells))

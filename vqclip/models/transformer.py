@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.codes import (
     align,
@@ -30,7 +31,6 @@ from vqclip.models.permuters import Permuter
 from vqclip.models.sampling import (
     GuidedPredictor,
     Predictor,
-    Sampler,
     SampleStep,
     Size,
     hints_of,
@@ -38,6 +38,8 @@ from vqclip.models.sampling import (
     walk,
 )
 from vqclip.models.vqgan import VQModel
+
+_AS_TRAINED = Sampling()
 
 
 class Net2NetTransformer(nn.Module):
@@ -168,14 +170,11 @@ class Net2NetTransformer(nn.Module):
         condition: Tensor | None,
         size: Size,
         known: Tensor | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        sampling: Sampling = _AS_TRAINED,
         seed: int | Sequence[int] | None = None,
-        guidance: float = 1.0,
     ) -> Tensor:
         """Draw code grids (b, h, w); :meth:`sample_steps`, which tells more, taken to its end."""
-        steps = self.sample_steps(condition, size, known, temperature, top_k, top_p, seed, guidance)
+        steps = self.sample_steps(condition, size, known, sampling, seed)
         return deque(steps, maxlen=1)[0].indices
 
     def sample_steps(
@@ -183,11 +182,8 @@ class Net2NetTransformer(nn.Module):
         condition: Tensor | None,
         size: Size,
         known: Tensor | None = None,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        sampling: Sampling = _AS_TRAINED,
         seed: int | Sequence[int] | None = None,
-        guidance: float = 1.0,
     ) -> Iterator[SampleStep]:
         """Draw code grids one code a step, so that a caller can watch, or stop and keep them.
 
@@ -199,16 +195,10 @@ class Net2NetTransformer(nn.Module):
                 None for an unconditional model.
             size: height and width of the grid, in codes.
             known: codes that are given, -1 where one is to be drawn, (b, h, w) or (1, h, w).
-            temperature: divides the logits; 0 takes the likeliest code.
-            top_k: draw from so many of the likeliest codes only; 1 takes the likeliest.
-            top_p: draw only from the likeliest codes, up to the one that brings their
-                probability above this.
+            sampling: temperature, top_k, top_p and guidance, which is for CLIP embeddings only.
             seed: sample i is drawn with seed + i, or with the i-th of several; what is drawn
                 with it makes no difference (but for rounding). By default torch's global
                 generator gives the seeds.
-            guidance: above 1, the condition counts for more than was learned, at the price of
-                variety (see :class:`vqclip.models.sampling.GuidedPredictor`); 0 ignores it. Only
-                for CLIP embeddings.
 
         Yields:
             The state before the first code, then after each one.
@@ -217,15 +207,14 @@ class Net2NetTransformer(nn.Module):
             UsageError: something is out of range, or does not fit the model or the size.
 
         """
-        sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p)
         check_size(size)
         c = self._condition(condition)
         c = align(c, size) if self._is_aligned else sequence(c)
         grid = self._checked(to_draw(known, size), "known", -1)
         seeds = 1 if seed is None or isinstance(seed, int) else len(seed)
         batch = batch_size((len(c), len(grid), seeds))
-        predictor = self._predictor(repeat(c, batch), size, guidance)
-        return walk(predictor, repeat(grid, batch).clone(), sampler, make_generators(seed, batch))
+        predictor = self._predictor(repeat(c, batch), size, sampling.guidance)
+        return walk(predictor, repeat(grid, batch).clone(), sampling, make_generators(seed, batch))
 
     def _predictor(self, c: Tensor, size: Size, guidance: float) -> Predictor:
         order = self.permuter.forward_shuffle_idx if self.permuter.length else None

@@ -16,7 +16,7 @@ from vqclip.generation.loop import Run
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores, embed_prompts
 from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import flatten, to_pil, to_tensor
-from vqclip.models.batch_sampling import Drawn, Manner, begun, decoded, draw, filled
+from vqclip.models.batch_sampling import Drawn, begun, decoded, draw, filled
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.sampling.conditions import check_conditions, natural_size, read_condition
 from vqclip.sampling.masks import (
@@ -144,9 +144,10 @@ def draw_samples(task: Task) -> Iterator[Drawn]:
     """Draw all samples; yield after every code."""
     config = task.config
     seeds = range(config.seed, config.seed + config.samples)
-    guidance = config.guidance if task.prompts.guide else 1.0
-    manner = Manner(config.temperature, config.top_k, config.top_p, guidance)
-    yield from draw(task.transformer, task.condition, task.known, seeds, manner)
+    sampling = config.sampling
+    if not task.prompts.guide:
+        sampling = replace(sampling, guidance=1.0)
+    yield from draw(task.transformer, task.condition, task.known, seeds, sampling)
 
 
 def picture(task: Task, indices: Tensor) -> Image.Image:

@@ -15,6 +15,7 @@ from torch import Tensor
 import vqclip
 from tests import tiny
 from tests.hub.checkpoints.test_transformers import config_of
+from vqclip.config.sampling import Sampling
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.checkpoints import read_config
 from vqclip.training.loop import fit
@@ -140,7 +141,7 @@ def test_it_learns_to_draw_what_the_embedding_says(tmp_path: Path) -> None:
     assert 1 / 16 < after["bits_per_code_unconditional"] < 0.5
     for embedding, code in ((0, 3), (1, 17), (2, 3), (3, 17)):
         condition = stage.model.encode_condition(torch.eye(DIM)[embedding : embedding + 1])
-        drawn = stage.model.sample(condition, (4, 4), seed=0, guidance=2.0)
+        drawn = stage.model.sample(condition, (4, 4), seed=0, sampling=Sampling(guidance=2.0))
         assert (drawn == code).all()
 
 

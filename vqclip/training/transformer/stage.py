@@ -17,6 +17,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.hub.checkpoints import ModelConfig, Stage
 from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
@@ -181,13 +182,14 @@ class TransformerStage:
         """Some pictures as the VQGAN has them, each with samples of the same condition."""
         vqgan, grids = self.model.vqgan, self._grids(batch)
         condition = next(iter(self._judged_conditions(batch, len(grids)).values()))
-        guidance = self.settings.guidance if self.model.condition_kind == "clip" else 1.0
+        guided = self.model.condition_kind == "clip"
+        sampling = Sampling(top_k=250, guidance=self.settings.guidance if guided else 1.0)
         size = (grids.shape[1], grids.shape[2])
         images = []
         for number, grid in enumerate(grids):
             seeds = list(range(number * _DRAWN, (number + 1) * _DRAWN))
             mine = condition[number : number + 1]
-            drawn = self.model.sample(mine, size, top_k=250, seed=seeds, guidance=guidance)
+            drawn = self.model.sample(mine, size, sampling=sampling, seed=seeds)
             images.append(vqgan.decode(vqgan.codes(torch.cat((grid[None], drawn)))))
         return torch.cat(images).clamp(-1, 1) / 2 + 0.5
 

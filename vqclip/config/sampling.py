@@ -1,0 +1,34 @@
+"""How a transformer samples codes: the parameters of every command that draws with one."""
+
+from dataclasses import dataclass
+
+from vqclip.config.checks import at_least, finite
+from vqclip.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The parameters of sampling one code after the other.
+
+    temperature: divides the logits, at least 0; 0 always takes the most likely code.
+    top_k: keep the k most likely codes, and those as likely as the last of them; 0 keeps all.
+    top_p: keep the most likely codes up to and including the one with which their probability
+        exceeds p, above 0 to 1 (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps all.
+    guidance: scale of classifier-free guidance, at least 0: 0 ignores the condition, 1 samples as
+        trained, more follows the condition more closely (Ho & Salimans 2022, arXiv:2207.12598).
+
+    Raises:
+        UsageError: a value that is out of range.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        finite("temperature", self.temperature)
+        at_least("top-k", self.top_k, 0)
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
+        finite("guidance", self.guidance)
