@@ -28,9 +28,10 @@ from vqclip.config import StoryConfig
 from vqclip.generation.prompt_embeddings import clip_scores, embed_prompts
 from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import to_tensor
+from vqclip.media.writers import Array
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.video.camera import parse_camera
-from vqclip.video.optical_flow import Array, find_flow
+from vqclip.video.optical_flow import find_flow
 from vqclip.video.story import MovedPicture, tell
 
 _MOTIONS = 10  # the last ones, over which the mean is taken

@@ -88,6 +88,24 @@ def test_each_library_has_its_place() -> None:
     assert not strays
 
 
+def defined(path: Path) -> Iterator[str]:
+    """Yield the public names that a module defines; in ``cli`` not the annotations of options."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and name(path).split("/")[0] != "cli":
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (each.id for each in targets if isinstance(each, ast.Name))
+
+
+def test_no_public_name_is_defined_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for defines in {each for each in defined(path) if not each.startswith("_")}:
+            places.setdefault(defines, []).append(name(path))
+    assert not {defines: modules for defines, modules in places.items() if len(modules) > 1}
+
+
 def test_modules_and_functions_stay_small() -> None:
     large = []
     for path in MODULES:

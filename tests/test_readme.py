@@ -20,7 +20,7 @@ from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
 from vqclip.config.prompts import parse_prompts
 from vqclip.generation.state import State
 from vqclip.hub import store
-from vqclip.hub.install import Supplied
+from vqclip.hub.install import Installed
 from vqclip.media.images import save_image
 from vqclip.runs.checkpoint import Checkpoint, save_checkpoint
 from vqclip.runs.outputs import checkpoint_path
@@ -75,12 +75,12 @@ def _without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"vqclip.hub.install.{name}", lambda *_, **__: _kept("mine"))
 
 
-def _kept(name: str) -> Supplied:
+def _kept(name: str) -> Installed:
     with store.adding(name, overwrite=True) as folder:
         store.write_record(folder, kind="vqgan", state=store.IMPORTED)
     model = store.find(name)
     assert model is not None
-    return Supplied(model, True, {})
+    return Installed(model, True, {})
 
 
 def _inputs(words: list[str]) -> None:

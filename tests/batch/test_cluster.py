@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from vqclip.batch.cluster import Cluster, check_address, joined
+from vqclip.batch.cluster import Cluster, check_address, join_cluster
 from vqclip.errors import UsageError
 
 
@@ -24,7 +24,7 @@ def test_where_nothing_listens_it_is_told_at_once(address: str) -> None:
 
 def test_without_ray_the_command_to_get_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"pip install 'vqclip\[ray\]'"), joined("local"):
+    with pytest.raises(UsageError, match=r"pip install 'vqclip\[ray\]'"), join_cluster("local"):
         pass
 
 

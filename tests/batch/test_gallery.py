@@ -17,7 +17,7 @@ from PIL import Image
 
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.batch.gallery import as_script, write_gallery
-from vqclip.batch.jobs import DONE, FAILED, Job, named
+from vqclip.batch.jobs import DONE, FAILED, Job, with_names
 from vqclip.config.prompts import Prompt
 
 EVIL = "<script>alert(1)</script>"
@@ -48,7 +48,7 @@ def gallery(folder: Path, count: int) -> Path:
     for number, text in enumerate([*texts, "a failure"]):
         config = GenerateConfig((Prompt(text),), size=(16, 16), seed=number, init="random")
         jobs.append(Job(config, state=DONE, seconds=float(number), score=number % 7 / 7))
-    jobs = named(jobs)
+    jobs = with_names(jobs)
     (folder / "pictures").mkdir(parents=True)
     done = []
     for job in jobs[:-1]:

@@ -7,7 +7,7 @@ import pytest
 
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.batch.folder import RunFolder
-from vqclip.batch.jobs import DONE, FAILED, REMOVED, RUNNING, WAITING, Job, Wanted, merged, unique
+from vqclip.batch.jobs import DONE, FAILED, REMOVED, RUNNING, WAITING, Job, JobFiles, merged, unique
 from vqclip.errors import UsageError, VqclipError
 
 
@@ -17,7 +17,7 @@ def job(prompt: str, seed: int = 0, **settings: object) -> Job:
 
 
 def test_the_same_settings_are_the_same_job() -> None:
-    jobs = [job("a"), job("b"), job("a", line=3), job("a", 1), job("a", wanted=Wanted((".gif",)))]
+    jobs = [job("a"), job("b"), job("a", line=3), job("a", 1), job("a", wanted=JobFiles((".gif",)))]
     first, again = unique(jobs)
     assert first == [jobs[0], jobs[1], jobs[3], jobs[4]]
     assert again == [jobs[2]]
@@ -51,7 +51,7 @@ def test_an_edited_list_keeps_what_is_known() -> None:
 
 def test_the_journal_comes_back(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    wanted = Wanted((".gif",), frames=True, fps=2.5)
+    wanted = JobFiles((".gif",), frames=True, fps=2.5)
     jobs = [job('a "b" | c:-0.5', 2**63 - 1, wanted=wanted, name="ä-0", score=0.5, files=("x",))]
     with folder.opened():
         folder.save(jobs)

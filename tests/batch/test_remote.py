@@ -15,12 +15,12 @@ from tests.runs.test_checkpoint import BASE
 from vqclip import __version__
 from vqclip.batch.cluster import Cluster
 from vqclip.batch.folder import RunFolder
-from vqclip.batch.jobs import DONE, FAILED, Job, named
+from vqclip.batch.jobs import DONE, FAILED, Job, with_names
 from vqclip.batch.remote import TRIES, Remote
-from vqclip.batch.worker import Drawn, Greeting, News
+from vqclip.batch.worker import Greeting, News, WorkerResult
 from vqclip.errors import VqclipError
 
-JOBS = named([Job(replace(BASE, seed=seed)) for seed in range(3)])
+JOBS = with_names([Job(replace(BASE, seed=seed)) for seed in range(3)])
 PLACES = [f"checkpoints/{job.name}.checkpoint.safetensors" for job in JOBS]
 
 
@@ -85,16 +85,16 @@ class Ray:
     def greet(self, node: str) -> Greeting:
         return Greeting(node, f"host-{node}", self.version)
 
-    def draw(self, actor: Actor, jobs: tuple[Job, ...], begun: dict[str, bytes]) -> Drawn:
+    def draw(self, actor: Actor, jobs: tuple[Job, ...], begun: dict[str, bytes]) -> WorkerResult:
         self.drawn.append((actor.node, [job.name for job in jobs], dict(begun)))
         for job in jobs:
             if error := self.fails(actor, job):
                 raise error
         if actor.stopped:
             places = [f"checkpoints/{job.name}.checkpoint.safetensors" for job in jobs]
-            return Drawn([], dict.fromkeys(places, b"stopped"))
+            return WorkerResult([], dict.fromkeys(places, b"stopped"))
         ended = [replace(job, state=DONE, files=(job.picture,)) for job in jobs]
-        return Drawn([(job, {job.picture: job.name.encode()}) for job in ended], {})
+        return WorkerResult([(job, {job.picture: job.name.encode()}) for job in ended], {})
 
     def wait(
         self, calls: list[Call], num_returns: int = 1, timeout: float = 0
@@ -195,7 +195,8 @@ def test_gpus_share_what_there_is(
 ) -> None:
     ray = Ray(*nodes)
     drawn(
-        engine(ray, folder, gpus=1), named([Job(replace(BASE, seed=seed)) for seed in range(count)])
+        engine(ray, folder, gpus=1),
+        with_names([Job(replace(BASE, seed=seed)) for seed in range(count)]),
     )
     assert [len(names) for _, names, _ in ray.drawn] == lots
 

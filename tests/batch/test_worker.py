@@ -14,12 +14,14 @@ from tests.runs.test_checkpoint import BASE
 from vqclip.batch import worker as workers
 from vqclip.batch.engine import Local
 from vqclip.batch.folder import RunFolder
-from vqclip.batch.jobs import DONE, FAILED, Job, Wanted, named
+from vqclip.batch.jobs import DONE, FAILED, Job, JobFiles, with_names
 from vqclip.batch.worker import News, Worker, read_files, write_files
 from vqclip.hub.loaders import Models, load_models
 from vqclip.runs import autosave as keeping
 
-JOBS = named([Job(replace(BASE, seed=seed), Wanted(films=(".gif",), every=1)) for seed in (1, 2)])
+JOBS = with_names(
+    [Job(replace(BASE, seed=seed), JobFiles(films=(".gif",), every=1)) for seed in (1, 2)]
+)
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,8 @@ from tests.conftest import leftovers
 from tests.media.test_clips import loudness, tone
 from vqclip.config import FilmConfig
 from vqclip.media.images import load_image, read_metadata
-from vqclip.media.writers import film_metadata, film_writer
+from vqclip.media.writers import Array, film_metadata, film_writer
 from vqclip.video import render as filming
-from vqclip.video.optical_flow import Array
 from vqclip.video.restyle import Before, mixed
 
 QUICK = ("--steps", "1", "--cutouts", "1", "--size", "32")

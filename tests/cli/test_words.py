@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from tests.cli.runner import refused, vqclip
-from vqclip.batch.formats import FORMATS
+from vqclip.batch.formats import LIST_FORMATS
 from vqclip.cli.app import app
 from vqclip.cli.words import numbers_joined
 from vqclip.config.presets import PRESETS
@@ -59,7 +59,7 @@ def test_the_message_tells_what_to_write(words: list[str], message: str) -> None
 
 def test_rows_that_begin_with_a_dash_are_prompts() -> None:
     text = "- a list item --steps 3\n-a cat\n--image-prompt x.png\n"
-    assert [row.words for row in FORMATS["text"](text)] == [
+    assert [row.words for row in LIST_FORMATS["text"](text)] == [
         ("--steps", "3", "--", "- a list item"),
         ("--", "-a cat"),
         ("--image-prompt", "x.png"),
@@ -70,7 +70,7 @@ def test_rows_that_begin_with_a_dash_are_prompts() -> None:
 def test_decimal_commas_and_tabs_in_tables(mark: str) -> None:
     cells = [["Prompt", "Init Weight", "Seeds"], ["a, b", "0,5", "1,3"]]
     text = "\n".join(mark.join(f'"{cell}"' for cell in row) for row in cells)
-    (row,) = FORMATS["csv"](text)
+    (row,) = LIST_FORMATS["csv"](text)
     assert row.words == ("--init-weight=0.5", "--seeds=1,3", "--", "a, b")
 
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from vqclip.errors import UsageError
-from vqclip.files.serialization import decoded, detached, encoded, put_back
+from vqclip.files.serialization import detached, from_json, put_back, to_json
 
 
 def there_and_back(value: Any) -> Any:
     tensors: dict[str, Tensor] = {}
-    text = json.dumps(encoded(value, tensors, "x"))
-    return decoded(json.loads(text), detached(tensors))
+    text = json.dumps(to_json(value, tensors, "x"))
+    return from_json(json.loads(text), detached(tensors))
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_flip_mirrors() -> None:
 
 def test_a_quarter_turn_is_rot90() -> None:
     image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    turn = geometry.rotation(torch.tensor([90.0]))
+    turn = geometry.rotation_matrix(torch.tensor([90.0]))
     taken = sample(image, warps_of(turn), 16, [0])
     torch.testing.assert_close(taken, image.rot90(1, (2, 3)), atol=1e-5, rtol=0)
 

@@ -10,7 +10,7 @@ import yaml
 
 import vqclip.hub.catalogue
 from vqclip.errors import UsageError, VqclipError
-from vqclip.hub.catalogue import Source, catalogue, check_name, entry, user_file
+from vqclip.hub.catalogue import Source, catalogue, check_model_name, entry, user_file
 
 PUBLISHED = Path(vqclip.hub.catalogue.__file__).parent / "models.yaml"
 # The only hashes that their publishers or others who have the files tell.
@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_told_with_its_place(values: Any, reason: str) ->
 )
 def test_names_are_no_paths(name: str) -> None:
     with pytest.raises(UsageError, match="cannot be the name of a model"):
-        check_name(name)
+        check_model_name(name)
     write(**{name: {"kind": "vqgan"}})
     with pytest.raises(UsageError, match="cannot be the name of a model"):
         catalogue()

@@ -17,7 +17,14 @@ import pytest
 from tests.servers import PAGE, Server, serving
 from vqclip.errors import CheckpointError
 from vqclip.hub.catalogue import Source
-from vqclip.hub.downloads import DownloadError, Fetched, Listener, Patience, Wanted, download
+from vqclip.hub.downloads import (
+    DownloadError,
+    DownloadRequest,
+    Fetched,
+    Listener,
+    Patience,
+    download,
+)
 from vqclip.hub.downloads.part import Part
 
 CONTENT = bytes(range(256)) * 1200  # 300 KiB
@@ -44,7 +51,7 @@ def fetch(
 ) -> Fetched:
     sources = [url if isinstance(url, Source) else Source(url) for url in urls]
     listener = (told or Told()).listener
-    return download(Wanted(PLACE, sources, check, **wanted), listener, patience)
+    return download(DownloadRequest(PLACE, sources, check, **wanted), listener, patience)
 
 
 def refused(*urls: str | Source, **options: Any) -> str:

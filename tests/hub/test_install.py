@@ -56,7 +56,7 @@ def list_entry(name: str, values: Any) -> None:
     path.write_text(yaml.safe_dump({**known, name: values}))
 
 
-def get(name: str, **options: Any) -> supply.Supplied:
+def get(name: str, **options: Any) -> supply.Installed:
     return supply.get(name, Listener(lambda *_: None, lambda _: None), QUICK, **options)
 
 
@@ -188,7 +188,7 @@ def test_a_clip_can_be_named() -> None:
     ],
 )
 def test_names_of_imported_files(path: str, name: str) -> None:
-    assert supply.default_name(Path(path)) == name
+    assert supply.default_model_name(Path(path)) == name
 
 
 def test_a_file_of_that_name_comes_first(server: Server) -> None:

@@ -12,7 +12,7 @@ from vqclip.files.environment import home
 from vqclip.hub import store
 
 
-def make(name: str, content: bytes = b"weights", *, overwrite: bool = False) -> store.Model:
+def make(name: str, content: bytes = b"weights", *, overwrite: bool = False) -> store.StoredModel:
     with store.adding(name, overwrite=overwrite) as folder:
         (folder / store.WEIGHTS).write_bytes(content)
         store.write_record(folder, kind="vqgan", state=store.IMPORTED)
@@ -70,7 +70,7 @@ def test_what_a_killed_process_left_is_swept_for_its_name_only() -> None:
     for name in ("coco", "coco-8k"):
         (store.models_folder() / f".making-{name}~abc").mkdir()
     assert [m.name for m in store.models()] == ["coco"]
-    store.sweep("coco")
+    store.remove_leftovers("coco")
     assert [p.name for p in store.models_folder().glob(".*")] == [".making-coco-8k~abc"]
 
 

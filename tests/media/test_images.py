@@ -16,7 +16,7 @@ from tests.conftest import leftovers
 from vqclip.errors import UsageError, VqclipError
 from vqclip.media import images
 from vqclip.media.images import (
-    fit,
+    fit_image,
     load_image,
     read_metadata,
     save_image,
@@ -48,16 +48,16 @@ def test_values_out_of_range_are_cut() -> None:
 @pytest.mark.parametrize("how", ["cover", "contain", "stretch"])
 @given(width=st.integers(1, 40), height=st.integers(1, 40))
 def test_fit_always_gives_the_size(how: str, width: int, height: int) -> None:
-    assert fit(Image.new("RGB", (13, 7), "red"), (width, height), how).size == (width, height)
+    assert fit_image(Image.new("RGB", (13, 7), "red"), (width, height), how).size == (width, height)
 
 
 def test_fit_keeps_or_changes_the_shape() -> None:
     halves = Image.new("RGB", (40, 20), "red")
     halves.paste("blue", (20, 0, 40, 20))
-    assert fit(halves, (10, 10), "stretch").getpixel((1, 0)) == (255, 0, 0)
-    red, _, blue = fit(halves, (20, 20), "contain").getpixel((10, 0))  # type: ignore[misc]
+    assert fit_image(halves, (10, 10), "stretch").getpixel((1, 0)) == (255, 0, 0)
+    red, _, blue = fit_image(halves, (20, 20), "contain").getpixel((10, 0))  # type: ignore[misc]
     assert abs(red - blue) < 4  # the mean colour pads
-    assert fit(halves, (20, 20), "cover").getpixel((1, 1)) == (255, 0, 0)
+    assert fit_image(halves, (20, 20), "cover").getpixel((1, 1)) == (255, 0, 0)
 
 
 def test_transparency_is_over_white(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from vqclip.models.conditions import ClassLabel, GivenCodes
 from vqclip.models.permuters import Permuter, spiral_in
 from vqclip.models.sampling import (
     choose,
-    draw,
     keep_top_k,
     keep_top_p,
     probabilities,
+    sample_tokens,
     window_origin,
 )
 from vqclip.models.transformer import Net2NetTransformer
@@ -86,7 +86,7 @@ def test_draws_follow_the_probabilities() -> None:
     probabilities = torch.tensor([0.0, 0.1, 0.6, 0.3])
     count = 4000
     generator = torch.Generator().manual_seed(0)
-    drawn = Counter(draw(probabilities.repeat(count, 1), [generator] * count).tolist())
+    drawn = Counter(sample_tokens(probabilities.repeat(count, 1), [generator] * count).tolist())
     assert drawn[0] == 0
     for code in (1, 2, 3):
         assert drawn[code] / count == pytest.approx(probabilities[code].item(), abs=0.03)

@@ -52,7 +52,7 @@ class Cluster:
 
 
 @contextmanager
-def joined(address: str, cpus: int | None = None) -> Iterator[Cluster]:
+def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
     """Join the cluster at ``address``, or start one on this machine; leave it in the end.
 
     address: :data:`LOCAL`, ``auto`` (the one that runs on this machine), or ``host:port`` of one

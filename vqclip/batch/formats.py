@@ -44,7 +44,7 @@ class Row:
     error: str | None = None
 
 
-def kind_of(suffix: str, text: str) -> str:
+def list_format(suffix: str, text: str) -> str:
     """Return the format; standard input is JSON where its first line is, else text."""
     if not suffix:
         first = _lines(text.strip())[0].strip()
@@ -256,7 +256,7 @@ def _safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> R
 
 Reader = Callable[[str], Iterator[Row]]
 
-FORMATS: Registry[Reader] = Registry(
+LIST_FORMATS: Registry[Reader] = Registry(
     "list format",
     {
         "text": _text_rows,

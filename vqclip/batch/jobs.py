@@ -21,7 +21,7 @@ WAITING, RUNNING, DONE, FAILED, REMOVED = STATES = (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class JobFiles:
     """What a job is to leave.
 
     films: suffixes, such as ``.gif``.
@@ -48,7 +48,7 @@ class Job:
     """
 
     config: GenerateConfig
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: JobFiles = field(default_factory=JobFiles)
     line: int = 0
     name: str = ""
     state: str = WAITING
@@ -108,7 +108,7 @@ class Job:
         same = ("state", "seconds", "score", "error", "line")
         return cls(
             GenerateConfig.from_dict(values["settings"]),
-            Wanted(**wanted),
+            JobFiles(**wanted),
             name=Path(values["file"]).stem,
             files=tuple(values["files"]),
             **{name: values[name] for name in same},
@@ -139,10 +139,10 @@ def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] 
             state = DONE if old.files else old.state
             state = state if state in (DONE, FAILED) else WAITING
             jobs.append(replace(old, state=state, line=job.line))
-    return named([*jobs, *(replace(job, state=REMOVED) for job in known.values())], taken)
+    return with_names([*jobs, *(replace(job, state=REMOVED) for job in known.values())], taken)
 
 
-def named(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
+def with_names(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
     """Give the jobs that have none a name of their own: ``a-red-apple-7``, then ``…-7-2``.
 
     Those whose rows name the picture come first.

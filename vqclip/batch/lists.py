@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from vqclip.batch.formats import FORMATS, Row, kind_of
+from vqclip.batch.formats import LIST_FORMATS, Row, list_format
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 
@@ -21,14 +21,14 @@ MOST_JOBS = 100_000
 def read_rows(source: str, kind: str | None = None) -> list[Row]:
     """Return the rows of a file, or of standard input (``-``).
 
-    kind: of :data:`FORMATS`; None is told by the suffix, and of standard input by its first line.
+    kind: of :data:`LIST_FORMATS`; None reads it off the suffix, or the first line of stdin.
 
     Raises:
         UsageError: no such file, not text, or nothing in it.
     """
     text = _text(source)
     suffix = "" if source == "-" else Path(source).suffix.lower()
-    read = FORMATS[kind or kind_of(suffix, text)]
+    read = LIST_FORMATS[kind or list_format(suffix, text)]
     rows = list(islice((one for row in read(text) for one in expand(row)), MOST_JOBS + 1))
     if not rows:
         raise UsageError(f"{_name(source)} holds no prompt: write one a line")

@@ -20,7 +20,7 @@ from vqclip.batch.cluster import Cluster, first_words
 from vqclip.batch.engine import OnStep, grouped, models_key, shape
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import FAILED, Job
-from vqclip.batch.worker import Drawn, Files, Greeting, News, Worker, read_files, write_files
+from vqclip.batch.worker import Files, Greeting, News, Worker, WorkerResult, read_files, write_files
 from vqclip.errors import VqclipError
 from vqclip.files.atomic import writing
 from vqclip.generation.parallel import MOST
@@ -183,7 +183,7 @@ class Remote:
             self._ask(hand)
         yield from ()
 
-    def _drew(self, hand: Hand, drawn: Drawn) -> Iterator[Job]:
+    def _drew(self, hand: Hand, drawn: WorkerResult) -> Iterator[Job]:
         self._keep(hand, drawn.checkpoints)
         hand.jobs = ()
         for job, files in drawn.jobs:

@@ -35,7 +35,7 @@ def _is_there(path: Path) -> bool:
     return path.is_dir() or (path.is_file() and path.stat().st_size > 0)
 
 
-class Batch:
+class BatchRun:
     """The jobs of a run folder, which must be open.
 
     Args:

@@ -30,7 +30,7 @@ Files = Mapping[str, bytes]  # path below the run's folder, to content
 
 
 @dataclass(frozen=True)
-class Drawn:
+class WorkerResult:
     """What became of the jobs of a worker.
 
     jobs: those that ended, with the files that they left, the picture first.
@@ -90,7 +90,7 @@ class Worker:
 
         return Greeting(ray.get_runtime_context().get_node_id(), platform.node(), __version__)
 
-    def draw(self, jobs: Sequence[Job], begun: Files) -> Drawn:
+    def draw(self, jobs: Sequence[Job], begun: Files) -> WorkerResult:
         """Draw jobs, from their checkpoints where they were ``begun``.
 
         Raises:
@@ -111,7 +111,7 @@ class Worker:
                 pass
             finally:
                 self.folder = self.picture = None
-            return Drawn(ended, self._checkpoints(folder) if self.stopping.is_set() else {})
+            return WorkerResult(ended, self._checkpoints(folder) if self.stopping.is_set() else {})
 
     def _at_step(self, job: Job, step: int, picture: Callable[[], Image.Image]) -> None:
         self.steps[job.key], self.picture = step, picture

@@ -67,7 +67,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def callback(
+def app_callback(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),

@@ -52,7 +52,7 @@ def settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def session_of(config: SampleConfig, params: Mapping[str, Any], stem: str) -> "DrawingSession":
+def drawing_of(config: SampleConfig, params: Mapping[str, Any], stem: str) -> "DrawingSession":
     """Return the samples of ``config``, into the files that the options ask for.
 
     stem: names the files where the options do not.
@@ -144,7 +144,7 @@ class DrawingSession:
 
         with self.terminal.console.status("trying a few codes"):
             forecast = of_samples(task, self.outputs, self.steps)
-        forecasts.tell(self.terminal, forecast)
+        forecasts.show_forecast(self.terminal, forecast)
 
     def _load(self) -> "Task":
         fetch_for(self.config, self.terminal)
@@ -192,14 +192,14 @@ class DrawingSession:
     def _refine(self, task: "Task", sample: "Sample") -> "Sample":
         """Return the refined sample, as far as it is when Ctrl-C comes."""
         from vqclip.runs.outputs import shown_steps
-        from vqclip.sampling.completion import codes_of, refine, refined
+        from vqclip.sampling.completion import codes_of_sample, refine, refined
 
         last, shown = None, shown_steps(self.outputs[0], self.steps)[1:]
         with self.terminal.progress("refining", self.steps) as progress:
             try:
                 for last in refine(task, sample, self.steps):
                     if self.outputs[0].films and last.step in shown:
-                        self.refined.append(codes_of(task, last))
+                        self.refined.append(codes_of_sample(task, last))
                     show_frame(progress, last)
             except KeyboardInterrupt:
                 self.interrupted = True

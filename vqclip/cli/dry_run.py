@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _SHOWN = 8  # files, of many
 
 
-def tell(terminal: Terminal, forecast: "Forecast") -> None:
+def show_forecast(terminal: Terminal, forecast: "Forecast") -> None:
     """Print a forecast, or its values as a line of JSON."""
     sizes = {path: path.stat().st_size for path in forecast.reads if path.is_file()}
     if terminal.json_lines:

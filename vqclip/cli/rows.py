@@ -18,7 +18,7 @@ from vqclip.errors import RowsError, UsageError
 
 if TYPE_CHECKING:
     from vqclip.batch.formats import Row
-    from vqclip.batch.jobs import Job, Wanted
+    from vqclip.batch.jobs import Job, JobFiles
 
 # Options of one picture that a batch has in other words, or has not.
 NOT_OF_ROWS = (
@@ -191,13 +191,13 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
         UsageError: no name of a picture that every file system takes.
     """
     from vqclip.media.images import image_format
-    from vqclip.runs.outputs import check_name, fill_pattern, tell_apart
+    from vqclip.runs.outputs import check_file_name, fill_pattern, tell_apart
 
     paths = [fill_pattern(pattern, job.config, n) for n, job in enumerate(jobs, 1)]
     paths = tell_apart(paths, [job.config.seed for job in jobs])
     for path in paths:
         image_format(path)
-        check_name(path)
+        check_file_name(path)
         if path.suffix in jobs[0].wanted.films:
             raise UsageError(f"{path} would be both the picture and the film: name a .png")
     return [
@@ -206,12 +206,12 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
     ]
 
 
-def _wanted(values: Mapping[str, Any]) -> "Wanted":
-    from vqclip.batch.jobs import Wanted
+def _wanted(values: Mapping[str, Any]) -> "JobFiles":
+    from vqclip.batch.jobs import JobFiles
     from vqclip.config import OutputConfig
 
     OutputConfig(Path(), every=values["every"], fps=values["fps"])  # refuses what is out of range
-    return Wanted(
+    return JobFiles(
         films=tuple(f".{kind}" for kind in kinds(values)),
         frames=values["frames"],
         codes=values["save_codes"],

@@ -65,7 +65,7 @@ class Session:
         runs = list(zip(self.configs, self.outputs, strict=True))
         with self.terminal.console.status("trying a few steps"):
             forecast = of_pictures(runs, models, self.state.step if self.state else 0)
-        forecasts.tell(self.terminal, forecast)
+        forecasts.show_forecast(self.terminal, forecast)
 
     def _load(self) -> "Models":
         config = self.configs[0]
@@ -112,9 +112,9 @@ def check_expected(
     """
     if expected:
         from vqclip.runs.render import metadata
-        from vqclip.runs.replay import check_weights
+        from vqclip.runs.replay import check_weight_hashes
 
-        check_weights(expected, metadata(config, models)["weights"])
+        check_weight_hashes(expected, metadata(config, models)["weights"])
 
 
 class StageProgress:

@@ -93,10 +93,10 @@ def engine(
         yield Local(folder, on_step, width=workers.side_by_side)
         return
     with terminal.console.status("joining the cluster") as status:
-        from vqclip.batch.cluster import joined
+        from vqclip.batch.cluster import join_cluster
         from vqclip.batch.remote import Remote
 
-        with joined(workers.ray, workers.cpus) as cluster:
+        with join_cluster(workers.ray, workers.cpus) as cluster:
             status.stop()
             remote = Remote(
                 folder,

@@ -10,7 +10,7 @@ from vqclip.config.film import (
     FilmOutput,
     TimingConfig,
 )
-from vqclip.config.generate import DECAYS, DRAWN, SCHEDULES, TARGETS, GenerateConfig
+from vqclip.config.generate import DECAYS, DRAWN, SCHEDULE_NAMES, TARGETS, GenerateConfig
 from vqclip.config.restyle import RestyleConfig
 from vqclip.config.sample import CompleteConfig, SampleConfig
 from vqclip.config.story import StoryConfig
@@ -26,7 +26,7 @@ __all__ = [
     "MAX_OWN_PIXELS",
     "MAX_SEED",
     "MAX_SIDE",
-    "SCHEDULES",
+    "SCHEDULE_NAMES",
     "TARGETS",
     "AnimateConfig",
     "CodesConfig",

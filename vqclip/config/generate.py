@@ -28,7 +28,7 @@ from vqclip.errors import UsageError
 DRAWN = ("draft", "sample")  # by a transformer
 DECAYS = ("constant", "harmonic")
 TARGETS = ("start", "zero")
-SCHEDULES = ("constant", "linear", "cosine", "drop")
+SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ class GenerateConfig:
         one_of("fit", self.fit, FITS)
         one_of("init decay", self.init_decay, DECAYS)
         one_of("init target", self.init_target, TARGETS)
-        one_of("schedule", self.schedule, SCHEDULES)
+        one_of("schedule", self.schedule, SCHEDULE_NAMES)
 
     def _check_drafts(self) -> None:
         at_least("drafts", self.drafts, 1)

@@ -20,7 +20,7 @@ from vqclip.training.transformer.stage import TransformerStage
 from vqclip.training.vqgan.scores import Scores
 
 Figures = dict[str, float]
-Told = Callable[[int], None]  # how many samples are done
+OnProgress = Callable[[int], None]  # how many samples are done
 
 TEMPLATES = ("{}", "a {}", "{} emoji", "an icon of a {}", "a picture of a {}")
 
@@ -35,7 +35,7 @@ def evaluate_vqgan(
     samples: Sequence[Any],
     limit: int | None = None,
     distance: Callable[[Tensor, Tensor], Tensor] | None = None,
-    told: Told = _untold,
+    told: OnProgress = _untold,
 ) -> Figures:
     """Judge what becomes of pictures that go through their codes.
 
@@ -70,7 +70,7 @@ def evaluate_clip(
     samples: Sequence[Any],
     concepts: int = 100,
     limit: int | None = None,
-    told: Told = _untold,
+    told: OnProgress = _untold,
 ) -> Figures:
     """Judge how well a CLIP finds texts for pictures and pictures for texts.
 
@@ -116,7 +116,7 @@ def evaluate_transformer(
     transformer: Net2NetTransformer,
     samples: Sequence[Any],
     limit: int | None = None,
-    told: Told = _untold,
+    told: OnProgress = _untold,
 ) -> Figures:
     """Judge how well a transformer predicts the codes of pictures: bits per code.
 

@@ -17,7 +17,7 @@ from vqclip.errors import UsageError
 Device = str | torch.device
 
 
-def encoded(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
+def to_json(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
     """Return ``value`` as JSON; tensors inside of it go to ``tensors``, below ``name``.
 
     Raises:
@@ -31,14 +31,14 @@ def encoded(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}
     if isinstance(value, list | tuple | deque):
-        items = [encoded(item, tensors, f"{name}/{i}") for i, item in enumerate(value)]
+        items = [to_json(item, tensors, f"{name}/{i}") for i, item in enumerate(value)]
         if isinstance(value, deque):
             return {"deque": items, "most": value.maxlen}
         return items if isinstance(value, list) else {"tuple": items}
     if isinstance(value, Mapping):
         return {
             "map": [
-                [encoded(key, tensors, f"{name}/key{i}"), encoded(item, tensors, f"{name}/{i}")]
+                [to_json(key, tensors, f"{name}/key{i}"), to_json(item, tensors, f"{name}/{i}")]
                 for i, (key, item) in enumerate(value.items())
             ]
         }
@@ -48,10 +48,10 @@ def encoded(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
     )
 
 
-def decoded(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu") -> Any:
-    """Undo :func:`encoded`; what was not on the CPU goes to ``device``."""
+def from_json(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu") -> Any:
+    """Undo :func:`to_json`; what was not on the CPU goes to ``device``."""
     if isinstance(value, list):
-        return [decoded(item, tensors, device) for item in value]
+        return [from_json(item, tensors, device) for item in value]
     if not isinstance(value, dict):
         return value
     kind = next(iter(value))
@@ -59,7 +59,7 @@ def decoded(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu") -
         return tensors[value[kind]].to(device if "moved" in value else "cpu")
     if kind == "dtype":
         return getattr(torch, value[kind])
-    items = decoded(value[kind], tensors, device)
+    items = from_json(value[kind], tensors, device)
     if kind == "map":
         return dict(items)
     return deque(items, value["most"]) if kind == "deque" else tuple(items)

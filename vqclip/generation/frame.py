@@ -7,8 +7,8 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
-T = TypeVar("T")
-Stage = Literal["draft", "optimization"]
+_T = TypeVar("_T")
+FrameStage = Literal["draft", "optimization"]
 
 
 class Frame:
@@ -24,7 +24,7 @@ class Frame:
 
     def __init__(
         self,
-        stage: Stage,
+        stage: FrameStage,
         step: int,
         total: int,
         z: Tensor,
@@ -42,13 +42,13 @@ class Frame:
             return self._decode(self.z)
 
 
-def watched(frames: Generator[Frame, None, T], show: Callable[[Frame], None] | None = None) -> T:
+def watched(frames: Generator[Frame, None, _T], show: Callable[[Frame], None] | None = None) -> _T:
     """Return what a generator of frames returns; ``show`` is called with each of them."""
     while True:
         try:
             frame = next(frames)
         except StopIteration as end:
-            result: T = end.value
+            result: _T = end.value
             return result
         if show:
             show(frame)

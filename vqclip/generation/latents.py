@@ -12,7 +12,7 @@ from vqclip.config import GenerateConfig
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.generation.saved_codes import Codes, check_fits, read_codes
-from vqclip.media.images import fit, load_image, to_tensor
+from vqclip.media.images import fit_image, load_image, to_tensor
 from vqclip.registry import Registry, unknown
 
 
@@ -130,7 +130,7 @@ def initial_latent(
     if init in PICTURES:
         image = PICTURES[init](rows * factor, columns * factor, generator)
     else:
-        image = to_tensor(fit(_open(init), (columns * factor, rows * factor), how))
+        image = to_tensor(fit_image(_open(init), (columns * factor, rows * factor), how))
     with torch.no_grad():
         return vqgan.tokenize(image.to(device) * 2 - 1)[0]
 

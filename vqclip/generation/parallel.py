@@ -16,15 +16,15 @@ from vqclip.generation.frame import Frame
 from vqclip.generation.loop import Run, step, step_alone
 from vqclip.models.runtime import settle, shrinking_on_oom
 
-T = TypeVar("T")
-Work = Generator[Run, Frame, T]
+_T = TypeVar("_T")
+Work = Generator[Run, Frame, _T]
 
 MOST = 8  # runs under way where what pays is measured
 _ROUNDS = 4  # for each number, of which the fastest counts: the first warms up
 _GAIN = 1.05  # for which more runs are seen together: fewer of them end sooner
 
 
-def alone(work: Work[T]) -> T:
+def alone(work: Work[_T]) -> _T:
     """Return the result of one work, whose steps are made without others."""
     try:
         run = next(work)
@@ -36,11 +36,11 @@ def alone(work: Work[T]) -> T:
             else:
                 run = work.send(frame)
     except StopIteration as end:
-        result: T = end.value
+        result: _T = end.value
         return result
 
 
-def side_by_side(works: Iterable[Work[T]], width: int | None = 1) -> Generator[T, None, None]:
+def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[_T, None, None]:
     """Yield what each work returns, in the order in which they end.
 
     works: of runs that :func:`vqclip.generation.loop.step` takes together; each is begun when
@@ -52,7 +52,7 @@ def side_by_side(works: Iterable[Work[T]], width: int | None = 1) -> Generator[T
     end of this generator. Any other exception that a work raises ends the others as they stand.
     """
     waiting = iter(works)
-    lanes: dict[Work[T], Run] = {}
+    lanes: dict[Work[_T], Run] = {}
     size = Width(width)
     try:
         while True:
@@ -140,7 +140,7 @@ def _first(runs: Sequence[Run], count: int) -> list[Frame]:
 
 
 def _answers(
-    works: Iterable[Work[T]], seen: Iterable[Frame | Exception]
+    works: Iterable[Work[_T]], seen: Iterable[Frame | Exception]
 ) -> Iterator[Callable[[], Run]]:
     for work, frame in zip(works, seen, strict=True):
         if isinstance(frame, Exception):
@@ -149,7 +149,9 @@ def _answers(
             yield partial(work.send, frame)
 
 
-def _resumed(lanes: dict[Work[T], Run], calls: Mapping[Work[T], Callable[[], Run]]) -> Iterator[T]:
+def _resumed(
+    lanes: dict[Work[_T], Run], calls: Mapping[Work[_T], Callable[[], Run]]
+) -> Iterator[_T]:
     """Resume works; keep the runs of those that go on, and yield the results of the others."""
     for work, resume in calls.items():
         lanes.pop(work, None)
@@ -159,7 +161,7 @@ def _resumed(lanes: dict[Work[T], Run], calls: Mapping[Work[T], Callable[[], Run
             yield end.value
 
 
-def _interrupted(lanes: dict[Work[T], Run]) -> Iterator[T]:
+def _interrupted(lanes: dict[Work[_T], Run]) -> Iterator[_T]:
     for work in list(lanes):
         with suppress(KeyboardInterrupt):
             yield from _resumed(lanes, {work: partial(work.throw, KeyboardInterrupt())})

@@ -13,7 +13,7 @@ from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
 from vqclip.hub.loaders import Models
-from vqclip.media.images import fit, load_image, to_tensor
+from vqclip.media.images import fit_image, load_image, to_tensor
 from vqclip.models.perceptor import Perceptor
 
 Targets = tuple[Tensor, Tensor, Tensor]  # (p, d) unit vectors, (p,) weights, (p,) stops
@@ -60,7 +60,7 @@ def embed_prompt(perceptor: Perceptor, prompt: Prompt, load: Load = load_image) 
         return perceptor.embed_text([prompt.content])
     if prompt.kind == "image":
         side = perceptor.resolution
-        image = to_tensor(fit(load(prompt.content), (side, side)))
+        image = to_tensor(fit_image(load(prompt.content), (side, side)))
         return perceptor.embed_image(image.to(perceptor.mean.device))
     generator = torch.Generator().manual_seed(noise_seed(prompt))
     noise = torch.randn(perceptor.embed_text([""]).shape, generator=generator)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqclip.config import GenerateConfig
 from vqclip.errors import CheckpointError
-from vqclip.files.serialization import decoded, detached, encoded, put_back
+from vqclip.files.serialization import detached, from_json, put_back, to_json
 from vqclip.generation.latents import grid_of
 from vqclip.generation.loop import Run
 from vqclip.generation.prompt_embeddings import embed_prompts
@@ -38,7 +38,7 @@ def state_of(run: Run) -> State:
     """
     tensors = {"z": run.z, "start": run.start, "average": run.average.sum}
     tensors["generator"] = run.generator.get_state()
-    optimizer = encoded(run.optimizer.state_dict(), tensors, "optimizer")
+    optimizer = to_json(run.optimizer.state_dict(), tensors, "optimizer")
     values = {"mass": run.average.mass, "chunk": run.chunk, "optimizer": optimizer}
     return State(run.steps_done, detached(tensors), values)
 
@@ -66,5 +66,5 @@ def _restore(run: Run, state: State) -> None:
         run.z.copy_(tensors["z"])
     run.average.sum, run.average.mass = tensors["average"].to(device), values["mass"]
     run.generator.set_state(tensors["generator"])
-    put_back(run.optimizer, decoded(values["optimizer"], tensors, device))
+    put_back(run.optimizer, from_json(values["optimizer"], tensors, device))
     run.steps_done, run.chunk = state.step, values["chunk"]

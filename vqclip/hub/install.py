@@ -13,34 +13,34 @@ from vqclip.errors import CheckpointError
 from vqclip.files.atomic import replacing, writing
 from vqclip.files.formatting import readable
 from vqclip.hub import store
-from vqclip.hub.catalogue import Entry, check_name, known_entry
+from vqclip.hub.catalogue import CatalogueEntry, check_model_name, known_entry
 from vqclip.hub.checkpoints import SelfContained, find_config, read_config, recognise
 from vqclip.hub.checkpoints.importing import Converted, convert
 from vqclip.hub.downloads import (
     DiskFullError,
     DownloadError,
+    DownloadRequest,
     Fetched,
     Listener,
     Patience,
-    Wanted,
     download,
 )
 from vqclip.hub.loaders import load_perceptor
 from vqclip.hub.paths import vqgan_path
 from vqclip.hub.references import referred_stages, self_contained
-from vqclip.hub.store import Model
+from vqclip.hub.store import StoredModel
 
 _CLIP_CONFIG = "open_clip_config.json"
 
 
 @dataclass(frozen=True)
-class Supplied:
+class Installed:
     """A model of the store; what was left out of it, and its bytes; published ones of its shapes.
 
     new: it was made just now, and not there already.
     """
 
-    model: Model
+    model: StoredModel
     new: bool
     dropped: Mapping[str, int]
     looks_like: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ def get(
     *,
     trust: bool = False,
     keep: bool = False,
-) -> Supplied:
+) -> Installed:
     """Fetch a model of the catalogue, unless it is there; others that are at it are waited for.
 
     trust: take it also where the files are not those of the last time.
@@ -67,8 +67,8 @@ def get(
     entry = known_entry(name)
     with store.holding(name, partial(_say_waiting, name, listener)):
         if model := store.find(name):
-            return Supplied(model, False, {})
-        store.sweep(name)
+            return Installed(model, False, {})
+        store.remove_leftovers(name)
         entry.check_fetchable()
         try:
             return _make(entry, listener, patience, trust, keep)
@@ -87,8 +87,8 @@ def _say_waiting(name: str, listener: Listener, process: str) -> None:
 
 
 def _make(
-    entry: Entry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
-) -> Supplied:
+    entry: CatalogueEntry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
+) -> Installed:
     """Fetch both files, convert them, and make the model of them; holds the lock."""
     place = store.downloads_folder() / entry.name
     checkpoint, config = place / "checkpoint", place / store.CONFIG
@@ -111,13 +111,15 @@ def _make(
     return _supplied(entry.name, converted)
 
 
-def _wanted(entry: Entry, part: str, path: Path, trust: bool) -> Wanted | None:
+def _wanted(entry: CatalogueEntry, part: str, path: Path, trust: bool) -> DownloadRequest | None:
     known = None if trust else store.known_hash(entry.name, part)
     if part == "config":
-        return Wanted(path, entry.config, read_config, known=known) if entry.config else None
+        return (
+            DownloadRequest(path, entry.config, read_config, known=known) if entry.config else None
+        )
     members = {source.member for source in entry.checkpoint}
     check = recognise if members == {None} else partial(_check_archive, members)
-    return Wanted(path, entry.checkpoint, check, entry.size, known)
+    return DownloadRequest(path, entry.checkpoint, check, entry.size, known)
 
 
 def _check_archive(members: set[str | None], path: Path) -> None:
@@ -177,17 +179,17 @@ def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _supplied(name: str, converted: Converted | None = None) -> Supplied:
+def _supplied(name: str, converted: Converted | None = None) -> Installed:
     model = store.find(name)
     assert model is not None
     if converted is None:
-        return Supplied(model, True, {})
-    return Supplied(model, True, converted.dropped, converted.looks_like)
+        return Installed(model, True, {})
+    return Installed(model, True, converted.dropped, converted.looks_like)
 
 
 def import_model(
     source: Path, name: str, config: Path | None = None, *, half: bool = False, overwrite: bool
-) -> Supplied:
+) -> Installed:
     """Convert a checkpoint, or a folder with one, and keep it under ``name``.
 
     A folder of open_clip's layout, with its ``open_clip_config.json``, is kept as it is.
@@ -196,8 +198,8 @@ def import_model(
         UsageError: there is no such file, or the name is taken.
         CheckpointError: it is no such model, or damaged, or asks for code to be run.
     """
-    with store.holding(check_name(name), lambda _: None):
-        store.sweep(name)
+    with store.holding(check_model_name(name), lambda _: None):
+        store.remove_leftovers(name)
         if (source / _CLIP_CONFIG).is_file():
             return _import_clip(source, name, overwrite)
         checkpoint = vqgan_path(source)
@@ -217,7 +219,7 @@ def _self_contained(config: Path | None) -> SelfContained | None:
     return self_contained(own, vqgans)
 
 
-def _import_clip(source: Path, name: str, overwrite: bool) -> Supplied:
+def _import_clip(source: Path, name: str, overwrite: bool) -> Installed:
     weights = load_perceptor(source).weights  # that it loads is the check
     with store.adding(name, overwrite=overwrite) as folder:
         with writing():
@@ -234,7 +236,7 @@ def _import_clip(source: Path, name: str, overwrite: bool) -> Supplied:
     return _supplied(name)
 
 
-def default_name(source: Path) -> str:
+def default_model_name(source: Path) -> str:
     """Return the name that an imported file gets of itself: its own, or its folder's.
 
     >>> default_name(Path("logs/2021-04-03T19-39-50_cin_transformer/checkpoints/last.ckpt"))

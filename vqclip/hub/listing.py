@@ -7,9 +7,9 @@ from typing import Any
 
 from vqclip.errors import UsageError
 from vqclip.hub import store
-from vqclip.hub.catalogue import Entry, catalogue
+from vqclip.hub.catalogue import CatalogueEntry, catalogue
 from vqclip.hub.embedded import weights_folder
-from vqclip.hub.store import Model
+from vqclip.hub.store import StoredModel
 
 EMBEDDED, MISSING, DAMAGED = "embedded", "missing", "damaged"
 _KINDS = ("vqgan", "clip", "transformer")
@@ -30,8 +30,8 @@ class Item:
     size: int | None
     about: str = ""
     folder: Path | None = None
-    entry: Entry | None = None
-    model: Model | None = None
+    entry: CatalogueEntry | None = None
+    model: StoredModel | None = None
 
     @property
     def licence(self) -> str | None:
@@ -66,7 +66,7 @@ class Item:
         }
 
 
-def _published_hash(entry: Entry | None) -> str | None:
+def _published_hash(entry: CatalogueEntry | None) -> str | None:
     hashes = {source.sha256 for source in entry.checkpoint} if entry else set()
     return hashes.pop() if len(hashes) == 1 else None
 
@@ -94,7 +94,7 @@ def _embedded() -> Iterator[Item]:
             yield Item("default", folder.name, EMBEDDED, size, about, folder)
 
 
-def _item(name: str, entry: Entry | None, model: Model | None) -> Item:
+def _item(name: str, entry: CatalogueEntry | None, model: StoredModel | None) -> Item:
     about = entry.about if entry else ""
     if model is None:
         assert entry is not None

@@ -12,7 +12,7 @@ from vqclip.config import DEFAULT, GenerateConfig, SampleConfig
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import user_path
 from vqclip.hub import checkpoints, store
-from vqclip.hub.checkpoints import ModelConfig, Stage
+from vqclip.hub.checkpoints import ModelConfig, StageName
 from vqclip.hub.derived import transformer_of
 from vqclip.hub.paths import check_unchanged, stored, transformer_path, vqgan_path
 from vqclip.models.conditions import ClipEmbedding
@@ -21,7 +21,7 @@ from vqclip.models.runtime import accelerate, resolve_device, resolve_precision
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel, check_rgb
 
-Model = TypeVar("Model", bound=nn.Module)
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 def load_vqgan(
@@ -29,7 +29,7 @@ def load_vqgan(
     config: str | Path | Mapping[str, Any] | None = None,
     device: str | torch.device = "cpu",
     *,
-    stage: Stage = "first",
+    stage: StageName = "first",
 ) -> VQModel:
     """Load a VQGAN, frozen, in evaluation mode and float32.
 
@@ -117,14 +117,14 @@ def new_transformer(config: ModelConfig) -> Net2NetTransformer:
         CheckpointError: a VQGAN's file is damaged, or is none.
 
     """
-    stages = {stage: _separate_stage(None, {}, config, stage) for stage in checkpoints.STAGES}
+    stages = {stage: _separate_stage(None, {}, config, stage) for stage in checkpoints.STAGE_NAMES}
     for stage, vqgan in stages.items():
         if vqgan is None and checkpoints.has_stage(config, stage):
             what = "its VQGAN" if stage == "first" else "the VQGAN of its conditions"
             raise UsageError(
                 f"{config.name} does not say where {what} is: give {stage}_stage_config a ckpt_path"
             )
-    return checkpoints.new_transformer(config, *stages.values())
+    return checkpoints.untrained_transformer(config, *stages.values())
 
 
 def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> Perceptor:
@@ -148,7 +148,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 
 
 def _separate_stage(
-    source: str | Path | None, state: checkpoints.StateDict, config: ModelConfig, stage: Stage
+    source: str | Path | None, state: checkpoints.StateDict, config: ModelConfig, stage: StageName
 ) -> VQModel | None:
     """A transformer's VQGAN from a file of its own, or None where it lies in ``state``."""
     if not checkpoints.has_stage(config, stage):
@@ -168,7 +168,9 @@ def _separate_stage(
     )
 
 
-def referred(config: ModelConfig, stage: Stage, source: str | Path | None = None) -> VQModel | None:
+def referred(
+    config: ModelConfig, stage: StageName, source: str | Path | None = None
+) -> VQModel | None:
     """Load the VQGAN that a config refers to, if it still has the codes that were learned.
 
     Raises:
@@ -196,7 +198,7 @@ def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelC
     return checkpoints.read_config(file) if file else None
 
 
-def _frozen(model: Model) -> Model:
+def _frozen(model: _Network) -> _Network:
     model.eval().requires_grad_(False)
     return model
 

@@ -54,7 +54,7 @@ def _weights_file(source: str | Path, what: str) -> Path:
     raise _unknown(str(source), what)
 
 
-def stored(source: str | Path) -> store.Model | None:
+def stored(source: str | Path) -> store.StoredModel | None:
     """The model that is kept under this name, unless there is a file of that name."""
     is_path = source == DEFAULT or store.path_of(source).exists()
     return None if is_path else store.find(str(source))

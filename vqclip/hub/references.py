@@ -6,24 +6,24 @@ from typing import Any
 
 from vqclip.config import DEFAULT
 from vqclip.hub import checkpoints, store
-from vqclip.hub.checkpoints import STAGES, ModelConfig, SelfContained, Stage
+from vqclip.hub.checkpoints import STAGE_NAMES, ModelConfig, SelfContained, StageName
 from vqclip.hub.loaders import referred
 from vqclip.hub.paths import vqgan_path
 from vqclip.models.vqgan import VQModel
 
 
-def referred_stages(config: ModelConfig) -> dict[Stage, VQModel]:
+def referred_stages(config: ModelConfig) -> dict[StageName, VQModel]:
     """Load the VQGANs that a config refers to.
 
     Raises:
         UsageError: one is not there.
         CheckpointError: its codebook is not the one that the transformer was trained for.
     """
-    found = {stage: referred(config, stage) for stage in STAGES}
+    found = {stage: referred(config, stage) for stage in STAGE_NAMES}
     return {stage: vqgan for stage, vqgan in found.items() if vqgan is not None}
 
 
-def self_contained(config: ModelConfig, vqgans: Mapping[Stage, VQModel]) -> SelfContained:
+def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> SelfContained:
     """Return a transformer's config such that nothing in it depends on the current folder.
 
     A VQGAN named ``default`` or after a model of ``vqclip weights`` stays a reference, with the
@@ -34,7 +34,7 @@ def self_contained(config: ModelConfig, vqgans: Mapping[Stage, VQModel]) -> Self
         vqgans: its stages that are VQGANs.
 
     """
-    params, elsewhere, referred = dict(config.params), set[Stage](), dict[Stage, VQModel]()
+    params, elsewhere, referred = dict(config.params), set[StageName](), dict[StageName, VQModel]()
     for stage, vqgan in vqgans.items():
         if (reference := checkpoints.stage_reference(config, stage)) is None:
             continue
@@ -74,7 +74,7 @@ def described_vqgan(source: str | Path) -> dict[str, Any]:
 def without_references(config: ModelConfig) -> dict[str, Any]:
     """Return target and params with every VQGAN described in full, as taming-transformers needs."""
     params: dict[str, Any] = dict(config.params)
-    for stage in STAGES:
+    for stage in STAGE_NAMES:
         if (reference := checkpoints.stage_reference(config, stage)) is not None:
             params[f"{stage}_stage_config"] = described_vqgan(reference[0])
     return checkpoints.standalone(ModelConfig(config.target, params, config.name))

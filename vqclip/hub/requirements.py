@@ -9,7 +9,7 @@ from vqclip.config import DEFAULT, CodesConfig, GenerateConfig, SampleConfig
 from vqclip.errors import UsageError
 from vqclip.files.formatting import readable
 from vqclip.hub import store
-from vqclip.hub.catalogue import Entry, entry
+from vqclip.hub.catalogue import CatalogueEntry, entry
 from vqclip.hub.derived import transformer_of
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _missing(kind: str, source: str) -> Missing | None:
     return missing_entry(known)
 
 
-def missing_entry(known: Entry) -> Missing:
+def missing_entry(known: CatalogueEntry) -> Missing:
     """Return an entry of the catalogue as what is missing.
 
     Raises:

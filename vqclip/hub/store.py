@@ -22,7 +22,7 @@ from vqclip.files.atomic import replacing
 from vqclip.files.environment import home, user_path
 from vqclip.files.hashing import weights_hash
 from vqclip.files.locking import locked
-from vqclip.hub.catalogue import check_name
+from vqclip.hub.catalogue import check_model_name
 
 DOWNLOADED, IMPORTED = "downloaded", "imported"
 WEIGHTS, CONFIG, RECORD = "model.safetensors", "config.yaml", "record.json"
@@ -31,7 +31,7 @@ _MAKING = ".making-"
 
 
 @dataclass(frozen=True)
-class Model:
+class StoredModel:
     """A model of the store: its folder, and what its record says.
 
     The record holds ``kind``, ``state`` (downloaded or imported), ``size`` in bytes, ``date``,
@@ -72,20 +72,20 @@ def path_of(source: str | Path) -> Path:
     return user_path(source)
 
 
-def find(name: str) -> Model | None:
+def find(name: str) -> StoredModel | None:
     """Return the model of that name, or None where there is none.
 
     Raises:
         VqclipError: there is one, but its record cannot be read.
     """
     try:
-        folder = models_folder() / check_name(name)
+        folder = models_folder() / check_model_name(name)
     except UsageError:
         return None
     return _read(folder) if folder.is_dir() else None
 
 
-def models() -> list[Model]:
+def models() -> list[StoredModel]:
     """Return every model, by name; those whose record cannot be read have an empty one."""
     if not models_folder().is_dir():
         return []
@@ -93,7 +93,7 @@ def models() -> list[Model]:
     return [_read(folder, strict=False) for folder in folders]
 
 
-def _read(folder: Path, *, strict: bool = True) -> Model:
+def _read(folder: Path, *, strict: bool = True) -> StoredModel:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if not isinstance(record, dict):
@@ -105,10 +105,10 @@ def _read(folder: Path, *, strict: bool = True) -> Model:
                 f"vqclip weights remove {folder.name}, then get or import it again"
             ) from error
         record = {}
-    return Model(folder.name, folder, record)
+    return StoredModel(folder.name, folder, record)
 
 
-def check(model: Model) -> None:
+def check(model: StoredModel) -> None:
     """Make sure that the files of a model are those that were put there.
 
     Raises:
@@ -133,7 +133,7 @@ def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         UsageError: the name is taken or cannot be one.
     """
-    place = models_folder() / check_name(name)
+    place = models_folder() / check_model_name(name)
     _check_free(place, overwrite)
     models_folder().mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{name}~", dir=models_folder()))
@@ -181,7 +181,7 @@ def discard(folder: Path) -> None:
         raise VqclipError(f"cannot remove {folder}: {reason}") from error
 
 
-def sweep(name: str) -> None:
+def remove_leftovers(name: str) -> None:
     """Delete what a killed process left of making ``name``; its lock must be held."""
     for left in models_folder().glob(f"{_MAKING}{name}~*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -205,7 +205,7 @@ def remember_hash(name: str, part: str, digest: str) -> None:
 
 
 def _hash_file(name: str) -> Path:
-    return home() / "hashes" / f"{check_name(name)}.json"
+    return home() / "hashes" / f"{check_model_name(name)}.json"
 
 
 def _hashes(name: str) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def holding(name: str, waiting: Callable[[str], None]) -> Iterator[None]:
     locks = home() / "locks"
     try:
         locks.mkdir(parents=True, exist_ok=True)
-        lock = locked(locks / f"{check_name(name)}.lock", waiting)
+        lock = locked(locks / f"{check_model_name(name)}.lock", waiting)
         lock.__enter__()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

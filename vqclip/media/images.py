@@ -180,7 +180,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def fit(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
+def fit_image(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
     """Return ``image`` at ``size`` (width, height).
 
     ``cover`` cuts off what sticks out, ``contain`` pads with the picture's mean colour,
@@ -196,7 +196,7 @@ def fit(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.
 
 
 def in_shape(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
-    """Cut or pad a map of any mode to the proportions of ``size``, as :func:`fit` would.
+    """Cut or pad a map of any mode to the proportions of ``size``, as :func:`fit_image` would.
 
     Its values stay as they are; what ``contain`` pads is 0.
     """

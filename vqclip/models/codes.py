@@ -35,7 +35,7 @@ def hash_of(codebook: Tensor) -> str:
     return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
 
 
-def check_size(size: tuple[int, int]) -> None:
+def check_grid(size: tuple[int, int]) -> None:
     """Make sure that a size is two whole numbers, 1 or more.
 
     Raises:
@@ -47,7 +47,7 @@ def check_size(size: tuple[int, int]) -> None:
         raise UsageError(f"size must be the height and the width in codes, not {size!r:.80}")
 
 
-def batch_size(counts: Iterable[int]) -> int:
+def common_batch(counts: Iterable[int]) -> int:
     """How many samples there are, where each thing comes once, or once per sample.
 
     Raises:

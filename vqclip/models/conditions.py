@@ -17,7 +17,7 @@ from vqclip.models.vqgan import VQModel, VQSegmentationModel
 ConditionKind = Literal[
     "unconditional", "class", "coordinates", "labels", "picture", "codes", "clip"
 ]
-PICTURES = ("coordinates", "labels", "picture")
+SPATIAL = ("coordinates", "labels", "picture")
 _SKETCH_SIZE = 0.1  # of a sketch's vectors, root mean square: as much as of embedded codes, or more
 
 

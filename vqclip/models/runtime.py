@@ -20,8 +20,8 @@ from vqclip.models.portable import settle_arithmetic
 from vqclip.models.vision import streamline
 from vqclip.registry import Registry
 
-Model = TypeVar("Model", bound=nn.Module)
-Result = TypeVar("Result")
+_Network = TypeVar("_Network", bound=nn.Module)
+_Result = TypeVar("_Result")
 
 PRECISIONS: Registry[torch.dtype | None] = Registry(
     "precision",
@@ -102,7 +102,7 @@ def settle(device: torch.device | None) -> None:
         torch.accelerator.synchronize(device)
 
 
-def accelerate(model: Model, device: torch.device, dtype: torch.dtype) -> Model:
+def accelerate(model: _Network, device: torch.device, dtype: torch.dtype) -> _Network:
     """Prepare a frozen VQGAN or perceptor, in place, for a run on ``device`` in ``dtype``.
 
     Values stay the same but for rounding, and so do the keys of the state dict. Only gradients at
@@ -160,7 +160,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-def shrinking_on_oom(attempt: Callable[[int], Result], chunk: int) -> tuple[int, Result]:
+def shrinking_on_oom(attempt: Callable[[int], _Result], chunk: int) -> tuple[int, _Result]:
     """Call ``attempt(chunk)``, with half the chunk each time it runs out of memory.
 
     Returns the chunk that fitted and the result. ``attempt`` must start afresh each time.

@@ -19,7 +19,7 @@ from vqclip.models.gpt import GPT, KeyValueCache
 
 _TINY = 1e-38  # keeps p / e a number where e is drawn as 0
 
-Size = tuple[int, int]
+GridSize = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def choose(
     """One code per row: (b, vocab) -> (b,); rows without a generator are not drawn."""
     if sampling.temperature == 0 or sampling.top_k == 1:
         return logits.argmax(-1)
-    return draw(probabilities(logits, sampling), generators)
+    return sample_tokens(probabilities(logits, sampling), generators)
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
@@ -69,7 +69,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(dropped.scatter(-1, order, dropped), -torch.inf)
 
 
-def draw(probabilities: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
+def sample_tokens(probabilities: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
     """Draw a code per row, (b, vocab) -> (b,), each with its own generator (on the CPU).
 
     With e ~ Exp(1), the code of the largest p / e is distributed as p.
@@ -127,7 +127,7 @@ class Predictor:
         self,
         gpt: GPT,
         condition: Tensor,
-        size: Size,
+        size: GridSize,
         side: int,
         *,
         order: Tensor | None = None,

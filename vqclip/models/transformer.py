@@ -17,22 +17,22 @@ from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.codes import (
     align,
-    batch_size,
     check_codes,
-    check_size,
+    check_grid,
+    common_batch,
     is_grid,
     repeat,
     sequence,
     to_draw,
 )
-from vqclip.models.conditions import PICTURES, ClipEmbedding, ConditionKind, kind_of, vq_codes
+from vqclip.models.conditions import SPATIAL, ClipEmbedding, ConditionKind, kind_of, vq_codes
 from vqclip.models.gpt import GPT
 from vqclip.models.permuters import Permuter
 from vqclip.models.sampling import (
+    GridSize,
     GuidedPredictor,
     Predictor,
     SampleStep,
-    Size,
     hints_of,
     make_generators,
     walk,
@@ -139,7 +139,7 @@ class Net2NetTransformer(nn.Module):
         codes = self._checked(indices, "picture").flatten(1)
         c = sequence(self._condition(condition))
         self._check_permuter(codes.shape[1])
-        batch = batch_size((len(codes), len(c)))
+        batch = common_batch((len(codes), len(c)))
         return self.predict(repeat(codes, batch), repeat(c, batch))
 
     def predict(self, codes: Tensor, c: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ class Net2NetTransformer(nn.Module):
     def sample(
         self,
         condition: Tensor | None,
-        size: Size,
+        size: GridSize,
         known: Tensor | None = None,
         sampling: Sampling = _AS_TRAINED,
         seed: int | Sequence[int] | None = None,
@@ -180,7 +180,7 @@ class Net2NetTransformer(nn.Module):
     def sample_steps(
         self,
         condition: Tensor | None,
-        size: Size,
+        size: GridSize,
         known: Tensor | None = None,
         sampling: Sampling = _AS_TRAINED,
         seed: int | Sequence[int] | None = None,
@@ -207,16 +207,16 @@ class Net2NetTransformer(nn.Module):
             UsageError: something is out of range, or does not fit the model or the size.
 
         """
-        check_size(size)
+        check_grid(size)
         c = self._condition(condition)
         c = align(c, size) if self._is_aligned else sequence(c)
         grid = self._checked(to_draw(known, size), "known", -1)
         seeds = 1 if seed is None or isinstance(seed, int) else len(seed)
-        batch = batch_size((len(c), len(grid), seeds))
+        batch = common_batch((len(c), len(grid), seeds))
         predictor = self._predictor(repeat(c, batch), size, sampling.guidance)
         return walk(predictor, repeat(grid, batch).clone(), sampling, make_generators(seed, batch))
 
-    def _predictor(self, c: Tensor, size: Size, guidance: float) -> Predictor:
+    def _predictor(self, c: Tensor, size: GridSize, guidance: float) -> Predictor:
         order = self.permuter.forward_shuffle_idx if self.permuter.length else None
         options: dict[str, Any] = {"order": order, "num_codes": self.vqgan.quantize.num_indices}
         if not isinstance(stage := self.cond_stage_model, ClipEmbedding):
@@ -252,7 +252,7 @@ class Net2NetTransformer(nn.Module):
         factor = getattr(self.cond_stage_model, "downsampling", None)
         return factor == self.vqgan.downsampling and self.downsample_cond_size == -1
 
-    def _window_side(self, c: Tensor, size: Size) -> int:
+    def _window_side(self, c: Tensor, size: GridSize) -> int:
         """The largest side of a square window that ``block_size`` has room for with ``c``.
 
         The last code of a window is never read. Scenes have conditions of any length, and a
@@ -271,7 +271,7 @@ class Net2NetTransformer(nn.Module):
                 f"a condition of {length} codes leaves no room for a picture in "
                 f"this transformer's {room - 1}"
             )
-        if c.ndim == 2 and self.condition_kind in PICTURES and max(size) > side:
+        if c.ndim == 2 and self.condition_kind in SPATIAL and max(size) > side:
             raise UsageError(
                 f"this transformer's condition covers the whole picture: at most {side}x{side} "
                 f"codes, not {size[0]}x{size[1]}"

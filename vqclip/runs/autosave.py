@@ -15,7 +15,7 @@ from vqclip.generation.state import State, state_of
 from vqclip.runs.checkpoint import EVERY, Checkpoint, save_checkpoint
 
 
-class Keeper:
+class Autosave:
     """Writes the checkpoint of one run.
 
     The state of the run is copied after every step, a thousandth of its time: whenever Ctrl-C

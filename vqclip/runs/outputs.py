@@ -148,7 +148,7 @@ def _refuse_formats(pattern: str) -> None:
         raise ValueError(pattern)
 
 
-def check_name(path: Path) -> None:
+def check_file_name(path: Path) -> None:
     """Refuse a file name that has a folder, or that not every file system takes.
 
     Raises:

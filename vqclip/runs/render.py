@@ -26,7 +26,7 @@ from vqclip.media.images import flatten, image_format, save_image, to_array, to_
 from vqclip.media.timing import film_fps
 from vqclip.media.writers import Writer, film_writer, frames_writer
 from vqclip.models.batch_sampling import filled
-from vqclip.runs.autosave import Keeper
+from vqclip.runs.autosave import Autosave
 from vqclip.runs.outputs import files, shown_steps
 from vqclip.runs.replay import picture_hashes
 from vqclip.sampling.completion import Sample, Task
@@ -80,7 +80,7 @@ def rendering(
         settings = metadata(config, models)
         drafted = begin(config, models)
         run = resumed(config, models, state) if state else watched(drafted, on_frame)
-        keeper = Keeper(run, output, settings, state) if output.checkpoint else None
+        keeper = Autosave(run, output, settings, state) if output.checkpoint else None
         frame, interrupted = yield from _frames(run, output, settings, on_frame, keeper)
         if interrupted:
             settings["interrupted_at"] = frame.step
@@ -98,7 +98,7 @@ def _frames(
     output: OutputConfig,
     settings: Mapping[str, Any],
     on_frame: OnFrame | None,
-    keeper: Keeper | None,
+    keeper: Autosave | None,
 ) -> Work[tuple[Frame, bool]]:
     """Return the last frame, and whether Ctrl-C made it the last."""
     shown = set(shown_steps(output, run.config.steps))
@@ -137,7 +137,7 @@ def _write(writers: list[Writer], image: Tensor, step: int) -> None:
         write(array, step)
 
 
-def _show_again(run: Run, keeper: Keeper, writers: list[Writer]) -> None:
+def _show_again(run: Run, keeper: Autosave, writers: list[Writer]) -> None:
     """Give the writers of a run that goes on the frames from before."""
     for step, indices in sorted(keeper.shown.items()):
         z_q = run.models.vqgan.codes(indices.to(run.models.device))

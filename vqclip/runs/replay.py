@@ -138,7 +138,7 @@ def check_pictures(
             )
 
 
-def check_weights(
+def check_weight_hashes(
     recorded: Mapping[str, Any], current: Mapping[str, Any], but: Collection[str] = ()
 ) -> None:
     """Refuse to make a picture again with other weights than those it was made with.

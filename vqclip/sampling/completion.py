@@ -202,7 +202,7 @@ def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
     yield from Run(config, task.models, task.prompts, start, free=free).frames()
 
 
-def codes_of(task: Task, frame: Frame) -> Tensor:
+def codes_of_sample(task: Task, frame: Frame) -> Tensor:
     """Return the codes, (h, w), of a frame of :func:`refine`."""
     indices: Tensor = task.models.vqgan.nearest_indices(frame.z)[0]
     return indices
@@ -210,6 +210,6 @@ def codes_of(task: Task, frame: Frame) -> Tensor:
 
 def refined(task: Task, sample: Sample, frame: Frame) -> Sample:
     """Return the sample as a frame of :func:`refine` has it."""
-    indices = codes_of(task, frame)
+    indices = codes_of_sample(task, frame)
     image = finished(task, frame.image)
     return scored(task, replace(sample, indices=indices, picture=image, refined=True))

@@ -13,9 +13,9 @@ from vqclip.config import MAX_SIDE
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.media.colours import to_srgb
-from vqclip.media.images import fit, flatten, open_image, to_tensor
+from vqclip.media.images import fit_image, flatten, open_image, to_tensor
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+RGBPixels = np.ndarray[Any, np.dtype[np.uint8]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 SIDES = ("top", "bottom", "left", "right")
@@ -30,7 +30,7 @@ class Canvas:
     kept: (h, w) bool, the pixels that stay as they are.
     """
 
-    pixels: Pixels
+    pixels: RGBPixels
     kept: Mask
 
     @property
@@ -64,7 +64,7 @@ def open_canvas(
     photo = to_srgb(open_image(source)).convert("RGBA")
     kept = np.asarray(photo)[..., 3] == 255 if keep is None else keep_mask(keep, photo.size)
     if size is not None:
-        photo = fit(photo, size)
+        photo = fit_image(photo, size)
         share = ImageOps.fit(Image.fromarray(np.uint8(255) * kept), size, Image.Resampling.BOX)
         kept = np.asarray(share) == 255
     canvas = _extended(Canvas(np.array(photo), kept), extend)

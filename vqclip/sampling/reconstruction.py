@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqclip.generation.latents import grid_size
 from vqclip.generation.saved_codes import Codes, check_fits
-from vqclip.media.images import fit, flatten, in_shape, to_pil, to_tensor
+from vqclip.media.images import fit_image, flatten, in_shape, to_pil, to_tensor
 from vqclip.models.vqgan import VQModel, with_channels
 from vqclip.sampling.conditions import depth_of, edges_of, labels_of
 
@@ -38,8 +38,7 @@ def reconstruct(
     """Encode, quantize and decode a picture of the VQGAN's kind: RGB, depth, edges or labels.
 
     It is brought to ``size`` (width, height), by default its own, rounded to whole codes; ``how``
-    is that of :func:`vqclip.media.images.fit`. The errors are those against the picture of that
-    size.
+    is as in :func:`vqclip.media.images.fit_image`. Errors are against the picture at that size.
 
     Raises:
         UsageError: the picture is of another kind.
@@ -73,7 +72,7 @@ def read_picture(
     if kind == "edges":
         edges = edges_of(flatten(in_shape(photo, size, how)), size)
         return with_channels(edges, channels)
-    return with_channels(to_tensor(fit(flatten(photo), size, how)) * 2 - 1, channels)
+    return with_channels(to_tensor(fit_image(flatten(photo), size, how)) * 2 - 1, channels)
 
 
 def to_picture(vqgan: VQModel, image: Tensor) -> Image.Image:

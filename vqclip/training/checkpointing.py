@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.atomic import whole_folder
-from vqclip.files.serialization import decoded, encoded
+from vqclip.files.serialization import from_json, to_json
 from vqclip.training.ema import Networks, WeightAverage
 
 _FORMAT = 2
@@ -44,7 +44,7 @@ def save_training_state(
     path = folder / f"step-{step:07d}"
     tensors: dict[str, Tensor] = {}
     values = {
-        name: encoded(optimizer.state_dict(), tensors, name)
+        name: to_json(optimizer.state_dict(), tensors, name)
         for name, optimizer in optimizers.items()
     }
     state = {"format": _FORMAT, "step": step, "optimizers": values, **extra}
@@ -80,7 +80,9 @@ def load_training_state(
         tensors = load_file(path / "optimizers.safetensors")
         for name, optimizer in optimizers.items():
             values = state["optimizers"][name]
-            known = decoded(values, tensors) if "map" in values else _joined(name, tensors, values)
+            known = (
+                from_json(values, tensors) if "map" in values else _joined(name, tensors, values)
+            )
             optimizer.load_state_dict(known)
         if average.state:
             average.load(_nested(load_file(path / "average.safetensors")))

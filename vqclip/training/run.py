@@ -10,7 +10,7 @@ import yaml
 
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
-from vqclip.hub.checkpoints.configs import plain
+from vqclip.hub.checkpoints.configs import plain_values
 from vqclip.training.data.batches import collate, to_device
 from vqclip.training.distributed import make_accelerator
 from vqclip.training.loop import TrainingProgress, fit
@@ -70,7 +70,7 @@ def write_settings(settings: TrainSettings, folder: Path) -> None:
     Raises:
         UsageError: the disk does not take it.
     """
-    values = plain(asdict(settings))
+    values = plain_values(asdict(settings))
     try:
         with replacing(folder / "settings.yaml", overwrite=True) as temporary:
             temporary.write_text(yaml.safe_dump(values, sort_keys=False))

@@ -16,10 +16,10 @@ from PIL.ExifTags import Base
 from vqclip import __version__
 from vqclip.config import AnimateConfig, FilmConfig
 from vqclip.errors import UsageError
-from vqclip.media.images import FORMATS, fit, load_image, read_metadata
+from vqclip.media.images import FORMATS, fit_image, load_image, read_metadata
 from vqclip.media.timing import Plan, plan_film
-from vqclip.media.writers import FILMS, film_writer
-from vqclip.video.optical_flow import Array, Between, blend, opencv
+from vqclip.media.writers import FILMS, Array, film_writer
+from vqclip.video.optical_flow import Between, blend, opencv
 
 
 def find_frames(sources: Sequence[str]) -> list[Path]:
@@ -91,7 +91,7 @@ class Animation:
         return blend(self._load(number), self._load(number + 1), time)
 
     def _read(self, number: int) -> Array:
-        return np.asarray(fit(load_image(self.paths[number]), self.size, self.config.fit))
+        return np.asarray(fit_image(load_image(self.paths[number]), self.size, self.config.fit))
 
     def metadata(self) -> dict[str, Any]:
         """Return the settings of the last frame, where it carries some, and those of the film."""

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from vqclip.errors import UsageError
+from vqclip.media.writers import Array
 
-Array = np.ndarray[Any, np.dtype[np.uint8]]
 Flow = np.ndarray[Any, np.dtype[np.float32]]
 
 _LEAST_SIDE = 16  # pixels; smaller pictures are enlarged for the search

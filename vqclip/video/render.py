@@ -14,11 +14,10 @@ from vqclip.generation.frame import Frame
 from vqclip.hub.loaders import Models
 from vqclip.media.images import flatten
 from vqclip.media.timing import film_fps
-from vqclip.media.writers import FilmFrame, film_writer
+from vqclip.media.writers import Array, FilmFrame, film_writer
 from vqclip.runs.render import metadata, sample_metadata
 from vqclip.sampling.completion import Sample, Task, picture
-from vqclip.video.optical_flow import Array
-from vqclip.video.restyle import Before, Source, drawn_size, restyle_frame
+from vqclip.video.restyle import Before, SourceVideo, drawn_size, restyle_frame
 from vqclip.video.story import Telling
 from vqclip.video.work_folder import Unfinished
 
@@ -109,7 +108,7 @@ class RestyleRun:
     that was stopped goes on where it was, to the same bytes.
     """
 
-    def __init__(self, source: Source, output: FilmOutput, models: Models) -> None:
+    def __init__(self, source: SourceVideo, output: FilmOutput, models: Models) -> None:
         self.source, self.models = source, models
         config = self.config = source.config
         self.size = drawn_size(source, models)

@@ -13,10 +13,10 @@ from vqclip.files.environment import user_path
 from vqclip.generation.latents import grid_size
 from vqclip.generation.loop import generate
 from vqclip.hub.loaders import Models
-from vqclip.media.images import fit, load_image, to_array, to_tensor
-from vqclip.media.writers import open_clip
+from vqclip.media.images import fit_image, load_image, to_array, to_tensor
+from vqclip.media.writers import Array, open_clip
 from vqclip.video.animation import find_frames
-from vqclip.video.optical_flow import Array, find_flow, opencv, visibility, warp
+from vqclip.video.optical_flow import find_flow, opencv, visibility, warp
 
 LARGEST = 512  # pixels
 _RATE = 12.0  # of a folder of pictures, where none is given
@@ -30,7 +30,7 @@ class Before:
     result: Array
 
 
-class Source:
+class SourceVideo:
     """The frames of a clip or of a folder, at the size at which they are drawn.
 
     Raises:
@@ -65,13 +65,13 @@ class Source:
         how = self.config.picture.fit
         if self.is_film:
             for frame in self.clip:
-                yield np.asarray(fit(Image.fromarray(frame), size, how))
+                yield np.asarray(fit_image(Image.fromarray(frame), size, how))
         else:
             for path in self.paths:
-                yield np.asarray(fit(load_image(path), size, how))
+                yield np.asarray(fit_image(load_image(path), size, how))
 
 
-def drawn_size(source: Source, models: Models) -> tuple[int, int]:
+def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
     """Return the (width, height) at which a source is drawn: whole codes.
 
     Without a size that is wanted it is the source's own, but none of the sides above ``LARGEST``.

@@ -26,9 +26,8 @@ from vqclip.files.atomic import replacing, sweep, writing
 from vqclip.files.locking import locked
 from vqclip.generation.state import State
 from vqclip.media.images import load_image, save_image
-from vqclip.media.writers import film_writer, frame_path
+from vqclip.media.writers import Array, film_writer, frame_path
 from vqclip.runs.checkpoint import EVERY, load_state, save_state
-from vqclip.video.optical_flow import Array
 
 _ABOUT, _STATE, _LOCK = "about.json", "state.safetensors", ".lock"
 _FILM = ("rate", "quality", "codec", "loop")

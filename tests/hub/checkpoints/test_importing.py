@@ -21,10 +21,10 @@ from vqclip.hub.checkpoints import (
     ModelConfig,
     convert,
     has_stage,
-    new_transformer,
     new_vqgan,
     read_config,
     stage_config,
+    untrained_transformer,
 )
 from vqclip.hub.checkpoints.importing import Converted
 from vqclip.hub.checkpoints.published import PUBLISHED as NAMES
@@ -94,7 +94,7 @@ def small_model(name: str) -> tuple[dict[str, Any], VQModel | Net2NetTransformer
         return config, new_vqgan(own).eval().requires_grad_(False)
     first = new_vqgan(stage_config(own, "first"))
     cond = new_vqgan(stage_config(own, "cond")) if has_stage(own, "cond") else None
-    return config, new_transformer(own, first, cond).eval().requires_grad_(False)
+    return config, untrained_transformer(own, first, cond).eval().requires_grad_(False)
 
 
 def published(name: str, folder: Path) -> tuple[Path, dict[str, Tensor]]:

@@ -12,9 +12,9 @@ from vqclip.training.clip.attacks import (
     PixelSpace,
     attack,
     choose_targets,
+    project,
     size,
     unit,
-    within,
 )
 
 
@@ -105,8 +105,8 @@ def test_sizes() -> None:
     delta = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
     assert size(delta).flatten().tolist() == pytest.approx([12.5**0.5, 0.0])
     assert size(unit(delta)).flatten().tolist() == pytest.approx([1.0, 0.0])
-    assert size(within(delta, 1.0)).flatten().tolist() == pytest.approx([1.0, 0.0])
-    torch.testing.assert_close(within(delta, 10.0), delta)
+    assert size(project(delta, 1.0)).flatten().tolist() == pytest.approx([1.0, 0.0])
+    torch.testing.assert_close(project(delta, 10.0), delta)
 
 
 def test_targets_are_other_texts_and_rather_near_ones() -> None:

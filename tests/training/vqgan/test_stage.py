@@ -27,7 +27,7 @@ from vqclip.training.vqgan.losses import (
     mixed_loss,
     vanilla_loss,
 )
-from vqclip.training.vqgan.scores import perplexity, psnr
+from vqclip.training.vqgan.scores import perplexity, psnr_of_batch
 from vqclip.training.vqgan.settings import VQGANLoss, taming_loss
 from vqclip.training.vqgan.stage import VQGANStage, open_vqgan_stage
 
@@ -318,5 +318,5 @@ def test_discriminator_losses() -> None:
 
 def test_scores() -> None:
     image = torch.zeros(1, 3, 4, 4)
-    assert float(psnr(image, image + 0.2)) == pytest.approx(20.0, abs=1e-4)
+    assert float(psnr_of_batch(image, image + 0.2)) == pytest.approx(20.0, abs=1e-4)
     assert perplexity(torch.tensor([5.0, 5.0, 0.0])) == pytest.approx(2.0)

@@ -15,8 +15,8 @@ from vqclip.config import AnimateConfig, FileOptions, TimingConfig
 from vqclip.config.setting import read_options
 
 if TYPE_CHECKING:
+    from vqclip.media.writers import Array
     from vqclip.video.animation import Animation
-    from vqclip.video.optical_flow import Array
 
 
 @with_options_of(
@@ -52,7 +52,7 @@ def animate_command(
     if params["dry_run"]:
         from vqclip.diagnostics.forecast.films import of_animation
 
-        forecasts.tell(terminal, of_animation(animation, paths))
+        forecasts.show_forecast(terminal, of_animation(animation, paths))
         return
     _write(animation, paths, params["overwrite"], terminal)
 

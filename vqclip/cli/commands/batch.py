@@ -153,12 +153,12 @@ def _refuse_missing(jobs: "Iterable[Job]") -> None:
 
 
 def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal, workers: Workers) -> None:
-    from vqclip.batch.run import Batch, planned
+    from vqclip.batch.run import BatchRun, planned
 
     with folder.opened():
         plan = planned(folder, jobs)
         session = _Session(plan, terminal)
-        batch = Batch(folder, plan, session.ended)
+        batch = BatchRun(folder, plan, session.ended)
         try:
             with engine(workers, folder, session.step, terminal) as draw, session:
                 batch.run(draw)

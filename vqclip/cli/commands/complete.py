@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.drawing import DrawingSession, session_of, settings
+from vqclip.cli.drawing import DrawingSession, drawing_of, settings
 from vqclip.cli.options import TerminalOptions
 from vqclip.cli.shared_options import with_options_of
 from vqclip.config import CompleteConfig, FileOptions
@@ -52,7 +52,7 @@ def completing(params: Mapping[str, Any], picture: str) -> DrawingSession:
         UsageError: a value that cannot be read, or a file that could not be written.
     """
     config = CompleteConfig(picture=picture, **settings(CompleteConfig, params))
-    session = session_of(config, params, f"{Path(picture).stem} completed")
+    session = drawing_of(config, params, f"{Path(picture).stem} completed")
     if (path := user_path(picture)).is_file():
         from vqclip.media.images import image_size
 

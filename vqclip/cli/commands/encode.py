@@ -50,7 +50,7 @@ def encode_command(
         if ctx.params["dry_run"]:
             from vqclip.diagnostics.forecast.training import of_encoding
 
-            forecasts.tell(terminal, of_encoding(settings, place))
+            forecasts.show_forecast(terminal, of_encoding(settings, place))
             return
         encoder = DatasetEncoder(settings, place)
     folder, done, total = Path(encoder.config.folder), 0, encoder.total

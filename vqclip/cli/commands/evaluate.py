@@ -29,7 +29,7 @@ evaluate_app = typer.Typer()
 
 
 @evaluate_app.callback(invoke_without_command=True)
-def callback(ctx: typer.Context) -> None:
+def evaluate_callback(ctx: typer.Context) -> None:
     """Judge models on pictures that they were not trained on, or pictures by their prompts."""
     if ctx.invoked_subcommand is None:
         raise UsageError("say what to evaluate: vqgan, clip, transformer or pictures")

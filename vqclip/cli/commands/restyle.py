@@ -80,16 +80,16 @@ def restyle(
 
         from vqclip.hub.loaders import load_models
         from vqclip.video.render import RestyleRun
-        from vqclip.video.restyle import Source
+        from vqclip.video.restyle import SourceVideo
 
-        source = Source(config)
+        source = SourceVideo(config)
         models = load_models(config.picture)
         run = RestyleRun(source, output, models)
     note_long_prompts(terminal, config.picture.prompts, models.perceptors)
     if dry_run:
         from vqclip.diagnostics.forecast.films import of_restyle
 
-        forecasts.tell(terminal, of_restyle(source, run.size, output, models))
+        forecasts.show_forecast(terminal, of_restyle(source, run.size, output, models))
         return
     title, frames = str(config.picture.prompts[0]), source.frames
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.drawing import DrawingSession, session_of, settings
+from vqclip.cli.drawing import DrawingSession, drawing_of, settings
 from vqclip.cli.options import TerminalOptions
 from vqclip.cli.shared_options import with_options_of
 from vqclip.config import FileOptions, SampleConfig
@@ -46,7 +46,7 @@ def sampling(params: Mapping[str, Any]) -> DrawingSession:
         UsageError: a value that cannot be read, or a file that could not be written.
     """
     config = SampleConfig(**settings(SampleConfig, params))
-    return session_of(config, params, _stem(config))
+    return drawing_of(config, params, _stem(config))
 
 
 def _stem(config: SampleConfig) -> str:

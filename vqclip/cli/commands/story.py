@@ -96,7 +96,7 @@ def tell_story(
     if dry_run:
         from vqclip.diagnostics.forecast.films import of_story
 
-        forecasts.tell(terminal, of_story(story, output, models))
+        forecasts.show_forecast(terminal, of_story(story, output, models))
         return
     run, frames = StoryRun(story, output, models), story.unseen + story.frames
 

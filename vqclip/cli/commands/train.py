@@ -65,7 +65,7 @@ def train_command(
     if dry_run:
         from vqclip.diagnostics.forecast.training import of_training
 
-        forecasts.tell(terminal, of_training(settings, folder))
+        forecasts.show_forecast(terminal, of_training(settings, folder))
         return
     with signals() as received:
         from vqclip.training.run import train

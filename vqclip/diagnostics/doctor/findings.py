@@ -6,7 +6,7 @@ from typing import Literal
 
 from vqclip.errors import one_line
 
-State = Literal["ok", "note", "problem"]
+FindingState = Literal["ok", "note", "problem"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Finding:
     """
 
     name: str
-    state: State
+    state: FindingState
     about: str
     fix: str = ""
 

@@ -62,6 +62,6 @@ def named() -> Iterator[Finding]:
     )
 
 
-def _size(model: store.Model) -> int:
+def _size(model: store.StoredModel) -> int:
     files = (model.folder / name for name in model.record.get("sha256", {}))
     return sum(file.stat().st_size for file in files if file.is_file())

@@ -10,10 +10,9 @@ from vqclip.config import FilmConfig, FilmOutput, StoryConfig
 from vqclip.diagnostics.forecast.measuring import Forecast, pace, peak_memory
 from vqclip.diagnostics.forecast.pictures import forecast, inputs
 from vqclip.hub.loaders import Models
-from vqclip.media.writers import film_writer
+from vqclip.media.writers import Array, film_writer
 from vqclip.video.animation import Animation
-from vqclip.video.optical_flow import Array
-from vqclip.video.restyle import Before, Source, restyle_frame
+from vqclip.video.restyle import Before, SourceVideo, restyle_frame
 from vqclip.video.story import Telling
 
 _ENCODED = 8  # frames: encoders look ahead
@@ -27,7 +26,7 @@ def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast
 
 
 def of_restyle(
-    source: Source, size: tuple[int, int], output: FilmOutput, models: Models
+    source: SourceVideo, size: tuple[int, int], output: FilmOutput, models: Models
 ) -> Forecast:
     """Return what a clip in another style would take."""
 

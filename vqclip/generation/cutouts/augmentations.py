@@ -48,7 +48,7 @@ def affine(
     zoom = draw.log_uniform(1 / (1 + scale), 1 + scale)
     maps = (
         geometry.translation(draw.symmetric(2 * translate, 2))
-        @ geometry.rotation(draw.symmetric(degrees))
+        @ geometry.rotation_matrix(draw.symmetric(degrees))
         @ geometry.shearing(draw.symmetric(shear))
         @ geometry.scaling(zoom, zoom)
     )
@@ -57,7 +57,7 @@ def affine(
 
 def rotation(draw: Draw, *, degrees: float = 15.0, p: float = 0.7) -> Tensor:
     """Rotate by ±degrees about the centre [Ro]."""
-    return sometimes(draw, p, geometry.rotation(draw.symmetric(degrees)), torch.eye(3))
+    return sometimes(draw, p, geometry.rotation_matrix(draw.symmetric(degrees)), torch.eye(3))
 
 
 def perspective(draw: Draw, *, distortion: float = 0.3, p: float = 0.7) -> Tensor:

@@ -40,7 +40,7 @@ def translation(shift: Tensor) -> Tensor:
     return matrices(1.0, 0.0, shift[:, 0], 0.0, 1.0, shift[:, 1], 0.0, 0.0, 1.0)
 
 
-def rotation(degrees: Tensor) -> Tensor:
+def rotation_matrix(degrees: Tensor) -> Tensor:
     """Return (n, 3, 3) rotations about the centre; positive turns the content to the left."""
     radians = degrees * (math.pi / 180)
     cos, sin = radians.cos(), radians.sin()

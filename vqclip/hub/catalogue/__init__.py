@@ -1,17 +1,23 @@
 """What there is to fetch: the published models by name, and those that the user adds."""
 
-from vqclip.hub.catalogue.entries import KINDS, Entry, Source, check_name, parse
+from vqclip.hub.catalogue.entries import (
+    MODEL_KINDS,
+    CatalogueEntry,
+    Source,
+    check_model_name,
+    parse_entry,
+)
 from vqclip.hub.catalogue.reading import USER_FILE, catalogue, entry, known_entry, user_file
 
 __all__ = [
-    "KINDS",
+    "MODEL_KINDS",
     "USER_FILE",
-    "Entry",
+    "CatalogueEntry",
     "Source",
     "catalogue",
-    "check_name",
+    "check_model_name",
     "entry",
     "known_entry",
-    "parse",
+    "parse_entry",
     "user_file",
 ]

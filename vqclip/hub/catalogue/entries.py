@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from vqclip.errors import UsageError
 
-KINDS = ("vqgan", "transformer")
+MODEL_KINDS = ("vqgan", "transformer")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MIB = 1 << 20
@@ -31,7 +31,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """A model that can be fetched.
 
     size: of the checkpoint in bytes, exact. about_size: in bytes, roughly.
@@ -71,7 +71,7 @@ class Entry:
             raise UsageError(f"{self.name} has no address that a program can fetch. {self.by_hand}")
 
 
-def check_name(name: str) -> str:
+def check_model_name(name: str) -> str:
     """Return ``name`` if it can be that of a model.
 
     Raises:
@@ -85,32 +85,32 @@ def check_name(name: str) -> str:
     return name
 
 
-def parse(name: str, values: Any, where: str) -> Entry:
+def parse_entry(name: str, values: Any, where: str) -> CatalogueEntry:
     """Return the entry that a catalogue file ``where`` describes.
 
     Raises:
         UsageError: it cannot be read; the message names file, entry and value.
     """
     try:
-        return _parse(check_name(name), values)
+        return _parse(check_model_name(name), values)
     except UsageError as error:
         raise UsageError(f"{where}: {name!s:.80}: {error}") from None
 
 
-def _parse(name: str, values: Any) -> Entry:
+def _parse(name: str, values: Any) -> CatalogueEntry:
     if not isinstance(values, Mapping):
         raise UsageError("it is no mapping of kind, checkpoint, config, …")
     if unknown := sorted(map(str, set(values) - _KNOWN)):
         raise UsageError(f"unknown key {unknown[0]!r:.80}; known: {', '.join(sorted(_KNOWN))}")
-    if values.get("kind") not in KINDS:
-        raise UsageError(f"kind must be {' or '.join(KINDS)}, not {values.get('kind')!r:.80}")
+    if values.get("kind") not in MODEL_KINDS:
+        raise UsageError(f"kind must be {' or '.join(MODEL_KINDS)}, not {values.get('kind')!r:.80}")
     texts = {key: _text(key, values[key]) for key in _TEXTS if key in values}
     sha256 = _sha256(values.get("sha256"))
     tasks = values.get("tasks", [])
     if not isinstance(tasks, list):
         raise UsageError("tasks must be a list")
     about_size = _size("about_size", values)
-    return Entry(
+    return CatalogueEntry(
         name,
         values["kind"],
         texts.get("class", "unknown"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from vqclip.errors import UsageError
 from vqclip.files.environment import home
 from vqclip.files.safe_yaml import read_yaml
-from vqclip.hub.catalogue.entries import Entry, parse
+from vqclip.hub.catalogue.entries import CatalogueEntry, parse_entry
 from vqclip.registry import unknown
 
 USER_FILE = "catalogue.yaml"
@@ -18,7 +18,7 @@ def user_file() -> Path:
     return home() / USER_FILE
 
 
-def catalogue() -> dict[str, Entry]:
+def catalogue() -> dict[str, CatalogueEntry]:
     """Return every entry by name; the user's come before those that come along.
 
     Raises:
@@ -28,7 +28,7 @@ def catalogue() -> dict[str, Entry]:
     return {**_published(), **(_read(own) if own.is_file() else {})}
 
 
-def entry(name: str) -> Entry | None:
+def entry(name: str) -> CatalogueEntry | None:
     """Return the entry of that name, or None.
 
     Raises:
@@ -37,7 +37,7 @@ def entry(name: str) -> Entry | None:
     return catalogue().get(name)
 
 
-def known_entry(name: str) -> Entry:
+def known_entry(name: str) -> CatalogueEntry:
     """Return the entry of that name.
 
     Raises:
@@ -51,12 +51,14 @@ def known_entry(name: str) -> Entry:
 
 
 @cache
-def _published() -> Mapping[str, Entry]:
+def _published() -> Mapping[str, CatalogueEntry]:
     return _read(Path(__file__).parent / "models.yaml")
 
 
-def _read(path: Path) -> dict[str, Entry]:
+def _read(path: Path) -> dict[str, CatalogueEntry]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path} is no catalogue: it must be a mapping of names to models")
-    return {str(name): parse(str(name), values, str(path)) for name, values in content.items()}
+    return {
+        str(name): parse_entry(str(name), values, str(path)) for name, values in content.items()
+    }

@@ -8,8 +8,8 @@ from vqclip.hub.checkpoints.files import StateDict, read_state_dict, recognise
 from vqclip.hub.checkpoints.fitting import infer_config, kind
 from vqclip.hub.checkpoints.importing import Converted, SelfContained, convert
 from vqclip.hub.checkpoints.models import (
-    STAGES,
-    Stage,
+    STAGE_NAMES,
+    StageName,
     build_vqgan,
     load_vqgan_weights,
     new_vqgan,
@@ -23,17 +23,17 @@ from vqclip.hub.checkpoints.transformers import (
     has_stage,
     holds_stage,
     load_transformer_weights,
-    new_transformer,
     stage_reference,
+    untrained_transformer,
 )
 
 __all__ = [
     "REFERENCE",
-    "STAGES",
+    "STAGE_NAMES",
     "Converted",
     "ModelConfig",
     "SelfContained",
-    "Stage",
+    "StageName",
     "StateDict",
     "build_transformer",
     "build_vqgan",
@@ -46,7 +46,6 @@ __all__ = [
     "kind",
     "load_transformer_weights",
     "load_vqgan_weights",
-    "new_transformer",
     "new_vqgan",
     "read_config",
     "read_state_dict",
@@ -55,4 +54,5 @@ __all__ = [
     "stage_reference",
     "stage_state",
     "standalone",
+    "untrained_transformer",
 ]

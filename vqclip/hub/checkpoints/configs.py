@@ -76,7 +76,9 @@ def find_config(weights: Path) -> Path | None:
 
 def standalone(config: ModelConfig) -> dict[str, Any]:
     """Target and params as plain data that refer to nothing else: no other weights, no losses."""
-    params = {key: plain(value) for key, value in config.params.items() if key != "ckpt_path"}
+    params = {
+        key: plain_values(value) for key, value in config.params.items() if key != "ckpt_path"
+    }
     if "ddconfig" in params:
         params["lossconfig"] = dict(_NO_LOSS)
     for stage in ("first_stage_config", "cond_stage_config"):
@@ -85,8 +87,8 @@ def standalone(config: ModelConfig) -> dict[str, Any]:
     return {"target": config.target, "params": params}
 
 
-def plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Mappings as dicts and tuples as lists, as YAML takes them."""
     if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+        return {str(key): plain_values(entry) for key, entry in value.items()}
+    return [plain_values(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -21,7 +21,7 @@ _MOST_HEADER = 1 << 23  # bytes, of safetensors
 _SPARE = 1 << 24  # bytes that weights may claim beyond what the file can hold
 
 
-class Checkpoint(NamedTuple):
+class FileContent(NamedTuple):
     """Weights by name; and of whatever else the file holds the names, and bytes of tensors."""
 
     state: StateDict
@@ -52,7 +52,7 @@ def read_state_dict(path: Path | str) -> StateDict:
     return read_checkpoint(path).state
 
 
-def read_checkpoint(path: Path | str) -> Checkpoint:
+def read_checkpoint(path: Path | str) -> FileContent:
     """Read the tensors of a checkpoint by name; they stay on disk (mapped) until used.
 
     Takes Lightning checkpoints with whatever else they hold, plain state dicts, the formats
@@ -148,7 +148,7 @@ def _read_safetensors(path: Path) -> StateDict:
         raise
 
 
-def _checkpoint(content: Any) -> Checkpoint:
+def _checkpoint(content: Any) -> FileContent:
     """The state dict within a loaded file, without what is no tensor, and what lies around it."""
     if isinstance(content, StandIn):
         name = f"{type(content).__module__}.{type(content).__name__}"
@@ -172,10 +172,10 @@ def _checkpoint(content: Any) -> Checkpoint:
             )
     if not tensors or not all(isinstance(key, str) for key in tensors):
         raise CheckpointError("there are no weights by name in it")
-    return Checkpoint(tensors, rest)
+    return FileContent(tensors, rest)
 
 
-def _checked(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+def _checked(checkpoint: FileContent, path: Path) -> FileContent:
     """Make sure that weights are no larger than the file, but for some that are there twice."""
     claimed = sum(value.nbytes for value in checkpoint.state.values())
     if claimed > _SPARE + 4 * path.stat().st_size:

@@ -49,7 +49,7 @@ def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelCon
         )
 
 
-def check_finite(state: StateDict) -> None:
+def check_numbers(state: StateDict) -> None:
     """Make sure that all weights are numbers.
 
     Raises:

@@ -15,12 +15,12 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.atomic import replacing, writing
 from vqclip.files.hashing import weights_hash
 from vqclip.hub.checkpoints.configs import ModelConfig, find_config, read_config, standalone
-from vqclip.hub.checkpoints.files import Checkpoint, StateDict, read_checkpoint
-from vqclip.hub.checkpoints.fitting import check_finite, infer_config
+from vqclip.hub.checkpoints.files import FileContent, StateDict, read_checkpoint
+from vqclip.hub.checkpoints.fitting import check_numbers, infer_config
 from vqclip.hub.checkpoints.models import (
-    STAGES,
+    STAGE_NAMES,
     TRANSFORMER_TARGETS,
-    Stage,
+    StageName,
     load_vqgan_weights,
     stage_config,
     stage_state,
@@ -82,8 +82,8 @@ class SelfContained:
     """
 
     config: ModelConfig
-    elsewhere: frozenset[Stage] = frozenset()
-    vqgans: Mapping[Stage, VQModel] = field(default_factory=dict)
+    elsewhere: frozenset[StageName] = frozenset()
+    vqgans: Mapping[StageName, VQModel] = field(default_factory=dict)
 
     def stored(self, state: StateDict) -> StateDict:
         """Return the weights that belong into the file."""
@@ -129,7 +129,7 @@ def convert(
         else:
             state = _vqgan(read.state, own)
         kept = _separate({key: _stored(value, half) for key, value in state.items()})
-        check_finite(kept if half else {})  # else checked already
+        check_numbers(kept if half else {})  # else checked already
     except CheckpointError as error:
         raise type(error)(f"cannot import {checkpoint}: {error}") from None
     _write(kept, whole.config if whole else own, folder)
@@ -177,7 +177,7 @@ def _first(state: StateDict) -> StateDict:
 
 def _transformer(state: StateDict, config: ModelConfig, whole: SelfContained) -> StateDict:
     """The weights of a transformer and of its VQGANs, as they are stored, each once."""
-    first, cond = (whole.vqgans.get(stage) for stage in STAGES)
+    first, cond = (whole.vqgans.get(stage) for stage in STAGE_NAMES)
     model = load_transformer_weights(state, config, first, cond)
     shared = model.cond_stage_model is model.vqgan
     return {
@@ -214,7 +214,7 @@ def _write(state: StateDict, config: ModelConfig, folder: Path) -> None:
             raise OSError(str(error)) from None
 
 
-def _dropped(read: Checkpoint, kept: StateDict) -> dict[str, int]:
+def _dropped(read: FileContent, kept: StateDict) -> dict[str, int]:
     """Bytes of what is left behind, by what it is."""
     sizes: Counter[str] = Counter()
     names = set(kept) | {f"first_stage_model.{key}" for key in kept}

@@ -9,12 +9,12 @@ from torch import Tensor
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.checkpoints.configs import ModelConfig
 from vqclip.hub.checkpoints.files import StateDict
-from vqclip.hub.checkpoints.fitting import check_finite, check_fit, infer_config, kind
+from vqclip.hub.checkpoints.fitting import check_fit, check_numbers, infer_config, kind
 from vqclip.models.light_torch import SkipInit
 from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
 
-Stage = Literal["first", "cond"]
-STAGES: tuple[Stage, ...] = ("first", "cond")
+StageName = Literal["first", "cond"]
+STAGE_NAMES: tuple[StageName, ...] = ("first", "cond")
 
 # `target` is looked up here and nowhere else; several programs name the same model.
 VQGAN_TARGETS: dict[str, type[VQModel]] = {
@@ -28,8 +28,8 @@ VQGAN_TARGETS: dict[str, type[VQModel]] = {
 }
 TRANSFORMER_TARGETS = frozenset({"taming.models.cond_transformer.Net2NetTransformer"})
 
-_STAGE_PREFIX: dict[Stage, str] = {"first": "first_stage_model.", "cond": "cond_stage_model."}
-STAGE_CONFIG: dict[Stage, str] = {"first": "first_stage_config", "cond": "cond_stage_config"}
+_STAGE_PREFIX: dict[StageName, str] = {"first": "first_stage_model.", "cond": "cond_stage_model."}
+STAGE_CONFIG: dict[StageName, str] = {"first": "first_stage_config", "cond": "cond_stage_config"}
 _TRAINING_ONLY = (
     "loss.",
     "model_ema.",
@@ -41,7 +41,7 @@ _PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colori
 
 
 def load_vqgan_weights(
-    state: StateDict, config: ModelConfig | None = None, stage: Stage = "first"
+    state: StateDict, config: ModelConfig | None = None, stage: StageName = "first"
 ) -> VQModel:
     """Build the VQGAN that ``config`` describes (or the weights reveal) and give it ``state``.
 
@@ -63,12 +63,12 @@ def load_vqgan_weights(
         state.setdefault("quantize.used", model.quantize.used)
     check_fit(model.state_dict(), state, config)
     state = {key: _plain(value) for key, value in state.items()}
-    check_finite(state)
+    check_numbers(state)
     model.load_state_dict(state, strict=True, assign=True)
     return model
 
 
-def stage_state(state: StateDict, stage: Stage) -> StateDict:
+def stage_state(state: StateDict, stage: StageName) -> StateDict:
     """The part of a transformer checkpoint that is its first or its conditioning stage.
 
     Raises:
@@ -82,7 +82,7 @@ def stage_state(state: StateDict, stage: Stage) -> StateDict:
     return part
 
 
-def stage_config(config: ModelConfig, stage: Stage) -> ModelConfig:
+def stage_config(config: ModelConfig, stage: StageName) -> ModelConfig:
     """The VQGAN's config within a transformer's; a VQGAN's config is returned as it is.
 
     Raises:

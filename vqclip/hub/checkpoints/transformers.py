@@ -10,12 +10,12 @@ from torch import nn
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.checkpoints.configs import ModelConfig
 from vqclip.hub.checkpoints.files import StateDict
-from vqclip.hub.checkpoints.fitting import check_finite, check_fit, kind
+from vqclip.hub.checkpoints.fitting import check_fit, check_numbers, kind
 from vqclip.hub.checkpoints.models import (
     STAGE_CONFIG,
     TRANSFORMER_TARGETS,
     VQGAN_TARGETS,
-    Stage,
+    StageName,
     build_vqgan,
     load_vqgan_weights,
     stage_config,
@@ -81,7 +81,7 @@ def load_transformer_weights(
     own = {key: value for key, value in state.items() if not key.startswith(stages)}
     expected = {key: v for key, v in model.state_dict().items() if not key.startswith(stages)}
     check_fit(expected, own, config)
-    check_finite(own)
+    check_numbers(own)
     for name in ("transformer", "permuter", "cond_stage_model"):
         if name != "cond_stage_model" or model.condition_kind == "clip":
             _load(model.get_submodule(name), own, f"{name}.")
@@ -118,10 +118,10 @@ def build_transformer(
 
     """
     with SkipInit(), torch.device("meta"):
-        return new_transformer(config, first, cond)
+        return untrained_transformer(config, first, cond)
 
 
-def new_transformer(
+def untrained_transformer(
     config: ModelConfig, first: VQModel | None = None, cond: VQModel | None = None
 ) -> Net2NetTransformer:
     """Build a transformer with initial weights, to be trained; see :func:`build_transformer`."""
@@ -132,7 +132,9 @@ def new_transformer(
     return Net2NetTransformer(gpt, first, stage, _permuter(config), **_options(config))
 
 
-def stage_reference(config: ModelConfig, stage: Stage = "first") -> tuple[str, str | None] | None:
+def stage_reference(
+    config: ModelConfig, stage: StageName = "first"
+) -> tuple[str, str | None] | None:
     """Where a stage's VQGAN is, if not in the checkpoint, and its codebook's hash.
 
     Raises:
@@ -156,7 +158,7 @@ def codebook_hash(vqgan: VQModel) -> str:
     return hash_of(vqgan.codebook)
 
 
-def has_stage(config: ModelConfig, stage: Stage) -> bool:
+def has_stage(config: ModelConfig, stage: StageName) -> bool:
     """Whether the config has a VQGAN of its own as that stage."""
     if stage == "first":
         return True
@@ -177,7 +179,7 @@ def _condition_target(config: ModelConfig) -> str:
     return part.target
 
 
-def holds_stage(state: StateDict, stage: Stage) -> bool:
+def holds_stage(state: StateDict, stage: StageName) -> bool:
     """Whether a transformer's checkpoint has the weights of that VQGAN."""
     prefix = _FIRST if stage == "first" else _COND
     return any(key.startswith(prefix) for key in state)

@@ -13,18 +13,18 @@ from vqclip.files.hashing import weights_hash
 from vqclip.hub.catalogue import Source
 from vqclip.hub.downloads.part import Part
 from vqclip.hub.downloads.transfer import (
+    ByteProgress,
     DiskFullError,
     DownloadError,
     PassingError,
     Patience,
-    Progress,
     new_client,
     transfer,
 )
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DownloadRequest:
     """A file that is to be fetched.
 
     path: where it will be.
@@ -44,7 +44,7 @@ class Wanted:
 class Listener:
     """Who is told how it goes: of every block, and of what went wrong and is tried again."""
 
-    progress: Progress
+    progress: ByteProgress
     note: Callable[[str], None]
 
 
@@ -56,7 +56,9 @@ class Fetched:
     sha256: str
 
 
-def download(wanted: Wanted, listener: Listener, patience: Patience | None = None) -> Fetched:
+def download(
+    wanted: DownloadRequest, listener: Listener, patience: Patience | None = None
+) -> Fetched:
     """Fetch a file whole, or leave nothing in its place; an earlier attempt is gone on with.
 
     Raises:
@@ -81,7 +83,7 @@ def download(wanted: Wanted, listener: Listener, patience: Patience | None = Non
     raise DownloadError("; ".join(dict.fromkeys(reasons)) or "there is no source of it")
 
 
-def _fetched_before(wanted: Wanted) -> Fetched | None:
+def _fetched_before(wanted: DownloadRequest) -> Fetched | None:
     """Return the whole file of an earlier attempt, if it is from a source that is still known."""
     origin = Part(wanted.path).origin()
     source = next((s for s in wanted.sources if origin and s.url == origin.url), None)
@@ -91,7 +93,7 @@ def _fetched_before(wanted: Wanted) -> Fetched | None:
 def _fetch(
     client: httpx2.Client,
     source: Source,
-    wanted: Wanted,
+    wanted: DownloadRequest,
     listener: Listener,
     patience: Patience,
 ) -> Fetched:
@@ -129,7 +131,7 @@ def _transfer_patiently(
             time.sleep(wait)
 
 
-def _verified(part: Part, source: Source, wanted: Wanted) -> str:
+def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
     """Return the hash of what has come, if it is the file that was wanted."""
     if wanted.size is not None and part.size != wanted.size:
         raise DownloadError(f"{part.size:,} bytes came, not {wanted.size:,}: it is another file")

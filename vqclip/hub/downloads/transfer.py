@@ -21,7 +21,7 @@ _LONGEST_WAIT = 60.0
 _LONGEST_REASON = 150  # characters
 _PAGE = "it answered with a web page in place of the file"
 
-Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
+ByteProgress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
 
 
 class DownloadError(VqclipError):
@@ -73,7 +73,7 @@ def new_client(patience: Patience) -> httpx2.Client:
 
 
 def transfer(
-    client: httpx2.Client, source: Source, part: Part, size: int | None, progress: Progress
+    client: httpx2.Client, source: Source, part: Part, size: int | None, progress: ByteProgress
 ) -> None:
     """Fetch the file, or the rest of it, into ``part``.
 
@@ -178,7 +178,9 @@ def _check_room(part: Part, total: int | None, start: int) -> None:
         )
 
 
-def _receive(response: httpx2.Response, part: Part, total: int | None, progress: Progress) -> None:
+def _receive(
+    response: httpx2.Response, part: Part, total: int | None, progress: ByteProgress
+) -> None:
     done = part.size
     progress(done, total)
     with part.append() as file:

@@ -115,7 +115,7 @@ def attack(
             gain = pull(space.show(anchor + delta)).sum()
             (gradient,) = torch.autograd.grad(gain, delta)
         step = unit(space.spread(gradient)) * (2.5 * radius / steps)
-        delta = within(delta.detach() + step, radius)
+        delta = project(delta.detach() + step, radius)
     with torch.no_grad():
         return space.show(anchor + delta)
 
@@ -130,7 +130,7 @@ def unit(delta: Tensor) -> Tensor:
     return delta / size(delta).clamp_min(1e-20)
 
 
-def within(delta: Tensor, radius: float) -> Tensor:
+def project(delta: Tensor, radius: float) -> Tensor:
     """Return each row shortened to at most ``radius``."""
     return delta * (radius / size(delta).clamp_min(radius))
 

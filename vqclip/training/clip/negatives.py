@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
-from vqclip.media.images import fit, load_image, to_tensor
+from vqclip.media.images import fit_image, load_image, to_tensor
 from vqclip.training.clip.settings import NegativeSettings
 
 
@@ -63,5 +63,5 @@ def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
 
 def _picture(path: Path, side: int) -> Tensor:
     """Return a picture as (3, side, side) uint8."""
-    image = fit(load_image(path), (side, side))
+    image = fit_image(load_image(path), (side, side))
     return (to_tensor(image)[0] * 255).round().to(torch.uint8)

@@ -6,10 +6,7 @@ import numpy as np
 from PIL import Image
 
 from vqclip.training.data.captions import with_article
-from vqclip.training.data.colours import COLOURS, Colour, stands_out
-from vqclip.training.data.sources import Pixels
-
-Generator = np.random.Generator
+from vqclip.training.data.colours import COLOURS, RGB, Pixels, stands_out
 
 LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
 
@@ -24,7 +21,7 @@ class Background:
     stands: bool = False  # things stand on its ground
 
 
-def middle(image: Image.Image) -> Colour:
+def middle(image: Image.Image) -> RGB:
     """The mean colour of the lower middle, where most things stand."""
     width, height = image.size
     box = (width // 4, height // 2, width - width // 4, height)
@@ -32,7 +29,7 @@ def middle(image: Image.Image) -> Colour:
     return red, green, blue
 
 
-def _shade(name: str, rng: Generator) -> Colour:
+def _shade(name: str, rng: np.random.Generator) -> RGB:
     """A colour near the one of that name."""
     if name == "white":
         return COLOURS[name]
@@ -40,7 +37,7 @@ def _shade(name: str, rng: Generator) -> Colour:
     return tuple(max(0, min(255, c)) for c in (red, green, blue))  # type: ignore[return-value]
 
 
-def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: Generator) -> tuple[str, Colour]:
+def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: np.random.Generator) -> tuple[str, RGB]:
     """A colour of those names in front of which a cut-out is seen, or the last one tried."""
     colour, name = COLOURS["white"], "white"
     for number in rng.permutation(len(names))[:6]:
@@ -51,12 +48,12 @@ def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: Generator) -> tuple[
     return name, colour
 
 
-def solid(rgba: Pixels, size: int, rng: Generator) -> Background:
+def solid(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
     """A strong colour that the cut-out ``rgba`` stands out from."""
     return _coloured(rgba, tuple(COLOURS), size, 0.6, rng)
 
 
-def plain(rgba: Pixels, white: float, size: int, rng: Generator) -> Background:
+def plain(rgba: Pixels, white: float, size: int, rng: np.random.Generator) -> Background:
     """White, with the share ``white`` of those that stand out from it, or a light colour."""
     if rng.random() < white and stands_out(rgba, COLOURS["white"]):
         image = Image.new("RGB", (size, size), COLOURS["white"])
@@ -65,14 +62,14 @@ def plain(rgba: Pixels, white: float, size: int, rng: Generator) -> Background:
 
 
 def _coloured(
-    rgba: Pixels, names: tuple[str, ...], size: int, telling: float, rng: Generator
+    rgba: Pixels, names: tuple[str, ...], size: int, telling: float, rng: np.random.Generator
 ) -> Background:
     name, colour = _contrasting(rgba, names, rng)
     image = Image.new("RGB", (size, size), colour)
     return Background(image, f"on {with_article(name, always=True)} background", telling)
 
 
-def gradient(rgba: Pixels, size: int, rng: Generator) -> Background:
+def gradient(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
     """From one colour to another, in any direction, or from the middle outwards."""
     (first, a), (second, b) = (_contrasting(rgba, tuple(COLOURS), rng) for _ in range(2))
     axis = np.linspace(-1, 1, size, dtype=np.float32)

@@ -14,17 +14,17 @@ from torch.utils.data import DataLoader
 
 from vqclip.training.stage import Batch
 
-Sample = Mapping[str, Any]
+RawSample = Mapping[str, Any]
 
 
 class Data(Protocol):
     """Samples of training by number, without end, and those that are held out from it."""
 
-    def __getitem__(self, number: int) -> Sample:
+    def __getitem__(self, number: int) -> RawSample:
         """Return sample ``number``: ``image`` uint8 (3, h, w), ``text``, ``index``, and so on."""
 
     @property
-    def held_out(self) -> Sequence[Sample]:
+    def held_out(self) -> Sequence[RawSample]:
         """A fixed, finite sequence of samples."""
 
 
@@ -67,7 +67,7 @@ def _loader(data: Any, numbers: Sequence[range], workers: int) -> "DataLoader[Ba
     )
 
 
-def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+def collate(samples: Sequence[RawSample]) -> dict[str, Any]:
     """Stack arrays, tensors and numbers; list everything else."""
     return {key: _together([sample[key] for sample in samples]) for key in samples[0]}
 

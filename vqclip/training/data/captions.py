@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vqclip.training.data.colours import GREYS, WORDS
+from vqclip.training.data.colours import COLOUR_WORDS, GREYS
 from vqclip.training.data.settings import CaptionConfig
 from vqclip.training.data.sources import DataEntry
-
-Generator = np.random.Generator
 
 _DETERMINED = re.compile(
     r"(an?|the|one|two|three|four|five|six|seven|eight|nine|ten|no|some|interior|sunset|sunrise|\d+)"
@@ -71,7 +69,7 @@ class Scene:
     telling: float = 0.0
 
 
-def caption(scene: Scene, settings: CaptionConfig, rng: Generator) -> str:
+def caption(scene: Scene, settings: CaptionConfig, rng: np.random.Generator) -> str:
     """Return one way to say what a picture shows."""
     if len(scene.subjects) == 2:
         text = _pair(scene.subjects, rng)
@@ -82,7 +80,7 @@ def caption(scene: Scene, settings: CaptionConfig, rng: Generator) -> str:
     return text
 
 
-def _single(subject: Subject, settings: CaptionConfig, rng: Generator) -> str:
+def _single(subject: Subject, settings: CaptionConfig, rng: np.random.Generator) -> str:
     entry = subject.entry
     name, chance = _name(entry, settings, rng), rng.random(4)
     if subject.recoloured or chance[0] < settings.colour:
@@ -97,7 +95,7 @@ def _single(subject: Subject, settings: CaptionConfig, rng: Generator) -> str:
     return text
 
 
-def _pair(subjects: tuple[Subject, ...], rng: Generator) -> str:
+def _pair(subjects: tuple[Subject, ...], rng: np.random.Generator) -> str:
     said = [names(subject.entry)[0] for subject in subjects]
     for place, subject in enumerate(subjects):
         if subject.recoloured:
@@ -106,7 +104,7 @@ def _pair(subjects: tuple[Subject, ...], rng: Generator) -> str:
     return f"{with_article(said[0])} {joint} {with_article(said[1])}"
 
 
-def _name(entry: DataEntry, settings: CaptionConfig, rng: Generator) -> str:
+def _name(entry: DataEntry, settings: CaptionConfig, rng: np.random.Generator) -> str:
     """The first clean caption, or a share of the time another one that is short."""
     texts = names(entry)
     if len(texts) == 1 or rng.random() >= settings.alternatives:
@@ -161,10 +159,10 @@ def with_article(name: str, *, always: bool = False) -> str:
 
 def has_colour(text: str) -> bool:
     """Whether a colour is named in a text."""
-    return not WORDS.isdisjoint(re.findall(r"[a-z]+", text.lower()))
+    return not COLOUR_WORDS.isdisjoint(re.findall(r"[a-z]+", text.lower()))
 
 
-def _coloured(name: str, subject: Subject, rng: Generator) -> str:
+def _coloured(name: str, subject: Subject, rng: np.random.Generator) -> str:
     """Put the measured colour in front, one or two words, where the name has none."""
     colours = subject.colours
     people = subject.entry.columns.get("category") in _UNCOLOURED
@@ -184,7 +182,7 @@ def _styles(entry: DataEntry, name: str) -> tuple[str, ...]:
     return tuple(w for w in words if w not in name and not (w == "photo" and "photo" in name))
 
 
-def _styled(name: str, style: str, article: bool, rng: Generator) -> str:
+def _styled(name: str, style: str, article: bool, rng: np.random.Generator) -> str:
     """``cat emoji``, ``a cat, emoji`` or ``an emoji of a cat``."""
     named = with_article(name) if article else name
     form = rng.integers(3)

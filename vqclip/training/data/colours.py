@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-Colour = tuple[int, int, int]
+RGB = tuple[int, int, int]
 
-COLOURS: dict[str, Colour] = {
+COLOURS: dict[str, RGB] = {
     "red": (220, 40, 40), "orange": (245, 140, 30), "yellow": (250, 215, 50),
     "green": (50, 160, 70), "blue": (45, 100, 215), "purple": (130, 60, 180),
     "pink": (245, 130, 180), "brown": (130, 80, 45), "black": (20, 20, 20),
@@ -18,7 +18,9 @@ COLOURS: dict[str, Colour] = {
     "beige": (235, 220, 190),
 }  # fmt: skip
 GREYS = ("white", "gray", "black")
-WORDS = frozenset({*COLOURS, "grey", "violet", "golden", "silver", "colorful", "blond", "rainbow"})
+COLOUR_WORDS = frozenset(
+    {*COLOURS, "grey", "violet", "golden", "silver", "colorful", "blond", "rainbow"}
+)
 
 _SIDE = 32  # colours are measured on a picture of this size
 _VISIBLE = 127  # alpha above which a pixel counts
@@ -90,7 +92,7 @@ def hue_turned(rgba: Pixels, turn: int) -> Pixels:
     return np.concatenate((turned, rgba[..., 3:]), axis=2)
 
 
-def stands_out(rgba: Pixels, colour: Colour) -> bool:
+def stands_out(rgba: Pixels, colour: RGB) -> bool:
     """Whether most of what is visible of a cut-out differs from a colour behind it."""
     coarse = rgba[::8, ::8]
     visible = coarse[coarse[..., 3] > _VISIBLE][:, :3].astype(np.int16)

@@ -9,11 +9,9 @@ from PIL import Image, ImageFilter
 
 from vqclip.training.data import backgrounds
 from vqclip.training.data.captions import Scene, Subject, has_colour, tidy, with_article
-from vqclip.training.data.colours import GREYS, hue_turned, measured, stands_out
+from vqclip.training.data.colours import GREYS, Pixels, hue_turned, measured, stands_out
 from vqclip.training.data.settings import CompositionConfig
-from vqclip.training.data.sources import DataEntry, Pixels, matches
-
-Generator = np.random.Generator
+from vqclip.training.data.sources import DataEntry, matches
 
 _SIDED = re.compile(
     r"\b(left|right|clock|o.?clock|thirty|letter|number|digit|keycap|button|sign|text|abc|arrow|"
@@ -54,7 +52,9 @@ class Composer:
         shares = np.array([1.0 if weights is None else weights[i] for i in self._things])
         self._edges = np.cumsum(shares / shares.sum()) if shares.sum() else shares[:0]
 
-    def __call__(self, entry: DataEntry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Scene]:
+    def __call__(
+        self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
+    ) -> tuple[Pixels, Scene]:
         """Compose one picture around a cut-out."""
         size = len(rgba)
         rgba, subject = self._subject(entry, rgba, rng)
@@ -69,7 +69,9 @@ class Composer:
             subjects = self._put_pair(canvas, both, background.stands, rng)
         return np.array(canvas), Scene(subjects, background.words, background.telling)
 
-    def _subject(self, entry: DataEntry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Subject]:
+    def _subject(
+        self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
+    ) -> tuple[Pixels, Subject]:
         """The cut-out, perhaps in other colours, which are measured then."""
         colours = tuple(entry.columns.get("colors") or ()) or measured(rgba)
         if rng.random() < self.settings.recolour and _may_be_recoloured(entry, colours):
@@ -79,7 +81,9 @@ class Composer:
                 return turned, Subject(entry, found, recoloured=True)
         return rgba, Subject(entry, colours)
 
-    def _background(self, rgba: Pixels, size: int, rng: Generator) -> backgrounds.Background:
+    def _background(
+        self, rgba: Pixels, size: int, rng: np.random.Generator
+    ) -> backgrounds.Background:
         share, chosen = self.settings, rng.random()
         kinds: tuple[tuple[float, Callable[[], backgrounds.Background | None]], ...] = (
             (share.colour, lambda: backgrounds.solid(rgba, size, rng)),
@@ -93,7 +97,7 @@ class Composer:
                 return make() or backgrounds.plain(rgba, share.white, size, rng)
         return backgrounds.plain(rgba, share.white, size, rng)
 
-    def _texture(self, rgba: Pixels, rng: Generator) -> backgrounds.Background | None:
+    def _texture(self, rgba: Pixels, rng: np.random.Generator) -> backgrounds.Background | None:
         if not self._textures:
             return None
         entry, image = self._picture(self._textures, rng)
@@ -104,7 +108,7 @@ class Composer:
             image, f"on {with_article(f'{name} background', always=True)}", 0.6
         )
 
-    def _scene(self, rgba: Pixels, rng: Generator) -> backgrounds.Background | None:
+    def _scene(self, rgba: Pixels, rng: np.random.Generator) -> backgrounds.Background | None:
         if not self._scenes:
             return None
         entry, image = self._picture(self._scenes, rng)
@@ -113,13 +117,18 @@ class Composer:
         name = tidy(entry.texts[0]) if entry.texts else "landscape"
         return backgrounds.Background(image, f"in front of {with_article(name)}", 0.75, stands=True)
 
-    def _picture(self, among: list[int], rng: Generator) -> tuple[DataEntry, Image.Image]:
+    def _picture(self, among: list[int], rng: np.random.Generator) -> tuple[DataEntry, Image.Image]:
         number, rgba = self.library[among[rng.integers(len(among))]]
         image = Image.fromarray(np.ascontiguousarray(rgba[..., :3]))
         return self.library.entries[number], image
 
     def _put(
-        self, canvas: Image.Image, rgba: Pixels, entry: DataEntry, stands: bool, rng: Generator
+        self,
+        canvas: Image.Image,
+        rgba: Pixels,
+        entry: DataEntry,
+        stands: bool,
+        rng: np.random.Generator,
     ) -> None:
         """Put one cut-out down: as it is in the middle, or moved."""
         chance, cutout = rng.random(3), Image.fromarray(rgba)
@@ -137,14 +146,14 @@ class Composer:
             _cast_shadow(canvas, part, (x, y))
         canvas.paste(part, (x, y), part)
 
-    def _turned(self, cutout: Image.Image, rng: Generator) -> Image.Image:
+    def _turned(self, cutout: Image.Image, rng: np.random.Generator) -> Image.Image:
         angle = rng.uniform(-1, 1) * self.settings.angle
         if rng.random() < 0.5 or abs(angle) < 1:
             return cutout
         return cutout.rotate(angle, Image.Resampling.BICUBIC, expand=True)
 
     def _partner(
-        self, entry: DataEntry, canvas: Image.Image, rng: Generator
+        self, entry: DataEntry, canvas: Image.Image, rng: np.random.Generator
     ) -> tuple[Pixels, Subject] | None:
         """Another cut-out for a share of the pictures, where it can be seen."""
         if rng.random() >= self.settings.pair or not len(self._edges) or not _is_thing(entry):
@@ -161,7 +170,7 @@ class Composer:
         canvas: Image.Image,
         both: list[tuple[Pixels, Subject]],
         stands: bool,
-        rng: Generator,
+        rng: np.random.Generator,
     ) -> tuple[Subject, Subject]:
         """Put two cut-outs side by side; return their subjects from left to right."""
         if rng.random() < 0.5:

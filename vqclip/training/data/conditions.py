@@ -16,10 +16,11 @@ from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.media.images import flatten, in_shape, open_image
 from vqclip.sampling.conditions import depth_of, edges_of, labels_of
+from vqclip.training.data.colours import Pixels
 from vqclip.training.data.settings import ConditionConfig, DataConfig
-from vqclip.training.data.sources import DataEntry, Pixels, open_entry
+from vqclip.training.data.sources import DataEntry, open_entry
 
-Array = np.ndarray[Any, np.dtype[Any]]
+Map = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class Window:
         image = Image.fromarray(np.ascontiguousarray(part))
         return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
 
-    def of_map(self, planes: Array) -> Array:
+    def of_map(self, planes: Map) -> Map:
         """Cut it out of a (c, h, w) map, by the nearest values."""
         places = (np.arange(self.size) * self.side + self.side // 2) // self.size
         cut = self._cut(planes.transpose(1, 2, 0))[places][:, places]
         return np.ascontiguousarray(cut.transpose(2, 0, 1))
 
-    def _cut(self, pixels: Array) -> Array:
+    def _cut(self, pixels: Map) -> Map:
         part = pixels[self.top : self.top + self.side, self.left : self.left + self.side]
         return part[:, ::-1] if self.mirrored else part
 
@@ -62,7 +63,9 @@ def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) 
     return Window(left, top, side, size, bool(settings.flip and rng.random() < settings.flip))
 
 
-def check_conditions(entries: Sequence[DataEntry], conditions: Iterable[ConditionConfig]) -> None:
+def check_data_conditions(
+    entries: Sequence[DataEntry], conditions: Iterable[ConditionConfig]
+) -> None:
     """Refuse classes without pictures, and pictures without maps.
 
     Raises:
@@ -121,7 +124,7 @@ def condition(
     return window.of_map(_read_map(config, entry, size))
 
 
-def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Array:
+def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
     """The whole map of an entry as (c, size, size), cut as its picture is."""
     name, square = entry.name, (size, size)
     if config.folder:
@@ -141,13 +144,13 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Array:
     return planes[0].numpy()
 
 
-def _edges_in(image: Pixels, name: str) -> Array:
+def _edges_in(image: Pixels, name: str) -> Map:
     """The edges in a picture (h, w, 3), or itself if it is black and white: (3, h, w), 0 or 1."""
     photo = Image.fromarray(np.ascontiguousarray(image))
     return edges_of(photo, photo.size, name)[0].numpy().copy()
 
 
-def _low_resolution(image: Pixels, scale: int) -> Array:
+def _low_resolution(image: Pixels, scale: int) -> Map:
     """Shrink by ``scale`` with bicubic antialiasing, enlarge again: (3, h, w) in [-1, 1]."""
     photo = Image.fromarray(np.ascontiguousarray(image))
     width, height = photo.size

@@ -13,11 +13,11 @@ import numpy as np
 
 from vqclip.errors import UsageError
 from vqclip.training.data.captions import Scene, Subject, caption
-from vqclip.training.data.colours import COLOURS, Colour
+from vqclip.training.data.colours import COLOURS, RGB, Pixels
 from vqclip.training.data.compose import Composer
 from vqclip.training.data.conditions import (
     Window,
-    check_conditions,
+    check_data_conditions,
     condition,
     draw_window,
     has_class,
@@ -25,17 +25,14 @@ from vqclip.training.data.conditions import (
 from vqclip.training.data.settings import CaptionConfig, DataConfig
 from vqclip.training.data.sources import (
     DataEntry,
-    Pixels,
     check_columns,
-    decode,
+    decode_image,
     group_hash,
     matches,
     read_source,
 )
 
-Sample = dict[str, Any]
 _LEAST_SHOWN = 4  # times as many pictures as are held out are to be left
-Generator = np.random.Generator
 
 
 class Pictures:
@@ -81,7 +78,7 @@ class Pictures:
         if self.cache and self._state[index] == _GOOD:
             kept: Pixels = self._kept[index]
             return kept
-        pixels = decode(self.entries[index], self.size)
+        pixels = decode_image(self.entries[index], self.size)
         if pixels is not None and self.cache:
             self._kept[index] = pixels
         self._state[index] = _BAD if pixels is None else _GOOD
@@ -123,7 +120,7 @@ class Samples:
         entries = [entry for source in settings.sources for entry in read_source(source)]
         for where in (settings.hold_out.where, *(rule.where for rule in settings.weights)):
             check_columns(where, entries)
-        check_conditions(entries, settings.conditions)
+        check_data_conditions(entries, settings.conditions)
         usable = [entry for entry in entries if has_class(entry, settings.conditions)]
         shown, groups, style = _split(usable, settings)
         weights = np.array([_weight(entry, settings) for entry in shown])
@@ -149,7 +146,7 @@ class Samples:
         """The pictures that could not be read so far, and were passed over."""
         return self.pictures.bad
 
-    def __getitem__(self, k: int) -> Sample:
+    def __getitem__(self, k: int) -> dict[str, Any]:
         """Return sample k."""
         rng = np.random.default_rng((self.seed, k))
         index, rgba = self.pictures[self.draw(k, rng)]
@@ -161,11 +158,13 @@ class Samples:
         about = {"text": text, "group": entry.group, "index": k}
         return {"image": _planes(image), **about, **self._given(entry, image, window)}
 
-    def _given(self, entry: DataEntry, image: Pixels, window: Window) -> Sample:
+    def _given(self, entry: DataEntry, image: Pixels, window: Window) -> dict[str, Any]:
         given = self.settings.conditions
         return {c.name: condition(c, entry, image, window, self.settings.size) for c in given}
 
-    def _show(self, entry: DataEntry, rgba: Pixels, rng: Generator) -> tuple[Pixels, Scene]:
+    def _show(
+        self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
+    ) -> tuple[Pixels, Scene]:
         """The picture on its background, (size, size, 3), and what it shows."""
         if self._compose and rgba[..., 3].min() < 255:
             return self._compose(entry, rgba, rng)
@@ -173,7 +172,7 @@ class Samples:
         colours = tuple(entry.columns.get("colors") or ()) if rgba[..., 3].min() < 255 else ()
         return over(rgba, plain_background(entry)), Scene((Subject(entry, colours),))
 
-    def _text(self, scene: Scene, rng: Generator) -> str:
+    def _text(self, scene: Scene, rng: np.random.Generator) -> str:
         texts = scene.subjects[0].entry.texts
         if not texts:
             return ""
@@ -181,7 +180,7 @@ class Samples:
             return texts[rng.integers(len(texts))]
         return caption(scene, self._captions, rng)
 
-    def draw(self, k: int, rng: Generator) -> int:
+    def draw(self, k: int, rng: np.random.Generator) -> int:
         """Return the index of the entry that sample k shows, by its weight.
 
         The unit interval, cut into as many strata as there are pictures, is walked through
@@ -194,7 +193,7 @@ class Samples:
         return min(int(found), count - 1)
 
 
-class HeldOut(Sequence[Sample]):
+class HeldOut(Sequence[dict[str, Any]]):
     """Pictures that training never sees, whole and on their plain backgrounds, in a fixed order.
 
     Any first n of them are a fair choice. Beside ``text``, the first caption, ``texts`` has all.
@@ -264,12 +263,12 @@ def _permutation(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
-def plain_background(entry: DataEntry) -> Colour:
+def plain_background(entry: DataEntry) -> RGB:
     """Return the colour that a cut-out is shown on: its row's ``bg``, else white."""
     return COLOURS.get(str(entry.columns.get("bg")), COLOURS["white"])
 
 
-def over(rgba: Pixels, background: Colour) -> Pixels:
+def over(rgba: Pixels, background: RGB) -> Pixels:
     """Return (h, w, 3) uint8: a picture over a colour, α·c + (1 − α)·b, rounded."""
     alpha = rgba[..., 3:].astype(np.uint16)
     if alpha.min() == 255:

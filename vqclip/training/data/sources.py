@@ -18,11 +18,10 @@ from PIL import Image
 
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
-from vqclip.media.images import FORMATS, fit
+from vqclip.media.images import FORMATS, fit_image
 from vqclip.registry import unknown
+from vqclip.training.data.colours import Pixels
 from vqclip.training.data.settings import SourceConfig, Where
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 _SHARDS = (".zip", ".tar")
 _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.BadZipFile)
@@ -211,7 +210,7 @@ def open_entry(entry: DataEntry) -> Image.Image:
     return image
 
 
-def decode(entry: DataEntry, size: int) -> Pixels | None:
+def decode_image(entry: DataEntry, size: int) -> Pixels | None:
     """Return a picture as (size, size, 4) uint8, RGBA; None where it cannot be read."""
     try:
         with warnings.catch_warnings():
@@ -223,7 +222,7 @@ def decode(entry: DataEntry, size: int) -> Pixels | None:
     except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
     if rgba.size != (size, size):
-        rgba = fit(rgba, (size, size), entry.fit)
+        rgba = fit_image(rgba, (size, size), entry.fit)
     return np.array(rgba)
 
 

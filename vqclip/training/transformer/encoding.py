@@ -30,7 +30,7 @@ from vqclip.training.data.dataset import Samples
 from vqclip.training.data.settings import ConditionConfig, DataConfig
 from vqclip.training.settings import TrainSettings, parse_section
 
-Sample = Mapping[str, Any]
+_Sample = Mapping[str, Any]
 _SHARD, _BATCH = 1024, 32  # samples
 _HELD_OUT = "held-out.safetensors"
 
@@ -203,20 +203,20 @@ class Encoded:
     def __init__(self, config: EncodingConfig, seed: int = 0) -> None:
         parts = [_read(path) for path, _ in config.shards]
         self.tensors = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-        self.held_out: Sequence[Sample] = EncodedHeldOut(_read(Path(config.folder) / _HELD_OUT))
+        self.held_out: Sequence[_Sample] = EncodedHeldOut(_read(Path(config.folder) / _HELD_OUT))
         self.seed = seed
 
     def __len__(self) -> int:
         """Samples of an epoch."""
         return len(self.tensors["codes"])
 
-    def __getitem__(self, k: int) -> Sample:
+    def __getitem__(self, k: int) -> _Sample:
         """Return sample k."""
         epoch, place = divmod(k, len(self))
         return _sample(self.tensors, int(_order(self.seed, epoch, len(self))[place]), k)
 
 
-class EncodedHeldOut(Sequence[Sample]):
+class EncodedHeldOut(Sequence[_Sample]):
     """Held-out samples from a shard."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:

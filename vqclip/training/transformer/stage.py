@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
-from vqclip.hub.checkpoints import ModelConfig, Stage
+from vqclip.hub.checkpoints import ModelConfig, StageName
 from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
 from vqclip.hub.references import self_contained
 from vqclip.models.conditions import ClipEmbedding, coordinates
@@ -201,7 +201,7 @@ class TransformerStage:
     def export(self, folder: Path) -> None:
         """Write ``config.yaml`` and ``model.safetensors``; a VQGAN with a name stays elsewhere."""
         model = self.model
-        stages: dict[Stage, nn.Module] = {"first": model.vqgan, "cond": model.cond_stage_model}
+        stages: dict[StageName, nn.Module] = {"first": model.vqgan, "cond": model.cond_stage_model}
         vqgans = {k: v for k, v in stages.items() if isinstance(v, VQModel)}
         whole = self_contained(ModelConfig.of(self.config, "model"), vqgans)
         state = {k: v.detach().cpu() for k, v in whole.stored(model.state_dict()).items()}

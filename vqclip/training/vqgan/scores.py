@@ -22,7 +22,7 @@ class Scores:
         """Take in images and reconstructions (b, c, h, w), codes (b, h, w), the batch's loss."""
         self.counts += torch.bincount(ids.flatten().cpu(), minlength=len(self.counts))
         self.losses.append(loss)
-        self.psnrs.append(psnr(image, output).sum())
+        self.psnrs.append(psnr_of_batch(image, output).sum())
         self.weights.append(len(image))
 
     def figures(self) -> dict[str, float]:
@@ -42,7 +42,7 @@ class Scores:
         }
 
 
-def psnr(image: Tensor, output: Tensor) -> Tensor:
+def psnr_of_batch(image: Tensor, output: Tensor) -> Tensor:
     """Peak signal to noise, 10·log10(4 / mse) dB: (b, c, h, w) in [-1, 1] -> (b,)."""
     errors = (image - output.clamp(-1, 1)).square().mean((1, 2, 3))
     return 10 * torch.log10(4 / errors.clamp_min(1e-10))

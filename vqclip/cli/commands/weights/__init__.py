@@ -4,7 +4,7 @@ import typer
 
 from vqclip.cli.commands.export import export_command
 from vqclip.cli.commands.weights.keep import path_command, remove_command, verify_command
-from vqclip.cli.commands.weights.show import info_command, list_command
+from vqclip.cli.commands.weights.show import info_command, list_models_command
 from vqclip.cli.commands.weights.supply import get_command, import_command
 from vqclip.errors import UsageError
 
@@ -26,14 +26,14 @@ weights_app = typer.Typer(help=HELP)
 
 
 @weights_app.callback(invoke_without_command=True)
-def callback(ctx: typer.Context) -> None:
+def weights_callback(ctx: typer.Context) -> None:
     """Models by name."""
     if ctx.invoked_subcommand is None:
         known = ", ".join(command.name or "" for command in weights_app.registered_commands)
         raise UsageError(f"say what to do with the weights: {known}")
 
 
-weights_app.command("list")(list_command)
+weights_app.command("list")(list_models_command)
 weights_app.command("info")(info_command)
 weights_app.command("get")(get_command)
 weights_app.command("verify")(verify_command)

@@ -13,7 +13,7 @@ from vqclip.cli.terminal import Terminal
 from vqclip.errors import UsageError, VqclipError
 
 if TYPE_CHECKING:
-    from vqclip.hub.store import Model
+    from vqclip.hub.store import StoredModel
 
 
 def verify_command(
@@ -40,7 +40,7 @@ def verify_command(
         raise typer.Exit(1)
 
 
-def _verify(model: "Model", terminal: Terminal) -> bool:
+def _verify(model: "StoredModel", terminal: Terminal) -> bool:
     """Tell whether a model is as it was; return whether it is not."""
     from vqclip.hub import store
 
@@ -59,7 +59,7 @@ def _verify(model: "Model", terminal: Terminal) -> bool:
     return problem is not None
 
 
-def _kept(name: str) -> "Model":
+def _kept(name: str) -> "StoredModel":
     from vqclip.hub import store
 
     item = items_of(name)[0]
@@ -97,11 +97,11 @@ def remove_command(
 
 def _folders(name: str) -> list[Path]:
     from vqclip.hub import store
-    from vqclip.hub.catalogue import check_name
+    from vqclip.hub.catalogue import check_model_name
 
     items_of(name)  # raises for an unknown one
     places = (store.models_folder(), store.downloads_folder())
-    found = [place / check_name(name) for place in places if (place / name).is_dir()]
+    found = [place / check_model_name(name) for place in places if (place / name).is_dir()]
     if not found and any(item.state == "embedded" for item in items_of(name)):
         raise UsageError(f"{name} is part of vqclip and cannot be removed")
     if not found:

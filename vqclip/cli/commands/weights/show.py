@@ -16,7 +16,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON a model
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of vqclip weights list.")]
 
 
-def list_command(
+def list_models_command(
     clip: Annotated[bool, typer.Option("--clip", help="open_clip's pretrained models.")] = False,
     json_lines: Json = False,
 ) -> None:

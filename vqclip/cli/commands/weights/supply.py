@@ -14,7 +14,7 @@ from vqclip.files.formatting import as_json
 
 if TYPE_CHECKING:
     from vqclip.hub.downloads import Listener
-    from vqclip.hub.install import Supplied
+    from vqclip.hub.install import Installed
 
 
 def get_command(
@@ -69,7 +69,7 @@ def _announce(name: str, terminal: Terminal) -> None:
         terminal.say(f"fetching {missing_entry(known_entry(name))}")
 
 
-def _get(name: str, listener: "Listener", patience: Any, trust: bool, keep: bool) -> "Supplied":
+def _get(name: str, listener: "Listener", patience: Any, trust: bool, keep: bool) -> "Installed":
     from vqclip.hub.install import get  # with torch
 
     return get(name, listener, patience, trust=trust, keep=keep)
@@ -118,14 +118,14 @@ def import_command(
     """
     terminal = Terminal(quiet=quiet, json_lines=json_lines)
     with terminal.console.status("reading the checkpoint"):
-        from vqclip.hub.install import default_name, import_model
+        from vqclip.hub.install import default_model_name, import_model
 
-        called = name or default_name(source)
+        called = name or default_model_name(source)
         supplied = import_model(user_path(source), called, config, half=half, overwrite=overwrite)
     _report(supplied, terminal)
 
 
-def _report(supplied: "Supplied", terminal: Terminal, about: str = "") -> None:
+def _report(supplied: "Installed", terminal: Terminal, about: str = "") -> None:
     from vqclip.files.formatting import readable
 
     model = supplied.model
