@@ -53,7 +53,9 @@ def gallery(folder: Path, count: int) -> Path:
     done = []
     for job in jobs[:-1]:
         Image.new("RGB", (16, 16), (job.config.seed, 90, 90)).save(folder / job.picture)
-        done.append(Job(**{**vars(job), "files": (job.picture,)}))
+        films = tuple(job.picture.replace(".png", end) for end in (".gif", ".mp4"))
+        Image.new("RGB", (8, 8), "red").save(folder / films[0])
+        done.append(Job(**{**vars(job), "files": (job.picture, *films)}))
     failed = {"state": FAILED, "error": "it <b>broke</b>", "score": None, "seconds": None}
     return write_gallery(folder, [*done, Job(**{**vars(jobs[-1]), **failed})]).resolve()
 
@@ -79,7 +81,7 @@ def test_the_command_makes_the_picture(tmp_path: Path) -> None:
     job = Job(config, name="a-b-0", state=DONE, files=("pictures/a-b-0.png",))
     page = write_gallery(tmp_path, [job]).read_text()
     assert "vqclip 'a b' --size 16x16" in page
-    assert "vqclip again pictures/a-b-0.png" in page
+    assert '"again": "pictures/a-b-0.png"' in page
 
 
 class Browser:
@@ -161,9 +163,9 @@ LARGE = "document.querySelector('#prompt').textContent"
 IS_OPEN = "document.querySelector('dialog').open"
 
 
-def choose(browser: Browser, order: str) -> list[str]:
+def choose(browser: Browser, value: str, select: str = "#sort") -> list[str]:
     event = "dispatchEvent(new Event('change'))"
-    browser.run(f"(s => {{ s.value = '{order}'; s.{event}; }})(document.querySelector('#sort'))")
+    browser.run(f"(s => {{ s.value = '{value}'; s.{event}; }})(document.querySelector('{select}'))")
     found: list[str] = browser.run(PROMPTS)
     return found
 
@@ -190,12 +192,24 @@ def test_a_hundred_pictures_in_a_browser(browser: Browser, tmp_path: Path) -> No
     assert best[0] == "apple number 6"
     assert choose(browser, "list") == prompts
 
+    states = browser.run("[...document.querySelectorAll('#state option')].map(o => o.value)")
+    assert states == ["", "done", "failed"]
+    assert choose(browser, "failed", "#state") == ["a failure"]
+    assert choose(browser, "", "#state") == prompts
+
     browser.keys("/number 42")
     assert browser.run(PROMPTS) == ["apple number 42"]
     assert browser.run("document.querySelector('#count').textContent") == "1 of 100"
     browser.keys(ENTER)
     assert (browser.run(IS_OPEN), browser.run(LARGE)) == (True, "apple number 42")
-    assert "vqclip again pictures/apple-number-42-42.png" in browser.run("document.body.innerText")
+    again = f"vqclip again {page.parent}/pictures/apple-number-42-42.png"
+    assert again in browser.run("document.body.innerText")
+    stage = "[find('dialog img').hidden, find('video').hidden, find('dialog img').naturalWidth]"
+    assert browser.run(stage) == [False, True, 16]
+    buttons = browser.run("[...document.querySelectorAll('#films button')].map(b => b.textContent)")
+    assert buttons == ["picture", "gif", "mp4"]
+    browser.run("document.querySelectorAll('#films button')[1].click()")
+    assert browser.run("find('dialog img').src").endswith("apple-number-42-42.gif")
     browser.keys(ESCAPE)
     assert browser.run(IS_OPEN) is False
 

@@ -95,3 +95,19 @@ def test_presets_have_a_sentence_and_settings() -> None:
     settings = vqclip("list", "presets", "crowson").stdout
     assert "--size             480x480\n" in settings
     assert "--augment          none\n" in settings
+
+
+def test_ctrl_c_before_a_step_tells_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqclip.runs.autosave import Keeper
+
+    save = Keeper.save
+
+    def interrupted(keeper: Keeper) -> None:
+        save(keeper)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "save", interrupted)
+    quick = ("a fox", "--steps", "1", "--init", "random", "--size", "32", "-o", "fox.png")
+    told = vqclip(*quick, "--checkpoint", code=130).stderr
+    assert "go on with: vqclip resume fox.checkpoint.safetensors" in told
+    assert "nothing" not in told

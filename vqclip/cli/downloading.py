@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from vqclip.cli.group import InterruptionError
 from vqclip.cli.terminal import Terminal
 from vqclip.config import CodesConfig, GenerateConfig, SampleConfig
 from vqclip.errors import UsageError
@@ -70,5 +71,10 @@ def downloading(title: str, terminal: Terminal) -> "Iterator[Listener]":
     def progress(done: int, total: int | None) -> None:
         bar.update(task, completed=done, total=total)
 
-    with bar:
-        yield Listener(progress, terminal.note)
+    try:
+        with bar:
+            yield Listener(progress, terminal.note)
+    except KeyboardInterrupt as error:
+        raise InterruptionError(
+            "interrupted; the same command goes on with what is fetched"
+        ) from error

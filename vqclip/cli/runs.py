@@ -8,7 +8,7 @@ import typer
 
 from vqclip.cli import dry_run as forecasts
 from vqclip.cli.downloading import fetch_for
-from vqclip.cli.group import INTERRUPTED
+from vqclip.cli.group import INTERRUPTED, InterruptionError
 from vqclip.cli.terminal import Terminal
 from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
 from vqclip.config.prompts import Prompt
@@ -47,11 +47,24 @@ class Session:
             return
         for number, (config, output) in enumerate(zip(self.configs, self.outputs, strict=True), 1):
             self.terminal.seconds()
-            result = self._render(config, output, models)
+            try:
+                result = self._render(config, output, models)
+            except KeyboardInterrupt as error:
+                self._note_ahead(self.configs[number - 1 :] if number > 1 else ())
+                raise self._interruption(number, output) from error
             self._report(config, output, result, self.terminal.seconds())
             if result.interrupted:
                 self._note_ahead(self.configs[number:])
                 raise typer.Exit(INTERRUPTED)
+
+    def _interruption(self, number: int, output: OutputConfig) -> InterruptionError:
+        """Return what there is after Ctrl-C came before the first step of a picture."""
+        if output.checkpoint and output.checkpoint.exists():
+            return InterruptionError(
+                f"interrupted before a step was made; go on with: vqclip resume {output.checkpoint}"
+            )
+        done = f"{number - 1} of {len(self.configs)} pictures are written"
+        return InterruptionError(f"interrupted; {done if number > 1 else 'nothing was written'}")
 
     def _note_ahead(self, ahead: Sequence[GenerateConfig]) -> None:
         if ahead:

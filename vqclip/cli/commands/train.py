@@ -13,6 +13,7 @@ import typer
 
 from vqclip.cli import dry_run as forecasts
 from vqclip.cli import options as opt
+from vqclip.cli.group import InterruptionError
 from vqclip.cli.terminal import Terminal
 from vqclip.errors import UsageError
 from vqclip.training.settings import TrainSettings, read_training_settings
@@ -105,6 +106,10 @@ def signals() -> Iterator[list[int]]:
     before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
+    except KeyboardInterrupt as error:
+        raise InterruptionError(
+            "interrupted at once; --resume goes on from the last checkpoint, if there is one"
+        ) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
