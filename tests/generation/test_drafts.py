@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -109,6 +110,18 @@ def test_the_best_draft_is_the_one_that_fits_best(models: Models) -> None:
     assert torch.equal(first, vqgan.codes(codes[scores.argmax()][None]))
     worst = best(config("red:-1"), models, codes, (8, 8))
     assert torch.equal(worst, vqgan.codes(codes[scores.argmin()][None]))
+
+
+def test_large_drafts_are_decoded_few_at_a_time(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = tiny.random_codes(5, 8, 8)  # 16x16 pixels each
+    expected = best(config(), models, codes, (8, 8))
+    for pixels, counts in ((1 << 17, [5]), (2 * 256, [2, 2, 1]), (1, [1] * 5)):
+        monkeypatch.setattr("vqclip.generation.drafts._PIXELS", pixels)
+        with patch.object(models.vqgan, "decode", wraps=models.vqgan.decode) as decode:
+            assert torch.equal(best(config(), models, codes, (8, 8)), expected)
+        assert [len(call.args[0]) for call in decode.call_args_list] == counts
 
 
 def test_parts_show_most_of_a_picture() -> None:

@@ -17,6 +17,7 @@ from vqclip.models.runtime import autocast
 from vqclip.models.transformer import Net2NetTransformer
 
 Grid = tuple[int, int]
+_PIXELS = 1 << 17  # decoded at a time: more save no more time, and take memory
 _CROP = 7 / 8  # of a picture's side, of the parts by which drafts are judged
 
 
@@ -89,7 +90,9 @@ def best_draft(
     assert transformer is not None
     codes = transformer.vqgan.codes(drawn)
     with autocast(models.device, models.dtype):
-        images = torch.cat([transformer.vqgan.image(z_q[None]) for z_q in codes])
+        pixels = drawn[0].numel() * transformer.vqgan.downsampling**2
+        several = torch.split(codes, max(1, _PIXELS // pixels))
+        images = torch.cat([transformer.vqgan.image(z_q) for z_q in several])
         best = int(draft_scores(config, models, prompts, images).argmax())
     if transformer.vqgan is models.vqgan and tuple(drawn.shape[1:]) == grid:
         return codes[best : best + 1]

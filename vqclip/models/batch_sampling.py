@@ -9,6 +9,7 @@ from torch import Tensor
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.conditions import coordinates
+from vqclip.models.gpt import cache_dtype
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
@@ -68,7 +69,8 @@ def draw(
 
 def batch_size(transformer: Net2NetTransformer) -> int:
     """Return how many samples to draw at a time: a large transformer's take much memory."""
-    config, element = transformer.transformer.config, transformer.transformer.pos_emb.element_size()
+    config = transformer.transformer.config
+    element = cache_dtype(transformer.transformer.pos_emb).itemsize
     each = 2 * config.n_layer * config.block_size * config.n_embd * element
     return max(1, min(_BATCH, _MEMORY // each))
 
