@@ -10,6 +10,7 @@ The folder then holds, under the same names, for instance:
     labels/circle/003.png     0 for the ground, 1 to 4 for the shape
     depth/circle/003.png      16 bits, large is near: the ground rises, the shape is in front
     edges/circle/003.png      the outline, white on black
+    small/circle/003.png      the picture, 4 times smaller
 
 A shape has the colour of its kind, so that a model that was given an outline can know the colour.
 """
@@ -97,6 +98,7 @@ def draw(shape: Shape, size: int) -> dict[str, Image.Image]:
         "labels": Image.fromarray((inside * shape.label).astype(np.uint8)),
         "depth": Image.fromarray((depth * 65535).astype(np.uint16)),
         "edges": Image.fromarray((_border(inside) * 255).astype(np.uint8)),
+        "small": picture.resize((size // 4, size // 4), Image.Resampling.BICUBIC),
     }
 
 

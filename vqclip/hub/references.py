@@ -77,4 +77,8 @@ def without_references(config: ModelConfig) -> dict[str, Any]:
     for stage in STAGE_NAMES:
         if (reference := checkpoints.stage_reference(config, stage)) is not None:
             params[f"{stage}_stage_config"] = described_vqgan(reference[0])
-    return checkpoints.standalone(ModelConfig(config.target, params, config.name))
+    whole = checkpoints.standalone(ModelConfig(config.target, params, config.name))
+    stage = whole["params"].get("cond_stage_config")
+    if isinstance(stage, dict) and stage["target"] == checkpoints.LABELATOR:
+        stage["params"].pop("names", None)  # taming-transformers knows none
+    return whole

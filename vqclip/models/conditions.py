@@ -5,6 +5,7 @@ here need no weights. Each maps the condition as given to codes, int64; only the
 CLIP becomes vectors that take the place of embedded codes.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -34,11 +35,11 @@ class StartToken(nn.Module):
 
 
 class ClassLabel(nn.Module):
-    """The id of a class is its token."""
+    """The id of a class is its token; ``names`` are those of the first classes, if known."""
 
-    def __init__(self, n_classes: int) -> None:
+    def __init__(self, n_classes: int, names: Sequence[str] = ()) -> None:
         super().__init__()
-        self.n_classes = n_classes
+        self.n_classes, self.names = n_classes, tuple(names)
 
     def forward(self, x: Tensor | None) -> Tensor:
         """Ids in [0, n_classes), (b,) -> (b, 1)."""

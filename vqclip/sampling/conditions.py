@@ -105,7 +105,8 @@ def read_condition(
     for kind, value in given.items():
         if kind == "class":
             count = int(getattr(transformer.cond_stage_model, "n_classes", 0))
-            return torch.tensor([class_id(value, count)])
+            own = getattr(transformer.cond_stage_model, "names", ())
+            return torch.tensor([class_id(value, count, own)])
         if kind == "labels":
             return one_hot_labels(value, _channels(transformer), size, relabel)
         picture = {"depth": depth_map, "edges": edge_map, "upscale": low_resolution}[kind]
@@ -113,25 +114,30 @@ def read_condition(
     return None
 
 
-def class_id(text: str, count: int) -> int:
-    """Return the number of a class, given as such or, for ImageNet's 1,000, by name.
+def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
+    """Return the number of a class, given as such or by name.
+
+    Names are the model's ``own``, else for 1,000 classes those of ImageNet.
 
     Raises:
         UsageError: no such class; the message has the nearest names.
     """
+    if text.strip() in own:
+        return own.index(text.strip())
     if text.strip().isdecimal():
         if int(text) >= count:
             raise UsageError(f"class {text} is out of range: this model knows 0 to {count - 1}")
         return int(text)
-    names = [name.lower() for name in imagenet_classes()]
-    if count != len(names):
+    names = [name.lower() for name in own or imagenet_classes()]
+    if not own and count != len(names):
         raise UsageError(f"this model's {count} classes have no names here: give 0 to {count - 1}")
     wanted = text.strip().lower()
     if wanted in names:
         return names.index(wanted)
     near = [*get_close_matches(wanted, names, n=3), *(n for n in names if wanted in n)][:4]
     hint = f"did you mean {', '.join(near)}? " if near else ""
-    raise UsageError(f"unknown class {text!r}; {hint}All: vqclip list classes")
+    every = ", ".join(own[:20]) if own else "vqclip list classes"
+    raise UsageError(f"unknown class {text!r}; {hint}All: {every}")
 
 
 def one_hot_labels(

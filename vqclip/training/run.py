@@ -12,6 +12,7 @@ from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
 from vqclip.hub.checkpoints.configs import plain_values
 from vqclip.training.data.batches import collate, to_device
+from vqclip.training.data.dataset import Samples
 from vqclip.training.distributed import make_accelerator
 from vqclip.training.loop import TrainingProgress, fit
 from vqclip.training.settings import TrainSettings, parse_section
@@ -37,6 +38,8 @@ def train(
     """
     accelerator = make_accelerator(settings.train)
     data = open_data(settings)
+    if isinstance(data, Samples):
+        settings = replace(settings, data=asdict(data.settings))  # with the names of classes
     stage = open_stage(settings, accelerator.device)
     stage.check(to_device(collate([data[0]]), accelerator.device))
     is_new = not folder.exists()

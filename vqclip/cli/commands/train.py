@@ -26,8 +26,24 @@ _WORDS = 3  # metrics shown beside the bar
 
 
 def train_command(
-    stage: Annotated[str, typer.Argument(metavar="STAGE", help="vqgan, transformer or clip.")],
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The training's YAML.")],
+    stage: Annotated[
+        str | None,
+        typer.Argument(metavar="STAGE", help="vqgan, transformer or clip.", show_default=False),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="CONFIG", help="The training's YAML.", show_default=False),
+    ] = None,
+    example: Annotated[
+        str | None,
+        typer.Option(
+            "--example",
+            metavar="KIND",
+            help="Print a commented config: vqgan, unconditional, class, segmentation, depth, "
+            "edges, super-resolution, clip, text, coordinates; depth-vqgan, edges-vqgan, "
+            "segmentation-vqgan.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Else runs/ and the config's name."),
@@ -48,20 +64,25 @@ def train_command(
     The folder gets checkpoints, the best and the last model, metrics and sample pictures. Ctrl-C
     finishes the step and writes a checkpoint. On several GPUs: accelerate launch -m vqclip train …
 
-    vqclip train vqgan recipes/vqgan.yaml --set train.steps=1000
+    vqclip train --example vqgan > vqgan.yaml
 
-    vqclip train vqgan recipes/vqgan.yaml --resume
+    vqclip train vqgan vqgan.yaml --set data.folder=FOLDER
+
+    vqclip train vqgan vqgan.yaml --resume
     """
+    if example is not None:
+        _print_example(example)
+        return
+    if stage is None or config is None:
+        raise UsageError(
+            "give STAGE and CONFIG, such as vqgan vqgan.yaml; vqclip train --example vqgan > "
+            "vqgan.yaml writes a config"
+        )
     settings = read_training_settings(_stage(stage), config, changes or ())
     folder = output or Path("runs") / config.stem
     is_main = os.environ.get("RANK", "0") == "0"  # as accelerate launch and torchrun say
-    if (
-        is_main
-        and not resume
-        and folder.exists()
-        and (not folder.is_dir() or any(folder.iterdir()))
-    ):
-        raise UsageError(f"{folder} exists: say --resume to go on, or choose another --output")
+    if is_main and not resume:
+        _check_new(folder)
     terminal = Terminal(quiet=quiet or not is_main, json_lines=json_lines and is_main)
     if dry_run:
         from vqclip.diagnostics.forecast.training import of_training
@@ -83,6 +104,17 @@ def train_command(
         raise typer.Exit(128 + received[0])
     if is_main:
         _report(terminal, folder, settings, last)
+
+
+def _print_example(kind: str) -> None:
+    from vqclip.training.examples import example
+
+    typer.echo(example(kind), nl=False)
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists: say --resume to go on, or choose another --output")
 
 
 def _stage(name: str) -> str:

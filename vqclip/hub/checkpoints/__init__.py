@@ -17,6 +17,7 @@ from vqclip.hub.checkpoints.models import (
     stage_state,
 )
 from vqclip.hub.checkpoints.transformers import (
+    LABELATOR,
     REFERENCE,
     build_transformer,
     codebook_hash,
@@ -28,6 +29,7 @@ from vqclip.hub.checkpoints.transformers import (
 )
 
 __all__ = [
+    "LABELATOR",
     "REFERENCE",
     "STAGE_NAMES",
     "Converted",

@@ -35,9 +35,10 @@ _IS_FIRST, _IS_UNCONDITIONAL = "__is_first_stage__", "__is_unconditional__"
 _FIRST, _COND = "first_stage_model.", "cond_stage_model."
 _MOST_SIDE, _MOST_CODES, _MOST_WIDTH = 1 << 10, 1 << 31, 1 << 14
 
+LABELATOR = "taming.modules.util.Labelator"
 # A `target` is looked up here and nowhere else; all others must be a VQGAN's.
 _CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
-    "taming.modules.util.Labelator": lambda config: ClassLabel(_number(config, "n_classes")),
+    LABELATOR: lambda config: ClassLabel(_number(config, "n_classes"), _class_names(config)),
     "taming.modules.misc.coord.CoordStage": lambda config: Coordinates(
         _number(config, "n_embed"), _number(config, "down_factor")
     ),
@@ -213,6 +214,14 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
     sketch = _number(config, "sketch", 0, most=_MOST_WIDTH)
     channels = _number(config, "sketch_channels", 128, least=1, most=_MOST_WIDTH)
     return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor, sketch, channels)
+
+
+def _class_names(config: ModelConfig) -> tuple[str, ...]:
+    """The names that our own models give their classes; taming's have none."""
+    names = config.params.get("names") or ()
+    if not isinstance(names, list | tuple):
+        raise UsageError(f"{config.name} says names {names!r:.80}; give a list")
+    return tuple(map(str, names))
 
 
 def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:

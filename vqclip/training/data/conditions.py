@@ -5,7 +5,7 @@ All are of the part of the picture that is seen, and as ``encode_condition`` of 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,29 @@ def check_data_conditions(
                     f"{where}: {len(missing)} of {len(paths)} images have no {config.kind} map: "
                     f"{missing[0]} is missing; check its folder and suffix"
                 )
+
+
+def with_class_names(settings: DataConfig, entries: Sequence[DataEntry]) -> DataConfig:
+    """Return settings whose class conditions have names: where none are given, all that there are.
+
+    Raises:
+        UsageError: there are none.
+    """
+    given = tuple(
+        replace(c, names=_names(entries, c)) if c.kind == "class" and not c.names else c
+        for c in settings.conditions
+    )
+    return settings if given == settings.conditions else replace(settings, conditions=given)
+
+
+def _names(entries: Iterable[DataEntry], config: ConditionConfig) -> tuple[str, ...]:
+    found = {str(value) for entry in entries if (value := entry.columns.get(config.column))}
+    if not found:
+        raise UsageError(
+            f"the images have no {config.column}, of which classes are made: put them into "
+            "subfolders, one for each class"
+        )
+    return tuple(sorted(found))
 
 
 def _check_names(entries: Iterable[DataEntry], config: ConditionConfig, where: str) -> None:

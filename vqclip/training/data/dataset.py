@@ -21,6 +21,7 @@ from vqclip.training.data.conditions import (
     condition,
     draw_window,
     has_class,
+    with_class_names,
 )
 from vqclip.training.data.settings import CaptionConfig, DataConfig
 from vqclip.training.data.sources import (
@@ -116,10 +117,11 @@ class Samples:
     """
 
     def __init__(self, settings: DataConfig, seed: int = 0) -> None:
-        self.settings, self.seed = settings, seed
         entries = [entry for source in settings.sources for entry in read_source(source)]
         for where in (settings.hold_out.where, *(rule.where for rule in settings.weights)):
             check_columns(where, entries)
+        settings = with_class_names(settings, entries)
+        self.settings, self.seed = settings, seed
         check_data_conditions(entries, settings.conditions)
         usable = [entry for entry in entries if has_class(entry, settings.conditions)]
         shown, groups, style = _split(usable, settings)

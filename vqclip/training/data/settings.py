@@ -1,7 +1,8 @@
 """What a training sees: sources, weights, hold-outs, crops; frozen, and free of torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from vqclip.config import FITS
@@ -87,6 +88,7 @@ class ConditionConfig:
         (3, h, w) in [-1, 1]).
     folder: none for edges finds them in the picture; none for segmentation and depth means that
         the pictures of the sources are maps themselves.
+    names: none: all that there are, in the order of the alphabet.
     key: its name in a sample; by default the kind.
     """
 
@@ -102,8 +104,6 @@ class ConditionConfig:
     def __post_init__(self) -> None:
         if self.kind not in DATA_CONDITIONS:
             raise unknown("condition", self.kind, DATA_CONDITIONS)
-        if self.kind == "class" and not self.names:
-            raise UsageError("a class condition needs the names of its classes")
         if self.kind == "segmentation" and self.count < 1:
             raise UsageError("a segmentation condition needs the count of its labels")
         if self.scale < 1:
@@ -187,6 +187,7 @@ class DataConfig:
     """All that decides which picture and which words sample k is.
 
     sources: where pictures come from.
+    folder: where relative paths of sources and conditions begin; none: the current folder.
     weights: rules that make some pictures more frequent than others.
     hold_out: what training never sees.
     size: side in pixels of the pictures.
@@ -204,6 +205,7 @@ class DataConfig:
     """
 
     sources: tuple[SourceConfig, ...]
+    folder: str = ""
     weights: tuple[WeightRule, ...] = ()
     hold_out: HoldOutConfig = HoldOutConfig()
     size: int = 128
@@ -230,4 +232,19 @@ class DataConfig:
         Raises:
             UsageError: an unknown key, with the nearest known one, or a wrong value.
         """
-        return parse_section(cls, values, "data")
+        return parse_section(cls, values, "data").placed()
+
+    def placed(self) -> "DataConfig":
+        """Return the same with ``folder`` in front of every relative path."""
+        if not self.folder:
+            return self
+        sources = (replace(s, path=_below(self.folder, s.path)) for s in self.sources)
+        given = (
+            replace(c, folder=_below(self.folder, c.folder)) if c.folder else c
+            for c in self.conditions
+        )
+        return replace(self, folder="", sources=tuple(sources), conditions=tuple(given))
+
+
+def _below(folder: str, path: str) -> str:
+    return path if path.startswith("~") else str(Path(folder, path))

@@ -22,7 +22,7 @@ from vqclip.errors import UsageError
 from vqclip.hub.checkpoints import ModelConfig, StageName
 from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
 from vqclip.hub.references import self_contained
-from vqclip.models.conditions import ClipEmbedding, coordinates
+from vqclip.models.conditions import ClassLabel, ClipEmbedding, coordinates
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel, with_channels
@@ -209,8 +209,16 @@ class TransformerStage:
         if self.settings.half:
             state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
         save_file(state, folder / "model.safetensors")
-        config = {"target": whole.config.target, "params": dict(whole.config.params)}
+        params = dict(whole.config.params)
+        if isinstance(model.cond_stage_model, ClassLabel):
+            params["cond_stage_config"] = self._named_classes(params["cond_stage_config"])
+        config = {"target": whole.config.target, "params": params}
         (folder / "config.yaml").write_text(yaml.safe_dump({"model": config}), encoding="utf-8")
+
+    def _named_classes(self, stage: Mapping[str, Any]) -> dict[str, Any]:
+        """The config of a class condition, with the names that the classes have in the data."""
+        names = next((list(c.names) for c in self.conditions if c.kind == "class"), [])
+        return {**stage, "params": {**stage["params"], "names": names}} if names else dict(stage)
 
     def codes(self, batch: Batch) -> Tensor:
         """Return the codes of a batch's pictures, (b, n)."""

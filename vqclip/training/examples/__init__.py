@@ -1,0 +1,196 @@
+"""Commented configs for every task of the paper, small enough for minutes on a CPU."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+
+from vqclip.registry import Registry
+
+Values = Mapping[str, str]
+
+_IMAGE_LOSS = """loss:
+  pixel: l2              # [l1]
+  perceptual: auto       # CLIP's features from 64 pixels on; lpips:PATH is the paper's [lpips]
+  codebook_decay: 0.95   # codes follow their latents; 0 trains them by gradients [0]
+  revive_after: 20       # steps without a use after which a code is placed anew [0]
+  # disc_start: 10000    # steps after which the discriminator joins in [250001]
+  # disc_weight: 0.8     # [0.8]"""
+_LABEL_LOSS = """loss:
+  codebook_decay: 0.95   # codes follow their latents; 0 trains them by gradients [0]
+  revive_after: 20       # steps without a use after which a code is placed anew [0]"""
+_LABELS = """    n_labels: 8          # labels are 0 to 7; in_channels and out_ch are the same [182]
+"""
+
+
+def _vqgan(title: str, folder: str, key: str, channels: str, kind: str, **more: str) -> Values:
+    sample = f"FOLDER/{folder}/IMAGE.png"
+    return {
+        "file": "vqgan.yaml",
+        "kind": kind,
+        "title": title,
+        "paper": "Esser et al. 2021, section 3.1",
+        "use": f"vqclip reconstruct {sample} --vqgan runs/{kind}/best",
+        "folder": folder,
+        "key": key,
+        "channels": channels,
+        "target": "VQModel",
+        "labels": "",
+        "loss": _IMAGE_LOSS,
+        "conditions": "",
+        **more,
+    }
+
+
+def _condition(config: str) -> str:
+    return f"  conditions:            # of the same names as the images\n    - {config}"
+
+
+def _stage(source: str) -> str:
+    return (
+        "    cond_stage_config:   # the VQGAN of the conditions\n"
+        "      target: vqclip.load_vqgan\n"
+        f"      params: {{source: {source}}}"
+    )
+
+
+def _transformer(title: str, kind: str, option: str, needs: str, cond: str, **more: str) -> Values:
+    use = f"vqclip sample -t runs/{kind}/best {option}".rstrip()
+    return {
+        "file": "transformer.yaml",
+        "kind": kind,
+        "title": title,
+        "paper": "Esser et al. 2021, section 3.2",
+        "use": use,
+        "wide": f"{use} --size 64x32",
+        "needs": needs,
+        "key": kind,
+        "block": "127",
+        "cond": cond,
+        "conditions": "",
+        "steps": "400",
+        **more,
+    }
+
+
+_IMAGES = "FOLDER/pictures holds the images; train --example vqgan on it first."
+
+
+def _maps(name: str, what: str) -> str:
+    return (
+        f"FOLDER/pictures holds the images, FOLDER/{name} {what} under the same names;\n"
+        f"# train --example vqgan and {_VQGAN_OF[name]} on them first."
+    )
+
+
+_VQGAN_OF = {"depth": "depth-vqgan", "edges": "edges-vqgan", "labels": "segmentation-vqgan"}
+
+#: What ``vqclip train --example`` writes, by name.
+EXAMPLES: Registry[Values] = Registry(
+    "example",
+    {
+        "vqgan": _vqgan("A VQGAN of images", "pictures", "image", "3", "vqgan"),
+        "depth-vqgan": _vqgan("A VQGAN of depth maps", "depth", "depth", "1", "depth-vqgan"),
+        "edges-vqgan": _vqgan("A VQGAN of edge maps", "edges", "edges", "1", "edges-vqgan"),
+        "segmentation-vqgan": _vqgan(
+            "A VQGAN of label maps",
+            "labels",
+            "segmentation",
+            "8",
+            "segmentation-vqgan",
+            target="VQSegmentationModel",
+            labels=_LABELS,
+            loss=_LABEL_LOSS,
+        ),
+        "unconditional": _transformer(
+            "Images from nothing",
+            "unconditional",
+            "",
+            _IMAGES,
+            "    cond_stage_config: __is_unconditional__",
+            block="64",
+        ),
+        "class": _transformer(
+            "Images of a class",
+            "class",
+            "--class NAME",
+            f"{_IMAGES}\n# Its subfolders are the classes.",
+            "    cond_stage_config:\n"
+            "      target: taming.modules.util.Labelator\n"
+            "      params: {n_classes: 16} # at least the number of subfolders [1000]",
+            block="64",
+            conditions="  conditions: [{kind: class}] # numbers subfolders by name; or give names",
+        ),
+        "coordinates": _transformer(
+            "Images that know which part of them is drawn",
+            "coordinates",
+            "",
+            _IMAGES,
+            "    cond_stage_config:\n"
+            "      target: taming.modules.misc.coord.CoordStage\n"
+            "      params: {n_embed: 64, down_factor: 4} # the codes' pixels [1024, 16]",
+            key="coord",
+        ),
+        "segmentation": _transformer(
+            "Images from label maps",
+            "segmentation",
+            "--labels FOLDER/labels/MAP.png",
+            _maps("labels", "label maps"),
+            _stage("runs/segmentation-vqgan/best"),
+            conditions=_condition("{kind: segmentation, folder: labels, count: 8}"),
+        ),
+        "depth": _transformer(
+            "Images from depth maps",
+            "depth",
+            "--depth FOLDER/depth/MAP.png",
+            _maps("depth", "depth maps"),
+            _stage("runs/depth-vqgan/best"),
+            conditions=_condition("{kind: depth, folder: depth}"),
+        ),
+        "edges": _transformer(
+            "Images from edges",
+            "edges",
+            "--edges FOLDER/edges/MAP.png",
+            _maps("edges", "white edges on black"),
+            _stage("runs/edges-vqgan/best"),
+            conditions=_condition("{kind: edges, folder: edges} # without a folder: Canny's"),
+        ),
+        "super-resolution": _transformer(
+            "Images from small ones",
+            "super-resolution",
+            "--upscale SMALL.png",
+            _IMAGES,
+            "    cond_stage_config: __is_first_stage__ # the images' own VQGAN",
+            key="lr",
+            conditions="  conditions: [{kind: lr, scale: 4}] # the images, 4 times smaller",
+        ),
+        "text": _transformer(
+            "Images from a text, by CLIP",
+            "text",
+            '--prompt "a red circle"',
+            f"{_IMAGES}\n# A .txt beside each image holds its captions, one a line.",
+            "    cond_stage_config:\n"
+            "      target: vqclip.ClipEmbedding\n"
+            "      params: {embed_dim: 256, n_tokens: 2} # perceptor: another CLIP",
+            block="65",
+        ),
+        "clip": {"file": "clip.yaml", "kind": "clip"},
+    },
+)
+
+
+def example(kind: str) -> str:
+    """Return the YAML of an example.
+
+    Raises:
+        UsageError: an unknown kind, with the nearest one.
+    """
+    values = EXAMPLES[kind]
+    text = files(__package__).joinpath(values["file"]).read_text(encoding="utf-8")
+    lines = Template(text).substitute(values).splitlines()
+    kept = [line.rstrip() for line in lines]
+    return "\n".join(line for line in kept if line) + "\n"
+
+
+def stage_of(kind: str) -> str:
+    """Return the stage that an example is for: vqgan, transformer or clip."""
+    return EXAMPLES[kind]["file"].removesuffix(".yaml")
