@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.runner import vqclip
 from vqclip.diagnostics import doctor
-from vqclip.diagnostics.doctor import Finding
+from vqclip.diagnostics.machine import Finding
 
 FOUND = [
     Finding("python", "ok", "3.11"),

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.cli.dry_run import duration
-from vqclip.diagnostics.forecast.measuring import Pace, pace, peak_memory
+from vqclip.diagnostics.forecast import Pace, pace, peak_memory
 from vqclip.hub.embedded import weights_folder
 from vqclip.media.images import save_image
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from vqclip.diagnostics.doctor import Finding, examine, machine, media, models, packages, rounds
-from vqclip.diagnostics.doctor.findings import probed, survived
+from vqclip.diagnostics import doctor, machine
+from vqclip.diagnostics.doctor import examine, run_check
+from vqclip.diagnostics.machine import Finding, probe
 from vqclip.files.hashing import weights_hash
 from vqclip.hub import store
 from vqclip.hub.embedded import weights_folder
@@ -28,7 +29,7 @@ def test_the_sums_are_those_of_the_embedded_weights() -> None:
     # after a change of weights: cd weights && sha256sum */*.safetensors > SHA256SUMS
     folder = weights_folder()
     files = {path.relative_to(folder).as_posix(): path for path in folder.glob("*/*.safetensors")}
-    assert models.known_sums(folder) == {name: weights_hash(file) for name, file in files.items()}
+    assert doctor.known_sums(folder) == {name: weights_hash(file) for name, file in files.items()}
 
 
 def test_everything_is_well_here() -> None:
@@ -67,36 +68,36 @@ def test_a_check_that_fails_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> Non
         yield Finding("a", "ok", "fine")
         broken()
 
-    first, second = survived("a", check)
+    first, second = run_check("a", check)
     assert (first.state, second.state, second.about) == ("ok", "problem", "no such thing")
-    for module, name in ((machine, "resolve_device"), (models, "weights_folder")):
+    for module, name in ((machine, "resolve_device"), (doctor, "weights_folder")):
         monkeypatch.setattr(module, name, broken)
-    monkeypatch.setattr(packages, "torch_pair", broken)
-    monkeypatch.setattr(media, "CODECS", ())
+    monkeypatch.setattr(doctor, "torch_pair", broken)
+    monkeypatch.setattr(doctor, "CODECS", ())
     assert {"device", "precision", "models", "torch"} <= problems(examine()).keys()
 
 
 def test_probes_say_what_went_wrong_and_what_to_do() -> None:
-    assert probed("x", "works", "mend it", lambda: None) == Finding("x", "ok", "works")
-    assert probed("x", "works", "mend it", broken) == Finding(
+    assert probe("x", "works", "mend it", lambda: None) == Finding("x", "ok", "works")
+    assert probe("x", "works", "mend it", broken) == Finding(
         "x", "problem", "no such thing", "mend it"
     )
 
 
 def test_torchvision_for_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "_pinned_torch", lambda: "2.6.0")
-    found = problems(packages.torch_pair())["torch"]
+    monkeypatch.setattr(doctor, "_pinned_torch", lambda: "2.6.0")
+    found = problems(doctor.torch_pair())["torch"]
     assert "which is for torch 2.6.0" in found.about
     assert "both from the same index" in found.fix
     monkeypatch.undo()
-    monkeypatch.setattr(packages.importlib, "import_module", broken)
-    assert problems(packages.torch_pair())["torch"].about == "no such thing"
+    monkeypatch.setattr(doctor.importlib, "import_module", broken)
+    assert problems(doctor.torch_pair())["torch"].about == "no such thing"
 
 
 def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "_has", lambda module: module not in ("av", "cv2"))
-    assert problems(packages.needed())["packages"].fix == "pip install av"
-    notes = {f.name: f for f in packages.extras() if f.state == "note"}
+    monkeypatch.setattr(doctor, "_has", lambda module: module not in ("av", "cv2"))
+    assert problems(doctor.needed_packages())["packages"].fix == "pip install av"
+    notes = {f.name: f for f in doctor.extras() if f.state == "note"}
     assert notes.keys() == {"[flow]"}
     assert 'pip install "vqclip[flow]"' in notes["[flow]"].fix
 
@@ -139,8 +140,8 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_encoder_that_does_not_encode(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "film_writer", broken)
-    found = problems(media.films())
+    monkeypatch.setattr(doctor, "film_writer", broken)
+    found = problems(doctor.encoders())
     assert "use another --codec" in found["mp4 av1"].fix
     assert "pillow" in found["gif"].fix
 
@@ -150,9 +151,9 @@ def test_embedded_models_that_are_not_whole(
 ) -> None:
     (tmp_path / "vqgan").mkdir()
     (tmp_path / "vqgan" / "model.safetensors").write_bytes(b"short")
-    shutil.copy(weights_folder() / models.SUMS, tmp_path)
-    monkeypatch.setattr(models, "weights_folder", lambda: tmp_path)
-    found = problems(models.embedded())
+    shutil.copy(weights_folder() / doctor.SUMS, tmp_path)
+    monkeypatch.setattr(doctor, "weights_folder", lambda: tmp_path)
+    found = problems(doctor.embedded_models())
     assert "is not the one that was shipped" in found["vqgan"].about
     assert "is missing" in found["clip"].about
     assert all("pip install" in finding.fix for finding in found.values())
@@ -166,14 +167,14 @@ def test_named_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             store.write_record(folder, kind="vqgan", state=store.IMPORTED)
     (tmp_path / "models" / "short" / store.WEIGHTS).write_bytes(b"12")
     (tmp_path / "models" / "blank" / store.RECORD).write_text("{")
-    found = {finding.name: finding for finding in models.named()}
+    found = {finding.name: finding for finding in doctor.named_models()}
     assert found["whole"].state == "ok"
     assert "(2 of 4 bytes)" in found["short"].about
     assert "record cannot be read" in found["blank"].about
     assert "weights remove short" in found["short"].fix
     assert found["named models"].about.startswith("3 here, ")
     (tmp_path / "catalogue.yaml").write_text("[]")
-    assert problems(survived("named models", models.named)).keys() == {
+    assert problems(run_check("named models", doctor.named_models)).keys() == {
         "short",
         "blank",
         "named models",
@@ -183,6 +184,6 @@ def test_named_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_hubs_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    assert rounds.hub_cache() == Path.home() / ".cache/huggingface/hub"
+    assert doctor.hub_cache() == Path.home() / ".cache/huggingface/hub"
     monkeypatch.setenv("HF_HOME", "/data/hf")
-    assert rounds.hub_cache() == Path("/data/hf/hub")
+    assert doctor.hub_cache() == Path("/data/hf/hub")

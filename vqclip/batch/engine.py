@@ -18,8 +18,7 @@ from PIL import Image
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job
 from vqclip.config import GenerateConfig, OutputConfig
-from vqclip.diagnostics.forecast.measuring import Pace
-from vqclip.diagnostics.forecast.pictures import picture_pace
+from vqclip.diagnostics.forecast import Pace, picture_pace
 from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.generation.frame import Frame
 from vqclip.generation.optimizers import can_resume

@@ -140,7 +140,7 @@ class DrawingSession:
             raise typer.Exit(INTERRUPTED)
 
     def _foretell(self, task: "Task") -> None:
-        from vqclip.diagnostics.forecast.pictures import of_samples
+        from vqclip.diagnostics.forecast import of_samples
 
         with self.terminal.console.status("trying a few codes"):
             forecast = of_samples(task, self.outputs, self.steps)

@@ -73,7 +73,7 @@ class Session:
             self.terminal.note(f"{many} not begun: the same command with {again} draws the rest")
 
     def _foretell(self, models: "Models") -> None:
-        from vqclip.diagnostics.forecast.pictures import of_pictures
+        from vqclip.diagnostics.forecast import of_pictures
 
         runs = list(zip(self.configs, self.outputs, strict=True))
         with self.terminal.console.status("trying a few steps"):

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tests.training.transformer.test_stage import clip_values
-from vqclip.diagnostics.forecast.training import of_encoding
+from vqclip.diagnostics.forecast import of_encoding
 from vqclip.errors import UsageError
 from vqclip.training.data.batches import collate, to_device
 from vqclip.training.data.dataset import Samples

@@ -50,7 +50,7 @@ def animate_command(
     animation = Animation(frames, config)
     terminal = terminal_of(params)
     if params["dry_run"]:
-        from vqclip.diagnostics.forecast.films import of_animation
+        from vqclip.diagnostics.forecast import of_animation
 
         forecasts.show_forecast(terminal, of_animation(animation, paths))
         return

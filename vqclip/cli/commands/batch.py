@@ -243,7 +243,7 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
     from vqclip.batch.engine import Loader, estimate
     from vqclip.batch.run import planned
     from vqclip.config.argv import command
-    from vqclip.diagnostics.forecast.measuring import peak_memory
+    from vqclip.diagnostics.forecast import peak_memory
     from vqclip.files.formatting import readable
 
     plan = planned(folder, jobs)

@@ -12,7 +12,7 @@ from vqclip.cli import options as opt
 from vqclip.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from vqclip.diagnostics.doctor import Finding
+    from vqclip.diagnostics.machine import Finding
 
 _MARKS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "problem": "[red]✗[/]"}
 
@@ -42,7 +42,8 @@ def doctor_command(quiet: opt.Quiet = False, json_lines: opt.Json = False) -> No
 def _findings(terminal: Terminal) -> "Iterator[Finding]":
     with terminal.console.status("looking"):
         from vqclip.cli.preview import graphics
-        from vqclip.diagnostics.doctor import Finding, examine
+        from vqclip.diagnostics.doctor import examine
+        from vqclip.diagnostics.machine import Finding
 
     yield from examine()
     how = graphics(terminal.console, sys.stdin)

@@ -48,7 +48,7 @@ def encode_command(
 
         place = torch.device(resolve_device(ctx.params["device"]))
         if ctx.params["dry_run"]:
-            from vqclip.diagnostics.forecast.training import of_encoding
+            from vqclip.diagnostics.forecast import of_encoding
 
             forecasts.show_forecast(terminal, of_encoding(settings, place))
             return

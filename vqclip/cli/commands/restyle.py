@@ -87,7 +87,7 @@ def restyle(
         run = RestyleRun(source, output, models)
     note_long_prompts(terminal, config.picture.prompts, models.perceptors)
     if dry_run:
-        from vqclip.diagnostics.forecast.films import of_restyle
+        from vqclip.diagnostics.forecast import of_restyle
 
         forecasts.show_forecast(terminal, of_restyle(source, run.size, output, models))
         return

@@ -94,7 +94,7 @@ def tell_story(
     for scene in story.scenes:
         note_long_prompts(terminal, scene, models.perceptors)
     if dry_run:
-        from vqclip.diagnostics.forecast.films import of_story
+        from vqclip.diagnostics.forecast import of_story
 
         forecasts.show_forecast(terminal, of_story(story, output, models))
         return

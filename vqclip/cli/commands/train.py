@@ -85,7 +85,7 @@ def train_command(
         _check_new(folder)
     terminal = Terminal(quiet=quiet or not is_main, json_lines=json_lines and is_main)
     if dry_run:
-        from vqclip.diagnostics.forecast.training import of_training
+        from vqclip.diagnostics.forecast import of_training
 
         forecasts.show_forecast(terminal, of_training(settings, folder))
         return

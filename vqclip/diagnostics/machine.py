@@ -1,19 +1,22 @@
-"""The computer: its devices and memory, its disk, its way to the network."""
+"""Findings of `vqclip doctor`, and its checks of the machine: devices, memory, disk, network."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import torch
 
-from vqclip.diagnostics.doctor.findings import Finding, probed
 from vqclip.errors import UsageError, one_line
 from vqclip.files.environment import offline
 from vqclip.models import portable
 from vqclip.models.runtime import autocast, has_fast_bfloat16, resolve_device, resolve_precision
+
+FindingState = Literal["ok", "note", "problem"]
 
 _LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes: the embedded models; a published one with room
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
@@ -23,6 +26,33 @@ _FIXES = {
     "models": "set VQCLIP_HOME to a folder that can be written",
     "hub": "set HF_HOME to a folder that can be written",
 }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: of the thing.
+        state: a note is something to know, a problem something that does not work.
+        about: what was found, in a line.
+        fix: what to do about it.
+
+    """
+
+    name: str
+    state: FindingState
+    about: str
+    fix: str = ""
+
+
+def probe(name: str, about: str, fix: str, trial: Callable[[], object]) -> Finding:
+    """Return whether ``trial`` works: ``about``, or why it does not and the ``fix``."""
+    try:
+        trial()
+    except Exception as error:
+        return Finding(name, "problem", one_line(error), fix)
+    return Finding(name, "ok", about)
 
 
 def device() -> Iterator[Finding]:
@@ -54,7 +84,7 @@ def precisions() -> Iterator[Finding]:
         slow = dtype == torch.bfloat16 and not has_fast_bfloat16(chosen)
         usual = "works, and is what auto takes here"
         about = usual if dtype == own else "works, very slowly" if slow else "works"
-        yield probed(name, about, f"do not use --precision {name}", trial)
+        yield probe(name, about, f"do not use --precision {name}", trial)
     if portable.supported():
         yield Finding("portable", "ok", "with --device cpu: the bytes of any x86-64 processor")
     else:
@@ -108,7 +138,7 @@ def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
             with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=place):
                 pass
 
-        finding = probed(name, f"{folder}, {free / 1e9:.1f} GB free", _FIXES[name], trial)
+        finding = probe(name, f"{folder}, {free / 1e9:.1f} GB free", _FIXES[name], trial)
         if finding.state == "ok" and free < _LEAST_DISK:
             finding = Finding(name, "note", finding.about, "make room: a model takes 1 GB and more")
         yield finding
