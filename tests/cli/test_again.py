@@ -266,7 +266,7 @@ COMMANDS = [
         GenerateConfig(
             parse_prompts(r"a\:1 b | c:-1.5:0.5"), size=(8, 9), clip=(("m:2", 1.0), ("n", 0.5))
         ),
-        r"vqclip 'a\:1 b | c:-1.5:0.5' --size 8x9 --seed 0 --clip m:2:1.0 --clip n:0.5",
+        "vqclip 'a:1 b | c:-1.5:0.5' --size 8x9 --seed 0 --clip m:2:1.0 --clip n:0.5",
     ),
 ]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from vqclip.config.prompts import NEGATIVE_WEIGHT, Prompt
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.safe_yaml import parse_yaml
 from vqclip.registry import Registry
@@ -132,7 +133,7 @@ def _head(cells: Sequence[str]) -> list[str]:
 def _plain(name: str, cell: str) -> Any:
     """A table knows no booleans but these words, and writes 0.5 as 0,5 in many countries."""
     option = _option_name(name)
-    if option == "prompt":
+    if option in ("prompt", "negative-prompt"):
         return cell
     if option not in _JOINED and _DECIMAL.fullmatch(cell.strip()):
         return cell.strip().replace(",", ".")
@@ -224,13 +225,19 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
         if option in _JOINED and isinstance(value, list):
             value = _JOINED[option].join(map(str, value))
         each = [_word(name, one) for one in (value if isinstance(value, list) else [value])]
-        if option == "prompt":
-            prompts += [word for word in each if isinstance(word, str)]
+        if option in ("prompt", "negative-prompt"):
+            texts = [word for word in each if isinstance(word, str)]
+            prompts += texts if option == "prompt" else map(_negative, texts)
             continue
         flag = f"--{option}"
         for word in each:
             options += [flag] if word is True else [f"{flag}={word}"] if word is not None else []
     return (*options, *(("--", *prompts) if prompts else ()))
+
+
+def _negative(text: str) -> str:
+    """Return the prompt that keeps ``text`` out of an image, as other programs' tables have it."""
+    return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
 
 
 def _word(name: Any, value: Any) -> str | bool | None:

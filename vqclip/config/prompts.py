@@ -26,6 +26,8 @@ from vqclip.errors import UsageError
 
 Kind = Literal["text", "image", "noise"]
 
+NEGATIVE_WEIGHT = -0.5  # of the negative prompts of other programs, which have no weight
+
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 _ESCAPED = re.compile(r"\\([\\:|^])")
@@ -60,11 +62,27 @@ class Prompt:
             )
 
     def __str__(self) -> str:
-        """Return the prompt in its own grammar: parsing it gives this prompt again."""
+        """Return the prompt in its own grammar: parsing it gives this prompt again.
+
+        It is as people type it where that is possible, else with every special character escaped.
+        """
+        stop = "" if math.isinf(self.stop) else f":{self.stop:g}"
+        plain = self.content
+        if self.weight != 1 or stop:
+            plain += f":{self.weight:g}{stop}"
+        if "^" not in plain and _means(plain, self):
+            return plain
         text = re.sub(r"([\\:|^])", r"\\\1", self.content)
         stop = "" if math.isinf(self.stop) else f":{self.stop!r}"
         weight = "" if self.weight == 1 and not stop else f":{self.weight!r}"
         return text + weight + stop
+
+
+def _means(text: str, prompt: Prompt) -> bool:
+    try:
+        return parse_prompts(text, prompt.kind) == (prompt,)
+    except UsageError:
+        return False
 
 
 def parse_prompts(text: str, kind: Kind = "text") -> tuple[Prompt, ...]:

@@ -256,7 +256,7 @@ def save_image(
     """
     name = image_format(path)
     with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
-        image.save(file, name, **save_options(name, metadata))
+        image.save(file, name, **save_options(name, metadata, image.size))
     return path
 
 
@@ -270,10 +270,10 @@ def image_format(path: Path) -> str:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the settings that :func:`save_image` put into a picture.
+    """Return the settings that :func:`save_image`, or another program, put into a picture.
 
     Raises:
-        UsageError: no picture, or one that vqclip did not make.
+        UsageError: no picture, or one without settings.
     """
     load_image(path)  # its errors are the right ones for anything that is no picture
     with Image.open(path) as image:

@@ -11,28 +11,33 @@ from PIL.PngImagePlugin import PngInfo
 
 from vqclip.errors import UsageError
 from vqclip.files.formatting import as_json, encodable
+from vqclip.media import parameters
 
 KEY = "vqclip"  # of the iTXt chunk that carries the settings
 _MAX_EXIF = 32_000  # characters, of two bytes: what a JPEG has room for
 
 
-def save_options(name: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+def save_options(
+    name: str, metadata: Mapping[str, Any] | None, size: tuple[int, int]
+) -> dict[str, Any]:
     """Return Pillow's options to save an image of format ``name`` with its settings inside.
 
-    A PNG takes the settings as JSON in an iTXt chunk, with the prompt as ``Description``; JPEG
-    and WebP take them in the Exif ``UserComment``, and none where they are longer than its room.
+    A PNG takes the settings as JSON in an iTXt chunk, with the prompt as ``Description`` and what
+    other programs understand of them as ``parameters``; JPEG and WebP take the JSON in the Exif
+    ``UserComment``, and none where it is longer than its room.
     """
     text = as_json(metadata, sort_keys=True) if metadata else ""
     if name == "PNG":
-        return {"pnginfo": _png_info(text, metadata or {})}
+        return {"pnginfo": _png_info(text, metadata or {}, size)}
     return {"quality": 95, **({"exif": exif(text)} if text and len(text) < _MAX_EXIF else {})}
 
 
-def _png_info(text: str, metadata: Mapping[str, Any]) -> PngInfo:
+def _png_info(text: str, metadata: Mapping[str, Any], size: tuple[int, int]) -> PngInfo:
     info = PngInfo()
     if text:
         info.add_itxt("Description", encodable(str(metadata.get("prompt", ""))))
         info.add_itxt("Software", f"vqclip {metadata.get('version', '')}".strip())
+        info.add_itxt(parameters.PARAMETERS, parameters.write_parameters(metadata, size))
         info.add_itxt(KEY, text)
     return info
 
@@ -45,8 +50,12 @@ def exif(text: str) -> bytes:
 
 
 def embedded_text(image: Image.Image) -> str:
-    """Return the JSON of an image's settings, or an empty string where it has none."""
-    text: str = getattr(image, "text", {}).get(KEY, "")
+    """Return the text of an image's settings, or an empty string where it has none.
+
+    It is JSON, or the ``parameters`` of other programs.
+    """
+    texts = getattr(image, "text", {})
+    text: str = texts.get(KEY) or texts.get(parameters.PARAMETERS, "")
     comment = image.getexif().get_ifd(IFD.Exif).get(Base.UserComment.value, b"")
     if not text and isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
         text = comment[8:].decode("utf-16-be", errors="replace")
@@ -54,16 +63,17 @@ def embedded_text(image: Image.Image) -> str:
 
 
 def parse_metadata(text: str, path: Path) -> dict[str, Any]:
-    """Return the settings that the JSON ``text`` of an image at ``path`` holds.
+    """Return the settings that the ``text`` of an image at ``path`` holds: JSON of vqclip, or else
+    what :func:`vqclip.media.parameters.parse_parameters` reads.
 
     Raises:
-        UsageError: vqclip did not write it.
+        UsageError: neither of them.
     """
     try:
         values = json.loads(text)
     except ValueError:
-        raise UsageError(f"{path} carries no vqclip settings") from None
-    if not isinstance(values, dict):
+        values = parameters.parse_parameters(text)
+    if not isinstance(values, dict) or not values:
         raise UsageError(f"{path} carries no vqclip settings")
     check_metadata(values, path)
     return values

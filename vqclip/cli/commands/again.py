@@ -91,6 +91,12 @@ def again_command(
     # an option of the kind's name chooses its weights anew
     weights = recorded.get("weights", {}).items()
     session.expected = {kind: digest for kind, digest in weights if kind not in written}
+    if foreign := recorded.get("parameters"):
+        left = [name for name in foreign if name not in ("Seed", "Size", "Negative prompt")]
+        session.terminal.note(
+            f"{picture} is of another program: its prompt, seed and size are taken, and not "
+            f"{', '.join(left)}"
+        )
     if "interrupted_at" in recorded and "steps" not in written:
         session.terminal.note(
             f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or codes: "
