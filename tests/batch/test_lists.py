@@ -74,7 +74,7 @@ def test_errors_tell_the_line_and_the_rest_is_read() -> None:
         ("a.txt", "# nothing\n", "holds no prompt"),
         ("a.yaml", "prompt: a\n", "a row an entry"),
         ("a.yaml", "- !!python/object/apply:os.system [x]\n", "refused"),
-        ("a.json", "[1,", "no JSON"),
+        ("a.json", "[1,", "not JSON"),
         ("none.txt", None, "cannot read the list none.txt: no such file"),
         ("a.txt", b"\xff\xfe\x00", "UTF-8"),
     ],

@@ -150,7 +150,7 @@ def test_a_lost_worker_s_job_goes_on_elsewhere(folder: RunFolder) -> None:
     assert {job.state for job in jobs.values()} == {DONE}
     tries = [begun for _, names, begun in ray.drawn if names == [JOBS[0].name]]
     assert tries == [{}, {PLACES[0]: b"at 1"}]
-    assert notes == [f"a worker on host-a is lost: {JOBS[0].name} goes on elsewhere"]
+    assert notes == [f"a worker on host-a is lost: {JOBS[0].name} continues elsewhere"]
 
 
 def test_a_job_that_kills_its_workers_fails_and_no_other(folder: RunFolder) -> None:

@@ -91,7 +91,7 @@ def test_weights_that_changed_or_went_are_named() -> None:
     data[-1] ^= 1
     model.write_bytes(data)
     line = refused("again", "a.png", "-o", "b.png")
-    assert "the weights of the vqgan are not those that made the picture" in line
+    assert "the weights of the vqgan are not those that made the image" in line
     again("a.png", "-o", "b.png", "--vqgan", "mine")
     shutil.rmtree("mine")
     assert "mine" in refused("again", "a.png", "-o", "c.png")
@@ -167,7 +167,7 @@ def test_what_a_transformer_drew_is_changed() -> None:
 
 def test_what_cannot_be_made_again() -> None:
     Image.new("RGB", (8, 8)).save("plain.png")
-    assert "carries no vqclip settings" in refused("again", "plain.png")
+    assert "contains no vqclip settings" in refused("again", "plain.png")
     assert "no such file" in refused("again", "none.png")
     assert "no such file" in refused("show", "none.png")
     vqclip("x", *QUICK, "-o", "a.png")
@@ -175,7 +175,7 @@ def test_what_cannot_be_made_again() -> None:
     assert "seed must be at least 0" in refused("again", "a.png", "--seed=-6")
     told = read_metadata(Path("a.png"))
     save_image(Image.new("RGB", (8, 8)), Path("b.png"), {**told, "story": "x ^ y"})
-    assert "b.png is no picture of vqclip generate" in refused("again", "b.png")
+    assert "b.png was not made by vqclip generate" in refused("again", "b.png")
     save_image(Image.new("RGB", (8, 8)), Path("c.png"), {"settings": {"keep": 1, "wings": 2}})
     assert "unknown settings: wings" in refused("again", "c.png")
 
@@ -222,7 +222,7 @@ def test_resume_ends_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert leftovers(Path("moved")) == ["a.checkpoint.safetensors", "a.gif", "a.png"]
     for name in ("a.png", "a.gif"):
         assert Path("whole", name).read_bytes() == Path("moved", name).read_bytes()
-    assert "is finished: say --steps" in refused("resume", "moved/a.png")
+    assert "is finished: extend it with --steps" in refused("resume", "moved/a.png")
 
 
 def test_resume_takes_further_films(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +317,7 @@ def test_the_number_of_pictures() -> None:
 def test_several_pictures_are_no_prompts() -> None:
     for name in ("a.png", "b.png"):
         vqclip("generate", "x", *QUICK, "-o", name)
-    assert "b.png is a file, no prompt" in refused("again", "a.png", "b.png")
+    assert "b.png is a file, not a prompt" in refused("again", "a.png", "b.png")
 
 
 @pytest.mark.parametrize(

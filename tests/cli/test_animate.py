@@ -108,7 +108,7 @@ def test_frames_of_several_sizes_need_one(frames: Path) -> None:
     Image.new("RGB", (64, 64)).save("steps/f20.png")
     line = refused("animate", "steps")
     assert "f0.png is 32x24" in line
-    assert "f20.png is 64x64: say which --size" in line
+    assert "f20.png is 64x64: choose a --size" in line
     vqclip("animate", "steps", "--size", "30x20")
     assert iio.improps("steps.mp4", plugin="pyav").shape == (12, 20, 30, 3)
 
@@ -129,7 +129,7 @@ def test_nothing_is_overwritten(frames: Path) -> None:
     ("words", "message"),
     [
         (["nowhere"], "no such frame or folder of frames: nowhere"),
-        (["empty"], "no pictures in empty"),
+        (["empty"], "no images in empty"),
         (["steps", "-o", "a.avi"], "must end in one of .gif, .mp4, .webp"),
         (["steps", "-o", "steps"], "must end in"),
         (["steps", "--fps", "500"], "fps must be"),
@@ -157,5 +157,5 @@ def test_ctrl_c_keeps_the_film_so_far(frames: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Animation, "frame", interrupted)
     result = vqclip("animate", "steps", "--gif", code=130)
-    assert "kept the film so far" in result.stderr
+    assert "kept the video so far" in result.stderr
     assert len(reds("steps.gif")) == 5

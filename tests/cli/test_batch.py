@@ -121,7 +121,7 @@ def test_rows_name_their_pictures() -> None:
 def test_different_pictures_of_one_name_are_refused() -> None:
     Path("p.txt").write_text("a -o x.png\nb -o y.png\na -o x.png\nc -o X.jpg\nd -o x.png\n")
     told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
-    assert told == "vqclip: error: lines 1, 4-5: different pictures would be called x\n"
+    assert told == "vqclip: error: lines 1, 4-5: different images would be called x\n"
 
 
 def test_pictures_put_into_the_folder_keep_their_names() -> None:
@@ -189,7 +189,7 @@ def test_workers_that_cannot_be_had_are_told_before_anything_runs() -> None:
     Path("p.txt").write_text(LIST)
     line = refused("batch", "p.txt", *QUICK, "--cpus", "2")
     assert "--cpus are those of a worker: it goes with --ray" in line
-    assert "leave out --ray and --side-by-side" in refused("resume", "a.png", *BESIDE)
+    assert "drop --ray and --side-by-side" in refused("resume", "a.png", *BESIDE)
     batch("--ray", "127.0.0.1:9", code=2)
     assert leftovers(Path("p")) == [".lock"]
 
@@ -230,11 +230,11 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
         "line 14: No such option: --overwrite",
         "line 15: No such option: --help",
         "line 16: 'sub/x.png' names a folder",
-        "line 17: cannot write 'x.bmp' as a picture",
-        "line 18: 'con.png' is no file name that every file system takes",
+        "line 17: cannot write 'x.bmp' as an image",
+        "line 18: 'con.png' is not a file name that every file system accepts",
         "line 19: 'a?.png' is no file name",
         "line 20: cannot write '.png' as a picture",
-        "line 21: x.webp would be both the picture and the film",
+        "line 21: x.webp would be both the image and the video",
         "line 22: cannot read the name '{what}.png'",
     ):
         assert part in line
@@ -309,7 +309,7 @@ def test_ctrl_c_keeps_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         interrupted(patch, at=5)  # in the second job
         result = batch(code=130)
-    assert "1 of 4 pictures are done; go on with: vqclip resume p" in result.stderr.replace(
+    assert "1 of 4 pictures are done; continue with: vqclip resume p" in result.stderr.replace(
         "\n", " "
     )
     assert [path.name for path in Path("p/checkpoints").iterdir()] == [
@@ -324,11 +324,11 @@ def test_only_one_process_at_a_time_and_only_its_own_folder() -> None:
     Path("p").mkdir()
     with locked(Path("p/.lock")):
         Path("p.txt").write_text(LIST)
-        assert "is at work in p" in refused("batch", "p.txt", *QUICK)
+        assert "is running in p" in refused("batch", "p.txt", *QUICK)
     Path("p/holiday.jpg").write_text("theirs")
     assert "holds other files (holiday.jpg)" in refused("batch", "p.txt", *QUICK)
     assert "it has no jobs.jsonl" in refused("resume", "p")
-    assert "leave out --steps" in refused("resume", "p", "--steps", "3")
+    assert "drop --steps" in refused("resume", "p", "--steps", "3")
 
 
 def test_a_dry_run_shows_and_leaves_nothing() -> None:
@@ -419,8 +419,8 @@ def test_a_row_s_own_seeds_come_first(words: list[str], row: str, seeds: list[in
 def test_words_behind_the_options_are_no_prompts() -> None:
     Path("p.txt").write_text("a --steps 2 on a table\nb --gif c\n")
     told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
-    assert "line 1: 'on a table' behind the options belongs to none of them" in told
-    assert "line 2: 'c' behind the options" in told
+    assert "line 1: 'on a table' after the options belongs to none of them" in told
+    assert "line 2: 'c' after the options" in told
 
 
 def test_equal_errors_are_told_once_with_their_lines() -> None:
@@ -509,7 +509,7 @@ def test_a_scheduler_s_end_is_like_ctrl_c() -> None:
     process.terminate()
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "go on with: vqclip resume p" in told
+    assert "continue with: vqclip resume p" in told
 
 
 def test_resume_tells_of_pictures_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_the_errors_are_those_of_the_definition() -> None:
         (["reconstruct", "photo.png", "--codes", "a.txt"], "must end in .npz"),
         (["reconstruct", "photo.png", "--vqgan", "none"], "unknown VQGAN"),
         (["decode", "none.npz"], "no such file of codes"),
-        (["decode", "photo.png"], "holds no codes"),
+        (["decode", "photo.png"], "not contain the codes"),
         (["decode", "far.npz"], "the saved codes go up to 5000"),
     ],
 )
@@ -104,7 +104,7 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
     line = refused("a fox", "--init", "a.npz", "--vqgan", "other", "--steps", "1", "-o", "e.png")
     assert "holds codes of another VQGAN" in line
     Path("mine").rename("moved")
-    assert "is not there any more: say with --vqgan" in refused("decode", "a.npz", "-o", "f.png")
+    assert "no longer exists: name it with --vqgan" in refused("decode", "a.npz", "-o", "f.png")
     vqclip("decode", "a.npz", "--vqgan", "moved", "-o", "f.png")
     np.savez("old.npz", indices=np.load("a.npz")["indices"])
     told = vqclip("decode", "old.npz", "--vqgan", "moved", "-o", "g.png")

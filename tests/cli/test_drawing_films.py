@@ -102,7 +102,7 @@ def test_ctrl_c_while_filming_keeps_all_pictures(monkeypatch: pytest.MonkeyPatch
     words = ["--samples", "2", "--gif", "-o", "a.png"]
     result = vqclip("sample", *FREE, *SMALL, *words, code=130)
     assert leftovers(Path()) == ["a-1.png", "a-2.png"]
-    assert "interrupted after drawing" in result.stderr
+    assert "interrupted after sampling" in result.stderr
     assert "interrupted_at" not in read_metadata(Path("a-1.png"))
 
 

@@ -40,7 +40,7 @@ def test_a_yaml_is_judged_by_what_it_holds_out() -> None:
     assert 0 < held_out < len(NAMES)
     words = ["--set", "data.hold_out.share=0.99", "--perceptual", "none", "--json"]
     more = vqclip("evaluate", "vqgan", "data.yaml", *words, code=2)
-    assert "no picture is left to train on" in more.stderr
+    assert "no image is left to train on" in more.stderr
 
 
 def test_clip_as_a_table() -> None:
@@ -63,13 +63,13 @@ def test_pictures_with_a_judge() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "say what to evaluate: vqgan, clip, transformer or pictures"),
+        ([], "choose what to evaluate: vqgan, clip, transformer or pictures"),
         (["vqgan", "none.yaml"], "none.yaml"),
-        (["vqgan", "none"], "no pictures at none"),
-        (["vqgan", "empty"], "no picture of empty is left"),
+        (["vqgan", "none"], "no images at none"),
+        (["vqgan", "empty"], "there are no images in empty"),
         (["clip", "data.yaml"], "nothing is held out in data.yaml"),
         (["transformer", "pictures", "-t", "none"], "unknown transformer 'none'"),
-        (["pictures", "pictures", "--judge", "default"], "carries no vqclip settings"),
+        (["pictures", "pictures", "--judge", "default"], "contains no vqclip settings"),
     ],
 )
 def test_wrong_calls(words: list[str], message: str) -> None:

@@ -117,7 +117,7 @@ def test_a_name_in_use_is_never_overwritten() -> None:
     vqclip("x", *QUICK)
     vqclip("x", *QUICK)
     assert leftovers(Path()) == ["x-1-2.png", "x-1.png"]
-    assert "x-1.png exists: choose another name, or say --overwrite" in refused(
+    assert "x-1.png exists: choose another name, or add --overwrite" in refused(
         "x", *QUICK, "-o", "x-1.png"
     )
     Path("x-1.png").write_text("old")

@@ -65,7 +65,7 @@ def test_show_tells_the_command_that_makes_it_again(clip: Path) -> None:
     assert command[:4] == ["vqclip", "restyle", "clip.mp4", "snow | x:-1.0"]
     vqclip(*command[1:], "-o", "b.webp")
     assert Path("a.webp").read_bytes() == Path("b.webp").read_bytes()
-    assert "vqclip show tells the command" in refused("again", "a.webp")
+    assert "vqclip show prints the command" in refused("again", "a.webp")
 
 
 def test_a_folder_of_pictures_keeps_its_frames(clip: Path) -> None:
@@ -104,7 +104,7 @@ def test_interrupted_it_goes_on_to_the_same_bytes(
     monkeypatch.setattr(filming, "restyle_frame", stopped)
     result = vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.mp4", code=130)
     told = " ".join(result.stderr.split())
-    assert "interrupted after 2 frames; go on with: vqclip resume a.frames" in told
+    assert "interrupted after 2 frames; continue with: vqclip resume a.frames" in told
     assert "a.frames/00001.png" in leftovers(Path())
     assert not Path("a.mp4").exists()
 
@@ -137,12 +137,12 @@ def test_results_move_along_with_the_clip() -> None:
     ("words", "message"),
     [
         (["clip.mp4"], "no prompt"),
-        (["nowhere.mp4", "snow"], "no such film: nowhere.mp4"),
-        (["note.txt", "snow"], "cannot read note.txt as a film"),
+        (["nowhere.mp4", "snow"], "no such video: nowhere.mp4"),
+        (["note.txt", "snow"], "cannot read note.txt as a video"),
         (["clip.mp4", "snow", "--coherence", "2"], "coherence must be 0 to 1"),
         (["clip.mp4", "snow", "-o", "clip.mp4"], "clip.mp4 exists"),
         (["clip.mp4", "snow", "-o", "a.png"], "must end in"),
-        (["empty", "snow"], "no pictures in empty"),
+        (["empty", "snow"], "no images in empty"),
     ],
 )
 def test_wrong_input_is_one_line(clip: Path, words: list[str], message: str) -> None:

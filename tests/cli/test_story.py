@@ -44,7 +44,7 @@ def test_show_tells_the_command_that_makes_it_again() -> None:
     assert command[:3] == ["vqclip", "story", "a red apple ^ a green tree"]
     vqclip(*command[1:], "-o", "b.webp")
     assert Path("a.webp").read_bytes() == Path("b.webp").read_bytes()
-    assert "vqclip show tells the command" in refused("again", "a.webp")
+    assert "vqclip show prints the command" in refused("again", "a.webp")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_ctrl_c_keeps_the_frames_and_resume_goes_on_to_the_same_bytes(
         result = vqclip(*MOVED, *loop, "-o", "a.webp", code=130)
     shown = max(0, at - 4) if loop else at
     told = " ".join(result.stderr.split())
-    assert f"interrupted after {shown} frames; go on with: vqclip resume a.frames" in told
+    assert f"interrupted after {shown} frames; continue with: vqclip resume a.frames" in told
     assert not Path("a.webp").exists()
     assert len(list(Path("a.frames").glob("*.png"))) == shown
     steps, real = [], Run.move
@@ -155,9 +155,9 @@ def test_frames_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         vqclip(*STORY, "-o", "a.mp4", code=130)
     before = {path.name: path.read_bytes() for path in Path("a.frames").iterdir()}
     other = (*STORY, "-o", "a.mp4", "--ema", "0.9")
-    assert "a.frames holds frames of another run: give the same settings" in refused(*other)
+    assert "a.frames holds frames of another run: repeat its settings" in refused(*other)
     assert before == {path.name: path.read_bytes() for path in Path("a.frames").iterdir()}
-    assert "leave out --steps, --output and films" in refused("resume", "a.frames", "--gif")
+    assert "drop --steps, --output and films" in refused("resume", "a.frames", "--gif")
     assert "leave out --ray" in refused("resume", "a.frames", "--side-by-side", "2")
     vqclip(*other, "--overwrite")
     assert leftovers(Path()) == ["a.mp4"]

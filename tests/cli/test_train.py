@@ -109,7 +109,7 @@ def test_json_lines() -> None:
 
 def test_a_run_goes_on_and_is_not_overwritten() -> None:
     vqclip(*RUN, "--quiet", "--set", "train.steps=2")
-    assert "run exists: say --resume" in refused(*RUN)
+    assert "run exists: add --resume" in refused(*RUN)
     vqclip(*RUN, "--quiet", "--resume")
     vqclip(*RUN[:-1], "whole", "--quiet", "--resume")
     resumed, whole = files("run"), files("whole")

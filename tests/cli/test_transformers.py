@@ -113,7 +113,7 @@ def test_a_draft_alone_is_the_start() -> None:
         (["complete", "photo.png", *FREE], "nothing is left to imagine"),
         (["complete", "none.png", *FREE, "--keep", "top"], "no such image"),
         (["complete", "photo.png", *FREE, "--keep", "mask.png"], "the mask mask.png is 8x8"),
-        (["complete", "photo.png", *FREE, "--keep", "box:0,0,99,1"], "not inside the picture"),
+        (["complete", "photo.png", *FREE, "--keep", "box:0,0,99,1"], "not inside the image"),
         (["complete", "photo.png", *FREE, "--extend", "1,2"], "cannot read --extend"),
         (["complete", "photo.png", *FREE, "--keep", "top", "--refine", "5"], "needs a --prompt"),
         (["complete", "photo.png", *SEG, "--keep", "top"], "needs a condition: --labels"),
@@ -121,7 +121,7 @@ def test_a_draft_alone_is_the_start() -> None:
         (["sample", "-t", "none.ckpt"], "there is no transformer file"),
         (["sample", *FREE, "--class", "goldfish"], "takes no condition"),
         (["sample", *SEG, "--class", "goldfish"], "takes --labels (labels), not --class"),
-        (["sample", *SEG, "--labels", "photo.png"], "is no map of labels"),
+        (["sample", *SEG, "--labels", "photo.png"], "is not a label map"),
         (["sample", *SEG, "--labels", "map.png", "--label", "0=8"], "labels are 0 to 7"),
         (["sample", "-t", VQGAN], "is a VQModel, no transformer"),
         (["sample", *FREE, "--label", "0=1"], "give one with --labels"),
@@ -132,8 +132,8 @@ def test_a_draft_alone_is_the_start() -> None:
         (["sample", *FREE, "--size", "big"], "cannot read the size"),
         (["sample", *FREE, "-o", "a.bmp"], "must end in"),
         (["sample", *FREE, "-o", "photo.png"], "photo.png exists"),
-        (["x", "--draft", "--steps", "3"], "--draft takes no steps"),
-        (["x", "--draft", "--init", "noise"], "leave out --init"),
+        (["x", "--draft", "--steps", "3"], "--draft makes no steps"),
+        (["x", "--draft", "--init", "noise"], "drop --init"),
         (["x", *FREE, "--init", "perlin"], "say --init draft or sample"),
         (["x", *FREE, "--drafts", "0"], "drafts must be at least 1"),
         (["x", *FREE, "--top-p", "0"], "top-p must be above 0"),
@@ -177,7 +177,7 @@ def test_ctrl_c_while_refining_keeps_the_picture(monkeypatch: pytest.MonkeyPatch
     words = ["--keep", "top", "--prompt", "x", "--refine", "3", "-o", "a.png"]
     result = vqclip("complete", "photo.png", *FREE, *words, code=130)
     assert made() == ["a.png"]
-    assert "interrupted after drawing" in result.stderr
+    assert "interrupted after sampling" in result.stderr
 
 
 def test_ctrl_c_while_ranking_keeps_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_from_the_list_to_a_picture_by_what_the_tool_says(server: Server) -> Non
     assert "vqclip weights get NAME" in told
     line = refused("a fox", "--vqgan", "tiny", *SMALL)
     assert "tiny (size unknown, from 127.0.0.1)" in line
-    assert "vqclip weights get tiny; or say --yes" in line
+    assert "vqclip weights get tiny; or add --yes" in line
     told = vqclip("weights", "get", "tiny").stderr
     assert 'use it: vqclip "a fox" --vqgan tiny' in told
     vqclip("a fox", "--vqgan", "tiny", *SMALL, "-o", "fox.png")
@@ -98,7 +98,7 @@ def test_people_are_asked(answer: bool, server: Server, monkeypatch: pytest.Monk
     result = vqclip("reconstruct", "photo.png", "--vqgan", "tiny", code=0 if answer else 2)
     assert asked == ["Not on this computer: tiny (4 MiB, from 127.0.0.1). Fetch it?"]
     assert (store.find("tiny") is not None) == answer
-    assert answer or "nothing was fetched" in result.stderr
+    assert answer or "nothing was downloaded" in result.stderr
 
 
 def test_a_batch_refuses_before_anything_runs(server: Server) -> None:
@@ -123,7 +123,7 @@ def test_a_batch_refuses_a_clip_that_would_be_downloaded(monkeypatch: pytest.Mon
 def test_kinds_are_told_apart_before_anything_is_fetched(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     line = refused("sample", "-t", "tiny", "--yes")
-    assert "is a VQGAN, no transformer" in line
+    assert "is a VQGAN, not a transformer" in line
     assert server.requests == []
 
 
@@ -167,7 +167,7 @@ def test_a_clip_is_fetched_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_verify(server: Server) -> None:
-    assert "no model is kept yet" in vqclip("weights", "verify").stderr
+    assert "there are no downloaded models yet" in vqclip("weights", "verify").stderr
     offer(server, "tiny", "vqmodel_f16")
     vqclip("weights", "get", "tiny")
     assert vqclip("weights", "verify", "tiny").stdout == "tiny  ok\n"
@@ -190,7 +190,7 @@ def test_export_goes_back_to_tamings_layout() -> None:
 def test_remove(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     vqclip("weights", "get", "tiny")
-    assert "nobody to ask" in refused("weights", "remove", "tiny")
+    assert "no terminal to ask" in refused("weights", "remove", "tiny")
     assert "removed tiny" in vqclip("weights", "remove", "tiny", "--yes").stdout
     assert store.find("tiny") is None
     assert "nothing to remove" in refused("weights", "remove", "tiny", "--yes")
@@ -226,10 +226,10 @@ def test_import_tells_what_it_leaves_out() -> None:
 
 
 def test_wrong_words(server: Server) -> None:
-    assert "say what to do with the weights: list, info" in refused("weights")
+    assert "choose a command: list, info" in refused("weights")
     assert "did you mean 'gumbel-f8'" in refused("weights", "get", "gumbel-f9")
     assert "did you mean 'gumbel-f8'" in refused("weights", "info", "gumbel-f9")
     assert "did you mean 'gumbel-f8'" in refused("a fox", "--vqgan", "gumbel-f9")
-    assert "no address that a program" in refused("weights", "get", "faceshq-vqgan")
+    assert "no address for a direct download" in refused("weights", "get", "faceshq-vqgan")
     list_entry("mine", {"kind": "nonsense"})
     assert "catalogue.yaml: mine: kind must be" in refused("weights", "list")

@@ -109,5 +109,5 @@ def test_ctrl_c_before_a_step_tells_what_there_is(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Keeper, "save", interrupted)
     quick = ("a fox", "--steps", "1", "--init", "random", "--size", "32", "-o", "fox.png")
     told = vqclip(*quick, "--checkpoint", code=130).stderr
-    assert "go on with: vqclip resume fox.checkpoint.safetensors" in told
+    assert "continue with: vqclip resume fox.checkpoint.safetensors" in told
     assert "nothing" not in told

@@ -51,7 +51,7 @@ def test_what_the_processor_cannot_do_is_told(fast: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(machine.portable, "supported", lambda: False)
     found = {finding.name: finding for finding in machine.precisions()}
     auto, other = ("bfloat16", "float32") if fast else ("float32", "bfloat16")
-    assert found[auto].about == "works, and is what auto takes here"
+    assert found[auto].about == "works; auto chooses it here"
     assert found[other].about == ("works" if fast else "works, very slowly")
     assert (found["portable"].state, found["portable"].fix[:10]) == ("note", "do not use")
     monkeypatch.setattr(machine.portable, "supported", lambda: True)
@@ -136,7 +136,7 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(https_proxy="http://me:secret@proxy.example:3128") == [
         ("https_proxy", "ok", "proxy.example:3128")
     ]
-    assert found(HTTP_PROXY="http://:99999") == [("http_proxy", "problem", "it is no address")]
+    assert found(HTTP_PROXY="http://:99999") == [("http_proxy", "problem", "it is not an address")]
 
 
 def test_an_encoder_that_does_not_encode(monkeypatch: pytest.MonkeyPatch) -> None:

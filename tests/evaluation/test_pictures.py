@@ -51,7 +51,7 @@ def test_a_prompt_must_be_among_the_prompts() -> None:
     shown = [("1.png", "a purple thing", picture("red"))]
     with pytest.raises(UsageError, match="'a purple thing', is not among"):
         judge(cast(Perceptor, ColourPerceptor()), shown, PROMPTS)
-    with pytest.raises(UsageError, match="no picture"):
+    with pytest.raises(UsageError, match="no image"):
         judge(cast(Perceptor, ColourPerceptor()), [], PROMPTS)
 
 
@@ -64,7 +64,7 @@ def test_pictures_bring_their_prompts(tmp_path: Path) -> None:
         ("b.png", PROMPTS[0]),
     ]
     picture("red").save(tmp_path / "c.png")
-    with pytest.raises(UsageError, match="carries no vqclip settings"):
+    with pytest.raises(UsageError, match="contains no vqclip settings"):
         read_pictures(tmp_path)
     with pytest.raises(UsageError, match="no folder"):
         read_pictures(tmp_path / "none")
@@ -75,7 +75,7 @@ def test_prompts_are_lines(tmp_path: Path) -> None:
     file.write_text("# what to draw\na cat\n\n  a dog \n")
     assert read_prompts(file) == ["a cat", "a dog"]
     file.write_text("a cat\na cat\n")
-    with pytest.raises(UsageError, match="none of them twice"):
+    with pytest.raises(UsageError, match="none twice"):
         read_prompts(file)
 
 

@@ -32,7 +32,7 @@ def test_a_killed_process_lets_go() -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with (
-            pytest.raises(UsageError, match=rf"process {other.pid}\) is at work"),
+            pytest.raises(UsageError, match=rf"process {other.pid}\) is running"),
             locked(Path(".lock")),
         ):
             pass

@@ -72,11 +72,11 @@ def test_the_users_own_models_come_first() -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ("text", "no mapping"),
+        ("text", "not a mapping"),
         ({"kind": "clip"}, "kind must be vqgan or transformer"),
         ({"kind": "vqgan", "checkpont": "x"}, "unknown key 'checkpont'; known: about"),
-        ({"kind": "vqgan", "checkpoint": "/etc/passwd"}, "is no http address"),
-        ({"kind": "vqgan", "checkpoint": "file:///etc/passwd"}, "is no http address"),
+        ({"kind": "vqgan", "checkpoint": "/etc/passwd"}, "is not an http address"),
+        ({"kind": "vqgan", "checkpoint": "file:///etc/passwd"}, "is not an http address"),
         ({"kind": "vqgan", "checkpoint": [7]}, "a source is an address"),
         ({"kind": "vqgan", "checkpoint": {"url": "http://a", "hash": 1}}, "a source is an address"),
         ({"kind": "vqgan", "sha256": "abc"}, "64 hexadecimal digits"),
@@ -110,5 +110,5 @@ def test_yaml_that_wants_objects_is_refused() -> None:
     with pytest.raises(VqclipError, match="Python objects"):
         catalogue()
     user_file().write_text("- a\n- b\n")
-    with pytest.raises(UsageError, match="is no catalogue"):
+    with pytest.raises(UsageError, match="is not a catalogue"):
         catalogue()

@@ -104,7 +104,7 @@ def test_a_checkpoint_within_a_zip(server: Server) -> None:
     get("zipped")
     same(load_vqgan(REFERENCE / "vqmodel_f16"), load_vqgan("zipped"))
     offer(server, "none", "vqmodel_f16", checkpoint={"url": url, "member": "other.ckpt"})
-    with pytest.raises(DownloadError, match=r"no zip with other\.ckpt in it"):
+    with pytest.raises(DownloadError, match=r"not a zip with other\.ckpt in it"):
         get("none")
 
 

@@ -83,7 +83,7 @@ def test_hashes_outlive_the_model() -> None:
     assert store.known_hash("mine", "config") == "def"
     assert store.known_hash("other", "config") is None
     (home() / "hashes" / "mine.json").write_text("{")
-    with pytest.raises(VqclipError, match="mend or delete it"):
+    with pytest.raises(VqclipError, match="repair or delete it"):
         store.known_hash("mine", "config")
 
 

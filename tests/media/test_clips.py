@@ -108,11 +108,11 @@ def test_a_silent_source_is_no_trouble(tmp_path: Path) -> None:
 
 def test_what_is_no_film(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("nothing")
-    with pytest.raises(UsageError, match=r"cannot read .* as a film"):
+    with pytest.raises(UsageError, match=r"cannot read .* as a video"):
         open_clip(tmp_path / "a.mp4")
-    with pytest.raises(UsageError, match="no such film"):
+    with pytest.raises(UsageError, match="no such video"):
         open_clip(tmp_path / "b.mp4")
-    with pytest.raises(UsageError, match=r"cannot read .* as a film"):
+    with pytest.raises(UsageError, match=r"cannot read .* as a video"):
         open_clip(tone(tmp_path / "t.wav", "pcm_s16le"))
 
 

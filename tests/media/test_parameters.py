@@ -40,7 +40,7 @@ def test_the_settings_are_read() -> None:
 @pytest.mark.parametrize("text", ["", "a fox", "a fox\nSteps: 20, Seed: 1", "{}", "a: b, c"])
 def test_other_texts_are_no_settings(text: str) -> None:
     assert parse_parameters(text) is None
-    assert "carries no vqclip settings" in refused("show", picture("a.png", text))
+    assert "contains no vqclip settings" in refused("show", picture("a.png", text))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])

@@ -93,7 +93,7 @@ def test_frames_may_be_too_small_for_a_codec(tmp_path: Path, codec: str, least: 
     for side in (1, least - 2, least):
         path, config = tmp_path / f"{side}.mp4", FilmConfig(12, codec=codec)
         small = side + side % 2 < least
-        told = pytest.raises(VqclipError, match=f"from {least}x{least} on")
+        told = pytest.raises(VqclipError, match=f"at least {least}x{least}")
         if side > 0:
             with told if small else nullcontext(), film_writer(path, config) as write:
                 write(np.full((side, 32, 3), 99, np.uint8), 0)
@@ -299,10 +299,10 @@ def test_a_single_frame_is_a_film(tmp_path: Path, name: str) -> None:
 def test_films_of_others_carry_none(tmp_path: Path, name: str) -> None:
     with film_writer(tmp_path / name, FilmConfig(5)) as writer:
         write_all(writer, 2)
-    with pytest.raises(UsageError, match="carries no vqclip settings"):
+    with pytest.raises(UsageError, match="contains no vqclip settings"):
         film_metadata(tmp_path / name)
     (tmp_path / name).write_text("no film")
-    with pytest.raises(UsageError, match=r"carries no vqclip settings|cannot read"):
+    with pytest.raises(UsageError, match=r"contains no vqclip settings|cannot read"):
         film_metadata(tmp_path / name)
     (tmp_path / name).unlink()
     with pytest.raises(UsageError, match="no such"):

@@ -138,7 +138,7 @@ def test_embeddings_need_encoding_first(model: Net2NetTransformer) -> None:
 
 
 def test_guidance_needs_a_model_that_can_do_without() -> None:
-    with pytest.raises(UsageError, match="also draws without its condition"):
+    with pytest.raises(UsageError, match="also sample without its condition"):
         tiny.transformer().sample(None, (4, 4), sampling=GUIDED)
 
 

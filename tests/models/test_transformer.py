@@ -150,7 +150,7 @@ def test_pictures_as_conditions() -> None:
     codes = model.encode_condition(x)
     assert torch.equal(codes, depth.quantize(depth.encode(x))[1])
     assert codes.shape == (2, 4, 5)
-    with pytest.raises(UsageError, match=r"a picture \(b, 1, H, W\), not \(2, 3, 8, 10\)"):
+    with pytest.raises(UsageError, match=r"an image \(b, 1, H, W\), not \(2, 3, 8, 10\)"):
         model.encode_condition(x.expand(2, 3, 8, 10))
     with pytest.raises(UsageError, match="the condition has 4x5 codes, but 4x4"):
         model.sample(codes, (4, 4))
@@ -172,7 +172,7 @@ def test_condition_pictures_are_resized_where_the_model_says_so() -> None:
     assert torch.equal(c, model.encode_condition(F.interpolate(x, size=(4, 4))))
     assert c.shape == (1, 2, 2)
     assert model.sample(c, (4, 4), seed=0).shape == (1, 4, 4)
-    with pytest.raises(UsageError, match="covers the whole picture: at most 4x4"):
+    with pytest.raises(UsageError, match="covers the whole image: at most 4x4"):
         model.sample(c, (4, 5))
 
 

@@ -150,10 +150,10 @@ def test_what_is_no_checkpoint(models: Models) -> None:
         load_checkpoint(Path("none"))
     path = Path("a.safetensors")
     path.write_bytes(b"x" * 100)
-    with pytest.raises(CheckpointError, match="no checkpoint of a run"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of a run"):
         load_checkpoint(path)
     save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(CheckpointError, match="no checkpoint of a run"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of a run"):
         load_checkpoint(path)
     state = state_of(tiny.run(BASE, models))
     with pytest.raises(CheckpointError, match="does not fit"):
@@ -163,7 +163,7 @@ def test_what_is_no_checkpoint(models: Models) -> None:
 def test_an_optimizer_that_keeps_secrets_is_refused(models: Models) -> None:
     path = Path("a.checkpoint.safetensors")
     config = replace(BASE, optimizer="StableSPAM")
-    with pytest.raises(UsageError, match="does not tell all of its state"):
+    with pytest.raises(UsageError, match="cannot be resumed exactly"):
         render(config, OutputConfig(Path("a.png"), checkpoint=path), models)
 
 

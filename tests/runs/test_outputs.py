@@ -67,7 +67,7 @@ def test_the_last_step_is_always_shown() -> None:
         (OutputConfig(Path("a.png"), frames=Path("frames")), "00000.png exists"),
         (OutputConfig(Path("a.bmp")), "must end in .png"),
         (OutputConfig(Path("a.png"), films=(Path("a.avi"),)), "must end in one of .gif"),
-        (OutputConfig(Path("a.webp"), films=(Path("a.webp"),)), "both the picture and the film"),
+        (OutputConfig(Path("a.webp"), films=(Path("a.webp"),)), "both the image and the video"),
         (OutputConfig(Path("folder.png")), "is a folder"),
         (OutputConfig(Path("taken.png/a.png")), "cannot write to"),
         (OutputConfig(Path("/proc/none/a.png")), "cannot write to"),

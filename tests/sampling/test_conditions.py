@@ -101,7 +101,7 @@ def test_label_maps_are_palette_or_grey() -> None:
     image.save("p.png")
     assert labels("p.png", 4) == [[0, 3]]
     assert labels(save([[0, 300]], dtype=np.uint16), 301) == [[0, 300]]
-    with pytest.raises(UsageError, match="must be a palette or greyscale picture, not RGB"):
+    with pytest.raises(UsageError, match="must be a palette or greyscale image, not RGB"):
         labels(save([[[1, 2, 3]]]), 4)
 
 
@@ -152,9 +152,9 @@ def test_depth_as_floats_in_rgba() -> None:
     path = save(floats.view(np.uint8).reshape(2, 2, 4))
     assert depth_map(path, (2, 2)).flatten().tolist() == pytest.approx([-1, 0, 0.5, 1])
     bad = np.full((1, 1), np.nan, "<f4")
-    with pytest.raises(UsageError, match="no depth map"):
+    with pytest.raises(UsageError, match="not a depth map"):
         depth_map(save(bad.view(np.uint8).reshape(1, 1, 4)), (1, 1))
-    with pytest.raises(UsageError, match="no depth map"):
+    with pytest.raises(UsageError, match="not a depth map"):
         depth_map(save([[[1, 2, 3]]]), (1, 1))
     assert (depth_map(save([[7, 7]]), (2, 1)) == -1).all()
 

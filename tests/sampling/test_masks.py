@@ -60,9 +60,9 @@ def test_white_of_a_mask_is_kept() -> None:
         ("none.png", "cannot keep 'none.png'"),
         ("box:1,2", "write box:x,y,w,h"),
         ("box:1,2,-3,4", "write box:x,y,w,h"),
-        ("box:3,0,3,1", "not inside the picture of 5x4"),
+        ("box:3,0,3,1", "not inside the image of 5x4"),
         ("box:0,0,0,1", "not inside"),
-        ("mask.png", "the mask mask.png is 4x5, the picture 5x4 pixels"),
+        ("mask.png", "the mask mask.png is 4x5, the image 5x4 pixels"),
     ],
 )
 def test_wrong_parts(keep: str, message: str) -> None:

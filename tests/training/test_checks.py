@@ -112,7 +112,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "maps": (
         "transformer",
         transformer_config(DEPTH, data({"kind": "depth", "folder": "empty"})),
-        "6 of 6 images have no depth map: empty/a/0.png is missing",
+        "6 of 6 images have not a depth map: empty/a/0.png is missing",
     ),
 }
 

@@ -56,7 +56,7 @@ def test_changes_reach_into_lists_and_make_mappings() -> None:
     assert values == {"a": [{"b": 1}, 2]}
     for change, message in {
         "a": "write, for instance, train.steps=100",
-        "a.2=1": "'2' is no place in a list of 2",
+        "a.2=1": "'2' is not a place in a list of 2",
         "a.1.b=1": "nothing below 2",
         "a={": "as YAML",
     }.items():

@@ -17,7 +17,7 @@ from vqclip.errors import UsageError, VqclipError
 LOCAL = "local"  # the address of a cluster that is this machine, for as long as the run takes
 _HOST = re.compile(r"(\[[\da-fA-F:]+\]|[^\s:/]+):(\d{1,5})")
 _REACH = 10.0  # seconds until a machine that does not answer counts as away
-_STORE = 256 << 20  # bytes for what is under way between processes: pictures and checkpoints
+_STORE = 256 << 20  # bytes for what is under way between processes: images and checkpoints
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # tells nobody anything
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning about a change to come
@@ -105,7 +105,7 @@ def _ray() -> Any:
         from ray._private import worker
     except ImportError as error:
         raise UsageError(
-            f"Ray cannot be used ({error}): pip install 'vqclip[ray]', or leave out --ray"
+            f"Ray cannot be used ({error}): pip install 'vqclip[ray]', or drop --ray"
         ) from None
     # What becomes of nodes and workers would be printed whatever the log level.
     worker._worker_logs_enabled = False

@@ -32,7 +32,7 @@ from vqclip.models.runtime import resolve_device
 from vqclip.runs.checkpoint import load_checkpoint
 from vqclip.runs.render import metadata, rendering
 
-# A job, how many steps of it are done, and the picture as it is then, made when it is asked for.
+# A job, how many steps of it are done, and the image as it is then, made when it is requested.
 OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -152,7 +152,7 @@ def _failed(job: Job, error: Exception) -> Job:
 
 
 def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = None) -> Work[Job]:
-    """Make the picture of a job, from its checkpoint if there is one; return it as done.
+    """Make the image of a job, from its checkpoint if there is one; return it as done.
 
     Raises:
         VqclipError: it failed.
@@ -187,7 +187,7 @@ def _beside(path: Path, folder: Path) -> str:
 
 
 def _begun(job: Job, output: OutputConfig, models: Models) -> State | None:
-    """Return where a job goes on; None where it was not begun, or with other weights."""
+    """Return where a job continues; None where it was not begun, or with other weights."""
     if output.checkpoint is None:
         return None
     try:

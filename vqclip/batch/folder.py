@@ -1,8 +1,8 @@
-"""The folder of a run: what is done, what is half done, and nobody else at work in it.
+"""The folder of a run: what is done, what is unfinished, and nobody else at work in it.
 
 ::
 
-    pictures/       a-red-apple-7.png, its films and codes
+    pictures/       a-red-apple-7.png, its videos and codes
     frames/         a folder for each job that keeps its frames
     checkpoints/    of the jobs under way
     jobs.jsonl      every job: state, settings, seed, time, score, files, error
@@ -36,7 +36,7 @@ class RunFolder:
         """Make the folder, keep other processes out, and sweep what a killed one left.
 
         Raises:
-            UsageError: another process is at work in it, it is something else's, or cannot be
+            UsageError: another process is running in it, it is something else's, or cannot be
                 written.
         """
         self._refuse_foreign()
@@ -80,7 +80,7 @@ class RunFolder:
             return [Job.from_dict(json.loads(line)) for line in lines if line.strip()]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise VqclipError(
-                f"cannot read {path}: {one_line(error, 150)}; mend it, or begin in a new folder"
+                f"cannot read {path}: {one_line(error, 150)}; repair it, or choose a new folder"
             ) from error
 
     def names(self) -> set[str]:

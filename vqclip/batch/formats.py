@@ -158,7 +158,7 @@ def _array_rows(text: str) -> Iterator[Row]:
     try:
         json.loads(text)
     except ValueError as error:
-        raise UsageError(f"the list is no JSON: {error}") from None
+        raise UsageError(f"the list is not JSON: {error}") from None
     decoder, end = json.JSONDecoder(), text.index("[") + 1
     while (start := _skip(text, end)) < len(text) and text[start] != "]":
         value, end = decoder.raw_decode(text, start)
@@ -247,7 +247,7 @@ def _word(name: Any, value: Any) -> str | bool | None:
         return value
     if isinstance(value, int | float):
         return repr(value)
-    raise UsageError(f"{name}: a {type(value).__name__} is no value of an option")
+    raise UsageError(f"{name}: a {type(value).__name__} is not a value of an option")
 
 
 def _safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Row:

@@ -25,7 +25,7 @@ class JobFiles:
     """What a job is to leave.
 
     films: suffixes, such as ``.gif``.
-    picture: the name that its row gives the picture's file, if any.
+    picture: the name that its row gives the image's file, if any.
     """
 
     films: tuple[str, ...] = ()
@@ -38,13 +38,13 @@ class JobFiles:
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to make, and how far it is.
+    """One image to make, and how far it is.
 
     name: of its files, without a suffix.
     line: of the list where it stands.
     seconds, score, error: of the last attempt; the score is CLIP's, see
         :func:`vqclip.generation.loop.clip_score`.
-    files: what it left, relative to the run folder, the picture first.
+    files: what it left, relative to the run folder, the image first.
     """
 
     config: GenerateConfig
@@ -70,7 +70,7 @@ class Job:
 
     @property
     def picture(self) -> str:
-        """The picture's path, relative to the run folder."""
+        """The image's path, relative to the run folder."""
         return f"pictures/{self.name}{Path(self.wanted.picture or 'any.png').suffix}"
 
     def output(self, folder: Path) -> OutputConfig:
@@ -145,7 +145,7 @@ def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] 
 def with_names(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
     """Give the jobs that have none a name of their own: ``a-red-apple-7``, then ``…-7-2``.
 
-    Those whose rows name the picture come first.
+    Those whose rows name the image come first.
     """
     names = {name.casefold() for name in (*taken, *(job.name for job in jobs))}
     result = list(jobs)

@@ -52,7 +52,7 @@ class Hand:
 class Remote:
     """The engine of a cluster. Used as a context: at its end the workers go.
 
-    on_step: is told of every job's steps about twice a second; with ``look``, with pictures.
+    on_step: is told of every job's steps about twice a second; with ``look``, with images.
     note: is told, in a line, what went wrong and is mended.
     width: so many jobs a worker draws side by side; None is as many as pay on a GPU, else one.
     """
@@ -87,7 +87,7 @@ class Remote:
         """Yield every job when it is done or has failed.
 
         Raises:
-            VqclipError: no worker can be had, or the disk of one is full; what is done is kept.
+            VqclipError: no worker can be had, or the disk of one is full; finished jobs are kept.
         """
         for alike in grouped(jobs, lambda job: models_key(job.config)):
             self.waiting.extend(alike)
@@ -210,7 +210,7 @@ class Remote:
             if sum(node in alive for node in self.lost[job.key]) < TRIES:
                 self.waiting.appendleft(job)
                 if self.note:
-                    self.note(f"a worker on {hand.machine} is lost: {job.name} goes on elsewhere")
+                    self.note(f"a worker on {hand.machine} is lost: {job.name} continues elsewhere")
             else:
                 told = f"its worker died {TRIES} times, at last on {hand.machine}: "
                 yield replace(job, state=FAILED, error=told + first_words(error), files=())
@@ -232,7 +232,7 @@ class Remote:
             wanted = "a free GPU" if need["num_gpus"] else f"{need['num_cpus']} free CPUs"
             raise VqclipError(
                 f"no worker has come up for {_PATIENCE:.0f} s: the cluster is busy, or no node of "
-                f"it has {wanted}; what is done is kept"
+                f"it has {wanted}; finished jobs are kept"
             )
 
     def _dismiss(self) -> None:

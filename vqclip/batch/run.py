@@ -24,7 +24,7 @@ def planned(folder: RunFolder, jobs: Sequence[Job]) -> list[Job]:
 
 
 def _checked(folder: RunFolder, job: Job) -> Job:
-    """A picture or film that somebody took away is made again; so is what failed."""
+    """An image or video that somebody took away is made again; so is what failed."""
     gone = job.state == DONE and not all(_is_there(folder.path / name) for name in job.files)
     if gone or job.state in (FAILED, RUNNING):
         return replace(job, state=WAITING, files=())
@@ -52,7 +52,7 @@ class BatchRun:
         """Make what is waiting; return all jobs.
 
         Raises:
-            VqclipError: the folder cannot be written; what is done is kept.
+            VqclipError: the folder cannot be written; finished jobs are kept.
             KeyboardInterrupt: likewise, and the job under way has its checkpoint.
         """
         self._save()
@@ -96,7 +96,7 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _forget_checkpoints(self) -> None:
-        """Remove the checkpoints of jobs that do not go on, and their folder when it is empty."""
+        """Remove the checkpoints of jobs of finished jobs, and their folder when empty."""
         for job in self.jobs.values():
             if job.state == DONE:
                 self.folder.checkpoint(job).unlink(missing_ok=True)
@@ -108,5 +108,5 @@ class BatchRun:
 def _unwritable(path: Path, error: OSError) -> VqclipError:
     reason = (error.strerror or str(error)).lower()
     return VqclipError(
-        f"cannot write to {path}: {reason}; make room and start again, what is done is kept"
+        f"cannot write to {path}: {reason}; make room and start again; finished jobs are kept"
     )

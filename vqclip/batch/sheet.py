@@ -1,4 +1,4 @@
-"""Contact sheets: all pictures of a run, small and labelled, a hundred to the page."""
+"""Contact sheets: all images of a run, small and labelled, a hundred to the page."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -30,7 +30,7 @@ def sheet_path(folder: Path, page: int) -> Path:
 
 
 def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
-    """Write the pages with the pictures of ``jobs``; return them. Where nothing is, nothing."""
+    """Write the pages with the images of ``jobs``; return them. Where nothing is, nothing."""
     pages = [jobs[i : i + _PAGE] for i in range(0, len(jobs), _PAGE)]
     return [
         save_image(sheet(folder, page), sheet_path(folder, number), overwrite=True)
@@ -88,7 +88,7 @@ def _has(font: Font, letters: Iterable[str]) -> bool:
 
 
 def _fitting(text: str, font: Font) -> str:
-    """Return as much of a line as fits below a picture."""
+    """Return as much of a line as fits below an image."""
     line = " ".join(text.split())
     return next(short for short in _shorter(line) if font.getlength(short) <= _SIDE)
 

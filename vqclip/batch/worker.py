@@ -33,7 +33,7 @@ Files = Mapping[str, bytes]  # path below the run's folder, to content
 class WorkerResult:
     """What became of the jobs of a worker.
 
-    jobs: those that ended, with the files that they left, the picture first.
+    jobs: those that ended, with the files that they left, the image first.
     checkpoints: of those that were to stop.
     """
 
@@ -45,7 +45,7 @@ class WorkerResult:
 class News:
     """How far a worker is.
 
-    steps: of each job under way, by its key. picture: of the latest one, where it was asked for.
+    steps: of each job under way, by its key. image: of the latest one, where it was requested.
     checkpoints: those written since the last news.
     """
 
@@ -68,7 +68,7 @@ class Worker:
 
     threads: of torch; their number changes how it rounds.
     width: so many jobs are drawn side by side, see :class:`vqclip.batch.engine.Local`.
-    place: the folder from which the names of pictures and models are seen, where there is one.
+    place: the folder from which the names of images and models are seen, where there is one.
     gpu: whether one is this worker's own; else it must use none.
     """
 
@@ -119,7 +119,7 @@ class Worker:
             raise KeyboardInterrupt
 
     def news(self, look: bool = False) -> News:
-        """Return how far the jobs are, and if ``look`` is set a picture; it takes a moment."""
+        """Return how far the jobs are, and if ``look`` is set an image; it takes a moment."""
         time.sleep(NEWS_EVERY)
         folder, picture = self.folder, self.picture
         if folder is None:

@@ -40,9 +40,9 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
     if not absent:
         return
     if not terminal.yes and not is_interactive():
-        refuse_missing(absent, "; or say --yes")
+        refuse_missing(absent, "; or add --yes")
     if not terminal.yes and not _agreed(absent):
-        raise UsageError("nothing was fetched, and without it nothing can be drawn")
+        raise UsageError("nothing was downloaded, and the command needs it")
     for model in absent:
         terminal.say(f"fetching {model} into {home()}")
         with downloading(model.name, terminal) as listener:
@@ -76,5 +76,5 @@ def downloading(title: str, terminal: Terminal) -> "Iterator[Listener]":
             yield Listener(progress, terminal.note)
     except KeyboardInterrupt as error:
         raise InterruptionError(
-            "interrupted; the same command goes on with what is fetched"
+            "interrupted; run the same command to continue with what is fetched"
         ) from error

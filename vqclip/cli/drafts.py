@@ -14,7 +14,7 @@ def only_a_draft(params: Mapping[str, Any], given: set[str]) -> dict[str, Any]:
         UsageError: it does not go with what else was given.
     """
     if "steps" in given:
-        raise UsageError("--draft takes no steps: leave out --steps, or --draft")
+        raise UsageError("--draft makes no steps: drop --steps or --draft")
     if "init" in given and params["init"] not in DRAWN:
-        raise UsageError("--draft is what a transformer draws: leave out --init")
+        raise UsageError("--draft starts from a transformer: drop --init")
     return {"steps": 0, "init": params["init"] if "init" in given else "draft"}

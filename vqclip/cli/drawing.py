@@ -39,9 +39,7 @@ def settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict[str, A
         UsageError: a value that cannot be read, or no transformer.
     """
     if params["transformer"] is None and not has_transformer():
-        raise UsageError(
-            "vqclip brings no transformer yet: give a taming one with --transformer PATH"
-        )
+        raise UsageError("vqclip contains no transformer: name one with --transformer PATH")
     given = {one: params.get(parameter_of(one)) for one in CONDITIONS}
     return {
         **read_options(kind, params),
@@ -267,8 +265,8 @@ def _score(sample: "Sample") -> dict[str, Any]:
 
 def _interruption(drawn: "Drawn") -> str:
     if drawn.done == drawn.total:
-        return "interrupted after drawing: kept the pictures as they stand"
+        return "interrupted after sampling: kept the images without refinement"
     return (
-        f"interrupted after {drawn.done} of {drawn.total} codes: kept what is drawn, "
+        f"interrupted after {drawn.done} of {drawn.total} codes: kept the finished part, "
         "with a plain colour for the rest"
     )

@@ -74,7 +74,7 @@ def report_films(
     about = f"{frames} frames, {frames / rate:.1f} s, {size[0]}x{size[1]}"
     terminal.report(films, about, values)
     if interrupted:
-        terminal.note(f"interrupted after {frames} frames: kept the film so far, {films[0]}")
+        terminal.note(f"interrupted after {frames} frames: kept the video so far, {films[0]}")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -88,7 +88,8 @@ def stopped(terminal: Terminal, film: "Unfinished") -> NoReturn:
     if not film.path.exists():
         raise KeyboardInterrupt
     terminal.note(
-        f"interrupted after {len(film.numbered())} frames; go on with: vqclip resume {film.path} "
-        f"(a film of what is there: vqclip animate {film.path})"
+        f"interrupted after {len(film.numbered())} frames; continue with: "
+        f"vqclip resume {film.path} "
+        f"(for a video of the finished frames: vqclip animate {film.path})"
     )
     raise typer.Exit(INTERRUPTED)

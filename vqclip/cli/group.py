@@ -46,7 +46,7 @@ class PromptGroup(TyperGroup):
         if near and not word.startswith("-"):
             raise UsageError(
                 f"{word!r} is close to the command {near[0]!r}; "
-                f"if it is your prompt, say: vqclip {DEFAULT_COMMAND} {word}"
+                f"if it is your prompt, write: vqclip {DEFAULT_COMMAND} {word}"
             )
 
     def invoke(self, ctx: Any) -> Any:

@@ -112,7 +112,7 @@ def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
             stem = Path(job.wanted.picture).stem.casefold()
             rows.setdefault(stem, {}).setdefault(job.key, job.line)
     return {
-        f"different pictures would be called {name}": list(lines.values())
+        f"different images would be called {name}": list(lines.values())
         for name, lines in rows.items()
         if len(lines) > 1
     }
@@ -164,7 +164,7 @@ def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
     meant = len(words) - words.index("--") - 1 if "--" in words else 0
     if stray := prompts[: len(prompts) - meant]:
         raise UsageError(
-            f"{' '.join(stray)!r} behind the options belongs to none of them: the prompt comes "
+            f"{' '.join(stray)!r} after the options belongs to none of them: the prompt comes "
             "first, in quotes where it has such words"
         )
 
@@ -174,7 +174,7 @@ def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
 
     if values["seeds"] is not None:
         if values["count"] != 1 or values["seed"] is not None:
-            raise UsageError("--seeds names all of them: leave out --seed and --count")
+            raise UsageError("--seeds names every seed: drop --seed and --count")
         return parse_seeds(values["seeds"])
     if values["count"] < 1:
         raise UsageError(f"count must be at least 1, not {values['count']}")
@@ -199,7 +199,7 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
         image_format(path)
         check_file_name(path)
         if path.suffix in jobs[0].wanted.films:
-            raise UsageError(f"{path} would be both the picture and the film: name a .png")
+            raise UsageError(f"{path} would be both the image and the video: name a .png")
     return [
         replace(job, wanted=replace(job.wanted, picture=str(path)))
         for job, path in zip(jobs, paths, strict=True)

@@ -61,9 +61,10 @@ class Session:
         """Return what there is after Ctrl-C came before the first step of a picture."""
         if output.checkpoint and output.checkpoint.exists():
             return InterruptionError(
-                f"interrupted before a step was made; go on with: vqclip resume {output.checkpoint}"
+                "interrupted before the first step; continue with: "
+                f"vqclip resume {output.checkpoint}"
             )
-        done = f"{number - 1} of {len(self.configs)} pictures are written"
+        done = f"{number - 1} of {len(self.configs)} images are written"
         return InterruptionError(f"interrupted; {done if number > 1 else 'nothing was written'}")
 
     def _note_ahead(self, ahead: Sequence[GenerateConfig]) -> None:
@@ -109,9 +110,9 @@ class Session:
         if result.interrupted:
             done = f"{result.frame.step} of {config.steps} steps"
             picture = result.files[0]
-            note = f"interrupted after {done}: kept the picture as it stands, {picture}"
+            note = f"interrupted after {done}: kept the image at that step, {picture}"
             if checkpoint := output.checkpoint:
-                note += f"; go on with: vqclip resume {checkpoint}"
+                note += f"; continue with: vqclip resume {checkpoint}"
             self.terminal.note(note)
 
 
@@ -194,7 +195,7 @@ def note_slow_precision(terminal: Terminal, models: "Models") -> None:
 
     slow = models.dtype == torch.bfloat16 and not has_fast_bfloat16(models.device)
     if slow:
-        terminal.note("bfloat16 is very slow here: --precision auto takes what is fast")
+        terminal.note("bfloat16 is very slow here: --precision auto chooses a fast one")
 
 
 def _summary(config: GenerateConfig, result: "Result", seconds: float) -> dict[str, Any]:

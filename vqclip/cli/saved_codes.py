@@ -25,8 +25,8 @@ def its_vqgan(codes: "Codes", vqgan: str) -> str:
     path = path_of(codes.vqgan)
     if path.is_absolute() and not path.exists():
         raise UsageError(
-            f"{codes.name} was made with the VQGAN {codes.vqgan}, which is not there any more: "
-            "say with --vqgan where it is"
+            f"{codes.name} was made with the VQGAN {codes.vqgan}, which no longer exists: "
+            "name it with --vqgan"
         )
     return codes.vqgan
 

@@ -41,8 +41,8 @@ _NEEDED = {
 _EXTRAS = {
     "optimizers": ("pytorch-optimizer", "pytorch_optimizer", "adamp, diffgrad and others"),
     "edges": ("scikit-image", "skimage", "edges of photos"),
-    "heic": ("pillow-heif", "pillow_heif", "the pictures of iPhones"),
-    "flow": ("opencv-python-headless", "cv2", "restyle, and films whose parts move"),
+    "heic": ("pillow-heif", "pillow_heif", "images of iPhones"),
+    "flow": ("opencv-python-headless", "cv2", "restyle, and animate --interpolate flow"),
     "train": ("accelerate", "accelerate", "training on several devices"),
 }
 _LEAST_PYTHON = (3, 10)
@@ -181,7 +181,7 @@ def _encodes(name: str, file: str, film: FilmConfig, fix: str) -> Finding:
                 for step, frame in enumerate(_FRAMES):
                     write(frame, step)
             if not path.stat().st_size:
-                raise OSError("the film is empty")
+                raise OSError("the video is empty")
 
     return probe(name, "encodes", fix, trial)
 

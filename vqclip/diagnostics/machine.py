@@ -82,7 +82,7 @@ def precisions() -> Iterator[Finding]:
                 torch.ones(8, 8, device=chosen) @ torch.ones(8, 8, device=chosen)
 
         slow = dtype == torch.bfloat16 and not has_fast_bfloat16(chosen)
-        usual = "works, and is what auto takes here"
+        usual = "works; auto chooses it here"
         about = usual if dtype == own else "works, very slowly" if slow else "works"
         yield probe(name, about, f"do not use --precision {name}", trial)
     if portable.supported():
@@ -147,7 +147,7 @@ def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
 def network(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Tell how downloads are to go, without trying one."""
     if variable := offline():
-        fix = f"unset {variable} to fetch models"
+        fix = f"unset {variable} to download models"
         yield Finding("network", "note", f"offline by {variable}", fix)
     proxies = {name: environment.get(name) or environment.get(name.lower()) for name in _PROXIES}
     given = {name: value for name, value in proxies.items() if value}
@@ -157,7 +157,7 @@ def network(environment: Mapping[str, str]) -> Iterator[Finding]:
         if host:
             yield Finding(name.lower(), "ok", host)
         else:
-            yield Finding(name.lower(), "problem", "it is no address", fix)
+            yield Finding(name.lower(), "problem", "it is not an address", fix)
     if not variable and not given:
         yield Finding("network", "ok", "direct, no proxy set")
 

@@ -1,4 +1,4 @@
-"""What models are judged on: held-out samples of a training's data, or any pictures."""
+"""What models are judged on: held-out samples of a training's data, or any images."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def open_material(
     """Return the samples to judge on.
 
     path: the YAML of a training (or its ``data`` alone), of which the groups or the style that
-        were held out are taken; or a folder of pictures or a ``.jsonl``,
+        were held out are taken; or a folder of images or a ``.jsonl``,
         of which everything is.
     size: side in pixels; by default the YAML's.
     changes: such as ``data.size=64``, to the YAML.

@@ -37,7 +37,7 @@ def evaluate_vqgan(
     distance: Callable[[Tensor, Tensor], Tensor] | None = None,
     told: OnProgress = _untold,
 ) -> Figures:
-    """Judge what becomes of pictures that go through their codes.
+    """Judge what becomes of images that go through their codes.
 
     distance: a perceptual one: two images (b, 3, h, w) in [-1, 1] -> (b,).
 
@@ -72,13 +72,13 @@ def evaluate_clip(
     limit: int | None = None,
     told: OnProgress = _untold,
 ) -> Figures:
-    """Judge how well a CLIP finds texts for pictures and pictures for texts.
+    """Judge how well a CLIP finds texts for images and images for texts.
 
     Returns:
-        ``r1`` and ``r5``: recall among ``concepts`` pictures of different groups, averaged over
-        as many such contests as there are, and over ``text_r1``, texts choosing pictures, and
-        ``image_r1``, pictures choosing texts; ``zero_shot`` and ``zero_shot_5``: the share of
-        pictures whose name is the first, or among the first five, of all ``classes`` names, each
+        ``r1`` and ``r5``: recall among ``concepts`` images of different groups, averaged over
+        as many such contests as there are, and over ``text_r1``, texts choosing images, and
+        ``image_r1``, images choosing texts; ``zero_shot`` and ``zero_shot_5``: the share of
+        images whose name is the first, or among the first five, of all ``classes`` names, each
         in several sentences; ``pictures``.
     """
     images: list[Tensor] = []
@@ -96,7 +96,7 @@ def evaluate_clip(
 
 
 def zero_shot(perceptor: Perceptor, images: Tensor, names: Sequence[str]) -> Figures:
-    """Classify embedded pictures (n, d) among all their names, each in several sentences."""
+    """Classify embedded images (n, d) among all their names, each in several sentences."""
     classes = list(dict.fromkeys(names))
     embedded = [
         perceptor.embed_text([sentence.format(name) for sentence in TEMPLATES]).mean(0).cpu()
@@ -118,11 +118,11 @@ def evaluate_transformer(
     limit: int | None = None,
     told: OnProgress = _untold,
 ) -> Figures:
-    """Judge how well a transformer predicts the codes of pictures: bits per code.
+    """Judge how well a transformer predicts the codes of images: bits per code.
 
     Returns:
         ``bits_per_code``, given the condition; of one conditioned on CLIP embeddings also given
-        the picture's (``…_by_image``) and nothing (``…_unconditional``); ``perplexity``, of the
+        the image's (``…_by_image``) and nothing (``…_unconditional``); ``perplexity``, of the
         first; ``pictures``.
 
     Raises:
@@ -142,5 +142,5 @@ def evaluate_transformer(
     figures = stage.validate(told_batches())
     transformer.requires_grad_(False)  # the stage wants to train it
     if not done:
-        raise UsageError("there is no picture to judge the transformer on")
+        raise UsageError("there is no image to evaluate the transformer on")
     return {**figures, "perplexity": 2 ** figures["bits_per_code"], "pictures": float(done)}

@@ -1,4 +1,4 @@
-"""R-precision: whether a judge finds a picture's own prompt among many (Xu et al. 2018)."""
+"""R-precision: whether a judge finds an image's own prompt among many (Xu et al. 2018)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from vqclip.models.perceptor import Perceptor
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says of one picture.
+    """What a judge says of one image.
 
     place: of its own prompt among all, 1 is the first.
     similarity: cosine to its own prompt; ``taken_for`` is the prompt that fits best.
@@ -33,10 +33,10 @@ class Verdict:
 def judge(
     perceptor: Perceptor, pictures: Iterable[tuple[str, str, Image.Image]], prompts: Sequence[str]
 ) -> list[Verdict]:
-    """Rank ``prompts`` for every picture, given as (file, its own prompt, RGB picture).
+    """Rank ``prompts`` for every image, given as (file, its own prompt, RGB image).
 
     Raises:
-        UsageError: a picture's own prompt is not among them, or there is no picture.
+        UsageError: an image's own prompt is not among them, or there is no image.
     """
     wanted = list(dict.fromkeys(prompts))
     files, own, embedded = [], [], []
@@ -47,14 +47,14 @@ def judge(
         own.append(wanted.index(prompt))
         embedded.append(_embedding(perceptor, picture))
     if not files:
-        raise UsageError("there is no picture to judge")
+        raise UsageError("there is no image to evaluate")
     similarity = torch.cat(embedded) @ perceptor.embed_text(wanted).cpu().T
     return _verdicts(files, torch.tensor(own), similarity, wanted)
 
 
 @torch.no_grad()
 def _embedding(perceptor: Perceptor, picture: Image.Image) -> Tensor:
-    """The mean of a picture and its mirror image, (1, d): a side is no part of a prompt."""
+    """The mean of an image and its mirror image, (1, d): a side is no part of a prompt."""
     image = to_tensor(picture).to(perceptor.mean.device)
     both = torch.cat((image, image.flip(-1)))
     return F.normalize(perceptor.embed_image(both).mean(0, keepdim=True)).cpu()
@@ -89,23 +89,23 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 
 def read_pictures(folder: Path) -> list[tuple[str, str, Image.Image]]:
-    """Return the pictures of a folder that vqclip made: name, prompt, picture.
+    """Return the images of a folder that vqclip made: name, prompt, image.
 
     Raises:
-        UsageError: no such folder, or a picture without a prompt in it.
+        UsageError: no such folder, or an image without a prompt in it.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}")
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in FORMATS)
     if not files:
-        raise UsageError(f"there are no pictures in {folder}")
+        raise UsageError(f"there are no images in {folder}")
     return [(file.name, _prompt(file), load_image(file)) for file in files]
 
 
 def _prompt(file: Path) -> str:
     prompt = read_metadata(file).get("prompt")
     if not isinstance(prompt, str) or not prompt:
-        raise UsageError(f"{file} carries no prompt; it must be a picture that vqclip made")
+        raise UsageError(f"{file} contains no prompt; it must be an image that vqclip made")
     return prompt
 
 
@@ -121,5 +121,5 @@ def read_prompts(file: Path) -> list[str]:
         raise UsageError(f"cannot read the prompts in {file}") from error
     prompts = [line for line in lines if line and not line.startswith("#")]
     if not prompts or len(set(prompts)) < len(prompts):
-        raise UsageError(f"{file} must hold prompts, one a line, none of them twice")
+        raise UsageError(f"{file} must contain prompts, one on each line, none twice")
     return prompts

@@ -42,7 +42,7 @@ def home() -> Path:
         return folder.expanduser().absolute()
     except RuntimeError as error:
         raise UsageError(
-            "there is no home folder to keep models in: set HOME, or VQCLIP_HOME to a folder"
+            "there is no home folder for models: set HOME, or VQCLIP_HOME to a folder"
         ) from error
 
 

@@ -31,7 +31,7 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
         if not _locks(file):
             if waiting is None:
                 raise UsageError(
-                    f"another vqclip (process {_owner(file)}) is at work in {path.parent}: "
+                    f"another vqclip (process {_owner(file)}) is running in {path.parent}: "
                     "let it finish, or choose another folder with --output"
                 )
             waiting(_owner(file))

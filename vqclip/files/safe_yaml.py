@@ -35,7 +35,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError:
         raise CheckpointError(f"{path} is not a text file; give the model's YAML") from None
     if is_web_page(text):
-        raise CheckpointError(f"{path} is a web page saved in place of a config; fetch it again")
+        raise CheckpointError(f"{path} is a web page saved in place of a config; download it again")
     return text
 
 

@@ -67,9 +67,13 @@ def read_codes(path: Path) -> Codes:
             indices = torch.from_numpy(file["indices"].astype(np.int64, casting="safe"))
             about = {key: str(file[key]) for key in ("codebook", "vqgan") if key in file}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} holds no codes: make it with --save-codes") from error
+        raise UsageError(
+            f"{path} does not contain the codes of one image: write it with --save-codes"
+        ) from error
     if indices.ndim != 3 or len(indices) != 1 or not indices.numel() or indices.min() < 0:
-        raise UsageError(f"{path} holds no codes of one picture: make it with --save-codes")
+        raise UsageError(
+            f"{path} does not contain the codes of one image: write it with --save-codes"
+        )
     return Codes(indices, **about, name=str(path))
 
 

@@ -36,7 +36,7 @@ def derive(config: GenerateConfig) -> Derived:
 
 
 def explicit(config: GenerateConfig) -> GenerateConfig:
-    """Return ``config`` with nothing left open: what a picture records."""
+    """Return ``config`` with nothing left open: what an image records."""
     own = derive(config)
     return replace(
         config, init=own.init, learning_rate=own.learning_rate, init_weight=own.init_weight

@@ -1,4 +1,4 @@
-"""The models that vqclip brings along: where they are, and whether they are all there."""
+"""The models that vqclip contains: where they are, and whether they are all there."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def weights_folder() -> Path:
 
 
 def has_transformer() -> bool:
-    """Whether there is a transformer among them, to draft pictures with."""
+    """Whether there is a transformer among them, to draft images with."""
     try:
         return (weights_folder() / "transformer").is_dir()
     except UsageError:

@@ -62,7 +62,7 @@ def _check_names(files: list[Path], overwrite: bool) -> None:
         raise UsageError(f"cannot write {files[0].name!r}: the name must end in .ckpt")
     for file in files:
         if is_taken(file) and not overwrite:
-            raise UsageError(f"{file} exists: choose another name, or say --overwrite")
+            raise UsageError(f"{file} exists: choose another name, or add --overwrite")
 
 
 def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dict[str, Any]]:
@@ -78,5 +78,8 @@ def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dic
         return load_vqgan(weights, config), without_references(own)
     model = load_transformer(weights, config)
     if model.condition_kind == "clip":
-        raise UsageError(f"{source} draws from CLIP embeddings, unknown to taming-transformers")
+        raise UsageError(
+            f"{source} is conditioned on CLIP embeddings, "
+            "which taming-transformers does not support"
+        )
     return model, without_references(own)

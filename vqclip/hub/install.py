@@ -1,4 +1,4 @@
-"""Models by name: fetched or imported, kept as weights and config alone."""
+"""Models by name: downloaded or imported, kept as weights and config alone."""
 
 import shutil
 import zipfile
@@ -54,14 +54,14 @@ def get(
     trust: bool = False,
     keep: bool = False,
 ) -> Installed:
-    """Fetch a model of the catalogue, unless it is there; others that are at it are waited for.
+    """Download a model of the catalogue, unless it is there; others that are at it are waited for.
 
     trust: take it also where the files are not those of the last time.
-    keep: keep the checkpoint as it was fetched, in the model's folder.
+    keep: keep the checkpoint as it was downloaded, in the model's folder.
 
     Raises:
-        UsageError: no such name, or no address that a program can fetch.
-        DownloadError: it cannot be fetched; what has come is gone on with the next time.
+        UsageError: no such name, or no address that a program can download.
+        DownloadError: it cannot be downloaded; what has come is gone on with the next time.
         CheckpointError: what came is no such model.
     """
     entry = known_entry(name)
@@ -75,10 +75,10 @@ def get(
         except DiskFullError:
             raise
         except DownloadError as error:
-            raise type(error)(f"cannot fetch {name}: {error}. {entry.by_hand}") from error
+            raise type(error)(f"cannot download {name}: {error}. {entry.by_hand}") from error
         except CheckpointError as error:
             raise type(error)(
-                f"{error}; what was fetched is kept: vqclip weights remove {name} deletes it"
+                f"{error}; the downloaded part is kept: vqclip weights remove {name} deletes it"
             ) from error
 
 
@@ -89,7 +89,7 @@ def _say_waiting(name: str, listener: Listener, process: str) -> None:
 def _make(
     entry: CatalogueEntry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
 ) -> Installed:
-    """Fetch both files, convert them, and make the model of them; holds the lock."""
+    """Download both files, convert them, and make the model of them; holds the lock."""
     place = store.downloads_folder() / entry.name
     checkpoint, config = place / "checkpoint", place / store.CONFIG
     fetched = {}
@@ -129,7 +129,7 @@ def _check_archive(members: set[str | None], path: Path) -> None:
             if members & {*archive.namelist()}:
                 return
     if None not in members:
-        raise CheckpointError(f"it is no zip with {' or '.join(map(str, members))} in it")
+        raise CheckpointError(f"it is not a zip with {' or '.join(map(str, members))} in it")
     recognise(path)
 
 

@@ -1,4 +1,4 @@
-"""Every model that vqclip knows by name: brought along, kept on this computer, or to be fetched."""
+"""The models with names: embedded, on this computer, or available for download."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def _published_hash(entry: CatalogueEntry | None) -> str | None:
 
 
 def inventory() -> list[Item]:
-    """Return all models: those that come along, those of the catalogue, then the user's others.
+    """Return all models: the embedded ones, the catalogue, then others of the user.
 
     Raises:
         VqclipError: the user's catalogue cannot be read.
@@ -90,7 +90,7 @@ def _embedded() -> Iterator[Item]:
     for folder in folders:
         if folder.is_dir():
             size = sum(path.stat().st_size for path in folder.iterdir())
-            about = "what vqclip draws with by itself"
+            about = "the embedded default"
             yield Item("default", folder.name, EMBEDDED, size, about, folder)
 
 

@@ -40,7 +40,7 @@ def load_vqgan(
         config: the model's YAML (or its content). By default the one that lies with the
             weights; without any, the model is read off the weights.
         device: where to put it.
-        stage: which VQGAN of a transformer's checkpoint: the one of the pictures (``"first"``)
+        stage: which VQGAN of a transformer's checkpoint: the one of the images (``"first"``)
             or of the condition (``"cond"``).
 
     Raises:
@@ -78,7 +78,7 @@ def load_transformer(
             weights``); a file of that name comes first.
         config: the model's YAML (or its content). By default the one that lies with the weights.
         device: where to put it.
-        first_stage: weights of the VQGAN of the pictures. By default those in the checkpoint,
+        first_stage: weights of the VQGAN of the images. By default those in the checkpoint,
             or where it has none, those that the config names as ``ckpt_path``.
         cond_stage: likewise of the VQGAN of the conditions.
 
@@ -137,7 +137,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 
     Raises:
         UsageError: there is no such model.
-        CheckpointError: its weights cannot be fetched, read or fitted.
+        CheckpointError: its weights cannot be downloaded, read or fitted.
 
     """
     model = stored(source)

@@ -36,7 +36,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
         return _weights_file(source, "transformer")
     folder = weights_folder() / "transformer"
     if not folder.is_dir():
-        raise UsageError("vqclip brings no transformer along; give a path with --transformer")
+        raise UsageError("vqclip contains no transformer; name one with --transformer")
     return _weights_in(folder)
 
 
@@ -71,7 +71,7 @@ def _unknown(source: str, what: str) -> UsageError:
     known = [name for name, e in catalogue().items() if what == "VQGAN" or e.kind == "transformer"]
     if source in known:
         return UsageError(
-            f"{source} is not on this computer; fetch it with: vqclip weights get {source}"
+            f"{source} is not on this computer; download it with: vqclip weights get {source}"
         )
     near = get_close_matches(source.lower(), known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -49,7 +49,7 @@ def names_of(config: GenerateConfig | SampleConfig | CodesConfig) -> Iterator[Na
 
 
 def missing(named: Iterable[Named]) -> list[Missing]:
-    """Return what of ``named`` has to be fetched first.
+    """Return what of ``named`` has to be downloaded first.
 
     Raises:
         UsageError: a model is not of the kind that is wanted, or there is no such CLIP.
@@ -59,17 +59,17 @@ def missing(named: Iterable[Named]) -> list[Missing]:
 
 
 def refuse_missing(absent: Sequence[Missing], otherwise: str = "") -> None:
-    """Refuse to begin without what has to be fetched first.
+    """Refuse to begin without what has to be downloaded first.
 
     otherwise: what else could be done, for the message.
 
     Raises:
-        UsageError: something is missing; the message has the command that fetches it.
+        UsageError: something is missing; the message has the command that downloads it.
     """
     if absent:
         commands = " && ".join(f"vqclip weights get {m.name}" for m in absent)
         what = ", ".join(map(str, absent))
-        raise UsageError(f"not on this computer: {what}; fetch it first: {commands}{otherwise}")
+        raise UsageError(f"not on this computer: {what}; download it first: {commands}{otherwise}")
 
 
 def _missing(kind: str, source: str) -> Missing | None:
@@ -81,7 +81,7 @@ def _missing(kind: str, source: str) -> Missing | None:
     if known is None:
         return None  # loading it says what is wrong
     if kind == "transformer" and known.kind != kind:
-        raise UsageError(f"{source} is a VQGAN, no transformer: give it with --vqgan")
+        raise UsageError(f"{source} is a VQGAN, not a transformer: name it with --vqgan")
     return missing_entry(known)
 
 
@@ -89,7 +89,7 @@ def missing_entry(known: CatalogueEntry) -> Missing:
     """Return an entry of the catalogue as what is missing.
 
     Raises:
-        UsageError: no program can fetch it.
+        UsageError: no program can download it.
     """
     known.check_fetchable()
     size, where = known.expected_size, known.checkpoint[0].host

@@ -4,7 +4,7 @@ Below :func:`vqclip.files.environment.home`::
 
     models/NAME/    model.safetensors, config.yaml, record.json (a CLIP: as open_clip has it)
     downloads/      what is under way
-    hashes/         of every file that was ever fetched, a .json each name
+    hashes/         of every file that was ever downloaded, a .json each name
     locks/          held while a model is being made
 """
 
@@ -59,7 +59,7 @@ def models_folder() -> Path:
 
 
 def downloads_folder() -> Path:
-    """Return the folder of what is being fetched."""
+    """Return the folder of what is being downloaded."""
     return home() / "downloads"
 
 
@@ -151,7 +151,7 @@ def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
 def _check_free(place: Path, overwrite: bool) -> None:
     if place.exists() and not overwrite:
         raise UsageError(
-            f"there is a model {place.name!r} already: choose another --name, or say --overwrite"
+            f"there is a model {place.name!r} already: choose another --name, or add --overwrite"
         )
 
 
@@ -188,7 +188,7 @@ def remove_leftovers(name: str) -> None:
 
 
 def known_hash(name: str, part: str) -> str | None:
-    """Return the hash that the ``checkpoint`` or ``config`` of a name had when first fetched.
+    """Return the hash that the ``checkpoint`` or ``config`` of a name had when first downloaded.
 
     Raises:
         VqclipError: the file that tells it cannot be read.
@@ -198,7 +198,7 @@ def known_hash(name: str, part: str) -> str | None:
 
 
 def remember_hash(name: str, part: str, digest: str) -> None:
-    """Keep the hash of a fetched file, against which later ones are held; holds the lock."""
+    """Keep the hash of a downloaded file, against which later ones are held; holds the lock."""
     hashes = {**_hashes(name), part: digest}
     with replacing(_hash_file(name), overwrite=True) as temporary:
         temporary.write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
@@ -213,7 +213,7 @@ def _hashes(name: str) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
     except (OSError, ValueError, TypeError) as error:
-        raise VqclipError(f"cannot read {path} ({error}): mend or delete it") from error
+        raise VqclipError(f"cannot read {path} ({error}): repair or delete it") from error
 
 
 @contextmanager

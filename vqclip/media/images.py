@@ -34,12 +34,12 @@ _TIMEOUT = 30  # seconds
 
 
 def load_image(source: str | Path) -> Image.Image:
-    """Return the sRGB picture at a path or an http(s) URL, turned upright, alpha over white.
+    """Return the sRGB image at a path or an http(s) URL, turned upright, alpha over white.
 
     One of more than 16 megapixels is reduced to half its sides, or less.
 
     Raises:
-        UsageError: missing, not a picture, or too large to be one.
+        UsageError: missing, not an image, or too large to be one.
     """
     image = open_image(source)
     try:
@@ -49,10 +49,10 @@ def load_image(source: str | Path) -> Image.Image:
 
 
 def open_image(source: str | Path) -> Image.Image:
-    """Return the picture at a path or an http(s) URL in its own mode, turned upright.
+    """Return the image at a path or an http(s) URL in its own mode, turned upright.
 
     Raises:
-        UsageError: missing, not a picture, or too large to be one.
+        UsageError: missing, not an image, or too large to be one.
     """
     stream: BytesIO | Path
     if str(source).startswith(("http://", "https://")):
@@ -85,7 +85,7 @@ def _reading(source: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _up_to_the_limit() -> Iterator[None]:
-    """Within it, Pillow refuses pictures by our limit, which the largest cameras stay below."""
+    """Within it, Pillow refuses images by our limit, which the largest cameras stay below."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
@@ -104,7 +104,7 @@ def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
     if is_heic(_head(stream)):
         if find_spec("pillow_heif") is None:
             raise UsageError(
-                f"{source} is a HEIC picture: pip install 'vqclip[heic]', or save it as JPEG"
+                f"{source} is a HEIC image: pip install 'vqclip[heic]', or save it as JPEG"
             )
         import pillow_heif
 
@@ -183,7 +183,7 @@ def _first_line(error: BaseException) -> str:
 def fit_image(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
     """Return ``image`` at ``size`` (width, height).
 
-    ``cover`` cuts off what sticks out, ``contain`` pads with the picture's mean colour,
+    ``cover`` cuts off what sticks out, ``contain`` pads with the image's mean colour,
     ``stretch`` distorts.
     """
     lanczos = Image.Resampling.LANCZOS
@@ -211,7 +211,7 @@ def in_shape(image: Image.Image, size: tuple[int, int], how: str = "cover") -> I
 
 
 def to_tensor(image: Image.Image) -> "Tensor":
-    """Return an RGB picture as (1, 3, h, w) float32 in [0, 1]."""
+    """Return an RGB image as (1, 3, h, w) float32 in [0, 1]."""
     import torch
 
     pixels = torch.from_numpy(np.array(image.convert("RGB")))  # (h, w, 3)
@@ -232,7 +232,7 @@ def to_array(image: "Tensor") -> "np.ndarray[Any, np.dtype[np.uint8]]":
 
 
 def to_pil(image: "Tensor") -> Image.Image:
-    """Return (1, 3, h, w) or (3, h, w) in [0, 1] as an RGB picture."""
+    """Return (1, 3, h, w) or (3, h, w) in [0, 1] as an RGB image."""
     return Image.fromarray(to_array(image))
 
 
@@ -243,7 +243,7 @@ def save_image(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Save a picture, atomically, with its settings inside; the suffix names the format.
+    """Save an image, atomically, with its settings inside; the suffix names the format.
 
     PNG carries ``metadata`` as JSON in an iTXt chunk named ``vqclip``, and the prompt as
     ``Description``; JPEG and WebP carry the JSON in the Exif ``UserComment``, where a JPEG has room
@@ -264,18 +264,18 @@ def image_format(path: Path) -> str:
     """Return Pillow's name of the format that the suffix of ``path`` stands for."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
-            f"cannot write {path.name!r} as a picture: its name must end in {', '.join(FORMATS)}"
+            f"cannot write {path.name!r} as an image: its name must end in {', '.join(FORMATS)}"
         )
     return FORMATS[path.suffix.lower()]
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the settings that :func:`save_image`, or another program, put into a picture.
+    """Return the settings that :func:`save_image`, or another program, put into an image.
 
     Raises:
-        UsageError: no picture, or one without settings.
+        UsageError: no image, or one without settings.
     """
-    load_image(path)  # its errors are the right ones for anything that is no picture
+    load_image(path)  # its errors are the right ones for anything that is no image
     with Image.open(path) as image:
         text = embedded_text(image)
     return parse_metadata(text, path)

@@ -74,16 +74,16 @@ def parse_metadata(text: str, path: Path) -> dict[str, Any]:
     except ValueError:
         values = parameters.parse_parameters(text)
     if not isinstance(values, dict) or not values:
-        raise UsageError(f"{path} carries no vqclip settings")
+        raise UsageError(f"{path} contains no vqclip settings")
     check_metadata(values, path)
     return values
 
 
 def check_metadata(values: Mapping[str, Any], path: Path) -> None:
-    """Refuse what a picture, film or checkpoint says of itself if it is not as vqclip writes it.
+    """Refuse what an image, video or checkpoint says of itself if it is not as vqclip writes it.
 
     Raises:
-        UsageError: its settings are no mapping, or its weights or pictures none of hashes.
+        UsageError: its settings are no mapping, or its weights or images none of hashes.
     """
     hashes: list[Any] = []
     for kind in ("weights", "pictures"):

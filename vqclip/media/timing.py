@@ -1,4 +1,4 @@
-"""Which frame a film shows when: rate, length, easing, holds and bounces, as plain numbers."""
+"""Which frame a video shows when: rate, length, easing, holds and bounces, as plain numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ EASES: Registry[Ease] = Registry(
 
 @dataclass(frozen=True)
 class Plan:
-    """A film: ``rate`` frames a second, each at a position among the source's frames.
+    """A video: ``rate`` frames a second, each at a position among the source's frames.
 
     positions: 0 (the first frame) to n − 1 (the last); between two frames where not whole.
     """
@@ -44,7 +44,7 @@ def film_fps(frames: int, seconds: float = 8.0) -> int:
 
 
 def plan_film(frames: int, timing: TimingConfig) -> Plan:
-    """Return how a film shows so many frames.
+    """Return how a video shows so many frames.
 
     Raises:
         UsageError: a length that leaves no time to show them, or one without end.
@@ -56,9 +56,9 @@ def plan_film(frames: int, timing: TimingConfig) -> Plan:
     if timing.length is not None:
         moving -= first + last
     if moving < 1:
-        raise UsageError(f"a film of {timing.length:g} s has no time left beside what is held")
+        raise UsageError(f"a video of {timing.length:g} s has no time left beside its holds")
     if moving + first + last > _MOST_FRAMES:
-        raise UsageError(f"the film would have more than {_MOST_FRAMES} frames: less --length")
+        raise UsageError(f"the video would have more than {_MOST_FRAMES} frames: reduce --length")
     there, back = _path(frames, moving, timing)
     return Plan(rate, (*[there[0]] * first, *there, *[there[-1]] * last, *back))
 
@@ -73,7 +73,7 @@ def _rate(natural: int, timing: TimingConfig) -> float:
 
 
 def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
-    """Return how many frames of the film there are, holds among them if it has a length."""
+    """Return how many frames of the video there are, holds among them if it has a length."""
     if timing.length is not None:
         return round(timing.length * rate)
     if timing.interpolate == "none":
@@ -82,10 +82,10 @@ def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
 
 
 def _path(frames: int, moving: int, timing: TimingConfig) -> tuple[list[float], list[float]]:
-    """Return the positions on the way there, and back where the film bounces."""
+    """Return the positions on the way there, and back where the video bounces."""
     ease = EASES[timing.ease]
     count = moving // 2 + 1 if timing.bounce else moving
-    # A film of one frame shows the last: it is what the others lead to.
+    # A video of one frame shows the last: it is what the others lead to.
     times = [i / (count - 1) for i in range(count)] if count > 1 else [1.0]
     there = [ease(time) * (frames - 1) for time in times]
     if timing.interpolate == "none":

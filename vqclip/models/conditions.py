@@ -225,7 +225,7 @@ def vq_codes(stage: VQModel, x: Tensor | None) -> Tensor:
     if x is None or x.ndim != 4 or x.shape[1] != channels:
         shape = None if x is None else tuple(x.shape)
         raise UsageError(
-            f"this transformer's condition is a picture (b, {channels}, H, W), not {shape}"
+            f"this transformer's condition is an image (b, {channels}, H, W), not {shape}"
         )
     indices: Tensor = stage.tokenize(x.to(stage.codebook.dtype))[1]
     return indices

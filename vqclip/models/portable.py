@@ -35,8 +35,8 @@ def settle_arithmetic(*, portable: bool) -> None:
         _process.append(portable)
     elif _process[0] != portable:
         raise UsageError(
-            "precision portable is for all pictures of a process or none: give it to all of them, "
-            "or draw the others apart"
+            "precision portable is for all images of a process or none: use it for all of them, "
+            "or run the others separately"
         )
     if portable:
         torch.set_num_threads(_THREADS)

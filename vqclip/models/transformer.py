@@ -222,7 +222,7 @@ class Net2NetTransformer(nn.Module):
         if not isinstance(stage := self.cond_stage_model, ClipEmbedding):
             if guidance != 1:
                 raise UsageError(
-                    "guidance needs a transformer that also draws without its condition"
+                    "guidance needs a transformer that can also sample without its condition"
                 )
             return Predictor(self.transformer, c, size, self._window_side(c, size), **options)
         if guidance != 1:
@@ -268,12 +268,12 @@ class Net2NetTransformer(nn.Module):
             side = max(size) if length + size[0] * size[1] <= room else 0
         if side < 1:
             raise UsageError(
-                f"a condition of {length} codes leaves no room for a picture in "
+                f"a condition of {length} codes leaves no room for an image in "
                 f"this transformer's {room - 1}"
             )
         if c.ndim == 2 and self.condition_kind in SPATIAL and max(size) > side:
             raise UsageError(
-                f"this transformer's condition covers the whole picture: at most {side}x{side} "
+                f"this transformer's condition covers the whole image: at most {side}x{side} "
                 f"codes, not {size[0]}x{size[1]}"
             )
         return side

@@ -24,11 +24,11 @@ class Autosave:
     Args:
         run: as it stands.
         output: its files, the checkpoint among them.
-        metadata: what its picture carries.
-        begun: the state that it goes on from, if it does.
+        metadata: what its image carries.
+        begun: the state that it continues from, if it does.
 
     Raises:
-        UsageError: its optimizer does not tell all of its state.
+        UsageError: its optimizer cannot be resumed exactly.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Autosave:
     ) -> None:
         if not can_resume(run.config.optimizer):
             raise UsageError(
-                f"optimizer {run.config.optimizer!r} does not tell all of its state: leave out "
+                f"optimizer {run.config.optimizer!r} cannot be resumed exactly: drop "
                 "--checkpoint, or choose another"
             )
         self.run, self.output, self.metadata = run, output, dict(metadata)
@@ -51,7 +51,7 @@ class Autosave:
             self.save()  # there is something to resume from the beginning; drafts take their time
 
     def shows(self, step: int, codes: Tensor) -> None:
-        """Remember the codes (1, h/f, w/f) of a frame that films show."""
+        """Remember the codes (1, h/f, w/f) of a frame that videos show."""
         self.shown[step] = codes.cpu()
 
     def after_step(self) -> None:

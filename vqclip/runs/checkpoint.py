@@ -1,4 +1,4 @@
-"""Checkpoints of a run: one file of tensors and JSON, from which it goes on to the same bytes.
+"""Checkpoints of a run: one file of tensors and JSON, from which it continues to the same bytes.
 
 ``apple.checkpoint.safetensors`` holds z, its start, the running average, the optimizer's moments
 and the random generator's state as tensors, and in its header, as JSON, the rest of the state,
@@ -34,9 +34,9 @@ _KEY = "vqclip"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run that can go on.
+    """A run that can continue.
 
-    metadata: what its picture carries, see :func:`vqclip.runs.render.metadata`.
+    metadata: what its image carries, see :func:`vqclip.runs.render.metadata`.
     """
 
     config: GenerateConfig
@@ -118,7 +118,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         reason = one_line(error, 150)
-        raise CheckpointError(f"{path} is no checkpoint of a run: {reason}") from error
+        raise CheckpointError(f"{path} is not a checkpoint of a run: {reason}") from error
 
 
 def _read_state(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> State:

@@ -23,7 +23,7 @@ FIELDS = ("prompt", "seed", "steps", "size", "n")
 
 
 def checkpoint_path(picture: Path) -> Path:
-    """Return where the checkpoint of a picture lies.
+    """Return where the checkpoint of an image lies.
 
     >>> checkpoint_path(Path("out/apple.png")).name
     'apple.checkpoint.safetensors'
@@ -37,7 +37,7 @@ def shown_steps(output: OutputConfig, steps: int) -> list[int]:
 
 
 def files(output: OutputConfig, steps: int) -> Iterator[Path]:
-    """Yield every path that a run of ``steps`` steps writes, the picture first."""
+    """Yield every path that a run of ``steps`` steps writes, the image first."""
     single = (output.path, output.codes, output.checkpoint, *output.films)
     yield from (path for path in single if path)
     if output.frames:
@@ -54,12 +54,12 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
     for path in output.films:
         film_format(path)
         if path == output.path:
-            raise UsageError(f"{path} would be both the picture and the film: name a .png")
+            raise UsageError(f"{path} would be both the image and the video: name a .png")
     check_files(list(files(output, steps)), overwrite=output.overwrite)
 
 
 def check_films(films: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse films that could not be written in the end.
+    """Refuse videos that could not be written in the end.
 
     Raises:
         UsageError: a name that exists, a folder that cannot be written, an unknown suffix.
@@ -81,7 +81,7 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
         if is_special(path):
             raise UsageError(f"{path} is a pipe or device: name a file")
         if not overwrite and is_taken(path):
-            raise UsageError(f"{path} exists: choose another name, or say --overwrite")
+            raise UsageError(f"{path} exists: choose another name, or add --overwrite")
     for folder in sorted({target_of(path).absolute().parent for path in paths}):
         _check_writable(folder)
 
@@ -155,10 +155,10 @@ def check_file_name(path: Path) -> None:
         UsageError: it is one of those.
     """
     if path.name != str(path):
-        raise UsageError(f"{str(path)!r} names a folder: a list's pictures lie in its own")
+        raise UsageError(f"{str(path)!r} names a folder: a list has a folder for its images")
     reserved = _RESERVED.fullmatch(path.name.partition(".")[0])
     if reserved or _UNSAFE.search(path.name) or path.name.startswith("."):
-        raise UsageError(f"{path.name!r} is no file name that every file system takes")
+        raise UsageError(f"{path.name!r} is not a file name that every file system accepts")
     if len(path.name.encode()) > _LONGEST_NAME:
         raise UsageError(f"the file name {path.name[:40]!r}… is too long")
 

@@ -1,4 +1,4 @@
-"""One run, from config to files: the picture with its settings inside, its frames and films."""
+"""One run, from config to files: the image with its settings inside, its frames and videos."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -36,7 +36,7 @@ OnFrame = Callable[[Frame], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What a run left: its files, the picture first, and whether Ctrl-C cut it short.
+    """What a run left: its files, the image first, and whether Ctrl-C cut it short.
 
     frame: the last one. prompts: as they were embedded.
     """
@@ -57,10 +57,10 @@ def render(
     """Run ``config``, and write what ``output`` asks for.
 
     on_frame: is called with every frame, those of drafts among them.
-    state: where the run goes on, out of its checkpoint, if it was begun before.
+    state: where the run continues, out of its checkpoint, if it was begun before.
 
-    Ctrl-C ends the run early: the picture as it stands, and the films so far, are kept. A name
-    that somebody else took during the run is left to them: the picture gets the next free one.
+    Ctrl-C ends the run early: the image as it stands, and the videos so far, are kept. A name
+    that somebody else took during the run is left to them: the image gets the next free one.
 
     Raises:
         VqclipError: the run failed, or a file could not be written.
@@ -138,7 +138,7 @@ def _write(writers: list[Writer], image: Tensor, step: int) -> None:
 
 
 def _show_again(run: Run, keeper: Autosave, writers: list[Writer]) -> None:
-    """Give the writers of a run that goes on the frames from before."""
+    """Give the writers of a run that continues the frames from before."""
     for step, indices in sorted(keeper.shown.items()):
         z_q = run.models.vqgan.codes(indices.to(run.models.device))
         with torch.no_grad():
@@ -160,7 +160,7 @@ def _writers(
 def save_sample(
     task: Task, sample: Sample, output: OutputConfig, extra: Mapping[str, Any]
 ) -> tuple[Path, ...]:
-    """Write a picture that a transformer drew, with the settings that draw it alone.
+    """Write an image that a transformer drew, with the settings that draw it alone.
 
     Raises:
         VqclipError: it could not be written.
@@ -190,9 +190,9 @@ def save_picture(
     settings: Mapping[str, Any],
     codes: Codes | None = None,
 ) -> Path:
-    """Write a picture, and its codes where ``output`` asks for them.
+    """Write an image, and its codes where ``output`` asks for them.
 
-    A name that somebody else took meanwhile is left to them: the picture gets the next free one.
+    A name that somebody else took meanwhile is left to them: the image gets the next free one.
     """
     path = output.path
     while True:
@@ -207,7 +207,7 @@ def save_picture(
 
 
 def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, Any]:
-    """Return all that is needed to make the picture again, as JSON values."""
+    """Return all that is needed to make the image again, as JSON values."""
     settings = (explicit(config) if isinstance(config, GenerateConfig) else config).to_dict()
     settings["device"] = models.device.type
     if config.precision == "auto":

@@ -1,4 +1,4 @@
-"""Pictures made again: what their settings say, and whether the weights are still the same."""
+"""Images made again: what their settings say, and whether the weights are still the same."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -22,7 +22,7 @@ from vqclip.runs.outputs import CHECKPOINT
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return what a picture, a film or a checkpoint says about how it was made.
+    """Return what an image, a video or a checkpoint says about how it was made.
 
     Raises:
         UsageError: it says nothing, or there is no such file.
@@ -30,7 +30,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
     if path.name.endswith(CHECKPOINT):
-        from vqclip.runs.checkpoint import load_checkpoint  # with torch, which pictures do without
+        from vqclip.runs.checkpoint import load_checkpoint  # with torch, which images do without
 
         saved = load_checkpoint(path)
         return {**saved.metadata, "checkpoint_at": saved.state.step}
@@ -44,10 +44,10 @@ def read_settings(path: Path) -> dict[str, Any]:
 def recorded_config(
     metadata: Mapping[str, Any], path: Path
 ) -> GenerateConfig | SampleConfig | CompleteConfig:
-    """Return the settings that make a picture again, as the config of the command that made it.
+    """Return the settings that make an image again, as the config of the command that made it.
 
     Raises:
-        UsageError: it is of a story or a restyled film, or of a newer version.
+        UsageError: it is of a story or a restyled video, or of a newer version.
     """
     if parameters.PARAMETERS in metadata:
         return _foreign_config(metadata, path)
@@ -57,8 +57,8 @@ def recorded_config(
             if own in settings:
                 return config_of(kind, settings)
     raise UsageError(
-        f"{path} is no picture of vqclip generate, sample or complete: for films, vqclip show "
-        "tells the command"
+        f"{path} was not made by vqclip generate, sample or complete; for videos, vqclip show "
+        "prints the command"
     )
 
 
@@ -74,13 +74,13 @@ def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
 
 
 def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:
-    """Return the options of the settings that a picture or film records, as far as known."""
+    """Return the options of the settings that an image or video records, as far as known."""
     settings = metadata.get("settings", {})
     return next((options_of(kind) for kind, own in _OWN.items() if own in settings), {})
 
 
 def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | RestyleConfig:
-    """Return the settings that make a film again.
+    """Return the settings that make a video again.
 
     Raises:
         UsageError: it is none of a story, nor a clip in another style; or of a newer version.
@@ -92,11 +92,11 @@ def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | Rest
                 return kind.from_dict(metadata[name], picture)
     except (KeyError, TypeError) as error:
         raise UsageError(f"the settings in {path} are damaged: {error!r:.100}") from error
-    raise UsageError(f"{path} is no film of vqclip story or restyle")
+    raise UsageError(f"{path} is not a video of vqclip story or restyle")
 
 
 def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
-    """Return the command that makes a picture or film again, without what it chooses itself.
+    """Return the command that makes an image or video again, without what it chooses itself.
 
     Raises:
         UsageError: the settings are of neither, or of a newer version.
@@ -118,7 +118,7 @@ _OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "sa
 
 
 def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
-    """Return the SHA-256 of each file that a picture begins with or is guided by, by its name."""
+    """Return the SHA-256 of each file that an image begins with or is guided by, by its name."""
     return {
         name: weights_hash(user_path(name)) for name in _given(config) if user_path(name).is_file()
     }
@@ -138,9 +138,9 @@ def _given(config: GenerateConfig | SampleConfig) -> Iterator[str]:
 def check_pictures(
     recorded: Mapping[str, Any], config: GenerateConfig | SampleConfig, path: Path
 ) -> None:
-    """Refuse to make a picture again from others of the same name.
+    """Refuse to make an image again from others of the same name.
 
-    recorded: of the picture ``path``, as :func:`picture_hashes` returned them.
+    recorded: of the image ``path``, as :func:`picture_hashes` returned them.
 
     Raises:
         UsageError: one of them changed.
@@ -156,7 +156,7 @@ def check_pictures(
 def check_weight_hashes(
     recorded: Mapping[str, Any], current: Mapping[str, Any], but: Collection[str] = ()
 ) -> None:
-    """Refuse to make a picture again with other weights than those it was made with.
+    """Refuse to make an image again with other weights than those it was made with.
 
     recorded, current: kind (``vqgan``, ``clip``, ``transformer``) to SHA-256 hashes.
     but: the kinds that were chosen anew.
@@ -168,7 +168,7 @@ def check_weight_hashes(
         now = current.get(kind)
         if before and kind not in but and now is not None and now != before:
             raise UsageError(
-                f"the weights of the {kind} are not those that made the picture "
+                f"the weights of the {kind} are not those that made the image "
                 f"({_short(now)}, not {_short(before)}): give those, or say --{kind} to use others"
             )
 

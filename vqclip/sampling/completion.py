@@ -1,4 +1,4 @@
-"""The transformer's pictures: drawn whole, or around what is kept of one; ranked, refined."""
+"""The transformer's images: drawn whole, or around what is kept of one; ranked, refined."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ class Task:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the pictures in pixels."""
+        """(width, height) of the images in pixels."""
         rows, columns = self.known.shape
         factor = self.models.vqgan.downsampling
         return self.canvas.size if self.canvas else (columns * factor, rows * factor)
@@ -77,7 +77,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a task.
+    """One image of a task.
 
     indices: (h, w).
     score: how well it fits the prompts, -1 to 1; None where it was not asked.
@@ -151,12 +151,12 @@ def draw_samples(task: Task) -> Iterator[Drawn]:
 
 
 def picture(task: Task, indices: Tensor) -> Image.Image:
-    """Return the picture of one sample (h, w), what is kept pasted; -1 shows as a plain colour."""
+    """Return the image of one sample (h, w), what is kept pasted; -1 shows as a plain colour."""
     return finished(task, decoded(task.models.vqgan, indices))
 
 
 def finished(task: Task, image: Tensor) -> Image.Image:
-    """Return a decoded image (1, 3, h, w), cut to the picture, with what is kept pasted."""
+    """Return a decoded image (1, 3, h, w), cut to the image, with what is kept pasted."""
     if task.canvas is None:
         return to_pil(image)
     width, height = task.size
@@ -168,7 +168,7 @@ def finished(task: Task, image: Tensor) -> Image.Image:
 
 
 def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]:
-    """Make pictures of the drawn codes (n, h, w), where any are; by rank, the best first."""
+    """Make images of the drawn codes (n, h, w), where any are; by rank, the best first."""
     samples = [
         Sample(task.config.seed + number, indices[number], picture(task, indices[number]))
         for number in begun(indices, task.known)
@@ -180,7 +180,7 @@ def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]
 
 @torch.no_grad()
 def scored(task: Task, sample: Sample) -> Sample:
-    """Look at a sample's picture with CLIP."""
+    """Look at a sample's image with CLIP."""
     image = to_tensor(flatten(sample.picture)).to(task.models.device)
     score = clip_scores(task.config, task.models, task.prompts, image)
     return replace(sample, score=float(score))

@@ -1,4 +1,4 @@
-"""What a transformer's pictures are made from: classes, label maps, depth, edges, small pictures.
+"""What a transformer's images are made from: classes, label maps, depth, edges, small images.
 
 Each kind turns what was given into what ``Net2NetTransformer.encode_condition`` takes, by the
 conventions of the published models.
@@ -32,16 +32,16 @@ _WHITE = 128
 def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
     """Return the kinds of condition that a transformer takes; none where it needs none.
 
-    A picture's VQGAN does not say what its pictures show: the channels and the name that the
+    An image's VQGAN does not say what its images show: the channels and the name that the
     training data had for them (``cond_stage_key``) do, and where they leave it open, both
-    edges and small pictures are taken.
+    edges and small images are taken.
 
     Raises:
         UsageError: it takes something that only the Python interface can give.
     """
     kind, channels = transformer.condition_kind, _channels(transformer)
     if kind == "codes":
-        raise UsageError("this transformer draws scenes from boxes, given as codes, in Python only")
+        raise UsageError("this transformer takes boxes as codes, in Python only")
     if kind in ("unconditional", "coordinates", "clip"):
         return ()
     if kind in ("class", "labels"):
@@ -94,7 +94,7 @@ def read_condition(
     size: tuple[int, int],
     relabel: Sequence[str] = (),
 ) -> Tensor | None:
-    """Return what ``encode_condition`` takes for a picture of ``size`` (width, height).
+    """Return what ``encode_condition`` takes for an image of ``size`` (width, height).
 
     Raises:
         UsageError: what was given is not for this transformer, or cannot be read.
@@ -154,7 +154,7 @@ def labels_of(
     relabel: Sequence[str] = (),
     path: str = "the map",
 ) -> Tensor:
-    """Return a map of labels, a palette or greyscale picture, as (1, count, h, w), one-hot.
+    """Return a map of labels, a palette or greyscale image, as (1, count, h, w), one-hot.
 
     Its numbers are those of the model's data set: for COCO-Stuff's 183 the ones in its own
     files, one less than the label, with 255 for none; else the labels themselves; or, with
@@ -171,7 +171,7 @@ def labels_of(
     if int(numbers.max()) >= count:
         raise UsageError(
             f"{path} has labels up to {int(numbers.max())}, but this model knows {count}, "
-            f"0 to {count - 1}: give it another map, or say what stands for what with --label"
+            f"0 to {count - 1}: choose another map, or map its numbers with --label"
         )
     return F.one_hot(numbers, count).permute(2, 0, 1)[None].float()
 
@@ -181,8 +181,7 @@ def _numbers(
 ) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
     if image.mode not in ("P", "L", "1", "I", "I;16"):
         raise UsageError(
-            f"{path} is no map of labels: it must be a palette or greyscale picture, not "
-            f"{image.mode}"
+            f"{path} is not a label map: it must be a palette or greyscale image, not {image.mode}"
         )
     resized = image.resize(size, Image.Resampling.NEAREST)
     return np.asarray(resized).astype(np.int64)
@@ -222,7 +221,7 @@ def depth_map(path: str, size: tuple[int, int]) -> Tensor:
 def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -> Tensor:
     """Return a depth map as (1, 1, h, w), stretched to [-1, 1]; large is near, as MiDaS has it.
 
-    It is a greyscale picture of 8 or 16 bits or of float32, or RGBA whose four bytes are a float32.
+    It is a greyscale image of 8 or 16 bits or of float32, or RGBA whose four bytes are a float32.
 
     Raises:
         UsageError: neither of them.
@@ -235,9 +234,9 @@ def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -
     elif pixels.ndim == 2 and image.mode != "P":
         depth = pixels
     else:
-        raise UsageError(f"{path} is no depth map: it must be greyscale, or float32 in RGBA")
+        raise UsageError(f"{path} is not a depth map: it must be greyscale, or float32 in RGBA")
     if not np.isfinite(depth).all():
-        raise UsageError(f"{path} is no depth map: its RGBA bytes are no float32 numbers")
+        raise UsageError(f"{path} is not a depth map: its RGBA bytes are not float32 numbers")
     x = torch.from_numpy(depth.astype(np.float32))[None, None]
     x = F.interpolate(x, (size[1], size[0]), mode="bicubic", antialias=True)
     return (x - x.min()) / (x.max() - x.min()).clamp(min=1e-8) * 2 - 1
@@ -274,7 +273,7 @@ def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], n
         from skimage.feature import canny
     except ImportError:
         raise UsageError(
-            f"{path} is no black and white map, and finding a photo's edges needs scikit-image: "
+            f"{path} is not a black and white map, and finding a photo's edges needs scikit-image: "
             "pip install 'vqclip[edges]'"
         ) from None
     edges: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = canny(
@@ -284,5 +283,5 @@ def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], n
 
 
 def low_resolution(path: str, size: tuple[int, int]) -> Tensor:
-    """Read a small picture as (1, 3, h, w) in [-1, 1], enlarged bicubically to ``size``."""
+    """Read a small image as (1, 3, h, w) in [-1, 1], enlarged bicubically to ``size``."""
     return to_tensor(load_image(path).resize(size, Image.Resampling.BICUBIC)) * 2 - 1

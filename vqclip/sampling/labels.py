@@ -7,7 +7,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(" ".join(name.split()) for name in text.split(","))
 
 
-# The 182 categories, those that the data set's pictures never show included.
+# The 182 categories, those that the data set's images never show included.
 _COCO = _names("""
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
     hydrant, street sign, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow,

@@ -1,4 +1,4 @@
-"""What is kept of a picture and what is imagined, and how the two are joined."""
+"""What is kept of an image and what is imagined, and how the two are joined."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ _WHITE = 128  # a mask's grey from which on it keeps
 
 @dataclass(frozen=True)
 class Canvas:
-    """A picture with room for what is to be imagined.
+    """An image with room for what is to be imagined.
 
     pixels: (h, w, 4) uint8, RGBA.
     kept: (h, w) bool, the pixels that stay as they are.
@@ -39,7 +39,7 @@ class Canvas:
         return self.kept.shape[1], self.kept.shape[0]
 
     def image(self) -> Tensor:
-        """Return the picture over white, (1, 3, h, w) in [0, 1]."""
+        """Return the image over white, (1, 3, h, w) in [0, 1]."""
         return to_tensor(flatten(Image.fromarray(self.pixels)))
 
     def mask(self) -> Tensor:
@@ -53,13 +53,13 @@ def open_canvas(
     extend: tuple[int, int, int, int] = (0, 0, 0, 0),
     size: tuple[int, int] | None = None,
 ) -> Canvas:
-    """Read a picture and what is kept of it; resize it to ``size``, then add ``extend``.
+    """Read an image and what is kept of it; resize it to ``size``, then add ``extend``.
 
     ``keep`` is in the pixels of the file; for its forms, and those of ``extend``, see
     :class:`vqclip.config.CompleteConfig`.
 
     Raises:
-        UsageError: an unreadable picture or mask, a box outside, nothing left to imagine.
+        UsageError: an unreadable image or mask, a box outside, nothing left to imagine.
     """
     photo = to_srgb(open_image(source)).convert("RGBA")
     kept = np.asarray(photo)[..., 3] == 255 if keep is None else keep_mask(keep, photo.size)
@@ -69,12 +69,12 @@ def open_canvas(
         kept = np.asarray(share) == 255
     canvas = _extended(Canvas(np.array(photo), kept), extend)
     if canvas.kept.all():
-        raise UsageError("nothing is left to imagine: say what to keep with --keep, or --extend")
+        raise UsageError("nothing is left to imagine: use --keep or --extend")
     return canvas
 
 
 def keep_mask(keep: str, size: tuple[int, int]) -> Mask:
-    """Return the (h, w) mask that ``keep`` describes for a picture of (width, height).
+    """Return the (h, w) mask that ``keep`` describes for an image of (width, height).
 
     Raises:
         UsageError: none of the known forms, or not for this size.
@@ -103,7 +103,7 @@ def _box(keep: str, size: tuple[int, int]) -> list[int]:
         raise UsageError(f"cannot read {keep!r}: write box:x,y,w,h in pixels, as in box:0,0,64,32")
     x, y, w, h = box = [int(word) for word in words]
     if not (w and h and x + w <= size[0] and y + h <= size[1]):
-        raise UsageError(f"{keep} is not inside the picture of {size[0]}x{size[1]} pixels")
+        raise UsageError(f"{keep} is not inside the image of {size[0]}x{size[1]} pixels")
     return box
 
 
@@ -111,7 +111,7 @@ def _read_mask(path: str, size: tuple[int, int]) -> Mask:
     mask = open_image(path)
     if mask.size != size:
         its, wanted = ("x".join(map(str, s)) for s in (mask.size, size))
-        raise UsageError(f"the mask {path} is {its}, the picture {wanted} pixels: make them equal")
+        raise UsageError(f"the mask {path} is {its}, the image {wanted} pixels: make them equal")
     grey: Mask = np.asarray(flatten(mask).convert("L")) >= _WHITE
     return grey
 
@@ -122,14 +122,14 @@ def _extended(canvas: Canvas, extend: tuple[int, int, int, int]) -> Canvas:
     pixels = np.pad(canvas.pixels, (rows, columns, (0, 0)))
     larger = Canvas(pixels, np.pad(canvas.kept, (rows, columns)))
     if max(larger.size) > MAX_SIDE:
-        raise UsageError(f"the picture would be {larger.size}; at most {MAX_SIDE} pixels a side")
+        raise UsageError(f"the image would be {larger.size}; at most {MAX_SIDE} pixels a side")
     return larger
 
 
 def known_cells(kept: Mask, factor: int) -> Tensor:
     """Return which codes have only kept pixels, (rows, columns) bool.
 
-    At the right and at the bottom, the part of a code beyond the picture does not count.
+    At the right and at the bottom, the part of a code beyond the image does not count.
     """
     height, width = kept.shape
     whole = np.pad(kept, ((0, -height % factor), (0, -width % factor)), constant_values=True)
@@ -162,7 +162,7 @@ def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tenso
     """Lead the colours of what is imagined to those of the kept pixels at the seam.
 
     The difference at the kept pixels, the nearest of them above all, is added beyond the seam
-    and fades out over about 2 · ``radius`` pixels. Both pictures (1, 3, h, w), kept (1, 1, h, w).
+    and fades out over about 2 · ``radius`` pixels. Both images (1, 3, h, w), kept (1, 1, h, w).
     """
     weight = kept.to(imagined.dtype)
     total, mass, scale = torch.zeros_like(imagined), torch.zeros_like(weight), 1

@@ -1,4 +1,4 @@
-"""What a VQGAN alone does: a picture to codes and back, and how much is lost on the way."""
+"""What a VQGAN alone does: an image to codes and back, and how much is lost on the way."""
 
 import colorsys
 import math
@@ -18,7 +18,7 @@ from vqclip.sampling.conditions import depth_of, edges_of, labels_of
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A picture that went through its codes.
+    """An image that went through its codes.
 
     indices: (1, h, w), int64.
     psnr: in dB, infinite where nothing is lost.
@@ -35,13 +35,13 @@ class Reconstruction:
 def reconstruct(
     vqgan: VQModel, photo: Image.Image, size: tuple[int, int] | None = None, how: str = "cover"
 ) -> Reconstruction:
-    """Encode, quantize and decode a picture of the VQGAN's kind: RGB, depth, edges or labels.
+    """Encode, quantize and decode an image of the VQGAN's kind: RGB, depth, edges or labels.
 
     It is brought to ``size`` (width, height), by default its own, rounded to whole codes; ``how``
-    is as in :func:`vqclip.media.images.fit_image`. Errors are against the picture at that size.
+    is as in :func:`vqclip.media.images.fit_image`. Errors are against the image at that size.
 
     Raises:
-        UsageError: the picture is of another kind.
+        UsageError: the image is of another kind.
     """
     rows, columns = grid_size(size or photo.size, vqgan.downsampling)
     pixels = (columns * vqgan.downsampling, rows * vqgan.downsampling)
@@ -59,10 +59,10 @@ def reconstruct(
 def read_picture(
     vqgan: VQModel, photo: Image.Image, size: tuple[int, int], how: str = "cover"
 ) -> Tensor:
-    """Return a picture of ``size`` (width, height) as the VQGAN encodes it, (1, c, h, w).
+    """Return an image of ``size`` (width, height) as the VQGAN encodes it, (1, c, h, w).
 
     Raises:
-        UsageError: the picture is of another kind.
+        UsageError: the image is of another kind.
     """
     kind, channels = vqgan.picture_kind, vqgan.ddconfig.in_channels
     if kind == "depth":
@@ -98,7 +98,7 @@ def psnr(error: Tensor) -> float:
 
 @torch.no_grad()
 def decode_codes(vqgan: VQModel, codes: Codes) -> Image.Image:
-    """Return the picture of saved codes.
+    """Return the image of saved codes.
 
     Raises:
         UsageError: they are not of this VQGAN.

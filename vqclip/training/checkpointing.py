@@ -89,7 +89,7 @@ def load_training_state(
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"cannot go on from {path}: {reason:.200}; give the config that it was made with"
+            f"cannot resume from {path}: {reason:.200}; give the config that it was made with"
         ) from error
     return state
 

@@ -157,7 +157,7 @@ def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
     key, rest = keys[0], keys[1:]
     if isinstance(values, list):
         if not key.isdecimal() or int(key) >= len(values):
-            raise UsageError(f"{name}: {key!r} is no place in a list of {len(values)}")
+            raise UsageError(f"{name}: {key!r} is not a place in a list of {len(values)}")
         place = int(key)
         new = _replaced(values[place], rest, value, name)
         return [*values[:place], new, *values[place + 1 :]]

@@ -35,7 +35,7 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
             inside = [p for p in inside if p.is_file() and not p.name.startswith(".")]
             inside = [p for p in inside if not _is_film(p)]
             if not inside:
-                raise UsageError(f"no pictures in {source}: {', '.join(FORMATS)}")
+                raise UsageError(f"no images in {source}: {', '.join(FORMATS)}")
             frames += sorted(inside, key=natural)
         elif source.is_file():
             frames.append(source)
@@ -154,7 +154,5 @@ def _common_size(paths: Sequence[Path]) -> tuple[int, int]:
             raise UsageError(f"cannot read {path} as an image") from error
     if len(sizes) > 1:
         (a, first), (b, second), *_ = sizes.items()
-        raise UsageError(
-            f"{first} is {a[0]}x{a[1]}, {second} is {b[0]}x{b[1]}: say which --size to take"
-        )
+        raise UsageError(f"{first} is {a[0]}x{a[1]}, {second} is {b[0]}x{b[1]}: choose a --size")
     return next(iter(sizes))

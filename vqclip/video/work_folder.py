@@ -53,7 +53,7 @@ class Unfinished:
         """Make the folder, and keep other processes out; when the film is whole, remove it.
 
         Raises:
-            UsageError: it holds something else, or another process is at work in it.
+            UsageError: it holds something else, or another process is running in it.
             VqclipError: it cannot be written.
         """
         lock, over = self.path / _LOCK, False
@@ -83,8 +83,8 @@ class Unfinished:
         if is_unfinished(self.path) and read_about(self.path)[0] != known:
             if not self.output.overwrite:
                 raise UsageError(
-                    f"{self.path} holds frames of another run: give the same settings to go on, "
-                    "choose another --output, or say --overwrite to give them up"
+                    f"{self.path} holds frames of another run: repeat its settings to continue, "
+                    "choose another --output, or add --overwrite to discard them"
                 )
             self._remove(frames=True)
         values = {"settings": self.settings, "output": _output_values(self.output, self.path)}

@@ -101,7 +101,7 @@ def test_alias_bombs_are_refused_quickly(text: str, tmp_path: Path) -> None:
         ("just words", "no model.target"),
         ("model: {params: {n_embed: 4}}", "no model.target"),
         ("model: {target: 3}", "no model.target"),
-        ("model: {target: a.b, params: [1]}", "no mapping"),
+        ("model: {target: a.b, params: [1]}", "not a mapping"),
         ("model: [", "not valid YAML"),
         ("a: !unknown 3", "not valid YAML"),
         ("a: 2021-99-99", "not valid YAML"),

@@ -150,7 +150,7 @@ def test_bad_pictures_are_passed_over_and_counted(tmp_path: Path, cache: bool) -
 
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     samples = Samples(config(write(tmp_path, count=4, bad=(0, 1, 2, 3))))
-    with pytest.raises(UsageError, match="none of the 4 pictures can be read"):
+    with pytest.raises(UsageError, match="none of the 4 images can be read"):
         samples[0]
 
 
@@ -224,7 +224,7 @@ def test_collate_stacks(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"sources": []}, "name a folder"),
-        ({"sources": [{"path": "nowhere"}]}, "no pictures at nowhere"),
+        ({"sources": [{"path": "nowhere"}]}, "no images at nowhere"),
         ({"soruces": []}, "did you mean 'sources'"),
         ({"crop": 200}, "crop of 200"),
         ({"flip": 2.0}, "flip from 0 to 1"),
@@ -232,7 +232,7 @@ def test_collate_stacks(tmp_path: Path) -> None:
         ({"hold_out": {"share": 1.0}}, "below 1"),
         ({"conditions": [{"kind": "deep"}]}, "did you mean 'depth'"),
         ({"conditions": [{"kind": "class"}]}, "names of its classes"),
-        ({"weights": [{"where": {"source": ["odd", "even"]}, "weight": 0}]}, "nothing|no picture"),
+        ({"weights": [{"where": {"source": ["odd", "even"]}, "weight": 0}]}, "nothing|no image"),
         ({"composition": {"colour": 0.9, "scene": 0.9}}, "more than 1"),
     ],
 )

@@ -74,7 +74,7 @@ def again_command(
 
     if prompts and (further := [text for text in prompts if Path(text).is_file()]):
         raise UsageError(
-            f"{further[0]} is a file, no prompt: vqclip again takes one picture a time"
+            f"{further[0]} is a file, not a prompt; vqclip again takes one image at a time"
         )
     recorded = read_settings(picture)
     config = recorded_config(recorded, picture)

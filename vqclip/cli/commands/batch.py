@@ -121,7 +121,7 @@ def resume_batch(
     folder = RunFolder(path)
     jobs = [job for job in folder.jobs() if job.state != REMOVED]
     if not jobs:
-        raise UsageError(f"{path} is no folder of a batch: it has no jobs.jsonl")
+        raise UsageError(f"{path} is not the folder of a batch: it has no jobs.jsonl")
     ahead = [job for job in jobs if job.state != DONE]
     _refuse_gone(ahead)
     _refuse_missing(ahead)
@@ -165,7 +165,7 @@ def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal, workers
         except KeyboardInterrupt:
             terminal.note(
                 f"interrupted: {session.count('done')} of {len(jobs)} pictures are done; "
-                f"go on with: vqclip resume {folder.path}"
+                f"continue with: vqclip resume {folder.path}"
             )
             raise typer.Exit(INTERRUPTED) from None
         session.jobs = batch.jobs

@@ -59,7 +59,9 @@ def encode_command(
             for done in encoder.run():
                 progress.update(done, _no_picture)
         except KeyboardInterrupt:
-            terminal.note(f"interrupted after {done} of {total} samples; the same command goes on")
+            terminal.note(
+                f"interrupted after {done} of {total} samples; run the same command to continue"
+            )
             raise typer.Exit(INTERRUPTED) from None
     terminal.report([folder], f"{done} samples", {"samples": done})
 

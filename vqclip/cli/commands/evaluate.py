@@ -32,7 +32,7 @@ evaluate_app = typer.Typer()
 def evaluate_callback(ctx: typer.Context) -> None:
     """Judge models on pictures that they were not trained on, or pictures by their prompts."""
     if ctx.invoked_subcommand is None:
-        raise UsageError("say what to evaluate: vqgan, clip, transformer or pictures")
+        raise UsageError("choose what to evaluate: vqgan, clip, transformer or pictures")
 
 
 Data = Annotated[
@@ -63,13 +63,13 @@ ABOUT = {
     "perplexity": "effective number of choices",
     "r1": "R@1, both directions",
     "r5": "R@5, both directions",
-    "text_r1": "a text finds its picture",
-    "image_r1": "a picture finds its text",
-    "zero_shot": "a picture finds its name among all classes",
+    "text_r1": "a text finds its image",
+    "image_r1": "an image finds its text",
+    "zero_shot": "an image finds its name among all classes",
     "zero_shot_5": "… among the first five",
     "classes": "names to choose from",
     "bits_per_code": "given its condition",
-    "bits_per_code_by_image": "given the picture's embedding",
+    "bits_per_code_by_image": "given the image's embedding",
     "bits_per_code_unconditional": "given nothing",
     "r_precision": "own prompt first",
     "top5": "own prompt among the first five",
@@ -245,7 +245,7 @@ def _material(params: Mapping[str, Any], terminal: Terminal) -> "HeldOut":
 
 
 def _nothing() -> "Image.Image":
-    raise UsageError("there is no preview of an evaluation")
+    raise UsageError("an evaluation has no preview; drop --preview")
 
 
 def _report(title: str, figures: Mapping[str, float], terminal: Terminal, **more: Any) -> None:

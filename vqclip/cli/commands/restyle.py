@@ -64,9 +64,7 @@ def restyle_command(
         params["overwrite"],
     )
     if path.exists() and any(film.exists() and film.samefile(path) for film in target.films):
-        raise UsageError(
-            f"{path} would be overwritten by what is made of it: choose another --output"
-        )
+        raise UsageError(f"{path} would be overwritten by its own result: choose another --output")
     restyle(config, target, terminal_of(params), dry_run=params["dry_run"])
 
 

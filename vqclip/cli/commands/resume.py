@@ -78,7 +78,7 @@ def resume_command(
     if run.is_dir():
         if steps is not None or output or kinds(ctx.params):
             raise UsageError(
-                "a batch or film goes on as it was planned: leave out --steps, --output and films"
+                "a batch or film continues as it was planned: drop --steps, --output and films"
             )
         _resume_folder(run, terminal, workers, dry_run=dry_run)
         return
@@ -86,11 +86,11 @@ def resume_command(
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
     saved = load_checkpoint(path)
     if not saved.metadata.keys() >= {"settings", "weights"}:
-        raise CheckpointError(f"{path} does not tell the settings of its run")
+        raise CheckpointError(f"{path} does not contain the settings of its run")
     if steps is not None:
         saved = extended(saved, steps)
     elif saved.state.step >= saved.config.steps and _is_whole(saved.output.path):
-        raise UsageError(f"{run} is finished: say --steps for more than {saved.config.steps}")
+        raise UsageError(f"{run} is finished: extend it with --steps above {saved.config.steps}")
     settings = saved.metadata["settings"]
     # what the run chose when it began, whatever would be chosen now
     chosen = ("device", "precision", "init", "learning_rate", "init_weight")
@@ -113,7 +113,7 @@ def _resume_folder(folder: Path, terminal: Terminal, workers: Workers, *, dry_ru
 
 def _refuse_workers(workers: Workers) -> None:
     if workers != Workers():
-        raise UsageError("one run needs no workers: leave out --ray and --side-by-side")
+        raise UsageError("one run needs no workers: drop --ray and --side-by-side")
 
 
 def _is_whole(picture: Path) -> bool:

@@ -114,7 +114,7 @@ def _print_example(kind: str) -> None:
 
 def _check_new(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists: say --resume to go on, or choose another --output")
+        raise UsageError(f"{folder} exists: add --resume to continue, or choose another --output")
 
 
 def _stage(name: str) -> str:
@@ -140,7 +140,7 @@ def signals() -> Iterator[list[int]]:
         yield received
     except KeyboardInterrupt as error:
         raise InterruptionError(
-            "interrupted at once; --resume goes on from the last checkpoint, if there is one"
+            "interrupted at once; --resume continues from the last checkpoint, if there is one"
         ) from error
     finally:
         for number, handler in before.items():

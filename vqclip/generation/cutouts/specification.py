@@ -54,7 +54,7 @@ def parse_call(text: str) -> tuple[str, dict[str, float]]:
     for argument in arguments.split(",") if arguments and arguments.strip() else ():
         key, value = _parse_argument(argument, text)
         if key in parameters:
-            raise UsageError(f"{key!r} is given twice in {text!r}; give it once")
+            raise UsageError(f"{key!r} appears twice in {text!r}; write it once")
         parameters[key] = value
     return name, parameters
 

@@ -1,4 +1,4 @@
-"""What there is to fetch: the published models by name, and those that the user adds."""
+"""What there is to download: the published models by name, and those that the user adds."""
 
 from vqclip.hub.catalogue.entries import (
     MODEL_KINDS,

@@ -32,7 +32,7 @@ class Source:
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """A model that can be fetched.
+    """A model that can be downloaded.
 
     size: of the checkpoint in bytes, exact. about_size: in bytes, roughly.
     checkpoint, config: sources in the order in which they are tried.
@@ -60,15 +60,15 @@ class CatalogueEntry:
 
     @property
     def by_hand(self) -> str:
-        """What is left to do where no program can fetch it, as a sentence."""
+        """What is left to do where no program can download it, as a sentence."""
         where = f"Find it at {self.page}" if self.page else "Find it elsewhere"
         config = " --config YAML" if self.config or self.kind == "transformer" else ""
         return f"{where}, then: vqclip weights import FILE{config} --name {self.name}"
 
     def check_fetchable(self) -> None:
-        """Raise :class:`UsageError`, with what is left to do, where no program can fetch it."""
+        """Raise :class:`UsageError`, with what is left to do, where no program can download it."""
         if not self.checkpoint:
-            raise UsageError(f"{self.name} has no address that a program can fetch. {self.by_hand}")
+            raise UsageError(f"{self.name} has no address for a direct download. {self.by_hand}")
 
 
 def check_model_name(name: str) -> str:
@@ -99,7 +99,7 @@ def parse_entry(name: str, values: Any, where: str) -> CatalogueEntry:
 
 def _parse(name: str, values: Any) -> CatalogueEntry:
     if not isinstance(values, Mapping):
-        raise UsageError("it is no mapping of kind, checkpoint, config, …")
+        raise UsageError("it is not a mapping of kind, checkpoint, config, …")
     if unknown := sorted(map(str, set(values) - _KNOWN)):
         raise UsageError(f"unknown key {unknown[0]!r:.80}; known: {', '.join(sorted(_KNOWN))}")
     if values.get("kind") not in MODEL_KINDS:
@@ -156,7 +156,9 @@ def _source(value: Any, sha256: str | None) -> Source:
     if set(fields) - {"url", "sha256", "member"} or not isinstance(url, str):
         raise UsageError(f"a source is an address, or {{url, sha256, member}}, not {value!r:.80}")
     if not url.startswith(("https://", "http://")):
-        raise UsageError(f"{url!r:.80} is no http address; files of yours: vqclip weights import")
+        raise UsageError(
+            f"{url!r:.80} is not an http address; import your own files with: vqclip weights import"
+        )
     if member is not None:
         _text("member", member)
     return Source(url, _sha256(fields.get("sha256")) or sha256, member)

@@ -1,4 +1,4 @@
-"""The catalogue files: the one that comes along, and the user's own."""
+"""The catalogue files: the one that vqclip contains, and the user's own."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -19,7 +19,7 @@ def user_file() -> Path:
 
 
 def catalogue() -> dict[str, CatalogueEntry]:
-    """Return every entry by name; the user's come before those that come along.
+    """Return every entry by name; the user's come before those that vqclip contains.
 
     Raises:
         VqclipError: the user's file cannot be read.
@@ -58,7 +58,7 @@ def _published() -> Mapping[str, CatalogueEntry]:
 def _read(path: Path) -> dict[str, CatalogueEntry]:
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise UsageError(f"{path} is no catalogue: it must be a mapping of names to models")
+        raise UsageError(f"{path} is not a catalogue: it must be a mapping of names to models")
     return {
         str(name): parse_entry(str(name), values, str(path)) for name, values in content.items()
     }

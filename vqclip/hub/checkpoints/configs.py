@@ -33,7 +33,7 @@ class ModelConfig:
             raise CheckpointError(f"{name} is not a model's config: it has no model.target")
         params = values.get("params") or {}
         if not isinstance(params, Mapping):
-            raise CheckpointError(f"{name} is not a model's config: its params are no mapping")
+            raise CheckpointError(f"{name} is not a model's config: its params are not a mapping")
         return cls(values["target"], params, name)
 
     def part(self, key: str) -> "ModelConfig":

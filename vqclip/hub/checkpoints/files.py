@@ -75,12 +75,12 @@ def read_checkpoint(path: Path | str) -> FileContent:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(
             f"cannot load {path}: it is not a checkpoint, or a damaged one ({reason:.150}); "
-            "fetch it again"
+            "download it again"
         ) from None
 
 
 def recognise(path: Path) -> None:
-    """Refuse what is no checkpoint by its first bytes (and, of a zip, its end).
+    """Refuse what is not a checkpoint by its first bytes (and, of a zip, its end).
 
     Raises:
         UsageError: there is no such file.
@@ -90,7 +90,7 @@ def recognise(path: Path) -> None:
     try:
         _reader(path, _head(path))
     except CheckpointError as error:
-        raise CheckpointError(f"{path} is no checkpoint: {error}") from None
+        raise CheckpointError(f"{path} is not a checkpoint: {error}") from None
 
 
 def _head(path: Path) -> bytes:
@@ -111,11 +111,11 @@ def _head(path: Path) -> bytes:
 def _reader(path: Path, head: bytes) -> Callable[[Path], Any]:
     """Choose how to read a file by its first bytes."""
     if not head:
-        raise CheckpointError("the file is empty; fetch it again")
+        raise CheckpointError("the file is empty; download it again")
     if is_web_page(head):
-        raise CheckpointError("it is a web page saved in place of the weights; fetch it again")
+        raise CheckpointError("it is a web page saved in place of the weights; download it again")
     if head.lstrip().startswith(b"version https://git-lfs"):
-        raise CheckpointError("it is a Git LFS pointer; fetch the weights with 'git lfs pull'")
+        raise CheckpointError("it is a Git LFS pointer; download the weights with 'git lfs pull'")
     if head.startswith(b"PK"):
         if not zipfile.is_zipfile(path):
             raise CheckpointError("the file is truncated (its zip directory is missing)")
@@ -139,7 +139,7 @@ def _read_safetensors(path: Path) -> StateDict:
     if int.from_bytes(length, "little") > _MOST_HEADER and path.stat().st_size > _MOST_HEADER:
         raise CheckpointError("its header is larger than any model's; it was refused")
     if len(length) < 8 or 8 + int.from_bytes(length, "little") > path.stat().st_size:
-        raise CheckpointError("the file is truncated (its header says that it goes on)")
+        raise CheckpointError("the file is truncated (its header announces more)")
     try:
         return load_file(path)
     except SafetensorError as error:

@@ -56,7 +56,7 @@ class Converted:
         dropped: what was left behind, and its bytes.
         config: the file that the config came from, or how else it was found.
         looks_like: published models with weights of the same shapes.
-        rgb: whether it draws RGB pictures, and not depth or label maps.
+        rgb: whether it draws RGB images, and not depth or label maps.
 
     """
 

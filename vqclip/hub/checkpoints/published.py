@@ -6,7 +6,7 @@ from torch import Tensor
 
 _CODEBOOKS = ("quantize.embedding.weight", "quantize.embed.weight")
 
-# (codes, their length, channels of the picture, halvings)
+# (codes, their length, channels of the image, halvings)
 _VQGANS: dict[tuple[int, ...], tuple[str, ...]] = {
     (1024, 256, 3, 4): ("imagenet-f16-1024", "wikiart-1024", "faceshq-vqgan", "imagenet-vqgan"),
     (16384, 256, 3, 4): ("imagenet-f16-16384", "wikiart-16384"),

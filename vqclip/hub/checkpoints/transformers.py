@@ -63,7 +63,7 @@ def load_transformer_weights(
     Args:
         state: weights of the transformer, and of its VQGANs unless these are given.
         config: the transformer's config; the weights do not tell everything.
-        first: the VQGAN of the pictures.
+        first: the VQGAN of the images.
         cond: the VQGAN of the conditions.
 
     Raises:
@@ -110,7 +110,7 @@ def build_transformer(
 
     Args:
         config: which classes, and their parameters; those that shape nothing are ignored.
-        first: the VQGAN of the pictures; by default built as the config says.
+        first: the VQGAN of the images; by default built as the config says.
         cond: the VQGAN of the conditions, where the config has one; built likewise.
 
     Raises:

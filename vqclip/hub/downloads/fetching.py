@@ -25,7 +25,7 @@ from vqclip.hub.downloads.transfer import (
 
 @dataclass(frozen=True)
 class DownloadRequest:
-    """A file that is to be fetched.
+    """A file that is to be downloaded.
 
     path: where it will be.
     size: in bytes, where it is known.
@@ -59,7 +59,7 @@ class Fetched:
 def download(
     wanted: DownloadRequest, listener: Listener, patience: Patience | None = None
 ) -> Fetched:
-    """Fetch a file whole, or leave nothing in its place; an earlier attempt is gone on with.
+    """Download a file whole, or leave nothing in its place; an earlier attempt is gone on with.
 
     Raises:
         DownloadError: no source has it, there is no room for it, or the network is forbidden.
@@ -147,6 +147,6 @@ def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
     if source.sha256 is None and wanted.known is not None and digest != wanted.known:
         raise DownloadError(
             f"the file is not the one of the last time (sha256 {digest[:12]}…, then "
-            f"{wanted.known[:12]}…); if you trust it, say --trust"
+            f"{wanted.known[:12]}…); if you trust it, add --trust"
         )
     return digest

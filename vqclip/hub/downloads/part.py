@@ -1,4 +1,4 @@
-"""The part of a file that has come so far, and what is needed to go on with it."""
+"""The part of a file that has come so far, and what is needed to continue with it."""
 
 import json
 import os

@@ -25,7 +25,7 @@ ByteProgress = Callable[[int, int | None], None]  # bytes so far, bytes in all i
 
 
 class DownloadError(VqclipError):
-    """A file could not be fetched, or is not the one that was expected."""
+    """A file could not be downloaded, or is not the one that was expected."""
 
 
 class DiskFullError(DownloadError):
@@ -75,7 +75,7 @@ def new_client(patience: Patience) -> httpx2.Client:
 def transfer(
     client: httpx2.Client, source: Source, part: Part, size: int | None, progress: ByteProgress
 ) -> None:
-    """Fetch the file, or the rest of it, into ``part``.
+    """Download the file, or the rest of it, into ``part``.
 
     size: of the whole in bytes, where it is known.
 
@@ -201,7 +201,7 @@ def _receive(
 def _unwritable(part: Part, error: OSError) -> DownloadError:
     if error.errno in _FULL:
         return DiskFullError(
-            f"the disk of {part.path.parent} is full: make room and start again, it goes on; "
+            f"the disk of {part.path.parent} is full: make room and start again to continue; "
             "or choose another disk with VQCLIP_HOME"
         )
     return DiskFullError(f"cannot write {part.path}: {(error.strerror or str(error)).lower()}")

@@ -1,9 +1,9 @@
-"""Films read and written, frame after frame: numbered pictures, MP4, GIF, WebP.
+"""Videos read and written, frame after frame: numbered images, MP4, GIF, WebP.
 
 A writer is a context manager with ``write``. Writers take RGB uint8 arrays, (h, w, 3), as they
-come, and publish their file when left: a run that was interrupted leaves a whole, shorter film,
+come, and publish their file when left: a run that was interrupted leaves a whole, shorter video,
 and one that failed leaves none. Frames go to the encoder, or to a file that nobody sees, at once:
-memory does not grow with the length of a film.
+memory does not grow with the length of a video.
 """
 
 from vqclip.media.writers.base import Array, FilmFrame, Writer

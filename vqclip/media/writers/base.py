@@ -23,9 +23,9 @@ Array = np.ndarray[Any, np.dtype[np.uint8]]
 
 @dataclass(frozen=True)
 class FilmFrame:
-    """One frame of a film.
+    """One frame of a video.
 
-    number: from 0. picture: (h, w, 3) uint8.
+    number: from 0. image: (h, w, 3) uint8.
     """
 
     number: int
@@ -41,7 +41,7 @@ class Writer(Protocol):
 
 @contextmanager
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Like :func:`replacing`, but Ctrl-C publishes the file as it stands before it goes on.
+    """Like :func:`replacing`, but Ctrl-C publishes the file as it stands before it continues.
 
     Where nothing is in it yet, it leaves no file. A process that is killed leaves the temporary
     one: the next that writes ``path`` removes it.
@@ -60,7 +60,7 @@ def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def _sweep_killed(path: Path) -> None:
-    """Remove what killed processes left of a film; what is being written stays.
+    """Remove what killed processes left of a video; what is being written stays.
 
     That is :func:`vqclip.files.locking.held`, but for a moment in the beginning.
     """
@@ -93,7 +93,7 @@ def finishing(finish: Callable[[], None]) -> Iterator[None]:
 
 
 def refuse_empty(path: Path, frames: int) -> None:
-    """Refuse to make a film of nothing.
+    """Refuse to make a video of nothing.
 
     Raises:
         UsageError: there are no frames.
@@ -103,5 +103,5 @@ def refuse_empty(path: Path, frames: int) -> None:
 
 
 def as_text(metadata: Mapping[str, Any]) -> str:
-    """Return the settings as the JSON that films carry."""
+    """Return the settings as the JSON that videos carry."""
     return as_json(metadata, sort_keys=True)

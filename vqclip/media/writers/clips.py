@@ -1,4 +1,4 @@
-"""Films that are read: frame after frame, upright, at one rate."""
+"""Videos that are read: frame after frame, upright, at one rate."""
 
 import math
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from vqclip.media.writers.base import Array
 
 @dataclass(frozen=True)
 class Clip:
-    """A film on the disk.
+    """A video on the disk.
 
     rate: frames a second at which it is read. frames: how many there are, about.
     size: (width, height). turns: quarter turns clockwise that make its frames upright.
@@ -30,7 +30,7 @@ class Clip:
         """Yield the frames, (h, w, 3) uint8, decoded one by one; at ``rate`` whatever its own.
 
         Raises:
-            VqclipError: the film is damaged.
+            VqclipError: the video is damaged.
         """
         with iio.imopen(self.path, "r", plugin="pyav") as film:
             try:
@@ -42,13 +42,13 @@ class Clip:
 
 
 def open_clip(path: Path, fps: float | None = None) -> Clip:
-    """Return the film at ``path``, to be read at its own frame rate, or at ``fps``.
+    """Return the video at ``path``, to be read at its own frame rate, or at ``fps``.
 
     Raises:
-        UsageError: no such file, or no film.
+        UsageError: no such file, or no video.
     """
     if not path.is_file():
-        raise UsageError(f"no such film: {path}")
+        raise UsageError(f"no such video: {path}")
     try:
         about = iio.immeta(path, plugin="pyav")
         first = iio.imread(path, plugin="pyav", index=0)
@@ -56,7 +56,7 @@ def open_clip(path: Path, fps: float | None = None) -> Clip:
         shape = np.rot90(first, -turns).shape
         rate = fps or float(about["fps"])
     except (OSError, ValueError, LookupError, StopIteration) as error:
-        raise UsageError(f"cannot read {path} as a film") from error
+        raise UsageError(f"cannot read {path} as a video") from error
     frames = max(1, round(about.get("duration", 0) * rate))
     return Clip(path, rate, frames, (shape[1], shape[0]), turns)
 

@@ -1,4 +1,4 @@
-"""Films by the suffix of their name."""
+"""Videos by the suffix of their name."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ FILMS: dict[str, Callable[..., AbstractContextManager[Writer]]] = {
 
 
 def film_format(path: Path) -> str:
-    """Return the suffix that names the kind of film.
+    """Return the suffix that names the kind of video.
 
     Raises:
         UsageError: neither .gif, .mp4 nor .webp.
@@ -33,7 +33,7 @@ def film_format(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in FILMS:
         known = ", ".join(FILMS)
-        raise UsageError(f"cannot write {path.name!r}: a film's name must end in one of {known}")
+        raise UsageError(f"cannot write {path.name!r}: a video's name must end in one of {known}")
     return suffix
 
 
@@ -44,18 +44,18 @@ def film_writer(
     *,
     overwrite: bool = False,
 ) -> AbstractContextManager[Writer]:
-    """Return the writer that the suffix of ``path`` asks for; ``metadata`` goes into the film."""
+    """Return the writer that the suffix of ``path`` asks for; ``metadata`` goes into the video."""
     return FILMS[film_format(path)](path, film, metadata, overwrite=overwrite)
 
 
 def film_metadata(path: Path) -> dict[str, Any]:
-    """Return the settings that a writer put into a film.
+    """Return the settings that a writer put into a video.
 
     Raises:
-        UsageError: no film, or one that vqclip did not make.
+        UsageError: no video, or one that vqclip did not make.
     """
     if not path.is_file():
-        raise UsageError(f"no such film: {path}")
+        raise UsageError(f"no such video: {path}")
     if film_format(path) == ".webp":
         return read_metadata(path)
     try:
@@ -63,7 +63,7 @@ def film_metadata(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         values = None
     if not isinstance(values, dict):
-        raise UsageError(f"{path} carries no vqclip settings")
+        raise UsageError(f"{path} contains no vqclip settings")
     return values
 
 

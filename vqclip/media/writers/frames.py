@@ -1,4 +1,4 @@
-"""Numbered pictures in a folder."""
+"""Numbered images in a folder."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -65,7 +65,7 @@ def _header(
     height, width, _ = shape
     colours = palette.tobytes().ljust(3 * 256, b"\0")
     parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0xF7, 0, 0), colours]
-    if loop != 1:  # 0 is for ever; else the file says how often again
+    if loop != 1:  # 0 is for ever; else the file determines how often again
         again = max(0, loop - 1)
         parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", again, 0))
     if metadata:

@@ -30,7 +30,7 @@ _ENCODERS = {
     "av1": ("libsvtav1", 60, 12),
 }
 # The assembly of x264's and x265's rate control and x265's weighted prediction give the same frames
-# other bytes now and then; with small films x265's rate control ends the process, and with short
+# other bytes now and then; with small videos x265's rate control ends the process, and with short
 # ones its B-frames have times that cannot be written.
 _FURTHER = {
     "h264": {"x264-params": "cpu-independent=1"},
@@ -122,15 +122,15 @@ def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
     width, height = size
     if min(size) < (least := _LEAST.get(codec, 2)):
         raise VqclipError(
-            f"{codec} takes frames from {least}x{least} on, not {width}x{height}: enlarge them, "
-            "or say --codec h264"
+            f"{codec} needs frames of at least {least}x{least}, not {width}x{height}: "
+            "enlarge them, or choose --codec h264"
         )
     try:
         with _usual_priority():
             encoder.open()
     except FFmpegError as error:
         raise VqclipError(
-            f"{codec} takes no frames of {width}x{height}: resize them, or say another --codec"
+            f"{codec} takes no frames of {width}x{height}: resize them, or choose another --codec"
         ) from error
 
 

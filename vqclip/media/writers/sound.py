@@ -1,4 +1,4 @@
-"""The sound of a clip, carried over to the film that is made of it."""
+"""The sound of a clip, carried over to the video that is made of it."""
 
 import heapq
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ _KEPT = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
 
 
 def add_sound(film: Path, source: Path) -> None:
-    """Give an MP4 the sound of another file, if that has any, up to the end of the film.
+    """Give an MP4 the sound of another file, if that has any, up to the end of the video.
 
-    Neither pictures nor, where players take it from an MP4, sound are encoded again.
+    Neither images nor, where players take it from an MP4, sound are encoded again.
     """
     with av.open(source) as given:
         if not given.streams.audio:
@@ -44,7 +44,7 @@ def _join(seen: Any, given: Any, target: Any) -> None:
 
 
 def _start(container: Any) -> float:
-    """Return the seconds at which the pictures begin: those of the film begin at 0."""
+    """Return the seconds at which the images begin: those of the video begin at 0."""
     pictures = next(iter(container.streams.video), None)
     if pictures is None or pictures.start_time is None:
         return 0.0

@@ -59,7 +59,7 @@ class Spool:
 
 @contextmanager
 def spooled(path: Path, overwrite: bool, encode: Callable[[Spool, Path], None]) -> Iterator[Spool]:
-    """Collect the frames of a film, and ``encode`` them at the end, into the path that it gets.
+    """Collect the frames of a video, and ``encode`` them at the end, into the path that it gets.
 
     Raises:
         UsageError: there were none.

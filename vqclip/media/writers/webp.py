@@ -53,9 +53,9 @@ def _milliseconds(frames: int, rate: float) -> list[int]:
 
 
 class _Rest:
-    """Stands for all frames but the first where Pillow expects one picture of several frames.
+    """Stands for all frames but the first where Pillow expects one image of several frames.
 
-    Pillow seeks frame after frame; a list of pictures would hold all of them at once.
+    Pillow seeks frame after frame; a list of images would hold all of them at once.
     """
 
     def __init__(self, spool: Spool) -> None:

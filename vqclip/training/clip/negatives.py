@@ -26,7 +26,7 @@ class Negatives:
         path = user_path(settings.path)
         rows = [_row(line, path) for line in _lines(path) if line.strip()]
         if not rows:
-            raise UsageError(f"{path} is empty: it needs lines with picture and prompt")
+            raise UsageError(f"{path} is empty: it needs lines with an image and a prompt")
         self.names = [names for _, names in rows]
         pictures = [_picture(path.parent / file, side) for file, _ in rows]
         self.pictures = torch.stack(pictures)  # (m, 3, side, side) uint8
@@ -58,7 +58,7 @@ def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
         names = {str(row["prompt"]).lower(), str(row.get("group", row["prompt"])).lower()}
         return str(row["picture"]), frozenset(names)
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path}: no picture and prompt in {line!r:.80}") from None
+        raise UsageError(f"{path}: no image and prompt in {line!r:.80}") from None
 
 
 def _picture(path: Path, side: int) -> Tensor:

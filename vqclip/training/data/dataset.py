@@ -71,7 +71,7 @@ class Pictures:
             pixels = self._read(number % count)
             if pixels is not None:
                 return number % count, pixels
-        raise UsageError(f"none of the {count} pictures can be read")
+        raise UsageError(f"none of the {count} images can be read")
 
     def _read(self, index: int) -> Pixels | None:
         if self._state[index] == _BAD:
@@ -127,7 +127,7 @@ class Samples:
         shown, groups, style = _split(usable, settings)
         weights = np.array([_weight(entry, settings) for entry in shown])
         if not weights.sum():
-            raise UsageError("no picture is left to train on; check where, weights and hold_out")
+            raise UsageError("no image is left to train on; check where, weights and hold_out")
         self.pictures = Pictures(shown, settings.size, settings.cache)
         self.groups = HeldOut(groups, settings)
         self.unseen = HeldOut(style, settings)

@@ -219,7 +219,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise UsageError("data.sources is empty: name a folder of pictures or a .jsonl")
+            raise UsageError("data.sources is empty: name a folder of images or a .jsonl")
         if self.size < 8 or (self.crop is not None and not 8 <= self.crop <= self.size):
             raise UsageError(f"a crop of {self.crop} from {self.size} pixels is not possible")
         if not 1 <= self.zoom <= 8 or not 0 <= self.flip <= 1:

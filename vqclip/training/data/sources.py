@@ -63,14 +63,14 @@ def read_source(source: SourceConfig) -> list[DataEntry]:
     elif path.suffix == ".jsonl" and path.is_file():
         rows = _jsonl_rows(path)
     else:
-        raise UsageError(f"no pictures at {source.path}: give a folder, or a .jsonl of captions")
+        raise UsageError(f"no images at {source.path}: give a folder, or a .jsonl of captions")
     entries = _with_categories([_entry(place, row, source) for place, row in rows])
     if not entries:
         raise UsageError(f"there are no images in {source.path}: give a folder with PNGs or JPEGs")
     _check_columns(source.where, entries)
     taken = [entry for entry in entries if matches(entry.columns, source.where)]
     if not taken:
-        raise UsageError(f"no picture of {source.path} is left; check its where")
+        raise UsageError(f"no image of {source.path} is left; check its where")
     return taken
 
 
@@ -146,7 +146,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
                 place = path.parent / Path(row.get("shard") or "").name
                 row["file"] = str(row["file"])
             except (ValueError, KeyError, AttributeError, TypeError) as error:
-                raise UsageError(f"{path}:{number} is no JSON row that names a file") from error
+                raise UsageError(f"{path}:{number} is not a JSON row that names a file") from error
             yield place, row
 
 

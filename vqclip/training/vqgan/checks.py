@@ -20,7 +20,7 @@ def check_vqgan(model: VQModel, batch: Batch) -> None:
     if shape.in_channels != shape.out_ch:
         raise UsageError(
             f"ddconfig.in_channels {shape.in_channels} and out_ch {shape.out_ch} differ: "
-            "a VQGAN draws what it reads; make them equal"
+            "a VQGAN reconstructs its input; make them equal"
         )
     if shape.double_z:
         raise UsageError("ddconfig.double_z is true (the default): set it to false for a VQGAN")

@@ -30,7 +30,7 @@ def weights_callback(ctx: typer.Context) -> None:
     """Models by name."""
     if ctx.invoked_subcommand is None:
         known = ", ".join(command.name or "" for command in weights_app.registered_commands)
-        raise UsageError(f"say what to do with the weights: {known}")
+        raise UsageError(f"choose a command: {known}")
 
 
 weights_app.command("list")(list_models_command)

@@ -35,7 +35,7 @@ def verify_command(
     models = [_kept(name) for name in names] if names else store.models()
     problems = [_verify(model, terminal) for model in models]
     if not models:
-        terminal.note("no model is kept yet: vqclip weights get NAME")
+        terminal.note("there are no downloaded models yet: vqclip weights get NAME")
     if any(problems):
         raise typer.Exit(1)
 
@@ -111,7 +111,7 @@ def _folders(name: str) -> list[Path]:
 
 def _ask(question: str) -> None:
     if not is_interactive():
-        raise UsageError(f"{question} Say --yes, as there is nobody to ask")
+        raise UsageError(f"{question} Add --yes: there is no terminal to ask")
     if not typer.confirm(question, err=True):
         raise UsageError("nothing was removed")
 
@@ -131,6 +131,6 @@ def path_command(
     item = items_of(name)[0]
     if item.folder is None:
         raise UsageError(
-            f"{name} is not on this computer; fetch it with: vqclip weights get {name}"
+            f"{name} is not on this computer; download it with: vqclip weights get {name}"
         )
     typer.echo(item.folder)

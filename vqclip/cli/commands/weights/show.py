@@ -43,7 +43,7 @@ def list_models_command(
         size = readable(item.size) if item.size else "?"
         columns = f"{item.name:22} {item.kind:12} {item.state:11} {size:>9}  {item.about}"
         typer.echo(columns.rstrip())
-    _hint("vqclip weights get NAME fetches one; vqclip weights info NAME tells more")
+    _hint("vqclip weights get NAME downloads one; vqclip weights info NAME tells more")
 
 
 def _hint(text: str) -> None:
@@ -58,7 +58,7 @@ def _list_clips(json_lines: bool) -> None:
             typer.echo(f"{values['name']:56} {values['state']}")
     if not json_lines:
         _hint(
-            'vqclip weights get NAME fetches one; "…" --clip NAME draws with it; '
+            'vqclip weights get NAME downloads one; "…" --clip NAME draws with it; '
             "hf-hub:org/name takes any other of the Hugging Face hub"
         )
 

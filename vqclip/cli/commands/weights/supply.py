@@ -56,7 +56,7 @@ def get_command(
         _announce(name, terminal)
         with downloading(name, terminal) as listener:
             supplied = _get(name, listener, patience, trust, keep)
-        _report(supplied, terminal, "" if keep else "the checkpoint itself is not kept")
+        _report(supplied, terminal, "" if keep else "the checkpoint itself is deleted")
 
 
 def _announce(name: str, terminal: Terminal) -> None:
