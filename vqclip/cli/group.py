@@ -34,10 +34,12 @@ class PromptGroup(TyperGroup):
         if not args:
             args = [ctx.help_option_names[-1]]
         if args[0] not in self.commands and args[0].split("=")[0] not in own:
-            self._refuse_typo(args[0])
-            refuse_dashed_prompt(args)
+            if not ctx.resilient_parsing:  # of a shell that completes
+                self._refuse_typo(args[0])
+                refuse_dashed_prompt(args)
             args = [DEFAULT_COMMAND, *args]
-        if command := self.commands.get(args[0]):
+        command = self.commands.get(args[0])
+        if command and not ctx.resilient_parsing:
             args = [args[0], *numbers_joined(args[1:], command.params)]
         return super().parse_args(ctx, args)
 

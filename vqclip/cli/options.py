@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vqclip.cli.completion import completion_of
 from vqclip.config import FileOptions, shared
 from vqclip.config.argv import parameter_of
 from vqclip.config.sample import CONDITIONS
@@ -26,7 +27,10 @@ from vqclip.files.environment import user_path
 
 
 def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
+    completion = completion_of(names[0])
+    return typer.Option(
+        *names, help=help, rich_help_panel=panel, metavar=metavar, autocompletion=completion
+    )
 
 
 Prompts = Annotated[

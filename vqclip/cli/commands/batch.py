@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.cli.commands.generate import generate_command, given_options
+from vqclip.cli.completion import completion_of
 from vqclip.cli.dry_run import duration
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.options import TerminalOptions
@@ -51,6 +52,7 @@ def batch_command(
         str | None,
         typer.Option(
             "--format",
+            autocompletion=completion_of("--format"),
             help="Format of the list: text, csv, tsv, jsonl or yaml. Default: by its name or "
             "first line.",
         ),

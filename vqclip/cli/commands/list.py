@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vqclip.cli.completion import completion_of
 from vqclip.config import GenerateConfig
 from vqclip.config.setting import options_of
 from vqclip.errors import UsageError
@@ -22,11 +23,16 @@ def list_command(
             help="presets, cut-methods, augmentations, optimizers, losses, inits; of transformers: "
             "classes (ImageNet's), coco-stuff, ade20k, s-flckr (labels).",
             show_default=False,
+            autocompletion=completion_of("LIST"),
         ),
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Argument(help="A preset, to list its settings.", show_default=False),
+        typer.Argument(
+            help="A preset, to list its settings.",
+            show_default=False,
+            autocompletion=completion_of("--preset"),
+        ),
     ] = None,
 ) -> None:
     """List the names that an option takes, with a line about each.

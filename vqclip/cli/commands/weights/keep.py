@@ -8,6 +8,7 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.commands.weights.show import Json, items_of
+from vqclip.cli.completion import completion_of
 from vqclip.cli.downloading import is_interactive
 from vqclip.cli.terminal import Terminal
 from vqclip.errors import UsageError, VqclipError
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 def verify_command(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Else all that are kept.")
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME", autocompletion=completion_of("MODEL"), help="Else all that are kept."
+        ),
     ] = None,
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -71,7 +75,12 @@ def _kept(name: str) -> "StoredModel":
 
 
 def remove_command(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="What to delete.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME", autocompletion=completion_of("MODEL"), help="What to delete."
+        ),
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -117,7 +126,12 @@ def _ask(question: str) -> None:
 
 
 def path_command(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Else of all models.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", autocompletion=completion_of("MODEL"), help="Else of all models."
+        ),
+    ] = None,
 ) -> None:
     """Print the folder of a model, or of all.
 

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from vqclip.cli.completion import completion_of
 from vqclip.files.formatting import as_json
 
 if TYPE_CHECKING:
     from vqclip.hub.listing import Item
 
 Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON a model.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of vqclip weights list.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", autocompletion=completion_of("MODEL"), help="Of vqclip weights list."
+    ),
+]
 
 
 def list_models_command(

@@ -7,6 +7,7 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.commands.weights.show import Json, is_clip, use_of
+from vqclip.cli.completion import completion_of
 from vqclip.cli.downloading import downloading
 from vqclip.cli.terminal import Terminal
 from vqclip.files.environment import user_path
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 def get_command(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Of vqclip weights list, or list --clip.")
+        list[str],
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=completion_of("MODEL"),
+            help="Of vqclip weights list, or list --clip.",
+        ),
     ],
     trust: Annotated[
         bool, typer.Option("--trust", help="Also if the files are not those of the last time.")

@@ -1,0 +1,85 @@
+"""Values that a shell completes, by option; what has none completes files."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from vqclip.config import CODECS, DECAYS, FITS, INTERPOLATIONS, SCHEDULE_NAMES, TARGETS
+
+Values = Mapping[str, str]  # to a line about each
+Completion = Callable[[str], list[tuple[str, str]]]
+
+
+def completion_of(option: str) -> Completion | None:
+    """Return what completes the values of an option, or of an argument in capitals."""
+    values = _VALUES.get(option)
+    if values is None:
+        return None
+
+    def complete(incomplete: str) -> list[tuple[str, str]]:
+        before, comma, last = incomplete.rpartition(",")  # of a list, the last one is begun
+        found = values().items()
+        return [(f"{before}{comma}{name}", about) for name, about in found if name.startswith(last)]
+
+    return complete
+
+
+def _listed(kind: str) -> Values:
+    from vqclip.cli.commands.list import KINDS
+
+    known = KINDS[kind]().items()
+    return {name: about for name, about in known if " " not in name}
+
+
+def _inits() -> Values:
+    return {name: about for name, about in _listed("inits").items() if "." not in name}
+
+
+def _classes() -> Values:
+    return {name.split(",")[0]: number for number, name in _listed("classes").items()}
+
+
+def _models(kind: str | None = None) -> Values:
+    from vqclip.hub.listing import inventory
+
+    return {item.name: item.about for item in inventory() if kind in (None, item.kind)}
+
+
+def _plain(*names: str) -> Values:
+    return dict.fromkeys(names, "")
+
+
+def _choices(names: Iterable[str]) -> Callable[[], Values]:
+    return partial(_plain, *names)
+
+
+def _lists() -> Values:
+    from vqclip.cli.commands.list import KINDS
+
+    return _plain(*KINDS)
+
+
+_VALUES: Mapping[str, Callable[[], Values]] = {
+    "LIST": _lists,
+    "MODEL": _models,
+    "--preset": partial(_listed, "presets"),
+    "--optimizer": partial(_listed, "optimizers"),
+    "--cut-method": partial(_listed, "cut-methods"),
+    "--augment": partial(_listed, "augmentations"),
+    "--loss": partial(_listed, "losses"),
+    "--init": _inits,
+    "--class": _classes,
+    "--vqgan": partial(_models, "vqgan"),
+    "--transformer": partial(_models, "transformer"),
+    "--clip": partial(_models, "clip"),
+    "--schedule": _choices(SCHEDULE_NAMES),
+    "--fit": _choices(FITS),
+    "--init-decay": _choices(DECAYS),
+    "--init-target": _choices(TARGETS),
+    "--keep": _choices(("top", "bottom", "left", "right")),
+    "--device": _choices(("auto", "cpu", "cuda", "mps")),
+    "--precision": _choices(("auto", "float32", "bfloat16", "float16", "portable")),
+    "--format": _choices(("text", "csv", "tsv", "jsonl", "yaml")),
+    "--codec": _choices(CODECS),
+    "--interpolate": _choices(INTERPOLATIONS),
+    "--ease": _choices(("linear", "in", "out", "in-out")),
+}
