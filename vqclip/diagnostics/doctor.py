@@ -88,7 +88,7 @@ def run_check(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Fin
 
 
 def hub_cache() -> Path:
-    """Return where the Hugging Face hub keeps what open_clip fetches."""
+    """Return where the Hugging Face hub keeps what open_clip downloads."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("HF_HOME") or caches / "huggingface")
     return user_path(os.environ.get("HF_HUB_CACHE") or home / "hub")

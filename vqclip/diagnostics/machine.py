@@ -71,7 +71,7 @@ def device() -> Iterator[Finding]:
 
 
 def precisions() -> Iterator[Finding]:
-    """Multiply once in every precision that can be asked for."""
+    """Multiply once in every precision that can be requested."""
     chosen = resolve_device()
     own = resolve_precision("auto", chosen)
     for name in ("float32", "bfloat16", *(("float16",) if chosen.type != "cpu" else ())):

@@ -1,4 +1,4 @@
-"""Drafts: a transformer draws several pictures of the prompts, CLIP takes the best as a start."""
+"""Drafts: a transformer draws several images of the prompts, CLIP takes the best as a start."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,15 +18,15 @@ from vqclip.models.transformer import Net2NetTransformer
 
 Grid = tuple[int, int]
 _PIXELS = 1 << 17  # decoded at a time: more save no more time, and take memory
-_CROP = 7 / 8  # of a picture's side, of the parts by which drafts are judged
+_CROP = 7 / 8  # of an image's side, of the parts by which drafts are judged
 
 
 def drafts(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, grid: Grid
 ) -> Iterator[Drawn]:
-    """Draw the pictures among which CLIP chooses; yield after every code.
+    """Draw the images among which CLIP chooses; yield after every code.
 
-    grid: (rows, columns) of the run's codes. Pictures drawn by the prompts have the size that the
+    grid: (rows, columns) of the run's codes. Images drawn by the prompts have the size that the
     transformer was trained at on their shorter side, whatever the run's.
     No other seed of the run draws any of them.
     """
@@ -42,7 +42,7 @@ def drafts(
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
-    """Return the codes of the transformer's VQGAN for a picture of ``grid`` codes of the run's."""
+    """Return the codes of the transformer's VQGAN for an image of ``grid`` codes of the run's."""
     factor = models.vqgan.downsampling
     return grid_size((grid[1] * factor, grid[0] * factor), transformer.vqgan.downsampling)
 
@@ -84,7 +84,7 @@ def best_draft(
     """Return the z, (1, embed_dim, rows, columns), of the draft that CLIP finds nearest.
 
     drawn: (n, h, w), codes of the transformer's VQGAN. A draft of another size, or for another
-    VQGAN, is resized as a picture and encoded.
+    VQGAN, is resized as an image and encoded.
     """
     transformer = models.transformer
     assert transformer is not None

@@ -1,4 +1,4 @@
-"""The pictures that a run shows on its way."""
+"""The images that a run shows on its way."""
 
 from collections.abc import Callable, Generator, Mapping
 from functools import cached_property
@@ -12,7 +12,7 @@ FrameStage = Literal["draft", "optimization"]
 
 
 class Frame:
-    """A picture on its way: a draft that is being sampled, or z between two optimizer steps.
+    """An image on its way: a draft that is being sampled, or z between two optimizer steps.
 
     stage: ``draft`` while a transformer samples starts, then ``optimization``.
     step: codes sampled so far, over all drafts; or optimizer steps done, from 0 (the start).

@@ -1,4 +1,4 @@
-"""Losses: what the picture is asked to be. Each is a small module or function, and they add up."""
+"""Losses: what the image is asked to be. Each is a small module or function, and they add up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def init_distance(z: Tensor, target: Tensor) -> Tensor:
 
 
 def total_variation(observation: Observation) -> Tensor:
-    """Return the mean squared difference of neighbours: low where the picture is smooth."""
+    """Return the mean squared difference of neighbours: low where the image is smooth."""
     image = observation.image
     across = (image[..., :, 1:] - image[..., :, :-1]).square().mean()
     down = (image[..., 1:, :] - image[..., :-1, :]).square().mean()
@@ -78,7 +78,7 @@ def saturation(observation: Observation) -> Tensor:
 
 
 def symmetry(observation: Observation) -> Tensor:
-    """Return the mean squared difference between the picture and its mirror image."""
+    """Return the mean squared difference between the image and its mirror image."""
     return F.mse_loss(observation.image, observation.image.flip(-1))
 
 

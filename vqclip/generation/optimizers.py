@@ -92,7 +92,7 @@ def _build_extra(
     return optimizer
 
 
-# Of pytorch-optimizer 4.1; the other 116 that run here go on exactly from what they say they keep.
+# Of pytorch-optimizer 4.1; the other 116 that run here resume exactly from their state_dict.
 _FORGETFUL = ("magma", "scalableshampoo", "stablespam")
 
 

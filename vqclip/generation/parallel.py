@@ -1,4 +1,4 @@
-"""Work on several pictures, step by step side by side.
+"""Work on several images, step by step side by side.
 
 Work is a generator: it yields a run that is to make a step, is sent the frame, and returns its
 result in the end. What it does between steps, and how it fails, is its own.
@@ -152,7 +152,7 @@ def _answers(
 def _resumed(
     lanes: dict[Work[_T], Run], calls: Mapping[Work[_T], Callable[[], Run]]
 ) -> Iterator[_T]:
-    """Resume works; keep the runs of those that go on, and yield the results of the others."""
+    """Resume works; keep the runs of those that continue, and yield the results of the others."""
     for work, resume in calls.items():
         lanes.pop(work, None)
         try:

@@ -17,7 +17,7 @@ from vqclip.media.images import fit_image, load_image, to_tensor
 from vqclip.models.perceptor import Perceptor
 
 Targets = tuple[Tensor, Tensor, Tensor]  # (p, d) unit vectors, (p,) weights, (p,) stops
-Load = Callable[[str], Image.Image]  # an RGB picture of a path or URL
+Load = Callable[[str], Image.Image]  # an RGB image of a path or URL
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class HasCodebook(Protocol):
 
 @dataclass(frozen=True)
 class Codes:
-    """The codes of a picture.
+    """The codes of an image.
 
     indices: (1, h, w), int64.
     codebook: hash of the codebook that they count in; files of older versions have none.

@@ -18,11 +18,11 @@ from vqclip.hub.loaders import Models
 
 @dataclass(frozen=True)
 class State:
-    """All that the next step of a run depends on, and what its films showed so far.
+    """All that the next step of a run depends on, and what its videos showed so far.
 
     step: optimizer steps done.
     tensors, values: see :func:`state_of`.
-    shown: step to the codes, (1, h/f, w/f), of the frames that films and folders show.
+    shown: step to the codes, (1, h/f, w/f), of the frames that videos and folders show.
     """
 
     step: int

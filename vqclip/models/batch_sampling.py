@@ -1,4 +1,4 @@
-"""Pictures that a transformer draws: several samples, in batches, code by code."""
+"""Images that a transformer draws: several samples, in batches, code by code."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -68,7 +68,7 @@ def repeat(codes: Tensor, count: int) -> Tensor:
 
 
 def is_grid(condition: Tensor) -> bool:
-    """Whether a condition is codes of a picture, (b, h, w), and not vectors (b, m, n_embd)."""
+    """Whether a condition is codes of an image, (b, h, w), and not vectors (b, m, n_embd)."""
     return condition.ndim == 3 and not condition.is_floating_point()
 
 
@@ -78,7 +78,7 @@ def sequence(condition: Tensor) -> Tensor:
 
 
 def align(condition: Tensor, size: tuple[int, int]) -> Tensor:
-    """Codes of a picture that a window moves over, (b, h*w) or (b, h, w) -> (b, h, w).
+    """Codes of an image that a window moves over, (b, h*w) or (b, h, w) -> (b, h, w).
 
     Raises:
         UsageError: they are not as many as are to be drawn.

@@ -1,6 +1,6 @@
-"""What a transformer's pictures are conditioned on, as codes that precede those of the picture.
+"""What a transformer's images are conditioned on, as codes that precede those of the image.
 
-A VQGAN serves as condition stage too (for label maps, depth, edges, small pictures); those
+A VQGAN serves as condition stage too (for label maps, depth, edges, small images); those
 here need no weights. Each maps the condition as given to codes, int64; only the embedding of a
 CLIP becomes vectors that take the place of embedded codes.
 """
@@ -23,7 +23,7 @@ _SKETCH_SIZE = 0.1  # of a sketch's vectors, root mean square: as much as of emb
 
 
 class StartToken(nn.Module):
-    """No condition: one fixed token for every picture."""
+    """No condition: one fixed token for every image."""
 
     def __init__(self, token: int = 0) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class ClassLabel(nn.Module):
 
 
 class Coordinates(nn.Module):
-    """Where in the picture a cell lies: the mean coordinate, rounded to ``n_embed`` steps."""
+    """Where in the image a cell lies: the mean coordinate, rounded to ``n_embed`` steps."""
 
     def __init__(self, n_embed: int, down_factor: int) -> None:
         super().__init__()
@@ -82,10 +82,10 @@ class GivenCodes(nn.Module):
 
 
 class Sketch(nn.Module):
-    """What an embedding says of each place of a picture by itself: a coarse first guess.
+    """What an embedding says of each place of an image by itself: a coarse first guess.
 
     A few convolutions that double a 4x4 grid until it has a cell for every code. They learn what
-    goes where from far fewer pictures, and in far less time, than the attention that refines it.
+    goes where from far fewer images, and in far less time, than the attention that refines it.
     """
 
     def __init__(self, embed_dim: int, side: int, channels: int, n_embd: int) -> None:
@@ -114,9 +114,9 @@ class Sketch(nn.Module):
 
 
 class ClipEmbedding(nn.Module):
-    """The embedding of a CLIP, of a text or a picture alike, as vectors that precede the codes.
+    """The embedding of a CLIP, of a text or an image alike, as vectors that precede the codes.
 
-    Wang et al. 2022 (CLIP-GEN, arXiv:2203.00386) train with pictures alone in this way. A learned
+    Wang et al. 2022 (CLIP-GEN, arXiv:2203.00386) train with images alone in this way. A learned
     prefix stands for no condition, as classifier-free guidance needs it (Ho & Salimans 2022).
 
     Args:
@@ -214,13 +214,13 @@ def kind_of(stage: nn.Module) -> ConditionKind:
 
 
 def coordinates(height: int, width: int) -> Tensor:
-    """Number the pixels of a picture row by row within [0, 1): (1, 1, height, width)."""
+    """Number the pixels of an image row by row within [0, 1): (1, 1, height, width)."""
     count = height * width
     return (torch.arange(count, dtype=torch.float64) / count).float().view(1, 1, height, width)
 
 
 def vq_codes(stage: VQModel, x: Tensor | None) -> Tensor:
-    """Codes of a condition picture: (b, c, H, W) -> (b, H/f, W/f)."""
+    """Codes of a condition image: (b, c, H, W) -> (b, H/f, W/f)."""
     channels = stage.ddconfig.in_channels
     if x is None or x.ndim != 4 or x.shape[1] != channels:
         shape = None if x is None else tuple(x.shape)

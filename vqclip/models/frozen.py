@@ -13,7 +13,7 @@ from vqclip.models.vision import PatchEmbedding, SelfAttention
 from vqclip.models.winograd import WinogradConv2d, fits
 
 # Winograd's transforms cost more than they save in narrow decoders; kernels of more weights
-# belong to small pictures, with little to gain for eight times their memory.
+# belong to small images, with little to gain for eight times their memory.
 _LEAST_WIDTH, _MOST_WEIGHTS = 64, 512 * 256 * 9
 _PRODUCTS = (nn.Conv2d, nn.Linear, FusedUpsample, PatchEmbedding, SelfAttention)
 

@@ -1,4 +1,4 @@
-"""timm, imported quickly: of its hundreds of architectures the one that is asked for.
+"""timm, imported quickly: of its hundreds of architectures the one that is requested.
 
 ``import timm`` reads ninety files of models and the hub's client, half a second, for one of them.
 """

@@ -105,7 +105,7 @@ def open_perceptor(source: str = "default", device: str | torch.device = "cpu") 
     - ``ViT-B-32:path/to/weights.safetensors``: an architecture and a file with its weights.
 
     Pickled weights are read as data, never executed. Raises :class:`UsageError` for a source that
-    does not exist, :class:`CheckpointError` for weights that cannot be fetched, read or fitted.
+    does not exist, :class:`CheckpointError` for weights that cannot be downloaded, read or fitted.
     """
     with quiet():
         model = _locate(source)

@@ -159,7 +159,7 @@ class VectorQuantizer(Quantizer):
 class GumbelQuantizer(Quantizer):
     """Codes chosen by a learned projection (Jang et al. 2017, arXiv:1611.01144), made certain.
 
-    Training samples from the logits with Gumbel noise; here the likeliest code is taken.
+    Training samples from the logits with Gumbel noise; here the most likely code is taken.
     """
 
     def __init__(

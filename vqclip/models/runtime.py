@@ -132,7 +132,7 @@ def _convolutions(module: nn.Module | None) -> list[nn.Conv2d]:
 def keep_memory() -> None:
     """Let the process keep the memory that it frees, for the next step to use.
 
-    glibc returns every freed block above 32 MiB to the system at once, and each step would fetch
+    glibc returns every freed block above 32 MiB to the system at once, and each step would download
     and clear its pages anew, a tenth of its time. Elsewhere than with glibc nothing is done.
     """
     try:

@@ -53,7 +53,7 @@ def choose(
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """Give -inf to what is less likely than the k-th likeliest; ties with it stay. (..., vocab)."""
+    """Set logits (..., vocab) below the k-th largest to -inf; keep ties with it."""
     kth = logits.topk(min(k, logits.shape[-1])).values[..., -1:]
     return logits.masked_fill(logits < kth, -torch.inf)
 

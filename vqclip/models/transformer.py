@@ -1,6 +1,6 @@
 """The second stage of Esser et al. 2021 (arXiv:2012.09841): a transformer over VQGAN codes.
 
-It models p(s | c), the codes s of a picture given those c of its condition, as
+It models p(s | c), the codes s of an image given those c of its condition, as
 the product over i of p(s_i | s_<i, c).
 """
 
@@ -43,18 +43,18 @@ _AS_TRAINED = Sampling()
 
 
 class Net2NetTransformer(nn.Module):
-    """A GPT that reads condition codes, then picture codes; both share its token embedding.
+    """A GPT that reads condition codes, then image codes; both share its token embedding.
 
     Args:
         transformer: the GPT.
-        first_stage_model: the VQGAN of the pictures.
+        first_stage_model: the VQGAN of the images.
         cond_stage_model: what encodes conditions: a VQGAN (perhaps the same) or one of
             :mod:`vqclip.models.conditions`.
-        permuter: the order in which picture codes are read; everything here takes and gives
+        permuter: the order in which image codes are read; everything here takes and gives
             codes row by row all the same.
         cond_stage_key: the training data's name of the condition, such as ``"depth"``.
-        downsample_cond_size: condition pictures are resized to this side first; -1: they are not.
-        pkeep: for training: the share of picture codes that is not replaced by random ones.
+        downsample_cond_size: condition images are resized to this side first; -1: they are not.
+        pkeep: for training: the share of image codes that is not replaced by random ones.
 
     """
 
@@ -80,7 +80,7 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def vqgan(self) -> VQModel:
-        """The VQGAN between pictures and their codes."""
+        """The VQGAN between images and their codes."""
         return self.first_stage_model
 
     @property
@@ -99,12 +99,12 @@ class Net2NetTransformer(nn.Module):
 
         Args:
             x: by :attr:`condition_kind`: None; class ids (b,); coordinates in [0, 1],
-                (b, 1, H, W); one-hot labels (b, k, H, W); a picture in [-1, 1], (b, c, H, W),
+                (b, 1, H, W); one-hot labels (b, k, H, W); an image in [-1, 1], (b, c, H, W),
                 with one channel for depth; codes (b, m); embeddings of a CLIP (b, d), or None
                 for no condition.
 
         Returns:
-            Codes (b, h, w) where the condition is a picture, coordinates included, else (b, m);
+            Codes (b, h, w) where the condition is an image, coordinates included, else (b, m);
             of embeddings, vectors (b, m, n_embd).
 
         Raises:
@@ -124,9 +124,9 @@ class Net2NetTransformer(nn.Module):
         """Predict every code from the condition and the codes that are read before it.
 
         Args:
-            indices: the first n codes of pictures row by row, (b, n), or all of them (b, h, w).
+            indices: the first n codes of images row by row, (b, n), or all of them (b, h, w).
                 A model with a permuter needs all.
-            condition: codes as from :meth:`encode_condition`, for each picture or one for all;
+            condition: codes as from :meth:`encode_condition`, for each image or one for all;
                 None for an unconditional model.
 
         Returns:
@@ -188,7 +188,7 @@ class Net2NetTransformer(nn.Module):
         """Draw code grids one code a step, so that a caller can watch, or stop and keep them.
 
         Codes are drawn row by row, or in the permuter's order. A grid larger than the trained
-        one goes through a window that moves over it; a condition that is a picture moves along.
+        one goes through a window that moves over it; a condition that is an image moves along.
 
         Args:
             condition: codes as from :meth:`encode_condition`, for each sample or one for all;
@@ -248,7 +248,7 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def _is_aligned(self) -> bool:
-        """Whether a condition is a picture with one code for each code of ours."""
+        """Whether a condition is an image with one code for each code of ours."""
         factor = getattr(self.cond_stage_model, "downsampling", None)
         return factor == self.vqgan.downsampling and self.downsample_cond_size == -1
 

@@ -1,8 +1,8 @@
 """Doubling by nearest neighbour and the 3x3 convolution after it, as one 2x2 convolution.
 
-Of a pixel that stands four times in the doubled picture, a 3x3 window sees two or all of its
+Of a pixel that stands four times in the doubled image, a 3x3 window sees two or all of its
 copies, whose weights add up: each of the four pixels of a doubled one is a 2x2 window of the small
-picture. That takes 16 products instead of 36 (the sub-pixel convolution of Shi et al. 2016,
+image. That takes 16 products instead of 36 (the sub-pixel convolution of Shi et al. 2016,
 arXiv:1609.05158, read backwards).
 """
 
@@ -52,7 +52,7 @@ def phase_kernels(weight: Tensor) -> Tensor:
 
 
 class _Interleave(torch.autograd.Function):
-    """Four phases side by side, each a row and column too large -> the doubled picture.
+    """Four phases side by side, each a row and column too large -> the doubled image.
 
     (b, 4 c, h + 1, w + 1) -> (b, c, 2 h, 2 w). Written out, as views and concatenations would
     copy everything twice.

@@ -37,7 +37,7 @@ class VQModel(nn.Module):
         remap: ids of the codes in use (or a ``.npy`` file of them) that indices count within.
         unknown_index: index of a code outside ``remap``: ``"random"``, ``"extra"`` or a number.
         colorize_nlabels: labels of the colour table that some checkpoints carry along.
-        image_key: the training data's name of its pictures, such as ``"depth"``.
+        image_key: the training data's name of its images, such as ``"depth"``.
 
     Raises:
         UsageError: a value is missing or cannot work.
@@ -80,7 +80,7 @@ class VQModel(nn.Module):
 
     @property
     def picture_kind(self) -> PictureKind:
-        """What its pictures show: ``rgb``, ``grey``, ``depth``, ``edges`` or ``labels``."""
+        """What its images show: ``rgb``, ``grey``, ``depth``, ``edges`` or ``labels``."""
         if isinstance(self, VQSegmentationModel):
             return "labels"
         key, channels = self.image_key.lower(), self.ddconfig.in_channels
@@ -158,7 +158,7 @@ class VQModel(nn.Module):
 
 
 class GumbelVQ(VQModel):
-    """VQGAN whose codes are chosen by a learned projection; here always the likeliest code.
+    """VQGAN whose codes are chosen by a learned projection; here always the most likely code.
 
     ``quantize`` therefore differs from ``nearest``, which knows the codebook alone.
     """
@@ -191,7 +191,7 @@ class VQSegmentationModel(VQModel):
 
 
 def check_rgb(vqgan: VQModel, source: str | Path) -> None:
-    """Refuse a VQGAN of depth maps, label maps and the like where RGB pictures are needed.
+    """Refuse a VQGAN of depth maps, label maps and the like where RGB images are needed.
 
     Raises:
         UsageError: it is one; the message has what it can do.

@@ -1,7 +1,7 @@
 """Frozen 3x3 convolutions on the CPU with a quarter of the multiplications.
 
 Winograd's minimal filtering F(4x4, 3x3) as in Lavin & Gray, "Fast Algorithms for Convolutional
-Neural Networks" (2016, arXiv:1509.09308): the picture is cut into tiles of 4x4 outputs, and
+Neural Networks" (2016, arXiv:1509.09308): the image is cut into tiles of 4x4 outputs, and
 tiles (6x6 inputs) and kernel are evaluated at 6x6 points, Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. The sums
 over channels at each point are a matrix product. Everything runs in channels-last order, where
 the transforms are sums of long rows, on a few rows of tiles at a time, so that they stay in the

@@ -48,7 +48,7 @@ class TrainingProgress:
         metrics: what the losses reported of this step, still tensors: reading one waits for it.
         validation: the figures of held-out data, where they were taken after this step.
         checkpoint: the folder of the checkpoint, where one was written after this step.
-        stopped: the training was asked to stop, and has; ``checkpoint`` says where it goes on.
+        stopped: the training was asked to stop, and has; ``checkpoint`` says where it continues.
         best: the best figure so far (the first one of a validation), which ``best/`` has.
         best_step: the steps after which it was reached.
 
@@ -83,7 +83,7 @@ def fit(
         folder: of the run: ``checkpoints/``, ``best/`` and ``last/`` (the exported models),
             ``metrics.csv``, ``validation.csv``, ``samples/`` and ``tensorboard/``.
         accelerator: by default :func:`make_accelerator`'s.
-        resume: go on from the newest checkpoint in ``folder``, where there is one.
+        resume: continue from the newest checkpoint in ``folder``, where there is one.
         stop: asked after every step; once it says so, a checkpoint is written and that is all.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a training leaves beside its checkpoints: tables, sample pictures, the exported models."""
+"""What a training leaves beside its checkpoints: tables, sample images, the exported models."""
 
 import csv
 import io
@@ -120,7 +120,7 @@ class Records:
 
 
 def image_grid(pictures: Tensor, rows: int) -> Tensor:
-    """Lay pictures (n·rows, 3, h, w) out in columns of ``rows``: (3, rows·h, n·w)."""
+    """Lay images (n·rows, 3, h, w) out in columns of ``rows``: (3, rows·h, n·w)."""
     count, channels, height, width = pictures.shape
     table = pictures.reshape(count // rows, rows, channels, height, width)
     return table.permute(2, 1, 3, 0, 4).reshape(channels, rows * height, -1)
@@ -196,7 +196,7 @@ def _text(rows: list[dict[str, str]], columns: list[str], *, header: bool) -> st
 
 
 class TensorBoard:
-    """Scalars and pictures for ``tensorboard --logdir``; nothing where it is not installed."""
+    """Scalars and images for ``tensorboard --logdir``; nothing where it is not installed."""
 
     def __init__(self, folder: Path, step: int) -> None:
         self.writer: Any = None
@@ -214,7 +214,7 @@ class TensorBoard:
                 self.writer.add_scalar(f"{prefix}/{name}", value, step)
 
     def picture(self, step: int, array: Any) -> None:
-        """Add a picture, (h, w, 3) uint8."""
+        """Add an image, (h, w, 3) uint8."""
         if self.writer is not None:
             self.writer.add_image("samples", array, step, dataformats="HWC")
 

@@ -97,7 +97,7 @@ class Stage(Protocol):
 
     @property
     def rows(self) -> int:
-        """How many pictures of :meth:`pictures` belong together, shown as a column."""
+        """How many images of :meth:`pictures` belong together, shown as a column."""
 
     def export(self, folder: Path) -> None:
         """Write the model into ``folder``, which exists and is empty, as others load it.

@@ -1,4 +1,4 @@
-"""Frames on the disk to a film, one after another."""
+"""Frames on the disk to a video, one after another."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,10 +23,10 @@ from vqclip.video.optical_flow import Between, blend, opencv
 
 
 def find_frames(sources: Sequence[str]) -> list[Path]:
-    """Return the pictures that files and folders name, by number, then name; folders in turn.
+    """Return the images that files and folders name, by number, then name; folders in turn.
 
     Raises:
-        UsageError: a source that does not exist, a folder without pictures.
+        UsageError: a source that does not exist, a folder without images.
     """
     frames: list[Path] = []
     for source in map(Path, sources):
@@ -45,7 +45,7 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
 
 
 def _is_film(path: Path) -> bool:
-    """Whether a GIF or WebP moves: a film that was put beside its frames."""
+    """Whether a GIF or WebP moves: a video that was put beside its frames."""
     if path.suffix.lower() not in FILMS:
         return False
     try:
@@ -62,7 +62,7 @@ def natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 class Animation:
-    """A film of frames on the disk: what it shows, before anything of it is written."""
+    """A video of frames on the disk: what it shows, before anything of it is written."""
 
     def __init__(self, sources: Sequence[str], config: AnimateConfig) -> None:
         self.config = config
@@ -94,7 +94,7 @@ class Animation:
         return np.asarray(fit_image(load_image(self.paths[number]), self.size, self.config.fit))
 
     def metadata(self) -> dict[str, Any]:
-        """Return the settings of the last frame, where it carries some, and those of the film."""
+        """Return the settings of the last frame, where it carries some, and those of the video."""
         try:
             known: Mapping[str, Any] = read_metadata(self.paths[-1])
         except UsageError:
@@ -109,9 +109,9 @@ class Animation:
         *,
         overwrite: bool = False,
     ) -> None:
-        """Write the films side by side, and tell how many frames are done, and the last of them.
+        """Write the videos side by side, and tell how many frames are done, and the last of them.
 
-        Ctrl-C keeps the films as they stand.
+        Ctrl-C keeps the videos as they stand.
         """
         metadata, plays = self.metadata(), self.plays(films)
         with ExitStack() as stack:
@@ -134,15 +134,15 @@ class Animation:
 
 
 def _plays(path: Path, loop: int) -> int:
-    """Return how often a film's frames are written: an MP4 cannot say that it repeats."""
+    """Return how often a video's frames are written: an MP4 cannot say that it repeats."""
     return max(1, loop) if path.suffix.lower() == ".mp4" else 1
 
 
 def _common_size(paths: Sequence[Path]) -> tuple[int, int]:
-    """Return the (width, height) that all pictures have, without decoding them.
+    """Return the (width, height) that all images have, without decoding them.
 
     Raises:
-        UsageError: they differ, or one is no picture.
+        UsageError: they differ, or one is no image.
     """
     sizes: dict[tuple[int, int], Path] = {}
     for path in paths:

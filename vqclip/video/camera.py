@@ -133,7 +133,7 @@ def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
 
 
 def move(image: "Tensor", motion: Motion) -> "Tensor":
-    """Return the picture (1, 3, h, w) in [0, 1] moved; what comes into view mirrors the edge.
+    """Return the image (1, 3, h, w) in [0, 1] moved; what comes into view mirrors the edge.
 
     Sampled bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. What that takes of
     the finest detail, and would take again at every frame, is given back.
@@ -161,7 +161,7 @@ def move(image: "Tensor", motion: Motion) -> "Tensor":
 
 
 def _fine(image: "Tensor") -> "Tensor":
-    """Return the finest detail: the picture less its mean over 3x3 pixels, the middle weighted."""
+    """Return the finest detail: the image less its mean over 3x3 pixels, the middle weighted."""
     import torch.nn.functional as F
 
     line = image.new_tensor([0.25, 0.5, 0.25])

@@ -10,7 +10,7 @@ from vqclip.media.writers import Array
 
 Flow = np.ndarray[Any, np.dtype[np.float32]]
 
-_LEAST_SIDE = 16  # pixels; smaller pictures are enlarged for the search
+_LEAST_SIDE = 16  # pixels; smaller images are enlarged for the search
 
 
 @cache
@@ -48,7 +48,7 @@ def find_flow(here: Array, there: Array) -> Flow:
 
 
 def warp(image: Array, flow: Flow) -> Array:
-    """Return the picture with image(x + flow(x)) at x; edges are repeated."""
+    """Return the image with image(x + flow(x)) at x; edges are repeated."""
     cv2 = opencv()
     height, width = flow.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))

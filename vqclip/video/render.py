@@ -1,4 +1,4 @@
-"""Films that are drawn, from config to files: a story, a drawing, a clip in another style."""
+"""Videos that are drawn, from config to files: a story, a drawing, a clip in another style."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -23,9 +23,9 @@ from vqclip.video.work_folder import Unfinished
 
 
 class StoryRun:
-    """One story on its way: its frames in a folder, and at the end the films.
+    """One story on its way: its frames in a folder, and at the end the videos.
 
-    Stopped or killed, it goes on from the state beside the frames, to the same bytes.
+    Stopped or killed, it continues from the state beside the frames, to the same bytes.
     """
 
     def __init__(self, story: StoryConfig, output: FilmOutput, models: Models) -> None:
@@ -44,14 +44,14 @@ class StoryRun:
         on_frame: Callable[[FilmFrame], None],
         on_draft: Callable[[Frame], None] | None = None,
     ) -> None:
-        """Draw the frames that are missing; write the films.
+        """Draw the frames that are missing; write the videos.
 
-        on_frame: is called with every frame, those below 0 that no film shows among them.
+        on_frame: is called with every frame, those below 0 that no video shows among them.
         on_draft: is called with every frame of the drafts, if any are sampled.
 
         Raises:
             VqclipError: the run failed, or a file could not be written.
-            KeyboardInterrupt: Ctrl-C; the frames so far are kept, and where they go on.
+            KeyboardInterrupt: Ctrl-C; the frames so far are kept, and where they continue.
         """
         telling = Telling(self.story, self.models, self.unfinished.state(), on_draft)
         with self.unfinished.keeping():
@@ -70,7 +70,7 @@ def film_sample(
     output: OutputConfig,
     on_frame: Callable[[FilmFrame], None],
 ) -> bool:
-    """Film how a sample came to be; return whether Ctrl-C cut it short, which keeps the films.
+    """Video how a sample came to be; return whether Ctrl-C cut it short, which keeps the videos.
 
     stages: codes (h, w), -1 where one is not drawn yet, which shows as a plain colour.
 
@@ -102,10 +102,10 @@ def film_sample(
 
 
 class RestyleRun:
-    """One clip on its way into another style: its frames in a folder, and at the end the films.
+    """One clip on its way into another style: its frames in a folder, and at the end the videos.
 
     All that the next frame depends on is the clip and the last result, which is on the disk: a run
-    that was stopped goes on where it was, to the same bytes.
+    that was stopped continues where it was, to the same bytes.
     """
 
     def __init__(self, source: SourceVideo, output: FilmOutput, models: Models) -> None:
@@ -119,9 +119,9 @@ class RestyleRun:
         self.unfinished = Unfinished(replace(output, film=film), settings)
 
     def run(self, on_frame: Callable[[int, Array], None]) -> int:
-        """Draw what is missing, write the films; return how many frames they have.
+        """Draw what is missing, write the videos; return how many frames they have.
 
-        Ctrl-C leaves the frames so far, and no film.
+        Ctrl-C leaves the frames so far, and no video.
 
         Raises:
             UsageError: the folder holds frames of other settings, or another process is at work.

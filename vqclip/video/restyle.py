@@ -19,7 +19,7 @@ from vqclip.video.animation import find_frames
 from vqclip.video.optical_flow import find_flow, opencv, visibility, warp
 
 LARGEST = 512  # pixels
-_RATE = 12.0  # of a folder of pictures, where none is given
+_RATE = 12.0  # of a folder of images, where none is given
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from vqclip.video.optical_flow import blend
 def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
     """Return the scene of a step, the one that it turns into, and how far that is, 0 to 1.
 
-    Steps below 0 belong to the first scene: with them the film begins in the middle of it. So do
+    Steps below 0 belong to the first scene: with them the video begins in the middle of it. So do
     those behind the end of a loop, else to the last: the steps of the last frame may go beyond.
     """
     step = step % story.steps if story.loop and step > 0 else min(step, story.steps - 1)
@@ -82,12 +82,12 @@ class MovedPicture:
 
 
 class Telling:
-    """The optimisation, and the camera that moves its picture; an iterator over the frames.
+    """The optimisation, and the camera that moves its image; an iterator over the frames.
 
     A loop begins with steps that are not shown, in frames below 0, in which the first scene takes
-    shape; into the pictures of the last of them the film's end fades, to go on where it began.
+    shape; into the images of the last of them the video's end fades, to continue where it began.
 
-    state: of :meth:`state`, where it goes on, to the same bytes on a CPU.
+    state: of :meth:`state`, where it continues, to the same bytes on a CPU.
     on_draft: is called with every frame of the drafts, if any are sampled.
     """
 
@@ -146,7 +146,7 @@ class Telling:
         return replace(frame, picture=blend(frame.picture, self.before[late], share))
 
     def next(self, number: int) -> FilmFrame:
-        """Move the camera, return the picture, and take the steps up to the next one."""
+        """Move the camera, return the image, and take the steps up to the next one."""
         motion = self.camera(number)
         if self.run.steps_done and motion:
             self.picture.move(motion)

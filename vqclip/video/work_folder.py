@@ -1,10 +1,10 @@
-"""A film that is being drawn: its frames lie in a folder until it is whole, so that none is lost.
+"""A video that is being drawn: its frames lie in a folder until it is whole, so that none is lost.
 
 ::
 
     castle-7.frames/            of castle-7.mp4
         00000.png, 00001.png    the frames so far
-        about.json              their settings, and the films that they are to become
+        about.json              their settings, and the videos that they are to become
         state.safetensors       what the next frame depends on beside them, if it does
 """
 
@@ -34,11 +34,11 @@ _FILM = ("rate", "quality", "codec", "loop")
 
 
 class Unfinished:
-    """The folder of a film under way: that of the frames that were asked for, else one of its own.
+    """The folder of a video under way: that of the frames that were requested, else one of its own.
 
     Args:
-        output: the films that the frames are to become.
-        settings: what every frame and film carries.
+        output: the videos that the frames are to become.
+        settings: what every frame and video carries.
     """
 
     def __init__(self, output: FilmOutput, settings: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ class Unfinished:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Make the folder, and keep other processes out; when the film is whole, remove it.
+        """Make the folder, and keep other processes out; when the video is whole, remove it.
 
         Raises:
             UsageError: it holds something else, or another process is running in it.
@@ -123,7 +123,7 @@ class Unfinished:
         return self.path / _STATE
 
     def state(self) -> State | None:
-        """Return what the frames so far go on from."""
+        """Return what the frames so far continue from."""
         return load_state(self.state_path) if self.state_path.exists() else None
 
     def keep(self, state: State) -> None:
@@ -147,7 +147,7 @@ class Unfinished:
             self.save()
 
     def write_films(self, frames: int) -> None:
-        """Make the films of the first so many frames."""
+        """Make the videos of the first so many frames."""
         film, overwrite = self.output.film, self.output.overwrite
         for path in self.output.films:
             with film_writer(path, film, self.settings, overwrite=overwrite) as write:
@@ -157,17 +157,17 @@ class Unfinished:
 
 
 def working_folder(film: Path) -> Path:
-    """Return where the frames of a film lie until it is whole."""
+    """Return where the frames of a video lie until it is whole."""
     return film.with_name(f"{film.stem}.frames")
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Whether a folder is that of a film under way."""
+    """Whether a folder is that of a video under way."""
     return (folder / _ABOUT).is_file()
 
 
 def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
-    """Return the settings of the film in a folder, and the files that it is to leave.
+    """Return the settings of the video in a folder, and the files that it is to leave.
 
     Raises:
         CheckpointError: they are damaged.
@@ -181,7 +181,7 @@ def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
 
 
 def _output_values(output: FilmOutput, folder: Path) -> dict[str, Any]:
-    """The films as seen from the folder, so that all of it can be moved."""
+    """The videos as seen from the folder, so that all of it can be moved."""
     film = {name: getattr(output.film, name) for name in _FILM}
     films = [os.path.relpath(path, folder) for path in output.films]
     kept = {"frames": output.frames is not None, "overwrite": output.overwrite}

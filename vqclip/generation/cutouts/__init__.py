@@ -1,6 +1,6 @@
-"""Cutouts: the many views of the picture that the perceptor sees in each step.
+"""Cutouts: the many views of the image that the perceptor sees in each step.
 
-Crop, flip, affine, perspective and bending become one map per cutout, taken from the picture in
+Crop, flip, affine, perspective and bending become one map per cutout, taken from the image in
 one antialiased ``grid_sample``; then colours, erasing and noise. All random numbers of a step are
 drawn first, into a plan, so that taking the cutouts in chunks never changes them:
 
@@ -44,8 +44,8 @@ DEFAULT_AUGMENT = ("flip", "affine", "perspective", "jitter")
 class CutoutPlan:
     """All that was drawn for one step: tensors with one row per cutout, on the CPU.
 
-    ``size``: side of a cutout in pixels. ``image_hw``: the picture it was drawn for. ``pooled``:
-    the picture is pooled to size × size first. ``steps``: the photometric steps, in order.
+    ``size``: side of a cutout in pixels. ``image_hw``: the image it was drawn for. ``pooled``:
+    the image is pooled to size × size first. ``steps``: the photometric steps, in order.
     """
 
     size: int
@@ -59,7 +59,7 @@ class CutoutPlan:
 
     @property
     def levels(self) -> list[int]:
-        """The prefiltered copies of the picture that the cutouts need, finest first."""
+        """The prefiltered copies of the image that the cutouts need, finest first."""
         return sorted(set(self.warps.levels.tolist()))
 
 
@@ -100,7 +100,7 @@ class Cutouts:
         self._augment = [_augmentation(entry) for entry in augment]
 
     def plan(self, image_hw: tuple[int, int], size: int, generator: torch.Generator) -> CutoutPlan:
-        """Draw the cutouts of one step for a picture of ``image_hw`` pixels.
+        """Draw the cutouts of one step for an image of ``image_hw`` pixels.
 
         ``size``: side of the cutouts. ``generator``: a CPU generator; its state alone decides the
         plan, and each call draws on.
@@ -120,7 +120,7 @@ class Cutouts:
         """Return the plan's cutouts ``start`` to ``stop`` of ``image``, differentiable in it.
 
         ``image`` (1, 3, h, w) in [0, 1], of the plan's size, or (stop - start, 3, h, w), each
-        cutout's own picture; the result (stop - start, 3, size, size) is in about [0, 1]: colours
+        cutout's own image; the result (stop - start, 3, size, size) is in about [0, 1]: colours
         and noise are not clipped. Computed in float32 (float64 for a float64 image), under
         autocast too.
         """

@@ -1,6 +1,6 @@
-"""Homographies and displacement fields: where each cutout looks in the picture.
+"""Homographies and displacement fields: where each cutout looks in the image.
 
-All maps go from the cutout to the picture, as sampling needs them. Both are squares [-1, 1]²,
+All maps go from the cutout to the image, as sampling needs them. Both are squares [-1, 1]²,
 x to the right and y down, with pixel edges (not centres) at ±1. A cutout that went through the
 augmentations a, then b, is sampled at ``crop @ a @ b``.
 """
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # A homography's denominator is kept above this, so that a point behind the horizon lands far
-# outside the picture, where the padding rules, and never flips through infinity.
+# outside the image, where the padding rules, and never flips through infinity.
 HORIZON = 1e-3
 
 

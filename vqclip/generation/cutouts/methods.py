@@ -1,6 +1,6 @@
-"""Cut methods: how the cutouts of a step frame the picture, before they are augmented.
+"""Cut methods: how the cutouts of a step frame the image, before they are augmented.
 
-A method draws one homography per cutout. What it does with pictures that are not square, and
+A method draws one homography per cutout. What it does with images that are not square, and
 beyond their edge, is its own choice, said in its docstring.
 """
 
@@ -18,11 +18,11 @@ from vqclip.registry import Registry
 
 @dataclass(frozen=True)
 class Framing:
-    """Where ``n`` cutouts lie: ``homographies`` (n, 3, 3), cutout to picture.
+    """Where ``n`` cutouts lie: ``homographies`` (n, 3, 3), cutout to image.
 
-    ``reflect`` (n,) and ``fill`` (n, 3): what lies beyond the picture, as in
+    ``reflect`` (n,) and ``fill`` (n, 3): what lies beyond the image, as in
     :class:`vqclip.generation.cutouts.sampling.Warps`. ``pooled``: the cutouts are taken from the
-    picture pooled to one square instead of from the picture itself.
+    image pooled to one square instead of from the image itself.
     """
 
     homographies: Tensor
@@ -35,7 +35,7 @@ CutMethod = Callable[[Draw, tuple[int, int], int, float], Framing]
 
 
 def mirrored(homographies: Tensor) -> Framing:
-    """Frame by ``homographies``; beyond the picture it is mirrored."""
+    """Frame by ``homographies``; beyond the image it is mirrored."""
     n = len(homographies)
     return Framing(homographies, torch.ones(n), torch.zeros(n, 3))
 
@@ -52,7 +52,7 @@ def crops(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) ->
     """Square crops with sides from ``min(size, short side)`` to the short side, anywhere.
 
     The side is spread by ``u ** cut_power``, u uniform in [0, 1): a larger power, smaller crops.
-    Never distorts; a wide picture is seen through squares of at most its height. A picture
+    Never distorts; a wide image is seen through squares of at most its height. An image
     smaller than ``size`` is seen whole along its short side. From the original notebook by
     Katherine Crowson; "original", "updated" and "nrupdated" of nerdyrodent/VQGAN-CLIP, all of
     rkhamilton's methods without "pooling" in the name, "sg3" included, whose averaging of each
@@ -95,9 +95,9 @@ def normal_crops(
 
 
 def pooled(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -> Framing:
-    """The whole picture, pooled to size × size as (average + maximum) / 2, once per cutout.
+    """The whole image, pooled to size × size as (average + maximum) / 2, once per cutout.
 
-    All variety comes from the augmentations. Black beyond the edge. A picture that is not square
+    All variety comes from the augmentations. Black beyond the edge. An image that is not square
     is distorted into one, as in nerdyrodent's "latest" and "updatedpooling"; take ``crops`` for
     those. ``cut_power`` is not used.
     """
@@ -113,11 +113,11 @@ def zoom(
     *,
     zoomed: float = 0.6,
 ) -> Framing:
-    """A fraction ``zoomed`` of the cutouts goes near, the others see the whole picture.
+    """A fraction ``zoomed`` of the cutouts goes near, the others see the whole image.
 
-    Near: a box of 25–95 % of the largest square in the picture, its sides at 0.85–1.2, after a
+    Near: a box of 25–95 % of the largest square in the image, its sides at 0.85–1.2, after a
     perspective of strength 0.4; mirrored beyond the edge. Wide: a square a little larger than the
-    long side, anywhere around the picture, after a perspective of strength 0.2, on a ground of
+    long side, anywhere around the image, after a perspective of strength 0.2, on a ground of
     random colour. Near boxes are stretched to the square by at most that ratio; wide ones never.
     After pixray's cutouts (60 % and 40 %). ``cut_power`` is not used.
     """
@@ -144,7 +144,7 @@ def near_boxes(draw: Draw, image_hw: tuple[int, int]) -> Tensor:
 
 
 def wide_boxes(draw: Draw, image_hw: tuple[int, int]) -> Tensor:
-    """Return (n, 3, 3) maps onto squares that hold the whole picture."""
+    """Return (n, 3, 3) maps onto squares that hold the whole image."""
     height, width = image_hw
     sides = max(image_hw) / draw.uniform(0.9, 1.0)
     position = draw.uniform(0, 1, 2)

@@ -1,8 +1,8 @@
-"""Take all cutouts from the picture in one ``grid_sample``, antialiased where they shrink.
+"""Take all cutouts from the image in one ``grid_sample``, antialiased where they shrink.
 
-Bilinear sampling alone skips pixels when a cutout shrinks the picture. As in mip mapping
+Bilinear sampling alone skips pixels when a cutout shrinks the image. As in mip mapping
 (Williams 1983), each such cutout is taken from a prefiltered, smaller copy: level k is the
-picture reduced by 2^(k/2). The levels in use lie side by side in one texture, an atlas, so
+image reduced by 2^(k/2). The levels in use lie side by side in one texture, an atlas, so
 that cutouts of all scales still share one call. Nothing is built when nothing shrinks.
 """
 
@@ -17,11 +17,11 @@ from vqclip.generation.cutouts.geometry import Displacement, grid, jacobian
 
 @dataclass(frozen=True)
 class Warps:
-    """Where ``n`` cutouts look, and what they see beyond the picture's edge.
+    """Where ``n`` cutouts look, and what they see beyond the image's edge.
 
-    ``homographies`` (n, 3, 3): cutout to picture. ``displacements``: fields that bend them, in the
+    ``homographies`` (n, 3, 3): cutout to image. ``displacements``: fields that bend them, in the
     cutout's frame. ``levels`` (n,): the prefiltered copy to take, int64 on the CPU. ``reflect``
-    (n,), 1 or 0: beyond the edge lies the picture mirrored once, then its edge pixels; or else
+    (n,), 1 or 0: beyond the edge lies the image mirrored once, then its edge pixels; or else
     the colour ``fill`` (n, 3) in [0, 1].
     """
 
@@ -134,6 +134,6 @@ def mirror(points: Tensor, low: Tensor, high: Tensor, reflect: Tensor) -> Tensor
 
 
 def coverage(points: Tensor, low: Tensor, high: Tensor, pixel: Tensor) -> Tensor:
-    """Return (n, 1, size, size): the part of each bilinear sample that is picture, not border."""
+    """Return (n, 1, size, size): the part of each bilinear sample that is image, not border."""
     depth = (torch.minimum(points - low, high - points) / pixel + 0.5).clamp(0, 1)
     return depth[:, :1] * depth[:, 1:]

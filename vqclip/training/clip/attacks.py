@@ -1,10 +1,10 @@
-"""Small changes of a picture that a perceptor must not fall for.
+"""Small changes of an image that a perceptor must not fall for.
 
-A network that is trained on pictures which were moved a little towards another text, and still
+A network that is trained on images which were moved a little towards another text, and still
 has to recognise their own, gets gradients that draw what they mean (Tsipras et al. 2019,
-arXiv:1805.12152; Santurkar et al. 2019, arXiv:1906.09453): the very ones that guide a picture.
+arXiv:1805.12152; Santurkar et al. 2019, arXiv:1906.09453): the very ones that guide an image.
 The change δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root of the mean of squares over all
-numbers of one picture, so that ε means the same at any size. As in Wong et al. 2020
+numbers of one image, so that ε means the same at any size. As in Wong et al. 2020
 (arXiv:2001.03994) it begins at a random place, which makes a single step enough.
 """
 
@@ -19,7 +19,7 @@ from vqclip.models.vqgan import VQModel
 
 
 class AttackSpace(Protocol):
-    """Where δ lives, and how it changes a picture."""
+    """Where δ lives, and how it changes an image."""
 
     scale: float  # what ε is a multiple of
 
@@ -32,7 +32,7 @@ class AttackSpace(Protocol):
         ...
 
     def show(self, changed: Tensor) -> Tensor:
-        """Return the pictures (n, 3, h, w) in [0, 1] of anchors and δ, added."""
+        """Return the images (n, 3, h, w) in [0, 1] of anchors and δ, added."""
         ...
 
 
@@ -65,7 +65,7 @@ class PixelSpace:
 
 
 class LatentSpace:
-    """δ is added to what a VQGAN's encoder makes of the picture: (n, c, h/f, w/f).
+    """δ is added to what a VQGAN's encoder makes of the image: (n, c, h/f, w/f).
 
     ε counts in standard deviations of the codebook.
     """
@@ -101,7 +101,7 @@ def attack(
     """Return ``images`` (n, 3, h, w) in [0, 1], changed so that ``pull`` grows, detached.
 
     Projected gradient ascent with normalised steps of 2.5·ε/steps (Madry et al. 2018,
-    arXiv:1706.06083). ``pull``: changed pictures -> (n,), what each is to increase.
+    arXiv:1706.06083). ``pull``: changed images -> (n,), what each is to increase.
     """
     radius = epsilon * space.scale
     anchor = space.anchor(images)
@@ -136,10 +136,10 @@ def project(delta: Tensor, radius: float) -> Tensor:
 
 
 def choose_targets(similarity: Tensor, related: Tensor, scale: float) -> Tensor:
-    """Return for each of n pictures the number (n,) of another text to be moved towards.
+    """Return for each of n images the number (n,) of another text to be moved towards.
 
     Drawn with the probability that the perceptor gives it among all texts that are not
-    ``related`` (n, b) to the picture's own: what it mistakes already is asked for more often.
+    ``related`` (n, b) to the image's own: what it mistakes already is requested more often.
     ``similarity`` (n, b). Drawn on the CPU, from torch's default generator.
     """
     logits = (scale * similarity).masked_fill(related, -torch.inf).cpu()

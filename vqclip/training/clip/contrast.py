@@ -1,6 +1,6 @@
 """The contrastive loss of CLIP (Radford et al. 2021, arXiv:2103.00020, fig. 3), several positives.
 
-Rows are texts and columns pictures, or the other way round. Where captions coincide, a picture
+Rows are texts and columns images, or the other way round. Where captions coincide, an image
 has several right texts: they share its probability equally, as in supervised contrastive
 learning (Khosla et al. 2020, arXiv:2004.11362) and UniCL (Yang et al. 2022, arXiv:2204.03610).
 """
@@ -50,7 +50,7 @@ def contrastive_loss(
 
     Args:
         images: (n, d) unit vectors; the first b belong to the texts, the others to none: they are
-            pictures that every text has to tell from its own.
+            images that every text has to tell from its own.
         texts: (b, d) unit vectors.
         scale: the inverse temperature, a scalar.
         positive: (b, b) bool, the pairs that belong together.

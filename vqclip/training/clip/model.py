@@ -19,7 +19,7 @@ from vqclip.training.settings import TrainSettings
 
 TABLE = "token_embedding.weight"
 MODEL_KEYS = ("model_cfg", "preprocess_cfg")
-# OpenAI's statistics of their pictures, which open_clip takes where a config names none
+# OpenAI's statistics of their images, which open_clip takes where a config names none
 PREPROCESSING = {
     "mean": [0.48145466, 0.4578275, 0.40821073],
     "std": [0.26862954, 0.26130258, 0.27577711],

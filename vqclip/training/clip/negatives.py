@@ -1,4 +1,4 @@
-"""Pictures that an optimiser drew and that are not what their prompt says."""
+"""Images that an optimiser drew and that are not what their prompt says."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Negatives:
     """Hard negatives, kept in memory: ``pictures`` (m, 3, side, side) uint8, each with ``names``.
 
     Raises:
-        UsageError: the file or a picture of it is not there or cannot be read.
+        UsageError: the file or an image of it is not there or cannot be read.
     """
 
     def __init__(self, settings: NegativeSettings, side: int) -> None:
@@ -32,7 +32,7 @@ class Negatives:
         self.pictures = torch.stack(pictures)  # (m, 3, side, side) uint8
 
     def draw(self, texts: Sequence[str], groups: Sequence[str] = ()) -> Tensor:
-        """Return pictures (k, 3, side, side) in [0, 1], k the share of ``texts``, on the CPU.
+        """Return images (k, 3, side, side) in [0, 1], k the share of ``texts``, on the CPU.
 
         Those whose prompts are among the texts, or whose groups are among the groups, come
         first, as only these are hard; drawn from torch's default generator.
@@ -62,6 +62,6 @@ def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
 
 
 def _picture(path: Path, side: int) -> Tensor:
-    """Return a picture as (3, side, side) uint8."""
+    """Return an image as (3, side, side) uint8."""
     image = fit_image(load_image(path), (side, side))
     return (to_tensor(image)[0] * 255).round().to(torch.uint8)

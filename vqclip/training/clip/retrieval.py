@@ -1,4 +1,4 @@
-"""How well a CLIP finds texts for pictures, and pictures for texts."""
+"""How well a CLIP finds texts for images, and images for texts."""
 
 from collections.abc import Iterator, Sequence
 
@@ -41,7 +41,7 @@ def retrieval(
 
     ``images`` and ``texts`` (n, d) are unit vectors, pairs in the same order. ``r1`` and ``r5``
     are means over both directions and over all contests; ``text_r1`` is that of texts choosing
-    pictures, ``image_r1`` that of pictures choosing texts; ``zero_shot`` is the share of pictures
+    images, ``image_r1`` that of images choosing texts; ``zero_shot`` is the share of images
     that choose their own among the texts of all groups.
     """
     places: dict[str, list[Tensor]] = {"text": [], "image": []}

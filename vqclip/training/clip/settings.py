@@ -13,9 +13,9 @@ def _share(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How pictures are looked at: as the cutouts of a generation are.
+    """How images are looked at: as the cutouts of a generation are.
 
-    share: of the pictures that are seen through a view; the others are seen whole.
+    share: of the images that are seen through a view; the others are seen whole.
     method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`. The hue is varied less
         than there by default: colours are in the captions.
     """
@@ -37,13 +37,13 @@ class ViewSettings:
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """How pictures are changed towards other texts: see :mod:`vqclip.training.clip.attacks`.
+    """How images are changed towards other texts: see :mod:`vqclip.training.clip.attacks`.
 
     kind: ``none``, ``pixel``, or ``latent`` (of ``vqgan``, a path or ``default``).
     epsilon: the size of the change: root mean square over the pixels, which lie in [0, 1]; for
         ``latent`` in standard deviations of the codebook.
     steps: of gradient ascent.
-    share: of the pictures of a batch.
+    share: of the images of a batch.
     blur: pixel changes are that much coarser than the pixels.
     warmup: training steps in which epsilon grows from 0.
     """
@@ -66,7 +66,7 @@ class AttackSettings:
 
 @dataclass(frozen=True)
 class NegativeSettings:
-    """Pictures that are not what they were meant to be: what optimisers draw.
+    """Images that are not what they were meant to be: what optimisers draw.
 
     path: a JSONL with ``picture`` (a file beside it), ``prompt`` and, if known, its ``group``.
     share: of a batch, added to it.
@@ -106,7 +106,7 @@ class ClipSettings:
     positives: pairs belong together whose ``text`` coincides, or whose ``group`` does. With
         ``text``, pairs of one group and different texts are neither right nor wrong.
     smoothing: of labels.
-    contrast: weight of the contrastive loss; 0 leaves pictures aside.
+    contrast: weight of the contrastive loss; 0 leaves images aside.
     teacher, teacher_weight: another CLIP, as :func:`vqclip.load_perceptor` takes it, of whose
         texts the embeddings are to be learned: 1 - cos, weighed.
     lock: whether the image tower stays as it is while the text tower learns to describe it: LiT,

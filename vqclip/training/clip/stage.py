@@ -1,6 +1,6 @@
-"""CLIP's training: texts and pictures that belong together become neighbours.
+"""CLIP's training: texts and images that belong together become neighbours.
 
-What it is to guide needs more than to retrieve: the pictures are seen as cutouts, a share of them
+What it is to guide needs more than to retrieve: the images are seen as cutouts, a share of them
 is attacked (:mod:`vqclip.training.clip.attacks`), and what an optimiser drew before stands among
 the wrong answers (:mod:`vqclip.training.clip.negatives`).
 """
@@ -40,7 +40,7 @@ from vqclip.training.stage import Batch, Metrics, Objective
 LEARNING_RATE = 1e-3
 LARGEST_SCALE = 100.0  # of the logits: CLIP, section 2.5
 TARGET_SCALE = 10.0  # inverse temperature of the choice among the texts to attack towards
-DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # of the pictures that show what the gradient draws
+DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # of the images that show what the gradient draws
 
 
 def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
@@ -86,7 +86,7 @@ class ClipStage:
         self.objectives: Sequence[Objective] = [Objective("clip", adamw, self.loss)]
         self.space = open_space(settings.attack, device)
         self.teacher = load_perceptor(settings.teacher, device) if settings.teacher else None
-        self.negatives: Negatives | None = None  # read once the pictures' size is known
+        self.negatives: Negatives | None = None  # read once the images' size is known
 
     def check(self, batch: Batch) -> None:
         """Take any samples: images are brought to the model's size."""
@@ -135,7 +135,7 @@ class ClipStage:
     def _attacked(
         self, pictures: Tensor, texts: Tensor, related: Tensor, views: Views, step: int
     ) -> Tensor:
-        """Change the first share of the pictures so that they look more like another's text."""
+        """Change the first share of the images so that they look more like another's text."""
         settings = self.settings.attack
         count = round(settings.share * len(pictures)) if self.space else 0
         if self.space is None or count == 0:
@@ -189,7 +189,7 @@ class ClipStage:
         return figures | ({"attacked_r1": recall(torch.cat(robust), 1)} if robust else {})
 
     def _robust(self, pictures: Tensor, texts: Tensor, groups: list[str]) -> list[Tensor]:
-        """Attack at most 100 whole pictures with three steps; return where their texts rank."""
+        """Attack at most 100 whole images with three steps; return where their texts rank."""
         assert self.space is not None
         pictures, texts, groups = pictures[:100], texts[:100], groups[:100]
         related = coincide(groups).to(texts.device)
@@ -204,7 +204,7 @@ class ClipStage:
         return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Each picture, it moved far towards the next one's text, and its own text out of grey.
+        """Each image, it moved far towards the next one's text, and its own text out of grey.
 
         So one sees what the gradient draws. (b·3, 3, h, w) in [0, 1].
         """
@@ -214,7 +214,7 @@ class ClipStage:
         return torch.stack([pictures, moved, drawn], 1).flatten(0, 1)
 
     def _drawn(self, pictures: Tensor, texts: Tensor) -> Tensor:
-        """Move pictures far towards texts, through other views in each step."""
+        """Move images far towards texts, through other views in each step."""
         hw = (pictures.shape[-2], pictures.shape[-1])
 
         def pull(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How a CLIP in training looks at pictures: mostly through the cutouts that will guide with it."""
+"""How a CLIP in training looks at images: mostly through the cutouts that will guide with it."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from vqclip.training.clip.settings import ViewSettings
 
 
 def whole(pictures: Tensor, side: int) -> Tensor:
-    """Return pictures (n, 3, h, w) as (n, 3, side, side), as a perceptor resizes them itself."""
+    """Return images (n, 3, h, w) as (n, 3, side, side), as a perceptor resizes them itself."""
     if pictures.shape[-2:] == (side, side):
         return pictures
     return F.interpolate(pictures, (side, side), mode="bicubic", antialias=True)
@@ -19,9 +19,9 @@ def whole(pictures: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Views:
-    """One view of each picture of a batch: from ``viewed`` to ``count`` they are seen whole.
+    """One view of each image of a batch: from ``viewed`` to ``count`` they are seen whole.
 
-    Whatever follows the batch's ``count`` pictures is seen through views.
+    Whatever follows the batch's ``count`` images is seen through views.
     """
 
     cutouts: Cutouts
@@ -30,7 +30,7 @@ class Views:
     count: int
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Look at the first n pictures, (n, 3, h, w) in [0, 1] -> (n, 3, side, side)."""
+        """Look at the first n images, (n, 3, h, w) in [0, 1] -> (n, 3, side, side)."""
         side = self.plan.size
         taken = self.cutouts.apply(pictures, self.plan, 0, len(pictures))
         seen = whole(pictures[self.viewed : self.count], side)
@@ -40,7 +40,7 @@ class Views:
 def draw_views(
     settings: ViewSettings, count: int, more: int, picture_hw: tuple[int, int], side: int
 ) -> Views:
-    """Draw the views of ``count`` pictures and ``more`` behind them, from torch's generator."""
+    """Draw the views of ``count`` images and ``more`` behind them, from torch's generator."""
     cutouts = Cutouts(
         settings.method, count + more, settings.cut_power, settings.augment, settings.noise
     )

@@ -13,7 +13,7 @@ LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
 
 @dataclass(frozen=True)
 class Background:
-    """What is behind: an RGB picture, how one says it, and how likely one does."""
+    """What is behind: an RGB image, how one says it, and how likely one does."""
 
     image: Image.Image
     words: str

@@ -1,4 +1,4 @@
-"""What is said of a picture: names with articles, colours, styles, tags and backgrounds."""
+"""What is said of an image: names with articles, colours, styles, tags and backgrounds."""
 
 import re
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ _BY_KIND = {
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing in a picture; ``recoloured`` if its colours are not those of its row."""
+    """One thing in an image; ``recoloured`` if its colours are not those of its row."""
 
     entry: DataEntry
     colours: tuple[str, ...]
@@ -58,7 +58,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows: one thing, or two from left to right, and what is behind them.
+    """What an image shows: one thing, or two from left to right, and what is behind them.
 
     background: such as ``on a red background``; empty where there is nothing to say.
     telling: how likely it is that the background is mentioned.
@@ -70,7 +70,7 @@ class Scene:
 
 
 def caption(scene: Scene, settings: CaptionConfig, rng: np.random.Generator) -> str:
-    """Return one way to say what a picture shows."""
+    """Return one way to say what an image shows."""
     if len(scene.subjects) == 2:
         text = _pair(scene.subjects, rng)
     else:

@@ -1,4 +1,4 @@
-"""Colour words: which ones a picture shows, and the colours that they stand for."""
+"""Colour words: which ones an image shows, and the colours that they stand for."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,13 +22,13 @@ COLOUR_WORDS = frozenset(
     {*COLOURS, "grey", "violet", "golden", "silver", "colorful", "blond", "rainbow"}
 )
 
-_SIDE = 32  # colours are measured on a picture of this size
+_SIDE = 32  # colours are measured on an image of this size
 _VISIBLE = 127  # alpha above which a pixel counts
 _LEAST = 0.12  # share of the pixels that makes a colour worth a word
 
 
 def measured(rgba: Pixels) -> tuple[str, ...]:
-    """Return the colour words of a picture's visible pixels, the most frequent first.
+    """Return the colour words of an image's visible pixels, the most frequent first.
 
     rgba: (h, w, 4) uint8. At most four words, none for less than an eighth of the pixels.
     """
@@ -85,7 +85,7 @@ def _hue(rgb: Any, value: Any, chroma: Any) -> Any:
 
 
 def hue_turned(rgba: Pixels, turn: int) -> Pixels:
-    """Return an (h, w, 4) uint8 picture whose hues are turned by ``turn``/256 of the circle."""
+    """Return an (h, w, 4) uint8 image whose hues are turned by ``turn``/256 of the circle."""
     hsv = np.array(Image.fromarray(rgba[..., :3]).convert("HSV"))
     hsv[..., 0] += np.uint8(turn % 256)  # wraps around, as hues do
     turned = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))

@@ -23,7 +23,7 @@ _WRITTEN = ("symbols", "flags")
 
 
 class Library(Protocol):
-    """Pictures by number; see :class:`vqclip.training.data.dataset.Pictures`."""
+    """Images by number; see :class:`vqclip.training.data.dataset.Pictures`."""
 
     entries: Any
 
@@ -31,9 +31,9 @@ class Library(Protocol):
 
 
 class Composer:
-    """Makes new pictures of a library's cut-outs, textures and scenes.
+    """Makes new images of a library's cut-outs, textures and scenes.
 
-    ``composer(entry, rgba, rng)`` returns the picture, (s, s, 3) uint8, and what it shows.
+    ``composer(entry, rgba, rng)`` returns the image, (s, s, 3) uint8, and what it shows.
     ``weights`` tell how often each entry stands beside another; by default all as often.
     """
 
@@ -55,7 +55,7 @@ class Composer:
     def __call__(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Scene]:
-        """Compose one picture around a cut-out."""
+        """Compose one image around a cut-out."""
         size = len(rgba)
         rgba, subject = self._subject(entry, rgba, rng)
         background = self._background(rgba, size, rng)
@@ -155,7 +155,7 @@ class Composer:
     def _partner(
         self, entry: DataEntry, canvas: Image.Image, rng: np.random.Generator
     ) -> tuple[Pixels, Subject] | None:
-        """Another cut-out for a share of the pictures, where it can be seen."""
+        """Another cut-out for a share of the images, where it can be seen."""
         if rng.random() >= self.settings.pair or not len(self._edges) or not _is_thing(entry):
             return None
         place = min(int(np.searchsorted(self._edges, rng.random())), len(self._things) - 1)
@@ -214,7 +214,7 @@ def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
 
 
 def _trimmed(cutout: Image.Image, scale: float) -> Image.Image:
-    """Cut off what is empty, and make the longer side ``scale`` times that of the picture."""
+    """Cut off what is empty, and make the longer side ``scale`` times that of the image."""
     box = cutout.getchannel("A").point(_opaque).getbbox()
     part = cutout.crop(box) if box else cutout
     factor = scale * max(cutout.size) / max(part.size)

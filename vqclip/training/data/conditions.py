@@ -1,6 +1,6 @@
-"""What a sample has beside picture and text: a class, a label map, depth, edges, a small picture.
+"""What a sample has beside image and text: a class, a label map, depth, edges, a small image.
 
-All are of the part of the picture that is seen, and as ``encode_condition`` of a
+All are of the part of the image that is seen, and as ``encode_condition`` of a
 :class:`vqclip.models.transformer.Net2NetTransformer` takes them.
 """
 
@@ -25,7 +25,7 @@ Map = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Window:
-    """The part of a picture that is seen: a square of ``side`` pixels shown at ``size``."""
+    """The part of an image that is seen: a square of ``side`` pixels shown at ``size``."""
 
     left: int
     top: int
@@ -34,7 +34,7 @@ class Window:
     mirrored: bool = False
 
     def of(self, pixels: Pixels) -> Pixels:
-        """Cut it out of an (h, w, 3) uint8 picture."""
+        """Cut it out of an (h, w, 3) uint8 image."""
         part = self._cut(pixels)
         if self.side == self.size:
             return part
@@ -66,7 +66,7 @@ def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) 
 def check_data_conditions(
     entries: Sequence[DataEntry], conditions: Iterable[ConditionConfig]
 ) -> None:
-    """Refuse classes without pictures, and pictures without maps.
+    """Refuse classes without images, and images without maps.
 
     Raises:
         UsageError: naming the first of them.
@@ -119,12 +119,12 @@ def _check_names(entries: Iterable[DataEntry], config: ConditionConfig, where: s
 
 
 def map_path(config: ConditionConfig, entry: DataEntry) -> Path:
-    """Return where the map of a picture lies."""
+    """Return where the map of an image lies."""
     return (user_path(config.folder) / entry.file).with_suffix(config.suffix)
 
 
 def has_class(entry: DataEntry, conditions: Iterable[ConditionConfig]) -> bool:
-    """Whether an entry has a class wherever one is asked for."""
+    """Whether an entry has a class wherever one is requested."""
     return all(c.kind != "class" or entry.columns.get(c.column) in c.names for c in conditions)
 
 
@@ -135,7 +135,7 @@ def condition(
 
     Raises:
         UsageError: its map is missing or of another kind, or there is no scikit-image for edges.
-            Without a folder of maps, depth and labels are those that the picture itself is.
+            Without a folder of maps, depth and labels are those that the image itself is.
     """
     if config.kind == "class":
         name = entry.columns.get(config.column)
@@ -148,7 +148,7 @@ def condition(
 
 
 def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
-    """The whole map of an entry as (c, size, size), cut as its picture is."""
+    """The whole map of an entry as (c, size, size), cut as its image is."""
     name, square = entry.name, (size, size)
     if config.folder:
         path = map_path(config, entry)
@@ -168,7 +168,7 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
 
 
 def _edges_in(image: Pixels, name: str) -> Map:
-    """The edges in a picture (h, w, 3), or itself if it is black and white: (3, h, w), 0 or 1."""
+    """The edges in an image (h, w, 3), or itself if it is black and white: (3, h, w), 0 or 1."""
     photo = Image.fromarray(np.ascontiguousarray(image))
     return edges_of(photo, photo.size, name)[0].numpy().copy()
 

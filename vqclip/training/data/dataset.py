@@ -1,6 +1,6 @@
-"""Samples for training: picture and words number k depend on the seed and on k, on nothing else.
+"""Samples for training: image and words number k depend on the seed and on k, on nothing else.
 
-So an interrupted training goes on at its next k, and any number of workers gives the same order.
+So an interrupted training continues at its next k, and any number of workers gives the same order.
 """
 
 import math
@@ -33,11 +33,11 @@ from vqclip.training.data.sources import (
     read_source,
 )
 
-_LEAST_SHOWN = 4  # times as many pictures as are held out are to be left
+_LEAST_SHOWN = 4  # times as many images as are held out are to be left
 
 
 class Pictures:
-    """The decoded pictures of entries, (size, size, 4) uint8, RGBA; kept if ``cache``.
+    """The decoded images of entries, (size, size, 4) uint8, RGBA; kept if ``cache``.
 
     What cannot be read is passed over for the next one, and counted. The memory is shared with
     worker processes that are forked later.
@@ -61,7 +61,7 @@ class Pictures:
         self._allocate()
 
     def __getitem__(self, index: int) -> tuple[int, Pixels]:
-        """Return the picture ``index``, or the next good one, and its index.
+        """Return the image ``index``, or the next good one, and its index.
 
         Raises:
             UsageError: there is no good one.
@@ -87,7 +87,7 @@ class Pictures:
 
     @property
     def bad(self) -> list[str]:
-        """The pictures that could not be read so far."""
+        """The images that could not be read so far."""
         return [self.entries[int(i)].name for i in np.flatnonzero(self._state == _BAD)]
 
 
@@ -105,11 +105,11 @@ class Samples:
     """The endless sequence of training samples, and the finite ones that are held out.
 
     ``samples[k]`` has ``image``, a (3, h, w) uint8 array; ``text``, one caption; ``group``;
-    ``index``, k; and a key for each condition. Pictures come in epochs: every picture of weight
+    ``index``, k; and a key for each condition. Images come in epochs: every image of weight
     1 once before any comes twice, those of weight 2 twice, in an order of each epoch's own.
 
     Args:
-        settings: which pictures, and what is done to them.
+        settings: which images, and what is done to them.
         seed: another one is another order and other crops; the hold-outs stay.
 
     Raises:
@@ -140,12 +140,12 @@ class Samples:
         self._captions = told or None
 
     def __len__(self) -> int:
-        """Pictures of an epoch; the index may go on beyond."""
+        """Images of an epoch; the index may continue beyond."""
         return len(self.pictures.entries)
 
     @property
     def bad(self) -> list[str]:
-        """The pictures that could not be read so far, and were passed over."""
+        """The images that could not be read so far, and were passed over."""
         return self.pictures.bad
 
     def __getitem__(self, k: int) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Samples:
     def _show(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Scene]:
-        """The picture on its background, (size, size, 3), and what it shows."""
+        """The image on its background, (size, size, 3), and what it shows."""
         if self._compose and rgba[..., 3].min() < 255:
             return self._compose(entry, rgba, rng)
         # the colours of a whole photo are those of its grass and sky, not of the cow
@@ -185,7 +185,7 @@ class Samples:
     def draw(self, k: int, rng: np.random.Generator) -> int:
         """Return the index of the entry that sample k shows, by its weight.
 
-        The unit interval, cut into as many strata as there are pictures, is walked through
+        The unit interval, cut into as many strata as there are images, is walked through
         once an epoch in random order.
         """
         count = len(self)
@@ -196,7 +196,7 @@ class Samples:
 
 
 class HeldOut(Sequence[dict[str, Any]]):
-    """Pictures that training never sees, whole and on their plain backgrounds, in a fixed order.
+    """Images that training never sees, whole and on their plain backgrounds, in a fixed order.
 
     Any first n of them are a fair choice. Beside ``text``, the first caption, ``texts`` has all.
     """
@@ -271,7 +271,7 @@ def plain_background(entry: DataEntry) -> RGB:
 
 
 def over(rgba: Pixels, background: RGB) -> Pixels:
-    """Return (h, w, 3) uint8: a picture over a colour, α·c + (1 − α)·b, rounded."""
+    """Return (h, w, 3) uint8: an image over a colour, α·c + (1 − α)·b, rounded."""
     alpha = rgba[..., 3:].astype(np.uint16)
     if alpha.min() == 255:
         return rgba[..., :3]

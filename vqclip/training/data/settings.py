@@ -21,14 +21,14 @@ DATA_CONDITIONS = ("class", "segmentation", "depth", "edges", "lr")
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """Where pictures come from.
+    """Where images come from.
 
-    path: a folder of pictures, or a ``.jsonl`` whose rows name a ``file`` in a ``shard`` (zip or
+    path: a folder of images, or a ``.jsonl`` whose rows name a ``file`` in a ``shard`` (zip or
         tar) beside it and its ``text``; further columns serve ``where`` and the captions. In a
         folder, ``a.txt`` beside ``a.png`` holds its captions, one a line.
-    weight: how often one of its pictures is drawn, compared with others.
+    weight: how often one of its images is drawn, compared with others.
     where: takes only the rows whose columns have these values.
-    fit: how a picture of another shape becomes a square, one of :data:`vqclip.config.FITS`.
+    fit: how an image of another shape becomes a square, one of :data:`vqclip.config.FITS`.
     """
 
     path: str
@@ -45,7 +45,7 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class WeightRule:
-    """Pictures that match ``where`` are drawn ``weight`` times as often; several rules multiply."""
+    """Images that match ``where`` are drawn ``weight`` times as often; several rules multiply."""
 
     where: Where
     weight: float
@@ -59,10 +59,10 @@ class WeightRule:
 class HoldOutConfig:
     """What training never sees.
 
-    share: of the groups (a group is all pictures of one caption), chosen by a hash of the group
-        alone: whatever else the settings are, the same groups are held out. Of a few pictures
+    share: of the groups (a group is all images of one caption), chosen by a hash of the group
+        alone: whatever else the settings are, the same groups are held out. Of a few images
         one group is, if the hashes choose none.
-    where: and all pictures that match, as a style of its own.
+    where: and all images that match, as a style of its own.
     salt: another salt is another choice of groups.
     judge: validation looks at those ``groups``, or at that ``style``.
     """
@@ -79,15 +79,15 @@ class HoldOutConfig:
 
 @dataclass(frozen=True)
 class ConditionConfig:
-    """What a transformer's pictures are made from, beside the picture itself.
+    """What a transformer's images are made from, beside the image itself.
 
     kind: ``class`` (the place of the row's ``column`` among ``names``, an int; rows without a
         place are not drawn), ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w)
-        in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map of the picture's name with
-        ``suffix`` in ``folder``; ``lr`` (the picture ``scale`` times smaller and enlarged again,
+        in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map of the image's name with
+        ``suffix`` in ``folder``; ``lr`` (the image ``scale`` times smaller and enlarged again,
         (3, h, w) in [-1, 1]).
-    folder: none for edges finds them in the picture; none for segmentation and depth means that
-        the pictures of the sources are maps themselves.
+    folder: none for edges finds them in the image; none for segmentation and depth means that
+        the images of the sources are maps themselves.
     names: none: all that there are, in the order of the alphabet.
     key: its name in a sample; by default the kind.
     """
@@ -117,14 +117,14 @@ class ConditionConfig:
 
 @dataclass(frozen=True)
 class CompositionConfig:
-    """How cut-outs (pictures with transparency) are put on backgrounds.
+    """How cut-outs (images with transparency) are put on backgrounds.
 
     The shares of what is behind a cut-out add up to at most 1; the rest is ``plain``: one big
     object in the middle, on white or a light colour.
 
-    colour, gradient, texture, scene: a strong colour; two of them; a picture of a texture; a
+    colour, gradient, texture, scene: a strong colour; two of them; an image of a texture; a
         photo or landscape.
-    textures, scenes: the pictures without transparency that serve as backgrounds.
+    textures, scenes: the images without transparency that serve as backgrounds.
     white: share of the plain ones that is on white.
     moved: share of the cut-outs that are scaled, turned, shifted (all that stand in a scene).
     mirrored: share of the cut-outs that are, unless the name tells of a side or of writing.
@@ -184,21 +184,21 @@ class CaptionConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """All that decides which picture and which words sample k is.
+    """All that decides which image and which words sample k is.
 
-    sources: where pictures come from.
+    sources: where images come from.
     folder: where relative paths of sources and conditions begin; none: the current folder.
-    weights: rules that make some pictures more frequent than others.
+    weights: rules that make some images more frequent than others.
     hold_out: what training never sees.
-    size: side in pixels of the pictures.
-    crop: side of a random part of them that is taken; none: the whole picture.
-    zoom: a picture without transparency is shown enlarged by up to this factor, in part.
+    size: side in pixels of the images.
+    crop: side of a random part of them that is taken; none: the whole image.
+    zoom: an image without transparency is shown enlarged by up to this factor, in part.
     flip: share of the samples that are mirrored (words on them too).
-    cache: keep decoded pictures in memory, size² · 4 bytes each.
+    cache: keep decoded images in memory, size² · 4 bytes each.
     composition: how cut-outs are put on backgrounds; none: on their own plain colour.
-    captions: how names become sentences; none: one of a picture's captions as it is (with
+    captions: how names become sentences; none: one of an image's captions as it is (with
         composition, the defaults).
-    conditions: what is given beside picture and text.
+    conditions: what is given beside image and text.
 
     Raises:
         UsageError: a value that is out of range.

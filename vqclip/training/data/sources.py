@@ -1,4 +1,4 @@
-"""Pictures and what is known of them: folders, and captioned JSONL beside zip or tar shards."""
+"""Images and what is known of them: folders, and captioned JSONL beside zip or tar shards."""
 
 import hashlib
 import json
@@ -29,10 +29,10 @@ _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.Bad
 
 @dataclass(frozen=True, slots=True)
 class DataEntry:
-    """One picture that can be read.
+    """One image that can be read.
 
     place: the shard it lies in, or the folder; ``file``: its name there.
-    texts: its captions, the name first; ``group``: what all pictures of one thing share.
+    texts: its captions, the name first; ``group``: what all images of one thing share.
     columns: all that its row says.
     fit: how it becomes a square.
     """
@@ -52,7 +52,7 @@ class DataEntry:
 
 
 def read_source(source: SourceConfig) -> list[DataEntry]:
-    """Return the pictures of a source that its ``where`` lets pass, in a fixed order.
+    """Return the images of a source that its ``where`` lets pass, in a fixed order.
 
     Raises:
         UsageError: no such path, nothing usable in it, or a row that names no file.
@@ -103,7 +103,7 @@ def _check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
 
 
 def check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
-    """Refuse a ``where`` over a column that no picture has.
+    """Refuse a ``where`` over a column that no image has.
 
     Raises:
         UsageError: with the nearest column.
@@ -151,7 +151,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield pictures in the order of their names; a subfolder is a row's ``category``."""
+    """Yield images in the order of their names; a subfolder is a row's ``category``."""
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() not in {*FORMATS, ".bmp", ".gif", ".tif", ".tiff"}:
             continue
@@ -197,7 +197,7 @@ def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
 
 
 def open_entry(entry: DataEntry) -> Image.Image:
-    """Return the picture of an entry in its own mode.
+    """Return the image of an entry in its own mode.
 
     Raises:
         UsageError: it cannot be read.
@@ -211,7 +211,7 @@ def open_entry(entry: DataEntry) -> Image.Image:
 
 
 def decode_image(entry: DataEntry, size: int) -> Pixels | None:
-    """Return a picture as (size, size, 4) uint8, RGBA; None where it cannot be read."""
+    """Return an image as (size, size, 4) uint8, RGBA; None where it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

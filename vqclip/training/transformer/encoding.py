@@ -1,8 +1,8 @@
 """Training samples of a transformer, encoded beforehand: codes and CLIP embeddings, in shards.
 
-A transformer sees pictures only through its VQGAN and its CLIP, both frozen. Encoding each sample
+A transformer sees images only through its VQGAN and its CLIP, both frozen. Encoding each sample
 once, and not at every step, leaves the processor to the transformer. Sample k of the shards is
-sample k of the data, whatever it was encoded with; interrupted, encoding goes on where it was.
+sample k of the data, whatever it was encoded with; interrupted, encoding continues where it was.
 """
 
 import json
@@ -79,7 +79,7 @@ def data_config(settings: TrainSettings) -> DataConfig:
     """Return the settings of the data, the maps that a VQGAN is trained on among its conditions.
 
     A VQGAN whose ``image_key`` is depth, edges or segmentation learns from the condition of that
-    name; where there is none, the pictures of the sources are such maps.
+    name; where there is none, the images of the sources are such maps.
     """
     config = DataConfig.from_dict({k: v for k, v in settings.data.items() if k != "encode"})
     params = settings.model.get("params") or {}

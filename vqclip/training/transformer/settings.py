@@ -1,4 +1,4 @@
-"""What training a transformer takes: its loss, and what it sees of pictures and captions."""
+"""What training a transformer takes: its loss, and what it sees of images and captions."""
 
 import math
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ class TransformerLoss:
     """What training a transformer takes beyond the loop's settings: the section ``loss``.
 
     The shares are of samples, for a transformer conditioned on CLIP embeddings; the rest sees the
-    embedding of the picture.
+    embedding of the image.
 
     text: share that sees the embedding of the caption.
-    mix: share that sees a random point between caption and picture.
+    mix: share that sees a random point between caption and image.
     noise: length of the random vector added to the embedding, of length 1 itself, as LAFITE does
-        with pictures (Zhou et al. 2022, arXiv:2111.13792, eq. 4): captions too are not to be known
+        with images (Zhou et al. 2022, arXiv:2111.13792, eq. 4): captions too are not to be known
         by heart.
     drop: share that sees no condition, for classifier-free guidance.
     weight_decay: of linear layers.
@@ -29,7 +29,7 @@ class TransformerLoss:
     sketch: weight of what the sketch of CLIP embeddings says by itself, p(s_i | c) of each code:
         it learns outlines long before the rest does, which then need not guess them.
     sketch_only: train only the sketch of CLIP embeddings (and the head that reads it): p(s_i | c)
-        of each code by itself, hundreds of pictures a second; to be the start of the rest.
+        of each code by itself, hundreds of images a second; to be the start of the rest.
     """
 
     text: float = 0.5
@@ -55,12 +55,12 @@ class TransformerLoss:
 def mixed_embeddings(
     image: Tensor, text: Tensor, chance: Tensor, settings: TransformerLoss
 ) -> Tensor:
-    """Conditions of training, unit vectors (b, d), between those of pictures and captions.
+    """Conditions of training, unit vectors (b, d), between those of images and captions.
 
     chance: (b,) in [0, 1): below ``text`` it is the caption; in the ``mix`` that follows a point
-        between the two, the farther up the nearer to the picture; above that, the picture.
+        between the two, the farther up the nearer to the image; above that, the image.
     """
-    share = ((chance - settings.text) / (settings.mix or 1)).clamp(0, 1)  # of the picture
+    share = ((chance - settings.text) / (settings.mix or 1)).clamp(0, 1)  # of the image
     share = torch.where(chance < settings.text + settings.mix, share, 1.0)[:, None]
     between = F.normalize(share * image + (1 - share) * text, dim=-1)
     noise = settings.noise * F.normalize(torch.randn_like(image), dim=-1)

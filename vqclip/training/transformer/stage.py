@@ -2,7 +2,7 @@
 
 As Esser et al. 2021 do it: AdamW with weight decay on the weights of linear layers alone, and a
 share of the codes that are read (1 - ``pkeep``) replaced by random ones. A transformer that is
-conditioned on the embedding of a CLIP learns from pictures and captions in one space.
+conditioned on the embedding of a CLIP learns from images and captions in one space.
 """
 
 import math
@@ -33,7 +33,7 @@ from vqclip.training.transformer.checks import check_transformer, condition_name
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
 from vqclip.training.vqgan.models import pictures_for
 
-_DRAWN = 3  # samples for each picture of the grid
+_DRAWN = 3  # samples for each image of the grid
 
 
 def open_transformer_stage(settings: TrainSettings, device: torch.device) -> "TransformerStage":
@@ -166,7 +166,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Bits per code; for CLIP embeddings, given the caption, the picture, and nothing."""
+        """Bits per code; for CLIP embeddings, given the caption, the image, and nothing."""
         totals: dict[str, float] = {}
         count = 0
         for batch in batches:
@@ -179,7 +179,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Tensor:
-        """Some pictures as the VQGAN has them, each with samples of the same condition."""
+        """Some images as the VQGAN has them, each with samples of the same condition."""
         vqgan, grids = self.model.vqgan, self._grids(batch)
         condition = next(iter(self._judged_conditions(batch, len(grids)).values()))
         guided = self.model.condition_kind == "clip"
@@ -195,7 +195,7 @@ class TransformerStage:
 
     @property
     def rows(self) -> int:
-        """A picture and its samples."""
+        """An image and its samples."""
         return 1 + _DRAWN
 
     def export(self, folder: Path) -> None:
@@ -221,7 +221,7 @@ class TransformerStage:
         return {**stage, "params": {**stage["params"], "names": names}} if names else dict(stage)
 
     def codes(self, batch: Batch) -> Tensor:
-        """Return the codes of a batch's pictures, (b, n)."""
+        """Return the codes of a batch's images, (b, n)."""
         return self._grids(batch).flatten(1)
 
     @torch.no_grad()
@@ -278,7 +278,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def _embeddings(self, batch: Batch, what: str) -> Tensor:
-        """Unit vectors (b, d) of the pictures, or of their captions."""
+        """Unit vectors (b, d) of the images, or of their captions."""
         if f"{what}_embedding" in batch:
             given: Tensor = batch[f"{what}_embedding"]
             return given.float()

@@ -59,9 +59,9 @@ def open_model(config: ModelConfig, settings: TrainSettings, device: torch.devic
 
 
 def pictures_for(model: VQModel, batch: Batch) -> Tensor:
-    """Return the pictures of a batch that a VQGAN is for: (b, c, h, w), c as it takes them.
+    """Return the images of a batch that a VQGAN is for: (b, c, h, w), c as it takes them.
 
-    They are those of the name that its ``image_key`` says, else the pictures themselves.
+    They are those of the name that its ``image_key`` says, else the images themselves.
     """
     image: Tensor = batch.get(model.image_key, batch["image"])
     return with_channels(image, model.ddconfig.in_channels)

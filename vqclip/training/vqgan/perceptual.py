@@ -26,7 +26,7 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
 
     - ``lpips:PATH``: LPIPS on VGG16, from a file or all weight files of a folder
       (:func:`vqclip.models.lpips.lpips_from`);
-    - ``clip``: the features of the CLIP that comes along; ``clip:SOURCE``: of another one;
+    - ``clip``: the features of the CLIP that vqclip contains; ``clip:SOURCE``: of another one;
     - ``timm:NAME``: the features of a timm model, downloaded; ``timm:NAME:FILE``: from a file.
 
     Raises:

@@ -67,7 +67,7 @@ def gumbel_quantize(
 ) -> Quantized:
     """Quantize by sampling codes from softmax((logits + noise) / τ) (Jang et al., 1611.01144).
 
-    The code is the likeliest one, its gradient that of the softmax. The loss is
+    The code is the most likely one, its gradient that of the softmax. The loss is
     kl_weight · Σ q log(q·K), the divergence from choosing every one of K codes alike.
 
     Args:
