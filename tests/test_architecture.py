@@ -26,7 +26,7 @@ ROOMS = [
     "config",
     "files",
 ]
-FILES = {"__init__.py", "__main__.py", "errors.py", "py.typed", "registry.py"}
+FILES = {"__init__.py", "__main__.py", "api.py", "errors.py", "py.typed", "registry.py"}
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__main__.py")
 LIBRARIES = {  # the packages or modules that may import each
     "typer": {"cli"},

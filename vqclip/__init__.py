@@ -1,10 +1,8 @@
-"""vqclip: text to picture with VQGAN+CLIP.
+"""vqclip: text to image with VQGAN+CLIP.
 
 >>> import vqclip
->>> config = vqclip.GenerateConfig(vqclip.parse_prompts("a red apple"), steps=1, init="random")
->>> for frame in vqclip.generate(config):
-...     pass
->>> vqclip.to_pil(frame.image).save("apple.png")
+>>> model = vqclip.load()  # doctest: +SKIP
+>>> model.draw("a red apple", seed=7).save("apple.png")  # doctest: +SKIP
 
 The names below are loaded on first use, so that ``import vqclip`` does not import torch.
 """
@@ -15,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from vqclip.api import Model, Result, list_models, load
     from vqclip.config import GenerateConfig
     from vqclip.config.prompts import Prompt, parse_prompts
     from vqclip.errors import CheckpointError, UsageError, VqclipError
     from vqclip.generation.frame import Frame
     from vqclip.generation.loop import generate
+    from vqclip.generation.losses import Observation
     from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
     from vqclip.media.images import to_pil
 
@@ -27,10 +27,15 @@ _HOME = {
     "CheckpointError": "errors",
     "Frame": "generation.frame",
     "GenerateConfig": "config",
+    "Model": "api",
+    "Observation": "generation.losses",
     "Prompt": "config.prompts",
+    "Result": "api",
     "UsageError": "errors",
     "VqclipError": "errors",
     "generate": "generation.loop",
+    "list_models": "api",
+    "load": "api",
     "load_perceptor": "hub.loaders",
     "load_transformer": "hub.loaders",
     "load_vqgan": "hub.loaders",
@@ -42,10 +47,15 @@ __all__ = [
     "CheckpointError",
     "Frame",
     "GenerateConfig",
+    "Model",
+    "Observation",
     "Prompt",
+    "Result",
     "UsageError",
     "VqclipError",
     "generate",
+    "list_models",
+    "load",
     "load_perceptor",
     "load_transformer",
     "load_vqgan",

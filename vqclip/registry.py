@@ -18,6 +18,17 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
 
 
+def own_function(kind: str, name: str) -> str:
+    """Return a name, unless it is that of a function of the user's own, which has a dot.
+
+    Raises:
+        UsageError: it is one, as pictures record it.
+    """
+    if "." in name.partition("(")[0]:
+        raise UsageError(f"the {kind} {name!r} is a Python function: generate this image in Python")
+    return name
+
+
 class Registry(Mapping[str, _T], Generic[_T]):
     """A mapping whose missing keys raise :class:`UsageError` listing the known names.
 

@@ -5,7 +5,7 @@ from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.generation.cutouts import Cutouts
 from vqclip.generation.latents import PICTURES
-from vqclip.generation.losses import LOSSES
+from vqclip.generation.losses import find_loss
 from vqclip.generation.optimizers import find_optimizer
 from vqclip.generation.prompt_embeddings import noise_seed
 from vqclip.hub.derived import transformer_of
@@ -23,7 +23,7 @@ def check_config(config: GenerateConfig) -> None:
     """
     find_optimizer(config.optimizer)
     for name, _ in config.losses:
-        LOSSES[name]
+        find_loss(name)
     Cutouts(config.cut_method, config.num_cutouts, config.cut_power, config.augment, config.noise)
     resolve_precision(config.precision, resolve_device(config.device))
     transformer = transformer_of(config)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vqclip.generation.state import State
     from vqclip.hub.loaders import Models
     from vqclip.models.perceptor import Perceptor
-    from vqclip.runs.render import Result
+    from vqclip.runs.render import Rendered
 
 
 class Session:
@@ -96,14 +96,14 @@ class Session:
         note_slow_precision(self.terminal, models)
         return models
 
-    def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Result":
+    def _render(self, config: GenerateConfig, output: OutputConfig, models: "Models") -> "Rendered":
         from vqclip.runs.render import render
 
         with StageProgress(self.terminal, str(config.prompts[0])) as show:
             return render(config, output, models, show, self.state)
 
     def _report(
-        self, config: GenerateConfig, output: OutputConfig, result: "Result", seconds: float
+        self, config: GenerateConfig, output: OutputConfig, result: "Rendered", seconds: float
     ) -> None:
         about = f"seed {config.seed}, {seconds:.0f} s"
         self.terminal.report(result.files, about, _summary(config, result, seconds))
@@ -198,7 +198,7 @@ def note_slow_precision(terminal: Terminal, models: "Models") -> None:
         terminal.note("bfloat16 is very slow here: --precision auto chooses a fast one")
 
 
-def _summary(config: GenerateConfig, result: "Result", seconds: float) -> dict[str, Any]:
+def _summary(config: GenerateConfig, result: "Rendered", seconds: float) -> dict[str, Any]:
     height, width = result.frame.image.shape[-2:]
     return {
         "prompt": " | ".join(map(str, config.prompts)),

@@ -1,7 +1,7 @@
 """What the settings have in common: limits, checks, and how they become JSON."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,7 @@ MAX_SIDE = 16384
 MAX_OWN_PIXELS = 768 * 1024  # of an image that keeps its size: they need 3 GB of memory
 
 Weighted = tuple[str, float]
+NameOrFunction = str | Callable[..., Any]  # a name, or a function of the user's own
 
 
 def check_seed(seed: int) -> None:
@@ -55,7 +56,21 @@ def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
         raise UsageError(f"unknown {name} {value!r}; known: {', '.join(known)}")
 
 
+def name_of(value: NameOrFunction) -> str:
+    """Return a name as it is, that of a function with its module: ``my_losses.warmth``.
+
+    >>> name_of(math.sqrt)
+    'math.sqrt'
+    """
+    if isinstance(value, str):
+        return value
+    own = value if hasattr(value, "__qualname__") else type(value)
+    return f"{own.__module__}.{own.__qualname__}"
+
+
 def _plain(value: Any) -> Any:
+    if callable(value):
+        return name_of(value)
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 

@@ -10,6 +10,7 @@ from vqclip.config.checks import (
     AUTO,
     DEFAULT,
     FITS,
+    NameOrFunction,
     Weighted,
     at_least,
     check_seed,
@@ -17,12 +18,13 @@ from vqclip.config.checks import (
     config_of,
     finite,
     json_values,
+    name_of,
     one_of,
 )
 from vqclip.config.prompts import Prompt
 from vqclip.config.sampling import Sampling
 from vqclip.config.setting import IMAGE, METHOD, MODELS, option, setting
-from vqclip.config.spelling import LIST, WEIGHTED
+from vqclip.config.spelling import LIST, NAME, WEIGHTED
 from vqclip.errors import UsageError
 
 DRAWN = ("draft", "sample")  # by a transformer
@@ -53,7 +55,11 @@ class GenerateConfig:
         start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. With None, w is 1
         for a draft, which is only to be refined, else 0: see :mod:`vqclip.hub.derived`.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
-    losses: further losses of :data:`vqclip.generation.losses.LOSSES` with their weights.
+    losses: further losses with their weights: names of :data:`vqclip.generation.losses.LOSSES`, or
+        functions from :class:`vqclip.generation.losses.Observation` to a scalar.
+    augment, optimizer may be functions, too: (n, 3, h, w) -> (n, 3, h, w) among the names of the
+        augmentations, and (params, lr) -> torch.optim.Optimizer. A picture records the names of
+        functions, which no command can make it again with.
     optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. With None, the
         rate is 0.05 for a draft, else 0.1.
     ema: decay of the running average of z that is shown, 0 (none) up to but not 1.
@@ -140,7 +146,7 @@ class GenerateConfig:
             "--cut-power", panel=METHOD, help="Exponent of the cutouts' size; above 1: smaller."
         ),
     )
-    augment: tuple[str, ...] = setting(
+    augment: tuple[NameOrFunction, ...] = setting(
         ("flip", "affine", "perspective", "jitter"),
         option(
             *("--augment", "-a"),
@@ -154,7 +160,7 @@ class GenerateConfig:
     noise: float = setting(
         0.1, option("--noise", panel=METHOD, help="Standard deviation of the noise on cutouts.")
     )
-    losses: tuple[Weighted, ...] = setting(
+    losses: tuple[tuple[NameOrFunction, float], ...] = setting(
         (),
         option(
             "--loss",
@@ -164,9 +170,14 @@ class GenerateConfig:
             help="Additional loss: a name in `vqclip list losses`; repeat for several.",
         ),
     )
-    optimizer: str = setting(
+    optimizer: NameOrFunction = setting(
         "adam",
-        option("--optimizer", panel=METHOD, help="Optimizer: a name in `vqclip list optimizers`."),
+        option(
+            "--optimizer",
+            panel=METHOD,
+            spelling=NAME,
+            help="Optimizer: a name in `vqclip list optimizers`.",
+        ),
     )
     learning_rate: float | None = setting(
         None,
@@ -226,11 +237,13 @@ class GenerateConfig:
             raise UsageError(f"ema must be at least 0 and below 1, not {self.ema}")
         if self.init_weight is not None:
             finite("init weight", self.init_weight)
-        for name in ("noise", "cut_power"):
-            finite(name.replace("_", " "), getattr(self, name))
-        for name, weight in (*self.clip, *self.losses):
+        finite("noise", self.noise)
+        finite("cut power", self.cut_power)
+        for named, weight in (*self.clip, *self.losses):
             if not math.isfinite(weight):
-                raise UsageError(f"the weight of {name} must be a finite number, not {weight}")
+                raise UsageError(
+                    f"the weight of {name_of(named)} must be a finite number, not {weight}"
+                )
         one_of("fit", self.fit, FITS)
         one_of("init decay", self.init_decay, DECAYS)
         one_of("init target", self.init_target, TARGETS)

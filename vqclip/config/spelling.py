@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vqclip.config.checks import Weighted
+from vqclip.config.checks import Weighted, name_of
 from vqclip.config.prompts import split_weight
 from vqclip.config.setting import Spelling
 from vqclip.errors import UsageError
@@ -86,3 +86,4 @@ WEIGHTED = Spelling(_read_weighted, _write_weighted, many=True)
 LIST = Spelling(parse_list, lambda items: ",".join(items) or "none")
 WORDS = Spelling(lambda texts: tuple(texts or ()), list, many=True)
 EXTEND = Spelling(parse_extend, _write_extend)
+NAME = Spelling(write=name_of)

@@ -8,16 +8,18 @@ import torch
 from torch import Tensor
 
 from vqclip.config import GenerateConfig
+from vqclip.config.checks import name_of
 from vqclip.errors import VqclipError
 from vqclip.generation.cutouts import CutoutPlan, Cutouts
 from vqclip.generation.drafts import best_draft, draft_frame, drafts
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import Average, codebook_range, grid_of, initial_latent
-from vqclip.generation.losses import LOSSES, Observation, PromptLoss, init_distance
+from vqclip.generation.losses import Observation, PromptLoss, find_loss, init_distance
 from vqclip.generation.optimizers import SCHEDULES, find_optimizer, set_learning_rate
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, embed_prompts
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, load_models
+from vqclip.hub.matching import check_models
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.light_torch import without_compiler
 from vqclip.models.perceptor import Perceptor
@@ -58,6 +60,7 @@ def begin(
     free: Tensor | None = None,
 ) -> Generator[Frame, None, "Run"]:
     """Yield the drafts while they are sampled; return the run. For parameters see `generate`."""
+    check_models(config, models)
     prompts = embed_prompts(models, config.prompts)
     generator = torch.Generator().manual_seed(config.seed)
     grid, own = grid_of(config, models.vqgan), derive(config)
@@ -154,7 +157,7 @@ class Run:
             config.cut_method, config.num_cutouts, config.cut_power, config.augment, config.noise
         )
         self.chunk = config.cut_chunk or chunk_size(models.device, config.num_cutouts)
-        self.losses = [(name, LOSSES[name], weight) for name, weight in config.losses]
+        self.losses = [(name_of(one), find_loss(one), weight) for one, weight in config.losses]
         self.prompt_losses = [PromptLoss(*targets) for targets in prompts.perceptors]
         self.target = start if config.init_target == "start" else torch.zeros_like(start)
         self.low, self.high = codebook_range(models.vqgan.codebook)
@@ -209,7 +212,8 @@ class Run:
         share = len(seen.cutouts) / self.config.num_cutouts
         terms = {"prompt": share * weight * self.prompt_losses[number](seen)}
         for name, loss, factor in self.losses:
-            terms[name] = share / len(self.prompt_losses) * factor * loss(seen)
+            term = share / len(self.prompt_losses) * factor * loss(seen)
+            terms[name] = terms[name] + term if name in terms else term
         return terms
 
     def pull(self) -> Losses:

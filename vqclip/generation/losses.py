@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.registry import Registry
+from vqclip.config.checks import NameOrFunction
+from vqclip.registry import Registry, own_function
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,12 @@ LOSSES: Registry[Loss] = Registry(
     "loss",
     {"total-variation": total_variation, "saturation": saturation, "symmetry": symmetry},
 )
+
+
+def find_loss(named: NameOrFunction) -> Loss:
+    """Return the loss of a name, or a function as it is.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    return named if callable(named) else LOSSES[own_function("loss", named)]

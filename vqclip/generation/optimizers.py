@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vqclip.config.checks import NameOrFunction
 from vqclip.errors import UsageError, one_line
 from vqclip.models.light_torch import without_compiler
-from vqclip.registry import Registry, unknown
+from vqclip.registry import Registry, own_function, unknown
 
 Optimizer = Callable[[Iterable[Tensor], float], torch.optim.Optimizer]
 Schedule = Callable[[float], float]
@@ -35,8 +36,8 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
 )
 
 
-def find_optimizer(name: str) -> Optimizer:
-    """Return the optimizer of that name, upper or lower case.
+def find_optimizer(name: NameOrFunction) -> Optimizer:
+    """Return the optimizer of that name, upper or lower case, or a function as it is.
 
     Those of torch are always there; ``adamp``, ``diffgrad`` and every other name of the package
     pytorch-optimizer are with ``pip install 'vqclip[optimizers]'``.
@@ -44,7 +45,9 @@ def find_optimizer(name: str) -> Optimizer:
     Raises:
         UsageError: an unknown name, or one that needs the extra.
     """
-    key = name.lower()
+    if callable(name):
+        return name
+    key = own_function("optimizer", name).lower()
     return OPTIMIZERS[key] if key in OPTIMIZERS else _from_extra(key)
 
 
@@ -96,9 +99,9 @@ def _build_extra(
 _FORGETFUL = ("magma", "scalableshampoo", "stablespam")
 
 
-def can_resume(name: str) -> bool:
+def can_resume(name: NameOrFunction) -> bool:
     """Tell whether an optimizer's ``state_dict`` is all that its next step depends on."""
-    return name.lower() not in _FORGETFUL
+    return callable(name) or name.lower() not in _FORGETFUL
 
 
 # Progress of the run, 0 to 1, to the factor of the learning rate.

@@ -35,7 +35,7 @@ OnFrame = Callable[[Frame], None]
 
 
 @dataclass(frozen=True)
-class Result:
+class Rendered:
     """What a run left: its files, the image first, and whether Ctrl-C cut it short.
 
     frame: the last one. prompts: as they were embedded.
@@ -53,7 +53,7 @@ def render(
     models: Models,
     on_frame: OnFrame | None = None,
     state: State | None = None,
-) -> Result:
+) -> Rendered:
     """Run ``config``, and write what ``output`` asks for.
 
     on_frame: is called with every frame, those of drafts among them.
@@ -74,7 +74,7 @@ def rendering(
     models: Models,
     on_frame: OnFrame | None = None,
     state: State | None = None,
-) -> Work[Result]:
+) -> Work[Rendered]:
     """Return the work of :func:`render`, for somebody else to make its steps."""
     with writing():
         settings = metadata(config, models)
@@ -90,7 +90,7 @@ def rendering(
             codes = codes_of(indices, models.vqgan, vqgan_source(config))
         path = save_picture(to_pil(frame.image), output, settings, codes)
     others = (p for p in files(output, config.steps) if p != output.path and p.exists())
-    return Result((path, *others), frame, interrupted, run.prompts)
+    return Rendered((path, *others), frame, interrupted, run.prompts)
 
 
 def _frames(

@@ -91,8 +91,12 @@ class Sample:
     refined: bool = False
 
 
-def prepare(config: SampleConfig) -> Task:
+def prepare(
+    config: SampleConfig, models: Models | None = None, photo: Image.Image | None = None
+) -> Task:
     """Read the inputs and load the models of a :class:`SampleConfig` or a :class:`CompleteConfig`.
+
+    models: loaded already. photo: the picture to complete, instead of the config's.
 
     Raises:
         UsageError: inputs that cannot be read, or that are not for this transformer.
@@ -100,10 +104,10 @@ def prepare(config: SampleConfig) -> Task:
     """
     canvas = None
     if isinstance(config, CompleteConfig):
-        canvas = open_canvas(config.picture, config.keep, config.extend, config.size)
+        canvas = open_canvas(photo or config.picture, config.keep, config.extend, config.size)
     given = dict(config.conditions)
     wanted = canvas.size if canvas else config.size or natural_size(given)
-    return plan(config, load_models(config), wanted, canvas)
+    return plan(config, models or load_models(config), wanted, canvas)
 
 
 def plan(

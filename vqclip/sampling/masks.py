@@ -48,7 +48,7 @@ class Canvas:
 
 
 def open_canvas(
-    source: str,
+    source: str | Image.Image,
     keep: str | None = None,
     extend: tuple[int, int, int, int] = (0, 0, 0, 0),
     size: tuple[int, int] | None = None,
@@ -61,7 +61,8 @@ def open_canvas(
     Raises:
         UsageError: an unreadable image or mask, a box outside, nothing left to imagine.
     """
-    photo = to_srgb(open_image(source)).convert("RGBA")
+    photo = open_image(source) if isinstance(source, str) else source
+    photo = to_srgb(photo).convert("RGBA")
     kept = np.asarray(photo)[..., 3] == 255 if keep is None else keep_mask(keep, photo.size)
     if size is not None:
         photo = fit_image(photo, size)

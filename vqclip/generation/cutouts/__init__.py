@@ -27,6 +27,7 @@ from vqclip.generation.cutouts.methods import CUT_METHODS, Framing
 from vqclip.generation.cutouts.photometric import Custom, CustomAugmentation, Noise, Photometric
 from vqclip.generation.cutouts.sampling import Warps, level_of, sample
 from vqclip.generation.cutouts.specification import bind, parse_call
+from vqclip.registry import own_function
 
 __all__ = [
     "AUGMENTATIONS",
@@ -135,7 +136,7 @@ class Cutouts:
 
 def _augmentation(entry: str | CustomAugmentation) -> Callable[[Draw], Contribution]:
     if isinstance(entry, str):
-        return bind(entry, AUGMENTATIONS)
+        return bind(own_function("augmentation", entry), AUGMENTATIONS)
     return partial(lambda step, draw: step, Custom(entry))
 
 

@@ -1,0 +1,16 @@
+"""Generate one image and save it with its settings: `vqclip again apple.png` makes it again."""
+
+from pathlib import Path
+from typing import Any
+
+import vqclip
+
+
+def main(output: Path = Path("apple.png"), **settings: Any) -> None:
+    model = vqclip.load()
+    result = model.draw("a red apple", seed=7, **settings)
+    print(result.save(output))
+
+
+if __name__ == "__main__":
+    main()

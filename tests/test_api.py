@@ -1,0 +1,178 @@
+"""The Python API: its names, its strings, its functions of the user's own, its files."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import vqclip
+from tests.cli.runner import refused
+from tests.cli.runner import vqclip as command
+from vqclip.config import GenerateConfig
+
+QUICK: dict[str, Any] = {"size": 32, "steps": 2, "seed": 1, "num_cutouts": 2, "init": "random"}
+EXPORTED = {
+    "CheckpointError",
+    "Frame",
+    "GenerateConfig",
+    "Model",
+    "Observation",
+    "Prompt",
+    "Result",
+    "UsageError",
+    "VqclipError",
+    "generate",
+    "list_models",
+    "load",
+    "load_perceptor",
+    "load_transformer",
+    "load_vqgan",
+    "parse_prompts",
+    "to_pil",
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> vqclip.Model:
+    return vqclip.load(device="cpu", precision="float32")
+
+
+def test_the_exported_names_are_these() -> None:
+    assert set(vqclip.__all__) == EXPORTED
+    for name in EXPORTED:
+        assert getattr(vqclip, name).__doc__, name
+
+
+def test_public_methods_are_documented_and_typed() -> None:
+    for kind in (vqclip.Model, vqclip.Result):
+        for name, member in inspect.getmembers(kind, inspect.isfunction):
+            if not name.startswith("_"):
+                assert member.__doc__, name
+                assert "return" in member.__annotations__, name
+
+
+def test_an_image_is_saved_with_settings_that_make_it_again(model: vqclip.Model) -> None:
+    result = model.draw("a red apple:1.5 | blurry:-0.5", losses=["symmetry:0.5"], **QUICK)
+    assert result.image.shape == (1, 3, 32, 32)
+    assert 0 <= result.image.min() <= result.image.max() <= 1
+    path = result.save("a.png")
+    assert path == Path("a.png")
+    command("again", "a.png", "-o", "b.png")
+    assert Path("b.png").read_bytes() == path.read_bytes()
+    with pytest.raises(vqclip.UsageError, match=r"a\.png exists: .*overwrite=True"):
+        result.save("a.png")
+    result.save("a.png", overwrite=True)
+    result.save("new/a.jpg")
+    with Image.open("new/a.jpg") as image:
+        assert image.format == "JPEG"
+
+
+def test_without_a_seed_images_differ(model: vqclip.Model) -> None:
+    settings = {**QUICK, "steps": 0}
+    del settings["seed"]
+    seeds = {model.draw("a fox", **settings).config.seed for _ in range(3)}
+    assert len(seeds) == 3
+
+
+def darkness(seen: vqclip.Observation) -> Tensor:
+    assert seen.image.shape[0] == 1
+    assert 0 <= seen.image.min() <= seen.image.max() <= 1
+    return seen.image.mean()
+
+
+def test_losses_augmentations_and_optimizers_may_be_functions(model: vqclip.Model) -> None:
+    batches: list[tuple[int, ...]] = []
+
+    def half(batch: Tensor) -> Tensor:
+        batches.append(tuple(batch.shape))
+        return batch / 2
+
+    def descent(params: Any, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(params, lr=lr)
+
+    fast = {**QUICK, "learning_rate": 1e4}
+    dark = list(
+        model.generate(
+            "a fox", losses=[(darkness, 50.0)], augment=["flip", half], optimizer=descent, **fast
+        )
+    )
+    assert [frame.step for frame in dark] == [0, 1, 2]
+    name = f"{__name__}.darkness"
+    assert set(dark[0].losses) == {"prompt", name}
+    assert float(dark[0].losses[name]) == pytest.approx(50 * float(dark[0].image.mean()), rel=1e-3)
+    side = model.models.perceptors[0].resolution
+    assert batches == [(2, 3, side, side)] * 2
+    assert float(dark[1].image.mean()) < float(dark[0].image.mean())
+
+
+def test_the_same_loss_twice_counts_twice(model: vqclip.Model) -> None:
+    twice = next(model.generate("a fox", losses=[darkness, (darkness, 2.0)], **QUICK))
+    once = next(model.generate("a fox", losses=[(darkness, 3.0)], **QUICK))
+    (name,) = set(once.losses) - {"prompt"}
+    assert float(twice.losses[name]) == pytest.approx(float(once.losses[name]))
+
+
+def test_an_image_with_a_function_of_its_own_cannot_be_made_by_a_command(
+    model: vqclip.Model,
+) -> None:
+    model.draw("a fox", losses=[darkness], **QUICK).save("own.png")
+    assert f"the loss '{__name__}.darkness' is a Python function" in refused("again", "own.png")
+
+
+def test_samples_and_completions_are_ranked_results(model: vqclip.Model) -> None:
+    samples = model.sample("a red apple", samples=2, seed=5, size=64)
+    assert sorted(result.config.seed for result in samples) == [5, 6]
+    scores = [result.score for result in samples]
+    assert None not in scores
+    assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
+    photo = samples[0].picture
+    done = model.complete(photo, keep="left", prompt="a red apple", seed=1, refine=1)[0]
+    assert done.picture.crop((0, 0, 32, 64)).tobytes() == photo.crop((0, 0, 32, 64)).tobytes()
+    done.save("done.png")
+    samples[0].save("sample.png")
+    command("again", "sample.png", "-o", "again.png")
+    assert Path("again.png").read_bytes() == Path("sample.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stepz": 3}, "unknown setting 'stepz'; did you mean 'steps'"),
+        ({"device": "cuda"}, "'device' is a setting of vqclip.load"),
+        ({"losses": ["beauty"]}, "unknown loss 'beauty'"),
+        ({"size": "big"}, "cannot read the size 'big'"),
+        ({"steps": -1}, "steps must be at least 0"),
+    ],
+)
+def test_wrong_settings_are_said(
+    model: vqclip.Model, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(vqclip.UsageError, match=message):
+        model.draw("a fox", **{**QUICK, **settings})
+
+
+def test_models_are_listed_by_kind() -> None:
+    assert {item.kind for item in vqclip.list_models()} == {"vqgan", "clip", "transformer"}
+    assert {item.kind for item in vqclip.list_models("clip")} == {"clip"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clip": (("default", 1.0), ("other", 1.0))}, "name 2 CLIP models, but 1 are loaded"),
+        ({"precision": "bfloat16"}, "compute in torch.float32, not in torch.bfloat16"),
+        ({"init": "draft", "vqgan": "mine"}, "init 'draft' needs a transformer"),
+    ],
+)
+def test_models_that_do_not_fit_a_config_are_refused(
+    model: vqclip.Model, changes: dict[str, Any], message: str
+) -> None:
+    from dataclasses import replace
+
+    config = GenerateConfig(vqclip.parse_prompts("x"), **changes)
+    with pytest.raises(vqclip.UsageError, match=message):
+        next(vqclip.generate(config, replace(model.models, transformer=None)))

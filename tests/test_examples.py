@@ -1,0 +1,23 @@
+"""The examples run, at tiny settings."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+TINY: dict[str, Any] = {"size": 32, "steps": 2, "num_cutouts": 2, "init": "random"}
+
+
+@pytest.mark.parametrize("name", ["one_image", "own_loss", "batch", "film"])
+def test_an_example_leaves_its_images(name: str) -> None:
+    main = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
+    output = main.__defaults__[0]  # relative, in the test's folder
+    main(output, **TINY)
+    made = sorted(output.iterdir()) if output.is_dir() else [output]
+    assert made
+    for file in made:
+        with Image.open(file) as image:
+            assert image.size == (32, 32)

@@ -1,0 +1,271 @@
+"""The Python API: models loaded once, for any number of images.
+
+>>> import vqclip
+>>> model = vqclip.load()  # doctest: +SKIP
+>>> model.draw("a red apple", steps=40, seed=7).save("apple.png")  # doctest: +SKIP
+
+Images are float tensors (1, 3, h, w) with values in [0, 1].
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PIL import Image
+from torch import Tensor
+
+from vqclip.config import AUTO, DEFAULT, DRAWN, CompleteConfig, GenerateConfig, SampleConfig
+from vqclip.config.arguments import Prompts, config_from, with_weight
+from vqclip.config.prompts import Prompt, split_weight
+from vqclip.errors import UsageError
+from vqclip.files.atomic import writing
+from vqclip.generation.frame import Frame
+from vqclip.generation.loop import generate
+from vqclip.generation.losses import Loss
+from vqclip.generation.optimizers import Optimizer
+from vqclip.hub.listing import Item, inventory
+from vqclip.hub.loaders import Models, load_models
+from vqclip.media.images import flatten, image_format, save_image, to_pil, to_tensor
+from vqclip.runs.render import metadata, sample_metadata
+from vqclip.sampling.completion import (
+    Sample,
+    Task,
+    collect,
+    draw_samples,
+    prepare,
+    refine,
+    refined,
+)
+
+_Config = TypeVar("_Config", GenerateConfig, SampleConfig, CompleteConfig)
+Weights = str | Sequence[str | tuple[str, float]]
+Augmentation = Callable[[Tensor], Tensor]
+IN_MEMORY = "an image in memory"  # the record of an input that no file holds
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished image.
+
+    picture: the image as a PIL image.
+    config: its settings; ``config.seed`` is its random seed.
+    metadata: its settings and the hashes of its weights, as a saved file records them.
+    score: CLIP's similarity to the prompts, -1 to 1; None where it was not measured.
+    """
+
+    picture: Image.Image
+    config: GenerateConfig | SampleConfig
+    metadata: Mapping[str, Any]
+    score: float | None = None
+
+    @property
+    def image(self) -> Tensor:
+        """The image as a tensor, (1, 3, h, w) in [0, 1]."""
+        return to_tensor(flatten(self.picture))
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Save the image as PNG, JPEG or WebP, with its settings inside, for ``vqclip again``.
+
+        Raises:
+            UsageError: an unknown suffix, or the file exists and ``overwrite`` is not set.
+            VqclipError: the file could not be written.
+        """
+        path = Path(path).expanduser()
+        picture = flatten(self.picture) if image_format(path) == "JPEG" else self.picture
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists: choose another name, or set overwrite=True")
+        with writing():
+            return save_image(picture, path, self.metadata, overwrite=overwrite)
+
+
+class Model:
+    """A VQGAN, CLIP models and perhaps a transformer, loaded once: see :func:`load`.
+
+    The settings that its methods take are the fields of :class:`vqclip.GenerateConfig` (``draw``
+    and ``generate``), ``SampleConfig`` (``sample``) and ``CompleteConfig`` (``complete``) of
+    :mod:`vqclip.config`, but for the models and their device.
+    """
+
+    def __init__(self, config: GenerateConfig, models: Models) -> None:
+        self._loaded, self.models = config, models
+
+    @property
+    def device(self) -> str:
+        """The device of the models, such as ``cpu`` or ``cuda:0``."""
+        return str(self.models.device)
+
+    def draw(self, prompt: Prompts, **settings: Any) -> Result:
+        """Generate an image of the prompt.
+
+        See :meth:`generate` for the parameters; without ``seed``, it is a random one.
+
+        Raises:
+            UsageError: an unknown setting or name, a value out of range.
+            VqclipError: the optimisation diverged, or memory ran out.
+        """
+        config = self.settings(prompt, **settings)
+        (last,) = deque(generate(config, self._for(config)), maxlen=1)
+        return Result(to_pil(last.image), config, metadata(config, self._for(config)))
+
+    def generate(
+        self,
+        prompt: Prompts,
+        *,
+        losses: Sequence[str | Loss | tuple[str | Loss, float]] = (),
+        augment: Sequence[str | Augmentation] | None = None,
+        optimizer: str | Optimizer = "adam",
+        **settings: Any,
+    ) -> Iterator[Frame]:
+        """Yield the frames of a run: its drafts, the image before every step, and the result.
+
+        Args:
+            prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of them.
+            losses: further losses, added to that of the prompt: names (``"symmetry"``,
+                ``"symmetry:2"``), functions from :class:`vqclip.Observation` to a scalar tensor,
+                or either with its weight, ``(loss, 0.5)``.
+            augment: all augmentations of the cutouts, in order: names, or functions that take and
+                return a batch (n, 3, h, w) with values in about [0, 1].
+            optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer,
+                whose learning rate is set before every step.
+            settings: fields of :class:`vqclip.GenerateConfig`, such as ``steps``, ``seed`` and
+                ``size``, (width, height) in pixels, or one number for a square.
+
+        Raises:
+            UsageError: an unknown setting or name, a value out of range.
+            VqclipError: the optimisation diverged, or memory ran out.
+        """
+        own = {"losses": losses, "augment": augment, "optimizer": optimizer}
+        config = self.settings(prompt, **own, **settings)
+        return generate(config, self._for(config))
+
+    def settings(self, prompt: Prompts, **settings: Any) -> GenerateConfig:
+        """Return the config of an image with this model: what :meth:`draw` draws.
+
+        Raises:
+            UsageError: an unknown setting, a value out of range.
+        """
+        losses = tuple(with_weight(loss) for loss in settings.pop("losses", ()))
+        if settings.get("augment", ()) is None:
+            del settings["augment"]
+        config = config_from(GenerateConfig, prompt, settings, losses=losses)
+        return self._named(config)
+
+    def sample(self, prompt: Prompts | None = None, **settings: Any) -> list[Result]:
+        """Let the transformer draw images, without optimisation; the best for the prompt first.
+
+        Args:
+            prompt: guides a transformer that is conditioned on CLIP, and ranks the images.
+            settings: fields of ``SampleConfig``, such as ``samples``, ``seed`` and ``size``;
+                ``conditions`` is a dict such as ``{"class": "goldfish"}``.
+
+        Raises:
+            UsageError: there is no transformer, an unknown setting, a value out of range.
+        """
+        return self._drawn(config_from(SampleConfig, prompt, settings))
+
+    def complete(
+        self,
+        image: str | Path | Image.Image,
+        keep: str | None = None,
+        prompt: Prompts | None = None,
+        **settings: Any,
+    ) -> list[Result]:
+        """Keep a part of an image and let the transformer imagine the rest; the best first.
+
+        Args:
+            image: a path, a URL or a PIL image.
+            keep: ``top``, ``bottom``, ``left`` or ``right``, ``box:x,y,w,h``, or the path of a
+                mask; by default everything that is not transparent.
+            prompt: guides a transformer that is conditioned on CLIP, and ranks the images.
+            settings: fields of ``CompleteConfig``, such as ``samples``, ``extend`` and ``refine``.
+
+        Raises:
+            UsageError: there is no transformer, an input that cannot be read, a wrong setting.
+        """
+        photo = image if isinstance(image, Image.Image) else None
+        name = IN_MEMORY if photo else str(image)
+        config = config_from(CompleteConfig, prompt, settings, picture=name, keep=keep)
+        return self._drawn(config, photo)
+
+    def _drawn(self, config: SampleConfig, photo: Image.Image | None = None) -> list[Result]:
+        transformer = self.models.transformer
+        if transformer is None:
+            raise UsageError("the model has no transformer: load one, vqclip.load(transformer=…)")
+        source = self._loaded.transformer or DEFAULT
+        config = replace(self._placed(config), transformer=source)
+        task = prepare(config, replace(self.models, vqgan=transformer.vqgan), photo)
+        (drawn,) = deque(draw_samples(task), maxlen=1)
+        samples = collect(task, drawn.indices)
+        if isinstance(config, CompleteConfig) and config.refine:
+            (last,) = deque(refine(task, samples[0], config.refine), maxlen=1)
+            samples[0] = refined(task, samples[0], last)
+        return [_result(task, sample) for sample in samples]
+
+    def _placed(self, config: _Config) -> _Config:
+        """Return a config with the CLIPs, the device and the precision of the models."""
+        loaded = self._loaded
+        return replace(config, clip=loaded.clip, device=loaded.device, precision=loaded.precision)
+
+    def _named(self, config: GenerateConfig) -> GenerateConfig:
+        """Return a config with the names of the models; a transformer only where it draws."""
+        loaded = self._loaded
+        vqgan, transformer = loaded.vqgan, loaded.transformer
+        if config.init not in (AUTO, *DRAWN):
+            vqgan = transformer if transformer and vqgan == DEFAULT else vqgan
+            transformer = None
+        return replace(self._placed(config), vqgan=vqgan, transformer=transformer)
+
+    def _for(self, config: GenerateConfig) -> Models:
+        drawn = config.init in (AUTO, *DRAWN)
+        return self.models if drawn else replace(self.models, transformer=None, guide=None)
+
+
+def load(
+    vqgan: str | Path = DEFAULT,
+    clip: Weights = DEFAULT,
+    transformer: str | Path | None = None,
+    device: str = AUTO,
+    precision: str = AUTO,
+) -> Model:
+    """Load the models of any number of images.
+
+    Args:
+        vqgan: ``"default"``, a name of :func:`list_models`, a checkpoint or a folder.
+        clip: likewise, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or a list of
+            them, each with a weight if wanted: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
+        transformer: likewise; it draws drafts, samples and completions. By default the embedded
+            one where the VQGAN is the default.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        precision: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"portable"``.
+
+    Raises:
+        UsageError: an unknown name, device or precision.
+        CheckpointError: a model cannot be read.
+    """
+    names = [clip] if isinstance(clip, str) else clip
+    config = GenerateConfig(
+        prompts=(Prompt(""),),  # CLIP is loaded where there are prompts
+        vqgan=str(vqgan),
+        clip=tuple(split_weight(name) if isinstance(name, str) else name for name in names),
+        transformer=None if transformer is None else str(transformer),
+        device=device,
+        precision=precision,
+    )
+    return Model(config, load_models(config))
+
+
+def list_models(kind: str | None = None) -> list[Item]:
+    """Return the models that vqclip knows by name, those that are not downloaded yet included.
+
+    kind: only those that are a ``vqgan``, ``clip`` or ``transformer``.
+    """
+    return [item for item in inventory() if kind in (None, item.kind)]
+
+
+def _result(task: Task, sample: Sample) -> Result:
+    config = replace(task.config, seed=sample.seed, samples=1)
+    score = {} if sample.score is None else {"score": round(sample.score, 4)}
+    recorded = {**sample_metadata(task, sample), **score}
+    return Result(sample.picture, config, recorded, sample.score)

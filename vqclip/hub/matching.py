@@ -1,0 +1,28 @@
+"""Models that are loaded already, checked against the config of a run."""
+
+from vqclip.config import AUTO, GenerateConfig
+from vqclip.errors import UsageError
+from vqclip.hub.derived import transformer_of
+from vqclip.hub.loaders import Models
+from vqclip.models.runtime import resolve_device, resolve_precision
+
+
+def check_models(config: GenerateConfig, models: Models) -> None:
+    """Refuse models that do not fit a config: those of another device, for example.
+
+    Raises:
+        UsageError: another device, precision or number of CLIPs, or no transformer for drafts.
+    """
+    if config.device != AUTO:
+        device = resolve_device(config.device)
+        if device.type != models.device.type or device.index not in (None, models.device.index):
+            raise UsageError(f"the models are on {models.device}, not on {device}: load them there")
+    if config.precision != AUTO:
+        dtype = resolve_precision(config.precision, models.device)
+        if dtype != models.dtype:
+            raise UsageError(f"the models compute in {models.dtype}, not in {dtype}: load them so")
+    if len(models.perceptors) != len(config.clip):
+        loaded, named = len(models.perceptors), len(config.clip)
+        raise UsageError(f"the settings name {named} CLIP models, but {loaded} are loaded")
+    if models.transformer is None and transformer_of(config) is not None:
+        raise UsageError(f"init {config.init!r} needs a transformer, and none is loaded")
