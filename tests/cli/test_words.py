@@ -98,15 +98,15 @@ def test_presets_have_a_sentence_and_settings() -> None:
 
 
 def test_ctrl_c_before_a_step_tells_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip.runs.autosave import Keeper
+    from vqclip.runs.autosave import Autosave
 
-    save = Keeper.save
+    save = Autosave.save
 
-    def interrupted(keeper: Keeper) -> None:
+    def interrupted(keeper: Autosave) -> None:
         save(keeper)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Keeper, "save", interrupted)
+    monkeypatch.setattr(Autosave, "save", interrupted)
     quick = ("a fox", "--steps", "1", "--init", "random", "--size", "32", "-o", "fox.png")
     told = vqclip(*quick, "--checkpoint", code=130).stderr
     assert "continue with: vqclip resume fox.checkpoint.safetensors" in told

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from vqclip.cli.standard_output import COMMANDS, image_to_stdout
 from vqclip.cli.words import explain, numbers_joined, refuse_dashed_prompt
 from vqclip.errors import UsageError, VqclipError, one_line
 
@@ -71,12 +72,13 @@ class PromptGroup(TyperGroup):
         """Run, and turn every expected failure into one line and an exit code."""
         extra["standalone_mode"] = False
         _say_anything()
+        words = list(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(args, *rest, **extra)
+            with image_to_stdout(words, self.commands.keys() - COMMANDS) as words:
+                code = super().main(words, *rest, **extra)
         except VqclipError as error:
             _fail(error.messages, error.exit_code, error)
         except typer.TyperException as error:
-            words = sys.argv[1:] if args is None else args
             _fail([explain(error, words)], error.exit_code, error)
         except OSError as error:
             _fail([_disk_error(error)], 1, error)

@@ -71,8 +71,8 @@ class FileOptions:
             *("--output", "-o"),
             panel=OUTPUT,
             metavar="FILE",
-            help="Image file: .png, .jpg or .webp; {prompt}, {seed}, {steps}, {size} and {n} are "
-            "filled in. Default: prompt and seed.",
+            help="Image file: .png, .jpg, .webp, or - for stdout; {prompt}, {seed}, {steps}, "
+            "{size} and {n} are filled in. Default: prompt and seed.",
         ),
     )
     overwrite: bool = setting(
