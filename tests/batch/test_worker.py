@@ -1,9 +1,11 @@
-"""A worker of a cluster, without a cluster: jobs and checkpoints in, files and checkpoints out."""
+"""Tasks of a cluster, without a cluster: jobs and checkpoints in, files and checkpoints out."""
 
 import tempfile
-import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,13 +17,28 @@ from vqclip.batch import worker as workers
 from vqclip.batch.engine import Local
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job, JobFiles, with_names
-from vqclip.batch.worker import News, Worker, read_files, write_files
+from vqclip.batch.worker import TRIES, Board, Files, Lot, draw_lot, read_files, write_files
+from vqclip.errors import VqclipError
 from vqclip.hub.loaders import Models, load_models
-from vqclip.runs import autosave as keeping
+from vqclip.runs import autosave
 
-JOBS = with_names(
-    [Job(replace(BASE, seed=seed), JobFiles(films=(".gif",), every=1)) for seed in (1, 2)]
+JOBS = tuple(
+    with_names(
+        [Job(replace(BASE, seed=seed), JobFiles(films=(".gif",), every=1)) for seed in (1, 2)]
+    )
 )
+NAMES = [(job.key, job.name) for job in JOBS]
+PLACES = [f"checkpoints/{job.name}.checkpoint.safetensors" for job in JOBS]
+
+
+class Remote:
+    """Calls that are answered at once, as Ray's handle of an actor has them."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def __getattr__(self, name: str) -> Any:
+        return SimpleNamespace(remote=getattr(self.actor, name))
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +48,22 @@ def models() -> Models:
 
 
 @pytest.fixture
-def worker(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
+def board(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "get", lambda answer: answer)
+    context = SimpleNamespace(get_node_id=lambda: "a")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
     monkeypatch.setattr(workers, "NEWS_EVERY", 0)
-    monkeypatch.setattr(keeping, "EVERY", 0)
+    monkeypatch.setattr(workers, "_load", lambda config: models)
+    monkeypatch.setattr(autosave, "EVERY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    made = Worker(torch.get_num_threads(), 1, str(tmp_path), gpu=False)
-    made.load = lambda config: models  # type: ignore[assignment]
-    return made
+    return Board(lambda: {"a", "b"})
+
+
+def drawn(board: Board, *jobs: Job, **options: Any) -> list[tuple[Job, Files]]:
+    lot = Lot(jobs, {}, torch.get_num_threads(), 1, str(Path.cwd()), gpu=False, look=True)
+    return draw_lot(replace(lot, **options), Remote(board)) or []
 
 
 def alone(models: Models) -> dict[str, bytes]:
@@ -47,51 +72,87 @@ def alone(models: Models) -> dict[str, bytes]:
     return dict(read_files(folder.path, [name for job in jobs for name in job.files]))
 
 
-def test_files_are_those_of_a_local_run(worker: Worker, models: Models) -> None:
-    drawn = worker.draw(JOBS, {})
-    assert [job.state for job, _ in drawn.jobs] == [DONE, DONE]
-    assert [list(files) for _, files in drawn.jobs] == [list(job.files) for job, _ in drawn.jobs]
-    write_files(Path("here"), {**drawn.jobs[0][1], **drawn.jobs[1][1]})
+def interrupted(board: Board, at: int, error: type[BaseException]) -> Callable[..., None]:
+    """Return a report that is the last thing a task does before it ends by an error."""
+    report = board.report
+
+    def last(steps: Any, picture: Any, files: Files) -> None:
+        report(steps, picture, files)
+        if at in steps.values():
+            board.report = report  # type: ignore[method-assign]
+            raise error
+
+    return last
+
+
+def test_files_are_those_of_a_local_run(board: Board, models: Models) -> None:
+    ended = drawn(board, *JOBS)
+    assert [job.state for job, _ in ended] == [DONE, DONE]
+    assert [list(files) for _, files in ended] == [list(job.files) for job, _ in ended]
+    write_files(Path("here"), {**ended[0][1], **ended[1][1]})
     assert read_files(Path("here"), list(alone(models))) == alone(models)
-    assert drawn.checkpoints == {}
-    assert worker.news() == News()
     assert not [name for name in leftovers(Path()) if "vqclip-" in name]
 
 
-def test_a_job_goes_on_elsewhere_from_its_checkpoint(worker: Worker, models: Models) -> None:
-    news: list[News] = []
-    real = worker._at_step
-
-    def at_step(job: Job, step: int, picture: object) -> None:
-        real(job, step, picture)  # type: ignore[arg-type]
-        if (job.name, step) == (JOBS[1].name, 2):
-            thread = threading.Thread(target=lambda: news.append(worker.news(look=True)))
-            thread.start()
-            thread.join()
-
-    worker._at_step = at_step  # type: ignore[method-assign]
-    worker.draw(JOBS, {})
-    (told,) = news
-    assert told.steps[JOBS[1].key] == 2
-    assert told.picture is not None
-    assert told.picture.size == (16, 16)
-    assert list(told.checkpoints)[-1] == f"checkpoints/{JOBS[1].name}.checkpoint.safetensors"
-    steps: list[int] = []
-    worker._at_step = lambda job, step, picture: steps.append(step)  # type: ignore[method-assign]
-    drawn = worker.draw(JOBS[1:], told.checkpoints)
-    assert steps == [3, 4]
-    ((_, files),) = drawn.jobs
+def test_a_repeated_task_resumes_from_the_newest_checkpoint(board: Board, models: Models) -> None:
+    board.report = interrupted(board, 2, SystemExit)  # type: ignore[method-assign]
+    with pytest.raises(SystemExit):
+        drawn(board, JOBS[1])
+    news = board.news()
+    assert (news.steps, news.resumed, news.busy) == ({JOBS[1].key: 2}, [], True)
+    assert news.picture is not None
+    assert news.picture.size == (16, 16)
+    assert list(news.checkpoints) == [PLACES[1]]
+    ((_, files),) = drawn(board, JOBS[1])
     assert files == {name: alone(models)[name] for name in files}
+    news = board.news()
+    assert [name for name, _ in news.resumed] == [JOBS[1].name]
+    assert min(news.steps.values()) > 2
 
 
-def test_told_to_stop_it_hands_in_its_checkpoint(worker: Worker) -> None:
-    worker.stop()
-    drawn = worker.draw(JOBS, {})
-    assert drawn.jobs == []
-    assert list(drawn.checkpoints) == [f"checkpoints/{JOBS[0].name}.checkpoint.safetensors"]
+def test_a_cancelled_task_hands_in_its_checkpoint(board: Board) -> None:
+    board.report = interrupted(board, 1, KeyboardInterrupt)  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        drawn(board, *JOBS)
+    assert list(board.news().checkpoints) == [PLACES[0]]
 
 
-def test_a_job_that_fails_is_told(worker: Worker) -> None:
+def test_a_job_that_fails_is_told(board: Board) -> None:
     broken = replace(JOBS[0], config=replace(BASE, init="none.png"))
-    drawn = worker.draw([broken, JOBS[1]], {})
-    assert [(job.state, len(files)) for job, files in drawn.jobs] == [(FAILED, 0), (DONE, 2)]
+    ended = drawn(board, broken, JOBS[1])
+    assert [(job.state, len(files)) for job, files in ended] == [(FAILED, 0), (DONE, 2)]
+
+
+def test_jobs_that_lost_a_worker_together_are_drawn_alone(board: Board) -> None:
+    board.begin(NAMES, "b", "host")
+    lot = Lot(JOBS, {}, 1, 1, ".", gpu=False, look=False)
+    assert draw_lot(lot, Remote(board)) is None
+
+
+def test_a_job_that_kills_its_workers_fails(board: Board) -> None:
+    for _ in range(TRIES):
+        board.begin(NAMES[:1], "b", "host")
+    ((job, files),) = drawn(board, JOBS[0])
+    assert (job.state, files) == (FAILED, {})
+    assert str(job.error).startswith(f"its worker died {TRIES} times, at last on ")
+
+
+def test_lost_nodes_are_no_fault_of_the_job(board: Board) -> None:
+    for _ in range(TRIES):
+        board.begin(NAMES[:1], "gone", "host")
+    assert board.begin(NAMES[:1], "a", "host")[0] == 0
+
+
+def test_ended_jobs_leave_nothing_on_the_board(board: Board) -> None:
+    board.begin(NAMES, "a", "host")
+    board.report({}, None, dict.fromkeys(PLACES, b"x"))
+    board.end(*zip(*NAMES[:1], strict=True))
+    assert board.news().busy
+    assert board.begin(NAMES, "a", "host")[1] == {PLACES[1]: b"x"}
+    board.end(*zip(*NAMES, strict=True))
+    assert not board.news().busy
+
+
+def test_other_versions_are_told(board: Board) -> None:
+    with pytest.raises(VqclipError, match=r"the machine of the run 0\.0\.1: install the same"):
+        drawn(board, JOBS[0], version="0.0.1")

@@ -39,6 +39,15 @@ class Cluster:
         """Return the nodes that are there; one that is lost stays for some seconds."""
         return {node["NodeID"] for node in self._nodes()}
 
+    def actor_here(self, actor: type, *values: Any) -> Any:
+        """Return Ray's handle of an actor on the node of this process, where it takes no room."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        node = self.ray.get_runtime_context().get_node_id()
+        here = NodeAffinitySchedulingStrategy(node, soft=False)
+        made = self.ray.remote(actor).options(num_cpus=0, scheduling_strategy=here)
+        return made.remote(*values)
+
     def room(self) -> int:
         """Return how many workers the nodes have room for, others' work set aside."""
         needs = {"CPU": self.need["num_cpus"], "GPU": self.need["num_gpus"]}

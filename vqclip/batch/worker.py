@@ -1,18 +1,20 @@
-"""A process of a cluster that draws: it keeps its models, and its files for as long as a job takes.
+"""Drawing of jobs in tasks of a Ray cluster, and the actor that keeps what tasks report.
 
-It sees nothing of the run's folder: checkpoints come and go as bytes, and so do the files that
-jobs leave, so that nothing need be shared but the cluster itself.
+A task sees nothing of the run's folder: checkpoints come and go as bytes, and so do the files of
+its jobs, so that nothing need be shared but the cluster itself. Ray repeats a task whose worker or
+node is lost; its jobs then resume from the newest checkpoints that reached the board.
 """
 
 import os
 import platform
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from PIL import Image
@@ -20,127 +22,195 @@ from PIL import Image
 from vqclip import __version__
 from vqclip.batch.engine import Loader, Local
 from vqclip.batch.folder import RunFolder
-from vqclip.batch.jobs import Job
+from vqclip.batch.jobs import FAILED, Job
+from vqclip.errors import VqclipError
 from vqclip.files.atomic import replacing
 from vqclip.models.portable import threads
 
 NEWS_EVERY = 0.5  # seconds
+TRIES = 3  # workers that a job may take with it
 
 Files = Mapping[str, bytes]  # path below the run's folder, to content
+_load = Loader()  # Ray lets several tasks use a process, one after the other
 
 
 @dataclass(frozen=True)
-class WorkerResult:
-    """What became of the jobs of a worker.
+class Lot:
+    """Jobs for one task, which draws them side by side.
 
-    jobs: those that ended, with the files that they left, the image first.
-    checkpoints: of those that were to stop.
-    """
-
-    jobs: Sequence[tuple[Job, Files]]
-    checkpoints: Files
-
-
-@dataclass(frozen=True)
-class News:
-    """How far a worker is.
-
-    steps: of each job under way, by its key. image: of the latest one, where it was requested.
-    checkpoints: those written since the last news.
-    """
-
-    steps: Mapping[str, int] = field(default_factory=dict)
-    picture: Image.Image | None = None
-    checkpoints: Files = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Greeting:
-    """Who a worker is: Ray's name of its node, the machine's own, and vqclip's version there."""
-
-    node: str
-    machine: str
-    version: str
-
-
-class Worker:
-    """Draws jobs, one lot after the other; news of them can be had meanwhile, from other threads.
-
+    checkpoints: those that the jobs resume from.
     threads: of torch; their number changes how it rounds.
-    width: so many jobs are drawn side by side, see :class:`vqclip.batch.engine.Local`.
+    width: see :class:`vqclip.batch.engine.Local`.
     place: the folder from which the names of images and models are seen, where there is one.
-    gpu: whether one is this worker's own; else it must use none.
+    gpu: whether the task has one of its own; else it must use none.
+    look: whether images are reported.
     """
 
-    def __init__(self, threads: int, width: int | None, place: str, *, gpu: bool) -> None:
-        self.threads, self.width, self.load = threads, width, Loader()
-        self.stopping = threading.Event()
-        self.folder: RunFolder | None = None
+    jobs: tuple[Job, ...]
+    checkpoints: Files
+    threads: int
+    width: int | None
+    place: str
+    gpu: bool
+    look: bool
+    version: str = __version__
+
+
+@dataclass
+class News:
+    """Reports since the last news.
+
+    steps: of each job under way, by its key. picture: of the latest one, where it was asked for.
+    checkpoints: the newest ones. resumed: names of jobs begun again, and the machine that did.
+    busy: whether any task is under way.
+    """
+
+    steps: dict[str, int] = field(default_factory=dict)
+    picture: Image.Image | None = None
+    checkpoints: dict[str, bytes] = field(default_factory=dict)
+    resumed: list[tuple[str, str]] = field(default_factory=list)
+    busy: bool = False
+
+
+class Board:
+    """The newest reports of all tasks; an actor on the machine of the run.
+
+    alive: returns the nodes that are there.
+    """
+
+    def __init__(self, alive: Callable[[], set[str]]) -> None:
+        self.alive = alive
+        self.checkpoints: dict[str, bytes] = {}
+        self.begun: dict[str, list[str]] = defaultdict(list)  # job to the nodes that began it
+        self.active: dict[str, str] = {}  # job to the node that draws it
+        self.unread = News()
+
+    def begin(self, jobs: Sequence[tuple[str, str]], node: str, machine: str) -> tuple[int, Files]:
+        """Take note that a node begins jobs, each a key and a name.
+
+        Return how many workers they lost on nodes that are still there, and their checkpoints: a
+        node that went away was no fault of a job's.
+        """
+        alive, lost = self.alive(), 0
+        for key, name in jobs:
+            lost = max(lost, sum(before in alive for before in self.begun[key]))
+            if self.begun[key]:
+                self.unread.resumed.append((name, machine))
+            self.begun[key].append(node)
+            self.active[key] = node
+        stems = {name for _, name in jobs}
+        known = {n: c for n, c in self.checkpoints.items() if _stem(n) in stems}
+        return lost, known
+
+    def report(self, steps: Mapping[str, int], picture: Image.Image | None, files: Files) -> None:
+        """Take in how far jobs are, and the checkpoints that they wrote."""
+        self.unread.steps.update(steps)
+        self.unread.picture = picture or self.unread.picture
+        self.unread.checkpoints.update(files)
+        self.checkpoints.update(files)
+
+    def end(self, keys: Iterable[str], names: Iterable[str]) -> None:
+        """Forget jobs that ended."""
+        for key, name in zip(keys, names, strict=True):
+            self.active.pop(key, None)
+            for path in [path for path in self.checkpoints if _stem(path) == name]:
+                del self.checkpoints[path]
+
+    def news(self) -> News:
+        """Return the reports since the last call."""
+        news, self.unread = self.unread, News()
+        news.busy = not self.alive().isdisjoint(self.active.values())
+        return news
+
+
+def _stem(path: str) -> str:
+    return Path(path).name.partition(".checkpoint")[0]
+
+
+def draw_lot(lot: Lot, board: Any) -> list[tuple[Job, Files]] | None:
+    """Draw the jobs of a lot; a task of Ray's.
+
+    Returns:
+        The jobs that ended, with the files that they left, the image first. None for a lot of
+        several that lost a worker: they are to be drawn one by one, as one of them may be at fault.
+
+    Raises:
+        VqclipError: another version of vqclip, or the disk of this machine is full.
+    """
+    import ray
+
+    machine = platform.node()
+    if lot.version != __version__:
+        raise VqclipError(
+            f"{machine} has vqclip {__version__}, the machine of the run {lot.version}: "
+            "install the same version on all of them"
+        )
+    node = ray.get_runtime_context().get_node_id()
+    names = [(job.key, job.name) for job in lot.jobs]
+    lost, checkpoints = ray.get(board.begin.remote(names, node, machine))
+    if lost and len(lot.jobs) > 1:
+        return None
+    if lost >= TRIES:
+        error = f"its worker died {TRIES} times, at last on {machine}; is there enough memory?"
+        return [(replace(job, state=FAILED, error=error, files=()), {}) for job in lot.jobs]
+    with suppress(OSError):
+        os.chdir(lot.place)
+    if not lot.gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    torch.set_num_threads(threads(lot.threads))
+    try:
+        return _drawn(lot, {**lot.checkpoints, **checkpoints}, board, ray.get)
+    except VqclipError as error:
+        raise VqclipError(f"on {machine}: {error}") from error
+
+
+def _drawn(
+    lot: Lot, checkpoints: Files, board: Any, get: Callable[[Any], Any]
+) -> list[tuple[Job, Files]]:
+    with TemporaryDirectory(prefix="vqclip-") as path:
+        folder = RunFolder(Path(path))
+        write_files(folder.path, checkpoints)
+        reporter = Reporter(folder, board, look=lot.look)
+        try:
+            jobs = Local(folder, reporter.step, _load, lot.width)(lot.jobs)
+            return [(job, read_files(folder.path, job.files)) for job in jobs]
+        except KeyboardInterrupt:  # Ray's, when the task is cancelled
+            get(reporter.report())
+            raise
+
+
+class Reporter:
+    """Reports steps, images and checkpoints of the jobs in ``folder`` to the board."""
+
+    def __init__(self, folder: RunFolder, board: Any, *, look: bool) -> None:
+        self.folder, self.board, self.look = folder, board, look
         self.steps: dict[str, int] = {}
         self.picture: Callable[[], Image.Image] | None = None
-        self.told: dict[Path, int] = {}
-        with suppress(OSError):
-            os.chdir(place)
-        if not gpu:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        self.written: dict[Path, int] = {}
+        self.reported = time.monotonic()
 
-    def greet(self) -> Greeting:
-        """Tell who this is."""
-        import ray
-
-        return Greeting(ray.get_runtime_context().get_node_id(), platform.node(), __version__)
-
-    def draw(self, jobs: Sequence[Job], begun: Files) -> WorkerResult:
-        """Draw jobs, from their checkpoints where they were ``begun``.
-
-        Raises:
-            VqclipError: the disk of this machine is full.
-        """
-        torch.set_num_threads(
-            threads(self.threads)
-        )  # of this thread: each has a setting of its own
-        with TemporaryDirectory(prefix="vqclip-") as path:
-            folder = RunFolder(Path(path))
-            write_files(folder.path, begun)
-            self.steps, self.told, self.folder = {}, {}, folder
-            ended: list[tuple[Job, Files]] = []
-            try:
-                for job in Local(folder, self._at_step, self.load, self.width)(jobs):
-                    ended.append((job, read_files(folder.path, job.files)))
-            except KeyboardInterrupt:  # out of _at_step
-                pass
-            finally:
-                self.folder = self.picture = None
-            return WorkerResult(ended, self._checkpoints(folder) if self.stopping.is_set() else {})
-
-    def _at_step(self, job: Job, step: int, picture: Callable[[], Image.Image]) -> None:
+    def step(self, job: Job, step: int, picture: Callable[[], Image.Image]) -> None:
+        """Take in a step of a job; report now and then."""
         self.steps[job.key], self.picture = step, picture
-        if self.stopping.is_set():
-            raise KeyboardInterrupt
+        if time.monotonic() - self.reported >= NEWS_EVERY:
+            self.report()
 
-    def news(self, look: bool = False) -> News:
-        """Return how far the jobs are, and if ``look`` is set an image; it takes a moment."""
-        time.sleep(NEWS_EVERY)
-        folder, picture = self.folder, self.picture
-        if folder is None:
-            return News()
-        shown = picture() if look and picture else None
-        return News(dict(self.steps), shown, self._checkpoints(folder))
+    def report(self) -> Any:
+        """Send what is new; return Ray's reference of the call."""
+        shown = self.picture() if self.look and self.picture else None
+        sent = self.board.report.remote(self.steps, shown, self._checkpoints())
+        self.steps, self.reported = {}, time.monotonic()
+        return sent
 
-    def stop(self) -> None:
-        """Let :meth:`draw` end at the next step, with a checkpoint."""
-        self.stopping.set()
-
-    def _checkpoints(self, folder: RunFolder) -> Files:
-        """Return the checkpoints that were written since they were last returned."""
+    def _checkpoints(self) -> Files:
         names = []
-        for path in sorted((folder.path / "checkpoints").glob("[!.]*")):
+        for path in sorted((self.folder.path / "checkpoints").glob("[!.]*")):
             with suppress(FileNotFoundError):
                 written = path.stat().st_mtime_ns
-                if self.told.get(path) != written:
-                    self.told[path] = written
-                    names.append(path.relative_to(folder.path).as_posix())
-        return read_files(folder.path, names)
+                if self.written.get(path) != written:
+                    self.written[path] = written
+                    names.append(path.relative_to(self.folder.path).as_posix())
+        return read_files(self.folder.path, names)
 
 
 def read_files(folder: Path, names: Sequence[str]) -> Files:
