@@ -27,7 +27,7 @@ import vqclip
 from vqclip.evaluation.pictures import read_prompts
 from vqclip.files.hashing import weights_hash
 from vqclip.hub.embedded import weights_folder
-from vqclip.runs.outputs import slug
+from vqclip.runs.naming import slug
 from vqclip.runs.replay import read_settings, recorded_command
 
 FOLDER = Path(__file__).parent.parent / "docs" / "gallery"

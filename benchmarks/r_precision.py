@@ -28,7 +28,7 @@ import vqclip
 from vqclip.evaluation.pictures import Verdict, judge, read_prompts, summary
 from vqclip.hub.loaders import Models, load_models, load_perceptor
 from vqclip.media.images import load_image, read_metadata, save_image, to_pil
-from vqclip.runs.outputs import prompt_slug
+from vqclip.runs.naming import prompt_slug
 
 PROMPTS = Path(__file__).with_name("prompts100.txt")
 KINDS = ("draft", "refined")

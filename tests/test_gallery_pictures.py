@@ -12,7 +12,7 @@ from tests.cli.runner import vqclip
 from vqclip.config import GenerateConfig
 from vqclip.evaluation.pictures import read_prompts
 from vqclip.media.images import read_metadata
-from vqclip.runs.outputs import slug
+from vqclip.runs.naming import slug
 from vqclip.runs.replay import recorded_config
 
 ROOT = Path(__file__).parents[1]

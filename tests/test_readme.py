@@ -23,7 +23,7 @@ from vqclip.hub import store
 from vqclip.hub.install import Installed
 from vqclip.media.images import save_image
 from vqclip.runs.checkpoint import Checkpoint, save_checkpoint
-from vqclip.runs.outputs import checkpoint_path
+from vqclip.runs.naming import checkpoint_path
 
 CONFIG = GenerateConfig(parse_prompts("a red apple"), init="random")
 ROOT = Path(__file__).parents[1]

@@ -28,7 +28,8 @@ from vqclip.generation.optimizers import Optimizer
 from vqclip.hub.listing import Item, inventory
 from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import flatten, image_format, save_image, to_pil, to_tensor
-from vqclip.runs.render import metadata, sample_metadata
+from vqclip.runs.render import metadata
+from vqclip.runs.samples import sample_metadata
 from vqclip.sampling.completion import (
     Sample,
     Task,

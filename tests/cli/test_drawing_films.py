@@ -93,12 +93,12 @@ def test_ctrl_c_while_drawing_keeps_the_film_so_far(monkeypatch: pytest.MonkeyPa
 
 
 def test_ctrl_c_while_filming_keeps_all_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip.video import render as filming
+    from vqclip.runs import samples
 
     def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(filming, "picture", interrupt)
+    monkeypatch.setattr(samples, "picture", interrupt)
     words = ["--samples", "2", "--gif", "-o", "a.png"]
     result = vqclip("sample", *FREE, *SMALL, *words, code=130)
     assert leftovers(Path()) == ["a-1.png", "a-2.png"]

@@ -168,12 +168,12 @@ def test_ctrl_c_keeps_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ctrl_c_while_refining_keeps_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vqclip.cli import drawing
+    from vqclip.runs import samples
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(drawing, "show_frame", interrupt)
+    monkeypatch.setattr(samples, "refine", interrupt)
     words = ["--keep", "top", "--prompt", "x", "--refine", "3", "-o", "a.png"]
     result = vqclip("complete", "photo.png", *FREE, *words, code=130)
     assert made() == ["a.png"]

@@ -18,7 +18,8 @@ from vqclip.files.atomic import free_path, replacing
 from vqclip.files.environment import home, user_path
 from vqclip.files.formatting import as_json, encodable
 from vqclip.media.images import read_metadata, save_image
-from vqclip.runs.outputs import check_files, slug
+from vqclip.runs.naming import slug
+from vqclip.runs.outputs import check_files
 
 OLD = os.fsdecode(b"caf\xe9")  # a name in Latin-1
 QUICK = ("--steps", "1", "--init", "random", "--size", "32", "--cutouts", "2")
@@ -77,7 +78,7 @@ def test_prompts_that_are_not_text_are_refused() -> None:
 def test_prompts_of_a_locale_without_utf8_are_read() -> None:
     code = (
         "import sys; from vqclip.config.prompts import parse_prompts;"
-        "from vqclip.runs.outputs import slug;"
+        "from vqclip.runs.naming import slug;"
         "print(ascii(parse_prompts(sys.argv[1])[0].content), slug('sch\\xf6n'))"
     )
     plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}

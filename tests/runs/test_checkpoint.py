@@ -21,7 +21,7 @@ from vqclip.generation.state import state_of
 from vqclip.hub.loaders import Models, load_models
 from vqclip.runs import autosave as keeping
 from vqclip.runs.checkpoint import Checkpoint, extended, load_checkpoint, save_checkpoint
-from vqclip.runs.outputs import checkpoint_path
+from vqclip.runs.naming import checkpoint_path
 from vqclip.runs.render import render
 
 BASE = GenerateConfig(

@@ -1,55 +1,13 @@
-from dataclasses import replace
+"""The files of a run, and the refusal of those that could not be written."""
+
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.conftest import leftovers
-from vqclip.config import GenerateConfig, OutputConfig
-from vqclip.config.prompts import parse_prompts
+from vqclip.config import OutputConfig
 from vqclip.errors import UsageError
-from vqclip.runs.outputs import (
-    check_outputs,
-    default_name,
-    files,
-    fill_pattern,
-    shown_steps,
-    slug,
-    tell_apart,
-)
-
-CONFIG = GenerateConfig(parse_prompts("A red/apple:2 | blurry:-1"), seed=7, size=(64, 32))
-
-
-def test_names() -> None:
-    assert default_name(CONFIG) == "a-red-apple-blurry-7.png"
-    assert (
-        default_name(replace(CONFIG, prompts=parse_prompts("/tmp/my.jpg", "image"))) == "my-7.png"
-    )
-    pattern = "out/{prompt}_{seed}_{steps}_{step}_{size}_{n}.png"
-    assert fill_pattern(pattern, CONFIG, 3) == Path("out/a-red-apple-blurry_7_100_100_64x32_3.png")
-
-
-@given(st.text())
-def test_slugs_are_safe_on_every_file_system(text: str) -> None:
-    name = slug(text)
-    assert name
-    assert len(name.encode()) <= 200
-    assert not set(name) & set('/\\:*?"<>|. \0')
-    assert name == name.strip("-")
-
-
-@pytest.mark.parametrize("pattern", ["{promt}.png", "{}.png", "{0}.png", "{seed", "{seed.x}.png"])
-def test_wrong_patterns_list_the_fields(pattern: str) -> None:
-    with pytest.raises(UsageError, match=r"\{prompt\} \{seed\}"):
-        fill_pattern(pattern, CONFIG, 1)
-
-
-def test_equal_names_are_told_apart() -> None:
-    a, b = Path("a.png"), Path("b.png")
-    assert tell_apart([a, b], [1, 2]) == [a, b]
-    assert tell_apart([a, a], [7, 8]) == [Path("a-7.png"), Path("a-8.png")]
+from vqclip.runs.outputs import check_outputs, files, shown_steps
 
 
 def test_the_last_step_is_always_shown() -> None:

@@ -19,7 +19,7 @@ from vqclip.errors import UsageError, VqclipError, one_line
 from vqclip.files.atomic import replacing, sweep
 from vqclip.files.formatting import as_json
 from vqclip.files.locking import locked
-from vqclip.runs.outputs import CHECKPOINT
+from vqclip.runs.naming import CHECKPOINT
 
 JOBS = "jobs.jsonl"
 _LOCK = ".lock"

@@ -9,7 +9,7 @@ from typing import Any
 
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.hub.derived import explicit
-from vqclip.runs.outputs import prompt_slug
+from vqclip.runs.naming import prompt_slug
 
 WAITING, RUNNING, DONE, FAILED, REMOVED = STATES = (
     "waiting",

@@ -8,45 +8,27 @@ import typer
 
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.terminal import Terminal
-from vqclip.files.environment import user_path
+from vqclip.config import FileOptions
+from vqclip.config.setting import read_options
 
 if TYPE_CHECKING:
     from vqclip.video.work_folder import Unfinished
 
 
-def kinds(params: Mapping[str, Any]) -> list[str]:
-    """Return the kinds of films that were asked for."""
-    return [kind for kind in ("gif", "mp4", "webp") if params[kind]]
-
-
-def films_beside(picture: Path, params: Mapping[str, Any]) -> tuple[Path, ...]:
-    """Return the films that were asked for, named as their picture."""
-    return tuple(picture.with_suffix(f".{kind}") for kind in kinds(params))
-
-
-def film_paths(params: Mapping[str, Any], name: str, default: str = "mp4") -> list[Path]:
-    """Return the films to write: the one that is named, and one of each further kind.
+def video_paths(params: Mapping[str, Any], name: str) -> tuple[Path, ...]:
+    """Return the videos to write: the one that is named, and one of each further kind.
 
     Without --output they are called ``name``.
 
     Raises:
-        UsageError: a film that could not be written.
+        UsageError: a video that could not be written.
     """
-    from vqclip.files.atomic import free_path, is_taken
+    from vqclip.runs.naming import name_videos
     from vqclip.runs.outputs import check_films
 
-    wanted = kinds(params)
-    if params["output"]:
-        path = user_path(params["output"])
-        films = list(dict.fromkeys([path, *(path.with_suffix(f".{kind}") for kind in wanted)]))
-    else:
-        films = [Path(f"{name}.{kind}") for kind in wanted or [default]]
-        if not params["overwrite"]:
-            stem = free_path(
-                films[0], lambda p: any(is_taken(p.with_suffix(film.suffix)) for film in films)
-            )
-            films = [stem.with_suffix(film.suffix) for film in films]
-    check_films(films, overwrite=params["overwrite"])
+    asked = FileOptions(**read_options(FileOptions, params))
+    films = name_videos(asked, name)
+    check_films(films, overwrite=asked.overwrite)
     return films
 
 

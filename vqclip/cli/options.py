@@ -23,7 +23,6 @@ from vqclip.config.setting import (
     options_of,
     setting,
 )
-from vqclip.files.environment import user_path
 
 
 def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> Any:
@@ -181,12 +180,3 @@ def _parameter(name: str, hint: Any, default: Any, given_by: Option) -> inspect.
         default=written,
         annotation=Annotated[hint, info(given_by)],
     )
-
-
-def output_path(output: str | None, default: str, overwrite: bool) -> Path:
-    """Return the path that was chosen, or a free one."""
-    if output:
-        return user_path(output)
-    from vqclip.files.atomic import free_path
-
-    return Path(default) if overwrite else free_path(Path(default))

@@ -3,8 +3,9 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from rich.console import Console, Group
@@ -25,8 +26,20 @@ from rich.text import Text
 
 from vqclip.cli.preview import find_preview
 
+if TYPE_CHECKING:
+    from vqclip.cli.terminal import Terminal
+    from vqclip.generation.frame import Frame
+
 _WORDS_EVERY = 0.25  # seconds: reading a loss makes a GPU wait
 _PICTURE_EVERY = 1.0
+# Stage to the title of its bar, or "" for the run's, and the unit; others count steps.
+_STAGES = {
+    "draft": ("drawing drafts", "code"),
+    "sample": ("drawing", "code"),
+    "refine": ("refining", "step"),
+    "video": ("filming", "frame"),
+    "story": ("", "frame"),
+}
 _PICTURE_SHARE = 0.2  # of the time, at the most, goes into pictures
 
 
@@ -99,6 +112,55 @@ class Progress:
             self.live.update(Group(self.draw(picture()), self.bar))
             took = time.monotonic() - now
             self.next_picture = now + max(_PICTURE_EVERY, took / _PICTURE_SHARE)
+
+
+class StageProgress:
+    """A live bar for each stage of a run: drafts, optimisation, sampling, refinement, videos.
+
+    title: of the optimisation.
+    """
+
+    def __init__(self, terminal: "Terminal", title: str) -> None:
+        self.terminal, self.title = terminal, title
+        self.bars = ExitStack()
+        self.current: str | None = None
+
+    def __enter__(self) -> "StageProgress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the bar; the next stage opens another."""
+        self.bars.close()
+        self.current = None
+
+    def bar(self, stage: str, total: int) -> Progress:
+        """Return the bar of a stage; the bar of the stage before is closed."""
+        if stage != self.current:
+            self.close()
+            self.current = stage
+            title, unit = _STAGES.get(stage, ("", "step"))
+            self.progress = self.bars.enter_context(
+                self.terminal.progress(title or self.title, total, unit)
+            )
+        return self.progress
+
+    def stage(self, stage: str, done: int, total: int, picture: Callable[[], Image.Image]) -> None:
+        """Show how far a stage is."""
+        self.bar(stage, total).update(done, picture)
+
+    def frame(self, frame: "Frame") -> None:
+        """Show a frame of a run."""
+        from vqclip.media.images import to_pil
+
+        bar = self.bar(frame.stage, frame.total)
+        bar.update(frame.step, lambda: to_pil(frame.image), lambda: _loss(frame))
+
+
+def _loss(frame: "Frame") -> str:
+    return f"loss {sum(map(float, frame.losses.values())):.3f}" if frame.losses else ""
 
 
 def download_bar(console: Console) -> Bar:

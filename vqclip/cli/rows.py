@@ -10,9 +10,9 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, generate_command, given_options
-from vqclip.cli.films import kinds
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.words import explain
+from vqclip.config.files import VIDEO_KINDS
 from vqclip.config.setting import IMAGE, OUTPUT
 from vqclip.errors import RowsError, UsageError
 
@@ -191,7 +191,7 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
         UsageError: no name of a picture that every file system takes.
     """
     from vqclip.media.images import image_format
-    from vqclip.runs.outputs import check_file_name, fill_pattern, tell_apart
+    from vqclip.runs.naming import check_file_name, fill_pattern, tell_apart
 
     paths = [fill_pattern(pattern, job.config, n) for n, job in enumerate(jobs, 1)]
     paths = tell_apart(paths, [job.config.seed for job in jobs])
@@ -212,7 +212,7 @@ def _wanted(values: Mapping[str, Any]) -> "JobFiles":
 
     OutputConfig(Path(), every=values["every"], fps=values["fps"])  # refuses what is out of range
     return JobFiles(
-        films=tuple(f".{kind}" for kind in kinds(values)),
+        films=tuple(f".{kind}" for kind in VIDEO_KINDS if values[kind]),
         frames=values["frames"],
         codes=values["save_codes"],
         every=values["every"],

@@ -57,6 +57,9 @@ class OutputConfig:
             raise UsageError(f"fps must be 1 to 120, not {self.fps}")
 
 
+VIDEO_KINDS = ("gif", "mp4", "webp")
+
+
 @dataclass(frozen=True)
 class FileOptions:
     """The files that a command is asked for, before they have names.
@@ -109,3 +112,8 @@ class FileOptions:
             help="Write a checkpoint that `vqclip resume` can continue.",
         ),
     )
+
+    @property
+    def video_suffixes(self) -> tuple[str, ...]:
+        """The suffixes of the videos that are asked for, such as ``.gif``."""
+        return tuple(f".{kind}" for kind in VIDEO_KINDS if getattr(self, kind))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip import __version__
-from vqclip.config import CompleteConfig, FilmConfig, GenerateConfig, OutputConfig, SampleConfig
+from vqclip.config import FilmConfig, GenerateConfig, OutputConfig, SampleConfig
 from vqclip.files.atomic import free_path, writing
 from vqclip.files.hashing import weights_hash
 from vqclip.generation.frame import Frame, watched
@@ -22,14 +22,12 @@ from vqclip.generation.saved_codes import Codes, codes_of, save_codes
 from vqclip.generation.state import State, resumed
 from vqclip.hub.derived import explicit, vqgan_source
 from vqclip.hub.loaders import Models, weight_files
-from vqclip.media.images import flatten, image_format, save_image, to_array, to_pil
+from vqclip.media.images import save_image, to_array, to_pil
 from vqclip.media.timing import film_fps
 from vqclip.media.writers import Writer, film_writer, frames_writer
-from vqclip.models.batch_sampling import filled
 from vqclip.runs.autosave import Autosave
 from vqclip.runs.outputs import files, shown_steps
 from vqclip.runs.replay import picture_hashes
-from vqclip.sampling.completion import Sample, Task
 
 OnFrame = Callable[[Frame], None]
 
@@ -155,33 +153,6 @@ def _writers(
     if output.frames:
         managers.append(frames_writer(output.frames, settings, overwrite=output.overwrite))
     return [stack.enter_context(manager) for manager in managers]
-
-
-def save_sample(
-    task: Task, sample: Sample, output: OutputConfig, extra: Mapping[str, Any]
-) -> tuple[Path, ...]:
-    """Write an image that a transformer drew, with the settings that draw it alone.
-
-    Raises:
-        VqclipError: it could not be written.
-    """
-    is_jpeg = image_format(output.path) == "JPEG"
-    picture = flatten(sample.picture) if is_jpeg else sample.picture
-    codes = None
-    if output.codes:
-        indices = filled(task.models.vqgan, sample.indices[None])
-        codes = codes_of(indices, task.models.vqgan, vqgan_source(task.config))
-    with writing():
-        path = save_picture(picture, output, {**sample_metadata(task, sample), **extra}, codes)
-    return (path, output.codes) if output.codes else (path,)
-
-
-def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
-    """Return what draws one sample of a task alone; only the best of them was refined."""
-    alone = replace(task.config, seed=sample.seed, samples=1)
-    if isinstance(alone, CompleteConfig) and not sample.refined:
-        alone = replace(alone, refine=0)
-    return metadata(alone, task.models)
 
 
 def save_picture(

@@ -18,7 +18,7 @@ from vqclip.media import parameters
 from vqclip.media.images import FORMATS, read_metadata
 from vqclip.media.metadata import check_metadata
 from vqclip.media.writers import FILMS, film_metadata
-from vqclip.runs.outputs import CHECKPOINT
+from vqclip.runs.naming import CHECKPOINT
 
 
 def read_settings(path: Path) -> dict[str, Any]:

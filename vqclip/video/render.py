@@ -1,22 +1,15 @@
 """Videos that are drawn, from config to files: a story, a drawing, a clip in another style."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
-import numpy as np
-from torch import Tensor
-
-from vqclip.config import FilmConfig, FilmOutput, OutputConfig, StoryConfig
+from vqclip.config import FilmOutput, StoryConfig
 from vqclip.errors import UsageError
-from vqclip.files.atomic import writing
 from vqclip.generation.frame import Frame
 from vqclip.hub.loaders import Models
-from vqclip.media.images import flatten
-from vqclip.media.timing import film_fps
-from vqclip.media.writers import Array, FilmFrame, film_writer
-from vqclip.runs.render import metadata, sample_metadata
-from vqclip.sampling.completion import Sample, Task, picture
+from vqclip.media.writers import Array, FilmFrame
+from vqclip.runs.render import metadata
 from vqclip.video.restyle import Before, SourceVideo, drawn_size, restyle_frame
 from vqclip.video.story import Telling
 from vqclip.video.work_folder import Unfinished
@@ -61,44 +54,6 @@ class StoryRun:
                 self.unfinished.keep(telling.state())
                 on_frame(frame)
         self.unfinished.write_films(self.story.frames)
-
-
-def film_sample(
-    task: Task,
-    sample: Sample,
-    stages: Sequence[Tensor],
-    output: OutputConfig,
-    on_frame: Callable[[FilmFrame], None],
-) -> bool:
-    """Video how a sample came to be; return whether Ctrl-C cut it short, which keeps the videos.
-
-    stages: codes (h, w), -1 where one is not drawn yet, which shows as a plain colour.
-
-    Raises:
-        VqclipError: a file could not be written.
-    """
-    film = FilmConfig(output.fps or film_fps(len(stages)))
-    frames = (
-        FilmFrame(number, np.asarray(flatten(picture(task, codes))))
-        for number, codes in enumerate(stages)
-    )
-    settings, done = sample_metadata(task, sample), False
-    try:
-        with writing(), ExitStack() as stack:
-            writers = [
-                stack.enter_context(film_writer(path, film, settings, overwrite=output.overwrite))
-                for path in output.films
-            ]
-            for frame in frames:
-                for write in writers:
-                    write(frame.picture, frame.number)
-                done = True
-                on_frame(frame)
-    except KeyboardInterrupt:
-        if not done:
-            raise
-        return True
-    return False
 
 
 class RestyleRun:

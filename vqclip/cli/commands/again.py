@@ -10,8 +10,7 @@ import typer
 from vqclip.cli.commands.complete import complete_command, completing
 from vqclip.cli.commands.generate import build_config, generate_command, given_options, session_of
 from vqclip.cli.commands.sample import sample_command, sampling
-from vqclip.cli.drawing import DrawingSession
-from vqclip.cli.runs import Session
+from vqclip.cli.sessions import Session
 from vqclip.cli.shared_options import with_options_of
 from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.config.argv import parameter_of, params_of
@@ -111,7 +110,7 @@ def again_command(
 
 def _session_of(
     config: GenerateConfig | SampleConfig, params: Mapping[str, Any], written: set[str]
-) -> Session | DrawingSession:
+) -> Session:
     if isinstance(config, CompleteConfig):
         return completing(params, config.picture)
     if isinstance(config, SampleConfig):

@@ -1,5 +1,6 @@
 """``vqclip animate frames/ -o out.mp4``: frames on the disk to films."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +47,7 @@ def animate_command(
     from vqclip.video.animation import Animation
 
     source = Path(frames[0])
-    paths = films.film_paths(params, source.resolve().name if source.is_dir() else source.stem)
+    paths = films.video_paths(params, source.resolve().name if source.is_dir() else source.stem)
     animation = Animation(frames, config)
     terminal = terminal_of(params)
     if params["dry_run"]:
@@ -57,7 +58,9 @@ def animate_command(
     _write(animation, paths, params["overwrite"], terminal)
 
 
-def _write(animation: "Animation", paths: list[Path], overwrite: bool, terminal: Terminal) -> None:
+def _write(
+    animation: "Animation", paths: Sequence[Path], overwrite: bool, terminal: Terminal
+) -> None:
     from PIL import Image
 
     from vqclip.files.atomic import writing

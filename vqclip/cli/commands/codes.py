@@ -17,6 +17,7 @@ from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import CodesConfig, FileOptions, OutputConfig
 from vqclip.config.setting import read_options
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,7 +48,7 @@ def reconstruct_command(
     from vqclip.media.images import open_image
 
     config = CodesConfig(picture, **read_options(CodesConfig, ctx.params))
-    files = _outputs(output, Path(picture), "reconstructed", codes, ctx.params["overwrite"])
+    files = _outputs(ctx.params, Path(picture), "reconstructed", codes)
     photo = open_image(picture)
     terminal = terminal_of(ctx.params)
     config = replace(config, size=terminal.size_within_memory(config.size, photo.size))
@@ -85,7 +86,7 @@ def decode_command(
     Example: vqclip decode photo.npz -o photo.png
     """
     config = CodesConfig(str(codes), **read_options(CodesConfig, ctx.params))
-    files = _outputs(output, codes, "decoded", None, ctx.params["overwrite"])
+    files = _outputs(ctx.params, codes, "decoded", None)
     terminal = terminal_of(ctx.params)
     from vqclip.cli.saved_codes import its_vqgan, note_unknown
     from vqclip.generation.saved_codes import read_codes
@@ -106,15 +107,17 @@ def decode_command(
 
 
 def _outputs(
-    output: str | None, source: Path, suffix: str, codes: Path | None, overwrite: bool
+    params: Mapping[str, Any], source: Path, suffix: str, codes: Path | None
 ) -> OutputConfig:
     """Name the files, and refuse what could not be written."""
     if codes and codes.suffix.lower() != ".npz":
         raise UsageError(f"cannot write codes as {codes.name!r}: the name must end in .npz")
-    path = opt.output_path(output, f"{source.stem}-{suffix}.png", overwrite)
-    files = OutputConfig(path, codes=codes, overwrite=overwrite)
+    from vqclip.runs.naming import name_images
     from vqclip.runs.outputs import check_outputs
 
+    asked = FileOptions(**read_options(FileOptions, params))
+    path = user_path(asked.output or f"{source.stem}-{suffix}.png")
+    files = replace(name_images(asked, [path], [1])[0], codes=codes)
     check_outputs(files, 0)
     return files
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.drawing import DrawingSession, drawing_of, settings
+from vqclip.cli.commands.sample import sample_session, sample_settings
 from vqclip.cli.options import TerminalOptions
+from vqclip.cli.sessions import SampleSession
 from vqclip.cli.shared_options import with_options_of
 from vqclip.config import CompleteConfig, FileOptions
 from vqclip.files.environment import user_path
@@ -45,14 +46,14 @@ def complete_command(
     completing(ctx.params, picture).run()
 
 
-def completing(params: Mapping[str, Any], picture: str) -> DrawingSession:
+def completing(params: Mapping[str, Any], picture: str) -> SampleSession:
     """Return what the options ask for of a picture.
 
     Raises:
         UsageError: a value that cannot be read, or a file that could not be written.
     """
-    config = CompleteConfig(picture=picture, **settings(CompleteConfig, params))
-    session = drawing_of(config, params, f"{Path(picture).stem} completed")
+    config = CompleteConfig(picture=picture, **sample_settings(CompleteConfig, params))
+    session = sample_session(config, params, f"{Path(picture).stem} completed")
     if (path := user_path(picture)).is_file():
         from vqclip.media.images import image_size
 

@@ -1,7 +1,7 @@
 """``vqclip "a red apple"``: options to config, config to pictures, pictures to the terminal."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,17 @@ from typing import Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.drafts import only_a_draft
-from vqclip.cli.films import films_beside
 from vqclip.cli.options import TerminalOptions
-from vqclip.cli.runs import Session
 from vqclip.cli.saved_codes import with_vqgan_of_init
+from vqclip.cli.sessions import GenerateSession
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import terminal_of
-from vqclip.config import FileOptions, GenerateConfig, OutputConfig
+from vqclip.config import DRAWN, FileOptions, GenerateConfig, OutputConfig
 from vqclip.config.argv import PROMPTS
 from vqclip.config.checks import at_least
 from vqclip.config.prompts import parse_all
 from vqclip.config.setting import read_options
+from vqclip.errors import UsageError
 
 
 @with_options_of(GenerateConfig, FileOptions, TerminalOptions)
@@ -37,7 +36,7 @@ def generate_command(
     session_of(build_config(ctx.params, given_options(ctx)), ctx.params).run()
 
 
-def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> Session:
+def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSession:
     """Return the runs of ``config`` that the options ask for: how many, into which files.
 
     Raises:
@@ -49,10 +48,21 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> Session:
     terminal = terminal_of(params)
     config = with_vqgan_of_init(config, terminal)
     configs = [replace(config, seed=config.seed + i) for i in range(params["count"])]
-    outputs = build_outputs(params, configs)
+    outputs = name_outputs(FileOptions(**read_options(FileOptions, params)), configs)
     for one, files in zip(configs, outputs, strict=True):
         check_outputs(files, one.steps)
-    return Session(configs, outputs, terminal, dry_run=params["dry_run"])
+    return GenerateSession(configs, outputs, terminal, dry_run=params["dry_run"])
+
+
+def name_outputs(asked: FileOptions, configs: Sequence[GenerateConfig]) -> list[OutputConfig]:
+    """Name the files of every run."""
+    from vqclip.runs.naming import default_name, fill_pattern, name_images
+
+    paths = [
+        fill_pattern(asked.output, config, number) if asked.output else Path(default_name(config))
+        for number, config in enumerate(configs, 1)
+    ]
+    return name_images(asked, paths, [config.seed for config in configs])
 
 
 def given_options(ctx: typer.Context) -> set[str]:
@@ -75,7 +85,7 @@ def build_config(params: Mapping[str, Any], given: set[str]) -> GenerateConfig:
     }
     written = set(given)
     if params["draft"]:
-        values |= only_a_draft(params, given)
+        values |= _only_a_draft(params, given)
         written |= {"init", "steps"}
     if params["preset"]:
         from vqclip.config.presets import PRESETS
@@ -85,42 +95,14 @@ def build_config(params: Mapping[str, Any], given: set[str]) -> GenerateConfig:
     return GenerateConfig(**values)
 
 
-def build_outputs(params: Mapping[str, Any], configs: list[GenerateConfig]) -> list[OutputConfig]:
-    """Name the files of every run; names that were not chosen are free ones."""
-    from vqclip.runs.outputs import checkpoint_path, default_name, fill_pattern, tell_apart
+def _only_a_draft(params: Mapping[str, Any], given: set[str]) -> dict[str, Any]:
+    """Return the settings that --draft stands for.
 
-    seeds = [config.seed for config in configs]
-    if params["output"]:
-        paths = [fill_pattern(params["output"], c, n) for n, c in enumerate(configs, 1)]
-        paths = tell_apart(paths, seeds)
-    else:
-        paths = [_free_name(Path(default_name(config)), params) for config in configs]
-    return [
-        OutputConfig(
-            path,
-            every=params["every"],
-            frames=params["frames"] and _frames_folder(params["frames"], path, len(configs)),
-            films=films_beside(path, params),
-            fps=params["fps"],
-            codes=path.with_suffix(".npz") if params["save_codes"] else None,
-            checkpoint=checkpoint_path(path) if params["checkpoint"] else None,
-            overwrite=params["overwrite"],
-        )
-        for path in paths
-    ]
-
-
-def _frames_folder(folder: Path, picture: Path, runs: int) -> Path:
-    return folder / picture.stem if runs > 1 else folder
-
-
-def _free_name(path: Path, params: Mapping[str, Any]) -> Path:
-    from vqclip.files.atomic import free_path, is_taken
-    from vqclip.runs.outputs import checkpoint_path
-
-    def taken(candidate: Path) -> bool:
-        beside = (*films_beside(candidate, params), candidate.with_suffix(".npz"))
-        beside += (checkpoint_path(candidate),)
-        return any(is_taken(p) for p in (candidate, *beside))
-
-    return path if params["overwrite"] else free_path(path, taken)
+    Raises:
+        UsageError: it does not go with what else was given.
+    """
+    if "steps" in given:
+        raise UsageError("--draft makes no steps: drop --steps or --draft")
+    if "init" in given and params["init"] not in DRAWN:
+        raise UsageError("--draft starts from a transformer: drop --init")
+    return {"steps": 0, "init": params["init"] if "init" in given else "draft"}

@@ -10,7 +10,7 @@ from vqclip.cli import films
 from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, generate_command, given_options
 from vqclip.cli.downloading import fetch_for
-from vqclip.cli.runs import note_long_prompts
+from vqclip.cli.notes import note_long_prompts
 from vqclip.cli.shared_options import defaults_of, with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, RestyleConfig
@@ -58,7 +58,7 @@ def restyle_command(
     # The film's own rate is known only when it is open.
     film = FilmConfig(config.fps or 1, params["quality"], params["codec"])
     target = FilmOutput(
-        tuple(films.film_paths(params, f"{name}-restyled")),
+        films.video_paths(params, f"{name}-restyled"),
         film,
         params["frames"],
         params["overwrite"],

@@ -1,5 +1,6 @@
 """``vqclip resume``: a run goes on where it was interrupted, or beyond its end."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,15 +9,14 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.commands.batch import resume_batch
-from vqclip.cli.films import kinds
 from vqclip.cli.options import TerminalOptions
 from vqclip.cli.resume_film import resume_film
-from vqclip.cli.runs import Session
+from vqclip.cli.sessions import GenerateSession
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
 from vqclip.config import FileOptions
-from vqclip.config.setting import IMAGE
+from vqclip.config.setting import IMAGE, read_options
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import user_path
 
@@ -67,7 +67,7 @@ def resume_command(
     vqclip resume prompts/ --ray 10.0.0.1:6379
     """
     from vqclip.runs.checkpoint import extended, load_checkpoint
-    from vqclip.runs.outputs import CHECKPOINT, checkpoint_path
+    from vqclip.runs.naming import CHECKPOINT, checkpoint_path
 
     workers = Workers(ray, cpus, side_by_side)
     terminal, dry_run = terminal_of(ctx.params), ctx.params["dry_run"]
@@ -75,8 +75,9 @@ def resume_command(
         run = run.parent
     if not run.exists() and run.suffix == ".frames":
         raise UsageError(f"no such folder: {run}")
+    further = FileOptions(**read_options(FileOptions, ctx.params)).video_suffixes
     if run.is_dir():
-        if steps is not None or output or kinds(ctx.params):
+        if steps is not None or output or further:
             raise UsageError(
                 "a batch or film continues as it was planned: drop --steps, --output and films"
             )
@@ -95,8 +96,8 @@ def resume_command(
     # what the run chose when it began, whatever would be chosen now
     chosen = ("device", "precision", "init", "learning_rate", "init_weight")
     config = replace(saved.config, **{name: settings[name] for name in chosen})
-    target = _target(saved, path, output, kinds(ctx.params))
-    session = Session([config], [target], terminal, saved.state, dry_run=dry_run)
+    target = _target(saved, path, output, further)
+    session = GenerateSession([config], [target], terminal, saved.state, dry_run=dry_run)
     session.expected = saved.metadata["weights"]
     session.run()
 
@@ -123,7 +124,7 @@ def _is_whole(picture: Path) -> bool:
 
 
 def _target(
-    saved: "Checkpoint", path: Path, output: str | None, further: list[str]
+    saved: "Checkpoint", path: Path, output: str | None, further: Sequence[str]
 ) -> "OutputConfig":
     """Return where the files go: where they are, unless a whole picture is there already."""
     from vqclip.files.atomic import free_path
@@ -133,7 +134,7 @@ def _target(
     picture = user_path(output) if output else old.path
     if not output and picture.exists() and not _is_ours(picture, saved):
         picture = free_path(picture)
-    suffixes = dict.fromkeys([*(film.suffix for film in old.films), *(f".{k}" for k in further)])
+    suffixes = dict.fromkeys([*(film.suffix for film in old.films), *further])
     films = tuple(picture.with_suffix(suffix) for suffix in suffixes)
     if picture == old.path:
         new_films = [film for film in films if film not in old.films]

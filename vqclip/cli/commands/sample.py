@@ -1,5 +1,6 @@
 """``vqclip sample --class goldfish``: pictures from a transformer alone."""
 
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,18 @@ from typing import Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.drawing import DrawingSession, drawing_of, settings
 from vqclip.cli.options import TerminalOptions
+from vqclip.cli.sessions import SampleSession
 from vqclip.cli.shared_options import with_options_of
-from vqclip.config import FileOptions, SampleConfig
+from vqclip.cli.terminal import terminal_of
+from vqclip.config import DEFAULT, FileOptions, SampleConfig
+from vqclip.config.argv import parameter_of
+from vqclip.config.prompts import parse_all
 from vqclip.config.sample import CONDITIONS
+from vqclip.config.setting import read_options
+from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
+from vqclip.hub.embedded import has_transformer
 
 
 @with_options_of(
@@ -39,14 +47,51 @@ def sample_command(
     sampling(ctx.params).run()
 
 
-def sampling(params: Mapping[str, Any]) -> DrawingSession:
+def sampling(params: Mapping[str, Any]) -> SampleSession:
     """Return what the options ask for.
 
     Raises:
         UsageError: a value that cannot be read, or a file that could not be written.
     """
-    config = SampleConfig(**settings(SampleConfig, params))
-    return drawing_of(config, params, _stem(config))
+    config = SampleConfig(**sample_settings(SampleConfig, params))
+    return sample_session(config, params, _stem(config))
+
+
+def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the options of a command into the settings of its kind of config.
+
+    Raises:
+        UsageError: a value that cannot be read, or no transformer.
+    """
+    if params["transformer"] is None and not has_transformer():
+        raise UsageError("vqclip contains no transformer: name one with --transformer PATH")
+    given = {one: params.get(parameter_of(one)) for one in CONDITIONS}
+    return {
+        **read_options(kind, params),
+        "transformer": params["transformer"] or DEFAULT,
+        "conditions": tuple((one, value) for one, value in given.items() if value is not None),
+        "seed": secrets.randbits(32) if params["seed"] is None else params["seed"],
+        "prompts": parse_all(params["prompt"] or ()),
+    }
+
+
+def sample_session(config: SampleConfig, params: Mapping[str, Any], stem: str) -> SampleSession:
+    """Return the samples of ``config``, into the files that the options ask for.
+
+    stem: names the files where the options do not.
+
+    Raises:
+        UsageError: a file that could not be written.
+    """
+    from vqclip.runs.naming import name_images, slug
+    from vqclip.runs.outputs import check_outputs
+
+    asked = FileOptions(**read_options(FileOptions, params))
+    path = user_path(asked.output or f"{slug(stem)}-{config.seed}.png")
+    outputs = name_images(asked, [path] * config.samples, range(1, config.samples + 1))
+    for output in outputs:
+        check_outputs(output, 0)
+    return SampleSession(config, outputs, terminal_of(params), dry_run=params["dry_run"])
 
 
 def _stem(config: SampleConfig) -> str:

@@ -9,7 +9,8 @@ from vqclip.cli import films
 from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, generate_command, given_options
 from vqclip.cli.downloading import fetch_for
-from vqclip.cli.runs import StageProgress, note_long_prompts
+from vqclip.cli.notes import note_long_prompts
+from vqclip.cli.progress import StageProgress
 from vqclip.cli.shared_options import defaults_of, with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
@@ -56,14 +57,12 @@ def story_command(
     story = _read(ctx, parse_scenes(scenes))
     parse_camera(story.zoom, story.pan, story.rotate)
     EASES[story.ease]  # raises for an unknown one
-    from vqclip.runs.outputs import prompt_slug  # slow to import: not for help and usage errors
+    from vqclip.runs.naming import prompt_slug  # slow to import: not for help and usage errors
 
     given = ctx.params
     name = f"{prompt_slug(story.picture)}-{story.picture.seed}"
     film = FilmConfig(fps, given["quality"], given["codec"])
-    target = FilmOutput(
-        tuple(films.film_paths(given, name)), film, given["frames"], given["overwrite"]
-    )
+    target = FilmOutput(films.video_paths(given, name), film, given["frames"], given["overwrite"])
     tell_story(story, target, terminal_of(given), dry_run=given["dry_run"])
 
 
@@ -101,12 +100,12 @@ def tell_story(
     run, frames = StoryRun(story, output, models), story.unseen + story.frames
 
     def show(frame: "FilmFrame") -> None:
-        bar = progress.bar("film", frames, "frame")
-        bar.update(story.unseen + frame.number + 1, lambda: Image.fromarray(frame.picture))
+        done = story.unseen + frame.number + 1
+        progress.stage("story", done, frames, lambda: Image.fromarray(frame.picture))
 
     try:
         with run.opened(), StageProgress(terminal, str(story.scenes[0][0])) as progress:
-            run.run(show, progress)
+            run.run(show, progress.frame)
     except KeyboardInterrupt:
         films.stopped(terminal, run.unfinished)
     size = picture_size(story.picture, models.vqgan)

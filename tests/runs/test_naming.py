@@ -1,0 +1,83 @@
+"""Names of output files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vqclip.config import FileOptions, GenerateConfig
+from vqclip.config.prompts import parse_prompts
+from vqclip.errors import UsageError
+from vqclip.runs.naming import (
+    default_name,
+    fill_pattern,
+    name_images,
+    name_videos,
+    slug,
+    tell_apart,
+)
+
+CONFIG = GenerateConfig(parse_prompts("A red/apple:2 | blurry:-1"), seed=7, size=(64, 32))
+
+
+def test_names() -> None:
+    assert default_name(CONFIG) == "a-red-apple-blurry-7.png"
+    assert (
+        default_name(replace(CONFIG, prompts=parse_prompts("/tmp/my.jpg", "image"))) == "my-7.png"
+    )
+    pattern = "out/{prompt}_{seed}_{steps}_{step}_{size}_{n}.png"
+    assert fill_pattern(pattern, CONFIG, 3) == Path("out/a-red-apple-blurry_7_100_100_64x32_3.png")
+
+
+@given(st.text())
+def test_slugs_are_safe_on_every_file_system(text: str) -> None:
+    name = slug(text)
+    assert name
+    assert len(name.encode()) <= 200
+    assert not set(name) & set('/\\:*?"<>|. \0')
+    assert name == name.strip("-")
+
+
+@pytest.mark.parametrize("pattern", ["{promt}.png", "{}.png", "{0}.png", "{seed", "{seed.x}.png"])
+def test_wrong_patterns_list_the_fields(pattern: str) -> None:
+    with pytest.raises(UsageError, match=r"\{prompt\} \{seed\}"):
+        fill_pattern(pattern, CONFIG, 1)
+
+
+def test_equal_names_are_told_apart() -> None:
+    a, b = Path("a.png"), Path("b.png")
+    assert tell_apart([a, b], [1, 2]) == [a, b]
+    assert tell_apart([a, a], [7, 8]) == [Path("a-7.png"), Path("a-8.png")]
+
+
+def test_default_names_give_way_to_every_file_beside_them() -> None:
+    a, b = Path("a.png"), Path("b.png")
+    asked = FileOptions(gif=True)
+    for name in ("a.gif", "a-2.checkpoint.safetensors", "b.npz"):
+        Path(name).touch()
+    assert [one.path.name for one in name_images(asked, [a, b], [1, 2])] == ["a-3.png", "b-2.png"]
+    for certain in (replace(asked, overwrite=True), replace(asked, output="a.png")):
+        assert name_images(certain, [a], [1])[0].path == a
+
+
+def test_samples_of_one_name_stay_together() -> None:
+    a = Path("a.png")
+    Path("a-2.png").touch()
+    asked = FileOptions(save_codes=True, frames=Path("frames"))
+    outputs = name_images(asked, [a, a], [1, 2])
+    assert [one.path.name for one in outputs] == ["a-2-1.png", "a-2-2.png"]
+    assert [one.codes for one in outputs] == [Path("a-2-1.npz"), Path("a-2-2.npz")]
+    assert outputs[0].frames == Path("frames/a-2-1")
+    assert name_images(asked, [a], [1])[0].frames == Path("frames")
+
+
+def test_names_of_videos() -> None:
+    Path("a.gif").touch()
+    both = FileOptions(gif=True, webp=True)
+    assert name_videos(FileOptions(), "a") == (Path("a.mp4"),)
+    assert name_videos(both, "a") == (Path("a-2.gif"), Path("a-2.webp"))
+    assert name_videos(replace(both, output="b.mp4"), "a") == tuple(
+        Path(f"b.{kind}") for kind in ("mp4", "gif", "webp")
+    )

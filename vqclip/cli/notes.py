@@ -1,0 +1,38 @@
+"""Notes about what is not quite as it was asked for."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from vqclip.cli.terminal import Terminal
+from vqclip.config.prompts import Prompt
+
+if TYPE_CHECKING:
+    from vqclip.hub.loaders import Models
+    from vqclip.models.perceptor import Perceptor
+
+
+def note_long_prompts(
+    terminal: Terminal, prompts: Iterable[Prompt], perceptors: "Sequence[Perceptor]"
+) -> None:
+    """Say which prompts are cut off."""
+    for prompt in prompts:
+        text = prompt.content
+        cut = [p.lost_from(text) for p in perceptors if prompt.kind == "text" and p.truncates(text)]
+        if cut:
+            count, read, lost = min(cut, key=lambda each: each[1])
+            number = len(text.split()) - len(lost.split()) + 1
+            terminal.note(
+                f"the prompt {text[:40]!r}… has {count} tokens, of which CLIP reads the first "
+                f"{read}: the rest is lost, from word {number} on, {lost[:40]!r}"
+            )
+
+
+def note_slow_precision(terminal: Terminal, models: "Models") -> None:
+    """Say it where a processor computes bfloat16 step by step, ten times as slow and more."""
+    import torch
+
+    from vqclip.models.runtime import has_fast_bfloat16
+
+    slow = models.dtype == torch.bfloat16 and not has_fast_bfloat16(models.device)
+    if slow:
+        terminal.note("bfloat16 is very slow here: --precision auto chooses a fast one")

@@ -1,0 +1,161 @@
+"""Names of output files: from the prompts, a pattern or a path, and beside each other."""
+
+import re
+import sys
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from string import Formatter
+
+from vqclip.config import FileOptions, GenerateConfig, OutputConfig
+from vqclip.errors import UsageError
+from vqclip.files.atomic import free_path, is_taken
+from vqclip.files.environment import user_path
+
+_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$|^ ')
+_RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)\s*")  # of Windows
+_LONGEST_NAME = 200  # bytes, of 255: suffixes and numbers need some
+FIELDS = ("prompt", "seed", "steps", "size", "n")
+CHECKPOINT = ".checkpoint.safetensors"
+
+
+def checkpoint_path(picture: Path) -> Path:
+    """Return where the checkpoint of an image lies.
+
+    >>> checkpoint_path(Path("out/apple.png")).name
+    'apple.checkpoint.safetensors'
+    """
+    return picture.with_name(picture.stem + CHECKPOINT)
+
+
+def name_images(
+    asked: FileOptions, paths: Sequence[Path], labels: Sequence[object]
+) -> list[OutputConfig]:
+    """Return where the files of several images go; images of the same path get their label.
+
+    paths: as ``--output`` names them; otherwise default names, which give way to existing files.
+    """
+    if not (asked.output or asked.overwrite):
+        free = {path: _free_stem(asked, path, paths.count(path), labels) for path in set(paths)}
+        paths = [free[path] for path in paths]
+    return [_beside(asked, path, len(paths)) for path in tell_apart(paths, labels)]
+
+
+def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[object]) -> Path:
+    """Return the first path for so many images that none of their files takes."""
+
+    def taken(candidate: Path) -> bool:
+        for image in tell_apart([candidate] * images, labels[:images]):
+            files = _beside(asked, image, 1)
+            beside = (image.with_suffix(".npz"), checkpoint_path(image), *files.films)
+            if any(map(is_taken, (image, *beside))):
+                return True
+        return False
+
+    return free_path(path, taken)
+
+
+def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
+    """Return the files of an image; of several, each has its own folder of frames."""
+    folder = asked.frames
+    return OutputConfig(
+        image,
+        every=asked.every,
+        frames=folder / image.stem if folder and images > 1 else folder,
+        films=tuple(image.with_suffix(suffix) for suffix in asked.video_suffixes),
+        fps=asked.fps,
+        codes=image.with_suffix(".npz") if asked.save_codes else None,
+        checkpoint=checkpoint_path(image) if asked.checkpoint else None,
+        overwrite=asked.overwrite,
+    )
+
+
+def name_videos(asked: FileOptions, name: str) -> tuple[Path, ...]:
+    """Return the paths of a video, one for each kind that is asked for; ``name.mp4`` by default."""
+    suffixes = asked.video_suffixes
+    if asked.output:
+        path = user_path(asked.output)
+        return tuple(dict.fromkeys([path, *(path.with_suffix(suffix) for suffix in suffixes)]))
+    videos = [Path(f"{name}{suffix}") for suffix in suffixes or (".mp4",)]
+    if asked.overwrite:
+        return tuple(videos)
+    stem = free_path(
+        videos[0], lambda p: any(is_taken(p.with_suffix(video.suffix)) for video in videos)
+    )
+    return tuple(stem.with_suffix(video.suffix) for video in videos)
+
+
+def default_name(config: GenerateConfig) -> str:
+    """Return ``a-red-apple-7.png``: the prompts, short and safe anywhere, and the seed."""
+    return f"{prompt_slug(config)}-{config.seed}.png"
+
+
+def prompt_slug(config: GenerateConfig) -> str:
+    """Return the prompts as part of a file name; of an image prompt, the name of its file."""
+    words = (Path(p.content).stem if p.kind == "image" else p.content for p in config.prompts)
+    return slug(" ".join(words))
+
+
+def slug(text: str, length: int = 60) -> str:
+    """Return ``text`` as part of a file name that every file system takes.
+
+    >>> slug("A red/apple?")
+    'a-red-apple'
+    """
+    letters = unicodedata.normalize("NFKC", text).lower()
+    # a locale without UTF-8 has no names in most scripts
+    encoding = sys.getfilesystemencoding()
+    letters = letters.encode(encoding, "ignore").decode(encoding)
+    words = re.sub(r"[\W_]+", "-", letters).strip("-")[:length]
+    # File systems count bytes: 255 of them, of which a suffix and a number need some.
+    cut = words.encode()[: 3 * length].decode(errors="ignore").strip("-")
+    return cut or "picture"
+
+
+def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
+    """Return the path that a pattern such as ``out/{prompt}-{seed}.png`` names.
+
+    Raises:
+        UsageError: an unknown field.
+    """
+    size = "x".join(map(str, config.size)) if config.size else "auto"
+    values = (prompt_slug(config), config.seed, config.steps, size, number)
+    filled = dict(zip(FIELDS, values, strict=True)) | {"step": config.steps}
+    try:
+        _refuse_formats(pattern)
+        name = pattern.format_map(filled)
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError):
+        known = " ".join(f"{{{name}}}" for name in FIELDS)
+        raise UsageError(f"cannot read the name {pattern!r}; in braces it takes: {known}") from None
+    return user_path(name)
+
+
+def _refuse_formats(pattern: str) -> None:
+    """Raise ValueError where a field has a format or conversion, such as ``{seed:>30}``."""
+    if any(spec or conversion for _, _, spec, conversion in Formatter().parse(pattern)):
+        raise ValueError(pattern)
+
+
+def check_file_name(path: Path) -> None:
+    """Refuse a file name that has a folder, or that not every file system takes.
+
+    Raises:
+        UsageError: it is one of those.
+    """
+    if path.name != str(path):
+        raise UsageError(f"{str(path)!r} names a folder: a list has a folder for its images")
+    reserved = _RESERVED.fullmatch(path.name.partition(".")[0])
+    if reserved or _UNSAFE.search(path.name) or path.name.startswith("."):
+        raise UsageError(f"{path.name!r} is not a file name that every file system accepts")
+    if len(path.name.encode()) > _LONGEST_NAME:
+        raise UsageError(f"the file name {path.name[:40]!r}… is too long")
+
+
+def tell_apart(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:
+    """Tell equal names apart by their label: ``apple.png`` becomes ``apple-7.png``."""
+    if len(set(paths)) == len(paths):
+        return list(paths)
+    return [
+        path.with_name(f"{path.stem}-{label}{path.suffix}")
+        for path, label in zip(paths, labels, strict=True)
+    ]

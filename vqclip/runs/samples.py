@@ -1,0 +1,204 @@
+"""Samples of a transformer, from task to files: drawn, ranked, refined, written and filmed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from vqclip.config import CompleteConfig, FilmConfig, OutputConfig
+from vqclip.files.atomic import writing
+from vqclip.generation.saved_codes import codes_of
+from vqclip.hub.derived import vqgan_source
+from vqclip.media.images import flatten, image_format, to_pil
+from vqclip.media.timing import film_fps
+from vqclip.media.writers import film_writer
+from vqclip.models.batch_sampling import Drawn, after, filled
+from vqclip.runs.outputs import shown_steps
+from vqclip.runs.render import metadata, save_picture
+from vqclip.sampling.completion import (
+    Sample,
+    Task,
+    codes_of_sample,
+    collect,
+    draw_samples,
+    picture,
+    refine,
+    refined,
+)
+
+# Is called with the stage (sample, refine or video), how much of it is done, of how much, and what
+# makes the picture so far.
+OnStage = Callable[[str, int, int, Callable[[], Image.Image]], None]
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """The files of a sample, the picture first."""
+
+    files: tuple[Path, ...]
+    sample: Sample
+
+
+class SampleRun:
+    """The samples of one task on their way to their files; Ctrl-C keeps what is drawn.
+
+    interrupted: whether Ctrl-C came.
+    drawn: all codes as far as they are drawn.
+    """
+
+    def __init__(self, task: Task, outputs: Sequence[OutputConfig], show: OnStage) -> None:
+        self.task, self.outputs, self.show = task, outputs, show
+        self.steps = task.config.refine if isinstance(task.config, CompleteConfig) else 0
+        self.drawn: Drawn | None = None
+        self.refinement: list[Tensor] = []  # codes (h, w) that films show of the refinement
+        self.interrupted = False
+
+    def results(self) -> Iterator[SampleResult]:
+        """Yield every sample as soon as its files are written, the best first.
+
+        Raises:
+            VqclipError: a file could not be written.
+            KeyboardInterrupt: Ctrl-C before anything was drawn.
+        """
+        drawn = self._draw()
+        samples = self._collect(drawn)
+        if self.steps and not self.interrupted:
+            samples[0] = self._refine(samples[0])
+        unfinished, filming = self.interrupted, bool(self.outputs[0].films)
+        for sample, output in zip(samples, self.outputs, strict=False):
+            files = save_sample(self.task, sample, output, unfinished=unfinished)
+            if filming:
+                stages = self._stages(drawn, sample, output, best=sample is samples[0])
+                filming = self._film(sample, stages, output)
+                files += tuple(film for film in output.films if film.exists())
+            yield SampleResult(files, sample)
+
+    def _draw(self) -> Drawn:
+        """Return all codes; those are -1 that Ctrl-C came before."""
+        try:
+            for drawn in draw_samples(self.task):
+                self.drawn = drawn
+                shown = partial(picture, self.task, drawn.indices[drawn.current])
+                self.show("sample", drawn.done, drawn.total, shown)
+        except KeyboardInterrupt:
+            if self.drawn is None or not self.drawn.done:
+                raise
+            self.interrupted = True
+        assert self.drawn is not None
+        return self.drawn
+
+    def _collect(self, drawn: Drawn) -> list[Sample]:
+        """Return the samples, ranked unless Ctrl-C comes."""
+        try:
+            return collect(self.task, drawn.indices, ranked=not self.interrupted)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return collect(self.task, drawn.indices, ranked=False)
+
+    def _refine(self, sample: Sample) -> Sample:
+        """Return the refined sample, as far as it is when Ctrl-C comes."""
+        last, filmed = None, shown_steps(self.outputs[0], self.steps)[1:]
+        try:
+            for last in refine(self.task, sample, self.steps):
+                if self.outputs[0].films and last.step in filmed:
+                    self.refinement.append(codes_of_sample(self.task, last))
+                self.show("refine", last.step, last.total, partial(_shown, last))
+        except KeyboardInterrupt:
+            self.interrupted = True
+        return refined(self.task, sample, last) if last else sample
+
+    def _stages(
+        self, drawn: Drawn, sample: Sample, output: OutputConfig, *, best: bool
+    ) -> list[Tensor]:
+        """Return the codes, (h, w), that the film of a sample shows; only the best is refined."""
+        number = sample.seed - self.task.config.seed
+        turns = shown_steps(output, int(drawn.turns[number].max()))
+        drawing = [after(drawn, number, turn) for turn in turns]
+        return drawing + self.refinement if best else drawing
+
+    def _film(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
+        """Film how a sample came to be; return whether no Ctrl-C came."""
+        try:
+            cut = film_sample(self.task, sample, stages, output, partial(self.show, "video"))
+        except KeyboardInterrupt:
+            cut = True
+        self.interrupted |= cut
+        return not cut
+
+
+def _shown(frame: Any) -> Image.Image:
+    return to_pil(frame.image)
+
+
+def save_sample(
+    task: Task, sample: Sample, output: OutputConfig, *, unfinished: bool = False
+) -> tuple[Path, ...]:
+    """Write a picture that a transformer drew, with the settings that draw it alone.
+
+    Raises:
+        VqclipError: it could not be written.
+    """
+    is_jpeg = image_format(output.path) == "JPEG"
+    image = flatten(sample.picture) if is_jpeg else sample.picture
+    codes = None
+    if output.codes:
+        indices = filled(task.models.vqgan, sample.indices[None])
+        codes = codes_of(indices, task.models.vqgan, vqgan_source(task.config))
+    settings = sample_metadata(task, sample)
+    if sample.score is not None:
+        settings["score"] = round(sample.score, 4)
+    if unfinished:
+        settings["interrupted_at"] = int((sample.indices >= 0).sum())
+    with writing():
+        path = save_picture(image, output, settings, codes)
+    return (path, output.codes) if output.codes else (path,)
+
+
+def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
+    """Return what draws one sample of a task alone; only the best of them was refined."""
+    alone = replace(task.config, seed=sample.seed, samples=1)
+    if isinstance(alone, CompleteConfig) and not sample.refined:
+        alone = replace(alone, refine=0)
+    return metadata(alone, task.models)
+
+
+def film_sample(
+    task: Task,
+    sample: Sample,
+    stages: Sequence[Tensor],
+    output: OutputConfig,
+    on_frame: Callable[[int, int, Callable[[], Image.Image]], None],
+) -> bool:
+    """Film how a sample came to be; return whether Ctrl-C cut it short, which keeps the films.
+
+    stages: codes (h, w), -1 where one is not drawn yet, which shows as a plain colour.
+    on_frame: is called with the number of frames done, and of all, and what makes the last.
+
+    Raises:
+        VqclipError: a file could not be written.
+    """
+    film = FilmConfig(output.fps or film_fps(len(stages)))
+    settings, done = sample_metadata(task, sample), 0
+    try:
+        with writing(), ExitStack() as stack:
+            writers = [
+                stack.enter_context(film_writer(path, film, settings, overwrite=output.overwrite))
+                for path in output.films
+            ]
+            for number, codes in enumerate(stages):
+                frame = flatten(picture(task, codes))
+                for write in writers:
+                    write(np.asarray(frame), number)
+                done = number + 1
+                on_frame(done, len(stages), partial(Image.Image.copy, frame))
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        return True
+    return False
