@@ -1,5 +1,7 @@
 """Every script under benchmarks/ runs at its smallest setting, and prints what it promises."""
 
+import csv
+import json
 import runpy
 import subprocess
 import sys
@@ -7,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from vqclip.media.images import save_image
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -102,6 +107,63 @@ def test_digests_of_portable(script: Script) -> None:
 def test_portable() -> None:
     small = ("--init", "random", "--size", 16, "--cutouts", 1)
     assert "portable" in in_a_process("portable", "--steps", 1, "--rounds", 1, "--", *small)
+
+
+PROMPTS = ("a red apple", "a fish", "a moon", "a hat")
+
+
+@pytest.fixture
+def named(script: Script, tmp_path: Path) -> Path:
+    """Return a folder of sheets of four pictures."""
+    drawn = tmp_path / "drawn"
+    drawn.mkdir()
+    for number, prompt in enumerate(PROMPTS):
+        picture = Image.new("RGB", (32, 32), (60 * number, 0, 0))
+        save_image(picture, drawn / f"{number}.png", {"prompt": prompt})
+    script("naming", "sheets", drawn, "--output", tmp_path / "naming", "--page", 3)
+    return tmp_path / "naming"
+
+
+def filled_in(folder: Path, first: dict[str, str], look: str = "2") -> Path:
+    """Fill in the form: the prompt itself but for ``first``."""
+    key = json.loads((folder.parent / "naming.key.json").read_text())["pictures"]
+    rows = [[p["number"], "?", first.get(p["prompt"], p["prompt"]), "a moon", look] for p in key]
+    form = folder / "filled.csv"
+    with form.open("w", newline="") as lines:
+        csv.writer(lines).writerows([("number", "words", "first", "second", "look"), *rows])
+    return form
+
+
+def test_sheets_to_name_tell_nothing(named: Path) -> None:
+    files = sorted(path.name for path in named.iterdir())
+    assert files == ["answers.csv", "names.txt", "sheet-1.png", "sheet-2.png"]
+    assert (named / "names.txt").read_text().splitlines() == sorted(PROMPTS)
+    with Image.open(named / "sheet-1.png") as sheet:
+        assert not sheet.info
+    assert (named / "answers.csv").read_text().split() == [
+        "number,words,first,second,look",
+        *(f"{n},,,," for n in range(1, 5)),
+    ]
+
+
+def test_names_are_scored(script: Script, named: Path) -> None:
+    out = script("naming", "score", named, filled_in(named, {"a moon": "a hat", "a fish": "a hat"}))
+    assert " 50%  right" in out
+    assert " 75%  first or second right" in out
+    assert " 50%  clearly the thing and right" in out
+    assert "  0%  a nice picture" in out
+    assert out.endswith("a fish -> a hat\na moon -> a hat\n")
+
+
+@pytest.mark.parametrize(
+    ("first", "look", "message"),
+    [("a dog", "2", "'a dog' is not in names.txt"), ("a fish", "4", "the look is one of")],
+)
+def test_forms_that_cannot_be_scored_are_refused(
+    script: Script, named: Path, first: str, look: str, message: str
+) -> None:
+    with pytest.raises(SystemExit, match=message):
+        script("naming", "score", named, filled_in(named, {"a fish": first}, look))
 
 
 def test_quality(script: Script, tmp_path: Path) -> None:

@@ -1,0 +1,178 @@
+"""Do people recognise the pictures? Sheets for who has not seen the prompts, and the score.
+
+    python benchmarks/naming.py sheets out/ --output naming/       # pictures that vqclip made
+    python benchmarks/naming.py score naming/ naming/answers.csv
+
+``sheets`` shuffles a folder's pictures and writes them with nothing but numbers: sheet-1.png and
+on; names.txt, all that they may show, among other things if ``--prompts`` names a longer list; and
+answers.csv. The key lies beside the folder, as naming.key.json: give the viewer the folder alone.
+One viewer sees one set: who has seen a draft knows the picture made of it. Each line of answers.csv
+holds a picture's number; what it seems to show, in free words; of names.txt the one that it most
+likely is, and the next likely; and its look: 0 a smear, 1 something like it, 2 clearly a drawing of
+the thing, 3 a nice picture.
+"""
+
+import argparse
+import csv
+import json
+import random
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import montage
+from PIL import Image, ImageDraw, ImageFont
+
+from vqclip.errors import UsageError
+from vqclip.evaluation.pictures import read_pictures, read_prompts
+
+COLUMNS = ("number", "words", "first", "second", "look")
+LOOKS = ("0", "1", "2", "3")
+CLEAR, NICE = 2, 3  # of the looks
+_SIDE, _LABEL, _GAP, _ACROSS = 192, 26, 8, 5  # pixels; pictures beside each other
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a viewer said of one picture, beside what it was asked to show."""
+
+    number: int
+    prompt: str
+    first: str
+    second: str
+    look: int
+
+    @property
+    def right(self) -> bool:
+        """Whether the first pick is the prompt."""
+        return self.first == self.prompt
+
+
+def key_path(folder: Path) -> Path:
+    """Return where the key lies: beside the folder that the viewer is given."""
+    return folder.with_name(f"{folder.name}.key.json")
+
+
+def write_sheets(source: Path, folder: Path, prompts: Path | None, seed: int, page: int) -> None:
+    """Write sheets, names and an empty form into ``folder``, which must be new, and the key."""
+    pictures = read_pictures(source)
+    random.Random(seed).shuffle(pictures)
+    shown = [prompt for _, prompt, _ in pictures]
+    names = sorted({*shown, *(read_prompts(prompts) if prompts else ())})
+    folder.mkdir(parents=True)
+    for number, start in enumerate(range(0, len(pictures), page), 1):
+        part = pictures[start : start + page]
+        cells = [cell(picture, start + i + 1) for i, (_, _, picture) in enumerate(part)]
+        montage(cells, min(_ACROSS, len(cells)), _GAP).save(folder / f"sheet-{number}.png")
+    (folder / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    write_form(folder / "answers.csv", len(pictures))
+    key = [
+        {"number": i, "file": file, "prompt": prompt}
+        for i, (file, prompt, _) in enumerate(pictures, 1)
+    ]
+    text = json.dumps({"names": names, "pictures": key}, indent=1, ensure_ascii=False)
+    key_path(folder).write_text(text + "\n", encoding="utf-8")
+
+
+def cell(picture: Image.Image, number: int) -> Image.Image:
+    """Return a picture with its number below, on white."""
+    image = Image.new("RGB", (_SIDE, _SIDE + _LABEL), "white")
+    image.paste(picture.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS))
+    font = ImageFont.load_default(18)
+    ImageDraw.Draw(image).text((_SIDE // 2, _SIDE + 3), str(number), "black", font, anchor="ma")
+    return image
+
+
+def write_form(file: Path, count: int) -> None:
+    """Write the form, a line for each picture."""
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        form = csv.writer(lines)
+        form.writerow(COLUMNS)
+        form.writerows([number, "", "", "", ""] for number in range(1, count + 1))
+
+
+def read_answers(folder: Path, form: Path) -> list[Answer]:
+    """Return the answers of a form that was filled in, one for every picture.
+
+    Raises:
+        UsageError: a picture without an answer, a name that is not in names.txt, another look.
+    """
+    key = json.loads(key_path(folder).read_text(encoding="utf-8"))
+    with form.open(newline="", encoding="utf-8-sig") as lines:
+        rows = {row["number"].strip(): row for row in csv.DictReader(lines)}
+    return [_answer(picture, rows, key["names"]) for picture in key["pictures"]]
+
+
+def _answer(
+    picture: dict[str, str], rows: dict[str, dict[str, str]], names: Sequence[str]
+) -> Answer:
+    number = str(picture["number"])
+    if number not in rows:
+        raise UsageError(f"picture {number} has no answer: add its line")
+    row = {column: (rows[number][column] or "").strip() for column in COLUMNS}
+    for column in ("first", "second"):
+        if row[column] not in names and (row[column] or column == "first"):
+            raise UsageError(f"picture {number}: {row[column]!r} is not in names.txt; pick one")
+    if row["look"] not in LOOKS:
+        raise UsageError(f"picture {number}: the look is one of 0, 1, 2, 3, not {row['look']!r}")
+    first, second, look = row["first"], row["second"], int(row["look"])
+    return Answer(int(number), picture["prompt"], first, second, look)
+
+
+def figures(answers: Sequence[Answer]) -> dict[str, float]:
+    """Return the shares of the pictures that are right, and how they look."""
+    count = len(answers)
+    shares = {
+        "right": sum(a.right for a in answers),
+        "first or second right": sum(a.prompt in (a.first, a.second) for a in answers),
+        "clearly the thing and right": sum(a.right and a.look >= CLEAR for a in answers),
+        "a nice picture": sum(a.look >= NICE for a in answers),
+    }
+    return {name: number / count for name, number in shares.items()}
+
+
+def confusions(answers: Sequence[Answer]) -> list[str]:
+    """Return the prompts that were taken for others, by number of pictures, then by name."""
+    wrong = Counter((a.prompt, a.first) for a in answers if not a.right)
+    return [
+        f"{prompt} -> {taken}" + (f" ({times} times)" if times > 1 else "")
+        for (prompt, taken), times in sorted(wrong.items(), key=lambda pair: (-pair[1], pair[0]))
+    ]
+
+
+def report(answers: Sequence[Answer]) -> str:
+    """Return the figures and the confusions, a line each."""
+    lines = [f"{share:4.0%}  {name}" for name, share in figures(answers).items()]
+    wrong = confusions(answers)
+    return "\n".join([f"{len(answers)} pictures", *lines, f"{len(wrong)} confusions:", *wrong])
+
+
+def main() -> None:
+    """Write the sheets, or score a form."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    sheets = commands.add_parser("sheets", help="write what a viewer is given")
+    sheets.add_argument("pictures", type=Path, help="a folder of pictures that vqclip made")
+    sheets.add_argument("--output", type=Path, required=True, help="a new folder")
+    sheets.add_argument("--prompts", type=Path, help="more names to choose from, one a line")
+    sheets.add_argument("--seed", type=int, default=0, help="of the order")
+    sheets.add_argument("--page", type=int, default=25, help="pictures on a sheet")
+    score = commands.add_parser("score", help="compare a form with the key")
+    score.add_argument("folder", type=Path, help="that sheets wrote")
+    score.add_argument("answers", type=Path, help="the form, filled in")
+    args = parser.parse_args()
+    try:
+        if args.command == "score":
+            print(report(read_answers(args.folder, args.answers)))
+        else:
+            write_sheets(args.pictures, args.output, args.prompts, args.seed, args.page)
+    except (UsageError, OSError) as error:
+        sys.exit(f"naming: {error}")
+
+
+if __name__ == "__main__":
+    main()
