@@ -7,7 +7,7 @@ from torch import Tensor
 from tests import tiny
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
-from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.conditions import ClipEmbedding, styles_of
 from vqclip.models.sampling import GuidedPredictor, Predictor
 from vqclip.models.transformer import Net2NetTransformer
 
@@ -220,3 +220,24 @@ def test_half_precision_draws_by_the_condition_too() -> None:
         4,
         4,
     )
+
+
+STYLES = ("photo", "icon")
+
+
+def test_a_style_moves_the_condition_once_it_is_learned() -> None:
+    stage = ClipEmbedding(DIM, 3, 16, styles=STYLES)
+    model = tiny.transformer(stage, block_size=18)
+    assert styles_of(stage) == STYLES
+    plain = model.encode_condition(embeddings())
+    places = torch.tensor([1, -1])
+    assert torch.equal(model.encode_condition(embeddings(), places), plain)  # still zeros
+    stage.style.data.normal_()
+    styled = model.encode_condition(embeddings(), places)
+    assert not torch.allclose(styled[0], plain[0], atol=1e-2)
+    assert torch.equal(styled[1], plain[1])
+
+
+def test_a_style_is_refused_where_none_is_known(model: Net2NetTransformer) -> None:
+    with pytest.raises(UsageError, match="knows no styles"):
+        model.encode_condition(embeddings(), torch.tensor([0]))

@@ -127,6 +127,8 @@ class ClipEmbedding(nn.Module):
         sketch: side of a :class:`Sketch`, whose vectors follow the others and are added where
             the code of their place is predicted; 0 has none, as has no condition.
         sketch_channels: its width.
+        styles: names of the styles that it knows; a learned vector of each is added to the
+            embedding.
 
     """
 
@@ -138,19 +140,25 @@ class ClipEmbedding(nn.Module):
         perceptor: str = "default",
         sketch: int = 0,
         sketch_channels: int = 128,
+        styles: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.embed_dim, self.n_tokens, self.perceptor = embed_dim, n_tokens, perceptor
+        self.styles = tuple(styles)
         self.proj = nn.Linear(embed_dim, n_tokens * n_embd)
         self.norm = nn.LayerNorm(n_embd)
         self.null = nn.Parameter(nn.init.normal_(torch.empty(n_tokens, n_embd)))
         self.sketch = Sketch(embed_dim, sketch, sketch_channels, n_embd) if sketch else None
+        if styles:  # zeros: without training, no style makes a difference
+            self.style = nn.Parameter(torch.zeros(len(self.styles), embed_dim))
 
-    def forward(self, x: Tensor | None, dropped: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor | None, dropped: Tensor | None = None, style: Tensor | None = None
+    ) -> Tensor:
         """Embeddings (b, embed_dim), or None for one of no condition -> (b, n, n_embd).
 
         n = n_tokens + sketch². Their length makes no difference. ``dropped`` (b,), bool, says
-        which to leave out.
+        which to leave out; ``style`` (b,) or (1,), which of :attr:`styles` each has, -1 none.
         """
         if x is None:
             return F.pad(self.null, (0, 0, 0, self._cells))[None]
@@ -160,12 +168,22 @@ class ClipEmbedding(nn.Module):
                 f"not {str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
             )
         unit = F.normalize(x.to(self.null.dtype), dim=-1) * self.embed_dim**0.5
+        if style is not None:
+            unit = unit + self._style_vectors(style)
         vectors: Tensor = self.norm(self.proj(unit).unflatten(1, (self.n_tokens, -1)))
         if self.sketch is not None:
             vectors = torch.cat((vectors, self.sketch(unit)), 1)
         if dropped is None:
             return vectors
         return torch.where(dropped[:, None, None], self.forward(None), vectors)
+
+    def _style_vectors(self, style: Tensor) -> Tensor:
+        """Places among :attr:`styles` (b,) -> (b, embed_dim); 0 for -1."""
+        if not self.styles:
+            raise UsageError("this transformer knows no styles")
+        style = style.to(self.style.device)
+        vectors = F.embedding(style.clamp(min=0), self.style)
+        return vectors.masked_fill((style < 0)[:, None], 0.0)
 
     @property
     def _cells(self) -> int:
@@ -211,6 +229,11 @@ _KINDS: dict[type[nn.Module], ConditionKind] = {
 def kind_of(stage: nn.Module) -> ConditionKind:
     """Return what a condition stage takes; ``"picture"`` covers depth, edges and the like."""
     return _KINDS.get(type(stage), "picture")
+
+
+def styles_of(stage: nn.Module) -> tuple[str, ...]:
+    """Return the names of the styles that a condition stage knows."""
+    return stage.styles if isinstance(stage, ClipEmbedding) else ()
 
 
 def coordinates(height: int, width: int) -> Tensor:

@@ -94,7 +94,7 @@ class Net2NetTransformer(nn.Module):
         return self.transformer.head.weight.device
 
     @torch.no_grad()
-    def encode_condition(self, x: Tensor | None = None) -> Tensor:
+    def encode_condition(self, x: Tensor | None = None, style: Tensor | None = None) -> Tensor:
         """Codes of a condition, int64; of CLIP embeddings, vectors.
 
         Args:
@@ -102,6 +102,7 @@ class Net2NetTransformer(nn.Module):
                 (b, 1, H, W); one-hot labels (b, k, H, W); an image in [-1, 1], (b, c, H, W),
                 with one channel for depth; codes (b, m); embeddings of a CLIP (b, d), or None
                 for no condition.
+            style: for embeddings, which of its styles each has, (b,) or (1,); -1 is none.
 
         Returns:
             Codes (b, h, w) where the condition is an image, coordinates included, else (b, m);
@@ -116,7 +117,7 @@ class Net2NetTransformer(nn.Module):
             x = F.interpolate(x.float(), size=(self.downsample_cond_size,) * 2)
         stage = self.cond_stage_model
         if isinstance(stage, ClipEmbedding):
-            return stage.checked(stage(x))
+            return stage.checked(stage(x, style=style))
         codes = vq_codes(stage, x) if isinstance(stage, VQModel) else stage(x)
         return check_codes(codes.to(self.device), "condition", self.transformer.config.vocab_size)
 

@@ -109,6 +109,17 @@ def test_weights_are_frequencies(tmp_path: Path) -> None:
     assert not any(number(never[k]) % 2 for k in range(200))
 
 
+def test_the_first_style_that_matches_is_the_samples(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    styles = {"even": {"source": "even"}, "photo": {"kind": "photo"}}
+    samples = Samples(config(path, styles=styles, hold_out={"share": 0.3}))
+    for sample in (*(samples[k] for k in range(20)), *samples.held_out):
+        assert sample["style"] == int(sample["text"].split()[-1]) % 2
+    icons = Samples(config(path, styles={"icon": {"kind": "icon"}}))
+    assert icons[0]["style"] == -1
+    assert "style" not in Samples(config(path))[0]
+
+
 def test_groups_are_held_out_whatever_else_is_set(tmp_path: Path) -> None:
     path = write(tmp_path)
     hold_out = {"share": 0.3, "where": {"file": ["000.webp", "001.webp"]}}

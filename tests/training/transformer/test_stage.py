@@ -2,6 +2,7 @@
 
 import json
 import math
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.checkpoints import read_config
 from vqclip.training.loop import fit
 from vqclip.training.settings import settings_of
+from vqclip.training.transformer.optimizer import Together
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
 from vqclip.training.transformer.stage import TransformerStage, open_transformer_stage
 
@@ -369,3 +371,62 @@ def test_pictures_are_encoded_in_full_precision(tmp_path: Path) -> None:
     plain = stage.codes(batch)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(stage.codes(batch), plain)
+
+
+def styled(folder: Path, **changes: Any) -> TransformerStage:
+    """A stage whose model and data know two styles."""
+    values = clip_values(folder, data={"styles": {"a": {}, "b": {}}}, **changes)
+    values["model"]["params"]["cond_stage_config"]["params"]["styles"] = ["a", "b"]
+    torch.manual_seed(0)
+    return open_transformer_stage(settings_of("transformer", values), CPU)
+
+
+def test_it_learns_what_a_style_is(tmp_path: Path) -> None:
+    """One embedding, two styles that differ in the codes."""
+    stage = styled(tmp_path, loss={"text": 0.5, "noise": 0.0, "drop": 0.0, "style": 0.9})
+    batch = two_kinds(16)
+    batch["style"] = batch["codes"][:, 0, 0].eq(17).long()
+    for name in ("image_embedding", "text_embedding"):
+        batch[name] = torch.eye(DIM)[:1].expand(16, -1)
+    train(stage, batch, 60)
+    figures = stage.validate([batch])
+    assert figures["bits_per_code_by_style"] < figures["bits_per_code"] / 2
+    for style, code in ((0, 3), (1, 17)):
+        condition = stage.model.encode_condition(torch.eye(DIM)[:1], torch.tensor([style]))
+        assert (stage.model.sample(condition, (4, 4), seed=0) == code).all()
+
+
+def test_a_share_is_not_told_its_style(tmp_path: Path) -> None:
+    batch = {"style": torch.ones(2000, dtype=torch.long)}
+    told = styled(tmp_path, loss={"style": 0.7})._training_style(batch, 2000)
+    assert told is not None
+    assert set(told.tolist()) == {-1, 1}
+    assert float(told.eq(1).float().mean()) == pytest.approx(0.7, abs=0.05)
+
+
+def test_styles_of_model_and_data_are_the_same(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"the model's styles are none, those of data\.styles a"):
+        clip_stage(tmp_path, data={"styles": {"a": {}}})
+
+
+def test_muon_trains_the_matrices_of_blocks_and_is_saved(tmp_path: Path) -> None:
+    stage = clip_stage(tmp_path, loss={"muon": True, "noise": 0.1})
+    optimizer = stage.objectives[0].optimizer
+    assert isinstance(optimizer, Together)
+    _, muon = optimizer.optimizers
+    names = {id(p): name for name, p in stage.model.transformer.named_parameters()}
+    assert {names[id(p)] for p in muon.param_groups[0]["params"]} == {
+        name
+        for name in names.values()
+        if name.startswith("blocks.") and "weight" in name and ".ln" not in name
+    }
+    before = stage.validate([two_kinds()])["bits_per_code"]
+    train(stage, two_kinds(16), 30)
+    assert stage.validate([two_kinds()])["bits_per_code"] < before / 4
+    again = clip_stage(tmp_path, loss={"muon": True, "noise": 0.1})
+    again.model.load_state_dict(stage.model.state_dict())
+    again.objectives[0].optimizer.load_state_dict(deepcopy(optimizer.state_dict()))
+    for each in (stage, again):
+        train(each, two_kinds(16), 2)
+    ours, theirs = (list(each.model.transformer.parameters()) for each in (stage, again))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

@@ -204,7 +204,9 @@ def _condition_stage(config: ModelConfig, first: VQModel) -> nn.Module:
 
 
 def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
-    _check_keys(config, {"embed_dim", "n_tokens"}, {"perceptor", "sketch", "sketch_channels"})
+    _check_keys(
+        config, {"embed_dim", "n_tokens"}, {"perceptor", "sketch", "sketch_channels", "styles"}
+    )
     perceptor = config.params.get("perceptor", "default")
     if not isinstance(perceptor, str):
         raise UsageError(f"{config.name} says perceptor {perceptor!r:.80}; give a CLIP's name")
@@ -213,7 +215,10 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
     )
     sketch = _number(config, "sketch", 0, most=_MOST_WIDTH)
     channels = _number(config, "sketch_channels", 128, least=1, most=_MOST_WIDTH)
-    return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor, sketch, channels)
+    styles = config.params.get("styles", ())
+    if not isinstance(styles, list | tuple) or not all(isinstance(name, str) for name in styles):
+        raise UsageError(f"{config.name} says styles {styles!r:.80}; give a list of names")
+    return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor, sketch, channels, styles)
 
 
 def _class_names(config: ModelConfig) -> tuple[str, ...]:

@@ -118,7 +118,8 @@ class Samples:
 
     def __init__(self, settings: DataConfig, seed: int = 0) -> None:
         entries = [entry for source in settings.sources for entry in read_source(source)]
-        for where in (settings.hold_out.where, *(rule.where for rule in settings.weights)):
+        rules = (rule.where for rule in settings.weights)
+        for where in (settings.hold_out.where, *rules, *settings.styles.values()):
             check_columns(where, entries)
         settings = with_class_names(settings, entries)
         self.settings, self.seed = settings, seed
@@ -157,7 +158,7 @@ class Samples:
         text = self._text(scene, rng)
         window = draw_window(self.settings, rng, zooms=rgba[..., 3].min() == 255)
         image = window.of(image)
-        about = {"text": text, "group": entry.group, "index": k}
+        about = {"text": text, "group": entry.group, "index": k, **_style(entry, self.settings)}
         return {"image": _planes(image), **about, **self._given(entry, image, window)}
 
     def _given(self, entry: DataEntry, image: Pixels, window: Window) -> dict[str, Any]:
@@ -219,7 +220,8 @@ class HeldOut(Sequence[dict[str, Any]]):
         entry = self.pictures.entries[number]
         image = over(rgba, plain_background(entry))
         text = entry.texts[0] if entry.texts else ""
-        about = {"text": text, "texts": list(entry.texts), "group": entry.group}
+        about: Sample = {"text": text, "texts": list(entry.texts), "group": entry.group}
+        about |= _style(entry, self.settings)
         whole = Window(0, 0, len(image), len(image))
         given = {
             c.name: condition(c, entry, image, whole, len(image)) for c in self.settings.conditions
@@ -258,6 +260,14 @@ def _weight(entry: DataEntry, settings: DataConfig) -> float:
         if matches(entry.columns, rule.where):
             weight *= rule.weight
     return weight
+
+
+def _style(entry: DataEntry, settings: DataConfig) -> dict[str, int]:
+    """The place of an entry's style among those of the settings, -1 without one."""
+    if not settings.styles:
+        return {}
+    found = (i for i, w in enumerate(settings.styles.values()) if matches(entry.columns, w))
+    return {"style": next(found, -1)}
 
 
 @lru_cache(maxsize=4)

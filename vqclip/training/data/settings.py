@@ -199,6 +199,8 @@ class DataConfig:
     captions: how names become sentences; none: one of an image's captions as it is (with
         composition, the defaults).
     conditions: what is given beside image and text.
+    styles: names of styles, and ``where`` each of them is found; the first that matches a row is
+        its style.
 
     Raises:
         UsageError: a value that is out of range.
@@ -216,6 +218,7 @@ class DataConfig:
     composition: CompositionConfig | None = None
     captions: CaptionConfig | None = None
     conditions: tuple[ConditionConfig, ...] = ()
+    styles: Mapping[str, Where] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.sources:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from vqclip.errors import UsageError
-from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates
+from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates, styles_of
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 from vqclip.training.data.settings import ConditionConfig
+from vqclip.training.settings import TrainSettings
 from vqclip.training.stage import Batch
 from vqclip.training.vqgan.checks import check_side
 
@@ -115,3 +116,14 @@ def _condition_length(model: Net2NetTransformer, batch: Batch) -> int:
             side = model.downsample_cond_size
         return int((side // stage.downsampling) ** 2)
     return 1
+
+
+def check_styles(model: Net2NetTransformer, settings: TrainSettings) -> None:
+    """Make sure that the places of the data's styles are those of the model's."""
+    styles = styles_of(model.cond_stage_model)
+    named = tuple(settings.data.get("styles") or ())
+    if styles != named:
+        raise UsageError(
+            f"the model's styles are {', '.join(styles) or 'none'}, those of data.styles "
+            f"{', '.join(named) or 'none'}: name the same ones, in the same order"
+        )

@@ -190,6 +190,7 @@ class DatasetEncoder:
             "codes": codes.to(torch.int16 if len(self.vqgan.codebook) < 2**15 else torch.int32),
             "image_embedding": pictures.half(),
             "text_embedding": self.perceptor.embed_text(list(batch["text"])).half(),
+            **({"style": batch["style"].to(torch.int16)} if "style" in batch else {}),
         }
 
 
@@ -197,7 +198,8 @@ class Encoded:
     """Samples from shards: in every epoch all of them, in an order of its own.
 
     A sample has ``codes`` (h, w) int64, ``image_embedding`` and ``text_embedding`` (d,) float32,
-    and ``index``; sample k depends on the seed and on k alone.
+    ``index``, and ``style`` where the data have styles; sample k depends on the seed and on k
+    alone.
     """
 
     def __init__(self, config: EncodingConfig, seed: int = 0) -> None:
@@ -236,7 +238,7 @@ class EncodedHeldOut(Sequence[_Sample]):
 
 def _sample(tensors: Mapping[str, Tensor], place: int, index: int) -> dict[str, Any]:
     sample: dict[str, Any] = {
-        key: value[place].long() if key == "codes" else value[place].float()
+        key: value[place].float() if value.is_floating_point() else value[place].long()
         for key, value in tensors.items()
     }
     return {**sample, "index": index}

@@ -23,7 +23,9 @@ class TransformerLoss:
         with images (Zhou et al. 2022, arXiv:2111.13792, eq. 4): captions too are not to be known
         by heart.
     drop: share that sees no condition, for classifier-free guidance.
+    style: share that is told its style, where model and data have styles.
     weight_decay: of linear layers.
+    muon: train the matrices of the blocks by Muon (Jordan et al. 2024), all else by AdamW.
     guidance: of the samples to look at.
     half: store the exported weights in half precision.
     sketch: weight of what the sketch of CLIP embeddings says by itself, p(s_i | c) of each code:
@@ -36,14 +38,16 @@ class TransformerLoss:
     mix: float = 0.2
     noise: float = 0.2
     drop: float = 0.1
+    style: float = 0.7
     weight_decay: float = 0.01
+    muon: bool = False
     guidance: float = 3.0
     half: bool = False
     sketch: float = 0.0
     sketch_only: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("text", "mix", "drop"):
+        for name in ("text", "mix", "drop", "style"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"loss.{name} is a share, 0 to 1, not {getattr(self, name)}")
         if self.text + self.mix > 1:

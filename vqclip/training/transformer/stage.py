@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,14 +22,15 @@ from vqclip.errors import UsageError
 from vqclip.hub.checkpoints import ModelConfig, StageName
 from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
 from vqclip.hub.references import self_contained
-from vqclip.models.conditions import ClassLabel, ClipEmbedding, coordinates
+from vqclip.models.conditions import ClassLabel, ClipEmbedding, coordinates, styles_of
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel, with_channels
 from vqclip.training.data.settings import ConditionConfig
 from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
-from vqclip.training.transformer.checks import check_transformer, condition_name
+from vqclip.training.transformer.checks import check_styles, check_transformer, condition_name
+from vqclip.training.transformer.optimizer import optimizer_of
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
 from vqclip.training.vqgan.models import pictures_for
 
@@ -52,6 +53,7 @@ def open_transformer_stage(settings: TrainSettings, device: torch.device) -> "Tr
         model = load_transformer(settings.start, settings.model)
     if settings.start is not None and settings.start_partial:
         take_fitting(model, load_transformer(settings.start))
+    check_styles(model, settings)
     if loss.sketch_only and not has_sketch(model):
         raise UsageError("loss.sketch_only needs a model with a sketch: set the condition's sketch")
     return TransformerStage(model.to(device), settings, loss)
@@ -85,20 +87,6 @@ def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
     return networks
 
 
-def weight_groups(networks: Iterable[nn.Module], decay: float) -> list[dict[str, Any]]:
-    """Divide parameters into weights of linear layers, which decay, and all others.
-
-    Biases, norms, embeddings and positions keep their size, as in taming-transformers.
-    """
-    modules = [module for network in networks for module in network.modules()]
-    linear = {id(module.weight) for module in modules if isinstance(module, nn.Linear)}
-    parameters = [p for module in modules for p in module.parameters(recurse=False)]
-    return [
-        {"params": [p for p in parameters if id(p) in linear], "weight_decay": decay},
-        {"params": [p for p in parameters if id(p) not in linear], "weight_decay": 0.0},
-    ]
-
-
 class TransformerStage:
     """A :class:`vqclip.training.stage.Stage`; its VQGANs and its CLIP are frozen helpers.
 
@@ -117,12 +105,12 @@ class TransformerStage:
         self.conditions = [
             parse_section(ConditionConfig, each, "data.conditions") for each in given
         ]
+        self.styles = styles_of(model.cond_stage_model)
         self.networks: Mapping[str, nn.Module] = trained_networks(model)
         for network in self.networks.values():
             network.requires_grad_(True)
-        groups = weight_groups(self.networks.values(), loss.weight_decay)
         rate = settings.train.rate(4.5e-6 * settings.train.batch_size)
-        optimizer = torch.optim.AdamW(groups, rate, (0.9, 0.95))
+        optimizer = optimizer_of(self.networks.values(), rate, loss)
         self.objectives = [Objective("transformer", optimizer, self.loss)]
 
     def check(self, batch: Batch) -> None:
@@ -242,16 +230,27 @@ class TransformerStage:
         image, text = self._embeddings(batch, "image"), self._embeddings(batch, "text")
         chance = torch.rand(2, count, device=image.device)
         dropped = chance[1] < self.settings.drop
-        vectors: Tensor = stage(mixed_embeddings(image, text, chance[0], self.settings), dropped)
+        mixed = mixed_embeddings(image, text, chance[0], self.settings)
+        vectors: Tensor = stage(mixed, dropped, self._training_style(batch, count))
         return vectors
+
+    def _training_style(self, batch: Batch, count: int) -> Tensor | None:
+        """The style of each sample (b,), -1 for those that are not told theirs."""
+        if not self.styles:
+            return None
+        style: Tensor = batch["style"]
+        told = torch.rand(count, device=style.device) < self.settings.style
+        return torch.where(told, style, -1)
 
     def _judged_conditions(self, batch: Batch, count: int) -> dict[str, Tensor]:
         """The conditions that are judged, by the name of their figure."""
         if self.model.condition_kind != "clip":
             return {"bits_per_code": self._given_condition(batch, count)}
-        encode = self.model.encode_condition
+        encode, text = self.model.encode_condition, self._embeddings(batch, "text")
+        styled = {"bits_per_code_by_style": encode(text, batch["style"])} if self.styles else {}
         return {
-            "bits_per_code": encode(self._embeddings(batch, "text")),
+            "bits_per_code": encode(text),
+            **styled,
             "bits_per_code_by_image": encode(self._embeddings(batch, "image")),
             "bits_per_code_unconditional": encode(None).expand(count, -1, -1),
         }

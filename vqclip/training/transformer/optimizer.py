@@ -1,0 +1,76 @@
+"""The optimizer of a transformer: AdamW, or Muon for matrices and AdamW for all else."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from vqclip.models.gpt import GPT
+from vqclip.training.transformer.settings import TransformerLoss
+
+
+def optimizer_of(
+    networks: Iterable[nn.Module], rate: float, loss: TransformerLoss
+) -> torch.optim.Optimizer:
+    """AdamW, or Muon for the matrices of the GPT's blocks, at AdamW's rate and decay."""
+    networks = list(networks)
+    groups = weight_groups(networks, loss.weight_decay)
+    if not loss.muon:
+        return torch.optim.AdamW(groups, rate, (0.9, 0.95))
+    inside = {
+        id(p)
+        for network in networks
+        if isinstance(network, GPT)
+        for p in network.blocks.parameters()
+        if p.ndim == 2
+    }
+    matrices = [p for p in groups[0]["params"] if id(p) in inside]
+    groups[0]["params"] = [p for p in groups[0]["params"] if id(p) not in inside]
+    muon = torch.optim.Muon(matrices, rate, loss.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return Together(torch.optim.AdamW(groups, rate, (0.9, 0.95)), muon)
+
+
+def weight_groups(networks: Iterable[nn.Module], decay: float) -> list[dict[str, Any]]:
+    """Divide parameters into weights of linear layers, which decay, and all others.
+
+    Biases, norms, embeddings and positions keep their size, as in taming-transformers.
+    """
+    modules = [module for network in networks for module in network.modules()]
+    linear = {id(module.weight) for module in modules if isinstance(module, nn.Linear)}
+    parameters = [p for module in modules for p in module.parameters(recurse=False)]
+    return [
+        {"params": [p for p in parameters if id(p) in linear], "weight_decay": decay},
+        {"params": [p for p in parameters if id(p) not in linear], "weight_decay": 0.0},
+    ]
+
+
+class Together(Optimizer):
+    """Optimizers for different parameters, which step together and are saved as one.
+
+    Args:
+        optimizers: none of them shares a parameter with another.
+
+    """
+
+    def __init__(self, *optimizers: Optimizer) -> None:
+        self.optimizers = optimizers
+        super().__init__([g for each in optimizers for g in each.param_groups], {})
+        # the very groups of each, so that a rate that is set here counts there
+        self.param_groups = [g for each in optimizers for g in each.param_groups]
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Let each optimizer step; ``closure`` is not called."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states by the optimizers' numbers."""
+        return {str(i): each.state_dict() for i, each in enumerate(self.optimizers)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take up states that :meth:`state_dict` returned."""
+        for number, optimizer in enumerate(self.optimizers):
+            optimizer.load_state_dict(dict(state_dict[str(number)]))
+        self.param_groups = [g for each in self.optimizers for g in each.param_groups]
