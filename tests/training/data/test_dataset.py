@@ -114,7 +114,7 @@ def test_the_first_style_that_matches_is_the_samples(tmp_path: Path) -> None:
     styles = {"even": {"source": "even"}, "photo": {"kind": "photo"}}
     samples = Samples(config(path, styles=styles, hold_out={"share": 0.3}))
     for sample in (*(samples[k] for k in range(20)), *samples.held_out):
-        assert sample["style"] == int(sample["text"].split()[-1]) % 2
+        assert sample["style"] == int(sample["group"].split()[-1]) % 2
     icons = Samples(config(path, styles={"icon": {"kind": "icon"}}))
     assert icons[0]["style"] == -1
     assert "style" not in Samples(config(path))[0]
