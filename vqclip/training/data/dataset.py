@@ -220,12 +220,12 @@ class HeldOut(Sequence[dict[str, Any]]):
         entry = self.pictures.entries[number]
         image = over(rgba, plain_background(entry))
         text = entry.texts[0] if entry.texts else ""
-        about: Sample = {"text": text, "texts": list(entry.texts), "group": entry.group}
-        about |= _style(entry, self.settings)
+        about = {"text": text, "texts": list(entry.texts), "group": entry.group}
         whole = Window(0, 0, len(image), len(image))
         given = {
             c.name: condition(c, entry, image, whole, len(image)) for c in self.settings.conditions
         }
+        given |= _style(entry, self.settings)
         return {"image": _planes(image), **about, "index": index % len(self), **given}
 
 
