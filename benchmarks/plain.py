@@ -26,12 +26,14 @@ class PlainStep:
             visual.image_size if isinstance(visual.image_size, int) else visual.image_size[0]
         )
         self.cutouts = one_after_another(num_cutouts, resolution)
+        device = vqgan.codebook.device
         self.mean, self.std = (
-            torch.tensor(visual.preprocess_cfg[name]).view(3, 1, 1) for name in ("mean", "std")
+            torch.tensor(visual.preprocess_cfg[name], device=device).view(3, 1, 1)
+            for name in ("mean", "std")
         )
-        start = torch.randint(len(vqgan.codebook), (1, side, side))
+        start = torch.randint(len(vqgan.codebook), (1, side, side), device=device)
         self.z = vqgan.codes(start).requires_grad_()
-        self.prompt = F.normalize(torch.randn(1, visual.output_dim), dim=-1)
+        self.prompt = F.normalize(torch.randn(1, visual.output_dim, device=device), dim=-1)
         self.optimizer = torch.optim.Adam([self.z], lr=0.1)
         self.low, self.high = (
             edge(vqgan.codebook, 0).values.view(1, -1, 1, 1) for edge in (torch.min, torch.max)

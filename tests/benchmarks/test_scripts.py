@@ -52,6 +52,10 @@ def test_every_script_is_run_by_a_test() -> None:
     assert [name for name in sorted(scripts) if f'("{name}"' not in source] == []
 
 
+def test_start() -> None:
+    assert "| help | " in in_a_process("start", "--rounds", 1, "--only", "help")
+
+
 @pytest.mark.slow
 def test_step() -> None:
     """Both models take the steps of vqclip.generate, and every part takes its share of time."""
@@ -83,6 +87,16 @@ def test_cutouts(script: Script) -> None:
 
 def test_depthwise(script: Script) -> None:
     assert len(script("depthwise", "--batch", 1).splitlines()) == 11
+
+
+def test_gpu(script: Script, tmp_path: Path) -> None:
+    """Of the small models on a CPU; a GPU's figures take a GPU."""
+    out = tmp_path / "gpu.json"
+    printed = script("gpu", "--device", "cpu", "--small", "--out", out)
+    rows = json.loads(out.read_text())["rows"]
+    assert {row["section"] for row in rows} == {"step", "batch", "training"}
+    assert all(row["seconds"] > 0 for row in rows)
+    assert printed.count("\n| ") == len(rows) + 1
 
 
 def test_import_memory(script: Script) -> None:
