@@ -20,7 +20,7 @@ SCRIPTS = {
     "torch, torchvision": f"{TORCH}, torchvision",
     "torch, open_clip as it comes": f"{TORCH}, open_clip",
     "torch, open_clip as vqclip imports it": (
-        f"{TORCH}; from vqclip.models.openclip import light_open_clip; light_open_clip()"
+        f"{TORCH}; from vqclip.models.openclip import import_open_clip; import_open_clip()"
     ),
     "torch and a step of Adam as it comes": (
         f"{TORCH}; p = torch.zeros(1, requires_grad=True); p.grad = p.detach() + 1\n"

@@ -30,7 +30,7 @@ def step():
 
 with without_compiler():
     first = step()
-absent("torch._dynamo", "timm", "transformers", "huggingface_hub", "open_clip")
+absent("torch._dynamo", "sympy")
 """
 
 COMPILER_AFTERWARDS = """
@@ -51,43 +51,16 @@ with without_compiler():  # nothing to be spared any more
     assert hasattr(torch._dynamo, "explain")
 """
 
-OPEN_CLIP_AFTERWARDS = """
-import json, pathlib, tempfile
-import open_clip, timm
-assert open_clip.timm_model.timm is timm  # whoever imports it gets all of it
-
-directory = pathlib.Path(tempfile.mkdtemp())
-config = {
-    "embed_dim": 8,
-    "vision_cfg": {"timm_model_name": "test_resnet", "timm_pool": "avg", "image_size": 32},
-    "text_cfg": {"context_length": 8, "width": 8, "heads": 2, "layers": 1},
-}
-(directory / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
-torch.save(open_clip.CLIP(**config).state_dict(), directory / "weights.pth")
-assert open_perceptor(str(directory)).embed_image(torch.rand(2, 3, 32, 32)).shape == (2, 8)
-assert perceptor.embed_text(["a red apple"]).equal(text)
-"""
-
-
 STAND_IN = """
 import sys
 import torch
-from vqclip.models.light_torch import without_compiler, without_modules
+from vqclip.models.light_torch import without_compiler
 
 with without_compiler():
     with without_compiler():  # nested
         torch._dynamo.graph_break()
     assert type(sys.modules["torch._dynamo"]).__name__ == "_StandIn"
 assert "torch._dynamo" not in sys.modules
-
-with without_modules(["wave", "sys"]):
-    assert sys.flags
-    try:
-        import wave
-        raise AssertionError("imported")
-    except ImportError:
-        pass
-import wave
 
 try:
     with without_compiler():
@@ -122,11 +95,6 @@ def test_the_compiler_works_afterwards() -> None:
     run(LIGHT, COMPILER_AFTERWARDS)
 
 
-@pytest.mark.slow
-def test_open_clip_is_whole_afterwards() -> None:
-    run(LIGHT, OPEN_CLIP_AFTERWARDS)
-
-
 def test_a_whole_run_imports_none_of_them() -> None:
     code = """
 import sys, vqclip
@@ -135,7 +103,7 @@ for frame in vqclip.generate(
     vqclip.GenerateConfig(prompts, size=(16, 16), steps=2, num_cutouts=1)
 ):
     pass
-for name in ("torch._dynamo", "timm", "transformers", "huggingface_hub", "sympy", "imageio"):
+for name in ("torch._dynamo", "sympy", "imageio"):
     assert name not in sys.modules, name
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
@@ -149,7 +117,7 @@ try:
     app(["a red apple", "--size", "16", "--steps", "1", "--cutouts", "1", "--drafts", "1"])
 except SystemExit as end:
     assert not end.code
-for name in ("torch._dynamo", "timm", "transformers", "huggingface_hub", "sympy", "av", "cv2"):
+for name in ("torch._dynamo", "sympy", "av", "cv2"):
     assert name not in sys.modules, name
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

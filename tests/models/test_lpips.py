@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.checkpoints import read_state_dict
 from vqclip.models.lpips import LPIPS, ClipFeatures, FeatureDistance, lpips_from, normalize
-from vqclip.models.openclip import light_open_clip
+from vqclip.models.openclip import import_open_clip
 from vqclip.training.vqgan.perceptual import open_perceptual
 
 CASE = Path(__file__).parents[1] / "reference" / "vqmodel_f16"
@@ -91,7 +91,7 @@ def test_features_of_the_embedded_clip(generator: torch.Generator) -> None:
 
 def test_features_of_clips_resnet() -> None:
     visual = (
-        light_open_clip()
+        import_open_clip()
         .CLIP(
             8,
             {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 8},

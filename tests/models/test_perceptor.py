@@ -22,9 +22,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
-from vqclip.models import perceptor as module
 from vqclip.models.folding import fold_batch_norm
-from vqclip.models.openclip import light_open_clip
+from vqclip.models.openclip import import_open_clip
 from vqclip.models.perceptor import Perceptor, open_perceptor
 
 EMBEDDED = Path(__file__).parents[2] / "weights" / "clip"
@@ -46,7 +45,7 @@ def perceptor() -> Perceptor:
 @pytest.fixture(scope="module")
 def direct() -> Direct:
     """The same model, its preprocessing and its tokenizer as open_clip itself gives them."""
-    open_clip = light_open_clip()
+    open_clip = import_open_clip()
     name = f"local-dir:{EMBEDDED}"
     model, preprocess = open_clip.create_model_from_pretrained(name)
     return model.eval(), preprocess, open_clip.get_tokenizer(name)
@@ -56,7 +55,7 @@ def direct() -> Direct:
 def directory(tmp_path: Path) -> Path:
     """A tiny model in open_clip's layout, with a random vision transformer."""
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
-    clip = light_open_clip().CLIP(**TINY)
+    clip = import_open_clip().CLIP(**TINY)
     save_file(clip.state_dict(), tmp_path / "open_clip_model.safetensors")
     return tmp_path
 
@@ -64,7 +63,7 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def architecture(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of an open_clip architecture that matches ``directory``."""
-    factory = light_open_clip().factory
+    factory = import_open_clip().factory
     monkeypatch.setitem(factory._MODEL_CONFIGS, "Tiny", TINY)
     return "Tiny"
 
@@ -117,7 +116,7 @@ def test_autocast_is_the_callers_choice(perceptor: Perceptor) -> None:
 
 def test_batch_norm_of_clips_resnet_is_folded() -> None:
     tower = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 8}
-    visual = light_open_clip().CLIP(8, tower, TINY["text_cfg"]).visual
+    visual = import_open_clip().CLIP(8, tower, TINY["text_cfg"]).visual
     images = torch.rand(4, 3, 32, 32)
     visual(images)  # so that the statistics are not 0 and 1
     expected = visual.eval()(images)
@@ -246,9 +245,8 @@ def test_a_tag_brings_its_weights_activation_and_statistics(
 ) -> None:
     file = str(directory / "open_clip_model.safetensors")
     tag = {"mean": (0.1, 0.2, 0.3), "std": (1.0, 1.0, 1.0), "quick_gelu": True, "file": file}
-    open_clip = light_open_clip()
+    open_clip = import_open_clip()
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, architecture, {"web": tag})
-    monkeypatch.setattr(module, "full_open_clip", lambda: open_clip)
     perceptor = open_perceptor(f"{architecture}/web")
     assert perceptor.name == "Tiny/web"
     assert perceptor.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
@@ -263,7 +261,7 @@ def test_a_hub_model_is_the_directory_that_the_hub_client_fills(
         return str(directory / filename)
 
     hub = SimpleNamespace(download_pretrained_from_hf=download, hf_hub_download=download)
-    monkeypatch.setattr(module, "full_open_clip", lambda: SimpleNamespace(pretrained=hub))
+    monkeypatch.setattr(import_open_clip(), "pretrained", hub)
     assert open_perceptor("hf-hub:org/name").resolution == 16
 
 

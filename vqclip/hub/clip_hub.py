@@ -7,14 +7,14 @@ from typing import Any
 
 from vqclip.files.environment import offline
 from vqclip.models.guard import quiet
-from vqclip.models.openclip import open_clip_for
+from vqclip.models.openclip import import_open_clip
 
 _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # in open_clip's order
 
 
 def pretrained_names() -> list[str]:
     """Return open_clip's models with their pretrained tags, ``ViT-B-32/laion2b_s34b_b79k``."""
-    return sorted("/".join(pair) for pair in open_clip_for({}).list_pretrained())
+    return sorted("/".join(pair) for pair in import_open_clip().list_pretrained())
 
 
 def cached_repositories() -> dict[str, int]:
@@ -35,7 +35,7 @@ def repository(source: str) -> tuple[str, str] | None:
     if source.startswith("hf-hub:"):
         return source.removeprefix("hf-hub:"), ""
     architecture, _, tag = source.partition("/")
-    path = open_clip_for({}).get_pretrained_cfg(architecture, tag).get("hf_hub", "")
+    path = import_open_clip().get_pretrained_cfg(architecture, tag).get("hf_hub", "")
     return os.path.split(path) if path else None
 
 

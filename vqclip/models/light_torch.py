@@ -67,26 +67,6 @@ def without_compiler() -> Iterator[None]:
             vars(function).pop("__dynamo_disable", None)
 
 
-@contextmanager
-def without_modules(names: Sequence[str]) -> Iterator[None]:
-    """Let ``import name`` raise ImportError in the block, unless it has been imported already.
-
-    For importing a package that can do without another one, and tries.
-    """
-    blocked = [name for name in names if name not in sys.modules]
-    modules: dict[str, Any] = sys.modules  # None is how Python blocks an import
-    modules.update(dict.fromkeys(blocked))
-    try:
-        yield
-    finally:
-        _drop(name for name in blocked if modules.get(name, name) is None)
-
-
-def forget_package(package: str) -> None:
-    """Make the next import of ``package`` start afresh; whoever holds its modules keeps them."""
-    _drop(name for name in sys.modules if name.partition(".")[0] == package)
-
-
 class SkipInit(TorchFunctionMode):
     """Inside this mode modules are built without drawing random weights: they are loaded next."""
 

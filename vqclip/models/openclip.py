@@ -1,9 +1,7 @@
-"""open_clip: imported quickly, and only here; CLIP models to train are built here too."""
+"""open_clip: imported only here; CLIP models to train are built here too."""
 
 import importlib
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -12,42 +10,17 @@ from torch import Tensor, nn
 
 from vqclip.errors import UsageError
 from vqclip.models.guard import quiet
-from vqclip.models.light_timm import light_timm
-from vqclip.models.light_torch import forget_package, without_compiler, without_modules
+from vqclip.models.light_torch import without_compiler
 from vqclip.registry import unknown
 
 Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, context length)
 
 
-def open_clip_for(config: Mapping[str, Any]) -> Any:
-    """Return open_clip for building a model of this configuration, the quick one if it can."""
-    wanted = {*config.get("text_cfg", {}), *config.get("vision_cfg", {})}
-    if {"hf_model_name", "hf_tokenizer_name"} & wanted:
-        return full_open_clip()
-    return light_open_clip()
-
-
-def full_open_clip() -> Any:
-    """Import open_clip with all that it can use."""
+@cache
+def import_open_clip() -> Any:
+    """Import open_clip, which takes a second less without torch's compiler."""
     with without_compiler():
         return importlib.import_module("open_clip")
-
-
-@cache
-def light_open_clip() -> Any:
-    """Import a private copy of open_clip without transformers, the hub and most of timm.
-
-    It starts in a fifth of the time; ``sys.modules`` forgets it, so that others get the whole.
-    """
-    if "open_clip" not in sys.modules:
-        blocked = ("transformers", "huggingface_hub")
-        try:
-            # some release may need them
-            with suppress(Exception), without_compiler(), without_modules(blocked), light_timm():
-                return importlib.import_module("open_clip")
-        finally:
-            forget_package("open_clip")
-    return full_open_clip()
 
 
 def architecture(name: str) -> dict[str, Any]:
@@ -56,7 +29,7 @@ def architecture(name: str) -> dict[str, Any]:
     Raises:
         UsageError: there is none of that name.
     """
-    open_clip = open_clip_for({})
+    open_clip = import_open_clip()
     config: dict[str, Any] | None = open_clip.get_model_config(name)
     if config is None:
         raise unknown("CLIP architecture", name, open_clip.list_models())
@@ -69,7 +42,7 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
     Raises:
         UsageError: the configuration is not one of open_clip's, or asks for downloaded weights.
     """
-    open_clip = open_clip_for(config)
+    open_clip = import_open_clip()
     for tower in ("vision_cfg", "text_cfg"):
         if not isinstance(config.get(tower), Mapping):
             raise UsageError(f"model.model_cfg lacks {tower}, which every CLIP of open_clip has")
@@ -89,7 +62,7 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
 
 def tokenize(texts: list[str], length: int) -> Tensor:
     """Return CLIP's tokens of ``texts``, (n, length) int64; what is too long is cut off."""
-    tokens: Tensor = open_clip_for({}).tokenize(texts, length)
+    tokens: Tensor = import_open_clip().tokenize(texts, length)
     return tokens
 
 
@@ -117,7 +90,7 @@ def _tensor(value: Any) -> Tensor:
 
 def vocabulary() -> list[str]:
     """Return the entries of CLIP's vocabulary as text, by token; ``</w>`` ends a word."""
-    tokenizer = open_clip_for({}).tokenizer.SimpleTokenizer()
+    tokenizer = import_open_clip().tokenizer.SimpleTokenizer()
     decoder, byte_of = tokenizer.decoder, tokenizer.byte_decoder
     ordered = (decoder[i] for i in range(len(decoder)))
     return [bytes(byte_of[c] for c in entry).decode("utf-8", "replace") for entry in ordered]

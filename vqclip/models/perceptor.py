@@ -26,7 +26,7 @@ from vqclip.models.guard import (
     quiet,
 )
 from vqclip.models.light_torch import SkipInit
-from vqclip.models.openclip import Tokenizer, full_open_clip, open_clip_for
+from vqclip.models.openclip import Tokenizer, import_open_clip
 from vqclip.models.text_length import count_tokens, is_cut, lost_text
 from vqclip.registry import unknown
 
@@ -155,7 +155,7 @@ def _side(image_size: int | tuple[int, int], name: str) -> int:
 def _build(model: _Model) -> nn.Module:
     is_directory = model.name.startswith("local-dir:")
     with SkipInit():
-        clip: nn.Module = open_clip_for(model.config).create_model(
+        clip: nn.Module = import_open_clip().create_model(
             model.name,
             pretrained=None if is_directory else str(model.weights),
             force_quick_gelu=model.pretrained_cfg.get("quick_gelu", False),
@@ -167,7 +167,7 @@ def _build(model: _Model) -> nn.Module:
 
 
 def _tokenizer(model: _Model) -> Tokenizer:
-    open_clip = open_clip_for(model.config)
+    open_clip = import_open_clip()
     text_cfg = model.config["text_cfg"]
     if text_cfg.get("hf_tokenizer_name") or text_cfg.get("tokenizer_kwargs"):
         tokenizer: Tokenizer = open_clip.get_tokenizer(model.name)
@@ -198,7 +198,7 @@ def _embedded() -> Path:
 def _in_directory(directory: Path) -> _Model:
     """Read open_clip's ``local-dir:`` layout."""
     config = _read_config(directory / "open_clip_config.json")
-    weights = open_clip_for({}).factory._find_checkpoint_in_dir(directory)
+    weights = import_open_clip().factory._find_checkpoint_in_dir(directory)
     if weights is None:
         raise UsageError(f"{directory} holds no weights: no .safetensors, .bin or .pth file")
     return _Model(f"local-dir:{directory}", config, Path(weights))
@@ -232,7 +232,7 @@ def _from_hub(source: str, download: bool) -> Path:
 
 def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: bool) -> Path:
     """Let open_clip's downloader ``fetch``, from the hub's cache alone if everything is there."""
-    hub = full_open_clip().pretrained
+    hub = import_open_clip().pretrained
     with explained(f"cannot download CLIP model {source!r} (without a network, give {instead})"):
         with suppress(Exception), cached_only(hub):
             return fetch(hub)
@@ -244,7 +244,7 @@ def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: 
 
 def _named(source: str, download: bool) -> _Model:
     """Read ``architecture/tag`` or ``architecture:file``."""
-    open_clip = open_clip_for({})
+    open_clip = import_open_clip()
     architecture, rest = [*re.split("[:/]", source, maxsplit=1), ""][:2]
     config = open_clip.get_model_config(architecture)
     if config is None or not rest:
@@ -297,4 +297,4 @@ def _no_weights(architecture: str, rest: str, tags: list[str]) -> UsageError:
 
 def imagenet_classes() -> tuple[str, ...]:
     """Return the names of ImageNet's 1,000 classes by number, as open_clip has them."""
-    return tuple(open_clip_for({}).IMAGENET_CLASSNAMES)
+    return tuple(import_open_clip().IMAGENET_CLASSNAMES)

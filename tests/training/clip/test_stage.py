@@ -14,7 +14,7 @@ from torch import Tensor
 from tests import tiny
 from vqclip import load_perceptor
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.models.openclip import encode_tokens, light_open_clip, tokenize
+from vqclip.models.openclip import encode_tokens, import_open_clip, tokenize
 from vqclip.training.clip.stage import ClipStage
 from vqclip.training.data.batches import collate, to_device
 from vqclip.training.loop import fit
@@ -203,7 +203,7 @@ def test_what_is_exported_loads_everywhere(model_cfg: dict[str, Any], tmp_path: 
     perceptor = load_perceptor(tmp_path)
     found = perceptor.embed_image(images), perceptor.embed_text(texts)
     torch.testing.assert_close(found, expected, atol=5e-3, rtol=0)
-    open_clip = light_open_clip()
+    open_clip = import_open_clip()
     model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
     picture = Image.fromarray((images[0].permute(1, 2, 0) * 255).round().byte().numpy())
     theirs = model.eval().encode_image(preprocess(picture)[None], normalize=True)
