@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
-from vqclip.cli import drawing
+from vqclip.cli import sessions
 from vqclip.cli.app import app
-from vqclip.cli.commands import animate, batch, generate, restyle, story
+from vqclip.cli.commands import animate, batch, restyle, story
 from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
 from vqclip.config.prompts import parse_prompts
 from vqclip.generation.state import State
@@ -53,8 +53,7 @@ def test_every_line_of_shell_is_tested_or_says_why_not() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Any] = []
-    monkeypatch.setattr(generate.Session, "run", lambda self: ran.append(self.configs))
-    monkeypatch.setattr(drawing.DrawingSession, "run", lambda self: ran.append(self.config))
+    monkeypatch.setattr(sessions.Session, "run", lambda self: ran.append(self.config))
     monkeypatch.setattr(animate, "_write", lambda *settings: ran.append(settings))
     for name in ("_run", "_show"):
         monkeypatch.setattr(batch, name, lambda *settings: ran.append(settings))

@@ -10,7 +10,6 @@ from vqclip.cli import dry_run as forecasts
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.group import INTERRUPTED, InterruptionError
 from vqclip.cli.notes import note_long_prompts, note_slow_precision
-from vqclip.cli.progress import StageProgress
 from vqclip.cli.terminal import Terminal
 from vqclip.config import CompleteConfig, GenerateConfig, OutputConfig, SampleConfig
 
@@ -131,6 +130,7 @@ class GenerateSession(Session):
 
     def generate(self) -> str | None:
         """Render one config after another, until Ctrl-C comes."""
+        from vqclip.cli.progress import StageProgress
         from vqclip.runs.render import render
 
         for number, (config, output) in enumerate(zip(self.configs, self.outputs, strict=True), 1):
@@ -216,6 +216,7 @@ class SampleSession(Session):
 
     def generate(self) -> str | None:
         """Draw, rank, refine, write and film the samples."""
+        from vqclip.cli.progress import StageProgress
         from vqclip.runs.samples import SampleRun
 
         with StageProgress(self.terminal, "refining") as progress:

@@ -39,20 +39,34 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A training's YAML (what it held out is used), a folder, or a .jsonl.",
+        help="Config of a training, whose held-out part is used, or a folder, or a .jsonl.",
         show_default=False,
     ),
 ]
-Limit = Annotated[int | None, typer.Option("--samples", min=1, help="Use so many; else all.")]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the YAML.")
+Limit = Annotated[
+    int | None, typer.Option("--samples", min=1, help="Number of samples to use. Default: all.")
 ]
-Size = Annotated[int | None, typer.Option(min=16, help="Side of the pictures in pixels.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value of the config, as data.seed=1; repeat for several.",
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(min=16, help="Side of the images in pixels. Default: as in the config."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as a line of JSON.")]
 Part = Annotated[
-    bool, typer.Option("--unseen/--held-out", help="The style held out, or the groups.")
+    bool,
+    typer.Option(
+        "--unseen/--held-out",
+        help="Held-out part to use: the unseen style, or the held-out groups.",
+    ),
 ]
-Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="The CLIP to judge.")]
+Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP to evaluate.")]
 
 #: What the figures mean, in a few words; shares are shown in per cent.
 ABOUT = {
@@ -91,7 +105,10 @@ def vqgan_command(
     samples: Limit = None,
     size: Size = None,
     perceptual: Annotated[
-        str, typer.Option(help="clip, clip:SOURCE, lpips:PATH, timm:NAME[:FILE], or none.")
+        str,
+        typer.Option(
+            help="Perceptual distance: clip, clip:SOURCE, lpips:PATH, timm:NAME[:FILE], or none."
+        ),
     ] = "clip",
     unseen: Part = False,
     changes: Changes = None,
@@ -124,7 +141,9 @@ def clip_command(
     ctx: typer.Context,
     data: Data,
     clip: Clip = DEFAULT,
-    concepts: Annotated[int, typer.Option(min=2, help="Pictures of one contest.")] = 100,
+    concepts: Annotated[
+        int, typer.Option(min=2, help="Number of images that a text is to choose from.")
+    ] = 100,
     samples: Limit = None,
     unseen: Part = True,
     changes: Changes = None,
@@ -153,7 +172,7 @@ def transformer_command(
     data: Data,
     transformer: Annotated[
         str,
-        typer.Option("--transformer", "-t", metavar="NAME|PATH", help="The transformer to judge."),
+        typer.Option("--transformer", "-t", metavar="NAME|PATH", help="Transformer to evaluate."),
     ],
     transformer_config: opt.TransformerConfig = None,
     samples: Limit = None,
@@ -182,12 +201,20 @@ def transformer_command(
 
 @evaluate_app.command("pictures")
 def pictures_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Pictures that vqclip made.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images made by vqclip.")],
     judge: Annotated[
-        str, typer.Option("--judge", metavar="CLIP", help="Not the CLIP that guided them.")
+        str,
+        typer.Option(
+            "--judge",
+            metavar="CLIP",
+            help="CLIP to judge with, other than the one that guided the images.",
+        ),
     ],
     prompts: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="All prompts; else those of the pictures.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File of all prompts. Default: the prompts of the images."
+        ),
     ] = None,
     yes: opt.Yes = False,
     device: opt.Device = "auto",

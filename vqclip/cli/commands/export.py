@@ -12,12 +12,22 @@ from vqclip.errors import UsageError
 
 def export_command(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A name, a checkpoint, or a folder with one.")
+        str,
+        typer.Argument(metavar="MODEL", help="Model: a name, a checkpoint, or a folder with one."),
     ],
-    output: Annotated[Path, typer.Argument(metavar="OUT.ckpt", help="A .yaml goes beside it.")],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT.ckpt", help="Checkpoint to write; its config goes beside it as .yaml."
+        ),
+    ],
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="The model's YAML, if not with the weights."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Config of the model. Default: the YAML beside its weights.",
+        ),
     ] = None,
     overwrite: opt.Overwrite = False,
     quiet: opt.Quiet = False,

@@ -20,8 +20,8 @@ def list_command(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="presets, cut-methods, augmentations, optimizers, losses, inits; of transformers: "
-            "classes (ImageNet's), coco-stuff, ade20k, s-flckr (labels).",
+            help="What to list: presets, cut-methods, augmentations, optimizers, losses or inits; "
+            "for transformers classes (of ImageNet), coco-stuff, ade20k or s-flckr (labels).",
             show_default=False,
             autocompletion=completion_of("LIST"),
         ),
@@ -29,7 +29,7 @@ def list_command(
     preset: Annotated[
         str | None,
         typer.Argument(
-            help="A preset, to list its settings.",
+            help="Preset whose settings to list.",
             show_default=False,
             autocompletion=completion_of("--preset"),
         ),

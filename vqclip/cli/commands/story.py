@@ -10,7 +10,6 @@ from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, generate_command, given_options
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.notes import note_long_prompts
-from vqclip.cli.progress import StageProgress
 from vqclip.cli.shared_options import defaults_of, with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
@@ -85,6 +84,7 @@ def tell_story(
     with terminal.loading():
         from PIL import Image
 
+        from vqclip.cli.progress import StageProgress
         from vqclip.generation.latents import picture_size
         from vqclip.hub.loaders import load_models
         from vqclip.video.render import StoryRun

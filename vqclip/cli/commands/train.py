@@ -28,32 +28,45 @@ _WORDS = 3  # metrics shown beside the bar
 def train_command(
     stage: Annotated[
         str | None,
-        typer.Argument(metavar="STAGE", help="vqgan, transformer or clip.", show_default=False),
+        typer.Argument(
+            metavar="STAGE", help="Model to train: vqgan, transformer or clip.", show_default=False
+        ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Argument(metavar="CONFIG", help="The training's YAML.", show_default=False),
+        typer.Argument(
+            metavar="CONFIG", help="Config of the training, a YAML file.", show_default=False
+        ),
     ] = None,
     example: Annotated[
         str | None,
         typer.Option(
             "--example",
             metavar="KIND",
-            help="Print a commented config: vqgan, unconditional, class, segmentation, depth, "
+            help="Print a config with comments: vqgan, unconditional, class, segmentation, depth, "
             "edges, super-resolution, clip, text, coordinates; depth-vqgan, edges-vqgan, "
             "segmentation-vqgan.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Else runs/ and the config's name."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder of the run. Default: runs/NAME, after the config.",
+        ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in there.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint in the folder.")
     ] = False,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change the config: train.steps=100."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of the config, as train.steps=100; repeat for several.",
+        ),
     ] = None,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,

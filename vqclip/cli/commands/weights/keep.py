@@ -21,7 +21,9 @@ def verify_command(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME", autocompletion=completion_of("MODEL"), help="Else all that are kept."
+            metavar="NAME",
+            autocompletion=completion_of("MODEL"),
+            help="Name of a model. Default: all that are downloaded.",
         ),
     ] = None,
     quiet: opt.Quiet = False,
@@ -78,10 +80,12 @@ def remove_command(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME", autocompletion=completion_of("MODEL"), help="What to delete."
+            metavar="NAME",
+            autocompletion=completion_of("MODEL"),
+            help="Name of the model to delete.",
         ),
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Delete models, and what of them is half fetched. Those that come along stay.
@@ -129,7 +133,9 @@ def path_command(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", autocompletion=completion_of("MODEL"), help="Else of all models."
+            metavar="NAME",
+            autocompletion=completion_of("MODEL"),
+            help="Name of a model. Default: the folder of all models.",
         ),
     ] = None,
 ) -> None:

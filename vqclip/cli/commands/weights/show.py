@@ -13,17 +13,21 @@ from vqclip.files.formatting import as_json
 if TYPE_CHECKING:
     from vqclip.hub.listing import Item
 
-Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON a model.")]
+Json = Annotated[bool, typer.Option("--json", help="Print each model as a line of JSON.")]
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", autocompletion=completion_of("MODEL"), help="Of vqclip weights list."
+        metavar="NAME",
+        autocompletion=completion_of("MODEL"),
+        help="Name of a model, see `vqclip weights list`.",
     ),
 ]
 
 
 def list_models_command(
-    clip: Annotated[bool, typer.Option("--clip", help="open_clip's pretrained models.")] = False,
+    clip: Annotated[
+        bool, typer.Option("--clip", help="List the pretrained models of open_clip.")
+    ] = False,
     json_lines: Json = False,
 ) -> None:
     """List the models that have names, and which of them are on this computer.

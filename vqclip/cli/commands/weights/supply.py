@@ -24,20 +24,21 @@ def get_command(
         typer.Argument(
             metavar="NAME",
             autocompletion=completion_of("MODEL"),
-            help="Of vqclip weights list, or list --clip.",
+            help="Names of models, see `vqclip weights list` and `vqclip weights list --clip`.",
         ),
     ],
     trust: Annotated[
-        bool, typer.Option("--trust", help="Also if the files are not those of the last time.")
+        bool, typer.Option("--trust", help="Accept files that differ from the previous download.")
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the checkpoint too, as it was fetched.")
+        bool, typer.Option("--keep", help="Keep the downloaded checkpoint, too.")
     ] = False,
     attempts: Annotated[
-        int, typer.Option(min=1, help="Of each source, in a row, that bring nothing.")
+        int,
+        typer.Option(min=1, help="Number of attempts in a row without progress, for each source."),
     ] = 5,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without an answer until the next attempt.")
+        float, typer.Option(min=0.1, help="Seconds to wait for an answer before the next attempt.")
     ] = 30.0,
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -98,16 +99,19 @@ def _get_clip(name: str, terminal: Terminal) -> None:
 
 def import_command(
     source: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A checkpoint, or a folder with one.")
+        Path, typer.Argument(metavar="FILE", help="Checkpoint, or a folder with one.")
     ],
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="YAML", help="Its config, if not with it.")
+        Path | None,
+        typer.Option(
+            "--config", metavar="YAML", help="Config of the model. Default: the YAML beside it."
+        ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="What to call it; else after the file.")
+        str | None, typer.Option("--name", help="Name of the model. Default: after the file.")
     ] = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Store the numbers in half the space.")
+        bool, typer.Option("--half", help="Store the weights as 16-bit floats, in half the space.")
     ] = False,
     overwrite: opt.Overwrite = False,
     quiet: opt.Quiet = False,
