@@ -32,7 +32,7 @@ from vqclip.media.writers import Array
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.video.camera import parse_camera
 from vqclip.video.optical_flow import find_flow
-from vqclip.video.story import MovedPicture, tell
+from vqclip.video.story import MovedPicture, story_frames
 
 _MOTIONS = 10  # the last ones, over which the mean is taken
 
@@ -92,7 +92,7 @@ def matrix(story: StoryConfig) -> Tensor:
 def measure(name: str, story: StoryConfig, models: Models, out: Path | None) -> str:
     """Tell a story in one of the ways; return its line."""
     with WAYS[name]():
-        last = [f.picture for f in deque(tell(story, models), maxlen=_MOTIONS + 1)]
+        last = [f.picture for f in deque(story_frames(story, models), maxlen=_MOTIONS + 1)]
     picture = Image.fromarray(last[-1])
     if out:
         out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from vqclip.config import FilmConfig
 from vqclip.media.images import load_image, read_metadata
 from vqclip.media.writers import Array, film_metadata, film_writer
 from vqclip.video import render as filming
-from vqclip.video.restyle import Before, mixed
+from vqclip.video.restyle import PreviousFrame, mixed
 
 QUICK = ("--steps", "1", "--cutouts", "1", "--size", "32")
 
@@ -120,15 +120,15 @@ def test_interrupted_it_goes_on_to_the_same_bytes(
 
 def test_where_frames_start_from() -> None:
     source, result = scene(0), np.full((32, 48, 3), 200, np.uint8)
-    same = mixed(source, Before(source, result), 0.5)
+    same = mixed(source, PreviousFrame(source, result), 0.5)
     assert np.abs(same - (source / 2 + 100)).max() <= 1
-    assert np.array_equal(mixed(source, Before(source, result), 0), source)
+    assert np.array_equal(mixed(source, PreviousFrame(source, result), 0), source)
 
 
 def test_results_move_along_with_the_clip() -> None:
     marked = scene(0).copy()
     marked[12:16, 10:14] = (0, 0, 255)  # drawn onto the square
-    start = mixed(scene(1), Before(scene(0), marked), 1.0).astype(int)
+    start = mixed(scene(1), PreviousFrame(scene(0), marked), 1.0).astype(int)
     blue = start[12:16, :, 2] - start[12:16, :, 0]
     assert abs(int(blue.mean(0).argmax()) - 14.5) <= 2.5  # three pixels further right
 

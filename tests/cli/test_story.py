@@ -9,7 +9,7 @@ from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.generation.loop import Run
 from vqclip.media.writers import film_metadata
-from vqclip.video.work_folder import Unfinished
+from vqclip.video.work_folder import WorkFolder
 
 QUICK = ("--size", "32", "--cutouts", "1", "--seed", "1", "--init", "random")
 STORY = ("story", "a red apple ^ a green tree", "--steps-per-scene", "4", *QUICK)
@@ -120,11 +120,11 @@ def test_ctrl_c_keeps_the_frames_and_resume_goes_on_to_the_same_bytes(
 
 def test_killed_it_goes_on_from_its_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip(*MOVED, "-o", "whole.gif")
-    save = Unfinished.save
+    save = WorkFolder.save
     with monkeypatch.context() as patch:
         stops(patch, 5, RuntimeError)
         early = lambda self: save(self) if self.last.step == 2 else None  # noqa: E731
-        patch.setattr(Unfinished, "save", early)
+        patch.setattr(WorkFolder, "save", early)
         patch.setattr("vqclip.video.work_folder.EVERY", 0.0)
         vqclip(*MOVED, "-o", "a.gif", code=1)
     assert len(list(Path("a.frames").glob("*.png"))) == 5
@@ -137,7 +137,7 @@ def test_killed_it_goes_on_from_its_last_state(monkeypatch: pytest.MonkeyPatch) 
 def test_only_the_film_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip(*MOVED, "-o", "whole.gif")
     with monkeypatch.context() as patch:
-        patch.setattr(Unfinished, "write_films", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        patch.setattr(WorkFolder, "write_films", lambda *_: (_ for _ in ()).throw(OSError("full")))
         assert "cannot write: full" in vqclip(*MOVED, "-o", "a.gif", code=1).stderr
     assert "a.gif  (8 frames, 0.5 s, 32x32)" in vqclip("resume", "a.frames").stdout
     assert Path("a.gif").read_bytes() == Path("whole.gif").read_bytes()

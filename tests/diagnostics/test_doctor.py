@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vqclip.diagnostics import doctor, machine
-from vqclip.diagnostics.doctor import examine, run_check
+from vqclip.diagnostics.doctor import checked, examine
 from vqclip.diagnostics.machine import Finding, probe
 from vqclip.files.hashing import weights_hash
 from vqclip.hub import store
@@ -68,7 +68,7 @@ def test_a_check_that_fails_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> Non
         yield Finding("a", "ok", "fine")
         broken()
 
-    first, second = run_check("a", check)
+    first, second = checked("a", check)
     assert (first.state, second.state, second.about) == ("ok", "problem", "no such thing")
     for module, name in ((machine, "resolve_device"), (doctor, "weights_folder")):
         monkeypatch.setattr(module, name, broken)
@@ -174,7 +174,7 @@ def test_named_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "weights remove short" in found["short"].fix
     assert found["named models"].about.startswith("3 here, ")
     (tmp_path / "catalogue.yaml").write_text("[]")
-    assert problems(run_check("named models", doctor.named_models)).keys() == {
+    assert problems(checked("named models", doctor.named_models)).keys() == {
         "short",
         "blank",
         "named models",

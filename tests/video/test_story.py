@@ -16,7 +16,7 @@ from vqclip.generation.losses import PromptLoss
 from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.hub.loaders import Models, load_models
 from vqclip.video import story as telling
-from vqclip.video.story import Telling, scene_at, tell
+from vqclip.video.story import StoryFrames, scene_at, story_frames
 
 SCENES = parse_scenes("a red apple ^ a green tree ^ a blue car | blurry:-0.5")
 PICTURE = GenerateConfig(
@@ -35,7 +35,7 @@ def models() -> Models:
 
 
 def pictures(config: StoryConfig, models: Models) -> list[Any]:
-    return [frame.picture for frame in tell(config, models)]
+    return [frame.picture for frame in story_frames(config, models)]
 
 
 def difference(a: Any, b: Any) -> float:
@@ -58,7 +58,7 @@ def test_at_the_boundaries_the_targets_are_those_of_the_scenes(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = story(steps_per_scene=4)
-    film = Telling(config, models)
+    film = StoryFrames(config, models)
     seen: list[PromptLoss] = []
     monkeypatch.setattr(telling, "step_alone", lambda run: seen.append(run.prompt_losses[0]))
     for step in range(config.steps):

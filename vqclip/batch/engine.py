@@ -161,7 +161,7 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
     checkpoint = folder.checkpoint(job) if can_resume(job.config.optimizer) else None
     output = replace(job.output(folder.path), checkpoint=checkpoint)
     began = time.monotonic()
-    state = _begun(job, output, models)
+    state = _saved_state(job, output, models)
 
     def on_frame(frame: Frame) -> None:
         if on_step and frame.stage == "optimization":
@@ -178,15 +178,15 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
         error=None,
         seconds=round(time.monotonic() - began, 2),
         score=round(float(clip_scores(job.config, models, result.prompts, image)), 4),
-        files=tuple(_beside(path, folder.path) for path in files),
+        files=tuple(_relative_name(path, folder.path) for path in files),
     )
 
 
-def _beside(path: Path, folder: Path) -> str:
+def _relative_name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _begun(job: Job, output: OutputConfig, models: Models) -> State | None:
+def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None:
     """Return where a job continues; None where it was not begun, or with other weights."""
     if output.checkpoint is None:
         return None

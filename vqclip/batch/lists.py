@@ -62,17 +62,17 @@ def expand(row: Row) -> Iterator[Row]:
     if row.error is not None:
         yield row
         return
-    for words in _unfolded(row.words):
+    for words in _expanded(row.words):
         yield replace(row, words=words)
 
 
-def _unfolded(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def _expanded(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield them one after the other: there may be more than anybody wants."""
     if not words:
         yield ()
         return
     for first in _choices(words[0]):
-        for rest in _unfolded(words[1:]):
+        for rest in _expanded(words[1:]):
             yield (first, *rest)
 
 

@@ -12,7 +12,7 @@ from vqclip.config import FileOptions
 from vqclip.config.setting import read_options
 
 if TYPE_CHECKING:
-    from vqclip.video.work_folder import Unfinished
+    from vqclip.video.work_folder import WorkFolder
 
 
 def video_paths(params: Mapping[str, Any], name: str) -> tuple[Path, ...]:
@@ -60,7 +60,7 @@ def report_films(
         raise typer.Exit(INTERRUPTED)
 
 
-def stopped(terminal: Terminal, film: "Unfinished") -> NoReturn:
+def stopped(terminal: Terminal, film: "WorkFolder") -> NoReturn:
     """Tell how a film goes on that Ctrl-C stopped.
 
     Raises:

@@ -76,10 +76,10 @@ def examine() -> Iterator[Finding]:
         "named models": named_models,
     }
     for name, check in checks.items():
-        yield from run_check(name, check)
+        yield from checked(name, check)
 
 
-def run_check(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def checked(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """Yield what ``check`` finds; whatever it raises is a problem like any other."""
     try:
         yield from check()

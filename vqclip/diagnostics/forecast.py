@@ -159,9 +159,9 @@ def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> For
 
 def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast:
     """Return the forecast of a story."""
-    from vqclip.video.story import Telling
+    from vqclip.video.story import StoryFrames
 
-    one = pace(Telling(story, models), device=models.device)
+    one = pace(StoryFrames(story, models), device=models.device)
     seconds = one.seconds(story.unseen + story.frames)
     return forecast(seconds, _inputs(story.picture, models), _written(output), models.device)
 
@@ -170,13 +170,13 @@ def of_restyle(
     source: "SourceVideo", size: tuple[int, int], output: FilmOutput, models: Models
 ) -> Forecast:
     """Return the forecast of a video in another style."""
-    from vqclip.video.restyle import Before, restyle_frame
+    from vqclip.video.restyle import PreviousFrame, restyle_frame
 
     def restyled() -> Iterator[None]:
         before = None
         for frame in source.read(size):
             result = restyle_frame(source.config, models, frame, before)
-            before = Before(frame, result)
+            before = PreviousFrame(frame, result)
             yield
 
     seconds = pace(restyled(), 1, models.device).seconds(source.frames)

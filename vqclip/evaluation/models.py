@@ -25,7 +25,7 @@ OnProgress = Callable[[int], None]  # how many samples are done
 TEMPLATES = ("{}", "a {}", "{} emoji", "an icon of a {}", "a picture of a {}")
 
 
-def _untold(_done: int) -> None:
+def _ignore_progress(_done: int) -> None:
     """Nobody wants to know."""
 
 
@@ -35,7 +35,7 @@ def evaluate_vqgan(
     samples: Sequence[Any],
     limit: int | None = None,
     distance: Callable[[Tensor, Tensor], Tensor] | None = None,
-    told: OnProgress = _untold,
+    on_progress: OnProgress = _ignore_progress,
 ) -> Figures:
     """Judge what becomes of images that go through their codes.
 
@@ -55,7 +55,7 @@ def evaluate_vqgan(
         scores.add(image, output, indices, far)
         similar += float(ssim(image / 2 + 0.5, output / 2 + 0.5).sum())
         done += len(image)
-        told(done)
+        on_progress(done)
     found = scores.figures()
     figures = {"psnr": found["psnr"], "ssim": similar / done}
     if distance:
@@ -70,7 +70,7 @@ def evaluate_clip(
     samples: Sequence[Any],
     concepts: int = 100,
     limit: int | None = None,
-    told: OnProgress = _untold,
+    on_progress: OnProgress = _ignore_progress,
 ) -> Figures:
     """Judge how well a CLIP finds texts for images and images for texts.
 
@@ -88,7 +88,7 @@ def evaluate_clip(
         images.append(perceptor.embed_image(batch["image"] / 2 + 0.5).cpu())
         names += batch["text"]
         groups += batch["group"]
-        told(len(names))
+        on_progress(len(names))
     embedded = torch.cat(images)
     texts = perceptor.embed_text(names).cpu()
     figures = retrieval(embedded, texts, groups, concepts)
@@ -116,7 +116,7 @@ def evaluate_transformer(
     transformer: Net2NetTransformer,
     samples: Sequence[Any],
     limit: int | None = None,
-    told: OnProgress = _untold,
+    on_progress: OnProgress = _ignore_progress,
 ) -> Figures:
     """Judge how well a transformer predicts the codes of images: bits per code.
 
@@ -137,7 +137,7 @@ def evaluate_transformer(
         for batch in batches(samples, limit, transformer.device):
             yield batch
             done += len(batch["image"])
-            told(done)
+            on_progress(done)
 
     figures = stage.validate(told_batches())
     transformer.requires_grad_(False)  # the stage wants to train it

@@ -109,10 +109,10 @@ class Width:
         if fitted < count:
             self.trials = [trial for trial in self.trials if trial <= fitted]
         if not self.trials:
-            self.lanes = self.together = self._what_pays()
+            self.lanes = self.together = self._best_width()
         return seen
 
-    def _what_pays(self) -> int:
+    def _best_width(self) -> int:
         seconds = {count: min(times) for count, times in self.seconds.items()}
         least = min(seconds.values(), default=0.0)
         return min((n for n, each in seconds.items() if each <= least * _GAIN), default=1)
@@ -127,7 +127,7 @@ def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Excepti
     seen: list[Frame | Exception] = []
     while rest := runs[len(seen) :]:
         try:
-            together, frames = shrinking_on_oom(partial(_first, rest), together)
+            together, frames = shrinking_on_oom(partial(_first_frames, rest), together)
             seen += frames
         except Exception as error:
             lot = rest[:together]
@@ -135,7 +135,7 @@ def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Excepti
     return together, seen
 
 
-def _first(runs: Sequence[Run], count: int) -> list[Frame]:
+def _first_frames(runs: Sequence[Run], count: int) -> list[Frame]:
     return step(runs[:count]) if count > 1 else [step_alone(runs[0])]
 
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from vqclip.files.environment import offline
-from vqclip.models.guard import quiet
 from vqclip.models.openclip import import_open_clip
+from vqclip.models.third_party import quiet
 
 _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # in open_clip's order
 

@@ -94,7 +94,7 @@ def _make(
     checkpoint, config = place / "checkpoint", place / store.CONFIG
     fetched = {}
     for part, path in (("config", config), ("checkpoint", checkpoint)):
-        if wanted := _wanted(entry, part, path, trust):
+        if wanted := _download_request(entry, part, path, trust):
             fetched[part] = download(wanted, listener, patience)
     member = fetched["checkpoint"].source.member
     original = _unpacked(checkpoint, member) if member else checkpoint
@@ -111,7 +111,9 @@ def _make(
     return _supplied(entry.name, converted)
 
 
-def _wanted(entry: CatalogueEntry, part: str, path: Path, trust: bool) -> DownloadRequest | None:
+def _download_request(
+    entry: CatalogueEntry, part: str, path: Path, trust: bool
+) -> DownloadRequest | None:
     known = None if trust else store.known_hash(entry.name, part)
     if part == "config":
         return (

@@ -96,7 +96,7 @@ def draw_freely(
     yield from draw(transformer, transformer.encode_condition(x), known, seeds, sampling)
 
 
-def begun(indices: Tensor, known: Tensor) -> list[int]:
+def samples_begun(indices: Tensor, known: Tensor) -> list[int]:
     """Return which of the samples (n, h, w) have any code drawn beyond the known ones."""
     fresh = (indices >= 0) & (known < 0)
     return [number for number, grid in enumerate(fresh) if grid.any()]

@@ -69,11 +69,11 @@ def _fuse_upsampling(module: nn.Module) -> None:
 
 def _replace_convolutions(module: nn.Module) -> None:
     for name, child in module.named_children():
-        if isinstance(child, nn.Conv2d) and fits(child) and _pays(child):
+        if isinstance(child, nn.Conv2d) and fits(child) and _is_faster(child):
             setattr(module, name, WinogradConv2d(child))
         elif not isinstance(child, FusedUpsample):
             _replace_convolutions(child)
 
 
-def _pays(conv: nn.Conv2d) -> bool:
+def _is_faster(conv: nn.Conv2d) -> bool:
     return conv.weight.numel() <= _MOST_WEIGHTS and conv.out_channels >= _LEAST_WIDTH

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
-from vqclip.models.guard import quiet
 from vqclip.models.light_torch import without_compiler
+from vqclip.models.third_party import quiet
 from vqclip.registry import unknown
 
 Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, context length)

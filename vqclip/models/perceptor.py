@@ -17,7 +17,10 @@ from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, Vq
 from vqclip.files.environment import user_path
 from vqclip.models.folding import fold_batch_norm
 from vqclip.models.frozen import autocast
-from vqclip.models.guard import (
+from vqclip.models.light_torch import SkipInit
+from vqclip.models.openclip import Tokenizer, import_open_clip
+from vqclip.models.text_length import count_tokens, is_cut, lost_text
+from vqclip.models.third_party import (
     NotHereError,
     cached_only,
     check_network,
@@ -25,9 +28,6 @@ from vqclip.models.guard import (
     explained,
     quiet,
 )
-from vqclip.models.light_torch import SkipInit
-from vqclip.models.openclip import Tokenizer, import_open_clip
-from vqclip.models.text_length import count_tokens, is_cut, lost_text
 from vqclip.registry import unknown
 
 
@@ -47,7 +47,7 @@ class Perceptor(nn.Module):
         super().__init__()
         self.name, self.weights, self.dtype = name, weights, torch.float32
         self.visual = fold_batch_norm(clip.visual.eval())
-        self.resolution = _side(clip.visual.image_size, name)
+        self.resolution = _image_side(clip.visual.image_size, name)
         self._clip = clip
         self._tokenizer = tokenizer
         for statistic in ("mean", "std"):
@@ -145,7 +145,7 @@ class _Model:
     pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)  # of the tag: mean, std, …
 
 
-def _side(image_size: int | tuple[int, int], name: str) -> int:
+def _image_side(image_size: int | tuple[int, int], name: str) -> int:
     sides = {image_size} if isinstance(image_size, int) else set(image_size)
     if len(sides) > 1:
         raise UsageError(f"CLIP model {name!r} sees {image_size} pixels, not a square")

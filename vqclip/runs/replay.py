@@ -120,11 +120,13 @@ _OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "sa
 def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
     """Return the SHA-256 of each file that an image begins with or is guided by, by its name."""
     return {
-        name: weights_hash(user_path(name)) for name in _given(config) if user_path(name).is_file()
+        name: weights_hash(user_path(name))
+        for name in _image_paths(config)
+        if user_path(name).is_file()
     }
 
 
-def _given(config: GenerateConfig | SampleConfig) -> Iterator[str]:
+def _image_paths(config: GenerateConfig | SampleConfig) -> Iterator[str]:
     yield from (prompt.content for prompt in config.prompts if prompt.kind == "image")
     if isinstance(config, GenerateConfig):
         if Path(config.init).suffix:  # the others are names of starts

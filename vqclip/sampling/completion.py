@@ -16,7 +16,7 @@ from vqclip.generation.loop import Run
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores, embed_prompts
 from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import flatten, to_pil, to_tensor
-from vqclip.models.batch_sampling import Drawn, begun, decoded, draw, filled
+from vqclip.models.batch_sampling import Drawn, decoded, draw, filled, samples_begun
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.sampling.conditions import check_conditions, natural_size, read_condition
 from vqclip.sampling.masks import (
@@ -175,7 +175,7 @@ def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]
     """Make images of the drawn codes (n, h, w), where any are; by rank, the best first."""
     samples = [
         Sample(task.config.seed + number, indices[number], picture(task, indices[number]))
-        for number in begun(indices, task.known)
+        for number in samples_begun(indices, task.known)
     ]
     if not (ranked and task.config.prompts):
         return samples

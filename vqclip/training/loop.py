@@ -164,14 +164,14 @@ class Trainer:
             network.train()
         metrics: Metrics = {}
         for objective in self.stage.objectives:
-            metrics |= self._lower(objective, micro, step)
+            metrics |= self._optimize(objective, micro, step)
         with torch.no_grad():
             self.stage.after_step(micro[-1], step)
             share_weights(self.accelerator, self.stage.networks.values())
         self.average.update(step)
         return metrics
 
-    def _lower(self, objective: Objective, micro: list[Batch], step: int) -> Metrics:
+    def _optimize(self, objective: Objective, micro: list[Batch], step: int) -> Metrics:
         """Step one optimizer; return the means of what its loss reports."""
         optimizer = self.stepped[objective.name]
         factor = learning_rate_factor(step, self.settings)
@@ -180,7 +180,7 @@ class Trainer:
         ):
             group["lr"] = rate * factor
         reports: list[Metrics] = []
-        with self._only(objective.optimizer):
+        with self._only_gradients_of(objective.optimizer):
             optimizer.zero_grad()
             for batch in micro:
                 with self.accelerator.autocast():
@@ -198,7 +198,7 @@ class Trainer:
         return {key: torch.stack([r[key].float() for r in reports]).mean() for key in reports[0]}
 
     @contextmanager
-    def _only(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    def _only_gradients_of(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
         """Let gradients flow to the parameters of one optimizer alone."""
         own = {id(parameter) for parameter in _trainable(optimizer)}
         others = [parameter for parameter in self.trained if id(parameter) not in own]

@@ -10,9 +10,9 @@ from vqclip.generation.frame import Frame
 from vqclip.hub.loaders import Models
 from vqclip.media.writers import Array, FilmFrame
 from vqclip.runs.render import metadata
-from vqclip.video.restyle import Before, SourceVideo, drawn_size, restyle_frame
-from vqclip.video.story import Telling
-from vqclip.video.work_folder import Unfinished
+from vqclip.video.restyle import PreviousFrame, SourceVideo, drawn_size, restyle_frame
+from vqclip.video.story import StoryFrames
+from vqclip.video.work_folder import WorkFolder
 
 
 class StoryRun:
@@ -26,11 +26,11 @@ class StoryRun:
         scenes = story.to_dict()
         settings = {**metadata(story.picture, models), "story": scenes}
         settings["prompt"] = " ^ ".join(scenes["scenes"])
-        self.unfinished = Unfinished(output, settings)
+        self.work_folder = WorkFolder(output, settings)
 
     def opened(self) -> AbstractContextManager[None]:
-        """Return the context of :meth:`run`; see :class:`vqclip.video.work_folder.Unfinished`."""
-        return self.unfinished.opened()
+        """Return the context of :meth:`run`; see :class:`vqclip.video.work_folder.WorkFolder`."""
+        return self.work_folder.opened()
 
     def run(
         self,
@@ -46,14 +46,14 @@ class StoryRun:
             VqclipError: the run failed, or a file could not be written.
             KeyboardInterrupt: Ctrl-C; the frames so far are kept, and where they continue.
         """
-        telling = Telling(self.story, self.models, self.unfinished.state(), on_draft)
-        with self.unfinished.keeping():
-            for frame in telling:
+        frames = StoryFrames(self.story, self.models, self.work_folder.state(), on_draft)
+        with self.work_folder.keeping():
+            for frame in frames:
                 if frame.number >= 0:
-                    self.unfinished.put(frame.number, frame.picture)
-                self.unfinished.keep(telling.state())
+                    self.work_folder.put(frame.number, frame.picture)
+                self.work_folder.keep(frames.state())
                 on_frame(frame)
-        self.unfinished.write_films(self.story.frames)
+        self.work_folder.write_films(self.story.frames)
 
 
 class RestyleRun:
@@ -71,7 +71,7 @@ class RestyleRun:
         settings["restyle"] = config.to_dict() | {"bytes": source.bytes}
         sound = source.path if source.is_film else None
         film = replace(output.film, rate=source.rate, sound=sound)
-        self.unfinished = Unfinished(replace(output, film=film), settings)
+        self.work_folder = WorkFolder(replace(output, film=film), settings)
 
     def run(self, on_frame: Callable[[int, Array], None]) -> int:
         """Draw what is missing, write the videos; return how many frames they have.
@@ -82,19 +82,19 @@ class RestyleRun:
             UsageError: the folder holds frames of other settings, or another process is at work.
             VqclipError: the run failed, or a file could not be written.
         """
-        with self.unfinished.opened():
+        with self.work_folder.opened():
             count = self._draw(on_frame)
-            self.unfinished.write_films(count)
+            self.work_folder.write_films(count)
         return count
 
     def _draw(self, on_frame: Callable[[int, Array], None]) -> int:
         before, number = None, -1
         for number, frame in enumerate(self.source.read(self.size)):
-            result = self.unfinished.frame(number)
+            result = self.work_folder.frame(number)
             if result is None:
                 result = restyle_frame(self.config, self.models, frame, before)
-                self.unfinished.put(number, result)
-            before = Before(frame, result)
+                self.work_folder.put(number, result)
+            before = PreviousFrame(frame, result)
             on_frame(number + 1, result)
         if number < 0:
             raise UsageError(f"{self.source.path} has no frames")

@@ -23,7 +23,7 @@ _RATE = 12.0  # of a folder of images, where none is given
 
 
 @dataclass(frozen=True)
-class Before:
+class PreviousFrame:
     """The frame before: what it was, and what became of it."""
 
     source: Array
@@ -85,7 +85,7 @@ def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
 
 
 def restyle_frame(
-    config: RestyleConfig, models: Models, source: Array, before: Before | None
+    config: RestyleConfig, models: Models, source: Array, before: PreviousFrame | None
 ) -> Array:
     """Return one frame of the clip as the prompts want it, (h, w, 3) uint8.
 
@@ -101,7 +101,7 @@ def restyle_frame(
     return to_array(last.image)
 
 
-def mixed(source: Array, before: Before, coherence: float) -> Array:
+def mixed(source: Array, before: PreviousFrame, coherence: float) -> Array:
     """Return what a frame starts from: c·v·W(result before) + (1 − c·v)·frame.
 
     W moves the last result along the flow between the two frames of the clip; v is 1 where both

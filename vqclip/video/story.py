@@ -39,14 +39,14 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
     return scene, following, EASES[story.ease](1 - left / story.changing)
 
 
-def tell(story: StoryConfig, models: Models) -> Iterator[FilmFrame]:
+def story_frames(story: StoryConfig, models: Models) -> Iterator[FilmFrame]:
     """Yield the frames of a story, ``story.frames`` of them.
 
     Raises:
         UsageError: an unknown name, a missing file, a value that the models do not admit.
         VqclipError: the optimisation diverged.
     """
-    return (frame for frame in Telling(story, models) if frame.number >= 0)
+    return (frame for frame in StoryFrames(story, models) if frame.number >= 0)
 
 
 class MovedPicture:
@@ -81,7 +81,7 @@ class MovedPicture:
         self._hold(image - decode(run.models, z))
 
 
-class Telling:
+class StoryFrames:
     """The optimisation, and the camera that moves its image; an iterator over the frames.
 
     A loop begins with steps that are not shown, in frames below 0, in which the first scene takes

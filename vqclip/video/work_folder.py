@@ -33,7 +33,7 @@ _ABOUT, _STATE, _LOCK = "about.json", "state.safetensors", ".lock"
 _FILM = ("rate", "quality", "codec", "loop")
 
 
-class Unfinished:
+class WorkFolder:
     """The folder of a video under way: that of the frames that were requested, else one of its own.
 
     Args:
@@ -67,7 +67,7 @@ class Unfinished:
                     try:
                         yield
                     finally:
-                        over = self.whole or not self._begun()
+                        over = self.whole or not self._has_frames()
                         if over:
                             self._remove(frames=self.output.frames is None)
         finally:
@@ -91,7 +91,7 @@ class Unfinished:
         with replacing(self.path / _ABOUT, overwrite=True) as temporary:
             temporary.write_text(json.dumps(values), encoding="utf-8")
 
-    def _begun(self) -> bool:
+    def _has_frames(self) -> bool:
         return frame_path(self.path, 0).exists() or self.state_path.exists()
 
     def _remove(self, *, frames: bool) -> None:

@@ -94,5 +94,5 @@ def restyle(
         with terminal.progress(title, frames, "frame") as progress:
             count = run.run(lambda n, frame: progress.update(n, lambda: Image.fromarray(frame)))
     except KeyboardInterrupt:
-        films.stopped(terminal, run.unfinished)
+        films.stopped(terminal, run.work_folder)
     films.report_films(terminal, output.films, source.rate, count, run.size)

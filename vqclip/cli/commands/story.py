@@ -107,6 +107,6 @@ def tell_story(
         with run.opened(), StageProgress(terminal, str(story.scenes[0][0])) as progress:
             run.run(show, progress.frame)
     except KeyboardInterrupt:
-        films.stopped(terminal, run.unfinished)
+        films.stopped(terminal, run.work_folder)
     size = picture_size(story.picture, models.vqgan)
     films.report_films(terminal, output.films, output.film.rate, story.frames, size)

@@ -91,13 +91,13 @@ def _key_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterab
         for key in shared
         if expected[key].is_floating_point() != state[key].is_floating_point()
     ]
-    yield from _first(shapes, "")
-    yield from _first(types, "")
-    yield from _first([key for key in expected if key not in state], "missing ")
-    yield from _first([key for key in state if key not in expected], "left over ")
+    yield from _first_names(shapes, "")
+    yield from _first_names(types, "")
+    yield from _first_names([key for key in expected if key not in state], "missing ")
+    yield from _first_names([key for key in state if key not in expected], "left over ")
 
 
-def _first(names: list[str], what: str) -> Iterable[str]:
+def _first_names(names: list[str], what: str) -> Iterable[str]:
     if names:
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         yield f"{what}{', '.join(names[:_MOST_NAMED])[:300]}{more}"

@@ -155,7 +155,11 @@ def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelCon
     """The config of what is to be written: given, found, or read off a VQGAN's weights."""
     file = config or find_config(checkpoint)
     if not is_transformer(state):
-        return stage_config(read_config(file), "first") if file else infer_config(_first(state))
+        return (
+            stage_config(read_config(file), "first")
+            if file
+            else infer_config(_first_stage_state(state))
+        )
     if file is None:
         raise UsageError(
             f"{checkpoint} has no config with it, which a transformer needs; "
@@ -167,11 +171,11 @@ def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelCon
 def _vqgan(state: StateDict, config: ModelConfig) -> StateDict:
     """The weights of a VQGAN, as they are stored; of a larger model those of its first stage."""
     model = load_vqgan_weights(state, config)
-    own = _first(state)
+    own = _first_stage_state(state)
     return {key: own.get(key, value) for key, value in model.state_dict().items()}
 
 
-def _first(state: StateDict) -> StateDict:
+def _first_stage_state(state: StateDict) -> StateDict:
     return stage_state(state, "first") if holds_stage(state, "first") else state
 
 
@@ -220,12 +224,12 @@ def _dropped(read: FileContent, kept: StateDict) -> dict[str, int]:
     names = set(kept) | {f"first_stage_model.{key}" for key in kept}
     for key, value in read.state.items():
         if key not in names:
-            sizes[_what(key.removeprefix("first_stage_model."))] += value.nbytes
+            sizes[_describe_key(key.removeprefix("first_stage_model."))] += value.nbytes
     for key, size in read.rest.items():
-        sizes[_what(key)] += size
+        sizes[_describe_key(key)] += size
     return {what: size for what, size in sizes.items() if size}
 
 
-def _what(key: str) -> str:
+def _describe_key(key: str) -> str:
     known = (what for start, what in _DROPPED.items() if key.startswith(start))
     return next(known, key.partition(".")[0])

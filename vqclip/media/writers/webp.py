@@ -30,7 +30,7 @@ def webp_writer(
                 out,
                 "WEBP",
                 save_all=True,
-                append_images=[_Rest(spool)] if len(spool) > 1 else [],
+                append_images=[_FollowingFrames(spool)] if len(spool) > 1 else [],
                 duration=_milliseconds(len(spool), film.rate),
                 loop=film.loop,
                 quality=film.quality,
@@ -52,7 +52,7 @@ def _milliseconds(frames: int, rate: float) -> list[int]:
     return [after - before for before, after in pairwise(times)]
 
 
-class _Rest:
+class _FollowingFrames:
     """Stands for all frames but the first where Pillow expects one image of several frames.
 
     Pillow seeks frame after frame; a list of images would hold all of them at once.

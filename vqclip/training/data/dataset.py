@@ -159,9 +159,9 @@ class Samples:
         window = draw_window(self.settings, rng, zooms=rgba[..., 3].min() == 255)
         image = window.of(image)
         about = {"text": text, "group": entry.group, "index": k, **_style(entry, self.settings)}
-        return {"image": _planes(image), **about, **self._given(entry, image, window)}
+        return {"image": _planes(image), **about, **self._condition_inputs(entry, image, window)}
 
-    def _given(self, entry: DataEntry, image: Pixels, window: Window) -> dict[str, Any]:
+    def _condition_inputs(self, entry: DataEntry, image: Pixels, window: Window) -> dict[str, Any]:
         given = self.settings.conditions
         return {c.name: condition(c, entry, image, window, self.settings.size) for c in given}
 

@@ -14,8 +14,8 @@ from vqclip.files.environment import user_path
 from vqclip.files.filetypes import WEIGHT_SUFFIXES
 from vqclip.hub.checkpoints import read_state_dict
 from vqclip.hub.loaders import load_perceptor
-from vqclip.models.guard import explained, quiet
 from vqclip.models.lpips import ClipFeatures, FeatureDistance, lpips_from
+from vqclip.models.third_party import explained, quiet
 from vqclip.registry import unknown
 
 PERCEPTUAL_KINDS = ("lpips", "clip", "timm")

@@ -208,7 +208,7 @@ class VQGANStage:
         if start is None or step < start:
             return None, {"disc_loss": torch.zeros((), device=self.model.codebook.device)}
         if step == start:
-            _has_idled(self.objectives[-1].optimizer, step)
+            _initialize_idle_adam(self.objectives[-1].optimizer, step)
         image = self._inputs(batch)
         with torch.no_grad():
             fake = self.model.decode(self.quantize(image, step).z_q)
@@ -229,7 +229,7 @@ class VQGANStage:
             return
         z, ids = (gather(torch.cat(parts)) for parts in zip(*latents, strict=True))
         revived = self.updater.update(self.model.codebook.data, z, ids)
-        _forget(self.objectives[0].optimizer, self.model.codebook, revived)
+        _clear_moments(self.objectives[0].optimizer, self.model.codebook, revived)
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Reconstruction loss, PSNR and the use of the codes on held-out images."""
@@ -278,7 +278,7 @@ def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
     return torch.optim.Adam(trained, rate, betas=_ADAM)
 
 
-def _has_idled(optimizer: torch.optim.Optimizer, steps: int) -> None:
+def _initialize_idle_adam(optimizer: torch.optim.Optimizer, steps: int) -> None:
     """Put a fresh Adam in the state that ``steps`` steps without any gradient would have led to.
 
     In taming-transformers the discriminator's optimizer steps from the beginning, its loss
@@ -291,7 +291,7 @@ def _has_idled(optimizer: torch.optim.Optimizer, steps: int) -> None:
                 optimizer.state[parameter] = {"step": torch.tensor(float(steps)), **moments}
 
 
-def _forget(optimizer: torch.optim.Optimizer, parameter: Tensor, rows: Tensor) -> None:
+def _clear_moments(optimizer: torch.optim.Optimizer, parameter: Tensor, rows: Tensor) -> None:
     """Clear an optimizer's memory of some rows of a parameter."""
     if len(rows):
         for moment in optimizer.state.get(parameter, {}).values():
