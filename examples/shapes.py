@@ -5,7 +5,7 @@
 
 The folder then holds, under the same names, for instance:
 
-    pictures/circle/003.png   a red circle on a light ground; the subfolder is its class
+    pictures/circle/003.png   one or two red circles on a light ground; the subfolder is their class
     pictures/circle/003.txt   its caption
     labels/circle/003.png     0 for the ground, 1 to 4 for the shape
     depth/circle/003.png      16 bits, large is near: the ground rises, the shape is in front
@@ -74,19 +74,33 @@ class Shape:
         return [(x + a, y + b) for a, b in corners]
 
 
-def random_shape(kind: str, rng: np.random.Generator) -> Shape:
-    """Return a shape of a random size at a random place, all of it within the picture."""
-    radius = rng.uniform(0.18, 0.28)
-    x, y = rng.uniform(radius + 0.03, 0.97 - radius, 2)
-    return Shape(kind, float(x), float(y), float(radius))
+def random_shapes(kind: str, count: int, rng: np.random.Generator) -> list[Shape]:
+    """Return one or two shapes of a kind, apart from each other and all within the picture."""
+    low, high = (0.18, 0.28) if count == 1 else (0.14, 0.2)
+    while True:
+        radii = rng.uniform(low, high, count)
+        places = [rng.uniform(radius + 0.03, 0.97 - radius, 2) for radius in radii]
+        if count == 1 or math.dist(*places) > 1.5 * radii.sum():
+            pairs = zip(places, radii, strict=True)
+            return [Shape(kind, float(x), float(y), float(radius)) for (x, y), radius in pairs]
 
 
-def draw(shape: Shape, size: int) -> dict[str, Image.Image]:
+def caption(found: Sequence[Shape]) -> str:
+    """Return a sentence that describes a picture."""
+    if len(found) == 1:
+        return found[0].caption
+    shape = found[0]
+    plural = "crosses" if shape.kind == "cross" else f"{shape.kind}s"
+    return f"two small {KINDS[shape.kind][1]} {plural}"
+
+
+def draw(found: Sequence[Shape], size: int) -> dict[str, Image.Image]:
     """Return the picture and its maps, by the name of their folder; ``size`` in pixels."""
-    fine = size * _FINE
-    corners = [(x * fine, y * fine) for x, y in shape.outline()]
+    fine, shape = size * _FINE, found[0]
     mask = Image.new("L", (fine, fine))
-    ImageDraw.Draw(mask).polygon(corners, fill=255)
+    for each in found:
+        corners = [(x * fine, y * fine) for x, y in each.outline()]
+        ImageDraw.Draw(mask).polygon(corners, fill=255)
     soft = mask.resize((size, size), Image.Resampling.BOX)
     picture = Image.new("RGB", (size, size), GROUND)
     picture.paste(KINDS[shape.kind][0], mask=soft)
@@ -110,23 +124,24 @@ def _border(inside: np.ndarray) -> np.ndarray:
     return border
 
 
-def shapes(count: int, seed: int = 0) -> Iterator[tuple[str, Shape]]:
-    """Yield (name, shape), the kinds in turn; the same for the same seed."""
+def shapes(count: int, seed: int = 0) -> Iterator[tuple[str, list[Shape]]]:
+    """Yield (name, shapes), the kinds in turn; the same for the same seed."""
     rng = np.random.default_rng(seed)
     kinds = list(KINDS)
     for number in range(count):
         kind = kinds[number % len(kinds)]
-        yield f"{kind}/{number:03d}", random_shape(kind, rng)
+        several = 1 + number // len(kinds) % 2
+        yield f"{kind}/{number:03d}", random_shapes(kind, several, rng)
 
 
 def write(folder: Path, count: int, size: int, seed: int = 0) -> None:
     """Write a data set into ``folder``."""
-    for name, shape in shapes(count, seed):
-        for part, image in draw(shape, size).items():
+    for name, found in shapes(count, seed):
+        for part, image in draw(found, size).items():
             path = folder / part / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             image.save(path)
-        (folder / "pictures" / f"{name}.txt").write_text(shape.caption + "\n", encoding="utf-8")
+        (folder / "pictures" / f"{name}.txt").write_text(caption(found) + "\n", encoding="utf-8")
 
 
 def main() -> None:

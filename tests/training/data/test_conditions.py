@@ -104,3 +104,14 @@ def test_zoom_shows_less_of_opaque_pictures(folder: Path) -> None:
     data = samples(folder, zoom=2.0)
     assert all(data[k]["image"].shape == (3, SIDE, SIDE) for k in range(10))
     assert min(len(np.unique(data[k]["image"] // 60)) for k in range(10)) < 4
+
+
+def test_coordinates_are_of_the_part_that_is_seen(folder: Path) -> None:
+    data = samples(folder, {"kind": "coordinates"}, crop=8, hold_out={"share": 0.5, "crop": True})
+    parts = [data[k]["coordinates"] for k in range(20)]
+    assert all(part.shape == (1, 8, 8) for part in parts)
+    assert all(np.ptp(part) == pytest.approx((7 * SIDE + 7) / SIDE**2) for part in parts)
+    assert len({float(part[0, 0, 0]) for part in parts}) > 5
+    held_out = data.held_out[0]
+    assert held_out["image"].shape == (3, 8, 8)
+    assert held_out["coordinates"][0, 0, 0] == pytest.approx((4 * SIDE + 4) / SIDE**2)

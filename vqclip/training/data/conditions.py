@@ -15,6 +15,7 @@ from PIL import Image
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.media.images import flatten, in_shape, open_image
+from vqclip.models.conditions import coordinates
 from vqclip.sampling.conditions import depth_of, edges_of, labels_of
 from vqclip.training.data.colours import Pixels
 from vqclip.training.data.settings import ConditionConfig, DataConfig
@@ -140,6 +141,8 @@ def condition(
     if config.kind == "class":
         name = entry.columns.get(config.column)
         return config.names.index(name) if name in config.names else -1
+    if config.kind == "coordinates":
+        return window.of_map(coordinates(size, size)[0].numpy())
     if config.kind == "lr":
         return _low_resolution(image, config.scale)
     if config.kind == "edges" and not config.folder:

@@ -221,10 +221,12 @@ class HeldOut(Sequence[dict[str, Any]]):
         image = over(rgba, plain_background(entry))
         text = entry.texts[0] if entry.texts else ""
         about = {"text": text, "texts": list(entry.texts), "group": entry.group}
-        whole = Window(0, 0, len(image), len(image))
-        given = {
-            c.name: condition(c, entry, image, whole, len(image)) for c in self.settings.conditions
-        }
+        size = side = len(image)
+        if self.settings.hold_out.crop:
+            side = self.settings.crop or size
+        window = Window((size - side) // 2, (size - side) // 2, side, side)
+        image = window.of(image)
+        given = {c.name: condition(c, entry, image, window, size) for c in self.settings.conditions}
         given |= _style(entry, self.settings)
         return {"image": _planes(image), **about, "index": index % len(self), **given}
 

@@ -16,7 +16,7 @@ _SHARES = (
     "colour", "gradient", "texture", "scene", "white", "moved", "mirrored", "shadow", "recolour",
     "pair",
 )  # fmt: skip
-DATA_CONDITIONS = ("class", "segmentation", "depth", "edges", "lr")
+DATA_CONDITIONS = ("class", "segmentation", "depth", "edges", "lr", "coordinates")
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,14 @@ class HoldOutConfig:
     where: and all images that match, as a style of its own.
     salt: another salt is another choice of groups.
     judge: validation looks at those ``groups``, or at that ``style``.
+    crop: of pictures, validation sees the middle, as large as ``data.crop``; else all of them.
     """
 
     share: float = 0.04
     where: Where = field(default_factory=dict)
     salt: str = ""
     judge: Literal["groups", "style"] = "groups"
+    crop: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
@@ -85,7 +87,8 @@ class ConditionConfig:
         place are not drawn), ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w)
         in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map of the image's name with
         ``suffix`` in ``folder``; ``lr`` (the image ``scale`` times smaller and enlarged again,
-        (3, h, w) in [-1, 1]).
+        (3, h, w) in [-1, 1]); ``coordinates`` (where in the whole picture a part lies, (1, h, w)
+        in [0, 1]).
     folder: none for edges finds them in the image; none for segmentation and depth means that
         the images of the sources are maps themselves.
     names: none: all that there are, in the order of the alphabet.

@@ -54,7 +54,7 @@ def _stage(source: str) -> str:
 
 
 def _transformer(title: str, kind: str, option: str, needs: str, cond: str, **more: str) -> Values:
-    use = f"vqclip sample -t runs/{kind}/best {option}".rstrip()
+    use = f"vqclip sample -t runs/{kind}/last {option}".rstrip()
     return {
         "file": "transformer.yaml",
         "kind": kind,
@@ -128,7 +128,8 @@ EXAMPLES: Registry[Values] = Registry(
             "    cond_stage_config:\n"
             "      target: taming.modules.misc.coord.CoordStage\n"
             "      params: {n_embed: 64, down_factor: 4} # the codes' pixels [1024, 16]",
-            key="coord",
+            key="coordinates",
+            conditions="  conditions: [{kind: coordinates}] # of the part that data.crop shows",
         ),
         "segmentation": _transformer(
             "Images from label maps",

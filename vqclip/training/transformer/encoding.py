@@ -84,6 +84,8 @@ def data_config(settings: TrainSettings) -> DataConfig:
     config = DataConfig.from_dict({k: v for k, v in settings.data.items() if k != "encode"})
     params = settings.model.get("params") or {}
     key = str(params.get("image_key", "segmentation" if "n_labels" in params else "image"))
+    if settings.stage == "transformer":  # which has room for parts of this size only
+        return replace(config, hold_out=replace(config.hold_out, crop=config.crop is not None))
     if settings.stage != "vqgan" or key in (c.name for c in config.conditions):
         return config
     if key not in ("depth", "edges", "segmentation"):

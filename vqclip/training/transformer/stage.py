@@ -260,7 +260,9 @@ class TransformerStage:
         kind = self.model.condition_kind
         if kind == "unconditional":
             return self.model.encode_condition(None).expand(count, -1)
-        if kind == "coordinates":
+        if kind == "coordinates" and "coordinates" in batch:
+            x = batch["coordinates"]  # of a part of the picture
+        elif kind == "coordinates":
             height, width = batch["image"].shape[2:]
             x = coordinates(height, width)
         else:
