@@ -234,10 +234,10 @@ def load(
 
     Args:
         vqgan: ``"default"``, a name of :func:`list_models`, a checkpoint or a folder.
-        clip: likewise, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or a list of
-            them, each with a weight if wanted: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
-        transformer: likewise; it draws drafts, samples and completions. By default the embedded
-            one where the VQGAN is the default.
+        clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or
+            several, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
+        transformer: a name or path, for drafts, samples and completions. Default: the embedded
+            one if the VQGAN is the default.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         precision: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"portable"``.
 

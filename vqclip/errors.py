@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def one_line(error: BaseException, most: int = 300) -> str:
-    """Return what an error of somebody else's says as a line of at most so many characters."""
+    """Return the message of any error as one line of limited length."""
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
@@ -39,7 +39,7 @@ class RowsError(UsageError):
 
 
 class CheckpointError(VqclipError):
-    """A weight file cannot be used: unreadable, truncated, or not the model that was asked for."""
+    """A weight file cannot be used: unreadable, truncated, or not the requested model."""
 
 
 class UnsafeCheckpointError(CheckpointError):

@@ -22,7 +22,7 @@ def own_function(kind: str, name: str) -> str:
     """Return a name, unless it is that of a function of the user's own, which has a dot.
 
     Raises:
-        UsageError: it is one, as pictures record it.
+        UsageError: it is one, as images record it.
     """
     if "." in name.partition("(")[0]:
         raise UsageError(f"the {kind} {name!r} is a Python function: generate this image in Python")

@@ -132,7 +132,7 @@ def attempt(
     load: Callable[[GenerateConfig], Models],
     on_step: OnStep | None = None,
 ) -> Work[Job]:
-    """Return the job as it ended, done or failed; its failure is nobody else's.
+    """Return the finished job, done or failed; a failure does not stop other jobs.
 
     Raises:
         VqclipError: the disk is full or read-only: no other job would fare better.

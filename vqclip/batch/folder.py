@@ -1,4 +1,4 @@
-"""The folder of a run: what is done, what is unfinished, and nobody else at work in it.
+"""The folder of a batch: finished and unfinished jobs, under an exclusive lock.
 
 ::
 
@@ -33,10 +33,10 @@ class RunFolder:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Make the folder, keep other processes out, and sweep what a killed one left.
+        """Create and lock the folder, and remove temporary files of killed processes.
 
         Raises:
-            UsageError: another process is running in it, it is something else's, or cannot be
+            UsageError: another process uses it, it holds other files, or it cannot be
                 written.
         """
         self._refuse_foreign()
@@ -62,7 +62,7 @@ class RunFolder:
                 )
 
     def _sweep(self) -> None:
-        """Remove the temporary files of a process that was killed, and nothing else."""
+        """Remove the temporary files of killed processes."""
         places = (self.path, self.path / "pictures", self.path / "checkpoints")
         frames = self.path / "frames"
         for folder in (*places, *(frames.iterdir() if frames.is_dir() else ())):
@@ -84,13 +84,13 @@ class RunFolder:
             ) from error
 
     def names(self) -> set[str]:
-        """Return the names, without suffixes, of all that lies where jobs put their files."""
+        """Return the names, without suffixes, in the folders of the jobs' files."""
         places = (self.path / "pictures", self.path / "frames")
         paths = [path for place in places if place.is_dir() for path in place.iterdir()]
         return {path.name if path.is_dir() else path.stem for path in paths}
 
     def save(self, jobs: Sequence[Job]) -> None:
-        """Write ``jobs.jsonl`` anew, atomically.
+        """Replace ``jobs.jsonl`` atomically.
 
         Raises:
             OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Jobs: what a row is to become, under which name, and what became of it."""
+"""Jobs: the settings, names and results of rows."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ WAITING, RUNNING, DONE, FAILED, REMOVED = STATES = (
 
 @dataclass(frozen=True)
 class JobFiles:
-    """What a job is to leave.
+    """The files that a job writes.
 
     films: suffixes, such as ``.gif``.
     picture: the name that its row gives the image's file, if any.
@@ -40,11 +40,11 @@ class JobFiles:
 class Job:
     """One image to make, and how far it is.
 
-    name: of its files, without a suffix.
-    line: of the list where it stands.
+    name: of the files, without a suffix.
+    line: its line in the list.
     seconds, score, error: of the last attempt; the score is CLIP's, see
         :func:`vqclip.generation.loop.clip_score`.
-    files: what it left, relative to the run folder, the image first.
+    files: relative to the run folder, the image first.
     """
 
     config: GenerateConfig
@@ -125,9 +125,9 @@ def unique(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
 def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
     """Return the jobs of an edited list: those known keep what became of them, and their names.
 
-    What the list no longer holds comes last, marked as removed; its files stay.
+    Jobs that left the list come last, marked as removed; their files stay.
 
-    taken: names that no new job may have, for somebody else's files have them.
+    taken: names of other files, which no new job may have.
     """
     known = {job.key: job for job in before}
     jobs = []

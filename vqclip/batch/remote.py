@@ -31,8 +31,8 @@ Note = Callable[[str], None]
 class Remote:
     """The engine of a cluster. Used as a context: at its end the tasks are cancelled.
 
-    on_step: is told of every job's steps about twice a second; with ``look``, with images.
-    note: is told, in a line, what went wrong and is mended.
+    on_step: called with every job's steps about twice a second; with ``look``, with images.
+    note: called with a line about each problem that was handled.
     width: so many jobs a task draws side by side; None is as many as pay on a GPU, else one.
     """
 

@@ -1,4 +1,4 @@
-"""A batch from its jobs to its folder: what is done is done, whatever happens next."""
+"""Runs the jobs of a batch and keeps finished ones, whatever happens next."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ class BatchRun:
 
     Args:
         jobs: as :func:`planned` returns them.
-        on_job: is told of every job that is done or has failed.
+        on_job: called with every job that is done or has failed.
     """
 
     def __init__(self, folder: RunFolder, jobs: Sequence[Job], on_job: OnJob | None = None) -> None:
@@ -49,11 +49,11 @@ class BatchRun:
         self.drawn = 0.0
 
     def run(self, engine: Engine) -> list[Job]:
-        """Make what is waiting; return all jobs.
+        """Run waiting jobs; return all jobs.
 
         Raises:
             VqclipError: the folder cannot be written; finished jobs are kept.
-            KeyboardInterrupt: likewise, and the job under way has its checkpoint.
+            KeyboardInterrupt: finished jobs are kept, and the current one has a checkpoint.
         """
         self._save()
         self._forget_checkpoints()
@@ -83,7 +83,7 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _draw(self, every: float) -> None:
-        """Write the gallery anew if it is time; at the end, the contact sheets too."""
+        """Rewrite the gallery if it is due; at the end, the contact sheets too."""
         now = time.monotonic()
         if now - self.drawn < every:
             return

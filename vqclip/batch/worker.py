@@ -60,7 +60,7 @@ class Lot:
 class News:
     """Reports since the last news.
 
-    steps: of each job under way, by its key. picture: of the latest one, where it was asked for.
+    steps: of each job under way, by its key. image: of the latest one, where it was requested.
     checkpoints: the newest ones. resumed: names of jobs begun again, and the machine that did.
     busy: whether any task is under way.
     """

@@ -29,7 +29,7 @@ from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.workers import RayCommand
 
 HELP = """
-Text to picture with VQGAN+CLIP. [bold]vqclip "a red apple"[/bold] makes one, offline.
+Text to image with VQGAN+CLIP. [bold]vqclip "a red apple"[/bold] generates an image offline.
 
 Examples:
 
@@ -101,7 +101,7 @@ def main() -> None:
     """Run the command line.
 
     GNU OpenMP's threads by default wait for each other busily, up to hundreds of thousands of
-    turns. Where another program wants the processor too, that made a run thrice as slow; with
+    turns. Where another program wants the processor too, that made a run three times as slow; with
     few turns an idle machine loses nothing. The variable is read when torch is imported.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")

@@ -1,4 +1,4 @@
-"""Downloads on the terminal: asked for first, then with speed and time left."""
+"""Downloads on the terminal: a question first, then speed and time left."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def fetch_for(config: GenerateConfig | SampleConfig | CodesConfig, terminal: Terminal) -> None:
-    """Fetch what ``config`` names and is not here; see :func:`fetch_missing`."""
+    """Download what ``config`` names and is not here; see :func:`fetch_missing`."""
     from vqclip.hub.requirements import names_of
 
     fetch_missing(names_of(config), terminal)
 
 
 def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
-    """Fetch what a command names and is not here, after telling how large it is, and asking.
+    """Download what a command names and is not here, after telling how large it is, and asking.
 
     Raises:
-        UsageError: there is nobody to ask, or the answer was no.
-        VqclipError: it cannot be fetched.
+        UsageError: there is no terminal to ask, or the answer was no.
+        VqclipError: it cannot be downloaded.
     """
     from vqclip.files.environment import home
     from vqclip.hub.requirements import missing, refuse_missing
@@ -61,7 +61,7 @@ def _agreed(absent: "Iterable[Missing]") -> bool:
 
 @contextmanager
 def downloading(title: str, terminal: Terminal) -> "Iterator[Listener]":
-    """Show a bar while something is fetched; where stderr is no terminal, notes only."""
+    """Show a bar while something is downloaded; where stderr is no terminal, notes only."""
     from vqclip.cli.progress import download_bar
     from vqclip.hub.downloads import Listener
 

@@ -1,4 +1,4 @@
-"""What the commands that make films share: their names, and what is told about them."""
+"""What the commands that make videos share: their names, and what is told about them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def report_films(
     size: tuple[int, int],
     interrupted: bool = False,
 ) -> None:
-    """Print the films, or what they are as a line of JSON.
+    """Print the videos, or what they are as a line of JSON.
 
     Raises:
         typer.Exit: it was interrupted.
@@ -61,7 +61,7 @@ def report_films(
 
 
 def stopped(terminal: Terminal, film: "WorkFolder") -> NoReturn:
-    """Tell how a film goes on that Ctrl-C stopped.
+    """Tell how a video continues that Ctrl-C stopped.
 
     Raises:
         typer.Exit: its frames are kept.

@@ -1,4 +1,4 @@
-"""Notes about what is not quite as it was asked for."""
+"""Notes about what is not quite as it was requested."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The picture in the terminal: Kitty, iTerm2 or sixel graphics, else coloured half blocks."""
+"""The image in the terminal: Kitty, iTerm2 or sixel graphics, else coloured half blocks."""
 
 import base64
 import os
@@ -20,7 +20,7 @@ _CELL = (10, 20)  # pixels of a character cell, about, where a protocol needs pi
 
 
 def find_preview(console: Console, keyboard: TextIO) -> Draw | None:
-    """Return how this terminal shows pictures; None where stderr is no terminal."""
+    """Return how this terminal shows images; None where stderr is no terminal."""
     if not console.is_terminal:
         return None
     encode = _encoder(keyboard)
@@ -79,7 +79,7 @@ class Graphics:
         self.image, self.encode = image, encode
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the lines first, so that the terminal has scrolled, then the picture over them."""
+        """Yield the lines first, so that the terminal has scrolled, then the image over them."""
         yield from (Segment.line() for _ in range(ROWS))
         sequence = f"\x1b7\x1b[{ROWS}A\r{self.encode(self.image)}\x1b8"
         yield Segment(sequence, control=[(ControlType.CARRIAGE_RETURN,)])

@@ -1,4 +1,4 @@
-"""Progress on the terminal: steps or codes, speed, time left, and the picture itself."""
+"""Progress on the terminal: steps or codes, speed, time left, and the image itself."""
 
 import sys
 import time
@@ -40,7 +40,7 @@ _STAGES = {
     "video": ("filming", "frame"),
     "story": ("", "frame"),
 }
-_PICTURE_SHARE = 0.2  # of the time, at the most, goes into pictures
+_PICTURE_SHARE = 0.2  # of the time, at the most, goes into images
 
 
 class SpeedColumn(ProgressColumn):
@@ -101,7 +101,7 @@ class Progress:
         picture: Callable[[], Image.Image],
         words: Callable[[], str] = str,
     ) -> None:
-        """Show how much is done; ``picture`` and ``words`` are asked for now and then."""
+        """Show how much is done; ``picture`` and ``words`` are requested now and then."""
         now = time.monotonic()
         fields: dict[str, Any] = {}
         if now >= self.next_words:

@@ -1,4 +1,4 @@
-"""``vqclip resume castle.frames``: a story, or a clip in another style, goes on."""
+"""``vqclip resume castle.frames``: a story, or a clip in another style, continues."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from vqclip.config import StoryConfig
 
 
 def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
-    """Draw the frames that are missing of the film in a folder, and the film.
+    """Draw the frames that are missing of the video in a folder, and the video.
 
     Raises:
-        UsageError: there is a film of its name, or its source is gone.
+        UsageError: there is a video of its name, or its source is gone.
         CheckpointError: the folder is damaged.
     """
     from vqclip.runs.outputs import check_films

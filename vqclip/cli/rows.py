@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from vqclip.batch.formats import Row
     from vqclip.batch.jobs import Job, JobFiles
 
-# Options of one picture that a batch has in other words, or has not.
+# Options of one image that a batch has in other words, or has not.
 NOT_OF_ROWS = (
     "prompts",
     "output",
     "overwrite",
     "frames",
     "checkpoint",
-    "yes",  # a batch never fetches: it tells what is missing before it begins
+    "yes",  # a batch never downloads: it tells what is missing before it begins
     "quiet",
     "json_lines",
     "preview",
@@ -105,7 +105,7 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
 
 
 def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
-    """Return what is wrong with rows that give other pictures the same name, to their lines."""
+    """Return what is wrong with rows that give other images the same name, to their lines."""
     rows: dict[str, dict[str, int]] = {}  # name to the jobs that have it, by key, and their lines
     for job in jobs:
         if job.wanted.picture is not None:
@@ -180,15 +180,15 @@ def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
         raise UsageError(f"count must be at least 1, not {values['count']}")
     if values["count"] > MOST_JOBS:
         raise UsageError(f"count must be at most {MOST_JOBS}, not {values['count']}")
-    first = values["seed"] or 0  # the same list, the same pictures
+    first = values["seed"] or 0  # the same list, the same images
     return range(first, first + values["count"])
 
 
 def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
-    """Name the pictures of a row as it says: ``apple.png``, or ``{prompt}-{seed}.jpg``.
+    """Name the images of a row as it says: ``apple.png``, or ``{prompt}-{seed}.jpg``.
 
     Raises:
-        UsageError: no name of a picture that every file system takes.
+        UsageError: no name of an image that every file system takes.
     """
     from vqclip.media.images import image_format
     from vqclip.runs.naming import check_file_name, fill_pattern, tell_apart

@@ -65,7 +65,7 @@ class Session(ABC):
 
     @abstractmethod
     def note(self) -> None:
-        """Say what is not quite as it was asked for."""
+        """Say what is not quite as it was requested."""
 
     @abstractmethod
     def forecast(self) -> "Forecast":
@@ -215,7 +215,7 @@ class SampleSession(Session):
         return of_samples(self.task, self.outputs, refined)
 
     def generate(self) -> str | None:
-        """Draw, rank, refine, write and film the samples."""
+        """Draw, rank, refine, write and video the samples."""
         from vqclip.cli.progress import StageProgress
         from vqclip.runs.samples import SampleRun
 

@@ -23,7 +23,7 @@ def image_to_stdout(words: Sequence[str], others: Collection[str]) -> Iterator[l
     others: the commands that make no image.
 
     Raises:
-        UsageError: stdout is a terminal, or further files are asked for.
+        UsageError: stdout is a terminal, or further files are requested.
     """
     options = list(words[: words.index("--")] if "--" in words else words)
     at = _place(options) if words and words[0] not in others else None

@@ -36,7 +36,7 @@ class Terminal:
         yes: bool = False,
     ) -> None:
         self.quiet, self.json_lines, self.preview = quiet, json_lines, preview
-        self.yes = yes  # fetch what is missing without asking
+        self.yes = yes  # download what is missing without asking
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.started = time.monotonic()
 
@@ -45,7 +45,7 @@ class Terminal:
         return self.console.status("loading torch and the models")
 
     def note(self, text: str) -> None:
-        """Say something that is not quite as it was asked for."""
+        """Print a note about a deviation from the request."""
         self.console.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
 
     def say(self, text: str) -> None:
@@ -88,7 +88,7 @@ class Terminal:
         return Progress(self.console, title, total, unit=unit, preview=self.preview)
 
     def show(self, picture: "Image.Image") -> None:
-        """Show a picture, if that was asked for and the terminal can."""
+        """Show an image if requested and supported by the terminal."""
         if self.preview:
             from vqclip.cli.preview import find_preview
 

@@ -40,7 +40,7 @@ def params_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
 
 
 def command(config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig) -> str:
-    """Return the command that makes the picture or film, with every option but the defaults.
+    """Return the command that makes the image or video, with every option but the defaults.
 
     >>> from vqclip.config.prompts import parse_prompts
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))

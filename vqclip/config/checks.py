@@ -32,7 +32,7 @@ def check_seed(seed: int) -> None:
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Refuse a (width, height) that is no picture's."""
+    """Raise UsageError unless (width, height) is a valid image size."""
     width, height = size
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise UsageError(f"size must be 1 to {MAX_SIDE} pixels a side, not {width}x{height}")

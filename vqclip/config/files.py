@@ -1,4 +1,4 @@
-"""The settings of what goes in and comes out: codes, pictures, films."""
+"""The settings of what goes in and comes out: codes, images, videos."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ from vqclip.errors import UsageError
 
 @dataclass(frozen=True)
 class CodesConfig:
-    """What a picture, or codes, are sent through.
+    """What an image, or codes, are sent through.
 
-    source: the picture, a path or URL, or the ``.npz`` of codes.
-    size: (width, height) that a picture takes first, as ``fit`` says; None is its own.
+    source: the image, a path or URL, or the ``.npz`` of codes.
+    size: (width, height) that an image takes first, as ``fit`` says; None is its own.
     """
 
     source: str
@@ -33,13 +33,13 @@ class CodesConfig:
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """The files that a run is to leave; none of it changes a byte of the picture.
+    """The files that a run is to leave; none of it changes a byte of the image.
 
-    path: the picture.
+    path: the image.
     every: a frame each so many steps, for ``frames`` (a folder) and ``films`` (.gif, .mp4, .webp).
-    fps: frames a second of the films; None shows all in about eight seconds.
+    fps: frames a second of the videos; None shows all in about eight seconds.
     codes: the result's code indices, as ``.npz``.
-    checkpoint: from which the run can go on: see :mod:`vqclip.runs.checkpoint`.
+    checkpoint: from which the run can continue: see :mod:`vqclip.runs.checkpoint`.
     """
 
     path: Path
@@ -62,7 +62,7 @@ VIDEO_KINDS = ("gif", "mp4", "webp")
 
 @dataclass(frozen=True)
 class FileOptions:
-    """The files that a command is asked for, before they have names.
+    """The files that a command is requested, before they have names.
 
     output: path of the image, or a pattern of it; None chooses a free name.
     every, fps: see :class:`OutputConfig`.
@@ -115,5 +115,5 @@ class FileOptions:
 
     @property
     def video_suffixes(self) -> tuple[str, ...]:
-        """The suffixes of the videos that are asked for, such as ``.gif``."""
+        """The suffixes of the videos that are requested, such as ``.gif``."""
         return tuple(f".{kind}" for kind in VIDEO_KINDS if getattr(self, kind))

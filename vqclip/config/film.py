@@ -1,4 +1,4 @@
-"""How frames become a film."""
+"""How frames become a video."""
 
 import math
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ INTERPOLATIONS = ("none", "blend", "flow")
 
 @dataclass(frozen=True)
 class FilmConfig:
-    """What a writer of films is told.
+    """What a writer of videos is told.
 
     rate: frames a second.
     quality: 0 to 100, of MP4 and WebP.
-    codec: of MP4; h264 plays everywhere, vp9 and av1 make smaller films.
+    codec: of MP4; h264 plays everywhere, vp9 and av1 make smaller videos.
     loop: how often a GIF or WebP plays; 0 is for ever.
     sound: a file whose sound an MP4 takes along.
     """
@@ -42,7 +42,7 @@ class FilmConfig:
 
 @dataclass(frozen=True)
 class TimingConfig:
-    """Which frame a film shows when.
+    """Which frame a video shows when.
 
     fps: frames a second; None is what ``length`` or about eight seconds ask for.
     length: seconds in all, holds among them; None shows every frame once.
@@ -105,14 +105,14 @@ class TimingConfig:
 
 
 def check_rate(rate: float) -> None:
-    """Refuse a frame rate that no film has."""
+    """Refuse a frame rate that no video has."""
     if not 0.1 <= rate <= 120:
         raise UsageError(f"fps must be 0.1 to 120, not {rate:g}")
 
 
 @dataclass(frozen=True)
 class AnimateConfig:
-    """How frames on the disk become films.
+    """How frames on the disk become videos.
 
     size: (width, height), which every frame takes as ``fit`` says; None is their own.
     quality, codec, loop: see :class:`FilmConfig`; an MP4 is ``loop`` times as long.
@@ -141,9 +141,9 @@ class AnimateConfig:
 
 @dataclass(frozen=True)
 class FilmOutput:
-    """The files that a film is to leave.
+    """The files that a video is to leave.
 
-    films: .mp4, .gif and .webp. frames: a folder for every frame as a picture, too.
+    films: .mp4, .gif and .webp. frames: a folder for every frame as an image, too.
     """
 
     films: tuple[Path, ...]

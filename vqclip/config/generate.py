@@ -1,4 +1,4 @@
-"""The settings of a picture that is optimised towards its prompts."""
+"""The settings of an image that is optimised towards its prompts."""
 
 import math
 from collections.abc import Mapping
@@ -35,11 +35,11 @@ SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """Everything that decides the bytes of a picture, and nothing else.
+    """Everything that decides the bytes of an image, and nothing else.
 
     prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
     size: (width, height) in pixels; None is the size that the VQGAN was trained at.
-    steps: number of optimizer steps; with 0 the start is the picture.
+    steps: number of optimizer steps; with 0 the start is the image.
     seed: seeds every random number of the run, 0 to 2⁶³−1.
     vqgan, vqgan_config: weights and, where it does not lie beside them, their yaml.
     clip: perceptors with the weight of each.
@@ -47,8 +47,8 @@ class GenerateConfig:
         another.
     init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
         saved as ``.npz``; ``draft``, what a transformer draws of the prompts, or ``sample``, what
-        it draws of nothing. ``auto`` is ``draft`` where a transformer is given, or comes along
-        with the VQGAN, else ``random``. ``fit`` says how an image takes the picture's shape.
+        it draws of nothing. ``auto`` is ``draft`` where a transformer is given, or is included
+        with the VQGAN, else ``random``. ``fit`` determines how an image takes the image's shape.
     drafts: so many are drawn, of which CLIP takes the best.
     guidance, temperature, top_k, top_p: of drafts, see :class:`vqclip.config.sampling.Sampling`.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
@@ -58,7 +58,7 @@ class GenerateConfig:
     losses: further losses with their weights: names of :data:`vqclip.generation.losses.LOSSES`, or
         functions from :class:`vqclip.generation.losses.Observation` to a scalar.
     augment, optimizer may be functions, too: (n, 3, h, w) -> (n, 3, h, w) among the names of the
-        augmentations, and (params, lr) -> torch.optim.Optimizer. A picture records the names of
+        augmentations, and (params, lr) -> torch.optim.Optimizer. An image records the names of
         functions, which no command can make it again with.
     optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. With None, the
         rate is 0.05 for a draft, else 0.1.

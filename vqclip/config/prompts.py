@@ -40,7 +40,7 @@ _BROKEN = re.compile(r"(?<=[^\s\d:]):([+-]?(?:\.?\d[^\s:]*|nan|inf|infinity))$",
 
 @dataclass(frozen=True)
 class Prompt:
-    """One thing that the picture is drawn towards (``weight > 0``) or away from (``< 0``).
+    """One thing that the image is drawn towards (``weight > 0``) or away from (``< 0``).
 
     content: the text, the path of the image, or the seed of the noise.
     weight: factor of its loss; any finite number.

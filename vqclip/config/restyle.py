@@ -14,13 +14,13 @@ STEPS = 15  # of a frame, where nothing else is said
 
 @dataclass(frozen=True)
 class RestyleConfig:
-    """Everything that decides the pictures of a restyled clip.
+    """Everything that decides the images of a restyled clip.
 
-    source: a film, or a folder of pictures.
+    source: a video, or a folder of images.
     picture: how every frame is drawn; all of them with its seed.
     coherence: how much of the last result, moved along with the clip, a frame starts from where
         both show the same; the rest is the frame itself. 0 to 1.
-    fps: frames a second that are drawn; None takes those of the film.
+    fps: frames a second that are drawn; None takes those of the video.
     """
 
     source: str
@@ -46,9 +46,9 @@ class RestyleConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "RestyleConfig":
-        """Return the settings that :meth:`to_dict` wrote, of such pictures."""
+        """Return the settings that :meth:`to_dict` wrote, of such images."""
         return cls(values["source"], picture, values["coherence"], values["fps"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is not about single pictures, as JSON values."""
+        """Return what is not about single images, as JSON values."""
         return {"source": self.source, **write_options(self)}

@@ -1,4 +1,4 @@
-"""The settings of pictures that a transformer draws, or completes."""
+"""The settings of images that a transformer draws, or completes."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,16 +52,16 @@ CONDITIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:
-    """Everything that decides the bytes of pictures that a transformer draws.
+    """Everything that decides the bytes of images that a transformer draws.
 
     transformer, transformer_config: weights and, where it does not lie beside them, their yaml.
     conditions: what to draw, (kind, value): see :mod:`vqclip.sampling.conditions`.
     relabel: ``"3=sky"``: what the numbers in a label map stand for; none, what they say.
     size: (width, height) in pixels; None is the condition's, or that of the VQGAN's training.
-    samples: so many pictures; the i-th of them is drawn with the seed ``seed`` + i.
+    samples: so many images; the i-th of them is drawn with the seed ``seed`` + i.
     guidance, temperature, top_k, top_p: see :class:`vqclip.config.sampling.Sampling`; guidance
         counts where the transformer is conditioned on CLIP.
-    prompts, clip: by what the pictures are ranked.
+    prompts, clip: by what the images are ranked.
 
     Raises:
         UsageError: a value that is out of range.
@@ -122,13 +122,13 @@ class SampleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompleteConfig(SampleConfig):
-    """Everything that decides the bytes of a completed picture.
+    """Everything that decides the bytes of a completed image.
 
     picture: a path or URL; ``size`` is one to resize it to first.
     keep: top, bottom, left or right (halves), ``box:x,y,w,h``, or the path of a mask, white where
-        the picture is kept; None keeps all that is not transparent.
+        the image is kept; None keeps all that is not transparent.
     extend: pixels to add on the left, at the top, on the right and at the bottom.
-    refine: optimisation steps for the imagined codes of the best picture.
+    refine: optimisation steps for the imagined codes of the best image.
     paste: keep the kept pixels as they are; else they are what the VQGAN makes of them.
     """
 

@@ -13,17 +13,17 @@ from vqclip.errors import UsageError
 
 @dataclass(frozen=True)
 class StoryConfig:
-    """Everything that decides the pictures of a story.
+    """Everything that decides the images of a story.
 
     scenes: the prompts of each.
-    picture: all else about the pictures; its prompts and its steps are the story's.
+    picture: all else about the images; its prompts and its steps are the story's.
     steps_per_scene: optimizer steps, those of the transition to the next scene among them.
     transition: so many last steps of a scene turn it into the next one; None is the half of them.
     ease: of the transition, of :data:`vqclip.media.timing.EASES`.
-    loop: after the last scene comes the first, so that the film can be repeated without a seam.
+    loop: after the last scene comes the first, so that the video can be repeated without a seam.
     every: optimizer steps between two frames.
     zoom, pan, rotate: what the camera does from frame to frame: a factor, pixels to the right and
-        down that the picture moves, degrees clockwise. Keyframes: :mod:`vqclip.video.camera`.
+        down that the image moves, degrees clockwise. Keyframes: :mod:`vqclip.video.camera`.
     """
 
     scenes: tuple[tuple[Prompt, ...], ...]
@@ -106,17 +106,17 @@ class StoryConfig:
 
     @property
     def unseen(self) -> int:
-        """Return the frames before the film begins: a loop's first scene takes shape in them."""
+        """Return the frames before the video begins: a loop's first scene takes shape in them."""
         return -(-self.steps_per_scene // self.every) if self.loop else 0
 
     @property
     def frames(self) -> int:
-        """Return the frames of the film."""
+        """Return the frames of the video."""
         return -(-self.steps // self.every)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "StoryConfig":
-        """Return the settings that :meth:`to_dict` wrote, of such pictures."""
+        """Return the settings that :meth:`to_dict` wrote, of such images."""
         scenes = tuple(parse_prompts(scene) for scene in values["scenes"])
         return cls(scenes, picture, **{name: values[name] for name in options_of(cls)})
 

@@ -1,4 +1,4 @@
-"""How good the models are: VQGAN, CLIP, transformer, and the images that they make together.
+"""Measures of quality: VQGAN, CLIP, transformer, and their images.
 
-Every function returns figures by name; what is judged was never trained on.
+Every function returns figures by name, for data held out of training.
 """

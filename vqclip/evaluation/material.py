@@ -1,4 +1,4 @@
-"""What models are judged on: held-out samples of a training's data, or any images."""
+"""Data for evaluation: samples held out of training, or any images."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ BATCH = 16
 def open_material(
     path: str, part: EvaluationPart = "groups", size: int | None = None, changes: Sequence[str] = ()
 ) -> HeldOut:
-    """Return the samples to judge on.
+    """Return the samples for an evaluation.
 
     path: the YAML of a training (or its ``data`` alone), of which the groups or the style that
         were held out are taken; or a folder of images or a ``.jsonl``,

@@ -26,7 +26,7 @@ TEMPLATES = ("{}", "a {}", "{} emoji", "an icon of a {}", "a picture of a {}")
 
 
 def _ignore_progress(_done: int) -> None:
-    """Nobody wants to know."""
+    """Ignore progress."""
 
 
 @torch.no_grad()
@@ -37,7 +37,7 @@ def evaluate_vqgan(
     distance: Callable[[Tensor, Tensor], Tensor] | None = None,
     on_progress: OnProgress = _ignore_progress,
 ) -> Figures:
-    """Judge what becomes of images that go through their codes.
+    """Evaluate a VQGAN by the images that it reconstructs.
 
     distance: a perceptual one: two images (b, 3, h, w) in [-1, 1] -> (b,).
 
@@ -72,7 +72,7 @@ def evaluate_clip(
     limit: int | None = None,
     on_progress: OnProgress = _ignore_progress,
 ) -> Figures:
-    """Judge how well a CLIP finds texts for images and images for texts.
+    """Evaluate a CLIP by retrieval of texts for images and images for texts.
 
     Returns:
         ``r1`` and ``r5``: recall among ``concepts`` images of different groups, averaged over
@@ -118,7 +118,7 @@ def evaluate_transformer(
     limit: int | None = None,
     on_progress: OnProgress = _ignore_progress,
 ) -> Figures:
-    """Judge how well a transformer predicts the codes of images: bits per code.
+    """Evaluate a transformer by its bits per code on images.
 
     Returns:
         ``bits_per_code``, given the condition; of one conditioned on CLIP embeddings also given

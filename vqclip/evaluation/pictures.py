@@ -17,9 +17,9 @@ from vqclip.models.perceptor import Perceptor
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says of one image.
+    """The verdict of a judge CLIP on one image.
 
-    place: of its own prompt among all, 1 is the first.
+    place: rank of its own prompt among all, from 1.
     similarity: cosine to its own prompt; ``taken_for`` is the prompt that fits best.
     """
 
@@ -36,7 +36,7 @@ def judge(
     """Rank ``prompts`` for every image, given as (file, its own prompt, RGB image).
 
     Raises:
-        UsageError: an image's own prompt is not among them, or there is no image.
+        UsageError: an image's own prompt is not among them, or images are missing.
     """
     wanted = list(dict.fromkeys(prompts))
     files, own, embedded = [], [], []
@@ -110,7 +110,7 @@ def _prompt(file: Path) -> str:
 
 
 def read_prompts(file: Path) -> list[str]:
-    """Return the prompts in a file, one a line; empty lines and those after # do not count.
+    """Return the prompts of a file, one on each line, without empty lines and comments (#).
 
     Raises:
         UsageError: no such file, nothing in it, or one twice.

@@ -1,4 +1,4 @@
-"""Structural similarity (Wang et al. 2004), and how far down a list the right answer stands."""
+"""Structural similarity (Wang et al. 2004), and ranks of the right answers."""
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +39,7 @@ def _gaussian(like: Tensor) -> Tensor:
 
 
 def places(similarity: Tensor, own: Tensor) -> Tensor:
-    """Return how many other answers each row puts before, or level with, its own; (n,), 0 is best.
+    """Return the rank of each row's own answer, (n,): 0 is best, ties count against it.
 
     similarity: (n, m). own: (n,), the column that is right.
     """

@@ -1,4 +1,4 @@
-"""Atomic writes: files and folders that appear whole or not at all, and free names."""
+"""Atomic writes of files and folders, and free names."""
 
 import errno
 import os
@@ -16,10 +16,10 @@ _TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp n
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Within it, what cannot be written is told in one line.
+    """Turn errors of writing into one line.
 
     Raises:
-        VqclipError: it could not.
+        VqclipError: a file could not be written.
     """
     try:
         yield
@@ -32,13 +32,13 @@ def writing() -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on success it becomes ``path``, else it vanishes.
+    """Yield a temporary path beside ``path`` that replaces it on success and is removed else.
 
     A symbolic link stays, and the file that it names is written.
 
     Raises:
-        FileExistsError: ``path`` is taken and ``overwrite`` is not set, also when somebody else
-            took it meanwhile; nothing is lost of theirs. Or it is a pipe or device.
+        FileExistsError: ``path`` exists and ``overwrite`` is not set, even if it appeared during
+            the block; the existing file stays. Or it is a pipe or device.
     """
     path = target_of(path) if overwrite else path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
-    """Remove what :func:`replacing` left there when its process was killed, and nothing else."""
+    """Remove what :func:`replacing` left there when its process was killed."""
     for path in folder.glob(".*-*.part*") if folder.is_dir() else ():
         if _TEMPORARY.fullmatch(path.name) and only(path):
             path.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def free_path(path: Path, taken: Callable[[Path], bool] = is_taken) -> Path:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the name ``path`` when the block succeeds."""
+    """Yield a temporary folder that becomes ``path`` when the block succeeds."""
     temporary = path.with_name(f".{path.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -127,7 +127,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:
-    """Give a finished folder its name; one that has it goes away only when all is in place."""
+    """Rename a finished folder; an older one of that name is removed afterwards."""
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():

@@ -6,9 +6,9 @@ _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def is_web_page(head: bytes | str) -> bool:
-    """Whether a file that begins with ``head`` is HTML (or XML), whatever its name says.
+    """Whether a file that begins with ``head`` is HTML (or XML).
 
-    Hosts that lost a file answer with a web page, and that is then saved in its place.
+    Hosts that lost a file often answer with a web page, which is then saved in its place.
     """
     text = head.encode(errors="replace") if isinstance(head, str) else head
     start = text.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -1,4 +1,4 @@
-"""One process at a time: a lock that dies with its process."""
+"""Locks that end with their process."""
 
 import os
 import sys
@@ -14,10 +14,10 @@ _PAUSE = 0.2  # seconds between two looks at a lock that somebody else holds
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the lock file ``path``; the system lets go of it however the process ends.
+    """Hold the lock file ``path``; the system releases it when the process ends.
 
-    waiting: told the process that holds it, once, before waiting for that to end; without,
-        nobody waits.
+    waiting: called once with the id of the process that holds the lock, before waiting for
+        it; without it, a held lock is an error.
 
     Raises:
         UsageError: another process holds it, or the folder cannot be written.
@@ -46,7 +46,7 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Mark a file as at work upon, however the process ends; see :func:`is_held`."""
+    """Mark a file as in use until the process ends; see :func:`is_held`."""
     if os.name == "nt":  # where a locked part cannot be written
         yield
         return
@@ -56,7 +56,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process is at work upon a file, or it cannot be known."""
+    """Whether a process uses a file, or that is unknown."""
     if os.name == "nt":
         return True
     try:

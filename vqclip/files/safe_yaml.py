@@ -1,4 +1,4 @@
-"""Read YAML as data: whatever a file says, nothing in it is imported, made or run."""
+"""Read YAML as plain data: nothing in a file is imported, created or executed."""
 
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ _MOST_NODES = 100_000
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what a YAML file says: mappings, lists, strings, numbers, booleans, None.
+    """Return the content of a YAML file: mappings, lists, strings, numbers, booleans, None.
 
     Raises:
         UsageError: there is no such file.
-        UnsafeCheckpointError: the file names Python objects to be made.
-        CheckpointError: the file is no YAML, or too large for a config.
+        UnsafeCheckpointError: the file asks for Python objects.
+        CheckpointError: the file is not YAML, or too large for a config.
 
     """
     return parse_yaml(_text(path), path)
@@ -40,7 +40,7 @@ def _text(path: Path) -> str:
 
 
 def parse_yaml(text: str, path: Path) -> Any:
-    """Return what YAML ``text`` says; errors, as :func:`read_yaml` raises them, name ``path``."""
+    """Return the content of YAML ``text``; errors are those of :func:`read_yaml`."""
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

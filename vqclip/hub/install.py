@@ -54,15 +54,15 @@ def get(
     trust: bool = False,
     keep: bool = False,
 ) -> Installed:
-    """Download a model of the catalogue, unless it is there; others that are at it are waited for.
+    """Download a model of the catalogue unless it exists; wait for a process that downloads it.
 
     trust: take it also where the files are not those of the last time.
     keep: keep the checkpoint as it was downloaded, in the model's folder.
 
     Raises:
         UsageError: no such name, or no address that a program can download.
-        DownloadError: it cannot be downloaded; what has come is gone on with the next time.
-        CheckpointError: what came is no such model.
+        DownloadError: it cannot be downloaded; the next attempt continues.
+        CheckpointError: the file is not such a model.
     """
     entry = known_entry(name)
     with store.holding(name, partial(_say_waiting, name, listener)):
@@ -198,7 +198,7 @@ def import_model(
 
     Raises:
         UsageError: there is no such file, or the name is taken.
-        CheckpointError: it is no such model, or damaged, or asks for code to be run.
+        CheckpointError: it is not such a model, or damaged, or asks for code to be run.
     """
     with store.holding(check_model_name(name), lambda _: None):
         store.remove_leftovers(name)

@@ -80,7 +80,7 @@ def load_transformer(
         device: where to put it.
         first_stage: weights of the VQGAN of the images. By default those in the checkpoint,
             or where it has none, those that the config names as ``ckpt_path``.
-        cond_stage: likewise of the VQGAN of the conditions.
+        cond_stage: weights of the VQGAN of the conditions, found in the same way.
 
     Raises:
         UsageError: there is no such file, no config, or it cannot work.
@@ -150,7 +150,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 def _separate_stage(
     source: str | Path | None, state: checkpoints.StateDict, config: ModelConfig, stage: StageName
 ) -> VQModel | None:
-    """A transformer's VQGAN from a file of its own, or None where it lies in ``state``."""
+    """Return the separately stored VQGAN of a transformer; None if ``state`` contains it."""
     if not checkpoints.has_stage(config, stage):
         if source is not None:
             raise UsageError(f"{config.name} has no VQGAN of its own as {stage} stage; give none")
@@ -220,7 +220,7 @@ class Models:
 
 
 def load_models(config: GenerateConfig | SampleConfig) -> Models:
-    """Load what ``config`` names, on its device, ready for its precision.
+    """Load the models that ``config`` names, on its device, ready for its precision.
 
     A transformer brings its VQGAN, which is that of the run unless the config names one;
     perceptors are loaded where there are prompts.

@@ -1,4 +1,4 @@
-"""Where the weights of a model lie: embedded, in the store of named models, or given as a path."""
+"""Paths of weights: embedded, in the store of named models, or given."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +14,7 @@ _FAVOURITES = ("model.safetensors", "last.ckpt", "model.ckpt")
 
 
 def vqgan_path(source: str | Path = DEFAULT) -> Path:
-    """The weight file of a VQGAN: of the embedded one, in a folder, or the file itself.
+    """Return the weight file of a VQGAN.
 
     Raises:
         UsageError: there is no such model, file, or weights in the folder.
@@ -26,7 +26,7 @@ def vqgan_path(source: str | Path = DEFAULT) -> Path:
 
 
 def transformer_path(source: str | Path = DEFAULT) -> Path:
-    """The weight file of a transformer, likewise.
+    """Return the weight file of a transformer.
 
     Raises:
         UsageError: there is no such model, file, or weights in the folder.
@@ -41,7 +41,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
 
 def _weights_file(source: str | Path, what: str) -> Path:
-    """The weight file in a folder, the file itself, or that of the model of this name."""
+    """Return the weight file of a name, a folder, or a file."""
     path = store.path_of(source)
     if path.is_dir():
         return _weights_in(path)
@@ -67,7 +67,7 @@ def check_unchanged(source: str | Path) -> None:
 
 
 def _unknown(source: str, what: str) -> UsageError:
-    """Say how to get what is not here."""
+    """Return the error for a missing model, with the way to get it."""
     known = [name for name, e in catalogue().items() if what == "VQGAN" or e.kind == "transformer"]
     if source in known:
         return UsageError(

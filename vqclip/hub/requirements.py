@@ -1,4 +1,4 @@
-"""What a run names but is not on this computer: told, with its size, before anything runs."""
+"""Missing models of a run, found before it starts, with their sizes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def names_of(config: GenerateConfig | SampleConfig | CodesConfig) -> Iterator[Na
 
 
 def missing(named: Iterable[Named]) -> list[Missing]:
-    """Return what of ``named`` has to be downloaded first.
+    """Return the models of ``named`` that must be downloaded first.
 
     Raises:
         UsageError: a model is not of the kind that is wanted, or there is no such CLIP.
@@ -59,7 +59,7 @@ def missing(named: Iterable[Named]) -> list[Missing]:
 
 
 def refuse_missing(absent: Sequence[Missing], otherwise: str = "") -> None:
-    """Refuse to begin without what has to be downloaded first.
+    """Raise UsageError if models must be downloaded first.
 
     otherwise: what else could be done, for the message.
 

@@ -128,7 +128,7 @@ def check(model: StoredModel) -> None:
 
 @contextmanager
 def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give an empty folder to fill; on success it becomes the model's, else it vanishes.
+    """Yield an empty folder that becomes the model's on success and is removed else.
 
     Raises:
         UsageError: the name is taken or cannot be one.
@@ -182,7 +182,7 @@ def discard(folder: Path) -> None:
 
 
 def remove_leftovers(name: str) -> None:
-    """Delete what a killed process left of making ``name``; its lock must be held."""
+    """Delete the leftovers of a killed process for ``name``; its lock must be held."""
     for left in models_folder().glob(f"{_MAKING}{name}~*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -191,7 +191,7 @@ def known_hash(name: str, part: str) -> str | None:
     """Return the hash that the ``checkpoint`` or ``config`` of a name had when first downloaded.
 
     Raises:
-        VqclipError: the file that tells it cannot be read.
+        VqclipError: its file cannot be read.
     """
     value = _hashes(name).get(part)
     return str(value) if value else None
@@ -218,9 +218,9 @@ def _hashes(name: str) -> dict[str, Any]:
 
 @contextmanager
 def holding(name: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Keep other processes from making the model ``name``; wait for one that is at it.
+    """Hold the lock of the model ``name``; wait for another process that holds it.
 
-    waiting: told the process that is waited for.
+    waiting: called with the id of that process.
 
     Raises:
         VqclipError: vqclip's folder cannot be written.

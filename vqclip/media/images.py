@@ -69,7 +69,7 @@ def open_image(source: str | Path) -> Image.Image:
 
 @contextmanager
 def _reading(source: str | Path) -> Iterator[None]:
-    """Within it, an image that cannot be read is told in one line."""
+    """Turn errors of reading an image into one line."""
     try:
         with _up_to_the_limit():
             yield

@@ -133,7 +133,7 @@ def keep_memory() -> None:
     """Let the process keep the memory that it frees, for the next step to use.
 
     glibc returns every freed block above 32 MiB to the system at once, and each step would download
-    and clear its pages anew, a tenth of its time. Elsewhere than with glibc nothing is done.
+    and clear its pages again, a tenth of its time. Elsewhere than with glibc nothing is done.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

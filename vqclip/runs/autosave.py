@@ -1,4 +1,4 @@
-"""A run under way is kept: its checkpoint is written now and then, and when it ends."""
+"""Checkpoints of a run in progress, written at intervals and at its end."""
 
 import time
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from vqclip.runs.checkpoint import EVERY, Checkpoint, save_checkpoint
 
 
 class Autosave:
-    """Writes the checkpoint of one run.
+    """The checkpoint writer of one run.
 
     The state of the run is copied after every step, a thousandth of its time: whenever Ctrl-C
     comes, there is a whole one.

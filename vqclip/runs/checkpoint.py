@@ -77,7 +77,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         UsageError: there is no such file.
-        CheckpointError: it is none, or damaged.
+        CheckpointError: it is not a checkpoint, or damaged.
     """
     if not path.is_file():
         raise UsageError(f"no such checkpoint: {path}")
@@ -96,7 +96,7 @@ def load_state(path: Path) -> State:
     """Read what :func:`save_state` wrote.
 
     Raises:
-        CheckpointError: it is none, or damaged.
+        CheckpointError: it is not a checkpoint, or damaged.
     """
     with _reading(path):
         return _read_state(*_read(path))
@@ -165,10 +165,10 @@ def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
 
 
 def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
-    """Return the checkpoint of a run of so many steps that stands where this one stands.
+    """Return this checkpoint for a run of ``steps`` steps.
 
     Raises:
-        UsageError: the run is further already, or its steps depend on how many there are.
+        UsageError: the run is further already, or its schedule depends on the number of steps.
     """
     done = checkpoint.state.step
     if steps < done:

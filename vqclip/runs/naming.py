@@ -71,7 +71,7 @@ def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
 
 
 def name_videos(asked: FileOptions, name: str) -> tuple[Path, ...]:
-    """Return the paths of a video, one for each kind that is asked for; ``name.mp4`` by default."""
+    """Return the paths of a video, one for each kind that is requested; ``name.mp4`` by default."""
     suffixes = asked.video_suffixes
     if asked.output:
         path = user_path(asked.output)

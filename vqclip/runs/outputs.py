@@ -26,7 +26,7 @@ def files(output: OutputConfig, steps: int) -> Iterator[Path]:
 
 
 def check_outputs(output: OutputConfig, steps: int) -> None:
-    """Refuse, before any work, what could not be written in the end.
+    """Raise UsageError, before any work, if a file could not be written.
 
     Raises:
         UsageError: a name that exists, a folder that cannot be written, an unknown suffix.
@@ -40,7 +40,7 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
 
 
 def check_films(films: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse videos that could not be written in the end.
+    """Raise UsageError if a video could not be written.
 
     Raises:
         UsageError: a name that exists, a folder that cannot be written, an unknown suffix.
@@ -51,7 +51,7 @@ def check_films(films: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse files that could not be written.
+    """Raise UsageError if a file could not be written.
 
     Raises:
         UsageError: a name that exists, a folder that cannot be written.
@@ -68,7 +68,7 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Try with a file that vanishes: permission bits do not tell (root, read-only disks)."""
+    """Try with a temporary file: permission bits are not enough (root, read-only disks)."""
     try:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
         with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=nearest):

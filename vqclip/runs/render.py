@@ -34,7 +34,7 @@ OnFrame = Callable[[Frame], None]
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a run left: its files, the image first, and whether Ctrl-C cut it short.
+    """The result of a run: its files, the image first, and whether Ctrl-C ended it early.
 
     frame: the last one. prompts: as they were embedded.
     """
@@ -52,13 +52,13 @@ def render(
     on_frame: OnFrame | None = None,
     state: State | None = None,
 ) -> Rendered:
-    """Run ``config``, and write what ``output`` asks for.
+    """Run ``config``, and write the files of ``output``.
 
-    on_frame: is called with every frame, those of drafts among them.
-    state: where the run continues, out of its checkpoint, if it was begun before.
+    on_frame: called with every frame, including those of drafts.
+    state: of the checkpoint that the run continues from, if any.
 
-    Ctrl-C ends the run early: the image as it stands, and the videos so far, are kept. A name
-    that somebody else took during the run is left to them: the image gets the next free one.
+    Ctrl-C ends the run early: the image as it stands, and the videos so far, are kept. A file that
+    appeared under that name during the run stays: the image gets the next free name.
 
     Raises:
         VqclipError: the run failed, or a file could not be written.
@@ -73,7 +73,7 @@ def rendering(
     on_frame: OnFrame | None = None,
     state: State | None = None,
 ) -> Work[Rendered]:
-    """Return the work of :func:`render`, for somebody else to make its steps."""
+    """Like :func:`render`, as a generator that yields the run whenever it needs a step."""
     with writing():
         settings = metadata(config, models)
         drafted = begin(config, models)
@@ -163,7 +163,7 @@ def save_picture(
 ) -> Path:
     """Write an image, and its codes where ``output`` asks for them.
 
-    A name that somebody else took meanwhile is left to them: the image gets the next free one.
+    A file that appeared under that name stays: the image gets the next free name.
     """
     path = output.path
     while True:

@@ -1,4 +1,4 @@
-"""Images made again: what their settings say, and whether the weights are still the same."""
+"""Repeating an image from its settings, with a check of weights and input files."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -22,10 +22,10 @@ from vqclip.runs.naming import CHECKPOINT
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return what an image, a video or a checkpoint says about how it was made.
+    """Return the settings recorded in an image, a video or a checkpoint.
 
     Raises:
-        UsageError: it says nothing, or there is no such file.
+        UsageError: it contains none, or there is no such file.
     """
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
@@ -140,7 +140,7 @@ def _image_paths(config: GenerateConfig | SampleConfig) -> Iterator[str]:
 def check_pictures(
     recorded: Mapping[str, Any], config: GenerateConfig | SampleConfig, path: Path
 ) -> None:
-    """Refuse to make an image again from others of the same name.
+    """Raise UsageError if an input image has changed.
 
     recorded: of the image ``path``, as :func:`picture_hashes` returned them.
 
@@ -158,10 +158,10 @@ def check_pictures(
 def check_weight_hashes(
     recorded: Mapping[str, Any], current: Mapping[str, Any], but: Collection[str] = ()
 ) -> None:
-    """Refuse to make an image again with other weights than those it was made with.
+    """Raise UsageError if weights have changed.
 
     recorded, current: kind (``vqgan``, ``clip``, ``transformer``) to SHA-256 hashes.
-    but: the kinds that were chosen anew.
+    but: the kinds that the user chose.
 
     Raises:
         UsageError: they differ; it names the kind.

@@ -1,4 +1,4 @@
-"""Samples of a transformer, from task to files: drawn, ranked, refined, written and filmed."""
+"""One task of the transformer, from config to files: samples, refinement and videos."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -33,13 +33,13 @@ from vqclip.sampling.completion import (
 )
 
 # Is called with the stage (sample, refine or video), how much of it is done, of how much, and what
-# makes the picture so far.
+# makes the image so far.
 OnStage = Callable[[str, int, int, Callable[[], Image.Image]], None]
 
 
 @dataclass(frozen=True)
 class SampleResult:
-    """The files of a sample, the picture first."""
+    """The files of a sample, the image first."""
 
     files: tuple[Path, ...]
     sample: Sample
@@ -56,7 +56,7 @@ class SampleRun:
         self.task, self.outputs, self.show = task, outputs, show
         self.steps = task.config.refine if isinstance(task.config, CompleteConfig) else 0
         self.drawn: Drawn | None = None
-        self.refinement: list[Tensor] = []  # codes (h, w) that films show of the refinement
+        self.refinement: list[Tensor] = []  # codes (h, w) that videos show of the refinement
         self.interrupted = False
 
     def results(self) -> Iterator[SampleResult]:
@@ -116,14 +116,14 @@ class SampleRun:
     def _stages(
         self, drawn: Drawn, sample: Sample, output: OutputConfig, *, best: bool
     ) -> list[Tensor]:
-        """Return the codes, (h, w), that the film of a sample shows; only the best is refined."""
+        """Return the codes, (h, w), that the video of a sample shows; only the best is refined."""
         number = sample.seed - self.task.config.seed
         turns = shown_steps(output, int(drawn.turns[number].max()))
         drawing = [after(drawn, number, turn) for turn in turns]
         return drawing + self.refinement if best else drawing
 
     def _film(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
-        """Film how a sample came to be; return whether no Ctrl-C came."""
+        """Video how a sample came to be; return whether no Ctrl-C came."""
         try:
             cut = film_sample(self.task, sample, stages, output, partial(self.show, "video"))
         except KeyboardInterrupt:
@@ -139,7 +139,7 @@ def _shown(frame: Any) -> Image.Image:
 def save_sample(
     task: Task, sample: Sample, output: OutputConfig, *, unfinished: bool = False
 ) -> tuple[Path, ...]:
-    """Write a picture that a transformer drew, with the settings that draw it alone.
+    """Write an image that a transformer drew, with the settings that draw it alone.
 
     Raises:
         VqclipError: it could not be written.
@@ -175,7 +175,7 @@ def film_sample(
     output: OutputConfig,
     on_frame: Callable[[int, int, Callable[[], Image.Image]], None],
 ) -> bool:
-    """Film how a sample came to be; return whether Ctrl-C cut it short, which keeps the films.
+    """Video how a sample came to be; return whether Ctrl-C cut it short, which keeps the videos.
 
     stages: codes (h, w), -1 where one is not drawn yet, which shows as a plain colour.
     on_frame: is called with the number of frames done, and of all, and what makes the last.

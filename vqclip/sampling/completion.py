@@ -1,4 +1,4 @@
-"""The transformer's images: drawn whole, or around what is kept of one; ranked, refined."""
+"""Images of the transformer: whole, or around the kept part of one; ranked, refined."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ from vqclip.sampling.masks import (
 
 @dataclass(frozen=True)
 class Task:
-    """One command's work, ready to be drawn.
+    """One command's samples, ready to be generated.
 
     prompts: as embedded by the CLIPs of ``models``.
     known: (h, w) codes, -1 for those to draw.
@@ -65,7 +65,7 @@ class Task:
 
     @property
     def total(self) -> int:
-        """How many codes there are to draw."""
+        """The number of codes to generate."""
         return self.config.samples * int((self.known < 0).sum())
 
     @cached_property
@@ -96,7 +96,7 @@ def prepare(
 ) -> Task:
     """Read the inputs and load the models of a :class:`SampleConfig` or a :class:`CompleteConfig`.
 
-    models: loaded already. photo: the picture to complete, instead of the config's.
+    models: loaded already. photo: the image to complete, instead of the config's.
 
     Raises:
         UsageError: inputs that cannot be read, or that are not for this transformer.

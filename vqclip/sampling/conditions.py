@@ -1,4 +1,4 @@
-"""What a transformer's images are made from: classes, label maps, depth, edges, small images.
+"""Conditions of a transformer: classes, label maps, depth, edges, small images.
 
 Each kind turns what was given into what ``Net2NetTransformer.encode_condition`` takes, by the
 conventions of the published models.
@@ -62,7 +62,7 @@ def _channels(transformer: Net2NetTransformer) -> int:
 
 
 def check_conditions(transformer: Net2NetTransformer, given: Mapping[str, str]) -> None:
-    """Refuse what the transformer does not take, and ask for what it needs.
+    """Raise UsageError unless the conditions are those that the transformer takes.
 
     Raises:
         UsageError: with the list of what it takes.

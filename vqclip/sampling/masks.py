@@ -1,4 +1,4 @@
-"""What is kept of an image and what is imagined, and how the two are joined."""
+"""Masks of kept and imagined parts of an image, and their blending."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ _WHITE = 128  # a mask's grey from which on it keeps
 
 @dataclass(frozen=True)
 class Canvas:
-    """An image with room for what is to be imagined.
+    """An image with room for its imagined parts.
 
     pixels: (h, w, 4) uint8, RGBA.
     kept: (h, w) bool, the pixels that stay as they are.
@@ -43,7 +43,7 @@ class Canvas:
         return to_tensor(flatten(Image.fromarray(self.pixels)))
 
     def mask(self) -> Tensor:
-        """Return what is kept, (1, 1, h, w) bool."""
+        """Return the kept pixels, (1, 1, h, w) bool."""
         return torch.from_numpy(self.kept)[None, None]
 
 
@@ -53,7 +53,7 @@ def open_canvas(
     extend: tuple[int, int, int, int] = (0, 0, 0, 0),
     size: tuple[int, int] | None = None,
 ) -> Canvas:
-    """Read an image and what is kept of it; resize it to ``size``, then add ``extend``.
+    """Read an image and its mask, resize both to ``size``, then add ``extend``.
 
     ``keep`` is in the pixels of the file; for its forms, and those of ``extend``, see
     :class:`vqclip.config.CompleteConfig`.
@@ -145,7 +145,7 @@ def whole_codes(image: Tensor, factor: int) -> Tensor:
 
 
 def continued(image: Tensor, kept: Tensor) -> Tensor:
-    """Replace what is not kept by a smooth continuation of what is (pull-push pyramid).
+    """Fill the parts that are not kept with a smooth continuation (pull-push pyramid).
 
     image: (1, 3, h, w). kept: (1, 1, h, w) bool.
     """
@@ -160,7 +160,7 @@ def continued(image: Tensor, kept: Tensor) -> Tensor:
 
 
 def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tensor:
-    """Lead the colours of what is imagined to those of the kept pixels at the seam.
+    """Blend the colours of the imagined part towards the kept pixels at the seam.
 
     The difference at the kept pixels, the nearest of them above all, is added beyond the seam
     and fades out over about 2 · ``radius`` pixels. Both images (1, 3, h, w), kept (1, 1, h, w).

@@ -1,4 +1,4 @@
-"""What a VQGAN alone does: an image to codes and back, and how much is lost on the way."""
+"""Reconstruction by a VQGAN: an image to codes and back, with its error."""
 
 import colorsys
 import math
@@ -18,7 +18,7 @@ from vqclip.sampling.conditions import depth_of, edges_of, labels_of
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """An image that went through its codes.
+    """A reconstructed image.
 
     indices: (1, h, w), int64.
     psnr: in dB, infinite where nothing is lost.

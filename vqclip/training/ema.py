@@ -53,7 +53,7 @@ class WeightAverage:
             self._load(before)
 
     def load(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Go on with an average that was kept."""
+        """Continue a saved average."""
         for name, average in self.state.items():
             for key, value in average.items():
                 value.copy_(state[name][key])

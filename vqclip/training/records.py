@@ -57,7 +57,7 @@ class Records:
         """Write what is due after ``step`` steps; return the validation, where it was.
 
         Raises:
-            VqclipError: a metric is no number.
+            VqclipError: a metric is not a number.
         """
         settings, last = self.settings, step == self.settings.steps
         if last or _due(step, settings.log_every) or _due(step, settings.checkpoint_every):
@@ -148,7 +148,7 @@ class Table:
     """A CSV file with a row for some steps; rows of steps after a resumption's are dropped.
 
     Columns are those of the first row; a row that lacks one leaves it empty, and one that has
-    another makes the file anew with it.
+    another one replaces the file.
     """
 
     def __init__(self, path: Path, step: int) -> None:

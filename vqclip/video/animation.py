@@ -142,7 +142,7 @@ def _common_size(paths: Sequence[Path]) -> tuple[int, int]:
     """Return the (width, height) that all images have, without decoding them.
 
     Raises:
-        UsageError: they differ, or one is no image.
+        UsageError: they differ, or one is not an image.
     """
     sizes: dict[tuple[int, int], Path] = {}
     for path in paths:

@@ -77,7 +77,7 @@ class WorkFolder:
                     self.path.rmdir()
 
     def _begin(self) -> None:
-        """Go on with the frames that are there; those of other settings are refused."""
+        """Continue with the existing frames; refuse those of other settings."""
         sweep(self.path)
         known = json.loads(json.dumps(self.settings))
         if is_unfinished(self.path) and read_about(self.path)[0] != known:

@@ -1,4 +1,4 @@
-"""``vqclip again picture.png``: the picture once more, or with something changed."""
+"""``vqclip again picture.png``: the image once more, or with something changed."""
 
 import inspect
 from collections.abc import Callable, Mapping

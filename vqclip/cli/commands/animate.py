@@ -1,4 +1,4 @@
-"""``vqclip animate frames/ -o out.mp4``: frames on the disk to films."""
+"""``vqclip animate frames/ -o out.mp4``: frames on the disk to videos."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ def animate_command(
     ],
     output: opt.FilmOutput = None,
 ) -> None:
-    """Make films of frames on the disk, in the order of their numbers.
+    """Make a video of the images in a folder, in the order of their numbers.
 
     vqclip animate steps/ -o apple.mp4 --length 10 --hold-last 2
 

@@ -1,4 +1,4 @@
-"""``vqclip batch prompts.txt``: a list to a folder of pictures, as often as it takes."""
+"""``vqclip batch prompts.txt``: a list to a folder of images."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -70,11 +70,11 @@ def batch_command(
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
 ) -> None:
-    """Draw every prompt of a list. Started again it goes on: nothing that is done is done twice.
+    """Generate an image for every prompt of a list. Run it again to continue.
 
-    A line is a prompt and its options, `a red apple --steps 300 --seed 7`; a table has a column
-    `prompt` and one an option. `{red,green} apple` is two. Options here are for all rows; a row's
-    own come first. The seed is 0 unless one is given.
+    A line is a prompt with its options, `a red apple --steps 300 --seed 7`; a table has a column
+    `prompt` and one for each option. `{red,green} apple` makes two rows. Options of the command
+    apply to all rows; a row's own options override them. The default seed is 0.
 
     vqclip batch prompts.txt --steps 200
 
@@ -112,10 +112,10 @@ def _folder_name(source: str) -> str:
 def resume_batch(
     path: Path, terminal: Terminal, workers: Workers, *, dry_run: bool = False
 ) -> None:
-    """Go on with a batch as its folder knows it, or tell what that would take.
+    """Continue a batch from its folder, or print the forecast.
 
     Raises:
-        UsageError: it is no folder of a batch.
+        UsageError: it is not the folder of a batch.
     """
     from vqclip.batch.folder import RunFolder
     from vqclip.batch.jobs import DONE, REMOVED
@@ -148,7 +148,7 @@ def _refuse_gone(jobs: "Iterable[Job]") -> None:
 
 
 def _refuse_missing(jobs: "Iterable[Job]") -> None:
-    """A batch fetches nothing: what it lacks is told before it begins."""
+    """A batch downloads nothing: what it lacks is told before it begins."""
     from vqclip.hub.requirements import missing, names_of, refuse_missing
 
     refuse_missing(missing(named for job in jobs for named in names_of(job.config)))

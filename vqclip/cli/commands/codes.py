@@ -1,4 +1,4 @@
-"""``vqclip reconstruct`` and ``vqclip decode``: pictures to codes and back."""
+"""``vqclip reconstruct`` and ``vqclip decode``: images to codes and back."""
 
 import math
 from collections.abc import Mapping
@@ -40,9 +40,9 @@ def reconstruct_command(
     output: opt.PlainOutput = None,
     codes: opt.CodesOut = None,
 ) -> None:
-    """Encode, quantize and decode a picture; report the loss.
+    """Encode, quantize and decode an image; report the error.
 
-    The picture is of the VQGAN's kind: RGB, a depth map, edges or a map of labels. Its sides are
+    The image is of the VQGAN's kind: RGB, a depth map, edges or a label map. Its sides are
     rounded to whole codes. Example: vqclip reconstruct photo.jpg --codes photo.npz
     """
     from vqclip.media.images import open_image
@@ -79,7 +79,7 @@ def decode_command(
     ],
     output: opt.PlainOutput = None,
 ) -> None:
-    """Decode codes that --codes or --save-codes kept, with the VQGAN that made them.
+    """Decode codes saved by --codes or --save-codes with the VQGAN that made them.
 
     The file names its VQGAN. Another --vqgan is refused, unless it has the same codebook.
 

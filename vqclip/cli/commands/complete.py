@@ -31,9 +31,9 @@ def complete_command(
     prompt: opt.RankPrompts = None,
     output: opt.PlainOutput = None,
 ) -> None:
-    """Keep a part of a picture and let a transformer imagine the rest.
+    """Keep a part of an image and let a transformer imagine the rest.
 
-    Kept pixels stay as they are, bit by bit. --gif, --mp4 and --webp film how the rest is drawn.
+    Kept pixels stay as they are, bit by bit. --gif, --mp4 and --webp video how the rest is drawn.
 
     vqclip complete photo.jpg --keep top -t ffhq
 
@@ -47,7 +47,7 @@ def complete_command(
 
 
 def completing(params: Mapping[str, Any], picture: str) -> SampleSession:
-    """Return what the options ask for of a picture.
+    """Return what the options ask for of an image.
 
     Raises:
         UsageError: a value that cannot be read, or a file that could not be written.

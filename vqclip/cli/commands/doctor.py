@@ -18,10 +18,10 @@ _MARKS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "problem": "[red]✗[/]
 
 
 def doctor_command(quiet: opt.Quiet = False, json_lines: opt.Json = False) -> None:
-    """Look whether everything works here; say how to mend what does not.
+    """Check the installation and suggest fixes.
 
-    Versions, device and memory, precisions, threads, folders, network settings, film encoders,
-    the embedded models, the terminal. The exit code is 1 where there is a problem.
+    Checks versions, device and memory, precisions, threads, folders, network settings, video
+    encoders, embedded models and the terminal. Exits with 1 if there is a problem.
 
     vqclip doctor
 

@@ -33,10 +33,10 @@ def encode_command(
         ),
     ] = None,
 ) -> None:
-    """Encode the samples of a transformer's training, as `data.encode` in its config says.
+    """Encode the samples of a transformer's training into the folder of `data.encode`.
 
-    Pictures become codes, pictures and captions embeddings, each once and not at every step.
-    Interrupted, it goes on where it was.
+    Codes and embeddings are computed once instead of at every step. Run it again to continue
+    after an interruption.
     """
     settings = read_training_settings("transformer", config, changes or ())
     terminal = terminal_of(ctx.params)
@@ -67,4 +67,4 @@ def encode_command(
 
 
 def _no_picture() -> Any:
-    raise NotImplementedError  # asked for with --preview only, which encoding has not
+    raise NotImplementedError  # requested with --preview only, which encoding has not

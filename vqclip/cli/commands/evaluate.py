@@ -1,4 +1,4 @@
-"""``vqclip evaluate``: the figures of models and pictures."""
+"""``vqclip evaluate``: figures of models and images."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -30,7 +30,7 @@ evaluate_app = typer.Typer()
 
 @evaluate_app.callback(invoke_without_command=True)
 def evaluate_callback(ctx: typer.Context) -> None:
-    """Judge models on pictures that they were not trained on, or pictures by their prompts."""
+    """Evaluate models on held-out images, or images by their prompts."""
     if ctx.invoked_subcommand is None:
         raise UsageError("choose what to evaluate: vqgan, clip, transformer or pictures")
 
@@ -117,7 +117,7 @@ def vqgan_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Judge a VQGAN: PSNR, SSIM, perceptual distance, use of the codes.
+    """Evaluate a VQGAN: PSNR, SSIM, perceptual distance, use of the codes.
 
     Example: vqclip evaluate vqgan recipes/vqgan.yaml
     """
@@ -152,7 +152,7 @@ def clip_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Judge a CLIP: whether texts find their pictures, and pictures their texts.
+    """Evaluate a CLIP: retrieval of images by texts and of texts by images.
 
     Example: vqclip evaluate clip recipes/clip.yaml
     """
@@ -184,7 +184,7 @@ def transformer_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Judge a transformer: bits per code.
+    """Evaluate a transformer: bits per code.
 
     Example: vqclip evaluate transformer recipes/transformer.yaml -t weights/transformer
     """
@@ -221,9 +221,9 @@ def pictures_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Judge pictures: does a CLIP find each one's own prompt among all of them?
+    """Evaluate images: does a CLIP find the prompt of each among all prompts?
 
-    Example: vqclip evaluate pictures out --judge ViT-B-32/laion2b_s34b_b79k
+    Example: vqclip evaluate images out --judge ViT-B-32/laion2b_s34b_b79k
     """
     terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
     from vqclip.evaluation.pictures import judge as judged

@@ -33,7 +33,7 @@ def export_command(
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
 ) -> None:
-    """Write a VQGAN or transformer as taming-transformers loads it.
+    """Export a VQGAN or transformer for taming-transformers.
 
     vqclip export runs/vqgan/best vqgan.ckpt
     """

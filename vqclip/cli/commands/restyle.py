@@ -44,7 +44,7 @@ def restyle_command(
     ] = 0,
     output: opt.FilmOutput = None,
 ) -> None:
-    """Draw a clip in another style, its sound kept. Interrupted, the same command goes on.
+    """Restyle a video and keep its sound. Run the same command to continue after an interruption.
 
     vqclip restyle clip.mp4 "an oil painting" --coherence 0.8
 
@@ -55,7 +55,7 @@ def restyle_command(
     params, path = ctx.params, Path(source)
     config = RestyleConfig(source, picture, **read_options(RestyleConfig, params))
     name = path.resolve().name if path.is_dir() else path.stem
-    # The film's own rate is known only when it is open.
+    # The video's own rate is known only when it is open.
     film = FilmConfig(config.fps or 1, params["quality"], params["codec"])
     target = FilmOutput(
         films.video_paths(params, f"{name}-restyled"),
@@ -71,7 +71,7 @@ def restyle_command(
 def restyle(
     config: RestyleConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
-    """Draw the frames that are missing, and the films; or only tell what that takes."""
+    """Generate the missing frames and the videos, or only print the forecast."""
     fetch_for(config.picture, terminal)
     with terminal.loading():
         from PIL import Image

@@ -1,4 +1,4 @@
-"""``vqclip resume``: a run goes on where it was interrupted, or beyond its end."""
+"""``vqclip resume``: continue an interrupted run, or extend a finished one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -52,9 +52,9 @@ def resume_command(
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
 ) -> None:
-    """Go on with a run made with --checkpoint, a batch or a film, to the bytes it would have had.
+    """Continue a run made with --checkpoint, a batch or a video, to the same bytes.
 
-    Its films go on, too. One that is new begins where the run goes on.
+    Its videos continue, too. A video requested only now starts at the current step.
 
     vqclip resume apple.checkpoint.safetensors
 
@@ -126,7 +126,7 @@ def _is_whole(picture: Path) -> bool:
 def _target(
     saved: "Checkpoint", path: Path, output: str | None, further: Sequence[str]
 ) -> "OutputConfig":
-    """Return where the files go: where they are, unless a whole picture is there already."""
+    """Return the paths of the files: those of the run, unless a finished image exists."""
     from vqclip.files.atomic import free_path
     from vqclip.runs.outputs import check_films, check_outputs
 
@@ -153,7 +153,7 @@ def _target(
 
 
 def _is_ours(picture: Path, saved: "Checkpoint") -> bool:
-    """Whether a picture is what this run left when it was interrupted."""
+    """Whether an image was written by this run when it was interrupted."""
     from vqclip.runs.replay import read_settings
 
     try:

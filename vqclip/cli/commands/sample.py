@@ -1,4 +1,4 @@
-"""``vqclip sample --class goldfish``: pictures from a transformer alone."""
+"""``vqclip sample --class goldfish``: images from a transformer alone."""
 
 import secrets
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ from vqclip.hub.embedded import has_transformer
 def sample_command(
     ctx: typer.Context, prompt: opt.RankPrompts = None, output: opt.PlainOutput = None
 ) -> None:
-    """Draw pictures with a transformer: of nothing, a class, a map, a small picture.
+    """Sample images from a transformer, given nothing, a class, a map or a small image.
 
-    What it draws from is the transformer's kind. --gif, --mp4 and --webp film the drawing.
+    The transformer decides which condition it takes. --gif, --mp4 and --webp record the sampling.
 
     vqclip sample -t cin --class goldfish --samples 4
 

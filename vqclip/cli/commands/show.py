@@ -1,4 +1,4 @@
-"""``vqclip show picture.png``: what a picture says about how it was made."""
+"""``vqclip show``: the settings recorded in an image, video or checkpoint."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -22,7 +22,7 @@ def show_command(
         bool, typer.Option("--json", help="Print the settings as a line of JSON.")
     ] = False,
 ) -> None:
-    """Show the prompt, the settings, the seed and the hashes of the weights of a picture.
+    """Show the prompt, seed, settings and hashes of weights recorded in an image or video.
 
     vqclip show apple.png
 

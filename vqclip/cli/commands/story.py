@@ -47,7 +47,7 @@ def story_command(
         float, typer.Option("--fps", help="Frames per second.", rich_help_panel=OUTPUT)
     ] = FPS,
 ) -> None:
-    """Tell a story: a film whose prompts turn from scene to scene.
+    """Make a video whose prompts change from scene to scene.
 
     vqclip story "a castle at dawn ^ a castle at night" --steps-per-scene 60 --loop
 
@@ -79,7 +79,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
 def tell_story(
     story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
-    """Draw the frames of a story that are missing, and its films; or only tell what that takes."""
+    """Generate the missing frames of a story and its videos, or only print the forecast."""
     fetch_for(story.picture, terminal)
     with terminal.loading():
         from PIL import Image

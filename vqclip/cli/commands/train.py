@@ -1,4 +1,4 @@
-"""``vqclip train vqgan config.yaml``: train a model, and go on where a training was stopped."""
+"""``vqclip train vqgan config.yaml``: train a model, or resume a training."""
 
 import os
 import shlex
@@ -74,7 +74,7 @@ def train_command(
 ) -> None:
     """Train a VQGAN, a transformer over its codes, or a CLIP.
 
-    The folder gets checkpoints, the best and the last model, metrics and sample pictures. Ctrl-C
+    The folder receives checkpoints, the best and the last model, metrics and sample images. Ctrl-C
     finishes the step and writes a checkpoint. On several GPUs: accelerate launch -m vqclip train …
 
     vqclip train --example vqgan > vqgan.yaml
@@ -187,7 +187,7 @@ def _follow(
 
 
 def _no_picture() -> Any:
-    raise NotImplementedError  # asked for with --preview only, which training has not
+    raise NotImplementedError  # requested with --preview only, which training has not
 
 
 def _tell(terminal: Terminal, progress: "TrainingProgress") -> None:
@@ -212,7 +212,7 @@ def _json(values: Mapping[str, Any]) -> str:
 
 
 def _again(stage: str, config: Path, folder: Path, changes: Iterable[str]) -> str:
-    """The command that goes on."""
+    """The command that resumes."""
     words = ["vqclip", "train", stage, str(config), "--output", str(folder)]
     for change in changes:
         words += ["--set", change]

@@ -1,4 +1,4 @@
-"""What there is to download: the published models by name, and those that the user adds."""
+"""The catalogue of models for download: published ones, and the user's own."""
 
 from vqclip.hub.catalogue.entries import (
     MODEL_KINDS,

@@ -1,4 +1,4 @@
-"""An entry of the catalogue: a model's name, what it is, and where its files are."""
+"""Entries of the catalogue: the name, description and addresses of a model."""
 
 import re
 from collections.abc import Mapping
@@ -60,13 +60,13 @@ class CatalogueEntry:
 
     @property
     def by_hand(self) -> str:
-        """What is left to do where no program can download it, as a sentence."""
+        """Instructions for a manual download, as a sentence."""
         where = f"Find it at {self.page}" if self.page else "Find it elsewhere"
         config = " --config YAML" if self.config or self.kind == "transformer" else ""
         return f"{where}, then: vqclip weights import FILE{config} --name {self.name}"
 
     def check_fetchable(self) -> None:
-        """Raise :class:`UsageError`, with what is left to do, where no program can download it."""
+        """Raise :class:`UsageError`, with instructions, if there is no direct download."""
         if not self.checkpoint:
             raise UsageError(f"{self.name} has no address for a direct download. {self.by_hand}")
 
@@ -75,7 +75,7 @@ def check_model_name(name: str) -> str:
     """Return ``name`` if it can be that of a model.
 
     Raises:
-        UsageError: it cannot: it would be a path, an option, or what vqclip brings along.
+        UsageError: it would be a path, an option, or the name of the embedded models.
     """
     if name == "default" or not _NAME.fullmatch(name):
         raise UsageError(
@@ -89,7 +89,7 @@ def parse_entry(name: str, values: Any, where: str) -> CatalogueEntry:
     """Return the entry that a catalogue file ``where`` describes.
 
     Raises:
-        UsageError: it cannot be read; the message names file, entry and value.
+        UsageError: it is invalid; the message names file, entry and value.
     """
     try:
         return _parse(check_model_name(name), values)

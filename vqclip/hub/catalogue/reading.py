@@ -1,4 +1,4 @@
-"""The catalogue files: the one that vqclip contains, and the user's own."""
+"""The catalogue files: that of vqclip, and the user's."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -19,7 +19,7 @@ def user_file() -> Path:
 
 
 def catalogue() -> dict[str, CatalogueEntry]:
-    """Return every entry by name; the user's come before those that vqclip contains.
+    """Return every entry by name; the user's override the published ones.
 
     Raises:
         VqclipError: the user's file cannot be read.

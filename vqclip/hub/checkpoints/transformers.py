@@ -111,7 +111,7 @@ def build_transformer(
     Args:
         config: which classes, and their parameters; those that shape nothing are ignored.
         first: the VQGAN of the images; by default built as the config says.
-        cond: the VQGAN of the conditions, where the config has one; built likewise.
+        cond: the VQGAN of the conditions, where the config has one; built in the same way.
 
     Raises:
         CheckpointError: a class is not known.

@@ -59,7 +59,7 @@ class Fetched:
 def download(
     wanted: DownloadRequest, listener: Listener, patience: Patience | None = None
 ) -> Fetched:
-    """Download a file whole, or leave nothing in its place; an earlier attempt is gone on with.
+    """Download a file completely or not at all; continue an earlier attempt.
 
     Raises:
         DownloadError: no source has it, there is no room for it, or the network is forbidden.

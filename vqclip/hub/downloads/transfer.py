@@ -1,4 +1,4 @@
-"""One request for a file, or for the rest of it: what the answer says is held against the facts."""
+"""One HTTP request for a file or its rest, with every claim of the answer checked."""
 
 import errno
 import re
@@ -29,11 +29,11 @@ class DownloadError(VqclipError):
 
 
 class DiskFullError(DownloadError):
-    """There is no room for the file, wherever it would come from."""
+    """The disk has no room for the file, from any source."""
 
 
 class PassingError(Exception):
-    """What went wrong may go right the next time; ``wait`` seconds if the server says so."""
+    """A failure that may pass; ``wait``: seconds before the next attempt, if the server says."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -42,7 +42,7 @@ class PassingError(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try.
+    """Limits of attempts and waiting.
 
     attempts: in a row that bring nothing new.
     pause: seconds after the first of them, doubled after each.

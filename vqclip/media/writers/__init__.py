@@ -2,7 +2,7 @@
 
 A writer is a context manager with ``write``. Writers take RGB uint8 arrays, (h, w, 3), as they
 come, and publish their file when left: a run that was interrupted leaves a whole, shorter video,
-and one that failed leaves none. Frames go to the encoder, or to a file that nobody sees, at once:
+and one that failed leaves none. Frames go to the encoder, or to a hidden file, at once:
 memory does not grow with the length of a video.
 """
 

@@ -77,7 +77,7 @@ def _sweep_killed(path: Path) -> None:
 
 @contextmanager
 def finishing(finish: Callable[[], None]) -> Iterator[None]:
-    """Call ``finish`` at the end, also after Ctrl-C, and anew if that comes meanwhile."""
+    """Call ``finish`` at the end, also after Ctrl-C, and again if Ctrl-C interrupts it."""
     interrupt: KeyboardInterrupt | None = None
     try:
         yield

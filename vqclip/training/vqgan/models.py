@@ -25,7 +25,7 @@ def model_config(settings: TrainSettings) -> ModelConfig:
 
     Raises:
         UsageError: there is neither.
-        CheckpointError: the section is no model's config.
+        CheckpointError: the section is not a model's config.
     """
     if settings.model:
         return ModelConfig.of(settings.model, "model")

@@ -27,7 +27,7 @@ class VQGANLoss:
     codebook_weight: of L_VQ; ``beta``: of its commitment term, or, with ``legacy_beta``, of its
         codebook term, as taming-transformers has it.
     codebook_decay: of a codebook that follows its latents by a running average; 0: by gradients.
-    revive_after: steps without a use after which a code is placed anew; 0: never.
+    revive_after: steps without a use after which a code is placed again; 0: never.
     disc_start: step from which the generator heeds the discriminator; none: there is no
         discriminator.
     disc_training_start: step from which that is trained, by default the same.

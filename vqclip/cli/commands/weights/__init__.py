@@ -9,7 +9,7 @@ from vqclip.cli.commands.weights.supply import get_command, import_command
 from vqclip.errors import UsageError
 
 HELP = """
-Models by name: the published ones, and yours.
+Manage models by name: published ones and your own.
 
 vqclip weights list
 
@@ -19,7 +19,7 @@ vqclip "a fox" --vqgan imagenet-f16-16384
 
 vqclip weights import last.ckpt --config project.yaml --name mine
 
-They are kept in VQCLIP_HOME, else in the platform's folder for data (vqclip weights path).
+Models lie in VQCLIP_HOME. Default: the platform's data folder (vqclip weights path).
 """
 
 weights_app = typer.Typer(help=HELP)

@@ -29,9 +29,9 @@ def verify_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Read every byte of the models again, and compare with what was put there.
+    """Verify the files of models against their recorded hashes.
 
-    The exit code is 1 where one has changed or is missing.
+    Exits with 1 if a file has changed or is missing.
 
     vqclip weights verify
     """
@@ -88,7 +88,7 @@ def remove_command(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Delete models, and what of them is half fetched. Those that come along stay.
+    """Delete models and their unfinished downloads. The embedded models stay.
 
     vqclip weights remove coco ffhq
     """
@@ -139,7 +139,7 @@ def path_command(
         ),
     ] = None,
 ) -> None:
-    """Print the folder of a model, or of all.
+    """Print the folder of a model, or of all models.
 
     ls $(vqclip weights path imagenet-f16-16384)
     """

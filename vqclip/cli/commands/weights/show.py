@@ -30,7 +30,7 @@ def list_models_command(
     ] = False,
     json_lines: Json = False,
 ) -> None:
-    """List the models that have names, and which of them are on this computer.
+    """List all models by name, and whether they are on this computer.
 
     vqclip weights list
 
@@ -84,7 +84,7 @@ def _clips() -> Iterator[dict[str, Any]]:
 
 
 def info_command(name: Name, json_lines: Json = False) -> None:
-    """Tell what a model is, where it is from, and what it serves.
+    """Show a model's description, licence, sources and uses.
 
     vqclip weights info gumbel-f8
 
@@ -107,7 +107,7 @@ def is_clip(name: str) -> bool:
 
 
 def items_of(name: str) -> "list[Item]":
-    """Return the models of a name: one, or for ``default`` all that come along.
+    """Return the models of a name: one, or for ``default`` all embedded ones.
 
     Raises:
         UsageError: there is none.
@@ -197,7 +197,7 @@ def _uses(item: "Item") -> Iterator[str]:
 
 
 def _draws(item: "Item") -> bool:
-    """Whether a model is of RGB pictures: neither of depth nor of label maps."""
+    """Whether a model is of RGB images: neither of depth nor of label maps."""
     if item.model is not None:
         return bool(item.model.record.get("rgb", True))
     tasks = item.entry.tasks if item.entry and item.entry.kind == "vqgan" else ()

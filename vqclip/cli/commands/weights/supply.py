@@ -43,10 +43,10 @@ def get_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Fetch models, checked and resumable, and keep their weights alone.
+    """Download models, with checks, and keep only their weights.
 
-    Interrupted, the same command goes on. Of a checkpoint the optimizer's state and the losses are
-    dropped. Proxies are taken from the environment; VQCLIP_OFFLINE=1 forbids the network.
+    Run the same command to continue after an interruption. Optimizer state and losses are dropped.
+    Proxies come from the environment; VQCLIP_OFFLINE=1 forbids the network.
 
     vqclip weights get imagenet-f16-16384
 
@@ -117,10 +117,10 @@ def import_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Keep a checkpoint of yours under a name: its weights alone, read without executing anything.
+    """Import a checkpoint under a name; nothing in it is executed.
 
-    Takes taming-transformers', latent-diffusion's and Lightning's checkpoints, and a folder with a
-    CLIP as open_clip has it. The file itself stays as it is.
+    Reads checkpoints of taming-transformers, latent-diffusion and Lightning, and folders with a
+    CLIP of open_clip. The file itself stays.
 
     vqclip weights import last.ckpt --config 2021-04-23T18-19-01-project.yaml --name ffhq
 

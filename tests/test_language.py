@@ -1,0 +1,88 @@
+"""Phrases that read like a translation stay out of help, README, docs and docstrings."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from vqclip.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(p.relative_to(ROOT) for p in ROOT.glob("docs/**/*.md")),
+]
+SOURCES = sorted((ROOT / "vqclip").rglob("*.py"))
+BANNED = {  # phrase: what to write
+    r"go(es)? on( |$|[,.:;])(?!disk)": "continue, resume",
+    r"gone on with": "continued",
+    r"likeliest": "most likely",
+    r"thrice": "three times",
+    r"anew": "again",
+    r"likewise": "the same",
+    r"unasked": "without asking",
+    r"(comes?|came|brings?|brought) along": "is included, contains",
+    r"(is|are|be|was) no (file|image|video|number|text|checkpoint|folder|model)s?": "is not a",
+    r"(is|are|was|were) told (of|by|in|with)": "reported, called with",
+    r"asked for": "requested",
+    r"mend(s|ed)?": "fix, repair",
+    r"half[- ](fetched|done|written)": "unfinished",
+    r"somebody else('s)?": "another process, another user",
+    r"nobody": "no one, or name the thing",
+    r"pictures?": "image",
+    r"films?": "video",
+    r"fetch(es|ed|ing)?": "download",
+}
+RULE = re.compile(r"\b(" + "|".join(f"(?:{phrase})" for phrase in BANNED) + r")", re.IGNORECASE)
+
+
+def docstrings(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def commands(group: Any) -> Iterator[Any]:
+    yield group
+    for command in getattr(group, "commands", {}).values():
+        yield from commands(command)
+
+
+def prose(text: str) -> str:
+    """Return ``text`` without code: what is in backticks, in examples, and names."""
+    text = re.sub(r"(?ms)^ *(```|~~~).*?^ *\1", "", text)
+    text = re.sub(r"``[^`]*``|`[^`]*`|:\w+:`[^`]*`|\]\([^)]*\)", "", text)
+    return re.sub(r"(?m)^ *(>>>|vqclip|pip) .*|^ *[\w, ]+: |\S*[/_=]\S*", "", text)
+
+
+def found(text: str) -> list[str]:
+    return sorted({match[0] for match in RULE.finditer(prose(text))})
+
+
+def test_the_rule_finds_what_it_is_for() -> None:
+    assert found("Goes on where it was; the likeliest picture.") == [
+        "Goes on ",
+        "likeliest",
+        "picture",
+    ]
+    assert found("`fetch` and ``films`` are names, as is vqclip/picture_path") == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_pages(page: Path) -> None:
+    assert found((ROOT / page).read_text(encoding="utf-8")) == []
+
+
+def test_help() -> None:
+    texts = {c.name: found(c.help or "") for c in commands(typer.main.get_command(app))}
+    assert {name: words for name, words in texts.items() if words} == {}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_docstrings(path: Path) -> None:
+    assert [words for text in docstrings(path) if (words := found(text))] == []
