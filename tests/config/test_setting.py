@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -57,6 +58,23 @@ def test_no_command_has_a_flag_twice() -> None:
     for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
         flags = [flag for one in command.params for flag in (*one.opts, *one.secondary_opts)]
         assert len(set(flags)) == len(flags), command.name
+
+
+def commands_of(group: Any) -> Iterator[Any]:
+    """Yield every command below a group."""
+    for command in group.commands.values():
+        yield from commands_of(command) if hasattr(command, "commands") else [command]
+
+
+def test_every_help_stands_alone() -> None:
+    import typer
+
+    for command in commands_of(typer.main.get_command(app)):
+        for one in command.params:
+            text = one.help or ""
+            assert text[:1].isupper(), f"{command.name} {one.name}: {text}"
+            assert text.endswith("."), f"{command.name} {one.name}: {text}"
+            assert not re.search(r"\b[Ee]lse [a-z' ]+\.$", text.partition("Default:")[0]), text
 
 
 def test_words_of_switches() -> None:

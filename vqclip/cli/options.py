@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.cli.completion import completion_of
-from vqclip.config import FileOptions, shared
+from vqclip.config import DEFAULT, FileOptions, shared
 from vqclip.config.argv import parameter_of
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import (
@@ -25,10 +25,21 @@ from vqclip.config.setting import (
 )
 
 
-def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> Any:
+def _option(
+    *names: str,
+    panel: str,
+    help: str,
+    metavar: str | None = None,
+    show_default: bool | str = True,
+) -> Any:
     completion = completion_of(names[0])
     return typer.Option(
-        *names, help=help, rich_help_panel=panel, metavar=metavar, autocompletion=completion
+        *names,
+        help=help,
+        rich_help_panel=panel,
+        metavar=metavar,
+        autocompletion=completion,
+        show_default=show_default,
     )
 
 
@@ -132,10 +143,17 @@ class TerminalOptions:
     )
 
 
-def info(given_by: Option) -> Any:
-    """Return a declared option as typer reads it."""
+_BUILT_IN = "the built-in one"  # what help shows of the name "default"
+
+
+def info(given_by: Option, default: bool | str = True) -> Any:
+    """Return a declared option as typer reads it; help shows its default, or ``default``."""
     return _option(
-        *given_by.flags, panel=given_by.panel, help=given_by.help, metavar=given_by.metavar
+        *given_by.flags,
+        panel=given_by.panel,
+        help=given_by.help,
+        metavar=given_by.metavar,
+        show_default=default,
     )
 
 
@@ -145,7 +163,7 @@ Quiet = Annotated[bool, info(_TERMINAL["quiet"])]
 Json = Annotated[bool, info(_TERMINAL["json_lines"])]
 DryRun = Annotated[bool, info(_TERMINAL["dry_run"])]
 Overwrite = Annotated[bool, info(options_of(FileOptions)["overwrite"])]
-Vqgan = Annotated[str, info(shared.VQGAN)]
+Vqgan = Annotated[str, info(shared.VQGAN, _BUILT_IN)]
 VqganConfig = Annotated[str | None, info(shared.VQGAN_CONFIG)]
 TransformerConfig = Annotated[str | None, info(shared.TRANSFORMER_CONFIG)]
 Device = Annotated[str, info(shared.DEVICE)]
@@ -174,9 +192,10 @@ def _parameter(name: str, hint: Any, default: Any, given_by: Option) -> inspect.
         hint = list[str] if given_by.spelling.many else str
     if written is None:
         hint = hint | None
+    shown = _BUILT_IN if written in (DEFAULT, [DEFAULT]) else True
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=written,
-        annotation=Annotated[hint, info(given_by)],
+        annotation=Annotated[hint, info(given_by, shown)],
     )

@@ -253,7 +253,9 @@ class GenerateConfig:
         at_least("drafts", self.drafts, 1)
         _ = self.sampling  # checks its values
         if self.transformer is not None and self.init not in (AUTO, *DRAWN):
-            raise UsageError("--transformer draws the start: with it, say --init draft or sample")
+            raise UsageError(
+                f"a transformer draws the start: init must be draft or sample, not {self.init!r}"
+            )
 
     @property
     def sampling(self) -> Sampling:
