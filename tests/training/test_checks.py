@@ -75,6 +75,11 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
         vqgan_config(LABEL_MAPS, channels=3, n_labels=4, image_key="segmentation"),
         "n_labels 4 and ddconfig.in_channels 3 differ",
     ),
+    "discriminator": (
+        "vqgan",
+        vqgan_config(loss={"disc_start": 0, "disc_num_layers": 4}),
+        "disc_num_layers 4 is too deep for images of 16 pixels: take at most 2",
+    ),
     "lpips": (
         "vqgan",
         vqgan_config(loss={"perceptual": "lpips"}),
@@ -112,7 +117,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "maps": (
         "transformer",
         transformer_config(DEPTH, data({"kind": "depth", "folder": "empty"})),
-        "6 of 6 images have not a depth map: empty/a/0.png is missing",
+        "6 of 6 images have no depth map: empty/a/0.png is missing",
     ),
 }
 

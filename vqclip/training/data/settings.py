@@ -226,8 +226,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not self.sources:
             raise UsageError("data.sources is empty: name a folder of images or a .jsonl")
-        if self.size < 8 or (self.crop is not None and not 8 <= self.crop <= self.size):
-            raise UsageError(f"a crop of {self.crop} from {self.size} pixels is not possible")
+        if self.size < 8:
+            raise UsageError(f"data.size must be at least 8 pixels, not {self.size}")
+        if self.crop is not None and not 8 <= self.crop <= self.size:
+            raise UsageError(f"data.crop must be from 8 to data.size {self.size}, not {self.crop}")
         if not 1 <= self.zoom <= 8 or not 0 <= self.flip <= 1:
             raise UsageError("data.zoom must be from 1 to 8, data.flip from 0 to 1")
 

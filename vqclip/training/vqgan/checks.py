@@ -5,11 +5,13 @@ from typing import Any
 from vqclip.errors import UsageError
 from vqclip.models.vqgan import VQModel, VQSegmentationModel
 from vqclip.training.stage import Batch
+from vqclip.training.vqgan.settings import VQGANLoss
 
+_LEAST_PATCH = 3
 MAPS = ("depth", "edges", "segmentation")  # image keys that are conditions
 
 
-def check_vqgan(model: VQModel, batch: Batch) -> None:
+def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
     """Refuse a model that the samples do not fit.
 
     Raises:
@@ -26,12 +28,15 @@ def check_vqgan(model: VQModel, batch: Batch) -> None:
         raise UsageError("ddconfig.double_z is true (the default): set it to false for a VQGAN")
     if isinstance(model, VQSegmentationModel):
         _check_labels(model, batch)
-    elif shape.in_channels not in (1, 3):
+        return
+    if loss.disc_start is not None:
+        _check_discriminator(loss.disc_num_layers, batch["image"].shape[-1])
+    if shape.in_channels not in (1, 3):
         raise UsageError(
             f"ddconfig.in_channels is {shape.in_channels}: images have 3 channels, grey and depth "
             "1; label maps need target taming.models.vqgan.VQSegmentationModel and n_labels"
         )
-    elif model.image_key not in batch and model.image_key not in ("image", "grey", "gray", "jpg"):
+    if model.image_key not in batch and model.image_key not in ("image", "grey", "gray", "jpg"):
         raise UsageError(
             f"image_key is {model.image_key!r}, which the data lacks: take image, grey, "
             f"{', '.join(MAPS)}, or the key of an entry of data.conditions"
@@ -50,6 +55,18 @@ def check_side(side: int, factor: int, whose: str) -> None:
         raise UsageError(
             f"data.size (or crop) {side} is not a multiple of {factor}, {whose} downsampling: "
             f"take {near}"
+        )
+
+
+def _check_discriminator(layers: int, side: int) -> None:
+    """Refuse a discriminator that leaves nothing of images of ``side`` pixels."""
+    most = 0
+    while side >> (most + 1) >= _LEAST_PATCH:  # every layer halves, the last two take a border
+        most += 1
+    if layers > most:
+        raise UsageError(
+            f"loss.disc_num_layers {layers} is too deep for images of {side} pixels: take at most "
+            f"{most}"
         )
 
 

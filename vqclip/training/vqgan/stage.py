@@ -131,7 +131,7 @@ class VQGANStage:
 
     def check(self, batch: Batch) -> None:
         """Refuse settings that the samples do not fit."""
-        check_vqgan(self.model, batch)
+        check_vqgan(self.model, batch, self.settings)
 
     def autoencoder_loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
         """The loss of encoder, codebook and decoder."""
