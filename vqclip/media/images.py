@@ -12,7 +12,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 
 from vqclip.errors import UsageError, VqclipError
@@ -77,9 +77,9 @@ def _reading(source: str | Path) -> Iterator[None]:
         raise UsageError(
             f"{source} has more than {MOST_PIXELS // 10**6} megapixels: make it smaller first"
         ) from error
-    except UsageError:
+    except (VqclipError, MemoryError):
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:  # decoders of damaged files raise anything
         raise UsageError(f"cannot read {source} as an image: {_first_line(error)}") from error
 
 
