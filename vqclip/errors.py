@@ -1,4 +1,8 @@
-"""Every error that vqclip raises on purpose; the command line prints it as one line."""
+"""Every error that vqclip raises on purpose; the command line prints it as one line.
+
+Messages name settings as Python does, in backticks: `steps`, `init=draft`. The command line shows
+its options instead: --steps, --init draft.
+"""
 
 from collections.abc import Sequence
 

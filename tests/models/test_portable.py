@@ -103,7 +103,7 @@ def test_a_process_computes_in_one_way(before: bool, monkeypatch: pytest.MonkeyP
 
 
 def test_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="add --device cpu"):
+    with pytest.raises(UsageError, match="add `device=cpu`"):
         resolve_precision("portable", torch.device("cuda"))
     monkeypatch.setattr(portable, "_process", [])
     monkeypatch.setattr(portable, "_SHARED", {})

@@ -156,7 +156,7 @@ def test_coordinates_need_nothing_to_be_said() -> None:
 
 def test_a_class_is_asked_for() -> None:
     some = models(condition=ClassLabel(7))
-    with pytest.raises(UsageError, match="needs a condition: --class"):
+    with pytest.raises(UsageError, match="needs a condition: `class`"):
         plan(SampleConfig(transformer="tiny"), some, (8, 8), None)
     config = SampleConfig(transformer="tiny", conditions=(("class", "6"),))
     assert plan(config, some, (8, 8), None).condition.tolist() == [[6]]  # type: ignore[union-attr]

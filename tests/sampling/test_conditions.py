@@ -62,11 +62,11 @@ def test_what_a_transformer_takes(options: dict[str, Any], takes: tuple[str, ...
 
 def test_what_it_does_not_take_is_refused_with_what_it_does() -> None:
     segmentation = tiny.transformer(tiny.segmenter(6))
-    with pytest.raises(UsageError, match=r"takes --labels \(labels\), not --class"):
+    with pytest.raises(UsageError, match=r"takes `labels` \(labels\), not `class`"):
         check_conditions(segmentation, {"class": "3"})
     with pytest.raises(UsageError, match="takes no condition"):
         check_conditions(tiny.transformer(), {"class": "3"})
-    with pytest.raises(UsageError, match="needs a condition: --labels"):
+    with pytest.raises(UsageError, match="needs a condition: `labels`"):
         check_conditions(segmentation, {})
     with pytest.raises(UsageError, match="not several"):
         check_conditions(tiny.transformer(tiny.vqgan(3)), {"edges": "a", "upscale": "b"})
@@ -132,7 +132,7 @@ def test_labels_by_name() -> None:
         (183, "sky=0", "write NUMBER=LABEL"),
         (183, "0=183", "0 to 182"),
         (8, "0=sky", "labels are 0 to 7"),
-        (183, "5=sea", r"also holds \[0\]: say --label 0=NAME"),
+        (183, "5=sea", r"also holds \[0\]: add `relabel=0=NAME`"),
     ],
 )
 def test_wrong_label_names(count: int, relabel: str, message: str) -> None:

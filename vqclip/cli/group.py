@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from vqclip.cli.messages import in_options
 from vqclip.cli.standard_output import COMMANDS, image_to_stdout
 from vqclip.cli.words import explain, numbers_joined, refuse_dashed_prompt
 from vqclip.errors import UsageError, VqclipError, one_line
@@ -110,6 +111,6 @@ def _fail(messages: Sequence[str], code: int, error: BaseException) -> NoReturn:
     if os.environ.get("VQCLIP_DEBUG"):
         raise error
     for message in messages:
-        line = " ".join(message.split()) or "no command"
+        line = " ".join(in_options(message).split()) or "no command"
         typer.echo(f"vqclip: error: {line}", err=True)
     sys.exit(code)

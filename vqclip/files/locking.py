@@ -32,7 +32,7 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
             if waiting is None:
                 raise UsageError(
                     f"another vqclip (process {_owner(file)}) is running in {path.parent}: "
-                    "let it finish, or choose another folder with --output"
+                    "let it finish, or choose another folder as `output`"
                 )
             waiting(_owner(file))
             while not _locks(file):

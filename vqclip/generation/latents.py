@@ -148,7 +148,7 @@ def _matching(saved: Codes, vqgan: Codec, grid: tuple[int, int]) -> Tensor:
         found, wanted = ("x".join(map(str, g)) for g in (indices.shape[1:], grid))
         raise UsageError(
             f"the saved codes are {found} (rows x columns), the image needs {wanted}: "
-            "drop --size to use that of the codes"
+            "drop `size` to use that of the codes"
         )
     return indices
 

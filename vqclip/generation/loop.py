@@ -14,7 +14,14 @@ from vqclip.generation.cutouts import CutoutPlan, Cutouts
 from vqclip.generation.drafts import best_draft, draft_frame, drafts
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import Average, codebook_range, grid_of, initial_latent
-from vqclip.generation.losses import Observation, PromptLoss, find_loss, init_distance
+from vqclip.generation.losses import (
+    Losses,
+    Observation,
+    PromptLoss,
+    add_backward,
+    find_loss,
+    init_distance,
+)
 from vqclip.generation.optimizers import SCHEDULES, find_optimizer, set_learning_rate
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, embed_prompts
 from vqclip.hub.derived import derive
@@ -24,8 +31,6 @@ from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.light_torch import without_compiler
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.runtime import autocast, chunk_size, determinism, shrinking_on_oom
-
-Losses = dict[str, Tensor]  # name to weighted scalar
 
 
 def generate(
@@ -177,7 +182,8 @@ class Run:
     def result(self) -> Frame:
         """Return the image as it stands, without a gradient."""
         if not self.z.isfinite().all():
-            raise VqclipError("the optimisation diverged: lower --lr or use --precision float32")
+            advice = "lower `learning_rate` or use `precision=float32`"
+            raise VqclipError(f"the optimisation diverged: {advice}")
         return self.frame()
 
     def frame(
@@ -275,15 +281,6 @@ def chunks(count: int, size: int) -> Iterator[tuple[int, int]]:
     """
     for first in range(0, count, size):
         yield first, min(first + size, count)
-
-
-def add_backward(totals: Sequence[Losses], losses: Sequence[Losses]) -> None:
-    """Add the gradients of every run's losses, and their values to its totals."""
-    if terms := [term for own in losses for term in own.values()]:
-        torch.autograd.backward(terms)
-    for total, own in zip(totals, losses, strict=True):
-        for name, term in own.items():
-            total[name] = total.get(name, 0) + term.detach()
 
 
 @contextmanager

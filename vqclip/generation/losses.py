@@ -1,6 +1,6 @@
 """Losses: what the image is asked to be. Each is a small module or function, and they add up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,7 @@ class Observation:
 
 
 Loss = Callable[[Observation], Tensor]
+Losses = dict[str, Tensor]  # name to weighted scalar
 
 
 def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -96,3 +97,12 @@ def find_loss(named: NameOrFunction) -> Loss:
         UsageError: an unknown name.
     """
     return named if callable(named) else LOSSES[own_function("loss", named)]
+
+
+def add_backward(totals: Sequence[Losses], losses: Sequence[Losses]) -> None:
+    """Add the gradients of every run's losses, and their values to its totals."""
+    if terms := [term for own in losses for term in own.values()]:
+        torch.autograd.backward(terms)
+    for total, own in zip(totals, losses, strict=True):
+        for name, term in own.items():
+            total[name] = total.get(name, 0) + term.detach()

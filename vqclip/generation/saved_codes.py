@@ -68,11 +68,11 @@ def read_codes(path: Path) -> Codes:
             about = {key: str(file[key]) for key in ("codebook", "vqgan") if key in file}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(
-            f"{path} does not contain the codes of one image: write it with --save-codes"
+            f"{path} does not contain the codes of one image: write it with `save_codes`"
         ) from error
     if indices.ndim != 3 or len(indices) != 1 or not indices.numel() or indices.min() < 0:
         raise UsageError(
-            f"{path} does not contain the codes of one image: write it with --save-codes"
+            f"{path} does not contain the codes of one image: write it with `save_codes`"
         )
     return Codes(indices, **about, name=str(path))
 
@@ -85,7 +85,7 @@ def check_fits(codes: Codes, vqgan: HasCodebook) -> Tensor:
     """
     if codes.codebook is not None and codes.codebook != hash_of(vqgan.codebook):
         raise UsageError(
-            f"{codes.name} holds codes of another VQGAN, {codes.vqgan}: give that one with --vqgan"
+            f"{codes.name} holds codes of another VQGAN, {codes.vqgan}: give that one as `vqgan`"
         )
     if codes.indices.max() >= len(vqgan.codebook):
         raise UsageError(

@@ -241,7 +241,7 @@ def _import_clip(source: Path, name: str, overwrite: bool) -> Installed:
 def default_model_name(source: Path) -> str:
     """Return the name that an imported file gets of itself: its own, or its folder's.
 
-    >>> default_name(Path("logs/2021-04-03T19-39-50_cin_transformer/checkpoints/last.ckpt"))
+    >>> default_model_name(Path("logs/2021-04-03T19-39-50_cin_transformer/checkpoints/last.ckpt"))
     '2021-04-03T19-39-50_cin_transformer'
     """
     path, common = source, {"last", "model", "checkpoints", "ckpts", "best", ""}

@@ -36,7 +36,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
         return _weights_file(source, "transformer")
     folder = weights_folder() / "transformer"
     if not folder.is_dir():
-        raise UsageError("vqclip contains no transformer; name one with --transformer")
+        raise UsageError("vqclip contains no transformer; name one as `transformer`")
     return _weights_in(folder)
 
 

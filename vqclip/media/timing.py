@@ -58,7 +58,7 @@ def plan_film(frames: int, timing: TimingConfig) -> Plan:
     if moving < 1:
         raise UsageError(f"a video of {timing.length:g} s has no time left beside its holds")
     if moving + first + last > _MOST_FRAMES:
-        raise UsageError(f"the video would have more than {_MOST_FRAMES} frames: reduce --length")
+        raise UsageError(f"the video would have more than {_MOST_FRAMES} frames: reduce `length`")
     there, back = _path(frames, moving, timing)
     return Plan(rate, (*[there[0]] * first, *there, *[there[-1]] * last, *back))
 

@@ -55,7 +55,7 @@ def supported() -> bool:
 def _hold_libraries() -> None:
     if not supported():
         raise UsageError(
-            "precision portable needs an x86-64 processor with AVX2: --precision auto does without"
+            "precision portable needs an x86-64 processor with AVX2: `precision=auto` does without"
         )
     os.environ.update(_SHARED)
     if torch.backends.cpu.get_cpu_capability() != "AVX2":

@@ -55,7 +55,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:1 or mps")
     if (device.index or 0) >= _count(device.type):
-        raise UsageError(f"this machine has no device {name}; use --device auto or cpu")
+        raise UsageError(f"this machine has no device {name}; use `device=auto` or cpu")
     return device
 
 
@@ -80,11 +80,11 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cpu":
         settle_arithmetic(portable=name == "portable")
     elif name == "portable":
-        raise UsageError("precision portable is of processors: add --device cpu")
+        raise UsageError("precision portable is of processors: add `device=cpu`")
     if dtype is None:
         return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
     if dtype == torch.float16 and device.type == "cpu":
-        raise UsageError("float16 does not pay on a CPU; use --precision auto or bfloat16")
+        raise UsageError("float16 does not pay on a CPU; use `precision=auto` or bfloat16")
     return dtype
 
 

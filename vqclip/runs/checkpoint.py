@@ -172,11 +172,11 @@ def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
     """
     done = checkpoint.state.step
     if steps < done:
-        raise UsageError(f"{done} steps are done already: --steps must be at least that")
+        raise UsageError(f"{done} steps are done already: `steps` must be at least that")
     if checkpoint.config.schedule != "constant" and steps != checkpoint.config.steps:
         raise UsageError(
             f"the {checkpoint.config.schedule} schedule spreads over the "
             f"{checkpoint.config.steps} steps that were asked for: more would be another run; "
-            "start anew with --steps"
+            "start anew with `steps`"
         )
     return replace(checkpoint, config=replace(checkpoint.config, steps=steps))

@@ -62,7 +62,7 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
         if is_special(path):
             raise UsageError(f"{path} is a pipe or device: name a file")
         if not overwrite and is_taken(path):
-            raise UsageError(f"{path} exists: choose another name, or add --overwrite")
+            raise UsageError(f"{path} exists: choose another name, or add `overwrite`")
     for folder in sorted({target_of(path).absolute().parent for path in paths}):
         _check_writable(folder)
 
@@ -75,4 +75,4 @@ def _check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot write to {folder}: {reason}; choose another --output") from error
+        raise UsageError(f"cannot write to {folder}: {reason}; choose another `output`") from error

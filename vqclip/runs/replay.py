@@ -171,7 +171,7 @@ def check_weight_hashes(
         if before and kind not in but and now is not None and now != before:
             raise UsageError(
                 f"the weights of the {kind} are not those that made the image "
-                f"({_short(now)}, not {_short(before)}): give those, or say --{kind} to use others"
+                f"({_short(now)}, not {_short(before)}): give those, or set `{kind}` to use others"
             )
 
 

@@ -68,10 +68,10 @@ def check_conditions(transformer: Net2NetTransformer, given: Mapping[str, str]) 
         UsageError: with the list of what it takes.
     """
     takes = accepted(transformer)
-    names = " or ".join(f"--{kind}" for kind in takes) or "no condition"
+    names = " or ".join(f"`{kind}`" for kind in takes) or "no condition"
     if wrong := [kind for kind in given if kind not in takes]:
         kind = transformer.condition_kind
-        raise UsageError(f"this transformer takes {names} ({kind}), not --{wrong[0]}")
+        raise UsageError(f"this transformer takes {names} ({kind}), not `{wrong[0]}`")
     if len(given) > 1:
         raise UsageError(f"this transformer takes one of {names}, not several")
     if takes and not given:
@@ -171,7 +171,7 @@ def labels_of(
     if int(numbers.max()) >= count:
         raise UsageError(
             f"{path} has labels up to {int(numbers.max())}, but this model knows {count}, "
-            f"0 to {count - 1}: choose another map, or map its numbers with --label"
+            f"0 to {count - 1}: choose another map, or map its numbers with `relabel`"
         )
     return F.one_hot(numbers, count).permute(2, 0, 1)[None].float()
 
@@ -191,7 +191,7 @@ def _relabelled(numbers: Tensor, relabel: Sequence[str], count: int, path: str) 
     table = dict(_label_pair(text, count) for text in relabel)
     there = sorted(set(numbers.flatten().tolist()))
     if missing := [number for number in there if number not in table]:
-        raise UsageError(f"{path} also holds {missing!s:.60}: say --label {missing[0]}=NAME too")
+        raise UsageError(f"{path} also holds {missing!s:.60}: add `relabel={missing[0]}=NAME` too")
     lookup = torch.zeros(max(there) + 1, dtype=torch.int64)
     for number in there:
         lookup[number] = table[number]

@@ -70,7 +70,7 @@ def open_canvas(
         kept = np.asarray(share) == 255
     canvas = _extended(Canvas(np.array(photo), kept), extend)
     if canvas.kept.all():
-        raise UsageError("nothing is left to imagine: use --keep or --extend")
+        raise UsageError("nothing is left to imagine: use `keep` or `extend`")
     return canvas
 
 

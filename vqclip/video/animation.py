@@ -154,5 +154,5 @@ def _common_size(paths: Sequence[Path]) -> tuple[int, int]:
             raise UsageError(f"cannot read {path} as an image") from error
     if len(sizes) > 1:
         (a, first), (b, second), *_ = sizes.items()
-        raise UsageError(f"{first} is {a[0]}x{a[1]}, {second} is {b[0]}x{b[1]}: choose a --size")
+        raise UsageError(f"{first} is {a[0]}x{a[1]}, {second} is {b[0]}x{b[1]}: choose a `size`")
     return next(iter(sizes))

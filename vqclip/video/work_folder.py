@@ -84,7 +84,7 @@ class WorkFolder:
             if not self.output.overwrite:
                 raise UsageError(
                     f"{self.path} holds frames of another run: repeat its settings to continue, "
-                    "choose another --output, or add --overwrite to discard them"
+                    "choose another `output`, or add `overwrite` to discard them"
                 )
             self._remove(frames=True)
         values = {"settings": self.settings, "output": _output_values(self.output, self.path)}

@@ -10,6 +10,7 @@ from vqclip.cli.commands.generate import generate_command, given_options
 from vqclip.cli.completion import completion_of
 from vqclip.cli.dry_run import duration
 from vqclip.cli.group import INTERRUPTED
+from vqclip.cli.messages import in_options
 from vqclip.cli.options import TerminalOptions
 from vqclip.cli.rows import KeepFrames, Seeds, read_jobs, refuse
 from vqclip.cli.shared_options import with_options_of
@@ -220,7 +221,7 @@ class _Session:
 
 
 def _note_failure(terminal: Terminal, job: "Job") -> None:
-    terminal.note(f"line {job.line}: {job.prompt[:40]}: {job.error}")
+    terminal.note(f"line {job.line}: {job.prompt[:40]}: {in_options(job.error or '')}")
 
 
 def _summary(session: _Session, folder: "RunFolder", terminal: Terminal) -> None:

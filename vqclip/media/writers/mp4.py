@@ -123,14 +123,14 @@ def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
     if min(size) < (least := _LEAST.get(codec, 2)):
         raise VqclipError(
             f"{codec} needs frames of at least {least}x{least}, not {width}x{height}: "
-            "enlarge them, or choose --codec h264"
+            "enlarge them, or choose `codec=h264`"
         )
     try:
         with _usual_priority():
             encoder.open()
     except FFmpegError as error:
         raise VqclipError(
-            f"{codec} takes no frames of {width}x{height}: resize them, or choose another --codec"
+            f"{codec} takes no frames of {width}x{height}: resize them, or choose another `codec`"
         ) from error
 
 
