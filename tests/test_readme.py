@@ -15,7 +15,7 @@ from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
 from vqclip.cli import sessions
 from vqclip.cli.app import app
-from vqclip.cli.commands import animate, batch, restyle, story
+from vqclip.cli.commands import animate, batch, restyle, resume, story
 from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
 from vqclip.config.prompts import parse_prompts
 from vqclip.generation.state import State
@@ -59,6 +59,9 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(batch, name, lambda *settings: ran.append(settings))
     monkeypatch.setattr(story, "tell_story", lambda *settings, **_: ran.append(settings))
     monkeypatch.setattr(restyle, "restyle", lambda *settings, **_: ran.append(settings))
+    unfinished = "vqclip.video.work_folder.is_unfinished"
+    monkeypatch.setattr(unfinished, lambda folder: folder.suffix == ".frames")
+    monkeypatch.setattr(resume, "resume_film", lambda *settings, **_: ran.append(settings))
     words = shlex.split(command, comments=True)[1:]
     _without_downloads(monkeypatch)
     _inputs(words)
@@ -99,11 +102,17 @@ def _inputs(words: list[str]) -> None:
         save_image(Image.new("RGB", (16, 16)), Path(words[1]), {"settings": config.to_dict()})
     if words[0] == "resume":
         _begun_run(Path(words[1]))
+    for word in words:
+        if word.endswith(".npz") and words[0] not in ("reconstruct", "decode"):
+            np.savez(word, indices=np.zeros((1, 2, 2), int))
     if words[0] == "decode":
         np.savez(words[1], indices=np.zeros((1, 2, 2), int))
 
 
 def _begun_run(path: Path) -> None:
+    if path.suffix == ".frames":
+        path.mkdir()
+        return
     if not path.suffix:
         folder = RunFolder(path)
         path.mkdir()

@@ -82,10 +82,12 @@ def run(*parts: str) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_only_what_is_used_is_imported() -> None:
     run(LIGHT)
 
 
+@pytest.mark.slow
 def test_the_stand_in_leaves_nothing_behind() -> None:
     run(STAND_IN)
 
@@ -95,6 +97,7 @@ def test_the_compiler_works_afterwards() -> None:
     run(LIGHT, COMPILER_AFTERWARDS)
 
 
+@pytest.mark.slow
 def test_a_whole_run_imports_none_of_them() -> None:
     code = """
 import sys, vqclip
@@ -109,6 +112,7 @@ for name in ("torch._dynamo", "sympy", "imageio"):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_the_command_imports_none_of_them_before_a_film_asks() -> None:
     code = """
 import sys

@@ -73,6 +73,7 @@ def test_step() -> None:
         assert all(float(words[1]) > 0 for words in parts[:4])
 
 
+@pytest.mark.slow
 def test_camera(script: Script) -> None:
     quick = ("--frames", 11, "--every", 1, "--size", 32, *QUICK[:2], "--set", "init='random'")
     out = script("camera", *quick)
@@ -99,6 +100,7 @@ def test_gpu(script: Script, tmp_path: Path) -> None:
     assert printed.count("\n| ") == len(rows) + 1
 
 
+@pytest.mark.slow
 def test_import_memory(script: Script) -> None:
     (checkpoint,), (config,) = (
         list((REFERENCE / part).iterdir()) for part in ("checkpoints", "configs")
@@ -180,6 +182,7 @@ def test_forms_that_cannot_be_scored_are_refused(
         script("naming", "score", named, filled_in(named, {"a fish": first}, look))
 
 
+@pytest.mark.slow
 def test_quality(script: Script, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     out = script("quality", "--prompts", 2, "--set", "steps=1", *QUICK, "--sheet", sheet)
@@ -187,6 +190,7 @@ def test_quality(script: Script, tmp_path: Path) -> None:
     assert sheet.is_file()
 
 
+@pytest.mark.slow
 def test_r_precision(script: Script, tmp_path: Path) -> None:
     words = (tmp_path / "out", "--judge", "default", "--only", 1, "--set", "steps=1", *QUICK)
     assert "refined  R-precision" in script("r_precision", *words)

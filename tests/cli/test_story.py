@@ -96,6 +96,7 @@ def stops(patch: pytest.MonkeyPatch, at: int, error: type[BaseException]) -> Non
 MOVED = (*STORY, "--zoom", "1.1", "--ema", "0.5", "--every", "1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", [[], ["--loop"]])
 @pytest.mark.parametrize("at", [1, 3, 6])
 def test_ctrl_c_keeps_the_frames_and_resume_goes_on_to_the_same_bytes(

@@ -65,7 +65,7 @@ class HoldOutConfig:
     where: and all images that match, as a style of its own.
     salt: another salt is another choice of groups.
     judge: validation looks at those ``groups``, or at that ``style``.
-    crop: of pictures, validation sees the middle, as large as ``data.crop``; else all of them.
+    crop: of images, validation sees the middle, as large as ``data.crop``; else all of them.
     """
 
     share: float = 0.04
@@ -87,7 +87,7 @@ class ConditionConfig:
         place are not drawn), ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w)
         in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map of the image's name with
         ``suffix`` in ``folder``; ``lr`` (the image ``scale`` times smaller and enlarged again,
-        (3, h, w) in [-1, 1]); ``coordinates`` (where in the whole picture a part lies, (1, h, w)
+        (3, h, w) in [-1, 1]); ``coordinates`` (where in the whole image a part lies, (1, h, w)
         in [0, 1]).
     folder: none for edges finds them in the image; none for segmentation and depth means that
         the images of the sources are maps themselves.
