@@ -62,7 +62,7 @@ def test_show_tells_the_command_that_makes_it_again(clip: Path) -> None:
     vqclip("restyle", "clip.mp4", "snow | x:-1", *QUICK, "--coherence", "0.7", "-o", "a.webp")
     told = vqclip("show", "a.webp").stdout.splitlines()[-1]
     command = shlex.split(told.removeprefix("again"))
-    assert command[:4] == ["vqclip", "restyle", "clip.mp4", "snow | x:-1.0"]
+    assert command[:4] == ["vqclip", "restyle", "clip.mp4", "snow | x:-1"]
     vqclip(*command[1:], "-o", "b.webp")
     assert Path("a.webp").read_bytes() == Path("b.webp").read_bytes()
     assert "vqclip show prints the command" in refused("again", "a.webp")

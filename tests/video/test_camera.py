@@ -58,9 +58,9 @@ def test_keyframes_of_the_camera() -> None:
     assert isinstance(camera, Camera)
     assert camera(5).zoom == pytest.approx(1.05)
     assert camera(5).pan == (4, 0)
-    assert camera.moves
-    assert not parse_camera("1", "0,0", "0").moves
-    assert parse_camera("1", "0,0", "0:0, 9:1").moves
+    assert camera(5)
+    assert not parse_camera("1", "0,0", "0")(9)
+    assert parse_camera("1", "0,0", "0:0, 9:1")(9)
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,7 @@ from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.hub.derived import explicit
 from vqclip.runs.naming import prompt_slug
 
-WAITING, RUNNING, DONE, FAILED, REMOVED = STATES = (
-    "waiting",
-    "running",
-    "done",
-    "failed",
-    "removed",
-)
+WAITING, RUNNING, DONE, FAILED, REMOVED = "waiting", "running", "done", "failed", "removed"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Locks that end with their process."""
+"""Locks that end with their process.
+
+The package filelock does not serve: before its version 4 it truncates the file that it locks, here
+a video that is being written, and it does not know the process that holds a lock.
+"""
 
 import os
 import sys

@@ -22,7 +22,6 @@ from vqclip.models.vqgan import with_channels
 from vqclip.registry import unknown
 from vqclip.sampling.labels import label_names
 
-CONDITION_KINDS = ("class", "labels", "depth", "edges", "upscale")
 UPSCALE = 4  # where no size is given
 
 _COCO_LABELS = 183  # its maps hold the number less one, and 255 where there is none

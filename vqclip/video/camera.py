@@ -108,12 +108,6 @@ class Camera:
     pan: Keyframes
     rotate: Keyframes
 
-    @property
-    def moves(self) -> bool:
-        """Return whether it ever moves."""
-        keys = {*self.zoom.frames, *self.pan.frames, *self.rotate.frames}
-        return any(map(self, keys))
-
     def __call__(self, frame: int) -> Motion:
         """Return the motion that leads to a frame."""
         (zoom,), (right, down), (rotate,) = self.zoom(frame), self.pan(frame), self.rotate(frame)

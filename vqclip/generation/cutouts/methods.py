@@ -31,9 +31,6 @@ class Framing:
     pooled: bool = False
 
 
-CutMethod = Callable[[Draw, tuple[int, int], int, float], Framing]
-
-
 def mirrored(homographies: Tensor) -> Framing:
     """Frame by ``homographies``; beyond the image it is mirrored."""
     n = len(homographies)

@@ -5,6 +5,10 @@ mentions goes through :meth:`InertUnpickler.find_class`, which knows the handful
 tensors are made of and answers all others with empty stand-ins. No name is ever imported, so
 that nothing a file says can reach code. Names that only an attack has a use for are refused.
 
+torch's own restricted unpickler does not serve: whatever stands for foreign names, it refuses
+subclasses of dict, which Lightning keeps hyper-parameters in, and pickle protocols 4 and 5; and
+nothing in it bounds the work that a file asks for.
+
 What a few bytes can make large or slow is bounded: calls and what they are given, foreign names,
 lengths announced but not there, keys whose hashes collide or take forever.
 """
