@@ -253,6 +253,7 @@ def test_version_and_lists() -> None:
     assert vqclip("--version").stdout == f"vqclip {__version__}\n"
     for kind in ("presets", "cut-methods", "augmentations", "optimizers", "losses", "inits"):
         assert len(vqclip("list", kind).stdout.splitlines()) >= 3
+    assert vqclip("list", "styles").stdout.startswith("auto  ")
 
 
 def test_help_shows_examples_and_every_panel() -> None:

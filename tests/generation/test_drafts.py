@@ -12,6 +12,7 @@ from torch import Tensor
 from tests import tiny
 from vqclip.config import GenerateConfig
 from vqclip.config.prompts import parse_prompts
+from vqclip.errors import UsageError
 from vqclip.generation.drafts import (
     best_draft,
     draft_scores,
@@ -84,6 +85,49 @@ def test_drafts_follow_the_prompt_and_the_guidance(models: Models) -> None:
     assert not torch.equal(red, drawn(config(seed=1, **free), models))
     nothing = drawn(config(guidance=0.0), models)
     assert torch.equal(nothing, drawn(config("green", init="sample"), models))
+
+
+STYLES = ("photo", "icon")
+
+
+@pytest.fixture(scope="module")
+def styled(models: Models) -> Models:
+    """A transformer that knows two styles, and has learned them by chance."""
+    torch.manual_seed(1)
+    stage = ClipEmbedding(3, 2, 16, styles=STYLES)
+    stage.style.data.normal_()
+    assert models.transformer
+    transformer = tiny.transformer(stage, block_size=65, first=models.transformer.vqgan)
+    return replace(models, transformer=transformer)
+
+
+def test_drafts_have_the_style_asked_for_or_named_or_several(styled: Models) -> None:
+    free = {"temperature": 1.0, "guidance": 1.0, "drafts": 4}
+    photo, icon, none = (
+        drawn(config(style=name, **free), styled) for name in ("photo", "icon", "none")
+    )
+    assert not torch.equal(photo[0], icon[0])
+    assert not torch.equal(photo[0], none[0])
+    in_turn = drawn(config(**free), styled)
+    assert torch.equal(in_turn, torch.stack([photo[0], icon[1], photo[2], icon[3]]))
+    # the words do not count for this CLIP, only what they name
+    assert torch.equal(drawn(config("an Icon of it", **free), styled), icon)
+    assert torch.equal(drawn(config("a photograph", **free), styled), photo)
+
+
+def test_a_batch_of_drafts_has_the_styles_of_its_own(styled: Models) -> None:
+    free = {"temperature": 1.0, "guidance": 1.0, "drafts": 4}
+    whole = drawn(config(**free), styled)
+    with patch("vqclip.models.batch_sampling._BATCH", 3):
+        assert torch.equal(drawn(config(**free), styled), whole)
+
+
+def test_styles_that_are_not_known_are_refused(models: Models, styled: Models) -> None:
+    with pytest.raises(UsageError, match="knows no styles: leave out --style photo"):
+        drawn(config(style="photo"), models)
+    with pytest.raises(UsageError, match="unknown style 'foto'"):
+        drawn(config(style="foto"), styled)
+    assert torch.equal(drawn(config(style="none"), models), drawn(config(), models))
 
 
 def test_seeds_of_several_runs_share_no_draft(models: Models) -> None:

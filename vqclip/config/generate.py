@@ -50,6 +50,8 @@ class GenerateConfig:
         it draws of nothing. ``auto`` is ``draft`` where a transformer is given, or is included
         with the VQGAN, else ``random``. ``fit`` determines how an image takes the image's shape.
     drafts: so many are drawn, of which CLIP takes the best.
+    style: that they have, where the transformer knows styles: a name, ``auto`` or ``none``; see
+        :func:`vqclip.generation.styles.chosen_styles`.
     guidance, temperature, top_k, top_p: of drafts, see :class:`vqclip.config.sampling.Sampling`.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
         start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. With None, w is 1
@@ -101,6 +103,7 @@ class GenerateConfig:
     drafts: int = setting(
         16, option("--drafts", panel=IMAGE, help="Number of drafts, of which CLIP picks the best.")
     )
+    style: str = setting(AUTO, shared.STYLE)
     guidance: float = setting(4.0, shared.GUIDANCE)
     temperature: float = setting(0.7, shared.TEMPERATURE)
     top_k: int = setting(100, shared.TOP_K)

@@ -59,6 +59,7 @@ class SampleConfig:
     relabel: ``"3=sky"``: what the numbers in a label map stand for; none, what they say.
     size: (width, height) in pixels; None is the condition's, or that of the VQGAN's training.
     samples: so many images; the i-th of them is drawn with the seed ``seed`` + i.
+    style: of the images, where the transformer knows styles: a name, ``auto`` or ``none``.
     guidance, temperature, top_k, top_p: see :class:`vqclip.config.sampling.Sampling`; guidance
         counts where the transformer is conditioned on CLIP.
     prompts, clip: by what the images are ranked.
@@ -91,6 +92,7 @@ class SampleConfig:
         ),
     )
     seed: int = setting(0, shared.SEED)
+    style: str = setting(AUTO, shared.STYLE)
     guidance: float = setting(4.0, shared.GUIDANCE)
     temperature: float = setting(1.0, shared.TEMPERATURE)
     top_k: int = setting(250, shared.TOP_K)

@@ -68,6 +68,12 @@ PRECISION = option(
     help="Number format: auto, float32, bfloat16, float16, or portable for the same bytes on "
     "every x86-64 CPU.",
 )
+STYLE = option(
+    "--style",
+    panel=IMAGE,
+    help="Style that the transformer draws in: a name in `vqclip list styles`; auto takes those "
+    "that the prompt names, else several in turn; none takes no style.",
+)
 GUIDANCE = option(
     "--guidance",
     panel=METHOD,

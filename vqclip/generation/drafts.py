@@ -7,12 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqclip.config import GenerateConfig
+from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
+from vqclip.generation.styles import chosen_styles, style_places
 from vqclip.hub.loaders import Models
 from vqclip.models.batch_sampling import Drawn, draw, draw_freely, filled
+from vqclip.models.conditions import styles_of
 from vqclip.models.runtime import autocast
 from vqclip.models.transformer import Net2NetTransformer
 
@@ -38,7 +40,8 @@ def drafts(
         yield from draw_freely(transformer, grid, seeds, replace(config.sampling, guidance=1.0))
         return
     known = torch.full(trained_grid(grid, transformer), -1, device=transformer.device)
-    yield from draw(transformer, prompt_condition(models, prompts), known, seeds, config.sampling)
+    condition = prompt_condition(models, prompts, styles_for(config, transformer, config.drafts))
+    yield from draw(transformer, condition, known, seeds, config.sampling)
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
@@ -54,9 +57,26 @@ def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
     return round(grid[0] * scale), round(grid[1] * scale)
 
 
+def styles_for(
+    config: GenerateConfig | SampleConfig, transformer: Net2NetTransformer, count: int
+) -> Tensor | None:
+    """Return which of the transformer's styles each of ``count`` images has, (count,) or (1,).
+
+    Raises:
+        UsageError: a style that it does not know.
+    """
+    known = styles_of(transformer.cond_stage_model)
+    texts = [p.content for p in config.prompts if p.kind == "text" and p.weight > 0]
+    return style_places(chosen_styles(config.style, texts, known), known, count)
+
+
 @torch.no_grad()
-def prompt_condition(models: Models, prompts: PromptEmbeddings) -> Tensor:
+def prompt_condition(
+    models: Models, prompts: PromptEmbeddings, styles: Tensor | None = None
+) -> Tensor:
     """Return what a transformer conditioned on CLIP embeddings is told: the prompts' mixture.
+
+    styles: as from :func:`styles_for`; for each of them a row.
 
     It is the sum of their embeddings with their weights, so that one of negative weight is led
     away from; where they cancel out, no condition.
@@ -66,7 +86,9 @@ def prompt_condition(models: Models, prompts: PromptEmbeddings) -> Tensor:
     embeddings, weights, _ = prompts.guide
     mixture = (weights[:, None] * embeddings).sum(0, keepdim=True)  # (1, d)
     vanished = float(mixture.norm()) < 1e-6
-    return models.transformer.encode_condition(None if vanished else mixture)
+    if styles is None or vanished:
+        return models.transformer.encode_condition(None if vanished else mixture)
+    return models.transformer.encode_condition(mixture.expand(len(styles), -1), styles)
 
 
 def draft_frame(models: Models, drawn: Drawn) -> Frame:

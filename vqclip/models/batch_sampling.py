@@ -43,7 +43,7 @@ def draw(
 ) -> Iterator[Drawn]:
     """Draw a sample with each of the seeds; yield them all after every code.
 
-    condition: as from ``encode_condition``, for all samples.
+    condition: as from ``encode_condition``, for all samples or one for each.
     known: (h, w), the codes that are given, -1 where one is to be drawn.
 
     Raises:
@@ -56,9 +56,10 @@ def draw(
     size = batch_size(transformer)
     for start in range(0, len(seeds), size):
         batch = seeds[start : start + size]
-        steps = transformer.sample_steps(
-            condition, (height, width), known[None], sampling, list(batch)
-        )
+        given = condition
+        if condition is not None and len(condition) == len(seeds):
+            given = condition[start : start + len(batch)]
+        steps = transformer.sample_steps(given, (height, width), known[None], sampling, list(batch))
         for step in steps:
             part = slice(start, start + len(batch))
             fresh = (step.indices >= 0) & (turns[part] < 0)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
-from vqclip.generation.drafts import prompt_condition
+from vqclip.generation.drafts import prompt_condition, styles_for
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
 from vqclip.generation.loop import Run
@@ -126,7 +126,9 @@ def plan(
     x = read_condition(transformer, given, pixels, config.relabel)
     prompts = embed_prompts(models, config.prompts)
     condition = (
-        prompt_condition(models, prompts) if prompts.guide else transformer.encode_condition(x)
+        prompt_condition(models, prompts, styles_for(config, transformer, config.samples))
+        if prompts.guide
+        else transformer.encode_condition(x)
     )
     known = torch.full((rows, columns), -1, device=models.device)
     task = Task(config, models, prompts, condition, known, canvas)

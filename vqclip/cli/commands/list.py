@@ -20,8 +20,9 @@ def list_command(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="What to list: presets, cut-methods, augmentations, optimizers, losses or inits; "
-            "for transformers classes (of ImageNet), coco-stuff, ade20k or s-flckr (labels).",
+            help="What to list: presets, cut-methods, augmentations, optimizers, losses, inits "
+            "or styles; for transformers classes (of ImageNet), coco-stuff, ade20k or s-flckr "
+            "(labels).",
             show_default=False,
             autocompletion=completion_of("LIST"),
         ),
@@ -105,6 +106,19 @@ def _inits() -> Mapping[str, str]:
     }
 
 
+def _styles() -> Mapping[str, str]:
+    from vqclip.files.safe_yaml import read_yaml
+    from vqclip.hub.embedded import weights_folder
+
+    config = read_yaml(weights_folder() / "transformer" / "config.yaml")
+    known = config["model"]["params"]["cond_stage_config"]["params"].get("styles", ())
+    return {
+        "auto": "Those that the prompt names, else the first four of the transformer, in turn.",
+        "none": "No style.",
+        **dict.fromkeys(known, ""),
+    }
+
+
 def _classes() -> Mapping[str, str]:
     from vqclip.models.perceptor import imagenet_classes
 
@@ -130,6 +144,7 @@ KINDS: Registry[Lister] = Registry(
         "optimizers": _optimizers,
         "losses": _losses,
         "inits": _inits,
+        "styles": _styles,
         "classes": _classes,
         "coco-stuff": partial(_labels, "coco-stuff"),
         "ade20k": partial(_labels, "ade20k"),

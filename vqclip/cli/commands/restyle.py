@@ -21,7 +21,8 @@ from vqclip.errors import UsageError
 # Settings that this command has not, for every frame starts from the video.
 _OTHERWISE = (
     *("prompts", "count", "draft", "drafts", "init", "every", "save_codes", "checkpoint"),
-    *("transformer", "transformer_config", "guidance", "temperature", "top_k", "top_p", "loop"),
+    *("transformer", "transformer_config", "style", "guidance"),
+    *("temperature", "top_k", "top_p", "loop"),
 )
 
 
