@@ -8,7 +8,7 @@ The folder then holds, under the same names, for instance:
     pictures/circle/003.png   one or two red circles on a light ground; the subfolder is their class
     pictures/circle/003.txt   its caption
     labels/circle/003.png     0 for the ground, 1 to 4 for the shape
-    depth/circle/003.png      16 bits, large is near: the ground rises, the shape is in front
+    depth/circle/003.png      16 bits, large is near: a floor, and each kind at its own distance
     edges/circle/003.png      the outline, white on black
     small/circle/003.png      the picture, 4 times smaller
 
@@ -105,8 +105,8 @@ def draw(found: Sequence[Shape], size: int) -> dict[str, Image.Image]:
     picture = Image.new("RGB", (size, size), GROUND)
     picture.paste(KINDS[shape.kind][0], mask=soft)
     inside = np.asarray(soft) >= 128
-    ramp = np.broadcast_to(np.linspace(0, 0.4, size)[:, None], (size, size))
-    depth = np.where(inside, 1.0, ramp)
+    floor = np.broadcast_to(np.linspace(0, 1, size)[:, None] ** 3, (size, size))
+    depth = np.where(inside, 1 - shape.label / 8, floor)
     return {
         "pictures": picture,
         "labels": Image.fromarray((inside * shape.label).astype(np.uint8)),

@@ -30,12 +30,12 @@ QUICK = {
 }
 
 
-def shapes() -> Any:
-    spec = spec_from_file_location("shapes", ROOT / "examples" / "shapes.py")
+def script(name: str) -> Any:
+    spec = spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
     assert spec
     assert spec.loader
     module = module_from_spec(spec)
-    sys.modules["shapes"] = module  # dataclasses look there
+    sys.modules[name] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -44,7 +44,7 @@ def shapes() -> Any:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which all sections run, one after the other."""
     path: Path = tmp_path_factory.mktemp("tasks")
-    shapes().write(path / "shapes", 8, 32)
+    script("shapes").write(path / "shapes", 8, 32)
     return path
 
 
@@ -86,3 +86,15 @@ def test_examples_are_complete_and_commented(kind: str) -> None:
     assert f"vqclip train {stage_of(kind)} {kind}.yaml --set data.folder=FOLDER" in text
     assert text.count(" # ") > 5
     assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_what_counts_as_right() -> None:
+    shapes, tasks = script("shapes"), script("tasks")
+    here = shapes.Shape("circle", 0.3, 0.3, 0.2)
+    near, far = shapes.Shape("circle", 0.33, 0.3, 0.2), shapes.Shape("circle", 0.7, 0.7, 0.2)
+    other = shapes.Shape("square", 0.3, 0.3, 0.2)
+    wanted, *drawn = (shapes.draw([shape], 32)["pictures"] for shape in (here, near, far, other))
+    assert [tasks.alike(image, wanted) for image in drawn] == [True, False, False]
+    wide = tasks.Drawn(tasks.beside(drawn[0], drawn[1]), tasks.beside(wanted, wanted))
+    assert not wide.right
+    assert not tasks.alike(shapes.draw([here], 32)["edges"].convert("RGB"), wanted)

@@ -18,6 +18,8 @@ _IMAGE_LOSS = """loss:
 _LABEL_LOSS = """loss:
   codebook_decay: 0.95   # codes follow their latents; 0 trains them by gradients [0]
   revive_after: 20       # steps without a use after which a code is placed anew [0]"""
+_VARIETY = """  zoom: 1.3              # up to this factor they are enlarged, in part [1]
+  flip: 0.5              # share that is mirrored [0]"""
 _LABELS = """    n_labels: 8          # labels are 0 to 7; in_channels and out_ch are the same [182]
 """
 
@@ -68,6 +70,7 @@ def _transformer(title: str, kind: str, option: str, needs: str, cond: str, **mo
         "cond": cond,
         "conditions": "",
         "steps": "400",
+        "variety": _VARIETY,
         **more,
     }
 
@@ -173,6 +176,7 @@ EXAMPLES: Registry[Values] = Registry(
             "      target: vqclip.ClipEmbedding\n"
             "      params: {embed_dim: 256, n_tokens: 2} # perceptor: another CLIP",
             block="65",
+            variety="  # flip: 0.5            # not where captions say left and right",
         ),
         "clip": {"file": "clip.yaml", "kind": "clip"},
     },

@@ -1,0 +1,231 @@
+"""Train every task of the paper on shapes, and measure that the conditions steer.
+
+    python examples/shapes.py shapes
+    python examples/tasks.py shapes --train       # half an hour on two cores; what is there, stays
+    python examples/tasks.py shapes --figure tasks.png
+
+Configs are those of ``vqclip train --example``. Each transformer is sampled with the conditions of
+its training data, at the trained size and at twice its width, where two conditions lie side by
+side and the samples go through the sliding window. A sample is right if its shape has the colour
+of the wanted one and overlaps with it by more than half (intersection over union).
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+import vqclip
+from vqclip.config.sampling import Sampling
+from vqclip.models.conditions import ClassLabel
+from vqclip.models.transformer import Net2NetTransformer
+from vqclip.sampling.conditions import read_condition
+from vqclip.training.examples import example, stage_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+from shapes import GROUND, KINDS
+
+#: kind -> (folder of its conditions, name of the condition)
+MAPS = {
+    "segmentation": ("labels", "labels"),
+    "depth": ("depth", "depth"),
+    "edges": ("edges", "edges"),
+    "super-resolution": ("small", "upscale"),
+}
+ORDER = (
+    "vqgan", "segmentation-vqgan", "depth-vqgan", "edges-vqgan",
+    *("unconditional", "class", *MAPS),
+)  # fmt: skip
+SIDE = 32
+_NEAR_GROUND = 60  # RGB distance up to which a pixel is ground
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A sample, the picture that it should be like, and what it was drawn from."""
+
+    image: Image.Image
+    wanted: Image.Image
+    condition: Image.Image | None = None
+
+    @property
+    def right(self) -> bool:
+        """Whether colour and place are those of the wanted shape, in every part."""
+        pairs = zip(parts(self.image), parts(self.wanted), strict=True)
+        return all(alike(image, wanted) for image, wanted in pairs)
+
+
+def parts(image: Image.Image) -> Iterator[Image.Image]:
+    """Yield the squares of a wide picture, from the left."""
+    for left in range(0, image.width, SIDE):
+        yield image.crop((left, 0, left + SIDE, SIDE))
+
+
+def shape_in(image: Image.Image) -> tuple[str, "np.ndarray"]:
+    """Return the kind whose colour the shape of a picture has, and its pixels (h, w), bool."""
+    pixels = np.asarray(image.convert("RGB"), np.float32)
+    inside = np.linalg.norm(pixels - GROUND, axis=2) > _NEAR_GROUND
+    colour = np.median(pixels[inside], 0) if inside.any() else np.array(GROUND)
+    distances = {kind: np.linalg.norm(colour - rgb) for kind, (rgb, _) in KINDS.items()}
+    return min(distances, key=lambda kind: distances[kind]), inside
+
+
+def alike(image: Image.Image, wanted: Image.Image) -> bool:
+    """Whether two pictures show a shape of the same colour at the same place."""
+    (kind, inside), (wanted_kind, wanted_inside) = shape_in(image), shape_in(wanted)
+    overlap = (inside & wanted_inside).sum() / max(1, (inside | wanted_inside).sum())
+    return kind == wanted_kind and overlap > 0.5
+
+
+def is_trained(kind: str) -> bool:
+    """Whether the model of an example is there."""
+    return Path("runs", kind, "last").is_dir()
+
+
+def train(kind: str, folder: Path) -> None:
+    """Train an example, unless it is there."""
+    if is_trained(kind):
+        return
+    Path(f"{kind}.yaml").write_text(example(kind), encoding="utf-8")
+    words = ["train", stage_of(kind), f"{kind}.yaml", "--set", f"data.folder={folder}"]
+    subprocess.run([sys.executable, "-m", "vqclip", *words], check=True)
+
+
+def beside(first: Image.Image, second: Image.Image) -> Image.Image:
+    """Return two pictures of the same mode side by side."""
+    both = Image.new(first.mode, (first.width + second.width, first.height))
+    both.paste(first, (0, 0))
+    both.paste(second, (first.width, 0))
+    return both
+
+
+def conditions(
+    folder: Path, part: str, count: int, *, wide: bool
+) -> Iterator[tuple[Image.Image, Image.Image]]:
+    """Yield (condition, wanted picture) of training pictures, for wide ones of two of them."""
+    files = sorted((folder / "pictures").rglob("*.png"))
+    chosen = files[:: max(1, len(files) // count)][:count]  # in the order of their kinds
+    for number, file in enumerate(chosen):
+        other = chosen[min(number ^ 1, len(chosen) - 1)]  # of the same kind
+        pair = []
+        for place in (part, "pictures"):
+            names = [folder / place / f.relative_to(folder / "pictures") for f in (file, other)]
+            images = [Image.open(name) for name in names]
+            pair.append(beside(*images) if wide else images[0])
+        yield pair[0], pair[1]
+
+
+def from_maps(kind: str, folder: Path, count: int, *, wide: bool) -> list[Drawn]:
+    """Sample a transformer with maps of the training data."""
+    part, option = MAPS[kind]
+    model = vqclip.load_transformer(Path("runs", kind, "last"))
+    size = (2 * SIDE if wide else SIDE, SIDE)
+    drawn = []
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place, "condition.png")
+        for number, (given, wanted) in enumerate(conditions(folder, part, count, wide=wide)):
+            given.save(file)
+            codes = model.encode_condition(read_condition(model, {option: str(file)}, size))
+            drawn.append(Drawn(sample(model, codes, size, number), wanted, given))
+    return drawn
+
+
+def sample(
+    model: Net2NetTransformer, codes: torch.Tensor | None, size: tuple[int, int], seed: int
+) -> Image.Image:
+    """Sample a picture of ``size`` (width, height)."""
+    factor = model.vqgan.downsampling
+    grid = (size[1] // factor, size[0] // factor)
+    with torch.no_grad():
+        indices = model.sample(codes, grid, sampling=Sampling(), seed=seed)
+        image = model.vqgan.decode(model.vqgan.codes(indices))
+    pixels = ((image[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    return Image.fromarray(pixels)
+
+
+def from_classes(count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
+    """Sample every class; return the pictures and the share with the class's colour."""
+    model = vqclip.load_transformer(Path("runs", "class", "last"))
+    assert isinstance(model.cond_stage_model, ClassLabel)
+    names, images, right = model.cond_stage_model.names, [], 0
+    for number in range(count):
+        name = names[number % len(names)]
+        codes = model.encode_condition(torch.tensor([names.index(name)]))
+        image = sample(model, codes, (2 * SIDE if wide else SIDE, SIDE), number)
+        images.append(image)
+        right += shape_in(image)[0] == name
+    return images, right / count
+
+
+def figure(rows: list[tuple[str, list[Image.Image]]], path: Path, scale: int = 2) -> None:
+    """Draw rows of pictures with a title each."""
+    title, gap = 132, 4
+    widths = [title + sum(i.width * scale + gap for i in images) for _, images in rows]
+    height = SIDE * scale + gap
+    sheet = Image.new("RGB", (max(widths), height * len(rows)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, (name, images) in enumerate(rows):
+        draw.text((gap, row * height + height // 2 - 6), name, fill="black")
+        left = title
+        for image in images:
+            large = image.resize(
+                (image.width * scale, image.height * scale), Image.Resampling.NEAREST
+            )
+            sheet.paste(large, (left, row * height))
+            left += large.width + gap
+    sheet.save(path, optimize=True)
+
+
+def shown(condition: Image.Image) -> Image.Image:
+    """Return a condition as it can be looked at, as high as the pictures."""
+    values = np.asarray(condition, np.float32)
+    if condition.mode != "RGB":  # few labels are dark, 16 bits are bright
+        condition = Image.fromarray((values / max(1, values.max()) * 255).astype(np.uint8))
+    width = condition.width * SIDE // condition.height
+    return condition.convert("RGB").resize((width, SIDE), Image.Resampling.NEAREST)
+
+
+def tell(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(text + "\n")
+
+
+def main() -> None:
+    """Train, sample and measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Train and measure every task on shapes.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--train", action="store_true", help="train what is not in runs/ yet")
+    parser.add_argument("--count", type=int, default=16, help="samples of each task (default: 16)")
+    parser.add_argument("--figure", type=Path, help="draw some of the samples")
+    options = parser.parse_args()
+    if options.train:
+        for kind in ORDER:
+            train(kind, options.folder)
+    rows: list[tuple[str, list[Image.Image]]] = []
+    if is_trained("class"):
+        images, share = from_classes(options.count, wide=False)
+        tell(f"{'class':17} right colour {share:.0%}")
+        rows.append(("class", images[:8]))
+    for kind in filter(is_trained, MAPS):
+        narrow = from_maps(kind, options.folder, options.count, wide=False)
+        wide = from_maps(kind, options.folder, options.count, wide=True)
+        shares = [sum(d.right for d in drawn) / len(drawn) for drawn in (narrow, wide)]
+        tell(
+            f"{kind:17} right colour and place {shares[0]:.0%}, at twice the width {shares[1]:.0%}"
+        )
+        some = [*narrow[:4], wide[0], wide[1]]
+        rows.append((f"{kind}: given", [shown(d.condition) for d in some if d.condition]))
+        rows.append(("drawn", [d.image for d in some]))
+    if options.figure:
+        figure(rows, options.figure)
+
+
+if __name__ == "__main__":
+    main()
