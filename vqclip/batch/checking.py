@@ -1,4 +1,4 @@
-"""What can be known to fail is told before anything runs."""
+"""Checks of a job that run before any job starts."""
 
 from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig
 from vqclip.errors import UsageError

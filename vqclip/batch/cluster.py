@@ -1,4 +1,4 @@
-"""A Ray cluster: joined or started, quietly; how many workers it has room for; what it says.
+"""A Ray cluster: joining or starting it, and its capacity.
 
 Ray's own words go to its log files below /tmp/ray: the terminal belongs to the run.
 """

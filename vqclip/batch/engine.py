@@ -1,4 +1,4 @@
-"""Jobs to results: each job is made whole by :func:`work`, whoever calls it, wherever.
+"""Execution of jobs in this process, one by one or side by side.
 
 An engine takes jobs and yields what became of them, in any order: what it yields is written down
 at once. Nothing that a job's bytes depend on is shared between jobs but the models' weights.

@@ -1,4 +1,4 @@
-"""The formats of lists: text, CSV, JSON Lines and YAML to rows of words, as a shell gives them.
+"""Formats of lists: text, CSV, JSON Lines and YAML to command-line words.
 
 A row is what stands behind ``vqclip``: a prompt and options. Whatever the format, its options are
 the command's own, so that one parser judges them all.

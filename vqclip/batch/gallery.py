@@ -1,4 +1,4 @@
-"""The gallery of a run: one HTML file beside its images that works from disk, without a network.
+"""The gallery of a batch: one HTML file that works from disk.
 
 What it shows comes as JSON in the page and is only ever set as text: a prompt is no markup.
 """

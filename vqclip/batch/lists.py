@@ -1,4 +1,4 @@
-"""Lists of prompts: read, unfolded, and as many as there may be."""
+"""Reading of prompt lists, with `{a,b}` alternatives and limits."""
 
 import re
 import sys

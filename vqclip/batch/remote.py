@@ -1,4 +1,4 @@
-"""The engine of a Ray cluster: jobs to tasks, files and checkpoints back into the folder.
+"""Execution of jobs on a Ray cluster.
 
 Ray places the tasks, on nodes that come later too, and repeats those whose worker is lost.
 """

@@ -1,4 +1,4 @@
-"""Runs the jobs of a batch and keeps finished ones, whatever happens next."""
+"""The loop of a batch: runs waiting jobs and records finished ones."""
 
 import time
 from collections.abc import Callable, Sequence

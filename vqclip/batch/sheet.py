@@ -1,4 +1,4 @@
-"""Contact sheets: all images of a run, small and labelled, a hundred to the page."""
+"""Contact sheets: labelled thumbnails of a batch, a hundred to a page."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Drawing of jobs in tasks of a Ray cluster, and the actor that keeps what tasks report.
+"""Worker side of a Ray cluster: rendering of jobs, and progress reports.
 
 A task sees nothing of the run's folder: checkpoints come and go as bytes, and so do the files of
 its jobs, so that nothing need be shared but the cluster itself. Ray repeats a task whose worker or

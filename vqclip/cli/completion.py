@@ -1,4 +1,4 @@
-"""Values that a shell completes, by option; what has none completes files."""
+"""Shell completion of option values."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial

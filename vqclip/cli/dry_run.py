@@ -1,4 +1,4 @@
-"""``--dry-run``: what a command would read, write and take, and nothing else."""
+"""``--dry-run``: files, time and memory of a command, without running it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What the commands that make videos share: their names, and what is told about them."""
+"""Names, results and interruption of videos, shared by the video commands."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command group: ``vqclip "a prompt"`` is ``vqclip generate "a prompt"``; errors are a line."""
+"""The command group: prompts without a command, and one-line errors."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Settings in messages, shown as the options of the command line."""
+"""Settings in messages, shown as command-line options."""
 
 import re
 from functools import cache

@@ -1,4 +1,4 @@
-"""Notes about what is not quite as it was requested."""
+"""Notes about deviations from the request."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Options that are no setting of a config, and how settings become a command's options."""
+"""Options that belong to no config, and options made from settings."""
 
 import inspect
 import typing

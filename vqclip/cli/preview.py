@@ -1,4 +1,4 @@
-"""The image in the terminal: Kitty, iTerm2 or sixel graphics, else coloured half blocks.
+"""Images in the terminal: Kitty, iTerm2, sixel, or coloured half blocks.
 
 The package textual-image does not serve: it has no protocol of iTerm2's, which WezTerm, VS Code and
 mintty speak too.

@@ -1,4 +1,4 @@
-"""Progress on the terminal: steps or codes, speed, time left, and the image itself."""
+"""Progress on the terminal: steps, speed, time left, and previews."""
 
 import sys
 import time

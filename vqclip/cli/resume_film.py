@@ -1,4 +1,4 @@
-"""``vqclip resume castle.frames``: a story, or a clip in another style, continues."""
+"""Resuming a story or a restyled video."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Rows of a list to jobs: each is read as a command line, with the batch's options below it."""
+"""Rows of a list to jobs, parsed as command lines."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The VQGAN that saved codes ask for, where the command line names none."""
+"""The VQGAN of saved codes, if the command line names none."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The images of a command on the terminal: models loaded once, progress shown, results told."""
+"""One command on the terminal: models, progress, results."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Commands that take the settings of configs, and the options of other commands, as options."""
+"""Commands with the options of configs and of other commands."""
 
 import inspect
 from collections.abc import Callable, Collection, Mapping

@@ -1,4 +1,4 @@
-"""``-o -``: the image goes to standard output, all that is said to standard error."""
+"""``-o -``: the image on standard output, messages on standard error."""
 
 import sys
 from collections.abc import Collection, Iterator, Sequence

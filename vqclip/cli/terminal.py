@@ -1,4 +1,4 @@
-"""What every command says: progress and notes on stderr, results on stdout."""
+"""Output of every command: progress and notes on stderr, results on stdout."""
 
 import json
 import sys

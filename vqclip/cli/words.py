@@ -1,4 +1,4 @@
-"""Words of the command line that typer misreads: sizes in two words, prompts with a dash."""
+"""Words that Typer misreads: sizes in two words, prompts with a dash."""
 
 import re
 import shlex

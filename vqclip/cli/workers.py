@@ -1,4 +1,4 @@
-"""Who draws the jobs of a batch: this process, or the workers of a Ray cluster."""
+"""The choice of workers for a batch: this process or a Ray cluster."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Forecasts: files, time and peak memory of a command, extrapolated from a few of its steps."""
+"""Forecasts of time and peak memory from a few steps of a command."""
 
 import sys
 import time

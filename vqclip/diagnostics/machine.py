@@ -1,4 +1,4 @@
-"""Findings of `vqclip doctor`, and its checks of the machine: devices, memory, disk, network."""
+"""Findings of ``vqclip doctor``, and its checks of the machine."""
 
 import os
 import shutil

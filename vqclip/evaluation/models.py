@@ -1,4 +1,4 @@
-"""The figures of each model alone: VQGAN, CLIP, transformer."""
+"""Figures of each model alone: VQGAN, CLIP, transformer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sizes of files for people, and text that every file takes."""
+"""Text for people and files: sizes, encodable strings, JSON."""
 
 import json
 import re

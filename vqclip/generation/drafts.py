@@ -1,4 +1,4 @@
-"""Drafts: a transformer draws several images of the prompts, CLIP takes the best as a start."""
+"""Drafts: starts sampled from a transformer and ranked by CLIP."""
 
 from collections.abc import Iterator
 from dataclasses import replace

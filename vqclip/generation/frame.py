@@ -1,4 +1,4 @@
-"""The images that a run shows on its way."""
+"""Frames: the images of a run in progress."""
 
 from collections.abc import Callable, Generator, Mapping
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Where the optimisation starts: the initial z, and the range that it is kept to."""
+"""Initial codes of a run, and the range of z."""
 
 from pathlib import Path
 from typing import Protocol

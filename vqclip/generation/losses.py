@@ -1,4 +1,4 @@
-"""Losses: what the image is asked to be. Each is a small module or function, and they add up."""
+"""Losses on images, cutouts, embeddings and codes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Work on several images, step by step side by side.
+"""Several runs side by side, step by step.
 
 Work is a generator: it yields a run that is to make a step, is sent the frame, and returns its
 result in the end. What it does between steps, and how it fails, is its own.

@@ -1,4 +1,4 @@
-"""Targets: what the prompts ask for, as unit vectors of a perceptor."""
+"""Targets: prompts as unit vectors of a perceptor."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

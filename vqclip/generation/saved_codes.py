@@ -1,4 +1,4 @@
-"""Codes on the disk: an ``.npz`` of indices, with the VQGAN that they belong to."""
+"""Codes on disk: an ``.npz`` of indices with their VQGAN."""
 
 import zipfile
 from dataclasses import dataclass

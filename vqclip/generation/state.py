@@ -1,4 +1,4 @@
-"""The state of a run between two steps: taken, and restored."""
+"""The state of a run between two steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

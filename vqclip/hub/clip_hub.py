@@ -1,4 +1,4 @@
-"""What CLIPs there are to download: open_clip's list, and the Hugging Face hub's sizes."""
+"""CLIPs for download: the list of open_clip, and sizes on the hub."""
 
 import importlib
 import os

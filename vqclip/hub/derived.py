@@ -1,4 +1,4 @@
-"""Settings that a run chooses for itself where its config leaves them open."""
+"""Settings that a run derives if its config leaves them open."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The models that vqclip contains: where they are, and whether they are all there."""
+"""The embedded models: their folder, and whether they are complete."""
 
 from pathlib import Path
 

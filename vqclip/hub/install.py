@@ -1,4 +1,4 @@
-"""Models by name: downloaded or imported, kept as weights and config alone."""
+"""Installation of models by name: downloaded or imported."""
 
 import shutil
 import zipfile

@@ -1,4 +1,4 @@
-"""Loading of models: by name, from a file or folder, and all that a run's config names."""
+"""Loading of models by name, file or folder, and for a config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Models that are loaded already, checked against the config of a run."""
+"""Checks of loaded models against the config of a run."""
 
 from vqclip.config import AUTO, GenerateConfig
 from vqclip.errors import UsageError

@@ -1,4 +1,4 @@
-"""Pixels of every mode and colour profile as 8-bit sRGB."""
+"""Conversion of every mode and colour profile to 8-bit sRGB."""
 
 from functools import cache
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""Settings inside of images: written into PNG chunks and Exif data, and read back."""
+"""Settings inside images: PNG chunks and Exif data."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Which frame a video shows when: rate, length, easing, holds and bounces, as plain numbers."""
+"""Timing of videos: rate, length, easing, holds and bounces."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

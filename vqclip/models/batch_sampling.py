@@ -1,4 +1,4 @@
-"""Images that a transformer draws: several samples, in batches, code by code."""
+"""Batches of samples from a transformer, code by code."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

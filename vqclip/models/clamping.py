@@ -1,4 +1,4 @@
-"""Pixel values kept in range without losing their gradient."""
+"""Clamping of pixel values that keeps their gradient."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Checks on codes that come from outside, and making batches and sequences of them."""
+"""Checks of codes, and their batches and sequences."""
 
 import hashlib
 from collections.abc import Iterable

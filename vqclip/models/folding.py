@@ -1,4 +1,4 @@
-"""Folding of batch norms, constant once they no longer learn, into the convolutions before them."""
+"""Folding of frozen batch norms into the convolutions before them."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Networks that no longer learn, in the form in which a CPU runs them fastest."""
+"""Frozen networks in their fastest form for a CPU."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

@@ -1,4 +1,4 @@
-"""A quick start: keep out of the first seconds what a run may never use.
+"""A quick start: imports that a run may not need are postponed.
 
 Importing ``torch._dynamo``, the front end of ``torch.compile``, takes about as long as importing
 torch itself. torchvision imports it for one small function, and every optimizer imports it to

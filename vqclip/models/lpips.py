@@ -1,4 +1,4 @@
-"""Perceptual distances: how far two images are apart in the features of a network.
+"""Perceptual distances in the features of a network.
 
 LPIPS (Zhang et al. 2018, arXiv:1801.03924) normalizes the features φ_l of each layer to unit length
 over the channels, weighs the squared differences, and averages over the positions:

@@ -1,4 +1,4 @@
-"""open_clip: imported only here; CLIP models to train are built here too."""
+"""The only import of open_clip; CLIPs for training."""
 
 import importlib
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""CLIP, the perceptor: texts and images as unit vectors in one space, through open_clip."""
+"""CLIP as the perceptor: texts and images as unit vectors."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Arithmetic that rounds alike on every x86-64 processor, so that an image's bytes travel.
+"""Arithmetic that rounds alike on every x86-64 processor.
 
 A sum of floats depends on its order, and libraries order it by what the processor is fast at: its
 vectors, its caches, its maker, its cores. Here they are held to what processors since 2013 share,

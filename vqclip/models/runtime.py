@@ -1,4 +1,4 @@
-"""How the same step runs here: device, precision, memory. Nothing in it changes the method."""
+"""Device, precision and memory of a run; the method stays the same."""
 
 import ctypes
 import gc

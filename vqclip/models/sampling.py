@@ -1,4 +1,4 @@
-"""Drawing code grids from a transformer, one code after the other.
+"""Sampling of code grids from a transformer, one code after the other.
 
 Grids beyond the size that a transformer was trained for go through a sliding window: each code
 is predicted from those before it in the window around it (Esser et al. 2021, section 3.2).

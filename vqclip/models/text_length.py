@@ -1,4 +1,4 @@
-"""How much of a text a CLIP reads, by its tokenizer."""
+"""The part of a text that a CLIP reads, by its tokenizer."""
 
 import re
 from bisect import bisect_left

@@ -1,4 +1,4 @@
-"""Calling other packages' loaders: quietly, and with errors that a user can act on."""
+"""Calls of other packages' loaders, quietly and with clear errors."""
 
 import importlib
 import logging

@@ -1,4 +1,4 @@
-"""Doubling by nearest neighbour and the 3x3 convolution after it, as one 2x2 convolution.
+"""Upsampling and the convolution after it, fused into one.
 
 Of a pixel that stands four times in the doubled image, a 3x3 window sees two or all of its
 copies, whose weights add up: each of the four pixels of a doubled one is a 2x2 window of the small

@@ -1,4 +1,4 @@
-"""CLIP's vision transformer with the same weights and results, and less work.
+"""CLIP's vision transformer, same weights and results, less work.
 
 open_clip's tower, as of Radford et al. (2021, arXiv:2103.00020), is written for training. For
 inference and the gradient at the pixels, three of its parts are slow on a CPU: the patch embedding

@@ -1,4 +1,4 @@
-"""Frozen 3x3 convolutions on the CPU with a quarter of the multiplications.
+"""Frozen 3x3 convolutions on the CPU by Winograd, a quarter of the multiplications.
 
 Winograd's minimal filtering F(4x4, 3x3) as in Lavin & Gray, "Fast Algorithms for Convolutional
 Neural Networks" (2016, arXiv:1509.09308): the image is cut into tiles of 4x4 outputs, and

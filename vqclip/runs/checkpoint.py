@@ -1,4 +1,4 @@
-"""Checkpoints of a run: one file of tensors and JSON, from which it continues to the same bytes.
+"""Checkpoints of a run: one file of tensors and JSON.
 
 ``apple.checkpoint.safetensors`` holds z, its start, the running average, the optimizer's moments
 and the random generator's state as tensors, and in its header, as JSON, the rest of the state,

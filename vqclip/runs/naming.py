@@ -1,4 +1,4 @@
-"""Names of output files: from the prompts, a pattern or a path, and beside each other."""
+"""Names of output files."""
 
 import re
 import sys

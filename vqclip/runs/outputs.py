@@ -1,4 +1,4 @@
-"""The files that a run writes, and the refusal of those that could not be written."""
+"""The output files of a run, and checks that they can be written."""
 
 import tempfile
 from collections.abc import Iterator, Sequence

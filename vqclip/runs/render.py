@@ -1,4 +1,4 @@
-"""One run, from config to files: the image with its settings inside, its frames and videos."""
+"""One run, from config to files."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack

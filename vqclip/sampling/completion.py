@@ -1,4 +1,4 @@
-"""Images of the transformer: whole, or around the kept part of one; ranked, refined."""
+"""Samples and completions of a transformer, ranked and refined."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The label sets of the published segmentation models: number to name."""
+"""Label sets of the published segmentation models."""
 
 from vqclip.registry import Registry
 

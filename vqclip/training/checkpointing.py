@@ -1,4 +1,4 @@
-"""Checkpoints of a training: everything that the next step depends on, without a pickle.
+"""Checkpoints of a training, without a pickle.
 
 ``checkpoints/step-0000500/`` holds ``networks.safetensors`` and ``average.safetensors`` (keys
 ``network/weight``), ``optimizers.safetensors`` and ``state.json``.

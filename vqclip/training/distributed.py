@@ -1,4 +1,4 @@
-"""This process, its device and its fellows, by Hugging Face's Accelerate.
+"""Process and device set-up with Hugging Face Accelerate.
 
 Gradients are averaged here rather than by a wrapper around the networks: so a loss may use them as
 it likes (parts of them, twice, or not at all), and every stage stays plain PyTorch.

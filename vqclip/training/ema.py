@@ -1,4 +1,4 @@
-"""The running average of the weights, which is smoother than the weights themselves."""
+"""The running average of the weights."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The loop that trains every stage, on one device or many.
+"""The training loop of every stage, on one device or several.
 
     for progress in fit(stage, data, settings, folder):
         print(progress.step, progress.metrics)

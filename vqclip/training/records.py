@@ -1,4 +1,4 @@
-"""What a training leaves beside its checkpoints: tables, sample images, the exported models."""
+"""Records of a training: tables, sample images, exported models."""
 
 import csv
 import io

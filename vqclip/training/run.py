@@ -1,4 +1,4 @@
-"""A whole training from its settings: data, stage and loop put together."""
+"""A whole training from its settings: data, stage and loop."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The settings of a training run: YAML -> frozen dataclasses. Torch is not needed to read them."""
+"""Settings of a training run: YAML to frozen dataclasses, without torch."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a stage of training is: networks, the losses that train them, and how they are judged.
+"""The interface of a stage: networks, losses, validation.
 
 A stage knows its method and nothing of devices in the plural, precision, accumulation, schedules,
 averages or files: all that is the loop's (:mod:`vqclip.training.loop`). A new stage is a function

@@ -1,4 +1,4 @@
-"""The stages by name: each module is imported only when its stage is trained."""
+"""The stages by name, imported when used."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Frames on the disk to a video, one after another."""
+"""Videos of frames on disk."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""``vqclip again picture.png``: the image once more, or with something changed."""
+"""``vqclip again``: an image again from its recorded settings."""
 
 import inspect
 from collections.abc import Callable, Mapping

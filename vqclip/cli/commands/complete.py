@@ -1,4 +1,4 @@
-"""``vqclip complete photo.jpg --keep top``: the transformer imagines the rest."""
+"""``vqclip complete``: a kept part of an image, the rest imagined."""
 
 from collections.abc import Mapping
 from dataclasses import replace

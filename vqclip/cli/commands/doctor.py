@@ -1,4 +1,4 @@
-"""``vqclip doctor``: what works here, what does not, and what to do about it."""
+"""``vqclip doctor``: checks of the installation, with fixes."""
 
 import sys
 from collections.abc import Iterator

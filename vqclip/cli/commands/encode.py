@@ -1,4 +1,4 @@
-"""``vqclip encode config.yaml``: the samples of a transformer's training as codes, beforehand."""
+"""``vqclip encode``: codes and embeddings of a transformer's training data."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""``vqclip export MODEL OUT.ckpt``: a checkpoint for taming-transformers."""
+"""``vqclip export``: checkpoints for taming-transformers."""
 
 from pathlib import Path
 from typing import Annotated

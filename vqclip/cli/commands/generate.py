@@ -1,4 +1,4 @@
-"""``vqclip "a red apple"``: options to config, config to images, images to the terminal."""
+"""``vqclip "a red apple"``: an image from a prompt."""
 
 import secrets
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""``vqclip list``: the names that options take."""
+"""``vqclip list``: names that options accept."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""``vqclip restyle clip.mp4 "an oil painting"``: a clip, frame by frame, in another style."""
+"""``vqclip restyle``: a video in another style, frame by frame."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""``vqclip sample --class goldfish``: images from a transformer alone."""
+"""``vqclip sample``: images from a transformer alone."""
 
 import secrets
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""``vqclip story "a castle at dawn ^ a castle at night"``: scenes that turn into each other."""
+"""``vqclip story``: videos whose scenes turn into each other."""
 
 from typing import TYPE_CHECKING, Annotated
 

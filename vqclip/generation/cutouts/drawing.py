@@ -1,4 +1,4 @@
-"""The source of every random number of a plan: one row per cutout, always on the CPU."""
+"""The source of all random numbers of a plan, on the CPU."""
 
 from dataclasses import dataclass
 

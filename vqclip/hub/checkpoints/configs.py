@@ -1,4 +1,4 @@
-"""Read a model's YAML config as data: nothing that it names is imported."""
+"""Model configs as plain data: nothing in them is imported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

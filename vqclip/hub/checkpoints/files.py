@@ -1,4 +1,4 @@
-"""Read the weights of any checkpoint file as a plain dict of tensors."""
+"""Weights of any checkpoint file as a dict of tensors."""
 
 import pickle
 import struct

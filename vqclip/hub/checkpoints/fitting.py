@@ -1,4 +1,4 @@
-"""Do these weights belong to this config? And which config would they belong to?"""
+"""Comparison of weights with a config, and with published configs."""
 
 from collections.abc import Iterable, Mapping
 

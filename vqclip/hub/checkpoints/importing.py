@@ -1,4 +1,4 @@
-"""From somebody's checkpoint to ``model.safetensors`` and ``config.yaml``, weights alone."""
+"""Conversion of a checkpoint to ``model.safetensors`` and ``config.yaml``."""
 
 from collections import Counter
 from collections.abc import Mapping

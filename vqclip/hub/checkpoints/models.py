@@ -1,4 +1,4 @@
-"""From a state dict and a config to a model: recognise, build, compare, load."""
+"""VQGANs from a state dict and a config."""
 
 from collections.abc import Mapping
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Which published models do weights look like? Told by the shapes that tell them apart."""
+"""Recognition of published models by the shapes of their weights."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What stands in the place of foreign names in a pickle: nothing of theirs is ever imported."""
+"""Stand-ins for foreign names in a pickle, so that nothing is imported."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""The two file formats of ``torch.save``: a zip since torch 1.6, a row of pickles before."""
+"""The two file formats of ``torch.save``: zip, and the older pickles."""
 
 import io
 import pickle

@@ -1,4 +1,4 @@
-"""From a state dict and a config to a transformer: recognise, build, compare, load."""
+"""Transformers from a state dict and a config."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A file from the first of its sources that has it, with patience."""
+"""Downloads with several sources, retries and checks."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The part of a file that has come so far, and what is needed to continue with it."""
+"""Partial downloads on disk, and their origin."""
 
 import json
 import os

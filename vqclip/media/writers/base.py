@@ -1,4 +1,4 @@
-"""What every writer is, and how its file comes to be."""
+"""The base class of writers, and how their files are published."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Videos that are read: frame after frame, upright, at one rate."""
+"""Reading of videos: upright frames at one rate."""
 
 import math
 from collections.abc import Iterator

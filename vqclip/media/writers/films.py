@@ -1,4 +1,4 @@
-"""Videos by the suffix of their name."""
+"""Video writers by file suffix."""
 
 import json
 from collections.abc import Callable, Mapping

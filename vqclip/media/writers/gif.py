@@ -1,4 +1,4 @@
-"""GIF: one palette for all frames, found in a first pass; only what changes is written again."""
+"""GIF: one palette for all frames, and only changed pixels."""
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The sound of a clip, carried over to the video that is made of it."""
+"""The sound of a source video, copied into the result."""
 
 import heapq
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Frames that wait on the disk, for encoders that need them twice or all at once."""
+"""Frames on disk, for encoders that need them twice or all at once."""
 
 import tempfile
 import zlib

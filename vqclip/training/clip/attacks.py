@@ -1,4 +1,4 @@
-"""Small changes of an image that a perceptor must not fall for.
+"""Adversarial changes of an image, against which CLIP is trained.
 
 A network that is trained on images which were moved a little towards another text, and still
 has to recognise their own, gets gradients that draw what they mean (Tsipras et al. 2019,

@@ -1,4 +1,4 @@
-"""Images that an optimiser drew and that are not what their prompt says."""
+"""Hard negatives: images of an optimiser that do not show their prompt."""
 
 import json
 from collections.abc import Sequence

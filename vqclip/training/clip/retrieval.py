@@ -1,4 +1,4 @@
-"""How well a CLIP finds texts for images, and images for texts."""
+"""Retrieval of texts by images, and of images by texts."""
 
 from collections.abc import Iterator, Sequence
 

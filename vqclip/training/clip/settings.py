@@ -1,4 +1,4 @@
-"""The settings of a CLIP's training: the section ``loss`` of its YAML."""
+"""Settings of a CLIP's training: the section ``loss`` of its YAML."""
 
 from dataclasses import dataclass
 from typing import Literal

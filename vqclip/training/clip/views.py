@@ -1,4 +1,4 @@
-"""How a CLIP in training looks at images: mostly through the cutouts that will guide with it."""
+"""Views of images in the training of CLIP: mostly cutouts."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What stands behind a cut-out: plain and strong colours, gradients; each with its words."""
+"""Backgrounds of cut-outs, with the words that describe them."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Which samples a step sees, and how they become a batch on the device.
+"""The samples of each step, as batches on the device.
 
 Step s of n processes with batches of b, a of them accumulated, sees the samples s·S … (s+1)·S − 1
 with S = a·n·b. So the order is a function of the step alone, and resuming is beginning at s.

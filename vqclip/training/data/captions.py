@@ -1,4 +1,4 @@
-"""What is said of an image: names with articles, colours, styles, tags and backgrounds."""
+"""Captions: names with articles, colours, styles, tags and backgrounds."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Colour words: which ones an image shows, and the colours that they stand for."""
+"""Colour words, and the colours that they stand for."""
 
 from collections.abc import Sequence
 from typing import Any

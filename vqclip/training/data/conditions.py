@@ -1,4 +1,4 @@
-"""What a sample has beside image and text: a class, a label map, depth, edges, a small image.
+"""Conditions of samples: class, label map, depth, edges, small image.
 
 All are of the part of the image that is seen, and as ``encode_condition`` of a
 :class:`vqclip.models.transformer.Net2NetTransformer` takes them.

@@ -1,4 +1,4 @@
-"""Samples for training: image and words number k depend on the seed and on k, on nothing else.
+"""The data set of a training; sample k depends on seed and k alone.
 
 So an interrupted training continues at its next k, and any number of workers gives the same order.
 """

@@ -1,4 +1,4 @@
-"""What a training sees: sources, weights, hold-outs, crops; frozen, and free of torch."""
+"""Settings of the training data; frozen, without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace

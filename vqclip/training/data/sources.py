@@ -1,4 +1,4 @@
-"""Images and what is known of them: folders, and captioned JSONL beside zip or tar shards."""
+"""Sources of images: folders, and captioned JSONL with shards."""
 
 import hashlib
 import json

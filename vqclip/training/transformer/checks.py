@@ -1,4 +1,4 @@
-"""What of a transformer's settings cannot work with its data, in a user's words."""
+"""Checks of a transformer's settings against its data."""
 
 from collections.abc import Sequence
 from typing import Any

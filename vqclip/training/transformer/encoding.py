@@ -1,4 +1,4 @@
-"""Training samples of a transformer, encoded beforehand: codes and CLIP embeddings, in shards.
+"""Training samples of a transformer as codes and embeddings, in shards.
 
 A transformer sees images only through its VQGAN and its CLIP, both frozen. Encoding each sample
 once, and not at every step, leaves the processor to the transformer. Sample k of the shards is

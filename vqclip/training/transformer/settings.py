@@ -1,4 +1,4 @@
-"""What training a transformer takes: its loss, and what it sees of images and captions."""
+"""Settings of a transformer's training."""
 
 import math
 from dataclasses import dataclass

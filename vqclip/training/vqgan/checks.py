@@ -1,4 +1,4 @@
-"""What of a VQGAN's settings cannot work with its data, in a user's words."""
+"""Checks of a VQGAN's settings against its data."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The losses of a VQGAN's training that know nothing of models."""
+"""Losses of a VQGAN's training that need no model."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

@@ -1,4 +1,4 @@
-"""VQGANs to train: from a config, from weights to start with; and into files again."""
+"""VQGANs for training: building, starting weights, saving."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Quantization as it is trained: the losses of the codebook, Gumbel noise, care for dead codes."""
+"""Quantization in training: codebook losses, Gumbel noise, revival of dead codes."""
 
 import math
 from collections.abc import Mapping
