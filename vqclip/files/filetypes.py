@@ -15,6 +15,17 @@ def is_web_page(head: bytes | str) -> bool:
     return start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head"))
 
 
+def why_no_weights(head: bytes) -> str | None:
+    """Return what a file that begins with ``head`` is in place of weights, if that is plain."""
+    if not head.strip():
+        return "the file is empty; download it again"
+    if is_web_page(head):
+        return "it is a web page saved in place of the weights; download it again"
+    if head.lstrip().startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer; download the weights with 'git lfs pull'"
+    return None
+
+
 def is_heic(head: bytes) -> bool:
     """Whether a file that begins with ``head``, 32 bytes, is a HEIC image, as phones write it."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC and b"avif" not in head

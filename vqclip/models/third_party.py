@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from vqclip.files.environment import offline
+from vqclip.files.filetypes import why_no_weights
 
 
 class NotHereError(Exception):
@@ -25,15 +26,11 @@ def check_weights(path: Path) -> None:
     """Refuse a file that cannot hold weights, before a reader finds more obscure words for it."""
     try:
         with path.open("rb") as file:
-            start = file.read(64).lstrip()
+            head = file.read(512)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    if not start:
-        raise CheckpointError(f"{path} is empty; download it again")
-    if start.startswith((b"<", b"version https://git-lfs")):
-        raise CheckpointError(
-            f"{path} is a web page or Git LFS pointer, no weights; download it again"
-        )
+    if reason := why_no_weights(head):
+        raise CheckpointError(f"cannot load {path}: {reason}")
 
 
 @contextmanager

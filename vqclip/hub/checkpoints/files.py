@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.files.filetypes import is_web_page
+from vqclip.files.filetypes import why_no_weights
 from vqclip.hub.checkpoints.standins import StandIn
 from vqclip.hub.checkpoints.torchfiles import read_legacy, read_zip
 
@@ -110,12 +110,8 @@ def _head(path: Path) -> bytes:
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], Any]:
     """Choose how to read a file by its first bytes."""
-    if not head:
-        raise CheckpointError("the file is empty; download it again")
-    if is_web_page(head):
-        raise CheckpointError("it is a web page saved in place of the weights; download it again")
-    if head.lstrip().startswith(b"version https://git-lfs"):
-        raise CheckpointError("it is a Git LFS pointer; download the weights with 'git lfs pull'")
+    if reason := why_no_weights(head):
+        raise CheckpointError(reason)
     if head.startswith(b"PK"):
         if not zipfile.is_zipfile(path):
             raise CheckpointError("the file is truncated (its zip directory is missing)")
