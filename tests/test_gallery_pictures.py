@@ -11,6 +11,7 @@ from PIL import Image
 from tests.cli.runner import vqclip
 from vqclip.config import GenerateConfig
 from vqclip.evaluation.pictures import read_prompts
+from vqclip.hub.derived import explicit
 from vqclip.media.images import read_metadata
 from vqclip.runs.naming import slug
 from vqclip.runs.replay import recorded_config
@@ -37,7 +38,7 @@ def test_every_picture_tells_how_it_was_made() -> None:
         recorded = read_metadata(path)
         assert recorded["prompt"] == prompts[path.stem]
         prompts_of = recorded_config(recorded, path).prompts
-        usual = GenerateConfig(prompts_of, device="cpu", precision="portable")
+        usual = explicit(GenerateConfig(prompts_of, device="cpu", precision="portable"))
         assert recorded["settings"] == json.loads(json.dumps(usual.to_dict())), path.name
         shown = vqclip("show", str(path)).stdout
         assert f"prompt             {recorded['prompt']}\n" in shown

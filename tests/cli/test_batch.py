@@ -151,13 +151,18 @@ def test_side_by_side_each_picture_is_its_own_but_for_rounding() -> None:
 
 
 def test_on_a_gpu_they_are_side_by_side_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, sizes = together.step_together, set()
+    real, alone, sizes = together.step, together.step_alone, set()
 
     def counted(runs: Sequence[Any]) -> Any:
         sizes.add(len(runs))
         return real(runs)
 
-    monkeypatch.setattr(together, "step_together", counted)
+    def counted_alone(run: Any) -> Any:
+        sizes.add(1)
+        return alone(run)
+
+    monkeypatch.setattr(together, "step", counted)
+    monkeypatch.setattr(together, "step_alone", counted_alone)
     batch("-o", "alone", text=ALIKE)
     assert sizes == {1}
     monkeypatch.setattr(engine, "resolve_device", lambda name: torch.device("cuda"))
@@ -232,8 +237,8 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
         "line 16: 'sub/x.png' names a folder",
         "line 17: cannot write 'x.bmp' as an image",
         "line 18: 'con.png' is not a file name that every file system accepts",
-        "line 19: 'a?.png' is no file name",
-        "line 20: cannot write '.png' as a picture",
+        "line 19: 'a?.png' is not a file name",
+        "line 20: cannot write '.png' as an image",
         "line 21: x.webp would be both the image and the video",
         "line 22: cannot read the name '{what}.png'",
     ):

@@ -194,7 +194,7 @@ def test_remove(server: Server) -> None:
     assert "removed tiny" in vqclip("weights", "remove", "tiny", "--yes").stdout
     assert store.find("tiny") is None
     assert "nothing to remove" in refused("weights", "remove", "tiny", "--yes")
-    assert "nothing to remove" in refused("weights", "remove", "default", "--yes")
+    assert "cannot be removed" in refused("weights", "remove", "default", "--yes")
     assert "unknown model" in refused("weights", "remove", "../tiny", "--yes")
 
 

@@ -280,9 +280,10 @@ KILLED = """
 import sys
 from pathlib import Path
 from vqclip.hub.catalogue import Source
-from vqclip.hub.downloads import Listener, Wanted, download
+from vqclip.hub.downloads import DownloadRequest, Listener, download
 listener = Listener(lambda done, total: print(done, flush=True), print)
-download(Wanted(Path("files/weights.ckpt"), [Source(sys.argv[1])], lambda _: None), listener)
+source = Source(sys.argv[1])
+download(DownloadRequest(Path("files/weights.ckpt"), [source], lambda _: None), listener)
 """
 
 

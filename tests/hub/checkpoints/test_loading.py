@@ -173,7 +173,7 @@ def test_weights_must_be_floating_point() -> None:
         ({"ddconfig": None}, "no ddconfig"),
         ({"ddconfig": "F16"}, "no ddconfig"),
         ({"ddconfig": {"ch": 32}}, "ddconfig is incomplete"),
-        ({"ddconfig": DDCONFIG | {"ch": 33}}, "ddconfig.ch_mult"),
+        ({"ddconfig": DDCONFIG | {"ch": 33}}, "ddconfig.ch 33"),
         ({"colorize_nlabels": "many"}, "colorize_nlabels 'many'"),
         ({"remap": "missing.npy"}, "cannot read the code ids"),
         ({"remap": ["a"]}, "cannot read the code ids"),
