@@ -15,7 +15,7 @@ from tests.conftest import leftovers
 from vqclip.config.prompts import Prompt, parse_prompts
 from vqclip.errors import UsageError
 from vqclip.files.atomic import free_path, replacing
-from vqclip.files.environment import home, user_path
+from vqclip.files.environment import file_path, home, user_path
 from vqclip.files.formatting import as_json, encodable
 from vqclip.media.images import read_metadata, save_image
 from vqclip.runs.naming import slug
@@ -132,3 +132,14 @@ def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "vqclip: error: the current folder is gone: change to another one\n"
+
+
+@pytest.mark.parametrize("name", [".", "/", ""])
+def test_a_file_needs_a_name(name: str) -> None:
+    with pytest.raises(UsageError, match="is a folder: name a file"):
+        file_path(name)
+    Path("frames").mkdir()
+    Image.new("RGB", (4, 4)).save("frames/0.png")
+    if name:
+        assert "is a folder" in refused("animate", "frames", "-o", name, "--gif")
+        assert "is a folder" in refused("a fox", *QUICK, "-o", name, "--gif")

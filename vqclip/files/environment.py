@@ -30,6 +30,18 @@ def user_path(text: str | Path) -> Path:
     return path
 
 
+def file_path(text: str | Path) -> Path:
+    """Return the path of a file to write, as :func:`user_path` reads it.
+
+    Raises:
+        UsageError: it has no name, such as ``.`` and ``/``; or see :func:`user_path`.
+    """
+    path = user_path(text)
+    if not path.name:
+        raise UsageError(f"{path} is a folder: name a file")
+    return path
+
+
 def home() -> Path:
     """Return the folder of named models: ``VQCLIP_HOME``, else the platform's place for data.
 

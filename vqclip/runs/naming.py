@@ -10,7 +10,7 @@ from string import Formatter
 from vqclip.config import FileOptions, GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
 from vqclip.files.atomic import free_path, is_taken
-from vqclip.files.environment import user_path
+from vqclip.files.environment import file_path
 
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$|^ ')
 _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)\s*")  # of Windows
@@ -74,7 +74,7 @@ def name_videos(asked: FileOptions, name: str) -> tuple[Path, ...]:
     """Return the paths of a video, one for each kind that is requested; ``name.mp4`` by default."""
     suffixes = asked.video_suffixes
     if asked.output:
-        path = user_path(asked.output)
+        path = file_path(asked.output)
         return tuple(dict.fromkeys([path, *(path.with_suffix(suffix) for suffix in suffixes)]))
     videos = [Path(f"{name}{suffix}") for suffix in suffixes or (".mp4",)]
     if asked.overwrite:
@@ -127,7 +127,7 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
     except (KeyError, IndexError, ValueError, AttributeError, TypeError):
         known = " ".join(f"{{{name}}}" for name in FIELDS)
         raise UsageError(f"cannot read the name {pattern!r}; in braces it takes: {known}") from None
-    return user_path(name)
+    return file_path(name)
 
 
 def _refuse_formats(pattern: str) -> None:

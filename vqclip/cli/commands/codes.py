@@ -17,7 +17,7 @@ from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import CodesConfig, FileOptions, OutputConfig
 from vqclip.config.setting import read_options
 from vqclip.errors import UsageError
-from vqclip.files.environment import user_path
+from vqclip.files.environment import file_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -116,7 +116,7 @@ def _outputs(
     from vqclip.runs.outputs import check_outputs
 
     asked = FileOptions(**read_options(FileOptions, params))
-    path = user_path(asked.output or f"{source.stem}-{suffix}.png")
+    path = file_path(asked.output or f"{source.stem}-{suffix}.png")
     files = replace(name_images(asked, [path], [1])[0], codes=codes)
     check_outputs(files, 0)
     return files

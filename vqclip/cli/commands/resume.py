@@ -18,7 +18,7 @@ from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
 from vqclip.config import FileOptions
 from vqclip.config.setting import IMAGE, read_options
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.files.environment import user_path
+from vqclip.files.environment import file_path
 
 if TYPE_CHECKING:
     from vqclip.config import OutputConfig
@@ -131,7 +131,7 @@ def _target(
     from vqclip.runs.outputs import check_films, check_outputs
 
     old = replace(saved.output, checkpoint=path, overwrite=True)
-    picture = user_path(output) if output else old.path
+    picture = file_path(output) if output else old.path
     if not output and picture.exists() and not _is_ours(picture, saved):
         picture = free_path(picture)
     suffixes = dict.fromkeys([*(film.suffix for film in old.films), *further])

@@ -18,7 +18,7 @@ from vqclip.config.prompts import parse_all
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import read_options
 from vqclip.errors import UsageError
-from vqclip.files.environment import user_path
+from vqclip.files.environment import file_path
 from vqclip.hub.embedded import has_transformer
 
 
@@ -87,7 +87,7 @@ def sample_session(config: SampleConfig, params: Mapping[str, Any], stem: str) -
     from vqclip.runs.outputs import check_outputs
 
     asked = FileOptions(**read_options(FileOptions, params))
-    path = user_path(asked.output or f"{slug(stem)}-{config.seed}.png")
+    path = file_path(asked.output or f"{slug(stem)}-{config.seed}.png")
     outputs = name_images(asked, [path] * config.samples, range(1, config.samples + 1))
     for output in outputs:
         check_outputs(output, 0)
