@@ -106,6 +106,7 @@ class GenerateSession(Session):
     ) -> None:
         super().__init__(configs[0], outputs, terminal, dry_run=dry_run)
         self.configs, self.state = configs, state
+        self.extra: Mapping[str, Any] = {}  # further metadata of the images
 
     def load(self) -> "Models":
         """Load the models of all runs."""
@@ -137,7 +138,9 @@ class GenerateSession(Session):
             self.terminal.seconds()
             try:
                 with StageProgress(self.terminal, str(config.prompts[0])) as progress:
-                    result = render(config, output, self.models, progress.frame, self.state)
+                    result = render(
+                        config, output, self.models, progress.frame, self.state, self.extra
+                    )
             except KeyboardInterrupt as error:
                 raise self._interruption(number - 1, output) from error
             self._tell(config, result)

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.config.prompts import Prompt
 from vqclip.errors import CheckpointError, UsageError, one_line
 from vqclip.files.atomic import replacing
 from vqclip.files.formatting import as_json
@@ -30,6 +31,7 @@ from vqclip.media.metadata import check_metadata
 _FORMAT = 1
 EVERY = 10.0  # seconds: so much of a run is lost at the most, and a step, when it is killed
 _KEY = "vqclip"
+CONTINUED = "continued_from"  # of the metadata of a run that began at a state of another
 
 
 @dataclass(frozen=True)
@@ -180,3 +182,26 @@ def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
             "start anew with `steps`"
         )
     return replace(checkpoint, config=replace(checkpoint.config, steps=steps))
+
+
+def branched(
+    checkpoint: Checkpoint, prompts: tuple[Prompt, ...] = (), learning_rate: float | None = None
+) -> Checkpoint:
+    """Return the checkpoint of a new run of other settings, from where this one stands.
+
+    Its metadata say what it continued from, as the settings alone do not make the image again.
+
+    prompts, learning_rate: those of the new run; the old ones where they are left out.
+    """
+    old = checkpoint.metadata["settings"]
+    rate = old["learning_rate"] if learning_rate is None else learning_rate
+    config = replace(
+        checkpoint.config, prompts=prompts or checkpoint.config.prompts, learning_rate=rate
+    )
+    before = {"prompt": checkpoint.metadata.get("prompt"), "learning_rate": old["learning_rate"]}
+    metadata = {
+        **checkpoint.metadata,
+        "settings": {**old, "learning_rate": rate},
+        CONTINUED: {"step": checkpoint.state.step, **before},
+    }
+    return replace(checkpoint, config=config, metadata=metadata)

@@ -51,11 +51,13 @@ def render(
     models: Models,
     on_frame: OnFrame | None = None,
     state: State | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Rendered:
     """Run ``config``, and write the files of ``output``.
 
     on_frame: called with every frame, including those of drafts.
     state: of the checkpoint that the run continues from, if any.
+    extra: further metadata of the files.
 
     Ctrl-C ends the run early: the image as it stands, and the videos so far, are kept. A file that
     appeared under that name during the run stays: the image gets the next free name.
@@ -63,7 +65,7 @@ def render(
     Raises:
         VqclipError: the run failed, or a file could not be written.
     """
-    return alone(rendering(config, output, models, on_frame, state))
+    return alone(rendering(config, output, models, on_frame, state, extra))
 
 
 def rendering(
@@ -72,10 +74,11 @@ def rendering(
     models: Models,
     on_frame: OnFrame | None = None,
     state: State | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Work[Rendered]:
     """Like :func:`render`, as a generator that yields the run whenever it needs a step."""
     with writing():
-        settings = metadata(config, models)
+        settings = {**metadata(config, models), **(extra or {})}
         drafted = begin(config, models)
         run = resumed(config, models, state) if state else watched(drafted, on_frame)
         keeper = Autosave(run, output, settings, state) if output.checkpoint else None

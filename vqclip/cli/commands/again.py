@@ -1,7 +1,7 @@
 """``vqclip again``: an image again from its recorded settings."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,22 +90,31 @@ def again_command(
     # an option of the kind's name chooses its weights anew
     weights = recorded.get("weights", {}).items()
     session.expected = {kind: digest for kind, digest in weights if kind not in written}
+    for note in _notes(recorded, picture, written):
+        session.terminal.note(note)
+    session.run()
+
+
+def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Iterator[str]:
+    """Yield how the new image differs from ``picture``, beyond the options that were written."""
     if foreign := recorded.get("parameters"):
         left = [name for name in foreign if name not in ("Seed", "Size", "Negative prompt")]
-        session.terminal.note(
+        yield (
             f"{picture} is of another program: its prompt, seed and size are taken, and not "
             f"{', '.join(left)}"
         )
+    if before := recorded.get("continued_from"):
+        yield (
+            f"{picture} continued step {before['step']} of a run with other settings: this one "
+            "has its last settings from the beginning"
+        )
     if "interrupted_at" in recorded and "steps" not in written:
-        session.terminal.note(
+        yield (
             f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or codes: "
             "this one gets them all"
         )
     if "step" in recorded and "steps" not in written:
-        session.terminal.note(
-            f"{picture} is the frame after {recorded['step']} steps: this picture gets them all"
-        )
-    session.run()
+        yield f"{picture} is the frame after {recorded['step']} steps: this picture gets them all"
 
 
 def _session_of(

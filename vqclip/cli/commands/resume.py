@@ -16,7 +16,8 @@ from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
 from vqclip.config import FileOptions
-from vqclip.config.setting import IMAGE, read_options
+from vqclip.config.prompts import Prompt, parse_all
+from vqclip.config.setting import IMAGE, METHOD, read_options
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import file_path
 
@@ -47,6 +48,23 @@ def resume_command(
             rich_help_panel=IMAGE,
         ),
     ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt",
+            metavar="TEXT",
+            help="Prompts of a new run that starts from the checkpoint.",
+            rich_help_panel=IMAGE,
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            "--lr",
+            help="Learning rate of a new run that starts from the checkpoint.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     output: opt.PlainOutput = None,
     ray: Ray = None,
     cpus: Cpus = None,
@@ -60,15 +78,14 @@ def resume_command(
 
     vqclip resume apple.png --steps 300
 
+    vqclip resume apple.png --steps 300 --lr 0.02 --prompt "a green apple"
+
     vqclip resume prompts/
 
     vqclip resume a-castle-7.frames
 
     vqclip resume prompts/ --ray 10.0.0.1:6379
     """
-    from vqclip.runs.checkpoint import extended, load_checkpoint
-    from vqclip.runs.naming import CHECKPOINT, checkpoint_path
-
     workers = Workers(ray, cpus, side_by_side)
     terminal, dry_run = terminal_of(ctx.params), ctx.params["dry_run"]
     if run.name == "index.html":
@@ -77,29 +94,60 @@ def resume_command(
         raise UsageError(f"no such folder: {run}")
     further = FileOptions(**read_options(FileOptions, ctx.params)).video_suffixes
     if run.is_dir():
-        if steps is not None or output or further:
+        if steps is not None or output or further or prompt or lr is not None:
             raise UsageError(
-                "a batch or film continues as it was planned: drop --steps, --output and films"
+                "a batch or film continues as it was planned: drop --steps, --prompt, --lr, "
+                "--output and films"
             )
         _resume_folder(run, terminal, workers, dry_run=dry_run)
         return
     _refuse_workers(workers)
+    path, saved, apart = _continued(run, steps, parse_all(prompt or ()), lr)
+    target = _target(saved, path, output, further, apart=apart)
+    if apart:
+        terminal.note(
+            f"this is a new run, from step {saved.state.step} of {path} on: {target.path}; "
+            "the old one stays as it is"
+        )
+    _session(saved, target, terminal, dry_run=dry_run).run()
+
+
+def _continued(
+    run: Path, steps: int | None, prompts: tuple[Prompt, ...], lr: float | None
+) -> "tuple[Path, Checkpoint, bool]":
+    """Return a checkpoint, what continues from it, and whether that is a new run.
+
+    Raises:
+        UsageError: there is no checkpoint, or nothing is left to do.
+        CheckpointError: it is damaged.
+    """
+    from vqclip.runs.checkpoint import branched, extended, load_checkpoint
+    from vqclip.runs.naming import CHECKPOINT, checkpoint_path
+
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
-    saved = load_checkpoint(path)
+    saved, apart = load_checkpoint(path), bool(prompts) or lr is not None
     if not saved.metadata.keys() >= {"settings", "weights"}:
         raise CheckpointError(f"{path} does not contain the settings of its run")
     if steps is not None:
         saved = extended(saved, steps)
-    elif saved.state.step >= saved.config.steps and _is_whole(saved.output.path):
+    elif saved.state.step >= saved.config.steps and (apart or _is_whole(saved.output.path)):
         raise UsageError(f"{run} is finished: extend it with --steps above {saved.config.steps}")
+    return path, branched(saved, prompts, lr) if apart else saved, apart
+
+
+def _session(
+    saved: "Checkpoint", target: "OutputConfig", terminal: Terminal, *, dry_run: bool
+) -> GenerateSession:
+    from vqclip.runs.checkpoint import CONTINUED
+
     settings = saved.metadata["settings"]
     # what the run chose when it began, whatever would be chosen now
     chosen = ("device", "precision", "init", "learning_rate", "init_weight")
     config = replace(saved.config, **{name: settings[name] for name in chosen})
-    target = _target(saved, path, output, further)
     session = GenerateSession([config], [target], terminal, saved.state, dry_run=dry_run)
     session.expected = saved.metadata["weights"]
-    session.run()
+    session.extra = {name: saved.metadata[name] for name in [CONTINUED] if name in saved.metadata}
+    return session
 
 
 def _resume_folder(folder: Path, terminal: Terminal, workers: Workers, *, dry_run: bool) -> None:
@@ -124,19 +172,31 @@ def _is_whole(picture: Path) -> bool:
 
 
 def _target(
-    saved: "Checkpoint", path: Path, output: str | None, further: Sequence[str]
+    saved: "Checkpoint",
+    path: Path,
+    output: str | None,
+    further: Sequence[str],
+    *,
+    apart: bool,
 ) -> "OutputConfig":
-    """Return the paths of the files: those of the run, unless a finished image exists."""
-    from vqclip.files.atomic import free_path
+    """Return the paths of the files: those of the run, unless a finished image exists.
+
+    apart: of a new run, which gets files of its own.
+    """
+    from vqclip.files.atomic import free_path, is_taken
+    from vqclip.runs.naming import checkpoint_path
     from vqclip.runs.outputs import check_films, check_outputs
+
+    def taken(candidate: Path) -> bool:
+        return is_taken(candidate) or (apart and is_taken(checkpoint_path(candidate)))
 
     old = replace(saved.output, checkpoint=path, overwrite=True)
     picture = file_path(output) if output else old.path
-    if not output and picture.exists() and not _is_ours(picture, saved):
-        picture = free_path(picture)
+    if not output and (apart or (picture.exists() and not _is_ours(picture, saved))):
+        picture = free_path(picture, taken)
     suffixes = dict.fromkeys([*(film.suffix for film in old.films), *further])
     films = tuple(picture.with_suffix(suffix) for suffix in suffixes)
-    if picture == old.path:
+    if picture == old.path and not apart:
         new_films = [film for film in films if film not in old.films]
         check_films(new_films, overwrite=False)
         return replace(old, films=films)
@@ -146,9 +206,10 @@ def _target(
         films=films,
         frames=old.frames and old.frames.with_name(f"{old.frames.name}-{picture.stem}"),
         codes=old.codes and picture.with_suffix(".npz"),
+        checkpoint=checkpoint_path(picture) if apart else path,
         overwrite=False,
     )
-    check_outputs(replace(new, checkpoint=None), saved.config.steps)
+    check_outputs(new if apart else replace(new, checkpoint=None), saved.config.steps)
     return new
 
 

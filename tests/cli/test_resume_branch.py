@@ -1,0 +1,51 @@
+"""resume with other settings: a new run from the checkpoint's state, and the old one stays."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.runner import refused, vqclip
+from tests.conftest import leftovers
+from vqclip.media.images import read_metadata
+
+QUICK = ("--init", "random", "--size", "32", "--cutouts", "2", "--seed", "1")
+
+
+@pytest.fixture(autouse=True)
+def _old() -> None:
+    vqclip("a fox", *QUICK, "--steps", "2", "--checkpoint", "-o", "fox.png")
+
+
+def settings(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = read_metadata(Path(name))["settings"]
+    return found
+
+
+def test_a_new_run_from_the_state_of_another() -> None:
+    before = Path("fox.checkpoint.safetensors").read_bytes(), Path("fox.png").read_bytes()
+    told = vqclip("resume", "fox.png", "--steps", "4", "--lr", "0.5", "--prompt", "a dog").stderr
+    assert "a new run, from step 2 of fox.checkpoint.safetensors on: fox-2.png" in told
+    assert before == (Path("fox.checkpoint.safetensors").read_bytes(), Path("fox.png").read_bytes())
+    recorded = read_metadata(Path("fox-2.png"))
+    assert recorded["prompt"] == "a dog"
+    assert recorded["continued_from"] == {"step": 2, "prompt": "a fox", "learning_rate": 0.1}
+    assert (settings("fox-2.png")["learning_rate"], settings("fox-2.png")["steps"]) == (0.5, 4)
+    vqclip("resume", "fox.png", "--steps", "4", "-o", "plain.png")
+    assert Path("plain.png").read_bytes() != Path("fox-2.png").read_bytes()
+    assert settings("plain.png")["learning_rate"] == 0.1
+
+
+def test_the_new_run_is_resumed_like_any_other() -> None:
+    for steps in ("3", "5"):
+        vqclip("resume", "fox.png", "--steps", steps, "--lr", "0.5", "-o", f"{steps}.png")
+    vqclip("resume", "3.png", "--steps", "5", "-o", "again.png")
+    assert Path("again.png").read_bytes() == Path("5.png").read_bytes()
+    assert "continued step 2" in vqclip("again", "5.png", "-o", "b.png").stderr
+
+
+def test_what_cannot_be() -> None:
+    assert "is finished: extend it with --steps" in refused("resume", "fox.png", "--lr", "0.5")
+    taken = ("resume", "fox.png", "--steps", "3", "--lr", "1", "-o", "fox.png")
+    assert "fox.png exists" in refused(*taken)
+    assert leftovers(Path()) == ["fox.checkpoint.safetensors", "fox.png"]
