@@ -26,7 +26,7 @@ def prompts(model: vqclip.Model) -> Labelled:
 
 def steps(model: vqclip.Model) -> Labelled:
     """Yield frames of one run."""
-    for frame in model.generate("a pirate ship in a storm", seed=0, steps=100):
+    for frame in model.generate("a purple butterfly", seed=0, steps=100):
         if frame.stage == "optimization" and frame.step in (0, 10, 30, 100):
             yield f"{frame.step} steps", vqclip.to_pil(frame.image)
 
@@ -48,21 +48,11 @@ def init_weight(model: vqclip.Model) -> Labelled:
         yield f"--init-weight {value:g}", result.picture
 
 
-def cutouts(model: vqclip.Model) -> Labelled:
-    """Yield images from random codes with a rising number of cutouts."""
-    for value in (2, 8, 32):
-        result = model.draw(
-            "a purple butterfly", seed=0, steps=60, init="random", num_cutouts=value
-        )
-        yield f"--cutouts {value}", result.picture
-
-
 STRIPS: dict[str, Callable[[vqclip.Model], Labelled]] = {
     "prompts": prompts,
     "steps": steps,
     "guidance": guidance,
     "init-weight": init_weight,
-    "cutouts": cutouts,
 }
 
 

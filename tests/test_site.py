@@ -1,6 +1,7 @@
 """The site's generated pages follow the program."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -54,3 +55,15 @@ def test_equations_become_mathml(hooks: ModuleType) -> None:
     assert "<math" in shown
     assert "&#x0003C;" in shown
     assert "arithmatex" not in shown
+
+
+def test_files_of_the_architecture_page_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(
+        r"(?:`|^ +)((?:[a-z_]+/)*[a-z_]+(?:\.py|\.yaml|/))(?:`|\s)", page, re.MULTILINE
+    )
+    assert len(named) > 20
+    missing = [
+        name for name in named if not (ROOT / "vqclip" / name.removeprefix("vqclip/")).exists()
+    ]
+    assert [name for name in missing if not (ROOT / name).exists()] == []

@@ -1,4 +1,4 @@
-"""Styles of what a transformer draws: the one asked for, those a prompt names, or several."""
+"""Styles of what a transformer draws: the one requested, those a prompt names, or several."""
 
 import re
 from collections.abc import Iterable, Sequence
