@@ -16,13 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqclip import GenerateConfig
 from vqclip.config.presets import PRESETS
-from vqclip.generation.cutouts import DEFAULT_AUGMENT, Cutouts
+from vqclip.generation.cutouts import Cutouts
 
 CASES = ((256, 224), (128, 96), (512, 224))  # picture, cutout
 NERDYRODENT = PRESETS["nerdyrodent"]["augment"]
 OURS = {
-    "vqclip default": ("crops", DEFAULT_AUGMENT),
+    "vqclip default": (GenerateConfig.cut_method, GenerateConfig.augment),
     "vqclip nerdyrodent": ("pooled", NERDYRODENT),
     "vqclip crops only": ("crops", ()),
 }

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
+from vqclip import GenerateConfig, parse_prompts
 from vqclip.batch import engine, run
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
@@ -166,8 +168,9 @@ def test_on_a_gpu_they_are_side_by_side_unasked(monkeypatch: pytest.MonkeyPatch)
     batch("-o", "alone", text=ALIKE)
     assert sizes == {1}
     monkeypatch.setattr(engine, "resolve_device", lambda name: torch.device("cuda"))
-    batch("--deterministic", "-o", "same", text=ALIKE)
-    assert sizes == {1}
+    alike = GenerateConfig(parse_prompts("a fox"))
+    assert engine.usual_width(alike) is None
+    assert engine.usual_width(replace(alike, precision="portable")) == 1
     batch(text=ALIKE)
     assert max(sizes) > 1
     assert leftovers(Path("p")) == leftovers(Path("alone"))

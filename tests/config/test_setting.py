@@ -80,7 +80,7 @@ def test_every_help_stands_alone() -> None:
 def test_words_of_switches() -> None:
     paste = options_of(CompleteConfig)["paste"]
     assert (paste.words(True), paste.words(False)) == (["--paste"], ["--no-paste"])
-    assert options_of(GenerateConfig)["deterministic"].words(False) == []
+    assert options_of(FileOptions)["overwrite"].words(False) == []
 
 
 def test_commands_read_their_options_from_the_context() -> None:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from vqclip import GenerateConfig
 from vqclip.errors import UsageError
 from vqclip.generation.cutouts import (
     AUGMENTATIONS,
     CUT_METHODS,
-    DEFAULT_AUGMENT,
     CutoutPlan,
     Cutouts,
 )
@@ -237,5 +237,6 @@ def test_wrong_settings_are_one_line(make: Callable[[], Cutouts], message: str) 
 
 
 def test_defaults_are_known() -> None:
-    assert set(DEFAULT_AUGMENT) <= set(AUGMENTATIONS)
-    assert take(Cutouts(), random_image(40, 60), 32).shape == (32, 3, 32, 32)
+    assert set(GenerateConfig.augment) <= set(AUGMENTATIONS)
+    count = GenerateConfig.num_cutouts
+    assert take(Cutouts(), random_image(40, 60), 32).shape == (count, 3, 32, 32)

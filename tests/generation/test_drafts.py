@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 from unittest.mock import patch
 
@@ -131,8 +132,10 @@ def test_styles_that_are_not_known_are_refused(models: Models, styled: Models) -
 
 
 def test_seeds_of_several_runs_share_no_draft(models: Models) -> None:
-    first, second = (drawn(config(seed=seed, init="sample"), models) for seed in (0, 1))
-    assert not any(torch.equal(a, b) for a in first for b in second)
+    seeds = (0, 1, 2**32, 2**59, 2**63 - 1)
+    drafted = [drawn(config(seed=seed, init="sample"), models) for seed in seeds]
+    for first, second in combinations(drafted, 2):
+        assert not any(torch.equal(a, b) for a in first for b in second)
 
 
 def test_prompts_are_mixed_by_their_weights(models: Models) -> None:

@@ -70,6 +70,7 @@ def test_same_seed_same_bytes_another_seed_another_picture(models: Models) -> No
     first, again = images(SMALL, models), images(SMALL, models)
     assert all(map(torch.equal, first, again))
     assert not torch.equal(first[-1], images(replace(SMALL, seed=2), models)[-1])
+    assert not torch.equal(first[-1], images(replace(SMALL, seed=1 + 2**32), models)[-1])
 
 
 def test_torch_s_global_generator_does_not_matter(models: Models) -> None:
@@ -256,3 +257,7 @@ def test_wrong_names_are_said(models: Models, wrong: dict[str, object], message:
 
 def test_it_is_an_iterator(models: Models) -> None:
     assert isinstance(vqclip.generate(SMALL, models), Iterator)
+
+
+def test_settings_of_older_files_are_taken() -> None:
+    assert GenerateConfig.from_dict({**SMALL.to_dict(), "deterministic": True}) == SMALL

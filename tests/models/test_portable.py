@@ -103,8 +103,11 @@ def test_a_process_computes_in_one_way(before: bool, monkeypatch: pytest.MonkeyP
 
 
 def test_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="add `device=cpu`"):
-        resolve_precision("portable", torch.device("cuda"))
+    with pytest.raises(UsageError, match="does not exist on mps: add `device=cpu`"):
+        resolve_precision("portable", torch.device("mps"))
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    assert resolve_precision("portable", torch.device("cuda")) == torch.float32
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     monkeypatch.setattr(portable, "_process", [])
     monkeypatch.setattr(portable, "_SHARED", {})
     monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: False)

@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from tests import tiny
 from vqclip.config import GenerateConfig, StoryConfig
 from vqclip.config.prompts import parse_scenes
 from vqclip.errors import UsageError
+from vqclip.generation.loop import step_alone
 from vqclip.generation.losses import PromptLoss
 from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.hub.loaders import Models, load_models
+from vqclip.models.vqgan import GumbelVQ
 from vqclip.video import story as telling
-from vqclip.video.story import StoryFrames, scene_at, story_frames
+from vqclip.video.camera import Motion, move
+from vqclip.video.story import MovedPicture, StoryFrames, scene_at, story_frames
 
 SCENES = parse_scenes("a red apple ^ a green tree ^ a blue car | blurry:-0.5")
 PICTURE = GenerateConfig(
@@ -182,3 +186,29 @@ def test_a_camera_alone_changes_nothing_but_the_place(ema: float, models: Models
 def test_wrong_settings(changes: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         story(**changes)
+
+
+def gumbel() -> GumbelVQ:
+    """Return a VQGAN of 24 codes, which a projection chooses."""
+    torch.manual_seed(0)
+    model = GumbelVQ(tiny.vqgan().ddconfig, tiny.CODES, 4)
+    torch.nn.init.normal_(model.codebook)
+    return model.eval().requires_grad_(False)
+
+
+def test_a_moved_image_keeps_its_codes_with_gumbel_vq(models: Models) -> None:
+    own = replace(models, vqgan=gumbel())
+    run = tiny.run(replace(PICTURE, prompts=SCENES[0], size=(16, 16), steps=2), own)
+    _, expected = own.vqgan.tokenize(move(run.result().image, Motion()) * 2 - 1)
+    MovedPicture(run).move(Motion())
+    assert torch.equal(own.vqgan.nearest_indices(run.z), expected)
+
+
+def test_a_frame_of_an_average_keeps_the_camera_s_image_of_its_time(models: Models) -> None:
+    run = tiny.run(replace(PICTURE, prompts=SCENES[0], steps=4, ema=0.5), models)
+    step_alone(run)
+    early, late = run.result(), run.result()
+    at_once = early.image
+    MovedPicture(run).move(Motion(pan=(8, 0)))
+    assert torch.equal(late.image, at_once)
+    assert not torch.equal(run.result().image, at_once)

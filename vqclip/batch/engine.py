@@ -75,7 +75,8 @@ class Local:
     """The engine of this process: jobs of the same models in a row, of the same shape together.
 
     width: so many jobs are drawn side by side; None is as many as pay on a GPU, one at a time on
-        a CPU and with ``deterministic``, where a job's bytes must not depend on its neighbours.
+        a CPU and with the precision ``portable``, where the bytes of a job must not depend on its
+        neighbours.
     """
 
     def __init__(
@@ -106,7 +107,8 @@ class Local:
 def usual_width(config: GenerateConfig) -> int | None:
     """Return how many jobs are drawn side by side where nothing else was said; None: what pays."""
     try:
-        alone = config.deterministic or resolve_device(config.device).type == "cpu"
+        portable = config.precision == "portable"
+        alone = portable or resolve_device(config.device).type == "cpu"
     except UsageError:  # the job itself tells
         alone = True
     return 1 if alone else None

@@ -87,6 +87,9 @@ def json_values(config: Any) -> dict[str, Any]:
     return values
 
 
+_DROPPED = {"deterministic"}  # settings of older files; the precision "portable" took its place
+
+
 def config_of(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """Return the config of a kind that :func:`json_values` wrote.
 
@@ -94,6 +97,7 @@ def config_of(kind: type[Config], values: Mapping[str, Any]) -> Config:
         UsageError: settings that it has not, or values out of range.
     """
     known = {f.name for f in fields(kind)}
+    values = {name: value for name, value in values.items() if name not in _DROPPED}
     if strange := sorted(set(values) - known):
         raise UsageError(f"unknown settings: {', '.join(strange)}; made by a newer version?")
     settings = {name: frozen(value) for name, value in values.items()}

@@ -66,8 +66,8 @@ class GenerateConfig:
         rate is 0.05 for a draft, else 0.1.
     ema: decay of the running average of z that is shown, 0 (none) up to but not 1.
     device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. The precision
-        ``portable`` gives the same bytes on every x86-64 processor.
-    deterministic: refuse operations whose result varies from run to run (on CUDA).
+        ``portable`` computes in float32 and gives the same bytes on every x86-64 processor, and on
+        CUDA from run to run on the same GPU, where cutouts are then taken on the CPU.
     cut_chunk: cutouts embedded at a time; less needs less memory; None chooses.
 
     Raises:
@@ -204,14 +204,6 @@ class GenerateConfig:
     )
     device: str = setting(AUTO, shared.DEVICE)
     precision: str = setting(AUTO, shared.PRECISION)
-    deterministic: bool = setting(
-        False,
-        option(
-            "--deterministic",
-            panel=MODELS,
-            help="Refuse operations whose results vary from run to run on CUDA.",
-        ),
-    )
     cut_chunk: int | None = setting(
         None,
         option(

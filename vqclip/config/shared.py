@@ -65,8 +65,8 @@ DEVICE = option("--device", panel=MODELS, help="Device: auto, cpu, cuda, cuda:1 
 PRECISION = option(
     "--precision",
     panel=MODELS,
-    help="Number format: auto, float32, bfloat16, float16, or portable for the same bytes on "
-    "every x86-64 CPU.",
+    help="Number format: auto, float32, bfloat16, float16, or portable: float32 with the same "
+    "bytes on every x86-64 CPU, and on a GPU from run to run.",
 )
 STYLE = option(
     "--style",

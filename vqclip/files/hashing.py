@@ -1,4 +1,4 @@
-"""SHA-256 of files."""
+"""SHA-256 of files, and seeds of any size."""
 
 import hashlib
 from functools import lru_cache
@@ -30,3 +30,16 @@ def _sha256(path: Path, _size: int, _mtime: int) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def stream_seed(seed: int) -> int:
+    """Return the 32 bits that torch's generator on the CPU takes of a seed.
+
+    The generator ignores all higher bits: larger seeds are hashed, so that they differ.
+
+    >>> stream_seed(7), stream_seed(7 + 2**32) == 7
+    (7, False)
+    """
+    if seed < 2**32:
+        return seed
+    return int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4], "big")

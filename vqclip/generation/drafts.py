@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.config import GenerateConfig, SampleConfig
+from vqclip.files.hashing import stream_seed
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
@@ -34,7 +35,8 @@ def drafts(
     """
     transformer = models.transformer
     assert transformer is not None
-    seeds = range(config.seed * config.drafts, (config.seed + 1) * config.drafts)
+    first = stream_seed(config.seed) * config.drafts
+    seeds = range(first, first + config.drafts)
     grid = natural_grid(grid, models, transformer)
     if config.init == "sample" or transformer.condition_kind != "clip":
         yield from draw_freely(transformer, grid, seeds, replace(config.sampling, guidance=1.0))

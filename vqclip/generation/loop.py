@@ -10,6 +10,7 @@ from torch import Tensor
 from vqclip.config import GenerateConfig
 from vqclip.config.checks import name_of
 from vqclip.errors import VqclipError
+from vqclip.files.hashing import stream_seed
 from vqclip.generation.cutouts import CutoutPlan, Cutouts
 from vqclip.generation.drafts import best_draft, draft_frame, drafts
 from vqclip.generation.frame import Frame
@@ -67,7 +68,7 @@ def begin(
     """Yield the drafts while they are sampled; return the run. For parameters see `generate`."""
     check_models(config, models)
     prompts = embed_prompts(models, config.prompts)
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = torch.Generator().manual_seed(stream_seed(config.seed))
     grid, own = grid_of(config, models.vqgan), derive(config)
     if start is None and own.transformer is None:
         start = initial_latent(models.vqgan, own.init, grid, config.fit, generator)
@@ -89,14 +90,16 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
         RuntimeError: out of memory, among others; the runs stand as they did before.
     """
     models, config = runs[0].models, runs[0].config
-    with determinism(config.deterministic), rewinding(runs):
+    portable = config.precision == "portable" and models.device.type == "cuda"
+    with determinism(portable), rewinding(runs):
         z = joined([run.z for run in runs])  # (n, embed_dim, h/f, w/f)
         decoded = decode(models, z).chunk(len(runs))
         image = joined([run.shown(one) for run, one in zip(runs, decoded, strict=True)])
 
         # The gradients of all chunks of cutouts add up here, so that memory does not grow with
         # their number, and the decoder is run backward once.
-        seen = [one.detach().requires_grad_() for one in image.chunk(len(runs))]
+        place = torch.device("cpu") if portable else models.device  # see determinism
+        seen = [one.detach().to(place).requires_grad_() for one in image.chunk(len(runs))]
         losses: list[Losses] = [{} for _ in runs]
         for number, perceptor in enumerate(models.perceptors):
             plans = [run.plan(image, perceptor) for run in runs]
@@ -112,7 +115,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
                 ]
                 add_backward(losses, terms)
         add_backward(losses, [run.pull() for run in runs])
-        gradient = joined([one.grad for one in seen if one.grad is not None])  # of all of them
+        gradient = joined([one.grad for one in seen if one.grad is not None]).to(models.device)
         # The same as image.backward(gradient), which would import sympy for it: half a second.
         torch.autograd.backward((image * gradient).sum())
 
@@ -155,7 +158,7 @@ class Run:
         self.config, self.models, self.prompts = config, models, prompts
         self.derived = derive(config)
         self.start, self.free = start, free
-        self.generator = generator or torch.Generator().manual_seed(config.seed)
+        self.generator = generator or torch.Generator().manual_seed(stream_seed(config.seed))
         self.steps_done = 0
         self.schedule = SCHEDULES[config.schedule]
         self.cutouts = Cutouts(
@@ -264,7 +267,7 @@ def show(models: Models, compose: Callable[[Tensor], Tensor], z: Tensor) -> Tens
 def embed(models: Models, perceptor: Perceptor, cutouts: Sequence[Tensor]) -> list[Tensor]:
     """Return the embeddings, (m, d) each, of the cutouts (m, 3, s, s) of every run."""
     with autocast(models.device, models.dtype):
-        embeddings = perceptor.embed_image(joined(cutouts))
+        embeddings = perceptor.embed_image(joined(cutouts).to(models.device))
     return list(embeddings.chunk(len(cutouts))) if len(cutouts) > 1 else [embeddings]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
+from vqclip.files.hashing import stream_seed
 from vqclip.hub.loaders import Models
 from vqclip.media.images import fit_image, load_image, to_tensor
 from vqclip.models.perceptor import Perceptor
@@ -89,7 +90,7 @@ def noise_seed(prompt: Prompt) -> int:
     """Return the seed that a noise prompt names."""
     if not prompt.content.isdecimal():
         raise UsageError(f"a noise prompt is a seed, a whole number, not {prompt.content!r}")
-    return int(prompt.content) % 2**63
+    return stream_seed(int(prompt.content))
 
 
 def blend_targets(here: Targets, there: Targets, time: float) -> Targets:

@@ -1,6 +1,6 @@
 """Batches of samples from a transformer, code by code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +38,7 @@ def draw(
     transformer: Net2NetTransformer,
     condition: Tensor | None,
     known: Tensor,
-    seeds: range,
+    seeds: Sequence[int],
     sampling: Sampling,
 ) -> Iterator[Drawn]:
     """Draw a sample with each of the seeds; yield them all after every code.
@@ -77,7 +77,7 @@ def batch_size(transformer: Net2NetTransformer) -> int:
 
 
 def draw_freely(
-    transformer: Net2NetTransformer, grid: tuple[int, int], seeds: range, sampling: Sampling
+    transformer: Net2NetTransformer, grid: tuple[int, int], seeds: Sequence[int], sampling: Sampling
 ) -> Iterator[Drawn]:
     """Draw (rows, columns) of codes with each seed from a transformer that needs no condition.
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -70,7 +71,8 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
     ``auto`` is bfloat16 where the processor multiplies it faster than float32, else float32. It
     depends on the processor alone, never on a timing, so that a seed gives the same bytes again.
-    ``portable`` is float32 that rounds alike on every x86-64 processor, and is settled herewith.
+    ``portable`` is float32 that rounds alike on every x86-64 processor, and is settled herewith;
+    on CUDA it is float32, for steps under :func:`determinism`.
 
     Raises:
         UsageError: unknown name, float16 on a CPU, where it is slow and overflows, or ``portable``
@@ -79,8 +81,10 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     dtype = PRECISIONS[name]
     if device.type == "cpu":
         settle_arithmetic(portable=name == "portable")
-    elif name == "portable":
-        raise UsageError("precision portable is of processors: add `device=cpu`")
+    elif name == "portable" and device.type != "cuda":
+        raise UsageError(f"precision portable does not exist on {device.type}: add `device=cpu`")
+    elif name == "portable":  # read when CUDA multiplies for the first time
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if dtype is None:
         return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
     if dtype == torch.float16 and device.type == "cpu":
@@ -191,7 +195,8 @@ def _release_memory() -> None:
 def determinism(flag: bool) -> Iterator[None]:
     """Within it, where ``flag`` is set, operations whose result varies between runs are refused.
 
-    Such operations exist on CUDA only, the gradients of sampling and pooling among them.
+    Such operations exist on CUDA only, the gradients of sampling and pooling among them, which is
+    why cutouts are then taken on the CPU.
     """
     before = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
+from vqclip.files.hashing import stream_seed
 from vqclip.generation.drafts import prompt_condition, styles_for
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
@@ -149,7 +150,7 @@ def _with_known(task: Task, canvas: Canvas) -> Task:
 def draw_samples(task: Task) -> Iterator[Drawn]:
     """Draw all samples; yield after every code."""
     config = task.config
-    seeds = range(config.seed, config.seed + config.samples)
+    seeds = [stream_seed(config.seed + number) for number in range(config.samples)]
     sampling = config.sampling
     if not task.prompts.guide:
         sampling = replace(sampling, guidance=1.0)

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqclip.config import GenerateConfig
 from vqclip.errors import UsageError
 from vqclip.generation.cutouts.augmentations import AUGMENTATIONS, Contribution
 from vqclip.generation.cutouts.drawing import Draw
@@ -32,13 +33,10 @@ from vqclip.registry import own_function
 __all__ = [
     "AUGMENTATIONS",
     "CUT_METHODS",
-    "DEFAULT_AUGMENT",
     "CutoutPlan",
     "Cutouts",
     "parse_call",
 ]
-
-DEFAULT_AUGMENT = ("flip", "affine", "perspective", "jitter")
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class CutoutPlan:
 
 
 class Cutouts:
-    """Draws and takes cutouts.
+    """Draws and takes cutouts; the defaults are those of :class:`vqclip.GenerateConfig`.
 
     Args:
         method: a name in :data:`CUT_METHODS`, with parameters if wanted: ``"zoom(zoomed=0.5)"``.
@@ -82,11 +80,11 @@ class Cutouts:
 
     def __init__(
         self,
-        method: str = "crops",
-        num_cutouts: int = 32,
-        cut_power: float = 1.0,
-        augment: Sequence[str | CustomAugmentation] = DEFAULT_AUGMENT,
-        noise: float = 0.1,
+        method: str = GenerateConfig.cut_method,
+        num_cutouts: int = GenerateConfig.num_cutouts,
+        cut_power: float = GenerateConfig.cut_power,
+        augment: Sequence[str | CustomAugmentation] = GenerateConfig.augment,
+        noise: float = GenerateConfig.noise,
     ) -> None:
         if num_cutouts < 1:
             raise UsageError(f"num_cutouts is {num_cutouts}; use at least 1")
