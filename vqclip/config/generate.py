@@ -249,7 +249,7 @@ class GenerateConfig:
         _ = self.sampling  # checks its values
         if self.transformer is not None and self.init not in (AUTO, *DRAWN):
             raise UsageError(
-                f"a transformer draws the start: init must be draft or sample, not {self.init!r}"
+                f"a transformer draws the start: `init` must be draft or sample, not {self.init!r}"
             )
 
     @property

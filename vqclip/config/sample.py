@@ -110,7 +110,7 @@ class SampleConfig:
         check_seed(self.seed + self.samples - 1)
         _ = self.sampling  # checks its values
         if self.relabel and "labels" not in dict(self.conditions):
-            raise UsageError("names for labels need a label map: give one, or drop the names")
+            raise UsageError("`relabel` names the labels of a map: give one with `labels`")
 
     @property
     def sampling(self) -> Sampling:
@@ -178,6 +178,6 @@ class CompleteConfig(SampleConfig):
         super().__post_init__()
         at_least("refine", self.refine, 0)
         if self.refine and not self.prompts:
-            raise UsageError("refinement needs a prompt: give one, or refine 0 steps")
+            raise UsageError("`refine` needs a prompt: give one, or drop `refine`")
         if min(self.extend) < 0 or max(self.extend) > MAX_SIDE:
             raise UsageError(f"extend takes 0 to {MAX_SIDE} pixels a side, not {self.extend}")

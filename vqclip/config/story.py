@@ -91,7 +91,7 @@ class StoryConfig:
             if self.transition > self.steps_per_scene:
                 raise UsageError(
                     f"the transition takes {self.transition} steps, the scene has only "
-                    f"{self.steps_per_scene}: make it shorter, or the scenes longer"
+                    f"{self.steps_per_scene}: lower `transition` or raise `steps_per_scene`"
                 )
 
     @property
