@@ -100,6 +100,12 @@ def test_gpu(script: Script, tmp_path: Path) -> None:
     assert printed.count("\n| ") == len(rows) + 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_large() -> None:
+    out = in_a_process("large", "--small", "--sides", 64, "--cutouts", 1, "--steps", 1)
+    assert "| 64x64 | 0." in out
+
+
 @pytest.mark.slow
 def test_import_memory(script: Script) -> None:
     (checkpoint,), (config,) = (

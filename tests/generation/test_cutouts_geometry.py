@@ -11,7 +11,7 @@ from torch import Tensor
 from vqclip.generation.cutouts import AUGMENTATIONS, Cutouts, geometry
 from vqclip.generation.cutouts.drawing import Draw
 from vqclip.generation.cutouts.methods import CUT_METHODS, wide_boxes
-from vqclip.generation.cutouts.sampling import Warps, sample
+from vqclip.generation.cutouts.sampling import Warps, sample, take
 from vqclip.generation.cutouts.specification import bind
 
 CORNERS = torch.tensor(geometry.CONTROL_POINTS[:4])
@@ -150,3 +150,19 @@ def test_the_strongest_perspective_is_finite() -> None:
     taken = cutouts.apply(image, plan, 0, 200)
     assert taken.isfinite().all()
     assert min(plan.levels) >= 0
+
+
+@pytest.mark.parametrize("count", [1, 6, 8])
+def test_cutouts_of_one_texture_are_those_of_a_copy_each(
+    count: int, generator: torch.Generator
+) -> None:
+    texture = torch.rand(1, 3, 9, 7, generator=generator, requires_grad=True)
+    points = torch.rand(count, 5, 5, 2, generator=generator) * 2 - 1
+    copies = texture.expand(count, -1, -1, -1)
+    expected = torch.nn.functional.grid_sample(copies, points, align_corners=False)
+    for found in (take(texture, points), take(copies, points)):
+        assert torch.equal(found, expected)
+    weights = torch.rand(expected.shape, generator=generator)
+    wanted = torch.autograd.grad((expected * weights).sum(), texture)
+    gradient = torch.autograd.grad((take(texture, points) * weights).sum(), texture)
+    torch.testing.assert_close(gradient, wanted)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vqclip.models.attention import attention
 from vqclip.models.ddconfig import NORM_GROUPS, DDConfig
+from vqclip.models.recompute import apply_block, is_scarce
 
 
 def normalization(channels: int) -> nn.GroupNorm:
@@ -114,10 +115,10 @@ class Level(nn.Module):
         self.block = nn.ModuleList(ResnetBlock(width, out_channels, dropout) for width in inputs)
         self.attn = nn.ModuleList(AttnBlock(out_channels) for _ in range(blocks * attention))
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Tensor, recompute: bool = False) -> Tensor:
         """(b, in, h, w) -> (b, out, h, w)."""
         for i, block in enumerate(self.block):
-            h = block(h)
+            h = apply_block(block, h, recompute=recompute)
             if self.attn:
                 h = self.attn[i](h)
         for resample in ("downsample", "upsample"):
@@ -196,8 +197,10 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """(b, z_channels, h, w) -> (b, out_ch, f*h, f*w)."""
         h: Tensor = self.mid(self.conv_in(z))
+        last = h.shape[0] * h[0, 0].numel() * self.config.downsampling**2 * self.config.ch
+        recompute = not self.training and is_scarce(last * h.element_size(), h.device)
         for up in reversed(self.up):
-            h = up(h)
+            h = up(h, recompute)
         if self.config.give_pre_end:
             return h
         h = self.conv_out(F.silu(self.norm_out(h)))

@@ -6,6 +6,7 @@ image reduced by 2^(k/2). The levels in use lie side by side in one texture, an 
 that cutouts of all scales still share one call. Nothing is built when nothing shrinks.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.generation.cutouts.geometry import Displacement, grid, jacobian
+
+_TALL = 4  # cutouts that are sampled side by side
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,26 @@ def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
     inset = (reflect - 0.5) * pixel  # the outermost samples: centres of edge or border pixels
     inside = mirror(points, low, high, reflect) if warps.reflect.any() else points
     inside = inside.clamp(low + inset, high - inset)
-    texture = atlas.texture.expand(len(slots), -1, -1, -1)
-    cutouts = F.grid_sample(texture, inside.permute(0, 2, 3, 1), align_corners=False)
+    cutouts = take(atlas.texture, inside.permute(0, 2, 3, 1))
     if not warps.fill.any():
         return cutouts
     ground = warps.fill.to(image)[:, :, None, None]
     return cutouts + (1 - coverage(points, low, high, pixel)) * ground
+
+
+def take(texture: Tensor, points: Tensor) -> Tensor:
+    """Return the samples (n, 3, s, s) of a texture (1 or n, 3, H, W) at ``points`` (n, s, s, 2).
+
+    Of one texture, all cutouts are taken as a few tall ones: each has a gradient of the texture's
+    size to itself, and threads share the work by cutouts.
+    """
+    n, size = points.shape[:2]
+    tall = math.gcd(n, _TALL) if len(texture) == 1 else n
+    points = points.reshape(tall, -1, size, 2)
+    taken = F.grid_sample(texture.expand(tall, -1, -1, -1), points, align_corners=False)
+    # (tall, 3, n/tall * s, s) -> (n, 3, s, s)
+    apart = taken.view(tall, taken.shape[1], n // tall, size, size).transpose(1, 2)
+    return apart.reshape(n, -1, size, size)
 
 
 def bend(points: Tensor, placed: Tensor, displacements: tuple[Displacement, ...]) -> Tensor:

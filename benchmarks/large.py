@@ -1,0 +1,77 @@
+"""Peak memory and time of steps on a large picture: f16-16384 and ViT-B-32 on a CPU.
+
+    python benchmarks/large.py [--sides 512 1024] [--precision auto] [--cutouts 32] [--limit 6]
+
+Each size is a process of its own, whose peak of resident memory counts. Ends with 1 where it is
+above --limit GiB. Reads the peak from /proc: Linux only.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from common import describe
+from published import published_models
+
+import vqclip
+
+
+def peak() -> float:
+    """Return the most memory that this process had, in GiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
+
+
+def measure(side: int, args: argparse.Namespace) -> None:
+    """Take the steps; print the memory of the loaded models, the peak, and the best step."""
+    models = published_models("cpu", args.precision, small=args.small)
+    loaded = peak()
+    config = vqclip.GenerateConfig(
+        vqclip.parse_prompts("a red apple"),
+        size=(side, side),
+        steps=args.steps,
+        num_cutouts=args.cutouts,
+        cut_chunk=args.cut_chunk,
+        init="random",
+        device="cpu",
+        precision=args.precision,
+    )
+    times = [time.process_time()]
+    for _ in vqclip.generate(config, models):
+        times.append(time.process_time())
+    best = min(after - before for before, after in pairwise(times[:-1]))
+    print(f"{loaded:.2f} {peak():.2f} {best:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sides", type=int, nargs="+", default=[512, 1024])
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--cutouts", type=int, default=32)
+    parser.add_argument("--cut-chunk", type=int)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--limit", type=float, default=6.0, help="GiB")
+    parser.add_argument("--small", action="store_true", help="narrow models")
+    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        measure(args.measure, args)
+        return
+    print(describe("cpu", args.precision, torch.get_num_threads()))
+    print("| size | models loaded | peak | a step, processor time |\n|---|---|---|---|")
+    above = False
+    for side in args.sides:
+        command = [sys.executable, *sys.argv, "--measure", str(side)]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        loaded, most, best = out.split()
+        print(f"| {side}x{side} | {loaded} GiB | {most} GiB | {best} s |", flush=True)
+        above |= float(most) > args.limit
+    sys.exit(above)
+
+
+if __name__ == "__main__":
+    main()
