@@ -188,6 +188,45 @@ def test_forms_that_cannot_be_scored_are_refused(
         script("naming", "score", named, filled_in(named, {"a fish": first}, look))
 
 
+PEER = """
+from tqdm import tqdm
+from taming.models import vqgan
+from CLIP import clip
+import argparse
+
+parser = argparse.ArgumentParser()
+for name in ("p", "cuts", "cd", "i", "se", "o", "conf", "ckpt"):
+    parser.add_argument(f"-{name}", required=True)
+parser.add_argument("-s", nargs=2, type=int)
+args = parser.parse_args()
+assert open(args.conf).read().startswith("model:")
+perceptor = clip.load("ViT-B/32", jit=False)[0].eval()
+assert perceptor.weight.dtype.is_floating_point
+with tqdm() as pbar:
+    while True:
+        sum(range(10000))
+        pbar.update()
+"""
+
+
+@pytest.mark.slow
+def test_peer(tmp_path: Path) -> None:
+    """A program of the peer's shape takes turns with vqclip; the real one needs its packages."""
+    files = {
+        "generate.py": PEER,
+        "CLIP/clip/__init__.py": "",
+        "CLIP/clip/model.py": "import torch\nbuild_model = lambda state: torch.nn.Linear(2, 2)",
+        "taming-transformers/taming/models/vqgan.py": "",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    small = ("--small", "--cutouts", 1, "--repeats", 1, "--precisions", "float32")
+    lines = in_a_process("peer", tmp_path, *small).splitlines()
+    assert [line.split(" | ")[0] for line in lines[-2:]] == ["| peer", "| vqclip float32"]
+    assert ", 1.00" in lines[-2]
+
+
 @pytest.mark.slow
 def test_quality(script: Script, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"

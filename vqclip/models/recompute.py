@@ -6,7 +6,7 @@ from torch.utils.checkpoint import checkpoint
 
 # Bytes of one activation at a decoder's full resolution. f16 has so many from about 900x900 pixels
 # on in bfloat16; below that, recomputing would cost a fifth of its time for memory that is there.
-_LARGE = 192 << 20
+LARGE = 192 << 20
 _KEPT = 16  # activations of that size that a decoder keeps at the same time
 
 
@@ -14,7 +14,7 @@ def is_scarce(size: int, device: torch.device) -> bool:
     """Return whether memory may not suffice for all activations, the largest of ``size`` bytes."""
     if device.type == "cuda":
         return size * _KEPT > torch.cuda.mem_get_info(device)[0]
-    return size >= _LARGE
+    return size >= LARGE
 
 
 def apply_block(block: nn.Module, x: Tensor, *, recompute: bool) -> Tensor:
