@@ -1,5 +1,7 @@
 """The recipes can be trained, and the model that is shipped keeps its size."""
 
+import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -32,6 +34,16 @@ def test_the_judge_is_another_model_on_another_split() -> None:
     assert clip.data["hold_out"] != judge.data["hold_out"]
 
 
+def test_styles_of_the_transformer_are_those_of_its_data() -> None:
+    settings = read_training_settings("transformer", RECIPES / "transformer.yaml")
+    stage = settings.model["params"]["cond_stage_config"]["params"]
+    assert stage["styles"] == list(settings.data["styles"])
+    train = (RECIPES / "train.sh").read_text()
+    grown = re.search(r"--styles (.+?)\n +;;", train, re.DOTALL)
+    assert grown
+    assert shlex.split(grown[1].replace("\\\n", " ")) == stage["styles"]
+
+
 def words_of(*arguments: str, code: int = 0, **environment: str) -> list[list[str]]:
     """Return what ``recipes/train.sh`` would have vqclip do."""
     environment |= {"PROGRAM": "printf %s\\n <end>", "PATH": "/usr/bin:/bin"}
@@ -54,5 +66,8 @@ def test_one_command_trains_the_models_further() -> None:
         if name != "judge":
             assert (RECIPES.parent / str(settings.start)).is_dir()
     assert words_of("data", "encode")[0][:2] == ["encode", "recipes/transformer.yaml"]
+    features = words_of("data", "features")[0]
+    assert "start=runs/vqgan/best" in features
+    assert features[len(features) - features[::-1].index("--output")] == "runs/features"
     assert words_of("data", "wings", code=2) == []
     assert words_of("data", code=2) == []
