@@ -2,7 +2,9 @@
 
 import inspect
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,7 +171,8 @@ TransformerConfig = Annotated[str | None, info(shared.TRANSFORMER_CONFIG)]
 Device = Annotated[str, info(shared.DEVICE)]
 
 
-def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
+@cache
+def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a command for the settings of a dataclass that have an option."""
     hints, options = typing.get_type_hints(kind), options_of(kind)
     return {

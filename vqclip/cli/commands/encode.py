@@ -11,7 +11,6 @@ from vqclip.cli.options import TerminalOptions
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import terminal_of
 from vqclip.config import CodesConfig
-from vqclip.training.settings import read_training_settings
 
 
 @with_options_of(
@@ -38,6 +37,8 @@ def encode_command(
     Codes and embeddings are computed once instead of at every step. Run it again to continue
     after an interruption.
     """
+    from vqclip.training.settings import read_training_settings
+
     settings = read_training_settings("transformer", config, changes or ())
     terminal = terminal_of(ctx.params)
     with terminal.loading():

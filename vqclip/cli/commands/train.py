@@ -16,10 +16,10 @@ from vqclip.cli import options as opt
 from vqclip.cli.group import InterruptionError
 from vqclip.cli.terminal import Terminal
 from vqclip.errors import UsageError
-from vqclip.training.settings import TrainSettings, read_training_settings
 
 if TYPE_CHECKING:
     from vqclip.training.loop import TrainingProgress
+    from vqclip.training.settings import TrainSettings
 
 STAGES = ("vqgan", "transformer", "clip")
 _WORDS = 3  # metrics shown beside the bar
@@ -91,6 +91,8 @@ def train_command(
             "give STAGE and CONFIG, such as vqgan vqgan.yaml; vqclip train --example vqgan > "
             "vqgan.yaml writes a config"
         )
+    from vqclip.training.settings import read_training_settings
+
     settings = read_training_settings(_stage(stage), config, changes or ())
     folder = output or Path("runs") / config.stem
     is_main = os.environ.get("RANK", "0") == "0"  # as accelerate launch and torchrun say
@@ -161,7 +163,7 @@ def signals() -> Iterator[list[int]]:
 
 
 def _follow(
-    steps: "Iterable[TrainingProgress]", settings: TrainSettings, terminal: Terminal
+    steps: "Iterable[TrainingProgress]", settings: "TrainSettings", terminal: Terminal
 ) -> "TrainingProgress | None":
     """Run all steps and tell of them; return the last."""
     last: TrainingProgress | None = None
@@ -220,7 +222,7 @@ def _again(stage: str, config: Path, folder: Path, changes: Iterable[str]) -> st
 
 
 def _report(
-    terminal: Terminal, folder: Path, settings: TrainSettings, last: "TrainingProgress | None"
+    terminal: Terminal, folder: Path, settings: "TrainSettings", last: "TrainingProgress | None"
 ) -> None:
     """Print the exported models, each with its own figures."""
     figures = dict(last.validation) if last else {}
