@@ -69,7 +69,7 @@ def _transformer(title: str, kind: str, option: str, needs: str, cond: str, **mo
         "block": "127",
         "cond": cond,
         "conditions": "",
-        "steps": "400",
+        "steps": "1000",
         "variety": _VARIETY,
         **more,
     }
