@@ -1,5 +1,6 @@
 """The embedded model starts without packages that take seconds to import and go unused."""
 
+import os
 import subprocess
 import sys
 
@@ -125,3 +126,14 @@ for name in ("torch._dynamo", "sympy", "av", "cv2"):
     assert name not in sys.modules, name
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+@pytest.mark.parametrize("given", [None, "7"])
+def test_threads_are_set_up_by_the_import(given: str | None) -> None:
+    code = "import vqclip, os, sys; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    environment |= {"GOMP_SPINCOUNT": given} if given else {}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert told.split() == [given or "2000", "False"]

@@ -7,10 +7,16 @@
 The names below are loaded on first use, so that ``import vqclip`` does not import torch.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# GNU OpenMP's threads by default wait for each other busily, up to hundreds of thousands of turns.
+# Where another program wants the processor too, that made a run several times as slow; with few
+# turns an idle machine loses nothing. The variable is read when torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if TYPE_CHECKING:
     from vqclip.api import Model, Result, list_models, load

@@ -1,6 +1,5 @@
 """The ``vqclip`` command."""
 
-import os
 import signal
 from typing import Annotated
 
@@ -98,13 +97,7 @@ app.command("doctor")(doctor_command)
 
 
 def main() -> None:
-    """Run the command line.
-
-    GNU OpenMP's threads by default wait for each other busily, up to hundreds of thousands of
-    turns. Where another program wants the processor too, that made a run three times as slow; with
-    few turns an idle machine loses nothing. The variable is read when torch is imported.
-    """
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    """Run the command line."""
     _end_like_ctrl_c()
     app()
 
