@@ -160,7 +160,7 @@ def test_what_a_transformer_drew_is_changed() -> None:
     assert (settings["top_k"], settings["size"]) == (5, [16, 16])
     assert [prompt["content"] for prompt in settings["prompts"]] == ["an apple"]
     line = refused("again", "a.png", "--cutouts", "3")
-    assert "vqclip sample made the picture, which takes no --cutouts" in line
+    assert "vqclip sample made the image and takes no --cutouts" in line
     vqclip("x", *QUICK, "-o", "c.png")
     assert "takes no --class" in refused("again", "c.png", "--class", "goldfish")
 

@@ -45,7 +45,7 @@ def pictures(folder: str = "p") -> dict[str, bytes]:
 
 
 def test_a_list_becomes_a_folder() -> None:
-    assert "p/index.html  (4 of 4 pictures, 4 of them new)" in batch().stdout
+    assert "p/index.html  (4 of 4 images, 4 new)" in batch().stdout
     assert leftovers(Path("p")) == [
         ".lock",
         "contact-sheet.jpg",
@@ -82,8 +82,8 @@ def test_started_again_it_goes_on_with_an_edited_list() -> None:
     batch()
     before = {path: path.stat().st_mtime_ns for path in Path("p/pictures").iterdir()}
     result = batch(text="a red apple\n{green,blue} car --steps 1\na fox\n")
-    assert "4 of 4 pictures, 3 of them new, 1 no longer" not in result.stdout
-    assert "(4 of 4 pictures, 3 of them new, 3 no longer in the list)" in result.stdout
+    assert "4 of 4 images, 3 new, 1 no longer" not in result.stdout
+    assert "(4 of 4 images, 3 new, 3 no longer in the list)" in result.stdout
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
     states = {name: job["state"] for name, job in jobs().items()}
     assert states == {
@@ -97,10 +97,10 @@ def test_started_again_it_goes_on_with_an_edited_list() -> None:
     }
     Path("p/pictures/a-fox-0.png").unlink()
     assert (
-        "(4 of 4 pictures, 1 of them new"
+        "(4 of 4 images, 1 new"
         in batch(text="a red apple\n{green,blue} car --steps 1\na fox\n").stdout
     )
-    assert "4 of 4 pictures" in batch().stdout  # what comes back is done already
+    assert "4 of 4 images" in batch().stdout  # what comes back is done already
     assert {n: j["state"] for n, j in jobs().items()}["a-pear-7.png"] == "done"
 
 
@@ -109,11 +109,11 @@ def test_rows_name_their_pictures() -> None:
         "a --output 'My apple.v2.jpg' --gif --every 1\nmy apple.v2\n"
         "b --output {seed}-{prompt}.png --count 2\nc --output c.webp --seeds 1,2\n"
     )
-    assert "6 of 6 pictures" in batch(text=text).stdout
+    assert "6 of 6 images" in batch(text=text).stdout
     names = ["0-b.png", "1-b.png", "My apple.v2.gif", "My apple.v2.jpg", "c-1.webp", "c-2.webp"]
     assert sorted(pictures()) == [*names, "my-apple-v2-0.png"]
     assert read_metadata(Path("p/pictures/My apple.v2.jpg"))["prompt"] == "a"
-    assert "(6 of 6 pictures)" in batch(text=text).stdout
+    assert "(6 of 6 images)" in batch(text=text).stdout
     before = pictures()
     batch(text="a --output c-1.png\n")  # of another picture, which stays
     assert pictures().items() > before.items()
@@ -141,7 +141,7 @@ BESIDE = ("--side-by-side", "3")
 
 def test_side_by_side_each_picture_is_its_own_but_for_rounding() -> None:
     batch("-o", "alone", text=ALIKE)
-    assert "(5 of 5 pictures, 5 of them new)" in batch(*BESIDE, text=ALIKE).stdout
+    assert "(5 of 5 images, 5 new)" in batch(*BESIDE, text=ALIKE).stdout
     assert leftovers(Path("p")) == leftovers(Path("alone"))
     for path in Path("p/pictures").glob("*.png"):
         other = Path("alone/pictures", path.name)
@@ -189,7 +189,7 @@ def test_side_by_side_ctrl_c_keeps_every_checkpoint(monkeypatch: pytest.MonkeyPa
         interrupted(patch, at=2)
         batch(*BESIDE, text=ALIKE, code=130)
     assert len(list(Path("p/checkpoints").iterdir())) >= 2
-    assert "(5 of 5 pictures, 5 of them new)" in vqclip("resume", "p", *BESIDE).stdout
+    assert "(5 of 5 images, 5 new)" in vqclip("resume", "p", *BESIDE).stdout
     assert not Path("p/checkpoints").exists()
 
 
@@ -267,10 +267,10 @@ def test_one_failure_never_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> 
     with monkeypatch.context() as patch:
         broken(patch, "car")
         result = batch(code=1)
-    assert "(2 of 4 pictures, 2 of them new, 2 failed, see p/jobs.jsonl)" in result.stdout
+    assert "(2 of 4 images, 2 new, 2 failed, see p/jobs.jsonl)" in result.stdout
     assert "line 2: green car: RuntimeError: the car broke" in result.stderr.replace("\n", " ")
     assert jobs()["green-car-0.png"]["error"] == "RuntimeError: the car broke"
-    assert "(4 of 4 pictures, 2 of them new)" in batch().stdout
+    assert "(4 of 4 images, 2 new)" in batch().stdout
 
 
 def test_a_full_disk_stops_it_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,13 +317,13 @@ def test_ctrl_c_keeps_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         interrupted(patch, at=5)  # in the second job
         result = batch(code=130)
-    assert "1 of 4 pictures are done; continue with: vqclip resume p" in result.stderr.replace(
+    assert "1 of 4 images are done; continue with: vqclip resume p" in result.stderr.replace(
         "\n", " "
     )
     assert [path.name for path in Path("p/checkpoints").iterdir()] == [
         "green-car-0.checkpoint.safetensors"
     ]
-    assert "(4 of 4 pictures, 3 of them new)" in vqclip("resume", "p").stdout
+    assert "(4 of 4 images, 3 new)" in vqclip("resume", "p").stdout
     assert pictures() == pictures("whole")
     assert not Path("p/checkpoints").exists()
 
@@ -462,7 +462,7 @@ def test_what_others_put_into_the_folder_is_left_alone() -> None:
 def test_rare_line_ends_in_a_prompt_do_not_break_the_journal() -> None:
     text = "a\u2028b\na\x85c\n"
     batch(text=text)
-    assert "2 of 2 pictures" in batch(text=text).stdout
+    assert "2 of 2 images" in batch(text=text).stdout
 
 
 def test_a_row_that_comes_back_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,7 +482,7 @@ def test_empty_and_missing_files_are_made_again(name: str) -> None:
     batch("--gif", text="a\n")
     before = pictures()
     Path("p/pictures", name).write_bytes(b"")
-    assert "1 of them new" in batch("--gif", text="a\n").stdout
+    assert "1 new" in batch("--gif", text="a\n").stdout
     assert pictures() == before
 
 
@@ -530,4 +530,4 @@ def test_resume_tells_of_pictures_that_are_gone(monkeypatch: pytest.MonkeyPatch)
     assert "line 1: unknown init 'mine.png'" in line
     assert "as seen from" in line
     Path("other.png").rename("mine.png")
-    assert "1 of 1 pictures" in vqclip("resume", "p").stdout
+    assert "1 of 1 images" in vqclip("resume", "p").stdout

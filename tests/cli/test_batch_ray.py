@@ -111,11 +111,11 @@ def test_a_node_is_killed_and_the_bytes_are_those_of_a_local_run(nodes: Nodes) -
     batch.send_signal(signal.SIGINT)
     _, errors = batch.communicate(timeout=WAIT)
     if batch.returncode == 130:  # else it was quicker
-        assert "pictures are done; continue with: vqclip resume ray" in " ".join(errors.split())
+        assert "images are done; continue with: vqclip resume ray" in " ".join(errors.split())
         again = start("resume", "ray", "--ray", nodes.address)
         shown, errors = again.communicate(timeout=WAIT)
         assert again.returncode == 0, errors
-        assert "(5 of 5 pictures" in shown
+        assert "(5 of 5 images" in shown
     assert "raylet" not in errors
     assert "Traceback" not in errors
     local = start("batch", "p.txt", *QUICK, "-o", "local")

@@ -208,7 +208,7 @@ def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) 
     assert leftovers(Path()) == ["a-1.gif", "a-1.png"]
     told = result.stderr.replace("\n", " ")
     assert "interrupted after 1 of 2 steps: kept" in told
-    assert "2 pictures were not begun: the same command with --seed 2 --count 2 draws" in told
+    assert "2 images were not started: the same command with --seed 2 --count 2 makes" in told
     assert read_metadata(Path("a-1.png"))["interrupted_at"] == 1
 
 

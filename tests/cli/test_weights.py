@@ -79,7 +79,7 @@ def test_from_the_list_to_a_picture_by_what_the_tool_says(server: Server) -> Non
 def test_yes_fetches(server: Server) -> None:
     offer(server, "tiny-uncond", "n2n_uncond", about_size=1)
     result = vqclip("sample", "-t", "tiny-uncond", "--yes", "-o", "a.png")
-    assert "fetching tiny-uncond (1 MiB, from 127.0.0.1)" in result.stderr
+    assert "downloading tiny-uncond (1 MiB, from 127.0.0.1)" in result.stderr
     assert Path("a.png").exists()
 
 
@@ -163,7 +163,7 @@ def test_a_clip_is_fetched_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     result = vqclip("weights", "get", "RN50/openai")
     assert fetched == ["RN50/openai"]
-    assert "fetching RN50/openai (5 MiB, from the hub)" in result.stderr
+    assert "downloading RN50/openai (5 MiB, from the hub)" in result.stderr
 
 
 def test_verify(server: Server) -> None:

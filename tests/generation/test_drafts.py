@@ -124,7 +124,7 @@ def test_a_batch_of_drafts_has_the_styles_of_its_own(styled: Models) -> None:
 
 
 def test_styles_that_are_not_known_are_refused(models: Models, styled: Models) -> None:
-    with pytest.raises(UsageError, match="knows no styles: leave out --style photo"):
+    with pytest.raises(UsageError, match="has no styles: drop `style=photo`"):
         drawn(config(style="photo"), models)
     with pytest.raises(UsageError, match="unknown style 'foto'"):
         drawn(config(style="foto"), styled)

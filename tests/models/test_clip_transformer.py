@@ -239,5 +239,5 @@ def test_a_style_moves_the_condition_once_it_is_learned() -> None:
 
 
 def test_a_style_is_refused_where_none_is_known(model: Net2NetTransformer) -> None:
-    with pytest.raises(UsageError, match="knows no styles"):
+    with pytest.raises(UsageError, match="has no styles"):
         model.encode_condition(embeddings(), torch.tensor([0]))

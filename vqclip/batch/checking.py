@@ -47,7 +47,7 @@ def _check_init(init: str) -> None:
     if init in known or _is_url(init):
         return
     if not user_path(init).is_file():
-        raise unknown("init", init, [*known, "a picture's path or URL", "codes.npz"])
+        raise unknown("init", init, [*known, "the path or URL of an image", "codes.npz"])
     if not init.lower().endswith(".npz"):
         open_image(init)
 

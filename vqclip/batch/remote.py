@@ -162,5 +162,5 @@ class Remote:
 
 
 def _shown(picture: Image.Image | None) -> Image.Image:
-    assert picture is not None, "images come with the news where they are asked for"
+    assert picture is not None, "images come with the news on request"
     return picture

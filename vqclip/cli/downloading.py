@@ -44,7 +44,7 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
     if not terminal.yes and not _agreed(absent):
         raise UsageError("nothing was downloaded, and the command needs it")
     for model in absent:
-        terminal.say(f"fetching {model} into {home()}")
+        terminal.say(f"downloading {model} into {home()}")
         with downloading(model.name, terminal) as listener:
             model.fetch(listener)
 
@@ -76,5 +76,5 @@ def downloading(title: str, terminal: Terminal) -> "Iterator[Listener]":
             yield Listener(progress, terminal.note)
     except KeyboardInterrupt as error:
         raise InterruptionError(
-            "interrupted; run the same command to continue with what is fetched"
+            "interrupted; run the same command to continue the download"
         ) from error

@@ -99,7 +99,7 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
                 message += "; if it is the prompt, put it in quotes"
             errors.setdefault(message, []).append(row.line)
         if len(jobs) > MOST_JOBS:
-            raise UsageError(f"line {row.line}: more than {MOST_JOBS} pictures")
+            raise UsageError(f"line {row.line}: more than {MOST_JOBS} images")
     refuse(errors or _named_twice(jobs))
     return jobs
 
@@ -165,7 +165,7 @@ def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
     if stray := prompts[: len(prompts) - meant]:
         raise UsageError(
             f"{' '.join(stray)!r} after the options belongs to none of them: the prompt comes "
-            "first, in quotes where it has such words"
+            "first, in quotes if it contains such words"
         )
 
 

@@ -164,9 +164,9 @@ class GenerateSession(Session):
     def _note_ahead(self, ahead: Sequence[GenerateConfig]) -> None:
         """Say how the images are made that were not begun."""
         if ahead:
-            many = f"{len(ahead)} pictures were" if len(ahead) > 1 else "one picture was"
+            many = f"{len(ahead)} images were" if len(ahead) > 1 else "one image was"
             again = f"--seed {ahead[0].seed} --count {len(ahead)}"
-            self.terminal.note(f"{many} not begun: the same command with {again} draws the rest")
+            self.terminal.note(f"{many} not started: the same command with {again} makes the rest")
 
     def _tell(self, config: GenerateConfig, result: "Rendered") -> None:
         seconds = self.terminal.seconds()

@@ -72,7 +72,7 @@ class Terminal:
         size = wanted or within(own, MAX_OWN_PIXELS)
         if wanted is None and size != own:
             self.note(
-                f"the picture has {own[0] * own[1] / 1e6:.1f} megapixels: it is reduced to "
+                f"the image has {own[0] * own[1] / 1e6:.1f} megapixels: it is reduced to "
                 f"{size[0]}x{size[1]}; choose with --size, at {_MEMORY} GB of memory a megapixel"
             )
             return size

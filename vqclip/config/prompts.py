@@ -147,7 +147,7 @@ def _parse_one(text: str, kind: Kind) -> Prompt:
     content = _ESCAPED.sub(r"\1", content).strip()
     content = _decoded(content) if kind == "text" else content
     if not content:
-        raise UsageError(f"empty {kind} prompt: write what the picture should show")
+        raise UsageError(f"empty {kind} prompt: describe the image")
     if not all(map(math.isfinite, numbers)):
         raise UsageError(f"the weight in {text!r} is too large: use a number such as 1.5 or -0.5")
     weight, stop = (*numbers, *(1.0, -math.inf)[len(numbers) :])

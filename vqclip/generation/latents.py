@@ -137,7 +137,7 @@ def initial_latent(
 
 def _open(init: str) -> Image.Image:
     if not init.startswith(("http://", "https://")) and not user_path(init).exists():
-        others = ("random", "sample", "a picture's path or URL", "codes.npz")
+        others = ("random", "sample", "the path or URL of an image", "codes.npz")
         raise unknown("init", init, [*PICTURES, *others])
     return load_image(init)
 

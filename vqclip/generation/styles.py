@@ -36,7 +36,7 @@ def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tup
     if style == AUTO:
         return named_styles(texts, known) or tuple(known[:_IN_TURN])
     if not known:
-        raise UsageError(f"this transformer knows no styles: leave out --style {style}")
+        raise UsageError(f"this transformer has no styles: drop `style={style}`")
     if style not in known:
         raise unknown("style", style, known)
     return (style,)

@@ -83,7 +83,7 @@ def get(
 
 
 def _say_waiting(name: str, listener: Listener, process: str) -> None:
-    listener.note(f"another vqclip (process {process}) is fetching {name}: waiting for it")
+    listener.note(f"another vqclip (process {process}) is downloading {name}: waiting for it")
 
 
 def _make(

@@ -180,7 +180,7 @@ class ClipEmbedding(nn.Module):
     def _style_vectors(self, style: Tensor) -> Tensor:
         """Places among :attr:`styles` (b,) -> (b, embed_dim); 0 for -1."""
         if not self.styles:
-            raise UsageError("this transformer knows no styles")
+            raise UsageError("this transformer has no styles")
         style = style.to(self.style.device)
         vectors = F.embedding(style.clamp(min=0), self.style)
         return vectors.masked_fill((style < 0)[:, None], 0.0)

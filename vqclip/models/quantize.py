@@ -114,7 +114,7 @@ def _used_ids(remap: Tensor | str | Path, n_embed: int) -> Tensor:
 def _read_ids(path: str | Path) -> Tensor:
     try:
         if Path(path).exists() and not Path(path).is_file():  # a pipe could be waited for
-            raise ValueError("it is no file")
+            raise ValueError("it is not a file")
         return torch.from_numpy(np.load(path, allow_pickle=False).ravel())
     except (OSError, ValueError, EOFError, TypeError, AttributeError, MemoryError) as error:
         raise UsageError(f"cannot read the code ids of remap {str(path)!r}: {error}") from None

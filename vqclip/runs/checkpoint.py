@@ -178,8 +178,8 @@ def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
     if checkpoint.config.schedule != "constant" and steps != checkpoint.config.steps:
         raise UsageError(
             f"the {checkpoint.config.schedule} schedule spreads over the "
-            f"{checkpoint.config.steps} steps that were asked for: more would be another run; "
-            "start anew with `steps`"
+            f"{checkpoint.config.steps} requested steps: more would be another run; "
+            "start again with `steps`"
         )
     return replace(checkpoint, config=replace(checkpoint.config, steps=steps))
 

@@ -151,7 +151,7 @@ def check_pictures(
         if now != (before := recorded.get(name, now)):
             raise UsageError(
                 f"{name} is not the file that {path} was made with ({_short(now)}, not "
-                f"{_short(before)}): bring that back, or name one in the options to use it"
+                f"{_short(before)}): restore that file, or name another in the options"
             )
 
 

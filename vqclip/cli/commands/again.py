@@ -114,7 +114,7 @@ def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Ite
             "this one gets them all"
         )
     if "step" in recorded and "steps" not in written:
-        yield f"{picture} is the frame after {recorded['step']} steps: this picture gets them all"
+        yield f"{picture} is the frame after {recorded['step']} steps: this image gets them all"
 
 
 def _session_of(
@@ -135,7 +135,7 @@ def _check_options(
     taken = {*inspect.signature(command).parameters, "prompts", "count"}
     for parameter in ctx.command.params:
         if parameter.name in written - taken:
-            raise UsageError(f"vqclip {name} made the picture, which takes no {parameter.opts[0]}")
+            raise UsageError(f"vqclip {name} made the image and takes no {parameter.opts[0]}")
 
 
 def _kept(

@@ -167,7 +167,7 @@ def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal, workers
                 batch.run(draw)
         except KeyboardInterrupt:
             terminal.note(
-                f"interrupted: {session.count('done')} of {len(jobs)} pictures are done; "
+                f"interrupted: {session.count('done')} of {len(jobs)} images are done; "
                 f"continue with: vqclip resume {folder.path}"
             )
             raise typer.Exit(INTERRUPTED) from None
@@ -227,8 +227,8 @@ def _note_failure(terminal: Terminal, job: "Job") -> None:
 def _summary(session: _Session, folder: "RunFolder", terminal: Terminal) -> None:
     failed = [job for job in session.jobs.values() if job.state == "failed"]
     done, removed = session.count("done"), session.count("removed")
-    words = [f"{done} of {len(session.jobs) - removed} pictures"]
-    words += [f"{session.ahead - len(failed)} of them new"] if session.ahead else []
+    words = [f"{done} of {len(session.jobs) - removed} images"]
+    words += [f"{session.ahead - len(failed)} new"] if session.ahead else []
     words += [f"{removed} no longer in the list"] if removed else []
     words += [f"{len(failed)} failed, see {folder.path / 'jobs.jsonl'}"] if failed else []
     if not terminal.json_lines:

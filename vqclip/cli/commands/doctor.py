@@ -47,7 +47,7 @@ def _findings(terminal: Terminal) -> "Iterator[Finding]":
 
     yield from examine()
     how = graphics(terminal.console, sys.stdin)
-    about = f"--preview draws with {how}" if how else "no terminal: --preview shows nothing"
+    about = f"--preview uses {how}" if how else "no terminal: --preview shows nothing"
     yield Finding("terminal", "ok", about)
 
 

@@ -70,7 +70,7 @@ Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP to evalu
 
 #: What the figures mean, in a few words; shares are shown in per cent.
 ABOUT = {
-    "psnr": "dB, mean over pictures",
+    "psnr": "dB, mean over images",
     "ssim": "structural similarity, 1 is the same",
     "perceptual": "distance of features, 0 is the same",
     "codes": "share of the codes that is used",
@@ -237,7 +237,7 @@ def pictures_command(
         from vqclip.models.runtime import resolve_device
 
         perceptor = load_perceptor(judge, resolve_device(device))
-    with terminal.progress(f"judging {len(pictures)} pictures", len(pictures), "picture") as bar:
+    with terminal.progress(f"evaluating {len(pictures)} pictures", len(pictures), "picture") as bar:
 
         def told() -> Any:
             for done, picture in enumerate(pictures):

@@ -100,8 +100,8 @@ def _inits() -> Mapping[str, str]:
     return {
         "random": "Random codes.",
         **_documented(PICTURES),
-        "sample": "What a --transformer draws, the best of --drafts.",
-        "photo.jpg": "A picture, path or URL.",
+        "sample": "The best of --drafts samples of a transformer.",
+        "photo.jpg": "An image: path or URL.",
         "codes.npz": "Codes kept with --save-codes.",
     }
 

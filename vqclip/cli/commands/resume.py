@@ -96,8 +96,8 @@ def resume_command(
     if run.is_dir():
         if steps is not None or output or further or prompt or lr is not None:
             raise UsageError(
-                "a batch or film continues as it was planned: drop --steps, --prompt, --lr, "
-                "--output and films"
+                "a batch or video continues with its recorded settings: "
+                "drop --steps, --prompt, --lr, --output and videos"
             )
         _resume_folder(run, terminal, workers, dry_run=dry_run)
         return

@@ -167,7 +167,7 @@ def _checkpoint(content: Any) -> FileContent:
                 f"({type(value).__name__:.60}); save them as plain ones"
             )
     if not tensors or not all(isinstance(key, str) for key in tensors):
-        raise CheckpointError("there are no weights by name in it")
+        raise CheckpointError("it contains no named weights")
     return FileContent(tensors, rest)
 
 

@@ -80,7 +80,7 @@ def download(
             except DownloadError as error:
                 reasons.append(f"{source.host}: {error}")
                 listener.note(reasons[-1])
-    raise DownloadError("; ".join(dict.fromkeys(reasons)) or "there is no source of it")
+    raise DownloadError("; ".join(dict.fromkeys(reasons)) or "it has no address")
 
 
 def _fetched_before(wanted: DownloadRequest) -> Fetched | None:

@@ -12,12 +12,12 @@ _IMAGE_LOSS = """loss:
   pixel: l2              # [l1]
   perceptual: auto       # CLIP's features from 64 pixels on; lpips:PATH is the paper's [lpips]
   codebook_decay: 0.95   # codes follow their latents; 0 trains them by gradients [0]
-  revive_after: 20       # steps without a use after which a code is placed anew [0]
+  revive_after: 20       # steps without use after which a code is placed again [0]
   # disc_start: 10000    # steps after which the discriminator joins in [250001]
   # disc_weight: 0.8     # [0.8]"""
 _LABEL_LOSS = """loss:
   codebook_decay: 0.95   # codes follow their latents; 0 trains them by gradients [0]
-  revive_after: 20       # steps without a use after which a code is placed anew [0]"""
+  revive_after: 20       # steps without use after which a code is placed again [0]"""
 _VARIETY = """  zoom: 1.3              # up to this factor they are enlarged, in part [1]
   flip: 0.5              # share that is mirrored [0]"""
 _LABELS = """    n_labels: 8          # labels are 0 to 7; in_channels and out_ch are the same [182]
@@ -124,7 +124,7 @@ EXAMPLES: Registry[Values] = Registry(
             conditions="  conditions: [{kind: class}] # numbers subfolders by name; or give names",
         ),
         "coordinates": _transformer(
-            "Images that know which part of them is drawn",
+            "Images with the coordinates of their part",
             "coordinates",
             "",
             _IMAGES,

@@ -53,7 +53,7 @@ def list_models_command(
         size = readable(item.size) if item.size else "?"
         columns = f"{item.name:22} {item.kind:12} {item.state:11} {size:>9}  {item.about}"
         typer.echo(columns.rstrip())
-    _hint("vqclip weights get NAME downloads one; vqclip weights info NAME tells more")
+    _hint("vqclip weights get NAME downloads one; vqclip weights info NAME describes one")
 
 
 def _hint(text: str) -> None:
@@ -68,8 +68,8 @@ def _list_clips(json_lines: bool) -> None:
             typer.echo(f"{values['name']:56} {values['state']}")
     if not json_lines:
         _hint(
-            'vqclip weights get NAME downloads one; "…" --clip NAME draws with it; '
-            "hf-hub:org/name takes any other of the Hugging Face hub"
+            'vqclip weights get NAME downloads one; "…" --clip NAME uses it; '
+            "hf-hub:org/name names any other model of the Hugging Face hub"
         )
 
 

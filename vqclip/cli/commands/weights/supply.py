@@ -73,7 +73,7 @@ def _announce(name: str, terminal: Terminal) -> None:
     from vqclip.hub.requirements import missing_entry
 
     if store.find(name) is None:
-        terminal.say(f"fetching {missing_entry(known_entry(name))}")
+        terminal.say(f"downloading {missing_entry(known_entry(name))}")
 
 
 def _get(name: str, listener: "Listener", patience: Any, trust: bool, keep: bool) -> "Installed":
@@ -89,8 +89,8 @@ def _get_clip(name: str, terminal: Terminal) -> None:
     with terminal.console.status(f"looking for {name}"):
         absent = missing_clip(name)
     if absent:
-        terminal.say(f"fetching {absent}")
-        with terminal.console.status(f"fetching {name}"):
+        terminal.say(f"downloading {absent}")
+        with terminal.console.status(f"downloading {name}"):
             absent.fetch(None)  # type: ignore[arg-type]  # the hub's client tells nothing
     path = perceptor_weights(name)
     about = "fetched" if absent else "was here already"
