@@ -1,7 +1,9 @@
 """The Python API: its names, its strings, its functions of the user's own, its files."""
 
 import inspect
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,11 +118,27 @@ def test_the_same_loss_twice_counts_twice(model: vqclip.Model) -> None:
     assert float(twice.losses[name]) == pytest.approx(float(once.losses[name]))
 
 
-def test_an_image_with_a_function_of_its_own_cannot_be_made_by_a_command(
+def test_a_command_does_not_know_the_functions_of_an_image(
     model: vqclip.Model,
 ) -> None:
     model.draw("a fox", losses=[darkness], **QUICK).save("own.png")
-    assert f"the loss '{__name__}.darkness' is a Python function" in refused("again", "own.png")
+    told = refused("again", "own.png")
+    assert f"the loss '{__name__}.darkness' is a Python function" in told
+    assert "its file as --python" in told
+
+
+def test_a_command_makes_it_again_with_the_file_of_the_functions(model: vqclip.Model) -> None:
+    Path("mine.py").write_text(
+        "def darkness(seen):\n    return seen.image.mean()\n\n"
+        "def half(batch):\n    return batch / 2\n"
+    )
+    mine = SimpleNamespace(**runpy.run_path("mine.py", run_name="mine"))
+    own = {"losses": [(mine.darkness, 5.0)], "augment": ["flip", mine.half]}
+    path = model.draw("a fox", **own, **QUICK).save("a.png")
+    command("again", "a.png", "--python", "mine.py", "-o", "b.png")
+    assert Path("b.png").read_bytes() == path.read_bytes()
+    Path("broken.py").write_text("1 / 0\n")
+    assert "cannot run broken.py: division" in refused("again", "a.png", "--python", "broken.py")
 
 
 def test_samples_and_completions_are_ranked_results(model: vqclip.Model) -> None:

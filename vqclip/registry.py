@@ -1,10 +1,12 @@
 """Named lookup: one dict per extension point, with a helpful answer to an unknown name."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import runpy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, one_line
 
 _T = TypeVar("_T")
 
@@ -18,15 +20,37 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
 
 
-def own_function(kind: str, name: str) -> str:
-    """Return a name, unless it is that of a function of the user's own, which has a dot.
+_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # of load_functions, by their names
+
+
+def load_functions(path: Path) -> None:
+    """Run a Python file and let its functions be found by the names that images record.
 
     Raises:
-        UsageError: it is one, as images record it.
+        UsageError: there is no such file, or it fails.
     """
-    if "." in name.partition("(")[0]:
-        raise UsageError(f"the {kind} {name!r} is a Python function: generate this image in Python")
-    return name
+    try:
+        names = runpy.run_path(str(path), run_name=path.stem)
+    except Exception as error:
+        raise UsageError(f"cannot run {path}: {one_line(error)}") from error
+    _FUNCTIONS.update({name: value for name, value in names.items() if callable(value)})
+
+
+def own_function(kind: str, name: str) -> Any:
+    """Return the user's function that a name with a dot stands for; None for other names.
+
+    Raises:
+        UsageError: no file with this function was loaded.
+    """
+    _, dot, function = name.partition("(")[0].rpartition(".")
+    if not dot:
+        return None
+    if function not in _FUNCTIONS:
+        raise UsageError(
+            f"the {kind} {name!r} is a Python function: pass the function itself, or its file as "
+            "`python`"
+        )
+    return _FUNCTIONS[function]
 
 
 class Registry(Mapping[str, _T], Generic[_T]):

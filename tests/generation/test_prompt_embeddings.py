@@ -1,10 +1,15 @@
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
-from vqclip.generation.prompt_embeddings import Targets, blend_targets, slerp
+from vqclip.config.prompts import Prompt
+from vqclip.generation import prompt_embeddings
+from vqclip.generation.prompt_embeddings import Targets, blend_targets, embed_prompts, slerp
 
 
 def vectors(count: int, seed: int) -> torch.Tensor:
@@ -47,3 +52,32 @@ def test_what_has_no_partner_fades() -> None:
     points, weights, _ = blend_targets(here, there, 0.25)
     assert torch.allclose(points[1], there[0][1])
     assert weights.tolist() == [1.25, 0.5]
+
+
+class Clip:
+    """Sees the mean colour."""
+
+    mean = torch.zeros(3, 1, 1)
+
+    def __init__(self, resolution: int) -> None:
+        self.resolution = resolution
+
+    def embed_image(self, image: torch.Tensor) -> torch.Tensor:
+        return F.normalize(image.mean((2, 3)), dim=-1)
+
+
+def test_an_image_prompt_is_loaded_once_for_all_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def load(source: str) -> Image.Image:
+        loaded.append(source)
+        return Image.new("RGB", (8, 8), "red")
+
+    monkeypatch.setattr(prompt_embeddings, "load_image", load)
+    clips: list[Any] = [Clip(4), Clip(8)]
+    models: Any = SimpleNamespace(perceptors=(*clips, clips[0]), guide=clips[1])
+    url = Prompt("http://localhost/red.png", kind="image")
+    embedded = embed_prompts(models, [url])
+    assert loaded == [url.content]
+    assert len(embedded.perceptors) == 3
+    assert embedded.guide is embedded.perceptors[1]

@@ -45,4 +45,4 @@ def _flags() -> dict[str, str]:
     for config in _CONFIGS:
         named = {name: f"--{option.name}" for name, option in options_of(config).items()}
         options = {**named, **options}
-    return {"prompt": "--prompt", **options}
+    return {"prompt": "--prompt", "python": "--python", **options}

@@ -61,7 +61,7 @@ class GenerateConfig:
         functions from :class:`vqclip.generation.losses.Observation` to a scalar.
     augment, optimizer may be functions, too: (n, 3, h, w) -> (n, 3, h, w) among the names of the
         augmentations, and (params, lr) -> torch.optim.Optimizer. An image records the names of
-        functions, which no command can make it again with.
+        functions; `vqclip again --python FILE` needs the file that defines them.
     optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. With None, the
         rate is 0.05 for a draft, else 0.1.
     ema: decay of the running average of z that is shown, 0 (none) up to but not 1.

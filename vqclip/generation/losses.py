@@ -96,7 +96,9 @@ def find_loss(named: NameOrFunction) -> Loss:
     Raises:
         UsageError: an unknown name.
     """
-    return named if callable(named) else LOSSES[own_function("loss", named)]
+    if callable(named):
+        return named
+    return own_function("loss", named) or LOSSES[named]
 
 
 def add_backward(totals: Sequence[Losses], losses: Sequence[Losses]) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -47,7 +47,9 @@ def find_optimizer(name: NameOrFunction) -> Optimizer:
     """
     if callable(name):
         return name
-    key = own_function("optimizer", name).lower()
+    if own := own_function("optimizer", name):
+        return cast(Optimizer, own)
+    key = name.lower()
     return OPTIMIZERS[key] if key in OPTIMIZERS else _from_extra(key)
 
 

@@ -17,6 +17,19 @@ def straight_through(z: Tensor, z_q: Tensor) -> Tensor:
     return z_q.detach() + (z - z.detach())
 
 
+@torch.no_grad()
+def nearest_ids(latents: Tensor, codebook: Tensor) -> Tensor:
+    """Return the rows of the codebook (n_embed, c) nearest to latents (n, c): (n,).
+
+    The argmin over e of |z - e|² = |z|² + |e|² - 2 z·e, where |z|² is the same for all e.
+    """
+    codebook = codebook.float()
+    # half precision would pick other codes among near ones
+    with torch.autocast(latents.device.type, enabled=False):
+        distance = torch.addmm(codebook.square().sum(1), latents.float(), codebook.T, alpha=-2)
+    return distance.argmin(1)
+
+
 class Quantizer(nn.Module):
     """A codebook, and the optional renumbering of its entries in use (``remap``).
 
@@ -64,14 +77,9 @@ class Quantizer(nn.Module):
         return self._lookup(self._to_ids(indices))
 
     def _nearest_ids(self, z: Tensor) -> Tensor:
-        """The argmin over e of |z - e|² = |z|² + |e|² - 2 z·e; |z|² is the same for all e."""
         b, c, h, w = z.shape
-        flat = z.detach().permute(0, 2, 3, 1).reshape(-1, c).float()  # (b*h*w, c)
-        codebook = self.codebook.detach().float()
-        # half precision would pick other codes among near ones
-        with torch.autocast(z.device.type, enabled=False):
-            distance = torch.addmm(codebook.square().sum(1), flat, codebook.T, alpha=-2)
-        return distance.argmin(1).view(b, h, w)
+        flat = z.permute(0, 2, 3, 1).reshape(-1, c)  # (b*h*w, c)
+        return nearest_ids(flat, self.codebook).view(b, h, w)
 
     def _lookup(self, ids: Tensor) -> Tensor:
         z_q = nn.functional.embedding(ids, self.codebook)  # (b, h, w, c)

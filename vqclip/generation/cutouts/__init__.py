@@ -133,9 +133,10 @@ class Cutouts:
 
 
 def _augmentation(entry: str | CustomAugmentation) -> Callable[[Draw], Contribution]:
-    if isinstance(entry, str):
-        return bind(own_function("augmentation", entry), AUGMENTATIONS)
-    return partial(lambda step, draw: step, Custom(entry))
+    own = own_function("augmentation", entry) if isinstance(entry, str) else entry
+    if own is None:
+        return bind(str(entry), AUGMENTATIONS)
+    return partial(lambda step, draw: step, Custom(own))
 
 
 def _warps(

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
-from vqclip.models.quantize import GumbelQuantizer
+from vqclip.models.quantize import GumbelQuantizer, nearest_ids
 from vqclip.training.data.batches import memory_format
 
 _TINY = 1e-5
@@ -43,8 +43,7 @@ def vector_quantize(
     """
     b, c, h, w = z.shape
     flat = z.permute(0, 2, 3, 1).reshape(-1, c).float()  # (b*h*w, c)
-    with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
-        ids = torch.addmm(codebook.square().sum(1), flat, codebook.T, alpha=-2).argmin(1)
+    ids = nearest_ids(flat, codebook)
     chosen = F.embedding(ids, codebook)
     toward_codes = (flat - chosen.detach()).square().mean()
     toward_latents = (chosen - flat.detach()).square().mean()
