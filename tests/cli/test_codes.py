@@ -98,7 +98,7 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
         assert a.tobytes() == b.tobytes()
     line = refused("decode", "a.npz", "--vqgan", "other", "-o", "c.png")
     assert "a.npz holds codes of another VQGAN" in line
-    assert "mine: give that one with --vqgan" in line
+    assert "mine: give that one as --vqgan" in line
     vqclip("a fox", "--init", "a.npz", "--steps", "1", "--save-codes", "-o", "d.png")
     assert np.load("d.npz")["vqgan"] == np.load("a.npz")["vqgan"] == str(Path("mine").absolute())
     line = refused("a fox", "--init", "a.npz", "--vqgan", "other", "--steps", "1", "-o", "e.png")
