@@ -93,6 +93,8 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     if draw(st.integers(0, 9)) == 0:
         groups.append([draw(st.sampled_from(["--nonsense", "-", "--", "--steps", "--size=1x"]))])
     words = [word for group in draw(st.permutations(groups)) for word in group]
+    if command == "batch":  # it waits for a list from a pipe, as for `batch <(…)`
+        words = [word.replace("pipe.png", "none.png") for word in words]
     return words if command == "generate" and draw(st.booleans()) else [command, *words]
 
 

@@ -17,6 +17,7 @@ from vqclip.errors import UsageError
 from vqclip.files.atomic import free_path, replacing
 from vqclip.files.environment import file_path, home, user_path
 from vqclip.files.formatting import as_json, encodable
+from vqclip.files.safe_yaml import read_yaml
 from vqclip.media.images import read_metadata, save_image
 from vqclip.runs.naming import slug
 from vqclip.runs.outputs import check_files
@@ -49,6 +50,12 @@ def test_pipes_and_devices_are_left_alone() -> None:
     ):
         pass
     assert Path("pipe.png").is_fifo()
+
+
+def test_a_config_is_not_read_from_a_pipe() -> None:
+    os.mkfifo("pipe.yaml")
+    with pytest.raises(UsageError, match="pipe or device"):
+        read_yaml(Path("pipe.yaml"))
 
 
 def test_settings_keep_the_bytes_of_names(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
+from vqclip.files.atomic import is_special
 from vqclip.files.filetypes import is_web_page
 
 _MOST_BYTES = 1 << 17  # takes a second or two to parse
@@ -25,6 +26,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def _text(path: Path) -> str:
+    if is_special(path):  # reading a pipe could wait forever
+        raise UsageError(f"{path} is a pipe or device: give a YAML file")
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise CheckpointError(f"{path} is too large for a config; is it the checkpoint?")
