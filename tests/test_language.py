@@ -53,6 +53,11 @@ def commands(group: Any) -> Iterator[Any]:
         yield from commands(command)
 
 
+def helps(command: Any) -> str:
+    texts = [command.help or "", *(getattr(param, "help", None) or "" for param in command.params)]
+    return "\n".join(texts)
+
+
 def prose(text: str) -> str:
     """Return ``text`` without code: what is in backticks, in examples, and names."""
     text = re.sub(r"(?ms)^ *(```|~~~).*?^ *\1", "", text)
@@ -79,7 +84,7 @@ def test_pages(page: Path) -> None:
 
 
 def test_help() -> None:
-    texts = {c.name: found(c.help or "") for c in commands(typer.main.get_command(app))}
+    texts = {c.name: found(helps(c)) for c in commands(typer.main.get_command(app))}
     assert {name: words for name, words in texts.items() if words} == {}
 
 

@@ -90,6 +90,7 @@ def test_depthwise(script: Script) -> None:
     assert len(script("depthwise", "--batch", 1).splitlines()) == 11
 
 
+@pytest.mark.slow
 def test_gpu(script: Script, tmp_path: Path) -> None:
     """Of the small models on a CPU; a GPU's figures take a GPU."""
     out = tmp_path / "gpu.json"

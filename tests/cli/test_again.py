@@ -136,6 +136,7 @@ DRAWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", DRAWN)
 def test_what_a_transformer_drew_is_drawn_again(words: list[str]) -> None:
     Image.new("RGB", (18, 14), "red").save("photo.png")

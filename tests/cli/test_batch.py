@@ -67,6 +67,7 @@ def test_a_list_becomes_a_folder() -> None:
         assert sheet.size == (2 * 168 + 8, 2 * 198 + 8)
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_neighbours_or_order() -> None:
     batch()
     reverse = "\n".join(reversed(LIST.strip().splitlines()))
@@ -139,6 +140,7 @@ ALIKE = "a red apple\n{green,blue} car\na pear --seed 7 --gif --every 1\na fox -
 BESIDE = ("--side-by-side", "3")
 
 
+@pytest.mark.slow
 def test_side_by_side_each_picture_is_its_own_but_for_rounding() -> None:
     batch("-o", "alone", text=ALIKE)
     assert "(5 of 5 images, 5 new)" in batch(*BESIDE, text=ALIKE).stdout
@@ -152,6 +154,7 @@ def test_side_by_side_each_picture_is_its_own_but_for_rounding() -> None:
     assert scores[0] == pytest.approx(scores[1], abs=0.01)
 
 
+@pytest.mark.slow
 def test_on_a_gpu_they_are_side_by_side_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     real, alone, sizes = together.step, together.step_alone, set()
 

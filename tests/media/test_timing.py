@@ -103,7 +103,7 @@ def test_positions_are_frames(frames: int, timing: TimingConfig) -> None:
         ({"interpolate": "magic"}, "unknown interpolation 'magic'; known: none, blend, flow"),
         ({"ease": "bouncy"}, "unknown ease"),
         ({"length": 2, "hold_last": 2}, "no time left"),
-        ({"length": 1e7}, "reduce --length"),
+        ({"length": 1e7}, "reduce `length`"),
     ],
 )
 def test_what_cannot_be_shown(timing: dict[str, Any], message: str) -> None:

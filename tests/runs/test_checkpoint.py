@@ -68,6 +68,7 @@ def check_every_step(config: GenerateConfig, models: Models) -> None:
             step_alone(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *EXTRA])
 def test_every_optimizer_goes_on_exactly(models: Models, optimizer: str) -> None:
     check_every_step(replace(BASE, optimizer=optimizer, ema=0.5, schedule="cosine"), models)

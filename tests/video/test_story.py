@@ -135,6 +135,7 @@ def sharpness(frames: Sequence[Any]) -> float:
     return float(np.abs(np.diff(last, axis=1)).mean() / last.std())
 
 
+@pytest.mark.slow
 def test_a_moving_picture_does_not_turn_to_mush(models: Models) -> None:
     camera = {"pan": "3,1", "rotate": "1"}
     shape = {"scenes": SCENES[:1], "steps_per_scene": 20, "every": 1}

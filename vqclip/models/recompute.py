@@ -1,4 +1,4 @@
-"""Blocks whose activations are computed anew when the gradient needs them, to save memory."""
+"""Blocks whose activations are computed again when the gradient needs them, to save memory."""
 
 import torch
 from torch import Tensor, nn

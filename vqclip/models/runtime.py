@@ -138,7 +138,7 @@ def keep_memory() -> None:
     """Let the process keep the memory that it frees, for the next step to use.
 
     glibc returns every freed block above 32 MiB to the system at once, and each step would ask for
-    its pages again and clear them, a tenth of its time. Blocks of large pictures are returned all
+    its pages again and clear them, a tenth of its time. Blocks of large images are returned all
     the same: kept, they leave gaps that doubled the memory of 1024x1024 pixels. Elsewhere than
     with glibc nothing is done.
     """

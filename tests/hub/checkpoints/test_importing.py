@@ -128,6 +128,7 @@ def pictures(model: VQModel | Net2NetTransformer) -> Tensor:
     return vqgan.decode(vqgan.codes(codes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_every_published_layout_comes_back_exactly(name: str, tmp_path: Path) -> None:
     checkpoint, state = published(name, tmp_path)

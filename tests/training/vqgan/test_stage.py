@@ -155,6 +155,7 @@ def case(name: str) -> tuple[TrainSettings, ToyData]:
     return settings(**options), ToyData()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_resumed_equals_uninterrupted(name: str, tmp_path: Path) -> None:
     train, data = case(name)
@@ -211,6 +212,7 @@ class Few(ToyData):
         return [self[0], self[1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_short_training_lowers_the_loss(name: str, tmp_path: Path) -> None:
     train, data = case(name)

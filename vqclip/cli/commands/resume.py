@@ -118,7 +118,7 @@ def _continued(
     """Return a checkpoint, what continues from it, and whether that is a new run.
 
     Raises:
-        UsageError: there is no checkpoint, or nothing is left to do.
+        UsageError: the checkpoint is missing, or the run is finished.
         CheckpointError: it is damaged.
     """
     from vqclip.runs.checkpoint import branched, extended, load_checkpoint
