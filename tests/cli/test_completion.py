@@ -45,6 +45,7 @@ def test_what_is_begun_is_completed() -> None:
     assert completed("--preset", "pix") == ["pixray"]
     assert completed("--augment", "flip,shar") == ["flip,sharpness"]
     assert "default" in completed("--vqgan")
+    assert {"auto", "none"} <= set(completed("--style"))
     assert "presets" in completed("LIST")
     assert completed("MODEL", "imagenet-f16-16") == ["imagenet-f16-16384"]
     assert completion_of("--output") is None

@@ -68,6 +68,7 @@ _VALUES: Mapping[str, Callable[[], Values]] = {
     "--loss": partial(_listed, "losses"),
     "--init": _inits,
     "--class": _classes,
+    "--style": partial(_listed, "styles"),
     "--vqgan": partial(_models, "vqgan"),
     "--transformer": partial(_models, "transformer"),
     "--clip": partial(_models, "clip"),
