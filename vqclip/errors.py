@@ -19,7 +19,7 @@ class VqclipError(Exception):
 
     @property
     def messages(self) -> Sequence[str]:
-        """What the command line prints, each as a line."""
+        """The lines that the command line prints."""
         return (str(self),)
 
 
@@ -30,7 +30,7 @@ class UsageError(VqclipError, ValueError):
 
 
 class RowsError(UsageError):
-    """Rows of a list are wrong, each for a reason of its own."""
+    """Rows of a list are invalid; each has its reason."""
 
     @property
     def messages(self) -> Sequence[str]:

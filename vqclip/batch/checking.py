@@ -16,7 +16,7 @@ from vqclip.registry import unknown
 
 
 def check_config(config: GenerateConfig) -> None:
-    """Refuse names that are not known and files that are not there.
+    """Raise UsageError for unknown names and missing files.
 
     Raises:
         UsageError: one of them.

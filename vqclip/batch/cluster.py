@@ -88,7 +88,7 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
 
 
 def check_address(address: str) -> None:
-    """Refuse an address that is none, or where nothing listens: Ray itself tries for minutes.
+    """Raise UsageError for an invalid or silent address; Ray itself would try for minutes.
 
     Raises:
         UsageError: it is one of those.

@@ -123,7 +123,7 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Jo
 
 
 def shape(config: GenerateConfig) -> str:
-    """Return what jobs that are drawn side by side have in common: all but prompts and seed."""
+    """Return the settings that jobs side by side must share: all but prompts and seed."""
     values = {k: v for k, v in config.to_dict().items() if k not in ("prompts", "seed")}
     return json.dumps(values, sort_keys=True)
 

@@ -115,7 +115,7 @@ def _csv_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
 
 
 def _delimiter(text: str) -> str:
-    """Return what divides the cells: a comma, a semicolon (where commas are decimal), or a tab."""
+    """Return the delimiter of cells: a comma, a semicolon (where commas are decimal), or a tab."""
     head = next((line for line in _lines(text) if line.strip() and line[0] != "#"), "")
     if head.startswith("sep=") and len(head) == len("sep=;"):
         return head[-1]

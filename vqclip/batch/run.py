@@ -24,7 +24,7 @@ def planned(folder: RunFolder, jobs: Sequence[Job]) -> list[Job]:
 
 
 def _checked(folder: RunFolder, job: Job) -> Job:
-    """An image or video that somebody took away is made again; so is what failed."""
+    """Reset failed jobs and those whose files are missing."""
     gone = job.state == DONE and not all(_is_there(folder.path / name) for name in job.files)
     if gone or job.state in (FAILED, RUNNING):
         return replace(job, state=WAITING, files=())

@@ -50,7 +50,7 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
 
 
 def is_interactive() -> bool:
-    """Whether somebody sits there who could answer."""
+    """Whether a user can answer questions."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

@@ -61,7 +61,7 @@ def report_films(
 
 
 def stopped(terminal: Terminal, film: "WorkFolder") -> NoReturn:
-    """Tell how a video continues that Ctrl-C stopped.
+    """Print how to continue a video after Ctrl-C.
 
     Raises:
         typer.Exit: its frames are kept.

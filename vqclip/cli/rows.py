@@ -105,7 +105,7 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
 
 
 def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
-    """Return what is wrong with rows that give other images the same name, to their lines."""
+    """Return errors of rows that give different images the same name, with their lines."""
     rows: dict[str, dict[str, int]] = {}  # name to the jobs that have it, by key, and their lines
     for job in jobs:
         if job.wanted.picture is not None:
@@ -119,7 +119,7 @@ def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
 
 
 def refuse(errors: Mapping[str, Sequence[int]]) -> None:
-    """Refuse rows for what is wrong with them.
+    """Raise an error for the faulty rows.
 
     errors: to the lines that have it.
 
@@ -160,7 +160,7 @@ def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]
 
 
 def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
-    """Refuse words that are of no option: they are no prompts, which stand before the options."""
+    """Refuse words after the options that belong to none; prompts come first."""
     meant = len(words) - words.index("--") - 1 if "--" in words else 0
     if stray := prompts[: len(prompts) - meant]:
         raise UsageError(

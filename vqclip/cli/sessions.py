@@ -69,7 +69,7 @@ class Session(ABC):
 
     @abstractmethod
     def forecast(self) -> "Forecast":
-        """Return what the command would take."""
+        """Return the forecast of the command."""
 
     @abstractmethod
     def generate(self) -> str | None:
@@ -81,7 +81,7 @@ class Session(ABC):
         self.terminal.report(files, about, {"prompt": prompt, **values})
 
     def _check_expected(self, models: "Models") -> None:
-        """Refuse weights other than those that are expected, if any are."""
+        """Raise UsageError unless the weights are the expected ones, if any are."""
         if self.expected:
             from vqclip.runs.render import metadata
             from vqclip.runs.replay import check_weight_hashes
@@ -123,7 +123,7 @@ class GenerateSession(Session):
         self.terminal.note_size(config.size, picture_size(config, vqgan), vqgan.downsampling)
 
     def forecast(self) -> "Forecast":
-        """Return what the runs would take."""
+        """Return the forecast of the runs."""
         from vqclip.diagnostics.forecast import of_pictures
 
         runs = list(zip(self.configs, self.outputs, strict=True))
@@ -150,7 +150,7 @@ class GenerateSession(Session):
         return None
 
     def _interruption(self, done: int, output: OutputConfig) -> InterruptionError:
-        """Return what there is after Ctrl-C came before the first step of an image."""
+        """Return the error for Ctrl-C before the first step of an image."""
         if done:
             self._note_ahead(self.configs[done:])
         if output.checkpoint and output.checkpoint.exists():
@@ -211,7 +211,7 @@ class SampleSession(Session):
             self.terminal.note("only a .png holds the kept pixels exactly")
 
     def forecast(self) -> "Forecast":
-        """Return what the samples would take."""
+        """Return the forecast of the samples."""
         from vqclip.diagnostics.forecast import of_samples
 
         refined = self.config.refine if isinstance(self.config, CompleteConfig) else 0

@@ -41,7 +41,7 @@ class Terminal:
         self.started = time.monotonic()
 
     def loading(self) -> Status:
-        """Return what is shown while torch and the models are loaded."""
+        """Return the status that is shown while torch and the models are loaded."""
         return self.console.status("loading torch and the models")
 
     def note(self, text: str) -> None:

@@ -56,7 +56,7 @@ def numbers_joined(words: Sequence[str], options: Iterable[Any]) -> list[str]:
 
 
 def explain(error: typer.TyperException, words: Sequence[str] = ()) -> str:
-    """Return what typer found wrong with ``words``, with the value and a hint where one helps."""
+    """Return typer's error about ``words``, with the value and a helpful hint."""
     options = words[: words.index("--")] if "--" in words else words
     dashed = next((word for word in options if _DASHED.match(word)), None)
     message = error.format_message()

@@ -25,7 +25,7 @@ NameOrFunction = str | Callable[..., Any]  # a name, or a function of the user's
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that generators do not take."""
+    """Raise UsageError unless a generator accepts the seed."""
     at_least("seed", seed, 0)
     if seed > MAX_SEED:
         raise UsageError(f"seed must be at most {MAX_SEED}, not {seed}")
@@ -39,19 +39,19 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    """Refuse less than ``least``."""
+    """Raise UsageError for values below ``least``."""
     if value < least:
         raise UsageError(f"{name} must be at least {least}, not {value}")
 
 
 def finite(name: str, value: float) -> None:
-    """Refuse what is below 0, endless or no number."""
+    """Raise UsageError unless the value is finite and at least 0."""
     if not 0 <= value < math.inf:
         raise UsageError(f"{name} must be a number of at least 0, not {value}")
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Refuse any other word."""
+    """Raise UsageError unless the word is one of those."""
     if value not in known:
         raise UsageError(f"unknown {name} {value!r}; known: {', '.join(known)}")
 

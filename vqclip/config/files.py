@@ -12,7 +12,7 @@ from vqclip.errors import UsageError
 
 @dataclass(frozen=True)
 class CodesConfig:
-    """What an image, or codes, are sent through.
+    """The settings of ``reconstruct`` and ``decode``.
 
     source: the image, a path or URL, or the ``.npz`` of codes.
     size: (width, height) that an image takes first, as ``fit`` says; None is its own.

@@ -15,7 +15,7 @@ INTERPOLATIONS = ("none", "blend", "flow")
 
 @dataclass(frozen=True)
 class FilmConfig:
-    """What a writer of videos is told.
+    """The settings of a video writer.
 
     rate: frames a second.
     quality: 0 to 100, of MP4 and WebP.
@@ -105,7 +105,7 @@ class TimingConfig:
 
 
 def check_rate(rate: float) -> None:
-    """Refuse a frame rate that no video has."""
+    """Raise UsageError for a frame rate that no video has."""
     if not 0.1 <= rate <= 120:
         raise UsageError(f"fps must be 0.1 to 120, not {rate:g}")
 

@@ -50,5 +50,5 @@ class RestyleConfig:
         return cls(values["source"], picture, values["coherence"], values["fps"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is not about single images, as JSON values."""
+        """Return the settings beyond single images, as JSON values."""
         return {"source": self.source, **write_options(self)}

@@ -49,7 +49,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run would take.
+    """The predicted time and memory of a run.
 
     reads, writes: files. A video or folder of frames stands for its frames.
     peak: bytes of CUDA's memory, or else of the process's; 0 where the system does not report it.

@@ -145,7 +145,7 @@ def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
 
 
 def network(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Tell how downloads are to go, without trying one."""
+    """Yield the findings about network settings, without a connection."""
     if variable := offline():
         fix = f"unset {variable} to download models"
         yield Finding("network", "note", f"offline by {variable}", fix)

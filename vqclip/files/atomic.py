@@ -83,7 +83,7 @@ def _umask() -> int:
 
 
 def is_taken(path: Path) -> bool:
-    """Return whether there is anything of that name, be it a link to nowhere."""
+    """Return whether the name exists, even as a dangling link."""
     return os.path.lexists(path)
 
 

@@ -16,7 +16,7 @@ def is_web_page(head: bytes | str) -> bool:
 
 
 def why_no_weights(head: bytes) -> str | None:
-    """Return what a file that begins with ``head`` is in place of weights, if that is plain."""
+    """Return what a file with this ``head`` is instead of weights, if recognised."""
     if not head.strip():
         return "the file is empty; download it again"
     if is_web_page(head):

@@ -94,7 +94,7 @@ def prompt_condition(
 
 
 def draft_frame(models: Models, drawn: Drawn) -> Frame:
-    """Return the draft that is being sampled, as far as it is."""
+    """Return the draft in progress."""
     assert models.transformer is not None
     vqgan = models.transformer.vqgan
     z_q = vqgan.codes(filled(vqgan, drawn.indices[drawn.current][None]))

@@ -43,7 +43,7 @@ class Frame:
 
 
 def watched(frames: Generator[Frame, None, _T], show: Callable[[Frame], None] | None = None) -> _T:
-    """Return what a generator of frames returns; ``show`` is called with each of them."""
+    """Call ``show`` with each frame of a generator; return its result."""
     while True:
         try:
             frame = next(frames)

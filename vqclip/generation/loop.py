@@ -207,7 +207,7 @@ class Run:
         return frame
 
     def shown(self, decoded: Tensor) -> Tensor:
-        """Return what a decoded z, (1, 3, h, w), shows, in [0, 1]."""
+        """Return the image of a decoded z, (1, 3, h, w) in [0, 1]."""
         return clamp_with_grad(self.compose(decoded))
 
     def plan(self, image: Tensor, perceptor: Perceptor) -> CutoutPlan:

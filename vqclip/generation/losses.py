@@ -13,7 +13,7 @@ from vqclip.registry import Registry, own_function
 
 @dataclass(frozen=True)
 class Observation:
-    """What a loss may look at, at one step.
+    """The inputs of a loss at one step.
 
     image: (1, 3, h, w) in [0, 1].
     cutouts: (n, 3, s, s) in about [0, 1], as the perceptor sees them.

@@ -72,7 +72,7 @@ def _from_extra(name: str) -> Optimizer:
 
 
 def _try(name: str, optimizer: Optimizer) -> None:
-    """Refuse an optimizer that needs more than gradients, such as a closure or a second order."""
+    """Raise UsageError if an optimizer needs more than gradients, such as a closure."""
     z = torch.zeros(1, 2, 2, 2, requires_grad=True)
     z.grad = torch.ones_like(z)
     try:
@@ -102,7 +102,7 @@ _FORGETFUL = ("magma", "scalableshampoo", "stablespam")
 
 
 def can_resume(name: NameOrFunction) -> bool:
-    """Tell whether an optimizer's ``state_dict`` is all that its next step depends on."""
+    """Return whether an optimizer's next step depends on its ``state_dict`` alone."""
     return callable(name) or name.lower() not in _FORGETFUL
 
 

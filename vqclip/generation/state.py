@@ -18,7 +18,7 @@ from vqclip.hub.loaders import Models
 
 @dataclass(frozen=True)
 class State:
-    """All that the next step of a run depends on, and what its videos showed so far.
+    """The state that the next step of a run depends on, and the frames of its videos.
 
     step: optimizer steps done.
     tensors, values: see :func:`state_of`.
@@ -32,7 +32,7 @@ class State:
 
 
 def state_of(run: Run) -> State:
-    """Return all that the next step depends on, as copies that no later step changes.
+    """Return a copy of the state that the next step depends on.
 
     It is whole between two steps only.
     """

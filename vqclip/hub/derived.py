@@ -69,7 +69,7 @@ def transformer_of(config: GenerateConfig | SampleConfig) -> str | None:
 
 
 def vqgan_source(config: GenerateConfig | SampleConfig) -> str:
-    """Return what names the VQGAN of a run, perhaps by the transformer that brings it."""
+    """Return the source of a run's VQGAN, which may be that of the transformer."""
     own = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     return own if own != DEFAULT else transformer_of(config) or DEFAULT
 

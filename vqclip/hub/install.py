@@ -214,7 +214,7 @@ def import_model(
 
 
 def _self_contained(config: Path | None) -> SelfContained | None:
-    """What is to be written instead of a config that refers to VQGANs."""
+    """Return a config that contains the VQGANs it refers to."""
     own = read_config(config) if config else None
     if own is None or not (vqgans := referred_stages(own)):
         return None

@@ -44,7 +44,7 @@ class Item:
         return _OWN if self.state == EMBEDDED else self.entry.results if self.entry else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what scripts may want to know, as JSON values."""
+        """Return the item for scripts, as JSON values."""
         entry, record = self.entry, self.model.record if self.model else {}
         return {
             "name": self.name,

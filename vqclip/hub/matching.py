@@ -8,7 +8,7 @@ from vqclip.models.runtime import resolve_device, resolve_precision
 
 
 def check_models(config: GenerateConfig, models: Models) -> None:
-    """Refuse models that do not fit a config: those of another device, for example.
+    """Raise UsageError for models that do not fit a config, such as on another device.
 
     Raises:
         UsageError: another device, precision or number of CLIPs, or no transformer for drafts.

@@ -61,7 +61,7 @@ def stored(source: str | Path) -> store.StoredModel | None:
 
 
 def check_unchanged(source: str | Path) -> None:
-    """Make sure that a model that is kept is as it was put there."""
+    """Raise an error if a stored model has changed."""
     if model := stored(source):
         store.check(model)
 

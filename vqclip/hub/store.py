@@ -49,7 +49,7 @@ class StoredModel:
 
     @property
     def kind(self) -> str:
-        """What it is: vqgan, transformer or clip."""
+        """The kind of the model: vqgan, transformer or clip."""
         return str(self.record.get("kind", "unknown"))
 
 
@@ -109,7 +109,7 @@ def _read(folder: Path, *, strict: bool = True) -> StoredModel:
 
 
 def check(model: StoredModel) -> None:
-    """Make sure that the files of a model are those that were put there.
+    """Raise an error if files of the model have changed.
 
     Raises:
         CheckpointError: one is missing or has changed.

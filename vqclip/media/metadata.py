@@ -80,7 +80,7 @@ def parse_metadata(text: str, path: Path) -> dict[str, Any]:
 
 
 def check_metadata(values: Mapping[str, Any], path: Path) -> None:
-    """Refuse what an image, video or checkpoint says of itself if it is not as vqclip writes it.
+    """Raise UsageError for metadata in another form than vqclip writes.
 
     Raises:
         UsageError: its settings are no mapping, or its weights or images none of hashes.

@@ -19,7 +19,7 @@ _MEMORY = 1 << 30  # bytes for the keys and values of a batch, twice that with g
 
 @dataclass(frozen=True)
 class Drawn:
-    """All samples as far as they are drawn.
+    """The samples in progress.
 
     indices: (n, h, w), -1 where a code is not drawn yet.
     turns: (n, h, w), when each was drawn, from 1; 0 what was known, -1 what is not drawn yet.

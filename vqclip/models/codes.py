@@ -30,13 +30,13 @@ def check_codes(codes: Tensor, name: str, count: int, least: int = 0) -> Tensor:
 
 
 def hash_of(codebook: Tensor) -> str:
-    """Return what tells codebooks apart, however precisely stored: 16 hexadecimal digits."""
+    """Return a hash of a codebook that ignores its precision: 16 hexadecimal digits."""
     numbers = codebook.detach().cpu().half().contiguous().numpy()
     return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
 
 
 def check_grid(size: tuple[int, int]) -> None:
-    """Make sure that a size is two whole numbers, 1 or more.
+    """Raise UsageError unless a size is two whole numbers of at least 1.
 
     Raises:
         UsageError: it is not.

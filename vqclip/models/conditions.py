@@ -82,7 +82,7 @@ class GivenCodes(nn.Module):
 
 
 class Sketch(nn.Module):
-    """What an embedding says of each place of an image by itself: a coarse first guess.
+    """A coarse first guess of each code from the embedding alone.
 
     A few convolutions that double a 4x4 grid until it has a cell for every code. They learn what
     goes where from far fewer images, and in far less time, than the attention that refines it.

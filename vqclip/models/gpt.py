@@ -228,7 +228,7 @@ class GPT(nn.Module):
         embeddings: Tensor | None = None,
         hints: Tensor | None = None,
     ) -> Tensor:
-        """What the head reads: (b, n) -> (b, n, n_embd).
+        """Return the input of the head: (b, n) -> (b, n, n_embd).
 
         ``embeddings`` (b, m, n_embd) are read as they are, before the tokens, and give the first
         m of then m + n results. ``hints`` (b, at least m + n, n_embd) are added to the positions

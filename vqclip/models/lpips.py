@@ -181,7 +181,7 @@ def _lpips_key(key: str) -> str:
 
 
 class ClipFeatures(nn.Module):
-    """What a CLIP's image tower computes on the way, layer by layer.
+    """Features of a CLIP's image tower, layer by layer.
 
     Of a ResNet: stem and stages, of a timm tower its stages, at the size that the images have. Of
     a transformer: the patches after every third block, of images resized to what it was trained on.

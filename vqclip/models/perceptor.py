@@ -137,7 +137,7 @@ def must_be_downloaded(source: str) -> bool:
 
 @dataclass(frozen=True)
 class _Model:
-    """What open_clip needs to build a model; every kind of source comes down to this."""
+    """The arguments with which open_clip builds a model, for every kind of source."""
 
     name: str  # open_clip's name for it: an architecture, or "local-dir:" and a path
     config: Mapping[str, Any]  # its ``model_cfg``

@@ -27,7 +27,7 @@ def count_tokens(tokenize: Tokenizer, text: str) -> int:
 
 
 def lost_text(tokenize: Tokenizer, text: str, length: int) -> str:
-    """Return what is not read of a text of more than ``length`` tokens, from a whole word on."""
+    """Return the part of a text beyond ``length`` tokens, from a whole word on."""
 
     def is_lost(end: int) -> bool:
         return is_cut(tokenize, text[:end], length)

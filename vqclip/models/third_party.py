@@ -23,7 +23,7 @@ class NotHereError(Exception):
 
 
 def check_weights(path: Path) -> None:
-    """Refuse a file that cannot hold weights, before a reader finds more obscure words for it."""
+    """Refuse a file that cannot contain weights, with a clearer error than its reader's."""
     try:
         with path.open("rb") as file:
             head = file.read(512)

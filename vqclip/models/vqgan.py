@@ -80,7 +80,7 @@ class VQModel(nn.Module):
 
     @property
     def picture_kind(self) -> PictureKind:
-        """What its images show: ``rgb``, ``grey``, ``depth``, ``edges`` or ``labels``."""
+        """The kind of its images: ``rgb``, ``grey``, ``depth``, ``edges`` or ``labels``."""
         if isinstance(self, VQSegmentationModel):
             return "labels"
         key, channels = self.image_key.lower(), self.ddconfig.in_channels

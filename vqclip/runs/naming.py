@@ -137,7 +137,7 @@ def _refuse_formats(pattern: str) -> None:
 
 
 def check_file_name(path: Path) -> None:
-    """Refuse a file name that has a folder, or that not every file system takes.
+    """Raise UsageError for a name with a folder, or one that not every file system accepts.
 
     Raises:
         UsageError: it is one of those.
@@ -152,7 +152,7 @@ def check_file_name(path: Path) -> None:
 
 
 def tell_apart(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:
-    """Tell equal names apart by their label: ``apple.png`` becomes ``apple-7.png``."""
+    """Make equal names distinct by their labels: ``apple.png`` becomes ``apple-7.png``."""
     if len(set(paths)) == len(paths):
         return list(paths)
     return [

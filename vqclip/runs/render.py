@@ -181,7 +181,7 @@ def save_picture(
 
 
 def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, Any]:
-    """Return all that is needed to make the image again, as JSON values."""
+    """Return the metadata that repeats the image, as JSON values."""
     settings = (explicit(config) if isinstance(config, GenerateConfig) else config).to_dict()
     settings["device"] = models.device.type
     if config.precision == "auto":

@@ -74,7 +74,7 @@ def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
 
 
 def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:
-    """Return the options of the settings that an image or video records, as far as known."""
+    """Return the known options among the settings of an image or video."""
     settings = metadata.get("settings", {})
     return next((options_of(kind) for kind, own in _OWN.items() if own in settings), {})
 

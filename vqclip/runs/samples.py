@@ -102,7 +102,7 @@ class SampleRun:
             return collect(self.task, drawn.indices, ranked=False)
 
     def _refine(self, sample: Sample) -> Sample:
-        """Return the refined sample, as far as it is when Ctrl-C comes."""
+        """Return the refined sample, unfinished after Ctrl-C."""
         last, filmed = None, shown_steps(self.outputs[0], self.steps)[1:]
         try:
             for last in refine(self.task, sample, self.steps):
@@ -161,7 +161,7 @@ def save_sample(
 
 
 def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
-    """Return what draws one sample of a task alone; only the best of them was refined."""
+    """Return the metadata that repeats one sample of a task; only the best was refined."""
     alone = replace(task.config, seed=sample.seed, samples=1)
     if isinstance(alone, CompleteConfig) and not sample.refined:
         alone = replace(alone, refine=0)

@@ -71,7 +71,7 @@ class Task:
 
     @cached_property
     def photo(self) -> Tensor:
-        """What is kept, smoothly continued, (1, 3, h, w)."""
+        """The kept pixels, smoothly continued, (1, 3, h, w)."""
         assert self.canvas is not None
         return continued(self.canvas.image(), self.canvas.mask())
 

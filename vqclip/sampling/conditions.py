@@ -78,7 +78,7 @@ def check_conditions(transformer: Net2NetTransformer, given: Mapping[str, str]) 
 
 
 def natural_size(given: Mapping[str, str]) -> tuple[int, int] | None:
-    """Return the (width, height) in pixels that a condition asks for, if it does."""
+    """Return the (width, height) in pixels of a condition, if it has one."""
     for kind, value in given.items():
         if kind != "class":
             width, height = open_image(value).size

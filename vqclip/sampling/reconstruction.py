@@ -76,7 +76,7 @@ def read_picture(
 
 
 def to_picture(vqgan: VQModel, image: Tensor) -> Image.Image:
-    """Return what a VQGAN decoded, (1, c, h, w): a map of labels with a palette, else RGB."""
+    """Return decoded values (1, c, h, w) as an image: label maps with a palette, else RGB."""
     if vqgan.picture_kind != "labels":
         return to_pil(image / 2 + 0.5)
     picture = Image.fromarray(image[0].argmax(0).to(torch.uint8).cpu().numpy())

@@ -211,7 +211,7 @@ class Trainer:
                 parameter.requires_grad_(True)
 
     def records(self, data: Data, first: int) -> Records | None:
-        """Return what writes the files of the run: in the first process only."""
+        """Return the writer of the run's files, in the first process only."""
         if not self.accelerator.is_main_process:
             return None
         where = (self.settings, self.average, self.accelerator.device, first)
@@ -258,7 +258,7 @@ class Trainer:
 
 
 def learning_rate_factor(step: int, settings: LoopSettings) -> float:
-    """What the learning rate of step ``step``, from 0, is multiplied with.
+    """Return the factor of the learning rate at ``step``, from 0.
 
     Warm-up rises as (step + 1) / warmup; what follows goes from 1 to ``final_learning_rate`` at
     the last step, in a line or half a cosine.

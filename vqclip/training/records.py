@@ -127,7 +127,7 @@ def image_grid(pictures: Tensor, rows: int) -> Tensor:
 
 
 def check_finite(metrics: Mapping[str, float], step: int) -> None:
-    """Make sure that a step's metrics are numbers.
+    """Raise VqclipError unless the metrics of a step are finite.
 
     Raises:
         VqclipError: one is not; the message names it.

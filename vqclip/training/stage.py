@@ -51,7 +51,7 @@ class Objective:
 
 
 class Stage(Protocol):
-    """What the loop trains.
+    """The interface between the loop and what it trains.
 
     Attributes:
         networks: all that is trained and checkpointed, by name, parameters and buffers; the loop

@@ -56,7 +56,7 @@ def _is_film(path: Path) -> bool:
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Return what sorts frame-2 before frame-10."""
+    """Return a sort key that puts frame-2 before frame-10."""
     parts = re.findall(r"\d+|\D+", path.name)
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p.lower()) for p in parts]
 

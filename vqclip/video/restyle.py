@@ -102,7 +102,7 @@ def restyle_frame(
 
 
 def mixed(source: Array, before: PreviousFrame, coherence: float) -> Array:
-    """Return what a frame starts from: c·v·W(result before) + (1 − c·v)·frame.
+    """Return the start of a frame: c·v·W(previous result) + (1 − c·v)·frame.
 
     W moves the last result along the flow between the two frames of the clip; v is 1 where both
     show the same, and 0 where something came into view.

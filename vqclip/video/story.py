@@ -119,7 +119,7 @@ class StoryFrames:
         self.before = deque(before, maxlen=self.fading)
 
     def state(self) -> State:
-        """Return all that the next frame depends on; it is whole between two frames only."""
+        """Return the state that the next frame depends on; valid between two frames only."""
         state = state_of(self.run)
         tensors = dict(state.tensors)
         if self.picture.residual is not None:

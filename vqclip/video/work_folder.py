@@ -123,7 +123,7 @@ class WorkFolder:
         return self.path / _STATE
 
     def state(self) -> State | None:
-        """Return what the frames so far continue from."""
+        """Return the state after the frames so far."""
         return load_state(self.state_path) if self.state_path.exists() else None
 
     def keep(self, state: State) -> None:

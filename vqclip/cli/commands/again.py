@@ -143,7 +143,7 @@ def _session_of(
 def _check_options(
     ctx: typer.Context, written: set[str], config: GenerateConfig | SampleConfig
 ) -> None:
-    """Refuse options that the command of ``config`` does not take."""
+    """Raise UsageError for options that the command of ``config`` does not take."""
     name, command = _COMMANDS[type(config)]
     taken = {*inspect.signature(command).parameters, "prompts", "count"}
     for parameter in ctx.command.params:

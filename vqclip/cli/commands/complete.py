@@ -47,7 +47,7 @@ def complete_command(
 
 
 def completing(params: Mapping[str, Any], picture: str) -> SampleSession:
-    """Return what the options ask for of an image.
+    """Return the completion that the options describe.
 
     Raises:
         UsageError: a value that cannot be read, or a file that could not be written.

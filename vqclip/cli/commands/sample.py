@@ -48,7 +48,7 @@ def sample_command(
 
 
 def sampling(params: Mapping[str, Any]) -> SampleSession:
-    """Return what the options ask for.
+    """Return the config that the options describe.
 
     Raises:
         UsageError: a value that cannot be read, or a file that could not be written.

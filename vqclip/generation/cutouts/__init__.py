@@ -41,7 +41,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CutoutPlan:
-    """All that was drawn for one step: tensors with one row per cutout, on the CPU.
+    """The random numbers of one step: tensors with one row per cutout, on the CPU.
 
     ``size``: side of a cutout in pixels. ``image_hw``: the image it was drawn for. ``pooled``:
     the image is pooled to size × size first. ``steps``: the photometric steps, in order.

@@ -80,7 +80,7 @@ def read_checkpoint(path: Path | str) -> FileContent:
 
 
 def recognise(path: Path) -> None:
-    """Refuse what is not a checkpoint by its first bytes (and, of a zip, its end).
+    """Refuse files that are not checkpoints by their first bytes (of a zip, also its end).
 
     Raises:
         UsageError: there is no such file.
@@ -172,7 +172,7 @@ def _checkpoint(content: Any) -> FileContent:
 
 
 def _checked(checkpoint: FileContent, path: Path) -> FileContent:
-    """Make sure that weights are no larger than the file, but for some that are there twice."""
+    """Check that weights are no larger than the file, apart from shared ones."""
     claimed = sum(value.nbytes for value in checkpoint.state.values())
     if claimed > _SPARE + 4 * path.stat().st_size:
         raise CheckpointError(

@@ -50,7 +50,7 @@ def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelCon
 
 
 def check_numbers(state: StateDict) -> None:
-    """Make sure that all weights are numbers.
+    """Raise CheckpointError unless all weights are finite.
 
     Raises:
         CheckpointError: some are NaN or infinite; the message tells where.
@@ -64,7 +64,7 @@ def check_numbers(state: StateDict) -> None:
 
 
 def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
-    """What a wrong pairing most often shows: another quantizer or another codebook."""
+    """Yield the usual differences of a wrong pairing: another quantizer or codebook."""
     ours = next((key for key in _CODEBOOKS if key in expected), None)
     theirs = next((key for key in _CODEBOOKS if key in state), None)
     if ours is None or theirs is None:

@@ -45,7 +45,7 @@ _DROPPED = {
 
 @dataclass(frozen=True)
 class Converted:
-    """What was made of a checkpoint.
+    """The result of converting a checkpoint.
 
     Attributes:
         kind: what loads it, ``load_vqgan`` or ``load_transformer``.

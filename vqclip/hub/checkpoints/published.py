@@ -52,7 +52,7 @@ def is_transformer(state: Mapping[str, Tensor]) -> bool:
 
 
 def advice(state: Mapping[str, Tensor]) -> str:
-    """What to add to "give the config that came with the checkpoint"."""
+    """Return advice to add to "give the config that came with the checkpoint"."""
     names = lookalikes(state)
     return f" (by its shapes that of {' or '.join(names)})" if names else ""
 

@@ -49,7 +49,7 @@ class StandIn(dict[Any, Any]):
     def __setitem__(self, *_: Any) -> None: ...
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse: what a file made itself, it must not call."""
+        """Refuse calls of objects that a file created."""
         _refuse(f"{type(self).__module__}.{type(self).__name__}")
 
     def append(self, _: Any) -> None:

@@ -21,7 +21,7 @@ _TOO_LARGE = "its description is larger than any model's; it was refused"
 
 
 def read_zip(path: Path) -> Any:
-    """What ``torch.save`` wrote into the zip file ``path``; tensors are mapped, not read."""
+    """Return the content of a zip of ``torch.save``; tensors are mapped, not read."""
     with path.open("rb") as file, _archive(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         root = _root(members)
@@ -85,7 +85,7 @@ def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.Untyped
 
 
 def read_legacy(path: Path) -> Any:
-    """What ``torch.save`` of torch < 1.6 wrote, or any other pickle's first object."""
+    """Return the content of a file of torch < 1.6, or the first object of any pickle."""
     room = path.stat().st_size
     storages: dict[str, torch.UntypedStorage] = {}
 

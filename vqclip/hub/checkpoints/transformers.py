@@ -155,7 +155,7 @@ def stage_reference(
 
 
 def codebook_hash(vqgan: VQModel) -> str:
-    """What tells codebooks apart, however precisely they are stored: 16 hexadecimal digits."""
+    """Return a hash of a codebook that ignores its precision: 16 hexadecimal digits."""
     return hash_of(vqgan.codebook)
 
 

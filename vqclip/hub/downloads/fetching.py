@@ -42,7 +42,7 @@ class DownloadRequest:
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told how it goes: of every block, and of what went wrong and is tried again."""
+    """Receives progress: every block, and every failure before a new attempt."""
 
     progress: ByteProgress
     note: Callable[[str], None]

@@ -93,7 +93,7 @@ def finishing(finish: Callable[[], None]) -> Iterator[None]:
 
 
 def refuse_empty(path: Path, frames: int) -> None:
-    """Refuse to make a video of nothing.
+    """Raise VqclipError for a video without frames.
 
     Raises:
         UsageError: there are no frames.

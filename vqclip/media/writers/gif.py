@@ -61,7 +61,7 @@ def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:
 def _header(
     shape: tuple[int, ...], palette: Array, loop: int, metadata: Mapping[str, Any] | None
 ) -> bytes:
-    """Return all that comes before the first frame: sizes, palette, loop, comment."""
+    """Return the bytes before the first frame: sizes, palette, loop, comment."""
     height, width, _ = shape
     colours = palette.tobytes().ljust(3 * 256, b"\0")
     parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0xF7, 0, 0), colours]

@@ -82,7 +82,7 @@ class NegativeSettings:
 
 @dataclass(frozen=True)
 class TokenSettings:
-    """What the embeddings of the tokens start from.
+    """The initial values of the token embeddings.
 
     table: a safetensors file with ``token_embedding.weight``, (vocabulary, width or more); the
         first columns are taken.
@@ -101,7 +101,7 @@ class TokenSettings:
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """All that a CLIP's training can be told.
+    """The settings of a CLIP's training.
 
     positives: pairs belong together whose ``text`` coincides, or whose ``group`` does. With
         ``text``, pairs of one group and different texts are neither right nor wrong.

@@ -57,7 +57,7 @@ class WeightRule:
 
 @dataclass(frozen=True)
 class HoldOutConfig:
-    """What training never sees.
+    """The data held out of training.
 
     share: of the groups (a group is all images of one caption), chosen by a hash of the group
         alone: whatever else the settings are, the same groups are held out. Of a few images
@@ -81,7 +81,7 @@ class HoldOutConfig:
 
 @dataclass(frozen=True)
 class ConditionConfig:
-    """What a transformer's images are made from, beside the image itself.
+    """The condition of a transformer's samples.
 
     kind: ``class`` (the place of the row's ``column`` among ``names``, an int; rows without a
         place are not drawn), ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w)
@@ -187,7 +187,7 @@ class CaptionConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """All that decides which image and which words sample k is.
+    """The settings that decide image and words of sample k.
 
     sources: where images come from.
     folder: where relative paths of sources and conditions begin; none: the current folder.

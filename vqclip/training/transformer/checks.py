@@ -16,7 +16,7 @@ from vqclip.training.vqgan.checks import check_side
 def check_transformer(
     model: Net2NetTransformer, batch: Batch, conditions: Sequence[ConditionConfig]
 ) -> None:
-    """Refuse a model that the samples do not fit.
+    """Raise UsageError if the samples do not fit the model.
 
     Args:
         model: to be trained.

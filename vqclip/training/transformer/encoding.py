@@ -95,7 +95,7 @@ def data_config(settings: TrainSettings) -> DataConfig:
 
 
 class DatasetEncoder:
-    """What turns samples into codes and embeddings.
+    """Encodes samples as codes and embeddings.
 
     Raises:
         UsageError: settings that cannot work, or the folder holds what others made.

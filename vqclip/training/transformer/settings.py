@@ -12,7 +12,7 @@ from vqclip.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerLoss:
-    """What training a transformer takes beyond the loop's settings: the section ``loss``.
+    """The section ``loss`` of a transformer's training.
 
     The shares are of samples, for a transformer conditioned on CLIP embeddings; the rest sees the
     embedding of the image.

@@ -80,7 +80,7 @@ def _trained_state(model: Net2NetTransformer) -> dict[str, Tensor]:
 
 
 def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
-    """Return what is trained: the GPT, and what prepares CLIP embeddings for it."""
+    """Return the trained networks: the GPT, and the projection of CLIP embeddings."""
     networks: dict[str, nn.Module] = {"transformer": model.transformer}
     if model.condition_kind == "clip":
         networks["cond_stage_model"] = model.cond_stage_model
@@ -114,7 +114,7 @@ class TransformerStage:
         self.objectives = [Objective("transformer", optimizer, self.loss)]
 
     def check(self, batch: Batch) -> None:
-        """Refuse settings that the samples do not fit."""
+        """Raise UsageError if the samples do not fit the settings."""
         check_transformer(self.model, batch, self.conditions)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:

@@ -12,7 +12,7 @@ MAPS = ("depth", "edges", "segmentation")  # image keys that are conditions
 
 
 def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
-    """Refuse a model that the samples do not fit.
+    """Raise UsageError if the samples do not fit the model.
 
     Raises:
         UsageError: naming the setting and the remedy.
@@ -44,7 +44,7 @@ def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
 
 
 def check_side(side: int, factor: int, whose: str) -> None:
-    """Refuse images that are not whole codes.
+    """Raise UsageError unless the side is a whole number of codes.
 
     Raises:
         UsageError: with the nearest sizes that are.
@@ -59,7 +59,7 @@ def check_side(side: int, factor: int, whose: str) -> None:
 
 
 def _check_discriminator(layers: int, side: int) -> None:
-    """Refuse a discriminator that leaves nothing of images of ``side`` pixels."""
+    """Refuse a discriminator that is too deep for ``side`` pixels."""
     most = 0
     while side >> (most + 1) >= _LEAST_PATCH:  # every layer halves, the last two take a border
         most += 1

@@ -116,7 +116,7 @@ class WarmUpCosine:
 
 
 class CodebookUpdater(nn.Module):
-    """What is done to a codebook beside gradients, and the memory that it takes.
+    """Updates of a codebook beside gradients, and their state.
 
     - Codes that no latent has chosen for ``revive_after`` steps are put where a random latent of
       the batch is (0: never). ``idle`` counts the steps, (n_embed,).

@@ -16,7 +16,7 @@ PARTS = ("encoder", "quant_conv", "quantize", "post_quant_conv", "decoder")
 
 @dataclass(frozen=True, kw_only=True)
 class VQGANLoss:
-    """What a VQGAN's training lowers; names as in taming's ``lossconfig``.
+    """The section ``loss`` of a VQGAN's training; names as in taming's ``lossconfig``.
 
     pixel: l1, l2 or mix, the mean of both; weighed by ``pixel_weight``.
     border_weight: how much more the outer 6 pixels count in it than the inner ones, the corners

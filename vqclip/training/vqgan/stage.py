@@ -130,7 +130,7 @@ class VQGANStage:
             raise UsageError("loss.freeze leaves nothing to train")
 
     def check(self, batch: Batch) -> None:
-        """Refuse settings that the samples do not fit."""
+        """Raise UsageError if the samples do not fit the settings."""
         check_vqgan(self.model, batch, self.settings)
 
     def autoencoder_loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:

@@ -47,7 +47,7 @@ def verify_command(
 
 
 def _verify(model: "StoredModel", terminal: Terminal) -> bool:
-    """Tell whether a model is as it was; return whether it is not."""
+    """Report whether a model is unchanged; return whether it has changed."""
     from vqclip.hub import store
 
     problem = None
