@@ -267,7 +267,9 @@ def _run_transformer(
         return None
     transformer = load_transformer(source, config.transformer_config, device)
     transformer.transformer.to(dtype)
-    accelerate(transformer.vqgan, device, dtype)
+    # Samples are decoded once, in float32, so that `vqclip decode` gives the same bytes.
+    steps = config.steps if isinstance(config, GenerateConfig) else getattr(config, "refine", 0)
+    accelerate(transformer.vqgan, device, dtype if steps else torch.float32)
     return transformer
 
 
