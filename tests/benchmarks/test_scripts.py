@@ -57,6 +57,11 @@ def test_start() -> None:
 
 
 @pytest.mark.slow
+def test_fuzz() -> None:
+    assert "0 failures" in in_a_process("fuzz", "--commands", 3, "--pictures", 3)
+
+
+@pytest.mark.slow
 def test_step() -> None:
     """Both models take the steps of vqclip.generate, and every part takes its share of time."""
     out = in_a_process("step", "--small", "--repeats", 1, "--cutouts", 1, "--threads", 1)
