@@ -106,6 +106,7 @@ def test_gpu(script: Script, tmp_path: Path) -> None:
     assert printed.count("\n| ") == len(rows) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_large() -> None:
     out = in_a_process("large", "--small", "--sides", 64, "--cutouts", 1, "--steps", 1)
