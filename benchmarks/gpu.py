@@ -148,6 +148,9 @@ def training_step(
     """Return the median seconds of a training step of a recipe."""
     data: dict[str, Any] = {"sources": [{"path": str(folder)}], "hold_out": {"share": 0.25}}
     data |= {"size": 128}
+    recipe = ROOT / "recipes" / f"{stage}.yaml"
+    if styles := read_training_settings(stage, recipe).data.get("styles"):  # as the model has
+        data["styles"] = {name: {"group": name} for name in styles}
     if stage == "transformer":
         data["encode"] = {"folder": str(folder / "codes"), "samples": 64, "held_out": 4}
     options = {"steps": args.repeats + 2, "validate_samples": 2, "sample_every": 0, "warmup": 1}
@@ -158,7 +161,6 @@ def training_step(
         f"data={json.dumps(data)}",
         *(f"train.{k}={v}" for k, v in options.items()),
     ]
-    recipe = ROOT / "recipes" / f"{stage}.yaml"
     settings = read_training_settings(stage, recipe, changes)
     try:
         if stage == "transformer":
