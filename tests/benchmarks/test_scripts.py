@@ -113,6 +113,13 @@ def test_large() -> None:
     assert "| 64x64 | 0." in out
 
 
+def test_discs(script: Script) -> None:
+    out = script("discs", "--pairs", 2).splitlines()
+    assert [line.split("  ")[0] for line in out[1:]] == ["yellow on cyan", "red on green", "mean"]
+    one, other, mean = (float(line.split()[-1]) for line in out[1:])
+    assert mean == pytest.approx((one + other) / 2, abs=0.11)
+
+
 @pytest.mark.slow
 def test_import_memory(script: Script) -> None:
     (checkpoint,), (config,) = (
