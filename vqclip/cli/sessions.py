@@ -150,12 +150,12 @@ class GenerateSession(Session):
         return None
 
     def _interruption(self, done: int, output: OutputConfig) -> InterruptionError:
-        """Return the error for Ctrl-C before the first step of an image."""
+        """Return the error for Ctrl-C outside the steps, which keep their image."""
         if done:
             self._note_ahead(self.configs[done:])
         if output.checkpoint and output.checkpoint.exists():
             return InterruptionError(
-                "interrupted before the first step; continue with: "
+                "interrupted before the image was written; continue with: "
                 f"vqclip resume {output.checkpoint}"
             )
         written = f"{done} of {len(self.configs)} images are written"
