@@ -1,1 +1,1 @@
-"""Training: the stages (VQGAN, transformer, CLIP), their data, and the loop that they share."""
+"""Training stages (VQGAN, transformer, CLIP), their data and their shared loop."""

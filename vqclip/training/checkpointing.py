@@ -1,8 +1,8 @@
-"""Checkpoints of a training, without a pickle.
+"""Training checkpoints without pickle.
 
 ``checkpoints/step-0000500/`` holds ``networks.safetensors`` and ``average.safetensors`` (keys
-``network/weight``), ``optimizers.safetensors`` and ``state.json``.
-A folder is written under another name and renamed when it is whole.
+``network/weight``), ``optimizers.safetensors`` and ``state.json``. A folder is written under a
+temporary name and renamed once it is complete.
 """
 
 import json
@@ -36,10 +36,10 @@ def save_training_state(
     extra: Mapping[str, Any],
     keep: int,
 ) -> Path:
-    """Write the state after ``step`` steps below ``folder``, and drop all but the newest ``keep``.
+    """Save the state after ``step`` steps in ``folder`` and delete all but the ``keep`` newest.
 
     Raises:
-        UsageError: the disk does not take it.
+        UsageError: the checkpoint cannot be written.
     """
     path = folder / f"step-{step:07d}"
     tensors: dict[str, Tensor] = {}
@@ -67,10 +67,10 @@ def save_training_state(
 def load_training_state(
     path: Path, networks: Networks, optimizers: Mapping[str, Optimizer], average: WeightAverage
 ) -> dict[str, Any]:
-    """Put networks, optimizers and average into the state that was saved; return ``state.json``.
+    """Restore networks, optimizers and average from a checkpoint; return its ``state.json``.
 
     Raises:
-        CheckpointError: it is damaged, or that of another model or other settings.
+        CheckpointError: it is damaged or belongs to another model or other settings.
     """
     try:
         state: dict[str, Any] = json.loads((path / "state.json").read_text())
@@ -95,13 +95,13 @@ def load_training_state(
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
-    """Return the whole checkpoints below ``folder``, the newest last."""
+    """Return the complete checkpoints in ``folder``, newest last."""
     found = [path for path in folder.glob("step-*") if _STEP.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write what is not shared, in the layout of ordinary tensors."""
+    """Write contiguous copies on the CPU, because safetensors rejects shared or strided tensors."""
     save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
 
 
@@ -118,7 +118,7 @@ def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _joined(name: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Read an optimizer's state of format 1: tensors ``objective/parameter/moment``."""
+    """Read optimizer state in format 1, whose tensors are named ``objective/parameter/moment``."""
     state: dict[int, dict[str, Any]] = {int(n): dict(v) for n, v in values["state"].items()}
     for key, value in tensors.items():
         objective, number, moment = key.split("/", 2)
@@ -128,7 +128,7 @@ def _joined(name: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any])
 
 
 def _tuples(group: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has lists where optimizers have tuples (betas); their parameters stay a list."""
+    """Restore tuples such as betas, which JSON stores as lists; ``params`` stays a list."""
     return {
         key: tuple(value) if isinstance(value, list) and key != "params" else value
         for key, value in group.items()
@@ -136,7 +136,7 @@ def _tuples(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def random_state(seed: int, step: int, process: int = 0) -> int:
-    """Return the seed of torch's generator for one step of one process.
+    """Return the seed of torch's generator for one step in one process.
 
     >>> random_state(0, 1) != random_state(1, 0)
     True
@@ -152,5 +152,5 @@ def random_state(seed: int, step: int, process: int = 0) -> int:
 
 
 def seed_step(seed: int, step: int, process: int = 0) -> None:
-    """Seed torch's generators, so that a step's random numbers are a function of its number."""
+    """Seed torch's generators so that random numbers depend only on the arguments."""
     torch.manual_seed(random_state(seed, step, process))

@@ -1,7 +1,7 @@
 """Process and device set-up with Hugging Face Accelerate.
 
-Gradients are averaged here rather than by a wrapper around the networks: so a loss may use them as
-it likes (parts of them, twice, or not at all), and every stage stays plain PyTorch.
+Gradients are averaged here, not by a wrapper around the networks, so a loss may use the networks
+freely (in part, twice, or not at all) and every stage stays plain PyTorch.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,17 +22,17 @@ _MIXED = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 def make_accelerator(settings: LoopSettings) -> "Accelerator":
-    """Return Accelerate's idea of this process: device, precision, and its fellows.
+    """Return an Accelerator for this process, set to the device and precision in ``settings``.
 
     Raises:
-        UsageError: Accelerate is not installed, or the device or precision is not there.
+        UsageError: Accelerate is not installed, or the device or precision is unavailable.
     """
     if find_spec("accelerate") is None:
         raise UsageError("training needs more packages: pip install 'vqclip[train]'")
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    # Accelerate keeps the choices of a process's first training: let each have its own
+    # Accelerate reuses the first training's choices for the whole process: reset them
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     device = resolve_device(settings.device)
     precision = resolve_precision(settings.precision, device)
@@ -47,7 +47,7 @@ def make_accelerator(settings: LoopSettings) -> "Accelerator":
 
 
 def average_gradients(accelerator: "Accelerator", parameters: Sequence[nn.Parameter]) -> None:
-    """Average gradients over all processes; a weight that some left out counts as 0 there."""
+    """Average gradients over all processes; a missing gradient counts as 0."""
     if accelerator.num_processes == 1:
         return
     for parameter in parameters:
@@ -62,18 +62,18 @@ def average_gradients(accelerator: "Accelerator", parameters: Sequence[nn.Parame
 
 @torch.no_grad()
 def share_weights(accelerator: "Accelerator", networks: Iterable[nn.Module]) -> None:
-    """Give every process the weights and buffers of the first one."""
+    """Copy weights and buffers from the first process to all others."""
     if accelerator.num_processes == 1:
         return
     for network in networks:
         for value in network.state_dict().values():
-            whole = value.contiguous()  # what is channels-last cannot be sent
+            whole = value.contiguous()  # broadcast rejects channels-last tensors
             torch.distributed.broadcast(whole, 0)
             value.copy_(whole)
 
 
 def gather(values: Tensor) -> Tensor:
-    """Return the values of all processes, (b, ...) of each, in their order: (n·b, ...)."""
+    """Concatenate (b, ...) values from all n processes in rank order: (n·b, ...)."""
     if not torch.distributed.is_initialized():
         return values
     parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
@@ -82,7 +82,7 @@ def gather(values: Tensor) -> Tensor:
 
 
 def anywhere(accelerator: "Accelerator", flag: bool) -> bool:
-    """Whether ``flag`` is set in any process."""
+    """Return whether ``flag`` is set in any process."""
     if accelerator.num_processes == 1:
         return flag
     flags = torch.tensor(float(flag), device=accelerator.device)

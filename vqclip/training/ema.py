@@ -1,4 +1,4 @@
-"""The running average of the weights."""
+"""Exponential moving average of the weights."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ Networks = Mapping[str, nn.Module]
 
 
 class WeightAverage:
-    """ē ← d·ē + (1 − d)·w for every weight after every step; buffers are taken as they are.
+    """Moving average ē ← d·ē + (1 − d)·w of every weight after every step; buffers are copied.
 
-    Early on d is (1 + step) / (10 + step), where that is smaller: the first weights are soon
-    forgotten. Weights that cannot change cost nothing but memory.
+    Early on, d is (1 + step) / (10 + step) where that is smaller, so the initial weights fade
+    quickly. Frozen weights cost only memory.
 
     Args:
-        networks: what is averaged; the average starts as they are.
-        decay: d in [0, 1); 0 keeps no average at all.
+        networks: networks to average; the average starts at their current weights.
+        decay: d in [0, 1); 0 disables averaging.
 
     """
 
@@ -28,7 +28,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after step number ``step``."""
+        """Update the average with the weights after step ``step``."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, average in self.state.items():
             trained = dict(self.networks[name].named_parameters())
@@ -44,7 +44,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Let the networks hold their averages in the block."""
+        """Load the averaged weights into the networks for the duration of the block."""
         before = {name: _copy(self.networks[name].state_dict()) for name in self.state}
         self._load(self.state)
         try:
@@ -53,7 +53,7 @@ class WeightAverage:
             self._load(before)
 
     def load(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Continue a saved average."""
+        """Restore a saved average."""
         for name, average in self.state.items():
             for key, value in average.items():
                 value.copy_(state[name][key])

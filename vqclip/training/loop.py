@@ -1,14 +1,14 @@
-"""The training loop of every stage, on one device or several.
+"""Training loop shared by all stages, on one or more devices.
 
     for progress in fit(stage, data, settings, folder):
         print(progress.step, progress.metrics)
 
-A step: for each objective, its loss over the step's batches, backward, clip the gradients, step
-the optimizer; then whatever else the stage changes, then the running average.
+For each objective, a step computes the loss over the step's batches, backpropagates, clips the
+gradients and steps the optimizer; then it runs the stage's other updates and updates the average.
 
-Everything in it is a function of (settings, step): the samples, the random numbers, the learning
-rate. With the state that checkpoints hold, a training that is resumed on a CPU with the same
-number of threads ends with the very bytes of one that was never interrupted.
+Samples, random numbers and learning rate depend only on (settings, step). A training resumed from
+a checkpoint on a CPU with the same number of threads therefore ends with exactly the same bytes as
+one that was never interrupted.
 """
 
 import math
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a training is after a step.
+    """State of a training after a step.
 
     Attributes:
-        step: steps done, of ``steps``.
-        metrics: what the losses reported of this step, still tensors: reading one waits for it.
-        validation: the figures of held-out data, where they were taken after this step.
-        checkpoint: the folder of the checkpoint, where one was written after this step.
-        stopped: the training was asked to stop, and has; ``checkpoint`` says where it continues.
-        best: the best figure so far (the first one of a validation), which ``best/`` has.
-        best_step: the steps after which it was reached.
+        step: completed steps, out of ``steps``.
+        metrics: values reported by the step's losses, still tensors: reading one waits for it.
+        validation: scores on held-out data, if validation ran after this step.
+        checkpoint: the checkpoint folder, if one was written after this step.
+        stopped: whether training stopped on request; it can resume from ``checkpoint``.
+        best: the best validation score so far (the first one reported); ``best/`` holds its model.
+        best_step: the number of steps after which it was reached.
 
     """
 
@@ -77,19 +77,19 @@ def fit(
     """Train ``stage`` on ``data``, yielding after every step.
 
     Args:
-        stage: what is trained; its networks are on the accelerator's device.
+        stage: the stage to train, with its networks on the accelerator's device.
         data: see :class:`vqclip.training.data.batches.Data`.
-        settings: of which ``train`` and ``seed`` matter here.
-        folder: of the run: ``checkpoints/``, ``best/`` and ``last/`` (the exported models),
+        settings: only ``train`` and ``seed`` are used here.
+        folder: the run's folder, for ``checkpoints/``, ``best/`` and ``last/`` (exported models),
             ``metrics.csv``, ``validation.csv``, ``samples/`` and ``tensorboard/``.
-        accelerator: by default :func:`make_accelerator`'s.
-        resume: continue from the newest checkpoint in ``folder``, where there is one.
-        stop: asked after every step; once it says so, a checkpoint is written and that is all.
+        accelerator: default: the one from :func:`make_accelerator`.
+        resume: continue from the newest checkpoint in ``folder``, if there is one.
+        stop: called after every step; if it returns True, training writes a checkpoint and ends.
 
     Raises:
-        UsageError: something needed is not installed, or the disk does not take what is written.
+        UsageError: a required package is missing, or an output file cannot be written.
         CheckpointError: the checkpoint cannot be used.
-        VqclipError: a loss is no longer a number.
+        VqclipError: a loss is not finite.
     """
     trainer = Trainer(stage, settings, folder, accelerator or make_accelerator(settings.train))
     first = trainer.resume() if resume else 0
@@ -112,7 +112,7 @@ def fit(
 
 
 class Trainer:
-    """Steps, and the state between them."""
+    """Runs training steps and holds the state between them."""
 
     def __init__(
         self, stage: Stage, settings: TrainSettings, folder: Path, accelerator: "Accelerator"
@@ -141,7 +141,7 @@ class Trainer:
         share_weights(self.accelerator, stage.networks.values())
 
     def batches(self, data: Data, first: int) -> Iterator[Batch]:
-        """Yield the batches of this process from step ``first``, on its device."""
+        """Yield this process's batches from step ``first`` on, moved to its device."""
         batches = training_batches(
             data,
             first,
@@ -156,9 +156,9 @@ class Trainer:
             yield to_device(batch, self.accelerator.device)
 
     def step(self, batches: Iterator[Batch], step: int) -> Metrics:
-        """Take step number ``step``, from 0."""
+        """Run step ``step``, counted from 0, and return its metrics."""
         micro = [next(batches) for _ in range(self.settings.accumulate)]
-        # only now, as a loader draws a number of its own when it begins
+        # seed after loading: a data loader draws a random number when it starts
         seed_step(self.seed, step, self.accelerator.process_index)
         for network in self.stage.networks.values():
             network.train()
@@ -172,7 +172,7 @@ class Trainer:
         return metrics
 
     def _optimize(self, objective: Objective, micro: list[Batch], step: int) -> Metrics:
-        """Step one optimizer; return the means of what its loss reports."""
+        """Step one optimizer; return the mean of each metric reported by its loss."""
         optimizer = self.stepped[objective.name]
         factor = learning_rate_factor(step, self.settings)
         for group, rate in zip(
@@ -199,7 +199,7 @@ class Trainer:
 
     @contextmanager
     def _only_gradients_of(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-        """Let gradients flow to the parameters of one optimizer alone."""
+        """Require gradients only for the parameters of ``optimizer`` within the block."""
         own = {id(parameter) for parameter in _trainable(optimizer)}
         others = [parameter for parameter in self.trained if id(parameter) not in own]
         for parameter in others:
@@ -211,14 +211,14 @@ class Trainer:
                 parameter.requires_grad_(True)
 
     def records(self, data: Data, first: int) -> Records | None:
-        """Return the writer of the run's files, in the first process only."""
+        """Return the writer of the run's files in the main process, None in the others."""
         if not self.accelerator.is_main_process:
             return None
         where = (self.settings, self.average, self.accelerator.device, first)
         return Records(self.folder, self.stage, data, *where, self.best, self.best_step)
 
     def record(self, records: Records | None, step: int, metrics: Metrics) -> dict[str, float]:
-        """Write what is due after ``step`` steps, while the other processes wait."""
+        """Write the records due after ``step`` steps; the other processes wait."""
         figures: dict[str, float] = {}
         if records:
             figures = records.record(step, metrics)
@@ -227,7 +227,7 @@ class Trainer:
         return figures
 
     def checkpoint(self, step: int, *, now: bool) -> Path | None:
-        """Write a checkpoint after ``step`` steps if it is time, or ``now``."""
+        """Write a checkpoint if one is due after ``step`` steps or ``now`` is set."""
         every = self.settings.checkpoint_every
         due = now or step == self.settings.steps or (every and step % every == 0)
         if not due or not self.accelerator.is_main_process:
@@ -246,7 +246,7 @@ class Trainer:
         )
 
     def resume(self) -> int:
-        """Take up the newest checkpoint; return how many steps it had done."""
+        """Load the newest checkpoint, if any, and return its number of completed steps."""
         found = checkpoint_folders(self.folder / "checkpoints")
         if not found:
             return 0
@@ -258,10 +258,10 @@ class Trainer:
 
 
 def learning_rate_factor(step: int, settings: LoopSettings) -> float:
-    """Return the factor of the learning rate at ``step``, from 0.
+    """Return the factor applied to the learning rate at ``step``, counted from 0.
 
-    Warm-up rises as (step + 1) / warmup; what follows goes from 1 to ``final_learning_rate`` at
-    the last step, in a line or half a cosine.
+    During warm-up it rises as (step + 1) / warmup; afterwards it falls from 1 to
+    ``final_learning_rate`` at the last step, linearly or along half a cosine.
     """
     if step < settings.warmup:
         return (step + 1) / settings.warmup

@@ -1,4 +1,4 @@
-"""Records of a training: tables, sample images, exported models."""
+"""Training records: tables, sample images, exported models."""
 
 import csv
 import io
@@ -23,14 +23,14 @@ _PICTURED = 8  # held-out samples in a grid
 
 
 class Records:
-    """Writes what is due after a step, into the folder of the run.
+    """Writes the records due after each step into the run's folder.
 
     Args:
-        folder: of the run.
-        stage, data, settings, average: as the loop has them.
-        device: where batches go.
-        step: the steps done so far; rows of later ones are dropped.
-        best: the best validation figure so far, and ``best_step``, after which it was reached.
+        folder: the run's folder.
+        stage, data, settings, average: as in the training loop.
+        device: device for the batches.
+        step: completed steps; rows of later steps are dropped.
+        best: the best validation score so far; ``best_step`` is the step count when it was reached.
 
     """
 
@@ -54,7 +54,7 @@ class Records:
         self.best, self.best_step = best, best_step
 
     def record(self, step: int, metrics: Metrics) -> dict[str, float]:
-        """Write what is due after ``step`` steps; return the validation, where it was.
+        """Write the records due after ``step`` steps; return the validation scores, if any.
 
         Raises:
             VqclipError: a metric is not a number.
@@ -75,15 +75,15 @@ class Records:
         return figures
 
     def close(self) -> None:
-        """Write what is not yet on disk."""
+        """Flush pending data to disk and close."""
         self.board.close()
 
     def _evaluated(self, action: Callable[[], None]) -> None:
-        """Act while the networks are in evaluation mode and hold the average, without gradients."""
+        """Run ``action`` without gradients, in evaluation mode, with the averaged weights."""
         for network in self.stage.networks.values():
             network.eval()
         with self.average.applied(), torch.no_grad():
-            torch.manual_seed(0)  # every validation alike; each step seeds its own again
+            torch.manual_seed(0)  # same noise in every validation; each step reseeds
             action()
 
     def _validate(self, step: int) -> Mapping[str, float]:
@@ -120,17 +120,17 @@ class Records:
 
 
 def image_grid(pictures: Tensor, rows: int) -> Tensor:
-    """Lay images (n·rows, 3, h, w) out in columns of ``rows``: (3, rows·h, n·w)."""
+    """Arrange images (n·rows, 3, h, w) in columns of ``rows``: (3, rows·h, n·w)."""
     count, channels, height, width = pictures.shape
     table = pictures.reshape(count // rows, rows, channels, height, width)
     return table.permute(2, 1, 3, 0, 4).reshape(channels, rows * height, -1)
 
 
 def check_finite(metrics: Mapping[str, float], step: int) -> None:
-    """Raise VqclipError unless the metrics of a step are finite.
+    """Raise VqclipError unless all metrics of a step are finite.
 
     Raises:
-        VqclipError: one is not; the message names it.
+        VqclipError: a metric is not finite; the message names it.
     """
     for name, value in metrics.items():
         if not math.isfinite(value):
@@ -145,10 +145,10 @@ def _due(step: int, every: int) -> bool:
 
 
 class Table:
-    """A CSV file with a row for some steps; rows of steps after a resumption's are dropped.
+    """A CSV file with one row per logged step; resuming drops the rows of later steps.
 
-    Columns are those of the first row; a row that lacks one leaves it empty, and one that has
-    another one replaces the file.
+    The first row sets the columns. A row that lacks a column leaves it empty; a row with a new
+    column rewrites the file.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -159,7 +159,7 @@ class Table:
 
     def _keep(self, step: int) -> None:
         text = self.path.read_text()
-        text = text[: text.rfind("\n") + 1]  # a last line may have been cut off
+        text = text[: text.rfind("\n") + 1]  # the last line may be truncated
         rows = [row for row in csv.DictReader(io.StringIO(text)) if int(row["step"]) <= step]
         self.columns = list(rows[0]) if rows else []
         self._rewrite(rows)
@@ -196,7 +196,7 @@ def _text(rows: list[dict[str, str]], columns: list[str], *, header: bool) -> st
 
 
 class TensorBoard:
-    """Scalars and images for ``tensorboard --logdir``; nothing where it is not installed."""
+    """Scalars and images for ``tensorboard --logdir``; does nothing if it is not installed."""
 
     def __init__(self, folder: Path, step: int) -> None:
         self.writer: Any = None
@@ -204,11 +204,11 @@ class TensorBoard:
             from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError:
             return
-        # what comes after a resumption replaces what a run that was cut off had written
+        # a resumed run overwrites events that an interrupted run logged for later steps
         self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def write(self, step: int, values: Mapping[str, float], prefix: str) -> None:
-        """Add the values of a step, as ``train/loss`` with the prefix ``train``."""
+        """Add the values of a step, named like ``train/loss`` for the prefix ``train``."""
         if self.writer is not None:
             for name, value in values.items():
                 self.writer.add_scalar(f"{prefix}/{name}", value, step)
@@ -219,6 +219,6 @@ class TensorBoard:
             self.writer.add_image("samples", array, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is not yet on disk."""
+        """Flush pending data to disk and close."""
         if self.writer is not None:
             self.writer.close()

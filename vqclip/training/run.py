@@ -1,4 +1,4 @@
-"""A whole training from its settings: data, stage and loop."""
+"""A complete training run from its settings: data, stage and loop."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,18 +28,18 @@ def train(
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainingProgress]:
-    """Train what ``settings`` describe, yielding after every step; see :func:`fit`.
+    """Run the training described by ``settings``, yielding after every step; see :func:`fit`.
 
-    The folder of the run also gets ``settings.yaml``, all settings with their defaults.
+    The run's folder also gets ``settings.yaml``, which holds all settings including defaults.
 
     Raises:
-        UsageError: settings that cannot work, or something that is not there.
-        CheckpointError: weights or a checkpoint that cannot be used.
+        UsageError: the settings are invalid, or a required file is missing.
+        CheckpointError: the weights or a checkpoint cannot be used.
     """
     accelerator = make_accelerator(settings.train)
     data = open_data(settings)
     if isinstance(data, Samples):
-        settings = replace(settings, data=asdict(data.settings))  # with the names of classes
+        settings = replace(settings, data=asdict(data.settings))  # includes the class names
     stage = open_stage(settings, accelerator.device)
     stage.check(to_device(collate([data[0]]), accelerator.device))
     is_new = not folder.exists()
@@ -50,7 +50,7 @@ def train(
         first = next(steps, None)
     except Exception:
         if is_new and accelerator.is_main_process:
-            shutil.rmtree(folder, ignore_errors=True)  # nothing was trained yet
+            shutil.rmtree(folder, ignore_errors=True)  # nothing has been trained yet
         raise
     if first is not None:
         yield first
@@ -58,7 +58,7 @@ def train(
 
 
 def complete(settings: TrainSettings, stage: Stage) -> TrainSettings:
-    """Return settings that say everything: the defaults of data and loss too."""
+    """Return the settings with the defaults of data and loss filled in."""
     data: dict[str, Any] = asdict(data_config(settings))
     if "encode" in settings.data:
         data["encode"] = asdict(
@@ -68,10 +68,10 @@ def complete(settings: TrainSettings, stage: Stage) -> TrainSettings:
 
 
 def write_settings(settings: TrainSettings, folder: Path) -> None:
-    """Write ``settings.yaml`` into the folder of a run.
+    """Write ``settings.yaml`` into the run's folder.
 
     Raises:
-        UsageError: the disk does not take it.
+        UsageError: the file cannot be written.
     """
     values = plain_values(asdict(settings))
     try:

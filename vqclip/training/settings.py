@@ -18,26 +18,27 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """How long, how fast and how exactly: the section ``train``, the same for every stage.
+    """Length, speed and precision of training: the section ``train``, common to all stages.
 
-    steps: optimizer steps in all, also those before a resumption.
-    batch_size: samples of one forward, per process; a step sees ``accumulate`` times as many.
-    learning_rate: of every optimizer; or ``base_learning_rate``, which counts for one sample and
-        is multiplied with the samples of a step, as in taming-transformers.
-    warmup: steps in which the learning rate rises linearly from 0.
-    schedule: what follows: ``constant``, or ``linear`` or ``cosine`` down to
+    steps: total optimizer steps, including those before a resume.
+    batch_size: samples per forward pass and process; a step uses ``accumulate`` times as many.
+    learning_rate: of every optimizer; or ``base_learning_rate``, which is per sample and is
+        multiplied by the number of samples in a step, as in taming-transformers.
+    warmup: steps over which the learning rate rises linearly from 0.
+    schedule: after warm-up: ``constant``, or ``linear`` or ``cosine`` decay to
         ``final_learning_rate`` times the rate at the last step.
-    ema: decay of the running average of the weights that is judged and exported; 0 has none.
+    ema: decay of the weight average used for validation and export; 0 disables it.
         Early on the average forgets faster, with the decay (1 + step) / (10 + step).
-    precision: auto, float32, bfloat16 or float16 (CUDA only), for what autocast may round.
-    clip_gradients: the largest norm of all gradients of an optimizer together.
-    validate_every, sample_every, checkpoint_every, log_every: in steps; 0 never does.
-    validate_samples: so many held-out samples are judged, from the first.
-    keep: checkpoints kept, the newest ones.
-    workers: processes that load data; 0 loads in this one.
+    precision: auto, float32, bfloat16 or float16 (CUDA only), for operations under autocast.
+    clip_gradients: maximum norm over all gradients of an optimizer.
+    validate_every, sample_every, checkpoint_every, log_every: interval in steps; 0 means never.
+    validate_samples: number of held-out samples to validate on, starting with the first.
+    keep: number of newest checkpoints to keep.
+    workers: number of data-loading processes; 0 loads in the main process.
+
 
     Raises:
-        UsageError: a value that is out of range.
+        UsageError: a value is out of range.
     """
 
     steps: int = 1000
@@ -78,7 +79,7 @@ class LoopSettings:
             raise UsageError("train.final_learning_rate is a share of the rate, 0 to 1")
 
     def rate(self, default: float, processes: int = 1) -> float:
-        """Return the highest learning rate: as given, or ``default``, for one sample times all."""
+        """Return the peak learning rate: as set, per sample times samples, or ``default``."""
         if self.base_learning_rate is not None:
             return self.base_learning_rate * self.batch_size * self.accumulate * processes
         return default if self.learning_rate is None else self.learning_rate
@@ -89,10 +90,10 @@ class TrainSettings:
     """A training run as its YAML describes it.
 
     stage: ``vqgan``, ``transformer`` or ``clip``.
-    seed: of initial weights, data and noise: a step is a function of (seed, step).
-    model: what is trained, as the model's own config describes it (``target`` and ``params``).
-    start: weights to start from, a path or ``default``; with ``start_partial`` they may lack
-        some of the model's or hold others.
+    seed: for initial weights, data and noise; a step depends only on (seed, step).
+    model: the model to train, in its own config format (``target`` and ``params``).
+    start: weights to start from, a path or ``default``; with ``start_partial`` some weights may
+        be missing or superfluous.
     loss, data: read by the stage and by :mod:`vqclip.training.data.dataset`.
     train: see :class:`LoopSettings`.
     """
@@ -111,11 +112,11 @@ class TrainSettings:
 
 
 def read_training_settings(stage: str, path: Path, changes: Sequence[str] = ()) -> TrainSettings:
-    """Read a YAML file; ``changes`` such as ``train.steps=100`` replace values of it.
+    """Return the settings in a YAML file, overridden by ``changes`` such as ``train.steps=100``.
 
     Raises:
-        UsageError: there is no such file, an unknown or missing key, a value that cannot work.
-        CheckpointError: the file is no YAML.
+        UsageError: the file does not exist, a key is unknown or missing, or a value is invalid.
+        CheckpointError: the file is not valid YAML.
     """
     values = read_yaml(path)
     if not isinstance(values, Mapping):
@@ -124,18 +125,18 @@ def read_training_settings(stage: str, path: Path, changes: Sequence[str] = ()) 
 
 
 def settings_of(stage: str, values: Mapping[str, Any]) -> TrainSettings:
-    """Return the settings for values as a YAML file holds them."""
+    """Return the settings for values in the structure of a YAML file."""
     return parse_section(TrainSettings, {**values, "stage": stage}, "")
 
 
 def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """Return ``values`` with ``a.b=value`` applied, the value as YAML; numbers count lists.
+    """Return ``values`` with each ``a.b=value`` applied, parsed as YAML; numbers index lists.
 
     >>> changed({"train": {"steps": 5}}, ["train.steps=7"])
     {'train': {'steps': 7}}
 
     Raises:
-        UsageError: no equals sign, no such place, or no YAML.
+        UsageError: a change has no equals sign, names an unknown place or is not valid YAML.
     """
     result: Any = dict(values)
     for change in changes:
@@ -151,7 +152,7 @@ def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
 
 
 def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
-    """A copy of ``values`` with the one place replaced; mappings on the way are made."""
+    """Return a copy of ``values`` with one value replaced, creating mappings along the path."""
     if not keys:
         return value
     key, rest = keys[0], keys[1:]
@@ -169,13 +170,13 @@ def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
 
 
 def parse_section(cls: type[_T], values: Any, where: str) -> _T:
-    """Return the frozen dataclass ``cls`` made of a section of settings.
+    """Return an instance of the frozen dataclass ``cls`` for a section of the settings.
 
-    Whole numbers do for floats, lists for tuples, mappings for dataclasses within, and strings
-    such as ``1e-4``, which YAML takes for text, for numbers.
+    Integers are accepted for floats, lists for tuples, mappings for nested dataclasses, and strings
+    such as ``1e-4``, which YAML reads as text, for numbers.
 
     Raises:
-        UsageError: an unknown key (the nearest known one is named), a missing one, a wrong type.
+        UsageError: a key is unknown (the message suggests one) or missing, or a type is wrong.
     """
     if not isinstance(values, Mapping):
         raise UsageError(f"{where or 'the settings'} must be a mapping, not {values!r:.60}")
@@ -193,7 +194,7 @@ def parse_section(cls: type[_T], values: Any, where: str) -> _T:
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
-    """``value`` as the type ``hint`` wants it."""
+    """Return ``value`` converted to the type ``hint``."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return value
@@ -234,7 +235,7 @@ def _tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
 
 
 def _plain(kind: Any, value: Any, where: str) -> Any:
-    """A value of a plain type; numbers may come as text, as YAML reads ``1e-4``."""
+    """Return a value of a plain type; numbers may be strings, as YAML reads ``1e-4``."""
     if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)

@@ -1,13 +1,13 @@
 """The interface of a stage: networks, losses, validation.
 
-A stage knows its method and nothing of devices in the plural, precision, accumulation, schedules,
-averages or files: all that is the loop's (:mod:`vqclip.training.loop`). A new stage is a function
+A stage implements its method. Multiple devices, precision, accumulation, schedules, averages and
+files are left to the loop (:mod:`vqclip.training.loop`). A new stage is a function
 
     def open_mine_stage(settings: TrainSettings, device: torch.device) -> Stage
 
 named in :data:`vqclip.training.stages.STAGES`. It builds its networks on ``device``, in float32;
-torch's generator has been seeded with ``settings.seed`` before, so that their initial weights are
-a function of the settings. The section ``loss`` of the settings is the stage's own: read it with
+torch's generator is seeded with ``settings.seed`` beforehand, so the initial weights depend only
+on the settings. The stage defines its own section ``loss``: read it with
 ``parse(ItsSettings, settings.loss, "loss")``, a frozen dataclass with all its defaults.
 """
 
@@ -19,8 +19,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-#: What a loss is given, on the stage's device: ``image`` float (b, 3, h, w) in [-1, 1]; ``text``
-#: list[str]; ``index`` int64 (b,), the numbers of the samples; and whatever else a sample holds
+#: Input of a loss, on the stage's device: ``image`` float (b, 3, h, w) in [-1, 1]; ``text``
+#: list[str]; ``index`` int64 (b,), the sample numbers; and any other entries of the samples
 #: (tensors stacked, everything else as a list).
 Batch = Mapping[str, Any]
 Metrics = dict[str, Tensor]  # detached scalars by name
@@ -28,20 +28,20 @@ Metrics = dict[str, Tensor]  # detached scalars by name
 
 @dataclass(frozen=True)
 class Objective:
-    """One optimizer and the loss that it lowers.
+    """An optimizer and the loss that it minimizes.
 
-    A step takes the objectives in their order, each with a forward of its own over the same
-    batches. While ``loss`` runs, and backward from it, only the parameters of ``optimizer`` (those
-    that wanted gradients when training began) require gradients: a discriminator is
-    differentiated through, but not trained, by the generator's loss.
+    A step runs the objectives in order, each with its own forward pass over the same batches. While
+    ``loss`` and its backward pass run, only the parameters of ``optimizer`` (those that required
+    gradients when training began) require gradients: the generator's loss differentiates through
+    the discriminator without training it.
 
     Attributes:
-        name: ``"autoencoder"``, ``"discriminator"``; part of the metrics' names and of files.
-        optimizer: its learning rate is the highest one; the loop warms it up and lowers it.
-        loss: (batch, step) -> scalar to lower, and what to report of it. It runs under autocast
-            when the precision asks for it. ``step`` counts from 0. None as the loss skips the
-            objective in this step (a discriminator that has not started). Random numbers from
-            torch's default generator are a function of (seed, step), others are not allowed.
+        name: such as ``"autoencoder"`` or ``"discriminator"``; used in metric and file names.
+        optimizer: created with the peak learning rate; the loop applies warm-up and decay.
+        loss: (batch, step) -> scalar loss and metrics to report. It runs under autocast unless the
+            precision is float32. ``step`` counts from 0. Returning None as the loss skips the
+            objective in this step (a discriminator that has not started). Random numbers must come
+            from torch's default generator, where they depend only on (seed, step).
 
     """
 
@@ -51,15 +51,15 @@ class Objective:
 
 
 class Stage(Protocol):
-    """The interface between the loop and what it trains.
+    """The interface between the loop and a method of training.
 
     Attributes:
-        networks: all that is trained and checkpointed, by name, parameters and buffers; the loop
-            calls ``train()`` and ``eval()`` on them. What a stage must remember from step to step
-            lives in their buffers. Frozen helpers (a feature loss, a first stage) are not here.
-        objectives: in the order of a step; none but their parameters changes.
-        better: whether the first figure of :meth:`validate` is better small or large.
-        settings: the section ``loss`` as the stage reads it, a dataclass.
+        networks: all trained and checkpointed networks by name, parameters and buffers; the loop
+            calls ``train()`` and ``eval()`` on them. State that a stage keeps between steps lives
+            in their buffers. Frozen helpers (a feature loss, a first stage) are not included.
+        objectives: in the order of a step; only their parameters are trained.
+        better: whether a small or a large first score of :meth:`validate` is better.
+        settings: the section ``loss`` as the stage parses it, a dataclass.
 
     """
 
@@ -69,39 +69,39 @@ class Stage(Protocol):
     settings: Any
 
     def check(self, batch: Batch) -> None:
-        """Refuse, before the run begins, settings that a sample does not fit.
+        """Raise UsageError, before training, if a sample does not fit the settings.
 
         Raises:
-            UsageError: naming the setting and the remedy.
+            UsageError: the message names the setting and the remedy.
         """
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Change networks other than by gradients, after the optimizers: revive dead codes.
+        """Update networks other than by gradients, after the optimizers (revive dead codes).
 
         ``batch`` is the last one of the step. Runs without gradients.
         """
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Judge the networks on held-out data; "best" is kept by the first figure.
+        """Return scores on held-out data; the first one selects the "best" model.
 
-        The networks are in evaluation mode and hold the averaged weights where there are any; no
-        gradients.
+        The networks are in evaluation mode and hold the averaged weights if averaging is on; no
+        gradients are computed.
         """
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Something to look at, from the first held-out batch: (n, 3, h, w) in [0, 1].
+        """Return sample images for the first held-out batch: (n, 3, h, w) in [0, 1].
 
-        Called as :meth:`validate` is. With b inputs and r results for each, n = b·(1 + r), an
+        Called like :meth:`validate`. With b inputs and r results for each, n = b·(1 + r), an
         input followed by its results; the grid has 1 + r rows. See :attr:`rows`.
         """
 
     @property
     def rows(self) -> int:
-        """How many images of :meth:`pictures` belong together, shown as a column."""
+        """Return how many images of :meth:`pictures` form one column of the grid."""
 
     def export(self, folder: Path) -> None:
-        """Write the model into ``folder``, which exists and is empty, as others load it.
+        """Write the model into the empty folder ``folder`` in a format that other tools can load.
 
-        That is ``config.yaml`` and ``model.safetensors`` for VQGANs and transformers, open_clip's
-        ``local-dir:`` layout for CLIP. Called as :meth:`validate` is.
+        VQGANs and transformers get ``config.yaml`` and ``model.safetensors``, a CLIP open_clip's
+        ``local-dir:`` layout. Called like :meth:`validate`.
         """

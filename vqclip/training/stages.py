@@ -1,4 +1,4 @@
-"""The stages by name, imported when used."""
+"""Training stages by name, imported on first use."""
 
 from importlib import import_module
 
@@ -8,7 +8,7 @@ from vqclip.registry import Registry
 from vqclip.training.settings import TrainSettings
 from vqclip.training.stage import Stage
 
-#: Where a function ``(settings, device) -> Stage`` is found.
+#: Import path of each stage's function ``(settings, device) -> Stage``.
 STAGES: Registry[str] = Registry(
     "stage",
     {
@@ -20,11 +20,11 @@ STAGES: Registry[str] = Registry(
 
 
 def open_stage(settings: TrainSettings, device: torch.device) -> Stage:
-    """Build the stage that ``settings`` describe, its weights a function of the seed.
+    """Build the stage described by ``settings``; its weights depend only on the seed.
 
     Raises:
-        UsageError: an unknown stage, or settings that cannot work.
-        CheckpointError: weights to start from that cannot be used.
+        UsageError: the stage is unknown, or the settings are invalid.
+        CheckpointError: the weights to start from cannot be used.
     """
     module, _, name = STAGES[settings.stage].partition(":")
     torch.manual_seed(settings.seed)

@@ -1,11 +1,12 @@
-"""Adversarial changes of an image, against which CLIP is trained.
+"""Adversarial perturbations of images for training CLIP.
 
-A network that is trained on images which were moved a little towards another text, and still
-has to recognise their own, gets gradients that draw what they mean (Tsipras et al. 2019,
-arXiv:1805.12152; Santurkar et al. 2019, arXiv:1906.09453): the very ones that guide an image.
-The change δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root of the mean of squares over all
-numbers of one image, so that ε means the same at any size. As in Wong et al. 2020
-(arXiv:2001.03994) it begins at a random place, which makes a single step enough.
+A network trained on images that were moved slightly towards another text, but must still be
+matched to their own, has gradients that draw meaningful content (Tsipras et al. 2019,
+arXiv:1805.12152; Santurkar et al. 2019, arXiv:1906.09453). Such gradients guide an image.
+
+The perturbation δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root mean square over all values
+of one image, so that ε means the same at any size. As in Wong et al. 2020 (arXiv:2001.03994),
+it starts at a random point, which makes a single step sufficient.
 """
 
 from collections.abc import Callable
@@ -19,28 +20,27 @@ from vqclip.models.vqgan import VQModel
 
 
 class AttackSpace(Protocol):
-    """Where δ lives, and how it changes an image."""
+    """The space of δ, and how δ changes an image."""
 
-    scale: float  # what ε is a multiple of
+    scale: float  # the unit of ε
 
     def anchor(self, images: Tensor) -> Tensor:
-        """Return what δ is added to, for ``images`` (n, 3, h, w) in [0, 1]."""
+        """Return the point to which δ is added for ``images`` (n, 3, h, w) in [0, 1]."""
         ...
 
     def spread(self, delta: Tensor) -> Tensor:
-        """Return the nearest δ that may be; linear."""
+        """Return the nearest admissible δ; linear."""
         ...
 
     def show(self, changed: Tensor) -> Tensor:
-        """Return the images (n, 3, h, w) in [0, 1] of anchors and δ, added."""
+        """Return the images (n, 3, h, w) in [0, 1] for ``changed``, the sum of anchors and δ."""
         ...
 
 
 class PixelSpace:
-    """δ is added to the pixels; a ``blur`` above 1 makes it that much coarser than they are.
+    """δ is added to the pixels; with ``blur`` above 1 it is coarser than they are by that factor.
 
-    The optimiser of a VQGAN cannot draw single pixels either, and what only they show is
-    nothing that anybody sees.
+    A VQGAN's optimizer cannot draw single pixels either, and details at that scale are invisible.
     """
 
     scale = 1.0
@@ -49,25 +49,25 @@ class PixelSpace:
         self.blur = blur
 
     def anchor(self, images: Tensor) -> Tensor:
-        """Return the images themselves."""
+        """Return the images unchanged."""
         return images.contiguous()
 
     def spread(self, delta: Tensor) -> Tensor:
-        """Return δ low-pass filtered: means of blur × blur pixels, linear between them."""
+        """Return δ after a low-pass filter: blur × blur means, interpolated linearly."""
         if self.blur == 1:
             return delta
         coarse = F.avg_pool2d(delta, self.blur, ceil_mode=True)
         return F.interpolate(coarse, delta.shape[-2:], mode="bilinear", align_corners=False)
 
     def show(self, changed: Tensor) -> Tensor:
-        """Clip, which only brings them nearer to the images."""
+        """Clip to [0, 1], which only brings the result closer to the images."""
         return changed.clamp(0, 1)
 
 
 class LatentSpace:
-    """δ is added to what a VQGAN's encoder makes of the image: (n, c, h/f, w/f).
+    """δ is added to the output of a VQGAN's encoder: (n, c, h/f, w/f).
 
-    ε counts in standard deviations of the codebook.
+    ε is in standard deviations of the codebook.
     """
 
     def __init__(self, vqgan: VQModel) -> None:
@@ -76,15 +76,15 @@ class LatentSpace:
 
     @torch.no_grad()
     def anchor(self, images: Tensor) -> Tensor:
-        """Encode, before quantization."""
+        """Encode the images, without quantization."""
         return self.vqgan.encode(images * 2 - 1).float()
 
     def spread(self, delta: Tensor) -> Tensor:
-        """Return δ as it is: neighbouring codes differ anyway."""
+        """Return δ unchanged, because neighbouring codes differ anyway."""
         return delta
 
     def show(self, changed: Tensor) -> Tensor:
-        """Take the nearest codes and decode them, as the optimiser does."""
+        """Decode the nearest codes, as generation does."""
         decoded = self.vqgan.decode(self.vqgan.nearest(changed))
         return (decoded.float() / 2 + 0.5).clamp(0, 1)
 
@@ -98,10 +98,10 @@ def attack(
     *,
     random_start: bool = True,
 ) -> Tensor:
-    """Return ``images`` (n, 3, h, w) in [0, 1], changed so that ``pull`` grows, detached.
+    """Return ``images`` (n, 3, h, w) in [0, 1], changed to increase ``pull``, detached.
 
     Projected gradient ascent with normalised steps of 2.5·ε/steps (Madry et al. 2018,
-    arXiv:1706.06083). ``pull``: changed images -> (n,), what each is to increase.
+    arXiv:1706.06083). ``pull`` maps changed images to the (n,) values to increase.
     """
     radius = epsilon * space.scale
     anchor = space.anchor(images)
@@ -121,28 +121,28 @@ def attack(
 
 
 def size(delta: Tensor) -> Tensor:
-    """Return the root of the mean of squares of each row, (n, 1, ...)."""
+    """Return the root mean square of each row, (n, 1, ...)."""
     return delta.square().mean(dim=tuple(range(1, delta.dim())), keepdim=True).sqrt()
 
 
 def unit(delta: Tensor) -> Tensor:
-    """Return each row scaled to size 1; a row of zeros stays one."""
+    """Return each row scaled to size 1; rows of zeros stay zero."""
     return delta / size(delta).clamp_min(1e-20)
 
 
 def project(delta: Tensor, radius: float) -> Tensor:
-    """Return each row shortened to at most ``radius``."""
+    """Return each row shortened to a size of at most ``radius``."""
     return delta * (radius / size(delta).clamp_min(radius))
 
 
 def choose_targets(similarity: Tensor, related: Tensor, scale: float) -> Tensor:
-    """Return for each of n images the number (n,) of another text to be moved towards.
+    """Return for each of n images the number (n,) of another text as the attack's target.
 
-    Drawn with the probability that the perceptor gives it among all texts that are not
-    ``related`` (n, b) to the image's own: what it mistakes already is requested more often.
-    ``similarity`` (n, b). Drawn on the CPU, from torch's default generator.
+    Each target is drawn with the perceptor's probability among all texts not ``related`` (n, b) to
+    the image's own, so likely confusions are chosen more often. ``similarity`` is (n, b). Random
+    numbers come from torch's default generator on the CPU.
     """
     logits = (scale * similarity).masked_fill(related, -torch.inf).cpu()
     hopeless = related.all(dim=1).cpu()
-    logits[hopeless] = 0.0  # no other text in the batch: its own will do
+    logits[hopeless] = 0.0  # the batch has no other text: allow any
     return torch.multinomial(logits.softmax(dim=1), 1)[:, 0].to(similarity.device)

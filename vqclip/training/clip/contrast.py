@@ -1,7 +1,7 @@
-"""The contrastive loss of CLIP (Radford et al. 2021, arXiv:2103.00020, fig. 3), several positives.
+"""CLIP's contrastive loss (Radford et al. 2021, arXiv:2103.00020, fig. 3), multiple positives.
 
-Rows are texts and columns images, or the other way round. Where captions coincide, an image
-has several right texts: they share its probability equally, as in supervised contrastive
+Rows are texts and columns images, or vice versa. An image whose caption occurs several times has
+several correct texts, which share the probability equally, as in supervised contrastive
 learning (Khosla et al. 2020, arXiv:2004.11362) and UniCL (Yang et al. 2022, arXiv:2204.03610).
 """
 
@@ -10,20 +10,20 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-IMPOSSIBLE = -1e4  # a logit whose probability is 0, while 0 · log 0 stays 0
+IMPOSSIBLE = -1e4  # a logit with probability 0, finite so that 0 · log 0 is 0
 
 
 def coincide(names: Sequence[Hashable]) -> Tensor:
-    """Return (n, n) bool: which of ``names`` are equal."""
+    """Return an (n, n) bool matrix that marks equal ``names``."""
     numbers: dict[Hashable, int] = {}
     ids = torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
     return ids[:, None] == ids
 
 
 def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return (n, m) probabilities: each row's positives share 1 − s, all that is possible s.
+    """Return (n, m) target probabilities: positives share 1 − s, all possible entries share s.
 
-    ``positive`` and ``possible`` are (n, m) bool; what is positive is possible. A row without
+    ``positive`` and ``possible`` are (n, m) bool; positives must be possible. A row without
     positives is all 0.
     """
     counts = positive.sum(1, keepdim=True)
@@ -33,7 +33,7 @@ def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> 
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return −Σ p·log q, the mean over the rows that have targets; both (n, m)."""
+    """Return −Σ p·log q, averaged over the rows that have targets; both are (n, m)."""
     losses = -(targets * logits.log_softmax(dim=1)).sum(1)
     return losses.sum() / (targets.sum(1) > 0).sum().clamp_min(1)
 
@@ -46,16 +46,16 @@ def contrastive_loss(
     ignored: Tensor,
     smoothing: float = 0.0,
 ) -> Tensor:
-    """Return the mean of both directions' cross entropies.
+    """Return the mean cross entropy over both directions.
 
     Args:
-        images: (n, d) unit vectors; the first b belong to the texts, the others to none: they are
-            images that every text has to tell from its own.
+        images: (n, d) unit vectors; the first b belong to the texts, the others are negatives for
+            every text.
         texts: (b, d) unit vectors.
         scale: the inverse temperature, a scalar.
-        positive: (b, b) bool, the pairs that belong together.
-        ignored: (b, b) bool, pairs that are neither right nor wrong.
-        smoothing: of labels, 0 to 1.
+        positive: (b, b) bool, the matching pairs.
+        ignored: (b, b) bool, pairs that count as neither positive nor negative.
+        smoothing: label smoothing, 0 to 1.
 
     """
     count, more = len(texts), len(images) - len(texts)

@@ -1,4 +1,4 @@
-"""The CLIP that is trained: built, started from weights and a token table; its parameter groups."""
+"""The trained CLIP: construction, initial weights and token table, parameter groups."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from vqclip.training.settings import TrainSettings
 
 TABLE = "token_embedding.weight"
 MODEL_KEYS = ("model_cfg", "preprocess_cfg")
-# OpenAI's statistics of their images, which open_clip takes where a config names none
+# OpenAI's image statistics, which are open_clip's default
 PREPROCESSING = {
     "mean": [0.48145466, 0.4578275, 0.40821073],
     "std": [0.26862954, 0.26130258, 0.27577711],
@@ -29,11 +29,11 @@ PREPROCESSING = {
 
 
 def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the CLIP to train, on the CPU, and the content of its ``open_clip_config.json``.
+    """Return the CLIP to train, on the CPU, and the contents of its ``open_clip_config.json``.
 
     Raises:
-        UsageError: the configuration cannot work, or a file is not there.
-        CheckpointError: weights that do not fit, or cannot be read.
+        UsageError: the configuration is invalid, or a file does not exist.
+        CheckpointError: the weights do not fit, or cannot be read.
     """
     for key in settings.model:
         if key not in MODEL_KEYS:
@@ -53,7 +53,7 @@ def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, di
     table = _parameter(clip, TABLE)
     table.requires_grad_(tokens.rate > 0)
     visual = clip.get_submodule("visual")
-    trunk = getattr(visual, "trunk", visual)  # timm's, without the projection that comes after
+    trunk = getattr(visual, "trunk", visual)  # a timm trunk, without the projection after it
     trunk.requires_grad_(not loss.lock)
     preprocess = {**PREPROCESSING, **dict(settings.model.get("preprocess_cfg") or {})}
     return clip, {"model_cfg": dict(model_cfg), "preprocess_cfg": preprocess}
@@ -61,10 +61,10 @@ def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, di
 
 @torch.no_grad()
 def load_table(clip: nn.Module, path: Path, std: float) -> None:
-    """Let the token embedding of ``clip`` begin as the table in ``path``, scaled to ``std``.
+    """Initialize the token embedding of ``clip`` from the table in ``path``, scaled to ``std``.
 
     Raises:
-        UsageError: there is no such file, or no such table in it.
+        UsageError: the file does not exist, or has no such table.
         CheckpointError: the table is for another vocabulary, or too narrow.
     """
     state = read_state_dict(path)
@@ -81,11 +81,11 @@ def load_table(clip: nn.Module, path: Path, std: float) -> None:
 
 
 def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -> None:
-    """Load weights; with ``partial``, those that are there and have the right shape.
+    """Load weights; with ``partial``, only those that exist with the right shape.
 
     Raises:
-        CheckpointError: without ``partial``, where anything is missing, left over or of another
-            shape; with it, where nothing fits.
+        CheckpointError: without ``partial``, a weight is missing, superfluous or of another shape;
+            with it, no weight fits.
     """
     own = clip.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
@@ -103,9 +103,9 @@ def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -
 def parameter_groups(
     clip: nn.Module, learning_rate: float, settings: ClipSettings
 ) -> list[dict[str, Any]]:
-    """Return AdamW's groups as open_clip has them: gains, biases and the scale do not decay.
+    """Return AdamW's parameter groups, as in open_clip: gains, biases and the scale do not decay.
 
-    Nor does the token table, or words that are never seen would fade; it has its own rate.
+    Neither does the token table, where unseen words would fade; it has its own learning rate.
     """
     named = {name: p for name, p in clip.named_parameters() if p.requires_grad}
     table = [p for name, p in named.items() if name.endswith(TABLE)]
@@ -121,10 +121,10 @@ def parameter_groups(
 
 
 def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation, (3, 1, 1) each.
+    """Return the mean and standard deviation, (3, 1, 1) each.
 
     Raises:
-        UsageError: they are not three numbers each.
+        UsageError: one of them is not a list of three numbers.
     """
     try:
         mean, std = (
@@ -137,5 +137,5 @@ def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def _parameter(clip: nn.Module, suffix: str) -> nn.Parameter:
-    """Return the parameter whose name ends so: a CustomTextCLIP's tower has a name of its own."""
+    """Return the parameter with this suffix: a CustomTextCLIP prefixes the names of its tower."""
     return next(p for name, p in clip.named_parameters() if name.endswith(suffix))

@@ -1,4 +1,4 @@
-"""Hard negatives: images of an optimiser that do not show their prompt."""
+"""Hard negatives: generated images that do not show their prompt."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Negatives:
     """Hard negatives, kept in memory: ``pictures`` (m, 3, side, side) uint8, each with ``names``.
 
     Raises:
-        UsageError: the file or an image of it is not there or cannot be read.
+        UsageError: the file or one of its images is missing or unreadable.
     """
 
     def __init__(self, settings: NegativeSettings, side: int) -> None:
@@ -32,10 +32,10 @@ class Negatives:
         self.pictures = torch.stack(pictures)  # (m, 3, side, side) uint8
 
     def draw(self, texts: Sequence[str], groups: Sequence[str] = ()) -> Tensor:
-        """Return images (k, 3, side, side) in [0, 1], k the share of ``texts``, on the CPU.
+        """Return k images (k, 3, side, side) in [0, 1] on the CPU, k = ``share`` · ``len(texts)``.
 
-        Those whose prompts are among the texts, or whose groups are among the groups, come
-        first, as only these are hard; drawn from torch's default generator.
+        Images whose prompt is among the texts or whose group is among the groups come first, since
+        only they are hard. The order is drawn from torch's default generator.
         """
         wanted = {name.lower() for name in (*texts, *groups)}
         order = torch.randperm(len(self.names)).tolist()
@@ -52,7 +52,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
-    """Return the file and the names, in small letters, of one line."""
+    """Return a line's file name and its prompt and group in lower case."""
     try:
         row: dict[str, Any] = json.loads(line)
         names = {str(row["prompt"]).lower(), str(row.get("group", row["prompt"])).lower()}

@@ -7,24 +7,24 @@ from torch import Tensor
 
 
 def ranks(similarity: Tensor) -> Tensor:
-    """Return the place (n,) of each row's own column, 0 the first; similarity (n, n).
+    """Return the rank (n,) of each row's own column, from 0, for a similarity (n, n).
 
-    Ties count against it: a model that gives the same answer to everything finds nothing.
+    Ties count against it, so a model with constant output scores nothing.
     """
     own = similarity.diagonal()[:, None]
     return (similarity >= own).sum(1) - 1
 
 
 def recall(places: Tensor, k: int) -> float:
-    """Return the share of ``places`` below k: R@k."""
+    """Return R@k, the share of ``places`` below k."""
     return float((places < k).float().mean())
 
 
 def contests(groups: Sequence[str], size: int) -> Iterator[list[int]]:
-    """Yield lists of ``size`` samples of ``size`` different groups, no sample twice.
+    """Yield lists of ``size`` samples from different groups, each sample at most once.
 
-    Samples come in their order, one of each group; what is left over when a list cannot be
-    filled is not used. With fewer groups than ``size`` there is one list of all of them.
+    The first sample of each group is used, in order; an incomplete last list is dropped. With fewer
+    groups than ``size``, a single list holds all of them.
     """
     first: dict[str, int] = {}
     for number, group in enumerate(groups):
@@ -37,12 +37,12 @@ def contests(groups: Sequence[str], size: int) -> Iterator[list[int]]:
 def retrieval(
     images: Tensor, texts: Tensor, groups: Sequence[str], size: int = 100
 ) -> dict[str, float]:
-    """Return R@1 and R@5 among ``size`` groups, and the accuracy among all of them.
+    """Return R@1 and R@5 among ``size`` groups, and the accuracy among all groups.
 
-    ``images`` and ``texts`` (n, d) are unit vectors, pairs in the same order. ``r1`` and ``r5``
-    are means over both directions and over all contests; ``text_r1`` is that of texts choosing
-    images, ``image_r1`` that of images choosing texts; ``zero_shot`` is the share of images
-    that choose their own among the texts of all groups.
+    ``images`` and ``texts`` (n, d) are unit vectors, paired by index. ``r1`` and ``r5`` are means
+    over both directions and all lists of :func:`contests`; ``text_r1`` is R@1 of texts choosing
+    images, ``image_r1`` of images choosing texts; ``zero_shot`` is the share of images that choose
+    their own text among those of all groups.
     """
     places: dict[str, list[Tensor]] = {"text": [], "image": []}
     for chosen in contests(groups, size):

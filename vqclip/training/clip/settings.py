@@ -13,11 +13,11 @@ def _share(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How images are looked at: as the cutouts of a generation are.
+    """How images are viewed during training, as cutouts like in generation.
 
-    share: of the images that are seen through a view; the others are seen whole.
-    method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`. The hue is varied less
-        than there by default: colours are in the captions.
+    share: of images seen through a cutout; the others are seen whole.
+    method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`. By default the hue
+        varies less than there, because captions name colours.
     """
 
     share: float = 0.85
@@ -37,15 +37,15 @@ class ViewSettings:
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """How images are changed towards other texts: see :mod:`vqclip.training.clip.attacks`.
+    """How images are perturbed towards other texts; see :mod:`vqclip.training.clip.attacks`.
 
     kind: ``none``, ``pixel``, or ``latent`` (of ``vqgan``, a path or ``default``).
-    epsilon: the size of the change: root mean square over the pixels, which lie in [0, 1]; for
+    epsilon: size of the perturbation: root mean square over the pixels, which lie in [0, 1]; for
         ``latent`` in standard deviations of the codebook.
-    steps: of gradient ascent.
-    share: of the images of a batch.
-    blur: pixel changes are that much coarser than the pixels.
-    warmup: training steps in which epsilon grows from 0.
+    steps: number of gradient ascent steps.
+    share: of images in a batch that are attacked.
+    blur: factor by which perturbations are coarser than the pixels.
+    warmup: training steps over which epsilon grows from 0.
     """
 
     kind: Literal["none", "pixel", "latent"] = "none"
@@ -66,10 +66,10 @@ class AttackSettings:
 
 @dataclass(frozen=True)
 class NegativeSettings:
-    """Images that are not what they were meant to be: what optimisers draw.
+    """Hard negatives: generated images that do not show their prompt.
 
-    path: a JSONL with ``picture`` (a file beside it), ``prompt`` and, if known, its ``group``.
-    share: of a batch, added to it.
+    path: JSONL with ``picture`` (a file beside it), ``prompt`` and optionally its ``group``.
+    share: number of added negatives relative to the batch size.
     """
 
     path: str
@@ -82,12 +82,12 @@ class NegativeSettings:
 
 @dataclass(frozen=True)
 class TokenSettings:
-    """The initial values of the token embeddings.
+    """Initial values of the token embeddings.
 
-    table: a safetensors file with ``token_embedding.weight``, (vocabulary, width or more); the
-        first columns are taken.
-    std: the standard deviation that the table is scaled to.
-    rate: factor of their learning rate; 0 leaves them as they are.
+    table: safetensors file with ``token_embedding.weight``, (vocabulary, width or more); the
+        first columns are used.
+        std: standard deviation to scale the table to.
+    rate: factor of their learning rate; 0 freezes them.
     """
 
     table: str | None = None
@@ -101,17 +101,17 @@ class TokenSettings:
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """The settings of a CLIP's training.
+    """Settings of a CLIP's training.
 
-    positives: pairs belong together whose ``text`` coincides, or whose ``group`` does. With
-        ``text``, pairs of one group and different texts are neither right nor wrong.
-    smoothing: of labels.
-    contrast: weight of the contrastive loss; 0 leaves images aside.
-    teacher, teacher_weight: another CLIP, as :func:`vqclip.load_perceptor` takes it, of whose
-        texts the embeddings are to be learned: 1 - cos, weighed.
-    lock: whether the image tower stays as it is while the text tower learns to describe it: LiT,
-        Zhai et al. 2022, arXiv:2111.07991. The projection behind a timm tower is not locked.
-    weight_decay, betas, eps: of AdamW, as CLIP has them for its ResNets but for the decay.
+    positives: pairs match if their ``text`` or their ``group`` is equal. With ``text``, pairs of
+        the same group but different texts count as neither positive nor negative.
+    smoothing: label smoothing.
+    contrast: weight of the contrastive loss; 0 trains without images.
+    teacher, teacher_weight: another CLIP, as in :func:`vqclip.load_perceptor`, whose text
+        embeddings are learned with the weighted loss 1 - cos.
+    lock: whether the image tower is frozen while the text tower learns to describe it (LiT,
+        Zhai et al. 2022, arXiv:2111.07991). The projection after a timm tower is not locked.
+    weight_decay, betas, eps: of AdamW; CLIP's values for its ResNets except for the decay.
     """
 
     positives: Literal["text", "group"] = "text"

@@ -1,8 +1,8 @@
-"""CLIP's training: texts and images that belong together become neighbours.
+"""Training of a CLIP on matching texts and images.
 
-What it is to guide needs more than to retrieve: the images are seen as cutouts, a share of them
-is attacked (:mod:`vqclip.training.clip.attacks`), and what an optimiser drew before stands among
-the wrong answers (:mod:`vqclip.training.clip.negatives`).
+Guiding generation needs more than retrieval: images are seen as cutouts, a share of them is
+attacked (:mod:`vqclip.training.clip.attacks`), and earlier generated images serve as hard
+negatives (:mod:`vqclip.training.clip.negatives`).
 """
 
 import json
@@ -38,20 +38,20 @@ from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 
 LEARNING_RATE = 1e-3
-LARGEST_SCALE = 100.0  # of the logits: CLIP, section 2.5
-TARGET_SCALE = 10.0  # inverse temperature of the choice among the texts to attack towards
-DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # of the images that show what the gradient draws
+LARGEST_SCALE = 100.0  # maximum scale of the logits: CLIP, section 2.5
+TARGET_SCALE = 10.0  # inverse temperature for choosing an attack's target text
+DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # for the images drawn from gradients
 
 
 def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
     """Return the stage that trains the CLIP of ``settings`` on ``device``.
 
-    ``settings.model`` holds what an ``open_clip_config.json`` does: ``model_cfg``, or the name of
-    one of open_clip's architectures, and ``preprocess_cfg``.
+    ``settings.model`` has the entries of an ``open_clip_config.json``: ``model_cfg``, or the name
+    of an open_clip architecture, and ``preprocess_cfg``.
 
     Raises:
-        UsageError: an unknown or impossible setting, or a file that is not there.
-        CheckpointError: weights to start from that cannot be used.
+        UsageError: a setting is unknown or invalid, or a file does not exist.
+        CheckpointError: the weights to start from cannot be used.
     """
     loss = parse_section(ClipSettings, settings.loss, "loss")
     clip, config = new_clip(settings, loss)
@@ -59,13 +59,13 @@ def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage
 
 
 class ClipStage:
-    """A CLIP, its optimizer, its loss and its judgement.
+    """A CLIP with its optimizer, loss and validation.
 
     Args:
-        clip: of open_clip; its ``visual`` takes (n, 3, side, side), normalised.
-        config: what the exported ``open_clip_config.json`` will hold.
-        settings: of the loss.
-        learning_rate: the highest one.
+        clip: an open_clip model; its ``visual`` takes (n, 3, side, side), normalised.
+        config: contents of the exported ``open_clip_config.json``.
+        settings: the settings of the loss.
+        learning_rate: the peak learning rate.
 
     """
 
@@ -86,13 +86,13 @@ class ClipStage:
         self.objectives: Sequence[Objective] = [Objective("clip", adamw, self.loss)]
         self.space = open_space(settings.attack, device)
         self.teacher = load_perceptor(settings.teacher, device) if settings.teacher else None
-        self.negatives: Negatives | None = None  # read once the images' size is known
+        self.negatives: Negatives | None = None  # loaded once the image size is known
 
     def check(self, batch: Batch) -> None:
-        """Take any samples: images are brought to the model's size."""
+        """Accept any samples, because images are resized for the model."""
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the loss of a batch: contrast, and the distance to a teacher's texts."""
+        """Return the loss of a batch: contrast, and distance to a teacher's text embeddings."""
         texts = self.embed_text(list(batch["text"]))  # (b, d)
         total, metrics = texts.new_zeros(()), Metrics()
         if self.settings.contrast:
@@ -105,7 +105,7 @@ class ClipStage:
         return total, {"loss": total.detach(), **metrics}
 
     def contrast(self, batch: Batch, texts: Tensor, step: int) -> tuple[Tensor, Metrics]:
-        """Return the contrastive loss of a batch, attacked and amid hard negatives."""
+        """Return the contrastive loss of a batch with attacked images and hard negatives."""
         pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
         positive = coincide(names).to(texts.device)
         groups = list(batch.get("group", names))
@@ -135,7 +135,7 @@ class ClipStage:
     def _attacked(
         self, pictures: Tensor, texts: Tensor, related: Tensor, views: Views, step: int
     ) -> Tensor:
-        """Change the first share of the images so that they look more like another's text."""
+        """Perturb the first share of the images to look more like another image's text."""
         settings = self.settings.attack
         count = round(settings.share * len(pictures)) if self.space else 0
         if self.space is None or count == 0:
@@ -162,7 +162,7 @@ class ClipStage:
         return F.normalize(features.float(), dim=-1)
 
     def embed_text(self, texts: list[str]) -> Tensor:
-        """Embed texts as float32 unit vectors (n, d); equal ones only once."""
+        """Embed texts as float32 unit vectors (n, d), computing duplicates only once."""
         distinct = list(dict.fromkeys(texts))
         tokens = tokenize(distinct, self.clip.context_length).to(self.mean.device)
         with plain_attention(tokens.device):
@@ -172,24 +172,24 @@ class ClipStage:
 
     @torch.no_grad()
     def after_step(self, batch: Batch, step: int) -> None:
-        """Keep the logits' scale below 100, as CLIP does."""
+        """Clamp the scale of the logits to at most 100, as CLIP does."""
         self.clip.logit_scale.clamp_(0, math.log(LARGEST_SCALE))
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return R@1 and R@5 among 100 groups, the accuracy among all, and R@1 under attack."""
+        """Return R@1 and R@5 among 100 groups, accuracy among all groups, and R@1 under attack."""
         images, texts, groups, robust = [], [], [], []
         for number, batch in enumerate(batches):
             pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
             images.append(self.embed(whole(pictures, self.side)))
             texts.append(self.embed_text(names))
             groups += list(batch.get("group", names))
-            if number == 0 and self.space is not None:  # it takes a while
+            if number == 0 and self.space is not None:  # only once, because it is slow
                 robust = self._robust(pictures, texts[0], groups)
         figures = retrieval(torch.cat(images), torch.cat(texts), groups)
         return figures | ({"attacked_r1": recall(torch.cat(robust), 1)} if robust else {})
 
     def _robust(self, pictures: Tensor, texts: Tensor, groups: list[str]) -> list[Tensor]:
-        """Attack at most 100 whole images with three steps; return where their texts rank."""
+        """Attack at most 100 whole images with three steps; return the ranks of their texts."""
         assert self.space is not None
         pictures, texts, groups = pictures[:100], texts[:100], groups[:100]
         related = coincide(groups).to(texts.device)
@@ -204,9 +204,9 @@ class ClipStage:
         return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Each image, it moved far towards the next one's text, and its own text out of grey.
+        """Return each image, the image moved far towards the next text, and its text from grey.
 
-        So one sees what the gradient draws. (b·3, 3, h, w) in [0, 1].
+        The last two show what the gradient draws. The shape is (b·3, 3, h, w), values in [0, 1].
         """
         pictures, texts = batch["image"] / 2 + 0.5, self.embed_text(list(batch["text"]))
         moved = self._drawn(pictures, texts.roll(-1, 0))
@@ -214,7 +214,7 @@ class ClipStage:
         return torch.stack([pictures, moved, drawn], 1).flatten(0, 1)
 
     def _drawn(self, pictures: Tensor, texts: Tensor) -> Tensor:
-        """Move images far towards texts, through other views in each step."""
+        """Move images far towards texts, with new views in each step."""
         hw = (pictures.shape[-2], pictures.shape[-1])
 
         def pull(images: Tensor) -> Tensor:
@@ -234,7 +234,7 @@ class ClipStage:
 
 
 def open_space(settings: AttackSettings, device: torch.device) -> AttackSpace | None:
-    """Return where attacks take place, or None where there are none."""
+    """Return the space in which attacks take place, or None without attacks."""
     if settings.kind == "latent":
         vqgan = load_vqgan(settings.vqgan, device=device)
         check_rgb(vqgan, settings.vqgan)
@@ -243,7 +243,7 @@ def open_space(settings: AttackSettings, device: torch.device) -> AttackSpace | 
 
 
 def plain_attention(device: torch.device) -> AbstractContextManager[None]:
-    """Let attention on a CPU be two matrix products: for towers this small that is quicker."""
+    """Compute attention on a CPU as plain matrix products, which is faster for small towers."""
     if device.type == "cpu":
         plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
         return plain
@@ -252,7 +252,7 @@ def plain_attention(device: torch.device) -> AbstractContextManager[None]:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Let a network be, in the block, what it is when it guides: batch norm as it was learned."""
+    """Keep ``network`` in evaluation mode in the block, so batch norm acts as in generation."""
     training = network.training
     network.eval()
     try:

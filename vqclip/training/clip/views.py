@@ -1,4 +1,4 @@
-"""Views of images in the training of CLIP: mostly cutouts."""
+"""Views of images for training CLIP, mostly cutouts."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from vqclip.training.clip.settings import ViewSettings
 
 
 def whole(pictures: Tensor, side: int) -> Tensor:
-    """Return images (n, 3, h, w) as (n, 3, side, side), as a perceptor resizes them itself."""
+    """Resize images (n, 3, h, w) to (n, 3, side, side), as a perceptor does."""
     if pictures.shape[-2:] == (side, side):
         return pictures
     return F.interpolate(pictures, (side, side), mode="bicubic", antialias=True)
@@ -19,9 +19,9 @@ def whole(pictures: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Views:
-    """One view of each image of a batch: from ``viewed`` to ``count`` they are seen whole.
+    """One view per image of a batch; images from ``viewed`` up to ``count`` are seen whole.
 
-    Whatever follows the batch's ``count`` images is seen through views.
+    Images after the first ``count`` are seen through cutouts.
     """
 
     cutouts: Cutouts
@@ -30,7 +30,7 @@ class Views:
     count: int
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Look at the first n images, (n, 3, h, w) in [0, 1] -> (n, 3, side, side)."""
+        """Return views of the first n images: (n, 3, h, w) in [0, 1] -> (n, 3, side, side)."""
         side = self.plan.size
         taken = self.cutouts.apply(pictures, self.plan, 0, len(pictures))
         seen = whole(pictures[self.viewed : self.count], side)
@@ -40,7 +40,7 @@ class Views:
 def draw_views(
     settings: ViewSettings, count: int, more: int, picture_hw: tuple[int, int], side: int
 ) -> Views:
-    """Draw the views of ``count`` images and ``more`` behind them, from torch's generator."""
+    """Draw views for ``count`` images and ``more`` after them, using torch's generator."""
     cutouts = Cutouts(
         settings.method, count + more, settings.cut_power, settings.augment, settings.noise
     )

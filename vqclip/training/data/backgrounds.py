@@ -1,4 +1,4 @@
-"""Backgrounds of cut-outs, with the words that describe them."""
+"""Backgrounds for cut-outs, with words that describe them."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
 
 @dataclass(frozen=True)
 class Background:
-    """What is behind: an RGB image, how one says it, and how likely one does."""
+    """A background: an RGB image, its description, and the probability of mentioning it."""
 
     image: Image.Image
     words: str
     telling: float
-    stands: bool = False  # things stand on its ground
+    stands: bool = False  # whether objects stand on its ground
 
 
 def middle(image: Image.Image) -> RGB:
-    """The mean colour of the lower middle, where most things stand."""
+    """Return the mean colour of the lower middle, where most objects stand."""
     width, height = image.size
     box = (width // 4, height // 2, width - width // 4, height)
     red, green, blue = image.resize((1, 1), Image.Resampling.BOX, box).getpixel((0, 0))  # type: ignore[misc]
@@ -30,7 +30,7 @@ def middle(image: Image.Image) -> RGB:
 
 
 def _shade(name: str, rng: np.random.Generator) -> RGB:
-    """A colour near the one of that name."""
+    """Return a random colour close to the one called ``name``."""
     if name == "white":
         return COLOURS[name]
     red, green, blue = (int(c) for c in COLOURS[name] + rng.integers(-14, 15, 3))
@@ -38,7 +38,7 @@ def _shade(name: str, rng: np.random.Generator) -> RGB:
 
 
 def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: np.random.Generator) -> tuple[str, RGB]:
-    """A colour of those names in front of which a cut-out is seen, or the last one tried."""
+    """Return a colour from ``names`` that contrasts with a cut-out, or the last one tried."""
     colour, name = COLOURS["white"], "white"
     for number in rng.permutation(len(names))[:6]:
         name = names[number]
@@ -49,12 +49,12 @@ def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: np.random.Generator)
 
 
 def solid(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
-    """A strong colour that the cut-out ``rgba`` stands out from."""
+    """Return a strong colour that contrasts with the cut-out ``rgba``."""
     return _coloured(rgba, tuple(COLOURS), size, 0.6, rng)
 
 
 def plain(rgba: Pixels, white: float, size: int, rng: np.random.Generator) -> Background:
-    """White, with the share ``white`` of those that stand out from it, or a light colour."""
+    """Return a light colour or, for the share ``white`` of contrasting cut-outs, white."""
     if rng.random() < white and stands_out(rgba, COLOURS["white"]):
         image = Image.new("RGB", (size, size), COLOURS["white"])
         return Background(image, "on a white background", 0.2)
@@ -70,7 +70,7 @@ def _coloured(
 
 
 def gradient(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
-    """From one colour to another, in any direction, or from the middle outwards."""
+    """Return a gradient of two colours, in a random direction or outwards from the middle."""
     (first, a), (second, b) = (_contrasting(rgba, tuple(COLOURS), rng) for _ in range(2))
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     if rng.random() < 0.3:

@@ -1,4 +1,4 @@
-"""Captions: names with articles, colours, styles, tags and backgrounds."""
+"""Captions from names, articles, colours, styles, tags and backgrounds."""
 
 import re
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ _BY_KIND = {
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing in an image; ``recoloured`` if its colours are not those of its row."""
+    """One object in an image; ``recoloured`` if its colours differ from those in its row."""
 
     entry: DataEntry
     colours: tuple[str, ...]
@@ -58,10 +58,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class Scene:
-    """What an image shows: one thing, or two from left to right, and what is behind them.
+    """The content of an image: one object, or two from left to right, and the background.
 
-    background: such as ``on a red background``; empty where there is nothing to say.
-    telling: how likely it is that the background is mentioned.
+    background: a phrase such as ``on a red background``; empty if there is nothing to mention.
+    telling: probability that the caption mentions the background.
     """
 
     subjects: tuple[Subject, ...]
@@ -70,7 +70,7 @@ class Scene:
 
 
 def caption(scene: Scene, settings: CaptionConfig, rng: np.random.Generator) -> str:
-    """Return one way to say what an image shows."""
+    """Return a random caption for a scene."""
     if len(scene.subjects) == 2:
         text = _pair(scene.subjects, rng)
     else:
@@ -105,7 +105,7 @@ def _pair(subjects: tuple[Subject, ...], rng: np.random.Generator) -> str:
 
 
 def _name(entry: DataEntry, settings: CaptionConfig, rng: np.random.Generator) -> str:
-    """The first clean caption, or a share of the time another one that is short."""
+    """Return the first clean caption or, in a share of cases, another short one."""
     texts = names(entry)
     if len(texts) == 1 or rng.random() >= settings.alternatives:
         return texts[0]
@@ -113,14 +113,14 @@ def _name(entry: DataEntry, settings: CaptionConfig, rng: np.random.Generator) -
 
 
 def names(entry: DataEntry) -> list[str]:
-    """Return what an entry may be called, the best name first; noise only where all is noise."""
+    """Return an entry's names, best first; noisy ones only if all are noisy."""
     texts = [tidy(_CREDIT.sub("", text)) for text in entry.texts]
     short = [text for text in texts if len(text.split()) <= _LONG]
     return list(dict.fromkeys(t for t in short if not _NOISE.search(t))) or texts[:1]
 
 
 def tidy(text: str) -> str:
-    """Return a name as one would say it.
+    """Return a name in natural wording.
 
     >>> tidy("flag: Åland Islands"), tidy("family: man, woman, boy"), tidy("Bed_side table.")
     ('flag of åland islands', 'family with man, woman and boy', 'bed side table')
@@ -141,9 +141,9 @@ def tidy(text: str) -> str:
 
 
 def with_article(name: str, *, always: bool = False) -> str:
-    """Put "a" or "an" in front of a name, unless it is plural, of a mass, or has a word there.
+    """Put "a" or "an" before a name unless it is plural, a mass noun or has a determiner.
 
-    ``always`` does so whatever it is.
+    ``always`` adds it in any case.
 
     >>> [with_article(n) for n in ("hourglass", "unicorn", "apple", "scissors", "bus", "bread")]
     ['an hourglass', 'a unicorn', 'an apple', 'scissors', 'a bus', 'bread']
@@ -158,12 +158,12 @@ def with_article(name: str, *, always: bool = False) -> str:
 
 
 def has_colour(text: str) -> bool:
-    """Whether a colour is named in a text."""
+    """Return whether a text names a colour."""
     return not COLOUR_WORDS.isdisjoint(re.findall(r"[a-z]+", text.lower()))
 
 
 def _coloured(name: str, subject: Subject, rng: np.random.Generator) -> str:
-    """Put the measured colour in front, one or two words, where the name has none."""
+    """Put one or two measured colour words before a name that contains none."""
     colours = subject.colours
     people = subject.entry.columns.get("category") in _UNCOLOURED
     if not colours or has_colour(name) or people or len(name.split()) > 6:
@@ -183,7 +183,7 @@ def _styles(entry: DataEntry, name: str) -> tuple[str, ...]:
 
 
 def _styled(name: str, style: str, article: bool, rng: np.random.Generator) -> str:
-    """``cat emoji``, ``a cat, emoji`` or ``an emoji of a cat``."""
+    """Return ``cat emoji``, ``a cat, emoji`` or ``an emoji of a cat``."""
     named = with_article(name) if article else name
     form = rng.integers(3)
     short = len(name.split()) <= 5 and not _DETERMINED.match(name)

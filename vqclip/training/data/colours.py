@@ -1,4 +1,4 @@
-"""Colour words, and the colours that they stand for."""
+"""Colour words and the colours they stand for."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,13 +24,13 @@ COLOUR_WORDS = frozenset(
 
 _SIDE = 32  # colours are measured on an image of this size
 _VISIBLE = 127  # alpha above which a pixel counts
-_LEAST = 0.12  # share of the pixels that makes a colour worth a word
+_LEAST = 0.12  # minimum share of pixels for a colour to be named
 
 
 def measured(rgba: Pixels) -> tuple[str, ...]:
-    """Return the colour words of an image's visible pixels, the most frequent first.
+    """Return the colour words for an image's visible pixels, most frequent first.
 
-    rgba: (h, w, 4) uint8. At most four words, none for less than an eighth of the pixels.
+    rgba: (h, w, 4) uint8. At most four words; colours covering less than an eighth are left out.
     """
     small = np.asarray(Image.fromarray(rgba).resize((_SIDE, _SIDE), Image.Resampling.BOX))
     visible = small[small[..., 3] > _VISIBLE][:, :3]
@@ -43,7 +43,7 @@ def measured(rgba: Pixels) -> tuple[str, ...]:
 
 
 def _words(rgb: "np.ndarray[Any, np.dtype[Any]]") -> "np.ndarray[Any, np.dtype[np.str_]]":
-    """Name every colour of (n, 3) in [0, 1] by hue, saturation and value; later rules win."""
+    """Name each colour of (n, 3) in [0, 1] by hue, saturation and value; later rules win."""
     value, least = rgb.max(1), rgb.min(1)
     chroma = value - least
     saturation = chroma / np.maximum(value, 1e-6)
@@ -73,7 +73,7 @@ def _words(rgb: "np.ndarray[Any, np.dtype[Any]]") -> "np.ndarray[Any, np.dtype[n
 
 
 def _hue(rgb: Any, value: Any, chroma: Any) -> Any:
-    """Hue in degrees, [0, 360)."""
+    """Return the hue in degrees, [0, 360)."""
     red, green, blue = rgb.T
     span = np.maximum(chroma, 1e-6)
     sextant = np.select(
@@ -85,7 +85,7 @@ def _hue(rgb: Any, value: Any, chroma: Any) -> Any:
 
 
 def hue_turned(rgba: Pixels, turn: int) -> Pixels:
-    """Return an (h, w, 4) uint8 image whose hues are turned by ``turn``/256 of the circle."""
+    """Return an (h, w, 4) uint8 image with its hues rotated by ``turn``/256 of the circle."""
     hsv = np.array(Image.fromarray(rgba[..., :3]).convert("HSV"))
     hsv[..., 0] += np.uint8(turn % 256)  # wraps around, as hues do
     turned = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
@@ -93,7 +93,7 @@ def hue_turned(rgba: Pixels, turn: int) -> Pixels:
 
 
 def stands_out(rgba: Pixels, colour: RGB) -> bool:
-    """Whether most of what is visible of a cut-out differs from a colour behind it."""
+    """Return whether most visible pixels of a cut-out differ from a colour behind it."""
     coarse = rgba[::8, ::8]
     visible = coarse[coarse[..., 3] > _VISIBLE][:, :3].astype(np.int16)
     distance = np.abs(visible - np.array(colour, np.int16)).sum(1)

@@ -1,4 +1,4 @@
-"""Cut-outs on backgrounds: solid colours, gradients, textures, scenes; shadows; two at a time."""
+"""Composition of one or two cut-outs, with shadows, on varied backgrounds."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -31,10 +31,10 @@ class Library(Protocol):
 
 
 class Composer:
-    """Makes new images of a library's cut-outs, textures and scenes.
+    """Composes new images from a library's cut-outs, textures and scenes.
 
-    ``composer(entry, rgba, rng)`` returns the image, (s, s, 3) uint8, and what it shows.
-    ``weights`` tell how often each entry stands beside another; by default all as often.
+    ``composer(entry, rgba, rng)`` returns the image, (s, s, 3) uint8, and its content as a Scene.
+    ``weights`` set how often each entry appears beside another. Default: all equally often.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Composer:
     def __call__(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Scene]:
-        """Compose one image around a cut-out."""
+        """Compose an image around a cut-out and describe it."""
         size = len(rgba)
         rgba, subject = self._subject(entry, rgba, rng)
         background = self._background(rgba, size, rng)
@@ -72,7 +72,7 @@ class Composer:
     def _subject(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Subject]:
-        """The cut-out, perhaps in other colours, which are measured then."""
+        """Return the cut-out, possibly recoloured, in which case its colours are measured."""
         colours = tuple(entry.columns.get("colors") or ()) or measured(rgba)
         if rng.random() < self.settings.recolour and _may_be_recoloured(entry, colours):
             turned = hue_turned(rgba, int(rng.integers(40, 217)))
@@ -130,7 +130,7 @@ class Composer:
         stands: bool,
         rng: np.random.Generator,
     ) -> None:
-        """Put one cut-out down: as it is in the middle, or moved."""
+        """Place a cut-out on the canvas, centred as it is or moved."""
         chance, cutout = rng.random(3), Image.fromarray(rgba)
         if chance[0] < self.settings.mirrored and _may_be_mirrored(entry):
             cutout = cutout.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -155,7 +155,7 @@ class Composer:
     def _partner(
         self, entry: DataEntry, canvas: Image.Image, rng: np.random.Generator
     ) -> tuple[Pixels, Subject] | None:
-        """Another cut-out for a share of the images, where it can be seen."""
+        """Return a second cut-out for a share of the images, if it stands out from the canvas."""
         if rng.random() >= self.settings.pair or not len(self._edges) or not _is_thing(entry):
             return None
         place = min(int(np.searchsorted(self._edges, rng.random())), len(self._things) - 1)
@@ -172,7 +172,7 @@ class Composer:
         stands: bool,
         rng: np.random.Generator,
     ) -> tuple[Subject, Subject]:
-        """Put two cut-outs side by side; return their subjects from left to right."""
+        """Place two cut-outs side by side; return their subjects from left to right."""
         if rng.random() < 0.5:
             both.reverse()
         half = canvas.width // 2
@@ -185,7 +185,7 @@ class Composer:
 
 
 def _is_thing(entry: DataEntry) -> bool:
-    """Whether two of its kind may stand side by side: a short name, no sign or flag."""
+    """Return whether an entry can stand beside another: a short name, not a sign or flag."""
     columns = entry.columns
     return (
         bool(entry.texts)
@@ -202,7 +202,7 @@ def _may_be_mirrored(entry: DataEntry) -> bool:
 
 
 def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
-    """Only what has a colour, whose words tell of none, and no people."""
+    """Return whether an entry has a colour, its name states none, and it shows no people."""
     words = (*entry.texts, *(entry.columns.get("tags") or ()))
     people = entry.columns.get("category") in ("people & body", "flags")
     return (
@@ -214,7 +214,7 @@ def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
 
 
 def _trimmed(cutout: Image.Image, scale: float) -> Image.Image:
-    """Cut off what is empty, and make the longer side ``scale`` times that of the image."""
+    """Crop the empty border and scale the longer side to ``scale`` times the image's side."""
     box = cutout.getchannel("A").point(_opaque).getbbox()
     part = cutout.crop(box) if box else cutout
     factor = scale * max(cutout.size) / max(part.size)
@@ -222,11 +222,11 @@ def _trimmed(cutout: Image.Image, scale: float) -> Image.Image:
     return part.resize((size[0], size[1]), Image.Resampling.BICUBIC)
 
 
-_opaque = [0] * 9 + [255] * 247  # what is nearly transparent counts as empty
+_opaque = [0] * 9 + [255] * 247  # nearly transparent pixels count as empty
 
 
 def _cast_shadow(canvas: Image.Image, part: Image.Image, place: tuple[int, int]) -> None:
-    """Darken the canvas softly, down and to the right of where a cut-out will be."""
+    """Draw a soft shadow on the canvas, below and to the right of a cut-out's place."""
     offset, blur = max(2, canvas.width // 32), max(2, canvas.width // 40)
     mask = Image.new("L", canvas.size)
     mask.paste(part.getchannel("A").point(_half), (place[0] + offset, place[1] + offset))

@@ -1,7 +1,7 @@
 """Conditions of samples: class, label map, depth, edges, small image.
 
-All are of the part of the image that is seen, and as ``encode_condition`` of a
-:class:`vqclip.models.transformer.Net2NetTransformer` takes them.
+Each condition covers the visible part of the image, in the format that ``encode_condition`` of a
+:class:`vqclip.models.transformer.Net2NetTransformer` accepts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ Map = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Window:
-    """The part of an image that is seen: a square of ``side`` pixels shown at ``size``."""
+    """The visible part of an image: a square of ``side`` pixels, shown at ``size``."""
 
     left: int
     top: int
@@ -35,7 +35,7 @@ class Window:
     mirrored: bool = False
 
     def of(self, pixels: Pixels) -> Pixels:
-        """Cut it out of an (h, w, 3) uint8 image."""
+        """Return the window of an (h, w, 3) uint8 image."""
         part = self._cut(pixels)
         if self.side == self.size:
             return part
@@ -43,7 +43,7 @@ class Window:
         return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
 
     def of_map(self, planes: Map) -> Map:
-        """Cut it out of a (c, h, w) map, by the nearest values."""
+        """Return the window of a (c, h, w) map, by nearest neighbour."""
         places = (np.arange(self.size) * self.side + self.side // 2) // self.size
         cut = self._cut(planes.transpose(1, 2, 0))[places][:, places]
         return np.ascontiguousarray(cut.transpose(2, 0, 1))
@@ -54,7 +54,7 @@ class Window:
 
 
 def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) -> Window:
-    """Choose a window as the settings' ``crop``, ``zoom`` and ``flip`` have it."""
+    """Draw a random window according to the settings ``crop``, ``zoom`` and ``flip``."""
     size = side = settings.crop or settings.size
     if zooms and settings.zoom > 1:
         side = round(size / rng.uniform(1, settings.zoom))
@@ -67,10 +67,10 @@ def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) 
 def check_data_conditions(
     entries: Sequence[DataEntry], conditions: Iterable[ConditionConfig]
 ) -> None:
-    """Refuse classes without images, and images without maps.
+    """Raise UsageError if a class has no images or an image has no map.
 
     Raises:
-        UsageError: naming the first of them.
+        UsageError: the message names the first one.
     """
     for number, config in enumerate(conditions):
         where = f"data.conditions.{number}"
@@ -87,10 +87,10 @@ def check_data_conditions(
 
 
 def with_class_names(settings: DataConfig, entries: Sequence[DataEntry]) -> DataConfig:
-    """Return settings whose class conditions have names: where none are given, all that there are.
+    """Return settings whose class conditions have names; the default is all existing ones.
 
     Raises:
-        UsageError: there are none.
+        UsageError: no names exist.
     """
     given = tuple(
         replace(c, names=_names(entries, c)) if c.kind == "class" and not c.names else c
@@ -120,23 +120,23 @@ def _check_names(entries: Iterable[DataEntry], config: ConditionConfig, where: s
 
 
 def map_path(config: ConditionConfig, entry: DataEntry) -> Path:
-    """Return where the map of an image lies."""
+    """Return the path of an image's map."""
     return (user_path(config.folder) / entry.file).with_suffix(config.suffix)
 
 
 def has_class(entry: DataEntry, conditions: Iterable[ConditionConfig]) -> bool:
-    """Whether an entry has a class wherever one is requested."""
+    """Return whether an entry has a class for every class condition."""
     return all(c.kind != "class" or entry.columns.get(c.column) in c.names for c in conditions)
 
 
 def condition(
     config: ConditionConfig, entry: DataEntry, image: Pixels, window: Window, size: int
 ) -> Any:
-    """Return a condition of the part ``image``, (h, w, 3), of an entry at ``size``.
+    """Return a condition of the window ``image``, (h, w, 3), of an entry at ``size``.
 
     Raises:
-        UsageError: its map is missing or of another kind, or there is no scikit-image for edges.
-            Without a folder of maps, depth and labels are those that the image itself is.
+        UsageError: its map is missing or of another kind, or edges need scikit-image.
+            Without a folder of maps, depth and labels are read from the image itself.
     """
     if config.kind == "class":
         name = entry.columns.get(config.column)
@@ -151,7 +151,7 @@ def condition(
 
 
 def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
-    """The whole map of an entry as (c, size, size), cut as its image is."""
+    """Return an entry's whole map as (c, size, size), fitted like its image."""
     name, square = entry.name, (size, size)
     if config.folder:
         path = map_path(config, entry)
@@ -171,13 +171,13 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
 
 
 def _edges_in(image: Pixels, name: str) -> Map:
-    """The edges in an image (h, w, 3), or itself if it is black and white: (3, h, w), 0 or 1."""
+    """Return an image's edges, or the image if black and white: (3, h, w), 0 or 1."""
     photo = Image.fromarray(np.ascontiguousarray(image))
     return edges_of(photo, photo.size, name)[0].numpy().copy()
 
 
 def _low_resolution(image: Pixels, scale: int) -> Map:
-    """Shrink by ``scale`` with bicubic antialiasing, enlarge again: (3, h, w) in [-1, 1]."""
+    """Shrink by ``scale`` with antialiased bicubic, then enlarge: (3, h, w) in [-1, 1]."""
     photo = Image.fromarray(np.ascontiguousarray(image))
     width, height = photo.size
     small = photo.resize(

@@ -1,6 +1,6 @@
-"""The data set of a training; sample k depends on seed and k alone.
+"""Training data set; sample k depends only on the seed and k.
 
-So an interrupted training continues at its next k, and any number of workers gives the same order.
+An interrupted training continues at the next k, and the order is the same for any worker count.
 """
 
 import math
@@ -33,14 +33,14 @@ from vqclip.training.data.sources import (
     read_source,
 )
 
-_LEAST_SHOWN = 4  # times as many images as are held out are to be left
+_LEAST_SHOWN = 4  # minimum ratio of all images to held-out images
 
 
 class Pictures:
-    """The decoded images of entries, (size, size, 4) uint8, RGBA; kept if ``cache``.
+    """Decoded images of entries, (size, size, 4) uint8, RGBA; kept in memory if ``cache``.
 
-    What cannot be read is passed over for the next one, and counted. The memory is shared with
-    worker processes that are forked later.
+    An unreadable image is counted and replaced by the next one. Worker processes that are forked
+    later share the memory.
     """
 
     def __init__(self, entries: Sequence[DataEntry], size: int, cache: bool) -> None:
@@ -61,10 +61,10 @@ class Pictures:
         self._allocate()
 
     def __getitem__(self, index: int) -> tuple[int, Pixels]:
-        """Return the image ``index``, or the next good one, and its index.
+        """Return the index and pixels of image ``index``, or of the next readable one.
 
         Raises:
-            UsageError: there is no good one.
+            UsageError: no image is readable.
         """
         count = len(self.entries)
         for number in range(index, index + count):
@@ -87,7 +87,7 @@ class Pictures:
 
     @property
     def bad(self) -> list[str]:
-        """The images that could not be read so far."""
+        """Return the images that could not be read so far."""
         return [self.entries[int(i)].name for i in np.flatnonzero(self._state == _BAD)]
 
 
@@ -95,25 +95,25 @@ _GOOD, _BAD = 1, 2
 
 
 def _shared(*shape: int) -> Pixels:
-    """Zeros that forked processes share; pages that are not written to cost nothing."""
+    """Return zeros that forked processes share; untouched pages use no memory."""
     count = math.prod(shape)
     memory = mmap.mmap(-1, max(count, 1))
     return np.frombuffer(memory, np.uint8, count).reshape(shape)
 
 
 class Samples:
-    """The endless sequence of training samples, and the finite ones that are held out.
+    """The endless sequence of training samples, and the finite one of held-out samples.
 
     ``samples[k]`` has ``image``, a (3, h, w) uint8 array; ``text``, one caption; ``group``;
-    ``index``, k; and a key for each condition. Images come in epochs: every image of weight
-    1 once before any comes twice, those of weight 2 twice, in an order of each epoch's own.
+    ``index``, k; and a key for each condition. Each epoch has its own order and contains every
+    image of weight 1 once, every image of weight 2 twice, and so on.
 
     Args:
-        settings: which images, and what is done to them.
-        seed: another one is another order and other crops; the hold-outs stay.
+        settings: which images to use, and how to process them.
+        seed: determines order and crops, but not the held-out images.
 
     Raises:
-        UsageError: sources that cannot be read, unknown columns, or nothing left to train on.
+        UsageError: sources are unreadable, columns unknown, or no images are left to train on.
     """
 
     def __init__(self, settings: DataConfig, seed: int = 0) -> None:
@@ -141,12 +141,12 @@ class Samples:
         self._captions = told or None
 
     def __len__(self) -> int:
-        """Images of an epoch; the index may continue beyond."""
+        """Return the number of images in an epoch; the index may go beyond it."""
         return len(self.pictures.entries)
 
     @property
     def bad(self) -> list[str]:
-        """The images that could not be read so far, and were passed over."""
+        """Return the images that could not be read so far and were skipped."""
         return self.pictures.bad
 
     def __getitem__(self, k: int) -> dict[str, Any]:
@@ -168,10 +168,10 @@ class Samples:
     def _show(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Scene]:
-        """The image on its background, (size, size, 3), and what it shows."""
+        """Return the image on its background, (size, size, 3), and its content."""
         if self._compose and rgba[..., 3].min() < 255:
             return self._compose(entry, rgba, rng)
-        # the colours of a whole photo are those of its grass and sky, not of the cow
+        # a photo's colours are those of the whole scene, such as grass and sky, not of the cow
         colours = tuple(entry.columns.get("colors") or ()) if rgba[..., 3].min() < 255 else ()
         return over(rgba, plain_background(entry)), Scene((Subject(entry, colours),))
 
@@ -186,8 +186,8 @@ class Samples:
     def draw(self, k: int, rng: np.random.Generator) -> int:
         """Return the index of the entry that sample k shows, by its weight.
 
-        The unit interval, cut into as many strata as there are images, is walked through
-        once an epoch in random order.
+        Each epoch visits the unit interval, divided into as many strata as there are images, in
+        random order.
         """
         count = len(self)
         epoch, place = divmod(k, count)
@@ -197,9 +197,9 @@ class Samples:
 
 
 class HeldOut(Sequence[dict[str, Any]]):
-    """Images that training never sees, whole and on their plain backgrounds, in a fixed order.
+    """Images never seen in training, whole and on plain backgrounds, in a fixed order.
 
-    Any first n of them are a fair choice. Beside ``text``, the first caption, ``texts`` has all.
+    The first n images are a fair sample for any n. ``text`` is the first caption, ``texts`` all.
     """
 
     def __init__(self, entries: Sequence[DataEntry], settings: DataConfig) -> None:
@@ -211,7 +211,7 @@ class HeldOut(Sequence[dict[str, Any]]):
         return len(self.pictures.entries)
 
     def __getitem__(self, index: Any) -> Any:
-        """Return sample ``index``, or the list of those of a slice."""
+        """Return sample ``index``, or a list of samples for a slice."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
@@ -234,7 +234,7 @@ class HeldOut(Sequence[dict[str, Any]]):
 def _split(
     entries: Sequence[DataEntry], settings: DataConfig
 ) -> tuple[list[DataEntry], list[DataEntry], list[DataEntry]]:
-    """Divide entries into those to train on, held out by group, and held out as a style."""
+    """Split entries into those to train on, held out by group, and held out as a style."""
     rule = settings.hold_out
     parts: tuple[list[DataEntry], list[DataEntry], list[DataEntry]] = ([], [], [])
     for entry in entries:
@@ -248,7 +248,7 @@ def _split(
 
 
 def _with_one_group(entries: list[DataEntry], salt: str) -> tuple[list[DataEntry], list[DataEntry]]:
-    """Divide a few entries, whose hashes hold none out, so that one small group is."""
+    """Split few entries, if the hashes hold none out, so that one small group is held out."""
     chosen = min((entry.group for entry in entries), key=lambda g: group_hash(g, salt), default="")
     held_out = [entry for entry in entries if entry.group == chosen]
     if len(held_out) * _LEAST_SHOWN > len(entries):
@@ -265,7 +265,7 @@ def _weight(entry: DataEntry, settings: DataConfig) -> float:
 
 
 def _style(entry: DataEntry, settings: DataConfig) -> dict[str, int]:
-    """The place of an entry's style among those of the settings, -1 without one."""
+    """Return the index of an entry's style in the settings, or -1 without one."""
     if not settings.styles:
         return {}
     found = (i for i, w in enumerate(settings.styles.values()) if matches(entry.columns, w))
@@ -278,12 +278,12 @@ def _permutation(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype
 
 
 def plain_background(entry: DataEntry) -> RGB:
-    """Return the colour that a cut-out is shown on: its row's ``bg``, else white."""
+    """Return a cut-out's background colour: ``bg`` in its row, else white."""
     return COLOURS.get(str(entry.columns.get("bg")), COLOURS["white"])
 
 
 def over(rgba: Pixels, background: RGB) -> Pixels:
-    """Return (h, w, 3) uint8: an image over a colour, α·c + (1 − α)·b, rounded."""
+    """Return an image over a colour, α·c + (1 − α)·b, rounded: (h, w, 3) uint8."""
     alpha = rgba[..., 3:].astype(np.uint16)
     if alpha.min() == 255:
         return rgba[..., :3]
@@ -294,5 +294,5 @@ def over(rgba: Pixels, background: RGB) -> Pixels:
 
 
 def _planes(image: Pixels) -> Pixels:
-    """(h, w, 3) -> (3, h, w), of its own memory."""
+    """Return a contiguous copy: (h, w, 3) -> (3, h, w)."""
     return np.ascontiguousarray(image.transpose(2, 0, 1))

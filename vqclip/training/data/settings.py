@@ -1,4 +1,4 @@
-"""Settings of the training data; frozen, without torch."""
+"""Settings of the training data, without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -10,7 +10,7 @@ from vqclip.errors import UsageError
 from vqclip.registry import unknown
 from vqclip.training.settings import parse_section
 
-Where = Mapping[str, Any]  # column, or not_column -> the value or values that pass
+Where = Mapping[str, Any]  # column or not_column -> allowed or excluded values
 
 _SHARES = (
     "colour", "gradient", "texture", "scene", "white", "moved", "mirrored", "shadow", "recolour",
@@ -21,14 +21,14 @@ DATA_CONDITIONS = ("class", "segmentation", "depth", "edges", "lr", "coordinates
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """Where images come from.
+    """A source of images.
 
     path: a folder of images, or a ``.jsonl`` whose rows name a ``file`` in a ``shard`` (zip or
         tar) beside it and its ``text``; further columns serve ``where`` and the captions. In a
-        folder, ``a.txt`` beside ``a.png`` holds its captions, one a line.
-    weight: how often one of its images is drawn, compared with others.
-    where: takes only the rows whose columns have these values.
-    fit: how an image of another shape becomes a square, one of :data:`vqclip.config.FITS`.
+        folder, ``a.txt`` beside ``a.png`` holds its captions, one per line.
+    weight: how often one of its images is drawn, relative to other sources.
+    where: use only the rows whose columns have these values.
+    fit: how images of other shapes are made square, one of :data:`vqclip.config.FITS`.
     """
 
     path: str
@@ -59,13 +59,13 @@ class WeightRule:
 class HoldOutConfig:
     """The data held out of training.
 
-    share: of the groups (a group is all images of one caption), chosen by a hash of the group
-        alone: whatever else the settings are, the same groups are held out. Of a few images
-        one group is, if the hashes choose none.
-    where: and all images that match, as a style of its own.
-    salt: another salt is another choice of groups.
-    judge: validation looks at those ``groups``, or at that ``style``.
-    crop: of images, validation sees the middle, as large as ``data.crop``; else all of them.
+    share: share of groups (a group is all images of one caption), chosen by a hash of the group
+        alone, so other settings do not change which groups are held out. With few images, one
+        group is held out if the hashes choose none.
+    where: also hold out all images that match, as a separate style.
+    salt: changes which groups are chosen.
+    judge: validate on those ``groups`` or on that ``style``.
+    crop: validate on the centre of images, as large as ``data.crop``, instead of whole images.
     """
 
     share: float = 0.04
@@ -83,16 +83,16 @@ class HoldOutConfig:
 class ConditionConfig:
     """The condition of a transformer's samples.
 
-    kind: ``class`` (the place of the row's ``column`` among ``names``, an int; rows without a
-        place are not drawn), ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w)
-        in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map of the image's name with
-        ``suffix`` in ``folder``; ``lr`` (the image ``scale`` times smaller and enlarged again,
-        (3, h, w) in [-1, 1]); ``coordinates`` (where in the whole image a part lies, (1, h, w)
+    kind: ``class`` (index of the row's ``column`` in ``names``, an int; rows without an index
+        are not drawn), ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w)
+        in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map in ``folder`` with the image's
+        name and ``suffix``; ``lr`` (the image shrunk by ``scale`` and enlarged again,
+        (3, h, w) in [-1, 1]); ``coordinates`` (position of a crop in the whole image, (1, h, w)
         in [0, 1]).
-    folder: none for edges finds them in the image; none for segmentation and depth means that
-        the images of the sources are maps themselves.
-    names: none: all that there are, in the order of the alphabet.
-    key: its name in a sample; by default the kind.
+    folder: if empty, edges are detected in the image, and segmentation and depth use the images
+        of the sources as maps.
+    names: if empty, all existing ones in alphabetical order.
+    key: its name in a sample. Default: the kind.
     """
 
     kind: str
@@ -114,28 +114,28 @@ class ConditionConfig:
 
     @property
     def name(self) -> str:
-        """The key in a sample."""
+        """Return the key in a sample."""
         return self.key or self.kind
 
 
 @dataclass(frozen=True)
 class CompositionConfig:
-    """How cut-outs (images with transparency) are put on backgrounds.
+    """Composition of cut-outs (images with transparency) on backgrounds.
 
-    The shares of what is behind a cut-out add up to at most 1; the rest is ``plain``: one big
-    object in the middle, on white or a light colour.
+    The background shares add up to at most 1; the rest is ``plain``: one large object in the
+    middle, on white or a light colour.
 
-    colour, gradient, texture, scene: a strong colour; two of them; an image of a texture; a
-        photo or landscape.
-    textures, scenes: the images without transparency that serve as backgrounds.
-    white: share of the plain ones that is on white.
-    moved: share of the cut-outs that are scaled, turned, shifted (all that stand in a scene).
-    mirrored: share of the cut-outs that are, unless the name tells of a side or of writing.
-    scale: smallest size of a moved cut-out, of its own.
-    angle: it is turned by at most so many degrees.
-    shadow: share of the moved ones that cast one.
-    recolour: share whose hue is turned.
-    pair: share with a second object beside the first.
+    colour, gradient, texture, scene: share of each background: a strong colour; two colours; a
+        texture image; a photo or landscape.
+    textures, scenes: the images without transparency used as such backgrounds.
+    white: share of plain backgrounds that are white.
+    moved: share of cut-outs that are scaled, rotated and shifted (in a scene, all are).
+    mirrored: share of cut-outs that are mirrored, unless the name mentions a side or writing.
+    scale: minimum longer side of a moved cut-out, relative to the image's side.
+    angle: maximum rotation of a moved cut-out in degrees.
+    shadow: share of moved cut-outs that cast a shadow.
+    recolour: share of cut-outs with a rotated hue.
+    pair: share of images with a second object beside the first.
     """
 
     colour: float = 0.1
@@ -165,11 +165,11 @@ class CompositionConfig:
 
 @dataclass(frozen=True)
 class CaptionConfig:
-    """How names become sentences: in what share of the samples each of these is done.
+    """Caption settings: the share of samples to which each change applies.
 
-    alternatives: another one of the row's short captions instead of the first.
+    alternatives: use another of the row's short captions instead of the first.
     article: "a" or "an" in front; ``colour``: the measured colour; ``style``: "emoji", "an icon
-    of …"; ``tags``: one or two of them behind. ``background``: factor of what is said of it.
+    of …"; ``tags``: append one or two. ``background``: scales the chance of mentioning it.
     """
 
     alternatives: float = 0.25
@@ -187,26 +187,26 @@ class CaptionConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The settings that decide image and words of sample k.
+    """Settings that determine image and caption of sample k.
 
     sources: where images come from.
-    folder: where relative paths of sources and conditions begin; none: the current folder.
+    folder: base of relative paths in sources and conditions; if empty, the current folder.
     weights: rules that make some images more frequent than others.
-    hold_out: what training never sees.
-    size: side in pixels of the images.
-    crop: side of a random part of them that is taken; none: the whole image.
-    zoom: an image without transparency is shown enlarged by up to this factor, in part.
-    flip: share of the samples that are mirrored (words on them too).
+    hold_out: the data held out of training.
+    size: side of the images in pixels.
+    crop: side of a random crop; none: the whole image.
+    zoom: maximum random enlargement of an image without transparency, which is then cropped.
+    flip: share of samples that are mirrored (including any writing).
     cache: keep decoded images in memory, size² · 4 bytes each.
     composition: how cut-outs are put on backgrounds; none: on their own plain colour.
-    captions: how names become sentences; none: one of an image's captions as it is (with
+    captions: how names become sentences; none: one of an image's captions unchanged (with
         composition, the defaults).
-    conditions: what is given beside image and text.
-    styles: names of styles, and ``where`` each of them is found; the first that matches a row is
+    conditions: conditions added to image and text.
+    styles: names of styles and the ``where`` that selects each; the first that matches a row is
         its style.
 
     Raises:
-        UsageError: a value that is out of range.
+        UsageError: a value is out of range.
     """
 
     sources: tuple[SourceConfig, ...]
@@ -235,15 +235,15 @@ class DataConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DataConfig":
-        """Return the settings that a mapping, as from YAML, describes.
+        """Return the settings described by a mapping, such as parsed YAML.
 
         Raises:
-            UsageError: an unknown key, with the nearest known one, or a wrong value.
+            UsageError: a key is unknown (the message suggests the nearest), or a value is invalid.
         """
         return parse_section(cls, values, "data").placed()
 
     def placed(self) -> "DataConfig":
-        """Return the same with ``folder`` in front of every relative path."""
+        """Return a copy with ``folder`` in front of every relative path."""
         if not self.folder:
             return self
         sources = (replace(s, path=_below(self.folder, s.path)) for s in self.sources)

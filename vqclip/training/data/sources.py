@@ -1,4 +1,4 @@
-"""Sources of images: folders, and captioned JSONL with shards."""
+"""Image sources: folders, and captioned JSONL with shards."""
 
 import hashlib
 import json
@@ -29,12 +29,12 @@ _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.Bad
 
 @dataclass(frozen=True, slots=True)
 class DataEntry:
-    """One image that can be read.
+    """A readable image in a source.
 
-    place: the shard it lies in, or the folder; ``file``: its name there.
-    texts: its captions, the name first; ``group``: what all images of one thing share.
-    columns: all that its row says.
-    fit: how it becomes a square.
+    place: the shard or folder that contains it; ``file``: its name there.
+    texts: its captions, the name first; ``group``: shared by all images of the same thing.
+    columns: all columns of its row.
+    fit: how it is made square.
     """
 
     place: Path
@@ -47,15 +47,15 @@ class DataEntry:
 
     @property
     def name(self) -> str:
-        """The file for messages: shard or folder, and name."""
+        """Return the file's name for messages: shard or folder, and name."""
         return f"{self.place.name}/{self.file}"
 
 
 def read_source(source: SourceConfig) -> list[DataEntry]:
-    """Return the images of a source that its ``where`` lets pass, in a fixed order.
+    """Return the images of a source that match its ``where``, in a fixed order.
 
     Raises:
-        UsageError: no such path, nothing usable in it, or a row that names no file.
+        UsageError: the path does not exist or has no usable images, or a row names no file.
     """
     path = user_path(source.path)
     if path.is_dir():
@@ -75,10 +75,10 @@ def read_source(source: SourceConfig) -> list[DataEntry]:
 
 
 def matches(columns: Mapping[str, Any], where: Where) -> bool:
-    """Whether a row's columns have the values of ``where``.
+    """Return whether a row's columns have the values in ``where``.
 
-    A key ``not_x`` excludes values of the column x. A missing column has the value None; one that
-    holds a list has the values in it.
+    A key ``not_x`` excludes values of column x. A missing column has the value None; a column that
+    holds a list has all values in it.
 
     >>> matches({"kind": "photo"}, {"kind": ["photo", "render"], "not_source": "noto"})
     True
@@ -103,17 +103,17 @@ def _check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
 
 
 def check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
-    """Refuse a ``where`` over a column that no image has.
+    """Raise UsageError if ``where`` uses a column that no image has.
 
     Raises:
-        UsageError: with the nearest column.
+        UsageError: the message suggests the nearest column.
     """
     if where:
         _check_columns(where, entries)
 
 
 def group_hash(group: str, salt: str = "") -> float:
-    """Return a number in [0, 1) that depends on the group (and the salt) alone."""
+    """Return a number in [0, 1) that depends only on the group and the salt."""
     digest = hashlib.sha256(f"{salt}:{group}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
@@ -126,7 +126,7 @@ def _entry(place: Path, row: Mapping[str, Any], source: SourceConfig) -> DataEnt
 
 
 def _with_categories(entries: list[DataEntry]) -> list[DataEntry]:
-    """Give rows without a ``category`` that of their group, where another row says it."""
+    """Fill in a missing ``category`` from another row of the same group."""
     known = {e.group: e.columns["category"] for e in entries if e.columns.get("category")}
     return [
         replace(entry, columns={**entry.columns, "category": known[entry.group]})
@@ -151,7 +151,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield images in the order of their names; a subfolder is a row's ``category``."""
+    """Yield images sorted by name, with the subfolder as the row's ``category``."""
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() not in {*FORMATS, ".bmp", ".gif", ".tif", ".tiff"}:
             continue
@@ -165,10 +165,10 @@ def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def read_bytes(entry: DataEntry) -> bytes:
-    """Return the file of an entry from its folder, zip or tar.
+    """Return the bytes of an entry's file from its folder, zip or tar.
 
     Raises:
-        OSError, KeyError: it is not there, or cannot be read.
+        OSError, KeyError: the file does not exist, or cannot be read.
     """
     if entry.place.suffix == ".zip":
         return _open_zip(entry.place, os.getpid()).read(entry.file)
@@ -180,7 +180,7 @@ def read_bytes(entry: DataEntry) -> bytes:
 
 @lru_cache(maxsize=256)
 def _open_zip(path: Path, _process: int) -> zipfile.ZipFile:
-    """Open a shard once in every process: a handle must not be shared across a fork."""
+    """Open a shard once per process, because handles must not be shared across a fork."""
     return zipfile.ZipFile(path)
 
 
@@ -191,16 +191,16 @@ def _open_file(path: Path, _process: int) -> int:
 
 @lru_cache(maxsize=256)
 def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
-    """Where the files of a tar lie, read once: name -> (offset, size) in bytes."""
+    """Return the location of each file in a tar, read once: name -> (offset, size) in bytes."""
     with tarfile.open(path, "r:") as archive:
         return {m.name: (m.offset_data, m.size) for m in archive if m.isreg()}
 
 
 def open_entry(entry: DataEntry) -> Image.Image:
-    """Return the image of an entry in its own mode.
+    """Return an entry's image in its own mode.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: the image cannot be read.
     """
     try:
         image: Image.Image = Image.open(BytesIO(read_bytes(entry)))
@@ -211,13 +211,13 @@ def open_entry(entry: DataEntry) -> Image.Image:
 
 
 def decode_image(entry: DataEntry, size: int) -> Pixels | None:
-    """Return an image as (size, size, 4) uint8, RGBA; None where it cannot be read."""
+    """Return an image as (size, size, 4) uint8, RGBA, or None if it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(BytesIO(read_bytes(entry)))
             if image.size != (size, size):
-                image.draft("RGB", (size, size))  # JPEG alone can: it skips what is not needed
+                image.draft("RGB", (size, size))  # only JPEG supports this: decode at reduced size
             rgba = _eight_bits(image).convert("RGBA")
     except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
@@ -227,7 +227,7 @@ def decode_image(entry: DataEntry, size: int) -> Pixels | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Bring grey of 16 or 32 bits to 8; floats, which have no range, are stretched to it."""
+    """Convert 16- or 32-bit grey to 8 bits; floats, which have no fixed range, are stretched."""
     if image.mode not in ("F", "I") and not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image, np.float32)

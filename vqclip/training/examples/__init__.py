@@ -1,4 +1,4 @@
-"""Commented configs for every task of the paper, small enough for minutes on a CPU."""
+"""Commented configs for all the paper's tasks, trainable in minutes on CPU."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -87,7 +87,7 @@ def _maps(name: str, what: str) -> str:
 
 _VQGAN_OF = {"depth": "depth-vqgan", "edges": "edges-vqgan", "labels": "segmentation-vqgan"}
 
-#: What ``vqclip train --example`` writes, by name.
+#: Configs that ``vqclip train --example`` writes, by name.
 EXAMPLES: Registry[Values] = Registry(
     "example",
     {
@@ -184,10 +184,10 @@ EXAMPLES: Registry[Values] = Registry(
 
 
 def example(kind: str) -> str:
-    """Return the YAML of an example.
+    """Return the YAML of the example named ``kind``.
 
     Raises:
-        UsageError: an unknown kind, with the nearest one.
+        UsageError: the kind is unknown; the message suggests the nearest one.
     """
     values = EXAMPLES[kind]
     text = files(__package__).joinpath(values["file"]).read_text(encoding="utf-8")
@@ -197,5 +197,5 @@ def example(kind: str) -> str:
 
 
 def stage_of(kind: str) -> str:
-    """Return the stage that an example is for: vqgan, transformer or clip."""
+    """Return the stage of an example: vqgan, transformer or clip."""
     return EXAMPLES[kind]["file"].removesuffix(".yaml")

@@ -19,15 +19,15 @@ def check_transformer(
     """Raise UsageError if the samples do not fit the model.
 
     Args:
-        model: to be trained.
-        batch: some samples.
+        model: the model to train.
+        batch: a few samples.
         conditions: entries of ``data.conditions``.
 
     Raises:
-        UsageError: naming the setting and the remedy.
+        UsageError: the message names the setting and the remedy.
 
     """
-    if "codes" in batch:  # encoded beforehand
+    if "codes" in batch:  # encoded in advance
         count = batch["codes"][0].numel()
     else:
         side = batch["image"].shape[-1]
@@ -44,7 +44,7 @@ def check_transformer(
 
 
 def condition_name(model: Net2NetTransformer) -> str | None:
-    """Return the key of the condition in a sample, or None where none is read."""
+    """Return the key of the condition in a sample, or None if the model reads none."""
     kind = model.condition_kind
     if kind in ("unconditional", "coordinates", "clip"):
         return None
@@ -99,7 +99,7 @@ def _check_classes(stage: ClassLabel, given: ConditionConfig, where: str) -> Non
 
 def _check_channels(stage: VQModel, x: Any, name: str) -> None:
     wanted, there = stage.ddconfig.in_channels, x.shape[1]
-    if there != wanted and {there, wanted} != {1, 3}:  # grey and colours become each other
+    if there != wanted and {there, wanted} != {1, 3}:  # grey and RGB are converted into each other
         raise UsageError(
             f"the condition {name!r} has {there} channels, but cond_stage_config's VQGAN takes "
             f"{wanted}: give data.conditions its count, or take another VQGAN"
@@ -119,7 +119,7 @@ def _condition_length(model: Net2NetTransformer, batch: Batch) -> int:
 
 
 def check_styles(model: Net2NetTransformer, settings: TrainSettings) -> None:
-    """Make sure that the places of the data's styles are those of the model's."""
+    """Raise UsageError unless the data's styles have the same order as the model's."""
     styles = styles_of(model.cond_stage_model)
     named = tuple(settings.data.get("styles") or ())
     if styles != named:

@@ -1,8 +1,8 @@
-"""Training samples of a transformer as codes and embeddings, in shards.
+"""Transformer training samples stored as codes and embeddings in shards.
 
-A transformer sees images only through its VQGAN and its CLIP, both frozen. Encoding each sample
-once, and not at every step, leaves the processor to the transformer. Sample k of the shards is
-sample k of the data, whatever it was encoded with; interrupted, encoding continues where it was.
+A transformer sees images only through its frozen VQGAN and CLIP. Encoding each sample once instead
+of at every step leaves more compute for the transformer. Sample k of the shards is sample k of the
+data, whichever models encoded it. Interrupted encoding resumes where it stopped.
 """
 
 import json
@@ -39,9 +39,9 @@ _HELD_OUT = "held-out.safetensors"
 class EncodingConfig:
     """The entry ``encode`` of a transformer's ``data``.
 
-    folder: where the shards are.
-    samples: so many samples of the data are encoded; training goes through them in epochs.
-    held_out: and so many that are held out.
+    folder: folder of the shards.
+    samples: number of encoded samples; training goes through them in epochs.
+    held_out: number of encoded held-out samples.
     """
 
     folder: str
@@ -54,17 +54,17 @@ class EncodingConfig:
 
     @property
     def shards(self) -> list[tuple[Path, range]]:
-        """The files of the training samples, and which of them each holds."""
+        """Return the files of the training samples, each with its range of samples."""
         starts = range(0, self.samples, _SHARD)
         ranges = (range(start, min(start + _SHARD, self.samples)) for start in starts)
         return [(Path(self.folder) / f"{r.start:08d}-{len(r)}.safetensors", r) for r in ranges]
 
 
 def open_data(settings: TrainSettings) -> Data:
-    """Return the data of a transformer's training: encoded if ``data.encode`` says so.
+    """Return the data of a transformer's training, encoded if ``data.encode`` is set.
 
     Raises:
-        UsageError: they are not encoded yet, or not for this model; settings that cannot work.
+        UsageError: they are not encoded yet or for another model, or the settings are invalid.
     """
     if "encode" not in settings.data:
         return Samples(data_config(settings), settings.seed)
@@ -76,15 +76,15 @@ def open_data(settings: TrainSettings) -> Data:
 
 
 def data_config(settings: TrainSettings) -> DataConfig:
-    """Return the settings of the data, the maps that a VQGAN is trained on among its conditions.
+    """Return the settings of the data, including a VQGAN's training maps as conditions.
 
     A VQGAN whose ``image_key`` is depth, edges or segmentation learns from the condition of that
-    name; where there is none, the images of the sources are such maps.
+    name; if there is none, the images of the sources are such maps.
     """
     config = DataConfig.from_dict({k: v for k, v in settings.data.items() if k != "encode"})
     params = settings.model.get("params") or {}
     key = str(params.get("image_key", "segmentation" if "n_labels" in params else "image"))
-    if settings.stage == "transformer":  # which has room for parts of this size only
+    if settings.stage == "transformer":  # only crops of this size fit into it
         return replace(config, hold_out=replace(config.hold_out, crop=config.crop is not None))
     if settings.stage != "vqgan" or key in (c.name for c in config.conditions):
         return config
@@ -98,7 +98,7 @@ class DatasetEncoder:
     """Encodes samples as codes and embeddings.
 
     Raises:
-        UsageError: settings that cannot work, or the folder holds what others made.
+        UsageError: the settings are invalid, or the folder contains data encoded differently.
     """
 
     def __init__(self, settings: TrainSettings, device: torch.device) -> None:
@@ -117,12 +117,12 @@ class DatasetEncoder:
 
     @property
     def paths(self) -> list[Path]:
-        """The files in which all of it ends up."""
+        """Return the files that hold the complete encoding."""
         folder = Path(self.config.folder)
         return [*(path for path, _ in self.config.shards), folder / _HELD_OUT]
 
     def _check_folder(self) -> None:
-        """Make sure that what is in the folder was made alike; note how."""
+        """Raise UsageError if the folder was encoded differently; record how it is encoded."""
         about = {
             "codebook": codebook_hash(self.vqgan),
             "clip": weights_hash(self.perceptor.weights),
@@ -145,21 +145,21 @@ class DatasetEncoder:
 
     @cached_property
     def samples(self) -> Samples:
-        """The samples that are encoded."""
+        """Return the samples to encode."""
         return Samples(DataConfig.from_dict(self.settings), self.seed)
 
     @property
     def held_out(self) -> range:
-        """Which of the held-out samples are."""
+        """Return the indices of the held-out samples to encode."""
         return range(min(self.config.held_out, len(self.samples.held_out)))
 
     @property
     def total(self) -> int:
-        """How many samples there are to encode."""
+        """Return the number of samples to encode."""
         return self.config.samples + len(self.held_out)
 
     def run(self) -> Iterator[int]:
-        """Encode what is missing, the held-out samples first; yield how many samples are done."""
+        """Encode missing samples, held-out ones first; yield the number of samples done so far."""
         work: list[tuple[Path, range, Any]] = [
             (Path(self.config.folder) / _HELD_OUT, self.held_out, self.samples.held_out),
             *((path, numbers, self.samples) for path, numbers in self.config.shards),
@@ -197,11 +197,10 @@ class DatasetEncoder:
 
 
 class Encoded:
-    """Samples from shards: in every epoch all of them, in an order of its own.
+    """Samples from shards; every epoch contains all of them in its own order.
 
     A sample has ``codes`` (h, w) int64, ``image_embedding`` and ``text_embedding`` (d,) float32,
-    ``index``, and ``style`` where the data have styles; sample k depends on the seed and on k
-    alone.
+    ``index``, and ``style`` if the data has styles; sample k depends only on the seed and k.
     """
 
     def __init__(self, config: EncodingConfig, seed: int = 0) -> None:
@@ -211,7 +210,7 @@ class Encoded:
         self.seed = seed
 
     def __len__(self) -> int:
-        """Samples of an epoch."""
+        """Return the number of samples in an epoch."""
         return len(self.tensors["codes"])
 
     def __getitem__(self, k: int) -> _Sample:
@@ -230,7 +229,7 @@ class EncodedHeldOut(Sequence[_Sample]):
         return len(self.tensors["codes"])
 
     def __getitem__(self, index: Any) -> Any:
-        """Return a sample, or the list of those of a slice."""
+        """Return a sample, or a list of samples for a slice."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):

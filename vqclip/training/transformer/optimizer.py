@@ -1,4 +1,4 @@
-"""The optimizer of a transformer: AdamW, or Muon for matrices and AdamW for all else."""
+"""Transformer optimizer: AdamW, or Muon for matrices and AdamW otherwise."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from vqclip.training.transformer.settings import TransformerLoss
 def optimizer_of(
     networks: Iterable[nn.Module], rate: float, loss: TransformerLoss
 ) -> torch.optim.Optimizer:
-    """AdamW, or Muon for the matrices of the GPT's blocks, at AdamW's rate and decay."""
+    """Return AdamW, or Muon for the matrices in GPT blocks at AdamW's learning rate and decay."""
     networks = list(networks)
     groups = weight_groups(networks, loss.weight_decay)
     if not loss.muon:
@@ -33,9 +33,9 @@ def optimizer_of(
 
 
 def weight_groups(networks: Iterable[nn.Module], decay: float) -> list[dict[str, Any]]:
-    """Divide parameters into weights of linear layers, which decay, and all others.
+    """Return parameter groups: weights of linear layers, which decay, and all others.
 
-    Biases, norms, embeddings and positions keep their size, as in taming-transformers.
+    Biases, norms, embeddings and positions do not decay, as in taming-transformers.
     """
     modules = [module for network in networks for module in network.modules()]
     linear = {id(module.weight) for module in modules if isinstance(module, nn.Linear)}
@@ -47,30 +47,30 @@ def weight_groups(networks: Iterable[nn.Module], decay: float) -> list[dict[str,
 
 
 class Together(Optimizer):
-    """Optimizers for different parameters, which step together and are saved as one.
+    """Optimizers for different parameters that step together and are saved as one.
 
     Args:
-        optimizers: none of them shares a parameter with another.
+        optimizers: optimizers without shared parameters.
 
     """
 
     def __init__(self, *optimizers: Optimizer) -> None:
         self.optimizers = optimizers
         super().__init__([g for each in optimizers for g in each.param_groups], {})
-        # the very groups of each, so that a rate that is set here counts there
+        # share the optimizers' group objects, so that setting a learning rate here affects them
         self.param_groups = [g for each in optimizers for g in each.param_groups]
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Let each optimizer step; ``closure`` is not called."""
+        """Step each optimizer; ``closure`` is not called."""
         for optimizer in self.optimizers:
             optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states by the optimizers' numbers."""
+        """Return the optimizers' states, keyed by their index."""
         return {str(i): each.state_dict() for i, each in enumerate(self.optimizers)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take up states that :meth:`state_dict` returned."""
+        """Load states returned by :meth:`state_dict`."""
         for number, optimizer in enumerate(self.optimizers):
             optimizer.load_state_dict(dict(state_dict[str(number)]))
         self.param_groups = [g for each in self.optimizers for g in each.param_groups]

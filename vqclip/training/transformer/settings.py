@@ -14,24 +14,23 @@ from vqclip.errors import UsageError
 class TransformerLoss:
     """The section ``loss`` of a transformer's training.
 
-    The shares are of samples, for a transformer conditioned on CLIP embeddings; the rest sees the
-    embedding of the image.
+    Shares are fractions of samples, for a transformer conditioned on CLIP embeddings; the remaining
+    samples are conditioned on the embedding of the image.
 
-    text: share that sees the embedding of the caption.
-    mix: share that sees a random point between caption and image.
-    noise: length of the random vector added to the embedding, of length 1 itself, as LAFITE does
-        with images (Zhou et al. 2022, arXiv:2111.13792, eq. 4): captions too are not to be known
-        by heart.
-    drop: share that sees no condition, for classifier-free guidance.
-    style: share that is told its style, where model and data have styles.
+    text: share conditioned on the embedding of the caption.
+    mix: share conditioned on a random point between caption and image.
+    noise: length of a random vector added to the unit-length embedding, as LAFITE does with
+        images (Zhou et al. 2022, arXiv:2111.13792, eq. 4), to avoid memorizing captions too.
+    drop: share without a condition, for classifier-free guidance.
+    style: share that includes the style, if model and data have styles.
     weight_decay: of linear layers.
-    muon: train the matrices of the blocks by Muon (Jordan et al. 2024), all else by AdamW.
-    guidance: of the samples to look at.
+    muon: train the matrices of the blocks with Muon (Jordan et al. 2024), all else with AdamW.
+    guidance: guidance scale of the sample images.
     half: store the exported weights in half precision.
-    sketch: weight of what the sketch of CLIP embeddings says by itself, p(s_i | c) of each code:
-        it learns outlines long before the rest does, which then need not guess them.
+    sketch: loss weight of the sketch of CLIP embeddings on its own, p(s_i | c) of each code: it
+        learns outlines long before the rest of the model, which then need not guess them.
     sketch_only: train only the sketch of CLIP embeddings (and the head that reads it): p(s_i | c)
-        of each code by itself, hundreds of images a second; to be the start of the rest.
+        of each code on its own, hundreds of images per second; a start for training the rest.
     """
 
     text: float = 0.5
@@ -59,12 +58,12 @@ class TransformerLoss:
 def mixed_embeddings(
     image: Tensor, text: Tensor, chance: Tensor, settings: TransformerLoss
 ) -> Tensor:
-    """Conditions of training, unit vectors (b, d), between those of images and captions.
+    """Return training conditions, unit vectors (b, d), between images and captions.
 
-    chance: (b,) in [0, 1): below ``text`` it is the caption; in the ``mix`` that follows a point
-        between the two, the farther up the nearer to the image; above that, the image.
+    chance: (b,) in [0, 1): below ``text`` selects the caption; the next ``mix`` a point between
+        caption and image, closer to the image the larger the value; above that, the image.
     """
-    share = ((chance - settings.text) / (settings.mix or 1)).clamp(0, 1)  # of the image
+    share = ((chance - settings.text) / (settings.mix or 1)).clamp(0, 1)  # share of the image
     share = torch.where(chance < settings.text + settings.mix, share, 1.0)[:, None]
     between = F.normalize(share * image + (1 - share) * text, dim=-1)
     noise = settings.noise * F.normalize(torch.randn_like(image), dim=-1)

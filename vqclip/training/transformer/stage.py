@@ -1,8 +1,9 @@
-"""The transformer's training: -log p(s | c) of codes s given a condition c, averaged over codes.
+"""Training of a transformer over VQGAN codes.
 
-As Esser et al. 2021 do it: AdamW with weight decay on the weights of linear layers alone, and a
-share of the codes that are read (1 - ``pkeep``) replaced by random ones. A transformer that is
-conditioned on the embedding of a CLIP learns from images and captions in one space.
+The loss is -log p(s | c) of codes s given a condition c, averaged over codes.
+As in Esser et al. 2021, AdamW decays only the weights of linear layers, and a share (1 - ``pkeep``)
+of the input codes is replaced by random ones. A transformer conditioned on CLIP embeddings learns
+from images and captions in one space.
 """
 
 import math
@@ -38,11 +39,11 @@ _DRAWN = 3  # samples for each image of the grid
 
 
 def open_transformer_stage(settings: TrainSettings, device: torch.device) -> "TransformerStage":
-    """Build the transformer that ``settings`` describe, or the one that they start from.
+    """Return the stage for a new transformer, or for the pretrained one in ``settings``.
 
     Raises:
-        UsageError: settings that cannot work, or a VQGAN that is not there.
-        CheckpointError: weights that cannot be used.
+        UsageError: the settings are invalid, or the VQGAN does not exist.
+        CheckpointError: the weights cannot be used.
     """
     loss = parse_section(TransformerLoss, settings.loss, "loss")
     if not settings.model:
@@ -60,12 +61,12 @@ def open_transformer_stage(settings: TrainSettings, device: torch.device) -> "Tr
 
 
 def has_sketch(model: Net2NetTransformer) -> bool:
-    """Whether a sketch of CLIP embeddings is among what it learns."""
+    """Return whether the model learns a sketch of CLIP embeddings."""
     return getattr(model.cond_stage_model, "sketch", None) is not None
 
 
 def take_fitting(model: Net2NetTransformer, other: Net2NetTransformer) -> None:
-    """Take up the weights of another transformer that fit; those of its VQGANs are left aside."""
+    """Copy weights that fit from another transformer, except those of its VQGANs."""
     ours, theirs = (_trained_state(each) for each in (model, other))
     fitting = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
     model.load_state_dict({**model.state_dict(), **fitting})
@@ -80,7 +81,7 @@ def _trained_state(model: Net2NetTransformer) -> dict[str, Tensor]:
 
 
 def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
-    """Return the trained networks: the GPT, and the projection of CLIP embeddings."""
+    """Return the trained networks: the GPT and the projection of CLIP embeddings."""
     networks: dict[str, nn.Module] = {"transformer": model.transformer}
     if model.condition_kind == "clip":
         networks["cond_stage_model"] = model.cond_stage_model
@@ -90,8 +91,8 @@ def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
 class TransformerStage:
     """A :class:`vqclip.training.stage.Stage`; its VQGANs and its CLIP are frozen helpers.
 
-    Batches hold ``image``, and ``text`` or whatever the condition is made of; or, where they were
-    encoded beforehand, ``codes`` (b, h, w), ``image_embedding`` and ``text_embedding`` (b, d).
+    Batches hold ``image``, and ``text`` or another source of the condition; or, if encoded in
+    advance, ``codes`` (b, h, w), ``image_embedding`` and ``text_embedding`` (b, d).
     """
 
     better: Literal["min", "max"] = "min"
@@ -118,7 +119,7 @@ class TransformerStage:
         check_transformer(self.model, batch, self.conditions)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the mean of -log p(code), in nats; reported in bits too."""
+        """Return the mean of -log p(code) in nats, reported in bits too."""
         codes = self.codes(batch)
         condition = self._training_condition(batch, len(codes))
         nll = self.nll(codes, condition, self.model.pkeep)
@@ -129,9 +130,9 @@ class TransformerStage:
         return nll + self.settings.sketch * sketch, metrics | {"sketch": sketch.detach()}
 
     def sketch_nll(self, codes: Tensor, condition: Tensor) -> Tensor:
-        """Return the mean of -log p(code | condition), of each code by itself.
+        """Return the mean of -log p(code | condition), each code on its own.
 
-        Samples that see no condition have no sketch, and do not count; 0 where none sees one.
+        Samples without a condition have no sketch and do not count; 0 if none has a condition.
         """
         given = condition[:, -codes.shape[1] :].flatten(1).any(1)
         logits, codes = self.model.sketched(condition[given]), codes[given]
@@ -139,7 +140,7 @@ class TransformerStage:
         return nll / max(1, codes.numel())
 
     def nll(self, codes: Tensor, condition: Tensor, pkeep: float = 1.0) -> Tensor:
-        """Return the mean of -log p(code | condition, codes before it) for codes (b, n)."""
+        """Return the mean of -log p(code | condition, previous codes) for codes (b, n)."""
         read = codes
         if pkeep < 1:
             kept = torch.rand(codes.shape, device=codes.device) < pkeep
@@ -150,11 +151,11 @@ class TransformerStage:
         return F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten())
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Nothing changes but by gradients."""
+        """Do nothing, because only gradients change the networks."""
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Bits per code; for CLIP embeddings, given the caption, the image, and nothing."""
+        """Return bits per code; for CLIP embeddings, given the caption, the image, and nothing."""
         totals: dict[str, float] = {}
         count = 0
         for batch in batches:
@@ -167,7 +168,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Tensor:
-        """Some images as the VQGAN has them, each with samples of the same condition."""
+        """Return images reconstructed by the VQGAN, each with samples of the same condition."""
         vqgan, grids = self.model.vqgan, self._grids(batch)
         condition = next(iter(self._judged_conditions(batch, len(grids)).values()))
         guided = self.model.condition_kind == "clip"
@@ -183,11 +184,11 @@ class TransformerStage:
 
     @property
     def rows(self) -> int:
-        """An image and its samples."""
+        """Return the number of rows: an image and its samples."""
         return 1 + _DRAWN
 
     def export(self, folder: Path) -> None:
-        """Write ``config.yaml`` and ``model.safetensors``; a VQGAN with a name stays elsewhere."""
+        """Write ``config.yaml`` and ``model.safetensors``, without VQGANs referenced by name."""
         model = self.model
         stages: dict[StageName, nn.Module] = {"first": model.vqgan, "cond": model.cond_stage_model}
         vqgans = {k: v for k, v in stages.items() if isinstance(v, VQModel)}
@@ -204,7 +205,7 @@ class TransformerStage:
         (folder / "config.yaml").write_text(yaml.safe_dump({"model": config}), encoding="utf-8")
 
     def _named_classes(self, stage: Mapping[str, Any]) -> dict[str, Any]:
-        """The config of a class condition, with the names that the classes have in the data."""
+        """Return the config of a class condition with the data's class names."""
         names = next((list(c.names) for c in self.conditions if c.kind == "class"), [])
         return {**stage, "params": {**stage["params"], "names": names}} if names else dict(stage)
 
@@ -218,12 +219,12 @@ class TransformerStage:
             grids: Tensor = batch["codes"]
         else:
             image = pictures_for(self.model.vqgan, batch)
-            with torch.autocast(image.device.type, enabled=False):  # rounding makes other codes
+            with torch.autocast(image.device.type, enabled=False):  # rounding would change codes
                 grids = self.model.vqgan.tokenize(image)[1]
         return grids.long()
 
     def _training_condition(self, batch: Batch, count: int) -> Tensor:
-        """The condition of each sample, as the shares of the settings have it."""
+        """Return each sample's condition, chosen by the shares in the settings."""
         stage = self.model.cond_stage_model
         if not isinstance(stage, ClipEmbedding):
             return self._given_condition(batch, count)
@@ -235,7 +236,7 @@ class TransformerStage:
         return vectors
 
     def _training_style(self, batch: Batch, count: int) -> Tensor | None:
-        """The style of each sample (b,), -1 for those that are not told theirs."""
+        """Return each sample's style (b,), or -1 for samples trained without it."""
         if not self.styles:
             return None
         style: Tensor = batch["style"]
@@ -243,7 +244,7 @@ class TransformerStage:
         return torch.where(told, style, -1)
 
     def _judged_conditions(self, batch: Batch, count: int) -> dict[str, Tensor]:
-        """The conditions that are judged, by the name of their figure."""
+        """Return the conditions to validate with, by the name of their score."""
         if self.model.condition_kind != "clip":
             return {"bits_per_code": self._given_condition(batch, count)}
         encode, text = self.model.encode_condition, self._embeddings(batch, "text")
@@ -256,12 +257,12 @@ class TransformerStage:
         }
 
     def _given_condition(self, batch: Batch, count: int) -> Tensor:
-        """Codes of a condition that is not an embedding, (b, m)."""
+        """Return the codes of a condition other than an embedding, (b, m)."""
         kind = self.model.condition_kind
         if kind == "unconditional":
             return self.model.encode_condition(None).expand(count, -1)
         if kind == "coordinates" and "coordinates" in batch:
-            x = batch["coordinates"]  # of a part of the picture
+            x = batch["coordinates"]  # position of a crop
         elif kind == "coordinates":
             height, width = batch["image"].shape[2:]
             x = coordinates(height, width)
@@ -279,7 +280,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def _embeddings(self, batch: Batch, what: str) -> Tensor:
-        """Unit vectors (b, d) of the images, or of their captions."""
+        """Return unit vectors (b, d) for the images or for their captions."""
         if f"{what}_embedding" in batch:
             given: Tensor = batch[f"{what}_embedding"]
             return given.float()
@@ -289,6 +290,6 @@ class TransformerStage:
 
     @cached_property
     def perceptor(self) -> Perceptor:
-        """The CLIP whose embeddings are the condition."""
+        """Return the CLIP whose embeddings are the condition."""
         source = getattr(self.model.cond_stage_model, "perceptor", "default")
         return load_perceptor(source, self.model.device)

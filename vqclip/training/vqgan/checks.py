@@ -15,7 +15,7 @@ def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
     """Raise UsageError if the samples do not fit the model.
 
     Raises:
-        UsageError: naming the setting and the remedy.
+        UsageError: the message names the setting and the remedy.
     """
     check_side(batch["image"].shape[-1], model.downsampling, "the VQGAN's")
     shape = model.ddconfig
@@ -44,10 +44,10 @@ def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
 
 
 def check_side(side: int, factor: int, whose: str) -> None:
-    """Raise UsageError unless the side is a whole number of codes.
+    """Raise UsageError unless ``side`` is a multiple of ``factor``.
 
     Raises:
-        UsageError: with the nearest sizes that are.
+        UsageError: the message suggests the nearest valid sizes.
     """
     if side % factor:
         lower = side // factor * factor
@@ -59,9 +59,9 @@ def check_side(side: int, factor: int, whose: str) -> None:
 
 
 def _check_discriminator(layers: int, side: int) -> None:
-    """Refuse a discriminator that is too deep for ``side`` pixels."""
+    """Raise UsageError if the discriminator has too many layers for ``side`` pixels."""
     most = 0
-    while side >> (most + 1) >= _LEAST_PATCH:  # every layer halves, the last two take a border
+    while side >> (most + 1) >= _LEAST_PATCH:  # each layer halves the side; the last two trim it
         most += 1
     if layers > most:
         raise UsageError(

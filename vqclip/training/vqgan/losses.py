@@ -1,4 +1,4 @@
-"""Losses of a VQGAN's training that need no model."""
+"""Losses for training a VQGAN that need no model."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,29 +12,29 @@ from vqclip.registry import Registry
 _DELTA = 1e-4
 _MOST_WEIGHT = 1e4
 _BORDER = 6  # pixels
-_SCALE = 2.0**16  # of losses whose gradients are compared: float16 would lose small ones
+_SCALE = 2.0**16  # scales losses so that small gradients do not underflow in float16
 
 
 def l1_loss(x: Tensor, y: Tensor, weight: Tensor | float = 1.0) -> Tensor:
-    """The mean of weight · |x − y|."""
+    """Return the mean of weight · |x − y|."""
     return ((x - y).abs() * weight).mean()
 
 
 def l2_loss(x: Tensor, y: Tensor, weight: Tensor | float = 1.0) -> Tensor:
-    """The mean of weight · (x − y)²."""
+    """Return the mean of weight · (x − y)²."""
     return ((x - y).square() * weight).mean()
 
 
 def mixed_loss(x: Tensor, y: Tensor, weight: Tensor | float = 1.0) -> Tensor:
-    """The mean of both."""
+    """Return the mean of the L1 and L2 losses."""
     return (l1_loss(x, y, weight) + l2_loss(x, y, weight)) / 2
 
 
 def border_weights(height: int, width: int, weight: float) -> Tensor:
-    """How much each pixel's error counts, (height, width), 1 at the mean.
+    """Return the weight of each pixel's error, (height, width), with mean 1.
 
-    The outer 6 rows and columns count ``weight`` times as much as the inner ones, the corners
-    its square: with nothing beyond the border to lean on they are the last to be learned.
+    The outer 6 rows and columns weigh ``weight`` times as much as the inner ones, the corners
+    ``weight``²: without context beyond the border, they are learned last.
     """
     rows, columns = (torch.ones(side) for side in (height, width))
     for line in (rows, columns):
@@ -44,12 +44,12 @@ def border_weights(height: int, width: int, weight: float) -> Tensor:
 
 
 def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """½ (mean relu(1 − D(x)) + mean relu(1 + D(x̂))), of logits of any shape."""
+    """Return ½ (mean relu(1 − D(x)) + mean relu(1 + D(x̂))) for logits of any shape."""
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
 
 
 def vanilla_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """½ (mean softplus(−D(x)) + mean softplus(D(x̂))), of logits of any shape."""
+    """Return ½ (mean softplus(−D(x)) + mean softplus(D(x̂))) for logits of any shape."""
     return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
 
 
@@ -60,10 +60,10 @@ DISCRIMINATOR_LOSSES = Registry(
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, layer: Tensor) -> Tensor:
-    """λ = ‖∇ reconstruction‖ / (‖∇ adversarial‖ + 1e-4) at ``layer``, clamped to [0, 1e4].
+    """Return λ = ‖∇ reconstruction‖ / (‖∇ adversarial‖ + 1e-4) at ``layer``, clamped to [0, 1e4].
 
-    Both are scalar losses whose graphs are kept. λ is float32 whatever autocast does, and a
-    constant for the gradients that follow.
+    Both losses are scalars whose graphs are kept. λ is float32 even under autocast, and detached
+    from the graph.
     """
     norms = [
         torch.autograd.grad(_SCALE * loss, layer, retain_graph=True)[0].float().norm() / _SCALE
@@ -74,7 +74,7 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, layer: Tensor) 
 
 
 def wide_enough(device: torch.device) -> AbstractContextManager[Any]:
-    """Switch autocast off in the block if it means float16, in which these networks overflow."""
+    """Disable float16 autocast in the block, because these networks overflow in float16."""
     kind = device.type
     if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16:
         return torch.autocast(kind, enabled=False)

@@ -1,4 +1,4 @@
-"""VQGANs for training: building, starting weights, saving."""
+"""VQGANs for training: construction, initial weights, saving."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,11 +21,11 @@ _DISCRIMINATOR = "loss.discriminator."
 
 
 def model_config(settings: TrainSettings) -> ModelConfig:
-    """Return the model's config: the section ``model``, or what lies with the weights to start.
+    """Return the model's config, from the section ``model`` or beside the weights to start from.
 
     Raises:
-        UsageError: there is neither.
-        CheckpointError: the section is not a model's config.
+        UsageError: neither exists.
+        CheckpointError: the section is not a valid model config.
     """
     if settings.model:
         return ModelConfig.of(settings.model, "model")
@@ -41,11 +41,11 @@ def _inferred(path: Path) -> ModelConfig:
 
 
 def open_model(config: ModelConfig, settings: TrainSettings, device: torch.device) -> VQModel:
-    """Build the model on ``device`` with weights to start from or random ones.
+    """Build the model on ``device`` with pretrained or random weights.
 
     Raises:
-        UsageError: the config cannot work, or there are no such weights.
-        CheckpointError: the weights are not the model's.
+        UsageError: the config is invalid, or the weights do not exist.
+        CheckpointError: the weights do not fit the model.
     """
     if settings.start is None:
         model = checkpoints.new_vqgan(config)
@@ -59,16 +59,16 @@ def open_model(config: ModelConfig, settings: TrainSettings, device: torch.devic
 
 
 def pictures_for(model: VQModel, batch: Batch) -> Tensor:
-    """Return the images of a batch that a VQGAN is for: (b, c, h, w), c as it takes them.
+    """Return a batch's input images for a VQGAN: (b, c, h, w), with the model's c channels.
 
-    They are those of the name that its ``image_key`` says, else the images themselves.
+    They come from the entry named by the model's ``image_key``, else from ``image``.
     """
     image: Tensor = batch.get(model.image_key, batch["image"])
     return with_channels(image, model.ddconfig.in_channels)
 
 
 def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """The weights in ``state`` that fit, and those of ``model`` for all others."""
+    """Return the weights in ``state`` that fit, completed with the weights of ``model``."""
     return {
         key: state[key] if key in state and state[key].shape == value.shape else value
         for key, value in model.state_dict().items()
@@ -76,7 +76,7 @@ def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tenso
 
 
 def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> dict[str, Tensor]:
-    """Return the discriminator's weights in the checkpoint to start from; none if it has none."""
+    """Return the discriminator's weights in the initial checkpoint, or an empty dict."""
     if settings.start is None:
         return {}
     state = checkpoints.read_state_dict(vqgan_path(settings.start))

@@ -22,16 +22,16 @@ PERCEPTUAL_KINDS = ("lpips", "clip", "timm")
 
 
 def open_perceptual(name: str, device: torch.device) -> nn.Module:
-    """Return the distance that ``name`` describes: two images (b, 3, h, w) in [-1, 1] -> (b,).
+    """Return the distance named ``name``: two images (b, 3, h, w) in [-1, 1] -> (b,).
 
-    - ``lpips:PATH``: LPIPS on VGG16, from a file or all weight files of a folder
+    - ``lpips:PATH``: LPIPS on VGG16, from a file or from all weight files in a folder
       (:func:`vqclip.models.lpips.lpips_from`);
-    - ``clip``: the features of the CLIP that vqclip contains; ``clip:SOURCE``: of another one;
-    - ``timm:NAME``: the features of a timm model, downloaded; ``timm:NAME:FILE``: from a file.
+    - ``clip``: features of the bundled CLIP; ``clip:SOURCE``: of another one;
+    - ``timm:NAME``: features of a downloaded timm model; ``timm:NAME:FILE``: loaded from a file.
 
     Raises:
-        UsageError: an unknown name, or no such file.
-        CheckpointError: weights that cannot be used.
+        UsageError: the name is unknown, or the file does not exist.
+        CheckpointError: the weights cannot be used.
     """
     kind, _, rest = name.partition(":")
     if kind not in PERCEPTUAL_KINDS:
@@ -74,7 +74,7 @@ def _name_and_file(text: str) -> tuple[str, str]:
 
 
 class TimmFeatures(nn.Module):
-    """The feature maps of a timm model, of images in [-1, 1]."""
+    """Feature maps of a timm model for images in [-1, 1]."""
 
     mean: Tensor
     std: Tensor
@@ -88,7 +88,7 @@ class TimmFeatures(nn.Module):
             self.register_buffer(statistic, value.view(3, 1, 1))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(b, 3, h, w) -> feature maps, the finest first."""
+        """Return the feature maps of images (b, 3, h, w), finest first."""
         features: list[Tensor] = self.network(((x + 1) / 2 - self.mean) / self.std)
         return features
 
@@ -104,12 +104,12 @@ def _timm(name: str, file: str) -> TimmFeatures:
 def _fitting(
     wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], file: str
 ) -> dict[str, Tensor]:
-    """The weights in ``state`` for ``wanted``: by name, or else in order where all shapes agree."""
+    """Return weights from ``state`` for ``wanted``, by name, or in order if all shapes agree."""
     optional = {key for key in wanted if key.endswith("num_batches_tracked")}
     if all(key in state for key in wanted.keys() - optional):
         return {key: state.get(key, value) for key, value in wanted.items()}
     named = [key for key in wanted if key not in optional]
-    values = [value for value in state.values() if value.ndim]  # without counts of batches
+    values = [value for value in state.values() if value.ndim]  # without batch norm's batch counts
     in_order = dict(zip(named, values, strict=False))
     if len(in_order) < len(named) or any(in_order[k].shape != wanted[k].shape for k in named):
         raise CheckpointError(f"{file} does not hold the weights of that timm model")

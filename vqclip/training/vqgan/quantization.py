@@ -18,11 +18,11 @@ _TINY = 1e-5
 
 @dataclass(frozen=True)
 class Quantized:
-    """A batch of latents, quantized.
+    """A batch of quantized latents.
 
-    z_q: (b, embed_dim, h, w), with the gradient that trains the encoder.
-    loss: scalar, of codebook and commitment, or Gumbel's divergence.
-    z: the latents, (b, embed_dim, h, w); ids: the codes chosen, (b, h, w).
+    z_q: (b, embed_dim, h, w), with gradients for the encoder.
+    loss: scalar, codebook and commitment loss or the Gumbel divergence.
+    z: the latents, (b, embed_dim, h, w); ids: the chosen codes, (b, h, w).
     """
 
     z_q: Tensor
@@ -38,8 +38,8 @@ def vector_quantize(
 
         L = mean (sg[z] − e)² + β · mean (z − sg[e])²
 
-    With ``legacy_beta`` β is at the first term, as taming-transformers does by an oversight. A
-    codebook that is not ``learned`` by gradients has the second term alone.
+    With ``legacy_beta``, β weights the first term instead, a bug in taming-transformers. A
+    codebook that is not ``learned`` by gradients uses only the second term.
     """
     b, c, h, w = z.shape
     flat = z.permute(0, 2, 3, 1).reshape(-1, c).float()  # (b*h*w, c)
@@ -56,7 +56,7 @@ def vector_quantize(
     z_q = (flat + (chosen - flat).detach()).view(b, h, w, c)  # straight through
     planes = z_q.permute(0, 3, 1, 2)
     if torch.is_autocast_enabled(z.device.type):
-        # channels last, group norm's gradient in bfloat16 takes a CPU 30 times as long
+        # in channels-last order, bfloat16 group norm's backward is 30 times slower on a CPU
         planes = planes.contiguous(memory_format=memory_format(z.device))
     return Quantized(planes, loss, z, ids.view(b, h, w))
 
@@ -66,11 +66,11 @@ def gumbel_quantize(
 ) -> Quantized:
     """Quantize by sampling codes from softmax((logits + noise) / τ) (Jang et al., 1611.01144).
 
-    The code is the most likely one, its gradient that of the softmax. The loss is
-    kl_weight · Σ q log(q·K), the divergence from choosing every one of K codes alike.
+    The forward pass uses the most likely code, the backward pass the softmax. The loss is
+    kl_weight · Σ q log(q·K), the divergence from a uniform choice among the K codes.
 
     Args:
-        z: what the projection takes, (b, c, h, w).
+        z: the projection's input, (b, c, h, w).
         quantizer: projection and codebook.
         temperature: τ.
         kl_weight: weight of the divergence.
@@ -89,15 +89,15 @@ def gumbel_quantize(
 
 
 def gumbel_noise(like: Tensor) -> Tensor:
-    """Return standard Gumbel noise, -log of an exponential, from torch's default generator."""
+    """Return standard Gumbel noise (-log of an exponential) from torch's default generator."""
     return -torch.empty_like(like).exponential_().log()
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmUpCosine:
-    """A value that rises linearly for some steps and falls along half a cosine after.
+    """A value that rises linearly and then falls along half a cosine.
 
-    As taming-transformers' ``LambdaWarmUpCosineScheduler``, with the names of its parameters.
+    Like taming-transformers' ``LambdaWarmUpCosineScheduler``, with the same parameter names.
     """
 
     warm_up_steps: int = 0
@@ -116,17 +116,17 @@ class WarmUpCosine:
 
 
 class CodebookUpdater(nn.Module):
-    """Updates of a codebook beside gradients, and their state.
+    """Updates a codebook other than by gradients, and holds the state for it.
 
-    - Codes that no latent has chosen for ``revive_after`` steps are put where a random latent of
-      the batch is (0: never). ``idle`` counts the steps, (n_embed,).
-    - With ``decay`` the codes follow the latents that choose them as a running average instead of
-      by gradients: N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N (van den Oord et al. 2017, A.1).
+    - Codes that no latent has chosen for ``revive_after`` steps (0: never) are moved to a random
+      latent of the batch. ``idle`` counts those steps, (n_embed,).
+    - With ``decay``, codes follow the latents that choose them as a running average instead of by
+      gradients: N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N (van den Oord et al. 2017, A.1).
 
     Args:
         codebook: (n_embed, embed_dim).
-        revive_after: in steps.
-        decay: γ; 0 leaves the codebook to its gradients.
+        revive_after: number of steps without use.
+        decay: γ; 0 trains the codebook by gradients.
 
     """
 
@@ -145,7 +145,7 @@ class CodebookUpdater(nn.Module):
 
     @torch.no_grad()
     def update(self, codebook: Tensor, z: Tensor, ids: Tensor) -> Tensor:
-        """Change ``codebook`` in place after a step with latents ``z`` and their codes ``ids``.
+        """Update ``codebook`` in place after a step with latents ``z`` and their codes ``ids``.
 
         Args:
             codebook: (n_embed, embed_dim).
@@ -186,10 +186,10 @@ class CodebookUpdater(nn.Module):
 
 
 def temperature_schedule(params: Mapping[str, Any]) -> WarmUpCosine:
-    """Return the schedule that ``temperature_scheduler_config`` of a taming config describes.
+    """Return the schedule in the ``temperature_scheduler_config`` of a taming config.
 
     Raises:
-        UsageError: it is another one.
+        UsageError: the config names another kind of schedule.
     """
     config = params.get("temperature_scheduler_config")
     if config is None:

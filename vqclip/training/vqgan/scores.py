@@ -1,14 +1,14 @@
-"""How well a VQGAN reconstructs, and how much of its codebook it uses."""
+"""Scores for a VQGAN's reconstructions and codebook usage."""
 
 import torch
 from torch import Tensor
 
 
 class Scores:
-    """Collects reconstructions; figures are means over images, not over batches.
+    """Accumulates scores of reconstructions, averaged over images rather than batches.
 
     Args:
-        n_embed: codes that there are.
+        n_embed: number of codes in the codebook.
 
     """
 
@@ -19,7 +19,7 @@ class Scores:
         self.weights: list[int] = []
 
     def add(self, image: Tensor, output: Tensor, ids: Tensor, loss: Tensor) -> None:
-        """Take in images and reconstructions (b, c, h, w), codes (b, h, w), the batch's loss."""
+        """Add images and reconstructions (b, c, h, w), codes (b, h, w) and the batch's loss."""
         self.counts += torch.bincount(ids.flatten().cpu(), minlength=len(self.counts))
         self.losses.append(loss)
         self.psnrs.append(psnr_of_batch(image, output).sum())
@@ -28,7 +28,7 @@ class Scores:
     def figures(self) -> dict[str, float]:
         """Return ``rec_loss``, ``psnr`` in dB, ``codes`` (share used) and their ``perplexity``.
 
-        Without any images there are none.
+        Without any images the result is empty.
         """
         if not self.losses:
             return {}
@@ -43,12 +43,12 @@ class Scores:
 
 
 def psnr_of_batch(image: Tensor, output: Tensor) -> Tensor:
-    """Peak signal to noise, 10·log10(4 / mse) dB: (b, c, h, w) in [-1, 1] -> (b,)."""
+    """Return the PSNR, 10·log10(4 / mse) in dB: (b, c, h, w) in [-1, 1] -> (b,)."""
     errors = (image - output.clamp(-1, 1)).square().mean((1, 2, 3))
     return 10 * torch.log10(4 / errors.clamp_min(1e-10))
 
 
 def perplexity(counts: Tensor) -> float:
-    """Return exp of the entropy of codes chosen so often: (n,) -> 1 to n."""
+    """Return the exponential of the entropy of code counts: (n,) -> 1 to n."""
     share = counts / counts.sum().clamp_min(1)
     return float(torch.special.entr(share).sum().exp())

@@ -1,4 +1,4 @@
-"""The section ``loss`` of a VQGAN's training; free of torch."""
+"""The section ``loss`` of a VQGAN's training, without torch."""
 
 import math
 from collections.abc import Mapping
@@ -10,35 +10,35 @@ from vqclip.registry import unknown
 from vqclip.training.data.settings import DataConfig
 from vqclip.training.settings import TrainSettings
 
-LEAST_FEATURES = 64  # pixels of images from which on a feature loss helps
+LEAST_FEATURES = 64  # image size in pixels from which a feature loss helps
 PARTS = ("encoder", "quant_conv", "quantize", "post_quant_conv", "decoder")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VQGANLoss:
-    """The section ``loss`` of a VQGAN's training; names as in taming's ``lossconfig``.
+    """The section ``loss`` of a VQGAN's training; names follow taming's ``lossconfig``.
 
-    pixel: l1, l2 or mix, the mean of both; weighed by ``pixel_weight``.
-    border_weight: how much more the outer 6 pixels count in it than the inner ones, the corners
-        by its square.
-    perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; none does without;
-        auto is ``clip`` for images of 64 pixels or more, and none for smaller ones, whose colours
-        it delays.
-    codebook_weight: of L_VQ; ``beta``: of its commitment term, or, with ``legacy_beta``, of its
-        codebook term, as taming-transformers has it.
-    codebook_decay: of a codebook that follows its latents by a running average; 0: by gradients.
-    revive_after: steps without a use after which a code is placed again; 0: never.
-    disc_start: step from which the generator heeds the discriminator; none: there is no
+    pixel: l1, l2 or mix (the mean of both), weighted by ``pixel_weight``.
+    border_weight: weight of the outer 6 pixels in the pixel loss relative to the inner ones;
+        corners get its square.
+    perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; none disables it;
+        auto is ``clip`` for images of 64 pixels or more, and none for smaller ones, because it
+        slows down the learning of their colours.
+    codebook_weight: of L_VQ; ``beta``: of its commitment term or, with ``legacy_beta``, of its
+        codebook term, as in taming-transformers.
+    codebook_decay: decay for a codebook that is a running average of its latents; 0: use gradients.
+    revive_after: unused steps after which a code is re-initialized; 0: never.
+    disc_start: step from which the discriminator affects the generator; none: there is no
         discriminator.
-    disc_training_start: step from which that is trained, by default the same.
-    disc_weight, disc_factor: λ is multiplied with both; disc_factor also with D's own loss.
+    disc_training_start: step from which the discriminator is trained. Default: ``disc_start``.
+    disc_weight, disc_factor: both multiply λ; disc_factor also multiplies D's own loss.
     disc_adaptive: whether λ adapts, or is 1.
-    disc_in_channels: by default the model's out_ch.
+    disc_in_channels: default: the model's out_ch.
     disc_loss: hinge or vanilla (softplus).
-    disc_learning_rate: by default the autoencoder's.
-    kl_weight, kl_warmup: of Gumbel's divergence, reached after so many steps.
-    freeze: parts that stay as they are: encoder, quant_conv, quantize, post_quant_conv, decoder.
-        With the first three frozen a transformer trained on the codes stays valid.
+    disc_learning_rate: default: the autoencoder's.
+    kl_weight, kl_warmup: weight of Gumbel's divergence, and the steps over which it is reached.
+    freeze: parts to keep fixed: encoder, quant_conv, quantize, post_quant_conv, decoder.
+        With the first three frozen, a transformer trained on the codes stays valid.
     """
 
     pixel: Literal["l1", "l2", "mix"] = "l1"
@@ -80,12 +80,12 @@ class VQGANLoss:
 
     @property
     def learns_codebook(self) -> bool:
-        """Whether gradients train the codebook."""
+        """Return whether gradients train the codebook."""
         return not self.codebook_decay and "quantize" not in self.freeze
 
 
 def chosen(loss: VQGANLoss, settings: TrainSettings) -> VQGANLoss:
-    """Return the loss with what ``auto`` means for the size of the images."""
+    """Return the loss settings with ``auto`` resolved for the image size."""
     if loss.perceptual != "auto":
         return loss
     side = settings.data.get("crop") or settings.data.get("size") or DataConfig.size
@@ -93,7 +93,7 @@ def chosen(loss: VQGANLoss, settings: TrainSettings) -> VQGANLoss:
 
 
 def taming_loss(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the ``lossconfig`` of a taming config says, in our names; and its kl_weight."""
+    """Return the ``lossconfig`` of a taming config in our names, including its kl_weight."""
     config = params.get("lossconfig") or {}
     given = dict(config.get("params") or {})
     given["pixel_weight"] = given.pop("pixelloss_weight", VQGANLoss.pixel_weight)

@@ -3,8 +3,8 @@
     L = |x − x̂| + w_p · LPIPS(x, x̂) + λ · (−mean D(x̂)) + L_VQ
     λ = ‖∇L_rec‖ / (‖∇L_GAN‖ + δ), gradients at the last layer of the decoder
 
-and the patch discriminator D by the hinge loss. As in taming-transformers, L_rec in λ is the first
-two terms; adversarial terms begin at a given step.
+with the patch discriminator D trained by the hinge loss. As in taming-transformers, L_rec in λ is
+the first two terms, and the adversarial terms begin at a given step.
 """
 
 from collections.abc import Iterable
@@ -51,15 +51,15 @@ from vqclip.training.vqgan.scores import Scores
 from vqclip.training.vqgan.settings import VQGANLoss, chosen, taming_loss
 
 _ADAM = (0.5, 0.9)
-_TAMING_RATE = 4.5e-6  # for each sample of a step
+_TAMING_RATE = 4.5e-6  # per sample of a step
 
 
 def open_vqgan_stage(settings: TrainSettings, device: torch.device) -> "VQGANStage":
-    """Build the training of a VQGAN, GumbelVQ or segmentation VQGAN.
+    """Return the stage that trains a VQGAN, GumbelVQ or segmentation VQGAN.
 
     Raises:
-        UsageError: settings that cannot work.
-        CheckpointError: weights that cannot be used.
+        UsageError: the settings are invalid.
+        CheckpointError: the weights cannot be used.
     """
     config = model_config(settings)
     values = taming_loss(config.params) | dict(settings.loss)
@@ -79,15 +79,15 @@ def open_vqgan_stage(settings: TrainSettings, device: torch.device) -> "VQGANSta
 
 
 class VQGANStage:
-    """See :class:`vqclip.training.stage.Stage`.
+    """A VQGAN's training; see :class:`vqclip.training.stage.Stage`.
 
     Args:
-        model: what is trained.
-        loss: its losses.
-        settings: for the learning rates.
-        config: of the model, which is exported with it.
-        perceptual: distance of two images, (b, 3, h, w) each -> (b,); None does without.
-        discriminator: image -> logits; None does without.
+        model: the VQGAN to train.
+        loss: settings of the losses.
+        settings: used for the learning rates.
+        config: the model's config, exported with the model.
+        perceptual: distance between two images, (b, 3, h, w) each -> (b,); None disables it.
+        discriminator: image -> logits; None disables it.
 
     """
 
@@ -119,7 +119,7 @@ class VQGANStage:
             self.objectives.append(
                 Objective("discriminator", optimizer, self.discriminator_loss),
             )
-        self._latents: list[tuple[Tensor, Tensor]] = []  # of a step: z and ids of each batch
+        self._latents: list[tuple[Tensor, Tensor]] = []  # z and ids of each batch in a step
 
     def _freeze(self) -> None:
         for part in self.settings.freeze:
@@ -134,7 +134,7 @@ class VQGANStage:
         check_vqgan(self.model, batch, self.settings)
 
     def autoencoder_loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """The loss of encoder, codebook and decoder."""
+        """Return the loss of encoder, codebook and decoder, and its metrics."""
         image = self._inputs(batch)
         quantized = self.quantize(image, step)
         self._latents.append((quantized.z.detach(), quantized.ids))
@@ -148,7 +148,7 @@ class VQGANStage:
         return loss, {"total_loss": loss.detach(), **metrics}
 
     def quantize(self, image: Tensor, step: int) -> Quantized:
-        """Encode and quantize as in training: with Gumbel noise, where the model has it."""
+        """Encode and quantize as in training, with Gumbel noise if the model uses it."""
         settings, z = self.settings, self.model.encode(image).float()
         quantizer = self.model.quantize
         if isinstance(quantizer, GumbelQuantizer):
@@ -165,7 +165,7 @@ class VQGANStage:
         )
 
     def reconstruction_loss(self, image: Tensor, output: Tensor, metrics: Metrics) -> Tensor:
-        """Pixels and features; for label maps the cross entropy of each label, yes or no."""
+        """Return the loss of pixels and features, or for label maps the binary cross entropy."""
         if isinstance(self.model, VQSegmentationModel):
             loss = F.binary_cross_entropy_with_logits(output, image)
             metrics["bce_loss"] = loss.detach()
@@ -188,7 +188,7 @@ class VQGANStage:
         return pixel(image, output, weights.to(image.device))
 
     def _generator_loss(self, reconstructed: Tensor, output: Tensor, metrics: Metrics) -> Tensor:
-        """λ · disc_factor · (−mean D(x̂))."""
+        """Return λ · disc_factor · (−mean D(x̂))."""
         assert self.discriminator is not None
         with wide_enough(output.device):
             g_loss: Tensor = -self.discriminator(output).float().mean()
@@ -200,7 +200,7 @@ class VQGANStage:
         return weight * self.settings.disc_factor * g_loss
 
     def discriminator_loss(self, batch: Batch, step: int) -> tuple[Tensor | None, Metrics]:
-        """The hinge (or softplus) loss of the discriminator, real and fake in turn."""
+        """Return the discriminator's hinge or softplus loss on real and reconstructed images."""
         assert self.discriminator is not None
         settings = self.settings
         start = settings.disc_training_start
@@ -223,7 +223,7 @@ class VQGANStage:
         }
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Update the codebook by the latents of all batches of the step, in all processes."""
+        """Update the codebook with the latents of all the step's batches in all processes."""
         latents, self._latents = self._latents, []
         if not latents or isinstance(self.model.quantize, GumbelQuantizer):
             return
@@ -232,7 +232,7 @@ class VQGANStage:
         _clear_moments(self.objectives[0].optimizer, self.model.codebook, revived)
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Reconstruction loss, PSNR and the use of the codes on held-out images."""
+        """Return reconstruction loss, PSNR and codebook usage on held-out images."""
         scores = Scores(len(self.model.codebook))
         for batch in batches:
             image = self._inputs(batch)
@@ -242,7 +242,7 @@ class VQGANStage:
         return scores.figures()
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Each image above its reconstruction; of label maps, in the model's colours."""
+        """Return each image followed by its reconstruction; label maps in the model's colours."""
         image = self._inputs(batch)
         pairs = torch.stack([image, self.model(image).float()], 1).flatten(0, 1)
         if isinstance(self.model, VQSegmentationModel):
@@ -256,7 +256,7 @@ class VQGANStage:
         save_model(self.model, self.config, folder)
 
     def _inputs(self, batch: Batch) -> Tensor:
-        """Images of the model's kind, or label maps (b, h, w) as one channel a label."""
+        """Return the model's input images; label maps (b, h, w) get one channel per label."""
         if not isinstance(self.model, VQSegmentationModel):
             return pictures_for(self.model, batch)
         labels: Tensor = batch["segmentation"]
@@ -266,7 +266,7 @@ class VQGANStage:
 
 
 def _learning_rate(settings: TrainSettings) -> float:
-    """As set, or taming's, which grows with the samples of a step."""
+    """Return the learning rate as set, or taming's, which grows with the samples per step."""
     train = settings.train
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     base = float(settings.model.get("base_learning_rate", _TAMING_RATE))
@@ -279,10 +279,10 @@ def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
 
 
 def _initialize_idle_adam(optimizer: torch.optim.Optimizer, steps: int) -> None:
-    """Put a fresh Adam in the state that ``steps`` steps without any gradient would have led to.
+    """Put a fresh Adam into the state it would reach after ``steps`` steps without gradients.
 
-    In taming-transformers the discriminator's optimizer steps from the beginning, its loss
-    multiplied with 0; only the count of its steps differs from one that begins later.
+    In taming-transformers the discriminator's optimizer steps from the beginning, with its loss
+    multiplied by 0; compared with a later start, only its step count differs.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -292,7 +292,7 @@ def _initialize_idle_adam(optimizer: torch.optim.Optimizer, steps: int) -> None:
 
 
 def _clear_moments(optimizer: torch.optim.Optimizer, parameter: Tensor, rows: Tensor) -> None:
-    """Clear an optimizer's memory of some rows of a parameter."""
+    """Clear an optimizer's moments for some rows of a parameter."""
     if len(rows):
         for moment in optimizer.state.get(parameter, {}).values():
             if moment.shape == parameter.shape:
