@@ -1,4 +1,4 @@
-"""CLIPs for download: the list of open_clip, and sizes on the hub."""
+"""Downloadable CLIP models: open_clip's list, and sizes on the hub."""
 
 import importlib
 import os
@@ -13,12 +13,12 @@ _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # in op
 
 
 def pretrained_names() -> list[str]:
-    """Return open_clip's models with their pretrained tags, ``ViT-B-32/laion2b_s34b_b79k``."""
+    """Return open_clip's models with pretrained tags, such as ``ViT-B-32/laion2b_s34b_b79k``."""
     return sorted("/".join(pair) for pair in import_open_clip().list_pretrained())
 
 
 def cached_repositories() -> dict[str, int]:
-    """Return the repositories in the hub's cache on this computer, and their bytes."""
+    """Return the repositories in the hub's cache on this computer, with their size in bytes."""
     hub: Any = importlib.import_module("huggingface_hub")
     errors: Any = importlib.import_module("huggingface_hub.errors")
     with suppress(errors.CacheNotFound):
@@ -28,7 +28,7 @@ def cached_repositories() -> dict[str, int]:
 
 
 def repository(source: str) -> tuple[str, str] | None:
-    """Return the hub's repository of a CLIP, and the file within it if that is named.
+    """Return a CLIP's repository on the hub, and the file within it if one is named.
 
     source: ``hf-hub:org/name``, or one of :func:`pretrained_names`.
     """
@@ -40,7 +40,7 @@ def repository(source: str) -> tuple[str, str] | None:
 
 
 def download_size(source: str) -> int | None:
-    """Return the bytes that a CLIP takes to download, as the hub says; None where it does not."""
+    """Return the download size of a CLIP in bytes as reported by the hub, or None if unknown."""
     found = repository(source)
     if found is None or offline():
         return None

@@ -1,4 +1,4 @@
-"""Settings that a run derives if its config leaves them open."""
+"""Default settings that depend on how a run starts."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +12,9 @@ class Derived:
     """The settings of a run that depend on how it starts.
 
     init: how the run starts, never ``auto``.
-    transformer: the transformer that draws the start, or None where none does.
-    learning_rate, init_weight: lower and higher for a draft, which is only to be refined.
+    transformer: the transformer that draws the initial image, or None.
+    learning_rate, init_weight: a draft only needs refining, so its learning rate is lower and
+        its init weight higher.
     """
 
     init: str
@@ -23,7 +24,7 @@ class Derived:
 
 
 def derive(config: GenerateConfig) -> Derived:
-    """Choose the settings that ``config`` leaves open; keep those that it names."""
+    """Choose the settings that ``config`` leaves open, keeping those that it sets."""
     init = _best_init(config) if config.init == AUTO else config.init
     refines = init == "draft"
     rate, weight = (0.05, 1.0) if refines else (0.1, 0.0)
@@ -36,7 +37,7 @@ def derive(config: GenerateConfig) -> Derived:
 
 
 def explicit(config: GenerateConfig) -> GenerateConfig:
-    """Return ``config`` with nothing left open: what an image records."""
+    """Return ``config`` with every setting filled in, as recorded in an image."""
     own = derive(config)
     return replace(
         config, init=own.init, learning_rate=own.learning_rate, init_weight=own.init_weight
@@ -44,9 +45,9 @@ def explicit(config: GenerateConfig) -> GenerateConfig:
 
 
 def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
-    """Return ``config`` with every setting left open that would be chosen as it is.
+    """Return ``config`` with every setting left open that equals its derived value.
 
-    A recorded config names all its settings; left open again, they follow a change of the start.
+    A recorded config sets everything; settings left open again adapt if ``init`` changes.
 
     fixed: settings that stay as they are.
     """
@@ -62,14 +63,14 @@ def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
 
 
 def transformer_of(config: GenerateConfig | SampleConfig) -> str | None:
-    """Return the transformer that a run uses, or None where it uses none."""
+    """Return the transformer that a run uses, or None."""
     if isinstance(config, SampleConfig):
         return config.transformer
     return derive(config).transformer
 
 
 def vqgan_source(config: GenerateConfig | SampleConfig) -> str:
-    """Return the source of a run's VQGAN, which may be that of the transformer."""
+    """Return the source of a run's VQGAN, which may be the transformer."""
     own = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     return own if own != DEFAULT else transformer_of(config) or DEFAULT
 

@@ -1,4 +1,4 @@
-"""The embedded models: their folder, and whether they are complete."""
+"""The folder of the embedded models, and the models it contains."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from vqclip.errors import UsageError
 
 
 def weights_folder() -> Path:
-    """The folder of the embedded models: in an installed package, or in a source checkout.
+    """Return the folder of the embedded models, in an installed package or a source checkout.
 
     Raises:
-        UsageError: the installation lacks it.
+        UsageError: the installation lacks the folder.
 
     """
     package = Path(__file__).parents[1]
@@ -20,7 +20,7 @@ def weights_folder() -> Path:
 
 
 def has_transformer() -> bool:
-    """Whether there is a transformer among them, to draft images with."""
+    """Return whether the embedded models include a transformer, which can draft images."""
     try:
         return (weights_folder() / "transformer").is_dir()
     except UsageError:

@@ -1,4 +1,4 @@
-"""Checkpoints for taming-transformers: a Lightning-style ``.ckpt`` and the YAML beside it."""
+"""Export to taming-transformers: a Lightning-style ``.ckpt`` with its YAML."""
 
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,23 @@ from vqclip.hub.loaders import load_transformer, load_vqgan
 from vqclip.hub.paths import vqgan_path
 from vqclip.hub.references import without_references
 
-_LIGHTNING = "1.0.8"  # the version that taming-transformers names
+_LIGHTNING = "1.0.8"  # the version in taming-transformers' environment
 
 
 def export_checkpoint(
     source: str | Path, path: Path, config: str | Path | None = None, *, overwrite: bool = False
 ) -> list[Path]:
-    """Write a VQGAN or transformer as ``path`` and, beside it, the YAML; return both.
+    """Write a VQGAN or transformer to ``path``, with its YAML beside it; return both paths.
 
     Args:
-        source: as :func:`vqclip.hub.loaders.load_vqgan` and ``load_transformer`` take it.
-        path: ends in ``.ckpt``.
-        config: the model's YAML, where it does not lie with the weights.
-        overwrite: replace what has these names.
+        source: a source for :func:`vqclip.hub.loaders.load_vqgan` or ``load_transformer``.
+        path: a path that ends in ``.ckpt``.
+        config: the model's YAML, if it is not beside the weights.
+        overwrite: replace existing files.
 
     Raises:
-        UsageError: a wrong name, a name that is taken, or a model that taming-transformers does
-            not know.
+        UsageError: the name is wrong or already exists, or taming-transformers does not support
+            the model.
         CheckpointError: the source cannot be used.
 
     """
@@ -51,7 +51,7 @@ def export_checkpoint(
             torch.save(content, temporary)
         with replacing(files[1], overwrite=overwrite) as temporary:
             temporary.write_text(yaml.safe_dump({"model": model_config}), encoding="utf-8")
-    except (OSError, RuntimeError) as error:  # torch's writer has errors of its own
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError
         reason = " ".join(str(getattr(error, "strerror", None) or error).split()).lower()
         raise UsageError(f"cannot write {path}: {reason:.150}; choose another name") from error
     return files
@@ -66,7 +66,7 @@ def _check_names(files: list[Path], overwrite: bool) -> None:
 
 
 def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dict[str, Any]]:
-    """The model, and the config that taming-transformers builds it from."""
+    """Return the model, and the config from which taming-transformers builds it."""
     weights = vqgan_path(source)
     state = checkpoints.read_state_dict(weights)
     kind = checkpoints.kind(state)

@@ -1,4 +1,4 @@
-"""Installation of models by name: downloaded or imported."""
+"""Installation of named models, by download or import."""
 
 import shutil
 import zipfile
@@ -35,9 +35,11 @@ _CLIP_CONFIG = "open_clip_config.json"
 
 @dataclass(frozen=True)
 class Installed:
-    """A model of the store; what was left out of it, and its bytes; published ones of its shapes.
+    """An installed model of the store.
 
-    new: it was made just now, and not there already.
+    new: whether it was installed just now, rather than found in the store.
+    dropped: the parts of the checkpoint that were left out, with their bytes.
+    looks_like: published models with the same shapes.
     """
 
     model: StoredModel
@@ -54,15 +56,17 @@ def get(
     trust: bool = False,
     keep: bool = False,
 ) -> Installed:
-    """Download a model of the catalogue unless it exists; wait for a process that downloads it.
+    """Download a model of the catalogue unless it exists.
 
-    trust: take it also where the files are not those of the last time.
-    keep: keep the checkpoint as it was downloaded, in the model's folder.
+    If another process is downloading the model, wait for it.
+
+    trust: accept files that differ from the previous download.
+    keep: keep the downloaded checkpoint in the model's folder.
 
     Raises:
-        UsageError: no such name, or no address that a program can download.
-        DownloadError: it cannot be downloaded; the next attempt continues.
-        CheckpointError: the file is not such a model.
+        UsageError: the name is unknown, or the model cannot be downloaded automatically.
+        DownloadError: the download failed; the next attempt resumes it.
+        CheckpointError: the file is not a model of this kind.
     """
     entry = known_entry(name)
     with store.holding(name, partial(_say_waiting, name, listener)):
@@ -89,7 +93,7 @@ def _say_waiting(name: str, listener: Listener, process: str) -> None:
 def _make(
     entry: CatalogueEntry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
 ) -> Installed:
-    """Download both files, convert them, and make the model of them; holds the lock."""
+    """Download the config and checkpoint and convert them; the caller must hold the lock."""
     place = store.downloads_folder() / entry.name
     checkpoint, config = place / "checkpoint", place / store.CONFIG
     fetched = {}
@@ -125,7 +129,10 @@ def _download_request(
 
 
 def _check_archive(members: set[str | None], path: Path) -> None:
-    """Refuse what is no zip with one of ``members``, or, with None among them, no checkpoint."""
+    """Raise CheckpointError unless a file is a zip with one of ``members``.
+
+    If ``members`` contains None, a checkpoint is also accepted.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if members & {*archive.namelist()}:
@@ -136,7 +143,7 @@ def _check_archive(members: set[str | None], path: Path) -> None:
 
 
 def _unpacked(archive: Path, member: str) -> Path:
-    """Return the file that lies in a zip, unpacked beside it."""
+    """Unpack one member of a zip beside it and return its path."""
     place = archive.with_name("member")
     try:
         with zipfile.ZipFile(archive) as content:
@@ -192,13 +199,13 @@ def _supplied(name: str, converted: Converted | None = None) -> Installed:
 def import_model(
     source: Path, name: str, config: Path | None = None, *, half: bool = False, overwrite: bool
 ) -> Installed:
-    """Convert a checkpoint, or a folder with one, and keep it under ``name``.
+    """Convert a checkpoint, or a folder with one, and store it under ``name``.
 
-    A folder of open_clip's layout, with its ``open_clip_config.json``, is kept as it is.
+    A folder in open_clip's layout, with an ``open_clip_config.json``, is copied unconverted.
 
     Raises:
-        UsageError: there is no such file, or the name is taken.
-        CheckpointError: it is not such a model, or damaged, or asks for code to be run.
+        UsageError: the file does not exist, or the name is taken.
+        CheckpointError: the file is not a supported model, is damaged, or would run code.
     """
     with store.holding(check_model_name(name), lambda _: None):
         store.remove_leftovers(name)
@@ -214,7 +221,7 @@ def import_model(
 
 
 def _self_contained(config: Path | None) -> SelfContained | None:
-    """Return a config that contains the VQGANs it refers to."""
+    """Return a version of the config that contains the VQGANs it refers to, or None if none."""
     own = read_config(config) if config else None
     if own is None or not (vqgans := referred_stages(own)):
         return None
@@ -222,7 +229,7 @@ def _self_contained(config: Path | None) -> SelfContained | None:
 
 
 def _import_clip(source: Path, name: str, overwrite: bool) -> Installed:
-    weights = load_perceptor(source).weights  # that it loads is the check
+    weights = load_perceptor(source).weights  # loading it checks it
     with store.adding(name, overwrite=overwrite) as folder:
         with writing():
             for file in (source / _CLIP_CONFIG, weights):
@@ -239,7 +246,7 @@ def _import_clip(source: Path, name: str, overwrite: bool) -> Installed:
 
 
 def default_model_name(source: Path) -> str:
-    """Return the name that an imported file gets of itself: its own, or its folder's.
+    """Return the default name for an imported file: its own, or its folder's if too generic.
 
     >>> default_model_name(Path("logs/2021-04-03T19-39-50_cin_transformer/checkpoints/last.ckpt"))
     '2021-04-03T19-39-50_cin_transformer'

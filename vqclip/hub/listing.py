@@ -1,4 +1,4 @@
-"""The models with names: embedded, on this computer, or available for download."""
+"""Named models: embedded, on this computer, or available for download."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _OWN = "yours, for any purpose"
 
 @dataclass(frozen=True)
 class Item:
-    """A model by name.
+    """A named model.
 
     state: embedded, downloaded, imported, missing, or damaged (its record cannot be read).
-    size: of what is on the disk, else of what would be downloaded, in bytes, if known.
+    size: size on disk, or else of the download, in bytes, if known.
     """
 
     name: str
@@ -35,16 +35,16 @@ class Item:
 
     @property
     def licence(self) -> str | None:
-        """The licence of the weights, if there is a record of it."""
+        """The licence of the weights, if known."""
         return "MIT" if self.state == EMBEDDED else self.entry.licence if self.entry else None
 
     @property
     def results(self) -> str | None:
-        """What is known about the use of results."""
+        """The terms of use for results, if known."""
         return _OWN if self.state == EMBEDDED else self.entry.results if self.entry else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the item for scripts, as JSON values."""
+        """Return the item as JSON values, for scripts."""
         entry, record = self.entry, self.model.record if self.model else {}
         return {
             "name": self.name,
@@ -72,7 +72,7 @@ def _published_hash(entry: CatalogueEntry | None) -> str | None:
 
 
 def inventory() -> list[Item]:
-    """Return all models: the embedded ones, the catalogue, then others of the user.
+    """Return all models: the embedded ones, the catalogue, then the user's other models.
 
     Raises:
         VqclipError: the user's catalogue cannot be read.

@@ -1,4 +1,4 @@
-"""Loading of models by name, file or folder, and for a config."""
+"""Loading of models by name, file or folder, or as named by a config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,19 +34,19 @@ def load_vqgan(
     """Load a VQGAN, frozen, in evaluation mode and float32.
 
     Args:
-        source: ``"default"`` for the model that comes with vqclip, a checkpoint file, a
-            folder with weights and config, or the name of a model that is kept (``vqclip
-            weights``); a file of that name comes first.
-        config: the model's YAML (or its content). By default the one that lies with the
-            weights; without any, the model is read off the weights.
-        device: where to put it.
-        stage: which VQGAN of a transformer's checkpoint: the one of the images (``"first"``)
-            or of the condition (``"cond"``).
+        source: ``"default"`` for the model included with vqclip, a checkpoint file, a folder with
+            weights and config, or the name of a stored model (``vqclip weights``); a file of
+            that name takes precedence.
+        config: the model's YAML (or its content). By default the one beside the weights; without
+            any, the architecture is inferred from the weights.
+        device: device for the model.
+        stage: which VQGAN of a transformer's checkpoint to load: the image VQGAN (``"first"``)
+            or the condition VQGAN (``"cond"``).
 
     Raises:
-        UsageError: there is no such model or file, or the config cannot work.
-        UnsafeCheckpointError: a file asks for code to be run; nothing ran.
-        CheckpointError: a file is damaged, or config and weights do not belong together.
+        UsageError: the model or file does not exist, or the config is invalid.
+        UnsafeCheckpointError: a file would run code; nothing was run.
+        CheckpointError: a file is damaged, or config and weights do not match.
 
     """
     path = vqgan_path(source)
@@ -73,19 +73,19 @@ def load_transformer(
     """Load a transformer with its VQGANs, frozen, in evaluation mode and float32.
 
     Args:
-        source: ``"default"`` for the model that comes with vqclip, a checkpoint file, a
-            folder with weights and config, or the name of a model that is kept (``vqclip
-            weights``); a file of that name comes first.
-        config: the model's YAML (or its content). By default the one that lies with the weights.
-        device: where to put it.
-        first_stage: weights of the VQGAN of the images. By default those in the checkpoint,
-            or where it has none, those that the config names as ``ckpt_path``.
-        cond_stage: weights of the VQGAN of the conditions, found in the same way.
+        source: ``"default"`` for the model included with vqclip, a checkpoint file, a folder with
+            weights and config, or the name of a stored model (``vqclip weights``); a file of
+            that name takes precedence.
+        config: the model's YAML (or its content). By default the one beside the weights.
+        device: device for the model.
+        first_stage: weights of the image VQGAN. By default the weights in the checkpoint, or
+            without those, the file that the config names as ``ckpt_path``.
+        cond_stage: weights of the condition VQGAN, with the same defaults.
 
     Raises:
-        UsageError: there is no such file, no config, or it cannot work.
-        UnsafeCheckpointError: a file asks for code to be run; nothing ran.
-        CheckpointError: a file is damaged, or config and weights do not belong together.
+        UsageError: the file or its config does not exist, or the config is invalid.
+        UnsafeCheckpointError: a file would run code; nothing was run.
+        CheckpointError: a file is damaged, or config and weights do not match.
 
     """
     path = transformer_path(source)
@@ -110,11 +110,11 @@ def load_transformer(
 
 
 def new_transformer(config: ModelConfig) -> Net2NetTransformer:
-    """Build a transformer to be trained, with the VQGANs that its config names.
+    """Build an untrained transformer with the VQGANs that its config names.
 
     Raises:
-        UsageError: a VQGAN is not named or not there, or the config cannot work.
-        CheckpointError: a VQGAN's file is damaged, or is none.
+        UsageError: a VQGAN is not named or does not exist, or the config is invalid.
+        CheckpointError: a VQGAN's file is damaged or contains no VQGAN.
 
     """
     stages = {stage: _separate_stage(None, {}, config, stage) for stage in checkpoints.STAGE_NAMES}
@@ -131,13 +131,13 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
     """Load a CLIP model, frozen, in evaluation mode and float32.
 
     Args:
-        source: ``"default"`` for the model that comes with vqclip, an open_clip name such as
-            ``ViT-B-32/laion2b_s34b_b79k``, a folder, a file, or the name of one that is kept.
-        device: where to put it.
+        source: ``"default"`` for the model included with vqclip, an open_clip name such as
+            ``ViT-B-32/laion2b_s34b_b79k``, a folder, a file, or the name of a stored model.
+        device: device for the model.
 
     Raises:
-        UsageError: there is no such model.
-        CheckpointError: its weights cannot be downloaded, read or fitted.
+        UsageError: the model does not exist.
+        CheckpointError: its weights cannot be downloaded, read or loaded.
 
     """
     model = stored(source)
@@ -150,7 +150,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 def _separate_stage(
     source: str | Path | None, state: checkpoints.StateDict, config: ModelConfig, stage: StageName
 ) -> VQModel | None:
-    """Return the separately stored VQGAN of a transformer; None if ``state`` contains it."""
+    """Return a transformer's separately stored VQGAN, or None if it has no separate one."""
     if not checkpoints.has_stage(config, stage):
         if source is not None:
             raise UsageError(f"{config.name} has no VQGAN of its own as {stage} stage; give none")
@@ -171,11 +171,11 @@ def _separate_stage(
 def referred(
     config: ModelConfig, stage: StageName, source: str | Path | None = None
 ) -> VQModel | None:
-    """Load the VQGAN that a config refers to, if it still has the codes that were learned.
+    """Load the VQGAN that a config refers to, or return None if it refers to none.
 
     Raises:
-        UsageError: it is not there.
-        CheckpointError: it has other codes.
+        UsageError: the VQGAN does not exist.
+        CheckpointError: its codebook is not the one the transformer was trained with.
     """
     reference = checkpoints.stage_reference(config, stage)
     if reference is None:
@@ -191,7 +191,7 @@ def referred(
 
 
 def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelConfig | None:
-    """The config as given, or else as found with the weights."""
+    """Return the given config, or else the one beside the weights."""
     if isinstance(config, Mapping):
         return ModelConfig.of(config, "the config given")
     file = checkpoints.find_config(path) if config is None else user_path(config)
@@ -207,8 +207,8 @@ def _frozen(model: _Network) -> _Network:
 class Models:
     """The networks of a run, loaded once and shared by any number of runs.
 
-    transformer: what draws drafts or samples; its VQGAN may be another than ``vqgan``.
-    guide: the CLIP whose embeddings it is conditioned on, perhaps one of the perceptors.
+    transformer: draws drafts or samples; its VQGAN may differ from ``vqgan``.
+    guide: the CLIP whose embeddings condition the transformer, possibly one of the perceptors.
     """
 
     vqgan: VQModel
@@ -220,10 +220,10 @@ class Models:
 
 
 def load_models(config: GenerateConfig | SampleConfig) -> Models:
-    """Load the models that ``config`` names, on its device, ready for its precision.
+    """Load the models that ``config`` names, prepared for its device and precision.
 
-    A transformer brings its VQGAN, which is that of the run unless the config names one;
-    perceptors are loaded where there are prompts.
+    Unless the config names a VQGAN, the run uses the transformer's VQGAN. Perceptors are loaded
+    only if there are prompts.
     """
     device = resolve_device(config.device)
     dtype = resolve_precision(config.precision, device)
@@ -250,11 +250,11 @@ def load_models(config: GenerateConfig | SampleConfig) -> Models:
 
 
 def weight_files(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, list[Path]]:
-    """Return the files with the weights of a run, by kind: transformer, vqgan, clip."""
+    """Return the weight files of a run by kind: transformer, vqgan and clip."""
     source = transformer_of(config)
     vqgan = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     paths = {} if source is None else {"transformer": [transformer_path(source)]}
-    if source in (None, DEFAULT) or vqgan != DEFAULT:  # others bring theirs
+    if source in (None, DEFAULT) or vqgan != DEFAULT:  # else the transformer's
         paths["vqgan"] = [vqgan_path(vqgan)]
     return {**paths, "clip": [perceptor.weights for perceptor in models.perceptors]}
 
@@ -267,7 +267,7 @@ def _run_transformer(
         return None
     transformer = load_transformer(source, config.transformer_config, device)
     transformer.transformer.to(dtype)
-    # Samples are decoded once, in float32, so that `vqclip decode` gives the same bytes.
+    # Samples are decoded in float32 so that `vqclip decode` reproduces their bytes.
     steps = config.steps if isinstance(config, GenerateConfig) else getattr(config, "refine", 0)
     accelerate(transformer.vqgan, device, dtype if steps else torch.float32)
     return transformer
@@ -281,7 +281,7 @@ def _run_vqgan(
 ) -> VQModel:
     source = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     if transformer is not None and source == DEFAULT:
-        if config.prompts:  # CLIP takes nothing else
+        if config.prompts:  # CLIP needs RGB images
             check_rgb(transformer.vqgan, str(transformer_of(config)))
         return transformer.vqgan
     assert isinstance(config, GenerateConfig)

@@ -1,4 +1,4 @@
-"""Checks of loaded models against the config of a run."""
+"""Checks that loaded models match the config of a run."""
 
 from vqclip.config import AUTO, GenerateConfig
 from vqclip.errors import UsageError
@@ -8,10 +8,10 @@ from vqclip.models.runtime import resolve_device, resolve_precision
 
 
 def check_models(config: GenerateConfig, models: Models) -> None:
-    """Raise UsageError for models that do not fit a config, such as on another device.
+    """Raise UsageError if loaded models do not match a config.
 
     Raises:
-        UsageError: another device, precision or number of CLIPs, or no transformer for drafts.
+        UsageError: the device, precision or number of CLIPs differs, or drafts lack a transformer.
     """
     if config.device != AUTO:
         device = resolve_device(config.device)

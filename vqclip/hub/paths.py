@@ -1,4 +1,4 @@
-"""Paths of weights: embedded, in the store of named models, or given."""
+"""Paths of weight files: embedded, in the model store, or given."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +17,7 @@ def vqgan_path(source: str | Path = DEFAULT) -> Path:
     """Return the weight file of a VQGAN.
 
     Raises:
-        UsageError: there is no such model, file, or weights in the folder.
+        UsageError: the model or file does not exist, or the folder contains no weights.
 
     """
     if source == DEFAULT:
@@ -29,7 +29,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
     """Return the weight file of a transformer.
 
     Raises:
-        UsageError: there is no such model, file, or weights in the folder.
+        UsageError: the model or file does not exist, or the folder contains no weights.
 
     """
     if source != DEFAULT:
@@ -41,7 +41,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
 
 def _weights_file(source: str | Path, what: str) -> Path:
-    """Return the weight file of a name, a folder, or a file."""
+    """Return the weight file for a model name, folder or file."""
     path = store.path_of(source)
     if path.is_dir():
         return _weights_in(path)
@@ -55,7 +55,7 @@ def _weights_file(source: str | Path, what: str) -> Path:
 
 
 def stored(source: str | Path) -> store.StoredModel | None:
-    """The model that is kept under this name, unless there is a file of that name."""
+    """Return the stored model of this name, or None if there is none or a file has the name."""
     is_path = source == DEFAULT or store.path_of(source).exists()
     return None if is_path else store.find(str(source))
 
@@ -67,7 +67,7 @@ def check_unchanged(source: str | Path) -> None:
 
 
 def _unknown(source: str, what: str) -> UsageError:
-    """Return the error for a missing model, with the way to get it."""
+    """Return the error for a missing model, with instructions for getting it."""
     known = [name for name, e in catalogue().items() if what == "VQGAN" or e.kind == "transformer"]
     if source in known:
         return UsageError(
@@ -82,7 +82,7 @@ def _unknown(source: str, what: str) -> UsageError:
 
 
 def _weights_in(folder: Path) -> Path:
-    """The weights in a folder, or in the subfolder where training runs put them."""
+    """Return the weight file in a folder, or in the subfolder where training runs save it."""
     places = (folder, folder / "checkpoints", folder / "ckpts")
     favourites = [place / name for place in places for name in _FAVOURITES]
     for file in favourites:

@@ -1,4 +1,4 @@
-"""VQGANs that a transformer's config only refers to, by name or by path."""
+"""VQGANs that a transformer's config references by name or path."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,22 +16,22 @@ def referred_stages(config: ModelConfig) -> dict[StageName, VQModel]:
     """Load the VQGANs that a config refers to.
 
     Raises:
-        UsageError: one is not there.
-        CheckpointError: its codebook is not the one that the transformer was trained for.
+        UsageError: a VQGAN does not exist.
+        CheckpointError: its codebook is not the one the transformer was trained with.
     """
     found = {stage: referred(config, stage) for stage in STAGE_NAMES}
     return {stage: vqgan for stage, vqgan in found.items() if vqgan is not None}
 
 
 def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> SelfContained:
-    """Return a transformer's config such that nothing in it depends on the current folder.
+    """Return a transformer's config without dependencies on the current folder.
 
-    A VQGAN named ``default`` or after a model of ``vqclip weights`` stays a reference, with the
-    hash of its codebook; one that is referred to by path is described, to be stored inside.
+    A VQGAN named ``default`` or by a name from ``vqclip weights`` stays a reference, with the
+    hash of its codebook. A VQGAN referenced by path is described, so that it can be stored inside.
 
     Args:
-        config: the transformer's.
-        vqgans: its stages that are VQGANs.
+        config: the transformer's config.
+        vqgans: its VQGANs by stage.
 
     """
     params, elsewhere, referred = dict(config.params), set[StageName](), dict[StageName, VQModel]()
@@ -56,12 +56,12 @@ def _reference(source: str, codebook: str) -> dict[str, Any]:
 
 
 def is_named(source: str | Path) -> bool:
-    """Whether a model is referred to by its name, and not by a path."""
+    """Return whether ``source`` is a model's name rather than a path."""
     return source == DEFAULT or not store.path_of(source).exists()
 
 
 def described_vqgan(source: str | Path) -> dict[str, Any]:
-    """Return target and params of a VQGAN, from its config or read off its weights."""
+    """Return the target and params of a VQGAN, from its config or inferred from its weights."""
     weights = vqgan_path(source)
     file = checkpoints.find_config(weights)
     if file is None:
@@ -72,7 +72,7 @@ def described_vqgan(source: str | Path) -> dict[str, Any]:
 
 
 def without_references(config: ModelConfig) -> dict[str, Any]:
-    """Return target and params with every VQGAN described in full, as taming-transformers needs."""
+    """Return the target and params with full VQGAN descriptions, for taming-transformers."""
     params: dict[str, Any] = dict(config.params)
     for stage in STAGE_NAMES:
         if (reference := checkpoints.stage_reference(config, stage)) is not None:
@@ -80,5 +80,5 @@ def without_references(config: ModelConfig) -> dict[str, Any]:
     whole = checkpoints.standalone(ModelConfig(config.target, params, config.name))
     stage = whole["params"].get("cond_stage_config")
     if isinstance(stage, dict) and stage["target"] == checkpoints.LABELATOR:
-        stage["params"].pop("names", None)  # taming-transformers knows none
+        stage["params"].pop("names", None)  # taming-transformers does not accept names
     return whole

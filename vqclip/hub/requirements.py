@@ -1,4 +1,4 @@
-"""Missing models of a run, found before it starts, with their sizes."""
+"""Checks for missing models, and their sizes, before a run starts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from vqclip.hub.derived import transformer_of
 if TYPE_CHECKING:
     from vqclip.hub.downloads import Listener
 
-Named = tuple[str, str]  # vqgan, transformer or clip; and what names it
+Named = tuple[str, str]  # vqgan, transformer or clip; and its source
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A model that is wanted and known, but not on this computer.
+    """A required model that is available for download but not on this computer.
 
-    size: in bytes, as far as it is known. where: the computer it would come from.
+    size: size in bytes, if known. where: the host to download from.
     """
 
     name: str
@@ -52,7 +52,7 @@ def missing(named: Iterable[Named]) -> list[Missing]:
     """Return the models of ``named`` that must be downloaded first.
 
     Raises:
-        UsageError: a model is not of the kind that is wanted, or there is no such CLIP.
+        UsageError: a model is of the wrong kind, or a CLIP does not exist.
     """
     found = (_missing(kind, source) for kind, source in dict.fromkeys(named))
     return list({m.name: m for m in found if m is not None}.values())
@@ -61,10 +61,10 @@ def missing(named: Iterable[Named]) -> list[Missing]:
 def refuse_missing(absent: Sequence[Missing], otherwise: str = "") -> None:
     """Raise UsageError if models must be downloaded first.
 
-    otherwise: what else could be done, for the message.
+    otherwise: an alternative to append to the message.
 
     Raises:
-        UsageError: something is missing; the message has the command that downloads it.
+        UsageError: a model is missing; the message contains the command that downloads it.
     """
     if absent:
         commands = " && ".join(f"vqclip weights get {m.name}" for m in absent)
@@ -79,17 +79,17 @@ def _missing(kind: str, source: str) -> Missing | None:
         return missing_clip(source)
     known = entry(source)
     if known is None:
-        return None  # loading it says what is wrong
+        return None  # loading reports the error
     if kind == "transformer" and known.kind != kind:
         raise UsageError(f"{source} is a VQGAN, not a transformer: name it with --vqgan")
     return missing_entry(known)
 
 
 def missing_entry(known: CatalogueEntry) -> Missing:
-    """Return an entry of the catalogue as what is missing.
+    """Return a catalogue entry as a missing model.
 
     Raises:
-        UsageError: no program can download it.
+        UsageError: the model cannot be downloaded automatically.
     """
     known.check_fetchable()
     size, where = known.expected_size, known.checkpoint[0].host
@@ -97,16 +97,16 @@ def missing_entry(known: CatalogueEntry) -> Missing:
 
 
 def _get(name: str, listener: "Listener") -> object:
-    from vqclip.hub.install import get  # with torch
+    from vqclip.hub.install import get  # here because it imports torch
 
     return get(name, listener)
 
 
 def missing_clip(source: str) -> Missing | None:
-    """Return a CLIP of open_clip or the hub as missing, if it has to be downloaded.
+    """Return a CLIP of open_clip or the hub as a missing model, or None if it is on disk.
 
     Raises:
-        UsageError: there is no such model.
+        UsageError: the model does not exist.
     """
     from vqclip.hub.clip_hub import download_size
     from vqclip.models.perceptor import must_be_downloaded, perceptor_weights

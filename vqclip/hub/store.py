@@ -1,11 +1,11 @@
-"""The named models on this computer: downloaded or imported, converted, hashed.
+"""The store of downloaded and imported models on this computer.
 
-Below :func:`vqclip.files.environment.home`::
+Layout below :func:`vqclip.files.environment.home`::
 
-    models/NAME/    model.safetensors, config.yaml, record.json (a CLIP: as open_clip has it)
-    downloads/      what is under way
-    hashes/         of every file that was ever downloaded, a .json each name
-    locks/          held while a model is being made
+    models/NAME/    model.safetensors, config.yaml, record.json (a CLIP: open_clip's layout)
+    downloads/      unfinished downloads
+    hashes/         one .json per name, with the hashes of its downloaded files
+    locks/          held while a model is being installed
 """
 
 import json
@@ -32,10 +32,10 @@ _MAKING = ".making-"
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model of the store: its folder, and what its record says.
+    """A model of the store, with its folder and record.
 
     The record holds ``kind``, ``state`` (downloaded or imported), ``size`` in bytes, ``date``,
-    ``sha256`` of each file, and where it is from.
+    ``sha256`` of each file, and ``origin``.
     """
 
     name: str
@@ -44,7 +44,7 @@ class StoredModel:
 
     @property
     def weights(self) -> Path:
-        """The file with the weights."""
+        """The weight file."""
         return self.folder / str(self.record.get("weights", WEIGHTS))
 
     @property
@@ -59,24 +59,24 @@ def models_folder() -> Path:
 
 
 def downloads_folder() -> Path:
-    """Return the folder of what is being downloaded."""
+    """Return the folder of unfinished downloads."""
     return home() / "downloads"
 
 
 def path_of(source: str | Path) -> Path:
-    """Return ``source`` as a path: a file of that name comes before a model of that name.
+    """Return ``source`` as a path; an existing file takes precedence over a model of that name.
 
     Raises:
-        UsageError: no file can have such a name.
+        UsageError: the name is not valid for a file.
     """
     return user_path(source)
 
 
 def find(name: str) -> StoredModel | None:
-    """Return the model of that name, or None where there is none.
+    """Return the model of this name, or None if there is none.
 
     Raises:
-        VqclipError: there is one, but its record cannot be read.
+        VqclipError: the model's record cannot be read.
     """
     try:
         folder = models_folder() / check_model_name(name)
@@ -86,7 +86,7 @@ def find(name: str) -> StoredModel | None:
 
 
 def models() -> list[StoredModel]:
-    """Return every model, by name; those whose record cannot be read have an empty one."""
+    """Return all models sorted by name, with an empty record where it cannot be read."""
     if not models_folder().is_dir():
         return []
     folders = sorted(p for p in models_folder().iterdir() if p.is_dir() and p.name[0] != ".")
@@ -109,10 +109,10 @@ def _read(folder: Path, *, strict: bool = True) -> StoredModel:
 
 
 def check(model: StoredModel) -> None:
-    """Raise an error if files of the model have changed.
+    """Raise CheckpointError if files of the model have changed.
 
     Raises:
-        CheckpointError: one is missing or has changed.
+        CheckpointError: a file is missing or has changed.
     """
     again = f"vqclip weights remove {model.name}, then get or import it again"
     for file, expected in model.record.get("sha256", {}).items():
@@ -128,10 +128,10 @@ def check(model: StoredModel) -> None:
 
 @contextmanager
 def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder that becomes the model's on success and is removed else.
+    """Yield an empty folder that becomes the model's folder on success and is removed otherwise.
 
     Raises:
-        UsageError: the name is taken or cannot be one.
+        UsageError: the name is taken or invalid.
     """
     place = models_folder() / check_model_name(name)
     _check_free(place, overwrite)
@@ -167,10 +167,10 @@ def write_record(folder: Path, **values: Any) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a folder of the store: at one moment it is there, at the next it is not.
+    """Delete a folder of the store; it disappears atomically.
 
     Raises:
-        VqclipError: it cannot be deleted.
+        VqclipError: the folder cannot be deleted.
     """
     try:
         aside = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{folder.name}~", dir=folder.parent))
@@ -182,23 +182,23 @@ def discard(folder: Path) -> None:
 
 
 def remove_leftovers(name: str) -> None:
-    """Delete the leftovers of a killed process for ``name``; its lock must be held."""
+    """Delete a killed process's leftovers for ``name``; the caller must hold the lock."""
     for left in models_folder().glob(f"{_MAKING}{name}~*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def known_hash(name: str, part: str) -> str | None:
-    """Return the hash that the ``checkpoint`` or ``config`` of a name had when first downloaded.
+    """Return the recorded hash of a model's downloaded ``checkpoint`` or ``config``, or None.
 
     Raises:
-        VqclipError: its file cannot be read.
+        VqclipError: the file of hashes cannot be read.
     """
     value = _hashes(name).get(part)
     return str(value) if value else None
 
 
 def remember_hash(name: str, part: str, digest: str) -> None:
-    """Keep the hash of a downloaded file, against which later ones are held; holds the lock."""
+    """Record a downloaded file's hash to check later downloads; the caller must hold the lock."""
     hashes = {**_hashes(name), part: digest}
     with replacing(_hash_file(name), overwrite=True) as temporary:
         temporary.write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
@@ -218,12 +218,12 @@ def _hashes(name: str) -> dict[str, Any]:
 
 @contextmanager
 def holding(name: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of the model ``name``; wait for another process that holds it.
+    """Hold the lock of the model ``name``, waiting for any other process that holds it.
 
-    waiting: called with the id of that process.
+    waiting: called with the id of the other process.
 
     Raises:
-        VqclipError: vqclip's folder cannot be written.
+        VqclipError: vqclip's folder is not writable.
     """
     locks = home() / "locks"
     try:

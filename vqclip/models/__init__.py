@@ -1,1 +1,1 @@
-"""Networks: VQGAN, the perceptor, and what they are made of."""
+"""Neural networks: VQGAN, CLIP, the transformer and their building blocks."""

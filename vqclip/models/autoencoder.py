@@ -1,6 +1,6 @@
 """The convolutional encoder and decoder of VQGAN (Esser et al. 2021, arXiv:2012.09841, appendix).
 
-Module names follow the published checkpoints, so that their keys load verbatim:
+Module names match the published checkpoints, so their keys load unchanged:
 ``down.{level}.block.{j}``, ``mid.attn_1``, ``up.{level}.upsample.conv`` and so on.
 """
 
@@ -14,12 +14,12 @@ from vqclip.models.recompute import apply_block, is_scarce
 
 
 def normalization(channels: int) -> nn.GroupNorm:
-    """Group normalization as everywhere in VQGAN: 32 groups, ε = 1e-6."""
+    """Return the group normalization used throughout VQGAN: 32 groups, ε = 1e-6."""
     return nn.GroupNorm(NORM_GROUPS, channels, eps=1e-6)
 
 
 class ResnetBlock(nn.Module):
-    """Two 3x3 convolutions, each after group norm and swish, added to a shortcut."""
+    """Residual block of two 3x3 convolutions, each preceded by group norm and swish."""
 
     nin_shortcut: nn.Module
 
@@ -34,7 +34,7 @@ class ResnetBlock(nn.Module):
             self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, in, h, w) -> (b, out, h, w)."""
+        """Map (b, in, h, w) -> (b, out, h, w)."""
         h: Tensor = self.conv1(F.silu(self.norm1(x)))
         h = self.conv2(self.dropout(F.silu(self.norm2(h))))
         if hasattr(self, "nin_shortcut"):
@@ -43,7 +43,7 @@ class ResnetBlock(nn.Module):
 
 
 class AttnBlock(nn.Module):
-    """Single-head self-attention over all positions, scaled by C^-1/2, with a shortcut."""
+    """Residual single-head self-attention over all positions, scaled by C^-1/2."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class AttnBlock(nn.Module):
         self.proj_out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, c, h, w)."""
+        """Map (b, c, h, w) -> (b, c, h, w)."""
         h = self.norm(x)
         # (b, c, h, w) -> (b, 1 head, h*w, c)
         q, k, v = (
@@ -67,7 +67,10 @@ class AttnBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve the resolution: a stride-2 convolution padded on the right and below only."""
+    """Halve the resolution with a stride-2 convolution, padded only at the right and bottom.
+
+    Without ``with_conv``, use average pooling instead.
+    """
 
     def __init__(self, channels: int, with_conv: bool) -> None:
         super().__init__()
@@ -75,7 +78,7 @@ class Downsample(nn.Module):
             self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, c, h/2, w/2)."""
+        """Map (b, c, h, w) -> (b, c, h/2, w/2)."""
         if not hasattr(self, "conv"):
             return F.avg_pool2d(x, 2)
         h: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))
@@ -83,7 +86,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double the resolution: nearest neighbour, then a convolution."""
+    """Double the resolution by nearest neighbour, followed by an optional convolution."""
 
     def __init__(self, channels: int, with_conv: bool) -> None:
         super().__init__()
@@ -91,7 +94,7 @@ class Upsample(nn.Module):
             self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, c, 2h, 2w)."""
+        """Map (b, c, h, w) -> (b, c, 2h, 2w)."""
         h = F.interpolate(x, scale_factor=2.0, mode="nearest")
         if hasattr(self, "conv"):
             h = self.conv(h)
@@ -99,9 +102,9 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """The residual blocks of one resolution, each followed by attention or none of them.
+    """The residual blocks of one resolution, with attention after every block or after none.
 
-    ``downsample`` or ``upsample``, where set, lead to the next level.
+    ``downsample`` or ``upsample``, if set, resamples the output for the next level.
     """
 
     downsample: nn.Module
@@ -116,7 +119,7 @@ class Level(nn.Module):
         self.attn = nn.ModuleList(AttnBlock(out_channels) for _ in range(blocks * attention))
 
     def forward(self, h: Tensor, recompute: bool = False) -> Tensor:
-        """(b, in, h, w) -> (b, out, h, w)."""
+        """Map (b, in, h, w) -> (b, out, h, w)."""
         for i, block in enumerate(self.block):
             h = apply_block(block, h, recompute=recompute)
             if self.attn:
@@ -128,7 +131,7 @@ class Level(nn.Module):
 
 
 class Middle(nn.Module):
-    """Block, attention, block at the lowest resolution."""
+    """Residual block, attention and residual block at the lowest resolution."""
 
     def __init__(self, channels: int, config: DDConfig) -> None:
         super().__init__()
@@ -137,15 +140,15 @@ class Middle(nn.Module):
         self.block_2 = ResnetBlock(channels, channels, config.dropout)
 
     def forward(self, h: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, c, h, w)."""
+        """Map (b, c, h, w) -> (b, c, h, w)."""
         out: Tensor = self.block_2(self.attn_1(self.block_1(h)))
         return out
 
 
 class Encoder(nn.Module):
-    """Image -> features: (b, in_channels, H, W) -> (b, z_channels, H/f, W/f).
+    """Encode images as features: (b, in_channels, H, W) -> (b, z_channels, H/f, W/f).
 
-    With ``double_z`` the output has twice as many channels (a mean and a variance each).
+    With ``double_z`` the output has twice as many channels: a mean and a variance for each.
     """
 
     def __init__(self, config: DDConfig) -> None:
@@ -166,7 +169,7 @@ class Encoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[-1], z_channels, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(b, in_channels, H, W) -> (b, z_channels, H/f, W/f)."""
+        """Map (b, in_channels, H, W) -> (b, z_channels, H/f, W/f)."""
         h = self.conv_in(image)
         for down in self.down:
             h = down(h)
@@ -175,7 +178,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features -> image: (b, z_channels, h, w) -> (b, out_ch, f*h, f*w), unclamped."""
+    """Decode features to unclamped images: (b, z_channels, h, w) -> (b, out_ch, f*h, f*w)."""
 
     def __init__(self, config: DDConfig) -> None:
         super().__init__()
@@ -183,7 +186,7 @@ class Decoder(nn.Module):
         widths = config.widths
         self.conv_in = nn.Conv2d(config.z_channels, widths[-1], 3, padding=1)
         self.mid = Middle(widths[-1], config)
-        self.up = nn.ModuleList()  # up[0] is the highest resolution, which comes last
+        self.up = nn.ModuleList()  # up[0] has the highest resolution and runs last
         below = (*widths[1:], widths[-1])
         for level, (width_in, width) in enumerate(zip(below, widths, strict=True)):
             attention = config.has_attention(level, from_bottom=True)
@@ -195,7 +198,7 @@ class Decoder(nn.Module):
         self.conv_out = nn.Conv2d(widths[0], config.out_ch, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(b, z_channels, h, w) -> (b, out_ch, f*h, f*w)."""
+        """Map (b, z_channels, h, w) -> (b, out_ch, f*h, f*w)."""
         h: Tensor = self.mid(self.conv_in(z))
         last = h.shape[0] * h[0, 0].numel() * self.config.downsampling**2 * self.config.ch
         recompute = not self.training and is_scarce(last * h.element_size(), h.device)

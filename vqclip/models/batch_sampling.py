@@ -1,4 +1,4 @@
-"""Batches of samples from a transformer, code by code."""
+"""Batched sampling from a transformer, one code at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,19 @@ from vqclip.models.gpt import cache_dtype
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
-_BATCH = 32  # samples at a time: many cost hardly more time than one
-_MEMORY = 1 << 30  # bytes for the keys and values of a batch, twice that with guidance
+_BATCH = 32  # samples at a time; a batch takes hardly longer than a single sample
+_MEMORY = 1 << 30  # bytes for a batch's keys and values; guidance doubles them
 
 
 @dataclass(frozen=True)
 class Drawn:
     """The samples in progress.
 
-    indices: (n, h, w), -1 where a code is not drawn yet.
-    turns: (n, h, w), when each was drawn, from 1; 0 what was known, -1 what is not drawn yet.
-    done, total: codes, over all samples.
-    current: the first sample of those that are being drawn.
+    indices: codes (n, h, w), -1 where a code has not been drawn yet.
+    turns: (n, h, w), the turn in which each code was drawn, counting from 1; 0 for codes that
+        were given, -1 for codes not drawn yet.
+    done, total: number of codes drawn and to be drawn, over all samples.
+    current: the first sample of the current batch.
     """
 
     indices: Tensor
@@ -41,13 +42,13 @@ def draw(
     seeds: Sequence[int],
     sampling: Sampling,
 ) -> Iterator[Drawn]:
-    """Draw a sample with each of the seeds; yield them all after every code.
+    """Draw one sample per seed, and yield all samples after every code.
 
-    condition: as from ``encode_condition``, for all samples or one for each.
-    known: (h, w), the codes that are given, -1 where one is to be drawn.
+    condition: from ``encode_condition``, either shared by all samples or one for each.
+    known: the given codes (h, w), -1 where a code is to be drawn.
 
     Raises:
-        UsageError: what does not fit the transformer.
+        UsageError: an argument does not fit the transformer.
     """
     height, width = known.shape
     indices = known.repeat(len(seeds), 1, 1)
@@ -69,7 +70,7 @@ def draw(
 
 
 def batch_size(transformer: Net2NetTransformer) -> int:
-    """Return how many samples to draw at a time: a large transformer's take much memory."""
+    """Return the number of samples to draw at a time, limited by the memory of keys and values."""
     config = transformer.transformer.config
     element = cache_dtype(transformer.transformer.pos_emb).itemsize
     each = 2 * config.n_layer * config.block_size * config.n_embd * element
@@ -79,10 +80,10 @@ def batch_size(transformer: Net2NetTransformer) -> int:
 def draw_freely(
     transformer: Net2NetTransformer, grid: tuple[int, int], seeds: Sequence[int], sampling: Sampling
 ) -> Iterator[Drawn]:
-    """Draw (rows, columns) of codes with each seed from a transformer that needs no condition.
+    """Draw a (rows, columns) grid of codes per seed from a transformer that needs no condition.
 
     Raises:
-        UsageError: it needs one.
+        UsageError: the transformer needs a condition.
     """
     x = None
     if transformer.condition_kind == "coordinates":
@@ -98,24 +99,24 @@ def draw_freely(
 
 
 def samples_begun(indices: Tensor, known: Tensor) -> list[int]:
-    """Return which of the samples (n, h, w) have any code drawn beyond the known ones."""
+    """Return the numbers of the samples (n, h, w) with at least one code beyond the known ones."""
     fresh = (indices >= 0) & (known < 0)
     return [number for number, grid in enumerate(fresh) if grid.any()]
 
 
 def after(drawn: Drawn, number: int, turn: int) -> Tensor:
-    """Return a sample's codes (h, w) as they were after so many were drawn."""
+    """Return the codes (h, w) of sample ``number`` as they were after ``turn`` draws."""
     return drawn.indices[number].masked_fill(drawn.turns[number] > turn, -1)
 
 
 @torch.no_grad()
 def filled(vqgan: VQModel, indices: Tensor) -> Tensor:
-    """Replace the codes that are not drawn yet, -1, by the one nearest to the codebook's mean."""
+    """Replace codes that are not drawn yet (-1) with the code nearest to the codebook's mean."""
     mean = vqgan.codebook.mean(0)[None, :, None, None]
     return torch.where(indices < 0, vqgan.nearest_indices(mean), indices)
 
 
 @torch.no_grad()
 def decoded(vqgan: VQModel, indices: Tensor) -> Tensor:
-    """Return the image (1, 3, f·h, f·w) in [0, 1] of one sample (h, w) as far as it is drawn."""
+    """Decode one possibly unfinished sample (h, w) to an image (1, 3, f·h, f·w) in [0, 1]."""
     return vqgan.image(vqgan.codes(filled(vqgan, indices[None])))

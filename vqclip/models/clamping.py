@@ -1,4 +1,4 @@
-"""Clamping of pixel values that keeps their gradient."""
+"""Clamping of pixel values that preserves their gradient."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class _ClampWithGrad(torch.autograd.Function):
-    """Clamp to [0, 1]; the gradient passes wherever a step along it leads back into the range."""
+    """Clamp to [0, 1]; pass the gradient wherever a descent step moves towards the range."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor) -> Tensor:
@@ -22,6 +22,6 @@ class _ClampWithGrad(torch.autograd.Function):
 
 
 def clamp_with_grad(image: Tensor) -> Tensor:
-    """Clamp to [0, 1] without trapping pixels outside: see :class:`_ClampWithGrad`."""
+    """Clamp to [0, 1] without trapping pixels outside the range; see :class:`_ClampWithGrad`."""
     clamped: Tensor = _ClampWithGrad.apply(image)
     return clamped

@@ -1,4 +1,4 @@
-"""Checks of codes, and their batches and sequences."""
+"""Helpers that check, batch and flatten codes."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from vqclip.errors import UsageError
 
 
 def check_codes(codes: Tensor, name: str, count: int, least: int = 0) -> Tensor:
-    """Codes (b, n) or (b, h, w) as int64.
+    """Return codes (b, n) or (b, h, w) as int64.
 
     Raises:
-        UsageError: they have another shape or type, or are not all in [least, count).
+        UsageError: the shape or type is wrong, or a code is outside [least, count).
 
     """
     if codes.ndim not in (2, 3) or codes.is_floating_point() or not codes.numel():
@@ -30,16 +30,16 @@ def check_codes(codes: Tensor, name: str, count: int, least: int = 0) -> Tensor:
 
 
 def hash_of(codebook: Tensor) -> str:
-    """Return a hash of a codebook that ignores its precision: 16 hexadecimal digits."""
+    """Return a hash of a codebook, independent of its precision, as 16 hexadecimal digits."""
     numbers = codebook.detach().cpu().half().contiguous().numpy()
     return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
 
 
 def check_grid(size: tuple[int, int]) -> None:
-    """Raise UsageError unless a size is two whole numbers of at least 1.
+    """Raise UsageError unless ``size`` is two whole numbers of at least 1.
 
     Raises:
-        UsageError: it is not.
+        UsageError: ``size`` is anything else.
 
     """
     fits = len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
@@ -48,10 +48,10 @@ def check_grid(size: tuple[int, int]) -> None:
 
 
 def common_batch(counts: Iterable[int]) -> int:
-    """How many samples there are, where each thing comes once, or once per sample.
+    """Return the number of samples, given counts that are each 1 or that number.
 
     Raises:
-        UsageError: the counts differ.
+        UsageError: counts other than 1 differ.
 
     """
     several = sorted({count for count in counts if count != 1})
@@ -63,25 +63,25 @@ def common_batch(counts: Iterable[int]) -> int:
 
 
 def repeat(codes: Tensor, count: int) -> Tensor:
-    """Codes of one sample for ``count`` of them: (1 or b, ...) -> (b, ...)."""
+    """Expand the codes of one sample to ``count`` samples: (1 or b, ...) -> (b, ...)."""
     return codes.expand(count, *codes.shape[1:])
 
 
 def is_grid(condition: Tensor) -> bool:
-    """Whether a condition is codes of an image, (b, h, w), and not vectors (b, m, n_embd)."""
+    """Return whether a condition is an image's codes (b, h, w) rather than vectors."""
     return condition.ndim == 3 and not condition.is_floating_point()
 
 
 def sequence(condition: Tensor) -> Tensor:
-    """A condition as it is read: codes (b, m), or vectors (b, m, n_embd)."""
+    """Return a condition as the GPT reads it: codes (b, m) or vectors (b, m, n_embd)."""
     return condition if condition.is_floating_point() else condition.flatten(1)
 
 
 def align(condition: Tensor, size: tuple[int, int]) -> Tensor:
-    """Codes of an image that a window moves over, (b, h*w) or (b, h, w) -> (b, h, w).
+    """Return a condition image's codes, (b, h*w) or (b, h, w), as a grid (b, h, w).
 
     Raises:
-        UsageError: they are not as many as are to be drawn.
+        UsageError: the grid differs in size from the one to be drawn.
 
     """
     if condition.ndim == 2 and condition.shape[1] == size[0] * size[1]:
@@ -95,10 +95,10 @@ def align(condition: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def to_draw(known: Tensor | None, size: tuple[int, int]) -> Tensor:
-    """Known codes, -1 elsewhere: (b, h, w).
+    """Return the known codes (b, h, w), with -1 where a code is to be drawn.
 
     Raises:
-        UsageError: they are not of that size.
+        UsageError: ``known`` does not have this size.
 
     """
     if known is None:

@@ -1,8 +1,8 @@
-"""What a transformer's images are conditioned on, as codes that precede those of the image.
+"""Condition stages, which encode a transformer's conditions as codes or vectors.
 
-A VQGAN serves as condition stage too (for label maps, depth, edges, small images); those
-here need no weights. Each maps the condition as given to codes, int64; only the embedding of a
-CLIP becomes vectors that take the place of embedded codes.
+The codes of a condition precede those of the image. A VQGAN can also serve as a condition stage
+(for label maps, depth, edges and small images). The stages here map a condition to int64 codes,
+except that a CLIP embedding becomes vectors in place of embedded codes.
 """
 
 from collections.abc import Sequence
@@ -19,30 +19,30 @@ ConditionKind = Literal[
     "unconditional", "class", "coordinates", "labels", "picture", "codes", "clip"
 ]
 SPATIAL = ("coordinates", "labels", "picture")
-_SKETCH_SIZE = 0.1  # of a sketch's vectors, root mean square: as much as of embedded codes, or more
+_SKETCH_SIZE = 0.1  # root mean square of a sketch's vectors; embedded codes have at most this
 
 
 class StartToken(nn.Module):
-    """No condition: one fixed token for every image."""
+    """Condition stage without a condition: one fixed token for every image."""
 
     def __init__(self, token: int = 0) -> None:
         super().__init__()
         self.token = token
 
     def forward(self, x: Tensor | None) -> Tensor:
-        """None -> (1, 1); anything with b entries -> (b, 1)."""
+        """Return the token as (1, 1) for None, or (b, 1) for anything with b entries."""
         return torch.full((1 if x is None else len(x), 1), self.token)
 
 
 class ClassLabel(nn.Module):
-    """The id of a class is its token; ``names`` are those of the first classes, if known."""
+    """Condition stage whose token is the class id; ``names`` lists the first classes, if known."""
 
     def __init__(self, n_classes: int, names: Sequence[str] = ()) -> None:
         super().__init__()
         self.n_classes, self.names = n_classes, tuple(names)
 
     def forward(self, x: Tensor | None) -> Tensor:
-        """Ids in [0, n_classes), (b,) -> (b, 1)."""
+        """Map ids in [0, n_classes), (b,) -> (b, 1)."""
         if x is None or x.ndim != 1 or x.is_floating_point():
             raise UsageError("this transformer needs class ids, whole numbers of shape (b,)")
         if len(x) and (int(x.min()) < 0 or int(x.max()) >= self.n_classes):
@@ -51,7 +51,7 @@ class ClassLabel(nn.Module):
 
 
 class Coordinates(nn.Module):
-    """Where in the image a cell lies: the mean coordinate, rounded to ``n_embed`` steps."""
+    """Condition stage for a cell's position: its mean coordinate, rounded to ``n_embed`` steps."""
 
     def __init__(self, n_embed: int, down_factor: int) -> None:
         super().__init__()
@@ -59,33 +59,33 @@ class Coordinates(nn.Module):
         self.downsampling = down_factor
 
     def forward(self, x: Tensor | None) -> Tensor:
-        """Coordinates in [0, 1], (b, 1, H, W) -> (b, H/f, W/f); see :func:`coordinates`."""
+        """Map coordinates in [0, 1], (b, 1, H, W) -> (b, H/f, W/f); see :func:`coordinates`."""
         if x is None or x.ndim != 4 or x.shape[1] != 1:
             raise UsageError("this transformer needs coordinates of shape (b, 1, H, W)")
         if min(x.shape[2:]) < self.downsampling:
             raise UsageError(f"coordinates need at least {self.downsampling} pixels a side")
         x = x.float()
-        if not (x.amin() >= 0 and x.amax() <= 1):  # also where there are NaN
+        if not (x.amin() >= 0 and x.amax() <= 1):  # written so that NaN fails too
             raise UsageError("coordinates must be within 0 and 1")
         means = F.interpolate(x, scale_factor=1 / self.downsampling, mode="area")
         return (self.n_embed * means.clamp(0, 1)).round().long().squeeze(1)
 
 
 class GivenCodes(nn.Module):
-    """The condition comes as codes already, such as the boxes of a scene."""
+    """Condition stage for conditions that already are codes, such as the boxes of a scene."""
 
     def forward(self, x: Tensor | None) -> Tensor:
-        """Codes (b, m) as they are."""
+        """Return the codes (b, m) unchanged."""
         if x is None or x.ndim < 2 or x.is_floating_point():
             raise UsageError("this transformer needs condition codes, whole numbers (b, m)")
         return x.long()
 
 
 class Sketch(nn.Module):
-    """A coarse first guess of each code from the embedding alone.
+    """A coarse first guess of each code, based on the embedding alone.
 
-    A few convolutions that double a 4x4 grid until it has a cell for every code. They learn what
-    goes where from far fewer images, and in far less time, than the attention that refines it.
+    A few convolutions double a 4x4 grid until it has a cell for every code. They learn the layout
+    of images from far fewer images, and in far less time, than the attention that refines it.
     """
 
     def __init__(self, embed_dim: int, side: int, channels: int, n_embd: int) -> None:
@@ -101,10 +101,10 @@ class Sketch(nn.Module):
         self.out = nn.Conv2d(channels, n_embd, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embeddings (b, embed_dim) -> (b, side², n_embd), row by row; all of one size.
+        """Map embeddings (b, embed_dim) -> (b, side², n_embd), row by row, of equal magnitude.
 
-        What a sketch says by itself is read through a norm, so that only here its size is kept
-        from growing until nothing else would count.
+        The loss on the sketch alone is computed after a norm, so only the norm here keeps the
+        vectors from growing until they drown out everything else.
         """
         grid = self.proj(x).view(-1, self.channels, 4, 4)
         for conv in self.convs:
@@ -114,20 +114,21 @@ class Sketch(nn.Module):
 
 
 class ClipEmbedding(nn.Module):
-    """The embedding of a CLIP, of a text or an image alike, as vectors that precede the codes.
+    """Condition stage that turns a CLIP embedding of a text or image into prefix vectors.
 
-    Wang et al. 2022 (CLIP-GEN, arXiv:2203.00386) train with images alone in this way. A learned
-    prefix stands for no condition, as classifier-free guidance needs it (Ho & Salimans 2022).
+    Wang et al. 2022 (CLIP-GEN, arXiv:2203.00386) train on images alone this way. A learned prefix
+    stands for "no condition", which classifier-free guidance needs (Ho & Salimans 2022).
 
     Args:
         embed_dim: length of the CLIP's embeddings.
-        n_tokens: how many vectors an embedding becomes.
-        n_embd: their length, that of the GPT.
-        perceptor: which CLIP, as :func:`vqclip.load_perceptor` takes it.
-        sketch: side of a :class:`Sketch`, whose vectors follow the others and are added where
-            the code of their place is predicted; 0 has none, as has no condition.
-        sketch_channels: its width.
-        styles: names of the styles that it knows; a learned vector of each is added to the
+        n_tokens: number of vectors per embedding.
+        n_embd: length of these vectors, equal to the GPT's ``n_embd``.
+        perceptor: the CLIP, as a source for :func:`vqclip.load_perceptor`.
+        sketch: side of a :class:`Sketch`, whose vectors follow the others and are added at the
+            position that predicts the code of the same cell; 0 for no sketch. "No condition"
+            has an all-zero sketch.
+        sketch_channels: channels of the sketch's convolutions.
+        styles: names of the supported styles; each has a learned vector, which is added to the
             embedding.
 
     """
@@ -149,16 +150,16 @@ class ClipEmbedding(nn.Module):
         self.norm = nn.LayerNorm(n_embd)
         self.null = nn.Parameter(nn.init.normal_(torch.empty(n_tokens, n_embd)))
         self.sketch = Sketch(embed_dim, sketch, sketch_channels, n_embd) if sketch else None
-        if styles:  # zeros: without training, no style makes a difference
+        if styles:  # zeros, so that untrained styles change nothing
             self.style = nn.Parameter(torch.zeros(len(self.styles), embed_dim))
 
     def forward(
         self, x: Tensor | None, dropped: Tensor | None = None, style: Tensor | None = None
     ) -> Tensor:
-        """Embeddings (b, embed_dim), or None for one of no condition -> (b, n, n_embd).
+        """Map embeddings (b, embed_dim), or None for no condition, to vectors (b, n, n_embd).
 
-        n = n_tokens + sketch². Their length makes no difference. ``dropped`` (b,), bool, says
-        which to leave out; ``style`` (b,) or (1,), which of :attr:`styles` each has, -1 none.
+        n = n_tokens + sketch². The norm of an embedding does not matter. ``dropped`` (b,), bool,
+        marks conditions to leave out; ``style`` (b,) or (1,) indexes :attr:`styles`, -1 for none.
         """
         if x is None:
             return F.pad(self.null, (0, 0, 0, self._cells))[None]
@@ -178,7 +179,7 @@ class ClipEmbedding(nn.Module):
         return torch.where(dropped[:, None, None], self.forward(None), vectors)
 
     def _style_vectors(self, style: Tensor) -> Tensor:
-        """Places among :attr:`styles` (b,) -> (b, embed_dim); 0 for -1."""
+        """Map indices into :attr:`styles` (b,) to vectors (b, embed_dim), zero for -1."""
         if not self.styles:
             raise UsageError("this transformer has no styles")
         style = style.to(self.style.device)
@@ -192,9 +193,9 @@ class ClipEmbedding(nn.Module):
     def divide(
         self, vectors: Tensor, size: tuple[int, int] | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Vectors -> those that precede the codes, (b, n_tokens, n_embd), and the sketch.
+        """Split vectors into the prefix (b, n_tokens, n_embd) and the sketch (b, h, w, n_embd).
 
-        That is (b, h, w, n_embd), scaled to a grid of ``size`` if there is one.
+        The sketch is None if there is none; it is scaled to a grid of ``size`` if given.
         """
         prefix, cells = vectors[:, : self.n_tokens], vectors[:, self.n_tokens :]
         if self.sketch is None:
@@ -206,7 +207,7 @@ class ClipEmbedding(nn.Module):
         return prefix, grid.permute(0, 2, 3, 1)
 
     def checked(self, vectors: Tensor) -> Tensor:
-        """Return what :meth:`forward` made, on its device; refuse anything else."""
+        """Return an output of :meth:`forward` on this module's device; reject anything else."""
         shape = (self.n_tokens + self._cells, self.null.shape[1])
         if not vectors.is_floating_point() or tuple(vectors.shape[1:]) != shape:
             raise UsageError(
@@ -227,23 +228,23 @@ _KINDS: dict[type[nn.Module], ConditionKind] = {
 
 
 def kind_of(stage: nn.Module) -> ConditionKind:
-    """Return what a condition stage takes; ``"picture"`` covers depth, edges and the like."""
+    """Return the kind of condition a stage takes; ``"picture"`` covers depth, edges and so on."""
     return _KINDS.get(type(stage), "picture")
 
 
 def styles_of(stage: nn.Module) -> tuple[str, ...]:
-    """Return the names of the styles that a condition stage knows."""
+    """Return the names of the styles that a condition stage supports."""
     return stage.styles if isinstance(stage, ClipEmbedding) else ()
 
 
 def coordinates(height: int, width: int) -> Tensor:
-    """Number the pixels of an image row by row within [0, 1): (1, 1, height, width)."""
+    """Return pixel numbers, row by row and scaled to [0, 1), as (1, 1, height, width)."""
     count = height * width
     return (torch.arange(count, dtype=torch.float64) / count).float().view(1, 1, height, width)
 
 
 def vq_codes(stage: VQModel, x: Tensor | None) -> Tensor:
-    """Codes of a condition image: (b, c, H, W) -> (b, H/f, W/f)."""
+    """Return the codes of a condition image: (b, c, H, W) -> (b, H/f, W/f)."""
     channels = stage.ddconfig.in_channels
     if x is None or x.ndim != 4 or x.shape[1] != channels:
         shape = None if x is None else tuple(x.shape)

@@ -12,10 +12,10 @@ _MOST_LEVELS, _MOST_BLOCKS, _MOST_CHANNELS = 16, 64, 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class DDConfig:
-    """The ``ddconfig`` section of a taming config: the shape of encoder and decoder.
+    """The ``ddconfig`` section of a taming config: the shape of the encoder and decoder.
 
     Attention is placed at the levels whose size is in ``attn_resolutions`` for an input of
-    ``resolution`` pixels; the input itself may have any size.
+    ``resolution`` pixels; actual inputs may have any size.
 
     Raises:
         UsageError: a value has the wrong type or cannot work.
@@ -61,7 +61,7 @@ class DDConfig:
 
     @classmethod
     def of(cls, values: "DDConfig | Mapping[str, Any]") -> "DDConfig":
-        """Build from a mapping as read from YAML; entries that shape nothing are ignored."""
+        """Build from a mapping as read from YAML, ignoring unknown entries."""
         if isinstance(values, DDConfig):
             return values
         known = {field.name for field in fields(cls)}
@@ -73,7 +73,7 @@ class DDConfig:
 
     @property
     def num_levels(self) -> int:
-        """Number of resolutions; the image is halved between neighbours."""
+        """Number of resolutions, each half the previous one."""
         return len(self.ch_mult)
 
     @property
@@ -87,9 +87,9 @@ class DDConfig:
         return 1 << (self.num_levels - 1)
 
     def has_attention(self, level: int, *, from_bottom: bool = False) -> bool:
-        """Whether the blocks of ``level`` are followed by attention.
+        """Return whether the blocks of ``level`` are followed by attention.
 
-        Encoder sizes are halved from the top, decoder sizes doubled from the bottom; the two
+        Encoder sizes are halved from the top and decoder sizes doubled from the bottom; the two
         differ when ``resolution`` is not a multiple of ``downsampling``.
         """
         size = self.resolution >> level

@@ -1,8 +1,8 @@
 """Depthwise convolutions that a CPU computes faster in float32 than in half precision.
 
-With one filter a channel there is no matrix product to speed up, and the library's gradients of
-such convolutions in bfloat16 take up to thirty times as long wherever the stride or the kernel is
-large (``benchmarks/depthwise.py``).
+With one filter per channel there is no matrix product to speed up, and with a large stride or
+kernel the bfloat16 gradients of such convolutions take up to thirty times as long
+(``benchmarks/depthwise.py``).
 """
 
 from typing import Any, cast
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 
 def depthwise_in_float32(network: nn.Module) -> nn.Module:
-    """Let the slow ones among a network's depthwise convolutions run in float32 on a CPU.
+    """Make a network's slow depthwise convolutions run in float32 on a CPU, in place.
 
-    In place; weights and keys stay as they are, and so do results without autocast.
+    Weights and state-dict keys are unchanged, and so are results without autocast.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and not isinstance(module, _Float32) and _is_slow(module):
@@ -23,7 +23,7 @@ def depthwise_in_float32(network: nn.Module) -> nn.Module:
 
 
 def runs_in_float32(module: nn.Module) -> bool:
-    """Whether a module is one of these, whose weights are to stay in float32."""
+    """Return whether a module runs in float32, so its weights must stay in float32."""
     return isinstance(module, _Float32)
 
 
@@ -33,10 +33,10 @@ def _is_slow(conv: nn.Conv2d) -> bool:
 
 
 class _Float32(nn.Module):
-    """Mixed into a kind of convolution: on a CPU, its own forward without autocast."""
+    """Mixin for convolutions that disables autocast on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, c, h, w) -> (n, c, h', w'), of the type of ``x``."""
+        """Map (n, c, h, w) -> (n, c, h', w'), with the dtype of ``x``."""
         own: Any = super()
         if x.device.type != "cpu":
             return cast(Tensor, own.forward(x))
@@ -44,7 +44,7 @@ class _Float32(nn.Module):
             return cast(Tensor, own.forward(x.float())).to(x.dtype)
 
 
-_kinds: dict[type, type[nn.Conv2d]] = {}  # so that equal layers have equal types
+_kinds: dict[type, type[nn.Conv2d]] = {}  # cached so that equal layers share a type
 
 
 def _in_float32(kind: type[nn.Conv2d]) -> type[nn.Conv2d]:

@@ -6,14 +6,14 @@ _MOST_WIDENING = 8
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges overlapping patches of an image: real is above 0, fake below.
+    """Score overlapping patches of an image: above 0 means real, below 0 fake.
 
-    Names follow taming-transformers' ``NLayerDiscriminator``: ``main.0`` and so on.
+    Names match taming-transformers' ``NLayerDiscriminator``: ``main.0`` and so on.
 
     Args:
-        in_channels: of the images.
-        ndf: channels of the first layer; each further layer has twice as many, up to 8 times.
-        num_layers: convolutions that halve the resolution, counting the first.
+        in_channels: channels of the images.
+        ndf: channels of the first layer; each further layer doubles them, up to 8 times ``ndf``.
+        num_layers: number of convolutions that halve the resolution, including the first.
 
     """
 
@@ -33,13 +33,13 @@ class PatchDiscriminator(nn.Module):
         self.apply(_initialize)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Image in [-1, 1], (b, c, h, w) -> logits (b, 1, about h/8, w/8)."""
+        """Map an image in [-1, 1], (b, c, h, w) -> logits (b, 1, about h/8, w/8)."""
         logits: Tensor = self.main(image)
         return logits
 
 
 def _initialize(module: nn.Module) -> None:
-    """Weights as in DCGAN (Radford et al. 2016)."""
+    """Initialize weights as in DCGAN (Radford et al. 2016)."""
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):

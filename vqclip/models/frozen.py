@@ -1,4 +1,4 @@
-"""Frozen networks in their fastest form for a CPU."""
+"""Frozen networks, rearranged to run fastest on a CPU."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,17 +12,17 @@ from vqclip.models.upsampling import FusedUpsample
 from vqclip.models.vision import PatchEmbedding, SelfAttention
 from vqclip.models.winograd import WinogradConv2d, fits
 
-# Winograd's transforms cost more than they save in narrow decoders; kernels of more weights
-# belong to small images, with little to gain for eight times their memory.
+# Winograd's transforms cost more than they save in narrow decoders. Larger kernels belong to
+# low-resolution layers, where eight times the weight memory gains little.
 _LEAST_WIDTH, _MOST_WEIGHTS = 64, 512 * 256 * 9
 _PRODUCTS = (nn.Conv2d, nn.Linear, FusedUpsample, PatchEmbedding, SelfAttention)
 
 
 class FrozenDecoder(Decoder):
-    """A decoder with fast convolutions on a CPU, which run in ``dtype``.
+    """A decoder whose convolutions run in ``dtype`` and are fast on a CPU.
 
-    In float32 wide ones do a quarter of the multiplications; in bfloat16 the library's own are
-    faster, and their weights are cast once instead of in every step.
+    In float32, wide convolutions use Winograd, with a quarter of the multiplications. In bfloat16
+    the native ones are faster, and their weights are cast once instead of in every step.
     """
 
     def __init__(self, decoder: Decoder, dtype: torch.dtype) -> None:
@@ -40,20 +40,23 @@ class FrozenDecoder(Decoder):
         self.eval().to(memory_format=self.memory_format)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(b, z_channels, h, w) -> (b, out_ch, f*h, f*w), float32."""
+        """Map (b, z_channels, h, w) -> (b, out_ch, f*h, f*w), float32."""
         with autocast(z.device, self.dtype):
             return super().forward(z.contiguous(memory_format=self.memory_format)).float()
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Return the context in which matrix products run in ``dtype``."""
+    """Return a context in which matrix products run in ``dtype``."""
     if dtype == torch.float32:
         return nullcontext()
     return torch.autocast(device.type, dtype)
 
 
 def cast_products(network: nn.Module, dtype: torch.dtype) -> None:
-    """Cast the weights of products in place, as autocast would each time; norms stay."""
+    """Cast the weights of matrix products in place, leaving norms alone.
+
+    Autocast would repeat this cast in every step.
+    """
     for module in network.modules():
         if isinstance(module, _PRODUCTS) and not runs_in_float32(module):
             module.to(dtype)

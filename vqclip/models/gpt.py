@@ -1,8 +1,8 @@
-"""GPT (Radford et al. 2018) over discrete codes, in the shape of minGPT and taming-transformers.
+"""GPT (Radford et al. 2018) over discrete codes, structured like minGPT and taming-transformers.
 
-Module names follow the published checkpoints, so that their keys load verbatim. The causal
-masks in those checkpoints are checked on loading and written on saving, but never kept:
-attention goes through torch's fused kernels, which know causality.
+Module names match the published checkpoints, so their keys load unchanged. The causal masks in
+those checkpoints are checked on loading and written on saving, but not kept in memory: torch's
+fused attention kernels support causality directly.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ _MOST = {"vocab_size": 1 << 24, "block_size": 1 << 20, "n_layer": 1 << 10, "n_em
 
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig:
-    """Shape of a :class:`GPT`, in the words of a taming config's ``transformer_config``.
+    """Shape of a :class:`GPT`, with the names of a taming config's ``transformer_config``.
 
-    The first ``n_unmasked`` positions see each other in both directions. The three ``pdrop``
-    are dropout probabilities, in [0, 1), for training.
+    The first ``n_unmasked`` positions attend to each other in both directions. The three
+    ``pdrop`` values are dropout probabilities for training, in [0, 1).
 
     Raises:
         UsageError: a value has the wrong type or cannot work.
@@ -52,7 +52,7 @@ class GPTConfig:
 
     @classmethod
     def of(cls, values: "GPTConfig | Mapping[str, Any]") -> "GPTConfig":
-        """Build from a mapping as read from YAML; entries that shape nothing are ignored."""
+        """Build from a mapping as read from YAML, ignoring unknown entries."""
         if isinstance(values, GPTConfig):
             return values
         known = {field.name for field in fields(cls)}
@@ -75,17 +75,17 @@ def _require(fits: bool, name: str, value: object) -> None:
 def attention_mask(
     start: int, stop: int, n_unmasked: int = 0, device: torch.device | None = None
 ) -> Tensor:
-    """Which positions the queries ``start … stop-1`` see among ``0 … stop-1``: (n, stop), bool."""
+    """Return which of positions ``0 … stop-1`` queries ``start … stop-1`` see: (n, stop), bool."""
     query = torch.arange(start, stop, device=device)[:, None]
     key = torch.arange(stop, device=device)
     return (key <= query) | ((query < n_unmasked) & (key < n_unmasked))
 
 
 class KeyValueCache:
-    """Keys and values of the positions read so far, in memory set aside once.
+    """Keys and values of the positions read so far, in preallocated memory.
 
-    ``length`` counts these positions. Lowering it forgets the later ones. On a CPU they are kept in
-    float32, whose attention of a single query takes a fifth of the time of bfloat16's.
+    ``length`` counts these positions; lowering it discards the later ones. On a CPU the cache is
+    float32, in which attention for a single query takes a fifth of the time it takes in bfloat16.
     """
 
     def __init__(self, gpt: "GPT", batch: int, capacity: int) -> None:
@@ -100,7 +100,7 @@ class KeyValueCache:
         self.length = 0
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Add keys and values (b, head, n, d) of one layer; return all of it (b, head, *, d)."""
+        """Append a layer's keys and values (b, head, n, d); return all of them (b, head, *, d)."""
         n, stop = k.shape[2], self.length + k.shape[2]
         keys, values = self.keys[layer], self.values[layer]
         keys.narrow(2, self.length, n).copy_(k)
@@ -109,12 +109,12 @@ class KeyValueCache:
 
 
 def cache_dtype(weight: Tensor) -> torch.dtype:
-    """Return the type of the keys and values that a GPT with such weights keeps."""
+    """Return the dtype in which a GPT with weights like ``weight`` caches keys and values."""
     return torch.float32 if weight.device.type == "cpu" else weight.dtype
 
 
 class CausalSelfAttention(nn.Module):
-    """Multi-head attention in which a position sees itself and what is before it."""
+    """Multi-head attention in which each position sees itself and earlier positions."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class CausalSelfAttention(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor | None, cache: KeyValueCache | None, layer: int
     ) -> Tensor:
-        """(b, n, n_embd) -> (b, n, n_embd); without a mask, causal over ``x`` itself."""
+        """Map (b, n, n_embd) -> (b, n, n_embd); without a mask, attention is causal over ``x``."""
         b, n, _ = x.shape
         # (b, n, n_embd) -> (b, head, n, d)
         q, k, v = (
@@ -138,7 +138,7 @@ class CausalSelfAttention(nn.Module):
         if cache is not None:
             k, v = cache.extend(layer, k, v)
         dropout = self.config.attn_pdrop if self.training else 0.0
-        is_causal = mask is None and n > 1  # a single query is the last one and sees all
+        is_causal = mask is None and n > 1  # a single query is the last position, which sees all
         y = F.scaled_dot_product_attention(q.to(k.dtype), k, v, mask, dropout, is_causal).to(
             x.dtype
         )
@@ -147,9 +147,9 @@ class CausalSelfAttention(nn.Module):
         return out
 
     def _mask(self, device: torch.device) -> Tensor:
-        """The mask as the checkpoints hold it, (1, 1, block_size, block_size)."""
+        """Return the mask as stored in checkpoints, (1, 1, block_size, block_size)."""
         config = self.config
-        if device.type == "meta":  # where comparisons would import torch's compiler, for seconds
+        if device.type == "meta":  # comparisons would import torch's compiler, for seconds
             return torch.empty(
                 (1, 1, config.block_size, config.block_size), dtype=torch.bool, device=device
             )
@@ -173,7 +173,7 @@ class CausalSelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a two-layer network, each normalized before and added to its input."""
+    """Pre-norm residual attention, followed by a pre-norm residual two-layer network."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -190,14 +190,14 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor | None, cache: KeyValueCache | None, layer: int
     ) -> Tensor:
-        """(b, n, n_embd) -> (b, n, n_embd)."""
+        """Map (b, n, n_embd) -> (b, n, n_embd)."""
         x = x + self.attn(self.ln1(x), mask, cache, layer)
         out: Tensor = x + self.mlp(self.ln2(x))
         return out
 
 
 class GPT(nn.Module):
-    """Token and position embeddings, blocks, and a bias-free head over the vocabulary."""
+    """Token and position embeddings, transformer blocks, and a bias-free vocabulary head."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -217,7 +217,7 @@ class GPT(nn.Module):
         embeddings: Tensor | None = None,
         hints: Tensor | None = None,
     ) -> Tensor:
-        """Logits of each next token: (b, n) -> (b, n, vocab_size); see :meth:`features`."""
+        """Return next-token logits: (b, n) -> (b, n, vocab_size); see :meth:`features`."""
         logits: Tensor = self.head(self.features(tokens, cache, embeddings, hints))
         return logits
 
@@ -230,10 +230,10 @@ class GPT(nn.Module):
     ) -> Tensor:
         """Return the input of the head: (b, n) -> (b, n, n_embd).
 
-        ``embeddings`` (b, m, n_embd) are read as they are, before the tokens, and give the first
-        m of then m + n results. ``hints`` (b, at least m + n, n_embd) are added to the positions
-        of the whole sequence, from its first. With a cache, what is given comes after what is
-        already in it, and is added to it.
+        ``embeddings`` (b, m, n_embd) are read unchanged before the tokens and give the first m
+        of what are then m + n results. ``hints`` (b, at least m + n, n_embd) are added to the
+        whole sequence, starting at its first position. With a cache, the input continues the
+        cached sequence and is appended to the cache.
 
         Raises:
             UsageError: the sequence is longer than ``block_size``.
@@ -262,7 +262,7 @@ class GPT(nn.Module):
         return out
 
     def _mask(self, start: int, stop: int) -> Tensor | None:
-        """The mask where plain causality does not do."""
+        """Return the attention mask, or None where plain causality suffices."""
         n_unmasked = self.config.n_unmasked
         if stop - start == 1 or (start == 0 and n_unmasked == 0):
             return None
@@ -270,7 +270,7 @@ class GPT(nn.Module):
 
 
 def _init_weights(module: nn.Module) -> None:
-    """As minGPT begins: weights from N(0, 0.02²), biases 0."""
+    """Initialize as minGPT does: weights from N(0, 0.02²), biases 0."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:

@@ -1,8 +1,8 @@
-"""A quick start: imports that a run may not need are postponed.
+"""Faster start-up by postponing imports that a run may not need.
 
 Importing ``torch._dynamo``, the front end of ``torch.compile``, takes about as long as importing
 torch itself. torchvision imports it for one small function, and every optimizer imports it to
-keep its own methods from being compiled. Neither matters to a run that compiles nothing.
+keep its methods from being compiled. Neither matters to a run that compiles nothing.
 """
 
 import importlib
@@ -19,7 +19,7 @@ _COMPILER = ("torch._dynamo", "torch._dynamo.utils")
 
 
 class _StandIn(ModuleType):
-    """The three functions of ``torch._dynamo`` that torchvision and torch.optim ask for."""
+    """Stand-in for the three ``torch._dynamo`` functions that torchvision and torch.optim use."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -33,13 +33,13 @@ class _StandIn(ModuleType):
         pass
 
     def is_compile_supported(self, device_type: str) -> bool:
-        # torchvision keeps this method for good, and by its first call may need the real answer.
+        # torchvision keeps a reference to this method and may later need the real answer.
         return bool(self._real().is_compile_supported(device_type))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # the import system looks around
+        if name.startswith("__"):  # probed by the import system
             raise AttributeError(name)
-        return getattr(self._real(), name)  # a release of torch that asks for more gets it all
+        return getattr(self._real(), name)  # other torch releases may need more
 
     def _real(self) -> ModuleType:
         _drop(name for name in _COMPILER if isinstance(sys.modules.get(name), _StandIn))
@@ -48,11 +48,11 @@ class _StandIn(ModuleType):
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Spare the block the import of ``torch._dynamo``, unless it has been imported already.
+    """Prevent the block from importing ``torch._dynamo``, unless it is already imported.
 
-    Meant for importing torchvision, and for making and stepping an optimizer. Nothing of it is
-    left afterwards: ``torch.compile`` imports the real module when it is called. As
-    ``sys.modules`` is the whole process's, other threads meet the stand-in meanwhile.
+    Use this to import torchvision, or to create and step an optimizer. The block leaves no trace:
+    ``torch.compile`` imports the real module when it is called. Because ``sys.modules`` is
+    process-wide, other threads see the stand-in while the block runs.
     """
     if _COMPILER[0] in sys.modules:
         yield
@@ -63,12 +63,12 @@ def without_compiler() -> Iterator[None]:
         yield
     finally:
         _drop(m.__name__ for m in stand_ins if sys.modules.get(m.__name__) is m)
-        for function in stand_ins[0].disabled:  # torch keeps its answer here: let it ask again
+        for function in stand_ins[0].disabled:  # torch cached the stand-in's result here
             vars(function).pop("__dynamo_disable", None)
 
 
 class SkipInit(TorchFunctionMode):
-    """Inside this mode modules are built without drawing random weights: they are loaded next."""
+    """Mode that builds modules without random initialization, for weights that are loaded next."""
 
     def __torch_function__(
         self,

@@ -1,11 +1,11 @@
-"""Perceptual distances in the features of a network.
+"""Perceptual distances in the feature space of a network.
 
 LPIPS (Zhang et al. 2018, arXiv:1801.03924) normalizes the features φ_l of each layer to unit length
-over the channels, weighs the squared differences, and averages over the positions:
+over the channels, weights the squared differences, and averages over positions:
 
     d(x, y) = Σ_l mean_hw Σ_c w_lc (φ̂_l(x) − φ̂_l(y))²
 
-With a network for which no weights w were learned they are equal, and the layers are averaged.
+For a network without learned weights w, all weights are equal and the layers are averaged.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError
 
-# VGG16's layers by torchvision's numbers: each slice ends with relu1_2, 2_2, 3_3, 4_3, 5_3
+# VGG16's layers as numbered by torchvision; the slices end at relu1_2, 2_2, 3_3, 4_3 and 5_3
 _SLICES = (range(4), range(4, 9), range(9, 16), range(16, 23), range(23, 30))
 _CONVOLUTIONS = {
     0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256), 12: (256, 256),
@@ -26,7 +26,7 @@ _CONVOLUTIONS = {
 }  # fmt: skip
 _POOLS = (4, 9, 16, 23)
 _WIDTHS = (64, 128, 256, 512, 512)
-_TINY = 1e-12  # keeps the root's slope finite where all features are 0
+_TINY = 1e-12  # keeps the gradient of the square root finite where all features are 0
 
 Features = Callable[[Tensor], Sequence[Tensor]]
 
@@ -38,10 +38,10 @@ def normalize(features: Tensor) -> Tensor:
 
 
 class FeatureDistance(nn.Module):
-    """The distance in the features of any network, all channels and layers counting the same.
+    """The distance in the features of any network, with equal weights for channels and layers.
 
     Args:
-        features: images in [-1, 1], (b, 3, h, w) -> feature maps (b, c, h', w') of several layers.
+        features: maps images in [-1, 1], (b, 3, h, w), to a feature map (b, c, h', w') per layer.
 
     """
 
@@ -51,7 +51,7 @@ class FeatureDistance(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Images in [-1, 1], (b, 3, h, w) or (b, 1, h, w) -> distances (b,), 0 to 4."""
+        """Map images in [-1, 1], (b, 3, h, w) or (b, 1, h, w), to distances (b,) from 0 to 4."""
         x, y = (image.expand(-1, 3, -1, -1) for image in (x, y))
         layers = zip(self.features(x), self.features(y), strict=True)
         distances = [
@@ -62,7 +62,7 @@ class FeatureDistance(nn.Module):
 
 
 class VGGFeatures(nn.Module):
-    """VGG16 up to relu5_3, and what comes out after each of its five slices."""
+    """VGG16 up to relu5_3, returning the output of each of its five slices."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class VGGFeatures(nn.Module):
             self.add_module(f"slice{number}", part)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(b, 3, h, w), normalized as ImageNet -> relu1_2, relu2_2, relu3_3, relu4_3, relu5_3."""
+        """Map ImageNet-normalized (b, 3, h, w) -> relu1_2, relu2_2, relu3_3, relu4_3, relu5_3."""
         outputs = []
         for part in self.children():
             x = part(x)
@@ -88,7 +88,7 @@ def _vgg_layer(number: int) -> nn.Module:
 
 
 class ScalingLayer(nn.Module):
-    """From [-1, 1] to the normalization of VGG's training."""
+    """Rescaling of images in [-1, 1] to the normalization that VGG was trained with."""
 
     shift: Tensor
     scale: Tensor
@@ -99,15 +99,15 @@ class ScalingLayer(nn.Module):
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, 3, h, w) -> the same shape."""
+        """Map (b, 3, h, w) -> the same shape."""
         return (x - self.shift) / self.scale
 
 
 class Weighing(nn.Module):
-    """The learned weights of one layer's channels.
+    """The learned channel weights of one layer.
 
-    The original has a dropout before them, which is for learning the weights. It stays off here:
-    in taming-transformers ``model.train()`` switches it on, which makes the loss a random one.
+    The original has dropout before them, meant for learning the weights. It is left out here: in
+    taming-transformers ``model.train()`` switches it on, which makes the loss random.
     """
 
     def __init__(self, channels: int) -> None:
@@ -115,13 +115,13 @@ class Weighing(nn.Module):
         self.model = nn.Sequential(nn.Identity(), nn.Conv2d(channels, 1, 1, bias=False))
 
     def forward(self, squares: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, 1, h, w)."""
+        """Map (b, c, h, w) -> (b, 1, h, w)."""
         weighed: Tensor = self.model(squares)
         return weighed
 
 
 class LPIPS(nn.Module):
-    """The learned distance on VGG16, with the names of taming-transformers' weights."""
+    """The learned distance on VGG16; module names match taming-transformers' weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class LPIPS(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Images in [-1, 1], (b, 3, h, w) -> distances (b,)."""
+        """Map images in [-1, 1], (b, 3, h, w) -> distances (b,)."""
         layers = zip(self.net(self.scaling_layer(x)), self.net(self.scaling_layer(y)), strict=True)
         distances = [
             self.get_submodule(f"lin{i}")((normalize(a) - normalize(b)).square()).mean((1, 2, 3))
@@ -142,13 +142,13 @@ class LPIPS(nn.Module):
 
 
 def lpips_from(states: Iterable[Mapping[str, Tensor]]) -> LPIPS:
-    """Build LPIPS from the weights in one or several files.
+    """Build LPIPS from the weights of one or more files.
 
-    Understood are taming's checkpoints (``loss.perceptual_loss.*``), torchvision's VGG16
+    Supported are taming's checkpoints (``loss.perceptual_loss.*``), torchvision's VGG16
     (``features.*``), and the linear layers of the ``lpips`` package (``lin0.model.1.weight``).
 
     Raises:
-        CheckpointError: some of the weights are not there, or have another shape.
+        CheckpointError: some weights are missing or have the wrong shape.
     """
     state: dict[str, Tensor] = {}
     for part in states:
@@ -170,7 +170,7 @@ def lpips_from(states: Iterable[Mapping[str, Tensor]]) -> LPIPS:
 
 
 def _lpips_key(key: str) -> str:
-    """The name that a weight has here."""
+    """Return the name of a weight in :class:`LPIPS`."""
     key = key.rpartition("perceptual_loss.")[2]
     kind, _, rest = key.partition(".")
     if kind != "features":
@@ -183,16 +183,16 @@ def _lpips_key(key: str) -> str:
 class ClipFeatures(nn.Module):
     """Features of a CLIP's image tower, layer by layer.
 
-    Of a ResNet: stem and stages, of a timm tower its stages, at the size that the images have. Of
-    a transformer: the patches after every third block, of images resized to what it was trained on.
+    A ResNet gives its stem and stages and a timm tower its stages, both at the images' size. A
+    transformer gives its patches after every third block, with images resized to ``resolution``.
 
     Args:
         visual: open_clip's image tower.
-        mean, std: of its training's images in [0, 1], (3, 1, 1).
-        resolution: side of the images that it was trained on.
+        mean, std: statistics of its training images in [0, 1], (3, 1, 1).
+        resolution: side of its training images in pixels.
 
     Raises:
-        CheckpointError: a tower of another kind.
+        CheckpointError: the tower is of another kind.
 
     """
 
@@ -217,7 +217,7 @@ class ClipFeatures(nn.Module):
             )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Images in [-1, 1], (b, 3, h, w) -> feature maps, the finest first."""
+        """Map images in [-1, 1], (b, 3, h, w), to feature maps, finest first."""
         return self._features(((x + 1) / 2 - self.mean) / self.std)
 
     def _intermediates(self, x: Tensor) -> list[Tensor]:
@@ -250,5 +250,5 @@ class ClipFeatures(nn.Module):
 
 
 def _map(tokens: Tensor) -> Tensor:
-    """Tokens (b, 1 + n, c) of class and patches -> the patches as a map (b, c, n, 1)."""
+    """Drop the class token of (b, 1 + n, c) and return the patches as a map (b, c, n, 1)."""
     return tokens[:, 1:].transpose(1, 2).unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""The only import of open_clip; CLIPs for training."""
+"""The only import of open_clip, and CLIP models for training."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -18,16 +18,16 @@ Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, c
 
 @cache
 def import_open_clip() -> Any:
-    """Import open_clip, which takes a second less without torch's compiler."""
+    """Import open_clip without torch's compiler, which saves a second."""
     with without_compiler():
         return importlib.import_module("open_clip")
 
 
 def architecture(name: str) -> dict[str, Any]:
-    """Return the ``model_cfg`` of one of open_clip's architectures, such as ``ViT-B-32``.
+    """Return the ``model_cfg`` of an open_clip architecture such as ``ViT-B-32``.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: open_clip has no architecture of this name.
     """
     open_clip = import_open_clip()
     config: dict[str, Any] | None = open_clip.get_model_config(name)
@@ -37,10 +37,10 @@ def architecture(name: str) -> dict[str, Any]:
 
 
 def build_clip(config: Mapping[str, Any]) -> nn.Module:
-    """Return the CLIP of a ``model_cfg``, with random weights, in training mode.
+    """Build the CLIP of a ``model_cfg`` with random weights, in training mode.
 
     Raises:
-        UsageError: the configuration is not one of open_clip's, or asks for downloaded weights.
+        UsageError: the configuration is not valid for open_clip, or requires downloaded weights.
     """
     open_clip = import_open_clip()
     for tower in ("vision_cfg", "text_cfg"):
@@ -48,7 +48,7 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
             raise UsageError(f"model.model_cfg lacks {tower}, which every CLIP of open_clip has")
     if {"hf_model_name", "hf_tokenizer_name"} & {*config["text_cfg"]}:
         raise UsageError("text towers of the Hugging Face hub cannot be trained; use CLIP's own")
-    custom = config.get("custom_text", False)  # which has the text tower's weights apart
+    custom = config.get("custom_text", False)  # keeps the text tower's weights in a submodule
     options = {key: value for key, value in config.items() if key != "custom_text"}
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
     with quiet():
@@ -61,20 +61,20 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
 
 
 def tokenize(texts: list[str], length: int) -> Tensor:
-    """Return CLIP's tokens of ``texts``, (n, length) int64; what is too long is cut off."""
+    """Return CLIP's tokens of ``texts``, (n, length) int64, truncating texts that are too long."""
     tokens: Tensor = import_open_clip().tokenize(texts, length)
     return tokens
 
 
 def encode_tokens(clip: Any, tokens: Tensor) -> Tensor:
-    """Return the text tower's output (n, d), not normalised, for tokens (n, context_length).
+    """Return the text tower's unnormalized output (n, d) for tokens (n, context_length).
 
-    The same as ``clip.encode_text``, in about half the time: the columns in which no text has
-    words are left out. As attention looks back only, they cannot change the token that is read.
+    Equivalent to ``clip.encode_text`` in about half the time: columns that are padding in every
+    text are left out. Because attention is causal, they cannot affect the output token.
     """
     if getattr(clip, "text_pool_type", "") != "argmax" or clip.attn_mask is None:
         return _tensor(clip.encode_text(tokens))
-    ends = tokens.argmax(dim=1)  # the end token is the last of the vocabulary
+    ends = tokens.argmax(dim=1)  # the end token has the highest id of the vocabulary
     length = int(ends.max()) + 1
     x = clip.token_embedding(tokens[:, :length]) + clip.positional_embedding[:length]
     x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
@@ -89,7 +89,7 @@ def _tensor(value: Any) -> Tensor:
 
 
 def vocabulary() -> list[str]:
-    """Return the entries of CLIP's vocabulary as text, by token; ``</w>`` ends a word."""
+    """Return CLIP's vocabulary as text, indexed by token; ``</w>`` marks the end of a word."""
     tokenizer = import_open_clip().tokenizer.SimpleTokenizer()
     decoder, byte_of = tokenizer.decoder, tokenizer.byte_decoder
     ordered = (decoder[i] for i in range(len(decoder)))

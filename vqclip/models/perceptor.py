@@ -1,4 +1,4 @@
-"""CLIP as the perceptor: texts and images as unit vectors."""
+"""CLIP as a perceptor that embeds texts and images as unit vectors."""
 
 import json
 import re
@@ -32,10 +32,10 @@ from vqclip.registry import unknown
 
 
 class Perceptor(nn.Module):
-    """A frozen CLIP: its image tower is differentiable with respect to the images.
+    """A frozen CLIP whose image tower is differentiable with respect to the images.
 
-    ``resolution`` is the side of the square images it sees, in pixels; ``weights`` the file with
-    its weights; ``dtype`` the type of the image tower's products.
+    ``resolution`` is the side of its square input images in pixels, ``weights`` its weight file,
+    and ``dtype`` the type of the image tower's matrix products.
     """
 
     mean: Tensor
@@ -58,19 +58,19 @@ class Perceptor(nn.Module):
     def embed_image(self, images: Tensor) -> Tensor:
         """Embed ``images`` (n, 3, h, w) in [0, 1] as float32 unit vectors (n, d).
 
-        Images of another size than ``resolution`` are resized to it, bicubic and antialiased,
-        whatever their shape. Gradients flow to ``images``; autocast is the caller's choice.
+        Images of any other size or shape are resized to a square of side ``resolution``, bicubic
+        and antialiased. Gradients flow to ``images``. The caller may enable autocast.
         """
         if images.shape[-2:] != (size := (self.resolution,) * 2):
             images = F.interpolate(images, size, mode="bicubic", antialias=True)
         with autocast(images.device, self.dtype):
             features = self.visual((images - self.mean) / self.std)
-        pooled = features[0] if isinstance(features, tuple) else features  # CoCa: and tokens
+        pooled = features[0] if isinstance(features, tuple) else features  # CoCa adds tokens
         return F.normalize(pooled.float(), dim=-1)
 
     @torch.no_grad()
     def embed_text(self, texts: list[str]) -> Tensor:
-        """Embed ``texts`` as float32 unit vectors (n, d); what is too long is cut off at the end.
+        """Embed ``texts`` as float32 unit vectors (n, d), truncating texts that are too long.
 
         Raises :class:`VqclipError` after :meth:`drop_text_tower`.
         """
@@ -80,16 +80,16 @@ class Perceptor(nn.Module):
         return F.normalize(self._clip.encode_text(tokens.to(self.mean.device)).float(), dim=-1)
 
     def truncates(self, text: str) -> bool:
-        """Whether ``text`` is too long, so that :meth:`embed_text` would ignore its end."""
+        """Return whether :meth:`embed_text` would ignore the end of ``text``."""
         return is_cut(self._tokenizer, text, self._clip.context_length)
 
     def lost_from(self, text: str) -> tuple[int, int, str]:
-        """Return the tokens of a text that :meth:`truncates`, how many are read, and the rest."""
+        """Return a truncated text's number of tokens, the number read, and the text cut off."""
         tokenize, length = self._tokenizer, int(self._clip.context_length)
         return count_tokens(tokenize, text), length, lost_text(tokenize, text, length)
 
     def drop_text_tower(self) -> None:
-        """Free the memory of the text tower, once all prompts are embedded."""
+        """Free the memory of the text tower once all prompts are embedded."""
         self._clip = None
 
 
@@ -98,14 +98,14 @@ def open_perceptor(source: str = "default", device: str | torch.device = "cpu") 
 
     ``source`` is one of
 
-    - ``default``: the small model that comes with vqclip;
-    - ``ViT-B-32/laion2b_s34b_b79k``: an open_clip architecture and its pretrained tag, or
-      ``hf-hub:org/name``: both are downloaded once;
-    - a directory with ``open_clip_config.json`` and weights, with or without ``local-dir:``;
-    - ``ViT-B-32:path/to/weights.safetensors``: an architecture and a file with its weights.
+    - ``default``: the small model included with vqclip;
+    - ``ViT-B-32/laion2b_s34b_b79k``: an open_clip architecture and pretrained tag, or
+      ``hf-hub:org/name``; both are downloaded once;
+    - a directory with ``open_clip_config.json`` and weights, optionally prefixed ``local-dir:``;
+    - ``ViT-B-32:path/to/weights.safetensors``: an architecture and its weight file.
 
     Pickled weights are read as data, never executed. Raises :class:`UsageError` for a source that
-    does not exist, :class:`CheckpointError` for weights that cannot be downloaded, read or fitted.
+    does not exist, :class:`CheckpointError` for weights that cannot be downloaded, read or loaded.
     """
     with quiet():
         model = _locate(source)
@@ -116,16 +116,16 @@ def open_perceptor(source: str = "default", device: str | torch.device = "cpu") 
 
 
 def perceptor_weights(source: str) -> Path:
-    """Return the file with the weights of a CLIP, ``source`` as in :func:`open_perceptor`."""
+    """Return the weight file of a CLIP; ``source`` is as in :func:`open_perceptor`."""
     with quiet():
         return _locate(source).weights
 
 
 def must_be_downloaded(source: str) -> bool:
-    """Whether :func:`open_perceptor` would have to download ``source`` first.
+    """Return whether :func:`open_perceptor` would have to download ``source`` first.
 
     Raises:
-        UsageError: there is no such model.
+        UsageError: the model does not exist.
     """
     try:
         with quiet():
@@ -137,12 +137,12 @@ def must_be_downloaded(source: str) -> bool:
 
 @dataclass(frozen=True)
 class _Model:
-    """The arguments with which open_clip builds a model, for every kind of source."""
+    """The arguments for building a model with open_clip, whatever its source."""
 
-    name: str  # open_clip's name for it: an architecture, or "local-dir:" and a path
-    config: Mapping[str, Any]  # its ``model_cfg``
+    name: str  # open_clip's model name: an architecture, or "local-dir:" and a path
+    config: Mapping[str, Any]  # the ``model_cfg``
     weights: Path
-    pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)  # of the tag: mean, std, …
+    pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)  # mean, std, … of the tag
 
 
 def _image_side(image_size: int | tuple[int, int], name: str) -> int:
@@ -161,7 +161,7 @@ def _build(model: _Model) -> nn.Module:
             force_quick_gelu=model.pretrained_cfg.get("quick_gelu", False),
             force_preprocess_cfg=dict(model.pretrained_cfg),
             require_pretrained=True,
-            weights_only=True,  # a pickle is read as data
+            weights_only=True,  # so that no pickle is executed
         )
     return clip
 
@@ -171,13 +171,13 @@ def _tokenizer(model: _Model) -> Tokenizer:
     text_cfg = model.config["text_cfg"]
     if text_cfg.get("hf_tokenizer_name") or text_cfg.get("tokenizer_kwargs"):
         tokenizer: Tokenizer = open_clip.get_tokenizer(model.name)
-    else:  # CLIP's own, which open_clip has made already; another one would take 0.2 s
+    else:  # reuse CLIP's default tokenizer; building another takes 0.2 s
         tokenizer = open_clip.tokenize
     return tokenizer
 
 
 def _locate(source: str, *, download: bool = True) -> _Model:
-    """Find out what ``source`` means; download it if it has to be, or else raise NotHereError."""
+    """Resolve ``source``, downloading it if needed; without ``download``, raise NotHereError."""
     if source == "default":
         return _in_directory(_embedded())
     if source.startswith("hf-hub:"):
@@ -189,7 +189,7 @@ def _locate(source: str, *, download: bool = True) -> _Model:
 
 
 def _embedded() -> Path:
-    """The CLIP that comes with vqclip: inside the wheel, or beside the package in a checkout."""
+    """Return the folder of vqclip's own CLIP: in the wheel, or beside the package in a checkout."""
     package = Path(__file__).parents[1]
     places = (package / "weights" / "clip", package.parent / "weights" / "clip")
     return next((place for place in places if place.is_dir()), places[0])
@@ -220,7 +220,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 
 def _from_hub(source: str, download: bool) -> Path:
-    """Download a ``hf-hub:`` model, or find it in the hub's cache: a ``local-dir:`` layout."""
+    """Return the ``local-dir:`` folder of a ``hf-hub:`` model, downloading it if not cached."""
 
     def fetch(hub: Any) -> Path:
         name = source.removeprefix("hf-hub:")
@@ -231,14 +231,14 @@ def _from_hub(source: str, download: bool) -> Path:
 
 
 def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: bool) -> Path:
-    """Let open_clip's downloader ``fetch``, from the hub's cache alone if everything is there."""
+    """Call ``fetch`` with open_clip's downloader, using only the hub's cache where it suffices."""
     hub = import_open_clip().pretrained
     with explained(f"cannot download CLIP model {source!r} (without a network, give {instead})"):
         with suppress(Exception), cached_only(hub):
             return fetch(hub)
         if not allowed:
             raise NotHereError(source)
-        check_network()  # at once, as the hub's client tries for a minute
+        check_network()  # fails at once, whereas the hub's client retries for a minute
         return fetch(hub)
 
 
@@ -262,15 +262,15 @@ def _named(source: str, download: bool) -> _Model:
     weights = user_path(rest)
     if not weights.is_file():
         raise _no_weights(architecture, rest, tags)
-    # A file does not say how its images are to be normalised: as for the published weights.
+    # A weight file lacks normalization statistics, so use those of the published weights.
     relative = open_clip.get_pretrained_cfg(architecture, tags[0]) if tags else {}
     statistics = {key: relative[key] for key in ("mean", "std") if key in relative}
     return _Model(architecture, config, weights, statistics)
 
 
 def _no_model(source: str, open_clip: Any) -> UsageError:
-    """Say what is wrong with a source that names no architecture, or nothing but one."""
-    architecture = source.replace("/", "-")  # the original CLIP wrote ViT-B/32
+    """Return the error for a source with no known architecture, or with nothing else."""
+    architecture = source.replace("/", "-")  # the original CLIP uses names like ViT-B/32
     if open_clip.get_model_config(architecture):
         tags = open_clip.list_pretrained_tags_by_model(architecture)
         return _no_weights(architecture, "", tags)
@@ -286,7 +286,7 @@ def _no_model(source: str, open_clip: Any) -> UsageError:
 
 
 def _no_weights(architecture: str, rest: str, tags: list[str]) -> UsageError:
-    """Say which weights there are for ``architecture``, as ``rest`` is none of them."""
+    """Return the error for weights ``rest`` that do not exist, listing the known tags."""
     if not rest:
         known = f", or one of {architecture}/{{{', '.join(tags)}}}" if tags else ""
         return UsageError(f"{architecture} needs weights: {architecture}:FILE{known}")
@@ -296,5 +296,5 @@ def _no_weights(architecture: str, rest: str, tags: list[str]) -> UsageError:
 
 
 def imagenet_classes() -> tuple[str, ...]:
-    """Return the names of ImageNet's 1,000 classes by number, as open_clip has them."""
+    """Return open_clip's names of the 1,000 ImageNet classes, by class number."""
     return tuple(import_open_clip().IMAGENET_CLASSNAMES)

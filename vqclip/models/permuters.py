@@ -1,7 +1,7 @@
 """Orders in which a transformer reads the cells of a code grid.
 
-Esser et al. 2021 (arXiv:2012.09841), appendix. Each function gives the row-major cell
-numbers of an ``h`` x ``w`` grid in reading order, (h*w,).
+They follow Esser et al. 2021 (arXiv:2012.09841), appendix. Each function returns the row-major
+cell numbers of an ``h`` x ``w`` grid in reading order, (h*w,).
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ Order = npt.NDArray[np.int64]
 
 
 class Permuter(nn.Module):
-    """A reading order of code grids, and back; without an order, row by row.
+    """Conversion of code grids to a reading order and back.
 
     Args:
-        order: the row-major cell numbers in reading order, (n,).
+        order: row-major cell numbers in reading order, (n,); None reads row by row.
 
     """
 
@@ -35,15 +35,15 @@ class Permuter(nn.Module):
             self.register_buffer("backward_shuffle_idx", torch.tensor(np.argsort(order)))
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Row-major -> reading order along axis 1: (b, n, ...) -> (b, n, ...)."""
+        """Reorder axis 1 from row-major to reading order: (b, n, ...) -> (b, n, ...)."""
         return codes if self.length is None else codes[:, self.forward_shuffle_idx]
 
     def reverse(self, codes: Tensor) -> Tensor:
-        """Reading order -> row-major along axis 1: (b, n, ...) -> (b, n, ...)."""
+        """Reorder axis 1 from reading order to row-major: (b, n, ...) -> (b, n, ...)."""
         return codes if self.length is None else codes[:, self.backward_shuffle_idx]
 
     def is_valid(self) -> bool:
-        """Whether the two buffers, as loaded, undo each other."""
+        """Return whether the two buffers, as loaded, are inverse permutations."""
         if self.length is None:
             return True
         forth, back = self.forward_shuffle_idx, self.backward_shuffle_idx
@@ -52,18 +52,18 @@ class Permuter(nn.Module):
 
 
 def subsample(h: int, w: int) -> Order:
-    """Every other cell of every other row first, recursively: coarse to fine."""
+    """Return every other cell of every other row first, recursively, from coarse to fine."""
     bits = _bits(h, w, "Subsample")
     return np.argsort(_interleave(h, w, list(reversed(range(bits)))))
 
 
 def z_curve(h: int, w: int) -> Order:
-    """Along Morton's curve: quarter by quarter, recursively."""
+    """Return the cells along a Morton curve, quadrant by quadrant, recursively."""
     return np.argsort(_interleave(h, w, list(range(max(h, w).bit_length()))))
 
 
 def spiral_out(h: int, w: int) -> Order:
-    """From the middle outwards: up, right, down, left, by ever longer stretches."""
+    """Return a spiral from the middle outwards: up, right, down, left, in ever longer runs."""
     if h != w or h % 2:
         raise UsageError(f"a spiral needs a square grid of even side, not {h}x{w}")
     row, column = h // 2, w // 2 - 1
@@ -78,17 +78,17 @@ def spiral_out(h: int, w: int) -> Order:
 
 
 def spiral_in(h: int, w: int) -> Order:
-    """From the border inwards: :func:`spiral_out` backwards."""
+    """Return a spiral from the border inwards, the reverse of :func:`spiral_out`."""
     return spiral_out(h, w)[::-1].copy()
 
 
 def random_order(h: int, w: int) -> Order:
-    """One fixed random order."""
+    """Return a fixed random order."""
     return np.random.RandomState(1).permutation(h * w)
 
 
 def alternate_parsing(h: int, w: int) -> Order:
-    """Row by row, every second one from right to left."""
+    """Return the cells row by row, with every second row from right to left."""
     cells = np.arange(h * w).reshape(h, w)
     cells[1::2] = cells[1::2, ::-1].copy()
     return cells.ravel()
@@ -105,7 +105,7 @@ ORDERS: dict[str, Callable[[int, int], Order]] = {
 
 
 def _interleave(h: int, w: int, places: list[int]) -> Order:
-    """Mix the bits of row (the upper one of each pair) and column; bit p goes to pair places[p]."""
+    """Interleave row and column bits, the row's on top; bit p goes to pair ``places[p]``."""
     rows, columns = np.divmod(np.arange(h * w), w)
     mixed = np.zeros(h * w, dtype=np.int64)
     for bit, place in enumerate(places):

@@ -1,8 +1,8 @@
-"""Arithmetic that rounds alike on every x86-64 processor.
+"""Arithmetic that rounds identically on every x86-64 processor.
 
-A sum of floats depends on its order, and libraries order it by what the processor is fast at: its
-vectors, its caches, its maker, its cores. Here they are held to what processors since 2013 share,
-with one number of threads, whatever the machine has.
+A floating-point sum depends on its order, and libraries choose that order by the processor's
+vector width, caches, vendor and number of cores. This module restricts them to the features that
+processors since 2013 share, with a fixed number of threads.
 """
 
 import os
@@ -14,20 +14,20 @@ from vqclip.errors import UsageError
 _SHARED = {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own loops
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # convolutions
-    "MKL_CBWR": "COMPATIBLE",  # products; its AVX2 is promised for one maker's processors only
+    "MKL_CBWR": "COMPATIBLE",  # products; MKL's AVX2 mode is guaranteed for one vendor only
 }
-_THREADS = 4  # they split sums
-_process: list[bool] = []  # whether this process is portable, once it has decided
+_THREADS = 4  # fixed, because threads split sums
+_process: list[bool] = []  # whether this process is portable; empty until decided
 
 
 def settle_arithmetic(*, portable: bool) -> None:
-    """Let this process compute portably, or as it is fastest; it decides once.
+    """Make this process compute portably or at full speed; the first call decides.
 
-    The libraries read how at their first computation, and never again. The calling thread's number
-    of threads is set, too.
+    The libraries read their settings once, at the first computation. If portable, the number of
+    threads is set for the calling thread as well.
 
     Raises:
-        UsageError: it computes the other way already, or the processor cannot do it.
+        UsageError: an earlier call chose the other mode, or the processor does not support it.
     """
     if not _process:
         if portable:
@@ -43,12 +43,12 @@ def settle_arithmetic(*, portable: bool) -> None:
 
 
 def threads(usual: int) -> int:
-    """Return how many threads are to compute: ``usual``, unless the process is portable."""
+    """Return the number of compute threads: ``usual`` unless the process is portable."""
     return _THREADS if True in _process else usual
 
 
 def supported() -> bool:
-    """Whether the processor can compute portably."""
+    """Return whether the processor can compute portably."""
     return torch.cpu._is_avx2_supported()
 
 

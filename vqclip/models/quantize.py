@@ -1,4 +1,4 @@
-"""Vector quantization: latents -> entries of a codebook, with straight-through gradients."""
+"""Vector quantization of latents with straight-through gradients."""
 
 from pathlib import Path
 
@@ -12,30 +12,30 @@ Remap = Tensor | str | Path | None
 
 
 def straight_through(z: Tensor, z_q: Tensor) -> Tensor:
-    """Return exactly ``z_q``, whose gradient flows to ``z`` unchanged (Bengio et al. 2013)."""
-    # z - z.detach() is exactly 0, so that no rounding moves the values off the codebook
+    """Return exactly ``z_q``, passing its gradient to ``z`` unchanged (Bengio et al. 2013)."""
+    # z - z.detach() is exactly 0, so no rounding moves the values off the codebook
     return z_q.detach() + (z - z.detach())
 
 
 @torch.no_grad()
 def nearest_ids(latents: Tensor, codebook: Tensor) -> Tensor:
-    """Return the rows of the codebook (n_embed, c) nearest to latents (n, c): (n,).
+    """Return the indices (n,) of the codebook rows (n_embed, c) nearest to latents (n, c).
 
-    The argmin over e of |z - e|² = |z|² + |e|² - 2 z·e, where |z|² is the same for all e.
+    This is the argmin over e of |z - e|² = |z|² + |e|² - 2 z·e, where |z|² is the same for all e.
     """
     codebook = codebook.float()
-    # half precision would pick other codes among near ones
+    # half precision would confuse codes at similar distances
     with torch.autocast(latents.device.type, enabled=False):
         distance = torch.addmm(codebook.square().sum(1), latents.float(), codebook.T, alpha=-2)
     return distance.argmin(1)
 
 
 class Quantizer(nn.Module):
-    """A codebook, and the optional renumbering of its entries in use (``remap``).
+    """A codebook with an optional renumbering (``remap``) of the entries in use.
 
-    With ``remap`` (ids of the entries in use, or a ``.npy`` file of them) indices count within
-    these; an entry that is not among them gets ``unknown_index``: ``"random"`` (any of them,
-    from torch's global generator), ``"extra"`` (one index more), or a fixed index.
+    With ``remap`` (ids of the entries in use, or a ``.npy`` file of them), indices count within
+    these entries. Other entries get ``unknown_index``: ``"random"`` (a random index from torch's
+    global generator), ``"extra"`` (one additional index), or a fixed index.
 
     Raises:
         UsageError: ``remap`` cannot be read, or ``unknown_index`` is out of range.
@@ -59,21 +59,21 @@ class Quantizer(nn.Module):
 
     @property
     def num_indices(self) -> int:
-        """How many different indices there are: n_embed, or those of ``remap``."""
+        """Number of different indices: n_embed, or fewer with ``remap``."""
         if not self.has_remap:
             return len(self.codebook)
         return len(self.used) + (self.unknown_index == "extra")
 
     def nearest(self, z: Tensor) -> Tensor:
-        """The code vectors nearest to ``z`` (b, c, h, w), straight through."""
+        """Return the code vectors nearest to ``z`` (b, c, h, w), with straight-through gradient."""
         return straight_through(z, self._lookup(self._nearest_ids(z)))
 
     def nearest_indices(self, z: Tensor) -> Tensor:
-        """The indices of :meth:`nearest`: (b, c, h, w) -> (b, h, w)."""
+        """Return the indices of :meth:`nearest`: (b, c, h, w) -> (b, h, w)."""
         return self._to_indices(self._nearest_ids(z))
 
     def codes(self, indices: Tensor) -> Tensor:
-        """Code vectors of ``indices``: (b, h, w) -> (b, embed_dim, h, w)."""
+        """Return the code vectors of ``indices``: (b, h, w) -> (b, embed_dim, h, w)."""
         return self._lookup(self._to_ids(indices))
 
     def _nearest_ids(self, z: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class Quantizer(nn.Module):
         return z_q.permute(0, 3, 1, 2).contiguous()  # (b, c, h, w)
 
     def _to_indices(self, ids: Tensor) -> Tensor:
-        """Codebook rows -> indices within ``used``; the first of equal ones counts."""
+        """Convert codebook rows to indices within ``used``, taking the first of duplicates."""
         if not self.has_remap:
             return ids
         table = self.used.new_full((len(self.codebook),), -1)
@@ -104,7 +104,7 @@ class Quantizer(nn.Module):
         return torch.tensor(index)
 
     def _to_ids(self, indices: Tensor) -> Tensor:
-        """Indices within ``used`` -> codebook rows; the extra index stands for the first row."""
+        """Convert indices within ``used`` to codebook rows; the extra index means the first."""
         if not self.has_remap:
             return indices
         if self.unknown_index == "extra":
@@ -121,7 +121,7 @@ def _used_ids(remap: Tensor | str | Path, n_embed: int) -> Tensor:
 
 def _read_ids(path: str | Path) -> Tensor:
     try:
-        if Path(path).exists() and not Path(path).is_file():  # a pipe could be waited for
+        if Path(path).exists() and not Path(path).is_file():  # reading a pipe could block
             raise ValueError("it is not a file")
         return torch.from_numpy(np.load(path, allow_pickle=False).ravel())
     except (OSError, ValueError, EOFError, TypeError, AttributeError, MemoryError) as error:
@@ -159,15 +159,16 @@ class VectorQuantizer(Quantizer):
         return self.embedding.weight
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, embed_dim, h, w) -> straight-through z_q of that shape, indices (b, h, w)."""
+        """Map (b, embed_dim, h, w) to straight-through z_q, same shape, and indices (b, h, w)."""
         ids = self._nearest_ids(z)
         return straight_through(z, self._lookup(ids)), self._to_indices(ids)
 
 
 class GumbelQuantizer(Quantizer):
-    """Codes chosen by a learned projection (Jang et al. 2017, arXiv:1611.01144), made certain.
+    """Deterministic Gumbel quantization by a learned projection (Jang et al. 2017).
 
-    Training samples from the logits with Gumbel noise; here the most likely code is taken.
+    Training (arXiv:1611.01144) samples from the logits with Gumbel noise; this class always takes
+    the most likely code.
     """
 
     def __init__(
@@ -188,13 +189,13 @@ class GumbelQuantizer(Quantizer):
         return self.embed.weight
 
     def logits(self, z: Tensor) -> Tensor:
-        """Unnormalized log-probabilities of the codes: (b, c, h, w) -> (b, n_embed, h, w)."""
+        """Return the codes' unnormalized log-probabilities, (b, c, h, w) -> (b, n_embed, h, w)."""
         with torch.autocast(z.device.type, enabled=False):
             logits: Tensor = self.proj(z.float())
         return logits
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, embed_dim, h, w) -> straight-through z_q of that shape, indices (b, h, w)."""
+        """Map (b, embed_dim, h, w) to straight-through z_q, same shape, and indices (b, h, w)."""
         logits = self.logits(z.detach())
         ids = self.used[logits[:, self.used].argmax(1)] if self.has_remap else logits.argmax(1)
         return straight_through(z, self._lookup(ids)), self._to_indices(ids)

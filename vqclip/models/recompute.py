@@ -1,24 +1,24 @@
-"""Blocks whose activations are computed again when the gradient needs them, to save memory."""
+"""Recomputation of activations in the backward pass to save memory."""
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-# Bytes of one activation at a decoder's full resolution. f16 has so many from about 900x900 pixels
-# on in bfloat16; below that, recomputing would cost a fifth of its time for memory that is there.
+# Bytes of one activation at a decoder's full resolution. f16 reaches this from about 900x900 pixels
+# in bfloat16; for smaller images, recomputing costs a fifth of the time to save spare memory.
 LARGE = 192 << 20
-_KEPT = 16  # activations of that size that a decoder keeps at the same time
+_KEPT = 16  # number of activations of this size that a decoder keeps at once
 
 
 def is_scarce(size: int, device: torch.device) -> bool:
-    """Return whether memory may not suffice for all activations, the largest of ``size`` bytes."""
+    """Return whether activations of up to ``size`` bytes each may not all fit in memory."""
     if device.type == "cuda":
         return size * _KEPT > torch.cuda.mem_get_info(device)[0]
     return size >= LARGE
 
 
 def apply_block(block: nn.Module, x: Tensor, *, recompute: bool) -> Tensor:
-    """Return ``block(x)``; with ``recompute`` nothing but x is kept for the gradient.
+    """Return ``block(x)``; with ``recompute``, keep only ``x`` for the backward pass.
 
     The result and the gradient are the same either way.
     """

@@ -1,4 +1,4 @@
-"""Device, precision and memory of a run; the method stays the same."""
+"""Device, precision and memory of a run."""
 
 import ctypes
 import gc
@@ -36,17 +36,17 @@ PRECISIONS: Registry[torch.dtype | None] = Registry(
     },
 )
 
-# Measured with benchmarks/step.py: fewer cutouts at a time are slower, more only take memory.
+# Measured with benchmarks/step.py: smaller chunks are slower, larger ones only take more memory.
 _CPU_CHUNK = 32
 
 
 def resolve_device(name: str = "auto") -> torch.device:
     """Return the device called ``name``: auto, cpu, mps, cuda or cuda:1.
 
-    ``auto`` is the first of cuda, mps, cpu that there is.
+    ``auto`` is the first of cuda, mps and cpu that is available.
 
     Raises:
-        UsageError: no such device, or not on this machine.
+        UsageError: the device is unknown, or this machine does not have it.
     """
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if _count(kind)))
@@ -71,20 +71,20 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """Return the type in which matrix products run: float32, bfloat16 or float16.
 
     ``auto`` is bfloat16 where the processor multiplies it faster than float32, else float32. It
-    depends on the processor alone, never on a timing, so that a seed gives the same bytes again.
-    ``portable`` is float32 that rounds alike on every x86-64 processor, and is settled herewith;
-    on CUDA it is float32, for steps under :func:`determinism`.
+    depends only on the processor, never on a timing, so a seed always gives the same bytes.
+    ``portable`` is float32 that rounds identically on every x86-64 processor; this call applies
+    it to the process. On CUDA it is float32, for steps under :func:`determinism`.
 
     Raises:
-        UsageError: unknown name, float16 on a CPU, where it is slow and overflows, or ``portable``
-            where it cannot be (:func:`vqclip.models.portable.settle_arithmetic`).
+        UsageError: the name is unknown; float16 on a CPU, where it is slow and overflows; or
+            ``portable`` is not possible (:func:`vqclip.models.portable.settle_arithmetic`).
     """
     dtype = PRECISIONS[name]
     if device.type == "cpu":
         settle_arithmetic(portable=name == "portable")
     elif name == "portable" and device.type != "cuda":
         raise UsageError(f"precision portable does not exist on {device.type}: add `device=cpu`")
-    elif name == "portable":  # read when CUDA multiplies for the first time
+    elif name == "portable":  # cuBLAS reads it at its first product
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if dtype is None:
         return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
@@ -94,7 +94,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 faster than float32."""
+    """Return whether a device multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -102,7 +102,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def settle(device: torch.device | None) -> None:
-    """Wait until a GPU has done what it was given, so that a clock tells how long that took."""
+    """Wait until an accelerator has finished its queued work, so that timings are meaningful."""
     if device is not None and device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -110,9 +110,9 @@ def settle(device: torch.device | None) -> None:
 def accelerate(model: _Network, device: torch.device, dtype: torch.dtype) -> _Network:
     """Prepare a frozen VQGAN or perceptor, in place, for a run on ``device`` in ``dtype``.
 
-    Values stay the same but for rounding, and so do the keys of the state dict. Only gradients at
-    the inputs remain. On a CPU, decoder and perceptor run in ``dtype`` wherever they are called,
-    and weights of their products are kept in it.
+    Results stay the same up to rounding, and state-dict keys do not change. Only gradients with
+    respect to inputs remain. On a CPU, the decoder and perceptor always run in ``dtype``, and the
+    weights of their matrix products are stored in it.
     """
     if isinstance(visual := getattr(model, "visual", None), nn.Module):
         model.visual = depthwise_in_float32(streamline(visual))
@@ -124,7 +124,7 @@ def accelerate(model: _Network, device: torch.device, dtype: torch.dtype) -> _Ne
             model.dtype = dtype
             if dtype != torch.float32:
                 cast_products(model.visual, dtype)
-        for convolution in _convolutions(visual):  # a ResNet takes a fifth less time like this
+        for convolution in _convolutions(visual):  # makes a ResNet take a fifth less time
             convolution.to(memory_format=torch.channels_last)
     return model
 
@@ -135,12 +135,12 @@ def _convolutions(module: nn.Module | None) -> list[nn.Conv2d]:
 
 @cache
 def keep_memory() -> None:
-    """Let the process keep the memory that it frees, for the next step to use.
+    """Make the process keep the memory it frees, for reuse by the next step.
 
-    glibc returns every freed block above 32 MiB to the system at once, and each step would ask for
-    its pages again and clear them, a tenth of its time. Blocks of large images are returned all
-    the same: kept, they leave gaps that doubled the memory of 1024x1024 pixels. Elsewhere than
-    with glibc nothing is done.
+    glibc returns every freed block above 32 MiB to the system at once, so each step would spend a
+    tenth of its time on requesting and clearing the pages again. Blocks of large images are still
+    returned: keeping them caused fragmentation that doubled the memory at 1024x1024 pixels.
+    Without glibc this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -152,25 +152,25 @@ def keep_memory() -> None:
 
 
 def chunk_size(device: torch.device, num_cutouts: int) -> int:
-    """Return how many cutouts to embed at a time, to begin with."""
+    """Return the initial number of cutouts to embed at a time."""
     return min(num_cutouts, _CPU_CHUNK) if device.type == "cpu" else num_cutouts
 
 
-# What torch says of memory on devices whose errors have no class of their own.
+# Out-of-memory messages of devices for which torch has no error class.
 _OUT_OF_MEMORY = ("can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that a device, CPU or MPS included, has no memory left."""
+    """Return whether an error means that a device, including CPU and MPS, is out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def shrinking_on_oom(attempt: Callable[[int], _Result], chunk: int) -> tuple[int, _Result]:
-    """Call ``attempt(chunk)``, with half the chunk each time it runs out of memory.
+    """Call ``attempt(chunk)``, halving the chunk each time it runs out of memory.
 
-    Returns the chunk that fitted and the result. ``attempt`` must start afresh each time.
+    Returns the chunk that fitted and the result. ``attempt`` must be able to start over.
 
     Raises:
         VqclipError: not even a chunk of 1 fits.
@@ -183,7 +183,7 @@ def shrinking_on_oom(attempt: Callable[[int], _Result], chunk: int) -> tuple[int
                 raise
             if chunk == 1:
                 raise VqclipError("out of memory: choose a smaller size") from None
-        # outside of the handler, whose traceback would keep the tensors alive
+        # outside the handler, because its traceback keeps the tensors alive
         chunk = chunk // 2
         _release_memory()
 
@@ -196,10 +196,10 @@ def _release_memory() -> None:
 
 @contextmanager
 def determinism(flag: bool) -> Iterator[None]:
-    """Within it, where ``flag`` is set, operations whose result varies between runs are refused.
+    """Context that, if ``flag`` is set, rejects operations whose results vary between runs.
 
-    Such operations exist on CUDA only, the gradients of sampling and pooling among them, which is
-    why cutouts are then taken on the CPU.
+    Such operations exist only on CUDA. They include the gradients of sampling and pooling, which
+    is why cutouts are then taken on the CPU.
     """
     before = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark

@@ -1,7 +1,7 @@
-"""Sampling of code grids from a transformer, one code after the other.
+"""Sampling of code grids from a transformer, one code at a time.
 
-Grids beyond the size that a transformer was trained for go through a sliding window: each code
-is predicted from those before it in the window around it (Esser et al. 2021, section 3.2).
+Grids larger than the training size are sampled with a sliding window: each code is predicted from
+the earlier codes in the window around it (Esser et al. 2021, section 3.2).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,16 +17,16 @@ from vqclip.errors import UsageError
 from vqclip.models.codes import is_grid
 from vqclip.models.gpt import GPT, KeyValueCache
 
-_TINY = 1e-38  # keeps p / e a number where e is drawn as 0
+_TINY = 1e-38  # keeps p / e finite if e is drawn as 0
 
 GridSize = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class SampleStep:
-    """Where sampling is: the grid so far, and how many of the codes to draw are drawn.
+    """The state of sampling: the grid so far, and the number of codes drawn out of the total.
 
-    ``indices`` (b, h, w) holds -1 where no code is drawn yet.
+    ``indices`` (b, h, w) holds -1 where no code has been drawn yet.
     """
 
     indices: Tensor
@@ -35,8 +35,8 @@ class SampleStep:
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Logits (b, vocab) -> the probabilities to draw from, (b, vocab): top_k first, then top_p."""
-    # from the largest down, so that a small temperature does not overflow
+    """Return sampling probabilities (b, vocab) for logits (b, vocab), by top_k and then top_p."""
+    # subtract the maximum so that a small temperature does not overflow
     logits = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature
     if sampling.top_k:
         logits = keep_top_k(logits, sampling.top_k)
@@ -46,33 +46,33 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
 def choose(
     logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator | None]
 ) -> Tensor:
-    """One code per row: (b, vocab) -> (b,); rows without a generator are not drawn."""
+    """Choose one code per row, (b, vocab) -> (b,); rows without a generator use no randomness."""
     if sampling.temperature == 0 or sampling.top_k == 1:
         return logits.argmax(-1)
     return sample_tokens(probabilities(logits, sampling), generators)
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """Set logits (..., vocab) below the k-th largest to -inf; keep ties with it."""
+    """Set logits (..., vocab) below the k-th largest to -inf, keeping ties."""
     kth = logits.topk(min(k, logits.shape[-1])).values[..., -1:]
     return logits.masked_fill(logits < kth, -torch.inf)
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Give -inf to what comes after the first codes whose probability exceeds p. (..., vocab)."""
+    """Set logits (..., vocab) to -inf beyond the most likely codes that together exceed p."""
     if p >= 1:
         return logits
     ordered, order = logits.sort(descending=True, stable=True)
     total = ordered.softmax(-1).cumsum(-1)
-    before = F.pad(total[..., :-1], (1, 0))  # the first one stays, whatever its probability
+    before = F.pad(total[..., :-1], (1, 0))  # the most likely code always stays
     dropped = before > p
     return logits.masked_fill(dropped.scatter(-1, order, dropped), -torch.inf)
 
 
 def sample_tokens(probabilities: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
-    """Draw a code per row, (b, vocab) -> (b,), each with its own generator (on the CPU).
+    """Draw one code per row, (b, vocab) -> (b,), each with its own CPU generator.
 
-    With e ~ Exp(1), the code of the largest p / e is distributed as p.
+    With e ~ Exp(1), the code with the largest p / e is distributed according to p.
     """
     races = torch.ones(probabilities.shape)
     for row, generator in zip(races, generators, strict=True):
@@ -83,7 +83,7 @@ def sample_tokens(probabilities: Tensor, generators: Sequence[torch.Generator | 
 
 
 def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.Generator]:
-    """One generator per sample: of seed + i for sample i, of the seeds given, or of random ones."""
+    """Return one generator per sample, seeded with seed + i, the given seeds, or random ones."""
     if seed is None:
         seeds = torch.randint(1 << 62, (count,)).tolist()
     elif isinstance(seed, int):
@@ -96,30 +96,31 @@ def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.
 
 
 def window_origin(place: int, size: int, window: int, side: int) -> int:
-    """Where the window for ``place`` begins along one axis: ``side // 2`` before it, if it can.
+    """Return where the window for ``place`` begins along one axis: ``side // 2`` before it.
 
-    ``window`` is ``side``, or the grid's ``size`` where that is smaller.
+    The window is shifted to stay inside the grid. ``window`` is the smaller of ``side`` and the
+    grid's ``size``.
     """
     return min(max(place - side // 2, 0), size - window)
 
 
 class Predictor:
-    """p(code | condition, codes before it in its window) for the cells of a grid.
+    """Prediction of p(code | condition, earlier codes in its window) for the cells of a grid.
 
-    Keys and values are kept as long as the window does not move: throughout grids of the
-    trained size, and at the left and right edge of larger ones. Within a moved window every
-    code has another position, so that nothing of what was computed holds for it, apart from a
-    condition that does not move along.
+    Keys and values are kept while the window does not move: throughout grids of the trained
+    size, and at the left and right edges of larger ones. When the window moves, every code
+    changes its position, so the cache becomes invalid except for a condition that does not move
+    with the window.
 
     Args:
         gpt: the transformer.
-        condition: codes that precede every window, (b, m), or of a grid that the window moves
-            over, (b, h, w); or vectors that precede every window, (b, m, n_embd).
+        condition: codes (b, m) or vectors (b, m, n_embd) that precede every window, or a grid of
+            codes (b, h, w) that the window moves over.
         size: height and width of the grid of codes.
-        side: largest height and width of the window.
-        order: cells in reading order, (h*w,); only where the window holds the whole grid.
-        sketch: vectors added where the code of a cell is predicted, (b, h, w, n_embd).
-        num_codes: codes beyond these stand for conditions only and are never drawn.
+        side: maximum height and width of the window.
+        order: cells in reading order, (h*w,); only if the window covers the whole grid.
+        sketch: vectors (b, h, w, n_embd), each added at the position that predicts its cell.
+        num_codes: number of image codes; higher codes only occur in conditions and are never drawn.
 
     """
 
@@ -148,12 +149,12 @@ class Predictor:
 
     @torch.no_grad()
     def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
-        """Logits for one cell of ``indices`` (b, h, w): (b, num_codes), float32."""
+        """Return the logits for one cell of ``indices`` (b, h, w): (b, num_codes), float32."""
         self._move_to(row, column)
         top, left = self.origin
         position = self.rank[(row - top) * self.window[1] + column - left]
         if self.cache.length < self.gpt.config.n_unmasked:
-            self.cache.length = 0  # these positions see the later ones among them
+            self.cache.length = 0  # unmasked positions also see later ones
         read = self.cache.length
         condition = self._crop(self.condition) if is_grid(self.condition) else self.condition
         condition = condition[:, read:]
@@ -169,37 +170,38 @@ class Predictor:
         (h, w), (wh, ww) = self.size, self.window
         origin = window_origin(row, h, wh, self.side), window_origin(column, w, ww, self.side)
         if origin != self.origin:
-            # the last code of a condition is read again: from it the next one is predicted
+            # the condition's last code is read again, because it predicts the window's first
             kept = 0 if is_grid(self.condition) else self.length - 1
             self.cache.length = min(self.cache.length, kept)
             self.origin = origin
             self.hints = self._hints()
 
     def _hints(self) -> Tensor | None:
-        """The window's part of the sketch, in reading order, for every position."""
+        """Return the window's part of the sketch in reading order, for every position."""
         if self.sketch is None:
             return None
         return hints_of(self._crop(self.sketch)[:, self.order], self.length)
 
     def _crop(self, grid: Tensor) -> Tensor:
-        """The window's part, row by row: (b, h, w, ...) -> (b, cells, ...)."""
+        """Return the window's cells, row by row: (b, h, w, ...) -> (b, cells, ...)."""
         (top, left), (wh, ww) = self.origin, self.window
         return grid[:, top : top + wh, left : left + ww].flatten(1, 2)
 
 
 def hints_of(cells: Tensor, length: int) -> Tensor:
-    """Shift vectors of codes, (b, n, n_embd), to where these are predicted, one place before.
+    """Shift the vectors of codes, (b, n, n_embd), to the positions that predict the codes.
 
-    ``length`` is that of the condition before the codes.
+    Each code is predicted one position earlier; ``length`` is the condition's, before the codes.
     """
     return F.pad(cells, (0, 0, length - 1, 0))
 
 
 class GuidedPredictor(Predictor):
-    """Classifier-free guidance: u + guidance · (c - u), of logits c with the condition, u without.
+    """Classifier-free guidance: u + guidance · (c - u), with conditional and unconditional logits.
 
-    Ho & Salimans 2022 (arXiv:2207.12598), for codes as Gafni et al. 2022 (arXiv:2203.13131) do.
-    The conditions hold those of all samples, then as many that stand for none: (2b, m, n_embd).
+    It follows Ho & Salimans 2022 (arXiv:2207.12598), applied to codes as in Gafni et al. 2022
+    (arXiv:2203.13131). The condition (2b, m, n_embd) holds those of all samples (for c), then as
+    many that stand for no condition (for u).
     """
 
     def __init__(self, guidance: float, *arguments: Any, **options: Any) -> None:
@@ -207,7 +209,7 @@ class GuidedPredictor(Predictor):
         self.guidance = guidance
 
     def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
-        """Logits for one cell of ``indices`` (b, h, w): (b, num_codes), float32."""
+        """Return the logits for one cell of ``indices`` (b, h, w): (b, num_codes), float32."""
         c, u = super().__call__(indices.repeat(2, 1, 1), row, column).chunk(2)
         return u + self.guidance * (c - u)
 
@@ -218,7 +220,7 @@ def walk(
     sampling: Sampling,
     generators: Sequence[torch.Generator],
 ) -> Iterator[SampleStep]:
-    """Fill in the cells of ``indices`` (b, h, w) that are -1, in reading order, one a step."""
+    """Fill in the cells of ``indices`` (b, h, w) that are -1, in reading order, one per step."""
     unknown = (indices < 0).cpu()
     h, w = predictor.size
     order = predictor.order.tolist() if predictor.window == predictor.size else range(h * w)

@@ -1,4 +1,4 @@
-"""Calls of other packages' loaders, quietly and with clear errors."""
+"""Calls to other packages' loaders, silenced and with clear errors."""
 
 import importlib
 import logging
@@ -19,11 +19,11 @@ from vqclip.files.filetypes import why_no_weights
 
 
 class NotHereError(Exception):
-    """Weights are not on this computer, and were not to be downloaded."""
+    """The weights are not on this computer, and downloading was not allowed."""
 
 
 def check_weights(path: Path) -> None:
-    """Refuse a file that cannot contain weights, with a clearer error than its reader's."""
+    """Raise CheckpointError for a file that cannot contain weights, before its reader fails."""
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -35,7 +35,7 @@ def check_weights(path: Path) -> None:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn whatever open_clip, torch and the hub raise into one line that begins with ``what``."""
+    """Turn any error of open_clip, torch or the hub into one line that begins with ``what``."""
     try:
         yield
     except NotHereError:
@@ -52,21 +52,21 @@ def explained(what: str) -> Iterator[None]:
 
 
 def _reason(error: Exception, message: str) -> str:
-    """Say in a line why weights could not be loaded."""
+    """Return a one-line reason why weights could not be loaded."""
     damaged = (pickle.UnpicklingError, EOFError, SafetensorError)
     if isinstance(error, damaged) or "PytorchStreamReader" in message:
         return "the file is damaged or incomplete, or holds no weights"
     if "TorchScript" in message:
         return "the file is a TorchScript program, which is not run; save its state_dict instead"
     misfit, _, details = message.partition("Error(s) in loading state_dict for ")
-    if details or isinstance(error, AssertionError):  # open_clip asserts sizes
+    if details or isinstance(error, AssertionError):  # open_clip checks sizes by assertion
         message = f"the weights are those of another architecture ({details or misfit})"
     return textwrap.shorten(message, 240) or type(error).__name__
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep open_clip and the hub from warning, and from setting up logging for the program."""
+    """Silence the warnings of open_clip and the hub, and keep them from configuring logging."""
     handler, disabled = logging.NullHandler(), logging.root.manager.disable
     logging.root.addHandler(handler)
     logging.disable()
@@ -81,7 +81,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def cached_only(downloader: Any) -> Iterator[None]:
-    """Let a module that calls ``hf_hub_download`` find nothing but what the hub's cache holds."""
+    """Restrict a module that calls ``hf_hub_download`` to files in the hub's cache."""
     original = downloader.hf_hub_download
     downloader.hf_hub_download = partial(original, local_files_only=True)
     try:
@@ -91,10 +91,10 @@ def cached_only(downloader: Any) -> Iterator[None]:
 
 
 def check_network() -> None:
-    """Raise :class:`ConnectionError` when the hub does not answer, or must not be asked."""
+    """Raise :class:`ConnectionError` if the hub does not answer or offline mode is set."""
     if variable := offline():
         raise ConnectionError(f"the network is forbidden by {variable}")
-    hub = importlib.import_module("huggingface_hub")  # only here, as it takes a while
+    hub = importlib.import_module("huggingface_hub")  # imported here because it is slow
     try:
         hub.utils.get_session().head(hub.constants.ENDPOINT, timeout=10)
     except Exception as error:

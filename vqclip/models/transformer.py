@@ -1,6 +1,6 @@
 """The second stage of Esser et al. 2021 (arXiv:2012.09841): a transformer over VQGAN codes.
 
-It models p(s | c), the codes s of an image given those c of its condition, as
+It models p(s | c), the probability of an image's codes s given the codes c of its condition, as
 the product over i of p(s_i | s_<i, c).
 """
 
@@ -43,18 +43,18 @@ _AS_TRAINED = Sampling()
 
 
 class Net2NetTransformer(nn.Module):
-    """A GPT that reads condition codes, then image codes; both share its token embedding.
+    """A GPT that reads condition codes, then image codes, with one token embedding for both.
 
     Args:
         transformer: the GPT.
         first_stage_model: the VQGAN of the images.
-        cond_stage_model: what encodes conditions: a VQGAN (perhaps the same) or one of
-            :mod:`vqclip.models.conditions`.
-        permuter: the order in which image codes are read; everything here takes and gives
-            codes row by row all the same.
-        cond_stage_key: the training data's name of the condition, such as ``"depth"``.
-        downsample_cond_size: condition images are resized to this side first; -1: they are not.
-        pkeep: for training: the share of image codes that is not replaced by random ones.
+        cond_stage_model: the encoder of conditions: a VQGAN (possibly the same one) or a stage
+            from :mod:`vqclip.models.conditions`.
+        permuter: the order in which the GPT reads image codes; all methods still take and return
+            codes row by row.
+        cond_stage_key: name of the condition in the training data, such as ``"depth"``.
+        downsample_cond_size: side to which condition images are resized first; -1 for no resizing.
+        pkeep: in training, the fraction of image codes not replaced by random ones.
 
     """
 
@@ -80,36 +80,36 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def vqgan(self) -> VQModel:
-        """The VQGAN between images and their codes."""
+        """The VQGAN that encodes and decodes images."""
         return self.first_stage_model
 
     @property
     def condition_kind(self) -> ConditionKind:
-        """What :meth:`encode_condition` takes; ``"picture"`` covers depth, edges and the like."""
+        """The input of :meth:`encode_condition`; ``"picture"`` covers depth, edges and so on."""
         return kind_of(self.cond_stage_model)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.transformer.head.weight.device
 
     @torch.no_grad()
     def encode_condition(self, x: Tensor | None = None, style: Tensor | None = None) -> Tensor:
-        """Codes of a condition, int64; of CLIP embeddings, vectors.
+        """Encode a condition as int64 codes, or CLIP embeddings as vectors.
 
         Args:
-            x: by :attr:`condition_kind`: None; class ids (b,); coordinates in [0, 1],
+            x: depending on :attr:`condition_kind`, None; class ids (b,); coordinates in [0, 1],
                 (b, 1, H, W); one-hot labels (b, k, H, W); an image in [-1, 1], (b, c, H, W),
-                with one channel for depth; codes (b, m); embeddings of a CLIP (b, d), or None
-                for no condition.
-            style: for embeddings, which of its styles each has, (b,) or (1,); -1 is none.
+                with one channel for depth; codes (b, m); CLIP embeddings (b, d), or None for no
+                condition.
+            style: for embeddings, the index of each one's style, (b,) or (1,); -1 for none.
 
         Returns:
-            Codes (b, h, w) where the condition is an image, coordinates included, else (b, m);
-            of embeddings, vectors (b, m, n_embd).
+            Codes (b, h, w) if the condition is an image (or coordinates), else codes (b, m);
+            vectors (b, m, n_embd) for embeddings.
 
         Raises:
-            UsageError: ``x`` is not what this model takes.
+            UsageError: this model does not take ``x``.
 
         """
         x = None if x is None else x.to(self.device)
@@ -122,19 +122,19 @@ class Net2NetTransformer(nn.Module):
         return check_codes(codes.to(self.device), "condition", self.transformer.config.vocab_size)
 
     def logits(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Predict every code from the condition and the codes that are read before it.
+        """Predict every code from the condition and the codes read before it.
 
         Args:
-            indices: the first n codes of images row by row, (b, n), or all of them (b, h, w).
-                A model with a permuter needs all.
-            condition: codes as from :meth:`encode_condition`, for each image or one for all;
+            indices: the first n codes of images row by row, (b, n), or all codes (b, h, w).
+                A model with a permuter needs all codes.
+            condition: the output of :meth:`encode_condition`, one for each image or one for all;
                 None for an unconditional model.
 
         Returns:
-            Logits (b, n, vocab_size): row i predicts ``indices[:, i]``.
+            Logits (b, n, vocab_size); position i predicts ``indices[:, i]``.
 
         Raises:
-            UsageError: codes are out of range, too many, or do not fit each other.
+            UsageError: there are too many codes, some are out of range, or batch sizes differ.
 
         """
         codes = self._checked(indices, "picture").flatten(1)
@@ -144,9 +144,9 @@ class Net2NetTransformer(nn.Module):
         return self.predict(repeat(codes, batch), repeat(c, batch))
 
     def predict(self, codes: Tensor, c: Tensor) -> Tensor:
-        """:meth:`logits` as it is trained, without its checks.
+        """Return :meth:`logits` without its checks, as used in training.
 
-        codes: (b, n). c: codes (b, m), or vectors (b, m, n_embd).
+        codes: (b, n). c: codes (b, m) or vectors (b, m, n_embd).
         """
         gpt, read = self.transformer, self.permuter(codes)[:, :-1]
         if isinstance(stage := self.cond_stage_model, ClipEmbedding):
@@ -159,7 +159,7 @@ class Net2NetTransformer(nn.Module):
         return self.permuter.reverse(logits)
 
     def sketched(self, c: Tensor) -> Tensor:
-        """What the sketch says of each code by itself: vectors -> logits (b, n, vocab_size)."""
+        """Predict each code from the sketch alone: vectors -> logits (b, n, vocab_size)."""
         assert isinstance(self.cond_stage_model, ClipEmbedding)
         _, sketch = self.cond_stage_model.divide(c)
         assert sketch is not None
@@ -174,7 +174,7 @@ class Net2NetTransformer(nn.Module):
         sampling: Sampling = _AS_TRAINED,
         seed: int | Sequence[int] | None = None,
     ) -> Tensor:
-        """Draw code grids (b, h, w); :meth:`sample_steps`, which tells more, taken to its end."""
+        """Draw code grids (b, h, w) by running :meth:`sample_steps` to its end; see there."""
         steps = self.sample_steps(condition, size, known, sampling, seed)
         return deque(steps, maxlen=1)[0].indices
 
@@ -186,26 +186,26 @@ class Net2NetTransformer(nn.Module):
         sampling: Sampling = _AS_TRAINED,
         seed: int | Sequence[int] | None = None,
     ) -> Iterator[SampleStep]:
-        """Draw code grids one code a step, so that a caller can watch, or stop and keep them.
+        """Draw code grids one code per step, so that a caller can watch or stop early.
 
-        Codes are drawn row by row, or in the permuter's order. A grid larger than the trained
-        one goes through a window that moves over it; a condition that is an image moves along.
+        Codes are drawn row by row, or in the permuter's order. A grid larger than the training
+        size is drawn through a sliding window; an image condition moves with the window.
 
         Args:
-            condition: codes as from :meth:`encode_condition`, for each sample or one for all;
+            condition: the output of :meth:`encode_condition`, one for each sample or one for all;
                 None for an unconditional model.
             size: height and width of the grid, in codes.
-            known: codes that are given, -1 where one is to be drawn, (b, h, w) or (1, h, w).
+            known: given codes (b, h, w) or (1, h, w), -1 where a code is to be drawn.
             sampling: temperature, top_k, top_p and guidance, which is for CLIP embeddings only.
-            seed: sample i is drawn with seed + i, or with the i-th of several; what is drawn
-                with it makes no difference (but for rounding). By default torch's global
-                generator gives the seeds.
+            seed: sample i is drawn with seed + i, or with the i-th seed of a sequence. A sample
+                does not depend on the rest of its batch (up to rounding). By default, torch's
+                global generator provides the seeds.
 
         Yields:
-            The state before the first code, then after each one.
+            The state before the first code, then the state after each code.
 
         Raises:
-            UsageError: something is out of range, or does not fit the model or the size.
+            UsageError: an argument is out of range, or does not fit the model or the size.
 
         """
         check_grid(size)
@@ -235,7 +235,7 @@ class Net2NetTransformer(nn.Module):
         return GuidedPredictor(guidance, self.transformer, c, size, side, **options)
 
     def _condition(self, condition: Tensor | None) -> Tensor:
-        """Codes (b, h, w) or (b, m), or vectors (b, m, n_embd), checked."""
+        """Return a checked condition: codes (b, h, w) or (b, m), or vectors (b, m, n_embd)."""
         if condition is None and self.condition_kind in ("unconditional", "clip"):
             condition = self.encode_condition(None)
         if condition is None:
@@ -249,15 +249,15 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def _is_aligned(self) -> bool:
-        """Whether a condition is an image with one code for each code of ours."""
+        """Whether the condition is an image with one code for each image code."""
         factor = getattr(self.cond_stage_model, "downsampling", None)
         return factor == self.vqgan.downsampling and self.downsample_cond_size == -1
 
     def _window_side(self, c: Tensor, size: GridSize) -> int:
-        """The largest side of a square window that ``block_size`` has room for with ``c``.
+        """Return the largest side of a square window that fits in ``block_size`` with ``c``.
 
-        The last code of a window is never read. Scenes have conditions of any length, and a
-        shorter one makes no larger window; a permuter orders one window only.
+        The last code of a window is never read. Scene conditions vary in length, but a short one
+        does not enlarge the window. A permuter only supports a single window.
         """
         room = self.transformer.config.block_size + 1
         length = sequence(c).shape[1]

@@ -1,9 +1,9 @@
-"""Upsampling and the convolution after it, fused into one.
+"""Nearest-neighbour upsampling fused with the convolution after it.
 
-Of a pixel that stands four times in the doubled image, a 3x3 window sees two or all of its
-copies, whose weights add up: each of the four pixels of a doubled one is a 2x2 window of the small
-image. That takes 16 products instead of 36 (the sub-pixel convolution of Shi et al. 2016,
-arXiv:1609.05158, read backwards).
+A 3x3 window on the doubled image sees several copies of the same pixel, and the weights of equal
+pixels add up. Each of the four copies of a pixel therefore becomes a 2x2 window of the small
+image, with 16 products instead of 36 (the reverse of the sub-pixel convolution of Shi et al.
+2016, arXiv:1609.05158).
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ _PHASES = tuple((row, column) for row in (0, 1) for column in (0, 1))
 
 
 class FusedUpsample(nn.Module):
-    """Drop-in for a frozen :class:`Upsample` with a convolution; parameters keep their names."""
+    """Replacement for a frozen :class:`Upsample` with a convolution, with the same parameters."""
 
     kernels: Tensor
     biases: Tensor
@@ -31,7 +31,7 @@ class FusedUpsample(nn.Module):
         self.register_buffer("biases", self.conv.bias.detach().repeat(4), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> (b, out, 2h, 2w)."""
+        """Map (b, c, h, w) -> (b, out, 2h, 2w)."""
         y: Tensor = _Interleave.apply(F.conv2d(x, self.kernels, self.biases, padding=1))
         return y
 
@@ -39,8 +39,9 @@ class FusedUpsample(nn.Module):
 def phase_kernels(weight: Tensor) -> Tensor:
     """Return the kernels of the four phases, row by row: (out, in, 3, 3) -> (4 out, in, 2, 2).
 
-    A pixel of phase 0 sees the last copy of the pixel before it and both of its own, one of phase
-    1 both of its own and the first copy of the next: of weights (a, b, c), (a, b + c), (a + b, c).
+    Along one axis, phase 0 sees the last copy of the previous pixel and both copies of its own;
+    phase 1 sees both copies of its own and the first copy of the next. The weights (a, b, c) thus
+    become (a, b + c) in phase 0 and (a + b, c) in phase 1.
     """
     a, b, c = weight.detach().unbind(2)
     rows = (torch.stack((a, b + c), 2), torch.stack((a + b, c), 2))
@@ -52,10 +53,10 @@ def phase_kernels(weight: Tensor) -> Tensor:
 
 
 class _Interleave(torch.autograd.Function):
-    """Four phases side by side, each a row and column too large -> the doubled image.
+    """Interleave four phases, each one row and column too large, to form the doubled image.
 
-    (b, 4 c, h + 1, w + 1) -> (b, c, 2 h, 2 w). Written out, as views and concatenations would
-    copy everything twice.
+    (b, 4 c, h + 1, w + 1) -> (b, c, 2 h, 2 w). This is a custom function because views and
+    concatenations would copy everything twice.
     """
 
     @staticmethod
@@ -80,7 +81,7 @@ class _Interleave(torch.autograd.Function):
 
 
 def _parts(phases: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
-    """Return the view of each phase, (b, c, h, w)."""
+    """Return the offset and the view (b, c, h, w) of each phase."""
     height, width = phases.shape[2] - 1, phases.shape[3] - 1
     return [
         ((row, column), part[:, :, row : row + height, column : column + width])

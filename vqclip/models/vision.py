@@ -1,9 +1,9 @@
-"""CLIP's vision transformer, same weights and results, less work.
+"""A faster version of CLIP's vision transformer with the same weights and results.
 
-open_clip's tower, as of Radford et al. (2021, arXiv:2103.00020), is written for training. For
-inference and the gradient at the pixels, three of its parts are slow on a CPU: the patch embedding
-as a convolution with large strides, attention whose input is transposed in memory, and a last block
-that computes every token though only the class token is read.
+open_clip's tower (Radford et al. 2021, arXiv:2103.00020) is written for training. For inference
+and gradients with respect to pixels, three of its parts are slow on a CPU: the patch embedding as
+a convolution with large strides, attention on an input transposed in memory, and a last block that
+computes every token although only the class token is read.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from vqclip.models.attention import attention
 
 
 def streamline(visual: nn.Module) -> nn.Module:
-    """Replace these parts, in place; the parameters keep their names. Other towers: unchanged."""
+    """Replace the slow parts in place, keeping parameter names; leave other towers unchanged."""
     if not _is_plain_transformer(visual):
         return visual
     tower: Any = visual
@@ -48,14 +48,14 @@ def _is_plain_block(block: Any) -> bool:
 
 
 class PatchEmbedding(nn.Module):
-    """A convolution whose stride is its kernel size, as one matrix product."""
+    """A convolution whose stride equals its kernel size, computed as one matrix product."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
 
     def forward(self, images: Tensor) -> Tensor:
-        """(n, 3, h, w) -> (n, width, h/p, w/p)."""
+        """Map (n, 3, h, w) -> (n, width, h/p, w/p)."""
         p, q = self.weight.shape[2:]
         rows, columns = images.shape[2] // p, images.shape[3] // q
         patches = images[..., : rows * p, : columns * q].reshape(-1, 3, rows, p, columns, q)
@@ -65,7 +65,7 @@ class PatchEmbedding(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """``nn.MultiheadAttention`` over the keys' own batch, without masks or dropout."""
+    """``nn.MultiheadAttention`` as plain self-attention, without masks or dropout."""
 
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class SelfAttention(nn.Module):
         self.out_proj = attention.out_proj
 
     def forward(self, query: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
-        """(n, tokens, width) -> the same shape, and no weights."""
+        """Map (n, tokens, width) to the same shape; return no attention weights."""
         qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias)
         # (n, tokens, width) -> (n, heads, tokens, width per head)
         q, k, v = (
@@ -86,10 +86,10 @@ class SelfAttention(nn.Module):
         return self.out_proj(seen.transpose(1, 2).flatten(2)), None
 
     def first(self, x: Tensor) -> Tensor:
-        """Only what the first token sees: (n, tokens, width) -> (n, 1, width).
+        """Return the output for the first token only: (n, tokens, width) -> (n, 1, width).
 
-        One query needs no keys and values: q·(W x) = (Wᵀ q)·x, and the mean of values is the
-        value of the mean. A bias of the keys shifts all scores alike, and falls out.
+        A single query needs no explicit keys and values: q·(W x) = (Wᵀ q)·x, and the mean of the
+        values is the value of the mean. A key bias shifts all scores equally and cancels out.
         """
         bias_q, _, bias_v = self.in_proj_bias.view(3, self.num_heads, -1)
         # (width, width) -> (heads, width per head, width)
@@ -103,7 +103,7 @@ class SelfAttention(nn.Module):
 
 
 class ClassTokenBlock(nn.Module):
-    """The last residual block, for the class token alone, which comes first."""
+    """The last residual block, computed only for the class token, which comes first."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class ClassTokenBlock(nn.Module):
             self.add_module(name, child)
 
     def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
-        """(n, tokens, width) -> (n, 1, width)."""
+        """Map (n, tokens, width) -> (n, 1, width)."""
         part: Any = self
         x = x[:, :1] + part.ls_1(part.attn.first(part.ln_1(x)))
         y: Tensor = x + part.ls_2(part.mlp(part.ln_2(x)))

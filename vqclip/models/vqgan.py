@@ -24,20 +24,20 @@ __all__ = [
 
 PictureKind = Literal["rgb", "grey", "depth", "edges", "labels"]
 _PICTURE_NAMES = {"grey": "grey images", "depth": "depth maps", "labels": "label maps"}
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow has it
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow
 
 
 class VQModel(nn.Module):
     """Encoder, codebook and decoder.
 
     Args:
-        ddconfig: shape of encoder and decoder, a :class:`DDConfig` or its values by name.
+        ddconfig: shape of the encoder and decoder, a :class:`DDConfig` or a mapping of its values.
         n_embed: number of codes.
         embed_dim: length of a code vector.
-        remap: ids of the codes in use (or a ``.npy`` file of them) that indices count within.
+        remap: ids of the codes in use, or a ``.npy`` file of them; indices count within these.
         unknown_index: index of a code outside ``remap``: ``"random"``, ``"extra"`` or a number.
-        colorize_nlabels: labels of the colour table that some checkpoints carry along.
-        image_key: the training data's name of its images, such as ``"depth"``.
+        colorize_nlabels: number of labels in the colour table that some checkpoints contain.
+        image_key: name of the images in the training data, such as ``"depth"``.
 
     Raises:
         UsageError: a value is missing or cannot work.
@@ -80,7 +80,7 @@ class VQModel(nn.Module):
 
     @property
     def picture_kind(self) -> PictureKind:
-        """The kind of its images: ``rgb``, ``grey``, ``depth``, ``edges`` or ``labels``."""
+        """The kind of images: ``rgb``, ``grey``, ``depth``, ``edges`` or ``labels``."""
         if isinstance(self, VQSegmentationModel):
             return "labels"
         key, channels = self.image_key.lower(), self.ddconfig.in_channels
@@ -99,11 +99,11 @@ class VQModel(nn.Module):
 
     @property
     def resolution(self) -> int:
-        """Side in pixels of the square images that the model was made for."""
+        """Side in pixels of the square images that the model was trained on."""
         return self.ddconfig.resolution
 
     def encode(self, image: Tensor) -> Tensor:
-        """Image in [-1, 1], (b, c, H, W) -> latent before quantization, (b, embed_dim, H/f, W/f).
+        """Encode an image in [-1, 1], (b, c, H, W) -> unquantized z (b, embed_dim, H/f, W/f).
 
         Raises:
             UsageError: the model has ``double_z``, whose encoder does not fit the codebook.
@@ -115,7 +115,7 @@ class VQModel(nn.Module):
         return z
 
     def tokenize(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Image as `encode` takes it -> code vectors z_q, (b, embed_dim, h, w), indices (b, h, w).
+        """Map an image (see `encode`) to code vectors (b, embed_dim, h, w), indices (b, h, w).
 
         Raises:
             UsageError: see :meth:`encode`.
@@ -125,46 +125,49 @@ class VQModel(nn.Module):
         return z_q, indices
 
     def latent(self, image: Tensor) -> Tensor:
-        """Image as `encode` takes it -> z, (b, embed_dim, h, w), whose nearest codes show it."""
+        """Map an image (see `encode`) to z (b, embed_dim, h, w), whose nearest codes show it."""
         return self.encode(image)
 
     def nearest(self, z: Tensor) -> Tensor:
-        """Nearest code vectors in the codebook's own space, straight through; shape of ``z``."""
+        """Return the code vectors nearest to ``z`` in codebook space, with its shape.
+
+        Gradients pass straight through.
+        """
         return self.quantize.nearest(z)
 
     def nearest_indices(self, z: Tensor) -> Tensor:
-        """The indices of :meth:`nearest`: (b, embed_dim, h, w) -> (b, h, w)."""
+        """Return the indices of :meth:`nearest`: (b, embed_dim, h, w) -> (b, h, w)."""
         return self.quantize.nearest_indices(z)
 
     def codes(self, indices: Tensor) -> Tensor:
-        """Code vectors of indices: (b, h, w) -> z_q (b, embed_dim, h, w)."""
+        """Return the code vectors of indices: (b, h, w) -> z_q (b, embed_dim, h, w)."""
         return self.quantize.codes(indices)
 
     def decode(self, z_q: Tensor) -> Tensor:
-        """Code vectors (b, embed_dim, h, w) -> image (b, out_ch, f*h, f*w).
+        """Decode code vectors (b, embed_dim, h, w) to an image (b, out_ch, f*h, f*w).
 
-        The image is about in [-1, 1], not clamped (for a segmentation model: logits).
+        The image is roughly in [-1, 1] and not clamped; a segmentation model returns logits.
         """
         image: Tensor = self.decoder(self.post_quant_conv(z_q))
         return image
 
     def image(self, z_q: Tensor) -> Tensor:
-        """Code vectors (b, embed_dim, h, w) -> image (b, 3, f*h, f*w) in [0, 1]."""
+        """Decode code vectors (b, embed_dim, h, w) to an image (b, 3, f*h, f*w) in [0, 1]."""
         return (self.decode(z_q).float() / 2 + 0.5).clamp(0, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Reconstruct: image -> decode(quantize(encode(image)))."""
+        """Reconstruct an image: decode(quantize(encode(image)))."""
         return self.decode(self.tokenize(image)[0])
 
 
 class GumbelVQ(VQModel):
-    """VQGAN whose codes are chosen by a learned projection; here always the most likely code.
+    """VQGAN that takes the most likely code according to a learned projection.
 
-    ``quantize`` therefore differs from ``nearest``, which knows the codebook alone.
+    ``quantize`` therefore differs from ``nearest``, which only uses the codebook.
     """
 
     def latent(self, image: Tensor) -> Tensor:
-        """Return the code vectors: what `encode` returns is no point among them."""
+        """Return the image's code vectors; the output of `encode` is not in codebook space."""
         return self.tokenize(image)[0]
 
     def _quantizer(
@@ -175,7 +178,7 @@ class GumbelVQ(VQModel):
 
 
 class VQSegmentationModel(VQModel):
-    """VQGAN over label maps: one-hot in (b, n_labels, H, W), logits of the labels out."""
+    """VQGAN for label maps, with one-hot input (b, n_labels, H, W) and label logits as output."""
 
     def __init__(
         self,
@@ -191,10 +194,10 @@ class VQSegmentationModel(VQModel):
 
 
 def check_rgb(vqgan: VQModel, source: str | Path) -> None:
-    """Refuse a VQGAN of depth maps, label maps and the like where RGB images are needed.
+    """Raise UsageError for a VQGAN of depth maps, label maps or other non-RGB images.
 
     Raises:
-        UsageError: it is one; the message has what it can do.
+        UsageError: the VQGAN is not for RGB images; the message names a command that accepts it.
     """
     kind = vqgan.picture_kind
     if vqgan.ddconfig.out_ch != 3 or vqgan.ddconfig.in_channels != 3 or kind == "labels":
@@ -205,7 +208,7 @@ def check_rgb(vqgan: VQModel, source: str | Path) -> None:
 
 
 def with_channels(image: Tensor, channels: int) -> Tensor:
-    """Return (b, c, h, w) with 1 or 3 ``channels``: colours become grey, grey is repeated."""
+    """Return an image (b, c, h, w) with 1 or 3 ``channels``: convert RGB to grey, repeat grey."""
     if image.shape[1] == 3 and channels == 1:
         return (image * image.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
     if image.shape[1] == 1 and channels == 3:
@@ -214,5 +217,5 @@ def with_channels(image: Tensor, channels: int) -> Tensor:
 
 
 def _colours(n_labels: int) -> Tensor:
-    """A random projection from labels to colours, to look at label maps; (3, n_labels, 1, 1)."""
+    """Return a random projection (3, n_labels, 1, 1) from labels to colours, to show label maps."""
     return nn.init.normal_(torch.empty(3, n_labels, 1, 1))

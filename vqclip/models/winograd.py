@@ -1,11 +1,11 @@
-"""Frozen 3x3 convolutions on the CPU by Winograd, a quarter of the multiplications.
+"""Frozen 3x3 Winograd convolutions for the CPU, with a quarter of the multiplications.
 
-Winograd's minimal filtering F(4x4, 3x3) as in Lavin & Gray, "Fast Algorithms for Convolutional
-Neural Networks" (2016, arXiv:1509.09308): the image is cut into tiles of 4x4 outputs, and
-tiles (6x6 inputs) and kernel are evaluated at 6x6 points, Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. The sums
-over channels at each point are a matrix product. Everything runs in channels-last order, where
-the transforms are sums of long rows, on a few rows of tiles at a time, so that they stay in the
-cache.
+They use Winograd's minimal filtering F(4x4, 3x3) as in Lavin & Gray, "Fast Algorithms for
+Convolutional Neural Networks" (2016, arXiv:1509.09308). The image is cut into tiles of 4x4
+outputs; tiles (6x6 inputs) and kernel are evaluated at 6x6 points, Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A.
+The sums over channels at each point are a matrix product. The layout is channels-last, so that
+the transforms are sums of long rows, and a few rows of tiles are processed at a time, so that
+they stay in the cache.
 """
 
 import math
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 POINTS = 6  # 0, 1, -1, 2, -2 and infinity, along each axis
-TILE = 4  # outputs of a tile, along each axis
+TILE = 4  # outputs per tile along each axis
 _CACHE_FLOATS = 1 << 21  # size of a block of transformed tiles: 8 MiB, a share of the L3 cache
 _KERNEL_TRANSFORM = (  # G
     (1 / 4, 0, 0),
@@ -30,10 +30,11 @@ _KERNEL_TRANSFORM = (  # G
 
 
 class WinogradConv2d(nn.Module):
-    """A 3x3 convolution (stride 1, padding 1) whose weights no longer change.
+    """A 3x3 convolution (stride 1, padding 1) with frozen weights.
 
-    Drop-in for ``conv``, whose parameters it keeps under the same names. Only the gradient with
-    respect to the input exists. Takes and returns float32, (b, c, h, w) in channels-last order.
+    It replaces ``conv`` and keeps its parameters under the same names. Only the gradient with
+    respect to the input is available. Input and output are float32, (b, c, h, w) in channels-last
+    order.
     """
 
     kernels: Tensor
@@ -48,13 +49,13 @@ class WinogradConv2d(nn.Module):
         self.register_buffer("adjoint_kernels", transform_kernels(adjoint), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, in, h, w) -> (b, out, h, w)."""
+        """Map (b, in, h, w) -> (b, out, h, w)."""
         y: Tensor = _Convolution.apply(x, self.kernels, self.adjoint_kernels, self.bias)
         return y
 
 
 def fits(conv: nn.Conv2d) -> bool:
-    """Whether ``conv`` is of the kind that :class:`WinogradConv2d` can replace."""
+    """Return whether :class:`WinogradConv2d` can replace ``conv``."""
     return (
         (conv.kernel_size, conv.stride, conv.dilation) == ((3, 3), (1, 1), (1, 1))
         and (conv.padding, conv.padding_mode, conv.groups) == ((1, 1), "zeros", 1)
@@ -63,7 +64,7 @@ def fits(conv: nn.Conv2d) -> bool:
 
 
 class _Convolution(torch.autograd.Function):
-    """The gradient at the input is a convolution with the kernels turned and transposed."""
+    """Convolution whose input gradient is a convolution with rotated, transposed kernels."""
 
     @staticmethod
     def forward(
@@ -78,9 +79,9 @@ class _Convolution(torch.autograd.Function):
 
 
 def transform_kernels(weight: Tensor) -> Tensor:
-    """G g Gᵀ of all kernels: (out, in, 3, 3) -> (36, in, out); computed in float64."""
+    """Return G g Gᵀ of all kernels, (out, in, 3, 3) -> (36, in, out), computed in float64."""
     g = torch.tensor(_KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
-    # points across, then points down, as the tiles are transformed
+    # points across come first, then points down, to match the transformed tiles
     transformed = torch.einsum("px,qy,oiyx->pqio", g, g, weight.double())
     return transformed.flatten(0, 1).to(weight.dtype).contiguous()
 
@@ -97,7 +98,7 @@ def convolve(x: Tensor, kernels: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _convolve_image(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) -> None:
-    """x (h, w, in) -> y (4 * rows, w, out), one block of tile rows after another."""
+    """Convolve x (h, w, in) into y (4 * rows, w, out), one block of tile rows at a time."""
     (height, width, channels), rows = x.shape, len(y) // TILE
     tiles = math.ceil(width / TILE)  # in a row
     widest = max(channels, kernels.shape[2])
@@ -116,7 +117,7 @@ def _convolve_image(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) 
 
 
 def _convolve_block(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) -> None:
-    """x (4n + 2, w, in) -> y (4n, w, out)."""
+    """Convolve x (4n + 2, w, in) into y (4n, w, out)."""
     (_, width, c_in), c_out, n = x.shape, kernels.shape[2], len(y) // TILE
     tiles = math.ceil(width / TILE)
     down = _workspace("down", POINTS, n, TILE * tiles + 2, c_in)
@@ -126,7 +127,7 @@ def _convolve_block(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) 
     _transform_tiles(_taps(down.movedim(2, 0), tiles, POINTS), points.movedim(3, 1).unbind())
     products = _workspace("products", POINTS, POINTS, n, tiles, c_out)
     torch.bmm(points.view(POINTS**2, -1, c_in), kernels, out=products.view(POINTS**2, -1, c_out))
-    if bias is not None:  # the point 1 counts once in every output
+    if bias is not None:  # the point 1 enters every output with weight 1
         products[1, 1] += bias
     across = _workspace("across", POINTS, n, TILE * tiles, c_out)
     _gather_tiles(products.movedim(3, 1).unbind(), _taps(across.movedim(2, 0), tiles, TILE))
@@ -134,12 +135,12 @@ def _convolve_block(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) 
 
 
 def _taps(x: Tensor, n: int, count: int) -> list[Tensor]:
-    """For each of ``count`` places in a tile, the rows of x that lie there in the n tiles."""
+    """Return, for each of ``count`` offsets in a tile, the rows of x at that offset in n tiles."""
     return [x[k : k + TILE * (n - 1) + 1 : TILE] for k in range(count)]
 
 
 def _transform_tiles(d: Sequence[Tensor], out: Sequence[Tensor]) -> None:
-    """Bᵀ d along one axis, in 12 sums; every output also serves as scratch."""
+    """Compute Bᵀ d along one axis in 12 sums, using the outputs as scratch memory."""
     d0, d1, d2, d3, d4, d5 = d
     o0, o1, o2, o3, o4, o5 = out
     torch.sub(d4, d2, alpha=4, out=o1)
@@ -157,7 +158,7 @@ def _transform_tiles(d: Sequence[Tensor], out: Sequence[Tensor]) -> None:
 
 
 def _gather_tiles(m: Sequence[Tensor], out: Sequence[Tensor]) -> None:
-    """Aᵀ m along one axis, in 10 sums; overwrites m."""
+    """Compute Aᵀ m along one axis in 10 sums, overwriting m."""
     m0, m1, m2, m3, m4, m5 = m
     y0, y1, y2, y3 = out
     torch.add(m1, m2, out=y2)
@@ -176,7 +177,7 @@ _local = threading.local()
 
 
 def _workspace(name: str, *shape: int) -> Tensor:
-    """Return uninitialised scratch memory, kept for the next call: fresh pages cost time."""
+    """Return uninitialized scratch memory, reused by later calls because fresh pages are slow."""
     buffers: dict[str, Tensor] = _local.__dict__
     size = math.prod(shape)
     if name not in buffers or len(buffers[name]) < size:
