@@ -18,7 +18,7 @@ _KNOWN = {*_TEXTS, "kind", "tasks", "size", "about_size", "sha256", "checkpoint"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file is: its address, its hash if that is known, its name within a zip if in one."""
+    """The location of a file: its address, hash if known, and name if it is inside a zip."""
 
     url: str
     sha256: str | None = None
@@ -26,7 +26,7 @@ class Source:
 
     @property
     def host(self) -> str:
-        """The name of the computer that it is on."""
+        """The host name of the address."""
         return urlsplit(self.url).hostname or self.url
 
 
@@ -34,10 +34,10 @@ class Source:
 class CatalogueEntry:
     """A model that can be downloaded.
 
-    size: of the checkpoint in bytes, exact. about_size: in bytes, roughly.
+    size: exact size of the checkpoint in bytes. about_size: approximate size in bytes.
     checkpoint, config: sources in the order in which they are tried.
-    results: what is known about the use of results.
-    page: where people find it; the only way where there is no source.
+    results: terms of use for results, if known.
+    page: the model's web page; the only way to get it if there is no source.
     """
 
     name: str
@@ -55,7 +55,7 @@ class CatalogueEntry:
 
     @property
     def expected_size(self) -> int | None:
-        """The size of the checkpoint in bytes, exact or not."""
+        """The size of the checkpoint in bytes, exact or approximate."""
         return self.size or self.about_size
 
     @property
@@ -72,10 +72,10 @@ class CatalogueEntry:
 
 
 def check_model_name(name: str) -> str:
-    """Return ``name`` if it can be that of a model.
+    """Return ``name`` if it is a valid model name.
 
     Raises:
-        UsageError: it would be a path, an option, or the name of the embedded models.
+        UsageError: the name is a path, an option, or the name of the embedded models.
     """
     if name == "default" or not _NAME.fullmatch(name):
         raise UsageError(
@@ -86,10 +86,10 @@ def check_model_name(name: str) -> str:
 
 
 def parse_entry(name: str, values: Any, where: str) -> CatalogueEntry:
-    """Return the entry that a catalogue file ``where`` describes.
+    """Return an entry parsed from the catalogue file ``where``.
 
     Raises:
-        UsageError: it is invalid; the message names file, entry and value.
+        UsageError: the entry is invalid; the message names the file, entry and value.
     """
     try:
         return _parse(check_model_name(name), values)

@@ -1,4 +1,4 @@
-"""The catalogue files: that of vqclip, and the user's."""
+"""The catalogue files of vqclip and of the user."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -14,7 +14,7 @@ USER_FILE = "catalogue.yaml"
 
 
 def user_file() -> Path:
-    """Return where the user's catalogue is, if there is one."""
+    """Return the path of the user's catalogue, which may not exist."""
     return home() / USER_FILE
 
 
@@ -29,7 +29,7 @@ def catalogue() -> dict[str, CatalogueEntry]:
 
 
 def entry(name: str) -> CatalogueEntry | None:
-    """Return the entry of that name, or None.
+    """Return the entry of this name, or None.
 
     Raises:
         VqclipError: the user's file cannot be read.
@@ -38,10 +38,10 @@ def entry(name: str) -> CatalogueEntry | None:
 
 
 def known_entry(name: str) -> CatalogueEntry:
-    """Return the entry of that name.
+    """Return the entry of this name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the name is unknown.
         VqclipError: the user's file cannot be read.
     """
     entries = catalogue()

@@ -1,6 +1,6 @@
-"""Read any checkpoint safely, recognise what it is, and build the model it belongs to.
+"""Safe reading of any checkpoint, and building of the model it contains.
 
-Nothing in a file is executed or imported, whatever it says (see :mod:`.unpickling`).
+Nothing in a file is ever executed or imported (see :mod:`.unpickling`).
 """
 
 from vqclip.hub.checkpoints.configs import ModelConfig, find_config, read_config, standalone

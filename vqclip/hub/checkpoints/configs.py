@@ -8,7 +8,7 @@ from typing import Any
 from vqclip.errors import CheckpointError
 from vqclip.files.safe_yaml import read_yaml
 
-_NO_LOSS = {"target": "taming.modules.losses.DummyLoss"}  # taming-transformers wants one
+_NO_LOSS = {"target": "taming.modules.losses.DummyLoss"}  # taming-transformers requires a loss
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ModelConfig:
         """Build from ``{"target": ..., "params": {...}}``, alone or under ``model``.
 
         Raises:
-            CheckpointError: there is no such thing in ``values``.
+            CheckpointError: ``values`` does not contain a config.
 
         """
         if isinstance(values, Mapping) and isinstance(values.get("model"), Mapping):
@@ -37,11 +37,11 @@ class ModelConfig:
         return cls(values["target"], params, name)
 
     def part(self, key: str) -> "ModelConfig":
-        """The config of a nested model, such as ``first_stage_config``."""
+        """Return the config of a nested model, such as ``first_stage_config``."""
         return self.of(self.params.get(key), f"{key} in {self.name}")
 
     def file(self, name: str) -> Path:
-        """A file that the config mentions: as it stands, or beside the config."""
+        """Return the path of a file that the config names, as given or relative to the config."""
         path, beside = Path(name), Path(self.name).parent / Path(name).name
         return beside if beside.is_file() and not path.is_file() else path
 
@@ -50,9 +50,9 @@ def read_config(path: Path | str) -> ModelConfig:
     """Read ``model.target`` and ``model.params`` from a YAML file.
 
     Raises:
-        UsageError: there is no such file.
-        UnsafeCheckpointError: the file names Python objects to be made.
-        CheckpointError: the file is no YAML, too large, or no model's config.
+        UsageError: the file does not exist.
+        UnsafeCheckpointError: the file would create Python objects.
+        CheckpointError: the file is not YAML, is too large, or is not a model's config.
 
     """
     path = Path(path)
@@ -60,10 +60,10 @@ def read_config(path: Path | str) -> ModelConfig:
 
 
 def find_config(weights: Path) -> Path | None:
-    """The YAML that lies with a checkpoint, or None.
+    """Return the YAML that belongs to a checkpoint, or None.
 
-    Looked for, in this order: the checkpoint's own name with ``.yaml``; ``config.yaml`` and
-    ``model.yaml`` beside it; the same, and the newest ``*project.yaml``, in ``../configs``
+    The search order is: the checkpoint's own name with ``.yaml``; ``config.yaml`` and
+    ``model.yaml`` beside it; the same names, and the newest ``*project.yaml``, in ``../configs``
     (where training runs keep it).
     """
     configs = weights.parent.parent / "configs"
@@ -75,7 +75,7 @@ def find_config(weights: Path) -> Path | None:
 
 
 def standalone(config: ModelConfig) -> dict[str, Any]:
-    """Target and params as plain data that refer to nothing else: no other weights, no losses."""
+    """Return target and params as plain data without references to other weights or losses."""
     params = {
         key: plain_values(value) for key, value in config.params.items() if key != "ckpt_path"
     }
@@ -88,7 +88,7 @@ def standalone(config: ModelConfig) -> dict[str, Any]:
 
 
 def plain_values(value: Any) -> Any:
-    """Mappings as dicts and tuples as lists, as YAML takes them."""
+    """Return ``value`` with mappings as dicts and tuples as lists, as YAML requires."""
     if isinstance(value, Mapping):
         return {str(key): plain_values(entry) for key, entry in value.items()}
     return [plain_values(entry) for entry in value] if isinstance(value, list | tuple) else value

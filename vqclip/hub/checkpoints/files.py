@@ -17,18 +17,18 @@ from vqclip.hub.checkpoints.standins import StandIn
 from vqclip.hub.checkpoints.torchfiles import read_legacy, read_zip
 
 StateDict = dict[str, Tensor]
-_MOST_HEADER = 1 << 23  # bytes, of safetensors
+_MOST_HEADER = 1 << 23  # bytes of a safetensors header
 _SPARE = 1 << 24  # bytes that weights may claim beyond what the file can hold
 
 
 class FileContent(NamedTuple):
-    """Weights by name; and of whatever else the file holds the names, and bytes of tensors."""
+    """Weights by name, and the names and tensor bytes of everything else in the file."""
 
     state: StateDict
     rest: Mapping[str, int]
 
 
-# What reading a damaged file can lead to; anything else is a fault of ours.
+# Errors that a damaged file can cause; any other error is a bug.
 _DAMAGE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -41,7 +41,7 @@ _DAMAGE = (
     LookupError,
     MemoryError,
     OSError,
-    RuntimeError,  # and with it NotImplementedError and RecursionError
+    RuntimeError,  # includes NotImplementedError and RecursionError
     TypeError,
     ValueError,
 )
@@ -55,14 +55,14 @@ def read_state_dict(path: Path | str) -> StateDict:
 def read_checkpoint(path: Path | str) -> FileContent:
     """Read the tensors of a checkpoint by name; they stay on disk (mapped) until used.
 
-    Takes Lightning checkpoints with whatever else they hold, plain state dicts, the formats
-    of ``torch.save`` old and new, and safetensors; the content counts, not the name's ending.
-    Nothing in the file is executed or imported.
+    Supported are Lightning checkpoints with any further content, plain state dicts, the old and
+    new formats of ``torch.save``, and safetensors. The format is detected by content, not by
+    file extension. Nothing in the file is executed or imported.
 
     Raises:
-        UsageError: there is no such file.
-        UnsafeCheckpointError: the file asks for code to be run; nothing ran.
-        CheckpointError: the file is damaged or is something else.
+        UsageError: the file does not exist.
+        UnsafeCheckpointError: the file would run code; nothing was run.
+        CheckpointError: the file is damaged or is not a checkpoint.
 
     """
     path = Path(path)
@@ -80,11 +80,11 @@ def read_checkpoint(path: Path | str) -> FileContent:
 
 
 def recognise(path: Path) -> None:
-    """Refuse files that are not checkpoints by their first bytes (of a zip, also its end).
+    """Raise CheckpointError unless the first bytes (and a zip's end) are those of a checkpoint.
 
     Raises:
-        UsageError: there is no such file.
-        CheckpointError: it is something else, or truncated.
+        UsageError: the file does not exist.
+        CheckpointError: the file is not a checkpoint, or is truncated.
 
     """
     try:
@@ -97,11 +97,11 @@ def _head(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder where a checkpoint file was expected")
-        if path.exists() and not path.is_file():  # reading a pipe could wait forever
+        if path.exists() and not path.is_file():  # reading a pipe could block forever
             raise UsageError(f"{path} is a device or a pipe, not a file; give a checkpoint")
         with path.open("rb") as file:
             return file.read(512)
-    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+    except (OSError, ValueError) as error:  # a name with a null byte raises ValueError
         if isinstance(error, UsageError):
             raise
         reason = getattr(error, "strerror", None) or error
@@ -109,7 +109,7 @@ def _head(path: Path) -> bytes:
 
 
 def _reader(path: Path, head: bytes) -> Callable[[Path], Any]:
-    """Choose how to read a file by its first bytes."""
+    """Return the reader for a file, chosen by its first bytes."""
     if reason := why_no_weights(head):
         raise CheckpointError(reason)
     if head.startswith(b"PK"):
@@ -131,7 +131,7 @@ def _is_safetensors(path: Path, head: bytes) -> bool:
 
 def _read_safetensors(path: Path) -> StateDict:
     with path.open("rb") as file:
-        length = file.read(8)  # of the header, little-endian
+        length = file.read(8)  # length of the header, little-endian
     if int.from_bytes(length, "little") > _MOST_HEADER and path.stat().st_size > _MOST_HEADER:
         raise CheckpointError("its header is larger than any model's; it was refused")
     if len(length) < 8 or 8 + int.from_bytes(length, "little") > path.stat().st_size:
@@ -145,7 +145,7 @@ def _read_safetensors(path: Path) -> StateDict:
 
 
 def _checkpoint(content: Any) -> FileContent:
-    """The state dict within a loaded file, without what is no tensor, and what lies around it."""
+    """Split a loaded file into its state dict, tensors only, and its other content."""
     if isinstance(content, StandIn):
         name = f"{type(content).__module__}.{type(content).__name__}"
         raise CheckpointError(
@@ -172,7 +172,7 @@ def _checkpoint(content: Any) -> FileContent:
 
 
 def _checked(checkpoint: FileContent, path: Path) -> FileContent:
-    """Check that weights are no larger than the file, apart from shared ones."""
+    """Check that the weights are not far larger than the file; shared weights allow some excess."""
     claimed = sum(value.nbytes for value in checkpoint.state.values())
     if claimed > _SPARE + 4 * path.stat().st_size:
         raise CheckpointError(
@@ -183,7 +183,7 @@ def _checked(checkpoint: FileContent, path: Path) -> FileContent:
 
 
 def _tensor_bytes(content: Any) -> int:
-    """Of all tensors below; what is met twice, or within itself, counts once."""
+    """Return the bytes of all tensors in ``content``, counting each object only once."""
     total, seen, waiting = 0, set[int](), [content]
     while waiting:
         value = waiting.pop()

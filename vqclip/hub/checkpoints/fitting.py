@@ -16,7 +16,7 @@ _ASSUMED_RESOLUTION = 256
 
 
 def kind(state: Mapping[str, Tensor]) -> str:
-    """Name the model that a state dict belongs to.
+    """Return the kind of model that a state dict belongs to.
 
     Returns:
         ``"Net2NetTransformer"``, ``"GumbelVQ"``, ``"VQSegmentationModel"``, ``"VQModel"``,
@@ -34,10 +34,10 @@ def kind(state: Mapping[str, Tensor]) -> str:
 
 
 def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelConfig) -> None:
-    """Compare names, shapes and kinds of numbers.
+    """Raise CheckpointError unless names, shapes and kinds of numbers match.
 
     Raises:
-        CheckpointError: they differ; the message tells the first few differences.
+        CheckpointError: they differ; the message lists the first few differences.
 
     """
     differences = [*_codebook_differences(expected, state), *_key_differences(expected, state)]
@@ -53,18 +53,18 @@ def check_numbers(state: StateDict) -> None:
     """Raise CheckpointError unless all weights are finite.
 
     Raises:
-        CheckpointError: some are NaN or infinite; the message tells where.
+        CheckpointError: some are NaN or infinite; the message names the weights.
 
     """
     for key, value in state.items():
-        # the sum needs no memory; only where it is not finite are the numbers looked at
+        # the sum needs no memory; single numbers are checked only if it is not finite
         finite = not value.is_floating_point() or value.sum(dtype=torch.float64).isfinite()
         if not finite:
             raise CheckpointError(f"the weights {key} are not all numbers (NaN or infinite)")
 
 
 def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
-    """Yield the usual differences of a wrong pairing: another quantizer or codebook."""
+    """Yield the common differences of mismatched files: the quantizer or the codebook."""
     ours = next((key for key in _CODEBOOKS if key in expected), None)
     theirs = next((key for key in _CODEBOOKS if key in state), None)
     if ours is None or theirs is None:
@@ -104,13 +104,13 @@ def _first_names(names: list[str], what: str) -> Iterable[str]:
 
 
 def infer_config(state: StateDict) -> ModelConfig:
-    """The config of a VQGAN, read off the names and shapes of its weights.
+    """Return the config of a VQGAN, inferred from the names and shapes of its weights.
 
-    The size that the model was trained for leaves no trace and is taken as 256 pixels;
-    attention is placed where the weights have it.
+    The training size cannot be inferred and is assumed to be 256 pixels; attention is placed
+    where the weights have it.
 
     Raises:
-        CheckpointError: these are not a VQGAN's weights.
+        CheckpointError: the weights are not a VQGAN's.
 
     """
     try:

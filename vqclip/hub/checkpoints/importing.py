@@ -48,15 +48,15 @@ class Converted:
     """The result of converting a checkpoint.
 
     Attributes:
-        kind: what loads it, ``load_vqgan`` or ``load_transformer``.
-        target: the class, as the config names it.
-        parameters: how many numbers.
-        size: bytes of ``model.safetensors``.
-        sha256: of ``model.safetensors``, in hexadecimal.
-        dropped: what was left behind, and its bytes.
+        kind: the function that loads it, ``load_vqgan`` or ``load_transformer``.
+        target: the class as named in the config.
+        parameters: number of parameters.
+        size: size of ``model.safetensors`` in bytes.
+        sha256: hash of ``model.safetensors``, in hexadecimal.
+        dropped: the parts that were left out, with their bytes.
         config: the file that the config came from, or how else it was found.
         looks_like: published models with weights of the same shapes.
-        rgb: whether it draws RGB images, and not depth or label maps.
+        rgb: whether it generates RGB images rather than depth or label maps.
 
     """
 
@@ -75,10 +75,10 @@ class Converted:
 class SelfContained:
     """A transformer's config that works in any folder, and the VQGANs that it refers to.
 
-    config: VQGANs that were referred to by path are described in it.
-    elsewhere: stages whose weights are not stored: referred to by a name that every computer can
-        know, or the same as the first stage.
-    vqgans: those that the original config referred to.
+    config: the config, which describes VQGANs that were referenced by path.
+    elsewhere: stages whose weights are not stored, because they are referenced by a name that
+        works on any computer, or are the same as the first stage.
+    vqgans: the VQGANs that the original config referred to.
     """
 
     config: ModelConfig
@@ -86,7 +86,7 @@ class SelfContained:
     vqgans: Mapping[StageName, VQModel] = field(default_factory=dict)
 
     def stored(self, state: StateDict) -> StateDict:
-        """Return the weights that belong into the file."""
+        """Return the weights that belong in the file."""
         left = tuple(f"{stage}_stage_model." for stage in self.elsewhere)
         return {key: value for key, value in state.items() if not key.startswith(left)}
 
@@ -99,23 +99,23 @@ def convert(
     half: bool = False,
     whole: SelfContained | None = None,
 ) -> Converted:
-    """Write the weights of ``checkpoint`` and its config into ``folder``, and say what they are.
+    """Write the weights of ``checkpoint`` and its config into ``folder``, and describe them.
 
-    The numbers keep their precision. The file is mapped: of what is dropped nothing is read.
+    The numbers keep their precision. The file is memory-mapped, so dropped parts are not read.
 
     Args:
         checkpoint: any taming-transformers, latent-diffusion or Lightning checkpoint, state dict
             or safetensors file of a VQGAN or a transformer over its codes.
-        config: its YAML. By default the one that lies with it; a VQGAN without any is read off
-            its weights.
-        folder: an existing one, in which ``model.safetensors`` and ``config.yaml`` are not taken.
+        config: its YAML. By default the one beside it; without any, a VQGAN's config is inferred
+            from its weights.
+        folder: an existing folder without ``model.safetensors`` and ``config.yaml``.
         half: store numbers in half the space.
-        whole: a transformer's config that works in any folder, where its own refers to VQGANs.
+        whole: a transformer's config that works in any folder, if its own refers to VQGANs.
 
     Raises:
-        UsageError: there is no such file, no config for a transformer, or it cannot work.
-        UnsafeCheckpointError: a file asks for code to be run; nothing ran.
-        CheckpointError: a file is damaged or no such model, or the two do not belong together.
+        UsageError: the file or a transformer's config does not exist, or the config is invalid.
+        UnsafeCheckpointError: a file would run code; nothing was run.
+        CheckpointError: a file is damaged or unsupported, or config and weights do not match.
         VqclipError: the files cannot be written.
 
     """
@@ -129,7 +129,7 @@ def convert(
         else:
             state = _vqgan(read.state, own)
         kept = _separate({key: _stored(value, half) for key, value in state.items()})
-        check_numbers(kept if half else {})  # else checked already
+        check_numbers(kept if half else {})  # others were checked when loaded
     except CheckpointError as error:
         raise type(error)(f"cannot import {checkpoint}: {error}") from None
     _write(kept, whole.config if whole else own, folder)
@@ -152,7 +152,7 @@ def _is_rgb(config: ModelConfig) -> bool:
 
 
 def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelConfig:
-    """The config of what is to be written: given, found, or read off a VQGAN's weights."""
+    """Return the config to write: given, found, or inferred from a VQGAN's weights."""
     file = config or find_config(checkpoint)
     if not is_transformer(state):
         return (
@@ -169,7 +169,7 @@ def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelCon
 
 
 def _vqgan(state: StateDict, config: ModelConfig) -> StateDict:
-    """The weights of a VQGAN, as they are stored; of a larger model those of its first stage."""
+    """Return a VQGAN's weights as they are stored; a larger model gives its first stage."""
     model = load_vqgan_weights(state, config)
     own = _first_stage_state(state)
     return {key: own.get(key, value) for key, value in model.state_dict().items()}
@@ -180,7 +180,7 @@ def _first_stage_state(state: StateDict) -> StateDict:
 
 
 def _transformer(state: StateDict, config: ModelConfig, whole: SelfContained) -> StateDict:
-    """The weights of a transformer and of its VQGANs, as they are stored, each once."""
+    """Return the weights of a transformer and its VQGANs as they are stored, each once."""
     first, cond = (whole.vqgans.get(stage) for stage in STAGE_NAMES)
     model = load_transformer_weights(state, config, first, cond)
     shared = model.cond_stage_model is model.vqgan
@@ -196,7 +196,7 @@ def _stored(value: Tensor, half: bool) -> Tensor:
 
 
 def _separate(state: StateDict) -> StateDict:
-    """No two in the same memory, as safetensors wants it."""
+    """Return weights that share no memory, as safetensors requires."""
     seen: set[int] = set()
     separate = {}
     for key, value in state.items():
@@ -207,7 +207,7 @@ def _separate(state: StateDict) -> StateDict:
 
 
 def _write(state: StateDict, config: ModelConfig, folder: Path) -> None:
-    """Both files or, when anything fails, none."""
+    """Write both files, or neither if anything fails."""
     text = yaml.safe_dump({"model": standalone(config)})
     weights, yaml_file = folder / WEIGHTS, folder / CONFIG
     with writing(), replacing(weights) as weights_part, replacing(yaml_file) as yaml_part:
@@ -219,7 +219,7 @@ def _write(state: StateDict, config: ModelConfig, folder: Path) -> None:
 
 
 def _dropped(read: FileContent, kept: StateDict) -> dict[str, int]:
-    """Bytes of what is left behind, by what it is."""
+    """Return the bytes of the dropped parts, by description."""
     sizes: Counter[str] = Counter()
     names = set(kept) | {f"first_stage_model.{key}" for key in kept}
     for key, value in read.state.items():

@@ -1,4 +1,4 @@
-"""VQGANs from a state dict and a config."""
+"""Construction of VQGANs from a state dict and a config."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -36,22 +36,22 @@ _TRAINING_ONLY = (
     "quantize.embedding.cluster_size",
     "quantize.embedding.embed_avg",
 )
-_MOST_CODES, _MOST_WIDTH = 1 << 24, 1 << 16  # more are no model's, and no memory's
+_MOST_CODES, _MOST_WIDTH = 1 << 24, 1 << 16  # no real model exceeds these
 _PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colorize_nlabels")
 
 
 def load_vqgan_weights(
     state: StateDict, config: ModelConfig | None = None, stage: StageName = "first"
 ) -> VQModel:
-    """Build the VQGAN that ``config`` describes (or the weights reveal) and give it ``state``.
+    """Build the VQGAN that ``config`` describes (or its weights imply) with weights ``state``.
 
     A transformer's checkpoint yields its first stage, or with ``stage="cond"`` the VQGAN that
     encodes its condition. Weights become float32; no memory is spent on initial values.
 
     Raises:
-        CheckpointError: config and weights do not belong together, weights are missing, left
-            over or not finite, or there is no such stage.
-        UsageError: the config cannot work.
+        CheckpointError: config and weights do not match, weights are missing, left over or not
+            finite, or the stage does not exist.
+        UsageError: the config is invalid.
 
     """
     if kind(state) == "Net2NetTransformer":
@@ -69,10 +69,10 @@ def load_vqgan_weights(
 
 
 def stage_state(state: StateDict, stage: StageName) -> StateDict:
-    """The part of a transformer checkpoint that is its first or its conditioning stage.
+    """Return the part of a transformer checkpoint that is its first or condition stage.
 
     Raises:
-        CheckpointError: the checkpoint has no VQGAN as conditioning stage.
+        CheckpointError: the checkpoint has no VQGAN as condition stage.
 
     """
     prefix = _STAGE_PREFIX[stage]
@@ -83,10 +83,10 @@ def stage_state(state: StateDict, stage: StageName) -> StateDict:
 
 
 def stage_config(config: ModelConfig, stage: StageName) -> ModelConfig:
-    """The VQGAN's config within a transformer's; a VQGAN's config is returned as it is.
+    """Return a VQGAN's config within a transformer's; return a VQGAN's config unchanged.
 
     Raises:
-        CheckpointError: that stage is no VQGAN.
+        CheckpointError: the stage is not a VQGAN.
 
     """
     if config.target not in TRANSFORMER_TARGETS:
@@ -100,12 +100,12 @@ def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
     """Build a model without memory for its weights (on the meta device).
 
     Args:
-        config: which class, and its parameters; those that shape nothing are ignored.
-        used: ids of the codes in use, where the checkpoint holds them (see ``remap``).
+        config: the class and its parameters; irrelevant parameters are ignored.
+        used: ids of the codes in use, if the checkpoint contains them (see ``remap``).
 
     Raises:
         CheckpointError: the class is not a VQGAN's.
-        UsageError: a parameter is missing or cannot work.
+        UsageError: a parameter is missing or invalid.
 
     """
     cls, params = _class_and_params(config, used)
@@ -114,7 +114,7 @@ def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
 
 
 def new_vqgan(config: ModelConfig) -> VQModel:
-    """Build a model with fresh random weights, from torch's generator, to be trained.
+    """Build a model for training, with random weights from torch's generator.
 
     Raises:
         CheckpointError, UsageError: as :func:`build_vqgan`.
@@ -155,5 +155,5 @@ def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
 
 
 def _plain(value: Tensor) -> Tensor:
-    """Float32 or int64, contiguous: what is read may be any view into the file."""
+    """Return a contiguous float32 or int64 tensor; ``value`` may be any view into the file."""
     return (value.float() if value.is_floating_point() else value.long()).contiguous()

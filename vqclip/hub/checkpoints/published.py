@@ -36,7 +36,7 @@ PUBLISHED = {
 
 
 def lookalikes(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The published models whose weights have these shapes; () if there is none.
+    """Return the published models whose weights have these shapes, or () if there are none.
 
     >>> lookalikes({})
     ()
@@ -47,7 +47,7 @@ def lookalikes(state: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def is_transformer(state: Mapping[str, Tensor]) -> bool:
-    """Whether there is a transformer in it, beside the VQGANs that may be."""
+    """Return whether ``state`` contains a transformer, with or without VQGANs."""
     return "transformer.tok_emb.weight" in state
 
 
@@ -74,7 +74,7 @@ def _transformer_shape(state: Mapping[str, Tensor]) -> tuple[int, ...]:
 
 
 def count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """How many consecutive numbers, from 0, make ``pattern`` a name in ``state``."""
+    """Return how many consecutive numbers, from 0, turn ``pattern`` into a name in ``state``."""
     number = 0
     while pattern.format(number) in state:
         number += 1

@@ -41,7 +41,7 @@ _DATA_FUNCTIONS = re.compile(
 
 
 class StandIn(dict[Any, Any]):
-    """An empty object in the place of a foreign one: takes any argument or state, keeps none."""
+    """An empty object in place of a foreign one; it accepts and discards any argument or state."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -49,17 +49,17 @@ class StandIn(dict[Any, Any]):
     def __setitem__(self, *_: Any) -> None: ...
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse calls of objects that a file created."""
+        """Reject calls of objects that a file created."""
         _refuse(f"{type(self).__module__}.{type(self).__name__}")
 
     def append(self, _: Any) -> None:
-        """Take what a foreign list would."""
+        """Accept and discard a list item."""
 
     def extend(self, _: Any) -> None:
-        """Take what a foreign list would."""
+        """Accept and discard a list item."""
 
     def add(self, _: Any) -> None:
-        """Take what a foreign set would."""
+        """Accept and discard a set item."""
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -69,7 +69,7 @@ class StandIn(dict[Any, Any]):
 
 
 def stand_in(module: str, name: str) -> type[StandIn]:
-    """Return an empty class for a foreign name; for a function one that refuses to be called."""
+    """Return an empty class for a foreign name, or for a function, one that cannot be called."""
     full_name = f"{module}.{name}"
     if module.split(".")[0] in _STANDARD_MODULES and not _is_standard_data(module, name):
         _refuse(full_name)

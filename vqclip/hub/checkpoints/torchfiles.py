@@ -15,13 +15,13 @@ from vqclip.hub.checkpoints.unpickling import InertUnpickler, LoadStorage, Stora
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name
 _ALIGNMENT = 64
-# Several times what the largest published model with its optimizer needs.
+# Several times the need of the largest published model with its optimizer.
 _MOST_PICKLE = _MOST_DIRECTORY = 1 << 22
 _TOO_LARGE = "its description is larger than any model's; it was refused"
 
 
 def read_zip(path: Path) -> Any:
-    """Return the content of a zip of ``torch.save``; tensors are mapped, not read."""
+    """Return the content of a ``torch.save`` zip, with tensors mapped rather than read."""
     with path.open("rb") as file, _archive(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         root = _root(members)
@@ -43,7 +43,7 @@ def read_zip(path: Path) -> Any:
 
 
 def _archive(file: BinaryIO) -> zipfile.ZipFile:
-    """The archive, unless listing its members alone would take long."""
+    """Return the archive, unless merely listing its members would take too long."""
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
     if end and end[zipfile._ECD_SIZE] > _MOST_DIRECTORY:  # type: ignore[attr-defined]
         raise CheckpointError(_TOO_LARGE)
@@ -51,7 +51,7 @@ def _archive(file: BinaryIO) -> zipfile.ZipFile:
 
 
 def _root(members: dict[str, zipfile.ZipInfo]) -> str:
-    """The folder of the archive that holds everything, with its slash."""
+    """Return the archive's top-level folder, with its slash."""
     if any(name.endswith("/constants.pkl") for name in members):
         raise CheckpointError("it is a TorchScript program, not weights; export a state dict")
     if astray := next((name for name in members if ".." in name.split("/")), None):
@@ -70,7 +70,7 @@ def _data_pickle(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.UntypedStorage:
-    """The bytes of one uncompressed zip member, within the mapped file."""
+    """Return the bytes of one uncompressed zip member, within the mapped file."""
     if info.compress_type != zipfile.ZIP_STORED:
         raise CheckpointError("its weights are compressed; save them again with torch.save")
     file.seek(info.header_offset)
@@ -90,7 +90,7 @@ def read_legacy(path: Path) -> Any:
     storages: dict[str, torch.UntypedStorage] = {}
 
     def load_storage(pid: Any) -> Storage:
-        """Memory to be filled later: the bytes come behind the pickle."""
+        """Return memory to fill later, because the bytes follow the pickle."""
         nonlocal room
         dtype, key, count = _storage_id(pid)
         if key not in storages:
@@ -113,7 +113,7 @@ def read_legacy(path: Path) -> Any:
 
 
 def _next(file: BinaryIO, load_storage: LoadStorage) -> Any:
-    """The object of the pickle that begins here; the file is moved behind it."""
+    """Return the object of the pickle that begins here, and move the file past it."""
     start = file.tell()
     content = io.BytesIO(file.read(_MOST_PICKLE))
     try:
@@ -137,7 +137,7 @@ def _fill(storage: torch.UntypedStorage, file: BinaryIO) -> None:
 
 
 def _storage_id(pid: Any) -> tuple[torch.dtype, str, int]:
-    """Take apart torch's persistent id ("storage", type, key, device, count[, view])."""
+    """Parse torch's persistent id ("storage", type, key, device, count[, view])."""
     kind, dtype, key, _, count, *view = pid
     if kind != "storage" or not isinstance(dtype, torch.dtype) or (view and view[0] is not None):
         raise pickle.UnpicklingError("a tensor of unknown make")

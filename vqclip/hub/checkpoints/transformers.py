@@ -1,4 +1,4 @@
-"""Transformers from a state dict and a config."""
+"""Construction of transformers from a state dict and a config."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -46,7 +46,7 @@ _CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
 }
 # Needs the width of the GPT as well.
 _CLIP = "vqclip.ClipEmbedding"
-# A VQGAN that is not part of the model, `source` as vqclip.load_vqgan takes it.
+# A VQGAN that is not part of the model; `source` is as in vqclip.load_vqgan.
 REFERENCE = "vqclip.load_vqgan"
 
 
@@ -56,20 +56,20 @@ def load_transformer_weights(
     first: VQModel | None = None,
     cond: VQModel | None = None,
 ) -> Net2NetTransformer:
-    """Build the transformer that ``config`` describes and give it ``state``.
+    """Build the transformer that ``config`` describes, with weights ``state``.
 
     Weights become float32; no memory is spent on initial values.
 
     Args:
         state: weights of the transformer, and of its VQGANs unless these are given.
-        config: the transformer's config; the weights do not tell everything.
-        first: the VQGAN of the images.
-        cond: the VQGAN of the conditions.
+        config: the transformer's config, which cannot be inferred from the weights.
+        first: the image VQGAN.
+        cond: the condition VQGAN.
 
     Raises:
-        CheckpointError: config and weights do not belong together, weights are missing, left
-            over or not finite.
-        UsageError: the config cannot work.
+        CheckpointError: config and weights do not match, or weights are missing, left over or
+            not finite.
+        UsageError: the config is invalid.
 
     """
     if kind(state) != "Net2NetTransformer":
@@ -109,13 +109,13 @@ def build_transformer(
     """Build a transformer without memory for its weights (on the meta device).
 
     Args:
-        config: which classes, and their parameters; those that shape nothing are ignored.
-        first: the VQGAN of the images; by default built as the config says.
-        cond: the VQGAN of the conditions, where the config has one; built in the same way.
+        config: the classes and their parameters; irrelevant parameters are ignored.
+        first: the image VQGAN; by default built from the config.
+        cond: the condition VQGAN, if the config has one; by default built from the config.
 
     Raises:
-        CheckpointError: a class is not known.
-        UsageError: a parameter is missing or cannot work.
+        CheckpointError: a class is unknown.
+        UsageError: a parameter is missing or invalid.
 
     """
     with SkipInit(), torch.device("meta"):
@@ -136,10 +136,10 @@ def untrained_transformer(
 def stage_reference(
     config: ModelConfig, stage: StageName = "first"
 ) -> tuple[str, str | None] | None:
-    """Where a stage's VQGAN is, if not in the checkpoint, and its codebook's hash.
+    """Return the source of a VQGAN outside the checkpoint, and its codebook's hash.
 
     Raises:
-        UsageError: the config does not say it properly.
+        UsageError: the reference in the config is invalid.
 
     """
     params = config.params.get(STAGE_CONFIG[stage])
@@ -155,12 +155,12 @@ def stage_reference(
 
 
 def codebook_hash(vqgan: VQModel) -> str:
-    """Return a hash of a codebook that ignores its precision: 16 hexadecimal digits."""
+    """Return a hash of a codebook, independent of its precision, as 16 hexadecimal digits."""
     return hash_of(vqgan.codebook)
 
 
 def has_stage(config: ModelConfig, stage: StageName) -> bool:
-    """Whether the config has a VQGAN of its own as that stage."""
+    """Return whether the config has a separate VQGAN for this stage."""
     if stage == "first":
         return True
     if _is_unconditional(config) or config.params.get("cond_stage_config") == _IS_FIRST:
@@ -169,7 +169,7 @@ def has_stage(config: ModelConfig, stage: StageName) -> bool:
 
 
 def _condition_target(config: ModelConfig) -> str:
-    """What encodes conditions, refused if it is nothing known."""
+    """Return the class that encodes conditions, raising an error if it is unknown."""
     part = config.part("cond_stage_config")
     known = {*_CONDITIONS, _CLIP, REFERENCE, *VQGAN_TARGETS}
     if part.target not in known:
@@ -181,7 +181,7 @@ def _condition_target(config: ModelConfig) -> str:
 
 
 def holds_stage(state: StateDict, stage: StageName) -> bool:
-    """Whether a transformer's checkpoint has the weights of that VQGAN."""
+    """Return whether a transformer's checkpoint contains the weights of this stage's VQGAN."""
     prefix = _FIRST if stage == "first" else _COND
     return any(key.startswith(prefix) for key in state)
 
@@ -222,7 +222,7 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
 
 
 def _class_names(config: ModelConfig) -> tuple[str, ...]:
-    """The names that our own models give their classes; taming's have none."""
+    """Return the class names of vqclip's own models; taming's have none."""
     names = config.params.get("names") or ()
     if not isinstance(names, list | tuple):
         raise UsageError(f"{config.name} says names {names!r:.80}; give a list")
@@ -230,7 +230,7 @@ def _class_names(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
-    """Our own configs are ours to be strict with."""
+    """Check the keys of vqclip's own configs strictly."""
     if missing := sorted(needed - set(config.params)):
         raise UsageError(f"{config.name} lacks {', '.join(missing)}")
     for key in config.params:

@@ -1,16 +1,16 @@
-"""Read the tensors of a pickled checkpoint without running or importing anything it names.
+"""Reading of pickled tensors without running or importing code.
 
 A pickle is a program: it may name any function of any module and call it. Here every name it
-mentions goes through :meth:`InertUnpickler.find_class`, which knows the handful of names that
-tensors are made of and answers all others with empty stand-ins. No name is ever imported, so
-that nothing a file says can reach code. Names that only an attack has a use for are refused.
+contains goes through :meth:`InertUnpickler.find_class`, which accepts the few names that tensors
+need and replaces all others with empty stand-ins. No name is ever imported, so nothing in a file
+can reach code. Names that only an attack would use are rejected.
 
-torch's own restricted unpickler does not serve: whatever stands for foreign names, it refuses
-subclasses of dict, which Lightning keeps hyper-parameters in, and pickle protocols 4 and 5; and
-nothing in it bounds the work that a file asks for.
+torch's own restricted unpickler is not enough: even with stand-ins for foreign names, it rejects
+pickle protocols 4 and 5 and subclasses of dict, in which Lightning keeps hyperparameters; and it
+does not limit the work that a file can cause.
 
-What a few bytes can make large or slow is bounded: calls and what they are given, foreign names,
-lengths announced but not there, keys whose hashes collide or take forever.
+Everything that a few bytes can make large or slow is limited: calls and their arguments, foreign
+names, declared lengths beyond the file, and keys whose hashes collide or take forever.
 """
 
 import _compat_pickle
@@ -41,8 +41,8 @@ _STORAGE_DTYPES = {
     "UntypedStorage": torch.uint8,
 }
 
-_MOST_EFFORT = 1 << 20  # calls, and entries of what they are given
-_NAME_EFFORT = 1 << 7  # of making a stand-in
+_MOST_EFFORT = 1 << 20  # calls, and entries of their arguments
+_NAME_EFFORT = 1 << 7  # effort of creating a stand-in
 _MOST_BYTES = 1 << 48
 _MOST_KEY = 1 << 31
 
@@ -52,12 +52,12 @@ class InertUnpickler(pickle._Unpickler):
     """Unpickle plain containers and tensors; every foreign name becomes a stand-in.
 
     Args:
-        file: where the pickle starts.
-        load_storage: gives the memory for a persistent id of torch.
+        file: a file positioned at the start of the pickle.
+        load_storage: returns the memory for one of torch's persistent ids.
 
     Raises (from ``load``):
-        UnsafeCheckpointError: the pickle names code to be run. Nothing ran.
-        Exception: whatever a damaged pickle leads to.
+        UnsafeCheckpointError: the pickle would run code; nothing was run.
+        Exception: a damaged pickle can cause any error.
 
     """
 
@@ -73,13 +73,13 @@ class InertUnpickler(pickle._Unpickler):
         self._effort = 0
 
     def load_build(self) -> None:
-        """Pass over the state of a foreign object; nothing else has one."""
+        """Skip the state of a foreign object; no other object has one."""
         self.stack.pop()
         if not isinstance(self.stack[-1], StandIn | _PlainDict):
             raise pickle.UnpicklingError("state for something that has none")
 
     def load_reduce(self) -> None:
-        """Call the little that can be called."""
+        """Call one of the few permitted functions."""
         self._spend(_cost(self.stack[-1]))
         super().load_reduce()  # type: ignore[misc]
 
@@ -103,12 +103,12 @@ class InertUnpickler(pickle._Unpickler):
         _put(self.stack[-1], *zip(items[::2], items[1::2], strict=True))
 
     def load_dict(self) -> None:
-        """Make a dict, as the oldest pickles do."""
+        """Build a dict, as the oldest pickles do."""
         items = self.pop_mark()
         self.append(_put({}, *zip(items[::2], items[1::2], strict=True)))
 
     def load_set(self) -> None:
-        """Leave out a set: no weights are in one."""
+        """Leave out a set, which never contains weights."""
         self.append(StandIn())
 
     def load_frozenset(self) -> None:
@@ -117,7 +117,7 @@ class InertUnpickler(pickle._Unpickler):
         self.append(StandIn())
 
     def load_bytearray8(self) -> None:
-        """Take only as many bytes as there are."""
+        """Read only as many bytes as the file contains."""
         self.append(self.read(int.from_bytes(self.read(8), "little")))
 
     dispatch: ClassVar[dict[int, Any]] = {
@@ -133,11 +133,11 @@ class InertUnpickler(pickle._Unpickler):
     }
 
     def persistent_load(self, pid: Any) -> Storage:
-        """Find the memory of a tensor."""
+        """Return the memory of a tensor."""
         return self._load_storage(pid)
 
     def find_class(self, module: str, name: str) -> Any:
-        """Answer a name with what tensors are made of, or with a stand-in; import nothing."""
+        """Return a tensor building block or a stand-in for a name, without importing anything."""
         module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
         module = _compat_pickle.IMPORT_MAPPING.get(module, module)  # as Python 2 called it
         full_name = f"{module}.{name}"
@@ -152,12 +152,12 @@ class InertUnpickler(pickle._Unpickler):
 
 
 def _cost(args: Iterable[Any]) -> int:
-    """Of a call: one, and one for each entry of what it is given."""
+    """Return the cost of a call: one, plus one for each entry of its arguments."""
     return 1 + sum(len(arg) for arg in args if isinstance(arg, Sized))
 
 
 def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
-    """A view into a storage, checked against its end."""
+    """Return a view into a storage, checked against the storage's end."""
     if not isinstance(storage, tuple):
         raise CheckpointError("its tensors were pickled without torch.save; save them with it")
     memory, dtype = storage
@@ -175,7 +175,7 @@ def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
 
 
 def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
-    """A tensor with Python attributes: only the tensor matters."""
+    """Return only the tensor of a tensor with Python attributes."""
     if rebuild not in (_rebuild_tensor, _rebuild_parameter):
         raise ValueError("a tensor of unknown make")
     return rebuild(*args)
@@ -190,14 +190,14 @@ class _PlainDict(dict[Any, Any]):
 
 
 def _put(target: Any, *pairs: tuple[Any, Any]) -> Any:
-    """Enter what has a plain key. Others are no weights, and hashing them could take forever."""
+    """Store entries with plain keys; others are not weights, and hashing them may never end."""
     for key, value in pairs:
         if isinstance(key, str | type) or (isinstance(key, int) and abs(key) < _MOST_KEY):
             target[key] = value
     return target
 
 
-# All that a name in a file can ever lead to.
+# The only objects that a name in a file can resolve to.
 _REAL: dict[str, Any] = {
     "collections.OrderedDict": _PlainDict,
     "torch._utils._rebuild_tensor": _rebuild_tensor,

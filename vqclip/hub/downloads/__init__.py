@@ -1,4 +1,4 @@
-"""Files from the network: whole, checked and resumable, or not at all."""
+"""Resumable, verified downloads that are complete or absent."""
 
 from vqclip.hub.downloads.fetching import DownloadRequest, Fetched, Listener, download
 from vqclip.hub.downloads.transfer import DiskFullError, DownloadError, Patience

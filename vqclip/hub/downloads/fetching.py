@@ -25,12 +25,12 @@ from vqclip.hub.downloads.transfer import (
 
 @dataclass(frozen=True)
 class DownloadRequest:
-    """A file that is to be downloaded.
+    """A file to download.
 
-    path: where it will be.
-    size: in bytes, where it is known.
-    known: the SHA-256 that it had the last time.
-    check: raises a :class:`VqclipError` for a file that is not what it should be.
+    path: destination of the file.
+    size: size in bytes, if known.
+    known: SHA-256 of the previous download, if any.
+    check: raises a :class:`VqclipError` if the file has the wrong content.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class DownloadRequest:
 
 @dataclass(frozen=True)
 class Listener:
-    """Receives progress: every block, and every failure before a new attempt."""
+    """Receiver of progress: every block, and every failure before a new attempt."""
 
     progress: ByteProgress
     note: Callable[[str], None]
@@ -50,7 +50,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that has come: from which source, and its SHA-256."""
+    """A downloaded file's source and SHA-256."""
 
     source: Source
     sha256: str
@@ -59,10 +59,10 @@ class Fetched:
 def download(
     wanted: DownloadRequest, listener: Listener, patience: Patience | None = None
 ) -> Fetched:
-    """Download a file completely or not at all; continue an earlier attempt.
+    """Download a file completely or not at all, resuming any earlier attempt.
 
     Raises:
-        DownloadError: no source has it, there is no room for it, or the network is forbidden.
+        DownloadError: no source has the file, the disk is full, or the network is forbidden.
     """
     if wanted.path.exists() and (fetched := _fetched_before(wanted)):
         return fetched
@@ -84,7 +84,7 @@ def download(
 
 
 def _fetched_before(wanted: DownloadRequest) -> Fetched | None:
-    """Return the whole file of an earlier attempt, if it is from a source that is still known."""
+    """Return the complete file of an earlier attempt, if its source is still listed."""
     origin = Part(wanted.path).origin()
     source = next((s for s in wanted.sources if origin and s.url == origin.url), None)
     return Fetched(source, weights_hash(wanted.path)) if source else None
@@ -116,7 +116,7 @@ def _transfer_patiently(
     listener: Listener,
     patience: Patience,
 ) -> None:
-    """Try until the file is whole; attempts that bring nothing new are counted."""
+    """Retry until the file is complete, limiting attempts that make no progress."""
     vain, furthest = 0, part.size
     while True:
         try:
@@ -132,7 +132,7 @@ def _transfer_patiently(
 
 
 def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
-    """Return the hash of what has come, if it is the file that was wanted."""
+    """Return the hash of the downloaded file after verifying it."""
     if wanted.size is not None and part.size != wanted.size:
         raise DownloadError(f"{part.size:,} bytes came, not {wanted.size:,}: it is another file")
     try:

@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a part is from: its address, and what tells that the file there is still the same.
+    """The address of a partial download, and a validator that detects changes of the file.
 
-    validator: a strong ETag or a Last-Modified date, as the server gave it.
+    validator: a strong ETag or a Last-Modified date, as sent by the server.
     """
 
     url: str
@@ -19,7 +19,7 @@ class Origin:
 
 
 class Part:
-    """``NAME.part`` beside a file that is not whole yet, and ``NAME.json`` about its origin."""
+    """A partial download ``NAME.part`` beside its destination, with its origin in ``NAME.json``."""
 
     def __init__(self, whole: Path) -> None:
         self.whole = whole
@@ -28,32 +28,32 @@ class Part:
 
     @property
     def size(self) -> int:
-        """How many bytes have come."""
+        """Number of bytes downloaded so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def origin(self) -> Origin | None:
-        """Return where it is from, if that is known."""
+        """Return the origin of the part, if known."""
         try:
             return Origin(**json.loads(self._about.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
     def restart(self, origin: Origin) -> None:
-        """Forget what has come; what comes now is from ``origin``."""
+        """Discard the bytes so far and start over from ``origin``."""
         self.discard()
         self._about.write_text(json.dumps(asdict(origin)), encoding="utf-8")
 
     def append(self) -> BinaryIO:
-        """Open it for what comes next."""
+        """Open the part for appending."""
         return self.path.open("ab")
 
     def discard(self) -> None:
-        """Delete it."""
+        """Delete the part."""
         self.path.unlink(missing_ok=True)
         self._about.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Make it the whole file, at one moment; its origin stays known."""
+        """Turn the part into the complete file atomically, keeping its origin."""
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
         self.path.replace(self.whole)

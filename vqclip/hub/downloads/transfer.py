@@ -1,4 +1,4 @@
-"""One HTTP request for a file or its rest, with every claim of the answer checked."""
+"""A single HTTP request for a file or its remainder, with full checks."""
 
 import errno
 import re
@@ -25,7 +25,7 @@ ByteProgress = Callable[[int, int | None], None]  # bytes so far, bytes in all i
 
 
 class DownloadError(VqclipError):
-    """A file could not be downloaded, or is not the one that was expected."""
+    """A file could not be downloaded, or is not the expected one."""
 
 
 class DiskFullError(DownloadError):
@@ -33,7 +33,7 @@ class DiskFullError(DownloadError):
 
 
 class PassingError(Exception):
-    """A failure that may pass; ``wait``: seconds before the next attempt, if the server says."""
+    """A temporary failure; ``wait`` is the server's requested delay in seconds, if any."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -44,9 +44,9 @@ class PassingError(Exception):
 class Patience:
     """Limits of attempts and waiting.
 
-    attempts: in a row that bring nothing new.
-    pause: seconds after the first of them, doubled after each.
-    timeout: seconds without a byte, or without a connection.
+    attempts: maximum number of consecutive attempts without progress.
+    pause: seconds to wait after the first such attempt, doubled after each.
+    timeout: seconds to wait for a connection or for the next byte.
     """
 
     attempts: int = 5
@@ -55,9 +55,9 @@ class Patience:
 
 
 def new_client(patience: Patience) -> httpx2.Client:
-    """Return a client that goes through the proxies of the environment and follows redirects.
+    """Return a client that uses the environment's proxies and follows redirects.
 
-    Nothing comes compressed: ranges count the bytes of the file itself.
+    Compression is off, so that ranges count the bytes of the file itself.
 
     Raises:
         DownloadError: the environment's proxy or certificates cannot be used.
@@ -77,12 +77,12 @@ def transfer(
 ) -> None:
     """Download the file, or the rest of it, into ``part``.
 
-    size: of the whole in bytes, where it is known.
+    size: size of the complete file in bytes, if known.
 
     Raises:
-        PassingError: try again; what has come is kept.
-        DownloadError: this source has not got it.
-        DiskFullError: there is no room for it.
+        PassingError: the failure is temporary; the bytes so far are kept.
+        DownloadError: this source does not have the file.
+        DiskFullError: the disk has no room for the file.
     """
     try:
         with client.stream("GET", source.url, headers=_range(source, part)) as response:
@@ -96,7 +96,7 @@ def transfer(
 
 
 def _range(source: Source, part: Part) -> dict[str, str]:
-    """Ask for the rest only, and for that only if the file is still the same."""
+    """Return headers that request only the rest of the file, provided it has not changed."""
     origin = part.origin()
     same = origin is not None and origin.url == source.url
     if not part.size or origin is None or not same or not (origin.validator or source.sha256):
@@ -106,7 +106,7 @@ def _range(source: Source, part: Part) -> dict[str, str]:
 
 
 def _is_complete(response: httpx2.Response, part: Part) -> bool:
-    """Whether the server says that there is no more of the file than has come."""
+    """Return whether the server reports that the part is already complete."""
     if response.status_code != 416:
         return False
     found = _RANGE.fullmatch(response.headers.get("content-range", ""))
@@ -117,7 +117,7 @@ def _is_complete(response: httpx2.Response, part: Part) -> bool:
 
 
 def _begin(response: httpx2.Response, source: Source, part: Part, size: int | None) -> int | None:
-    """Read the answer's head, make ``part`` ready for its body, return the size of the whole."""
+    """Check the response headers, prepare ``part`` for the body, and return the full size."""
     _check_status(response)
     start, total = _extent(response)
     if start and start != part.size:
@@ -150,7 +150,7 @@ def _retry_after(response: httpx2.Response) -> float | None:
 
 
 def _extent(response: httpx2.Response) -> tuple[int, int | None]:
-    """Return where the body begins within the file, and the size of the file if it is told."""
+    """Return the offset of the body within the file, and the file's size if reported."""
     if response.status_code == 206:
         found = _RANGE.fullmatch(response.headers.get("content-range", ""))
         if found is None or found[1] is None:
@@ -163,7 +163,7 @@ def _extent(response: httpx2.Response) -> tuple[int, int | None]:
 
 def _validator(response: httpx2.Response) -> str | None:
     etag = response.headers.get("etag", "")
-    if etag and not etag.startswith("W/"):  # a weak one does not vouch for every byte
+    if etag and not etag.startswith("W/"):  # a weak ETag does not guarantee identical bytes
         return str(etag)
     return response.headers.get("last-modified") or None
 
