@@ -4,7 +4,7 @@
 >>> model = vqclip.load()  # doctest: +SKIP
 >>> model.draw("a red apple", seed=7).save("apple.png")  # doctest: +SKIP
 
-The names below are loaded on first use, so that ``import vqclip`` does not import torch.
+Public names are loaded on first use, so that ``import vqclip`` does not import torch.
 """
 
 import os
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# GNU OpenMP's threads by default wait for each other busily, up to hundreds of thousands of turns.
-# Where another program wants the processor too, that made a run several times as slow; with few
-# turns an idle machine loses nothing. The variable is read when torch is imported.
+# By default, GNU OpenMP threads busy-wait for hundreds of thousands of spins. On a shared CPU, this
+# made runs several times slower; fewer spins cost nothing on an idle machine. The variable is read
+# when torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if TYPE_CHECKING:

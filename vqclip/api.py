@@ -1,4 +1,4 @@
-"""The Python API: models loaded once, for any number of images.
+"""The Python API: load models once and generate any number of images.
 
 >>> import vqclip
 >>> model = vqclip.load()  # doctest: +SKIP
@@ -43,7 +43,7 @@ from vqclip.sampling.completion import (
 _Config = TypeVar("_Config", GenerateConfig, SampleConfig, CompleteConfig)
 Weights = str | Sequence[str | tuple[str, float]]
 Augmentation = Callable[[Tensor], Tensor]
-IN_MEMORY = "an image in memory"  # the record of an input that no file holds
+IN_MEMORY = "an image in memory"  # recorded as the name of an input that is not a file
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Result:
     """A finished image.
 
     picture: the image as a PIL image.
-    config: its settings; ``config.seed`` is its random seed.
-    metadata: its settings and the hashes of its weights, as a saved file records them.
-    score: CLIP's similarity to the prompts, -1 to 1; None where it was not measured.
+    config: the settings of the image; ``config.seed`` is its random seed.
+    metadata: the settings and the hashes of the weights, as recorded in a saved file.
+    score: CLIP similarity to the prompts, -1 to 1; None if not measured.
     """
 
     picture: Image.Image
@@ -67,10 +67,10 @@ class Result:
         return to_tensor(flatten(self.picture))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Save the image as PNG, JPEG or WebP, with its settings inside, for ``vqclip again``.
+        """Save the image as PNG, JPEG or WebP with embedded settings for ``vqclip again``.
 
         Raises:
-            UsageError: an unknown suffix, or the file exists and ``overwrite`` is not set.
+            UsageError: the suffix is unknown, or the file exists and ``overwrite`` is not set.
             VqclipError: the file could not be written.
         """
         path = Path(path).expanduser()
@@ -82,11 +82,11 @@ class Result:
 
 
 class Model:
-    """A VQGAN, CLIP models and perhaps a transformer, loaded once: see :func:`load`.
+    """A VQGAN, CLIP models and optionally a transformer, loaded once by :func:`load`.
 
-    The settings that its methods take are the fields of :class:`vqclip.GenerateConfig` (``draw``
-    and ``generate``), ``SampleConfig`` (``sample``) and ``CompleteConfig`` (``complete``) of
-    :mod:`vqclip.config`, but for the models and their device.
+    Methods accept as settings the fields of :class:`vqclip.GenerateConfig` (``draw`` and
+    ``generate``), ``SampleConfig`` (``sample``) and ``CompleteConfig`` (``complete``) of
+    :mod:`vqclip.config`, except for the models and their device.
     """
 
     def __init__(self, config: GenerateConfig, models: Models) -> None:
@@ -100,10 +100,10 @@ class Model:
     def draw(self, prompt: Prompts, **settings: Any) -> Result:
         """Generate an image of the prompt.
 
-        See :meth:`generate` for the parameters; without ``seed``, it is a random one.
+        See :meth:`generate` for the parameters. Without ``seed``, a random seed is used.
 
         Raises:
-            UsageError: an unknown setting or name, a value out of range.
+            UsageError: an unknown setting or name, or a value out of range.
             VqclipError: the optimisation diverged, or memory ran out.
         """
         config = self.settings(prompt, **settings)
@@ -119,22 +119,22 @@ class Model:
         optimizer: str | Optimizer = "adam",
         **settings: Any,
     ) -> Iterator[Frame]:
-        """Yield the frames of a run: its drafts, the image before every step, and the result.
+        """Yield the frames of a run: any drafts, the image before every step, and the result.
 
         Args:
             prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of them.
-            losses: further losses, added to that of the prompt: names (``"symmetry"``,
-                ``"symmetry:2"``), functions from :class:`vqclip.Observation` to a scalar tensor,
-                or either with its weight, ``(loss, 0.5)``.
+            losses: losses to add to the prompt loss: names (``"symmetry"``, ``"symmetry:2"``),
+                functions from :class:`vqclip.Observation` to a scalar tensor, or either with a
+                weight, ``(loss, 0.5)``.
             augment: all augmentations of the cutouts, in order: names, or functions that take and
                 return a batch (n, 3, h, w) with values in about [0, 1].
-            optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer,
-                whose learning rate is set before every step.
+            optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer;
+                the learning rate of the result is set before every step.
             settings: fields of :class:`vqclip.GenerateConfig`, such as ``steps``, ``seed`` and
-                ``size``, (width, height) in pixels, or one number for a square.
+                ``size``, (width, height) in pixels or a single number for a square.
 
         Raises:
-            UsageError: an unknown setting or name, a value out of range.
+            UsageError: an unknown setting or name, or a value out of range.
             VqclipError: the optimisation diverged, or memory ran out.
         """
         own = {"losses": losses, "augment": augment, "optimizer": optimizer}
@@ -142,10 +142,10 @@ class Model:
         return generate(config, self._for(config))
 
     def settings(self, prompt: Prompts, **settings: Any) -> GenerateConfig:
-        """Return the config of an image with this model: what :meth:`draw` draws.
+        """Return the config that :meth:`draw` uses for the same arguments.
 
         Raises:
-            UsageError: an unknown setting, a value out of range.
+            UsageError: an unknown setting, or a value out of range.
         """
         losses = tuple(with_weight(loss) for loss in settings.pop("losses", ()))
         if settings.get("augment", ()) is None:
@@ -154,15 +154,15 @@ class Model:
         return self._named(config)
 
     def sample(self, prompt: Prompts | None = None, **settings: Any) -> list[Result]:
-        """Let the transformer draw images, without optimisation; the best for the prompt first.
+        """Sample images from the transformer without optimisation, best match first.
 
         Args:
-            prompt: guides a transformer that is conditioned on CLIP, and ranks the images.
+            prompt: guides a CLIP-conditioned transformer and ranks the images.
             settings: fields of ``SampleConfig``, such as ``samples``, ``seed`` and ``size``;
                 ``conditions`` is a dict such as ``{"class": "goldfish"}``.
 
         Raises:
-            UsageError: there is no transformer, an unknown setting, a value out of range.
+            UsageError: no transformer is loaded, a setting is unknown, or a value out of range.
         """
         return self._drawn(config_from(SampleConfig, prompt, settings))
 
@@ -173,17 +173,17 @@ class Model:
         prompt: Prompts | None = None,
         **settings: Any,
     ) -> list[Result]:
-        """Keep a part of an image and let the transformer imagine the rest; the best first.
+        """Keep part of an image and let the transformer imagine the rest, best match first.
 
         Args:
             image: a path, a URL or a PIL image.
             keep: ``top``, ``bottom``, ``left`` or ``right``, ``box:x,y,w,h``, or the path of a
-                mask; by default everything that is not transparent.
-            prompt: guides a transformer that is conditioned on CLIP, and ranks the images.
+                mask. Default: all opaque pixels.
+            prompt: guides a CLIP-conditioned transformer and ranks the images.
             settings: fields of ``CompleteConfig``, such as ``samples``, ``extend`` and ``refine``.
 
         Raises:
-            UsageError: there is no transformer, an input that cannot be read, a wrong setting.
+            UsageError: no transformer is loaded, an input is unreadable, or a setting is invalid.
         """
         photo = image if isinstance(image, Image.Image) else None
         name = IN_MEMORY if photo else str(image)
@@ -205,12 +205,12 @@ class Model:
         return [_result(task, sample) for sample in samples]
 
     def _placed(self, config: _Config) -> _Config:
-        """Return a config with the CLIPs, the device and the precision of the models."""
+        """Return a config with the CLIP models, device and precision of this model."""
         loaded = self._loaded
         return replace(config, clip=loaded.clip, device=loaded.device, precision=loaded.precision)
 
     def _named(self, config: GenerateConfig) -> GenerateConfig:
-        """Return a config with the names of the models; a transformer only where it draws."""
+        """Return a config with the model names; the transformer only if it generates the start."""
         loaded = self._loaded
         vqgan, transformer = loaded.vqgan, loaded.transformer
         if config.init not in (AUTO, *DRAWN):
@@ -230,24 +230,24 @@ def load(
     device: str = AUTO,
     precision: str = AUTO,
 ) -> Model:
-    """Load the models of any number of images.
+    """Load models once, for any number of images.
 
     Args:
-        vqgan: ``"default"``, a name of :func:`list_models`, a checkpoint or a folder.
+        vqgan: ``"default"``, a name from :func:`list_models`, a checkpoint or a folder.
         clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or
             several, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
         transformer: a name or path, for drafts, samples and completions. Default: the embedded
-            one if the VQGAN is the default.
+            transformer if the VQGAN is the default.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         precision: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"portable"``.
 
     Raises:
         UsageError: an unknown name, device or precision.
-        CheckpointError: a model cannot be read.
+        CheckpointError: a model file cannot be read.
     """
     names = [clip] if isinstance(clip, str) else clip
     config = GenerateConfig(
-        prompts=(Prompt(""),),  # CLIP is loaded where there are prompts
+        prompts=(Prompt(""),),  # CLIP is only loaded if there are prompts
         vqgan=str(vqgan),
         clip=tuple(split_weight(name) if isinstance(name, str) else name for name in names),
         transformer=None if transformer is None else str(transformer),
@@ -258,9 +258,9 @@ def load(
 
 
 def list_models(kind: str | None = None) -> list[Item]:
-    """Return the models that vqclip knows by name, those that are not downloaded yet included.
+    """Return all models with a name in vqclip, including those not downloaded yet.
 
-    kind: only those that are a ``vqgan``, ``clip`` or ``transformer``.
+    kind: restricts the list to ``vqgan``, ``clip`` or ``transformer``.
     """
     return [item for item in inventory() if kind in (None, item.kind)]
 

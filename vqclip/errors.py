@@ -1,6 +1,6 @@
-"""Every error that vqclip raises on purpose; the command line prints it as one line.
+"""The exceptions of vqclip, each printed by the command line as one line.
 
-Messages name settings as Python does, in backticks: `steps`, `init=draft`. The command line shows
+Messages name settings as in Python, in backticks: `steps`, `init=draft`. The command line prints
 its options instead: --steps, --init draft.
 """
 
@@ -8,18 +8,18 @@ from collections.abc import Sequence
 
 
 def one_line(error: BaseException, most: int = 300) -> str:
-    """Return the message of any error as one line of limited length."""
+    """Return the message of any exception as one line of at most ``most`` characters."""
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
 class VqclipError(Exception):
-    """Something failed. The message is one line: what was wrong and what to do about it."""
+    """Any failure; the message is one line that names the problem and a remedy."""
 
     exit_code = 1
 
     @property
     def messages(self) -> Sequence[str]:
-        """The lines that the command line prints."""
+        """The lines for the command line to print."""
         return (str(self),)
 
 
@@ -30,21 +30,21 @@ class UsageError(VqclipError, ValueError):
 
 
 class RowsError(UsageError):
-    """Rows of a list are invalid; each has its reason."""
+    """Rows of a list are invalid; each argument is the reason for one row."""
 
     @property
     def messages(self) -> Sequence[str]:
-        """The reasons, with their lines."""
+        """The reasons, one per invalid row."""
         return tuple(self.args)
 
     def __str__(self) -> str:
-        """Return all of them in one line."""
+        """Return all reasons in one line."""
         return "; ".join(self.args)
 
 
 class CheckpointError(VqclipError):
-    """A weight file cannot be used: unreadable, truncated, or not the requested model."""
+    """A weight file or checkpoint is unreadable, truncated, or not the requested model."""
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """A weight file asks for code to be run on loading; it was refused and nothing ran."""
+    """A weight file would run code on loading; it was refused, and no code ran."""

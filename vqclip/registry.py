@@ -1,4 +1,4 @@
-"""Named lookup: one dict per extension point, with a helpful answer to an unknown name."""
+"""Lookup by name at extension points, with helpful errors for unknown names."""
 
 import runpy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for an unknown ``name``: the nearest match first, then all known names."""
+    """Return the error for an unknown ``name``, with the closest match and all known names."""
     known = sorted(known)
     spelled = {entry.lower(): entry for entry in known}
     near = get_close_matches(name.lower(), spelled, n=1)
@@ -20,14 +20,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # of load_functions, by their names
+_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by name, from load_functions
 
 
 def load_functions(path: Path) -> None:
-    """Run a Python file and let its functions be found by the names that images record.
+    """Run a Python file and register its functions under the names recorded in images.
 
     Raises:
-        UsageError: there is no such file, or it fails.
+        UsageError: the file does not exist or raises an exception.
     """
     try:
         names = runpy.run_path(str(path), run_name=path.stem)
@@ -37,7 +37,7 @@ def load_functions(path: Path) -> None:
 
 
 def own_function(kind: str, name: str) -> Any:
-    """Return the user's function that a name with a dot stands for; None for other names.
+    """Return the user's function for a dotted name; None for other names.
 
     Raises:
         UsageError: no file with this function was loaded.
@@ -54,7 +54,7 @@ def own_function(kind: str, name: str) -> Any:
 
 
 class Registry(Mapping[str, _T], Generic[_T]):
-    """A mapping whose missing keys raise :class:`UsageError` listing the known names.
+    """A mapping in which a missing key raises a :class:`UsageError` that lists the known names.
 
     >>> Registry("optimizer", {"adam": 1})["adam"]
     1

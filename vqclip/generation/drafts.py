@@ -20,18 +20,18 @@ from vqclip.models.runtime import autocast
 from vqclip.models.transformer import Net2NetTransformer
 
 Grid = tuple[int, int]
-_PIXELS = 1 << 17  # decoded at a time: more save no more time, and take memory
-_CROP = 7 / 8  # of an image's side, of the parts by which drafts are judged
+_PIXELS = 1 << 17  # decoded at a time: larger batches only take more memory
+_CROP = 7 / 8  # of an image's side: the size of the crops that CLIP scores
 
 
 def drafts(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, grid: Grid
 ) -> Iterator[Drawn]:
-    """Draw the images among which CLIP chooses; yield after every code.
+    """Sample the drafts that CLIP chooses from; yield after every code.
 
-    grid: (rows, columns) of the run's codes. Images drawn by the prompts have the size that the
-    transformer was trained at on their shorter side, whatever the run's.
-    No other seed of the run draws any of them.
+    grid: (rows, columns) of the run's codes. The shorter side of a draft sampled from the prompts
+    has the transformer's training size, regardless of the size of the run.
+    No two seeds of a run share a draft.
     """
     transformer = models.transformer
     assert transformer is not None
@@ -47,13 +47,13 @@ def drafts(
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
-    """Return the codes of the transformer's VQGAN for an image of ``grid`` codes of the run's."""
+    """Convert a grid of the run's VQGAN to one of the transformer's, for the same image size."""
     factor = models.vqgan.downsampling
     return grid_size((grid[1] * factor, grid[0] * factor), transformer.vqgan.downsampling)
 
 
 def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
-    """Return a grid of the same shape, as short on one side as the transformer was trained."""
+    """Return a grid of the same shape whose shorter side is the transformer's training size."""
     side = transformer.vqgan.resolution // transformer.vqgan.downsampling
     scale = side / min(grid)
     return round(grid[0] * scale), round(grid[1] * scale)
@@ -62,10 +62,10 @@ def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
 def styles_for(
     config: GenerateConfig | SampleConfig, transformer: Net2NetTransformer, count: int
 ) -> Tensor | None:
-    """Return which of the transformer's styles each of ``count`` images has, (count,) or (1,).
+    """Return the index of each image's style among the transformer's, (count,) or (1,).
 
     Raises:
-        UsageError: a style that it does not know.
+        UsageError: the transformer does not have the requested style.
     """
     known = styles_of(transformer.cond_stage_model)
     texts = [p.content for p in config.prompts if p.kind == "text" and p.weight > 0]
@@ -76,12 +76,12 @@ def styles_for(
 def prompt_condition(
     models: Models, prompts: PromptEmbeddings, styles: Tensor | None = None
 ) -> Tensor:
-    """Return what a transformer conditioned on CLIP embeddings is told: the prompts' mixture.
+    """Return the condition of a CLIP-conditioned transformer: the mixture of the prompts.
 
-    styles: as from :func:`styles_for`; for each of them a row.
+    The mixture is the weighted sum of their embeddings, so that a negative weight steers away
+    from its prompt. If the prompts cancel out, there is no condition.
 
-    It is the sum of their embeddings with their weights, so that one of negative weight is led
-    away from; where they cancel out, no condition.
+    styles: from :func:`styles_for`; the condition has one row per style.
     """
     assert models.transformer is not None
     assert prompts.guide is not None
@@ -94,7 +94,7 @@ def prompt_condition(
 
 
 def draft_frame(models: Models, drawn: Drawn) -> Frame:
-    """Return the draft in progress."""
+    """Return the draft in progress as a frame."""
     assert models.transformer is not None
     vqgan = models.transformer.vqgan
     z_q = vqgan.codes(filled(vqgan, drawn.indices[drawn.current][None]))
@@ -105,10 +105,10 @@ def draft_frame(models: Models, drawn: Drawn) -> Frame:
 def best_draft(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, drawn: Tensor, grid: Grid
 ) -> Tensor:
-    """Return the z, (1, embed_dim, rows, columns), of the draft that CLIP finds nearest.
+    """Return the z, (1, embed_dim, rows, columns), of the draft with the highest CLIP score.
 
-    drawn: (n, h, w), codes of the transformer's VQGAN. A draft of another size, or for another
-    VQGAN, is resized as an image and encoded.
+    drawn: (n, h, w), codes of the transformer's VQGAN. If the run has another size or VQGAN, the
+    image of the draft is resized and encoded again.
     """
     transformer = models.transformer
     assert transformer is not None
@@ -126,13 +126,13 @@ def best_draft(
 def draft_scores(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, images: Tensor
 ) -> Tensor:
-    """Return how well images (n, 3, h, w) in [0, 1] fit the prompts, (n,): the mean over parts."""
+    """Return the CLIP scores, (n,), of images (n, 3, h, w) in [0, 1], averaged over parts."""
     scores = [clip_scores(config, models, prompts, part) for part in parts(images)]
     return torch.stack(scores).mean(0)
 
 
 def parts(images: Tensor) -> Iterator[Tensor]:
-    """Yield images (n, 3, h, w) whole, mirrored, and without a margin on two sides each."""
+    """Yield images (n, 3, h, w) unchanged, mirrored, and cropped to each of the four corners."""
     yield images
     yield images.flip(-1)
     height, width = images.shape[-2:]
@@ -143,7 +143,7 @@ def parts(images: Tensor) -> Iterator[Tensor]:
 
 
 def encoded(models: Models, image: Tensor, grid: Grid) -> Tensor:
-    """Return the z of an image (1, 3, h, w) in [0, 1], resized to a grid of the run's codes."""
+    """Return the z of an image (1, 3, h, w) in [0, 1] after resizing it to the run's grid."""
     size = [side * models.vqgan.downsampling for side in grid]
     image = F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
     return models.vqgan.tokenize(image * 2 - 1)[0]

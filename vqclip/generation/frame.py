@@ -12,12 +12,12 @@ FrameStage = Literal["draft", "optimization"]
 
 
 class Frame:
-    """An image on its way: a draft that is being sampled, or z between two optimizer steps.
+    """An image in progress: a draft being sampled, or z between two optimizer steps.
 
-    stage: ``draft`` while a transformer samples starts, then ``optimization``.
+    stage: ``draft`` while a transformer samples drafts, then ``optimization``.
     step: codes sampled so far, over all drafts; or optimizer steps done, from 0 (the start).
-    total: what ``step`` counts up to.
-    z: (1, embed_dim, h/f, w/f), detached; that of a draft is its codes in the transformer's VQGAN.
+    total: the final value of ``step``.
+    z: (1, embed_dim, h/f, w/f), detached; for a draft, its codes in the transformer's VQGAN.
     losses: name to weighted scalar tensor, on the device of the run; empty for drafts and for the
         result.
     """
@@ -37,13 +37,13 @@ class Frame:
 
     @cached_property
     def image(self) -> Tensor:
-        """(1, 3, h, w) in [0, 1]; drafts, and averages of z, are decoded on first use."""
+        """(1, 3, h, w) in [0, 1]; drafts and averages of z are decoded on first access."""
         with torch.no_grad():
             return self._decode(self.z)
 
 
 def watched(frames: Generator[Frame, None, _T], show: Callable[[Frame], None] | None = None) -> _T:
-    """Call ``show`` with each frame of a generator; return its result."""
+    """Call ``show`` with each frame of a generator; return the generator's result."""
     while True:
         try:
             frame = next(frames)

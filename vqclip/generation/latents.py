@@ -17,7 +17,7 @@ from vqclip.registry import Registry, unknown
 
 
 class Codec(Protocol):
-    """The part of a VQGAN that latents need."""
+    """The members of a VQGAN that latents need."""
 
     @property
     def codebook(self) -> Tensor:
@@ -25,21 +25,21 @@ class Codec(Protocol):
 
     @property
     def downsampling(self) -> int:
-        """Pixels a code is wide and high."""
+        """Width and height of a code in pixels."""
 
     @property
     def resolution(self) -> int:
-        """Side in pixels of the images that it was made for."""
+        """Side in pixels of the images that it was trained on."""
 
     def tokenize(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(b, 3, h, w) in [-1, 1] to (z_q, indices)."""
+        """Encode images (b, 3, h, w) in [-1, 1] as (z_q, indices)."""
 
     def codes(self, indices: Tensor) -> Tensor:
-        """(b, h, w) to z_q."""
+        """Look up the z_q of indices (b, h, w)."""
 
 
 def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
-    """Return (rows, columns) of codes for (width, height) in pixels, rounded to the nearest.
+    """Return (rows, columns) of codes for (width, height) in pixels, rounded to whole codes.
 
     >>> grid_size((500, 250), 16)
     (16, 31)
@@ -49,7 +49,7 @@ def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
 
 
 def grid_of(config: GenerateConfig, vqgan: Codec) -> tuple[int, int]:
-    """Return the (rows, columns) of codes of a run."""
+    """Return the (rows, columns) of a run's codes."""
     if config.size is None and config.init.lower().endswith(".npz"):
         _, rows, columns = read_codes(Path(config.init)).indices.shape
         return rows, columns
@@ -57,30 +57,30 @@ def grid_of(config: GenerateConfig, vqgan: Codec) -> tuple[int, int]:
 
 
 def picture_size(config: GenerateConfig, vqgan: Codec) -> tuple[int, int]:
-    """Return the (width, height) in pixels of a run's image: whole codes."""
+    """Return the (width, height) in pixels of a run's image, rounded to whole codes."""
     rows, columns = grid_of(config, vqgan)
     return columns * vqgan.downsampling, rows * vqgan.downsampling
 
 
 def codebook_range(codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and the greatest value of every channel, (1, embed_dim, 1, 1) each."""
+    """Return the minimum and maximum of every channel, (1, embed_dim, 1, 1) each."""
     low, high = codebook.amin(0), codebook.amax(0)
     return low[None, :, None, None], high[None, :, None, None]
 
 
 def noise_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return (1, 3, rows, columns) of independent uniform pixels in [0, 1]."""
+    """Return an image (1, 3, rows, columns) of independent uniform pixels in [0, 1]."""
     return torch.rand(1, 3, rows, columns, generator=generator)
 
 
 def gradient_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return (1, 3, rows, columns) in [0, 1]: four random corner colours, blended linearly."""
+    """Return (1, 3, rows, columns) in [0, 1]: a bilinear blend of four random corner colours."""
     corners = noise_image(2, 2, generator)
     return F.interpolate(corners, (rows, columns), mode="bilinear", align_corners=True)
 
 
 def perlin_image(rows: int, columns: int, generator: Generator, octaves: int = 5) -> Tensor:
-    """Return (1, 3, rows, columns) in [0, 1]: fractal gradient noise (Perlin 1985)."""
+    """Return an image (1, 3, rows, columns) in [0, 1] of fractal gradient noise (Perlin 1985)."""
     shape = (rows, columns)
     layers = [0.6**k * _perlin_octave(shape, 2 ** (k + 1), generator) for k in range(octaves)]
     noise = torch.stack(layers).sum(0)
@@ -88,11 +88,11 @@ def perlin_image(rows: int, columns: int, generator: Generator, octaves: int = 5
 
 
 def _perlin_octave(shape: tuple[int, int], cells: int, generator: Generator) -> Tensor:
-    """Return (3, rows, columns): gradient noise with ``cells`` cells along each side."""
+    """Return gradient noise (3, rows, columns) with ``cells`` cells along each side."""
     angle = torch.rand(3, cells + 1, cells + 1, generator=generator) * 2 * torch.pi
     y, x = (torch.arange(side) / side * cells for side in shape)
     row, column = y.long()[:, None], x.long()[None]  # the cell of each pixel
-    v, u = (y - y.floor())[:, None], (x - x.floor())[None]  # the place in it, 0 to 1
+    v, u = (y - y.floor())[:, None], (x - x.floor())[None]  # the position in the cell, 0 to 1
 
     def corner(down: int, right: int) -> Tensor:
         a = angle[:, row + down, column + right]
@@ -112,13 +112,13 @@ PICTURES = Registry(
 def initial_latent(
     vqgan: Codec, init: str, grid: tuple[int, int], how: str, generator: Generator
 ) -> Tensor:
-    """Return the starting z, (1, embed_dim, rows, columns), quantized.
+    """Return the quantized z that a run starts from, (1, embed_dim, rows, columns).
 
-    init: ``random`` codes; ``noise``, ``gradient`` or ``perlin``, drawn and encoded; the path or
-        URL of an image, fitted as ``how`` says and encoded; or ``.npz`` codes.
+    init: ``random`` codes; ``noise``, ``gradient`` or ``perlin``, generated and encoded; the path
+        or URL of an image, fitted by the method ``how`` and encoded; or ``.npz`` codes.
 
     Raises:
-        UsageError: an init that is neither, a file that cannot be read, codes that do not fit.
+        UsageError: an unknown init, a file that cannot be read, or codes that do not fit.
     """
     rows, columns = grid
     device, factor = vqgan.codebook.device, vqgan.downsampling
@@ -154,18 +154,18 @@ def _matching(saved: Codes, vqgan: Codec, grid: tuple[int, int]) -> Tensor:
 
 
 class Average:
-    """Exponential moving average, free of the bias to its start; decay 0 is no average."""
+    """Exponential moving average with bias correction; a decay of 0 disables it."""
 
     def __init__(self, start: Tensor, decay: float) -> None:
         self.decay, self.mass = decay, 0.0
         self.sum = torch.zeros_like(start)
 
     def update(self, z: Tensor) -> None:
-        """Take in one more value."""
+        """Add a value to the average."""
         if self.decay:
             self.sum.mul_(self.decay).add_(z, alpha=1 - self.decay)
             self.mass = self.mass * self.decay + 1 - self.decay
 
     def value(self, z: Tensor) -> Tensor:
-        """Return the average, or ``z`` itself where there is none yet."""
+        """Return the average, or ``z`` itself if there is none yet."""
         return self.sum / self.mass if self.mass else z

@@ -42,17 +42,17 @@ def generate(
 ) -> Iterator[Frame]:
     """Yield the drafts while they are sampled, the image before every step, and the result.
 
-    The frames of the drafts, if there are any, are of the stage ``draft``; those of the stage
-    ``optimization`` are ``config.steps`` + 1.
+    Frames of drafts have the stage ``draft``; ``config.steps`` + 1 frames of the stage
+    ``optimization`` follow.
 
     start: z to start from, (1, embed_dim, h/f, w/f), instead of ``config.init``.
-    free: (1, 1, h/f, w/f) bool, the codes that are optimised; the others keep their start.
+    free: (1, 1, h/f, w/f) bool, the codes to optimise; the others keep their initial values.
 
-    Same config, same bytes on one machine's CPU. Nothing is printed or written; stop whenever
-    you like by leaving the loop.
+    On one machine's CPU, the same config yields the same bytes. Nothing is printed or written;
+    leave the loop at any time to stop.
 
     Raises:
-        UsageError: an unknown name, a missing file, a value that the models do not admit.
+        UsageError: an unknown name, a missing file, or a value that the models do not support.
         VqclipError: the optimisation diverged.
     """
     run = yield from begin(config, models or load_models(config), start, free)
@@ -65,7 +65,7 @@ def begin(
     start: Tensor | None = None,
     free: Tensor | None = None,
 ) -> Generator[Frame, None, "Run"]:
-    """Yield the drafts while they are sampled; return the run. For parameters see `generate`."""
+    """Yield the drafts while they are sampled; return the run. See `generate` for parameters."""
     check_models(config, models)
     prompts = embed_prompts(models, config.prompts)
     generator = torch.Generator().manual_seed(stream_seed(config.seed))
@@ -80,14 +80,14 @@ def begin(
 
 
 def step(runs: Sequence["Run"]) -> list[Frame]:
-    """Quantize and decode z, cut out, embed, sum the losses, step the optimizers, clamp z.
+    """Step all runs once: decode z, take and embed cutouts, backpropagate, step the optimizers.
 
-    Return the frames as they were before. The runs share their models and may differ in prompts,
-    seed, start and steps: each has its own random numbers, losses and optimizer, so that its
-    image is the one that it gets alone, but for the rounding of products over larger batches.
+    Return the frames from before the step. The runs share their models and may differ in prompts,
+    seed, start and number of steps: each has its own random numbers, losses and optimizer, so its
+    image is the same as on its own, except for rounding in products over larger batches.
 
     Raises:
-        RuntimeError: out of memory, among others; the runs stand as they did before.
+        RuntimeError: out of memory, for example; the runs keep their state from before the step.
     """
     models, config = runs[0].models, runs[0].config
     portable = config.precision == "portable" and models.device.type == "cuda"
@@ -96,8 +96,8 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
         decoded = decode(models, z).chunk(len(runs))
         image = joined([run.shown(one) for run, one in zip(runs, decoded, strict=True)])
 
-        # The gradients of all chunks of cutouts add up here, so that memory does not grow with
-        # their number, and the decoder is run backward once.
+        # The gradients of all chunks of cutouts accumulate here, so that memory does not grow
+        # with the number of chunks and the decoder needs a single backward pass.
         place = torch.device("cpu") if portable else models.device  # see determinism
         seen = [one.detach().to(place).requires_grad_() for one in image.chunk(len(runs))]
         losses: list[Losses] = [{} for _ in runs]
@@ -116,7 +116,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
                 add_backward(losses, terms)
         add_backward(losses, [run.pull() for run in runs])
         gradient = joined([one.grad for one in seen if one.grad is not None]).to(models.device)
-        # The same as image.backward(gradient), which would import sympy for it: half a second.
+        # Equals image.backward(gradient), which would import sympy and take half a second more.
         torch.autograd.backward((image * gradient).sum())
 
     before = zip(runs, image.detach().chunk(len(runs)), losses, strict=True)
@@ -127,7 +127,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
 
 
 def step_alone(run: "Run") -> Frame:
-    """Step one run, with half the cutouts at a time whenever memory runs out."""
+    """Step one run; whenever memory runs out, halve the number of cutouts taken at a time."""
 
     def attempt(chunk: int) -> Frame:
         run.chunk = chunk
@@ -137,12 +137,12 @@ def step_alone(run: "Run") -> Frame:
 
 
 class Run:
-    """One optimisation: the state (z, optimizer, generator, EMA) and the functions over it.
+    """One optimisation: its state (z, optimizer, generator, EMA) and the methods that change it.
 
     Args:
-        config, models, prompts: as embedded by :func:`embed_prompts`.
+        config, models, prompts: the prompts are the result of :func:`embed_prompts`.
         start: z to start from, (1, embed_dim, h/f, w/f).
-        generator: on the CPU, of all random numbers; by default one of the config's seed.
+        generator: CPU generator of all random numbers. Default: seeded with the config's seed.
         free: see :func:`generate`.
     """
 
@@ -171,19 +171,19 @@ class Run:
         self.low, self.high = codebook_range(models.vqgan.codebook)
         self.z = start.clone().requires_grad_()
         self.average = Average(start, config.ema)
-        # Turns the decoded image (1, 3, h, w) into the one that is shown; a camera sets it.
+        # Turns the decoded image (1, 3, h, w) into the displayed one; set by a camera.
         self.compose: Callable[[Tensor], Tensor] = lambda decoded: decoded
         with without_compiler():
             self.optimizer = find_optimizer(config.optimizer)([self.z], self.derived.learning_rate)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the image before every step that is left, and the result."""
+        """Yield the image before every remaining step, and the result."""
         while self.steps_done < self.config.steps:
             yield step_alone(self)
         yield self.result()
 
     def result(self) -> Frame:
-        """Return the image as it stands, without a gradient."""
+        """Return the current frame without taking a step."""
         if not self.z.isfinite().all():
             advice = "lower `learning_rate` or use `precision=float32`"
             raise VqclipError(f"the optimisation diverged: {advice}")
@@ -192,7 +192,7 @@ class Run:
     def frame(
         self, image: Tensor | None = None, losses: Mapping[str, Tensor] | None = None
     ) -> Frame:
-        """Return the frame as it stands; ``image`` (1, 3, h, w) shows z, where it is known."""
+        """Return the current frame; ``image`` (1, 3, h, w) is the image of z, if known."""
         z = self.average.value(self.z)
         frame = Frame(
             "optimization",
@@ -216,7 +216,7 @@ class Run:
         return self.cutouts.plan(size, perceptor.resolution, self.generator)
 
     def losses_of(self, number: int, seen: Observation) -> Losses:
-        """Return the losses of the cutouts that perceptor ``number`` saw, by their share of all."""
+        """Return perceptor ``number``'s losses on a chunk, scaled by its share of all cutouts."""
         _, weight = self.config.clip[number]
         share = len(seen.cutouts) / self.config.num_cutouts
         terms = {"prompt": share * weight * self.prompt_losses[number](seen)}
@@ -226,7 +226,7 @@ class Run:
         return terms
 
     def pull(self) -> Losses:
-        """Return the loss that holds z to its start, where there is one."""
+        """Return the loss that pulls z towards its target; empty without a weight."""
         weight = self.derived.init_weight
         if not weight:
             return {}
@@ -234,7 +234,7 @@ class Run:
         return {"init": weight * decay * init_distance(self.z, self.target)}
 
     def move(self) -> None:
-        """Step the optimizer, and clamp z to the range of the codebook."""
+        """Step the optimizer and clamp z to the range of the codebook."""
         if self.free is not None and self.z.grad is not None:
             self.z.grad *= self.free
         rate = self.derived.learning_rate * self.schedule(self.steps_done / self.config.steps)
@@ -249,7 +249,7 @@ class Run:
         self.steps_done += 1
 
     def clamped(self, z: Tensor) -> Tensor:
-        """Return z within the codebook's least and greatest value of every channel."""
+        """Return z clamped to the codebook's minimum and maximum of every channel."""
         return z.maximum(self.low).minimum(self.high)
 
 
@@ -272,7 +272,7 @@ def embed(models: Models, perceptor: Perceptor, cutouts: Sequence[Tensor]) -> li
 
 
 def joined(tensors: Sequence[Tensor]) -> Tensor:
-    """Return a batch of tensors; a single one is not copied."""
+    """Return the tensors as one batch; a single tensor is not copied."""
     return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
 
 
@@ -288,7 +288,7 @@ def chunks(count: int, size: int) -> Iterator[tuple[int, int]]:
 
 @contextmanager
 def rewinding(runs: Sequence["Run"]) -> Iterator[None]:
-    """Begin without gradients; where the block fails, give the random numbers back."""
+    """Clear the gradients; if the block fails, restore the random generators."""
     states = [run.generator.get_state() for run in runs]
     for run in runs:
         run.z.grad = None

@@ -13,7 +13,7 @@ from vqclip.registry import Registry, own_function
 
 @dataclass(frozen=True)
 class Observation:
-    """The inputs of a loss at one step.
+    """The inputs of a loss function at one step.
 
     image: (1, 3, h, w) in [0, 1].
     cutouts: (n, 3, s, s) in about [0, 1], as the perceptor sees them.
@@ -34,17 +34,17 @@ Losses = dict[str, Tensor]  # name to weighted scalar
 def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
     """Return 2·arcsin²(‖a − b‖/2), half the squared angle between unit vectors, 0 to π²/2.
 
-    a, b: (..., d), broadcast together; the result has no last dimension.
+    a, b: (..., d), broadcast together; the result lacks the last dimension.
     """
-    # Near 1 the slope of arcsin is infinite; no pair of unit vectors is that far but opposites.
+    # The slope of arcsin is infinite at 1, which only opposite vectors reach.
     half: Tensor = (a - b).norm(dim=-1).div(2).clamp(max=1 - 1e-6)
     return half.arcsin().square().mul(2)
 
 
 class PromptLoss:
-    """Σ_p |w_p| · mean_n max(sign(w_p)·d(e_n, t_p), stop_p): the distance to every prompt.
+    """Σ_p |w_p| · mean_n max(sign(w_p)·d(e_n, t_p), stop_p): the distance to all prompts.
 
-    The reported value is the distance itself; only its gradient ends below ``stop``.
+    The reported value is the unclamped distance; only its gradient vanishes below ``stop``.
 
     targets: (p, d) unit vectors. weights, stops: (p,).
     """
@@ -67,7 +67,7 @@ def init_distance(z: Tensor, target: Tensor) -> Tensor:
 
 
 def total_variation(observation: Observation) -> Tensor:
-    """Return the mean squared difference of neighbours: low where the image is smooth."""
+    """Return the mean squared difference of neighbouring pixels: low for smooth images."""
     image = observation.image
     across = (image[..., :, 1:] - image[..., :, :-1]).square().mean()
     down = (image[..., 1:, :] - image[..., :-1, :]).square().mean()
@@ -75,12 +75,12 @@ def total_variation(observation: Observation) -> Tensor:
 
 
 def saturation(observation: Observation) -> Tensor:
-    """Return minus the mean spread of the colour channels: low where colours are strong."""
+    """Return minus the mean spread of the colour channels: low for strong colours."""
     return -observation.image.std(dim=1).mean()
 
 
 def symmetry(observation: Observation) -> Tensor:
-    """Return the mean squared difference between the image and its mirror image."""
+    """Return the mean squared difference from the mirrored image: low for left-right symmetry."""
     return F.mse_loss(observation.image, observation.image.flip(-1))
 
 
@@ -91,7 +91,7 @@ LOSSES: Registry[Loss] = Registry(
 
 
 def find_loss(named: NameOrFunction) -> Loss:
-    """Return the loss of a name, or a function as it is.
+    """Return the loss with a given name; a function is returned unchanged.
 
     Raises:
         UsageError: an unknown name.
@@ -102,7 +102,7 @@ def find_loss(named: NameOrFunction) -> Loss:
 
 
 def add_backward(totals: Sequence[Losses], losses: Sequence[Losses]) -> None:
-    """Add the gradients of every run's losses, and their values to its totals."""
+    """Backpropagate the losses of every run and add their values to its totals."""
     if terms := [term for own in losses for term in own.values()]:
         torch.autograd.backward(terms)
     for total, own in zip(totals, losses, strict=True):

@@ -37,13 +37,13 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
 
 
 def find_optimizer(name: NameOrFunction) -> Optimizer:
-    """Return the optimizer of that name, upper or lower case, or a function as it is.
+    """Return the optimizer with a given name, in any case; a function is returned unchanged.
 
-    Those of torch are always there; ``adamp``, ``diffgrad`` and every other name of the package
-    pytorch-optimizer are with ``pip install 'vqclip[optimizers]'``.
+    The optimizers of torch are always available; ``adamp``, ``diffgrad`` and all other names of
+    the package pytorch-optimizer need ``pip install 'vqclip[optimizers]'``.
 
     Raises:
-        UsageError: an unknown name, or one that needs the extra.
+        UsageError: an unknown name, or one that needs the missing extra.
     """
     if callable(name):
         return name
@@ -97,7 +97,7 @@ def _build_extra(
     return optimizer
 
 
-# Of pytorch-optimizer 4.1; the other 116 that run here resume exactly from their state_dict.
+# In pytorch-optimizer 4.1. The other 116 usable optimizers resume exactly from their state_dict.
 _FORGETFUL = ("magma", "scalableshampoo", "stablespam")
 
 
@@ -106,14 +106,14 @@ def can_resume(name: NameOrFunction) -> bool:
     return callable(name) or name.lower() not in _FORGETFUL
 
 
-# Progress of the run, 0 to 1, to the factor of the learning rate.
+# Each schedule maps the progress of the run, 0 to 1, to a factor of the learning rate.
 SCHEDULES: Registry[Schedule] = Registry(
     "schedule",
     {
         "constant": lambda t: 1.0,
         "linear": lambda t: 1 - 0.9 * t,
         "cosine": lambda t: 0.1 + 0.45 * (1 + math.cos(math.pi * t)),
-        "drop": lambda t: 1.0 if t < 0.75 else 0.1,  # pixray's: a tenth for the last quarter
+        "drop": lambda t: 1.0 if t < 0.75 else 0.1,  # as in pixray: a tenth for the last quarter
     },
 )
 

@@ -1,7 +1,7 @@
 """Several runs side by side, step by step.
 
-Work is a generator: it yields a run that is to make a step, is sent the frame, and returns its
-result in the end. What it does between steps, and how it fails, is its own.
+Work is a generator that yields a run whenever the run needs a step, receives the frame, and
+finally returns its result. It decides what happens between steps and how to handle failures.
 """
 
 import time
@@ -19,19 +19,19 @@ from vqclip.models.runtime import settle, shrinking_on_oom
 _T = TypeVar("_T")
 Work = Generator[Run, Frame, _T]
 
-MOST = 8  # runs under way where what pays is measured
-_ROUNDS = 4  # for each number, of which the fastest counts: the first warms up
-_GAIN = 1.05  # for which more runs are seen together: fewer of them end sooner
+MOST = 8  # runs in progress while the fastest width is measured
+_ROUNDS = 4  # per width; the fastest counts, as the first warms up
+_GAIN = 1.05  # speed-up required of a larger width: with fewer runs, each ends sooner
 
 
 def alone(work: Work[_T]) -> _T:
-    """Return the result of one work, whose steps are made without others."""
+    """Run a single work to its end and return its result."""
     try:
         run = next(work)
         while True:
             try:
                 frame = step_alone(run)
-            except BaseException as error:  # Ctrl-C too: the work keeps what it has
+            except BaseException as error:  # including Ctrl-C: the work saves its progress
                 run = work.throw(error)
             else:
                 run = work.send(frame)
@@ -41,15 +41,15 @@ def alone(work: Work[_T]) -> _T:
 
 
 def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[_T, None, None]:
-    """Yield what each work returns, in the order in which they end.
+    """Yield the result of each work in the order of completion.
 
-    works: of runs that :func:`vqclip.generation.loop.step` takes together; each is begun when
-        there is room for it.
-    width: so many are under way at a time, fewer of them seen together if memory asks for it;
-        None is as many as pay, see :class:`Width`.
+    works: their runs must be compatible with :func:`vqclip.generation.loop.step`; each work is
+        started when there is room for it.
+    width: number of works in progress at a time; fewer of them share a step if memory is short.
+        None uses the fastest width, see :class:`Width`.
 
-    Ctrl-C is handed to all that are under way, so that they keep what they have, and so is the
-    end of this generator. Any other exception that a work raises ends the others as they stand.
+    Ctrl-C, or closing this generator, interrupts all works in progress, so that they can save
+    their progress. Any other exception that a work raises closes the others immediately.
     """
     waiting = iter(works)
     lanes: dict[Work[_T], Run] = {}
@@ -74,25 +74,25 @@ def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[
 
 
 class Width:
-    """How many runs are under way at a time, and how many of them are seen together.
+    """The number of runs in progress and the number of runs that share a step.
 
-    A given number is kept, as far as the memory admits. Where there is none it is what pays, which
-    only the machine at hand can tell: of :data:`MOST` runs under way 8, 4, 2 and 1 are seen
-    together in turn, in steps that are to be made anyway, and timed.
+    A given number is used as far as memory allows. Otherwise the fastest width is measured, as it
+    depends on the machine: with :data:`MOST` runs in progress, steps that are needed anyway are
+    timed with 8, 4, 2 and 1 runs together.
     """
 
     def __init__(self, given: int | None = None) -> None:
         self.lanes = self.together = given or MOST
         sizes = [] if given else [MOST >> halved for halved in range(MOST.bit_length())]
         self.trials = [size for size in sizes for _ in range(_ROUNDS)]
-        self.seconds: dict[int, list[float]] = defaultdict(list)  # of a run's step
+        self.seconds: dict[int, list[float]] = defaultdict(list)  # per step of a run
 
     def room(self, lanes: Sized) -> int:
-        """Return how many runs may begin beside those that are under way."""
+        """Return how many runs may start in addition to those in progress."""
         return max(0, self.lanes - len(lanes))
 
     def step(self, runs: Sequence[Run]) -> list[Frame | Exception]:
-        """Step every run once; return of every run its frame, or why there is none."""
+        """Step every run once; return the frame, or the exception, of each run."""
         if self.trials and runs:
             return self._try(runs, min(self.trials.pop(0), len(runs)))
         self.together, seen = _step(runs, self.together)
@@ -119,10 +119,10 @@ class Width:
 
 
 def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Exception]]:
-    """Return how many runs were seen together, and of every run its frame, or why there is none.
+    """Return how many runs shared a step, and the frame, or the exception, of each run.
 
-    Where a lot of them fails for another reason than memory, each of it is stepped alone: the
-    failure of one, or of the lot's size, is not that of the others.
+    If a batch of runs fails for a reason other than memory, its runs are stepped one by one, so
+    that one failing run, or the size of the batch, does not fail the others.
     """
     seen: list[Frame | Exception] = []
     while rest := runs[len(seen) :]:
@@ -152,7 +152,7 @@ def _answers(
 def _resumed(
     lanes: dict[Work[_T], Run], calls: Mapping[Work[_T], Callable[[], Run]]
 ) -> Iterator[_T]:
-    """Resume works; keep the runs of those that continue, and yield the results of the others."""
+    """Resume works; record the runs of those that continue and yield the results of the rest."""
     for work, resume in calls.items():
         lanes.pop(work, None)
         try:

@@ -18,14 +18,15 @@ from vqclip.media.images import fit_image, load_image, to_tensor
 from vqclip.models.perceptor import Perceptor
 
 Targets = tuple[Tensor, Tensor, Tensor]  # (p, d) unit vectors, (p,) weights, (p,) stops
-Load = Callable[[str], Image.Image]  # an RGB image of a path or URL
+Load = Callable[[str], Image.Image]  # path or URL to an RGB image
 
 
 @dataclass(frozen=True)
 class PromptEmbeddings:
-    """The prompts of a run, embedded once by every CLIP of it.
+    """The prompts of a run, embedded once by each of its CLIP models.
 
-    perceptors: of each perceptor, in their order. guide: of the transformer's CLIP, if it has one.
+    perceptors: targets of each perceptor, in order.
+    guide: targets of the transformer's CLIP, if it has one.
     """
 
     perceptors: tuple[Targets, ...]
@@ -33,10 +34,10 @@ class PromptEmbeddings:
 
 
 def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings:
-    """Embed the prompts with the perceptors and the guide; each image is loaded once.
+    """Embed the prompts with the perceptors and the guide; load each image only once.
 
     Raises:
-        UsageError: an image that cannot be read, a noise prompt that is no seed.
+        UsageError: an image that cannot be read, or a noise prompt that is not a seed.
     """
     if not prompts:
         return PromptEmbeddings(())
@@ -47,7 +48,7 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
 
 
 def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = load_image) -> Targets:
-    """Return the prompts as one perceptor embeds them, with their weights and stops."""
+    """Return one perceptor's embeddings of the prompts, with their weights and stops."""
     targets = torch.cat([embed_prompt(perceptor, prompt, load) for prompt in prompts])
     weights = targets.new_tensor([prompt.weight for prompt in prompts])
     stops = targets.new_tensor([prompt.stop for prompt in prompts])
@@ -56,7 +57,7 @@ def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = loa
 
 @torch.no_grad()
 def embed_prompt(perceptor: Perceptor, prompt: Prompt, load: Load = load_image) -> Tensor:
-    """Return the unit vector, (1, d), that a text, an image or a noise prompt asks for."""
+    """Return the unit vector, (1, d), of a text, image or noise prompt."""
     if prompt.kind == "text":
         return perceptor.embed_text([prompt.content])
     if prompt.kind == "image":
@@ -71,10 +72,10 @@ def embed_prompt(perceptor: Perceptor, prompt: Prompt, load: Load = load_image) 
 def clip_scores(
     config: GenerateConfig | SampleConfig, models: Models, prompts: PromptEmbeddings, images: Tensor
 ) -> Tensor:
-    """Return how well images (n, 3, h, w) in [0, 1] fit the prompts, (n,), -1 to 1.
+    """Return how well images (n, 3, h, w) in [0, 1] match the prompts, (n,), -1 to 1.
 
-    It is the cosine between image and prompt, averaged over prompts and perceptors with their
-    weights; a prompt of negative weight counts against the image.
+    The score is the cosine similarity of image and prompt, averaged over prompts and perceptors
+    with their weights; a prompt with a negative weight counts against the image.
     """
     total, mass = torch.zeros(len(images)), 0.0
     parts = zip(models.perceptors, config.clip, prompts.perceptors, strict=True)
@@ -87,17 +88,21 @@ def clip_scores(
 
 
 def noise_seed(prompt: Prompt) -> int:
-    """Return the seed that a noise prompt names."""
+    """Return the seed of a noise prompt.
+
+    Raises:
+        UsageError: the prompt is not a whole number.
+    """
     if not prompt.content.isdecimal():
         raise UsageError(f"a noise prompt is a seed, a whole number, not {prompt.content!r}")
     return stream_seed(int(prompt.content))
 
 
 def blend_targets(here: Targets, there: Targets, time: float) -> Targets:
-    """Return the targets on the way from one scene to another, ``time`` from 0 to 1.
+    """Interpolate the targets of two scenes, ``time`` from 0 to 1.
 
-    The first target turns into the first, and so on: along the great circle between the two
-    vectors, with weights and stops in a straight line. What has no partner fades in or out.
+    Targets are paired in order: vectors follow the great circle between them, weights and stops
+    change linearly. A target without a partner fades in or out.
     """
     (a, a_weights, a_stops), (b, b_weights, b_stops) = _paired(here, there), _paired(there, here)
     both_end = a_stops.isfinite() & b_stops.isfinite()
@@ -107,19 +112,19 @@ def blend_targets(here: Targets, there: Targets, time: float) -> Targets:
 
 
 def slerp(a: Tensor, b: Tensor, time: float) -> Tensor:
-    """Return unit vectors (…, d) on the great circles from a to b (Shoemake 1985).
+    """Interpolate unit vectors (…, d) along the great circles from a to b (Shoemake 1985).
 
     sin((1−t)θ)/sin θ · a + sin(tθ)/sin θ · b, with θ the angle between them.
     """
     angle = (a * b).sum(-1, keepdim=True).clamp(-1, 1).arccos()
     sine = angle.sin()
-    if bool((sine < 1e-4).any()):  # the same vector, or opposite ones: no one circle
+    if bool((sine < 1e-4).any()):  # equal or opposite: no unique circle
         return F.normalize(torch.lerp(a, b, time), dim=-1)
     return (((1 - time) * angle).sin() * a + (time * angle).sin() * b) / sine
 
 
 def _paired(targets: Targets, others: Targets) -> Targets:
-    """Return the targets, and after them those others that have no partner, at weight 0."""
+    """Append to the targets those of the others that lack a partner, with weight 0."""
     rest = slice(len(targets[0]), None)
     vectors, weights, stops = (
         torch.cat([t, o[rest]]) for t, o in zip(targets, others, strict=True)

@@ -16,7 +16,7 @@ from vqclip.models.codes import hash_of
 
 
 class HasCodebook(Protocol):
-    """The part of a VQGAN that tells whose codes these are."""
+    """The member of a VQGAN that identifies its codes."""
 
     @property
     def codebook(self) -> Tensor:
@@ -28,9 +28,9 @@ class Codes:
     """The codes of an image.
 
     indices: (1, h, w), int64.
-    codebook: hash of the codebook that they count in; files of older versions have none.
-    vqgan: its VQGAN, a name or an absolute path.
-    name: the file, for messages.
+    codebook: hash of the codebook that the indices refer to; absent in files of older versions.
+    vqgan: name or absolute path of the VQGAN.
+    name: file name for error messages.
     """
 
     indices: Tensor
@@ -40,14 +40,14 @@ class Codes:
 
 
 def codes_of(indices: Tensor, vqgan: HasCodebook, source: str) -> Codes:
-    """Return codes of the VQGAN that ``source`` names, a path or a name."""
+    """Return the indices as codes of the VQGAN ``source``, a path or a name."""
     path = user_path(source)
     place = str(path.absolute()) if path.exists() else source
     return Codes(indices, hash_of(vqgan.codebook), place)
 
 
 def save_codes(path: Path, codes: Codes, overwrite: bool = False) -> None:
-    """Write codes as ``.npz``, atomically."""
+    """Write codes atomically as ``.npz``."""
     about = {"codebook": codes.codebook, "vqgan": codes.vqgan}
     known: dict[str, Any] = {k: np.array(v) for k, v in about.items() if v is not None}
     with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
@@ -55,10 +55,10 @@ def save_codes(path: Path, codes: Codes, overwrite: bool = False) -> None:
 
 
 def read_codes(path: Path) -> Codes:
-    """Read what :func:`save_codes` wrote; never unpickles.
+    """Read a file of :func:`save_codes`, without unpickling.
 
     Raises:
-        UsageError: no such file, or not codes.
+        UsageError: the file does not exist or does not contain codes.
     """
     if not user_path(path).is_file():
         raise UsageError(f"no such file of codes: {path}")
@@ -78,10 +78,10 @@ def read_codes(path: Path) -> Codes:
 
 
 def check_fits(codes: Codes, vqgan: HasCodebook) -> Tensor:
-    """Return the indices, if they are of this VQGAN's codebook.
+    """Return the indices after checking that they belong to this VQGAN's codebook.
 
     Raises:
-        UsageError: they are of another one, or it has fewer codes.
+        UsageError: the codes belong to another codebook, or this one is too small for them.
     """
     if codes.codebook is not None and codes.codebook != hash_of(vqgan.codebook):
         raise UsageError(

@@ -22,7 +22,7 @@ class State:
 
     step: optimizer steps done.
     tensors, values: see :func:`state_of`.
-    shown: step to the codes, (1, h/f, w/f), of the frames that videos and folders show.
+    shown: step to codes, (1, h/f, w/f), of the frames in videos and frame folders.
     """
 
     step: int
@@ -34,7 +34,7 @@ class State:
 def state_of(run: Run) -> State:
     """Return a copy of the state that the next step depends on.
 
-    It is whole between two steps only.
+    Call it between two steps only: during a step the state is inconsistent.
     """
     tensors = {"z": run.z, "start": run.start, "average": run.average.sum}
     tensors["generator"] = run.generator.get_state()
@@ -44,10 +44,10 @@ def state_of(run: Run) -> State:
 
 
 def resumed(config: GenerateConfig, models: Models, state: State) -> Run:
-    """Return the run that :func:`state_of` was taken from, as it stood.
+    """Restore a run from a state of :func:`state_of`.
 
     Raises:
-        CheckpointError: it is the state of other settings.
+        CheckpointError: the state belongs to other settings.
     """
     start = state.tensors["start"]
     if start.shape[-2:] != grid_of(config, models.vqgan):

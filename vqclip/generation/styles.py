@@ -1,4 +1,4 @@
-"""Styles of what a transformer draws: the one requested, those a prompt names, or several."""
+"""Styles of a transformer's images: requested, named by a prompt, or several."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,15 +21,15 @@ _OTHER_WORDS = {
 
 
 def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the styles that images are drawn in, one after the other; empty for no style.
+    """Return the styles that images cycle through; empty for no style.
 
-    style: one of ``known``; none; or auto, for those that a prompt names, else the first four.
+    style: one of ``known``, none, or auto: the styles named in a prompt, else the first four.
 
     >>> chosen_styles("auto", ["a photo of an owl"], ["3d", "photo"])
     ('photo',)
 
     Raises:
-        UsageError: a style that the transformer does not know.
+        UsageError: a style that the transformer does not have.
     """
     if style == NONE or (style == AUTO and not known):
         return ()
@@ -43,7 +43,7 @@ def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tup
 
 
 def named_styles(texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return those of the ``known`` styles that a text names, as words of their own."""
+    """Return the ``known`` styles that occur in a text as whole words."""
     words = " ".join(" ".join(re.findall(r"\w+", text.lower())) for text in texts)
     for word, name in _OTHER_WORDS.items():
         words = re.sub(rf"\b{word}\b", name, words)
@@ -51,7 +51,7 @@ def named_styles(texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
 
 
 def style_places(styles: Sequence[str], known: Sequence[str], count: int) -> Tensor | None:
-    """Return the places among ``known`` of ``count`` images' styles, in turn; None without any."""
+    """Cycle through ``styles`` for ``count`` images; return indices into ``known``, or None."""
     if not styles:
         return None
     places = [known.index(styles[number % len(styles)]) for number in range(count)]

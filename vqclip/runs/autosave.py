@@ -18,17 +18,17 @@ from vqclip.runs.checkpoint import EVERY, Checkpoint, save_checkpoint
 class Autosave:
     """The checkpoint writer of one run.
 
-    The state of the run is copied after every step, a thousandth of its time: whenever Ctrl-C
-    comes, there is a whole one.
+    The state of the run is copied after every step, which takes a thousandth of the step's time,
+    so that a consistent state is available whenever Ctrl-C arrives.
 
     Args:
-        run: as it stands.
-        output: its files, the checkpoint among them.
-        metadata: what its image carries.
-        begun: the state that it continues from, if it does.
+        run: the run to save, in its current state.
+        output: the files of the run, including the checkpoint.
+        metadata: the metadata of its image.
+        begun: the state that the run continues from, if any.
 
     Raises:
-        UsageError: its optimizer cannot be resumed exactly.
+        UsageError: the run's optimizer cannot be resumed exactly.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Autosave:
         self.state = state_of(run)
         self.written = time.monotonic()
         if begun is None:
-            self.save()  # there is something to resume from the beginning; drafts take their time
+            self.save()  # the run can be resumed from the start, without repeating slow drafts
 
     def shows(self, step: int, codes: Tensor) -> None:
-        """Remember the codes (1, h/f, w/f) of a frame that videos show."""
+        """Record the codes (1, h/f, w/f) of a frame that appears in videos."""
         self.shown[step] = codes.cpu()
 
     def after_step(self) -> None:
-        """Take in the state of the run; write it if it is time."""
+        """Copy the state of the run; write the checkpoint if it is due."""
         self.state = state_of(self.run)
         if time.monotonic() - self.written >= EVERY:
             self.save()
@@ -64,10 +64,10 @@ class Autosave:
         """Write the checkpoint.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         assert self.output.checkpoint is not None
-        # Ctrl-C may have come between a frame and the state after it: that frame comes again.
+        # Ctrl-C may fall between a frame and the state after it; that frame will be shown again.
         shown = {step: codes for step, codes in self.shown.items() if step < self.state.step}
         state = replace(self.state, shown=shown)
         whole = Checkpoint(self.run.config, self.output, self.metadata, state)

@@ -1,9 +1,9 @@
 """Checkpoints of a run: one file of tensors and JSON.
 
 ``apple.checkpoint.safetensors`` holds z, its start, the running average, the optimizer's moments
-and the random generator's state as tensors, and in its header, as JSON, the rest of the state,
-the settings, the hashes of the weights and the files that the run is to leave. It is written
-under another name and renamed when it is whole; nothing in it is ever executed.
+and the random generator's state as tensors. Its header holds the rest of the state, the settings,
+the hashes of the weights and the output files as JSON. The file is written under another name and
+renamed when complete; nothing in it is ever executed.
 """
 
 import json
@@ -29,16 +29,16 @@ from vqclip.generation.state import State
 from vqclip.media.metadata import check_metadata
 
 _FORMAT = 1
-EVERY = 10.0  # seconds: so much of a run is lost at the most, and a step, when it is killed
+EVERY = 10.0  # seconds: a killed run loses at most this much work, plus one step
 _KEY = "vqclip"
-CONTINUED = "continued_from"  # of the metadata of a run that began at a state of another
+CONTINUED = "continued_from"  # metadata key of a run that starts from another run's state
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run that can continue.
+    """A run that can be resumed.
 
-    metadata: what its image carries, see :func:`vqclip.runs.render.metadata`.
+    metadata: the metadata of its image, see :func:`vqclip.runs.render.metadata`.
     """
 
     config: GenerateConfig
@@ -48,10 +48,10 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, atomically, in place of an older one.
+    """Write a checkpoint atomically, replacing an older one.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     about = {
         "config": checkpoint.config.to_dict(),
@@ -62,10 +62,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None) -> None:
-    """Write a state, atomically, in place of an older one; with it JSON values ``about`` it.
+    """Write a state and the JSON values ``about`` it atomically, replacing an older one.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     header = {"format": _FORMAT, "step": state.step, "values": state.values, **(about or {})}
     shown = {f"shown/{step}": codes.to(torch.int32) for step, codes in state.shown.items()}
@@ -78,8 +78,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        UsageError: there is no such file.
-        CheckpointError: it is not a checkpoint, or damaged.
+        UsageError: the file does not exist.
+        CheckpointError: the file is not a checkpoint, or is damaged.
     """
     if not path.is_file():
         raise UsageError(f"no such checkpoint: {path}")
@@ -95,17 +95,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_state(path: Path) -> State:
-    """Read what :func:`save_state` wrote.
+    """Read a file of :func:`save_state`.
 
     Raises:
-        CheckpointError: it is not a checkpoint, or damaged.
+        CheckpointError: the file is not a checkpoint, or is damaged.
     """
     with _reading(path):
         return _read_state(*_read(path))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the header and the tensors."""
+    """Return the header and the tensors of a file."""
     with safe_open(path, framework="pt") as file:
         header = json.loads((file.metadata() or {})[_KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -137,7 +137,7 @@ def _read_state(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Sta
 
 
 def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
-    """The files as seen from the checkpoint's folder, so that all of it can be moved."""
+    """Return the fields of ``output``, with paths relative to ``folder``, which can be moved."""
 
     def seen(value: Any) -> Any:
         if isinstance(value, Path):
@@ -167,10 +167,10 @@ def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
 
 
 def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
-    """Return this checkpoint for a run of ``steps`` steps.
+    """Return the checkpoint with the length of its run changed to ``steps``.
 
     Raises:
-        UsageError: the run is further already, or its schedule depends on the number of steps.
+        UsageError: the run is past ``steps`` already, or its schedule depends on the length.
     """
     done = checkpoint.state.step
     if steps < done:
@@ -187,11 +187,11 @@ def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
 def branched(
     checkpoint: Checkpoint, prompts: tuple[Prompt, ...] = (), learning_rate: float | None = None
 ) -> Checkpoint:
-    """Return the checkpoint of a new run of other settings, from where this one stands.
+    """Return the checkpoint of a new run that continues from this state with other settings.
 
-    Its metadata say what it continued from, as the settings alone do not make the image again.
+    Its metadata record the original run, as the settings alone do not reproduce the image.
 
-    prompts, learning_rate: those of the new run; the old ones where they are left out.
+    prompts, learning_rate: settings of the new run. Default: unchanged.
     """
     old = checkpoint.metadata["settings"]
     rate = old["learning_rate"] if learning_rate is None else learning_rate

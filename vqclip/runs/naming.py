@@ -13,14 +13,14 @@ from vqclip.files.atomic import free_path, is_taken
 from vqclip.files.environment import file_path
 
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$|^ ')
-_RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)\s*")  # of Windows
-_LONGEST_NAME = 200  # bytes, of 255: suffixes and numbers need some
+_RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)\s*")  # on Windows
+_LONGEST_NAME = 200  # bytes, of 255: the rest is for suffixes and numbers
 FIELDS = ("prompt", "seed", "steps", "size", "n")
 CHECKPOINT = ".checkpoint.safetensors"
 
 
 def checkpoint_path(picture: Path) -> Path:
-    """Return where the checkpoint of an image lies.
+    """Return the path of an image's checkpoint.
 
     >>> checkpoint_path(Path("out/apple.png")).name
     'apple.checkpoint.safetensors'
@@ -31,9 +31,9 @@ def checkpoint_path(picture: Path) -> Path:
 def name_images(
     asked: FileOptions, paths: Sequence[Path], labels: Sequence[object]
 ) -> list[OutputConfig]:
-    """Return where the files of several images go; images of the same path get their label.
+    """Return the output files of several images; images with the same path get their label.
 
-    paths: as ``--output`` names them; otherwise default names, which give way to existing files.
+    paths: named by ``--output``, or default names, which are numbered if files exist.
     """
     if not (asked.output or asked.overwrite):
         free = {path: _free_stem(asked, path, paths.count(path), labels) for path in set(paths)}
@@ -42,7 +42,7 @@ def name_images(
 
 
 def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[object]) -> Path:
-    """Return the first path for so many images that none of their files takes."""
+    """Return the first numbered variant of ``path`` for which all files of the images are free."""
 
     def taken(candidate: Path) -> bool:
         for image in tell_apart([candidate] * images, labels[:images]):
@@ -56,7 +56,7 @@ def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[obj
 
 
 def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
-    """Return the files of an image; of several, each has its own folder of frames."""
+    """Return the output files of an image; each of several images has its own frame folder."""
     folder = asked.frames
     return OutputConfig(
         image,
@@ -71,7 +71,7 @@ def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
 
 
 def name_videos(asked: FileOptions, name: str) -> tuple[Path, ...]:
-    """Return the paths of a video, one for each kind that is requested; ``name.mp4`` by default."""
+    """Return the paths of a video, one for each requested format; ``name.mp4`` by default."""
     suffixes = asked.video_suffixes
     if asked.output:
         path = file_path(asked.output)
@@ -86,34 +86,34 @@ def name_videos(asked: FileOptions, name: str) -> tuple[Path, ...]:
 
 
 def default_name(config: GenerateConfig) -> str:
-    """Return ``a-red-apple-7.png``: the prompts, short and safe anywhere, and the seed."""
+    """Return a portable name of the prompts, shortened, and the seed: ``a-red-apple-7.png``."""
     return f"{prompt_slug(config)}-{config.seed}.png"
 
 
 def prompt_slug(config: GenerateConfig) -> str:
-    """Return the prompts as part of a file name; of an image prompt, the name of its file."""
+    """Return the prompts as part of a file name; an image prompt gives the name of its file."""
     words = (Path(p.content).stem if p.kind == "image" else p.content for p in config.prompts)
     return slug(" ".join(words))
 
 
 def slug(text: str, length: int = 60) -> str:
-    """Return ``text`` as part of a file name that every file system takes.
+    """Return ``text`` as part of a file name that is valid on every file system.
 
     >>> slug("A red/apple?")
     'a-red-apple'
     """
     letters = unicodedata.normalize("NFKC", text).lower()
-    # a locale without UTF-8 has no names in most scripts
+    # a locale without UTF-8 cannot encode names in most scripts
     encoding = sys.getfilesystemencoding()
     letters = letters.encode(encoding, "ignore").decode(encoding)
     words = re.sub(r"[\W_]+", "-", letters).strip("-")[:length]
-    # File systems count bytes: 255 of them, of which a suffix and a number need some.
+    # File systems allow 255 bytes, and a suffix and a number need some of them.
     cut = words.encode()[: 3 * length].decode(errors="ignore").strip("-")
     return cut or "picture"
 
 
 def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
-    """Return the path that a pattern such as ``out/{prompt}-{seed}.png`` names.
+    """Return the path for a pattern such as ``out/{prompt}-{seed}.png``.
 
     Raises:
         UsageError: an unknown field.
@@ -131,16 +131,16 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
 
 
 def _refuse_formats(pattern: str) -> None:
-    """Raise ValueError where a field has a format or conversion, such as ``{seed:>30}``."""
+    """Raise ValueError if a field has a format or conversion, such as ``{seed:>30}``."""
     if any(spec or conversion for _, _, spec, conversion in Formatter().parse(pattern)):
         raise ValueError(pattern)
 
 
 def check_file_name(path: Path) -> None:
-    """Raise UsageError for a name with a folder, or one that not every file system accepts.
+    """Raise UsageError unless ``path`` is a portable file name without a folder.
 
     Raises:
-        UsageError: it is one of those.
+        UsageError: the name has a folder, is too long, or is invalid on some file system.
     """
     if path.name != str(path):
         raise UsageError(f"{str(path)!r} names a folder: a list has a folder for its images")
@@ -152,7 +152,7 @@ def check_file_name(path: Path) -> None:
 
 
 def tell_apart(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:
-    """Make equal names distinct by their labels: ``apple.png`` becomes ``apple-7.png``."""
+    """Append the labels to all names if any are equal: ``apple.png`` becomes ``apple-7.png``."""
     if len(set(paths)) == len(paths):
         return list(paths)
     return [

@@ -13,7 +13,7 @@ from vqclip.media.writers import film_format, frame_path
 
 
 def shown_steps(output: OutputConfig, steps: int) -> list[int]:
-    """Return the steps whose frames are written: every so many, and the last."""
+    """Return the steps whose frames are saved: every ``output.every`` steps, and the last."""
     return sorted({*range(0, steps + 1, output.every), steps})
 
 
@@ -29,7 +29,7 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
     """Raise UsageError, before any work, if a file could not be written.
 
     Raises:
-        UsageError: a name that exists, a folder that cannot be written, an unknown suffix.
+        UsageError: an existing file, a folder that is not writable, or an unknown suffix.
     """
     image_format(output.path)
     for path in output.films:
@@ -43,7 +43,7 @@ def check_films(films: Sequence[Path], *, overwrite: bool) -> None:
     """Raise UsageError if a video could not be written.
 
     Raises:
-        UsageError: a name that exists, a folder that cannot be written, an unknown suffix.
+        UsageError: an existing file, a folder that is not writable, or an unknown suffix.
     """
     for path in films:
         film_format(path)
@@ -54,7 +54,7 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
     """Raise UsageError if a file could not be written.
 
     Raises:
-        UsageError: a name that exists, a folder that cannot be written.
+        UsageError: an existing file, or a folder that is not writable.
     """
     for path in map(user_path, paths):
         if path.is_dir():
@@ -68,7 +68,7 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Try with a temporary file: permission bits are not enough (root, read-only disks)."""
+    """Write a temporary file: permission bits are unreliable (root, read-only disks)."""
     try:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
         with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=nearest):

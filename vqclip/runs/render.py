@@ -36,7 +36,7 @@ OnFrame = Callable[[Frame], None]
 class Rendered:
     """The result of a run: its files, the image first, and whether Ctrl-C ended it early.
 
-    frame: the last one. prompts: as they were embedded.
+    frame: the last frame. prompts: the embedded prompts.
     """
 
     files: tuple[Path, ...]
@@ -53,14 +53,14 @@ def render(
     state: State | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Rendered:
-    """Run ``config``, and write the files of ``output``.
+    """Run ``config`` and write the files of ``output``.
 
     on_frame: called with every frame, including those of drafts.
-    state: of the checkpoint that the run continues from, if any.
-    extra: further metadata of the files.
+    state: state of the checkpoint that the run continues from, if any.
+    extra: additional metadata of the files.
 
-    Ctrl-C ends the run early: the image as it stands, and the videos so far, are kept. A file that
-    appeared under that name during the run stays: the image gets the next free name.
+    Ctrl-C ends the run early and keeps the current image and the videos so far. If a file with
+    the image's name appears during the run, the image gets the next free name.
 
     Raises:
         VqclipError: the run failed, or a file could not be written.
@@ -101,7 +101,7 @@ def _frames(
     on_frame: OnFrame | None,
     keeper: Autosave | None,
 ) -> Work[tuple[Frame, bool]]:
-    """Return the last frame, and whether Ctrl-C made it the last."""
+    """Return the last frame and whether Ctrl-C ended the run there."""
     shown = set(shown_steps(output, run.config.steps))
     last: Frame | None = None
     interrupted = False
@@ -139,7 +139,7 @@ def _write(writers: list[Writer], image: Tensor, step: int) -> None:
 
 
 def _show_again(run: Run, keeper: Autosave, writers: list[Writer]) -> None:
-    """Give the writers of a run that continues the frames from before."""
+    """Write the earlier frames of a resumed run to its videos and frame folder again."""
     for step, indices in sorted(keeper.shown.items()):
         z_q = run.models.vqgan.codes(indices.to(run.models.device))
         with torch.no_grad():
@@ -164,9 +164,9 @@ def save_picture(
     settings: Mapping[str, Any],
     codes: Codes | None = None,
 ) -> Path:
-    """Write an image, and its codes where ``output`` asks for them.
+    """Write an image, and its codes if ``output`` includes them.
 
-    A file that appeared under that name stays: the image gets the next free name.
+    An existing file is kept unless ``output.overwrite`` is set: the image gets the next free name.
     """
     path = output.path
     while True:
@@ -181,7 +181,7 @@ def save_picture(
 
 
 def metadata(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, Any]:
-    """Return the metadata that repeats the image, as JSON values."""
+    """Return the metadata needed to reproduce the image, as JSON values."""
     settings = (explicit(config) if isinstance(config, GenerateConfig) else config).to_dict()
     settings["device"] = models.device.type
     if config.precision == "auto":

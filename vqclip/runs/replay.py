@@ -25,12 +25,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Return the settings recorded in an image, a video or a checkpoint.
 
     Raises:
-        UsageError: it contains none, or there is no such file.
+        UsageError: the file contains no settings or does not exist.
     """
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
     if path.name.endswith(CHECKPOINT):
-        from vqclip.runs.checkpoint import load_checkpoint  # with torch, which images do without
+        from vqclip.runs.checkpoint import load_checkpoint  # imports torch
 
         saved = load_checkpoint(path)
         return {**saved.metadata, "checkpoint_at": saved.state.step}
@@ -44,10 +44,10 @@ def read_settings(path: Path) -> dict[str, Any]:
 def recorded_config(
     metadata: Mapping[str, Any], path: Path
 ) -> GenerateConfig | SampleConfig | CompleteConfig:
-    """Return the settings that make an image again, as the config of the command that made it.
+    """Return the settings that reproduce an image, as the config of the original command.
 
     Raises:
-        UsageError: it is of a story or a restyled video, or of a newer version.
+        UsageError: the metadata belong to a story, a restyled video or a newer version.
     """
     if parameters.PARAMETERS in metadata:
         return _foreign_config(metadata, path)
@@ -63,7 +63,7 @@ def recorded_config(
 
 
 def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
-    """Return prompts, seed and size of an image of another program; all else as usual."""
+    """Return the prompts, seed and size of another program's image, with defaults otherwise."""
     values = metadata[parameters.PARAMETERS]
     try:
         size = parse_size(values.get("Size"))
@@ -74,16 +74,16 @@ def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
 
 
 def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:
-    """Return the known options among the settings of an image or video."""
+    """Return the options of the command that made an image or video; empty if unknown."""
     settings = metadata.get("settings", {})
     return next((options_of(kind) for kind, own in _OWN.items() if own in settings), {})
 
 
 def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | RestyleConfig:
-    """Return the settings that make a video again.
+    """Return the settings that reproduce a video.
 
     Raises:
-        UsageError: it is none of a story, nor a clip in another style; or of a newer version.
+        UsageError: the video is neither a story nor a restyled clip, or has a newer version.
     """
     try:
         for name, kind in _FILMS.items():
@@ -96,10 +96,10 @@ def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | Rest
 
 
 def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
-    """Return the command that makes an image or video again, without what it chooses itself.
+    """Return the command that reproduces an image or video, without automatic settings.
 
     Raises:
-        UsageError: the settings are of neither, or of a newer version.
+        UsageError: the settings belong to neither, or to a newer version.
     """
     if metadata.keys() & _FILMS.keys():
         film = recorded_film(metadata, path)
@@ -113,12 +113,12 @@ _FILMS: dict[str, type[StoryConfig] | type[RestyleConfig]] = {
     "story": StoryConfig,
     "restyle": RestyleConfig,
 }
-# A setting that only configs of this kind have; those of complete have all of sample's.
+# A setting that identifies each kind of config; complete comes first, as it has all of sample's.
 _OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "samples"}
 
 
 def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
-    """Return the SHA-256 of each file that an image begins with or is guided by, by its name."""
+    """Return the SHA-256 of each input file of an image, by file name."""
     return {
         name: weights_hash(user_path(name))
         for name in _image_paths(config)
@@ -129,7 +129,7 @@ def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
 def _image_paths(config: GenerateConfig | SampleConfig) -> Iterator[str]:
     yield from (prompt.content for prompt in config.prompts if prompt.kind == "image")
     if isinstance(config, GenerateConfig):
-        if Path(config.init).suffix:  # the others are names of starts
+        if Path(config.init).suffix:  # otherwise it is the name of a generated start
             yield config.init
     else:
         yield from (value for kind, value in config.conditions if kind != "class")
@@ -142,10 +142,10 @@ def check_pictures(
 ) -> None:
     """Raise UsageError if an input image has changed.
 
-    recorded: of the image ``path``, as :func:`picture_hashes` returned them.
+    recorded: hashes of :func:`picture_hashes` from the metadata of the image ``path``.
 
     Raises:
-        UsageError: one of them changed.
+        UsageError: an input image differs from its recorded hash.
     """
     for name, now in picture_hashes(config).items():
         if now != (before := recorded.get(name, now)):
@@ -161,10 +161,10 @@ def check_weight_hashes(
     """Raise UsageError if weights have changed.
 
     recorded, current: kind (``vqgan``, ``clip``, ``transformer``) to SHA-256 hashes.
-    but: the kinds that the user chose.
+    but: kinds to skip because the user chose other weights.
 
     Raises:
-        UsageError: they differ; it names the kind.
+        UsageError: the hashes differ; the message names the kind.
     """
     for kind, before in recorded.items():
         now = current.get(kind)

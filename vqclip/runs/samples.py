@@ -1,4 +1,4 @@
-"""One task of the transformer, from config to files: samples, refinement and videos."""
+"""One transformer task, from config to files: samples, refinement and videos."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -32,8 +32,8 @@ from vqclip.sampling.completion import (
     refined,
 )
 
-# Is called with the stage (sample, refine or video), how much of it is done, of how much, and what
-# makes the image so far.
+# Called with the stage (sample, refine or video), the steps done, the total number of steps, and
+# a function that returns the current image.
 OnStage = Callable[[str, int, int, Callable[[], Image.Image]], None]
 
 
@@ -46,17 +46,17 @@ class SampleResult:
 
 
 class SampleRun:
-    """The samples of one task on their way to their files; Ctrl-C keeps what is drawn.
+    """The generation of one task's samples; Ctrl-C keeps the codes drawn so far.
 
-    interrupted: whether Ctrl-C came.
-    drawn: all codes as far as they are drawn.
+    interrupted: whether Ctrl-C was pressed.
+    drawn: the codes of all samples so far.
     """
 
     def __init__(self, task: Task, outputs: Sequence[OutputConfig], show: OnStage) -> None:
         self.task, self.outputs, self.show = task, outputs, show
         self.steps = task.config.refine if isinstance(task.config, CompleteConfig) else 0
         self.drawn: Drawn | None = None
-        self.refinement: list[Tensor] = []  # codes (h, w) that videos show of the refinement
+        self.refinement: list[Tensor] = []  # codes (h, w) of the refinement's video frames
         self.interrupted = False
 
     def results(self) -> Iterator[SampleResult]:
@@ -64,7 +64,7 @@ class SampleRun:
 
         Raises:
             VqclipError: a file could not be written.
-            KeyboardInterrupt: Ctrl-C before anything was drawn.
+            KeyboardInterrupt: Ctrl-C was pressed before any code was drawn.
         """
         drawn = self._draw()
         samples = self._collect(drawn)
@@ -80,7 +80,7 @@ class SampleRun:
             yield SampleResult(files, sample)
 
     def _draw(self) -> Drawn:
-        """Return all codes; those are -1 that Ctrl-C came before."""
+        """Return all codes; after Ctrl-C the missing ones are -1."""
         try:
             for drawn in draw_samples(self.task):
                 self.drawn = drawn
@@ -94,7 +94,7 @@ class SampleRun:
         return self.drawn
 
     def _collect(self, drawn: Drawn) -> list[Sample]:
-        """Return the samples, ranked unless Ctrl-C comes."""
+        """Return the samples, ranked unless interrupted by Ctrl-C."""
         try:
             return collect(self.task, drawn.indices, ranked=not self.interrupted)
         except KeyboardInterrupt:
@@ -102,7 +102,7 @@ class SampleRun:
             return collect(self.task, drawn.indices, ranked=False)
 
     def _refine(self, sample: Sample) -> Sample:
-        """Return the refined sample, unfinished after Ctrl-C."""
+        """Return the refined sample; after Ctrl-C it is only partly refined."""
         last, filmed = None, shown_steps(self.outputs[0], self.steps)[1:]
         try:
             for last in refine(self.task, sample, self.steps):
@@ -116,14 +116,14 @@ class SampleRun:
     def _stages(
         self, drawn: Drawn, sample: Sample, output: OutputConfig, *, best: bool
     ) -> list[Tensor]:
-        """Return the codes, (h, w), that the video of a sample shows; only the best is refined."""
+        """Return the codes, (h, w), of each frame of a sample's video; only the best is refined."""
         number = sample.seed - self.task.config.seed
         turns = shown_steps(output, int(drawn.turns[number].max()))
         drawing = [after(drawn, number, turn) for turn in turns]
         return drawing + self.refinement if best else drawing
 
     def _film(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
-        """Video how a sample came to be; return whether no Ctrl-C came."""
+        """Write the video of a sample's creation; return False if Ctrl-C interrupted it."""
         try:
             cut = film_sample(self.task, sample, stages, output, partial(self.show, "video"))
         except KeyboardInterrupt:
@@ -139,10 +139,10 @@ def _shown(frame: Any) -> Image.Image:
 def save_sample(
     task: Task, sample: Sample, output: OutputConfig, *, unfinished: bool = False
 ) -> tuple[Path, ...]:
-    """Write an image that a transformer drew, with the settings that draw it alone.
+    """Write a sample with the settings that reproduce it alone; return the paths.
 
     Raises:
-        VqclipError: it could not be written.
+        VqclipError: the file could not be written.
     """
     is_jpeg = image_format(output.path) == "JPEG"
     image = flatten(sample.picture) if is_jpeg else sample.picture
@@ -161,7 +161,7 @@ def save_sample(
 
 
 def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
-    """Return the metadata that repeats one sample of a task; only the best was refined."""
+    """Return the metadata that reproduce one sample of a task; only the best was refined."""
     alone = replace(task.config, seed=sample.seed, samples=1)
     if isinstance(alone, CompleteConfig) and not sample.refined:
         alone = replace(alone, refine=0)
@@ -175,10 +175,12 @@ def film_sample(
     output: OutputConfig,
     on_frame: Callable[[int, int, Callable[[], Image.Image]], None],
 ) -> bool:
-    """Video how a sample came to be; return whether Ctrl-C cut it short, which keeps the videos.
+    """Write the videos of a sample's creation; return whether Ctrl-C cut them short.
 
-    stages: codes (h, w), -1 where one is not drawn yet, which shows as a plain colour.
-    on_frame: is called with the number of frames done, and of all, and what makes the last.
+    Videos that were cut short are kept.
+    stages: codes (h, w); -1 marks codes not drawn yet, shown as a plain colour.
+    on_frame: called with the number of frames done, the total number, and a function that returns
+        the last frame.
 
     Raises:
         VqclipError: a file could not be written.

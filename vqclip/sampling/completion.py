@@ -35,8 +35,8 @@ from vqclip.sampling.masks import (
 class Task:
     """One command's samples, ready to be generated.
 
-    prompts: as embedded by the CLIPs of ``models``.
-    known: (h, w) codes, -1 for those to draw.
+    prompts: embedded by the CLIP models of ``models``.
+    known: (h, w) codes, -1 for those to sample.
     """
 
     config: SampleConfig
@@ -48,7 +48,7 @@ class Task:
 
     @property
     def transformer(self) -> Net2NetTransformer:
-        """The transformer, which every task has."""
+        """The transformer of the task."""
         assert self.models.transformer is not None
         return self.models.transformer
 
@@ -71,7 +71,7 @@ class Task:
 
     @cached_property
     def photo(self) -> Tensor:
-        """The kept pixels, smoothly continued, (1, 3, h, w)."""
+        """The kept pixels with a smooth continuation beyond them, (1, 3, h, w)."""
         assert self.canvas is not None
         return continued(self.canvas.image(), self.canvas.mask())
 
@@ -81,8 +81,8 @@ class Sample:
     """One image of a task.
 
     indices: (h, w).
-    score: how well it fits the prompts, -1 to 1; None where it was not asked.
-    refined: whether it was optimised after it was drawn.
+    score: CLIP similarity to the prompts, -1 to 1; None if not measured.
+    refined: whether the sample was optimised after sampling.
     """
 
     seed: int
@@ -95,13 +95,13 @@ class Sample:
 def prepare(
     config: SampleConfig, models: Models | None = None, photo: Image.Image | None = None
 ) -> Task:
-    """Read the inputs and load the models of a :class:`SampleConfig` or a :class:`CompleteConfig`.
+    """Read the inputs and load the models of a :class:`SampleConfig` or :class:`CompleteConfig`.
 
-    models: loaded already. photo: the image to complete, instead of the config's.
+    models: models that are already loaded. photo: image to complete instead of the config's.
 
     Raises:
-        UsageError: inputs that cannot be read, or that are not for this transformer.
-        CheckpointError: a model that cannot be loaded.
+        UsageError: an input cannot be read or does not suit the transformer.
+        CheckpointError: a model cannot be loaded.
     """
     canvas = None
     if isinstance(config, CompleteConfig):
@@ -114,7 +114,7 @@ def prepare(
 def plan(
     config: SampleConfig, models: Models, wanted: tuple[int, int] | None, canvas: Canvas | None
 ) -> Task:
-    """Return the task of a config whose files are read, for a size in pixels."""
+    """Return the task of a config for the size ``wanted``, (width, height) in pixels."""
     transformer, vqgan = models.transformer, models.vqgan
     assert transformer is not None
     given, factor = dict(config.conditions), vqgan.downsampling
@@ -138,7 +138,7 @@ def plan(
 
 @torch.no_grad()
 def _with_known(task: Task, canvas: Canvas) -> Task:
-    """Encode what is kept; codes of which every pixel is kept are known."""
+    """Encode the kept pixels; a code is known if all its pixels are kept."""
     vqgan = task.models.vqgan
     image = whole_codes(task.photo, vqgan.downsampling)
     indices = vqgan.tokenize(image.to(task.models.device) * 2 - 1)[1][0]
@@ -148,7 +148,7 @@ def _with_known(task: Task, canvas: Canvas) -> Task:
 
 
 def draw_samples(task: Task) -> Iterator[Drawn]:
-    """Draw all samples; yield after every code."""
+    """Generate all samples; yield after every code."""
     config = task.config
     seeds = [stream_seed(config.seed + number) for number in range(config.samples)]
     sampling = config.sampling
@@ -158,12 +158,12 @@ def draw_samples(task: Task) -> Iterator[Drawn]:
 
 
 def picture(task: Task, indices: Tensor) -> Image.Image:
-    """Return the image of one sample (h, w), what is kept pasted; -1 shows as a plain colour."""
+    """Return the image of one sample's codes (h, w), with the kept pixels; -1 is a plain colour."""
     return finished(task, decoded(task.models.vqgan, indices))
 
 
 def finished(task: Task, image: Tensor) -> Image.Image:
-    """Return a decoded image (1, 3, h, w), cut to the image, with what is kept pasted."""
+    """Crop a decoded image (1, 3, h, w) to the task's size and paste the kept pixels."""
     if task.canvas is None:
         return to_pil(image)
     width, height = task.size
@@ -175,7 +175,7 @@ def finished(task: Task, image: Tensor) -> Image.Image:
 
 
 def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]:
-    """Make images of the drawn codes (n, h, w), where any are; by rank, the best first."""
+    """Decode all samples (n, h, w) with any sampled codes; sort by score, best first, if ranked."""
     samples = [
         Sample(task.config.seed + number, indices[number], picture(task, indices[number]))
         for number in samples_begun(indices, task.known)
@@ -187,14 +187,14 @@ def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]
 
 @torch.no_grad()
 def scored(task: Task, sample: Sample) -> Sample:
-    """Look at a sample's image with CLIP."""
+    """Return the sample with its CLIP score."""
     image = to_tensor(flatten(sample.picture)).to(task.models.device)
     score = clip_scores(task.config, task.models, task.prompts, image)
     return replace(sample, score=float(score))
 
 
 def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
-    """Optimise the drawn codes of a sample towards the prompts; known ones stay."""
+    """Optimise the sampled codes towards the prompts; known codes stay fixed."""
     config = GenerateConfig(
         prompts=task.config.prompts,
         steps=steps,
@@ -216,7 +216,7 @@ def codes_of_sample(task: Task, frame: Frame) -> Tensor:
 
 
 def refined(task: Task, sample: Sample, frame: Frame) -> Sample:
-    """Return the sample as a frame of :func:`refine` has it."""
+    """Return the sample with the codes and image of a frame of :func:`refine`."""
     indices = codes_of_sample(task, frame)
     image = finished(task, frame.image)
     return scored(task, replace(sample, indices=indices, picture=image, refined=True))

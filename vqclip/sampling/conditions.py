@@ -1,7 +1,7 @@
 """Conditions of a transformer: classes, label maps, depth, edges, small images.
 
-Each kind turns what was given into what ``Net2NetTransformer.encode_condition`` takes, by the
-conventions of the published models.
+Each kind converts the user's input to an argument of ``Net2NetTransformer.encode_condition``,
+following the conventions of the published models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,21 +22,21 @@ from vqclip.models.vqgan import with_channels
 from vqclip.registry import unknown
 from vqclip.sampling.labels import label_names
 
-UPSCALE = 4  # where no size is given
+UPSCALE = 4  # default factor when no size is given
 
-_COCO_LABELS = 183  # its maps hold the number less one, and 255 where there is none
+_COCO_LABELS = 183  # COCO-Stuff maps hold the label minus 1, and 255 for no label
 _WHITE = 128
 
 
 def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
-    """Return the kinds of condition that a transformer takes; none where it needs none.
+    """Return the kinds of condition that a transformer accepts; empty if it needs none.
 
-    An image's VQGAN does not say what its images show: the channels and the name that the
-    training data had for them (``cond_stage_key``) do, and where they leave it open, both
-    edges and small images are taken.
+    The VQGAN of the condition does not record its kind of image. The kind is inferred from the
+    number of channels and the name in the training data (``cond_stage_key``); if these leave it
+    open, both edges and small images are accepted.
 
     Raises:
-        UsageError: it takes something that only the Python interface can give.
+        UsageError: the condition is only supported in Python.
     """
     kind, channels = transformer.condition_kind, _channels(transformer)
     if kind == "codes":
@@ -61,10 +61,10 @@ def _channels(transformer: Net2NetTransformer) -> int:
 
 
 def check_conditions(transformer: Net2NetTransformer, given: Mapping[str, str]) -> None:
-    """Raise UsageError unless the conditions are those that the transformer takes.
+    """Raise UsageError unless the transformer accepts the given conditions.
 
     Raises:
-        UsageError: with the list of what it takes.
+        UsageError: the message lists the accepted conditions.
     """
     takes = accepted(transformer)
     names = " or ".join(f"`{kind}`" for kind in takes) or "no condition"
@@ -93,10 +93,10 @@ def read_condition(
     size: tuple[int, int],
     relabel: Sequence[str] = (),
 ) -> Tensor | None:
-    """Return what ``encode_condition`` takes for an image of ``size`` (width, height).
+    """Return the input of ``encode_condition`` for an image of ``size`` (width, height).
 
     Raises:
-        UsageError: what was given is not for this transformer, or cannot be read.
+        UsageError: the condition does not suit the transformer or cannot be read.
     """
     check_conditions(transformer, given)
     if transformer.condition_kind == "coordinates":
@@ -114,12 +114,12 @@ def read_condition(
 
 
 def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
-    """Return the number of a class, given as such or by name.
+    """Return the number of a class given by number or name.
 
-    Names are the model's ``own``, else for 1,000 classes those of ImageNet.
+    Names are the model's ``own``; without them, a model with 1,000 classes uses ImageNet's.
 
     Raises:
-        UsageError: no such class; the message has the nearest names.
+        UsageError: an unknown class; the message lists the closest names.
     """
     if text.strip() in own:
         return own.index(text.strip())
@@ -142,7 +142,7 @@ def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
 def one_hot_labels(
     path: str, count: int, size: tuple[int, int], relabel: Sequence[str] = ()
 ) -> Tensor:
-    """Read a map of labels as (1, count, h, w), one-hot; see :func:`labels_of`."""
+    """Read a label map as one-hot (1, count, h, w); see :func:`labels_of`."""
     return labels_of(open_image(path), count, size, relabel, path)
 
 
@@ -153,14 +153,14 @@ def labels_of(
     relabel: Sequence[str] = (),
     path: str = "the map",
 ) -> Tensor:
-    """Return a map of labels, a palette or greyscale image, as (1, count, h, w), one-hot.
+    """Return a label map, a palette or greyscale image, as one-hot (1, count, h, w).
 
-    Its numbers are those of the model's data set: for COCO-Stuff's 183 the ones in its own
-    files, one less than the label, with 255 for none; else the labels themselves; or, with
-    ``relabel``, whatever ``"NUMBER=LABEL"`` says.
+    Pixel values are interpreted as in the model's data set: for the 183 labels of COCO-Stuff, as
+    in its files, the label minus 1, with 255 for none; otherwise the label itself. ``relabel``
+    overrides this with entries ``"NUMBER=LABEL"``.
 
     Raises:
-        UsageError: no such map, or numbers that the model does not know.
+        UsageError: not a label map, or numbers that the model does not have.
     """
     numbers = torch.from_numpy(_numbers(image, size, path))  # (h, w)
     if relabel:
@@ -198,7 +198,7 @@ def _relabelled(numbers: Tensor, relabel: Sequence[str], count: int, path: str) 
 
 
 def _label_pair(text: str, count: int) -> tuple[int, int]:
-    """Read ``3=sky`` or ``3=2``."""
+    """Parse ``3=sky`` or ``3=2`` into a pair of numbers."""
     number, _, label = (part.strip() for part in text.partition("="))
     if not number.isdecimal() or not label:
         raise UsageError(f"cannot read the label {text!r}: write NUMBER=LABEL, such as 3=sky")
@@ -213,17 +213,17 @@ def _label_pair(text: str, count: int) -> tuple[int, int]:
 
 
 def depth_map(path: str, size: tuple[int, int]) -> Tensor:
-    """Read a depth map as (1, 1, h, w), stretched to [-1, 1]; see :func:`depth_of`."""
+    """Read a depth map as (1, 1, h, w), scaled to [-1, 1]; see :func:`depth_of`."""
     return depth_of(open_image(path), size, path)
 
 
 def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -> Tensor:
-    """Return a depth map as (1, 1, h, w), stretched to [-1, 1]; large is near, as MiDaS has it.
+    """Return a depth map as (1, 1, h, w), scaled to [-1, 1]; large values are near, as in MiDaS.
 
-    It is a greyscale image of 8 or 16 bits or of float32, or RGBA whose four bytes are a float32.
+    The image is 8-bit, 16-bit or float32 greyscale, or RGBA with the four bytes of a float32.
 
     Raises:
-        UsageError: neither of them.
+        UsageError: the image has another format.
     """
     pixels = np.asarray(image)
     if image.mode == "RGBA":
@@ -242,19 +242,19 @@ def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -
 
 
 def edge_map(path: str, size: tuple[int, int]) -> Tensor:
-    """Read edges as (1, 3, h, w), 0 or 1; see :func:`edges_of`."""
+    """Read an edge map, or the edges of a photo, as (1, 3, h, w), 0 or 1; see :func:`edges_of`."""
     return edges_of(load_image(path), size, path)
 
 
 def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture") -> Tensor:
-    """Return edges as (1, 3, h, w), 0 or 1: a black and white map as given, else a photo's.
+    """Return edges as (1, 3, h, w), 0 or 1: a black and white map itself, or a photo's edges.
 
     Raises:
-        UsageError: a photo, and no scikit-image to find its edges.
+        UsageError: the image is a photo and scikit-image is not installed.
     """
     grey = np.asarray(photo.convert("L"))
     if ((grey < 16) | (grey > 239)).mean() > 0.99:
-        # thin lines survive a smaller size
+        # box filter and lower threshold, so that thin lines survive downsizing
         small = photo.convert("L").resize(size, Image.Resampling.BOX)
         edges = np.asarray(small) >= (_WHITE if photo.size == size else _WHITE // 2)
     else:
@@ -263,10 +263,10 @@ def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture
 
 
 def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-    """Return Canny's edges of a photo with sigma 2, as the models were trained on, (h, w) bool.
+    """Return the Canny edges of a photo, (h, w) bool, with sigma 2 as in the models' training.
 
     Raises:
-        UsageError: there is no scikit-image; ``path`` is the photo's name in the message.
+        UsageError: scikit-image is not installed; the message names the photo by ``path``.
     """
     try:
         from skimage.feature import canny

@@ -19,7 +19,7 @@ RGBPixels = np.ndarray[Any, np.dtype[np.uint8]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 SIDES = ("top", "bottom", "left", "right")
-_WHITE = 128  # a mask's grey from which on it keeps
+_WHITE = 128  # lowest grey value of a mask that keeps a pixel
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Canvas:
     """An image with room for its imagined parts.
 
     pixels: (h, w, 4) uint8, RGBA.
-    kept: (h, w) bool, the pixels that stay as they are.
+    kept: (h, w) bool, the pixels that stay unchanged.
     """
 
     pixels: RGBPixels
@@ -35,15 +35,15 @@ class Canvas:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height)."""
+        """(width, height) in pixels."""
         return self.kept.shape[1], self.kept.shape[0]
 
     def image(self) -> Tensor:
-        """Return the image over white, (1, 3, h, w) in [0, 1]."""
+        """Return the image on a white background, (1, 3, h, w) in [0, 1]."""
         return to_tensor(flatten(Image.fromarray(self.pixels)))
 
     def mask(self) -> Tensor:
-        """Return the kept pixels, (1, 1, h, w) bool."""
+        """Return the mask of kept pixels, (1, 1, h, w) bool."""
         return torch.from_numpy(self.kept)[None, None]
 
 
@@ -55,11 +55,11 @@ def open_canvas(
 ) -> Canvas:
     """Read an image and its mask, resize both to ``size``, then add ``extend``.
 
-    ``keep`` is in the pixels of the file; for its forms, and those of ``extend``, see
-    :class:`vqclip.config.CompleteConfig`.
+    ``keep`` refers to the pixels of the file. See :class:`vqclip.config.CompleteConfig` for the
+    forms of ``keep`` and ``extend``.
 
     Raises:
-        UsageError: an unreadable image or mask, a box outside, nothing left to imagine.
+        UsageError: an unreadable image or mask, a box outside the image, or nothing to imagine.
     """
     photo = open_image(source) if isinstance(source, str) else source
     photo = to_srgb(photo).convert("RGBA")
@@ -78,7 +78,7 @@ def keep_mask(keep: str, size: tuple[int, int]) -> Mask:
     """Return the (h, w) mask that ``keep`` describes for an image of (width, height).
 
     Raises:
-        UsageError: none of the known forms, or not for this size.
+        UsageError: ``keep`` has an unknown form or does not fit the size.
     """
     width, height = size
     mask: Mask = np.zeros((height, width), bool)
@@ -128,9 +128,9 @@ def _extended(canvas: Canvas, extend: tuple[int, int, int, int]) -> Canvas:
 
 
 def known_cells(kept: Mask, factor: int) -> Tensor:
-    """Return which codes have only kept pixels, (rows, columns) bool.
+    """Return which codes cover only kept pixels, (rows, columns) bool.
 
-    At the right and at the bottom, the part of a code beyond the image does not count.
+    The part of a code beyond the right or bottom edge of the image is ignored.
     """
     height, width = kept.shape
     whole = np.pad(kept, ((0, -height % factor), (0, -width % factor)), constant_values=True)
@@ -139,13 +139,13 @@ def known_cells(kept: Mask, factor: int) -> Tensor:
 
 
 def whole_codes(image: Tensor, factor: int) -> Tensor:
-    """Repeat the last row and column until (1, 3, h, w) is a whole number of codes."""
+    """Repeat the last row and column of (1, 3, h, w) up to a whole number of codes."""
     height, width = image.shape[-2:]
     return F.pad(image, (0, -width % factor, 0, -height % factor), mode="replicate")
 
 
 def continued(image: Tensor, kept: Tensor) -> Tensor:
-    """Fill the parts that are not kept with a smooth continuation (pull-push pyramid).
+    """Fill the pixels that are not kept with a smooth continuation (pull-push pyramid).
 
     image: (1, 3, h, w). kept: (1, 1, h, w) bool.
     """
@@ -162,27 +162,27 @@ def continued(image: Tensor, kept: Tensor) -> Tensor:
 def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tensor:
     """Blend the colours of the imagined part towards the kept pixels at the seam.
 
-    The difference at the kept pixels, the nearest of them above all, is added beyond the seam
-    and fades out over about 2 · ``radius`` pixels. Both images (1, 3, h, w), kept (1, 1, h, w).
+    The difference at the kept pixels, weighted towards the nearest, is added beyond the seam and
+    fades out over about 2 · ``radius`` pixels. Both images are (1, 3, h, w), kept (1, 1, h, w).
     """
     weight = kept.to(imagined.dtype)
     total, mass, scale = torch.zeros_like(imagined), torch.zeros_like(weight), 1
-    while scale <= radius:  # box upon box: a kernel that falls with the cube of the distance
+    while scale <= radius:  # sum of boxes: a kernel that falls with the cube of the distance
         total += _blurred(weight * (photo - imagined), scale) / scale**3
         mass += _blurred(weight, scale) / scale**3
         scale *= 2
-    fading = (2 * _blurred(weight, radius)).clamp(max=1)  # half is kept at a straight seam
+    fading = (2 * _blurred(weight, radius)).clamp(max=1)  # half of the pixels are kept at a straight seam
     return imagined + fading * total / mass.clamp(min=1e-9)
 
 
 def _blurred(image: Tensor, radius: int) -> Tensor:
-    for _ in range(2):  # two boxes are a triangle
+    for _ in range(2):  # two box filters make a triangle filter
         image = F.avg_pool2d(image, 2 * radius + 1, 1, radius, count_include_pad=False)
     return image
 
 
 def pasted(picture: Image.Image, canvas: Canvas) -> Image.Image:
-    """Put the kept pixels over ``picture``, bit by bit; RGBA where they are not all opaque."""
+    """Paste the kept pixels into ``picture`` bit for bit; RGBA unless all are opaque, else RGB."""
     ours = canvas.pixels.copy()
     ours[~canvas.kept] = np.asarray(picture.convert("RGBA"))[~canvas.kept]
     result = Image.fromarray(ours)

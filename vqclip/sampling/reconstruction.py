@@ -21,9 +21,9 @@ class Reconstruction:
     """A reconstructed image.
 
     indices: (1, h, w), int64.
-    psnr: in dB, infinite where nothing is lost.
-    l1: mean absolute error of a channel, of a range of 1; of label maps the share of pixels that
-        get another label.
+    psnr: in dB, infinite if nothing is lost.
+    l1: mean absolute error per channel, for values in [0, 1]; for label maps, the share of pixels
+        with a changed label.
     """
 
     picture: Image.Image
@@ -37,8 +37,8 @@ def reconstruct(
 ) -> Reconstruction:
     """Encode, quantize and decode an image of the VQGAN's kind: RGB, depth, edges or labels.
 
-    It is brought to ``size`` (width, height), by default its own, rounded to whole codes; ``how``
-    is as in :func:`vqclip.media.images.fit_image`. Errors are against the image at that size.
+    The image is resized to ``size`` (width, height), by default its own, rounded to whole codes,
+    with ``how`` as in :func:`vqclip.media.images.fit_image`. Errors are measured at that size.
 
     Raises:
         UsageError: the image is of another kind.
@@ -59,7 +59,7 @@ def reconstruct(
 def read_picture(
     vqgan: VQModel, photo: Image.Image, size: tuple[int, int], how: str = "cover"
 ) -> Tensor:
-    """Return an image of ``size`` (width, height) as the VQGAN encodes it, (1, c, h, w).
+    """Return an image of ``size`` (width, height) as input of the VQGAN, (1, c, h, w).
 
     Raises:
         UsageError: the image is of another kind.
@@ -85,13 +85,13 @@ def to_picture(vqgan: VQModel, image: Tensor) -> Image.Image:
 
 
 def _label_colours() -> list[int]:
-    """256 colours, neighbours far apart: hues at steps of the golden ratio; 0 is black."""
+    """Return a palette of 256 colours: black, then hues spaced by the golden ratio."""
     hues = [colorsys.hsv_to_rgb(k * 0.618034 % 1, 0.75, 0.9) for k in range(1, 256)]
     return [0, 0, 0, *(round(255 * value) for colour in hues for value in colour)]
 
 
 def psnr(error: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of an error, of a range of 1: −10 log₁₀ mean(error²)."""
+    """Return the peak signal-to-noise ratio in dB for a range of 1: −10 log₁₀ mean(error²)."""
     mean = float(error.square().mean())
     return -10 * math.log10(mean) if mean else math.inf
 
@@ -101,7 +101,7 @@ def decode_codes(vqgan: VQModel, codes: Codes) -> Image.Image:
     """Return the image of saved codes.
 
     Raises:
-        UsageError: they are not of this VQGAN.
+        UsageError: the codes belong to another VQGAN.
     """
     indices = check_fits(codes, vqgan)
     return to_picture(vqgan, vqgan.decode(vqgan.codes(indices.to(vqgan.codebook.device))))

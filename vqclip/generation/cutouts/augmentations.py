@@ -1,9 +1,9 @@
-"""Augmentations by name: each draws its random numbers for all cutouts at once.
+"""Augmentations by name, each drawing its random numbers for all cutouts at once.
 
-A geometric one returns homographies (n, 3, 3) or a displacement field, which all become part of
-the one sampling; the others return a photometric step. Every number is drawn per cutout, and
-``p`` is the chance that a cutout is changed at all. In brackets: the two-letter name of
-nerdyrodent/VQGAN-CLIP, whose numbers the preset "nerdyrodent" carries.
+A geometric augmentation returns homographies (n, 3, 3) or a displacement field, which are merged
+into a single sampling; the others return a photometric step. Every number is drawn per cutout, and
+``p`` is the probability that a cutout is changed at all. The name in brackets is the two-letter
+name in nerdyrodent/VQGAN-CLIP; the preset "nerdyrodent" uses its numbers.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def sometimes(draw: Draw, p: float, values: Tensor, otherwise: Tensor | float) -
 
 
 def flip(draw: Draw, *, p: float = 0.5) -> Tensor:
-    """Mirror left and right [Hf]."""
+    """Mirror horizontally [Hf]."""
     side = sometimes(draw, p, -torch.ones(draw.n), 1.0)
     return geometry.scaling(side, torch.ones(draw.n))
 
@@ -41,7 +41,7 @@ def affine(
     scale: float = 0.0,
     p: float = 0.7,
 ) -> Tensor:
-    """Rotate by ±degrees, shift by ±translate of the side, shear by ±shear degrees [Af].
+    """Rotate by up to ±degrees, shift by ±translate of the side, shear by ±shear degrees [Af].
 
     ``scale`` zooms in or out by a factor of up to 1 + scale.
     """
@@ -56,21 +56,21 @@ def affine(
 
 
 def rotation(draw: Draw, *, degrees: float = 15.0, p: float = 0.7) -> Tensor:
-    """Rotate by ±degrees about the centre [Ro]."""
+    """Rotate about the centre by up to ±degrees [Ro]."""
     return sometimes(draw, p, geometry.rotation_matrix(draw.symmetric(degrees)), torch.eye(3))
 
 
 def perspective(draw: Draw, *, distortion: float = 0.3, p: float = 0.7) -> Tensor:
-    """Tilt: each corner of the cutout moves inwards by up to distortion/2 of the side [Pe]."""
+    """Tilt: move each corner of the cutout inwards by up to distortion/2 of the side [Pe]."""
     corners = torch.tensor(geometry.CONTROL_POINTS[:4]) * (1 - draw.uniform(0, distortion, 4, 2))
-    # The content moves to these corners, so sampling asks the way back.
+    # The content moves to these corners, so sampling needs the inverse map.
     return sometimes(draw, p, torch.linalg.inv(geometry.square_to_quad(corners)), torch.eye(3))
 
 
 def crop(draw: Draw, *, min_side: float = 0.8, p: float = 0.5) -> Tensor:
-    """Look closer at a square part with a side of min_side to 1 [Cr].
+    """Zoom in on a square part with a side of min_side to 1 times the cutout's side [Cr].
 
-    The peer crops the cutout to the size it already has, which changes nothing; this one does.
+    nerdyrodent's "Cr" crops the cutout to its own size and so changes nothing, unlike this one.
     """
     side, place = draw.uniform(min_side, 1), draw.uniform(0, 1, 2)
     left, top = place[:, 0] * (1 - side), place[:, 1] * (1 - side)
@@ -86,7 +86,7 @@ def resized_crop(
     max_ratio: float = 4 / 3,
     p: float = 0.5,
 ) -> Tensor:
-    """Stretch a part with an area of min_area to max_area and that aspect ratio over all [Re]."""
+    """Stretch a random rectangle, bounded in area and aspect ratio, to the whole cutout [Re]."""
     area, ratio = draw.uniform(min_area, max_area), draw.log_uniform(min_ratio, max_ratio)
     width, height = (area * ratio).sqrt().clamp_max(1), (area / ratio).sqrt().clamp_max(1)
     place = draw.uniform(0, 1, 2)
@@ -95,15 +95,15 @@ def resized_crop(
 
 
 def elastic(draw: Draw, *, amplitude: float = 0.02, p: float = 0.7) -> Elastic:
-    """Bend smoothly at random, by about ``amplitude`` of the side at the nodes of a 6×6 grid [Et].
+    """Bend smoothly by about ``amplitude`` of the side at the nodes of a random 6×6 grid [Et].
 
-    The peer's own strength, noise blurred by σ = 32 pixels, is an amplitude of about 0.003.
+    nerdyrodent's strength, noise blurred by σ = 32 pixels, is an amplitude of about 0.003.
     """
     return Elastic(sometimes(draw, p, draw.normal(0, 2 * amplitude, 2, 6, 6), 0.0))
 
 
 def thin_plate(draw: Draw, *, scale: float = 0.2, p: float = 0.7) -> ThinPlate:
-    """Bend by a thin-plate spline; corners and centre move by ±scale/2 of the side [Ts]."""
+    """Bend by a thin-plate spline that moves corners and centre by ±scale/2 of the side [Ts]."""
     return ThinPlate(sometimes(draw, p, draw.symmetric(scale, 2, 5), 0.0))
 
 
@@ -116,7 +116,7 @@ def jitter(
     hue: float = 0.1,
     p: float = 0.7,
 ) -> Colour:
-    """Vary the colours [Ji]: factors of 1 ± the first three, and hue by ± that part of a turn."""
+    """Vary brightness, contrast and saturation by factors of 1 ± value, hue by ±hue turns [Ji]."""
     chosen = draw.chance(p)
     return Colour(
         brightness=1 + draw.symmetric(brightness) * chosen,
@@ -127,15 +127,15 @@ def jitter(
 
 
 def grayscale(draw: Draw, *, p: float = 0.2) -> Colour:
-    """Take the colour away."""
+    """Convert to greyscale."""
     ones = torch.ones(draw.n)
     return Colour(ones, ones, sometimes(draw, p, torch.zeros(draw.n), 1.0), torch.zeros(draw.n))
 
 
 def sharpness(draw: Draw, *, low: float = 0.5, high: float = 1.5, p: float = 0.5) -> Sharpen:
-    """Blur (factor below 1) or sharpen (above 1) by a factor of low to high [Sh].
+    """Blur (factor below 1) or sharpen (factor above 1) by a factor of low to high [Sh].
 
-    The peer's strength of 0.3 means factors of 0 to 0.3: it only ever blurs.
+    nerdyrodent's strength of 0.3 means factors of 0 to 0.3, which only blur.
     """
     return Sharpen(sometimes(draw, p, draw.uniform(low, high), 1.0))
 
@@ -149,9 +149,9 @@ def erasing(
     max_ratio: float = 1 / 0.3,
     p: float = 0.7,
 ) -> Erase:
-    """Black out a rectangle of that area and aspect ratio [Er].
+    """Black out a random rectangle, bounded in area and aspect ratio [Er].
 
-    The peer erases the same rectangle in all cutouts of a step; here each has its own.
+    nerdyrodent erases the same rectangle in all cutouts of a step; here each has its own.
     """
     area, ratio = draw.uniform(min_area, max_area), draw.log_uniform(min_ratio, max_ratio)
     sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp_max(1)

@@ -1,7 +1,7 @@
-"""Cut methods: how the cutouts of a step frame the image, before they are augmented.
+"""Cut methods: the framing of a step's cutouts, before augmentation.
 
-A method draws one homography per cutout. What it does with images that are not square, and
-beyond their edge, is its own choice, said in its docstring.
+A method draws one homography per cutout. Its docstring describes how it handles images that are
+not square, and the area beyond the image's edge.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from vqclip.registry import Registry
 
 @dataclass(frozen=True)
 class Framing:
-    """Where ``n`` cutouts lie: ``homographies`` (n, 3, 3), cutout to image.
+    """The position of ``n`` cutouts: ``homographies`` (n, 3, 3), cutout to image.
 
-    ``reflect`` (n,) and ``fill`` (n, 3): what lies beyond the image, as in
-    :class:`vqclip.generation.cutouts.sampling.Warps`. ``pooled``: the cutouts are taken from the
-    image pooled to one square instead of from the image itself.
+    ``reflect`` (n,) and ``fill`` (n, 3): the content beyond the image, as in
+    :class:`vqclip.generation.cutouts.sampling.Warps`. ``pooled``: take the cutouts from the image
+    pooled to a square instead of from the image itself.
     """
 
     homographies: Tensor
@@ -32,7 +32,7 @@ class Framing:
 
 
 def mirrored(homographies: Tensor) -> Framing:
-    """Frame by ``homographies``; beyond the image it is mirrored."""
+    """Return the framing of ``homographies`` with the image mirrored beyond its edge."""
     n = len(homographies)
     return Framing(homographies, torch.ones(n), torch.zeros(n, 3))
 
@@ -46,14 +46,14 @@ def square_boxes(sides: Tensor, position: Tensor, image_hw: tuple[int, int]) -> 
 
 
 def crops(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -> Framing:
-    """Square crops with sides from ``min(size, short side)`` to the short side, anywhere.
+    """Take square crops anywhere, with sides from CLIP's input size to the image's short side.
 
-    The side is spread by ``u ** cut_power``, u uniform in [0, 1): a larger power, smaller crops.
-    Never distorts; a wide image is seen through squares of at most its height. An image
-    smaller than ``size`` is seen whole along its short side. From the original notebook by
-    Katherine Crowson; "original", "updated" and "nrupdated" of nerdyrodent/VQGAN-CLIP, all of
-    rkhamilton's methods without "pooling" in the name, "sg3" included, whose averaging of each
-    crop is here the antialiasing that every method has.
+    The side is distributed as ``u ** cut_power``, u uniform in [0, 1): a larger power gives
+    smaller crops. Never distorts; a wide image is seen through squares of at most its height. An
+    image smaller than ``size`` is seen whole along its short side. From the original notebook by
+    Katherine Crowson; "original", "updated" and "nrupdated" of nerdyrodent/VQGAN-CLIP, and all of
+    rkhamilton's methods without "pooling" in the name, including "sg3": its averaging of each
+    crop corresponds to the antialiasing of every method here.
     """
     short = min(image_hw)
     smallest = min(size, short)
@@ -73,11 +73,11 @@ def normal_crops(
     high: float = 1.0,
     center_focus: float = 0.0,
 ) -> Framing:
-    """Square crops with sides of N(mean, std) times the short side, clipped to [low, high] of it.
+    """Take square crops with sides of N(mean, std), clipped to [low, high], times the short side.
 
     ``low=0`` stands for ``size`` itself, as in EleutherAI's "latest"; big-sleep uses 0.5 to 0.95.
-    ``center_focus`` above 0 draws the place around the centre too, with a standard deviation of
-    half the room divided by it, and uniformly where that falls outside: big-sleep's
+    ``center_focus`` above 0 also draws the position around the centre, with a standard deviation
+    of half the free space divided by it, or uniformly if that falls outside; big-sleep's
     ``center_bias`` is 2. Never distorts. ``cut_power`` is not used.
     """
     short = min(image_hw)
@@ -92,11 +92,11 @@ def normal_crops(
 
 
 def pooled(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -> Framing:
-    """The whole image, pooled to size × size as (average + maximum) / 2, once per cutout.
+    """Pool the whole image to CLIP's input size, (average + maximum) / 2, for every cutout.
 
     All variety comes from the augmentations. Black beyond the edge. An image that is not square
-    is distorted into one, as in nerdyrodent's "latest" and "updatedpooling"; take ``crops`` for
-    those. ``cut_power`` is not used.
+    is distorted into a square, as in nerdyrodent's "latest" and "updatedpooling"; use ``crops``
+    for such images. ``cut_power`` is not used.
     """
     n = draw.n
     return Framing(geometry.identity(n), torch.zeros(n), torch.zeros(n, 3), pooled=True)
@@ -110,13 +110,13 @@ def zoom(
     *,
     zoomed: float = 0.6,
 ) -> Framing:
-    """A fraction ``zoomed`` of the cutouts goes near, the others see the whole image.
+    """Take a fraction ``zoomed`` of the cutouts as close-ups, the rest as wide views of the image.
 
-    Near: a box of 25–95 % of the largest square in the image, its sides at 0.85–1.2, after a
-    perspective of strength 0.4; mirrored beyond the edge. Wide: a square a little larger than the
-    long side, anywhere around the image, after a perspective of strength 0.2, on a ground of
-    random colour. Near boxes are stretched to the square by at most that ratio; wide ones never.
-    After pixray's cutouts (60 % and 40 %). ``cut_power`` is not used.
+    Close-up: a box with 25–95 % of the area of the largest square in the image and an aspect ratio
+    of 0.85–1.2, after a perspective of strength 0.4; mirrored beyond the edge. Wide: a square
+    slightly larger than the long side, anywhere around the image, after a perspective of strength
+    0.2, on a background of random colour. Only close-ups are stretched, by at most their ratio.
+    Based on pixray's cutouts (60 % and 40 %). ``cut_power`` is not used.
     """
     near = torch.arange(draw.n) < round(zoomed * draw.n)
     choose = near[:, None, None]
@@ -130,7 +130,7 @@ def zoom(
 
 
 def near_boxes(draw: Draw, image_hw: tuple[int, int]) -> Tensor:
-    """Return (n, 3, 3) maps onto nearly square boxes, of 25–95 % of the largest square."""
+    """Return (n, 3, 3) maps onto nearly square boxes with 25–95 % of the largest square's area."""
     height, width = image_hw
     area, ratio = draw.uniform(0.25, 0.95), draw.log_uniform(0.85, 1.2)
     box_w = (area * ratio).sqrt().clamp_max(1) * min(image_hw) / width
@@ -141,7 +141,7 @@ def near_boxes(draw: Draw, image_hw: tuple[int, int]) -> Tensor:
 
 
 def wide_boxes(draw: Draw, image_hw: tuple[int, int]) -> Tensor:
-    """Return (n, 3, 3) maps onto squares that hold the whole image."""
+    """Return (n, 3, 3) maps onto squares that contain the whole image."""
     height, width = image_hw
     sides = max(image_hw) / draw.uniform(0.9, 1.0)
     position = draw.uniform(0, 1, 2)
