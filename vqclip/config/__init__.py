@@ -1,4 +1,4 @@
-"""What a run is and what it leaves: frozen dataclasses, the only home of every default."""
+"""Settings and output files as frozen dataclasses, which define all defaults."""
 
 from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_OWN_PIXELS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, FileOptions, OutputConfig

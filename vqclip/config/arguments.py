@@ -1,4 +1,4 @@
-"""Settings as Python code writes them: one string for the prompts, a number for a square."""
+"""Settings as Python arguments: one string for prompts, a number for a square."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ Prompts = str | Prompt | Sequence[str | Prompt]
 
 
 def with_weight(loss: Any) -> tuple[Any, float]:
-    """Return a loss, a name or a function, with its weight.
+    """Return a loss, given as a name or a function, with its weight.
 
     >>> with_weight("symmetry:2")
     ('symmetry', 2.0)
@@ -43,10 +43,10 @@ _OF_THE_DEVICE = {"device", "precision"}
 def config_from(
     kind: type[_Config], prompt: Prompts | None, settings: Mapping[str, Any], **own: Any
 ) -> _Config:
-    """Return a config of a kind, without the models.
+    """Return a config of the class ``kind``, without model settings.
 
     Raises:
-        UsageError: an unknown setting, a value out of range.
+        UsageError: an unknown setting, or a value out of range.
     """
     known = {f.name for f in fields(kind)} - {"prompts"}
     for name in settings:
@@ -62,7 +62,7 @@ def config_from(
 
 
 def _plain(value: Any) -> Any:
-    """Return the value of a setting as configs have it: paths as text, lists as tuples."""
+    """Return a setting in the form used in configs: paths as text, lists as tuples."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Settings in the words of the command line: what to type to get them."""
+"""Conversion of settings to command-line options."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -17,18 +17,18 @@ from vqclip.config.restyle import STEPS
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import Option, changed_words, options_of, write_options
 
-# Kind of prompt to the parameter, and the option, that gives it.
+# Kind of prompt to its command parameter, which is also the name of its option.
 PROMPTS: dict[Kind, str] = {"text": "prompts", "image": "image_prompt", "noise": "noise_prompt"}
 _TEXTS = {name: f"--{name.replace('_', '-')}" for name in (*PROMPTS.values(), "prompt")}
 
 
 def parameter_of(condition: str) -> str:
-    """Return the parameter of a command that gives a kind of condition; class is a keyword."""
+    """Return the command parameter of a kind of condition; ``class`` is a Python keyword."""
     return "class_name" if condition == "class" else condition
 
 
 def params_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
-    """Return the parameters that mean ``config``, of the command that it is for."""
+    """Return the parameters of the command that correspond to ``config``."""
     values = write_options(config)
     if isinstance(config, GenerateConfig):
         for kind, name in PROMPTS.items():
@@ -40,7 +40,7 @@ def params_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
 
 
 def command(config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig) -> str:
-    """Return the command that makes the image or video, with every option but the defaults.
+    """Return the command that makes the image or video, without options at their defaults.
 
     >>> from vqclip.config.prompts import parse_prompts
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))
@@ -59,16 +59,16 @@ def command(config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig)
 
 
 def _with(text: str, words: Iterable[str]) -> list[str]:
-    """Return options and a text, which may look like an option or be empty."""
+    """Return options and a text, which may start with a dash or be empty."""
     if text.startswith("-"):
         return [*words, "--", text]
     return [text, *words] if text else [*words]
 
 
 def _generate_words(config: GenerateConfig, **usual: Any) -> tuple[str, list[str]]:
-    """Return the prompt, and the words of the options that are not as usual.
+    """Return the prompt and the words of all options that are not at their defaults.
 
-    usual: settings of the command whose defaults are not those of ``vqclip generate``.
+    usual: the command's own defaults where they differ from those of ``vqclip generate``.
     """
     given = params_of(config)
     prompt = " | ".join(given.pop("prompts"))
@@ -101,7 +101,7 @@ def _own_words(config: StoryConfig | RestyleConfig, kind: type) -> Iterable[str]
 
 
 def _words(config: Any, given: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the words of the options that are not as expected, and always the seed."""
+    """Return the words of the options that differ from ``expected``, and always the seed."""
     options = dict(options_of(config))
     options |= {name: Option((flag,), "", "") for name, flag in _TEXTS.items()}
     options |= {parameter_of(kind): one for kind, one in CONDITIONS.items()}

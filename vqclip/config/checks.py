@@ -1,4 +1,4 @@
-"""What the settings have in common: limits, checks, and how they become JSON."""
+"""Limits, checks and JSON conversion shared by all settings."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
-AUTO = "auto"  # the run chooses
+AUTO = "auto"  # chosen by the run
 DEFAULT = "default"  # the embedded models
 FITS = ("cover", "contain", "stretch")
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16384
-MAX_OWN_PIXELS = 768 * 1024  # of an image that keeps its size: they need 3 GB of memory
+MAX_OWN_PIXELS = 768 * 1024  # largest image used at its own size; needs 3 GB of memory
 
 Weighted = tuple[str, float]
-NameOrFunction = str | Callable[..., Any]  # a name, or a function of the user's own
+NameOrFunction = str | Callable[..., Any]  # a name, or a user's function
 
 
 def check_seed(seed: int) -> None:
-    """Raise UsageError unless a generator accepts the seed."""
+    """Raise UsageError unless the seed is valid for a random generator."""
     at_least("seed", seed, 0)
     if seed > MAX_SEED:
         raise UsageError(f"seed must be at most {MAX_SEED}, not {seed}")
@@ -39,25 +39,25 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    """Raise UsageError for values below ``least``."""
+    """Raise UsageError if ``value`` is below ``least``."""
     if value < least:
         raise UsageError(f"{name} must be at least {least}, not {value}")
 
 
 def finite(name: str, value: float) -> None:
-    """Raise UsageError unless the value is finite and at least 0."""
+    """Raise UsageError unless ``value`` is finite and at least 0."""
     if not 0 <= value < math.inf:
         raise UsageError(f"{name} must be a number of at least 0, not {value}")
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise UsageError unless the word is one of those."""
+    """Raise UsageError unless ``value`` is one of the known words."""
     if value not in known:
         raise UsageError(f"unknown {name} {value!r}; known: {', '.join(known)}")
 
 
 def name_of(value: NameOrFunction) -> str:
-    """Return a name as it is, that of a function with its module: ``my_losses.warmth``.
+    """Return a name unchanged, or the name of a function with its module: ``my_losses.warmth``.
 
     >>> name_of(math.sqrt)
     'math.sqrt'
@@ -75,26 +75,26 @@ def _plain(value: Any) -> Any:
 
 
 def frozen(value: Any) -> Any:
-    """Lists as tuples, all the way down."""
+    """Convert lists to tuples, recursively."""
     return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def json_values(config: Any) -> dict[str, Any]:
-    """The settings as JSON values: tuples are lists, an endless stop is None."""
+    """Return the settings as JSON values: tuples become lists, an infinite stop becomes None."""
     values = {name: _plain(value) for name, value in asdict(config).items()}
     for prompt in values["prompts"]:
         prompt["stop"] = None if prompt["stop"] == -math.inf else prompt["stop"]
     return values
 
 
-_DROPPED = {"deterministic"}  # settings of older files; the precision "portable" took its place
+_DROPPED = {"deterministic"}  # ignored in older files; replaced by the precision "portable"
 
 
 def config_of(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """Return the config of a kind that :func:`json_values` wrote.
+    """Return a config of the class ``kind`` from values of :func:`json_values`.
 
     Raises:
-        UsageError: settings that it has not, or values out of range.
+        UsageError: an unknown setting, or a value out of range.
     """
     known = {f.name for f in fields(kind)}
     values = {name: value for name, value in values.items() if name not in _DROPPED}

@@ -1,4 +1,4 @@
-"""The settings of what goes in and comes out: codes, images, videos."""
+"""Settings of input and output files: codes, images, videos."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from vqclip.errors import UsageError
 class CodesConfig:
     """The settings of ``reconstruct`` and ``decode``.
 
-    source: the image, a path or URL, or the ``.npz`` of codes.
-    size: (width, height) that an image takes first, as ``fit`` says; None is its own.
+    source: path or URL of the image, or the ``.npz`` of codes.
+    size: (width, height) to fit the image to first, by the method ``fit``; None is its own size.
     """
 
     source: str
@@ -33,13 +33,13 @@ class CodesConfig:
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """The files that a run is to leave; none of it changes a byte of the image.
+    """The output files of a run; these settings do not affect the image.
 
-    path: the image.
-    every: a frame each so many steps, for ``frames`` (a folder) and ``films`` (.gif, .mp4, .webp).
-    fps: frames a second of the videos; None shows all in about eight seconds.
-    codes: the result's code indices, as ``.npz``.
-    checkpoint: from which the run can continue: see :mod:`vqclip.runs.checkpoint`.
+    path: the image file.
+    every: save a frame every N steps, in ``frames`` (a folder) and ``films`` (.gif, .mp4, .webp).
+    fps: frames per second of the videos; None shows all frames in about eight seconds.
+    codes: ``.npz`` file of the result's code indices.
+    checkpoint: file to resume the run from: see :mod:`vqclip.runs.checkpoint`.
     """
 
     path: Path
@@ -62,9 +62,9 @@ VIDEO_KINDS = ("gif", "mp4", "webp")
 
 @dataclass(frozen=True)
 class FileOptions:
-    """The files that a command is requested, before they have names.
+    """The output files requested from a command, before they are named.
 
-    output: path of the image, or a pattern of it; None chooses a free name.
+    output: path of the image or a pattern for it; None chooses a free name.
     every, fps: see :class:`OutputConfig`.
     """
 

@@ -1,4 +1,4 @@
-"""How frames become a video."""
+"""Settings of videos made from frames."""
 
 import math
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ INTERPOLATIONS = ("none", "blend", "flow")
 class FilmConfig:
     """The settings of a video writer.
 
-    rate: frames a second.
-    quality: 0 to 100, of MP4 and WebP.
-    codec: of MP4; h264 plays everywhere, vp9 and av1 make smaller videos.
-    loop: how often a GIF or WebP plays; 0 is for ever.
-    sound: a file whose sound an MP4 takes along.
+    rate: frames per second.
+    quality: quality of MP4 and WebP, 0 to 100.
+    codec: codec of MP4; h264 plays everywhere, vp9 and av1 make smaller videos.
+    loop: number of plays of a GIF or WebP; 0 repeats for ever.
+    sound: a file whose audio is copied to an MP4.
     """
 
     rate: float
@@ -42,14 +42,14 @@ class FilmConfig:
 
 @dataclass(frozen=True)
 class TimingConfig:
-    """Which frame a video shows when.
+    """The timing of the frames in a video.
 
-    fps: frames a second; None is what ``length`` or about eight seconds ask for.
-    length: seconds in all, holds among them; None shows every frame once.
-    hold_first, hold_last: seconds that the first and the last frame stay.
-    bounce: back to the first frame after the last.
-    ease: of :data:`vqclip.media.timing.EASES`: ``in`` shows many early frames and few late ones.
-    interpolate: none; blend, a mixture of two frames; flow, which moves their parts.
+    fps: frames per second; None fits the frames into ``length``, or about eight seconds.
+    length: total seconds, including holds; None shows every frame once.
+    hold_first, hold_last: seconds to hold the first and the last frame.
+    bounce: play back to the first frame after the last.
+    ease: key of :data:`vqclip.media.timing.EASES`; ``in`` shows many early frames, few late ones.
+    interpolate: none; blend, a mixture of two frames; or flow, which moves their parts.
     """
 
     fps: float | None = setting(
@@ -105,16 +105,16 @@ class TimingConfig:
 
 
 def check_rate(rate: float) -> None:
-    """Raise UsageError for a frame rate that no video has."""
+    """Raise UsageError unless the frame rate is 0.1 to 120."""
     if not 0.1 <= rate <= 120:
         raise UsageError(f"fps must be 0.1 to 120, not {rate:g}")
 
 
 @dataclass(frozen=True)
 class AnimateConfig:
-    """How frames on the disk become videos.
+    """The settings of videos made from frames on disk.
 
-    size: (width, height), which every frame takes as ``fit`` says; None is their own.
+    size: (width, height) to fit every frame to, by the method ``fit``; None is their own size.
     quality, codec, loop: see :class:`FilmConfig`; an MP4 is ``loop`` times as long.
     """
 
@@ -141,9 +141,9 @@ class AnimateConfig:
 
 @dataclass(frozen=True)
 class FilmOutput:
-    """The files that a video is to leave.
+    """The output files of a video.
 
-    films: .mp4, .gif and .webp. frames: a folder for every frame as an image, too.
+    films: .mp4, .gif and .webp files. frames: folder to save every frame in as an image.
     """
 
     films: tuple[Path, ...]

@@ -1,4 +1,4 @@
-"""The settings of an image that is optimised towards its prompts."""
+"""Settings of an image that is optimised towards its prompts."""
 
 import math
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from vqclip.config.setting import IMAGE, METHOD, MODELS, option, setting
 from vqclip.config.spelling import LIST, NAME, WEIGHTED
 from vqclip.errors import UsageError
 
-DRAWN = ("draft", "sample")  # by a transformer
+DRAWN = ("draft", "sample")  # sampled by a transformer
 DECAYS = ("constant", "harmonic")
 TARGETS = ("start", "zero")
 SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
@@ -35,43 +35,43 @@ SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """Everything that decides the bytes of an image, and nothing else.
+    """The settings that determine every byte of an image, and no others.
 
     prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
-    size: (width, height) in pixels; None is the size that the VQGAN was trained at.
-    steps: number of optimizer steps; with 0 the start is the image.
-    seed: seeds every random number of the run, 0 to 2⁶³−1.
-    vqgan, vqgan_config: weights and, where it does not lie beside them, their yaml.
-    clip: perceptors with the weight of each.
-    transformer, transformer_config: what draws drafts; its VQGAN is used, unless ``vqgan`` names
-        another.
+    size: (width, height) in pixels; None is the VQGAN's training size.
+    steps: number of optimizer steps; 0 returns the start.
+    seed: seed of all random numbers of the run, 0 to 2⁶³−1.
+    vqgan, vqgan_config: weights and, unless it is next to them, their YAML file.
+    clip: perceptors with their weights.
+    transformer, transformer_config: transformer for drafts; its VQGAN is used unless ``vqgan``
+        names another.
     init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
-        saved as ``.npz``; ``draft``, what a transformer draws of the prompts, or ``sample``, what
-        it draws of nothing. ``auto`` is ``draft`` where a transformer is given, or is included
-        with the VQGAN, else ``random``. ``fit`` determines how an image takes the image's shape.
-    drafts: so many are drawn, of which CLIP takes the best.
-    style: that they have, where the transformer knows styles: a name, ``auto`` or ``none``; see
+        saved as ``.npz``; ``draft`` is sampled by a transformer from the prompts, ``sample``
+        without them. ``auto`` is ``draft`` if a transformer is given or included with the VQGAN,
+        else ``random``. ``fit`` determines how an initial image is fitted to the size.
+    drafts: number of drafts, of which CLIP picks the best.
+    style: style of the drafts, if the transformer has styles: a name, ``auto`` or ``none``; see
         :func:`vqclip.generation.styles.chosen_styles`.
-    guidance, temperature, top_k, top_p: of drafts, see :class:`vqclip.config.sampling.Sampling`.
-    init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) holds z to t, its
-        start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. With None, w is 1
-        for a draft, which is only to be refined, else 0: see :mod:`vqclip.hub.derived`.
+    guidance, temperature, top_k, top_p: for drafts, see :class:`vqclip.config.sampling.Sampling`.
+    init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) pulls z to t, the
+        start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
+        for a draft, which only needs refinement, else 0: see :mod:`vqclip.hub.derived`.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
-    losses: further losses with their weights: names of :data:`vqclip.generation.losses.LOSSES`, or
+    losses: additional losses with weights: names in :data:`vqclip.generation.losses.LOSSES`, or
         functions from :class:`vqclip.generation.losses.Observation` to a scalar.
-    augment, optimizer may be functions, too: (n, 3, h, w) -> (n, 3, h, w) among the names of the
+    augment, optimizer: may also be functions: (n, 3, h, w) -> (n, 3, h, w) among the names of the
         augmentations, and (params, lr) -> torch.optim.Optimizer. An image records the names of
         functions; `vqclip again --python FILE` needs the file that defines them.
-    optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. With None, the
-        rate is 0.05 for a draft, else 0.1.
-    ema: decay of the running average of z that is shown, 0 (none) up to but not 1.
+    optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. If None, the rate
+        is 0.05 for a draft, else 0.1.
+    ema: decay of the displayed running average of z, from 0 (none) to below 1.
     device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. The precision
         ``portable`` computes in float32 and gives the same bytes on every x86-64 processor, and on
         CUDA from run to run on the same GPU, where cutouts are then taken on the CPU.
-    cut_chunk: cutouts embedded at a time; less needs less memory; None chooses.
+    cut_chunk: cutouts embedded at a time; fewer need less memory. None chooses automatically.
 
     Raises:
-        UsageError: a value that is out of range.
+        UsageError: a value is out of range.
     """
 
     prompts: tuple[Prompt, ...]
@@ -254,14 +254,14 @@ class GenerateConfig:
 
     @property
     def sampling(self) -> Sampling:
-        """How the transformer samples codes."""
+        """The sampling parameters of the transformer."""
         return Sampling(self.temperature, self.top_k, self.top_p, self.guidance)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON values: tuples are lists, an endless stop is None."""
+        """Return the settings as JSON values; see :func:`vqclip.config.checks.json_values`."""
         return json_values(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GenerateConfig":
-        """Return the config that :meth:`to_dict` wrote; unknown keys are refused."""
+        """Return the config for values of :meth:`to_dict`; an unknown key raises UsageError."""
         return config_of(cls, values)

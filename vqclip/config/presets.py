@@ -1,8 +1,8 @@
-"""The settings of other VQGAN+CLIP programs by name, so that a user can move over.
+"""Presets with the default settings of other VQGAN+CLIP programs.
 
-Each maps fields of :class:`vqclip.config.GenerateConfig` to the peer's defaults, read from its
-source. Models are left as they are: a preset is about the method. Names and parameters of cut
-methods and augmentations are those of :mod:`vqclip.generation.cutouts`.
+Each maps fields of :class:`vqclip.config.GenerateConfig` to the defaults in the source code of the
+other program. Presets cover the method and do not change the models. Names and parameters of cut
+methods and augmentations are defined in :mod:`vqclip.generation.cutouts`.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _LATEST = (
     _JITTER,
     _ERASING,
 )
-# The second version of the original notebook, kept by several peers as "updated" or "kornia".
+# The second version of the original notebook, "updated" or "kornia" in several programs.
 _UPDATED = (
     "flip(p=0.5)",
     "jitter(brightness=0,contrast=0,saturation=0.01,hue=0.01,p=0.7)",
@@ -60,7 +60,7 @@ ABOUT: Mapping[str, str] = {
 PRESETS: Registry[Preset] = Registry(
     "preset",
     {
-        # nerdyrodent/VQGAN-CLIP: its default method "latest", then its others by their names.
+        # nerdyrodent/VQGAN-CLIP: its default method "latest", then its other methods by name.
         "nerdyrodent": {
             **_NERDYRODENT,
             "cut_method": "pooled",

@@ -1,4 +1,4 @@
-"""The settings of a clip in another style."""
+"""Settings of a restyled clip."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from vqclip.config.generate import GenerateConfig
 from vqclip.config.setting import IMAGE, TIME, option, setting, write_options
 from vqclip.errors import UsageError
 
-STEPS = 15  # of a frame, where nothing else is said
+STEPS = 15  # default number per frame
 
 
 @dataclass(frozen=True)
 class RestyleConfig:
-    """Everything that decides the images of a restyled clip.
+    """The settings that determine the images of a restyled clip.
 
     source: a video, or a folder of images.
-    picture: how every frame is drawn; all of them with its seed.
-    coherence: how much of the last result, moved along with the clip, a frame starts from where
-        both show the same; the rest is the frame itself. 0 to 1.
-    fps: frames a second that are drawn; None takes those of the video.
+    picture: settings of every frame, including the seed.
+    coherence: share of the last result, warped with the clip, in the start of a frame where both
+        show the same content; the rest is the frame itself. 0 to 1.
+    fps: frames per second to generate; None is the frame rate of the video.
     """
 
     source: str
@@ -46,7 +46,7 @@ class RestyleConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "RestyleConfig":
-        """Return the settings that :meth:`to_dict` wrote, of such images."""
+        """Return the config for values of :meth:`to_dict` and the settings of single images."""
         return cls(values["source"], picture, values["coherence"], values["fps"])
 
     def to_dict(self) -> dict[str, Any]:

@@ -167,11 +167,11 @@ def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tenso
     """
     weight = kept.to(imagined.dtype)
     total, mass, scale = torch.zeros_like(imagined), torch.zeros_like(weight), 1
-    while scale <= radius:  # sum of boxes: a kernel that falls with the cube of the distance
+    while scale <= radius:  # box filters sum to a kernel with a cubic falloff
         total += _blurred(weight * (photo - imagined), scale) / scale**3
         mass += _blurred(weight, scale) / scale**3
         scale *= 2
-    fading = (2 * _blurred(weight, radius)).clamp(max=1)  # half of the pixels are kept at a straight seam
+    fading = (2 * _blurred(weight, radius)).clamp(max=1)  # half the box is kept at a straight seam
     return imagined + fading * total / mass.clamp(min=1e-9)
 
 

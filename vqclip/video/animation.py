@@ -23,10 +23,10 @@ from vqclip.video.optical_flow import Between, blend, opencv
 
 
 def find_frames(sources: Sequence[str]) -> list[Path]:
-    """Return the images that files and folders name, by number, then name; folders in turn.
+    """Return the images among files and in folders, sorted by number, then name, per folder.
 
     Raises:
-        UsageError: a source that does not exist, a folder without images.
+        UsageError: a source does not exist, or a folder has no images.
     """
     frames: list[Path] = []
     for source in map(Path, sources):
@@ -45,14 +45,14 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
 
 
 def _is_film(path: Path) -> bool:
-    """Whether a GIF or WebP moves: a video that was put beside its frames."""
+    """Return whether a GIF or WebP is animated: a video stored with its frames."""
     if path.suffix.lower() not in FILMS:
         return False
     try:
         with Image.open(path) as image:
             return getattr(image, "n_frames", 1) > 1
     except OSError:
-        return False  # whoever reads it tells
+        return False  # reading it as a frame raises the error
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
@@ -62,7 +62,7 @@ def natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 class Animation:
-    """A video of frames on the disk: what it shows, before anything of it is written."""
+    """A video of frames on disk; iterating yields its frames without writing anything."""
 
     def __init__(self, sources: Sequence[str], config: AnimateConfig) -> None:
         self.config = config
@@ -81,7 +81,7 @@ class Animation:
         return map(self.frame, self.plan.positions)
 
     def frame(self, position: float) -> Array:
-        """Return the frame at a position, (h, w, 3) uint8; between two, as the config says."""
+        """Return the frame at a position, (h, w, 3) uint8, interpolated as configured."""
         number = int(position)
         time = position - number
         if time < 1e-6:
@@ -94,7 +94,7 @@ class Animation:
         return np.asarray(fit_image(load_image(self.paths[number]), self.size, self.config.fit))
 
     def metadata(self) -> dict[str, Any]:
-        """Return the settings of the last frame, where it carries some, and those of the video."""
+        """Return the settings of the last frame, if recorded, and those of the video."""
         try:
             known: Mapping[str, Any] = read_metadata(self.paths[-1])
         except UsageError:
@@ -109,9 +109,9 @@ class Animation:
         *,
         overwrite: bool = False,
     ) -> None:
-        """Write the videos side by side, and tell how many frames are done, and the last of them.
+        """Write all videos in parallel, calling ``on_frame`` with the frame count and the frame.
 
-        Ctrl-C keeps the videos as they stand.
+        Ctrl-C keeps the videos so far.
         """
         metadata, plays = self.metadata(), self.plays(films)
         with ExitStack() as stack:
@@ -129,20 +129,20 @@ class Animation:
                 on_frame(number + 1, frame)
 
     def plays(self, films: Sequence[Path]) -> int:
-        """Return how often all frames are gone through."""
+        """Return how often the frames are played to write all videos."""
         return max(_plays(path, self.config.loop) for path in films)
 
 
 def _plays(path: Path, loop: int) -> int:
-    """Return how often a video's frames are written: an MP4 cannot say that it repeats."""
+    """Return how often a video's frames are written: an MP4 has no loop flag."""
     return max(1, loop) if path.suffix.lower() == ".mp4" else 1
 
 
 def _common_size(paths: Sequence[Path]) -> tuple[int, int]:
-    """Return the (width, height) that all images have, without decoding them.
+    """Return the common (width, height) of all images, without decoding them.
 
     Raises:
-        UsageError: they differ, or one is not an image.
+        UsageError: the sizes differ, or a file is not an image.
     """
     sizes: dict[tuple[int, int], Path] = {}
     for path in paths:

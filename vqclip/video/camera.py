@@ -1,12 +1,12 @@
 """Camera of a video: keyframes of zoom, pan and rotation, and the image moved by them.
 
-Keyframes are a number, or such as ``0:1.0, 50:1.05``. The grammar::
+Keyframes are a number or a list such as ``0:1.0, 50:1.05``. The grammar::
 
     keyframes = value | key ("," key)*
     key       = frame ":" value
     value     = number ("," number)*
 
-Between two keys the value goes in a straight line; before the first and after the last it stays.
+Values are interpolated linearly between keys and constant before the first and after the last.
 """
 
 import math
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _KEY = re.compile(r"\s*(\d+)\s*:")
-_MOST_GIVEN_BACK = 1.3  # the factor by which fine detail grows at a frame, at the most
+_MOST_GIVEN_BACK = 1.3  # highest factor by which fine detail is amplified per frame
 
 
 @dataclass(frozen=True)
 class Keyframes:
-    """Values at frames, whose numbers rise; all values have the same length."""
+    """Values at ascending frame numbers; all values have the same length."""
 
     frames: tuple[int, ...]
     values: tuple[tuple[float, ...], ...]
 
     def __call__(self, frame: float) -> tuple[float, ...]:
-        """Return the value at a frame."""
+        """Return the interpolated value at a frame."""
         after = bisect_right(self.frames, frame)
         if after == 0 or after == len(self.frames):
             return self.values[max(0, after - 1)]
@@ -42,7 +42,7 @@ class Keyframes:
         return tuple(a + (b - a) * time for a, b in ends)
 
     def __str__(self) -> str:
-        """Return the keyframes in their own grammar."""
+        """Return the keyframes in the grammar of the module."""
         values = [",".join(map(repr, value)) for value in self.values]
         if self.frames == (0,):
             return values[0]
@@ -50,7 +50,7 @@ class Keyframes:
 
 
 def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
-    """Read keyframes whose values are so many numbers each.
+    """Parse keyframes whose values have ``numbers`` numbers each.
 
     >>> parse_keyframes("0:1.0, 50:1.05")(25)
     (1.025,)
@@ -58,7 +58,7 @@ def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
     (2.0, 0.0)
 
     Raises:
-        UsageError: anything else, a number that is not finite, frames that do not rise.
+        UsageError: invalid syntax, a number that is not finite, or frames that do not ascend.
     """
     keys: list[tuple[int, list[str]]] = []
     for part in text.split(","):
@@ -84,11 +84,11 @@ def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
 
 @dataclass(frozen=True)
 class Motion:
-    """From one frame to the next, about the centre.
+    """The motion from one frame to the next, about the centre.
 
-    zoom: factor by which what is shown grows.
-    pan: pixels to the right and down that it moves.
-    rotate: degrees clockwise that it turns.
+    zoom: factor by which the content grows.
+    pan: pixels by which the content moves to the right and down.
+    rotate: degrees by which the content turns clockwise.
     """
 
     zoom: float = 1.0
@@ -109,16 +109,16 @@ class Camera:
     rotate: Keyframes
 
     def __call__(self, frame: int) -> Motion:
-        """Return the motion that leads to a frame."""
+        """Return the motion from the previous frame to this one."""
         (zoom,), (right, down), (rotate,) = self.zoom(frame), self.pan(frame), self.rotate(frame)
         return Motion(zoom, (right, down), rotate)
 
 
 def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
-    """Read the keyframes of a camera.
+    """Parse the keyframes of a camera.
 
     Raises:
-        UsageError: they cannot be read, or a zoom is not above 0.
+        UsageError: the keyframes are invalid, or a zoom is not above 0.
     """
     zooms = parse_keyframes(zoom)
     if min(zooms.values) <= (0,):
@@ -127,10 +127,10 @@ def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
 
 
 def move(image: "Tensor", motion: Motion) -> "Tensor":
-    """Return the image (1, 3, h, w) in [0, 1] moved; what comes into view mirrors the edge.
+    """Return the moved image (1, 3, h, w) in [0, 1], mirrored beyond its edges.
 
-    Sampled bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. What that takes of
-    the finest detail, and would take again at every frame, is given back.
+    Samples bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. Sampling weakens
+    the finest detail, which would add up over the frames, so the detail is amplified again.
     """
     import torch.nn.functional as F
 
@@ -155,7 +155,7 @@ def move(image: "Tensor", motion: Motion) -> "Tensor":
 
 
 def _fine(image: "Tensor") -> "Tensor":
-    """Return the finest detail: the image less its mean over 3x3 pixels, the middle weighted."""
+    """Return the finest detail: the image minus its centre-weighted mean over 3x3 pixels."""
     import torch.nn.functional as F
 
     line = image.new_tensor([0.25, 0.5, 0.25])

@@ -1,4 +1,4 @@
-"""Optical flow between frames, with OpenCV: where every pixel of one is found in another."""
+"""Optical flow with OpenCV: the motion of every pixel between two frames."""
 
 from functools import cache
 from typing import Any
@@ -15,10 +15,10 @@ _LEAST_SIDE = 16  # pixels; smaller images are enlarged for the search
 
 @cache
 def opencv() -> "Any":
-    """Return OpenCV.
+    """Return the OpenCV module.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: OpenCV is not installed.
     """
     try:
         import cv2
@@ -48,7 +48,7 @@ def find_flow(here: Array, there: Array) -> Flow:
 
 
 def warp(image: Array, flow: Flow) -> Array:
-    """Return the image with image(x + flow(x)) at x; edges are repeated."""
+    """Return the image sampled at x + flow(x) for each pixel x; edge pixels are repeated."""
     cv2 = opencv()
     height, width = flow.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -63,10 +63,10 @@ def warp(image: Array, flow: Flow) -> Array:
 
 
 def visibility(flow: Flow, back: Flow) -> Flow:
-    """Return (h, w) in 0 to 1: how surely what is at x is in the other frame, too.
+    """Return the confidence, (h, w) in [0, 1], that each pixel is visible in the other frame.
 
-    flow leads from here to there, back from there to here; where nothing is hidden the two cancel
-    out (Sundaram et al. 2010): |f + b|² < 0.01 (|f|² + |b|²) + 0.5.
+    flow leads from here to there, back from there to here; for visible pixels the two cancel out
+    (Sundaram et al. 2010): |f + b|² < 0.01 (|f|² + |b|²) + 0.5.
     """
     returned = warp(back.astype(np.float32), flow)
     gap = ((flow + returned) ** 2).sum(-1)
@@ -79,7 +79,7 @@ def visibility(flow: Flow, back: Flow) -> Flow:
 
 
 class Between:
-    """Frames between two: their parts moved along the flow, and mixed."""
+    """Intermediate frames: both frames warped along the flow and blended."""
 
     def __init__(self, first: Array, second: Array) -> None:
         self.first, self.second = first, second
@@ -93,6 +93,6 @@ class Between:
 
 
 def blend(first: Array, second: Array, time: float) -> Array:
-    """Return the mixture of two frames, 0 (the first) to 1 (the second)."""
+    """Blend two frames; ``time`` is 0 (the first) to 1 (the second)."""
     mixed = first + (second.astype(np.float32) - first) * np.float32(time)
     return np.rint(mixed).astype(np.uint8)

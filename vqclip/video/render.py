@@ -1,4 +1,4 @@
-"""Videos that are drawn, from config to files: a story, a drawing, a clip in another style."""
+"""Generated videos, from config to files: stories and restyled clips."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,9 +16,9 @@ from vqclip.video.work_folder import WorkFolder
 
 
 class StoryRun:
-    """One story on its way: its frames in a folder, and at the end the videos.
+    """The rendering of one story: frames in a folder, then the videos.
 
-    Stopped or killed, it continues from the state beside the frames, to the same bytes.
+    After being stopped or killed, it continues from the saved state to the same bytes.
     """
 
     def __init__(self, story: StoryConfig, output: FilmOutput, models: Models) -> None:
@@ -37,14 +37,14 @@ class StoryRun:
         on_frame: Callable[[FilmFrame], None],
         on_draft: Callable[[Frame], None] | None = None,
     ) -> None:
-        """Draw the frames that are missing; write the videos.
+        """Generate the missing frames and write the videos.
 
-        on_frame: is called with every frame, those below 0 that no video shows among them.
-        on_draft: is called with every frame of the drafts, if any are sampled.
+        on_frame: called with every frame, including those below 0, which appear in no video.
+        on_draft: called with every frame of the drafts, if any are sampled.
 
         Raises:
             VqclipError: the run failed, or a file could not be written.
-            KeyboardInterrupt: Ctrl-C; the frames so far are kept, and where they continue.
+            KeyboardInterrupt: Ctrl-C was pressed; the frames and the state so far are kept.
         """
         frames = StoryFrames(self.story, self.models, self.work_folder.state(), on_draft)
         with self.work_folder.keeping():
@@ -57,10 +57,10 @@ class StoryRun:
 
 
 class RestyleRun:
-    """One clip on its way into another style: its frames in a folder, and at the end the videos.
+    """The rendering of one restyled clip: frames in a folder, then the videos.
 
-    All that the next frame depends on is the clip and the last result, which is on the disk: a run
-    that was stopped continues where it was, to the same bytes.
+    Each frame depends only on the clip and the last result, which is on disk: a stopped run
+    continues where it was, to the same bytes.
     """
 
     def __init__(self, source: SourceVideo, output: FilmOutput, models: Models) -> None:
@@ -74,12 +74,12 @@ class RestyleRun:
         self.work_folder = WorkFolder(replace(output, film=film), settings)
 
     def run(self, on_frame: Callable[[int, Array], None]) -> int:
-        """Draw what is missing, write the videos; return how many frames they have.
+        """Generate the missing frames and write the videos; return the number of frames.
 
-        Ctrl-C leaves the frames so far, and no video.
+        Ctrl-C keeps the frames so far and writes no video.
 
         Raises:
-            UsageError: the folder holds frames of other settings, or another process is at work.
+            UsageError: the folder holds frames of other settings or is used by another process.
             VqclipError: the run failed, or a file could not be written.
         """
         with self.work_folder.opened():

@@ -1,4 +1,4 @@
-"""A clip in another style: every frame starts from the last result, moved along with the clip."""
+"""Restyled clips: each frame starts from the last result, warped with the clip."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,22 +19,22 @@ from vqclip.video.animation import find_frames
 from vqclip.video.optical_flow import find_flow, opencv, visibility, warp
 
 LARGEST = 512  # pixels
-_RATE = 12.0  # of a folder of images, where none is given
+_RATE = 12.0  # default frame rate of a folder of images
 
 
 @dataclass(frozen=True)
 class PreviousFrame:
-    """The frame before: what it was, and what became of it."""
+    """The previous frame of the clip and its restyled result."""
 
     source: Array
     result: Array
 
 
 class SourceVideo:
-    """The frames of a clip or of a folder, at the size at which they are drawn.
+    """The frames of a clip or of a folder of images.
 
     Raises:
-        UsageError: neither, or optical flow is wanted and OpenCV is missing.
+        UsageError: the source is neither, or optical flow is requested without OpenCV.
     """
 
     def __init__(self, config: RestyleConfig) -> None:
@@ -56,12 +56,12 @@ class SourceVideo:
 
     @cached_property
     def bytes(self) -> int:
-        """How large it is, by which another source of the same name is told."""
+        """The size of the files, to detect another source with the same name."""
         paths = [self.path] if self.is_film else self.paths
         return sum(path.stat().st_size for path in paths)
 
     def read(self, size: tuple[int, int]) -> Iterator[Array]:
-        """Yield the frames, (h, w, 3) uint8, at (width, height)."""
+        """Yield the frames, (h, w, 3) uint8, fitted to ``size`` (width, height)."""
         how = self.config.picture.fit
         if self.is_film:
             for frame in self.clip:
@@ -72,9 +72,9 @@ class SourceVideo:
 
 
 def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
-    """Return the (width, height) at which a source is drawn: whole codes.
+    """Return the (width, height) of the restyled frames, rounded to whole codes.
 
-    Without a size that is wanted it is the source's own, but none of the sides above ``LARGEST``.
+    Without a requested size, this is the source's own size, shrunk to at most ``LARGEST`` a side.
     """
     factor = models.vqgan.downsampling
     width, height = source.own_size
@@ -87,9 +87,10 @@ def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
 def restyle_frame(
     config: RestyleConfig, models: Models, source: Array, before: PreviousFrame | None
 ) -> Array:
-    """Return one frame of the clip as the prompts want it, (h, w, 3) uint8.
+    """Return one restyled frame of the clip, (h, w, 3) uint8.
 
-    Without one before it, and where that does not show the same, it starts from itself.
+    It starts from the warped previous result, and from the frame itself if there is none or where
+    the two frames differ.
     """
     start = source if before is None else mixed(source, before, config.coherence)
     height, width, _ = source.shape
@@ -104,8 +105,8 @@ def restyle_frame(
 def mixed(source: Array, before: PreviousFrame, coherence: float) -> Array:
     """Return the start of a frame: c·v·W(previous result) + (1 − c·v)·frame.
 
-    W moves the last result along the flow between the two frames of the clip; v is 1 where both
-    show the same, and 0 where something came into view.
+    W warps the last result along the flow between the two frames of the clip; v is 1 where both
+    frames show the same content and 0 where new content appears.
     """
     if not coherence:
         return source

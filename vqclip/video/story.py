@@ -1,4 +1,4 @@
-"""A story: one optimisation whose prompts turn from scene to scene, seen by a moving camera."""
+"""Stories: one optimisation with changing prompts and a moving camera."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,10 +23,10 @@ from vqclip.video.optical_flow import blend
 
 
 def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
-    """Return the scene of a step, the one that it turns into, and how far that is, 0 to 1.
+    """Return the scene of a step, the scene it changes into, and the progress from 0 to 1.
 
-    Steps below 0 belong to the first scene: with them the video begins in the middle of it. So do
-    those behind the end of a loop, else to the last: the steps of the last frame may go beyond.
+    Steps below 0 belong to the first scene, so that the video starts in the middle of it. The last
+    frame may have steps past the end: of a loop, they belong to the first scene, else to the last.
     """
     step = step % story.steps if story.loop and step > 0 else min(step, story.steps - 1)
     scene, since = divmod(max(step, 0), story.steps_per_scene)
@@ -43,21 +43,21 @@ def story_frames(story: StoryConfig, models: Models) -> Iterator[FilmFrame]:
     """Yield the frames of a story, ``story.frames`` of them.
 
     Raises:
-        UsageError: an unknown name, a missing file, a value that the models do not admit.
+        UsageError: an unknown name, a missing file, or a value that the models do not support.
         VqclipError: the optimisation diverged.
     """
     return (frame for frame in StoryFrames(story, models) if frame.number >= 0)
 
 
 class MovedPicture:
-    """What a camera does to the image of a run: it moves it, and holds what the codes cannot say.
+    """The image of a run under a moving camera, with a residual that the codes cannot represent.
 
-    What a VQGAN decodes cannot follow a small motion: encoded and quantized again, it stays where
-    it is, loses its colours and its detail. So the image itself is moved: z takes what the codes
-    can say of it, and the residual, image − decoded z, is added to all that is decoded until the
-    next motion. CLIP sees it too, or it would correct at every frame what the audience never sees.
+    A decoded image cannot follow a small motion: encoded and quantized again, it stays in place
+    and loses colour and detail. Therefore the image itself is moved: z encodes it as well as the
+    codes allow, and the residual, image − decoded z, is added to every decoded image until the
+    next motion. CLIP sees the sum too, or it would correct errors that the viewer never sees.
 
-    residual: (1, 3, h, w), of a range of 1; None before the first motion.
+    residual: (1, 3, h, w), for images in [0, 1]; None before the first motion.
     """
 
     def __init__(self, run: Run, residual: Tensor | None = None) -> None:
@@ -71,7 +71,7 @@ class MovedPicture:
 
     @torch.no_grad()
     def move(self, motion: Motion) -> None:
-        """Move the image; where an average of z is shown, z keeps its lead over it."""
+        """Move the image; with a running average, z keeps its offset from the average."""
         run = self.run
         image = move(run.result().image, motion)
         z = run.clamped(run.models.vqgan.latent(image * 2 - 1))
@@ -82,13 +82,13 @@ class MovedPicture:
 
 
 class StoryFrames:
-    """The optimisation, and the camera that moves its image; an iterator over the frames.
+    """The frames of a story: an optimisation whose image a camera moves.
 
-    A loop begins with steps that are not shown, in frames below 0, in which the first scene takes
-    shape; into the images of the last of them the video's end fades, to continue where it began.
+    A loop starts with hidden frames, numbered below 0, in which the first scene takes shape. The
+    end of the video fades into the last of them, so that it continues seamlessly at the start.
 
-    state: of :meth:`state`, where it continues, to the same bytes on a CPU.
-    on_draft: is called with every frame of the drafts, if any are sampled.
+    state: result of :meth:`state` to continue from, to the same bytes on a CPU.
+    on_draft: called with every frame of the drafts, if any are sampled.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class StoryFrames:
         state: State | None = None,
         on_draft: Callable[[Frame], None] | None = None,
     ) -> None:
-        EASES[story.ease]  # an unknown one is refused before it is needed
+        EASES[story.ease]  # raises UsageError for an unknown name now, not at the first transition
         self.story = story
         steps = (story.unseen + story.frames) * story.every
         config = replace(story.picture, prompts=story.scenes[0], steps=steps)
@@ -129,7 +129,7 @@ class StoryFrames:
         return replace(state, tensors=tensors)
 
     def __iter__(self) -> Iterator[FilmFrame]:
-        """Yield the frames that are left."""
+        """Yield the remaining frames."""
         while self.number < self.story.frames:
             frame = self.next(self.number)
             self.number += 1
@@ -146,7 +146,7 @@ class StoryFrames:
         return replace(frame, picture=blend(frame.picture, self.before[late], share))
 
     def next(self, number: int) -> FilmFrame:
-        """Move the camera, return the image, and take the steps up to the next one."""
+        """Move the camera, take the steps up to the next frame, and return the current frame."""
         motion = self.camera(number)
         if self.run.steps_done and motion:
             self.picture.move(motion)

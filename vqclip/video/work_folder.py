@@ -1,11 +1,11 @@
-"""A video that is being drawn: its frames lie in a folder until it is whole, so that none is lost.
+"""The folder with the frames of a video in progress, kept until the video is complete.
 
 ::
 
     castle-7.frames/            of castle-7.mp4
         00000.png, 00001.png    the frames so far
-        about.json              their settings, and the videos that they are to become
-        state.safetensors       what the next frame depends on beside them, if it does
+        about.json              their settings and the videos to write
+        state.safetensors       further state that the next frame depends on, if any
 """
 
 import json
@@ -34,11 +34,11 @@ _FILM = ("rate", "quality", "codec", "loop")
 
 
 class WorkFolder:
-    """The folder of a video under way: that of the frames that were requested, else one of its own.
+    """The folder of a video in progress: the requested frame folder, or a temporary one.
 
     Args:
-        output: the videos that the frames are to become.
-        settings: what every frame and video carries.
+        output: the videos to write from the frames.
+        settings: the metadata of every frame and video.
     """
 
     def __init__(self, output: FilmOutput, settings: Mapping[str, Any]) -> None:
@@ -50,11 +50,11 @@ class WorkFolder:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Make the folder, and keep other processes out; when the video is whole, remove it.
+        """Create and lock the folder; when the video is complete, clean it up.
 
         Raises:
-            UsageError: it holds something else, or another process is running in it.
-            VqclipError: it cannot be written.
+            UsageError: the folder holds frames of something else or is used by another process.
+            VqclipError: the folder cannot be written.
         """
         lock, over = self.path / _LOCK, False
         if not is_unfinished(self.path) and frame_path(self.path, 0).exists():
@@ -72,12 +72,12 @@ class WorkFolder:
                             self._remove(frames=self.output.frames is None)
         finally:
             if over:
-                with suppress(OSError):  # it holds something of somebody's
+                with suppress(OSError):  # the folder contains other files
                     lock.unlink(missing_ok=True)
                     self.path.rmdir()
 
     def _begin(self) -> None:
-        """Continue with the existing frames; refuse those of other settings."""
+        """Continue with the existing frames; raise UsageError if they have other settings."""
         sweep(self.path)
         known = json.loads(json.dumps(self.settings))
         if is_unfinished(self.path) and read_about(self.path)[0] != known:
@@ -95,19 +95,19 @@ class WorkFolder:
         return frame_path(self.path, 0).exists() or self.state_path.exists()
 
     def _remove(self, *, frames: bool) -> None:
-        """Remove what is ours, so that what a kill leaves of it is still known to be."""
+        """Remove our files, about.json last, so that a folder left by a kill is recognised."""
         for path in reversed(self.numbered()) if frames else ():
             path.unlink()
         self.state_path.unlink(missing_ok=True)
         (self.path / _ABOUT).unlink(missing_ok=True)
 
     def numbered(self) -> list[Path]:
-        """Return the frames so far."""
+        """Return the paths of the frames so far."""
         paths = (frame_path(self.path, number) for number in count())
         return list(takewhile(Path.exists, paths))
 
     def frame(self, number: int) -> Array | None:
-        """Return a frame, (h, w, 3) uint8, if it is there."""
+        """Return a frame, (h, w, 3) uint8, or None if it does not exist."""
         path = frame_path(self.path, number)
         return np.asarray(load_image(path)) if path.exists() else None
 
@@ -119,35 +119,35 @@ class WorkFolder:
 
     @property
     def state_path(self) -> Path:
-        """Return where the state lies, where there is one."""
+        """The path of the state file."""
         return self.path / _STATE
 
     def state(self) -> State | None:
-        """Return the state after the frames so far."""
+        """Return the state after the frames so far, if one was saved."""
         return load_state(self.state_path) if self.state_path.exists() else None
 
     def keep(self, state: State) -> None:
-        """Take in the state after the last frame; write it if it is time."""
+        """Record the state after the last frame; write it if it is due."""
         self.last = state
         if time.monotonic() - self.saved >= EVERY:
             self.save()
 
     def save(self) -> None:
-        """Write the last state that was taken in."""
+        """Write the last recorded state."""
         if self.last is not None:
             save_state(self.state_path, self.last)
             self.saved = time.monotonic()
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Write the last state however the block ends."""
+        """Write the last state when the block ends, even with an exception."""
         try:
             yield
         finally:
             self.save()
 
     def write_films(self, frames: int) -> None:
-        """Make the videos of the first so many frames."""
+        """Write the videos from the first ``frames`` frames."""
         film, overwrite = self.output.film, self.output.overwrite
         for path in self.output.films:
             with film_writer(path, film, self.settings, overwrite=overwrite) as write:
@@ -157,20 +157,20 @@ class WorkFolder:
 
 
 def working_folder(film: Path) -> Path:
-    """Return where the frames of a video lie until it is whole."""
+    """Return the folder that holds a video's frames until it is complete."""
     return film.with_name(f"{film.stem}.frames")
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Whether a folder is that of a video under way."""
+    """Return whether a folder belongs to a video in progress."""
     return (folder / _ABOUT).is_file()
 
 
 def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
-    """Return the settings of the video in a folder, and the files that it is to leave.
+    """Return the settings and the output files of the video in a folder.
 
     Raises:
-        CheckpointError: they are damaged.
+        CheckpointError: about.json is damaged.
     """
     path = folder / _ABOUT
     try:
@@ -181,7 +181,7 @@ def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
 
 
 def _output_values(output: FilmOutput, folder: Path) -> dict[str, Any]:
-    """The videos as seen from the folder, so that all of it can be moved."""
+    """Return ``output`` with paths relative to ``folder``, so that the folder can be moved."""
     film = {name: getattr(output.film, name) for name in _FILM}
     films = [os.path.relpath(path, folder) for path in output.films]
     kept = {"frames": output.frames is not None, "overwrite": output.overwrite}
