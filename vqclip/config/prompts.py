@@ -1,17 +1,17 @@
-r"""Prompts: ``"a red apple:1.5 | blurry:-0.5"`` to a list of :class:`Prompt`.
+r"""Parser of prompts such as ``"a red apple:1.5 | blurry:-0.5"``.
 
-The grammar, for text, image and noise prompts alike::
+The grammar of text, image and noise prompts::
 
     story   = prompts ("^" prompts)*
     prompts = prompt ("|" prompt)*
     prompt  = content [":" weight [":" stop]]
 
-A weight or stop follows its colon directly and is a plain decimal number. Everything else stays
-text: ``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a clock or ratio at the end
-(``at 3:00``: whole digits on both sides of the colon) are not weights. Where that guess is wrong,
-a backslash decides: ``\:``, ``\|``, ``\^`` and ``\\`` are the characters themselves, and a weight
-after a number is written with a point or a sign (``route 66:2.0``, ``route 66:+2``). Scenes are
-divided by ``^`` in a story only; elsewhere it is a character like any other.
+A weight or stop directly follows its colon and is a plain decimal number. Everything else is
+text: ``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a clock time or ratio at the end
+(``at 3:00``: digits only on both sides of the colon) are not weights. To override this guess,
+escape with a backslash (``\:``, ``\|``, ``\^`` and ``\\`` are the literal characters), or write a
+weight after a number with a point or a sign (``route 66:2.0``, ``route 66:+2``). ``^`` separates
+scenes in a story only; elsewhere it is an ordinary character.
 """
 
 import math
@@ -26,7 +26,7 @@ from vqclip.errors import UsageError
 
 Kind = Literal["text", "image", "noise"]
 
-NEGATIVE_WEIGHT = -0.5  # of the negative prompts of other programs, which have no weight
+NEGATIVE_WEIGHT = -0.5  # for negative prompts of other programs, which have no weight
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
@@ -34,19 +34,19 @@ _ESCAPED = re.compile(r"\\([\\:|^])")
 # ":weight" or ":weight:stop" at the end, directly after a character that is neither blank nor ":".
 _SUFFIX = re.compile(rf"(?<=[^\s:])((?::{_NUMBER}){{1,2}})$")
 _CLOCK = re.compile(r"(?:^|[^\w.])\d+(?::\d+)+$")
-# Looks like a weight, yet is none: "apple:1,5", "apple:1.5x", "apple:nan".
+# Looks like a weight but is not one: "apple:1,5", "apple:1.5x", "apple:nan".
 _BROKEN = re.compile(r"(?<=[^\s\d:]):([+-]?(?:\.?\d[^\s:]*|nan|inf|infinity))$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One thing that the image is drawn towards (``weight > 0``) or away from (``< 0``).
+    """A target that the image moves towards (``weight > 0``) or away from (``weight < 0``).
 
-    content: the text, the path of the image, or the seed of the noise.
-    weight: factor of its loss; any finite number.
-    stop: distance at which its pull ends, in units of the spherical distance
-        (0 to π²/2, see :func:`vqclip.generation.losses.spherical_distance`); −inf never ends it.
-        With a negative weight the push ends as soon as the distance is above ``stop``'s negative.
+    content: the text, the path or URL of the image, or the seed of the noise.
+    weight: factor of the prompt's loss; any finite number.
+    stop: spherical distance at which the pull ends (0 to π²/2, see
+        :func:`vqclip.generation.losses.spherical_distance`); −inf never ends it. With a negative
+        weight, the push ends once the distance exceeds −``stop``.
     """
 
     content: str
@@ -62,9 +62,9 @@ class Prompt:
             )
 
     def __str__(self) -> str:
-        """Return the prompt in its own grammar: parsing it gives this prompt again.
+        """Return the prompt in the grammar of the module, so that parsing it gives this prompt.
 
-        It is as people type it where that is possible, else with every special character escaped.
+        Special characters are escaped only if the plain text would be parsed differently.
         """
         stop = "" if math.isinf(self.stop) else f":{self.stop:g}"
         plain = self.content
@@ -86,7 +86,7 @@ def _means(text: str, prompt: Prompt) -> bool:
 
 
 def parse_prompts(text: str, kind: Kind = "text") -> tuple[Prompt, ...]:
-    r"""Read ``"a | b:0.5"``.
+    r"""Parse prompts such as ``"a | b:0.5"``.
 
     >>> parse_prompts("a red apple:1.5 | blurry:-0.5")[1].weight
     -0.5
@@ -100,7 +100,7 @@ def parse_prompts(text: str, kind: Kind = "text") -> tuple[Prompt, ...]:
 
 
 def parse_scenes(text: str) -> tuple[tuple[Prompt, ...], ...]:
-    """Read the scenes of a story: ``"a castle at dawn ^ a castle at night | blurry:-0.5"``.
+    """Parse the scenes of a story: ``"a castle at dawn ^ a castle at night | blurry:-0.5"``.
 
     >>> [len(scene) for scene in parse_scenes("dawn ^ night | blurry:-0.5")]
     [1, 2]
@@ -112,23 +112,23 @@ def parse_scenes(text: str) -> tuple[tuple[Prompt, ...], ...]:
 
 
 def parse_all(texts: Sequence[str], kind: Kind = "text") -> tuple[Prompt, ...]:
-    """Read several prompt strings of one kind into one tuple."""
+    """Parse several prompt strings of one kind into one tuple."""
     return tuple(prompt for text in texts for prompt in parse_prompts(text, kind))
 
 
 def _mask_escapes(text: str) -> str:
-    """Hide every escaped character behind others of the same length."""
+    """Replace every escaped character by a placeholder of the same length."""
     return re.sub(r"\\.", "__", text, flags=re.DOTALL)
 
 
 def _split(text: str, mark: str) -> list[str]:
-    """Split at every ``mark`` that no backslash protects, leaving the escapes in place."""
+    """Split at every ``mark`` that is not escaped, leaving the escapes in place."""
     bars = [i for i, character in enumerate(_mask_escapes(text)) if character == mark]
     return [text[i + 1 : j] for i, j in pairwise([-1, *bars, len(text)])]
 
 
 def split_weight(text: str) -> tuple[str, float]:
-    """Read ``name:0.5``, for what takes a weight and no stop; the weight is 1 where none is given.
+    """Parse ``name:0.5``, a name with an optional weight but no stop; the default weight is 1.
 
     Raises:
         UsageError: an empty name, or a weight that is not a finite number.
@@ -155,7 +155,7 @@ def _parse_one(text: str, kind: Kind) -> Prompt:
 
 
 def _decoded(text: str) -> str:
-    """Return what the bytes of an argument mean where the locale did not let Python read UTF-8."""
+    """Decode the bytes of an argument as UTF-8 if the locale kept Python from doing so."""
     try:
         return os.fsencode(text).decode() if _SURROGATE.search(text) else text
     except UnicodeError:

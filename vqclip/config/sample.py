@@ -1,4 +1,4 @@
-"""The settings of images that a transformer draws, or completes."""
+"""Settings of images that a transformer samples or completes."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +20,7 @@ from vqclip.config.setting import IMAGE, option, setting
 from vqclip.config.spelling import EXTEND, WORDS, Border
 from vqclip.errors import UsageError
 
-# Kind of condition to the option that gives it.
+# Kind of condition to its option.
 CONDITIONS = {
     "class": option(
         "--class",
@@ -52,20 +52,20 @@ CONDITIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig:
-    """Everything that decides the bytes of images that a transformer draws.
+    """The settings that determine the bytes of images sampled from a transformer.
 
-    transformer, transformer_config: weights and, where it does not lie beside them, their yaml.
-    conditions: what to draw, (kind, value): see :mod:`vqclip.sampling.conditions`.
-    relabel: ``"3=sky"``: what the numbers in a label map stand for; none, what they say.
-    size: (width, height) in pixels; None is the condition's, or that of the VQGAN's training.
-    samples: so many images; the i-th of them is drawn with the seed ``seed`` + i.
-    style: of the images, where the transformer knows styles: a name, ``auto`` or ``none``.
+    transformer, transformer_config: weights and, unless it is next to them, their YAML file.
+    conditions: pairs (kind, value): see :mod:`vqclip.sampling.conditions`.
+    relabel: meanings of the numbers in a label map, such as ``"3=sky"``; empty for the data set's.
+    size: (width, height) in pixels; None is the condition's size or the VQGAN's training size.
+    samples: number of images; image i is sampled with the seed ``seed`` + i.
+    style: style of the images, if the transformer has styles: a name, ``auto`` or ``none``.
     guidance, temperature, top_k, top_p: see :class:`vqclip.config.sampling.Sampling`; guidance
-        counts where the transformer is conditioned on CLIP.
-    prompts, clip: by what the images are ranked.
+        only affects CLIP-conditioned transformers.
+    prompts, clip: prompts and CLIP models that rank the images.
 
     Raises:
-        UsageError: a value that is out of range.
+        UsageError: a value is out of range.
     """
 
     transformer: str = setting(DEFAULT, replace(shared.TRANSFORMER, left_open=True))
@@ -114,7 +114,7 @@ class SampleConfig:
 
     @property
     def sampling(self) -> Sampling:
-        """How the transformer samples codes."""
+        """The sampling parameters of the transformer."""
         return Sampling(self.temperature, self.top_k, self.top_p, self.guidance)
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,14 +124,14 @@ class SampleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompleteConfig(SampleConfig):
-    """Everything that decides the bytes of a completed image.
+    """The settings that determine the bytes of a completed image.
 
-    picture: a path or URL; ``size`` is one to resize it to first.
+    picture: path or URL of the image, which is resized to ``size`` first.
     keep: top, bottom, left or right (halves), ``box:x,y,w,h``, or the path of a mask, white where
-        the image is kept; None keeps all that is not transparent.
+        the image is kept; None keeps all opaque pixels.
     extend: pixels to add on the left, at the top, on the right and at the bottom.
     refine: optimisation steps for the imagined codes of the best image.
-    paste: keep the kept pixels as they are; else they are what the VQGAN makes of them.
+    paste: keep the kept pixels exactly; otherwise use their reconstruction by the VQGAN.
     """
 
     picture: str

@@ -1,4 +1,4 @@
-"""How a transformer samples codes: the parameters of every command that draws with one."""
+"""Sampling parameters of all commands that use a transformer."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,17 @@ from vqclip.errors import UsageError
 
 @dataclass(frozen=True)
 class Sampling:
-    """The parameters of sampling one code after the other.
+    """The parameters of autoregressive sampling, code by code.
 
-    temperature: divides the logits, at least 0; 0 always takes the most likely code.
-    top_k: keep the k most likely codes, and those as likely as the last of them; 0 keeps all.
-    top_p: keep the most likely codes up to and including the one with which their probability
-        exceeds p, above 0 to 1 (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps all.
+    temperature: divisor of the logits, at least 0; 0 always takes the most likely code.
+    top_k: keep the k most likely codes, including ties with the last one; 0 keeps all.
+    top_p: keep the most likely codes up to and including the one that raises their total
+        probability above p, in (0, 1] (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps all.
     guidance: scale of classifier-free guidance, at least 0: 0 ignores the condition, 1 samples as
         trained, more follows the condition more closely (Ho & Salimans 2022, arXiv:2207.12598).
 
     Raises:
-        UsageError: a value that is out of range.
+        UsageError: a value is out of range.
     """
 
     temperature: float = 1.0

@@ -1,4 +1,4 @@
-"""Settings declared once: a field of a config carries its option, help and panel."""
+"""Declaration of settings: config fields with option, help and panel."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -17,11 +17,11 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Spelling:
-    """How the value of a setting is written as words of a command.
+    """Conversion between the value of a setting and the words of a command.
 
-    read: from a word, or from a list of words where there may be several.
-    write: the reverse.
-    many: whether the option may be repeated.
+    read: converts a word, or a list of words for repeatable options, to the value.
+    write: converts the value back.
+    many: whether the option is repeatable.
     """
 
     read: Callable[[Any], Any] = _same
@@ -33,10 +33,10 @@ class Spelling:
 class Option:
     """The option of a setting on the command line.
 
-    flags: the long name first; a switch may have one that turns it off, ``--paste/--no-paste``.
-    help: a phrase that stands alone and holds for every command with the option.
-    spelling: how its value is written, where it is no plain number, text or path.
-    left_open: the command chooses a value where none is given.
+    flags: the long name first; a switch may include its negation, ``--paste/--no-paste``.
+    help: a self-contained phrase that holds for every command with the option.
+    spelling: format of the value, unless it is a plain number, text or path.
+    left_open: whether the command chooses the value if none is given.
     """
 
     flags: tuple[str, ...]
@@ -52,15 +52,15 @@ class Option:
         return self.flags[0].partition("/")[0].removeprefix("--")
 
     def read(self, value: Any) -> Any:
-        """Return the setting that the command line's ``value`` means."""
+        """Convert a value from the command line to the value of the setting."""
         return self.spelling.read(value) if self.spelling else value
 
     def write(self, value: Any) -> Any:
-        """Return a setting as the value that the command line has for it."""
+        """Convert the value of the setting to a value for the command line."""
         return self.spelling.write(value) if self.spelling else value
 
     def words(self, written: Any) -> list[str]:
-        """Return the words that give the option a value of :meth:`write`.
+        """Return the words that set the option to a value of :meth:`write`.
 
         >>> Option(("--size", "-s"), IMAGE, "").words("64x48")
         ['--size', '64x48']
@@ -85,36 +85,36 @@ def option(
 
 
 def setting(default: Any, given_by: Option) -> Any:
-    """Return the field of a dataclass that an option sets."""
+    """Return a dataclass field that is set by an option."""
     return field(default=default, metadata={_KEY: given_by})
 
 
 def options_of(kind: Any) -> dict[str, Option]:
-    """Return the settings of a dataclass that have an option, by their names."""
+    """Return the options of a dataclass by the names of their fields."""
     return {f.name: f.metadata[_KEY] for f in fields(kind) if _KEY in f.metadata}
 
 
 def read_options(kind: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a dataclass that a command's ``params`` mean, of those they hold.
+    """Return the settings of a dataclass that are present in a command's ``params``.
 
     Raises:
-        UsageError: a value that cannot be read.
+        UsageError: a value cannot be read.
     """
     options = options_of(kind).items()
     return {name: one.read(params[name]) for name, one in options if name in params}
 
 
 def write_options(config: Any) -> dict[str, Any]:
-    """Return the settings of a config as a command's params: the reverse of ``read_options``."""
+    """Return the settings of a config as a command's params: the inverse of ``read_options``."""
     return {name: one.write(getattr(config, name)) for name, one in options_of(config).items()}
 
 
 def changed_words(
     options: Mapping[str, Option], given: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> Iterable[str]:
-    """Yield the words of the options whose values are not as expected; none for None.
+    """Yield the words of the options whose values differ from the expected; None is skipped.
 
-    given, expected: values of :meth:`Option.write`, by the settings' names.
+    given, expected: values of :meth:`Option.write` by the names of the settings.
     """
     for name, value in given.items():
         if value is not None and value != expected[name]:

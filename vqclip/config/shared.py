@@ -1,4 +1,4 @@
-"""Options of settings that several configs have."""
+"""Options shared by several configs."""
 
 from vqclip.config.setting import IMAGE, METHOD, MODELS, OUTPUT, option
 from vqclip.config.spelling import SIZES, WEIGHTED

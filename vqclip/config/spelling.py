@@ -1,4 +1,4 @@
-"""How sizes, weighted names and lists are written on the command line, and read."""
+"""Command-line formats of sizes, weighted names and lists."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ Border = tuple[int, int, int, int]
 
 
 def parse_size(text: str | None) -> Size | None:
-    """Read ``256x192`` or ``256``, (width, height) in pixels.
+    """Parse ``256x192`` or ``256`` into (width, height) in pixels.
 
     Raises:
-        UsageError: anything else.
+        UsageError: the text has another form.
     """
     if text is None:
         return None
@@ -26,12 +26,12 @@ def parse_size(text: str | None) -> Size | None:
 
 
 def write_size(size: Size | None) -> str | None:
-    """Return ``256x192``."""
+    """Return a size as text, such as ``256x192``."""
     return "x".join(map(str, size)) if size else None
 
 
 def parse_list(text: str) -> tuple[str, ...]:
-    """Split at the commas outside parentheses; ``none`` and nothing are empty.
+    """Split at commas outside parentheses; ``none`` and empty items are dropped.
 
     >>> parse_list("flip,affine(degrees=15,p=0.7)")
     ('flip', 'affine(degrees=15,p=0.7)')
@@ -47,10 +47,10 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 
 def parse_extend(text: str | None) -> Border:
-    """Read ``256,0,0,0``: pixels on the left, at the top, on the right, at the bottom.
+    """Parse ``256,0,0,0``: pixels on the left, at the top, on the right and at the bottom.
 
     Raises:
-        UsageError: anything else.
+        UsageError: the text has another form.
     """
     if text is None:
         return 0, 0, 0, 0

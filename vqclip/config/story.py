@@ -1,4 +1,4 @@
-"""The settings of a story: scenes, the way between them, the camera."""
+"""Settings of a story: scenes, transitions, camera."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from vqclip.errors import UsageError
 
 @dataclass(frozen=True)
 class StoryConfig:
-    """Everything that decides the images of a story.
+    """The settings that determine the images of a story.
 
-    scenes: the prompts of each.
-    picture: all else about the images; its prompts and its steps are the story's.
-    steps_per_scene: optimizer steps, those of the transition to the next scene among them.
-    transition: so many last steps of a scene turn it into the next one; None is the half of them.
-    ease: of the transition, of :data:`vqclip.media.timing.EASES`.
-    loop: after the last scene comes the first, so that the video can be repeated without a seam.
+    scenes: the prompts of each scene.
+    picture: all other settings of the images; the story replaces the prompts and steps.
+    steps_per_scene: optimizer steps, including the transition to the next scene.
+    transition: number of last steps that turn a scene into the next; None is half of the steps.
+    ease: pace of the transition, a key of :data:`vqclip.media.timing.EASES`.
+    loop: return to the first scene after the last, so that the video repeats seamlessly.
     every: optimizer steps between two frames.
-    zoom, pan, rotate: what the camera does from frame to frame: a factor, pixels to the right and
-        down that the image moves, degrees clockwise. Keyframes: :mod:`vqclip.video.camera`.
+    zoom, pan, rotate: camera motion per frame: a factor, pixels by which the image moves to the
+        right and down, degrees clockwise. For keyframes see :mod:`vqclip.video.camera`.
     """
 
     scenes: tuple[tuple[Prompt, ...], ...]
@@ -96,27 +96,27 @@ class StoryConfig:
 
     @property
     def changing(self) -> int:
-        """Return how many steps a transition takes."""
+        """The number of steps in a transition."""
         return self.steps_per_scene // 2 if self.transition is None else self.transition
 
     @property
     def steps(self) -> int:
-        """Return the optimizer steps that are shown."""
+        """The number of optimizer steps of all scenes."""
         return len(self.scenes) * self.steps_per_scene
 
     @property
     def unseen(self) -> int:
-        """Return the frames before the video begins: a loop's first scene takes shape in them."""
+        """The number of hidden frames in which a loop's first scene takes shape."""
         return -(-self.steps_per_scene // self.every) if self.loop else 0
 
     @property
     def frames(self) -> int:
-        """Return the frames of the video."""
+        """The number of frames in the video."""
         return -(-self.steps // self.every)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "StoryConfig":
-        """Return the settings that :meth:`to_dict` wrote, of such images."""
+        """Return the config for values of :meth:`to_dict` and the settings of single images."""
         scenes = tuple(parse_prompts(scene) for scene in values["scenes"])
         return cls(scenes, picture, **{name: values[name] for name in options_of(cls)})
 

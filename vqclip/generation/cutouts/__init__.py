@@ -1,8 +1,8 @@
 """Cutouts: the many views of the image that the perceptor sees in each step.
 
-Crop, flip, affine, perspective and bending become one map per cutout, taken from the image in
-one antialiased ``grid_sample``; then colours, erasing and noise. All random numbers of a step are
-drawn first, into a plan, so that taking the cutouts in chunks never changes them:
+Crop, flip, affine, perspective and bending are merged into one map per cutout and applied in one
+antialiased ``grid_sample``; colours, erasing and noise follow. All random numbers of a step are
+drawn in advance, into a plan, so that chunking does not change the cutouts:
 
 >>> image = torch.rand(1, 3, 64, 64)
 >>> cutouts = Cutouts(num_cutouts=32, augment=("flip", "affine(degrees=10)", "jitter"))
@@ -43,8 +43,8 @@ __all__ = [
 class CutoutPlan:
     """The random numbers of one step: tensors with one row per cutout, on the CPU.
 
-    ``size``: side of a cutout in pixels. ``image_hw``: the image it was drawn for. ``pooled``:
-    the image is pooled to size × size first. ``steps``: the photometric steps, in order.
+    ``size``: side of a cutout in pixels. ``image_hw``: the image size it was drawn for.
+    ``pooled``: the image is pooled to size × size first. ``steps``: photometric steps in order.
     """
 
     size: int
@@ -66,12 +66,12 @@ class Cutouts:
     """Draws and takes cutouts; the defaults are those of :class:`vqclip.GenerateConfig`.
 
     Args:
-        method: a name in :data:`CUT_METHODS`, with parameters if wanted: ``"zoom(zoomed=0.5)"``.
+        method: a name in :data:`CUT_METHODS`, optionally with parameters: ``"zoom(zoomed=0.5)"``.
         num_cutouts: cutouts per step, at least 1.
         cut_power: spread of the crop sizes, above 0; see the method.
-        augment: names in :data:`AUGMENTATIONS`, with parameters if wanted, or callables
-            (n, 3, h, w) -> (n, 3, h, w). The geometric ones are applied first, then all others in
-            their order. A callable gets one chunk at a time and brings its own randomness.
+        augment: names in :data:`AUGMENTATIONS`, optionally with parameters, or callables
+            (n, 3, h, w) -> (n, 3, h, w). Geometric ones are applied first, then all others in
+            order. A callable gets one chunk at a time and supplies its own randomness.
         noise: each cutout gets Gaussian noise with a standard deviation uniform in [0, noise].
 
     Raises:
@@ -101,12 +101,12 @@ class Cutouts:
     def plan(self, image_hw: tuple[int, int], size: int, generator: torch.Generator) -> CutoutPlan:
         """Draw the cutouts of one step for an image of ``image_hw`` pixels.
 
-        ``size``: side of the cutouts. ``generator``: a CPU generator; its state alone decides the
-        plan, and each call draws on.
+        ``size``: side of the cutouts. ``generator``: a CPU generator; its state alone determines
+        the random numbers, and each call advances it.
         """
         height, width = image_hw
         draw = Draw(self.num_cutouts, generator)
-        with torch.autocast("cpu", enabled=False):  # drawn in float32 whatever surrounds it
+        with torch.autocast("cpu", enabled=False):  # draw in float32 even under autocast
             framing = self._frame(draw, (height, width), size, self.cut_power)
             contributions = [augment(draw) for augment in self._augment]
             contributions.append(Noise(draw.uniform(0, self.noise), draw.seeds()))
@@ -118,10 +118,10 @@ class Cutouts:
     def apply(self, image: Tensor, plan: CutoutPlan, start: int, stop: int) -> Tensor:
         """Return the plan's cutouts ``start`` to ``stop`` of ``image``, differentiable in it.
 
-        ``image`` (1, 3, h, w) in [0, 1], of the plan's size, or (stop - start, 3, h, w), each
-        cutout's own image; the result (stop - start, 3, size, size) is in about [0, 1]: colours
-        and noise are not clipped. Computed in float32 (float64 for a float64 image), under
-        autocast too.
+        ``image`` in [0, 1] has the plan's size: (1, 3, h, w), or (stop - start, 3, h, w) with one
+        image per cutout. The result (stop - start, 3, size, size) is in about [0, 1]: colours and
+        noise are not clipped. Computed in float32 (float64 for a float64 image), even under
+        autocast.
         """
         if tuple(image.shape[2:]) != plan.image_hw:
             raise ValueError(f"image of {tuple(image.shape[2:])} for a plan of {plan.image_hw}")

@@ -1,4 +1,4 @@
-"""Homographies and displacement fields: where each cutout looks in the image.
+"""Homographies and displacement fields that place the cutouts in the image.
 
 All maps go from the cutout to the image, as sampling needs them. Both are squares [-1, 1]²,
 x to the right and y down, with pixel edges (not centres) at ±1. A cutout that went through the
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# A homography's denominator is kept above this, so that a point behind the horizon lands far
-# outside the image, where the padding rules, and never flips through infinity.
+# Minimum of a homography's denominator: a point behind the horizon lands far outside the image, in
+# the padding, instead of flipping through infinity.
 HORIZON = 1e-3
 
 
@@ -93,7 +93,7 @@ def jacobian(homographies: Tensor) -> Tensor:
 
 
 def grid(homographies: Tensor, size: int) -> Tensor:
-    """Return where each pixel centre of each cutout lies: (n, 2, size, size), x and y planes."""
+    """Return the position of each pixel centre of each cutout, (n, 2, size, size), as x and y."""
     centres = torch.arange(1, 2 * size, 2, device=homographies.device, dtype=homographies.dtype)
     centres = centres / size - 1
     columns = homographies[:, :, 0, None, None] * centres
@@ -139,8 +139,8 @@ CONTROL_POINTS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (0.0, 0.0)
 def thin_plate_basis(size: int) -> Tensor:
     """Return (5, size²): how far each pixel follows each control point.
 
-    The spline is linear in its offsets, and its control points never change, so that the system
-    of Bookstein, "Principal Warps" (1989), eq. 5–7, is solved once per size.
+    The spline is linear in its offsets and its control points are fixed, so the system of
+    Bookstein, "Principal Warps" (1989), eq. 5–7, is solved only once per size.
     """
     points = torch.tensor(CONTROL_POINTS, dtype=torch.float64)
     ones = torch.ones(len(points), 1, dtype=torch.float64)

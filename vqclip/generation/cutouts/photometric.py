@@ -1,7 +1,7 @@
 """Steps that change pixel values, each with its own random numbers per cutout.
 
 A step holds tensors with one row per cutout of the plan, on the CPU, and is called with a chunk
-of cutouts (n, 3, h, w) and the plan's rows that they are.
+of cutouts (n, 3, h, w) and their rows in the plan.
 """
 
 import math
@@ -28,7 +28,7 @@ class Colour:
     """Brightness, contrast, saturation and hue as one 3×3 colour matrix and one offset.
 
     In this order: multiply; scale about the cutout's mean luma; scale about each pixel's own
-    luma; turn about the grey axis. Each is linear in the colour, so a single pass does all, and
+    luma; rotate about the grey axis. Each is linear in the colour, so a single pass does all, and
     nothing is clipped: the gradient reaches every pixel. Factors (n,), hue (n,) in turns.
     """
 
@@ -106,8 +106,8 @@ def between(count: int, low: Tensor, high: Tensor) -> Tensor:
 class Noise:
     """Gaussian noise of standard deviation ``std`` (n,), from one seed per cutout (n,).
 
-    It is drawn only here, on the batch's device, and depends on nothing but the seed: chunks of
-    any size get the same noise.
+    The noise is drawn here, on the batch's device, and depends only on the seed, so that chunks
+    of any size get the same noise.
     """
 
     std: Tensor
@@ -131,12 +131,12 @@ class Noise:
 
 @dataclass(frozen=True)
 class Custom:
-    """Any callable (n, 3, h, w) -> (n, 3, h, w), applied to each chunk as it is."""
+    """Any callable (n, 3, h, w) -> (n, 3, h, w), applied to each chunk."""
 
     function: "CustomAugmentation"
 
     def __call__(self, batch: Tensor, rows: slice) -> Tensor:
-        """Return what the callable returns."""
+        """Return the result of the callable."""
         return self.function(batch)
 
 

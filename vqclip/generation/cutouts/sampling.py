@@ -15,12 +15,12 @@ from torch import Tensor
 
 from vqclip.generation.cutouts.geometry import Displacement, grid, jacobian
 
-_TALL = 4  # cutouts that are sampled side by side
+_TALL = 4  # images into which the cutouts are stacked for sampling
 
 
 @dataclass(frozen=True)
 class Warps:
-    """Where ``n`` cutouts look, and what they see beyond the image's edge.
+    """The position of ``n`` cutouts, and the content beyond the image's edge.
 
     ``homographies`` (n, 3, 3): cutout to image. ``displacements``: fields that bend them, in the
     cutout's frame. ``levels`` (n,): the prefiltered copy to take, int64 on the CPU. ``reflect``
@@ -59,7 +59,7 @@ class Atlas:
 
 
 def level_of(homographies: Tensor, texture_hw: tuple[int, int], size: int) -> Tensor:
-    """Return the level (n,) each cutout is taken from: the nearest to its own scale, int64."""
+    """Return the level (n,), int64, nearest to the scale of each cutout."""
     height, width = texture_hw
     area = torch.linalg.det(jacobian(homographies)).abs() * (height * width / size**2)
     coarsest = 2 * max(min(texture_hw), 1).bit_length() - 2
@@ -101,7 +101,7 @@ def reduce(image: Tensor, level: int) -> Tensor:
 def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
     """Return the cutouts (n, 3, size, size) of ``image`` (1, 3, h, w), differentiable in it.
 
-    ``levels`` are those to build, in order, and hold all of ``warps.levels``. Passing the same
+    ``levels``: the levels to build, in order, including all of ``warps.levels``. Passing the same
     list for every chunk of a plan keeps the result independent of the chunking.
     """
     atlas = build_atlas(image, levels)
@@ -124,8 +124,8 @@ def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
 def take(texture: Tensor, points: Tensor) -> Tensor:
     """Return the samples (n, 3, s, s) of a texture (1 or n, 3, H, W) at ``points`` (n, s, s, 2).
 
-    Of one texture, all cutouts are taken as a few tall ones: each has a gradient of the texture's
-    size to itself, and threads share the work by cutouts.
+    A single texture is sampled as a few tall images of stacked cutouts: each allocates a gradient
+    of the texture's size, and threads divide the work among them.
     """
     n, size = points.shape[:2]
     tall = math.gcd(n, _TALL) if len(texture) == 1 else n
@@ -151,6 +151,6 @@ def mirror(points: Tensor, low: Tensor, high: Tensor, reflect: Tensor) -> Tensor
 
 
 def coverage(points: Tensor, low: Tensor, high: Tensor, pixel: Tensor) -> Tensor:
-    """Return (n, 1, size, size): the part of each bilinear sample that is image, not border."""
+    """Return (n, 1, size, size): the share of each bilinear sample inside the image."""
     depth = (torch.minimum(points - low, high - points) / pixel + 0.5).clamp(0, 1)
     return depth[:, :1] * depth[:, 1:]

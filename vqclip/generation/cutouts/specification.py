@@ -13,7 +13,7 @@ from vqclip.registry import Registry, unknown
 _CALL = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:\((.*)\)\s*)?", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-# What a parameter of this name may be, wherever it appears; all others are any finite number.
+# Range of each parameter by name, in every function; all others accept any finite number.
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "p": (0, 1),
     "distortion": (0, 0.95),
