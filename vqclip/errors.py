@@ -1,4 +1,4 @@
-"""The exceptions of vqclip, each printed by the command line as one line.
+"""The exceptions of vqclip, printed by the command line as one line.
 
 Messages name settings as in Python, in backticks: `steps`, `init=draft`. The command line prints
 its options instead: --steps, --init draft.

@@ -1,4 +1,4 @@
-"""Settings as Python arguments: one string for prompts, a number for a square."""
+"""Settings given as Python arguments, such as a number for a square."""
 
 import secrets
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""The method: optimise VQGAN codes until CLIP sees the prompt in every cutout."""
+"""The optimisation of VQGAN codes towards prompts, as seen by CLIP."""

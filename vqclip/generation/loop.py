@@ -1,4 +1,4 @@
-"""The method: optimise z until the perceptor sees the prompt in every cutout of the image."""
+"""The optimisation of z until CLIP sees the prompt in every cutout."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager

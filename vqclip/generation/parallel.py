@@ -152,7 +152,7 @@ def _answers(
 def _resumed(
     lanes: dict[Work[_T], Run], calls: Mapping[Work[_T], Callable[[], Run]]
 ) -> Iterator[_T]:
-    """Resume works; record the runs of those that continue and yield the results of the rest."""
+    """Resume works; record the runs of unfinished works and yield the results of finished ones."""
     for work, resume in calls.items():
         lanes.pop(work, None)
         try:

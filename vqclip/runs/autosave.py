@@ -1,4 +1,4 @@
-"""Checkpoints of a run in progress, written at intervals and at its end."""
+"""Checkpoints of a run, written at intervals and at the end."""
 
 import time
 from collections.abc import Mapping

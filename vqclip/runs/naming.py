@@ -56,7 +56,7 @@ def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[obj
 
 
 def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
-    """Return the output files of an image; each of several images has its own frame folder."""
+    """Return the output files of an image; with multiple images, each has a frame folder."""
     folder = asked.frames
     return OutputConfig(
         image,

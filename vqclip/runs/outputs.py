@@ -1,4 +1,4 @@
-"""The output files of a run, and checks that they can be written."""
+"""Output files of a run, with checks that they are writable."""
 
 import tempfile
 from collections.abc import Iterator, Sequence

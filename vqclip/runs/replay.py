@@ -1,4 +1,4 @@
-"""Repeating an image from its settings, with a check of weights and input files."""
+"""Settings that reproduce an image, and checks of its input files."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Reconstruction by a VQGAN: an image to codes and back, with its error."""
+"""Reconstruction of an image by a VQGAN, with the error."""
 
 import colorsys
 import math

@@ -94,7 +94,7 @@ class Animation:
         return np.asarray(fit_image(load_image(self.paths[number]), self.size, self.config.fit))
 
     def metadata(self) -> dict[str, Any]:
-        """Return the settings of the last frame, if recorded, and those of the video."""
+        """Return the settings of the last frame, if recorded, and of the video."""
         try:
             known: Mapping[str, Any] = read_metadata(self.paths[-1])
         except UsageError:

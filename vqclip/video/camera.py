@@ -1,4 +1,4 @@
-"""Camera of a video: keyframes of zoom, pan and rotation, and the image moved by them.
+"""Camera of a video: keyframes of zoom, pan and rotation.
 
 Keyframes are a number or a list such as ``0:1.0, 50:1.05``. The grammar::
 

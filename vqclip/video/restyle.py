@@ -1,4 +1,4 @@
-"""Restyled clips: each frame starts from the last result, warped with the clip."""
+"""Restyled clips, in which each frame starts from the warped last result."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -40,7 +40,7 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
 
 
 def story_frames(story: StoryConfig, models: Models) -> Iterator[FilmFrame]:
-    """Yield the frames of a story, ``story.frames`` of them.
+    """Yield the ``story.frames`` frames of a story.
 
     Raises:
         UsageError: an unknown name, a missing file, or a value that the models do not support.

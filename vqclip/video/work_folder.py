@@ -1,4 +1,4 @@
-"""The folder with the frames of a video in progress, kept until the video is complete.
+"""The folder with the frames of a video in progress.
 
 ::
 

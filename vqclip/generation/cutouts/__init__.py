@@ -1,4 +1,4 @@
-"""Cutouts: the many views of the image that the perceptor sees in each step.
+"""Cutouts: the views of the image for the perceptor in each step.
 
 Crop, flip, affine, perspective and bending are merged into one map per cutout and applied in one
 antialiased ``grid_sample``; colours, erasing and noise follow. All random numbers of a step are

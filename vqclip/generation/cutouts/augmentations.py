@@ -1,4 +1,4 @@
-"""Augmentations by name, each drawing its random numbers for all cutouts at once.
+"""Augmentations by name, each with random numbers for all cutouts.
 
 A geometric augmentation returns homographies (n, 3, 3) or a displacement field, which are merged
 into a single sampling; the others return a photometric step. Every number is drawn per cutout, and

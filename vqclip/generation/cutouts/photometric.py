@@ -1,4 +1,4 @@
-"""Steps that change pixel values, each with its own random numbers per cutout.
+"""Steps that change pixel values, with random numbers per cutout.
 
 A step holds tensors with one row per cutout of the plan, on the CPU, and is called with a chunk
 of cutouts (n, 3, h, w) and their rows in the plan.

@@ -1,4 +1,4 @@
-"""Take all cutouts from the image in one ``grid_sample``, antialiased where they shrink.
+"""Antialiased sampling of all cutouts in one ``grid_sample``.
 
 Bilinear sampling alone skips pixels when a cutout shrinks the image. As in mip mapping
 (Williams 1983), each such cutout is taken from a prefiltered, smaller copy: level k is the
