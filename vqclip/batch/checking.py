@@ -19,7 +19,7 @@ def check_config(config: GenerateConfig) -> None:
     """Raise UsageError for unknown names and missing files.
 
     Raises:
-        UsageError: one of them.
+        UsageError: a name is unknown or a file is missing.
     """
     find_optimizer(config.optimizer)
     for name, _ in config.losses:

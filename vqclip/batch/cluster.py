@@ -1,6 +1,6 @@
-"""A Ray cluster: joining or starting it, and its capacity.
+"""Joining or starting a Ray cluster, and its capacity.
 
-Ray's own words go to its log files below /tmp/ray: the terminal belongs to the run.
+Ray logs to files below /tmp/ray, which keeps the terminal free for the run.
 """
 
 import os
@@ -14,13 +14,13 @@ from typing import Any
 
 from vqclip.errors import UsageError, VqclipError
 
-LOCAL = "local"  # the address of a cluster that is this machine, for as long as the run takes
+LOCAL = "local"  # address of a cluster on this machine that lasts for the run
 _HOST = re.compile(r"(\[[\da-fA-F:]+\]|[^\s:/]+):(\d{1,5})")
-_REACH = 10.0  # seconds until a machine that does not answer counts as away
-_STORE = 256 << 20  # bytes for what is under way between processes: images and checkpoints
+_REACH = 10.0  # seconds until an unresponsive machine counts as unreachable
+_STORE = 256 << 20  # bytes for images and checkpoints sent between processes
 _QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # tells nobody anything
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning about a change to come
+    "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise Ray warns about a future change
 }
 
 
@@ -29,18 +29,18 @@ class Cluster:
     """A cluster that this process has joined.
 
     ray: the module.
-    need: what a worker takes, in the words of Ray's options: num_cpus, num_gpus.
+    need: resources of a worker, as Ray options: num_cpus, num_gpus.
     """
 
     ray: Any
     need: Mapping[str, int]
 
     def alive(self) -> set[str]:
-        """Return the nodes that are there; one that is lost stays for some seconds."""
+        """Return the connected nodes; a lost node is still listed for some seconds."""
         return {node["NodeID"] for node in self._nodes()}
 
     def actor_here(self, actor: type, *values: Any) -> Any:
-        """Return Ray's handle of an actor on the node of this process, where it takes no room."""
+        """Return the handle of an actor on this process's node, which reserves no resources."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node = self.ray.get_runtime_context().get_node_id()
@@ -49,7 +49,7 @@ class Cluster:
         return made.remote(*values)
 
     def room(self) -> int:
-        """Return how many workers the nodes have room for, others' work set aside."""
+        """Return how many workers fit on the nodes, ignoring other work."""
         needs = {"CPU": self.need["num_cpus"], "GPU": self.need["num_gpus"]}
         return sum(
             min(int(node["Resources"].get(kind, 0) // n) for kind, n in needs.items() if n)
@@ -62,19 +62,19 @@ class Cluster:
 
 @contextmanager
 def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
-    """Join the cluster at ``address``, or start one on this machine; leave it in the end.
+    """Join the cluster at ``address``, or start one on this machine; leave it at the end.
 
-    address: :data:`LOCAL`, ``auto`` (the one that runs on this machine), or ``host:port`` of one
-        that this machine belongs to.
-    cpus: of a worker, which then takes no GPU; None is a GPU where there are any, else one.
+    address: :data:`LOCAL`, ``auto`` (the cluster running on this machine), or ``host:port`` of
+        a cluster that this machine belongs to.
+    cpus: cores per worker, which then uses no GPU; None: one GPU if available, else one core.
 
     Raises:
-        UsageError: Ray is not installed, or nothing answers at the address.
+        UsageError: Ray is not installed, or the address does not respond.
         VqclipError: the cluster cannot be used.
     """
     check_address(address)
-    # Ray reads them when it is imported. It listens on every interface of the machine: nobody else
-    # is to use a cluster that is only this run's.
+    # Ray reads these on import. It listens on every interface of the machine, and no one else
+    # may use a cluster that belongs to this run.
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for name, value in {**_QUIET, **(own if address == LOCAL else {})}.items():
         os.environ.setdefault(name, value)
@@ -88,10 +88,10 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
 
 
 def check_address(address: str) -> None:
-    """Raise UsageError for an invalid or silent address; Ray itself would try for minutes.
+    """Raise UsageError for an invalid or unreachable address; Ray itself would retry for minutes.
 
     Raises:
-        UsageError: it is one of those.
+        UsageError: the address is invalid or unreachable.
     """
     if address in (LOCAL, "auto"):
         return
@@ -116,7 +116,7 @@ def _ray() -> Any:
         raise UsageError(
             f"Ray cannot be used ({error}): pip install 'vqclip[ray]', or drop --ray"
         ) from None
-    # What becomes of nodes and workers would be printed whatever the log level.
+    # Ray would print events of nodes and workers at any log level.
     worker._worker_logs_enabled = False
     return ray
 
@@ -127,10 +127,10 @@ def _join(ray: Any, address: str) -> None:
         options |= {"include_dashboard": False, "object_store_memory": _STORE}
     try:
         ray.init(address, **options)
-    except Exception as error:  # Ray raises whatever it likes, plain ones among them
+    except Exception as error:  # Ray raises many types, including plain exceptions
         raise VqclipError(f"cannot use the Ray cluster {address}: {first_words(error)}") from error
 
 
 def first_words(error: BaseException) -> str:
-    """Return an error of Ray's, which may take pages, as the begin of a line."""
+    """Return the first words of a Ray error, which may be pages long."""
     return f"{' '.join(str(error).split()):.300}".rstrip()

@@ -1,7 +1,7 @@
 """Execution of jobs in this process, one by one or side by side.
 
-An engine takes jobs and yields what became of them, in any order: what it yields is written down
-at once. Nothing that a job's bytes depend on is shared between jobs but the models' weights.
+An engine takes jobs and yields their results in any order; each result is recorded at once. Jobs
+share only the models' weights, so the bytes of a job do not depend on other jobs.
 """
 
 import errno
@@ -32,28 +32,28 @@ from vqclip.models.runtime import resolve_device
 from vqclip.runs.checkpoint import load_checkpoint
 from vqclip.runs.render import metadata, rendering
 
-# A job, how many steps of it are done, and the image as it is then, made when it is requested.
+# A job, the number of finished steps, and a function that renders the current image.
 OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Engine(Protocol):
-    """Makes jobs; Ctrl-C ends it with a KeyboardInterrupt, after checkpoints."""
+    """Runs jobs; Ctrl-C raises KeyboardInterrupt after checkpoints are written."""
 
     def __call__(self, jobs: Iterable[Job]) -> Generator[Job, None, None]:
         """Yield every job when it is done or has failed."""
 
 
 class Loader:
-    """Keeps the models of the last jobs: most lists need one set of them."""
+    """Keeps the most recently used models: most lists need only one set."""
 
     def __init__(self, most: int = 2) -> None:
         self.most = most
         self.loaded: OrderedDict[Any, Models] = OrderedDict()
 
     def __call__(self, config: GenerateConfig) -> Models:
-        """Return the models of ``config``, loaded at most once in a row."""
+        """Return the models of ``config``, reusing those of the last call if they match."""
         key = models_key(config)
         if key not in self.loaded:
             if len(self.loaded) >= self.most:
@@ -64,7 +64,7 @@ class Loader:
 
 
 def models_key(config: GenerateConfig) -> tuple[Any, ...]:
-    """Return the settings that the models depend on."""
+    """Return the settings that determine the models."""
     perceptors = tuple(source for source, _ in config.clip)
     transformer = (transformer_of(config), config.transformer_config)
     place = (config.device, config.precision)
@@ -72,10 +72,10 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 
 
 class Local:
-    """The engine of this process: jobs of the same models in a row, of the same shape together.
+    """The engine of this process, which groups jobs by models, then by shape.
 
-    width: so many jobs are drawn side by side; None is as many as pay on a GPU, one at a time on
-        a CPU and with the precision ``portable``, where the bytes of a job must not depend on its
+    width: number of jobs to run side by side; None: the fastest number on a GPU, and one on a
+        CPU or with the precision ``portable``, where the bytes of a job must not depend on its
         neighbours.
     """
 
@@ -100,22 +100,22 @@ class Local:
         return self.width or usual_width(config)
 
     def _beside(self, config: GenerateConfig) -> str | None:
-        """Return what jobs have in common that are drawn in one row; any, where each is alone."""
+        """Return the key shared by jobs that run side by side; any value if each runs alone."""
         return None if self._width(config) == 1 else shape(config)
 
 
 def usual_width(config: GenerateConfig) -> int | None:
-    """Return how many jobs are drawn side by side where nothing else was said; None: what pays."""
+    """Return the default number of jobs to run side by side; None: the fastest number."""
     try:
         portable = config.precision == "portable"
         alone = portable or resolve_device(config.device).type == "cpu"
-    except UsageError:  # the job itself tells
+    except UsageError:  # reported by the job itself
         alone = True
     return 1 if alone else None
 
 
 def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Job]]:
-    """Return the jobs of each key, in the order in which the keys come up."""
+    """Return the jobs of each key, in order of first appearance."""
     groups: dict[Hashable, list[Job]] = {}
     for job in jobs:
         groups.setdefault(key(job), []).append(job)
@@ -137,8 +137,8 @@ def attempt(
     """Return the finished job, done or failed; a failure does not stop other jobs.
 
     Raises:
-        VqclipError: the disk is full or read-only: no other job would fare better.
-        KeyboardInterrupt: its checkpoint is written.
+        VqclipError: the disk is full or read-only, so other jobs would fail too.
+        KeyboardInterrupt: Ctrl-C was pressed; the checkpoint of the job is written.
     """
     try:
         return (yield from work(job, folder, load(job.config), on_step))
@@ -157,8 +157,8 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
     """Make the image of a job, from its checkpoint if there is one; return it as done.
 
     Raises:
-        VqclipError: it failed.
-        KeyboardInterrupt: Ctrl-C; its checkpoint is written.
+        VqclipError: the job failed.
+        KeyboardInterrupt: Ctrl-C was pressed; the checkpoint of the job is written.
     """
     checkpoint = folder.checkpoint(job) if can_resume(job.config.optimizer) else None
     output = replace(job.output(folder.path), checkpoint=checkpoint)
@@ -189,7 +189,7 @@ def _relative_name(path: Path, folder: Path) -> str:
 
 
 def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None:
-    """Return where a job continues; None where it was not begun, or with other weights."""
+    """Return the state to resume a job from; None if not started, or if the weights differ."""
     if output.checkpoint is None:
         return None
     try:
@@ -204,9 +204,9 @@ def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None
 def estimate(
     jobs: Iterable[Job], load: Callable[[GenerateConfig], Models]
 ) -> tuple[float, list[Job]]:
-    """Return the seconds that the jobs will take, from a few steps of each kind of work.
+    """Return the predicted seconds of the jobs, from a few steps of each kind of work.
 
-    The jobs that fail in these steps are returned too, with their errors.
+    Jobs that fail in these steps are also returned, with their errors.
     """
     paces: dict[Any, Pace] = {}
     failed: list[Job] = []

@@ -4,7 +4,7 @@
 
     pictures/       a-red-apple-7.png, its videos and codes
     frames/         a folder for each job that keeps its frames
-    checkpoints/    of the jobs under way
+    checkpoints/    checkpoints of running jobs
     jobs.jsonl      every job: state, settings, seed, time, score, files, error
     index.html      the gallery; contact-sheet.jpg
 """
@@ -36,8 +36,8 @@ class RunFolder:
         """Create and lock the folder, and remove temporary files of killed processes.
 
         Raises:
-            UsageError: another process uses it, it holds other files, or it cannot be
-                written.
+            UsageError: another process uses it, it holds other files, or it is not
+                writable.
         """
         self._refuse_foreign()
         try:
@@ -69,10 +69,10 @@ class RunFolder:
             sweep(folder)
 
     def jobs(self) -> list[Job]:
-        """Return the jobs of ``jobs.jsonl``; none where there is no such file.
+        """Return the jobs of ``jobs.jsonl``; none if the file does not exist.
 
         Raises:
-            VqclipError: it is damaged.
+            VqclipError: the file is damaged.
         """
         path = self.path / JOBS
         try:
@@ -93,14 +93,14 @@ class RunFolder:
         """Replace ``jobs.jsonl`` atomically.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         lines = (as_json(job.to_dict()) + "\n" for job in jobs)
         with replacing(self.path / JOBS, overwrite=True) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
 
     def checkpoint(self, job: Job) -> Path:
-        """Return where the checkpoint of a job lies."""
+        """Return the path of a job's checkpoint."""
         return self.path / "checkpoints" / f"{job.name}{CHECKPOINT}"
 
 

@@ -1,7 +1,7 @@
-"""Formats of lists: text, CSV, JSON Lines and YAML to command-line words.
+"""Conversion of text, CSV, JSON Lines and YAML lists to command-line words.
 
-A row is what stands behind ``vqclip``: a prompt and options. Whatever the format, its options are
-the command's own, so that one parser judges them all.
+A row holds the arguments of ``vqclip``: a prompt and options. In every format the options are
+those of the command, so that one parser validates them all.
 """
 
 import csv
@@ -21,10 +21,10 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.safe_yaml import parse_yaml
 from vqclip.registry import Registry
 
-_OPTION = re.compile(r"(?:^|\s)(?=--[a-z]|-[a-z](?:\s|$))")  # where the options of a line begin
+_OPTION = re.compile(r"(?:^|\s)(?=--[a-z]|-[a-z](?:\s|$))")  # start of the options in a line
 _DECIMAL = re.compile(r"[+-]?\d*,\d+")
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""")
-_JOINED = {"size": "x", "seeds": ","}  # options of one value that JSON may give as a list
+_JOINED = {"size": "x", "seeds": ","}  # single-value options that JSON may give as a list
 _KINDS = {".csv": "csv", ".tsv": "tsv", ".yaml": "yaml", ".yml": "yaml"}
 _KINDS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "jsonl")
 
@@ -33,10 +33,10 @@ _KINDS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "jsonl")
 class Row:
     """One entry of a list.
 
-    line: where it stands, counted from 1; of a CSV or YAML, the line where it begins.
-    words: options and prompt, as a shell would give them to ``vqclip``.
-    off: options that it switches off, though all rows may have them.
-    error: why it cannot be read, if so.
+    line: line number of the row, from 1; in CSV or YAML, its first line.
+    words: options and prompt, as a shell would pass them to ``vqclip``.
+    off: options that the row turns off, even if set for all rows.
+    error: why the row cannot be read, if it cannot.
     """
 
     line: int
@@ -46,7 +46,7 @@ class Row:
 
 
 def list_format(suffix: str, text: str) -> str:
-    """Return the format; standard input is JSON where its first line is, else text."""
+    """Return the format; standard input is JSON if its first line is JSON, else text."""
     if not suffix:
         first = _lines(text.strip())[0].strip()
         begins = _holds_json(first, dict) or _holds_json(text, list)
@@ -73,9 +73,9 @@ def _text_rows(text: str) -> Iterator[Row]:
 
 
 def _words_of_line(line: str) -> tuple[str, ...]:
-    """Return the words of ``a red apple --steps 300``; the prompt needs no quotes, but may."""
+    """Return the words of ``a red apple --steps 300``; quotes around the prompt are optional."""
     quoted = _QUOTED.match(line)
-    dashed = re.match(r"-(?!-[a-z])", line)  # a row begins with its prompt, or with --options
+    dashed = re.match(r"-(?!-[a-z])", line)  # a row starts with its prompt, or with --options
     if quoted and re.match(r"\s+-|\s*$", line[quoted.end() :]):
         prompt, start = shlex.split(quoted[0])[0], quoted.end()
     else:
@@ -115,7 +115,7 @@ def _csv_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
 
 
 def _delimiter(text: str) -> str:
-    """Return the delimiter of cells: a comma, a semicolon (where commas are decimal), or a tab."""
+    """Return the cell delimiter: a comma, a semicolon (with decimal commas), or a tab."""
     head = next((line for line in _lines(text) if line.strip() and line[0] != "#"), "")
     if head.startswith("sep=") and len(head) == len("sep=;"):
         return head[-1]
@@ -131,7 +131,7 @@ def _head(cells: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str, cell: str) -> Any:
-    """A table knows no booleans but these words, and writes 0.5 as 0,5 in many countries."""
+    """Convert a table cell: booleans are written as words, and 0.5 may be written as 0,5."""
     option = _option_name(name)
     if option in ("prompt", "negative-prompt"):
         return cell
@@ -154,7 +154,7 @@ def _jsonl_rows(text: str) -> Iterator[Row]:
 
 
 def _array_rows(text: str) -> Iterator[Row]:
-    """Yield the entries of a JSON array, each with the line where it begins."""
+    """Yield the entries of a JSON array, each with its first line number."""
     try:
         json.loads(text)
     except ValueError as error:
@@ -166,7 +166,7 @@ def _array_rows(text: str) -> Iterator[Row]:
 
 
 def _skip(text: str, position: int) -> int:
-    """Return where the next entry of an array begins, or the array ends."""
+    """Return the position of the next entry of an array, or of its end."""
     while position < len(text) and text[position] in " \t\r\n,":
         position += 1
     return position
@@ -189,13 +189,13 @@ def _row_of_value(line: int, value: Any) -> Row:
 
 
 def _off(values: Any) -> tuple[str, ...]:
-    """Return the options that a row switches off."""
+    """Return the options that a row turns off."""
     given = values.items() if isinstance(values, Mapping) else ()
     return tuple(_option_name(name).replace("-", "_") for name, value in given if value is False)
 
 
 def _option_name(name: Any) -> str:
-    """Return ``init-weight`` for ``Init_Weight`` and ``--init-weight``, as heads may have it."""
+    """Return ``init-weight`` for ``Init_Weight`` and ``--init-weight``, as in column names."""
     return re.sub(r"[\s_]+", "-", str(name).strip().lstrip("-").lower())
 
 
@@ -203,7 +203,7 @@ def words_of_value(value: Any) -> tuple[str, ...]:
     """Return the words of a prompt, or of a mapping of ``prompt`` and options.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the value is neither.
     """
     if isinstance(value, str):
         return ("--", value)
@@ -216,7 +216,7 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
     """Return ``{"prompt": "a", "init_weight": 5}`` as ``--init-weight=5 -- a``.
 
     Raises:
-        UsageError: a value that no option takes.
+        UsageError: no option accepts such a value.
     """
     options: list[str] = []
     prompts: list[str] = []
@@ -236,7 +236,7 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def _negative(text: str) -> str:
-    """Return the prompt that keeps ``text`` out of an image, as other programs' tables have it."""
+    """Return ``text`` as a negative prompt, for the column used by other programs' tables."""
     return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
 
 

@@ -1,6 +1,6 @@
 """The gallery of a batch: one HTML file that works from disk.
 
-What it shows comes as JSON in the page and is only ever set as text: a prompt is no markup.
+The page embeds its data as JSON and inserts it only as text, so prompts cannot inject markup.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def write_gallery(folder: Path, jobs: Sequence[Job]) -> Path:
     """Write ``index.html`` for a run folder, atomically.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     entries = [_entry(job) for job in jobs if job.files or job.error]
     values = {"title": folder.resolve().name, "jobs": entries}
@@ -33,7 +33,7 @@ def write_gallery(folder: Path, jobs: Sequence[Job]) -> Path:
 
 
 def as_script(values: Any) -> str:
-    r"""Return JSON that no HTML parser takes for markup: ``<`` is ``\u003c``."""
+    r"""Return JSON that is safe inside an HTML script element: ``<`` is ``\u003c``."""
     text = as_json(values)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -19,7 +19,7 @@ class JobFiles:
     """The files that a job writes.
 
     films: suffixes, such as ``.gif``.
-    picture: the name that its row gives the image's file, if any.
+    picture: file name of the image, if the row gives one.
     """
 
     films: tuple[str, ...] = ()
@@ -32,13 +32,13 @@ class JobFiles:
 
 @dataclass(frozen=True)
 class Job:
-    """One image to make, and how far it is.
+    """One image to make, and its progress.
 
-    name: of the files, without a suffix.
+    name: name of the files, without a suffix.
     line: its line in the list.
-    seconds, score, error: of the last attempt; the score is CLIP's, see
+    seconds, score, error: result of the last attempt; for the score see
         :func:`vqclip.generation.loop.clip_score`.
-    files: relative to the run folder, the image first.
+    files: paths relative to the run folder, the image first.
     """
 
     config: GenerateConfig
@@ -53,13 +53,13 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Tells jobs apart: the same settings and wishes are the same job."""
+        """Identity of the job: equal settings and requested files are the same job."""
         values = [explicit(self.config).to_dict(), asdict(self.wanted)]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def prompt(self) -> str:
-        """Its prompts in one line."""
+        """The prompts in one line."""
         return " | ".join(map(str, self.config.prompts))
 
     @property
@@ -68,7 +68,7 @@ class Job:
         return f"pictures/{self.name}{Path(self.wanted.picture or 'any.png').suffix}"
 
     def output(self, folder: Path) -> OutputConfig:
-        """Return where its files go, below the run's folder."""
+        """Return the paths of the job's files below the run's folder."""
         picture = folder / self.picture
         return OutputConfig(
             picture,
@@ -77,11 +77,11 @@ class Job:
             films=tuple(picture.with_suffix(suffix) for suffix in self.wanted.films),
             fps=self.wanted.fps,
             codes=picture.with_suffix(".npz") if self.wanted.codes else None,
-            overwrite=True,  # the name is this job's own
+            overwrite=True,  # the name is unique to this job
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its line of ``jobs.jsonl``."""
+        """Return the job as a line of ``jobs.jsonl``."""
         values = {
             "state": self.state,
             "prompt": self.prompt,
@@ -110,18 +110,18 @@ class Job:
 
 
 def unique(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
-    """Return the jobs without repetitions, and the repetitions."""
+    """Return the distinct jobs, and the duplicates."""
     first: dict[str, Job] = {}
     again = [job for job in jobs if first.setdefault(job.key, job) is not job]
     return list(first.values()), again
 
 
 def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
-    """Return the jobs of an edited list: those known keep what became of them, and their names.
+    """Return the jobs of an edited list; known jobs keep their results and names.
 
-    Jobs that left the list come last, marked as removed; their files stay.
+    Jobs that were dropped from the list come last, marked as removed; their files are kept.
 
-    taken: names of other files, which no new job may have.
+    taken: names of other files, which new jobs must not use.
     """
     known = {job.key: job for job in before}
     jobs = []
@@ -137,9 +137,9 @@ def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] 
 
 
 def with_names(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
-    """Give the jobs that have none a name of their own: ``a-red-apple-7``, then ``…-7-2``.
+    """Give each unnamed job a unique name: ``a-red-apple-7``, then ``…-7-2``.
 
-    Those whose rows name the image come first.
+    Jobs whose rows name the image are named first.
     """
     names = {name.casefold() for name in (*taken, *(job.name for job in jobs))}
     result = list(jobs)

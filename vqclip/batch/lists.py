@@ -21,10 +21,10 @@ MOST_JOBS = 100_000
 def read_rows(source: str, kind: str | None = None) -> list[Row]:
     """Return the rows of a file, or of standard input (``-``).
 
-    kind: of :data:`LIST_FORMATS`; None reads it off the suffix, or the first line of stdin.
+    kind: one of :data:`LIST_FORMATS`; None infers it from the suffix, or the first line of stdin.
 
     Raises:
-        UsageError: no such file, not text, or nothing in it.
+        UsageError: the file is missing, empty, or not text.
     """
     text = _text(source)
     suffix = "" if source == "-" else Path(source).suffix.lower()
@@ -47,7 +47,7 @@ def _text(source: str) -> str:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"cannot read the list {source}: {reason}") from None
-    wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as Windows' programs save it
+    wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as saved by Windows programs
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
@@ -57,7 +57,7 @@ def _text(source: str) -> str:
 def expand(row: Row) -> Iterator[Row]:
     r"""Yield a row for each choice in ``{red,green} apple``; the first choice changes slowest.
 
-    Braces without a comma stay as they are, and ``\{``, ``\}`` and ``\,`` are the characters.
+    Braces without a comma are kept, and ``\{``, ``\}`` and ``\,`` are literal characters.
     """
     if row.error is not None:
         yield row
@@ -67,7 +67,7 @@ def expand(row: Row) -> Iterator[Row]:
 
 
 def _expanded(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield them one after the other: there may be more than anybody wants."""
+    """Yield the expansions lazily, since there may be a huge number."""
     if not words:
         yield ()
         return
@@ -87,10 +87,10 @@ def _choices(word: str) -> Iterator[str]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Read ``1-4`` or ``1,3,7-9``.
+    """Return the seeds in ``1-4`` or ``1,3,7-9``.
 
     Raises:
-        UsageError: anything else.
+        UsageError: the text has another form.
     """
     seeds: list[int] = []
     for part in text.split(","):

@@ -1,6 +1,6 @@
 """Execution of jobs on a Ray cluster.
 
-Ray places the tasks, on nodes that come later too, and repeats those whose worker is lost.
+Ray schedules the tasks, also on nodes that join later, and repeats those whose worker is lost.
 """
 
 import math
@@ -22,18 +22,18 @@ from vqclip.errors import VqclipError
 from vqclip.files.atomic import writing
 from vqclip.generation.parallel import MOST
 
-_PATIENCE = 300.0  # seconds that no task at all may be under way
-_FAREWELL = 20.0  # seconds for cancelled tasks to hand in their checkpoints
+_PATIENCE = 300.0  # seconds to wait while no task is running
+_FAREWELL = 20.0  # seconds for cancelled tasks to send their checkpoints
 
 Note = Callable[[str], None]
 
 
 class Remote:
-    """The engine of a cluster. Used as a context: at its end the tasks are cancelled.
+    """The engine of a cluster, a context manager that cancels its tasks on exit.
 
-    on_step: called with every job's steps about twice a second; with ``look``, with images.
+    on_step: called with the steps of each job about twice a second; with ``look``, and images.
     note: called with a line about each problem that was handled.
-    width: so many jobs a task draws side by side; None is as many as pay on a GPU, else one.
+    width: number of jobs per task to run side by side; None: the fastest on a GPU, else one.
     """
 
     def __init__(
@@ -49,19 +49,19 @@ class Remote:
         self.folder, self.cluster, self.ray = folder, cluster, cluster.ray
         self.on_step, self.note, self.look = on_step, note, look
         self.width = width
-        self.running: dict[Any, tuple[Job, ...]] = {}  # Ray's reference of a task to its jobs
-        self.jobs: dict[str, Job] = {}  # by key, of the tasks that have not ended
-        self.seen = time.monotonic()  # when a task was last under way
+        self.running: dict[Any, tuple[Job, ...]] = {}  # Ray's reference to a task, to its jobs
+        self.jobs: dict[str, Job] = {}  # unfinished jobs, by key
+        self.seen = time.monotonic()  # when a task was last running
 
     def __enter__(self) -> "Remote":
         self.board = self.cluster.actor_here(Board, self.cluster.alive)
-        # Which losses are a job's fault is for the board to judge, so Ray may repeat for ever.
+        # The board decides which losses are a job's fault, so Ray may retry without limit.
         options = {**self.cluster.need, "max_retries": -1}
         self.draw = self.ray.remote(draw_lot).options(**options)
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Cancel the tasks; those under way hand in their checkpoints first."""
+        """Cancel the tasks; running ones send their checkpoints first."""
         for call in self.running:
             self.ray.cancel(call, recursive=False)
         if self.running:
@@ -74,7 +74,7 @@ class Remote:
         """Yield every job when it is done or has failed.
 
         Raises:
-            VqclipError: no worker can be had, or the disk of one is full; finished jobs are kept.
+            VqclipError: no worker is available, or its disk is full; finished jobs are kept.
         """
         for alike in grouped(jobs, lambda job: models_key(job.config)):
             for group in grouped(alike, lambda job: shape(job.config)):
@@ -87,7 +87,7 @@ class Remote:
                 yield from self._take(call)
 
     def _lots(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
-        """Share jobs among the workers that there is room for."""
+        """Divide the jobs among the available workers."""
         most = self.width or (MOST if self.cluster.need["num_gpus"] else 1)
         size = min(most, math.ceil(len(jobs) / max(1, self.cluster.room())))
         return (jobs[start : start + size] for start in range(0, len(jobs), size))
@@ -104,7 +104,7 @@ class Remote:
         return self.folder.checkpoint(job).relative_to(self.folder.path).as_posix()
 
     def _read_news(self) -> None:
-        """Write down the checkpoints, and show how far the jobs are that are still under way."""
+        """Save the checkpoints, and show the progress of running jobs."""
         try:
             news = self.ray.get(self.board.news.remote())
         except self.ray.exceptions.RayError as error:
@@ -130,7 +130,7 @@ class Remote:
         )
 
     def _take(self, call: Any) -> Iterator[Job]:
-        """Take in the result of a task; yield the jobs that ended with it."""
+        """Process the result of a task; yield its finished jobs."""
         jobs = self.running.pop(call)
         try:
             ended = self.ray.get(call)

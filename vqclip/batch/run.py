@@ -19,7 +19,7 @@ OnJob = Callable[[Job], None]
 
 
 def planned(folder: RunFolder, jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs with their names, and with what is done already of them."""
+    """Return the jobs with their names and any existing results."""
     return [_checked(folder, job) for job in merged(folder.jobs(), jobs, folder.names())]
 
 
@@ -36,10 +36,10 @@ def _is_there(path: Path) -> bool:
 
 
 class BatchRun:
-    """The jobs of a run folder, which must be open.
+    """The jobs of an open run folder.
 
     Args:
-        jobs: as :func:`planned` returns them.
+        jobs: as returned by :func:`planned`.
         on_job: called with every job that is done or has failed.
     """
 
@@ -96,7 +96,7 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _forget_checkpoints(self) -> None:
-        """Remove the checkpoints of jobs of finished jobs, and their folder when empty."""
+        """Remove the checkpoints of finished jobs, and their folder when empty."""
         for job in self.jobs.values():
             if job.state == DONE:
                 self.folder.checkpoint(job).unlink(missing_ok=True)

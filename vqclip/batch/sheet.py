@@ -1,4 +1,4 @@
-"""Contact sheets: labelled thumbnails of a batch, a hundred to a page."""
+"""Contact sheets: labelled thumbnails of a batch, a hundred per page."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -14,7 +14,7 @@ from vqclip.media.images import save_image
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _SIDE, _LABEL, _GAP, _PAGE = 160, 30, 8, 100
-# Pillow's own font is Latin. These are what systems have for more, by the names of their files.
+# Pillow's default font is Latin only. These system fonts, by file name, cover more scripts.
 _FONTS = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf", "Arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "Hiragino Sans GB.ttc", "msyh.ttc"),
@@ -25,12 +25,12 @@ _PAPER, _INK, _GREY = "#ffffff", "#202020", "#707070"
 
 
 def sheet_path(folder: Path, page: int) -> Path:
-    """Return where a page lies: ``contact-sheet.jpg``, ``contact-sheet-2.jpg``, …"""
+    """Return the path of a page: ``contact-sheet.jpg``, ``contact-sheet-2.jpg``, …"""
     return folder / ("contact-sheet.jpg" if page == 1 else f"contact-sheet-{page}.jpg")
 
 
 def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
-    """Write the pages with the images of ``jobs``; return them. Where nothing is, nothing."""
+    """Write the pages with the images of ``jobs``; return their paths, if any."""
     pages = [jobs[i : i + _PAGE] for i in range(0, len(jobs), _PAGE)]
     return [
         save_image(sheet(folder, page), sheet_path(folder, number), overwrite=True)
@@ -39,7 +39,7 @@ def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
 
 
 def sheet(folder: Path, jobs: Sequence[Job]) -> Image.Image:
-    """Return one page: as many columns as make it about square."""
+    """Return one page, laid out to be about square."""
     columns = ceil(sqrt(len(jobs)))
     width, height = _SIDE + _GAP, _SIDE + _LABEL + _GAP
     page = Image.new(
@@ -67,7 +67,7 @@ def _thumbnail(path: Path) -> Image.Image:
 
 
 def font_for(text: str) -> Font:
-    """Return the font of the labels: the first that has every letter of ``text``, else Pillow's."""
+    """Return the label font: the first with every letter of ``text``, else Pillow's default."""
     letters = frozenset(text) - frozenset(map(chr, range(128)))
     return next((font for font in _fonts() if _has(font, letters)), _fonts()[0])
 
@@ -82,13 +82,13 @@ def _fonts() -> list[Font]:
 
 
 def _has(font: Font, letters: Iterable[str]) -> bool:
-    """Whether no letter is drawn as the box that stands for what a font has not."""
+    """Return whether the font has a glyph for every letter, instead of a placeholder box."""
     box = bytes(font.getmask("\uffff"))
     return all(letter.isspace() or bytes(font.getmask(letter)) != box for letter in letters)
 
 
 def _fitting(text: str, font: Font) -> str:
-    """Return as much of a line as fits below an image."""
+    """Return the part of a line that fits below an image."""
     line = " ".join(text.split())
     return next(short for short in _shorter(line) if font.getlength(short) <= _SIDE)
 

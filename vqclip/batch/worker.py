@@ -1,8 +1,8 @@
-"""Worker side of a Ray cluster: rendering of jobs, and progress reports.
+"""Worker side of a Ray cluster: job rendering and progress reports.
 
-A task sees nothing of the run's folder: checkpoints come and go as bytes, and so do the files of
-its jobs, so that nothing need be shared but the cluster itself. Ray repeats a task whose worker or
-node is lost; its jobs then resume from the newest checkpoints that reached the board.
+Tasks cannot access the run's folder: checkpoints and the files of jobs are passed as bytes, so
+the machines need no shared disk. Ray repeats a task whose worker or node is lost; its jobs then
+resume from the newest checkpoints that reached the board.
 """
 
 import os
@@ -28,22 +28,22 @@ from vqclip.files.atomic import replacing
 from vqclip.models.portable import threads
 
 NEWS_EVERY = 0.5  # seconds
-TRIES = 3  # workers that a job may take with it
+TRIES = 3  # workers that a job may bring down
 
 Files = Mapping[str, bytes]  # path below the run's folder, to content
-_load = Loader()  # Ray lets several tasks use a process, one after the other
+_load = Loader()  # Ray reuses a process for several tasks in turn
 
 
 @dataclass(frozen=True)
 class Lot:
-    """Jobs for one task, which draws them side by side.
+    """Jobs for one task, which renders them side by side.
 
-    checkpoints: those that the jobs resume from.
-    threads: of torch; their number changes how it rounds.
+    checkpoints: checkpoints to resume the jobs from.
+    threads: number of torch threads, which affects rounding.
     width: see :class:`vqclip.batch.engine.Local`.
-    place: the folder from which the names of images and models are seen, where there is one.
-    gpu: whether the task has one of its own; else it must use none.
-    look: whether images are reported.
+    place: folder that relative paths of images and models refer to, if any.
+    gpu: whether the task has its own GPU; otherwise it must not use one.
+    look: whether to report images.
     """
 
     jobs: tuple[Job, ...]
@@ -58,11 +58,11 @@ class Lot:
 
 @dataclass
 class News:
-    """Reports since the last news.
+    """Reports since the last call.
 
-    steps: of each job under way, by its key. image: of the latest one, where it was requested.
-    checkpoints: the newest ones. resumed: names of jobs begun again, and the machine that did.
-    busy: whether any task is under way.
+    steps: step of each running job, by key. image: latest image, if requested.
+    checkpoints: the newest checkpoints. resumed: names of restarted jobs, and their machines.
+    busy: whether any task is running.
     """
 
     steps: dict[str, int] = field(default_factory=dict)
@@ -73,23 +73,23 @@ class News:
 
 
 class Board:
-    """The newest reports of all tasks; an actor on the machine of the run.
+    """The newest reports of all tasks: a Ray actor on the machine of the run.
 
-    alive: returns the nodes that are there.
+    alive: returns the connected nodes.
     """
 
     def __init__(self, alive: Callable[[], set[str]]) -> None:
         self.alive = alive
         self.checkpoints: dict[str, bytes] = {}
-        self.begun: dict[str, list[str]] = defaultdict(list)  # job to the nodes that began it
-        self.active: dict[str, str] = {}  # job to the node that draws it
+        self.begun: dict[str, list[str]] = defaultdict(list)  # job to the nodes that started it
+        self.active: dict[str, str] = {}  # job to the node that renders it
         self.unread = News()
 
     def begin(self, jobs: Sequence[tuple[str, str]], node: str, machine: str) -> tuple[int, Files]:
-        """Take note that a node begins jobs, each a key and a name.
+        """Record that a node starts jobs, each given as a key and a name.
 
-        Return how many workers they lost on nodes that are still there, and their checkpoints: a
-        node that went away was no fault of a job's.
+        Return how many workers the jobs lost on nodes that are still connected, and their
+        checkpoints. Losing a whole node does not count against a job.
         """
         alive, lost = self.alive(), 0
         for key, name in jobs:
@@ -103,14 +103,14 @@ class Board:
         return lost, known
 
     def report(self, steps: Mapping[str, int], picture: Image.Image | None, files: Files) -> None:
-        """Take in how far jobs are, and the checkpoints that they wrote."""
+        """Record the progress of jobs, and the checkpoints that they wrote."""
         self.unread.steps.update(steps)
         self.unread.picture = picture or self.unread.picture
         self.unread.checkpoints.update(files)
         self.checkpoints.update(files)
 
     def end(self, keys: Iterable[str], names: Iterable[str]) -> None:
-        """Forget jobs that ended."""
+        """Remove finished jobs."""
         for key, name in zip(keys, names, strict=True):
             self.active.pop(key, None)
             for path in [path for path in self.checkpoints if _stem(path) == name]:
@@ -128,14 +128,14 @@ def _stem(path: str) -> str:
 
 
 def draw_lot(lot: Lot, board: Any) -> list[tuple[Job, Files]] | None:
-    """Draw the jobs of a lot; a task of Ray's.
+    """Render the jobs of a lot as a Ray task.
 
     Returns:
-        The jobs that ended, with the files that they left, the image first. None for a lot of
-        several that lost a worker: they are to be drawn one by one, as one of them may be at fault.
+        The finished jobs with their files, the image first. None if a lot of several jobs lost a
+        worker: the caller must then run them one by one, since one of them may be at fault.
 
     Raises:
-        VqclipError: another version of vqclip, or the disk of this machine is full.
+        VqclipError: the vqclip version differs, or the disk of this machine is full.
     """
     import ray
 
@@ -190,13 +190,13 @@ class Reporter:
         self.reported = time.monotonic()
 
     def step(self, job: Job, step: int, picture: Callable[[], Image.Image]) -> None:
-        """Take in a step of a job; report now and then."""
+        """Record a step of a job; send a report from time to time."""
         self.steps[job.key], self.picture = step, picture
         if time.monotonic() - self.reported >= NEWS_EVERY:
             self.report()
 
     def report(self) -> Any:
-        """Send what is new; return Ray's reference of the call."""
+        """Send new reports; return Ray's reference to the call."""
         shown = self.picture() if self.look and self.picture else None
         sent = self.board.report.remote(self.steps, shown, self._checkpoints())
         self.steps, self.reported = {}, time.monotonic()
@@ -223,10 +223,10 @@ def read_files(folder: Path, names: Sequence[str]) -> Files:
 
 
 def write_files(folder: Path, files: Files) -> None:
-    """Write files below ``folder``, each at once or not at all, the first one last.
+    """Write files below ``folder``, each atomically, the first one last.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: a file cannot be written.
     """
     for name, content in reversed(list(files.items())):
         with replacing(folder / name, overwrite=True) as temporary:

@@ -1,1 +1,1 @@
-"""The command line: thin shells over plain functions, the only part that prints."""
+"""The command line: thin wrappers around plain functions."""

@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def _end_like_ctrl_c() -> None:
-    """Keep what there is when a terminal closes or a scheduler asks to end, as at Ctrl-C."""
+    """Handle a closed terminal or a scheduler's stop signal like Ctrl-C, which keeps results."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # not under nohup

@@ -5,18 +5,18 @@ from functools import partial
 
 from vqclip.config import CODECS, DECAYS, FITS, INTERPOLATIONS, SCHEDULE_NAMES, TARGETS
 
-Values = Mapping[str, str]  # to a line about each
+Values = Mapping[str, str]  # value to its description
 Completion = Callable[[str], list[tuple[str, str]]]
 
 
 def completion_of(option: str) -> Completion | None:
-    """Return the completer of an option's values, or of an argument in capitals."""
+    """Return the completer for the values of an option, or of an argument (in capitals)."""
     values = _VALUES.get(option)
     if values is None:
         return None
 
     def complete(incomplete: str) -> list[tuple[str, str]]:
-        before, comma, last = incomplete.rpartition(",")  # of a list, the last one is begun
+        before, comma, last = incomplete.rpartition(",")  # in a list, complete the last value
         found = values().items()
         return [(f"{before}{comma}{name}", about) for name, about in found if name.startswith(last)]
 

@@ -10,7 +10,7 @@ from vqclip.files.formatting import readable
 if TYPE_CHECKING:
     from vqclip.diagnostics.forecast import Forecast
 
-_SHOWN = 8  # files, of many
+_SHOWN = 8  # number of files to list
 
 
 def show_forecast(terminal: Terminal, forecast: "Forecast") -> None:

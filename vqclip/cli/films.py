@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def video_paths(params: Mapping[str, Any], name: str) -> tuple[Path, ...]:
-    """Return the videos to write: the one that is named, and one of each further kind.
+    """Return the videos to write: the named one, and one of each other requested format.
 
-    Without --output they are called ``name``.
+    Without --output, they are called ``name``.
 
     Raises:
-        UsageError: a video that could not be written.
+        UsageError: a video could not be written.
     """
     from vqclip.runs.naming import name_videos
     from vqclip.runs.outputs import check_films
@@ -40,10 +40,10 @@ def report_films(
     size: tuple[int, int],
     interrupted: bool = False,
 ) -> None:
-    """Print the videos, or what they are as a line of JSON.
+    """Print the videos, or their description as a line of JSON.
 
     Raises:
-        typer.Exit: it was interrupted.
+        typer.Exit: the command was interrupted.
     """
     values = {
         "frames": frames,
@@ -64,8 +64,8 @@ def stopped(terminal: Terminal, film: "WorkFolder") -> NoReturn:
     """Print how to continue a video after Ctrl-C.
 
     Raises:
-        typer.Exit: its frames are kept.
-        KeyboardInterrupt: there was nothing to keep.
+        typer.Exit: the frames are kept.
+        KeyboardInterrupt: there are no frames to keep.
     """
     if not film.path.exists():
         raise KeyboardInterrupt

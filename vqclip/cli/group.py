@@ -17,26 +17,26 @@ from vqclip.cli.words import explain, numbers_joined, refuse_dashed_prompt
 from vqclip.errors import UsageError, VqclipError, one_line
 
 DEFAULT_COMMAND = "generate"
-INTERRUPTED = 130  # what shells expect after Ctrl-C
+INTERRUPTED = 130  # exit status that shells expect after Ctrl-C
 
 
 class InterruptionError(VqclipError):
-    """Ctrl-C came before there was anything to keep."""
+    """Ctrl-C was pressed before there were results to keep."""
 
     exit_code = INTERRUPTED
 
 
 class PromptGroup(TyperGroup):
-    """A group whose words are a prompt unless the first one is a command."""
+    """A group that treats its arguments as a prompt unless the first one is a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command in front of anything that is no command."""
+        """Insert the default command unless the first word is a command."""
         own = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
         own |= set(ctx.help_option_names)
         if not args:
             args = [ctx.help_option_names[-1]]
         if args[0] not in self.commands and args[0].split("=")[0] not in own:
-            if not ctx.resilient_parsing:  # of a shell that completes
+            if not ctx.resilient_parsing:  # set during shell completion
                 self._refuse_typo(args[0])
                 refuse_dashed_prompt(args)
             args = [DEFAULT_COMMAND, *args]
@@ -54,7 +54,7 @@ class PromptGroup(TyperGroup):
             )
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; typer itself would leave at Ctrl-C without a word."""
+        """Run the command and report Ctrl-C, on which Typer would exit silently."""
         _check_current_folder()
         try:
             return super().invoke(ctx)
@@ -62,14 +62,14 @@ class PromptGroup(TyperGroup):
             raise InterruptionError("interrupted; nothing was written") from error
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Show the commands, then the options of the default one: they are what most want."""
+        """Show the commands, then the options of the default command, the most common one."""
         super().format_help(ctx, formatter)
         command = self.commands[DEFAULT_COMMAND]
         command.format_help(type(ctx)(command, info_name=DEFAULT_COMMAND, parent=ctx), formatter)
 
     def main(
         self, args: Sequence[str] | None = None, *rest: Any, **extra: Any
-    ) -> NoReturn:  # the shape of click's
+    ) -> NoReturn:  # click's signature
         """Run, and turn every expected failure into one line and an exit code."""
         extra["standalone_mode"] = False
         _say_anything()
@@ -101,7 +101,7 @@ def _disk_error(error: OSError) -> str:
 
 
 def _say_anything() -> None:
-    """Let streams of other encodings than UTF-8 take every prompt."""
+    """Let streams with encodings other than UTF-8 print every prompt."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Options that belong to no config, and options made from settings."""
+"""Options outside configs, and options generated from settings."""
 
 import inspect
 import typing
@@ -121,7 +121,7 @@ FilmOutput = Annotated[
 
 @dataclass(frozen=True)
 class TerminalOptions:
-    """How much a command prints, and whether it may ask."""
+    """Verbosity of a command, and whether it may ask questions."""
 
     yes: bool = setting(
         False, option("--yes", "-y", panel=MODELS, help="Download missing models without asking.")
@@ -145,11 +145,11 @@ class TerminalOptions:
     )
 
 
-_BUILT_IN = "the built-in one"  # what help shows of the name "default"
+_BUILT_IN = "the built-in one"  # shown in help for the name "default"
 
 
 def info(given_by: Option, default: bool | str = True) -> Any:
-    """Return a declared option as typer reads it; help shows its default, or ``default``."""
+    """Return a declared option for Typer; help shows its default, or ``default``."""
     return _option(
         *given_by.flags,
         panel=given_by.panel,
@@ -173,7 +173,7 @@ Device = Annotated[str, info(shared.DEVICE)]
 
 @cache
 def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters of a command for the settings of a dataclass that have an option."""
+    """Return command parameters for the settings of a dataclass that have an option."""
     hints, options = typing.get_type_hints(kind), options_of(kind)
     return {
         f.name: _parameter(f.name, hints[f.name], f.default, options[f.name])
@@ -183,13 +183,13 @@ def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
 
 
 def conditions(*kinds: str) -> dict[str, inspect.Parameter]:
-    """Return the parameters of a command for some kinds of conditions."""
+    """Return command parameters for some kinds of conditions."""
     each = {parameter_of(kind): CONDITIONS[kind] for kind in kinds}
     return {name: _parameter(name, str, None, one) for name, one in each.items()}
 
 
 def _parameter(name: str, hint: Any, default: Any, given_by: Option) -> inspect.Parameter:
-    """Return a keyword of a command that typer reads as an option."""
+    """Return a keyword parameter that Typer reads as an option."""
     written = None if given_by.left_open else given_by.write(default)
     if given_by.spelling is not None:
         hint = list[str] if given_by.spelling.many else str

@@ -1,7 +1,6 @@
 """Images in the terminal: Kitty, iTerm2, sixel, or coloured half blocks.
 
-The package textual-image does not serve: it has no protocol of iTerm2's, which WezTerm, VS Code and
-mintty speak too.
+The package textual-image lacks iTerm2's protocol, which WezTerm, VS Code and mintty also support.
 """
 
 import base64
@@ -19,12 +18,12 @@ from rich.segment import ControlType, Segment
 from rich.style import Style
 
 Draw = Callable[[Image.Image], RenderableType]
-ROWS = 16  # of text
-_CELL = (10, 20)  # pixels of a character cell, about, where a protocol needs pixels
+ROWS = 16  # lines of text
+_CELL = (10, 20)  # approximate pixels per character cell, for protocols in pixels
 
 
 def find_preview(console: Console, keyboard: TextIO) -> Draw | None:
-    """Return how this terminal shows images; None where stderr is no terminal."""
+    """Return a renderer for this terminal; None if stderr is not a terminal."""
     if not console.is_terminal:
         return None
     encode = _encoder(keyboard)
@@ -32,7 +31,7 @@ def find_preview(console: Console, keyboard: TextIO) -> Draw | None:
 
 
 def graphics(console: Console, keyboard: TextIO) -> str:
-    """Return the name of how; nothing where stderr is no terminal."""
+    """Return the name of the protocol; empty if stderr is not a terminal."""
     if not console.is_terminal:
         return ""
     encode = _encoder(keyboard)
@@ -46,14 +45,14 @@ def _encoder(keyboard: TextIO) -> "Callable[[Image.Image], str] | None":
 def _protocol(env: "os._Environ[str]") -> "Callable[[Image.Image], str] | None":
     program, term = env.get("TERM_PROGRAM", ""), env.get("TERM", "")
     if env.get("TMUX") or term.startswith(("screen", "tmux")):
-        return None  # they swallow graphics
+        return None  # these discard graphics
     if env.get("KITTY_WINDOW_ID") or "kitty" in term or "ghostty" in (term + program.lower()):
         return kitty
     return iterm if program in ("iTerm.app", "WezTerm", "vscode", "mintty") else None
 
 
 class HalfBlocks:
-    """Two pixels a character: the upper half block in the upper pixel's colour."""
+    """Two pixels per character: an upper half block in the colour of the upper pixel."""
 
     def __init__(self, image: Image.Image) -> None:
         self.image = image
@@ -77,20 +76,20 @@ def _hex(colour: object) -> str:
 
 
 class Graphics:
-    """Real pixels: an escape sequence drawn over ``ROWS`` empty lines, cursor put back."""
+    """Real pixels: an escape sequence drawn over ``ROWS`` empty lines, with the cursor restored."""
 
     def __init__(self, image: Image.Image, encode: Callable[[Image.Image], str]) -> None:
         self.image, self.encode = image, encode
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the lines first, so that the terminal has scrolled, then the image over them."""
+        """Yield the empty lines first, so that the terminal scrolls, then the image over them."""
         yield from (Segment.line() for _ in range(ROWS))
         sequence = f"\x1b7\x1b[{ROWS}A\r{self.encode(self.image)}\x1b8"
         yield Segment(sequence, control=[(ControlType.CARRIAGE_RETURN,)])
 
 
 def kitty(image: Image.Image) -> str:
-    """Return the Kitty graphics protocol's sequence, a PNG in pieces of 4096 bytes."""
+    """Return a Kitty graphics sequence: a PNG in chunks of 4096 bytes."""
     data = base64.b64encode(_png(image)).decode()
     pieces = [data[i : i + 4096] for i in range(0, len(data), 4096)]
     head = f"a=T,f=100,q=2,C=1,i=1,r={ROWS},"
@@ -101,14 +100,14 @@ def kitty(image: Image.Image) -> str:
 
 
 def iterm(image: Image.Image) -> str:
-    """Return iTerm2's inline image sequence."""
+    """Return an iTerm2 inline image sequence."""
     data = _png(image)
     text = base64.b64encode(data).decode()
     return f"\x1b]1337;File=inline=1;size={len(data)};height={ROWS}:{text}\a"
 
 
 def sixel(image: Image.Image) -> str:
-    """Return a sixel sequence: bands of six rows, a line of bits for each of 64 colours."""
+    """Return a sixel sequence: bands of six rows, with a line of bits for each of 64 colours."""
     height = ROWS * _CELL[1] // 6 * 6
     width = max(1, height * image.width // image.height)
     small = image.convert("RGB").resize((width, height)).quantize(64)
@@ -147,7 +146,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _answers_sixel(keyboard: TextIO, wait: float = 0.1) -> bool:
-    """Ask the terminal for its attributes (DA1); 4 among them is sixel."""
+    """Query the terminal's attributes (DA1); attribute 4 means sixel support."""
     if sys.platform == "win32" or not keyboard.isatty():
         return False
     import termios
@@ -167,7 +166,7 @@ def _answers_sixel(keyboard: TextIO, wait: float = 0.1) -> bool:
 
 
 def _typed(number: int, wait: float) -> Iterator[str]:
-    """Yield what arrives until the answer's last letter, or until nothing does."""
+    """Yield input until the final letter of the reply, or until a time-out."""
     character = ""
     while character != "c" and select.select([number], [], [], wait)[0]:
         character = os.read(number, 1).decode(errors="replace")

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from vqclip.cli.terminal import Terminal
     from vqclip.generation.frame import Frame
 
-_WORDS_EVERY = 0.25  # seconds: reading a loss makes a GPU wait
+_WORDS_EVERY = 0.25  # seconds: reading a loss stalls a GPU
 _PICTURE_EVERY = 1.0
-# Stage to the title of its bar, or "" for the run's, and the unit; others count steps.
+# Stage to its bar title ("" for the run's title) and unit; other stages count steps.
 _STAGES = {
     "draft": ("drawing drafts", "code"),
     "sample": ("drawing", "code"),
@@ -40,11 +40,11 @@ _STAGES = {
     "video": ("filming", "frame"),
     "story": ("", "frame"),
 }
-_PICTURE_SHARE = 0.2  # of the time, at the most, goes into images
+_PICTURE_SHARE = 0.2  # maximum share of the time spent on images
 
 
 class SpeedColumn(ProgressColumn):
-    """Steps a second, or seconds a step where that is the handier number."""
+    """Steps per second, or seconds per step for slow runs."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class SpeedColumn(ProgressColumn):
 
 
 class Progress:
-    """A live bar over ``total`` units. Where stderr is no terminal, it stays silent."""
+    """A live bar over ``total`` units; silent if stderr is not a terminal."""
 
     def __init__(
         self, console: Console, title: str, total: int, *, unit: str = "step", preview: bool
@@ -101,7 +101,7 @@ class Progress:
         picture: Callable[[], Image.Image],
         words: Callable[[], str] = str,
     ) -> None:
-        """Show how much is done; ``picture`` and ``words`` are requested now and then."""
+        """Show the progress; ``picture`` and ``words`` are called from time to time."""
         now = time.monotonic()
         fields: dict[str, Any] = {}
         if now >= self.next_words:
@@ -117,7 +117,7 @@ class Progress:
 class StageProgress:
     """A live bar for each stage of a run: drafts, optimisation, sampling, refinement, videos.
 
-    title: of the optimisation.
+    title: title of the optimisation.
     """
 
     def __init__(self, terminal: "Terminal", title: str) -> None:
@@ -132,12 +132,12 @@ class StageProgress:
         self.close()
 
     def close(self) -> None:
-        """Close the bar; the next stage opens another."""
+        """Close the bar; the next stage opens a new one."""
         self.bars.close()
         self.current = None
 
     def bar(self, stage: str, total: int) -> Progress:
-        """Return the bar of a stage; the bar of the stage before is closed."""
+        """Return the bar of a stage, closing the previous stage's bar."""
         if stage != self.current:
             self.close()
             self.current = stage
@@ -148,7 +148,7 @@ class StageProgress:
         return self.progress
 
     def stage(self, stage: str, done: int, total: int, picture: Callable[[], Image.Image]) -> None:
-        """Show how far a stage is."""
+        """Show the progress of a stage."""
         self.bar(stage, total).update(done, picture)
 
     def frame(self, frame: "Frame") -> None:
@@ -164,7 +164,7 @@ def _loss(frame: "Frame") -> str:
 
 
 def download_bar(console: Console) -> Bar:
-    """Return a bar over bytes. Where stderr is no terminal, it stays silent."""
+    """Return a progress bar over bytes; silent if stderr is not a terminal."""
     return Bar(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),

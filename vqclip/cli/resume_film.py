@@ -9,10 +9,10 @@ from vqclip.config import StoryConfig
 
 
 def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
-    """Draw the frames that are missing of the video in a folder, and the video.
+    """Generate the missing frames of the video in a folder, then the video.
 
     Raises:
-        UsageError: there is a video of its name, or its source is gone.
+        UsageError: the video file already exists, or its source is missing.
         CheckpointError: the folder is damaged.
     """
     from vqclip.runs.outputs import check_films

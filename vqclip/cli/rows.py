@@ -1,4 +1,4 @@
-"""Rows of a list to jobs, parsed as command lines."""
+"""Conversion of list rows to jobs, parsed as command lines."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from vqclip.batch.formats import Row
     from vqclip.batch.jobs import Job, JobFiles
 
-# Options of one image that a batch has in other words, or has not.
+# Options of one image that a batch replaces or does not support.
 NOT_OF_ROWS = (
     "prompts",
     "output",
     "overwrite",
     "frames",
     "checkpoint",
-    "yes",  # a batch never downloads: it tells what is missing before it begins
+    "yes",  # a batch never downloads: it reports missing models before it starts
     "quiet",
     "json_lines",
     "preview",
@@ -51,7 +51,7 @@ KeepFrames = Annotated[
 FileName = Annotated[
     str | None, typer.Option("--output", "-o", help="Name of the image in the folder.")
 ]
-# What a row says otherwise than all rows: its own comes first.
+# Options that a row may override.
 _INSTEAD = {
     "seed": {"seeds"},
     "count": {"seeds"},
@@ -67,7 +67,7 @@ def _row(
     seeds: Seeds = None,
     frames: KeepFrames = False,
 ) -> None:
-    """Stand for a row, whose words its options read."""
+    """Define the options that parse a row."""
 
 
 _app = typer.Typer(add_completion=False, context_settings={"help_option_names": []})
@@ -77,17 +77,17 @@ _app.command()(_row)
 def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str]) -> "list[Job]":
     """Return the jobs of all rows.
 
-    params, given: the options of the batch, and those of them that were written out; a row's own
-        come before them.
+    params, given: options of the batch, and the names of those given explicitly; a row's
+        options override them.
 
     Raises:
-        UsageError: rows that cannot be read or run, each with its line.
+        UsageError: rows cannot be read or run; the message has their lines.
     """
     from vqclip.batch.lists import MOST_JOBS
 
     parser = typer.main.get_command(_app)
     jobs: list[Job] = []
-    errors: dict[str, list[int]] = {}  # to the lines that have it
+    errors: dict[str, list[int]] = {}  # message to line numbers
     for row in rows:
         try:
             jobs += _jobs_of(row, parser, params, given)
@@ -106,7 +106,7 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
 
 def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
     """Return errors of rows that give different images the same name, with their lines."""
-    rows: dict[str, dict[str, int]] = {}  # name to the jobs that have it, by key, and their lines
+    rows: dict[str, dict[str, int]] = {}  # name to its jobs (by key) and their lines
     for job in jobs:
         if job.wanted.picture is not None:
             stem = Path(job.wanted.picture).stem.casefold()
@@ -119,19 +119,19 @@ def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
 
 
 def refuse(errors: Mapping[str, Sequence[int]]) -> None:
-    """Raise an error for the faulty rows.
+    """Raise an error for invalid rows.
 
-    errors: to the lines that have it.
+    errors: message to line numbers.
 
     Raises:
-        UsageError: there are any.
+        UsageError: there are any errors.
     """
     if errors:
         raise RowsError(*(f"{_places(lines)}: {error}" for error, lines in errors.items()))
 
 
 def _places(lines: Sequence[int]) -> str:
-    """Return ``line 3``, or ``lines 3, 7-9`` where several are the same."""
+    """Return ``line 3``, or ``lines 3, 7-9`` for several lines."""
     places = sorted(set(lines))
     runs = groupby(enumerate(places), lambda pair: pair[1] - pair[0])
     each = [[line for _, line in run] for _, run in runs]
@@ -148,7 +148,7 @@ def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]
     ctx = parser.make_context("vqclip", list(row.words))
     _refuse_stray(row.words, ctx.params["prompts"] or [])
     own = given_options(ctx)
-    below = given - own - set(row.off) - {"output"}  # a batch's is the folder
+    below = given - own - set(row.off) - {"output"}  # the batch's output is the folder
     below -= {other for name in own for other in _INSTEAD.get(name, ())}
     values = {**ctx.params, **{name: params[name] for name in below if name in ctx.params}}
     seeds = _seeds(values)
@@ -160,7 +160,7 @@ def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]
 
 
 def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
-    """Refuse words after the options that belong to none; prompts come first."""
+    """Refuse words after the options that belong to no option; prompts come first."""
     meant = len(words) - words.index("--") - 1 if "--" in words else 0
     if stray := prompts[: len(prompts) - meant]:
         raise UsageError(
@@ -180,15 +180,15 @@ def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
         raise UsageError(f"count must be at least 1, not {values['count']}")
     if values["count"] > MOST_JOBS:
         raise UsageError(f"count must be at most {MOST_JOBS}, not {values['count']}")
-    first = values["seed"] or 0  # the same list, the same images
+    first = values["seed"] or 0  # the same list makes the same images
     return range(first, first + values["count"])
 
 
 def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
-    """Name the images of a row as it says: ``apple.png``, or ``{prompt}-{seed}.jpg``.
+    """Name the images of a row by its pattern: ``apple.png``, or ``{prompt}-{seed}.jpg``.
 
     Raises:
-        UsageError: no name of an image that every file system takes.
+        UsageError: the name is not an image name that is valid on every file system.
     """
     from vqclip.media.images import image_format
     from vqclip.runs.naming import check_file_name, fill_pattern, tell_apart
@@ -210,7 +210,7 @@ def _wanted(values: Mapping[str, Any]) -> "JobFiles":
     from vqclip.batch.jobs import JobFiles
     from vqclip.config import OutputConfig
 
-    OutputConfig(Path(), every=values["every"], fps=values["fps"])  # refuses what is out of range
+    OutputConfig(Path(), every=values["every"], fps=values["fps"])  # refuses values out of range
     return JobFiles(
         films=tuple(f".{kind}" for kind in VIDEO_KINDS if values[kind]),
         frames=values["frames"],

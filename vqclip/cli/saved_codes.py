@@ -1,4 +1,4 @@
-"""The VQGAN of saved codes, if the command line names none."""
+"""The VQGAN of saved codes, unless the command line names one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def its_vqgan(codes: "Codes", vqgan: str) -> str:
-    """Return the VQGAN to decode ``codes`` with: the given one, else the one they name.
+    """Return the VQGAN to decode ``codes`` with: the given one, else the one recorded in them.
 
     Raises:
-        UsageError: none is given, and theirs is a path where nothing is.
+        UsageError: none is given, and the recorded one is a path that does not exist.
     """
     from vqclip.hub.store import path_of
 
@@ -32,13 +32,13 @@ def its_vqgan(codes: "Codes", vqgan: str) -> str:
 
 
 def note_unknown(codes: "Codes", vqgan: str, terminal: Terminal) -> None:
-    """Note that codes of an older version name no VQGAN."""
+    """Note that codes from an older version do not record a VQGAN."""
     if codes.vqgan is None:
         terminal.note(f"{codes.name} does not name its VQGAN: decoded with {vqgan}")
 
 
 def with_vqgan_of_init(config: GenerateConfig, terminal: Terminal) -> GenerateConfig:
-    """Return ``config`` with the VQGAN of the codes that it starts from, if it names no other."""
+    """Return ``config`` with the VQGAN of its initial codes, unless it names another."""
     names_none = config.vqgan == DEFAULT and config.transformer is None
     if not (names_none and config.init.lower().endswith(".npz")):
         return config

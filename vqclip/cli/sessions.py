@@ -36,13 +36,13 @@ class Session(ABC):
     ) -> None:
         self.config, self.outputs, self.terminal = config, outputs, terminal
         self.dry_run = dry_run
-        self.expected: Mapping[str, Any] = {}  # kind to hashes of the weights that are needed
+        self.expected: Mapping[str, Any] = {}  # kind to hashes of the required weights
 
     def run(self) -> None:
-        """Make the images; Ctrl-C keeps what there is.
+        """Make the images; Ctrl-C keeps the images made so far.
 
         Raises:
-            typer.Exit: Ctrl-C came.
+            typer.Exit: Ctrl-C was pressed.
         """
         fetch_for(self.config, self.terminal)
         with self.terminal.loading():
@@ -61,11 +61,11 @@ class Session(ABC):
 
     @abstractmethod
     def load(self) -> "Models":
-        """Load what the config names."""
+        """Load the models and inputs of the config."""
 
     @abstractmethod
     def note(self) -> None:
-        """Say what is not quite as it was requested."""
+        """Note deviations from the request."""
 
     @abstractmethod
     def forecast(self) -> "Forecast":
@@ -73,15 +73,15 @@ class Session(ABC):
 
     @abstractmethod
     def generate(self) -> str | None:
-        """Make and report the images; return a note where Ctrl-C came."""
+        """Make and report the images; return a note after Ctrl-C."""
 
     def report(self, files: Sequence[Any], about: str, **values: Any) -> None:
-        """Print the files of an image, or what it is as a line of JSON."""
+        """Print the files of an image, or its description as a line of JSON."""
         prompt = " | ".join(map(str, self.config.prompts))
         self.terminal.report(files, about, {"prompt": prompt, **values})
 
     def _check_expected(self, models: "Models") -> None:
-        """Raise UsageError unless the weights are the expected ones, if any are."""
+        """Raise UsageError if expected hashes are set and the weights do not match them."""
         if self.expected:
             from vqclip.runs.render import metadata
             from vqclip.runs.replay import check_weight_hashes
@@ -90,9 +90,9 @@ class Session(ABC):
 
 
 class GenerateSession(Session):
-    """Images that are optimised, one config after the other.
+    """Images made by optimisation, one config after the other.
 
-    state: where the only run continues, if it was begun before.
+    state: saved state from which a single run resumes, if any.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class GenerateSession(Session):
     ) -> None:
         super().__init__(configs[0], outputs, terminal, dry_run=dry_run)
         self.configs, self.state = configs, state
-        self.extra: Mapping[str, Any] = {}  # further metadata of the images
+        self.extra: Mapping[str, Any] = {}  # additional metadata of the images
 
     def load(self) -> "Models":
         """Load the models of all runs."""
@@ -116,7 +116,7 @@ class GenerateSession(Session):
         return self.models
 
     def note(self) -> None:
-        """Say where the size was rounded."""
+        """Note a rounded size."""
         from vqclip.generation.latents import picture_size
 
         config, vqgan = self.configs[0], self.models.vqgan
@@ -130,7 +130,7 @@ class GenerateSession(Session):
         return of_pictures(runs, self.models, self.state.step if self.state else 0)
 
     def generate(self) -> str | None:
-        """Render one config after another, until Ctrl-C comes."""
+        """Render one config after another, until Ctrl-C."""
         from vqclip.cli.progress import StageProgress
         from vqclip.runs.render import render
 
@@ -162,7 +162,7 @@ class GenerateSession(Session):
         return InterruptionError(f"interrupted; {written if done else 'nothing was written'}")
 
     def _note_ahead(self, ahead: Sequence[GenerateConfig]) -> None:
-        """Say how the images are made that were not begun."""
+        """Note how to make the images that were not started."""
         if ahead:
             many = f"{len(ahead)} images were" if len(ahead) > 1 else "one image was"
             again = f"--seed {ahead[0].seed} --count {len(ahead)}"
@@ -202,7 +202,7 @@ class SampleSession(Session):
         return self.task.models
 
     def note(self) -> None:
-        """Say where the size was rounded, or kept pixels are not kept exactly."""
+        """Note a rounded size, or kept pixels that change slightly."""
         task = self.task
         if task.canvas is None:
             factor = task.models.vqgan.downsampling
@@ -218,7 +218,7 @@ class SampleSession(Session):
         return of_samples(self.task, self.outputs, refined)
 
     def generate(self) -> str | None:
-        """Draw, rank, refine, write and video the samples."""
+        """Sample, rank, refine and save the images and their videos."""
         from vqclip.cli.progress import StageProgress
         from vqclip.runs.samples import SampleRun
 

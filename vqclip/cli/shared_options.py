@@ -14,13 +14,13 @@ Source = type | Command | Mapping[str, inspect.Parameter]
 def with_options_of(
     *sources: Source, without: Collection[str] = ()
 ) -> Callable[[Command], Command]:
-    """Let a command take the options of ``sources`` besides its own.
+    """Add the options of ``sources`` to a command.
 
-    Of options of the same name its own come first, then those of earlier sources. The command
-    reads the values of the others from the context's ``params``.
+    If names repeat, the command's options take precedence, then earlier sources. The command
+    reads the added values from the context's ``params``.
 
     sources: dataclasses whose fields have options, other commands, and parameters.
-    without: names of parameters that are left out.
+    without: names of parameters to omit.
     """
 
     def extend(command: Command) -> Command:
@@ -45,7 +45,7 @@ def with_options_of(
 
 
 def defaults_of(command: Command, names: Collection[str]) -> dict[str, Any]:
-    """Return the defaults of some options of a command, for one that takes its others."""
+    """Return the defaults of some options of a command, for one that shares its other options."""
     parameters = inspect.signature(command, eval_str=True).parameters
     return {name: parameters[name].default for name in names if name in parameters}
 
@@ -59,7 +59,7 @@ def _parameters(source: Source) -> Mapping[str, inspect.Parameter]:
 
 
 def _panel(parameter: inspect.Parameter) -> int:
-    """Return the place of a parameter's panel; arguments and the context come first."""
+    """Return the position of a parameter's panel; arguments and the context come first."""
     about = getattr(parameter.annotation, "__metadata__", (None,))[0]
     panel = getattr(about, "rich_help_panel", None)
     return PANELS.index(panel) if panel in PANELS else -1

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from vqclip.errors import UsageError
 
-# Commands that make one image, and options of theirs that make further files.
+# Commands that make one image, and their options that write other files.
 COMMANDS = {"generate", "complete", "sample", "again", "resume", "reconstruct", "decode"}
 _FURTHER = {"--count", "-c", "--samples", "--gif", "--mp4", "--webp", "--frames", "--checkpoint"}
 _FURTHER |= {"--save-codes", "--codes", "--json"}
@@ -18,12 +18,12 @@ _FURTHER |= {"--save-codes", "--codes", "--json"}
 
 @contextmanager
 def image_to_stdout(words: Sequence[str], others: Collection[str]) -> Iterator[list[str]]:
-    """Give ``words`` with a temporary file for ``-o -``, whose bytes are then written to stdout.
+    """Yield ``words`` with a temporary file for ``-o -``, which is then copied to stdout.
 
-    others: the commands that make no image.
+    others: commands that do not make an image.
 
     Raises:
-        UsageError: stdout is a terminal, or further files are requested.
+        UsageError: stdout is a terminal, or other files are requested.
     """
     options = list(words[: words.index("--")] if "--" in words else words)
     at = _place(options) if words and words[0] not in others else None
@@ -46,7 +46,7 @@ def image_to_stdout(words: Sequence[str], others: Collection[str]) -> Iterator[l
 
 
 def _place(options: Sequence[str]) -> int | None:
-    """Return where ``-`` is the value of --output."""
+    """Return the position of ``-`` as the value of --output."""
     pairs = enumerate(pairwise(options), 1)
     return next((at for at, pair in pairs if pair in (("-o", "-"), ("--output", "-"))), None)
 

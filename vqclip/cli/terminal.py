@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from vqclip.cli.progress import Progress
 
 
-_MEMORY = 4  # GB that a VQGAN takes for a megapixel
+_MEMORY = 4  # GB that a VQGAN needs per megapixel
 
 
 class Terminal:
-    """The console of one command, told once how much to say."""
+    """The console of one command, with a fixed verbosity."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Terminal:
         self.started = time.monotonic()
 
     def loading(self) -> Status:
-        """Return the status that is shown while torch and the models are loaded."""
+        """Return the status to show while torch and the models are loaded."""
         return self.console.status("loading torch and the models")
 
     def note(self, text: str) -> None:
@@ -49,11 +49,11 @@ class Terminal:
         self.console.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Say what is going on."""
+        """Print a progress message."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def note_size(self, wanted: tuple[int, int] | None, size: tuple[int, int], factor: int) -> None:
-        """Say that a size was rounded to whole codes, where it was."""
+        """Note that a size was rounded to whole codes, if it was."""
         if wanted and wanted != size:
             self.note(
                 f"size {wanted[0]}x{wanted[1]} rounded to {size[0]}x{size[1]}, "
@@ -63,9 +63,9 @@ class Terminal:
     def size_within_memory(
         self, wanted: tuple[int, int] | None, own: tuple[int, int]
     ) -> tuple[int, int] | None:
-        """Return the size to compute at, None for the image's ``own``; say what a large one costs.
+        """Return the size to compute at (None: the image's ``own``); note the cost of a large one.
 
-        An image that would keep its size is reduced where that is too large.
+        An image that would keep its size is reduced if that is too large.
         """
         from vqclip.media.images import within
 
@@ -82,7 +82,7 @@ class Terminal:
         return wanted
 
     def progress(self, title: str, total: int, unit: str = "step") -> "Progress":
-        """Return a live bar over ``total`` units."""
+        """Return a live progress bar over ``total`` units."""
         from vqclip.cli.progress import Progress
 
         return Progress(self.console, title, total, unit=unit, preview=self.preview)
@@ -97,7 +97,7 @@ class Terminal:
                 self.console.print(draw(picture))
 
     def report(self, files: Sequence[Path], about: str, values: Mapping[str, Any]) -> None:
-        """Print a result: its files and a few words, or the values as a line of JSON."""
+        """Print a result: its files and a summary, or the values as a line of JSON."""
         if self.json_lines:
             paths = {"path": str(files[0]), "files": [str(path) for path in files]}
             self.json({**paths, **values})
@@ -120,6 +120,6 @@ class Terminal:
 
 
 def terminal_of(params: Mapping[str, Any]) -> Terminal:
-    """Return the terminal that says as much as the options ask for, of those that there are."""
+    """Return the terminal with the verbosity set by the given options."""
     names = ("quiet", "json_lines", "preview", "yes")
     return Terminal(**{name: params[name] for name in names if name in params})

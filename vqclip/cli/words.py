@@ -12,15 +12,15 @@ from vqclip.errors import UsageError
 
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _DASHED = re.compile(r"-.*\s", re.DOTALL)
-_SIMILAR = 0.7  # of 1: --cuts is near to --cutouts, --ray is not near to --lr
+_SIMILAR = 0.7  # between 0 and 1: --cuts is similar to --cutouts, --ray is not similar to --lr
 _KINDS = {"valid number": "a number", "valid integer": "a whole number"}
 
 
 def refuse_dashed_prompt(words: Sequence[str]) -> None:
-    """Refuse a prompt that begins with a dash, which would be read as options.
+    """Refuse a prompt that starts with a dash, which would be parsed as options.
 
     Raises:
-        UsageError: the first word has a dash and blanks, and no prompt follows it.
+        UsageError: the first word starts with a dash, contains spaces, and no prompt follows.
     """
     alone = len(words) == 1 or words[1].startswith("-")
     if alone and _DASHED.match(words[0]) and "=" not in words[0]:
@@ -34,7 +34,7 @@ def numbers_joined(words: Sequence[str], options: Iterable[Any]) -> list[str]:
     """Return the words with ``--size 64 48`` as ``--size 64x48``.
 
     Raises:
-        UsageError: any other number follows an option that has its number already.
+        UsageError: another number follows an option that already has its value.
     """
     counted = [one for one in options if one.name == "size" or one.bare_type() in ("int", "float")]
     names = {name: one.name for one in counted for name in one.opts}
@@ -56,7 +56,7 @@ def numbers_joined(words: Sequence[str], options: Iterable[Any]) -> list[str]:
 
 
 def explain(error: typer.TyperException, words: Sequence[str] = ()) -> str:
-    """Return typer's error about ``words``, with the value and a helpful hint."""
+    """Return Typer's error about ``words``, with the value and a hint."""
     options = words[: words.index("--")] if "--" in words else words
     dashed = next((word for word in options if _DASHED.match(word)), None)
     message = error.format_message()
@@ -81,7 +81,7 @@ def _similar(one: str, other: str) -> bool:
 
 
 def _refused_value(error: BaseException) -> tuple[str, str] | None:
-    """Return the value that an option of numbers refuses, and what it takes."""
+    """Return the value that a numeric option refuses, and the accepted values."""
     for detail in getattr(error.__cause__, "errors", tuple)():
         for words, kind in _KINDS.items():
             if words in detail.get("msg", ""):

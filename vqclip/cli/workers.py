@@ -51,10 +51,10 @@ _ADDRESS = re.compile(r"auto|local|[^\s/]+:\d+")
 
 
 class RayCommand(TyperCommand):
-    """A command whose ``--ray`` may stand alone; what follows is taken if it is an address."""
+    """A command whose ``--ray`` takes an optional address."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Give a lone ``--ray`` the local address."""
+        """Add the local address to ``--ray`` without a value."""
         words: list[str] = []
         for word, after in zip(args, [*args, ""][1:], strict=True):
             alone = word == "--ray" and not _ADDRESS.fullmatch(after)
@@ -64,9 +64,9 @@ class RayCommand(TyperCommand):
 
 @dataclass(frozen=True)
 class Workers:
-    """What was said about them.
+    """The options for workers.
 
-    ray: the address of a cluster. cpus: cores of a worker of it. side_by_side: jobs in one batch.
+    ray: address of a cluster. cpus: cores per worker. side_by_side: jobs per batch.
     """
 
     ray: str | None = None
@@ -82,10 +82,10 @@ class Workers:
 def engine(
     workers: Workers, folder: "RunFolder", on_step: "OnStep", terminal: Terminal
 ) -> "Iterator[Engine]":
-    """Give what draws the jobs; when it is left, the workers stop and hand in what they have.
+    """Yield the engine; on exit, its workers stop and send their checkpoints.
 
     Raises:
-        UsageError: there is no Ray, or no such cluster.
+        UsageError: Ray is not installed, or there is no such cluster.
     """
     if workers.ray is None:
         from vqclip.batch.engine import Local
