@@ -37,7 +37,7 @@ _NEEDED = {
     "safetensors": "safetensors",
     "numpy": "numpy",
 }
-# Extra of vqclip: the package it brings, its module, what for.
+# Extra of vqclip: its package, module and purpose.
 _EXTRAS = {
     "optimizers": ("pytorch-optimizer", "pytorch_optimizer", "adamp, diffgrad and others"),
     "edges": ("scikit-image", "skimage", "edges of photos"),
@@ -58,9 +58,9 @@ _LOADERS: dict[str, Callable[[], object]] = {
 
 
 def examine() -> Iterator[Finding]:
-    """Yield what is found about this installation and machine, as it is found.
+    """Yield findings about this installation and machine as they are made.
 
-    Nothing is written but files that vanish at once, and no network is used.
+    Only short-lived temporary files are written, and the network is not used.
     """
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "python": python,
@@ -80,7 +80,7 @@ def examine() -> Iterator[Finding]:
 
 
 def checked(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Yield what ``check`` finds; whatever it raises is a problem like any other."""
+    """Yield the findings of ``check``; an exception is reported as a problem."""
     try:
         yield from check()
     except Exception as error:
@@ -88,14 +88,14 @@ def checked(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 
 
 def hub_cache() -> Path:
-    """Return where the Hugging Face hub keeps what open_clip downloads."""
+    """Return the Hugging Face cache folder, used by open_clip's downloads."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("HF_HOME") or caches / "huggingface")
     return user_path(os.environ.get("HF_HUB_CACHE") or home / "hub")
 
 
 def python() -> Iterator[Finding]:
-    """Look at the interpreter."""
+    """Check the interpreter."""
     about = f"{platform.python_version()}, vqclip {__version__}, {platform.platform(terse=True)}"
     if sys.version_info < _LEAST_PYTHON:
         yield Finding("python", "problem", about, "use Python 3.10 or newer")
@@ -104,7 +104,7 @@ def python() -> Iterator[Finding]:
 
 
 def torch_pair() -> Iterator[Finding]:
-    """Look whether torchvision works with this torch: each of its builds knows a single one."""
+    """Check that torchvision fits torch: each build works with a single torch version."""
     about = f"{_version('torch')} with torchvision {_version('torchvision')}"
     wanted = _pinned_torch()
     if wanted and wanted != _version("torch").partition("+")[0]:
@@ -119,7 +119,7 @@ def torch_pair() -> Iterator[Finding]:
 
 
 def needed_packages() -> Iterator[Finding]:
-    """Look for the packages that are always needed."""
+    """Check the required packages."""
     missing = [name for name, module in _NEEDED.items() if not _has(module)]
     if missing:
         names = ", ".join(missing)
@@ -129,7 +129,7 @@ def needed_packages() -> Iterator[Finding]:
 
 
 def extras() -> Iterator[Finding]:
-    """Look for the packages of vqclip's extras."""
+    """Check the packages of vqclip's extras."""
     for extra, (package, module, purpose) in _EXTRAS.items():
         if _has(module):
             yield Finding(f"[{extra}]", "ok", f"{package} {_version(package)}: {purpose}")
@@ -139,7 +139,7 @@ def extras() -> Iterator[Finding]:
 
 
 def _version(package: str) -> str:
-    """Return a package's version, or that there is none."""
+    """Return a package's version, or a note that it has none."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -147,7 +147,7 @@ def _version(package: str) -> str:
 
 
 def _pinned_torch() -> str | None:
-    """Return the version of torch that torchvision asks for."""
+    """Return the torch version that torchvision requires."""
     try:
         wants = metadata.requires("torchvision") or []
     except metadata.PackageNotFoundError:
@@ -164,7 +164,7 @@ def _has(module: str) -> bool:
 
 
 def encoders() -> Iterator[Finding]:
-    """Encode three frames with everything that ``--codec`` takes, and as GIF and WebP."""
+    """Encode three frames with every ``--codec``, and as GIF and WebP."""
     for codec in CODECS:
         instead = "" if codec == "h264" else ", or use another --codec"
         fix = f"{_REINSTALL} av imageio{instead}"
@@ -208,9 +208,9 @@ def known_sums(folder: Path) -> dict[str, str]:
 
 
 def named_models() -> Iterator[Finding]:
-    """Look whether the files of every named model are there, as large as they were.
+    """Check that the files of every named model exist, with unchanged sizes.
 
-    Their hashes are for ``vqclip weights verify``: gigabytes take a while to read.
+    ``vqclip weights verify`` checks hashes, since reading gigabytes takes a while.
     """
     kept = store.models()
     for model in kept:

@@ -43,7 +43,7 @@ class Pace:
     step: float
 
     def seconds(self, steps: int) -> float:
-        """Return the time of so many steps."""
+        """Return the time of ``steps`` steps."""
         return self.start + self.step * max(0, steps)
 
 
@@ -67,10 +67,10 @@ def pace(
     device: torch.device | None = None,
     done: Callable[[Any], int] | None = None,
 ) -> Pace:
-    """Time the first of ``steps`` and so many ``more``; take no others.
+    """Time the first of ``steps`` and ``more`` further ones, and consume no others.
 
-    device: whose work is waited for.
-    done: the steps done after an item; by default each item is one step.
+    device: device to synchronise with.
+    done: number of steps done after an item; by default each item is one step.
     """
     began, marks = time.monotonic(), list[tuple[float, int]]()
     for number, item in enumerate(islice(steps, more + 1), 1):
@@ -84,10 +84,10 @@ def pace(
 
 
 def peak_memory(device: torch.device | None = None) -> int:
-    """Return the bytes of the process's, or of CUDA's, memory at its peak so far."""
+    """Return the peak memory so far in bytes, of CUDA or else of the process."""
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_reserved(device)
-    try:  # not getrusage, which begins with the peak of the process that started this one
+    try:  # not getrusage, which starts at the peak of the parent process
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     except (OSError, IndexError):
@@ -109,7 +109,7 @@ def forecast(
 
 
 def picture_pace(config: GenerateConfig, models: Models) -> Pace:
-    """Return the pace of an optimisation, with its drafts as a part of the start."""
+    """Return the pace of an optimisation, counting its drafts as part of the start."""
     short = replace(config, steps=min(3, config.steps))
     if models.transformer is None or derive(config).transformer is None:
         return pace(generate(short, models), device=models.device)
@@ -185,7 +185,7 @@ def of_restyle(
 
 
 def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
-    """Return the forecast of videos of the frames on the disk."""
+    """Return the forecast of videos of frames on disk."""
     with closing(_encoded(animation, films)) as frames:
         one = pace(frames, _ENCODED)
     seconds = one.seconds(len(animation) * animation.plays(films))
@@ -193,7 +193,7 @@ def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
 
 
 def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, None, None]:
-    """Encode frames into videos of the same kinds in a temporary folder."""
+    """Encode frames to videos of the same formats in a temporary folder."""
     film = FilmConfig(animation.plan.rate, animation.config.quality, animation.config.codec)
     with TemporaryDirectory() as folder, ExitStack() as stack:
         places = (Path(folder) / f"film{path.suffix}" for path in films)
@@ -205,7 +205,7 @@ def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, N
 
 
 def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
-    """Return the forecast of the steps of a training, without its validations.
+    """Return the forecast of a training run's steps, without validation.
 
     Raises:
         UsageError, CheckpointError: as the training itself would.
@@ -220,7 +220,7 @@ def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
 
 
 def of_encoding(settings: "TrainSettings", device: torch.device) -> Forecast:
-    """Return the forecast of encoding all samples of a training.
+    """Return the forecast of encoding all samples for training.
 
     Raises:
         UsageError, CheckpointError: as the encoding itself would.

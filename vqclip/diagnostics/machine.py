@@ -30,13 +30,13 @@ _FIXES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: of the thing.
-        state: a note is something to know, a problem something that does not work.
-        about: what was found, in a line.
-        fix: what to do about it.
+        name: name of the checked item.
+        state: a note is information; a problem is something that does not work.
+        about: the result, in one line.
+        fix: suggested fix.
 
     """
 
@@ -47,7 +47,7 @@ class Finding:
 
 
 def probe(name: str, about: str, fix: str, trial: Callable[[], object]) -> Finding:
-    """Return whether ``trial`` works: ``about``, or why it does not and the ``fix``."""
+    """Run ``trial``; return a finding with ``about``, or with the error and the ``fix``."""
     try:
         trial()
     except Exception as error:
@@ -56,7 +56,7 @@ def probe(name: str, about: str, fix: str, trial: Callable[[], object]) -> Findi
 
 
 def device() -> Iterator[Finding]:
-    """Look at what runs the models, and its memory."""
+    """Check the device that runs the models, and its memory."""
     chosen = resolve_device()
     free, total = _memory(chosen)
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
@@ -111,7 +111,7 @@ def _affinity() -> set[int]:
 
 
 def _memory(device: torch.device) -> tuple[float, float]:
-    """Return bytes free and in all; zeros where the system does not tell."""
+    """Return free and total bytes; zeros if the system does not report them."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)
     try:
@@ -123,7 +123,7 @@ def _memory(device: torch.device) -> tuple[float, float]:
 
 
 def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
-    """Try to write where vqclip writes: here, in the system's place, in its ``caches``."""
+    """Try to write in the current folder, the system's temporary folder and the ``caches``."""
     system = {"here": Path.cwd, "temporary": lambda: Path(tempfile.gettempdir())}
     for name, find in {**system, **caches}.items():
         try:

@@ -24,14 +24,13 @@ def open_material(
 ) -> HeldOut:
     """Return the samples for an evaluation.
 
-    path: the YAML of a training (or its ``data`` alone), of which the groups or the style that
-        were held out are taken; or a folder of images or a ``.jsonl``,
-        of which everything is.
-    size: side in pixels; by default the YAML's.
-    changes: such as ``data.size=64``, to the YAML.
+    path: a training YAML (or only its ``data``), whose held-out groups or style are used; or a
+        folder of images or a ``.jsonl``, which is used completely.
+    size: side in pixels; by default the size in the YAML.
+    changes: changes to the YAML, such as ``data.size=64``.
 
     Raises:
-        UsageError: nothing there, or nothing of it is held out.
+        UsageError: there are no samples, or none are held out.
     """
     if Path(path).suffix not in (".yaml", ".yml"):
         source = SourceConfig(path)

@@ -1,4 +1,4 @@
-"""Figures of each model alone: VQGAN, CLIP, transformer."""
+"""Quality measures of single models: VQGAN, CLIP and transformer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from vqclip.training.transformer.stage import TransformerStage
 from vqclip.training.vqgan.scores import Scores
 
 Figures = dict[str, float]
-OnProgress = Callable[[int], None]  # how many samples are done
+OnProgress = Callable[[int], None]  # number of finished samples
 
 TEMPLATES = ("{}", "a {}", "{} emoji", "an icon of a {}", "a picture of a {}")
 
@@ -37,13 +37,13 @@ def evaluate_vqgan(
     distance: Callable[[Tensor, Tensor], Tensor] | None = None,
     on_progress: OnProgress = _ignore_progress,
 ) -> Figures:
-    """Evaluate a VQGAN by the images that it reconstructs.
+    """Evaluate a VQGAN by its reconstructions.
 
-    distance: a perceptual one: two images (b, 3, h, w) in [-1, 1] -> (b,).
+    distance: perceptual distance: two images (b, 3, h, w) in [-1, 1] -> (b,).
 
     Returns:
         Means over pictures: ``psnr`` in dB, ``ssim``, ``perceptual``; and ``codes``, the share of
-        them that is used, ``perplexity`` (exp of the entropy of their use), ``pictures``.
+        codes in use, ``perplexity`` (exp of the entropy of their use), ``pictures``.
     """
     device = vqgan.codebook.device
     scores, similar, done = Scores(len(vqgan.codebook)), 0.0, 0
@@ -76,9 +76,9 @@ def evaluate_clip(
 
     Returns:
         ``r1`` and ``r5``: recall among ``concepts`` images of different groups, averaged over
-        as many such contests as there are, and over ``text_r1``, texts choosing images, and
+        all such contests, and over ``text_r1``, texts choosing images, and
         ``image_r1``, images choosing texts; ``zero_shot`` and ``zero_shot_5``: the share of
-        images whose name is the first, or among the first five, of all ``classes`` names, each
+        images whose name ranks first, or in the first five, among all ``classes`` names, each
         in several sentences; ``pictures``.
     """
     images: list[Tensor] = []
@@ -121,9 +121,9 @@ def evaluate_transformer(
     """Evaluate a transformer by its bits per code on images.
 
     Returns:
-        ``bits_per_code``, given the condition; of one conditioned on CLIP embeddings also given
-        the image's (``…_by_image``) and nothing (``…_unconditional``); ``perplexity``, of the
-        first; ``pictures``.
+        ``bits_per_code``, given the condition; with CLIP embeddings also given the image's
+        embedding (``…_by_image``) and no condition (``…_unconditional``); ``perplexity`` of
+        ``bits_per_code``; ``pictures``.
 
     Raises:
         UsageError: the samples lack the transformer's condition.
@@ -140,7 +140,7 @@ def evaluate_transformer(
             on_progress(done)
 
     figures = stage.validate(told_batches())
-    transformer.requires_grad_(False)  # the stage wants to train it
+    transformer.requires_grad_(False)  # the training stage enables gradients
     if not done:
         raise UsageError("there is no image to evaluate the transformer on")
     return {**figures, "perplexity": 2 ** figures["bits_per_code"], "pictures": float(done)}

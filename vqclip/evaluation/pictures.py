@@ -19,8 +19,8 @@ from vqclip.models.perceptor import Perceptor
 class Verdict:
     """The verdict of a judge CLIP on one image.
 
-    place: rank of its own prompt among all, from 1.
-    similarity: cosine to its own prompt; ``taken_for`` is the prompt that fits best.
+    place: rank of the image's prompt among all prompts, from 1.
+    similarity: cosine to the image's prompt. taken_for: the best-matching prompt.
     """
 
     file: str
@@ -33,10 +33,10 @@ class Verdict:
 def judge(
     perceptor: Perceptor, pictures: Iterable[tuple[str, str, Image.Image]], prompts: Sequence[str]
 ) -> list[Verdict]:
-    """Rank ``prompts`` for every image, given as (file, its own prompt, RGB image).
+    """Rank ``prompts`` for every image, given as (file, prompt, RGB image).
 
     Raises:
-        UsageError: an image's own prompt is not among them, or images are missing.
+        UsageError: an image's prompt is not in ``prompts``, or there are no images.
     """
     wanted = list(dict.fromkeys(prompts))
     files, own, embedded = [], [], []
@@ -54,7 +54,7 @@ def judge(
 
 @torch.no_grad()
 def _embedding(perceptor: Perceptor, picture: Image.Image) -> Tensor:
-    """The mean of an image and its mirror image, (1, d): a side is no part of a prompt."""
+    """Return the mean embedding of an image and its mirror image, (1, d)."""
     image = to_tensor(picture).to(perceptor.mean.device)
     both = torch.cat((image, image.flip(-1)))
     return F.normalize(perceptor.embed_image(both).mean(0, keepdim=True)).cpu()
@@ -74,9 +74,9 @@ def _verdicts(
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Return ``r_precision``, the share whose own prompt is first, ``top5``, among the first five.
+    """Return ``r_precision`` and ``top5``: shares with the image's prompt first, or in the top 5.
 
-    And ``similarity``, the mean to the own prompt; ``pictures`` and their ``prompts``.
+    Also ``similarity``, the mean to the image's prompt, and counts: ``pictures``, ``prompts``.
     """
     count = len(verdicts)
     return {
@@ -89,10 +89,10 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 
 def read_pictures(folder: Path) -> list[tuple[str, str, Image.Image]]:
-    """Return the images of a folder that vqclip made: name, prompt, image.
+    """Return the images in a folder made by vqclip: name, prompt, image.
 
     Raises:
-        UsageError: no such folder, or an image without a prompt in it.
+        UsageError: the folder does not exist, or an image in it has no prompt.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}")
@@ -110,10 +110,10 @@ def _prompt(file: Path) -> str:
 
 
 def read_prompts(file: Path) -> list[str]:
-    """Return the prompts of a file, one on each line, without empty lines and comments (#).
+    """Return the prompts of a file, one per line, without empty lines and comments (#).
 
     Raises:
-        UsageError: no such file, nothing in it, or one twice.
+        UsageError: the file is missing or empty, or repeats a prompt.
     """
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]

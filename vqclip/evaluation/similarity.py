@@ -1,4 +1,4 @@
-"""Structural similarity (Wang et al. 2004), and ranks of the right answers."""
+"""Structural similarity (Wang et al. 2004), and ranks of correct answers."""
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _gaussian(like: Tensor) -> Tensor:
-    """The window, (11, 11), that sums to 1."""
+    """Return the Gaussian window, (11, 11), with sum 1."""
     places = torch.arange(_WINDOW, dtype=like.dtype, device=like.device) - _WINDOW // 2
     line = torch.exp(-places.square() / (2 * _SIGMA**2))
     line = line / line.sum()
@@ -39,9 +39,9 @@ def _gaussian(like: Tensor) -> Tensor:
 
 
 def places(similarity: Tensor, own: Tensor) -> Tensor:
-    """Return the rank of each row's own answer, (n,): 0 is best, ties count against it.
+    """Return the rank of each row's correct answer, (n,): 0 is best, ties count against it.
 
-    similarity: (n, m). own: (n,), the column that is right.
+    similarity: (n, m). own: (n,), the correct column.
     """
     mine = similarity.gather(1, own[:, None])
     return (similarity >= mine).sum(1) - 1

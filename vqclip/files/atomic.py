@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders, and free names."""
+"""Atomic writes of files and folders, and unused names."""
 
 import errno
 import os
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from vqclip.errors import VqclipError
 
-_TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as mkstemp names it
+_TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as named by mkstemp
 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Turn errors of writing into one line.
+    """Turn write errors into one-line messages.
 
     Raises:
         VqclipError: a file could not be written.
@@ -32,13 +32,13 @@ def writing() -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it on success and is removed else.
+    """Yield a temporary path beside ``path`` that replaces it on success and is removed otherwise.
 
-    A symbolic link stays, and the file that it names is written.
+    A symbolic link is kept, and its target is written.
 
     Raises:
         FileExistsError: ``path`` exists and ``overwrite`` is not set, even if it appeared during
-            the block; the existing file stays. Or it is a pipe or device.
+            the block; the existing file is kept. Or ``path`` is a pipe or device.
     """
     path = target_of(path) if overwrite else path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
-    """Remove what :func:`replacing` left there when its process was killed."""
+    """Remove the temporary files that :func:`replacing` left when its process was killed."""
     for path in folder.glob(".*-*.part*") if folder.is_dir() else ():
         if _TEMPORARY.fullmatch(path.name) and only(path):
             path.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
         temporary.replace(path)
         return
     try:
-        os.link(temporary, path)  # unlike a rename, fails where the name is taken
+        os.link(temporary, path)  # unlike a rename, fails if the name is taken
     except (PermissionError, NotImplementedError, OSError) as error:
         if isinstance(error, FileExistsError) or is_taken(path):
             raise FileExistsError(f"{path} exists") from error
@@ -83,17 +83,17 @@ def _umask() -> int:
 
 
 def is_taken(path: Path) -> bool:
-    """Return whether the name exists, even as a dangling link."""
+    """Return whether the path exists, even as a dangling link."""
     return os.path.lexists(path)
 
 
 def target_of(path: Path) -> Path:
-    """Return the file that a symbolic link names, which need not exist; else ``path`` itself."""
+    """Return the target of a symbolic link, which need not exist; else ``path`` itself."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def is_special(path: Path) -> bool:
-    """Return whether ``path`` is there, but neither a file nor a folder: a pipe or device."""
+    """Return whether ``path`` exists but is neither a file nor a folder: a pipe or device."""
     return path.exists() and not (path.is_file() or path.is_dir())
 
 
@@ -119,7 +119,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         for file in temporary.rglob("*"):
-            if file.is_file():  # some writers let nobody else read what they write
+            if file.is_file():  # some writers make their files private
                 file.chmod(0o666 & ~_umask())
         _rename_folder(temporary, path)
     finally:
@@ -127,7 +127,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:
-    """Rename a finished folder; an older one of that name is removed afterwards."""
+    """Rename a finished folder, then remove an older one of the same name."""
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():

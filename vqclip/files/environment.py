@@ -1,4 +1,4 @@
-"""Paths that users type, the folder for their models, and whether the network may be used."""
+"""User paths, the models folder, and the offline setting."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ def user_path(text: str | Path) -> Path:
     """Return the path that a user typed, with ``~`` and ``~name`` expanded.
 
     Raises:
-        UsageError: there is no such home folder, or no file can have such a name.
+        UsageError: the home folder does not exist, or the name is invalid.
     """
     try:
         path = Path(text).expanduser()
@@ -24,17 +24,17 @@ def user_path(text: str | Path) -> Path:
     except RuntimeError as error:
         name = Path(text).parts[0]
         raise UsageError(f"there is no home folder {name}: set HOME, or write the path") from error
-    except (OSError, ValueError) as error:  # too long, or with a zero byte
+    except (OSError, ValueError) as error:  # the path is too long, or contains a null byte
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise UsageError(f"{str(text)[:60]!r} cannot be the name of a file: {reason}") from error
     return path
 
 
 def file_path(text: str | Path) -> Path:
-    """Return the path of a file to write, as :func:`user_path` reads it.
+    """Return the path of a file to write, expanded by :func:`user_path`.
 
     Raises:
-        UsageError: it has no name, such as ``.`` and ``/``; or see :func:`user_path`.
+        UsageError: the path has no file name, such as ``.`` or ``/``; or see :func:`user_path`.
     """
     path = user_path(text)
     if not path.name:
@@ -43,7 +43,7 @@ def file_path(text: str | Path) -> Path:
 
 
 def home() -> Path:
-    """Return the folder of named models: ``VQCLIP_HOME``, else the platform's place for data.
+    """Return the folder of named models: ``VQCLIP_HOME``, else the platform's data folder.
 
     Raises:
         UsageError: the user has no home folder, as in some containers.
@@ -59,7 +59,7 @@ def home() -> Path:
 
 
 def offline() -> str | None:
-    """Return the variable of the environment that forbids the network, if one does."""
+    """Return the environment variable that disables the network, if one is set."""
     return next((name for name in _OFFLINE if _is_set(name)), None)
 
 

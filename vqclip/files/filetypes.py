@@ -1,4 +1,4 @@
-"""Types of files, by their first bytes and by the suffix of their name."""
+"""File types, by first bytes and by suffix."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -6,9 +6,9 @@ _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def is_web_page(head: bytes | str) -> bool:
-    """Whether a file that begins with ``head`` is HTML (or XML).
+    """Return whether a file that starts with ``head`` is HTML (or XML).
 
-    Hosts that lost a file often answer with a web page, which is then saved in its place.
+    Hosts that lost a file often send a web page, which is then saved in its place.
     """
     text = head.encode(errors="replace") if isinstance(head, str) else head
     start = text.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -16,7 +16,7 @@ def is_web_page(head: bytes | str) -> bool:
 
 
 def why_no_weights(head: bytes) -> str | None:
-    """Return what a file with this ``head`` is instead of weights, if recognised."""
+    """Return the type of a file that is not weights, if ``head`` identifies it."""
     if not head.strip():
         return "the file is empty; download it again"
     if is_web_page(head):
@@ -27,5 +27,5 @@ def why_no_weights(head: bytes) -> str | None:
 
 
 def is_heic(head: bytes) -> bool:
-    """Whether a file that begins with ``head``, 32 bytes, is a HEIC image, as phones write it."""
+    """Return whether a file that starts with ``head``, 32 bytes, is a HEIC image."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC and b"avif" not in head

@@ -8,7 +8,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-
 
 
 def readable(size: float) -> str:
-    """Return a size in bytes as people write it.
+    """Return a size in bytes in human-readable form.
 
     >>> readable(980092370)
     '935 MiB'
@@ -21,12 +21,12 @@ def readable(size: float) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return ``text`` with U+FFFD for each byte that is not UTF-8, as in names of old files."""
+    """Return ``text`` with U+FFFD for each byte that is not UTF-8, as in old file names."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def as_json(value: Any, *, sort_keys: bool = False) -> str:
-    r"""Return JSON that any file takes: a byte that is not UTF-8 is escaped, and comes back.
+    r"""Return JSON for any file: bytes that are not UTF-8 are escaped and restored on reading.
 
     >>> as_json({"init": "caf\udce9 é.png"})
     '{"init": "caf\\udce9 é.png"}'

@@ -33,9 +33,9 @@ def _sha256(path: Path, _size: int, _mtime: int) -> str:
 
 
 def stream_seed(seed: int) -> int:
-    """Return the 32 bits that torch's generator on the CPU takes of a seed.
+    """Return a 32-bit seed for torch's CPU generator.
 
-    The generator ignores all higher bits: larger seeds are hashed, so that they differ.
+    The generator ignores higher bits, so larger seeds are hashed to keep them distinct.
 
     >>> stream_seed(7), stream_seed(7 + 2**32) == 7
     (7, False)

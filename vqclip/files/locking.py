@@ -1,7 +1,7 @@
 """Locks that end with their process.
 
-The package filelock does not serve: before its version 4 it truncates the file that it locks, here
-a video that is being written, and it does not know the process that holds a lock.
+The package filelock is unsuitable: before version 4 it truncates the locked file, here a video that
+is being written, and it does not identify the process that holds a lock.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vqclip.errors import UsageError
 
-_PAUSE = 0.2  # seconds between two looks at a lock that somebody else holds
+_PAUSE = 0.2  # seconds between checks of a lock held by another process
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
         it; without it, a held lock is an error.
 
     Raises:
-        UsageError: another process holds it, or the folder cannot be written.
+        UsageError: another process holds the lock, or the folder is not writable.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -51,7 +51,7 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Mark a file as in use until the process ends; see :func:`is_held`."""
-    if os.name == "nt":  # where a locked part cannot be written
+    if os.name == "nt":  # Windows cannot write a locked region
         yield
         return
     with path.open("rb") as file:
@@ -60,7 +60,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process uses a file, or that is unknown."""
+    """Return True if a process uses a file, or if this is unknown."""
     if os.name == "nt":
         return True
     try:
@@ -82,7 +82,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: int) -> None:
-        os.lseek(file, 1 << 20, os.SEEK_SET)  # beyond what others read
+        os.lseek(file, 1 << 20, os.SEEK_SET)  # beyond the part that others read
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
 
 else:

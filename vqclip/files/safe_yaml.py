@@ -1,4 +1,4 @@
-"""Read YAML as plain data: nothing in a file is imported, created or executed."""
+"""YAML as plain data, without importing, creating or executing anything."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         UsageError: there is no such file.
-        UnsafeCheckpointError: the file asks for Python objects.
+        UnsafeCheckpointError: the file contains Python objects.
         CheckpointError: the file is not YAML, or too large for a config.
 
     """
@@ -43,7 +43,7 @@ def _text(path: Path) -> str:
 
 
 def parse_yaml(text: str, path: Path) -> Any:
-    """Return the content of YAML ``text``; errors are those of :func:`read_yaml`."""
+    """Return the content of YAML ``text``; errors are as in :func:`read_yaml`."""
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -68,7 +68,7 @@ def _not_yaml(path: Path, error: Exception) -> CheckpointError:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """Entries below ``node`` with every alias written out; an alias of itself is endless."""
+    """Return the number of entries of ``node`` with aliases expanded; cycles exceed the limit."""
     if id(node) not in known:
         known[id(node)] = _MOST_NODES + 1  # stands while this node is being counted
         children = node.value if isinstance(node, yaml.CollectionNode) else ()

@@ -1,7 +1,7 @@
 """Serialization of optimizer states as tensors and JSON, without pickle.
 
-Tensors go to safetensors under names, everything else becomes JSON, exactly: floats keep every
-bit, tuples, tensors and mappings inside of other values are told apart from lists and numbers.
+Tensors are stored by name in safetensors, and all other values exactly as JSON: floats keep every
+bit, and nested tuples, tensors and mappings are distinguished from lists and numbers.
 """
 
 from collections import deque
@@ -18,10 +18,10 @@ Device = str | torch.device
 
 
 def to_json(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
-    """Return ``value`` as JSON; tensors inside of it go to ``tensors``, below ``name``.
+    """Return ``value`` as JSON; nested tensors are put in ``tensors``, below ``name``.
 
     Raises:
-        UsageError: it holds something else.
+        UsageError: the value contains an unsupported type.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -49,7 +49,7 @@ def to_json(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
 
 
 def from_json(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu") -> Any:
-    """Undo :func:`to_json`; what was not on the CPU goes to ``device``."""
+    """Undo :func:`to_json`; tensors that were not on the CPU go to ``device``."""
     if isinstance(value, list):
         return [from_json(item, tensors, device) for item in value]
     if not isinstance(value, dict):
@@ -66,9 +66,9 @@ def from_json(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu")
 
 
 def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Give an optimizer exactly the state that its ``state_dict`` was.
+    """Restore exactly the state of an optimizer's ``state_dict``.
 
-    ``load_state_dict`` would turn integers among the moments into numbers of the parameter's type.
+    ``load_state_dict`` would cast integers in the state to the parameter's dtype.
     """
     parameters: dict[Any, Any] = {}
     for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
@@ -80,7 +80,7 @@ def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
 
 def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies, on the CPU, that no later step changes."""
+    """Return copies on the CPU that later steps do not change."""
     return {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()

@@ -12,12 +12,12 @@ _CODES, _RANGES = 255, (255, 65535)
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """Return ``image`` as L, RGB or RGBA in sRGB, by the colour profile that it carries, if any.
+    """Return ``image`` as L, RGB or RGBA in sRGB, using its embedded colour profile, if any.
 
     A profile that is broken, or not for pixels of this mode, is ignored.
 
     Raises:
-        UsageError: floats outside 0 to 1, or integers of more than 16 bits.
+        UsageError: floats are outside 0 to 1, or integers have more than 16 bits.
     """
     profile = image.info.get("icc_profile")
     image = _eight_bits(image)
@@ -38,7 +38,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 def _converted(image: Image.Image, profile: Any, mode: str) -> Image.Image:
     result = ImageCms.profileToProfile(image, profile, _srgb(), outputMode=mode)
-    assert result is not None  # it is None in place only
+    assert result is not None  # it is None only for in-place conversion
     result.info.pop("icc_profile", None)
     return result
 
@@ -57,7 +57,7 @@ def _is_srgb(profile: bytes) -> bool:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return ``image`` with channels of 8 bits: L, LA, RGB, RGBA, CMYK or LAB."""
+    """Return ``image`` with 8-bit channels: L, LA, RGB, RGBA, CMYK or LAB."""
     mode = image.mode
     if mode in ("L", "LA", "RGB", "RGBA", "CMYK", "LAB"):
         return image
@@ -67,16 +67,16 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         return image.convert("L" if mode == "1" else "RGB")
     if mode == "La":
         image = image.convert("LA")
-    return image.convert("RGBA")  # palettes, and alpha that is multiplied already
+    return image.convert("RGBA")  # palettes, and premultiplied alpha
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Return grey integers or floats as L."""
+    """Return greyscale integers or floats as L."""
     grey = image if image.mode in ("I", "F") else image.convert("I")
     low, high = grey.getextrema()
     if image.mode == "F":
         most: float = 1
-    elif image.mode == "I":  # some programs save 8 bits so
+    elif image.mode == "I":  # some programs save 8 bits this way
         most = next((most for most in _RANGES if high <= most), 65535)  # type: ignore[operator]
     else:
         most = 65535

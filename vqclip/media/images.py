@@ -1,4 +1,4 @@
-"""Images: loading, fitting, conversion to and from tensors, saving with their settings."""
+"""Image loading, fitting, tensor conversion, and saving with settings."""
 
 import math
 import warnings
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-MOST_PIXELS = 256_000_000  # that are read at all: a gigabyte in memory
-_MOST_READ = 16_000_000  # more than any image that is made of them has
-_HEAD = 32  # bytes that tell the format
+MOST_PIXELS = 256_000_000  # limit for reading an image: a gigabyte in memory
+_MOST_READ = 16_000_000  # more pixels than any generated image
+_HEAD = 32  # bytes that identify the format
 _MAX_DOWNLOAD = 64 * 2**20  # bytes
 _TIMEOUT = 30  # seconds
 
@@ -36,7 +36,7 @@ _TIMEOUT = 30  # seconds
 def load_image(source: str | Path) -> Image.Image:
     """Return the sRGB image at a path or an http(s) URL, turned upright, alpha over white.
 
-    One of more than 16 megapixels is reduced to half its sides, or less.
+    Images of more than 16 megapixels are reduced to half their sides, or less.
 
     Raises:
         UsageError: missing, not an image, or too large to be one.
@@ -69,7 +69,7 @@ def open_image(source: str | Path) -> Image.Image:
 
 @contextmanager
 def _reading(source: str | Path) -> Iterator[None]:
-    """Turn errors of reading an image into one line."""
+    """Turn image reading errors into one-line messages."""
     try:
         with _up_to_the_limit():
             yield
@@ -85,7 +85,7 @@ def _reading(source: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _up_to_the_limit() -> Iterator[None]:
-    """Within it, Pillow refuses images by our limit, which the largest cameras stay below."""
+    """Make Pillow apply our size limit, which is above that of the largest cameras."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
@@ -96,10 +96,10 @@ def _up_to_the_limit() -> Iterator[None]:
 
 
 def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
-    """Open an image; HEIC, as phones write it, needs a further package.
+    """Open an image; HEIC, as written by phones, needs an extra package.
 
     Raises:
-        UsageError: that is not installed.
+        UsageError: the package is not installed.
     """
     if is_heic(_head(stream)):
         if find_spec("pillow_heif") is None:
@@ -120,10 +120,10 @@ def _head(stream: BytesIO | Path) -> bytes:
 
 
 def image_size(source: Path) -> tuple[int, int]:
-    """Return the (width, height) of the upright image in a file, of which only the head is read.
+    """Return the (width, height) of the upright image in a file, reading only its header.
 
     Raises:
-        UsageError: missing or not an image.
+        UsageError: the file is missing or not an image.
     """
     with _reading(source), _opened(source, source) as image:
         turned = image.getexif().get(Base.Orientation, 1) >= 5
@@ -131,7 +131,7 @@ def image_size(source: Path) -> tuple[int, int]:
 
 
 def within(size: tuple[int, int], most: int) -> tuple[int, int]:
-    """Return ``size``, or the largest of its proportions that has at most ``most`` pixels.
+    """Return ``size``, or the largest size with its proportions and at most ``most`` pixels.
 
     >>> within((4000, 3000), 480_000)
     (800, 600)
@@ -141,7 +141,7 @@ def within(size: tuple[int, int], most: int) -> tuple[int, int]:
 
 
 def reduced(image: Image.Image, most: int) -> Image.Image:
-    """Return ``image`` with its sides divided by the least number that leaves ``most`` pixels."""
+    """Return ``image`` with its sides divided by the least integer that leaves ``most`` pixels."""
     by = math.ceil(math.sqrt(image.width * image.height / most))
     if by < 2:
         return image
@@ -151,10 +151,10 @@ def reduced(image: Image.Image, most: int) -> Image.Image:
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Return ``image`` as sRGB, what is transparent over white.
+    """Return ``image`` as sRGB, with transparency over white.
 
     Raises:
-        UsageError: floats outside 0 to 1, or integers of more than 16 bits.
+        UsageError: floats are outside 0 to 1, or integers have more than 16 bits.
     """
     image = to_srgb(image)
     if image.mode not in ("LA", "RGBA") and "transparency" not in image.info:
@@ -183,8 +183,7 @@ def _first_line(error: BaseException) -> str:
 def fit_image(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
     """Return ``image`` at ``size`` (width, height).
 
-    ``cover`` cuts off what sticks out, ``contain`` pads with the image's mean colour,
-    ``stretch`` distorts.
+    ``cover`` crops, ``contain`` pads with the image's mean colour, ``stretch`` distorts.
     """
     lanczos = Image.Resampling.LANCZOS
     if how == "stretch":
@@ -196,9 +195,9 @@ def fit_image(image: Image.Image, size: tuple[int, int], how: str = "cover") -> 
 
 
 def in_shape(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
-    """Cut or pad a map of any mode to the proportions of ``size``, as :func:`fit_image` would.
+    """Crop or pad a map of any mode to the proportions of ``size``, like :func:`fit_image`.
 
-    Its values stay as they are; what ``contain`` pads is 0.
+    Values are unchanged; ``contain`` pads with 0.
     """
     if how == "stretch":
         return image
@@ -219,9 +218,9 @@ def to_tensor(image: Image.Image) -> "Tensor":
 
 
 def to_array(image: "Tensor") -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """Return (1, 3, h, w) or (3, h, w) in [0, 1] as (h, w, 3) uint8, rounded, cut to range.
+    """Return (1, 3, h, w) or (3, h, w) in [0, 1] as (h, w, 3) uint8, rounded and clamped.
 
-    One channel becomes three, all alike.
+    A single channel is repeated three times.
     """
     import torch
 
@@ -243,16 +242,16 @@ def save_image(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Save an image, atomically, with its settings inside; the suffix names the format.
+    """Save an image atomically, with its settings inside; the suffix sets the format.
 
     PNG carries ``metadata`` as JSON in an iTXt chunk named ``vqclip``, and the prompt as
     ``Description``; JPEG and WebP carry the JSON in the Exif ``UserComment``, where a JPEG has room
-    for prompts of some 30,000 characters.
+    for prompts of about 30,000 characters.
 
     Raises:
-        UsageError: an unknown suffix.
-        FileExistsError: the path is taken and ``overwrite`` is not set.
-        OSError: it cannot be written.
+        UsageError: the suffix is unknown.
+        FileExistsError: the path exists and ``overwrite`` is not set.
+        OSError: the file cannot be written.
     """
     name = image_format(path)
     with replacing(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
@@ -261,7 +260,7 @@ def save_image(
 
 
 def image_format(path: Path) -> str:
-    """Return Pillow's name of the format that the suffix of ``path`` stands for."""
+    """Return Pillow's name for the format of the suffix of ``path``."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"cannot write {path.name!r} as an image: its name must end in {', '.join(FORMATS)}"
@@ -270,12 +269,12 @@ def image_format(path: Path) -> str:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the settings that :func:`save_image`, or another program, put into an image.
+    """Return the settings stored in an image by :func:`save_image` or another program.
 
     Raises:
-        UsageError: no image, or one without settings.
+        UsageError: the file is not an image, or has no settings.
     """
-    load_image(path)  # its errors are the right ones for anything that is no image
+    load_image(path)  # raises the right error for a file that is not an image
     with Image.open(path) as image:
         text = embedded_text(image)
     return parse_metadata(text, path)

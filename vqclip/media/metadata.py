@@ -13,8 +13,8 @@ from vqclip.errors import UsageError
 from vqclip.files.formatting import as_json, encodable
 from vqclip.media import parameters
 
-KEY = "vqclip"  # of the iTXt chunk that carries the settings
-_MAX_EXIF = 32_000  # characters, of two bytes: what a JPEG has room for
+KEY = "vqclip"  # key of the iTXt chunk with the settings
+_MAX_EXIF = 32_000  # characters of two bytes, the capacity of a JPEG
 
 
 def save_options(
@@ -22,9 +22,9 @@ def save_options(
 ) -> dict[str, Any]:
     """Return Pillow's options to save an image of format ``name`` with its settings inside.
 
-    A PNG takes the settings as JSON in an iTXt chunk, with the prompt as ``Description`` and what
-    other programs understand of them as ``parameters``; JPEG and WebP take the JSON in the Exif
-    ``UserComment``, and none where it is longer than its room.
+    A PNG has the settings as JSON in an iTXt chunk, the prompt as ``Description``, and the settings
+    that other programs understand as ``parameters``; JPEG and WebP have the JSON in the Exif
+    ``UserComment``, or nothing if it is too long.
     """
     text = as_json(metadata, sort_keys=True) if metadata else ""
     if name == "PNG":
@@ -50,9 +50,9 @@ def exif(text: str) -> bytes:
 
 
 def embedded_text(image: Image.Image) -> str:
-    """Return the text of an image's settings, or an empty string where it has none.
+    """Return the text of an image's settings, or an empty string if there is none.
 
-    It is JSON, or the ``parameters`` of other programs.
+    The text is JSON, or the ``parameters`` of other programs.
     """
     texts = getattr(image, "text", {})
     text: str = texts.get(KEY) or texts.get(parameters.PARAMETERS, "")
@@ -67,7 +67,7 @@ def parse_metadata(text: str, path: Path) -> dict[str, Any]:
     what :func:`vqclip.media.parameters.parse_parameters` reads.
 
     Raises:
-        UsageError: neither of them.
+        UsageError: the text is in neither format.
     """
     try:
         values = json.loads(text)
@@ -80,10 +80,10 @@ def parse_metadata(text: str, path: Path) -> dict[str, Any]:
 
 
 def check_metadata(values: Mapping[str, Any], path: Path) -> None:
-    """Raise UsageError for metadata in another form than vqclip writes.
+    """Raise UsageError for metadata in a form other than vqclip's.
 
     Raises:
-        UsageError: its settings are no mapping, or its weights or images none of hashes.
+        UsageError: the settings are not a mapping, or the weights or images not one of hashes.
     """
     hashes: list[Any] = []
     for kind in ("weights", "pictures"):

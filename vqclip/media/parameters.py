@@ -1,4 +1,4 @@
-"""The ``parameters`` of other programs: settings as AUTOMATIC1111's web UI writes them.
+"""The ``parameters`` text of other programs, such as AUTOMATIC1111's web UI.
 
 ::
 
@@ -14,10 +14,10 @@ from typing import Any
 from vqclip.config.prompts import NEGATIVE_WEIGHT, Prompt
 from vqclip.files.formatting import encodable
 
-PARAMETERS = "parameters"  # of the text chunk, and of the metadata that is read from it
+PARAMETERS = "parameters"  # key of the text chunk, and of the metadata read from it
 NEGATIVE = "Negative prompt"
 _PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-_LEAST_PAIRS = 3  # in the last line, as the web UI tells settings from a prompt
+_LEAST_PAIRS = 3  # in the last line; the web UI uses the same rule to recognise settings
 _EXTRA_NETWORK = re.compile(r"<[^<>]*>")
 _EMPHASIS = re.compile(r":[\d.]+(?=\))|(?<!\\)[()\[\]]")
 
@@ -34,7 +34,7 @@ def parse_parameters(text: str) -> dict[str, Any] | None:
 
 
 def plain_prompts(recorded: Mapping[str, Any]) -> tuple[Prompt, ...]:
-    """Return the prompts of what :func:`parse_parameters` read, without emphasis and networks."""
+    """Return the prompts from :func:`parse_parameters`, without emphasis and networks."""
     texts = ((recorded["prompt"], 1.0), (recorded[PARAMETERS].get(NEGATIVE, ""), NEGATIVE_WEIGHT))
     cleaned = ((_cleaned(text), weight) for text, weight in texts)
     return tuple(Prompt(text, weight) for text, weight in cleaned if text)
@@ -46,7 +46,7 @@ def _cleaned(text: str) -> str:
 
 
 def write_parameters(metadata: Mapping[str, Any], size: tuple[int, int]) -> str:
-    """Return the settings of an image of ``size`` (width, height) as other programs read them."""
+    """Return the settings of an image of ``size`` (width, height) in other programs' format."""
     settings = metadata.get("settings")
     settings = settings if isinstance(settings, Mapping) else {}
     texts = [prompt for prompt in settings.get("prompts", ()) if prompt.get("kind") == "text"]

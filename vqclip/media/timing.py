@@ -7,7 +7,7 @@ from vqclip.config import TimingConfig
 from vqclip.errors import UsageError
 from vqclip.registry import Registry
 
-_SMOOTH_RATE = 30  # frames a second, where frames are interpolated
+_SMOOTH_RATE = 30  # frames per second with interpolation
 _MOST_FRAMES = 1_000_000
 
 Ease = Callable[[float], float]
@@ -25,9 +25,9 @@ EASES: Registry[Ease] = Registry(
 
 @dataclass(frozen=True)
 class Plan:
-    """A video: ``rate`` frames a second, each at a position among the source's frames.
+    """Frames of a video at ``rate`` per second, as positions in the source frames.
 
-    positions: 0 (the first frame) to n − 1 (the last); between two frames where not whole.
+    positions: 0 (the first frame) to n − 1 (the last); fractions lie between two frames.
     """
 
     rate: float
@@ -44,10 +44,10 @@ def film_fps(frames: int, seconds: float = 8.0) -> int:
 
 
 def plan_film(frames: int, timing: TimingConfig) -> Plan:
-    """Return how a video shows so many frames.
+    """Return the plan of a video of ``frames`` source frames.
 
     Raises:
-        UsageError: a length that leaves no time to show them, or one without end.
+        UsageError: the length is too short for the frames, or unbounded.
     """
     natural = 2 * frames - 2 if timing.bounce and frames > 2 else frames
     rate = timing.fps or _rate(natural, timing)
@@ -73,7 +73,7 @@ def _rate(natural: int, timing: TimingConfig) -> float:
 
 
 def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
-    """Return how many frames of the video there are, holds among them if it has a length."""
+    """Return the number of frames of the video, including holds if its length is set."""
     if timing.length is not None:
         return round(timing.length * rate)
     if timing.interpolate == "none":
@@ -82,10 +82,10 @@ def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
 
 
 def _path(frames: int, moving: int, timing: TimingConfig) -> tuple[list[float], list[float]]:
-    """Return the positions on the way there, and back where the video bounces."""
+    """Return the positions forwards, and also backwards if the video bounces."""
     ease = EASES[timing.ease]
     count = moving // 2 + 1 if timing.bounce else moving
-    # A video of one frame shows the last: it is what the others lead to.
+    # A video of one frame shows the last one, the result of the run.
     times = [i / (count - 1) for i in range(count)] if count > 1 else [1.0]
     there = [ease(time) * (frames - 1) for time in times]
     if timing.interpolate == "none":

@@ -33,18 +33,18 @@ class FilmFrame:
 
 
 class Writer(Protocol):
-    """Takes one frame after another."""
+    """Protocol of a writer, called with one frame after another."""
 
     def __call__(self, image: Array, step: int) -> None:
-        """Take the frame, (h, w, 3) uint8, of that step."""
+        """Write the frame of a step, (h, w, 3) uint8."""
 
 
 @contextmanager
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Like :func:`replacing`, but Ctrl-C publishes the file as it stands before it continues.
+    """Like :func:`replacing`, but Ctrl-C publishes the partial file before it propagates.
 
-    Where nothing is in it yet, it leaves no file. A process that is killed leaves the temporary
-    one: the next that writes ``path`` removes it.
+    An empty file is not published. A killed process leaves its temporary file, which the next
+    writer of ``path`` removes.
     """
     interrupt: KeyboardInterrupt | None = None
     _sweep_killed(path)
@@ -60,9 +60,9 @@ def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def _sweep_killed(path: Path) -> None:
-    """Remove what killed processes left of a video; what is being written stays.
+    """Remove a video's temporary files of killed processes, but not files in use.
 
-    That is :func:`vqclip.files.locking.held`, but for a moment in the beginning.
+    Files in use are :func:`vqclip.files.locking.held`, except for a moment after creation.
     """
     name = f".{escape(path.stem[:40])}-????????.part{escape(path.suffix)}"
 
@@ -77,7 +77,7 @@ def _sweep_killed(path: Path) -> None:
 
 @contextmanager
 def finishing(finish: Callable[[], None]) -> Iterator[None]:
-    """Call ``finish`` at the end, also after Ctrl-C, and again if Ctrl-C interrupts it."""
+    """Call ``finish`` on exit, also after Ctrl-C, and again if Ctrl-C interrupts it."""
     interrupt: KeyboardInterrupt | None = None
     try:
         yield
@@ -103,5 +103,5 @@ def refuse_empty(path: Path, frames: int) -> None:
 
 
 def as_text(metadata: Mapping[str, Any]) -> str:
-    """Return the settings as the JSON that videos carry."""
+    """Return the settings as JSON for a video."""
     return as_json(metadata, sort_keys=True)

@@ -14,10 +14,10 @@ from vqclip.media.writers.base import Array
 
 @dataclass(frozen=True)
 class Clip:
-    """A video on the disk.
+    """A video on disk.
 
-    rate: frames a second at which it is read. frames: how many there are, about.
-    size: (width, height). turns: quarter turns clockwise that make its frames upright.
+    rate: frames per second to read. frames: approximate number of frames.
+    size: (width, height). turns: clockwise quarter turns that make its frames upright.
     """
 
     path: Path
@@ -27,7 +27,7 @@ class Clip:
     turns: int
 
     def __iter__(self) -> Iterator[Array]:
-        """Yield the frames, (h, w, 3) uint8, decoded one by one; at ``rate`` whatever its own.
+        """Yield the frames, (h, w, 3) uint8, decoded one by one and resampled to ``rate``.
 
         Raises:
             VqclipError: the video is damaged.
@@ -36,16 +36,16 @@ class Clip:
             try:
                 for frame in film.iter(filter_sequence=[("fps", f"{self.rate:.6f}")]):
                     yield np.ascontiguousarray(np.rot90(frame, -self.turns))
-            except (OSError, ValueError, LookupError) as error:  # PyAV's are of these
+            except (OSError, ValueError, LookupError) as error:  # base classes of PyAV's errors
                 reason = one_line(error, 100)
                 raise VqclipError(f"{self.path} is damaged: {reason}") from error
 
 
 def open_clip(path: Path, fps: float | None = None) -> Clip:
-    """Return the video at ``path``, to be read at its own frame rate, or at ``fps``.
+    """Return the video at ``path``, to be read at its frame rate or at ``fps``.
 
     Raises:
-        UsageError: no such file, or no video.
+        UsageError: the file is missing or not a video.
     """
     if not path.is_file():
         raise UsageError(f"no such video: {path}")
@@ -62,7 +62,7 @@ def open_clip(path: Path, fps: float | None = None) -> Clip:
 
 
 def _turns(matrix: bytes | None) -> int:
-    """Return the quarter turns clockwise of a display matrix, as telephones write it."""
+    """Return the clockwise quarter turns of a display matrix, as written by phones."""
     if matrix is None:
         return 0
     cosine, sine = np.frombuffer(matrix, np.int32)[:2].tolist()

@@ -25,10 +25,10 @@ FILMS: dict[str, Callable[..., AbstractContextManager[Writer]]] = {
 
 
 def film_format(path: Path) -> str:
-    """Return the suffix that names the kind of video.
+    """Return the suffix that sets the video format.
 
     Raises:
-        UsageError: neither .gif, .mp4 nor .webp.
+        UsageError: the suffix is not .gif, .mp4 or .webp.
     """
     suffix = path.suffix.lower()
     if suffix not in FILMS:
@@ -44,15 +44,15 @@ def film_writer(
     *,
     overwrite: bool = False,
 ) -> AbstractContextManager[Writer]:
-    """Return the writer that the suffix of ``path`` asks for; ``metadata`` goes into the video."""
+    """Return the writer for the suffix of ``path``; the video will contain ``metadata``."""
     return FILMS[film_format(path)](path, film, metadata, overwrite=overwrite)
 
 
 def film_metadata(path: Path) -> dict[str, Any]:
-    """Return the settings that a writer put into a video.
+    """Return the settings in a video made by a writer.
 
     Raises:
-        UsageError: no video, or one that vqclip did not make.
+        UsageError: the file is not a video, or was not made by vqclip.
     """
     if not path.is_file():
         raise UsageError(f"no such video: {path}")

@@ -14,7 +14,7 @@ from vqclip.media.writers.base import Array, Writer, as_text
 from vqclip.media.writers.palette import Ditherer, Histogram
 from vqclip.media.writers.spool import Spool, spooled
 
-_COLOURS = 255  # and one that is transparent: there the frame before stays
+_COLOURS = 255  # plus a transparent one, which shows the previous frame
 _LEAST_TICKS = 2  # hundredths of a second: browsers slow down anything faster
 
 
@@ -26,7 +26,7 @@ def gif_writer(
     *,
     overwrite: bool = False,
 ) -> Iterator[Writer]:
-    """Write a GIF with one palette and ordered dither; the settings are its comment."""
+    """Write a GIF with one palette and ordered dither, and the settings as its comment."""
     histogram = Histogram()
 
     def encode(spool: Spool, file: Path) -> None:
@@ -46,7 +46,7 @@ def gif_writer(
 
 
 def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:
-    """Yield frames and their ticks; equal ones become one, and of too fast ones the later."""
+    """Yield frames and their ticks, merging equal frames and dropping too short ones."""
     shown, since = None, 0
     for number, frame in enumerate(frames):
         now = round(100 * number / rate)
@@ -61,11 +61,11 @@ def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:
 def _header(
     shape: tuple[int, ...], palette: Array, loop: int, metadata: Mapping[str, Any] | None
 ) -> bytes:
-    """Return the bytes before the first frame: sizes, palette, loop, comment."""
+    """Return the bytes before the first frame: sizes, palette, loop and comment."""
     height, width, _ = shape
     colours = palette.tobytes().ljust(3 * 256, b"\0")
     parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0xF7, 0, 0), colours]
-    if loop != 1:  # 0 is for ever; else the file determines how often again
+    if loop != 1:  # 0 is forever; otherwise the file stores the number of repeats
         again = max(0, loop - 1)
         parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", again, 0))
     if metadata:
@@ -76,7 +76,7 @@ def _header(
 
 
 def _write_frames(file: IO[bytes], frames: Iterable[tuple[Array, int]]) -> None:
-    """Write of every frame the smallest box that changes, transparent where it does not."""
+    """Write the smallest changed box of each frame, transparent where pixels are unchanged."""
     before = None
     for frame, ticks in frames:
         top, left, changed = _difference(frame, before)
@@ -89,7 +89,7 @@ def _write_frames(file: IO[bytes], frames: Iterable[tuple[Array, int]]) -> None:
 
 
 def _difference(frame: Array, before: Array | None) -> tuple[int, int, Array]:
-    """Return where the box that changes begins, and it, transparent where nothing does."""
+    """Return the origin of the changed box and its pixels, transparent where unchanged."""
     if before is None:
         return 0, 0, frame
     changes = frame != before

@@ -1,4 +1,4 @@
-"""MP4, through PyAV, which brings its own encoders."""
+"""MP4 with the encoders included in PyAV."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -22,23 +22,23 @@ from vqclip.media.writers.base import (
     refuse_empty,
 )
 
-# Encoder, and its worst and best constant rate factor, for qualities 0 and 100.
+# Encoder, and its constant rate factors for qualities 0 and 100.
 _ENCODERS = {
     "h264": ("libx264", 40, 10),
     "h265": ("libx265", 42, 12),
     "vp9": ("libvpx-vp9", 56, 12),
     "av1": ("libsvtav1", 60, 12),
 }
-# The assembly of x264's and x265's rate control and x265's weighted prediction give the same frames
-# other bytes now and then; with small videos x265's rate control ends the process, and with short
-# ones its B-frames have times that cannot be written.
+# The assembly of x264's and x265's rate control and x265's weighted prediction sometimes encode the
+# same frames to different bytes; with small videos x265's rate control crashes the process, and
+# with short ones its B-frames have invalid timestamps.
 _FURTHER = {
     "h264": {"x264-params": "cpu-independent=1"},
     "h265": {"x265-params": "log-level=error:no-cutree=1:no-weightp=1:bframes=0"},
     "vp9": {"b": "0", "row-mt": "1"},
 }
-_LEAST = {"h265": 16, "av1": 4}  # pixels a side
-_FINEST = 65535  # parts of a second, the most that frames are told in
+_LEAST = {"h265": 16, "av1": 4}  # pixels per side
+_FINEST = 65535  # largest denominator of a frame time in seconds
 _THREADS = Path("/proc/self/task")  # Linux only
 
 Encode = Callable[[Array], None]
@@ -52,12 +52,12 @@ def mp4_writer(
     *,
     overwrite: bool = False,
 ) -> Iterator[Writer]:
-    """Write in yuv420p, by default H.264, which plays everywhere; the settings are a comment.
+    """Write an MP4 in yuv420p, by default H.264, which plays everywhere, with its settings.
 
-    An odd last row or column is repeated: the format knows even sizes only.
+    An odd last row or column is repeated, since the format supports only even sizes.
 
     Raises:
-        VqclipError: the encoder does not take frames of that size.
+        VqclipError: the encoder does not support frames of that size.
     """
     with kept_on_interrupt(path, overwrite) as temporary:
         with ExitStack() as stack:
@@ -89,7 +89,7 @@ def _encoder(
 
     name, worst, best = _ENCODERS[film.codec]
     rate = Fraction(film.rate).limit_denominator(_FINEST)
-    os.environ.setdefault("SVT_LOG", "1")  # else AV1's encoder tells its whole configuration
+    os.environ.setdefault("SVT_LOG", "1")  # otherwise AV1's encoder prints its whole configuration
     with av.open(path, "w", format="mp4") as container:
         stream: Any = container.add_stream(name, rate)
         stream.time_base = (1 / rate).limit_denominator(_FINEST)
@@ -109,7 +109,7 @@ def _encoder(
             container.mux(stream.encode(frame))
 
         def flush() -> None:
-            with suppress(av.error.EOFError):  # where Ctrl-C came after it had been
+            with suppress(av.error.EOFError):  # if Ctrl-C came after it was flushed
                 container.mux(stream.encode(None))
 
         with finishing(flush):
@@ -136,8 +136,8 @@ def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
 
 @contextmanager
 def _usual_priority() -> Iterator[None]:
-    """Take back what AV1's encoder does for whoever is root: it makes its threads and this one the
-    most urgent of the machine, where threads that wait for each other would halt all else.
+    """Undo the priority that AV1's encoder sets when run as root: it gives its threads and this one
+    the highest priority, so that threads waiting for each other would stall the machine.
     """
     if not _THREADS.is_dir():
         yield

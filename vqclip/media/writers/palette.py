@@ -1,7 +1,7 @@
-"""One palette for a whole animation, from a histogram that takes frame after frame.
+"""One palette for a whole animation, from a histogram of its frames.
 
-FFmpeg's filters palettegen and paletteuse give GIFs of the same size and less fidelity: over 60
-frames of 128 x 128, PSNR is 0.4 dB lower, and that of the means over 8 x 8 pixels 3 dB lower.
+FFmpeg's filters palettegen and paletteuse give GIFs of the same size with less fidelity: over 60
+frames of 128 x 128, PSNR is 0.4 dB lower, and the PSNR of 8 x 8 pixel means 3 dB lower.
 """
 
 from typing import Any
@@ -11,18 +11,18 @@ from PIL import Image
 
 from vqclip.media.writers.base import Array
 
-_BITS = 5  # of each channel: cells of 8 x 8 x 8 colours
-_SAMPLE = 1 << 16  # pixels that stand for the animation
+_BITS = 5  # per channel: cells of 8 x 8 x 8 colours
+_SAMPLE = 1 << 16  # number of pixels that represent the animation
 _ROUNDS = 3  # of k-means after the median cut
 
-_FINE_BITS = 6  # of each channel, where colours are looked up
+_FINE_BITS = 6  # per channel, for looking up colours
 
 
 def _bayer(doublings: int) -> np.ndarray[Any, Any]:
     """Return Bayer's thresholds, (2^n, 2^n), between -1/2 and 1/2.
 
-    Their dots stay where they are from frame to frame; error diffusion would make what stands
-    still shimmer as soon as anything changes above it.
+    Their dots stay in place from frame to frame; with error diffusion, still areas would shimmer
+    whenever anything above them changes.
     """
     matrix = np.zeros((1, 1))
     for _ in range(doublings):
@@ -34,7 +34,7 @@ _BAYER = _bayer(3)
 
 
 class Histogram:
-    """How often each cell of colours occurs, and the mean colour in it."""
+    """Pixel count and mean colour of each colour cell."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(1 << (3 * _BITS))
@@ -50,9 +50,9 @@ class Histogram:
             total += np.bincount(cells, channel, len(self.counts))
 
     def palette(self, colours: int) -> Array:
-        """Return at most so many colours, (n, 3), that stand for all: median cut, then k-means.
+        """Return a palette of at most ``colours`` colours, (n, 3): median cut, then k-means.
 
-        A cell counts by its pixels, but once at least: small bright things keep their colour.
+        Cells are weighted by sampled pixels, at least one, so small bright areas keep their colour.
         """
         used = np.flatnonzero(self.counts)
         counts = self.counts[used]
@@ -64,9 +64,9 @@ class Histogram:
 
 
 class Ditherer:
-    """Maps frames to the numbers of a palette's colours, with ordered dither.
+    """Maps frames to palette indices with ordered dither.
 
-    Green takes the thresholds upside down: errors in brightness are smaller like that.
+    Green uses the thresholds upside down, which reduces errors in brightness.
     """
 
     def __init__(self, palette: Array) -> None:
@@ -74,7 +74,7 @@ class Ditherer:
         self.thresholds = _spacing(palette) * np.stack([_BAYER, -_BAYER, _BAYER], -1)
 
     def __call__(self, image: Array) -> Array:
-        """Return (h, w) uint8 numbers of colours."""
+        """Return palette indices, (h, w) uint8."""
         height, width = image.shape[:2]
         tiled = np.tile(self.thresholds, (-(-height // 8), -(-width // 8), 1))[:height, :width]
         moved = np.clip(np.rint(image + tiled), 0, 255).astype(np.uint8)
@@ -84,20 +84,20 @@ class Ditherer:
 
 
 def _nearest(palette: Array) -> Array:
-    """Return (64, 64, 64) uint8: the palette's nearest colour to the middle of every cell."""
+    """Return the index of the palette colour nearest to each cell's centre, (64, 64, 64) uint8."""
     cells = 1 << _FINE_BITS
     centres = ((np.arange(cells) + 0.5) * (256 / cells) - 0.5).astype(np.float32)
     points = palette.astype(np.float32)
     table = np.empty((cells, cells, cells), np.uint8)
     for number, red in enumerate(centres):
         plane = np.stack(np.broadcast_arrays(red, centres[:, None], centres), -1)  # (64, 64, 3)
-        # The squared distance, less what is the same for every colour of the palette.
+        # The squared distance, without the term that is equal for all palette colours.
         table[number] = ((points**2).sum(1) - 2 * plane @ points.T).argmin(-1)
     return table
 
 
 def _spacing(palette: Array) -> float:
-    """Return how far a colour is from its nearest neighbour, on the average."""
+    """Return the mean distance from a colour to its nearest neighbour."""
     if len(palette) < 2:
         return 0.0
     points = palette.astype(np.float32)

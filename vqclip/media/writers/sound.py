@@ -7,14 +7,14 @@ from typing import Any
 
 import av
 
-# What players take from an MP4; anything else is encoded again.
+# Codecs that players support in an MP4; others are re-encoded.
 _KEPT = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
 
 
 def add_sound(film: Path, source: Path) -> None:
-    """Give an MP4 the sound of another file, if that has any, up to the end of the video.
+    """Add the sound of another file, if any, to an MP4, up to the end of the video.
 
-    Neither images nor, where players take it from an MP4, sound are encoded again.
+    Images are not re-encoded, nor is sound that players support in an MP4.
     """
     with av.open(source) as given:
         if not given.streams.audio:
@@ -44,7 +44,7 @@ def _join(seen: Any, given: Any, target: Any) -> None:
 
 
 def _start(container: Any) -> float:
-    """Return the seconds at which the images begin: those of the video begin at 0."""
+    """Return the start time of the images in seconds; the images of the video start at 0."""
     pictures = next(iter(container.streams.video), None)
     if pictures is None or pictures.start_time is None:
         return 0.0
@@ -59,7 +59,7 @@ def _earlier(packet: Any, seconds: float) -> Any:
 
 def _copied(container: Any, stream: Any, target: Any) -> Iterator[Any]:
     for packet in container.demux(stream):
-        if packet.dts is not None:  # the last one is empty
+        if packet.dts is not None:  # the last packet is empty
             packet.stream = target
             yield packet
 
@@ -71,5 +71,5 @@ def _encoded(container: Any, stream: Any, target: Any) -> Iterator[Any]:
 
 
 def _time(packet: Any) -> float:
-    """Return the seconds at which a packet is decoded."""
+    """Return the decoding time of a packet in seconds."""
     return float((packet.dts or 0) * packet.time_base)

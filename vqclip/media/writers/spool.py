@@ -12,10 +12,10 @@ from vqclip.media.writers.base import Array, finishing, kept_on_interrupt, refus
 
 
 class Spool:
-    """A list of frames, (h, w, 3) uint8 of one size, in a file without a name.
+    """A list of frames, (h, w, 3) uint8 of one size, in an unnamed file.
 
-    The file lies in ``folder``, not where temporary files go, which may be memory; it vanishes
-    with the process. A frame like the one before is kept once.
+    The file is in ``folder``, because the system's temporary folder may be in memory; it is
+    deleted with the process. Repeated frames are stored once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class Spool:
         return len(self.places)
 
     def append(self, image: Array) -> bool:
-        """Take one more frame; return whether it differs from the one before."""
+        """Append a frame; return whether it differs from the previous one."""
         pixels = image.tobytes()
         is_new = pixels != self.last
         if is_new:
@@ -59,10 +59,10 @@ class Spool:
 
 @contextmanager
 def spooled(path: Path, overwrite: bool, encode: Callable[[Spool, Path], None]) -> Iterator[Spool]:
-    """Collect the frames of a video, and ``encode`` them at the end, into the path that it gets.
+    """Collect the frames of a video, and call ``encode`` at the end with the path to write.
 
     Raises:
-        UsageError: there were none.
+        UsageError: there are no frames.
     """
     with kept_on_interrupt(path, overwrite) as temporary, Spool(path.parent) as spool:
 

@@ -1,4 +1,4 @@
-"""Animated WebP, through Pillow."""
+"""Animated WebP with Pillow."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ def webp_writer(
     *,
     overwrite: bool = False,
 ) -> Iterator[Writer]:
-    """Write an animated WebP; the settings are in its Exif data, as in a still one."""
+    """Write an animated WebP; its Exif data has the settings, as in a still image."""
 
     def encode(spool: Spool, file: Path) -> None:
         with file.open("wb") as out:
@@ -47,15 +47,15 @@ def webp_writer(
 
 
 def _milliseconds(frames: int, rate: float) -> list[int]:
-    """Return how long each frame is shown; what rounding takes from one the next one gets."""
+    """Return the duration of each frame; rounding errors carry over to the next frame."""
     times = [round(1000 * number / rate) for number in range(frames + 1)]
     return [after - before for before, after in pairwise(times)]
 
 
 class _FollowingFrames:
-    """Stands for all frames but the first where Pillow expects one image of several frames.
+    """All frames but the first, as the multi-frame image that Pillow expects.
 
-    Pillow seeks frame after frame; a list of images would hold all of them at once.
+    Pillow seeks frame by frame; a list of images would keep all of them in memory.
     """
 
     def __init__(self, spool: Spool) -> None:
