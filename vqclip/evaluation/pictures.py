@@ -36,7 +36,7 @@ def judge(
     """Rank ``prompts`` for every image, given as (file, prompt, RGB image).
 
     Raises:
-        UsageError: an image's prompt is not in ``prompts``, or there are no images.
+        UsageError: an image's prompt is not in ``prompts``, or nothing is to be judged.
     """
     wanted = list(dict.fromkeys(prompts))
     files, own, embedded = [], [], []
