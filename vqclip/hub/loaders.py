@@ -268,8 +268,8 @@ def _run_transformer(
     transformer = load_transformer(source, config.transformer_config, device)
     transformer.transformer.to(dtype)
     # Samples are decoded in float32 so that `vqclip decode` reproduces their bytes.
-    steps = config.steps if isinstance(config, GenerateConfig) else getattr(config, "refine", 0)
-    accelerate(transformer.vqgan, device, dtype if steps else torch.float32)
+    drafts = isinstance(config, GenerateConfig)
+    accelerate(transformer.vqgan, device, dtype if drafts else torch.float32)
     return transformer
 
 
