@@ -5,10 +5,9 @@ import torch
 
 from vqclip.errors import UsageError, VqclipError
 from vqclip.models import runtime as engines
-from vqclip.models.frozen import FrozenDecoder
+from vqclip.models.frozen import FrozenDecoder, autocast
 from vqclip.models.runtime import (
     accelerate,
-    autocast,
     chunk_size,
     determinism,
     is_out_of_memory,

@@ -14,7 +14,8 @@ import torch
 from vqclip.errors import UsageError, one_line
 from vqclip.files.environment import offline
 from vqclip.models import portable
-from vqclip.models.runtime import autocast, has_fast_bfloat16, resolve_device, resolve_precision
+from vqclip.models.frozen import autocast
+from vqclip.models.runtime import has_fast_bfloat16, resolve_device, resolve_precision
 
 FindingState = Literal["ok", "note", "problem"]
 

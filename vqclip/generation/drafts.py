@@ -16,7 +16,7 @@ from vqclip.generation.styles import chosen_styles, style_places
 from vqclip.hub.loaders import Models
 from vqclip.models.batch_sampling import Drawn, draw, draw_freely, filled
 from vqclip.models.conditions import styles_of
-from vqclip.models.runtime import autocast
+from vqclip.models.frozen import autocast
 from vqclip.models.transformer import Net2NetTransformer
 
 Grid = tuple[int, int]

@@ -29,9 +29,10 @@ from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, load_models
 from vqclip.hub.matching import check_models
 from vqclip.models.clamping import clamp_with_grad
+from vqclip.models.frozen import autocast
 from vqclip.models.light_torch import without_compiler
 from vqclip.models.perceptor import Perceptor
-from vqclip.models.runtime import autocast, chunk_size, determinism, shrinking_on_oom
+from vqclip.models.runtime import chunk_size, determinism, shrinking_on_oom
 
 
 def generate(
@@ -96,8 +97,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
         decoded = decode(models, z).chunk(len(runs))
         image = joined([run.shown(one) for run, one in zip(runs, decoded, strict=True)])
 
-        # The gradients of all chunks of cutouts accumulate here, so that memory does not grow
-        # with the number of chunks and the decoder needs a single backward pass.
+        # All chunks accumulate here: bounded memory, and a single backward pass of the decoder.
         place = torch.device("cpu") if portable else models.device  # see determinism
         seen = [one.detach().to(place).requires_grad_() for one in image.chunk(len(runs))]
         losses: list[Losses] = [{} for _ in runs]

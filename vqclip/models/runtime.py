@@ -15,7 +15,6 @@ from vqclip.errors import UsageError, VqclipError
 from vqclip.models.autoencoder import Decoder
 from vqclip.models.depthwise import depthwise_in_float32
 from vqclip.models.frozen import FrozenDecoder, cast_products
-from vqclip.models.frozen import autocast as autocast
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.portable import settle_arithmetic
 from vqclip.models.recompute import LARGE
