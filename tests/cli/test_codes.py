@@ -111,6 +111,29 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
     assert "old.npz does not name its VQGAN: decoded with moved" in told.stderr
 
 
+def test_batches_and_stories_find_the_vqgan_of_codes(tmp_path: Path) -> None:
+    """As the single command does; a VQGAN that is gone is reported before any job starts."""
+    from tests.training.test_references import write_vqgan
+
+    write_vqgan("mine", 3, "image", 0)
+    vqclip("reconstruct", "photo.png", "--vqgan", "mine", "--codes", "a.npz", "-o", "r.png")
+    Path("rows.txt").write_text("a fox --init a.npz\na cat --init a.npz --vqgan mine\n")
+    vqclip("batch", "rows.txt", "--steps", "1", "--save-codes")
+    for row in ("a-fox-0", "a-cat-0"):
+        codes = np.load(f"rows/pictures/{row}.npz")
+        assert codes["codebook"] == np.load("a.npz")["codebook"], row
+    words = ("--steps-per-scene", "1", "--cutouts", "1", "-o", "s.gif")
+    vqclip("story", "a fox", "--init", "a.npz", *words)
+    Path("mine").rename("moved")
+    Path("rows.txt").write_text("a fox --steps 1\na cat --steps 1 --init a.npz\n")
+    assert "line 2: a.npz was made with the VQGAN" in refused("batch", "rows.txt", "-o", "none")
+    assert not Path("none").exists()
+    np.savez("old.npz", indices=np.load("a.npz")["indices"] % 8)
+    Path("rows.txt").write_text("{a,two} fox --init old.npz\n")
+    told = vqclip("batch", "rows.txt", "--dry-run", "-o", "none")
+    assert told.stderr.count("old.npz does not name its VQGAN: decoded with default") == 1
+
+
 def test_large_pictures_are_reduced_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (64, 32), "red").save("large.png")
     monkeypatch.setattr("vqclip.cli.terminal.MAX_OWN_PIXELS", 16 * 32)

@@ -1,6 +1,6 @@
 """Conversion of list rows to jobs, parsed as command lines."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +10,7 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, generate_command, given_options
+from vqclip.cli.saved_codes import with_vqgan_of_init
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.words import explain
 from vqclip.config.files import VIDEO_KINDS
@@ -74,11 +75,14 @@ _app = typer.Typer(add_completion=False, context_settings={"help_option_names": 
 _app.command()(_row)
 
 
-def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str]) -> "list[Job]":
+def read_jobs(
+    rows: Sequence["Row"], params: Mapping[str, Any], given: set[str], note: Callable[[str], None]
+) -> "list[Job]":
     """Return the jobs of all rows.
 
     params, given: options of the batch, and the names of those given explicitly; a row's
         options override them.
+    note: prints a note about saved codes that do not record their VQGAN, once for all rows.
 
     Raises:
         UsageError: rows cannot be read or run; the message has their lines.
@@ -88,9 +92,10 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
     parser = typer.main.get_command(_app)
     jobs: list[Job] = []
     errors: dict[str, list[int]] = {}  # message to line numbers
+    notes: dict[str, None] = {}  # in order, each once
     for row in rows:
         try:
-            jobs += _jobs_of(row, parser, params, given)
+            jobs += _jobs_of(row, parser, params, given, notes.setdefault)
         except UsageError as error:
             errors.setdefault(str(error), []).append(row.line)
         except typer.TyperException as error:
@@ -101,6 +106,8 @@ def read_jobs(rows: Sequence["Row"], params: Mapping[str, Any], given: set[str])
         if len(jobs) > MOST_JOBS:
             raise UsageError(f"line {row.line}: more than {MOST_JOBS} images")
     refuse(errors or _named_twice(jobs))
+    for each in notes:
+        note(each)
     return jobs
 
 
@@ -139,7 +146,13 @@ def _places(lines: Sequence[int]) -> str:
     return f"line {spans}" if len(places) == 1 else f"lines {spans}"
 
 
-def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]) -> "list[Job]":
+def _jobs_of(
+    row: "Row",
+    parser: Any,
+    params: Mapping[str, Any],
+    given: set[str],
+    note: Callable[[str], None],
+) -> "list[Job]":
     from vqclip.batch.checking import check_config
     from vqclip.batch.jobs import Job
 
@@ -153,6 +166,7 @@ def _jobs_of(row: "Row", parser: Any, params: Mapping[str, Any], given: set[str]
     values = {**ctx.params, **{name: params[name] for name in below if name in ctx.params}}
     seeds = _seeds(values)
     config = build_config({**values, "seed": seeds[0]}, own | below)
+    config = with_vqgan_of_init(config, note)
     check_config(config)
     wanted = _wanted(values)
     jobs = [Job(replace(config, seed=seed), wanted, row.line) for seed in seeds]

@@ -1,10 +1,10 @@
 """The VQGAN of saved codes, unless the command line names one."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vqclip.cli.terminal import Terminal
 from vqclip.config import DEFAULT, GenerateConfig
 from vqclip.errors import UsageError
 
@@ -31,19 +31,25 @@ def its_vqgan(codes: "Codes", vqgan: str) -> str:
     return codes.vqgan
 
 
-def note_unknown(codes: "Codes", vqgan: str, terminal: Terminal) -> None:
+def note_unknown(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> None:
     """Note that codes from an older version do not record a VQGAN."""
     if codes.vqgan is None:
-        terminal.note(f"{codes.name} does not name its VQGAN: decoded with {vqgan}")
+        note(f"{codes.name} does not name its VQGAN: decoded with {vqgan}")
 
 
-def with_vqgan_of_init(config: GenerateConfig, terminal: Terminal) -> GenerateConfig:
-    """Return ``config`` with the VQGAN of its initial codes, unless it names another."""
+def with_vqgan_of_init(config: GenerateConfig, note: Callable[[str], None]) -> GenerateConfig:
+    """Return ``config`` with the VQGAN of its initial codes, unless it names another.
+
+    note: prints a note, if the codes do not record their VQGAN.
+
+    Raises:
+        UsageError: the codes cannot be read, or their VQGAN no longer exists.
+    """
     names_none = config.vqgan == DEFAULT and config.transformer is None
     if not (names_none and config.init.lower().endswith(".npz")):
         return config
     from vqclip.generation.saved_codes import read_codes
 
     codes = read_codes(Path(config.init))
-    note_unknown(codes, config.vqgan, terminal)
+    note_unknown(codes, config.vqgan, note)
     return replace(config, vqgan=its_vqgan(codes, config.vqgan))

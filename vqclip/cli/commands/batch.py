@@ -93,7 +93,7 @@ def batch_command(
     terminal = terminal_of(ctx.params)
     rows = read_rows(source, kind)
     with terminal.console.status("reading the list"):
-        jobs, again = unique(read_jobs(rows, ctx.params, given_options(ctx)))
+        jobs, again = unique(read_jobs(rows, ctx.params, given_options(ctx), terminal.note))
     if again:
         many = f"{len(again)} rows repeat others, the first"
         one = "a row repeats another,"

@@ -98,7 +98,7 @@ def decode_command(
     from vqclip.sampling.reconstruction import decode_codes
 
     picture = decode_codes(model, saved_codes)
-    note_unknown(saved_codes, given, terminal)
+    note_unknown(saved_codes, given, terminal.note)
     saved = _save(files, config, picture, {})
     terminal.show(picture)
     size = "x".join(map(str, picture.size))

@@ -46,7 +46,7 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSes
     from vqclip.runs.outputs import check_outputs  # slow to import: not for help and usage errors
 
     terminal = terminal_of(params)
-    config = with_vqgan_of_init(config, terminal)
+    config = with_vqgan_of_init(config, terminal.note)
     configs = [replace(config, seed=config.seed + i) for i in range(params["count"])]
     outputs = name_outputs(FileOptions(**read_options(FileOptions, params)), configs)
     for one, files in zip(configs, outputs, strict=True):

@@ -10,6 +10,7 @@ from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, generate_command, given_options
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.notes import note_long_prompts
+from vqclip.cli.saved_codes import with_vqgan_of_init
 from vqclip.cli.shared_options import defaults_of, with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
@@ -73,6 +74,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     if params["init_weight"] is None:
         params["init_weight"] = 0.0  # scenes are to leave the first one's draft
     picture = build_config(params, given_options(ctx) | {"steps"})
+    picture = with_vqgan_of_init(picture, terminal_of(ctx.params).note)
     return StoryConfig(scenes, picture, **read_options(StoryConfig, params))
 
 
