@@ -1,6 +1,7 @@
 """The rules that keep the code readable, checked on the syntax trees."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ ROOMS = [
 ]
 FILES = {"__init__.py", "__main__.py", "api.py", "errors.py", "py.typed", "registry.py"}
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__main__.py")
+COMMAND = re.compile(r"\b(vqclip|pip install) .*--")
 LIBRARIES = {  # the packages or modules that may import each
     "typer": {"cli"},
     "rich": {"cli"},
@@ -104,6 +106,39 @@ def test_no_public_name_is_defined_twice() -> None:
         for defines in {each for each in defined(path) if not each.startswith("_")}:
             places.setdefault(defines, []).append(name(path))
     assert not {defines: modules for defines, modules in places.items() if len(modules) > 1}
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Yield the strings of a module, without docstrings and declarations of options."""
+    tree = ast.parse(path.read_text())
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            skipped.add(node.value)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "option":
+            skipped.update(ast.walk(node))
+        elif isinstance(node, ast.JoinedStr):
+            skipped.update(node.values)
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+            )
+    yield from (
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped
+    )
+
+
+def test_only_the_command_line_names_options() -> None:
+    """Messages below it name settings, `steps`; whole shell commands may have options."""
+    named = [
+        f"{name(path)}: {text}"
+        for path in MODULES
+        if not name(path).startswith(("cli/", "training/examples/"))
+        for text in texts(path)
+        if re.search(r"(^|[\s(])--[a-z]", text) and not COMMAND.search(text)
+    ]
+    assert not named
 
 
 def test_modules_and_functions_stay_small() -> None:

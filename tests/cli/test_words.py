@@ -1,13 +1,8 @@
 """Words that typer would misread are read as meant, or refused with the way to write them."""
 
-import ast
-import re
-from pathlib import Path
-
 import pytest
 import typer
 
-import vqclip as vqclip_package
 from tests.cli.runner import refused, vqclip
 from vqclip.batch.formats import LIST_FORMATS
 from vqclip.cli.app import app
@@ -121,20 +116,5 @@ def test_ctrl_c_before_a_step_tells_what_there_is(monkeypatch: pytest.MonkeyPatc
 
 def test_messages_name_options_for_settings() -> None:
     assert in_options("`num_cutouts` or `init=draft`") == "--cutouts or --init draft"
+    assert in_options("`name`, `overwrite`, `trust`") == "--name, --overwrite, --trust"
     assert in_options("`nothing`, `vqclip list losses`") == "`nothing`, `vqclip list losses`"
-
-
-def test_below_the_command_line_messages_name_no_options() -> None:
-    """Python code has no --size; the command line puts its options in."""
-    package = Path(vqclip_package.__file__).parent
-    rooms = ("files", "config", "models", "media", "generation", "sampling", "runs", "video")
-    strays = []
-    for path in [
-        package / "api.py",
-        *(p for room in rooms for p in (package / room).rglob("*.py")),
-    ]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            texts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
-            if isinstance(node, ast.Raise):
-                strays += [text for text in texts if re.search(r"(^|[ (])--[a-z]", str(text))]
-    assert strays == ["cannot read --extend "]  # where words of the command line are read

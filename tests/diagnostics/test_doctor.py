@@ -142,7 +142,7 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_encoder_that_does_not_encode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "film_writer", broken)
     found = problems(doctor.encoders())
-    assert "use another --codec" in found["mp4 av1"].fix
+    assert "use another `codec`" in found["mp4 av1"].fix
     assert "pillow" in found["gif"].fix
 
 

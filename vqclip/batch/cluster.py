@@ -114,7 +114,7 @@ def _ray() -> Any:
         from ray._private import worker
     except ImportError as error:
         raise UsageError(
-            f"Ray cannot be used ({error}): pip install 'vqclip[ray]', or drop --ray"
+            f"Ray cannot be used ({error}): pip install 'vqclip[ray]', or drop `ray`"
         ) from None
     # Ray would print events of nodes and workers at any log level.
     worker._worker_logs_enabled = False

@@ -44,21 +44,23 @@ class RunFolder:
             (self.path / "pictures").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise UsageError(f"cannot write to {self.path}: {reason}; choose --output") from error
+            raise UsageError(
+                f"cannot write to {self.path}: {reason}; choose another `output`"
+            ) from error
         with locked(self.path / _LOCK):
             self._sweep()
             yield
 
     def _refuse_foreign(self) -> None:
         if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path} is a file: choose a folder with --output")
+            raise UsageError(f"{self.path} is a file: choose a folder as `output`")
         if self.path.is_dir() and not (self.path / JOBS).exists():
             strange = {path.name for path in self.path.iterdir() if not _is_empty_folder(path)}
             strange = {name for name in strange if not name.startswith(".")}
             if strange:
                 raise UsageError(
-                    f"{self.path} holds other files ({min(strange)}): choose a new folder with "
-                    "--output"
+                    f"{self.path} holds other files ({min(strange)}): choose a new folder as "
+                    "`output`"
                 )
 
     def _sweep(self) -> None:

@@ -20,6 +20,7 @@ _CONFIGS = (
     *(GenerateConfig, CompleteConfig, StoryConfig, RestyleConfig, FileOptions),
     *(FilmConfig, TimingConfig, AnimateConfig),
 )
+_PLAIN = ("name", "prompt", "python", "ray", "resume", "trust")  # options that no config declares
 _SETTING = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 
@@ -45,4 +46,4 @@ def _flags() -> dict[str, str]:
     for config in _CONFIGS:
         named = {name: f"--{option.name}" for name, option in options_of(config).items()}
         options = {**named, **options}
-    return {"prompt": "--prompt", "python": "--python", **options}
+    return {**{name: f"--{name}" for name in _PLAIN}, **options}

@@ -45,10 +45,10 @@ _UPDATED = (
 
 ABOUT: Mapping[str, str] = {
     "nerdyrodent": "nerdyrodent/VQGAN-CLIP as it is: pooled cutouts and four augmentations.",
-    "nerdyrodent-original": "Its --cut_method original: plain crops, as in the first notebook.",
-    "nerdyrodent-updated": "Its --cut_method updated: crops with the second notebook's changes.",
-    "nerdyrodent-nrupdated": "Its --cut_method nrupdated: crops with its own augmentations.",
-    "nerdyrodent-updatedpooling": "Its --cut_method updatedpooling: pooled, milder colours.",
+    "nerdyrodent-original": "Its cut method original: plain crops, as in the first notebook.",
+    "nerdyrodent-updated": "Its cut method updated: crops with the second notebook's changes.",
+    "nerdyrodent-nrupdated": "Its cut method nrupdated: crops with its own augmentations.",
+    "nerdyrodent-updatedpooling": "Its cut method updatedpooling: pooled, milder colours.",
     "crowson": "Katherine Crowson's first notebook: 64 plain crops, learning rate 0.05.",
     "eleutherai": "EleutherAI/vqgan-clip: crops of normally distributed sizes.",
     "pixray": "pixray at normal quality and widescreen: Perlin start, zoomed cutouts.",

@@ -56,7 +56,7 @@ def parse_extend(text: str | None) -> Border:
         return 0, 0, 0, 0
     words = text.split(",")
     if len(words) != 4 or not all(word.strip().isdecimal() for word in words):
-        raise UsageError(f"cannot read --extend {text!r}: write LEFT,TOP,RIGHT,BOTTOM in pixels")
+        raise UsageError(f"cannot read `extend` {text!r}: write LEFT,TOP,RIGHT,BOTTOM in pixels")
     left, top, right, bottom = map(int, words)
     return left, top, right, bottom
 

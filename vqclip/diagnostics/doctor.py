@@ -42,7 +42,7 @@ _EXTRAS = {
     "optimizers": ("pytorch-optimizer", "pytorch_optimizer", "adamp, diffgrad and others"),
     "edges": ("scikit-image", "skimage", "edges of photos"),
     "heic": ("pillow-heif", "pillow_heif", "images of iPhones"),
-    "flow": ("opencv-python-headless", "cv2", "restyle, and animate --interpolate flow"),
+    "flow": ("opencv-python-headless", "cv2", "restyle, and animate with `interpolate=flow`"),
     "train": ("accelerate", "accelerate", "training on several devices"),
 }
 _LEAST_PYTHON = (3, 10)
@@ -164,9 +164,9 @@ def _has(module: str) -> bool:
 
 
 def encoders() -> Iterator[Finding]:
-    """Encode three frames with every ``--codec``, and as GIF and WebP."""
+    """Encode three frames with every codec, and as GIF and WebP."""
     for codec in CODECS:
-        instead = "" if codec == "h264" else ", or use another --codec"
+        instead = "" if codec == "h264" else ", or use another `codec`"
         fix = f"{_REINSTALL} av imageio{instead}"
         yield _encodes(f"mp4 {codec}", "film.mp4", FilmConfig(10, codec=codec), fix)
     for name in ("gif", "webp"):

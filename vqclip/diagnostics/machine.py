@@ -22,7 +22,7 @@ FindingState = Literal["ok", "note", "problem"]
 _LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes: the embedded models; a published one with room
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _FIXES = {
-    "here": "name another folder with --output",
+    "here": "name another folder as `output`",
     "temporary": "set TMPDIR to a folder that can be written",
     "models": "set VQCLIP_HOME to a folder that can be written",
     "hub": "set HF_HOME to a folder that can be written",
@@ -63,7 +63,7 @@ def device() -> Iterator[Finding]:
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
     about = f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free" if total else name
     if total and free < _LEAST_MEMORY:
-        fix = "close other programs, or take a smaller --size and --cut-chunk 4"
+        fix = "close other programs, or take a smaller `size` and `cut_chunk=4`"
         yield Finding("device", "problem", about, fix)
     else:
         yield Finding("device", "ok", about)
@@ -85,12 +85,12 @@ def precisions() -> Iterator[Finding]:
         slow = dtype == torch.bfloat16 and not has_fast_bfloat16(chosen)
         usual = "works; auto chooses it here"
         about = usual if dtype == own else "works, very slowly" if slow else "works"
-        yield probe(name, about, f"do not use --precision {name}", trial)
+        yield probe(name, about, f"do not use `precision={name}`", trial)
     if portable.supported():
-        yield Finding("portable", "ok", "with --device cpu: the bytes of any x86-64 processor")
+        yield Finding("portable", "ok", "with `device=cpu`: the bytes of any x86-64 processor")
     else:
         about = "does not work: no x86-64 processor with AVX2"
-        yield Finding("portable", "note", about, "do not use --precision portable")
+        yield Finding("portable", "note", about, "do not use `precision=portable`")
 
 
 def _threads() -> Finding:

@@ -62,7 +62,7 @@ def _check_names(files: list[Path], overwrite: bool) -> None:
         raise UsageError(f"cannot write {files[0].name!r}: the name must end in .ckpt")
     for file in files:
         if is_taken(file) and not overwrite:
-            raise UsageError(f"{file} exists: choose another name, or add --overwrite")
+            raise UsageError(f"{file} exists: choose another name, or add `overwrite`")
 
 
 def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dict[str, Any]]:

@@ -81,7 +81,7 @@ def _missing(kind: str, source: str) -> Missing | None:
     if known is None:
         return None  # loading reports the error
     if kind == "transformer" and known.kind != kind:
-        raise UsageError(f"{source} is a VQGAN, not a transformer: name it with --vqgan")
+        raise UsageError(f"{source} is a VQGAN, not a transformer: name it as `vqgan`")
     return missing_entry(known)
 
 

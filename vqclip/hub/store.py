@@ -151,7 +151,7 @@ def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
 def _check_free(place: Path, overwrite: bool) -> None:
     if place.exists() and not overwrite:
         raise UsageError(
-            f"there is a model {place.name!r} already: choose another --name, or add --overwrite"
+            f"there is a model {place.name!r} already: choose another `name`, or add `overwrite`"
         )
 
 

@@ -33,7 +33,7 @@ def name_images(
 ) -> list[OutputConfig]:
     """Return the output files of several images; images with the same path get their label.
 
-    paths: named by ``--output``, or default names, which are numbered if files exist.
+    paths: named by the user, or default names, which are numbered if files exist.
     """
     if not (asked.output or asked.overwrite):
         free = {path: _free_stem(asked, path, paths.count(path), labels) for path in set(paths)}

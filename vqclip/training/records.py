@@ -136,7 +136,7 @@ def check_finite(metrics: Mapping[str, float], step: int) -> None:
         if not math.isfinite(value):
             raise VqclipError(
                 f"{name} is {value} at step {step}: lower train.learning_rate, set "
-                "train.clip_gradients, or use float32; --resume continues from the last checkpoint"
+                "train.clip_gradients, or use float32; `resume` continues from the last checkpoint"
             )
 
 

@@ -79,4 +79,4 @@ def write_settings(settings: TrainSettings, folder: Path) -> None:
             temporary.write_text(yaml.safe_dump(values, sort_keys=False))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot write to {folder}: {reason}; choose another --output") from error
+        raise UsageError(f"cannot write to {folder}: {reason}; choose another `output`") from error

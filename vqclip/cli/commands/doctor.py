@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
 
 from vqclip.cli import options as opt
+from vqclip.cli.messages import in_options
 from vqclip.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def doctor_command(quiet: opt.Quiet = False, json_lines: opt.Json = False) -> No
     """
     terminal = Terminal(quiet=quiet, json_lines=json_lines)
     problems = 0
-    for finding in _findings(terminal):
+    for found in _findings(terminal):
+        finding = replace(found, about=in_options(found.about), fix=in_options(found.fix))
         problems += finding.state == "problem"
         if json_lines:
             terminal.json(asdict(finding))

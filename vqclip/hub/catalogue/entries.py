@@ -62,8 +62,10 @@ class CatalogueEntry:
     def by_hand(self) -> str:
         """Instructions for a manual download, as a sentence."""
         where = f"Find it at {self.page}" if self.page else "Find it elsewhere"
-        config = " --config YAML" if self.config or self.kind == "transformer" else ""
-        return f"{where}, then: vqclip weights import FILE{config} --name {self.name}"
+        command = "vqclip weights import FILE --name"
+        if self.config or self.kind == "transformer":
+            command = "vqclip weights import FILE --config YAML --name"
+        return f"{where}, then: {command} {self.name}"
 
     def check_fetchable(self) -> None:
         """Raise :class:`UsageError`, with instructions, if there is no direct download."""

@@ -147,6 +147,6 @@ def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
     if source.sha256 is None and wanted.known is not None and digest != wanted.known:
         raise DownloadError(
             f"the file is not the one of the last time (sha256 {digest[:12]}…, then "
-            f"{wanted.known[:12]}…); if you trust it, add --trust"
+            f"{wanted.known[:12]}…); if you trust it, add `trust`"
         )
     return digest
