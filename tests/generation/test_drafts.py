@@ -132,8 +132,8 @@ def test_styles_that_are_not_known_are_refused(models: Models, styled: Models) -
 
 
 def test_seeds_of_several_runs_share_no_draft(models: Models) -> None:
-    seeds = (0, 1, 2**32, 2**59, 2**63 - 1)
-    drafted = [drawn(config(seed=seed, init="sample"), models) for seed in seeds]
+    seeds = (0, 1, 2**28, 2**28 + 1, 2**30, 2**32, 2**59, 2**60, 2**63 - 1)
+    drafted = [drawn(config(seed=seed, init="sample", drafts=16), models) for seed in seeds]
     for first, second in combinations(drafted, 2):
         assert not any(torch.equal(a, b) for a in first for b in second)
 

@@ -16,6 +16,7 @@ from vqclip.models.conditions import ClassLabel, GivenCodes
 from vqclip.models.permuters import Permuter, spiral_in
 from vqclip.models.sampling import (
     choose,
+    generator_of,
     keep_top_k,
     keep_top_p,
     probabilities,
@@ -213,6 +214,18 @@ def test_known_cells_of_one_sample_do_not_move_another() -> None:
     alone = model.sample(None, (4, 4), known[:1], seed=5)
     known[1, :2] = 7
     assert torch.equal(model.sample(None, (4, 4), known, seed=5)[:1], alone)
+
+
+def test_generators_are_those_of_torch_for_32_bits_and_differ_beyond() -> None:
+    for seed in (0, 7, 2**28 * 16 - 1, 2**32 - 1):
+        assert torch.equal(draws(generator_of(seed)), draws(torch.Generator().manual_seed(seed)))
+    large = [7, *(7 + 2**bits for bits in range(32, 70))]
+    assert len({tuple(draws(generator_of(seed)).tolist()) for seed in large}) == len(large)
+    assert torch.equal(draws(generator_of(2**32)), draws(generator_of(2**32)))
+
+
+def draws(generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(4, generator=generator)
 
 
 def test_without_a_seed_the_global_generator_decides() -> None:

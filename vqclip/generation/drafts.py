@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.config import GenerateConfig, SampleConfig
-from vqclip.files.hashing import stream_seed
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
@@ -31,11 +30,11 @@ def drafts(
 
     grid: (rows, columns) of the run's codes. The shorter side of a draft sampled from the prompts
     has the transformer's training size, regardless of the size of the run.
-    No two seeds of a run share a draft.
+    Runs of different seeds share no random numbers.
     """
     transformer = models.transformer
     assert transformer is not None
-    first = stream_seed(config.seed) * config.drafts
+    first = config.seed * config.drafts
     seeds = range(first, first + config.drafts)
     grid = natural_grid(grid, models, transformer)
     if config.init == "sample" or transformer.condition_kind != "clip":

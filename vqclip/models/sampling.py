@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -92,7 +93,23 @@ def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.
         seeds = [int(value) for value in seed]
     if len(seeds) != count:
         raise UsageError(f"{len(seeds)} seeds do not fit {count} samples; give one for each")
-    return [torch.Generator().manual_seed(value % (1 << 63)) for value in seeds]
+    return [generator_of(value) for value in seeds]
+
+
+def generator_of(seed: int) -> torch.Generator:
+    """Return a CPU generator for a seed of up to 128 bits; up to 32 bits it is that of torch.
+
+    torch ignores higher bits, so larger seeds fill the generator's state as MT19937's authors do
+    (``init_by_array``, Matsumoto 2002).
+    """
+    words = [seed >> shift & 0xFFFFFFFF for shift in (0, 32, 64, 96)]
+    generator = torch.Generator().manual_seed(words[0])
+    if any(words[1:]):
+        state = generator.get_state()
+        numbers = np.random.RandomState(words).get_state(legacy=False)["state"]["key"]
+        state.view(torch.int64)[3:627] = torch.from_numpy(numbers.astype(np.int64))
+        generator.set_state(state)
+    return generator
 
 
 def window_origin(place: int, size: int, window: int, side: int) -> int:
