@@ -13,12 +13,17 @@ def qkv(generator: torch.Generator) -> list[torch.Tensor]:
     return [torch.randn(2, 3, 7, 8, generator=generator) for _ in range(3)]
 
 
+@pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_it_is_scaled_dot_product_attention(dtype: torch.dtype, qkv: list[torch.Tensor]) -> None:
+def test_it_is_scaled_dot_product_attention(
+    dtype: torch.dtype, is_causal: bool, qkv: list[torch.Tensor]
+) -> None:
     q, k, v = (part.to(dtype).requires_grad_() for part in qkv)
-    expected = F.scaled_dot_product_attention(*(part.float() for part in (q, k, v)))
+    expected = F.scaled_dot_product_attention(
+        *(part.float() for part in (q, k, v)), is_causal=is_causal
+    )
     wanted = torch.autograd.grad(expected.square().sum(), [q, k, v])
-    found = attention(q, k, v)
+    found = attention(q, k, v, is_causal)
     assert found.dtype == dtype
     tolerance = {"atol": 0.05, "rtol": 0.05} if dtype == torch.bfloat16 else {}
     torch.testing.assert_close(found.float(), expected, **tolerance)
@@ -31,7 +36,7 @@ def test_many_tokens_take_the_fused_kernel(
 ) -> None:
     """So that memory does not grow with the square of their number."""
     calls = []
-    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *_: calls.append("fused"))
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *_, **__: calls.append("fused"))
     q, k, v = (part.bfloat16() for part in qkv)
     attention(q, k, v)
     assert not calls

@@ -7,14 +7,19 @@ from torch import Tensor
 _MOST_SCORES = 4096**2  # per head; beyond this the memory for the scores outweighs the time saved
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> Tensor:
     """Return softmax(q·kᵀ/√d)·v for q, k and v of shape (n, heads, tokens, d), as the same shape.
+
+    is_causal: each token sees itself and earlier tokens only.
 
     On a CPU in bfloat16, torch's fused kernel takes two to five times as long as explicit products.
     """
     few = q.shape[-2] * k.shape[-2] <= _MOST_SCORES
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and few:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (n, heads, tokens, tokens)
+        if is_causal:
+            later = torch.full(scores.shape[-2:], -torch.inf, dtype=scores.dtype).triu(1)
+            scores = scores + later
         seen: Tensor = scores.softmax(-1) @ v
         return seen
-    return F.scaled_dot_product_attention(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)

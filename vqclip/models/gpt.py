@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
+from vqclip.models.attention import attention
 
 _MOST = {"vocab_size": 1 << 24, "block_size": 1 << 20, "n_layer": 1 << 10, "n_embd": 1 << 16}
 
@@ -139,9 +140,10 @@ class CausalSelfAttention(nn.Module):
             k, v = cache.extend(layer, k, v)
         dropout = self.config.attn_pdrop if self.training else 0.0
         is_causal = mask is None and n > 1  # a single query is the last position, which sees all
-        y = F.scaled_dot_product_attention(q.to(k.dtype), k, v, mask, dropout, is_causal).to(
-            x.dtype
-        )
+        if mask is None and not dropout:
+            y = attention(q.to(k.dtype), k, v, is_causal)
+        else:
+            y = F.scaled_dot_product_attention(q.to(k.dtype), k, v, mask, dropout, is_causal)
         y = self.proj(y.to(x.dtype).transpose(1, 2).reshape(b, n, -1))  # (b, n, n_embd)
         out: Tensor = self.resid_drop(y)
         return out
