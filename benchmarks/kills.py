@@ -1,118 +1,182 @@
-"""Kill a batch at random moments, start it again, and compare it with one left in peace.
+"""Kill batches and stories at random moments, start them again, compare with undisturbed ones.
 
-    python benchmarks/kills.py [--jobs 100] [--steps 5] [--size 32] [--seconds 4] [--seed 0]
-    python benchmarks/kills.py --jobs 2 --kills 1
+    python benchmarks/kills.py --kills 1000 --fork
+    python benchmarks/kills.py --kills 20 --kinds story
 
-Every job must have exactly one picture, of the same bytes, and nothing else may lie about; the
-last line says whether that is so. Ctrl-C stops it, and the batch with it.
+A round repeats one command until it ends by itself. Every job must then have one image, every story
+its videos and frames, with the same bytes and nothing beside them; the last line has the counts.
 """
 
 import argparse
 import json
+import multiprocessing
+import os
 import random
-import signal
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
+
+CHANGING = ("jobs.jsonl", "index.html", ".lock")  # they record times: compared by name alone
+STORY = ("story", "a fox ^ a moon", "--every", "1", "--zoom", "1.1", "--gif", "--webp")
+KINDS = ("batch", "story", "frames")
 
 
 def main() -> None:
-    """Run both, and tell what differs."""
+    """Run the rounds, and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, value in {"jobs": 100, "steps": 5, "size": 32, "seed": 0}.items():
+    for name, value in {"kills": 20, "jobs": 8, "steps": 3, "size": 32, "seed": 0}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--kills", type=int, default=1_000_000, help="at the most")
-    parser.add_argument("--seconds", type=float, default=4.0, help="at the most until a kill")
-    options = parser.parse_args()
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument(
+        "--fork", action="store_true", help="start from loaded libraries: kills hit the work"
+    )
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:
-        compare(Path(folder), options)
+        counts = rounds(Path(folder), parser.parse_args())
+    print(", ".join(f"{counts[kind]} {kind}" for kind in ("lost", "left over", "differing")))
+    sys.exit(bool(counts))
 
 
-def compare(folder: Path, options: argparse.Namespace) -> None:
-    """Make the list twice, and compare."""
-    prompts = folder / "prompts.txt"
-    lines = (f"apple number {n}" + (" --gif" if n % 10 == 0 else "") for n in range(options.jobs))
-    prompts.write_text("\n".join(lines))
-    settings = ["--steps", str(options.steps), "--size", str(options.size), "--cutouts", "2"]
-    settings += ["--init", "random", "--quiet"]
-    words = [sys.executable, "-m", "vqclip", "batch", str(prompts), *settings]
-    began = time.monotonic()
-    subprocess.run([*words, "-o", folder / "peace"], check=True, stdout=subprocess.DEVNULL)
-    print(f"in peace: {time.monotonic() - began:.0f} s")
-    began = time.monotonic()
-    kills = killed([*words, "-o", str(folder / "war")], options)
-    print(f"killed {kills} times: {time.monotonic() - began:.0f} s")
-    failures = list(verdict(folder / "peace", folder / "war", options.jobs))
-    print("\n".join(failures) or "passed: every job has one picture, the bytes are the same")
-    if failures:
-        sys.exit(1)
+def rounds(folder: Path, options: argparse.Namespace) -> Counter[str]:
+    """Return how many files were lost, left over and different after all the kills."""
+    options.log = folder / "log"  # of the last process
+    if options.fork:
+        load_libraries(folder, options)
+    undisturbed, moments, kills = {}, random.Random(options.seed), Counter[str]()
+    for kind in options.kinds:
+        began = time.monotonic()
+        code = started(command(kind, folder / "peace", options), options).wait()
+        undisturbed[kind] = time.monotonic() - began
+        assert code == 0, options.log.read_text()
+        print(f"{kind}, undisturbed: {undisturbed[kind]:.1f} s", flush=True)
+    found, done = Counter[str](), Counter[str]()
+    for kind in cycle(options.kinds):
+        if kills.total() >= options.kills:
+            break
+        shutil.rmtree(folder / "war", ignore_errors=True)
+        kills[kind] += killed(kind, folder, undisturbed[kind], moments, options)
+        done[kind] += 1
+        found += differences(folder / "peace" / kind, folder / "war" / kind)
+        if done.total() % 30 == 0:
+            print(f"{dict(kills)} kills in {dict(done)} rounds", flush=True)
+    print(f"{dict(kills)} kills in {dict(done)} rounds")
+    return found
 
 
-def verdict(peace: Path, war: Path, count: int) -> Iterator[str]:
-    """Yield what is wrong with the folder of the run that was killed."""
-    expected, found = files(peace), files(war)
-    jobs = [json.loads(line) for line in (war / "jobs.jsonl").read_text().splitlines()]
-    pictures = [name for name in found if name.endswith(".png")]
-    done = sum(job["state"] == "done" for job in jobs)
-    print(f"{len(jobs)} jobs, {done} done, {len(pictures)} pictures")
-    if not len(jobs) == done == len(pictures) == count:
-        yield f"FAILED: {count} jobs should be done, with a picture each"
-    if missing := sorted(set(expected) - set(found)):
-        yield f"FAILED: missing: {missing}"
-    if strange := sorted(set(found) - set(expected)):
-        yield f"FAILED: left over: {strange}"
-    if different := [n for n, data in expected.items() if n in found and found[n] != data]:
-        yield f"FAILED: other bytes: {different}"
+def command(kind: str, folder: Path, options: argparse.Namespace) -> list[str]:
+    """Return the words of a batch, of a story, or of a story in a loop that keeps its frames."""
+    output = folder / kind
+    settings = ["--size", str(options.size), "--cutouts", "2", "--init", "random", "--quiet"]
+    steps = str(options.steps)
+    if kind == "batch":
+        prompts = folder.parent / "prompts.txt"
+        films = (" --gif" if n % 4 == 0 else "" for n in range(options.jobs))
+        prompts.write_text("\n".join(f"apple {n}{film}" for n, film in enumerate(films)))
+        return ["batch", str(prompts), "--steps", steps, *settings, "-o", str(output)]
+    output.mkdir(parents=True, exist_ok=True)
+    loop = ["--loop", "--frames", str(output / "frames")] if kind == "frames" else []
+    seed = ["--steps-per-scene", steps, "--seed", "7"]
+    return [*STORY, *loop, *seed, *settings, "-o", str(output / "fox.mp4")]
 
 
-def killed(words: list[str], options: argparse.Namespace) -> int:
-    """Run a command until it ends by itself; return how often it was killed before."""
-    moments = random.Random(options.seed)
-    folder = Path(words[-1])
-    kills = fruitless = 0
-    while True:
-        before, done = stamp(folder), jobs_done(folder)
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # Most kills are to hit the work, not the seconds in which torch is imported.
-        while moments.random() > 0.002 / 2**fruitless and process.poll() is None:
-            if stamp(folder) != before:
-                break
-            time.sleep(0.01)
-        patience = moments.uniform(0, options.seconds * 2**fruitless)
-        try:
-            code = process.wait(None if kills == options.kills else patience)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-            # On a machine so slow that nothing is done between two kills, they come more slowly.
-            fruitless = 0 if jobs_done(folder) > done else min(fruitless + 1, 8)
-            continue
-        if code:
-            sys.exit(f"FAILED: the batch ended with {code}")
-        return kills
+class started:  # noqa: N801
+    """A process of vqclip."""
+
+    def __init__(self, words: list[str], options: argparse.Namespace) -> None:
+        context = multiprocessing.get_context("fork" if options.fork else "spawn")
+        self.process = context.Process(target=run, args=(words, options.log))
+        self.process.start()
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Return the exit status, or None after so many seconds."""
+        self.process.join(seconds)
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        """Kill it, without a chance to clean up."""
+        self.process.kill()
+        self.process.join()
 
 
-def jobs_done(folder: Path) -> int:
-    """Return how many jobs the journal has as done."""
-    path = folder / "jobs.jsonl"
-    return path.read_text().count('"state": "done"') if path.exists() else 0
+def run(words: list[str], log: Path) -> None:
+    """Be vqclip, and save the state at every step, as these runs are over within seconds."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    from vqclip.cli.app import main
+    from vqclip.runs import autosave
+    from vqclip.video import work_folder
+
+    autosave.EVERY = work_folder.EVERY = 0
+    sys.argv = ["vqclip", *words]
+    main()
 
 
-def stamp(folder: Path) -> int:
-    """Return when the jobs were last written down."""
-    path = folder / "jobs.jsonl"
-    return path.stat().st_mtime_ns if path.exists() else 0
+def load_libraries(folder: Path, options: argparse.Namespace) -> None:
+    """Run every kind once in this process, so that its children need not import anything."""
+    from vqclip.cli.app import app
+
+    for kind in options.kinds:
+        with suppress(SystemExit):
+            app(command(kind, folder / "warm", options))
+
+
+def killed(
+    kind: str, folder: Path, seconds: float, moments: random.Random, options: argparse.Namespace
+) -> int:
+    """Repeat a command until it ends by itself; return how often it was killed before.
+
+    seconds: how long it takes undisturbed; it is killed after a third of that on average.
+    """
+    words = command(kind, folder / "war", options)
+    kills = 0
+    while kind == "batch" or not is_over(folder / "war" / kind, folder / "peace" / kind):
+        process = started(words, options)
+        code = process.wait(moments.expovariate(3 / seconds))
+        if code is None:
+            process.kill()
+            kills, seconds = kills + 1, 1.05 * seconds  # the machine may have become slower
+        elif code:
+            sys.exit(f"FAILED: {words} ended with {code}: {options.log.read_text()}")
+        else:
+            break
+    return kills
+
+
+def is_over(story: Path, whole: Path) -> bool:
+    """Return whether a story was killed after its last deed: its command refuses to replace it."""
+    films = [story / path.name for path in whole.glob("fox.*")]
+    return all(film.is_file() for film in films) and not list(story.glob("*/about.json"))
+
+
+def differences(peace: Path, war: Path) -> Counter[str]:
+    """Return how many files, or jobs, are lost, left over and different, and print which."""
+    expected, there = files(peace), files(war)
+    found = {
+        "lost": expected.keys() - there.keys(),
+        "left over": there.keys() - expected.keys(),
+        "differing": {
+            name for name in expected.keys() & there.keys() if expected[name] != there[name]
+        },
+    }
+    if (war / "jobs.jsonl").exists():
+        jobs = [json.loads(line) for line in (war / "jobs.jsonl").read_text().splitlines()]
+        found["lost"] |= {f"job {n}" for n, job in enumerate(jobs) if job["state"] != "done"}
+    for what, names in found.items():
+        if names:
+            print(f"FAILED: {what}: {sorted(names)}", flush=True)
+    return Counter({what: len(names) for what, names in found.items() if names})
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return all that lies below ``folder``; records of times are compared by name alone."""
-    changing = ("jobs.jsonl", "index.html", ".lock")
+    """Return all files below ``folder`` by name."""
     return {
-        str(path.relative_to(folder)): b"" if path.name in changing else path.read_bytes()
+        str(path.relative_to(folder)): b"" if path.name in CHANGING else path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }

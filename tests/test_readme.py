@@ -59,7 +59,7 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(batch, name, lambda *settings: ran.append(settings))
     monkeypatch.setattr(story, "tell_story", lambda *settings, **_: ran.append(settings))
     monkeypatch.setattr(restyle, "restyle", lambda *settings, **_: ran.append(settings))
-    unfinished = "vqclip.video.work_folder.is_unfinished"
+    unfinished = "vqclip.video.about.is_unfinished"
     monkeypatch.setattr(unfinished, lambda folder: folder.suffix == ".frames")
     monkeypatch.setattr(resume, "resume_film", lambda *settings, **_: ran.append(settings))
     words = shlex.split(command, comments=True)[1:]

@@ -29,6 +29,8 @@ def load_functions(path: Path) -> None:
     Raises:
         UsageError: the file does not exist or raises an exception.
     """
+    if not path.is_file():  # reading a pipe could block forever
+        raise UsageError(f"no such Python file: {path}")
     try:
         names = runpy.run_path(str(path), run_name=path.stem)
     except Exception as error:

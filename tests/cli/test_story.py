@@ -1,6 +1,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import pytest
@@ -9,6 +10,7 @@ from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.generation.loop import Run
 from vqclip.media.writers import film_metadata
+from vqclip.video import work_folder
 from vqclip.video.work_folder import WorkFolder
 
 QUICK = ("--size", "32", "--cutouts", "1", "--seed", "1", "--init", "random")
@@ -189,3 +191,109 @@ def test_damaged_folders_are_told(text: str, monkeypatch: pytest.MonkeyPatch) ->
         vqclip(*STORY, "-o", "a.mp4", code=130)
     Path("a.frames/about.json").write_text(text)
     assert "about.json is damaged" in vqclip("resume", "a.frames", code=1).stderr
+
+
+class Killed(BaseException):
+    """Ends a run without being an error that vqclip handles."""
+
+
+def contents() -> dict[str, bytes]:
+    """Return all files below the current folder."""
+    return {name: Path(name).read_bytes() for name in leftovers(Path()) if ".lock" not in name}
+
+
+def emptied() -> dict[str, bytes]:
+    """Return all files below the current folder, and remove them."""
+    found = contents()
+    for name in leftovers(Path()):
+        Path(name).unlink()
+    return found
+
+
+FILMED = (*MOVED, "--gif", "--webp", "--mp4")
+
+
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        (["-o", "a.mp4"], ["resume", "a.frames"]),
+        (["-o", "a.mp4", "--frames", "f"], ["resume", "f"]),
+        ([], FILMED),
+        (["--frames", "f"], [*FILMED, "--frames", "f"]),
+    ],
+)
+@pytest.mark.parametrize(("name", "call"), [("_encode", 2), ("_record", 3)])
+def test_killed_between_two_videos_it_writes_the_others(
+    words: list[str], again: list[str], name: str, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vqclip(*FILMED, *words)
+    whole = emptied()
+    real, calls = getattr(WorkFolder, name), []
+
+    def method(*args: Any) -> Any:
+        calls.append(name)
+        return real(*args) if len(calls) < call else (_ for _ in ()).throw(Killed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, name, method)
+        with pytest.raises(Killed):
+            vqclip(*FILMED, *words)
+    assert len([path for path in leftovers(Path()) if path in whole and "png" not in path]) > 0
+    vqclip(*again)
+    assert contents() == whole
+
+
+def test_killed_while_it_cleans_up_it_goes_on_cleaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    vqclip(*FILMED)
+    whole = emptied()
+
+    def remove(folder: WorkFolder, *, frames: bool) -> None:
+        folder.state_path.unlink()
+        folder.numbered()[-1].unlink()
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, "_remove", remove)
+        with pytest.raises(Killed):
+            vqclip(*FILMED)
+    stops(monkeypatch, 0, AssertionError)
+    vqclip(*FILMED)
+    assert contents() == whole
+
+
+def test_ctrl_c_while_a_video_is_written_publishes_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vqclip(*MOVED, "-o", "a.gif")
+    whole = emptied()
+    with monkeypatch.context() as patch:
+        real, calls = work_folder.load_image, []
+
+        def read(path: Path) -> Any:
+            calls.append(path)
+            return real(path) if len(calls) < 4 else (_ for _ in ()).throw(KeyboardInterrupt)
+
+        patch.setattr(work_folder, "load_image", read)
+        vqclip(*MOVED, "-o", "a.gif", code=130)
+    assert not Path("a.gif").exists()
+    vqclip("resume", "a.frames")
+    assert contents() == whole
+
+
+def test_a_file_that_appears_under_a_video_s_name_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encode = WorkFolder._encode
+
+    def late(folder: WorkFolder, path: Path, frames: int) -> None:
+        encode(folder, path, frames)
+        Path("a.gif").write_bytes(b"mine")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, "_encode", late)
+        assert "a.gif exists; it was left as it is" in vqclip(*MOVED, "-o", "a.gif", code=1).stderr
+    assert "a.gif exists; it was left" in vqclip("resume", "a.frames", code=1).stderr
+    assert Path("a.gif").read_bytes() == b"mine"
+    Path("a.gif").unlink()
+    vqclip("resume", "a.frames")
+    assert leftovers(Path()) == ["a.gif"]

@@ -15,21 +15,37 @@ if TYPE_CHECKING:
     from vqclip.video.work_folder import WorkFolder
 
 
-def video_paths(params: Mapping[str, Any], name: str) -> tuple[Path, ...]:
+def video_paths(
+    params: Mapping[str, Any], name: str, *, continues: bool = False
+) -> tuple[Path, ...]:
     """Return the videos to write: the named one, and one of each other requested format.
 
     Without --output, they are called ``name``.
 
+    continues: whether the command continues a run of its own that was killed.
+
     Raises:
         UsageError: a video could not be written.
     """
+    from vqclip.files.atomic import is_taken
     from vqclip.runs.naming import name_videos
     from vqclip.runs.outputs import check_films
 
     asked = FileOptions(**read_options(FileOptions, params))
-    films = name_videos(asked, name)
-    check_films(films, overwrite=asked.overwrite)
+
+    def taken(film: Path) -> bool:
+        return is_taken(film) and not (continues and _is_published(film, asked.frames))
+
+    films = name_videos(asked, name, taken)
+    check_films(films, overwrite=asked.overwrite or not any(map(taken, films)))
     return films
+
+
+def _is_published(film: Path, frames: Path | None) -> bool:
+    """Return whether a run was killed that may have published this video; it can be continued."""
+    from vqclip.video.about import published, working_folder
+
+    return film.absolute() in map(Path.absolute, published(frames or working_folder(film)))
 
 
 def report_films(

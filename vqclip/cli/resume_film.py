@@ -17,10 +17,11 @@ def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
     """
     from vqclip.runs.outputs import check_films
     from vqclip.runs.replay import recorded_film
-    from vqclip.video.work_folder import read_about
+    from vqclip.video.about import published, read_about
 
     settings, output = read_about(folder)
-    check_films(output.films, overwrite=output.overwrite)
+    # The run compares published videos with its own.
+    check_films(output.films, overwrite=output.overwrite or bool(published(folder)))
     film = recorded_film(settings, folder)
     if isinstance(film, StoryConfig):
         tell_story(film, output, terminal, dry_run=dry_run)

@@ -62,6 +62,23 @@ def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
             path.unlink(missing_ok=True)
 
 
+def publish(file: Path, path: Path, *, overwrite: bool = False) -> None:
+    """Give a complete file, whose own name is temporary, its name ``path`` at once.
+
+    Raises:
+        FileExistsError: as for :func:`replacing`.
+    """
+    path = target_of(path) if overwrite else path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _publish(file, path, overwrite)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replacing(path, overwrite=overwrite) as temporary:
+            shutil.copyfile(file, temporary)
+
+
 def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
     if overwrite:
         if is_special(path):

@@ -3,7 +3,7 @@
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import Formatter
 
@@ -70,8 +70,13 @@ def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
     )
 
 
-def name_videos(asked: FileOptions, name: str) -> tuple[Path, ...]:
-    """Return the paths of a video, one for each requested format; ``name.mp4`` by default."""
+def name_videos(
+    asked: FileOptions, name: str, taken: Callable[[Path], bool] = is_taken
+) -> tuple[Path, ...]:
+    """Return the paths of a video, one for each requested format; ``name.mp4`` by default.
+
+    taken: whether a default name is in use.
+    """
     suffixes = asked.video_suffixes
     if asked.output:
         path = file_path(asked.output)
@@ -80,7 +85,7 @@ def name_videos(asked: FileOptions, name: str) -> tuple[Path, ...]:
     if asked.overwrite:
         return tuple(videos)
     stem = free_path(
-        videos[0], lambda p: any(is_taken(p.with_suffix(video.suffix)) for video in videos)
+        videos[0], lambda p: any(taken(p.with_suffix(video.suffix)) for video in videos)
     )
     return tuple(stem.with_suffix(video.suffix) for video in videos)
 

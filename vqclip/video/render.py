@@ -46,6 +46,8 @@ class StoryRun:
             VqclipError: the run failed, or a file could not be written.
             KeyboardInterrupt: Ctrl-C was pressed; the frames and the state so far are kept.
         """
+        if self.work_folder.whole:
+            return
         frames = StoryFrames(self.story, self.models, self.work_folder.state(), on_draft)
         with self.work_folder.keeping():
             for frame in frames:
@@ -83,6 +85,8 @@ class RestyleRun:
             VqclipError: the run failed, or a file could not be written.
         """
         with self.work_folder.opened():
+            if self.work_folder.whole:
+                return sum(1 for _ in self.source.read(self.size))
             count = self._draw(on_frame)
             self.work_folder.write_films(count)
         return count

@@ -4,12 +4,12 @@
 
     castle-7.frames/            of castle-7.mp4
         00000.png, 00001.png    the frames so far
-        about.json              their settings and the videos to write
+        about.json              their settings, the videos to write, and the stage of the work
         state.safetensors       further state that the next frame depends on, if any
 """
 
+import filecmp
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,17 +20,25 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vqclip.config import FilmConfig, FilmOutput
-from vqclip.errors import CheckpointError, UsageError, one_line
-from vqclip.files.atomic import replacing, sweep, writing
+from vqclip.config import FilmOutput
+from vqclip.errors import UsageError
+from vqclip.files.atomic import publish, sweep, writing
 from vqclip.files.locking import locked
 from vqclip.generation.state import State
 from vqclip.media.images import load_image, save_image
 from vqclip.media.writers import Array, film_writer, frame_path
 from vqclip.runs.checkpoint import EVERY, load_state, save_state
+from vqclip.video.about import (
+    ABOUT,
+    Stage,
+    folder_of,
+    is_unfinished,
+    is_whole,
+    read_about,
+    write_about,
+)
 
-_ABOUT, _STATE, _LOCK = "about.json", "state.safetensors", ".lock"
-_FILM = ("rate", "quality", "codec", "loop")
+_STATE, _LOCK = "state.safetensors", ".lock"
 
 
 class WorkFolder:
@@ -43,7 +51,7 @@ class WorkFolder:
 
     def __init__(self, output: FilmOutput, settings: Mapping[str, Any]) -> None:
         self.output, self.settings = output, dict(settings)
-        self.path = output.frames or working_folder(output.films[0])
+        self.path = folder_of(output)
         self.last: State | None = None
         self.saved = time.monotonic()
         self.whole = False
@@ -80,26 +88,34 @@ class WorkFolder:
         """Continue with the existing frames; raise UsageError if they have other settings."""
         sweep(self.path)
         known = json.loads(json.dumps(self.settings))
-        if is_unfinished(self.path) and read_about(self.path)[0] != known:
-            if not self.output.overwrite:
+        if is_unfinished(self.path):
+            if read_about(self.path)[0] == known:
+                self.whole = is_whole(self.path, self.output)
+            elif not self.output.overwrite:
                 raise UsageError(
                     f"{self.path} holds frames of another run: repeat its settings to continue, "
                     "choose another `output`, or add `overwrite` to discard them"
                 )
-            self._remove(frames=True)
-        values = {"settings": self.settings, "output": _output_values(self.output, self.path)}
-        with replacing(self.path / _ABOUT, overwrite=True) as temporary:
-            temporary.write_text(json.dumps(values), encoding="utf-8")
+            else:
+                self._remove(frames=True)
+        if not self.whole:
+            self._record("frames")
+
+    def _record(self, stage: Stage) -> None:
+        write_about(self.path, self.settings, self.output, stage)
 
     def _has_frames(self) -> bool:
         return frame_path(self.path, 0).exists() or self.state_path.exists()
 
     def _remove(self, *, frames: bool) -> None:
-        """Remove our files, about.json last, so that a folder left by a kill is recognised."""
+        """Remove our files, about.json last, so that a folder left by a kill is recognised.
+
+        The state goes first, because it is of no use without its frames.
+        """
+        self.state_path.unlink(missing_ok=True)
         for path in reversed(self.numbered()) if frames else ():
             path.unlink()
-        self.state_path.unlink(missing_ok=True)
-        (self.path / _ABOUT).unlink(missing_ok=True)
+        (self.path / ABOUT).unlink(missing_ok=True)
 
     def numbered(self) -> list[Path]:
         """Return the paths of the frames so far."""
@@ -147,49 +163,34 @@ class WorkFolder:
             self.save()
 
     def write_films(self, frames: int) -> None:
-        """Write the videos from the first ``frames`` frames."""
-        film, overwrite = self.output.film, self.output.overwrite
+        """Write the videos from the first ``frames`` frames.
+
+        Each is completed in this folder first, so that Ctrl-C publishes no part of one.
+
+        Raises:
+            FileExistsError: another file has the name of a video.
+        """
+        self._record("videos")
         for path in self.output.films:
-            with film_writer(path, film, self.settings, overwrite=overwrite) as write:
-                for number in range(frames):
-                    write(np.asarray(load_image(frame_path(self.path, number))), number)
+            complete = self.path / f".film{path.suffix}"
+            try:
+                self._encode(complete, frames)
+                _publish(complete, path, overwrite=self.output.overwrite)
+            finally:
+                complete.unlink(missing_ok=True)
+        self._record("whole")
         self.whole = True
 
-
-def working_folder(film: Path) -> Path:
-    """Return the folder that holds a video's frames until it is complete."""
-    return film.with_name(f"{film.stem}.frames")
-
-
-def is_unfinished(folder: Path) -> bool:
-    """Return whether a folder belongs to a video in progress."""
-    return (folder / _ABOUT).is_file()
+    def _encode(self, path: Path, frames: int) -> None:
+        with film_writer(path, self.output.film, self.settings, overwrite=True) as write:
+            for number in range(frames):
+                write(np.asarray(load_image(frame_path(self.path, number))), number)
 
 
-def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
-    """Return the settings and the output files of the video in a folder.
-
-    Raises:
-        CheckpointError: about.json is damaged.
-    """
-    path = folder / _ABOUT
+def _publish(complete: Path, path: Path, *, overwrite: bool) -> None:
+    """Publish a video, unless a run that was killed later has done so already."""
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        return dict(about["settings"]), _read_output(about["output"], folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged: {one_line(error, 150)}") from error
-
-
-def _output_values(output: FilmOutput, folder: Path) -> dict[str, Any]:
-    """Return ``output`` with paths relative to ``folder``, so that the folder can be moved."""
-    film = {name: getattr(output.film, name) for name in _FILM}
-    films = [os.path.relpath(path, folder) for path in output.films]
-    kept = {"frames": output.frames is not None, "overwrite": output.overwrite}
-    return {"films": films, "film": film, **kept}
-
-
-def _read_output(values: Mapping[str, Any], folder: Path) -> FilmOutput:
-    films = tuple(Path(os.path.normpath(folder / name)) for name in values["films"])
-    film = FilmConfig(**{name: values["film"][name] for name in _FILM})
-    frames = folder if values["frames"] else None
-    return FilmOutput(films, film, frames, overwrite=values["overwrite"] is True)
+        publish(complete, path, overwrite=overwrite)
+    except FileExistsError:
+        if not (path.is_file() and filecmp.cmp(complete, path, shallow=False)):
+            raise

@@ -59,7 +59,7 @@ def restyle_command(
     # The video's own rate is known only when it is open.
     film = FilmConfig(config.fps or 1, params["quality"], params["codec"])
     target = FilmOutput(
-        films.video_paths(params, f"{name}-restyled"),
+        films.video_paths(params, f"{name}-restyled", continues=True),
         film,
         params["frames"],
         params["overwrite"],

@@ -151,7 +151,7 @@ def _session(
 
 
 def _resume_folder(folder: Path, terminal: Terminal, workers: Workers, *, dry_run: bool) -> None:
-    from vqclip.video.work_folder import is_unfinished
+    from vqclip.video.about import is_unfinished
 
     if not is_unfinished(folder):
         resume_batch(folder, terminal, workers, dry_run=dry_run)

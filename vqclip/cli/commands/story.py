@@ -62,7 +62,9 @@ def story_command(
     given = ctx.params
     name = f"{prompt_slug(story.picture)}-{story.picture.seed}"
     film = FilmConfig(fps, given["quality"], given["codec"])
-    target = FilmOutput(films.video_paths(given, name), film, given["frames"], given["overwrite"])
+    target = FilmOutput(
+        films.video_paths(given, name, continues=True), film, given["frames"], given["overwrite"]
+    )
     tell_story(story, target, terminal_of(given), dry_run=given["dry_run"])
 
 
