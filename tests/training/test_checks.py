@@ -12,6 +12,7 @@ from PIL import Image
 from tests.cli.runner import refused, vqclip
 from tests.training.test_maps import model
 from tests.training.test_references import transformer, write_vqgan
+from vqclip.training.examples import example
 
 SIDE = 16
 Values = dict[str, Any]
@@ -19,6 +20,7 @@ GPT = {"vocab_size": 16, "block_size": 127, "n_layer": 1, "n_head": 2, "n_embd":
 FIRST = {"target": "vqclip.load_vqgan", "params": {"source": "models/vqgan"}}
 DEPTH = {"target": "vqclip.load_vqgan", "params": {"source": "models/depth"}}
 LABELLED = {"target": "taming.modules.util.Labelator", "params": {"n_classes": 2}}
+EMBEDDED = {"target": "vqclip.ClipEmbedding", "params": {"embed_dim": 256, "n_tokens": 2}}
 TRAIN = {"steps": 1, "batch_size": 2, "learning_rate": 1e-3, "device": "cpu"}
 
 
@@ -30,6 +32,7 @@ def data(*conditions: Values, **more: Any) -> Values:
 @pytest.fixture(autouse=True)
 def _files() -> None:
     generator = np.random.default_rng(0)
+    Path("flat").mkdir()
     for kind in ("a", "b"):
         for number in range(3):
             pixels = np.full((SIDE, SIDE, 3), generator.integers(0, 255, 3), np.uint8)
@@ -38,11 +41,13 @@ def _files() -> None:
                 Path(folder, kind).mkdir(parents=True, exist_ok=True)
             name = f"{kind}/{number}.png"
             Image.fromarray(pixels).save(Path("pictures", name))
+            Image.fromarray(pixels).save(Path("flat", f"{kind}{number}.png"))
             Image.fromarray(pixels[..., 0]).save(Path("depth", name))
             Image.fromarray(pixels[..., 0] // 128).save(Path("labels", name))
     Path("empty").mkdir()
     write_vqgan("models/vqgan", 3, "image", 0)
     write_vqgan("models/depth", 1, "depth", 1)
+    write_vqgan("models/labels", 4, "segmentation", 2, n_labels=4)
 
 
 def vqgan_config(data_: Values | None = None, loss: Any = (), **params: Any) -> Values:
@@ -56,10 +61,23 @@ def transformer_config(cond: Any, data_: Values, **gpt: Any) -> Values:
     return {"model": values, "data": data_, "train": TRAIN}
 
 
-def narrow(ch: int) -> Values:
+def shaped(**ddconfig: Any) -> Values:
     config = vqgan_config()
     params = config["model"]["params"]
-    params["ddconfig"] = {**params["ddconfig"], "ch": ch}
+    params["ddconfig"] = {**params["ddconfig"], **ddconfig}
+    return config
+
+
+def clip_config(batch_size: int = 2, **model_cfg: Any) -> Values:
+    values: Values = yaml.safe_load(example("clip"))
+    values["model"]["model_cfg"].update(model_cfg)
+    return {**values, "data": data(), "train": {**TRAIN, "batch_size": batch_size}}
+
+
+def label_images() -> Values:
+    config = transformer_config(DEPTH, data(DEPTH_MAPS))
+    labels = {**FIRST, "params": {"source": "models/labels"}}
+    config["model"]["params"]["first_stage_config"] = labels
     return config
 
 
@@ -67,7 +85,7 @@ DEPTH_MAPS = {"kind": "depth", "folder": "depth"}
 LABEL_MAPS = data(sources=[{"path": "labels"}])
 BROKEN: dict[str, tuple[str, Values, str]] = {
     "size": ("vqgan", vqgan_config(data(crop=15)), "15 is not a multiple of 2, .* take 14 or 16"),
-    "width": ("vqgan", narrow(16), r"ddconfig.ch 16 .* multiples of 32.*set ddconfig.ch to 32"),
+    "width": ("vqgan", shaped(ch=16), r"ddconfig.ch 16 .* multiples of 32.*set ddconfig.ch to 32"),
     "channels": ("vqgan", vqgan_config(channels=2), "in_channels is 2: images have 3"),
     "key": ("vqgan", vqgan_config(image_key="dept"), "image_key is 'dept', which the data lacks"),
     "labels": (
@@ -119,6 +137,56 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
         transformer_config(DEPTH, data({"kind": "depth", "folder": "empty"})),
         "6 of 6 images have no depth map: empty/a/0.png is missing",
     ),
+    "huge": ("vqgan", vqgan_config(data(size=100_000)), "data.size must be from 8 to 16384"),
+    "dropout": (
+        "vqgan",
+        shaped(dropout=2),
+        "ddconfig.dropout cannot be 2: give a number from 0 to below 1",
+    ),
+    "levels": (
+        "vqgan",
+        shaped(ch_mult="1, 2"),
+        "ddconfig.ch_mult cannot be '1, 2': give a list of whole numbers above 0",
+    ),
+    "discriminator's start": (
+        "vqgan",
+        vqgan_config(loss={"disc_start": -1}),
+        "loss.disc_start must be a number of at least 0, not -1",
+    ),
+    "share": (
+        "vqgan",
+        vqgan_config(data(hold_out={"share": 1.5})),
+        "data.hold_out.share must be at least 0 and below 1, not 1.5",
+    ),
+    "heads": (
+        "transformer",
+        transformer_config("__is_unconditional__", data(), n_head=3),
+        "n_head cannot be 3: give a divisor of n_embd, 16",
+    ),
+    "stage": (
+        "transformer",
+        transformer_config("__is_frist_stage__", data()),
+        "unknown cond_stage_config .* did you mean '__is_first_stage__'",
+    ),
+    "first stage": ("transformer", label_images(), "encodes label maps: give that of the images"),
+    "scale": (
+        "transformer",
+        transformer_config("__is_first_stage__", data({"kind": "lr", "scale": 100})),
+        "the scale 100 of the condition lr leaves nothing of images of 16 pixels: take at most 16",
+    ),
+    "subfolders": (
+        "transformer",
+        transformer_config(LABELLED, data({"kind": "class"}, sources=[{"path": "flat"}])),
+        "no category, of which classes are made: put them into subfolders",
+    ),
+    "captions": (
+        "transformer",
+        transformer_config(EMBEDDED, data()),
+        "no captions: put a .txt .* or set loss.text and loss.mix to 0",
+    ),
+    "captions of CLIP": ("clip", clip_config(), "no captions: put a .txt of the same name beside"),
+    "batch": ("clip", clip_config(batch_size=1), "train.batch_size 1 leaves nothing .* 2 or more"),
+    "width of CLIP": ("clip", clip_config(embed_dim=0), "embed_dim must be a whole number above 0"),
 }
 
 

@@ -28,9 +28,9 @@ def reference(source: str) -> Values:
     return {"target": "vqclip.load_vqgan", "params": {"source": source}}
 
 
-def write_vqgan(folder: str, channels: int, key: str, seed: int) -> None:
+def write_vqgan(folder: str, channels: int, key: str, seed: int, **params: Any) -> None:
     torch.manual_seed(seed)
-    config = ModelConfig.of(model(channels, key), "model")
+    config = ModelConfig.of(model(channels, key, **params), "model")
     Path(folder).mkdir(parents=True)
     save_model(new_vqgan(config), config, Path(folder))
 
@@ -121,7 +121,9 @@ def test_exported_for_taming_both_are_described() -> None:
 
 def test_an_unknown_condition_lists_the_conditions() -> None:
     values = transformer(reference("runs/vqgan"), {"target": "taming.Nothing", "params": {}})
-    with pytest.raises((CheckpointError, UsageError), match=r"not a known condition.*Labelator"):
+    with pytest.raises(
+        (CheckpointError, UsageError), match=r"unknown cond_stage_config.*Labelator"
+    ):
         open_transformer_stage(settings_of("transformer", {"model": values}), CPU)
 
 

@@ -41,13 +41,17 @@ class DDConfig:
         for name in ("attn_resolutions", "ch_mult"):
             object.__setattr__(self, name, _int_tuple(name, getattr(self, name)))
         for name in ("ch", "out_ch", "num_res_blocks", "in_channels", "resolution", "z_channels"):
-            _require(_is_count(getattr(self, name)), name, getattr(self, name))
-        _require(0 < self.num_levels <= _MOST_LEVELS, "ch_mult", self.ch_mult)
-        _require(self.num_res_blocks <= _MOST_BLOCKS, "num_res_blocks", self.num_res_blocks)
+            value = getattr(self, name)
+            _require(_is_count(value), name, value, f"a whole number from 1 to {_MOST_CHANNELS}")
+        levels = f"1 to {_MOST_LEVELS} numbers, one for each level"
+        _require(0 < self.num_levels <= _MOST_LEVELS, "ch_mult", self.ch_mult, levels)
+        blocks = self.num_res_blocks
+        _require(blocks <= _MOST_BLOCKS, "num_res_blocks", blocks, f"at most {_MOST_BLOCKS}")
         self._check_widths()
-        _require(isinstance(self.dropout, int | float), "dropout", self.dropout)
-        _require(0 <= self.dropout < 1, "dropout", self.dropout)
-        _require(self.attn_type in ("vanilla", "none"), "attn_type", self.attn_type)
+        fits = isinstance(self.dropout, int | float) and 0 <= self.dropout < 1
+        _require(fits, "dropout", self.dropout, "a number from 0 to below 1")
+        known = ("vanilla", "none")
+        _require(self.attn_type in known, "attn_type", self.attn_type, " or ".join(known))
 
     def _check_widths(self) -> None:
         odd = [width for width in self.widths if width % NORM_GROUPS]
@@ -57,7 +61,8 @@ class DDConfig:
                 f"{odd[0]} channels: all must be multiples of {NORM_GROUPS}, the groups of the "
                 f"norms; set ddconfig.ch to {NORM_GROUPS} or a multiple"
             )
-        _require(max(self.widths) <= _MOST_CHANNELS, "ch_mult", self.ch_mult)
+        most = f"smaller ones, for at most {_MOST_CHANNELS} channels"
+        _require(max(self.widths) <= _MOST_CHANNELS, "ch_mult", self.ch_mult, most)
 
     @classmethod
     def of(cls, values: "DDConfig | Mapping[str, Any]") -> "DDConfig":
@@ -103,12 +108,12 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_CHANNELS
 
 
-def _require(fits: bool, name: str, value: object) -> None:
+def _require(fits: bool, name: str, value: object, wanted: str) -> None:
     if not fits:
-        raise UsageError(f"ddconfig.{name} cannot be {value!r:.80}; check the model's config")
+        raise UsageError(f"ddconfig.{name} cannot be {value!r:.80}: give {wanted}")
 
 
 def _int_tuple(name: str, values: Any) -> tuple[int, ...]:
-    _require(isinstance(values, list | tuple), name, values)
-    _require(all(_is_count(value) for value in values), name, values)
+    fits = isinstance(values, list | tuple) and all(_is_count(value) for value in values)
+    _require(fits, name, values, "a list of whole numbers above 0")
     return tuple(values)

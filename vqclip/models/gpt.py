@@ -43,13 +43,17 @@ class GPTConfig:
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
-            _require(_is_int(getattr(self, name), 1, most), name, getattr(self, name))
-        _require(_is_int(self.n_head, 1, self.n_embd), "n_head", self.n_head)
-        _require(self.n_embd % self.n_head == 0, "n_head", self.n_head)
-        _require(_is_int(self.n_unmasked, 0, self.block_size), "n_unmasked", self.n_unmasked)
+            value = getattr(self, name)
+            _require(_is_int(value, 1, most), name, value, f"a whole number from 1 to {most}")
+        divides = _is_int(self.n_head, 1, self.n_embd) and self.n_embd % self.n_head == 0
+        _require(divides, "n_head", self.n_head, f"a divisor of n_embd, {self.n_embd}")
+        known = f"a whole number from 0 to block_size, {self.block_size}"
+        fits = _is_int(self.n_unmasked, 0, self.block_size)
+        _require(fits, "n_unmasked", self.n_unmasked, known)
         for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop"):
             value = getattr(self, name)
-            _require(isinstance(value, int | float) and 0 <= value < 1, name, value)
+            fits = isinstance(value, int | float) and 0 <= value < 1
+            _require(fits, name, value, "a number from 0 to below 1")
 
     @classmethod
     def of(cls, values: "GPTConfig | Mapping[str, Any]") -> "GPTConfig":
@@ -68,9 +72,9 @@ def _is_int(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def _require(fits: bool, name: str, value: object) -> None:
+def _require(fits: bool, name: str, value: object, wanted: str) -> None:
     if not fits:
-        raise UsageError(f"a GPT's {name} cannot be {value!r:.80}; check the model's config")
+        raise UsageError(f"a GPT's {name} cannot be {value!r:.80}: give {wanted}")
 
 
 def attention_mask(

@@ -46,6 +46,9 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
     for tower in ("vision_cfg", "text_cfg"):
         if not isinstance(config.get(tower), Mapping):
             raise UsageError(f"model.model_cfg lacks {tower}, which every CLIP of open_clip has")
+    width = config.get("embed_dim")
+    if not isinstance(width, int) or width < 1:
+        raise UsageError(f"model.model_cfg.embed_dim must be a whole number above 0, not {width!r}")
     if {"hf_model_name", "hf_tokenizer_name"} & {*config["text_cfg"]}:
         raise UsageError("text towers of the Hugging Face hub cannot be trained; use CLIP's own")
     custom = config.get("custom_text", False)  # keeps the text tower's weights in a submodule

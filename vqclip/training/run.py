@@ -20,6 +20,8 @@ from vqclip.training.stage import Stage
 from vqclip.training.stages import open_stage
 from vqclip.training.transformer.encoding import EncodingConfig, data_config, open_data
 
+_CHECKED = 8  # samples; enough to tell a few missing captions from a folder without any
+
 
 def train(
     settings: TrainSettings,
@@ -41,7 +43,8 @@ def train(
     if isinstance(data, Samples):
         settings = replace(settings, data=asdict(data.settings))  # includes the class names
     stage = open_stage(settings, accelerator.device)
-    stage.check(to_device(collate([data[0]]), accelerator.device))
+    few = [data[k] for k in range(_CHECKED if isinstance(data, Samples) else 1)]
+    stage.check(to_device(collate(few), accelerator.device))
     is_new = not folder.exists()
     steps = fit(stage, data, settings, folder, accelerator=accelerator, resume=resume, stop=stop)
     try:

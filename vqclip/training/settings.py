@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from vqclip.config.checks import at_least
 from vqclip.errors import UsageError
 from vqclip.files.safe_yaml import read_yaml
 from vqclip.registry import unknown
@@ -63,10 +64,12 @@ class LoopSettings:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "validate_samples", "keep"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("warmup", "validate_every", "sample_every", "checkpoint_every", "log_every"):
-            _at_least(name, getattr(self, name), 0)
-        _at_least("workers", self.workers, 0)
+            at_least(f"train.{name}", getattr(self, name), 1)
+        for name in (
+            *("warmup", "validate_every", "sample_every", "checkpoint_every", "log_every"),
+            "workers",
+        ):
+            at_least(f"train.{name}", getattr(self, name), 0)
         if self.learning_rate is not None and self.base_learning_rate is not None:
             raise UsageError("train: give learning_rate or base_learning_rate, not both")
         for name in ("learning_rate", "base_learning_rate", "clip_gradients"):
@@ -108,7 +111,7 @@ class TrainSettings:
     train: LoopSettings = field(default_factory=LoopSettings)
 
     def __post_init__(self) -> None:
-        _at_least("seed", self.seed, 0)
+        at_least("seed", self.seed, 0)
 
 
 def read_training_settings(stage: str, path: Path, changes: Sequence[str] = ()) -> TrainSettings:
@@ -252,8 +255,3 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
         wanted = name.get(kind.__name__, f"a {kind.__name__.lower()}")
         raise UsageError(f"{where} must be {wanted}, not {value!r:.60}")
     return value
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{name} must be at least {least}, not {value}")

@@ -69,7 +69,7 @@ class Stage(Protocol):
     settings: Any
 
     def check(self, batch: Batch) -> None:
-        """Raise UsageError, before training, if a sample does not fit the settings.
+        """Raise UsageError, before training, if the first samples do not fit the settings.
 
         Raises:
             UsageError: the message names the setting and the remedy.

@@ -193,8 +193,11 @@ def test_unconditional_by_the_old_option(tmp_path: Path) -> None:
         ({"downsample_cond_size": 1.5}, "downsample_cond_size 1.5"),
         ({"permuter_config": {"target": "os.system"}}, "not a known permuter"),
         ({"transformer_config": {"target": "os.system"}}, "not a known GPT"),
-        ({"cond_stage_config": {"target": "os.system"}}, "not a known condition"),
-        ({"cond_stage_config": "__is_first__"}, "cond_stage_config in .* is not a model's config"),
+        (
+            {"cond_stage_config": {"target": "os.system"}},
+            "unknown cond_stage_config in project.yaml",
+        ),
+        ({"cond_stage_config": "__is_first__"}, "did you mean '__is_first_stage__'"),
         ({"cond_stage_config": {"target": "taming.modules.util.Labelator"}}, "n_classes None"),
     ],
 )

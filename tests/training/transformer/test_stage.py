@@ -282,7 +282,7 @@ def test_noise_moves_captions_and_pictures_a_little() -> None:
     [
         ({"text": 1.5}, "loss.text is a share"),
         ({"text": 0.6, "mix": 0.6}, "at most 1 together"),
-        ({"noise": -1}, "loss.noise must be at least 0"),
+        ({"noise": -1}, "loss.noise must be a number of at least 0"),
         ({"txt": 0.5}, "did you mean 'text'"),
     ],
 )

@@ -170,14 +170,12 @@ def has_stage(config: ModelConfig, stage: StageName) -> bool:
 
 def _condition_target(config: ModelConfig) -> str:
     """Return the class that encodes conditions, raising an error if it is unknown."""
-    part = config.part("cond_stage_config")
-    known = {*_CONDITIONS, _CLIP, REFERENCE, *VQGAN_TARGETS}
-    if part.target not in known:
-        raise CheckpointError(
-            f"{part.name} describes a {part.target!r:.100}, which is not a known condition; "
-            f"known: {_IS_UNCONDITIONAL}, {_IS_FIRST}, {', '.join(sorted(known))}"
-        )
-    return part.target
+    known = (_IS_UNCONDITIONAL, _IS_FIRST, *_CONDITIONS, _CLIP, REFERENCE, *sorted(VQGAN_TARGETS))
+    given = config.params.get("cond_stage_config")
+    target = given if isinstance(given, str) else config.part("cond_stage_config").target
+    if isinstance(given, str) or target not in known:
+        raise unknown(f"cond_stage_config in {config.name}", target[:100], known)
+    return target
 
 
 def holds_stage(state: StateDict, stage: StageName) -> bool:
@@ -196,10 +194,9 @@ def _condition_stage(config: ModelConfig, first: VQModel) -> nn.Module:
         return StartToken(_number(config, "sos_token", 0))
     if config.params.get("cond_stage_config") == _IS_FIRST:
         return first
-    part = config.part("cond_stage_config")
-    if part.target == _CLIP:
+    target, part = _condition_target(config), config.part("cond_stage_config")
+    if target == _CLIP:
         return _clip_embedding(part, _gpt_config(config).n_embd)
-    _condition_target(config)
     return _CONDITIONS.get(part.target, build_vqgan)(part)
 
 

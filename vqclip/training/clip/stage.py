@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from vqclip.errors import UsageError
 from vqclip.hub.loaders import load_perceptor, load_vqgan
 from vqclip.models.openclip import encode_tokens, tokenize
 from vqclip.models.vqgan import check_rgb
@@ -34,6 +35,7 @@ from vqclip.training.clip.negatives import Negatives
 from vqclip.training.clip.retrieval import ranks, recall, retrieval
 from vqclip.training.clip.settings import AttackSettings, ClipSettings
 from vqclip.training.clip.views import Views, draw_views, whole
+from vqclip.training.data.captions import check_captions
 from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 
@@ -54,6 +56,8 @@ def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage
         CheckpointError: the weights to start from cannot be used.
     """
     loss = parse_section(ClipSettings, settings.loss, "loss")
+    if loss.contrast and settings.train.batch_size < 2:
+        raise UsageError("train.batch_size 1 leaves nothing to tell apart: take 2 or more")
     clip, config = new_clip(settings, loss)
     return ClipStage(clip.to(device), config, loss, settings.train.rate(LEARNING_RATE))
 
@@ -89,7 +93,8 @@ class ClipStage:
         self.negatives: Negatives | None = None  # loaded once the image size is known
 
     def check(self, batch: Batch) -> None:
-        """Accept any samples, because images are resized for the model."""
+        """Raise UsageError if no sample has a caption; images are resized for the model."""
+        check_captions(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
         """Return the loss of a batch: contrast, and distance to a teacher's text embeddings."""

@@ -1,10 +1,13 @@
 """Captions from names, articles, colours, styles, tags and backgrounds."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from vqclip.errors import UsageError
 from vqclip.training.data.colours import COLOUR_WORDS, GREYS
 from vqclip.training.data.settings import CaptionConfig
 from vqclip.training.data.sources import DataEntry
@@ -197,3 +200,16 @@ def _styled(name: str, style: str, article: bool, rng: np.random.Generator) -> s
 def _tags(entry: DataEntry, name: str) -> list[str]:
     tags = [str(tag).lower() for tag in entry.columns.get("tags") or ()]
     return [tag for tag in tags if tag not in name and not tag.isdecimal()]
+
+
+def check_captions(batch: Mapping[str, Any], otherwise: str = "") -> None:
+    """Raise UsageError if no sample of a batch has a caption.
+
+    Raises:
+        UsageError: the message ends with ``otherwise``.
+    """
+    if not any(batch["text"]):
+        raise UsageError(
+            "the images have no captions: put a .txt of the same name beside each image, with a "
+            f"caption on each line{otherwise}"
+        )

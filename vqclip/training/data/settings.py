@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vqclip.config import FITS
+from vqclip.config.checks import MAX_SIDE
 from vqclip.errors import UsageError
 from vqclip.registry import unknown
 from vqclip.training.settings import parse_section
@@ -76,7 +77,9 @@ class HoldOutConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
-            raise UsageError(f"the share held out must be at least 0 and below 1, not {self.share}")
+            raise UsageError(
+                f"data.hold_out.share must be at least 0 and below 1, not {self.share}"
+            )
 
 
 @dataclass(frozen=True)
@@ -226,12 +229,19 @@ class DataConfig:
     def __post_init__(self) -> None:
         if not self.sources:
             raise UsageError("data.sources is empty: name a folder of images or a .jsonl")
-        if self.size < 8:
-            raise UsageError(f"data.size must be at least 8 pixels, not {self.size}")
+        if not 8 <= self.size <= MAX_SIDE:
+            raise UsageError(f"data.size must be from 8 to {MAX_SIDE} pixels, not {self.size}")
         if self.crop is not None and not 8 <= self.crop <= self.size:
             raise UsageError(f"data.crop must be from 8 to data.size {self.size}, not {self.crop}")
         if not 1 <= self.zoom <= 8 or not 0 <= self.flip <= 1:
             raise UsageError("data.zoom must be from 1 to 8, data.flip from 0 to 1")
+        side = self.crop or self.size
+        for given in self.conditions:
+            if given.kind == "lr" and given.scale > side:
+                raise UsageError(
+                    f"the scale {given.scale} of the condition lr leaves nothing of images of "
+                    f"{side} pixels: take at most {side}"
+                )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DataConfig":

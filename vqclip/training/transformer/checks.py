@@ -6,15 +6,20 @@ from typing import Any
 from vqclip.errors import UsageError
 from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates, styles_of
 from vqclip.models.transformer import Net2NetTransformer
-from vqclip.models.vqgan import VQModel
+from vqclip.models.vqgan import VQModel, VQSegmentationModel
+from vqclip.training.data.captions import check_captions
 from vqclip.training.data.settings import ConditionConfig
 from vqclip.training.settings import TrainSettings
 from vqclip.training.stage import Batch
+from vqclip.training.transformer.settings import TransformerLoss
 from vqclip.training.vqgan.checks import check_side
 
 
 def check_transformer(
-    model: Net2NetTransformer, batch: Batch, conditions: Sequence[ConditionConfig]
+    model: Net2NetTransformer,
+    batch: Batch,
+    conditions: Sequence[ConditionConfig],
+    loss: TransformerLoss,
 ) -> None:
     """Raise UsageError if the samples do not fit the model.
 
@@ -22,6 +27,7 @@ def check_transformer(
         model: the model to train.
         batch: a few samples.
         conditions: entries of ``data.conditions``.
+        loss: the section ``loss``.
 
     Raises:
         UsageError: the message names the setting and the remedy.
@@ -34,6 +40,8 @@ def check_transformer(
         check_side(side, model.vqgan.downsampling, "the VQGAN's")
         count = (side // model.vqgan.downsampling) ** 2
         _check_data(model, batch, conditions, side)
+        if isinstance(model.cond_stage_model, ClipEmbedding) and loss.text + loss.mix > 0:
+            check_captions(batch, "; or set loss.text and loss.mix to 0")
     _check_vocabulary(model)
     needed, room = _condition_length(model, batch) + count - 1, model.transformer.config.block_size
     if needed > room:
@@ -72,6 +80,11 @@ def _check_data(
     model: Net2NetTransformer, batch: Batch, conditions: Sequence[ConditionConfig], side: int
 ) -> None:
     name, stage = condition_name(model), model.cond_stage_model
+    if isinstance(model.vqgan, VQSegmentationModel):
+        raise UsageError(
+            "first_stage_config's VQGAN encodes label maps: give that of the images, and the one "
+            "of label maps as cond_stage_config"
+        )
     if name is not None and name not in batch:
         known = ", ".join(c.name for c in conditions) or "none"
         raise UsageError(

@@ -1,12 +1,12 @@
 """Settings of a transformer's training."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqclip.config.checks import finite
 from vqclip.errors import UsageError
 
 
@@ -51,8 +51,8 @@ class TransformerLoss:
                 raise UsageError(f"loss.{name} is a share, 0 to 1, not {getattr(self, name)}")
         if self.text + self.mix > 1:
             raise UsageError("loss.text and loss.mix are shares of all samples: at most 1 together")
-        if not 0 <= self.noise < math.inf:
-            raise UsageError(f"loss.noise must be at least 0, not {self.noise}")
+        for name in ("noise", "weight_decay", "guidance", "sketch"):
+            finite(f"loss.{name}", getattr(self, name))
 
 
 def mixed_embeddings(

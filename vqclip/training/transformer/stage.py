@@ -116,7 +116,7 @@ class TransformerStage:
 
     def check(self, batch: Batch) -> None:
         """Raise UsageError if the samples do not fit the settings."""
-        check_transformer(self.model, batch, self.conditions)
+        check_transformer(self.model, batch, self.conditions, self.settings)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
         """Return the mean of -log p(code) in nats, reported in bits too."""

@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from vqclip.config.checks import finite
 from vqclip.errors import UsageError
 from vqclip.registry import unknown
 from vqclip.training.data.settings import DataConfig
 from vqclip.training.settings import TrainSettings
 
 LEAST_FEATURES = 64  # image size in pixels from which a feature loss helps
+_AT_LEAST_0 = (
+    *("pixel_weight", "perceptual_weight", "codebook_weight", "beta", "revive_after"),
+    *("disc_start", "disc_training_start", "disc_weight", "disc_factor", "kl_weight", "kl_warmup"),
+)
 PARTS = ("encoder", "quant_conv", "quantize", "post_quant_conv", "decoder")
 
 
@@ -71,10 +76,14 @@ class VQGANLoss:
                 raise unknown("part to freeze", part, PARTS)
         if "quantize" in self.freeze and (self.revive_after or self.codebook_decay):
             raise UsageError("a frozen quantize can neither be revived nor follow its latents")
+        for name in _AT_LEAST_0:
+            finite(f"loss.{name}", getattr(self, name) or 0)
         if not 0 < self.border_weight < math.inf:
             raise UsageError(f"loss.border_weight must be above 0, not {self.border_weight}")
         if not 0 <= self.codebook_decay < 1:
-            raise UsageError(f"loss.codebook_decay is 0 or more, below 1: {self.codebook_decay}")
+            raise UsageError(
+                f"loss.codebook_decay must be at least 0 and below 1, not {self.codebook_decay}"
+            )
         if self.disc_start is not None and self.disc_adaptive and "decoder" in self.freeze:
             raise UsageError("a frozen decoder leaves λ undefined: set loss.disc_adaptive: false")
 
