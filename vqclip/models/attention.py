@@ -10,9 +10,10 @@ _MOST_SCORES = 4096**2  # per head; beyond this the memory for the scores outwei
 def attention(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> Tensor:
     """Return softmax(q·kᵀ/√d)·v for q, k and v of shape (n, heads, tokens, d), as the same shape.
 
-    is_causal: each token sees itself and earlier tokens only.
+    is_causal: whether each token attends only to itself and to earlier tokens.
 
-    On a CPU in bfloat16, torch's fused kernel takes two to five times as long as explicit products.
+    On a CPU in bfloat16, torch's fused kernel takes two to five times as long as explicit matrix
+    products, so explicit products are used unless their scores would need too much memory.
     """
     few = q.shape[-2] * k.shape[-2] <= _MOST_SCORES
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and few:

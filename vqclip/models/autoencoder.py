@@ -86,7 +86,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double the resolution by nearest neighbour, followed by an optional convolution."""
+    """Double the resolution by nearest-neighbour interpolation, then optionally convolve."""
 
     def __init__(self, channels: int, with_conv: bool) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """The residual blocks of one resolution, with attention after every block or after none.
+    """The residual blocks at one resolution, with attention after every block or after none.
 
     ``downsample`` or ``upsample``, if set, resamples the output for the next level.
     """
@@ -148,7 +148,8 @@ class Middle(nn.Module):
 class Encoder(nn.Module):
     """Encode images as features: (b, in_channels, H, W) -> (b, z_channels, H/f, W/f).
 
-    With ``double_z`` the output has twice as many channels: a mean and a variance for each.
+    With ``double_z`` the output has twice as many channels: a mean and a variance per latent
+    channel.
     """
 
     def __init__(self, config: DDConfig) -> None:

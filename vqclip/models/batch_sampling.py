@@ -19,13 +19,13 @@ _MEMORY = 1 << 30  # bytes for a batch's keys and values; guidance doubles them
 
 @dataclass(frozen=True)
 class Drawn:
-    """The samples in progress.
+    """The state of the samples being drawn.
 
     indices: codes (n, h, w), -1 where a code has not been drawn yet.
     turns: (n, h, w), the turn in which each code was drawn, counting from 1; 0 for codes that
         were given, -1 for codes not drawn yet.
-    done, total: number of codes drawn and to be drawn, over all samples.
-    current: the first sample of the current batch.
+    done, total: number of codes drawn so far and to be drawn in all, summed over all samples.
+    current: index of the first sample in the current batch.
     """
 
     indices: Tensor
@@ -42,9 +42,9 @@ def draw(
     seeds: Sequence[int],
     sampling: Sampling,
 ) -> Iterator[Drawn]:
-    """Draw one sample per seed, and yield all samples after every code.
+    """Draw one sample per seed, and yield the state of all samples after every drawn code.
 
-    condition: from ``encode_condition``, either shared by all samples or one for each.
+    condition: the output of ``encode_condition``: one for all samples, or one per sample.
     known: the given codes (h, w), -1 where a code is to be drawn.
 
     Raises:
@@ -70,7 +70,7 @@ def draw(
 
 
 def batch_size(transformer: Net2NetTransformer) -> int:
-    """Return the number of samples to draw at a time, limited by the memory of keys and values."""
+    """Return how many samples to draw at a time, so that their keys and values fit in memory."""
     config = transformer.transformer.config
     element = cache_dtype(transformer.transformer.pos_emb).itemsize
     each = 2 * config.n_layer * config.block_size * config.n_embd * element
@@ -99,7 +99,7 @@ def draw_freely(
 
 
 def samples_begun(indices: Tensor, known: Tensor) -> list[int]:
-    """Return the numbers of the samples (n, h, w) with at least one code beyond the known ones."""
+    """Return the indices of the samples (n, h, w) that have at least one code beyond ``known``."""
     fresh = (indices >= 0) & (known < 0)
     return [number for number, grid in enumerate(fresh) if grid.any()]
 

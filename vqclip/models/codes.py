@@ -10,7 +10,7 @@ from vqclip.errors import UsageError
 
 
 def check_codes(codes: Tensor, name: str, count: int, least: int = 0) -> Tensor:
-    """Return codes (b, n) or (b, h, w) as int64.
+    """Check codes (b, n) or (b, h, w) and return them as int64.
 
     Raises:
         UsageError: the shape or type is wrong, or a code is outside [least, count).
@@ -68,20 +68,20 @@ def repeat(codes: Tensor, count: int) -> Tensor:
 
 
 def is_grid(condition: Tensor) -> bool:
-    """Return whether a condition is an image's codes (b, h, w) rather than vectors."""
+    """Return whether a condition is an image's grid of codes (b, h, w), not a sequence."""
     return condition.ndim == 3 and not condition.is_floating_point()
 
 
 def sequence(condition: Tensor) -> Tensor:
-    """Return a condition as the GPT reads it: codes (b, m) or vectors (b, m, n_embd)."""
+    """Return a condition in the form the GPT reads: codes (b, m) or vectors (b, m, n_embd)."""
     return condition if condition.is_floating_point() else condition.flatten(1)
 
 
 def align(condition: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return a condition image's codes, (b, h*w) or (b, h, w), as a grid (b, h, w).
+    """Return the codes of a condition image, (b, h*w) or (b, h, w), as a grid (b, h, w).
 
     Raises:
-        UsageError: the grid differs in size from the one to be drawn.
+        UsageError: the condition's grid differs in size from the grid to be drawn.
 
     """
     if condition.ndim == 2 and condition.shape[1] == size[0] * size[1]:
@@ -95,7 +95,7 @@ def align(condition: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def to_draw(known: Tensor | None, size: tuple[int, int]) -> Tensor:
-    """Return the known codes (b, h, w), with -1 where a code is to be drawn.
+    """Return the known codes (b, h, w), with -1 for each code to be drawn.
 
     Raises:
         UsageError: ``known`` does not have this size.

@@ -1,8 +1,8 @@
 """Condition stages, which encode a transformer's conditions as codes or vectors.
 
 The codes of a condition precede those of the image. A VQGAN can also serve as a condition stage
-(for label maps, depth, edges and small images). The stages here map a condition to int64 codes,
-except that a CLIP embedding becomes vectors in place of embedded codes.
+(for label maps, depth, edges and small images). The stages in this module map a condition to int64
+codes, except that a CLIP embedding is mapped to vectors, which replace the embedded codes.
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ ConditionKind = Literal[
     "unconditional", "class", "coordinates", "labels", "picture", "codes", "clip"
 ]
 SPATIAL = ("coordinates", "labels", "picture")
-_SKETCH_SIZE = 0.1  # root mean square of a sketch's vectors; embedded codes have at most this
+_SKETCH_SIZE = 0.1  # root mean square of a sketch's vectors; embedded codes do not exceed this
 
 
 class StartToken(nn.Module):
-    """Condition stage without a condition: one fixed token for every image."""
+    """Condition stage of an unconditional transformer: one fixed token for every image."""
 
     def __init__(self, token: int = 0) -> None:
         super().__init__()
         self.token = token
 
     def forward(self, x: Tensor | None) -> Tensor:
-        """Return the token as (1, 1) for None, or (b, 1) for anything with b entries."""
+        """Return the token as (1, 1) if ``x`` is None, else as (b, 1) for an ``x`` of b entries."""
         return torch.full((1 if x is None else len(x), 1), self.token)
 
 
@@ -51,7 +51,7 @@ class ClassLabel(nn.Module):
 
 
 class Coordinates(nn.Module):
-    """Condition stage for a cell's position: its mean coordinate, rounded to ``n_embed`` steps."""
+    """Condition stage for positions: the mean coordinate of each cell, in ``n_embed`` steps."""
 
     def __init__(self, n_embed: int, down_factor: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Coordinates(nn.Module):
 
 
 class GivenCodes(nn.Module):
-    """Condition stage for conditions that already are codes, such as the boxes of a scene."""
+    """Condition stage for conditions that are already codes, such as the boxes of a scene."""
 
     def forward(self, x: Tensor | None) -> Tensor:
         """Return the codes (b, m) unchanged."""
@@ -82,7 +82,7 @@ class GivenCodes(nn.Module):
 
 
 class Sketch(nn.Module):
-    """A coarse first guess of each code, based on the embedding alone.
+    """A coarse first guess at each code, based on the embedding alone.
 
     A few convolutions double a 4x4 grid until it has a cell for every code. They learn the layout
     of images from far fewer images, and in far less time, than the attention that refines it.
@@ -101,10 +101,10 @@ class Sketch(nn.Module):
         self.out = nn.Conv2d(channels, n_embd, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map embeddings (b, embed_dim) -> (b, side², n_embd), row by row, of equal magnitude.
+        """Map embeddings (b, embed_dim) to vectors (b, side², n_embd), row by row and equally long.
 
-        The loss on the sketch alone is computed after a norm, so only the norm here keeps the
-        vectors from growing until they drown out everything else.
+        The loss on the sketch alone is computed after a norm, so nothing but the norm here keeps
+        the vectors from growing until they drown out everything else.
         """
         grid = self.proj(x).view(-1, self.channels, 4, 4)
         for conv in self.convs:
@@ -116,18 +116,19 @@ class Sketch(nn.Module):
 class ClipEmbedding(nn.Module):
     """Condition stage that turns a CLIP embedding of a text or image into prefix vectors.
 
-    Wang et al. 2022 (CLIP-GEN, arXiv:2203.00386) train on images alone this way. A learned prefix
-    stands for "no condition", which classifier-free guidance needs (Ho & Salimans 2022).
+    Wang et al. 2022 (CLIP-GEN, arXiv:2203.00386) use it to train on images without captions. A
+    learned prefix stands for "no condition", which classifier-free guidance needs (Ho & Salimans
+    2022).
 
     Args:
-        embed_dim: length of the CLIP's embeddings.
+        embed_dim: length of the CLIP model's embeddings.
         n_tokens: number of vectors per embedding.
         n_embd: length of these vectors, equal to the GPT's ``n_embd``.
-        perceptor: the CLIP, as a source for :func:`vqclip.load_perceptor`.
+        perceptor: the CLIP model, as a source for :func:`vqclip.load_perceptor`.
         sketch: side of a :class:`Sketch`, whose vectors follow the others and are added at the
             position that predicts the code of the same cell; 0 for no sketch. "No condition"
             has an all-zero sketch.
-        sketch_channels: channels of the sketch's convolutions.
+        sketch_channels: number of channels in the sketch's convolutions.
         styles: names of the supported styles; each has a learned vector, which is added to the
             embedding.
 
@@ -158,8 +159,9 @@ class ClipEmbedding(nn.Module):
     ) -> Tensor:
         """Map embeddings (b, embed_dim), or None for no condition, to vectors (b, n, n_embd).
 
-        n = n_tokens + sketch². The norm of an embedding does not matter. ``dropped`` (b,), bool,
-        marks conditions to leave out; ``style`` (b,) or (1,) indexes :attr:`styles`, -1 for none.
+        n = n_tokens + sketch². The norm of an embedding has no effect. ``dropped`` (b,), bool,
+        marks the conditions to leave out; ``style`` (b,) or (1,) holds indices into :attr:`styles`,
+        -1 for no style.
         """
         if x is None:
             return F.pad(self.null, (0, 0, 0, self._cells))[None]
@@ -195,7 +197,7 @@ class ClipEmbedding(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Split vectors into the prefix (b, n_tokens, n_embd) and the sketch (b, h, w, n_embd).
 
-        The sketch is None if there is none; it is scaled to a grid of ``size`` if given.
+        The sketch is None if the module has none; otherwise it is scaled to ``size``, if given.
         """
         prefix, cells = vectors[:, : self.n_tokens], vectors[:, self.n_tokens :]
         if self.sketch is None:
@@ -207,7 +209,7 @@ class ClipEmbedding(nn.Module):
         return prefix, grid.permute(0, 2, 3, 1)
 
     def checked(self, vectors: Tensor) -> Tensor:
-        """Return an output of :meth:`forward` on this module's device; reject anything else."""
+        """Return an output of :meth:`forward` on this module's device; reject any other tensor."""
         shape = (self.n_tokens + self._cells, self.null.shape[1])
         if not vectors.is_floating_point() or tuple(vectors.shape[1:]) != shape:
             raise UsageError(
@@ -228,7 +230,7 @@ _KINDS: dict[type[nn.Module], ConditionKind] = {
 
 
 def kind_of(stage: nn.Module) -> ConditionKind:
-    """Return the kind of condition a stage takes; ``"picture"`` covers depth, edges and so on."""
+    """Return the kind of condition that a stage encodes; ``"picture"`` covers depth, edges, etc."""
     return _KINDS.get(type(stage), "picture")
 
 

@@ -66,7 +66,7 @@ class DDConfig:
 
     @classmethod
     def of(cls, values: "DDConfig | Mapping[str, Any]") -> "DDConfig":
-        """Build from a mapping as read from YAML, ignoring unknown entries."""
+        """Build a config from a mapping as read from YAML, ignoring unknown entries."""
         if isinstance(values, DDConfig):
             return values
         known = {field.name for field in fields(cls)}
@@ -94,8 +94,8 @@ class DDConfig:
     def has_attention(self, level: int, *, from_bottom: bool = False) -> bool:
         """Return whether the blocks of ``level`` are followed by attention.
 
-        Encoder sizes are halved from the top and decoder sizes doubled from the bottom; the two
-        differ when ``resolution`` is not a multiple of ``downsampling``.
+        The encoder's sizes are halved from the top level down and the decoder's doubled from the
+        bottom up; the two differ when ``resolution`` is not a multiple of ``downsampling``.
         """
         size = self.resolution >> level
         if from_bottom:

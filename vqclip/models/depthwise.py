@@ -23,7 +23,7 @@ def depthwise_in_float32(network: nn.Module) -> nn.Module:
 
 
 def runs_in_float32(module: nn.Module) -> bool:
-    """Return whether a module runs in float32, so its weights must stay in float32."""
+    """Return whether a module always runs in float32 on a CPU, so that it needs such weights."""
     return isinstance(module, _Float32)
 
 

@@ -11,8 +11,9 @@ class PatchDiscriminator(nn.Module):
     Names match taming-transformers' ``NLayerDiscriminator``: ``main.0`` and so on.
 
     Args:
-        in_channels: channels of the images.
-        ndf: channels of the first layer; each further layer doubles them, up to 8 times ``ndf``.
+        in_channels: number of channels of the images.
+        ndf: number of channels of the first layer, which each further layer doubles, up to 8
+            ``ndf``.
         num_layers: number of convolutions that halve the resolution, including the first.
 
     """

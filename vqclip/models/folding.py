@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-# CLIP's ResNet and two timm families, whose convolutions and norms run in the order of children.
+# In CLIP's ResNet and two timm families, convolutions and norms run in the order of the children.
 _IN_ORDER = ("ModifiedResNet", "EfficientNet", "MobileNetV3")
 
 
@@ -34,7 +34,7 @@ def _after(norm: nn.BatchNorm2d) -> nn.Module:
 
 @torch.no_grad()
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Fold a norm into a convolution without bias; convolutions before a norm have none."""
+    """Fold a norm into the convolution before it, which has no bias (as is usual before a norm)."""
     assert conv.bias is None
     assert norm.running_var is not None
     assert norm.running_mean is not None

@@ -12,8 +12,8 @@ from vqclip.models.upsampling import FusedUpsample
 from vqclip.models.vision import PatchEmbedding, SelfAttention
 from vqclip.models.winograd import WinogradConv2d, fits
 
-# Winograd's transforms cost more than they save in narrow decoders. Larger kernels belong to
-# low-resolution layers, where eight times the weight memory gains little.
+# In narrow decoders, Winograd's transforms cost more time than they save. Larger kernels occur only
+# in low-resolution layers, where little time is gained for eight times the weight memory.
 _LEAST_WIDTH, _MOST_WEIGHTS = 64, 512 * 256 * 9
 _PRODUCTS = (nn.Conv2d, nn.Linear, FusedUpsample, PatchEmbedding, SelfAttention)
 
@@ -21,8 +21,9 @@ _PRODUCTS = (nn.Conv2d, nn.Linear, FusedUpsample, PatchEmbedding, SelfAttention)
 class FrozenDecoder(Decoder):
     """A decoder whose convolutions run in ``dtype`` and are fast on a CPU.
 
-    In float32, wide convolutions use Winograd, with a quarter of the multiplications. In bfloat16
-    the native ones are faster, and their weights are cast once instead of in every step.
+    In float32, wide convolutions use Winograd's algorithm, which needs a quarter of the
+    multiplications. In bfloat16, native convolutions are faster, and their weights are cast once
+    instead of in every step.
     """
 
     def __init__(self, decoder: Decoder, dtype: torch.dtype) -> None:
@@ -53,7 +54,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 
 def cast_products(network: nn.Module, dtype: torch.dtype) -> None:
-    """Cast the weights of matrix products in place, leaving norms alone.
+    """Cast the weights of layers that compute matrix products, in place, but not those of norms.
 
     Autocast would repeat this cast in every step.
     """

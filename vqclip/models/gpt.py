@@ -21,7 +21,7 @@ _MOST = {"vocab_size": 1 << 24, "block_size": 1 << 20, "n_layer": 1 << 10, "n_em
 
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig:
-    """Shape of a :class:`GPT`, with the names of a taming config's ``transformer_config``.
+    """Shape of a :class:`GPT`; the fields are named as in a taming config's ``transformer_config``.
 
     The first ``n_unmasked`` positions attend to each other in both directions. The three
     ``pdrop`` values are dropout probabilities for training, in [0, 1).
@@ -57,7 +57,7 @@ class GPTConfig:
 
     @classmethod
     def of(cls, values: "GPTConfig | Mapping[str, Any]") -> "GPTConfig":
-        """Build from a mapping as read from YAML, ignoring unknown entries."""
+        """Build a config from a mapping as read from YAML, ignoring unknown entries."""
         if isinstance(values, GPTConfig):
             return values
         known = {field.name for field in fields(cls)}
@@ -80,7 +80,12 @@ def _require(fits: bool, name: str, value: object, wanted: str) -> None:
 def attention_mask(
     start: int, stop: int, n_unmasked: int = 0, device: torch.device | None = None
 ) -> Tensor:
-    """Return which of positions ``0 … stop-1`` queries ``start … stop-1`` see: (n, stop), bool."""
+    """Return which keys each query attends to: a mask (n, stop), bool.
+
+    The queries are the n positions ``start … stop-1``, the keys the positions ``0 … stop-1``. A
+    query attends to itself and to earlier positions; the first ``n_unmasked`` positions also attend
+    to one another.
+    """
     query = torch.arange(start, stop, device=device)[:, None]
     key = torch.arange(stop, device=device)
     return (key <= query) | ((query < n_unmasked) & (key < n_unmasked))
@@ -90,7 +95,7 @@ class KeyValueCache:
     """Keys and values of the positions read so far, in preallocated memory.
 
     ``length`` counts these positions; lowering it discards the later ones. On a CPU the cache is
-    float32, in which attention for a single query takes a fifth of the time it takes in bfloat16.
+    float32, because attention for a single query then takes a fifth of its time in bfloat16.
     """
 
     def __init__(self, gpt: "GPT", batch: int, capacity: int) -> None:
@@ -105,7 +110,7 @@ class KeyValueCache:
         self.length = 0
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Append a layer's keys and values (b, head, n, d); return all of them (b, head, *, d)."""
+        """Append a layer's keys and values (b, head, n, d); return all so far (b, head, *, d)."""
         n, stop = k.shape[2], self.length + k.shape[2]
         keys, values = self.keys[layer], self.values[layer]
         keys.narrow(2, self.length, n).copy_(k)
@@ -155,7 +160,7 @@ class CausalSelfAttention(nn.Module):
     def _mask(self, device: torch.device) -> Tensor:
         """Return the mask as stored in checkpoints, (1, 1, block_size, block_size)."""
         config = self.config
-        if device.type == "meta":  # comparisons would import torch's compiler, for seconds
+        if device.type == "meta":  # comparing would import the compiler, for seconds
             return torch.empty(
                 (1, 1, config.block_size, config.block_size), dtype=torch.bool, device=device
             )
@@ -236,9 +241,9 @@ class GPT(nn.Module):
     ) -> Tensor:
         """Return the input of the head: (b, n) -> (b, n, n_embd).
 
-        ``embeddings`` (b, m, n_embd) are read unchanged before the tokens and give the first m
-        of what are then m + n results. ``hints`` (b, at least m + n, n_embd) are added to the
-        whole sequence, starting at its first position. With a cache, the input continues the
+        ``embeddings`` (b, m, n_embd) are read unchanged before the tokens; the result then has m +
+        n positions, the first m for the embeddings. ``hints`` (b, at least m + n, n_embd) are added
+        to the whole sequence, starting at its first position. With a cache, the input continues the
         cached sequence and is appended to the cache.
 
         Raises:
@@ -268,7 +273,7 @@ class GPT(nn.Module):
         return out
 
     def _mask(self, start: int, stop: int) -> Tensor | None:
-        """Return the attention mask, or None where plain causality suffices."""
+        """Return the attention mask, or None if plain causality suffices."""
         n_unmasked = self.config.n_unmasked
         if stop - start == 1 or (start == 0 and n_unmasked == 0):
             return None

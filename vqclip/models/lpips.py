@@ -32,16 +32,18 @@ Features = Callable[[Tensor], Sequence[Tensor]]
 
 
 def normalize(features: Tensor) -> Tensor:
-    """Scale the channels (b, c, h, w) to unit length at each position; zeros stay zeros."""
+    """Scale features (b, c, h, w) to unit length over the channels; zeros stay zeros."""
     norm = features.square().sum(1, keepdim=True).clamp_min(_TINY).sqrt()
     return features / norm
 
 
 class FeatureDistance(nn.Module):
-    """The distance in the features of any network, with equal weights for channels and layers.
+    """Distance between two images in the features of any network, equally weighted.
+
+    All channels of a layer and all layers have equal weights.
 
     Args:
-        features: maps images in [-1, 1], (b, 3, h, w), to a feature map (b, c, h', w') per layer.
+        features: network from images in [-1, 1], (b, 3, h, w), to one map (b, c, h', w') per layer.
 
     """
 
@@ -106,8 +108,8 @@ class ScalingLayer(nn.Module):
 class Weighing(nn.Module):
     """The learned channel weights of one layer.
 
-    The original has dropout before them, meant for learning the weights. It is left out here: in
-    taming-transformers ``model.train()`` switches it on, which makes the loss random.
+    The original applies dropout before them, meant for learning the weights. It is left out here
+    because in taming-transformers ``model.train()`` switches it on, which makes the loss random.
     """
 
     def __init__(self, channels: int) -> None:
@@ -144,8 +146,8 @@ class LPIPS(nn.Module):
 def lpips_from(states: Iterable[Mapping[str, Tensor]]) -> LPIPS:
     """Build LPIPS from the weights of one or more files.
 
-    Supported are taming's checkpoints (``loss.perceptual_loss.*``), torchvision's VGG16
-    (``features.*``), and the linear layers of the ``lpips`` package (``lin0.model.1.weight``).
+    The weights can be those of taming's checkpoints (``loss.perceptual_loss.*``), torchvision's
+    VGG16 (``features.*``) or the linear layers of the ``lpips`` package (``lin0.model.1.weight``).
 
     Raises:
         CheckpointError: some weights are missing or have the wrong shape.
@@ -181,18 +183,19 @@ def _lpips_key(key: str) -> str:
 
 
 class ClipFeatures(nn.Module):
-    """Features of a CLIP's image tower, layer by layer.
+    """Features of a CLIP model's image tower, layer by layer.
 
-    A ResNet gives its stem and stages and a timm tower its stages, both at the images' size. A
-    transformer gives its patches after every third block, with images resized to ``resolution``.
+    From a ResNet these are the outputs of its stem and stages, from a timm tower those of its
+    stages, both computed at the images' own size. From a transformer they are the patch tokens
+    after every third block, computed on images resized to ``resolution``.
 
     Args:
         visual: open_clip's image tower.
-        mean, std: statistics of its training images in [0, 1], (3, 1, 1).
-        resolution: side of its training images in pixels.
+        mean, std: channel statistics of the tower's training images in [0, 1], (3, 1, 1).
+        resolution: side of the tower's training images in pixels.
 
     Raises:
-        CheckpointError: the tower is of another kind.
+        CheckpointError: the tower is of none of these kinds.
 
     """
 

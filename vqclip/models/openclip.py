@@ -1,4 +1,4 @@
-"""The only import of open_clip, and CLIP models for training."""
+"""The package's only import of open_clip, with CLIP models for training."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ def architecture(name: str) -> dict[str, Any]:
 
 
 def build_clip(config: Mapping[str, Any]) -> nn.Module:
-    """Build the CLIP of a ``model_cfg`` with random weights, in training mode.
+    """Build the CLIP model that a ``model_cfg`` describes, with random weights, in training mode.
 
     Raises:
         UsageError: the configuration is not valid for open_clip, or requires downloaded weights.

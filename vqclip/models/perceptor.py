@@ -32,7 +32,7 @@ from vqclip.registry import unknown
 
 
 class Perceptor(nn.Module):
-    """A frozen CLIP whose image tower is differentiable with respect to the images.
+    """A frozen CLIP model whose image tower is differentiable with respect to the images.
 
     ``resolution`` is the side of its square input images in pixels, ``weights`` its weight file,
     and ``dtype`` the type of the image tower's matrix products.
@@ -116,7 +116,7 @@ def open_perceptor(source: str = "default", device: str | torch.device = "cpu") 
 
 
 def perceptor_weights(source: str) -> Path:
-    """Return the weight file of a CLIP; ``source`` is as in :func:`open_perceptor`."""
+    """Return the weight file of a CLIP model; ``source`` is as in :func:`open_perceptor`."""
     with quiet():
         return _locate(source).weights
 
@@ -231,7 +231,7 @@ def _from_hub(source: str, download: bool) -> Path:
 
 
 def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: bool) -> Path:
-    """Call ``fetch`` with open_clip's downloader, using only the hub's cache where it suffices."""
+    """Call ``fetch`` with open_clip's downloader, using only the hub's cache if that suffices."""
     hub = import_open_clip().pretrained
     with explained(f"cannot download CLIP model {source!r} (without a network, give {instead})"):
         with suppress(Exception), cached_only(hub):
@@ -243,7 +243,7 @@ def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: 
 
 
 def _named(source: str, download: bool) -> _Model:
-    """Read ``architecture/tag`` or ``architecture:file``."""
+    """Resolve a source of the form ``architecture/tag`` or ``architecture:file``."""
     open_clip = import_open_clip()
     architecture, rest = [*re.split("[:/]", source, maxsplit=1), ""][:2]
     config = open_clip.get_model_config(architecture)
@@ -269,7 +269,7 @@ def _named(source: str, download: bool) -> _Model:
 
 
 def _no_model(source: str, open_clip: Any) -> UsageError:
-    """Return the error for a source with no known architecture, or with nothing else."""
+    """Return the error for a source with no known architecture, or with nothing but one."""
     architecture = source.replace("/", "-")  # the original CLIP uses names like ViT-B/32
     if open_clip.get_model_config(architecture):
         tags = open_clip.list_pretrained_tags_by_model(architecture)

@@ -43,7 +43,7 @@ class Permuter(nn.Module):
         return codes if self.length is None else codes[:, self.backward_shuffle_idx]
 
     def is_valid(self) -> bool:
-        """Return whether the two buffers, as loaded, are inverse permutations."""
+        """Return whether the two loaded buffers are inverse permutations of each other."""
         if self.length is None:
             return True
         forth, back = self.forward_shuffle_idx, self.backward_shuffle_idx

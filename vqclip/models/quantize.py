@@ -33,9 +33,9 @@ def nearest_ids(latents: Tensor, codebook: Tensor) -> Tensor:
 class Quantizer(nn.Module):
     """A codebook with an optional renumbering (``remap``) of the entries in use.
 
-    With ``remap`` (ids of the entries in use, or a ``.npy`` file of them), indices count within
-    these entries. Other entries get ``unknown_index``: ``"random"`` (a random index from torch's
-    global generator), ``"extra"`` (one additional index), or a fixed index.
+    With ``remap`` (ids of the entries in use, or a ``.npy`` file that lists them), an index is a
+    position among these entries. All other entries get ``unknown_index``: ``"random"`` (a random
+    index from torch's global generator), ``"extra"`` (one additional index), or a fixed index.
 
     Raises:
         UsageError: ``remap`` cannot be read, or ``unknown_index`` is out of range.
@@ -69,7 +69,7 @@ class Quantizer(nn.Module):
         return straight_through(z, self._lookup(self._nearest_ids(z)))
 
     def nearest_indices(self, z: Tensor) -> Tensor:
-        """Return the indices of :meth:`nearest`: (b, c, h, w) -> (b, h, w)."""
+        """Return the indices of the vectors :meth:`nearest` returns: (b, c, h, w) -> (b, h, w)."""
         return self._to_indices(self._nearest_ids(z))
 
     def codes(self, indices: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Quantizer(nn.Module):
         return torch.tensor(index)
 
     def _to_ids(self, indices: Tensor) -> Tensor:
-        """Convert indices within ``used`` to codebook rows; the extra index means the first."""
+        """Convert indices within ``used`` to codebook rows; the extra index becomes the first."""
         if not self.has_remap:
             return indices
         if self.unknown_index == "extra":

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-# Bytes of one activation at a decoder's full resolution. f16 reaches this from about 900x900 pixels
-# in bfloat16; for smaller images, recomputing costs a fifth of the time to save spare memory.
+# Bytes of one activation at a decoder's full resolution. An f16 decoder reaches this size from
+# about 900x900 pixels in bfloat16. For smaller images, memory is plentiful, and recomputing would
+# cost a fifth of the time.
 LARGE = 192 << 20
 _KEPT = 16  # number of activations of this size that a decoder keeps at once
 

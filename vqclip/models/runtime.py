@@ -69,10 +69,11 @@ def _count(kind: str) -> int:
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """Return the type in which matrix products run: float32, bfloat16 or float16.
 
-    ``auto`` is bfloat16 where the processor multiplies it faster than float32, else float32. It
-    depends only on the processor, never on a timing, so a seed always gives the same bytes.
-    ``portable`` is float32 that rounds identically on every x86-64 processor; this call applies
-    it to the process. On CUDA it is float32, for steps under :func:`determinism`.
+    ``auto`` is bfloat16 if the processor multiplies it faster than float32, else float32. The
+    choice depends only on the processor, never on a timing, so that a seed always gives
+    byte-identical images. ``portable`` is float32 that rounds identically on every x86-64
+    processor; this call applies it to the whole process. On CUDA it is float32, for steps under
+    :func:`determinism`.
 
     Raises:
         UsageError: the name is unknown; float16 on a CPU, where it is slow and overflows; or
@@ -139,7 +140,7 @@ def keep_memory() -> None:
     glibc returns every freed block above 32 MiB to the system at once, so each step would spend a
     tenth of its time on requesting and clearing the pages again. Blocks of large images are still
     returned: keeping them caused fragmentation that doubled the memory at 1024x1024 pixels.
-    Without glibc this does nothing.
+    Without glibc this function does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -169,7 +170,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def shrinking_on_oom(attempt: Callable[[int], _Result], chunk: int) -> tuple[int, _Result]:
     """Call ``attempt(chunk)``, halving the chunk each time it runs out of memory.
 
-    Returns the chunk that fitted and the result. ``attempt`` must be able to start over.
+    Return the chunk that fitted and the result. It must be possible to call ``attempt`` again.
 
     Raises:
         VqclipError: not even a chunk of 1 fits.
@@ -197,8 +198,8 @@ def _release_memory() -> None:
 def determinism(flag: bool) -> Iterator[None]:
     """Context that, if ``flag`` is set, rejects operations whose results vary between runs.
 
-    Such operations exist only on CUDA. They include the gradients of sampling and pooling, which
-    is why cutouts are then taken on the CPU.
+    Such operations exist only on CUDA. They include the gradients of sampling and pooling; the
+    cutouts are therefore taken on the CPU if ``flag`` is set.
     """
     before = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark

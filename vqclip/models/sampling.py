@@ -36,7 +36,7 @@ class SampleStep:
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Return sampling probabilities (b, vocab) for logits (b, vocab), by top_k and then top_p."""
+    """Return sampling probabilities (b, vocab) for logits (b, vocab), cut by top_k, then top_p."""
     # subtract the maximum so that a small temperature does not overflow
     logits = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature
     if sampling.top_k:
@@ -60,7 +60,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Set logits (..., vocab) to -inf beyond the most likely codes that together exceed p."""
+    """Keep the fewest most likely codes that together exceed p; set other logits to -inf."""
     if p >= 1:
         return logits
     ordered, order = logits.sort(descending=True, stable=True)
@@ -97,7 +97,7 @@ def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.
 
 
 def generator_of(seed: int) -> torch.Generator:
-    """Return a CPU generator for a seed of up to 128 bits; up to 32 bits it is that of torch.
+    """Return a CPU generator for a seed of up to 128 bits; up to 32 bits, as torch seeds it.
 
     torch ignores higher bits, so larger seeds fill the generator's state as MT19937's authors do
     (``init_by_array``, Matsumoto 2002).
@@ -206,9 +206,10 @@ class Predictor:
 
 
 def hints_of(cells: Tensor, length: int) -> Tensor:
-    """Shift the vectors of codes, (b, n, n_embd), to the positions that predict the codes.
+    """Shift the vectors of codes, (b, n, n_embd), to the positions that predict these codes.
 
-    Each code is predicted one position earlier; ``length`` is the condition's, before the codes.
+    Each code is predicted one position earlier; ``length`` is that of the condition before the
+    codes.
     """
     return F.pad(cells, (0, 0, length - 1, 0))
 
@@ -217,8 +218,8 @@ class GuidedPredictor(Predictor):
     """Classifier-free guidance: u + guidance · (c - u), with conditional and unconditional logits.
 
     It follows Ho & Salimans 2022 (arXiv:2207.12598), applied to codes as in Gafni et al. 2022
-    (arXiv:2203.13131). The condition (2b, m, n_embd) holds those of all samples (for c), then as
-    many that stand for no condition (for u).
+    (arXiv:2203.13131). ``condition`` (2b, m, n_embd) holds the conditions of all b samples (for c),
+    then b conditions that stand for "no condition" (for u).
     """
 
     def __init__(self, guidance: float, *arguments: Any, **options: Any) -> None:

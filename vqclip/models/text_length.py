@@ -1,4 +1,4 @@
-"""Token counts of texts, and the text beyond a CLIP's limit."""
+"""Token counts of texts, and the text beyond a CLIP model's limit."""
 
 import re
 from bisect import bisect_left
@@ -20,7 +20,7 @@ def _one_more(tokenize: Tokenizer, text: str, length: int) -> int:
 
 
 def count_tokens(tokenize: Tokenizer, text: str) -> int:
-    """Return the number of tokens of ``text``, including start and end tokens."""
+    """Return the number of tokens in ``text``, including start and end tokens."""
     room = 4 * len(text.encode()) + 8
     padding = tokenize([""], room)[0, -1]
     return int((tokenize([text], room)[0] != padding).nonzero().max()) + 1

@@ -23,7 +23,7 @@ class NotHereError(Exception):
 
 
 def check_weights(path: Path) -> None:
-    """Raise CheckpointError for a file that cannot contain weights, before its reader fails."""
+    """Raise CheckpointError before loading if a file cannot contain weights."""
     try:
         with path.open("rb") as file:
             head = file.read(512)

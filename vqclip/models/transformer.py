@@ -47,7 +47,7 @@ class Net2NetTransformer(nn.Module):
 
     Args:
         transformer: the GPT.
-        first_stage_model: the VQGAN of the images.
+        first_stage_model: the VQGAN that encodes and decodes the images.
         cond_stage_model: the encoder of conditions: a VQGAN (possibly the same one) or a stage
             from :mod:`vqclip.models.conditions`.
         permuter: the order in which the GPT reads image codes; all methods still take and return
@@ -85,7 +85,7 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def condition_kind(self) -> ConditionKind:
-        """The input of :meth:`encode_condition`; ``"picture"`` covers depth, edges and so on."""
+        """The kind of input of :meth:`encode_condition`; ``"picture"`` covers depth, edges, etc."""
         return kind_of(self.cond_stage_model)
 
     @property
@@ -102,14 +102,15 @@ class Net2NetTransformer(nn.Module):
                 (b, 1, H, W); one-hot labels (b, k, H, W); an image in [-1, 1], (b, c, H, W),
                 with one channel for depth; codes (b, m); CLIP embeddings (b, d), or None for no
                 condition.
-            style: for embeddings, the index of each one's style, (b,) or (1,); -1 for none.
+            style: for embeddings, the index of each embedding's style, (b,) or (1,); -1 for no
+                style.
 
         Returns:
             Codes (b, h, w) if the condition is an image (or coordinates), else codes (b, m);
             vectors (b, m, n_embd) for embeddings.
 
         Raises:
-            UsageError: this model does not take ``x``.
+            UsageError: ``x`` does not fit this model's kind of condition.
 
         """
         x = None if x is None else x.to(self.device)
@@ -127,7 +128,7 @@ class Net2NetTransformer(nn.Module):
         Args:
             indices: the first n codes of images row by row, (b, n), or all codes (b, h, w).
                 A model with a permuter needs all codes.
-            condition: the output of :meth:`encode_condition`, one for each image or one for all;
+            condition: the output of :meth:`encode_condition`, one per image or one for all images;
                 None for an unconditional model.
 
         Returns:
@@ -192,7 +193,8 @@ class Net2NetTransformer(nn.Module):
         size is drawn through a sliding window; an image condition moves with the window.
 
         Args:
-            condition: the output of :meth:`encode_condition`, one for each sample or one for all;
+            condition: the output of :meth:`encode_condition`, one per sample or one for all
+                samples;
                 None for an unconditional model.
             size: height and width of the grid, in codes.
             known: given codes (b, h, w) or (1, h, w), -1 where a code is to be drawn.
@@ -256,8 +258,9 @@ class Net2NetTransformer(nn.Module):
     def _window_side(self, c: Tensor, size: GridSize) -> int:
         """Return the largest side of a square window that fits in ``block_size`` with ``c``.
 
-        The last code of a window is never read. Scene conditions vary in length, but a short one
-        does not enlarge the window. A permuter only supports a single window.
+        The last code of a window is never read, so it takes no room. Scene conditions vary in
+        length, but a short one does not enlarge the window. A permuter supports only a single
+        window.
         """
         room = self.transformer.config.block_size + 1
         length = sequence(c).shape[1]

@@ -53,7 +53,7 @@ def phase_kernels(weight: Tensor) -> Tensor:
 
 
 class _Interleave(torch.autograd.Function):
-    """Interleave four phases, each one row and column too large, to form the doubled image.
+    """Interleave four phases, each one row and one column too large, into the doubled image.
 
     (b, 4 c, h + 1, w + 1) -> (b, c, 2 h, 2 w). This is a custom function because views and
     concatenations would copy everything twice.

@@ -16,7 +16,10 @@ from vqclip.models.attention import attention
 
 
 def streamline(visual: nn.Module) -> nn.Module:
-    """Replace the slow parts in place, keeping parameter names; leave other towers unchanged."""
+    """Replace a vision transformer's slow parts in place, keeping parameter names.
+
+    Other image towers are returned unchanged.
+    """
     if not _is_plain_transformer(visual):
         return visual
     tower: Any = visual

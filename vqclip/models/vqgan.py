@@ -34,7 +34,8 @@ class VQModel(nn.Module):
         ddconfig: shape of the encoder and decoder, a :class:`DDConfig` or a mapping of its values.
         n_embed: number of codes.
         embed_dim: length of a code vector.
-        remap: ids of the codes in use, or a ``.npy`` file of them; indices count within these.
+        remap: ids of the codes in use, or a ``.npy`` file of them; indices are positions among
+            these.
         unknown_index: index of a code outside ``remap``: ``"random"``, ``"extra"`` or a number.
         colorize_nlabels: number of labels in the colour table that some checkpoints contain.
         image_key: name of the images in the training data, such as ``"depth"``.
@@ -115,7 +116,7 @@ class VQModel(nn.Module):
         return z
 
     def tokenize(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Map an image (see `encode`) to code vectors (b, embed_dim, h, w), indices (b, h, w).
+        """Map an image (see `encode`) to code vectors (b, embed_dim, h, w) and indices (b, h, w).
 
         Raises:
             UsageError: see :meth:`encode`.
@@ -125,7 +126,7 @@ class VQModel(nn.Module):
         return z_q, indices
 
     def latent(self, image: Tensor) -> Tensor:
-        """Map an image (see `encode`) to z (b, embed_dim, h, w), whose nearest codes show it."""
+        """Map an image (see `encode`) to a z (b, embed_dim, h, w) whose nearest codes represent it."""
         return self.encode(image)
 
     def nearest(self, z: Tensor) -> Tensor:
@@ -161,7 +162,7 @@ class VQModel(nn.Module):
 
 
 class GumbelVQ(VQModel):
-    """VQGAN that takes the most likely code according to a learned projection.
+    """VQGAN that chooses the most likely code according to a learned projection.
 
     ``quantize`` therefore differs from ``nearest``, which only uses the codebook.
     """

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 POINTS = 6  # 0, 1, -1, 2, -2 and infinity, along each axis
 TILE = 4  # outputs per tile along each axis
-_CACHE_FLOATS = 1 << 21  # size of a block of transformed tiles: 8 MiB, a share of the L3 cache
+_CACHE_FLOATS = 1 << 21  # size of a block of transformed tiles: 8 MiB, part of the L3 cache
 _KERNEL_TRANSFORM = (  # G
     (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
