@@ -109,7 +109,7 @@ def section(name: str, command: Any) -> list[str]:
 
 def prose(line: str) -> str:
     """Return a line of a help text as Markdown: an example becomes code."""
-    example = line.strip().removeprefix("Example: ")
+    example = line.strip()
     if re.match(r"(vqclip|printf|accelerate) \S", example):
         return f"`` {example} ``"
     return re.sub(r"\[/?bold\]", "`", line)

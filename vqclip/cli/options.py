@@ -48,8 +48,8 @@ def _option(
 Prompts = Annotated[
     list[str] | None,
     typer.Argument(
-        help='What to draw: "a red apple", "apple:1.5 | blurry:-0.5" or text:weight:stop; '
-        r"\: and \| are plain characters.",
+        help='Prompt, such as "a red apple" or "apple:1.5 | blurry:-0.5". Each part is '
+        r"text:weight:stop; write \: and \| for a literal colon or bar.",
         metavar="PROMPT",
         show_default=False,
     ),
@@ -73,10 +73,13 @@ NoisePrompts = Annotated[
     ),
 ]
 Count = Annotated[
-    int, _option("--count", "-c", panel=IMAGE, help="Number of images, with seeds counting up.")
+    int,
+    _option(
+        "--count", "-c", panel=IMAGE, help="Number of images; the seed increases by 1 for each."
+    ),
 ]
 DraftOnly = Annotated[
-    bool, _option("--draft", panel=IMAGE, help="Save the best draft, without optimisation steps.")
+    bool, _option("--draft", panel=IMAGE, help="Save the best draft without optimising it.")
 ]
 Preset = Annotated[
     str | None,
@@ -92,7 +95,8 @@ RankPrompts = Annotated[
         "--prompt",
         panel=IMAGE,
         metavar="TEXT",
-        help="Prompt that CLIP ranks the samples by; repeat for several.",
+        help="Prompt that guides a transformer trained on CLIP embeddings and ranks the samples; "
+        "repeat for several.",
     ),
 ]
 PlainOutput = Annotated[
@@ -101,12 +105,14 @@ PlainOutput = Annotated[
         *("--output", "-o"),
         panel=OUTPUT,
         metavar="FILE",
-        help="Image file: .png, .jpg or .webp. Default: a name that is free.",
+        help="Image file (.png, .jpg or .webp). Default: an unused name.",
     ),
 ]
 CodesOut = Annotated[
     Path | None,
-    _option("--codes", panel=OUTPUT, metavar="FILE", help="Save the codes as .npz, for decode."),
+    _option(
+        "--codes", panel=OUTPUT, metavar="FILE", help="Save the codes as .npz, for `vqclip decode`."
+    ),
 ]
 FilmOutput = Annotated[
     Path | None,
@@ -114,7 +120,8 @@ FilmOutput = Annotated[
         *("--output", "-o"),
         panel=OUTPUT,
         metavar="VIDEO",
-        help="Video file: .mp4, .gif or .webp. Default: a name that is free, .mp4.",
+        help="Video file (.mp4, .gif or .webp). Default: an unused name; MP4 unless --gif or "
+        "--webp is given.",
     ),
 ]
 
@@ -127,7 +134,7 @@ class TerminalOptions:
         False, option("--yes", "-y", panel=MODELS, help="Download missing models without asking.")
     )
     quiet: bool = setting(
-        False, option("--quiet", "-q", panel=TERMINAL, help="Print only the names of the files.")
+        False, option("--quiet", "-q", panel=TERMINAL, help="Print only the file names.")
     )
     json_lines: bool = setting(
         False, option("--json", panel=TERMINAL, help="Print results as lines of JSON.")
@@ -169,6 +176,7 @@ Vqgan = Annotated[str, info(shared.VQGAN, _BUILT_IN)]
 VqganConfig = Annotated[str | None, info(shared.VQGAN_CONFIG)]
 TransformerConfig = Annotated[str | None, info(shared.TRANSFORMER_CONFIG)]
 Device = Annotated[str, info(shared.DEVICE)]
+VideoSize = Annotated[str | None, info(shared.VIDEO_SIZE)]
 
 
 @cache

@@ -39,18 +39,20 @@ Seeds = Annotated[
     typer.Option(
         "--seeds",
         metavar="1-4",
-        help="Random seeds, 1-4 or 1,3,7-9: one image each.",
+        help="Random seeds, such as 1-4 or 1,3,7-9; each gives one image.",
         rich_help_panel=IMAGE,
     ),
 ]
 KeepFrames = Annotated[
     bool,
     typer.Option(
-        "--frames", help="Save the frames, in one folder per image.", rich_help_panel=OUTPUT
+        "--frames",
+        help="Save the frames of each image in a folder of their own.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 FileName = Annotated[
-    str | None, typer.Option("--output", "-o", help="Name of the image in the folder.")
+    str | None, typer.Option("--output", "-o", help="Name of the image file in the folder.")
 ]
 # Options that a row may override.
 _INSTEAD = {

@@ -22,7 +22,7 @@ Ray = Annotated[
     typer.Option(
         "--ray",
         metavar="[ADDRESS]",
-        help="Run on a Ray cluster: host:port or auto. Without an address: on this machine.",
+        help="Run on a Ray cluster: host:port, or auto. With no address, run Ray on this machine.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -32,7 +32,8 @@ Cpus = Annotated[
         "--cpus",
         metavar="N",
         min=1,
-        help="Number of cores per worker of --ray. Default: one GPU per worker, or one core.",
+        help="Number of CPU cores per --ray worker. Default: one GPU per worker, or one core if "
+        "there is no GPU.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -42,8 +43,8 @@ SideBySide = Annotated[
         "--side-by-side",
         metavar="N",
         min=1,
-        help="Number of jobs with equal settings to run at once. Default: the fastest on a GPU, "
-        "one on a CPU.",
+        help="Number of jobs with equal settings to run together. Default: the fastest number on "
+        "a GPU, 1 on a CPU.",
         rich_help_panel=PANEL,
     ),
 ]

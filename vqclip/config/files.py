@@ -74,8 +74,9 @@ class FileOptions:
             *("--output", "-o"),
             panel=OUTPUT,
             metavar="FILE",
-            help="Image file: .png, .jpg, .webp, or - for stdout; {prompt}, {seed}, {steps}, "
-            "{size} and {n} are filled in. Default: prompt and seed.",
+            help="Image file (.png, .jpg or .webp), or - for standard output; {prompt}, {seed}, "
+            "{steps}, {size} and {n} are filled in. Default: a name made from the prompt and"
+            " the seed.",
         ),
     )
     overwrite: bool = setting(
@@ -97,19 +98,23 @@ class FileOptions:
         option(
             "--fps",
             panel=OUTPUT,
-            help="Frames per second of videos. Default: about 8 seconds in all.",
+            help="Frames per second of videos. Default: a rate that gives about 8 seconds.",
         ),
     )
     save_codes: bool = setting(
         False,
-        option("--save-codes", panel=OUTPUT, help="Save the codes as .npz, for --init or decode."),
+        option(
+            "--save-codes",
+            panel=OUTPUT,
+            help="Save the codes as .npz, for --init or `vqclip decode`.",
+        ),
     )
     checkpoint: bool = setting(
         False,
         option(
             "--checkpoint",
             panel=OUTPUT,
-            help="Write a checkpoint that `vqclip resume` can continue.",
+            help="Write a checkpoint from which `vqclip resume` can continue.",
         ),
     )
 

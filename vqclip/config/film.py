@@ -57,7 +57,8 @@ class TimingConfig:
         option(
             "--fps",
             panel=TIME,
-            help="Frames per second. Default: what --length asks for, or about 8 seconds in all.",
+            help="Frames per second. Default: set by --length, or a rate that gives about 8 "
+            "seconds.",
         ),
     )
     length: float | None = setting(
@@ -65,24 +66,25 @@ class TimingConfig:
         option(
             "--length",
             panel=TIME,
-            help="Length of the video in seconds. Default: every frame is shown once.",
+            help="Length of the video in seconds. Default: long enough to show every frame once.",
         ),
     )
     hold_first: float = setting(
-        0.0, option("--hold-first", panel=TIME, help="Seconds that the first frame stays.")
+        0.0, option("--hold-first", panel=TIME, help="Seconds for which the first frame is held.")
     )
     hold_last: float = setting(
-        0.0, option("--hold-last", panel=TIME, help="Seconds that the last frame stays.")
+        0.0, option("--hold-last", panel=TIME, help="Seconds for which the last frame is held.")
     )
     bounce: bool = setting(
-        False, option("--bounce", panel=TIME, help="Play back to the first frame at the end.")
+        False,
+        option("--bounce", panel=TIME, help="After the last frame, play backwards to the first."),
     )
     ease: str = setting(
         "linear",
         option(
             "--ease",
             panel=TIME,
-            help="Pace: linear, in (many early frames, few late ones), out or in-out.",
+            help="Pace: linear, in (slow start), out (slow end) or in-out (both).",
         ),
     )
     interpolate: str = setting(
@@ -90,7 +92,8 @@ class TimingConfig:
         option(
             "--interpolate",
             panel=TIME,
-            help="Frames in between: none, blend (a mixture), or flow (moves parts).",
+            help="How to fill the time between two frames: none, blend (mix them) or flow (move "
+            "their parts).",
         ),
     )
 
@@ -128,7 +131,7 @@ class AnimateConfig:
         option(
             "--loop",
             panel=TIME,
-            help="Number of plays; 0 repeats GIF and WebP for ever and plays MP4 once.",
+            help="Number of times to play; 0 repeats GIF and WebP forever and plays MP4 once.",
         ),
     )
 

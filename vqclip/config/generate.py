@@ -81,7 +81,7 @@ class GenerateConfig:
         option(
             *("--steps", "-n"),
             panel=IMAGE,
-            help="Number of optimisation steps; 0 saves the start.",
+            help="Number of optimisation steps; 0 saves the starting image.",
         ),
     )
     seed: int = setting(0, shared.SEED)
@@ -96,12 +96,13 @@ class GenerateConfig:
             *("--init", "-i"),
             panel=IMAGE,
             metavar="START",
-            help="Start: draft, random, noise, gradient, perlin, sample, the path or URL of an "
-            "image, or codes.npz; auto takes a draft where a transformer is at hand.",
+            help="Start: draft, random, noise, gradient, perlin or sample; the path or URL of an "
+            "image; or saved codes (.npz). auto uses a draft if a transformer is available, "
+            "otherwise random codes.",
         ),
     )
     drafts: int = setting(
-        16, option("--drafts", panel=IMAGE, help="Number of drafts, of which CLIP picks the best.")
+        16, option("--drafts", panel=IMAGE, help="Number of drafts from which CLIP picks the best.")
     )
     style: str = setting(AUTO, shared.STYLE)
     guidance: float = setting(4.0, shared.GUIDANCE)
@@ -114,8 +115,8 @@ class GenerateConfig:
         option(
             "--init-weight",
             panel=IMAGE,
-            help="Weight of the loss that keeps the image near its start. Default: 1 after a "
-            "draft, else 0.",
+            help="Weight of the loss that keeps the image close to its start. Default: 1 after a "
+            "draft, otherwise 0.",
         ),
     )
     init_decay: str = setting(
@@ -123,30 +124,36 @@ class GenerateConfig:
         option(
             "--init-decay",
             panel=IMAGE,
-            help="Decay of --init-weight: constant, or harmonic for 1/(2i+1) at step i.",
+            help="Decay of --init-weight: constant (none) or harmonic (a factor of 1/(2i+1) at "
+            "step i).",
         ),
     )
     init_target: str = setting(
         "start",
         option(
-            "--init-target", panel=IMAGE, help="Codes that --init-weight pulls to: start or zero."
+            "--init-target",
+            panel=IMAGE,
+            help="Codes towards which --init-weight pulls: start or zero.",
         ),
     )
     num_cutouts: int = setting(
-        16, option("--cutouts", panel=METHOD, help="Number of cutouts that CLIP sees every step.")
+        16, option("--cutouts", panel=METHOD, help="Number of cutouts that CLIP sees at each step.")
     )
     cut_method: str = setting(
         "normal-crops(mean=0.9,std=0.2,low=0.6)",
         option(
             "--cut-method",
             panel=METHOD,
-            help="Distribution of the cutouts: a name in `vqclip list cut-methods`.",
+            help="Method that places the cutouts: a name in `vqclip list cut-methods`.",
         ),
     )
     cut_power: float = setting(
         1.0,
         option(
-            "--cut-power", panel=METHOD, help="Exponent of the cutouts' size; above 1: smaller."
+            "--cut-power",
+            panel=METHOD,
+            help="Exponent of the cutout sizes, for the cut methods crops and avg-pooled; values "
+            "above 1 make cutouts smaller.",
         ),
     )
     augment: tuple[NameOrFunction, ...] = setting(
@@ -156,12 +163,15 @@ class GenerateConfig:
             panel=METHOD,
             metavar="A,B(x=1)",
             spelling=LIST,
-            help="Augmentations of the cutouts, in order, or none: names in `vqclip list "
-            "augmentations`.",
+            help="Augmentations of the cutouts, in order (names in `vqclip list augmentations`), "
+            "or none.",
         ),
     )
     noise: float = setting(
-        0.1, option("--noise", panel=METHOD, help="Standard deviation of the noise on cutouts.")
+        0.1,
+        option(
+            "--noise", panel=METHOD, help="Standard deviation of the noise added to the cutouts."
+        ),
     )
     losses: tuple[tuple[NameOrFunction, float], ...] = setting(
         (),
@@ -184,14 +194,16 @@ class GenerateConfig:
     )
     learning_rate: float | None = setting(
         None,
-        option("--lr", panel=METHOD, help="Learning rate. Default: 0.05 after a draft, else 0.1."),
+        option(
+            "--lr", panel=METHOD, help="Learning rate. Default: 0.05 after a draft, otherwise 0.1."
+        ),
     )
     schedule: str = setting(
         "constant",
         option(
             "--schedule",
             panel=METHOD,
-            help="Learning rate schedule: constant, linear, cosine or drop.",
+            help="Learning-rate schedule: constant, linear, cosine or drop.",
         ),
     )
     ema: float = setting(
@@ -199,7 +211,8 @@ class GenerateConfig:
         option(
             "--ema",
             panel=METHOD,
-            help="Decay of the running average of z that is shown, such as 0.9; 0 shows z.",
+            help="Decay of a running average of the codes, such as 0.9, from which the image is "
+            "decoded; 0 decodes the codes themselves.",
         ),
     )
     device: str = setting(AUTO, shared.DEVICE)
@@ -209,7 +222,8 @@ class GenerateConfig:
         option(
             "--cut-chunk",
             panel=MODELS,
-            help="Cutouts embedded at a time; fewer need less memory. Default: by the memory.",
+            help="Number of cutouts embedded at a time; fewer need less memory. Default: chosen "
+            "for the device.",
         ),
     )
 

@@ -30,12 +30,16 @@ class RestyleConfig:
         option(
             "--coherence",
             panel=IMAGE,
-            help="Share of the last result in the start of a frame, 0 to 1.",
+            help="Share of the previous result in the start of each frame, 0 to 1.",
         ),
     )
     fps: float | None = setting(
         None,
-        option("--fps", panel=TIME, help="Frames per second to draw. Default: the video's."),
+        option(
+            "--fps",
+            panel=TIME,
+            help="Frames per second to generate. Default: the frame rate of the video.",
+        ),
     )
 
     def __post_init__(self) -> None:

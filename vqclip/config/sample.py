@@ -26,7 +26,7 @@ CONDITIONS = {
         "--class",
         panel=IMAGE,
         metavar="NAME|ID",
-        help="ImageNet class: a name or number in `vqclip list classes`.",
+        help="Class: a name or number, such as those of ImageNet in `vqclip list classes`.",
     ),
     "labels": option(
         "--labels",
@@ -38,13 +38,13 @@ CONDITIONS = {
         "--depth",
         panel=IMAGE,
         metavar="MAP",
-        help="Depth map: 8 or 16 bit greyscale, or float32 bytes in RGBA.",
+        help="Depth map: 8- or 16-bit greyscale, or RGBA whose bytes are float32 values.",
     ),
     "edges": option(
         "--edges",
         panel=IMAGE,
         metavar="MAP|PHOTO",
-        help="Edge map, white lines on black, or a photo whose edges are found.",
+        help="Edge map (white lines on black), or a photo in which edges are detected.",
     ),
     "upscale": option("--upscale", panel=IMAGE, metavar="IMAGE", help="Small image to enlarge."),
 }
@@ -78,17 +78,17 @@ class SampleConfig:
             panel=IMAGE,
             metavar="NUMBER=NAME",
             spelling=WORDS,
-            help="Meaning of a number in the label map, 3=sky or 3=157: names in `vqclip list "
-            "coco-stuff`; repeat for several.",
+            help="Label that a number in the map stands for, such as 3=sky or 3=157 (see `vqclip "
+            "list coco-stuff`); repeat for several.",
         ),
     )
-    size: tuple[int, int] | None = setting(None, shared.SIZE)
+    size: tuple[int, int] | None = setting(None, shared.SAMPLE_SIZE)
     samples: int = setting(
         1,
         option(
             *("--samples", "-c"),
             panel=IMAGE,
-            help="Number of images, with seeds counting up.",
+            help="Number of images; the seed increases by 1 for each.",
         ),
     )
     seed: int = setting(0, shared.SEED)
@@ -142,8 +142,9 @@ class CompleteConfig(SampleConfig):
             *("--keep", "-k"),
             panel=IMAGE,
             metavar="PART",
-            help="Part to keep: top, bottom, left or right half, box:x,y,w,h in pixels, or a mask "
-            "image that is white there. Default: everything that is not transparent.",
+            help="Part to keep: top, bottom, left or right (half the image); box:x,y,w,h (in "
+            "pixels); or a mask image, white where the image is kept. Default: everything "
+            "that is not transparent.",
         ),
     )
     extend: Border = setting(
@@ -162,7 +163,7 @@ class CompleteConfig(SampleConfig):
             "--refine",
             panel=IMAGE,
             metavar="STEPS",
-            help="Optimisation steps for the new codes of the best sample.",
+            help="Number of optimisation steps for the new codes of the best sample.",
         ),
     )
     paste: bool = setting(
@@ -170,7 +171,7 @@ class CompleteConfig(SampleConfig):
         option(
             "--paste/--no-paste",
             panel=IMAGE,
-            help="Keep the kept pixels exactly, or as the VQGAN reconstructs them.",
+            help="Copy the kept pixels exactly, or use the VQGAN's reconstruction of them.",
         ),
     )
 

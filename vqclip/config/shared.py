@@ -1,9 +1,11 @@
 """Options shared by several configs."""
 
+from dataclasses import replace
+
 from vqclip.config.setting import IMAGE, METHOD, MODELS, OUTPUT, option
 from vqclip.config.spelling import SIZES, WEIGHTED
 
-_NAMED = "name in `vqclip weights list`, checkpoint or folder"
+_NAMED = "a name in `vqclip weights list`, a checkpoint or a folder"
 
 SIZE = option(
     *("--size", "-s"),
@@ -12,17 +14,25 @@ SIZE = option(
     spelling=SIZES,
     help="Image size in pixels. Default: the VQGAN's training size.",
 )
+SAMPLE_SIZE = replace(
+    SIZE,
+    help="Image size in pixels. Default: the size of a given map, four times that of the image "
+    "for --upscale, otherwise the VQGAN's training size.",
+)
+VIDEO_SIZE = replace(
+    SIZE, help="Video size in pixels. Default: the size of the input, at most 512 pixels a side."
+)
 INPUT_SIZE = option(
     *("--size", "-s"),
     panel=IMAGE,
     metavar="WxH",
     spelling=SIZES,
-    help="Resize the input to this size in pixels first. Default: its own size.",
+    help="Resize the input to this size in pixels first. Default: keep its own size.",
 )
 FIT = option(
     "--fit",
     panel=IMAGE,
-    help="How an input image is fitted to the size: cover crops, contain pads, or stretch.",
+    help="How to fit an input image to the size: cover (crop it), contain (pad it) or stretch.",
 )
 SEED = option(
     "--seed",
@@ -47,7 +57,7 @@ CLIP = option(
     panel=MODELS,
     metavar="NAME:WEIGHT",
     spelling=WEIGHTED,
-    help="CLIP: MODEL/PRETRAINED of open_clip, hf-hub:NAME or a folder; repeat for several.",
+    help="CLIP model: MODEL/PRETRAINED in open_clip, hf-hub:NAME or a folder; repeat for several.",
 )
 TRANSFORMER = option(
     *("--transformer", "-t"),
@@ -65,19 +75,20 @@ DEVICE = option("--device", panel=MODELS, help="Device: auto, cpu, cuda, cuda:1 
 PRECISION = option(
     "--precision",
     panel=MODELS,
-    help="Number format: auto, float32, bfloat16, float16, or portable: float32 with the same "
-    "bytes on every x86-64 CPU, and on a GPU from run to run.",
+    help="Number format: auto, float32, bfloat16, float16 or portable (float32; the output is "
+    "byte-identical on every x86-64 CPU and, on a GPU, from run to run).",
 )
 STYLE = option(
     "--style",
     panel=IMAGE,
-    help="Style that the transformer draws in: a name in `vqclip list styles`; auto takes those "
-    "that the prompt names, else several in turn; none takes no style.",
+    help="Style that the transformer uses: a name in `vqclip list styles`; auto (the styles named"
+    " in the prompt, otherwise several in turn); or none.",
 )
 GUIDANCE = option(
     "--guidance",
     panel=METHOD,
-    help="Strength of the prompt while the transformer samples codes; 1 is plain sampling.",
+    help="How strongly the transformer follows the prompt while it samples codes; 1 is plain "
+    "sampling.",
 )
 TEMPERATURE = option(
     "--temperature",
@@ -88,9 +99,11 @@ TOP_K = option(
     "--top-k", panel=METHOD, help="Sample from the K most likely codes; 0 samples from all."
 )
 TOP_P = option(
-    "--top-p", panel=METHOD, help="Sample from the most likely codes whose probabilities add to P."
+    "--top-p",
+    panel=METHOD,
+    help="Sample from the most likely codes whose probabilities add up to P.",
 )
-QUALITY = option("--quality", panel=OUTPUT, help="Quality of MP4 and WebP, 0 to 100.")
+QUALITY = option("--quality", panel=OUTPUT, help="Quality of MP4 and WebP videos, 0 to 100.")
 CODEC = option(
     "--codec", panel=OUTPUT, help="MP4 codec: h264 (plays everywhere), h265, vp9 or av1."
 )

@@ -33,7 +33,7 @@ class StoryConfig:
         option(
             *("--steps-per-scene", "-n"),
             panel=SCENES,
-            help="Number of optimisation steps of each scene.",
+            help="Number of optimisation steps per scene.",
         ),
     )
     transition: int | None = setting(
@@ -41,19 +41,28 @@ class StoryConfig:
         option(
             "--transition",
             panel=SCENES,
-            help="Last steps of a scene that lead into the next one. Default: half of them.",
+            help="Number of final steps of a scene that lead into the next one. Default: half of "
+            "its steps.",
         ),
     )
     ease: str = setting(
         "in-out",
-        option("--ease", panel=SCENES, help="Pace of transitions: linear, in, out or in-out."),
+        option(
+            "--ease",
+            panel=SCENES,
+            help="Pace of transitions: linear, in (slow start), out (slow end) or in-out (both).",
+        ),
     )
     loop: bool = setting(
         False,
-        option("--loop", panel=SCENES, help="Return to the first scene, so the video repeats."),
+        option(
+            "--loop",
+            panel=SCENES,
+            help="Return to the first scene, so that the video repeats seamlessly.",
+        ),
     )
     every: int = setting(
-        2, option(*("--every", "-e"), panel=SCENES, help="Optimisation steps per frame.")
+        2, option(*("--every", "-e"), panel=SCENES, help="Number of optimisation steps per frame.")
     )
     zoom: str = setting(
         "1",
@@ -61,7 +70,8 @@ class StoryConfig:
             "--zoom",
             panel=CAMERA,
             metavar="FACTOR",
-            help="Zoom per frame: 1.02 moves in, 0.98 out; or keyframes as 0:1.0, 50:1.05.",
+            help="Zoom factor per frame (1.02 moves in, 0.98 moves out), or keyframes such as "
+            '"0:1.0, 50:1.05".',
         ),
     )
     pan: str = setting(
@@ -70,7 +80,8 @@ class StoryConfig:
             "--pan",
             panel=CAMERA,
             metavar="X,Y",
-            help="Pixels per frame to the right and down; or keyframes as 0:0,0, 40:2,0.",
+            help="Pixels that the image moves right and down per frame, or keyframes such as "
+            '"0:0,0, 40:2,0".',
         ),
     )
     rotate: str = setting(
@@ -79,7 +90,7 @@ class StoryConfig:
             "--rotate",
             panel=CAMERA,
             metavar="DEGREES",
-            help="Clockwise rotation per frame; or keyframes as 0:0, 40:1.5.",
+            help='Clockwise rotation per frame in degrees, or keyframes such as "0:0, 40:1.5".',
         ),
     )
 

@@ -41,13 +41,16 @@ def again_command(
     ],
     prompts: Annotated[
         list[str] | None,
-        typer.Argument(help="Prompts to use instead.", metavar="PROMPT", show_default=False),
+        typer.Argument(
+            help="Prompts that replace the recorded ones.", metavar="PROMPT", show_default=False
+        ),
     ] = None,
     seed: Annotated[
         str | None,
         typer.Option(
             "--seed",
-            help="Random seed: 7, or +1, -1 from the image's own. Default: its own.",
+            help="Random seed, such as 7, or a change to the recorded one, such as +1 or -1. "
+            "Default: the recorded seed.",
             rich_help_panel=IMAGE,
         ),
     ] = None,
@@ -55,7 +58,7 @@ def again_command(
         int,
         typer.Option(
             *("--count", "--samples", "-c"),
-            help="Number of images, with seeds counting up.",
+            help="Number of images; the seed increases by 1 for each.",
             rich_help_panel=IMAGE,
         ),
     ] = 1,
@@ -64,15 +67,15 @@ def again_command(
         typer.Option(
             "--python",
             metavar="FILE",
-            help="Python file to run, with the functions that the image names as losses, "
-            "augmentations or optimizer.",
+            help="Python file that defines the losses, augmentations or optimizer named in the "
+            "image; vqclip runs it.",
             rich_help_panel=METHOD,
         ),
     ] = None,
 ) -> None:
     """Generate an image again from its recorded settings, or with some of them changed.
 
-    It takes the options of the command that made the image: generate, sample or complete.
+    Accepts the options of the command that made the image: generate, sample or complete.
 
     vqclip again apple.png
 

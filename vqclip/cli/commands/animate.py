@@ -31,11 +31,15 @@ def animate_command(
     ctx: typer.Context,
     frames: Annotated[
         list[str],
-        typer.Argument(metavar="FRAMES", help="Folder, or images.", show_default=False),
+        typer.Argument(
+            metavar="FRAMES",
+            help="Folder of frames, or the frames as image files.",
+            show_default=False,
+        ),
     ],
     output: opt.FilmOutput = None,
 ) -> None:
-    """Make a video of the images in a folder, in the order of their numbers.
+    """Make a video of the images in a folder, in numerical order.
 
     vqclip animate steps/ -o apple.mp4 --length 10 --hold-last 2
 

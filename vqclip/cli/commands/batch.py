@@ -32,7 +32,11 @@ def batch_command(
     ctx: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(metavar="LIST", help="A .txt, .csv, .jsonl or .yaml; - is standard input."),
+        typer.Argument(
+            metavar="LIST",
+            help="List of prompts: a .txt, .csv, .tsv, .jsonl or .yaml file, or - for standard "
+            "input.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -40,7 +44,7 @@ def batch_command(
             "--output",
             "-o",
             metavar="DIR",
-            help="Folder of the images. Default: named after the list.",
+            help="Folder for the images. Default: a folder named after the list.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -54,15 +58,15 @@ def batch_command(
         typer.Option(
             "--format",
             autocompletion=completion_of("--format"),
-            help="Format of the list: text, csv, tsv, jsonl or yaml. Default: by its name or "
-            "first line.",
+            help="Format of the list: text, csv, tsv, jsonl or yaml. Default: detected from its "
+            "name or first line.",
         ),
     ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="Print the jobs and the time that they need; write nothing.",
+            help="Print the jobs and the time and memory that they need; write nothing.",
             rich_help_panel=TERMINAL,
         ),
     ] = False,
@@ -71,11 +75,11 @@ def batch_command(
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
 ) -> None:
-    """Generate an image for every prompt of a list. Run it again to continue.
+    """Generate an image for every prompt in a list. Run the same command again to continue.
 
-    A line is a prompt with its options, `a red apple --steps 300 --seed 7`; a table has a column
-    `prompt` and one for each option. `{red,green} apple` makes two rows. Options of the command
-    apply to all rows; a row's own options override them. The default seed is 0.
+    A line is a prompt and its options, such as `a red apple --steps 300 --seed 7`; a table has a
+    column `prompt` and one column per option. `{red,green} apple` expands to two rows. Options
+    of the command apply to all rows; a row's own options override them. The default seed is 0.
 
     vqclip batch prompts.txt --steps 200
 

@@ -40,10 +40,12 @@ def reconstruct_command(
     output: opt.PlainOutput = None,
     codes: opt.CodesOut = None,
 ) -> None:
-    """Encode, quantize and decode an image; report the error.
+    """Encode, quantize and decode an image, and report the error.
 
-    The image is of the VQGAN's kind: RGB, a depth map, edges or a label map. Its sides are
-    rounded to whole codes. Example: vqclip reconstruct photo.jpg --codes photo.npz
+    The image must be of the kind that the VQGAN was trained on: RGB, a depth map, edges or a
+    label map. Its sides are rounded to whole codes.
+
+    vqclip reconstruct photo.jpg --codes photo.npz
     """
     from vqclip.media.images import open_image
 
@@ -75,15 +77,16 @@ def reconstruct_command(
 def decode_command(
     ctx: typer.Context,
     codes: Annotated[
-        Path, typer.Argument(metavar="CODES", help="Codes, an .npz file.", show_default=False)
+        Path,
+        typer.Argument(metavar="CODES", help="Saved codes (an .npz file).", show_default=False),
     ],
     output: opt.PlainOutput = None,
 ) -> None:
-    """Decode codes saved by --codes or --save-codes with the VQGAN that made them.
+    """Decode codes, saved by --codes or --save-codes, with the VQGAN that made them.
 
-    The file names its VQGAN. Another --vqgan is refused, unless it has the same codebook.
+    The file records that VQGAN; a --vqgan with a different codebook is refused.
 
-    Example: vqclip decode photo.npz -o photo.png
+    vqclip decode photo.npz -o photo.png
     """
     config = CodesConfig(str(codes), **read_options(CodesConfig, ctx.params))
     files = _outputs(ctx.params, codes, "decoded", None)

@@ -33,7 +33,8 @@ def complete_command(
 ) -> None:
     """Keep a part of an image and let a transformer imagine the rest.
 
-    Kept pixels stay as they are, bit by bit. --gif, --mp4 and --webp video how the rest is drawn.
+    Kept pixels stay identical, bit for bit. --gif, --mp4 and --webp record how the rest is
+    generated.
 
     vqclip complete photo.jpg --keep top -t ffhq
 

@@ -21,21 +21,21 @@ from vqclip.config import CodesConfig
 def encode_command(
     ctx: typer.Context,
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="Config of the training, a YAML file.")
+        Path, typer.Argument(metavar="CONFIG", help="Training config (a YAML file).")
     ],
     changes: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a value of the config, as data.encode.samples=9; repeat for several.",
+            help="Change a value in the config, such as data.encode.samples=9; repeat for several.",
         ),
     ] = None,
 ) -> None:
-    """Encode the samples of a transformer's training into the folder of `data.encode`.
+    """Encode a transformer's training samples in advance, into the folder set by `data.encode`.
 
-    Codes and embeddings are computed once instead of at every step. Run it again to continue
-    after an interruption.
+    Codes and embeddings are then computed once instead of at every step. After an interruption,
+    run the same command to continue.
     """
     from vqclip.training.settings import read_training_settings
 

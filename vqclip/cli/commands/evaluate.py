@@ -30,7 +30,7 @@ evaluate_app = typer.Typer()
 
 @evaluate_app.callback(invoke_without_command=True)
 def evaluate_callback(ctx: typer.Context) -> None:
-    """Evaluate models on held-out images, or images by their prompts."""
+    """Evaluate models on held-out images, or generated images against their prompts."""
     if ctx.invoked_subcommand is None:
         raise UsageError("choose what to evaluate: vqgan, clip, transformer or pictures")
 
@@ -39,7 +39,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Config of a training, whose held-out part is used, or a folder, or a .jsonl.",
+        help="Training config, whose held-out images are used; or a folder of images or a .jsonl "
+        "file, used in full.",
         show_default=False,
     ),
 ]
@@ -51,22 +52,24 @@ Changes = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a value of the config, as data.seed=1; repeat for several.",
+        help="Change a value in the config, such as data.seed=1; repeat for several.",
     ),
 ]
 Size = Annotated[
     int | None,
-    typer.Option(min=16, help="Side of the images in pixels. Default: as in the config."),
+    typer.Option(
+        min=16, help="Side of the images in pixels. Default: the size in the config, or 128."
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the figures as a line of JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as one line of JSON.")]
 Part = Annotated[
     bool,
     typer.Option(
         "--unseen/--held-out",
-        help="Held-out part to use: the unseen style, or the held-out groups.",
+        help="Held-out images to use: the unseen style, or the held-out groups.",
     ),
 ]
-Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP to evaluate.")]
+Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP model to evaluate.")]
 
 #: What the figures mean, in a few words; shares are shown in per cent.
 ABOUT = {
@@ -107,7 +110,7 @@ def vqgan_command(
     perceptual: Annotated[
         str,
         typer.Option(
-            help="Perceptual distance: clip, clip:SOURCE, lpips:PATH, timm:NAME[:FILE], or none."
+            help="Perceptual distance: clip, clip:SOURCE, lpips:PATH, timm:NAME[:FILE] or none."
         ),
     ] = "clip",
     unseen: Part = False,
@@ -117,9 +120,9 @@ def vqgan_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Evaluate a VQGAN: PSNR, SSIM, perceptual distance, use of the codes.
+    """Evaluate a VQGAN: PSNR, SSIM, perceptual distance and codebook usage.
 
-    Example: vqclip evaluate vqgan recipes/vqgan.yaml
+    vqclip evaluate vqgan recipes/vqgan.yaml
     """
 
     def judge(material: Any, where: "torch.device", told: Told) -> Any:
@@ -142,7 +145,11 @@ def clip_command(
     data: Data,
     clip: Clip = DEFAULT,
     concepts: Annotated[
-        int, typer.Option(min=2, help="Number of images that a text is to choose from.")
+        int,
+        typer.Option(
+            min=2,
+            help="Number of images among which each text has to find its own, and vice versa.",
+        ),
     ] = 100,
     samples: Limit = None,
     unseen: Part = True,
@@ -152,9 +159,9 @@ def clip_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Evaluate a CLIP: retrieval of images by texts and of texts by images.
+    """Evaluate a CLIP model: retrieval of images by text and of texts by image.
 
-    Example: vqclip evaluate clip recipes/clip.yaml
+    vqclip evaluate clip recipes/clip.yaml
     """
 
     def judge(material: Any, where: "torch.device", told: Told) -> Any:
@@ -186,7 +193,7 @@ def transformer_command(
 ) -> None:
     """Evaluate a transformer: bits per code.
 
-    Example: vqclip evaluate transformer recipes/transformer.yaml -t weights/transformer
+    vqclip evaluate transformer recipes/transformer.yaml -t weights/transformer
     """
 
     def judge(material: Any, where: "torch.device", told: Told) -> Any:
@@ -207,13 +214,14 @@ def pictures_command(
         typer.Option(
             "--judge",
             metavar="CLIP",
-            help="CLIP to judge with, other than the one that guided the images.",
+            help="CLIP model to judge with; not the one that guided the images.",
         ),
     ],
     prompts: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="File of all prompts. Default: the prompts of the images."
+            metavar="FILE",
+            help="File listing all the prompts. Default: the prompts stored in the images.",
         ),
     ] = None,
     yes: opt.Yes = False,
@@ -221,9 +229,9 @@ def pictures_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Evaluate images: does a CLIP find the prompt of each among all prompts?
+    """Evaluate images: does a CLIP model find each image's prompt among all prompts?
 
-    Example: vqclip evaluate images out --judge ViT-B-32/laion2b_s34b_b79k
+    vqclip evaluate pictures out --judge ViT-B-32/laion2b_s34b_b79k
     """
     terminal = Terminal(quiet=quiet, json_lines=json_lines, yes=yes)
     from vqclip.evaluation.pictures import judge as judged

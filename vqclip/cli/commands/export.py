@@ -18,7 +18,7 @@ def export_command(
     output: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT.ckpt", help="Checkpoint to write; its config goes beside it as .yaml."
+            metavar="OUT.ckpt", help="Checkpoint to write; its config is saved beside it as .yaml."
         ),
     ],
     config: Annotated[

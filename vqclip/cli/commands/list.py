@@ -20,9 +20,9 @@ def list_command(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="What to list: presets, cut-methods, augmentations, optimizers, losses, inits "
-            "or styles; for transformers classes (of ImageNet), coco-stuff, ade20k or s-flckr "
-            "(labels).",
+            help="What to list: presets, cut-methods, augmentations, optimizers, losses, inits or"
+            " styles; the classes of ImageNet; or the labels of coco-stuff, ade20k or "
+            "s-flckr.",
             show_default=False,
             autocompletion=completion_of("LIST"),
         ),
@@ -36,7 +36,7 @@ def list_command(
         ),
     ] = None,
 ) -> None:
-    """List the names that an option takes, with a line about each.
+    """List the names that an option accepts, with one line about each.
 
     vqclip list augmentations
 

@@ -31,7 +31,7 @@ def restyle_command(
     ctx: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(metavar="VIDEO", help="Video, or a folder of images.", show_default=False),
+        typer.Argument(metavar="VIDEO", help="Video, or a folder of frames.", show_default=False),
     ],
     prompts: opt.Prompts = None,
     steps: Annotated[
@@ -40,12 +40,13 @@ def restyle_command(
             "--steps", "-n", help="Number of optimisation steps per frame.", rich_help_panel=IMAGE
         ),
     ] = STEPS,
+    size: opt.VideoSize = None,
     seed: Annotated[
         int, typer.Option(help="Random seed of every frame.", rich_help_panel=IMAGE)
     ] = 0,
     output: opt.FilmOutput = None,
 ) -> None:
-    """Restyle a video and keep its sound. Run the same command to continue after an interruption.
+    """Restyle a video and keep its sound. After an interruption, run the same command to continue.
 
     vqclip restyle clip.mp4 "an oil painting" --coherence 0.8
 

@@ -36,7 +36,8 @@ def resume_command(
     run: Annotated[
         Path,
         typer.Argument(
-            help="Checkpoint, its image, the folder of a batch, or the frames of a video.",
+            help="Run to resume: its checkpoint or image, the folder of a batch, or the .frames "
+            "folder of a video.",
             show_default=False,
         ),
     ],
@@ -44,7 +45,7 @@ def resume_command(
         int | None,
         typer.Option(
             *("--steps", "-n"),
-            help="Number of optimisation steps in all. Default: as recorded.",
+            help="Total number of optimisation steps. Default: the recorded number.",
             rich_help_panel=IMAGE,
         ),
     ] = None,
@@ -53,7 +54,7 @@ def resume_command(
         typer.Option(
             "--prompt",
             metavar="TEXT",
-            help="Prompts of a new run that starts from the checkpoint.",
+            help="Prompt of a new run that starts from the checkpoint; repeat for several.",
             rich_help_panel=IMAGE,
         ),
     ] = None,
@@ -70,9 +71,9 @@ def resume_command(
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
 ) -> None:
-    """Continue a run made with --checkpoint, a batch or a video, to the same bytes.
+    """Continue a run made with --checkpoint, a batch or a video; the result is byte-identical.
 
-    Its videos continue, too. A video requested only now starts at the current step.
+    The run's videos continue too; a video that is first requested here starts at the current step.
 
     vqclip resume apple.checkpoint.safetensors
 

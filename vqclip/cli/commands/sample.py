@@ -32,9 +32,9 @@ from vqclip.hub.embedded import has_transformer
 def sample_command(
     ctx: typer.Context, prompt: opt.RankPrompts = None, output: opt.PlainOutput = None
 ) -> None:
-    """Sample images from a transformer, given nothing, a class, a map or a small image.
+    """Sample images from a transformer: freely, or for a class, a map or a small image.
 
-    The transformer decides which condition it takes. --gif, --mp4 and --webp record the sampling.
+    Each transformer accepts one kind of condition. --gif, --mp4 and --webp record the sampling.
 
     vqclip sample -t cin --class goldfish --samples 4
 

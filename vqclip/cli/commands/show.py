@@ -15,11 +15,11 @@ def show_command(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="Image, video or checkpoint of vqclip.", show_default=False
+            metavar="FILE", help="Image, video or checkpoint made by vqclip.", show_default=False
         ),
     ],
     json_lines: Annotated[
-        bool, typer.Option("--json", help="Print the settings as a line of JSON.")
+        bool, typer.Option("--json", help="Print the settings as one line of JSON.")
     ] = False,
 ) -> None:
     """Show the prompt, seed, settings and hashes of weights recorded in an image or video.

@@ -39,7 +39,8 @@ def story_command(
         str,
         typer.Argument(
             metavar="SCENES",
-            help='Prompts of the scenes: "one ^ two | blurry:-0.5 ^ three".',
+            help='Prompts of the scenes, separated by ^, such as "one ^ two | blurry:-0.5 ^ '
+            'three".',
             show_default=False,
         ),
     ],

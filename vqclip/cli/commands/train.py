@@ -34,18 +34,16 @@ def train_command(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="CONFIG", help="Config of the training, a YAML file.", show_default=False
-        ),
+        typer.Argument(metavar="CONFIG", help="Training config (a YAML file).", show_default=False),
     ] = None,
     example: Annotated[
         str | None,
         typer.Option(
             "--example",
             metavar="KIND",
-            help="Print a config with comments: vqgan, unconditional, class, segmentation, depth, "
-            "edges, super-resolution, clip, text, coordinates; depth-vqgan, edges-vqgan, "
-            "segmentation-vqgan.",
+            help="Print a commented config: vqgan, depth-vqgan, edges-vqgan or "
+            "segmentation-vqgan; unconditional, class, segmentation, depth, edges, "
+            "super-resolution, text or coordinates; or clip.",
         ),
     ] = None,
     output: Annotated[
@@ -54,7 +52,7 @@ def train_command(
             "--output",
             "-o",
             metavar="DIR",
-            help="Folder of the run. Default: runs/NAME, after the config.",
+            help="Folder for the run. Default: runs/NAME, where NAME is the name of the config.",
         ),
     ] = None,
     resume: Annotated[
@@ -65,17 +63,18 @@ def train_command(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a value of the config, as train.steps=100; repeat for several.",
+            help="Change a value in the config, such as train.steps=100; repeat for several.",
         ),
     ] = None,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     dry_run: opt.DryRun = False,
 ) -> None:
-    """Train a VQGAN, a transformer over its codes, or a CLIP.
+    """Train a VQGAN, a transformer over its codes, or a CLIP model.
 
-    The folder receives checkpoints, the best and the last model, metrics and sample images. Ctrl-C
-    finishes the step and writes a checkpoint. On several GPUs: accelerate launch -m vqclip train …
+    Checkpoints, the best and the last model, metrics and sample images are saved in the output
+    folder. Ctrl-C finishes the step and writes a checkpoint. To use several GPUs, run
+    accelerate launch -m vqclip train …
 
     vqclip train --example vqgan > vqgan.yaml
 

@@ -19,7 +19,7 @@ vqclip "a fox" --vqgan imagenet-f16-16384
 
 vqclip weights import last.ckpt --config project.yaml --name mine
 
-Models lie in VQCLIP_HOME. Default: the platform's data folder (vqclip weights path).
+Models are stored in VQCLIP_HOME, by default the platform's data folder (see vqclip weights path).
 """
 
 weights_app = typer.Typer(help=HELP)

@@ -23,7 +23,7 @@ def verify_command(
         typer.Argument(
             metavar="NAME",
             autocompletion=completion_of("MODEL"),
-            help="Name of a model. Default: all that are downloaded.",
+            help="Names of models. Default: all downloaded models.",
         ),
     ] = None,
     quiet: opt.Quiet = False,
@@ -31,7 +31,7 @@ def verify_command(
 ) -> None:
     """Verify the files of models against their recorded hashes.
 
-    Exits with 1 if a file has changed or is missing.
+    The exit status is 1 if a file has changed or is missing.
 
     vqclip weights verify
     """
@@ -82,13 +82,13 @@ def remove_command(
         typer.Argument(
             metavar="NAME",
             autocompletion=completion_of("MODEL"),
-            help="Name of the model to delete.",
+            help="Names of the models to remove.",
         ),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Delete models and their unfinished downloads. The embedded models stay.
+    """Delete models and their unfinished downloads. The embedded models cannot be removed.
 
     vqclip weights remove coco ffhq
     """
@@ -135,7 +135,7 @@ def path_command(
         typer.Argument(
             metavar="NAME",
             autocompletion=completion_of("MODEL"),
-            help="Name of a model. Default: the folder of all models.",
+            help="Name of a model. Default: print the folder of all models.",
         ),
     ] = None,
 ) -> None:

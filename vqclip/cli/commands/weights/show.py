@@ -19,7 +19,7 @@ Name = Annotated[
     typer.Argument(
         metavar="NAME",
         autocompletion=completion_of("MODEL"),
-        help="Name of a model, see `vqclip weights list`.",
+        help="Name of a model; see `vqclip weights list`.",
     ),
 ]
 
@@ -30,7 +30,7 @@ def list_models_command(
     ] = False,
     json_lines: Json = False,
 ) -> None:
-    """List all models by name, and whether they are on this computer.
+    """List all models, and whether they are on this computer.
 
     vqclip weights list
 

@@ -24,29 +24,32 @@ def get_command(
         typer.Argument(
             metavar="NAME",
             autocompletion=completion_of("MODEL"),
-            help="Names of models, see `vqclip weights list` and `vqclip weights list --clip`.",
+            help="Names of models; see `vqclip weights list` and `vqclip weights list --clip`.",
         ),
     ],
     trust: Annotated[
         bool, typer.Option("--trust", help="Accept files that differ from the previous download.")
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the downloaded checkpoint, too.")
+        bool, typer.Option("--keep", help="Also keep the downloaded checkpoint.")
     ] = False,
     attempts: Annotated[
         int,
-        typer.Option(min=1, help="Number of attempts in a row without progress, for each source."),
+        typer.Option(
+            min=1,
+            help="Number of consecutive attempts without progress before a source is given up.",
+        ),
     ] = 5,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to wait for an answer before the next attempt.")
+        float, typer.Option(min=0.1, help="Seconds to wait for a response before the next attempt.")
     ] = 30.0,
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Download models, with checks, and keep only their weights.
+    """Download and check models, and keep only their weights.
 
-    Run the same command to continue after an interruption. Optimizer state and losses are dropped.
-    Proxies come from the environment; VQCLIP_OFFLINE=1 forbids the network.
+    Optimizer states and loss networks are dropped. After an interruption, run the same command to
+    continue. Proxies are read from the environment; VQCLIP_OFFLINE=1 disables network access.
 
     vqclip weights get imagenet-f16-16384
 
@@ -104,14 +107,20 @@ def import_command(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="YAML", help="Config of the model. Default: the YAML beside it."
+            "--config",
+            metavar="YAML",
+            help="Config of the model. Default: the YAML beside the checkpoint.",
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Name of the model. Default: after the file.")
+        str | None,
+        typer.Option(
+            "--name", help="Name of the model. Default: a name made from the file's name."
+        ),
     ] = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Store the weights as 16-bit floats, in half the space.")
+        bool,
+        typer.Option("--half", help="Store the weights as 16-bit floats, which halves their size."),
     ] = False,
     overwrite: opt.Overwrite = False,
     quiet: opt.Quiet = False,
@@ -119,8 +128,8 @@ def import_command(
 ) -> None:
     """Import a checkpoint under a name; nothing in it is executed.
 
-    Reads checkpoints of taming-transformers, latent-diffusion and Lightning, and folders with a
-    CLIP of open_clip. The file itself stays.
+    Reads checkpoints of taming-transformers, latent-diffusion and Lightning, and folders with an
+    open_clip model. The original file is kept.
 
     vqclip weights import last.ckpt --config 2021-04-23T18-19-01-project.yaml --name ffhq
 
