@@ -11,10 +11,12 @@ from vqclip.config import FileOptions, GenerateConfig
 from vqclip.config.prompts import parse_prompts
 from vqclip.errors import UsageError
 from vqclip.runs.naming import (
+    batch_folder,
     default_name,
     fill_pattern,
     name_images,
     name_videos,
+    renamed,
     slug,
     tell_apart,
 )
@@ -71,6 +73,18 @@ def test_samples_of_one_name_stay_together() -> None:
     assert [one.codes for one in outputs] == [Path("a-2-1.npz"), Path("a-2-2.npz")]
     assert outputs[0].frames == Path("frames/a-2-1")
     assert name_images(asked, [a], [1])[0].frames == Path("frames")
+
+
+def test_files_of_a_renamed_image_stand_beside_it() -> None:
+    (old,) = name_images(FileOptions(save_codes=True, frames=Path("f")), [Path("a.png")], [1])
+    new = renamed(old, Path("b.png"), [".gif"])
+    assert (new.path, new.codes, new.films) == (Path("b.png"), Path("b.npz"), (Path("b.gif"),))
+    assert (new.frames, new.checkpoint) == (Path("f-b"), Path("b.checkpoint.safetensors"))
+
+
+def test_folders_of_batches_are_named_after_their_lists() -> None:
+    names = {"-": "batch", "in/prompts.v2.txt": "prompts.v2", "prompts": "prompts-run"}
+    assert {source: str(batch_folder(source)) for source in names} == names
 
 
 def test_names_of_videos() -> None:

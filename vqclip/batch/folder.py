@@ -19,7 +19,7 @@ from vqclip.errors import UsageError, VqclipError, one_line
 from vqclip.files.atomic import replacing, sweep
 from vqclip.files.formatting import as_json
 from vqclip.files.locking import locked
-from vqclip.runs.naming import CHECKPOINT
+from vqclip.runs.naming import checkpoint_path
 
 JOBS = "jobs.jsonl"
 _LOCK = ".lock"
@@ -103,7 +103,7 @@ class RunFolder:
 
     def checkpoint(self, job: Job) -> Path:
         """Return the path of a job's checkpoint."""
-        return self.path / "checkpoints" / f"{job.name}{CHECKPOINT}"
+        return checkpoint_path(self.path / "checkpoints" / Path(job.picture).name)
 
 
 def _is_empty_folder(path: Path) -> bool:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.files.atomic import free_path
 from vqclip.hub.derived import explicit
-from vqclip.runs.naming import prompt_slug
+from vqclip.runs.naming import default_name, files_beside
 
 WAITING, RUNNING, DONE, FAILED, REMOVED = "waiting", "running", "done", "failed", "removed"
 
@@ -70,13 +71,13 @@ class Job:
     def output(self, folder: Path) -> OutputConfig:
         """Return the paths of the job's files below the run's folder."""
         picture = folder / self.picture
-        return OutputConfig(
+        return files_beside(
             picture,
+            self.wanted.films,
+            codes=self.wanted.codes,
             every=self.wanted.every,
             frames=folder / "frames" / self.name if self.wanted.frames else None,
-            films=tuple(picture.with_suffix(suffix) for suffix in self.wanted.films),
             fps=self.wanted.fps,
-            codes=picture.with_suffix(".npz") if self.wanted.codes else None,
             overwrite=True,  # the name is unique to this job
         )
 
@@ -145,17 +146,8 @@ def with_names(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
     result = list(jobs)
     new = [index for index, job in enumerate(jobs) if not job.name]
     for index in sorted(new, key=lambda index: jobs[index].wanted.picture is None):
-        stem = _stem(jobs[index])
-        name, number = stem, 1
-        while name.casefold() in names:
-            number += 1
-            name = f"{stem}-{number}"
+        wanted = Path(jobs[index].wanted.picture or default_name(jobs[index].config))
+        name = free_path(wanted, lambda path: path.stem.casefold() in names).stem
         names.add(name.casefold())
         result[index] = replace(jobs[index], name=name)
     return result
-
-
-def _stem(job: Job) -> str:
-    if job.wanted.picture is not None:
-        return Path(job.wanted.picture).stem
-    return f"{prompt_slug(job.config)}-{job.config.seed}"

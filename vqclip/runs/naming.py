@@ -3,14 +3,16 @@
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 from vqclip.config import FileOptions, GenerateConfig, OutputConfig
 from vqclip.errors import UsageError
 from vqclip.files.atomic import free_path, is_taken
 from vqclip.files.environment import file_path
+from vqclip.runs.outputs import files
 
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$|^ ')
 _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)\s*")  # on Windows
@@ -45,28 +47,69 @@ def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[obj
     """Return the first numbered variant of ``path`` for which all files of the images are free."""
 
     def taken(candidate: Path) -> bool:
-        for image in tell_apart([candidate] * images, labels[:images]):
-            files = _beside(asked, image, 1)
-            beside = (image.with_suffix(".npz"), checkpoint_path(image), *files.films)
-            if any(map(is_taken, (image, *beside))):
-                return True
-        return False
+        several = tell_apart([candidate] * images, labels[:images])
+        return any(_is_taken(image, asked.video_suffixes) for image in several)
 
     return free_path(path, taken)
+
+
+def free_image(image: Path, suffixes: Iterable[str]) -> Path:
+    """Return the first numbered variant of an image for which all files beside it are free."""
+    return free_path(image, lambda candidate: _is_taken(candidate, suffixes))
+
+
+def _is_taken(image: Path, suffixes: Iterable[str]) -> bool:
+    output = files_beside(image, suffixes, codes=True, checkpoint=True)
+    return any(is_taken(path) for path in files(output, 0))
 
 
 def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
     """Return the output files of an image; with multiple images, each has a frame folder."""
     folder = asked.frames
-    return OutputConfig(
+    return files_beside(
         image,
+        asked.video_suffixes,
+        codes=asked.save_codes,
+        checkpoint=asked.checkpoint,
         every=asked.every,
         frames=folder / image.stem if folder and images > 1 else folder,
-        films=tuple(image.with_suffix(suffix) for suffix in asked.video_suffixes),
         fps=asked.fps,
-        codes=image.with_suffix(".npz") if asked.save_codes else None,
-        checkpoint=checkpoint_path(image) if asked.checkpoint else None,
         overwrite=asked.overwrite,
+    )
+
+
+def files_beside(
+    image: Path,
+    suffixes: Iterable[str],
+    *,
+    codes: bool = False,
+    checkpoint: bool = False,
+    **others: Any,
+) -> OutputConfig:
+    """Return an image's output files: beside it, with its name, videos, codes and a checkpoint.
+
+    suffixes: of the videos.
+    others: further fields.
+    """
+    return OutputConfig(
+        image,
+        films=tuple(image.with_suffix(suffix) for suffix in suffixes),
+        codes=image.with_suffix(".npz") if codes else None,
+        checkpoint=checkpoint_path(image) if checkpoint else None,
+        **others,
+    )
+
+
+def renamed(output: OutputConfig, image: Path, suffixes: Iterable[str]) -> OutputConfig:
+    """Return the same kinds of files for another image, with its own checkpoint and videos."""
+    return files_beside(
+        image,
+        suffixes,
+        codes=output.codes is not None,
+        checkpoint=True,
+        every=output.every,
+        frames=output.frames and output.frames.with_name(f"{output.frames.name}-{image.stem}"),
+        fps=output.fps,
     )
 
 
@@ -93,6 +136,12 @@ def name_videos(
 def default_name(config: GenerateConfig) -> str:
     """Return a portable name of the prompts, shortened, and the seed: ``a-red-apple-7.png``."""
     return f"{prompt_slug(config)}-{config.seed}.png"
+
+
+def batch_folder(source: str) -> Path:
+    """Return the default folder for a list: ``prompts`` for ``prompts.txt``."""
+    path = Path("batch" if source == "-" else source)
+    return Path(path.stem if path.suffix or source == "-" else f"{path.name}-run")
 
 
 def prompt_slug(config: GenerateConfig) -> str:

@@ -92,6 +92,7 @@ def batch_command(
     from vqclip.batch.folder import RunFolder
     from vqclip.batch.jobs import unique
     from vqclip.batch.lists import read_rows
+    from vqclip.runs.naming import batch_folder
 
     workers = Workers(ray, cpus, side_by_side)
     terminal = terminal_of(ctx.params)
@@ -103,15 +104,11 @@ def batch_command(
         one = "a row repeats another,"
         terminal.note(f"{one if len(again) == 1 else many} in line {again[0].line}")
     _refuse_missing(jobs)
-    folder = RunFolder(user_path(output) if output else Path(_folder_name(source)))
+    folder = RunFolder(user_path(output) if output else batch_folder(source))
     if dry_run:
         _show(folder, jobs, terminal)
     else:
         _run(folder, jobs, terminal, workers)
-
-
-def _folder_name(source: str) -> str:
-    return "batch" if source == "-" else Path(source).stem + ("" if Path(source).suffix else "-run")
 
 
 def resume_batch(

@@ -184,34 +184,21 @@ def _target(
 
     apart: of a new run, which gets files of its own.
     """
-    from vqclip.files.atomic import free_path, is_taken
-    from vqclip.runs.naming import checkpoint_path
+    from vqclip.runs.naming import free_image, renamed
     from vqclip.runs.outputs import check_films, check_outputs
 
-    def taken(candidate: Path) -> bool:
-        return is_taken(candidate) or (apart and is_taken(checkpoint_path(candidate)))
-
     old = replace(saved.output, checkpoint=path, overwrite=True)
+    suffixes = dict.fromkeys([*(film.suffix for film in old.films), *further])
     picture = file_path(output) if output else old.path
     if not output and (apart or (picture.exists() and not _is_ours(picture, saved))):
-        picture = free_path(picture, taken)
-    suffixes = dict.fromkeys([*(film.suffix for film in old.films), *further])
-    films = tuple(picture.with_suffix(suffix) for suffix in suffixes)
+        picture = free_image(picture, suffixes)
     if picture == old.path and not apart:
-        new_films = [film for film in films if film not in old.films]
-        check_films(new_films, overwrite=False)
+        films = tuple(picture.with_suffix(suffix) for suffix in suffixes)
+        check_films([film for film in films if film not in old.films], overwrite=False)
         return replace(old, films=films)
-    new = replace(
-        old,
-        path=picture,
-        films=films,
-        frames=old.frames and old.frames.with_name(f"{old.frames.name}-{picture.stem}"),
-        codes=old.codes and picture.with_suffix(".npz"),
-        checkpoint=checkpoint_path(picture) if apart else path,
-        overwrite=False,
-    )
+    new = renamed(old, picture, suffixes)
     check_outputs(new if apart else replace(new, checkpoint=None), saved.config.steps)
-    return new
+    return new if apart else replace(new, checkpoint=path)
 
 
 def _is_ours(picture: Path, saved: "Checkpoint") -> bool:
