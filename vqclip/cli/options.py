@@ -81,6 +81,14 @@ Count = Annotated[
 DraftOnly = Annotated[
     bool, _option("--draft", panel=IMAGE, help="Save the best draft without optimising it.")
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value in the config, such as data.seed=1; repeat for several.",
+    ),
+]
 Preset = Annotated[
     str | None,
     _option(

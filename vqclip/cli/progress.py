@@ -98,7 +98,7 @@ class Progress:
     def update(
         self,
         done: int,
-        picture: Callable[[], Image.Image],
+        picture: Callable[[], Image.Image] | None = None,
         words: Callable[[], str] = str,
     ) -> None:
         """Show the progress; ``picture`` and ``words`` are called from time to time."""
@@ -108,7 +108,7 @@ class Progress:
             self.next_words = now + _WORDS_EVERY
             fields["words"] = words()
         self.bar.update(self.task, completed=done, **fields)
-        if self.draw and (now >= self.next_picture or done == self.total):
+        if picture and self.draw and (now >= self.next_picture or done == self.total):
             self.live.update(Group(self.draw(picture()), self.bar))
             took = time.monotonic() - now
             self.next_picture = now + max(_PICTURE_EVERY, took / _PICTURE_SHARE)

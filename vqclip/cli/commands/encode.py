@@ -1,11 +1,12 @@
 """``vqclip encode``: codes and embeddings of a transformer's training data."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from vqclip.cli import dry_run as forecasts
+from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.options import TerminalOptions
 from vqclip.cli.shared_options import with_options_of
@@ -23,14 +24,7 @@ def encode_command(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG", help="Training config (a YAML file).")
     ],
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value in the config, such as data.encode.samples=9; repeat for several.",
-        ),
-    ] = None,
+    changes: opt.Changes = None,
 ) -> None:
     """Encode a transformer's training samples in advance, into the folder set by `data.encode`.
 
@@ -58,14 +52,10 @@ def encode_command(
     with terminal.progress("encoding", total, "sample") as progress:
         try:
             for done in encoder.run():
-                progress.update(done, _no_picture)
+                progress.update(done)
         except KeyboardInterrupt:
             terminal.note(
                 f"interrupted after {done} of {total} samples; run the same command to continue"
             )
             raise typer.Exit(INTERRUPTED) from None
     terminal.report([folder], f"{done} samples", {"samples": done})
-
-
-def _no_picture() -> Any:
-    raise NotImplementedError  # requested with --preview only, which encoding has not

@@ -11,19 +11,17 @@ from rich.table import Table
 
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_missing
-from vqclip.cli.terminal import Terminal
+from vqclip.cli.shared_options import with_options_of
+from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import DEFAULT
 from vqclip.errors import UsageError
 from vqclip.files.formatting import as_json
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
-    from vqclip.training.data.dataset import HeldOut
-
-Told = Callable[[int], None]
-Judge = Callable[[Any, "torch.device", Told], Mapping[str, float]]
+OnSample = Callable[[int], None]
+Judge = Callable[[Any, "torch.device", int | None, OnSample], Mapping[str, float]]
 
 evaluate_app = typer.Typer()
 
@@ -47,21 +45,12 @@ Data = Annotated[
 Limit = Annotated[
     int | None, typer.Option("--samples", min=1, help="Number of samples to use. Default: all.")
 ]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change a value in the config, such as data.seed=1; repeat for several.",
-    ),
-]
 Size = Annotated[
     int | None,
     typer.Option(
         min=16, help="Side of the images in pixels. Default: the size in the config, or 128."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the figures as one line of JSON.")]
 Part = Annotated[
     bool,
     typer.Option(
@@ -99,13 +88,24 @@ SHARES = frozenset(
 )
 
 
+def _common(
+    data: Data,
+    samples: Limit = None,
+    changes: opt.Changes = None,
+    yes: opt.Yes = False,
+    device: opt.Device = "auto",
+    quiet: opt.Quiet = False,
+    json_lines: opt.Json = False,
+) -> None:
+    """Declare the options that all kinds of models share."""
+
+
 @evaluate_app.command("vqgan")
+@with_options_of(_common)
 def vqgan_command(
     ctx: typer.Context,
-    data: Data,
     vqgan: opt.Vqgan = DEFAULT,
     vqgan_config: opt.VqganConfig = None,
-    samples: Limit = None,
     size: Size = None,
     perceptual: Annotated[
         str,
@@ -114,18 +114,13 @@ def vqgan_command(
         ),
     ] = "clip",
     unseen: Part = False,
-    changes: Changes = None,
-    yes: opt.Yes = False,
-    device: opt.Device = "auto",
-    quiet: opt.Quiet = False,
-    json_lines: Json = False,
 ) -> None:
     """Evaluate a VQGAN: PSNR, SSIM, perceptual distance and codebook usage.
 
     vqclip evaluate vqgan recipes/vqgan.yaml
     """
 
-    def judge(material: Any, where: "torch.device", told: Told) -> Any:
+    def judge(material: Any, where: "torch.device", samples: int | None, done: OnSample) -> Any:
         from vqclip.evaluation.models import evaluate_vqgan
         from vqclip.hub.loaders import load_vqgan
         from vqclip.models.vqgan import check_rgb
@@ -134,15 +129,15 @@ def vqgan_command(
         model = load_vqgan(vqgan, vqgan_config, where)
         check_rgb(model, vqgan)
         distance = None if perceptual == "none" else open_perceptual(perceptual, where)
-        return evaluate_vqgan(model, material, samples, distance, told)
+        return evaluate_vqgan(model, material, samples, distance, done)
 
     _evaluate("VQGAN", judge, ctx.params)
 
 
 @evaluate_app.command("clip")
+@with_options_of(_common)
 def clip_command(
     ctx: typer.Context,
-    data: Data,
     clip: Clip = DEFAULT,
     concepts: Annotated[
         int,
@@ -151,57 +146,45 @@ def clip_command(
             help="Number of images among which each text has to find its own, and vice versa.",
         ),
     ] = 100,
-    samples: Limit = None,
     unseen: Part = True,
-    changes: Changes = None,
-    yes: opt.Yes = False,
-    device: opt.Device = "auto",
-    quiet: opt.Quiet = False,
-    json_lines: Json = False,
 ) -> None:
     """Evaluate a CLIP model: retrieval of images by text and of texts by image.
 
     vqclip evaluate clip recipes/clip.yaml
     """
 
-    def judge(material: Any, where: "torch.device", told: Told) -> Any:
+    def judge(material: Any, where: "torch.device", samples: int | None, done: OnSample) -> Any:
         from vqclip.evaluation.models import evaluate_clip
         from vqclip.hub.loaders import load_perceptor
 
-        return evaluate_clip(load_perceptor(clip, where), material, concepts, samples, told)
+        return evaluate_clip(load_perceptor(clip, where), material, concepts, samples, done)
 
     _evaluate("CLIP", judge, ctx.params)
 
 
 @evaluate_app.command("transformer")
+@with_options_of(_common)
 def transformer_command(
     ctx: typer.Context,
-    data: Data,
     transformer: Annotated[
         str,
         typer.Option("--transformer", "-t", metavar="NAME|PATH", help="Transformer to evaluate."),
     ],
     transformer_config: opt.TransformerConfig = None,
-    samples: Limit = None,
     size: Size = None,
     unseen: Part = False,
-    changes: Changes = None,
-    yes: opt.Yes = False,
-    device: opt.Device = "auto",
-    quiet: opt.Quiet = False,
-    json_lines: Json = False,
 ) -> None:
     """Evaluate a transformer: bits per code.
 
     vqclip evaluate transformer recipes/transformer.yaml -t weights/transformer
     """
 
-    def judge(material: Any, where: "torch.device", told: Told) -> Any:
+    def judge(material: Any, where: "torch.device", samples: int | None, done: OnSample) -> Any:
         from vqclip.evaluation.models import evaluate_transformer
         from vqclip.hub.loaders import load_transformer
 
         model = load_transformer(transformer, transformer_config, where)
-        return evaluate_transformer(model, material, samples, told)
+        return evaluate_transformer(model, material, samples, done)
 
     _evaluate("transformer", judge, ctx.params)
 
@@ -227,7 +210,7 @@ def pictures_command(
     yes: opt.Yes = False,
     device: opt.Device = "auto",
     quiet: opt.Quiet = False,
-    json_lines: Json = False,
+    json_lines: opt.Json = False,
 ) -> None:
     """Evaluate images: does a CLIP model find each image's prompt among all prompts?
 
@@ -247,40 +230,30 @@ def pictures_command(
         perceptor = load_perceptor(judge, resolve_device(device))
     with terminal.progress(f"evaluating {len(pictures)} pictures", len(pictures), "picture") as bar:
 
-        def told() -> Any:
+        def shown() -> Any:
             for done, picture in enumerate(pictures):
-                bar.update(done, _nothing)
+                bar.update(done)
                 yield picture
 
-        verdicts = judged(perceptor, told(), wanted)
+        verdicts = judged(perceptor, shown(), wanted)
     _report("pictures", summary(verdicts), terminal, verdicts=[asdict(v) for v in verdicts])
 
 
 def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
     """Judge what the options name, with a bar, and print the figures."""
-    terminal = Terminal(**{name: params[name] for name in ("quiet", "json_lines", "yes")})
-    material, limit = _material(params, terminal), params["samples"]
-    kind = title.lower()
-    fetch_missing([(kind, params[kind])], terminal)
-    from vqclip.models.runtime import resolve_device
-
-    total = min(limit or len(material), len(material))
-    with terminal.progress(f"judging the {title}", total, "picture") as bar:
-        where = resolve_device(params["device"])
-        figures = judge(material, where, lambda done: bar.update(done, _nothing))
-    _report(title, figures, terminal)
-
-
-def _material(params: Mapping[str, Any], terminal: Terminal) -> "HeldOut":
+    terminal, limit, kind = terminal_of(params), params["samples"], title.lower()
     with terminal.loading():
         from vqclip.evaluation.material import open_material
+        from vqclip.models.runtime import resolve_device
 
         part: Literal["style", "groups"] = "style" if params["unseen"] else "groups"
-        return open_material(params["data"], part, params.get("size"), params["changes"] or ())
-
-
-def _nothing() -> "Image.Image":
-    raise UsageError("an evaluation has no preview; drop --preview")
+        changes = params["changes"] or ()
+        material = open_material(params["data"], part, params.get("size"), changes)
+    fetch_missing([(kind, params[kind])], terminal)
+    total = min(limit or len(material), len(material))
+    with terminal.progress(f"judging the {title}", total, "picture") as bar:
+        figures = judge(material, resolve_device(params["device"]), limit, bar.update)
+    _report(title, figures, terminal)
 
 
 def _report(title: str, figures: Mapping[str, float], terminal: Terminal, **more: Any) -> None:

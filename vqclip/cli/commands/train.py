@@ -58,14 +58,7 @@ def train_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the last checkpoint in the folder.")
     ] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a value in the config, such as train.steps=100; repeat for several.",
-        ),
-    ] = None,
+    changes: opt.Changes = None,
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
     dry_run: opt.DryRun = False,
@@ -182,13 +175,9 @@ def _follow(
         _tell(terminal, last)
         for last in iterator:
             metrics = last.metrics
-            bar.update(last.step, picture=_no_picture, words=lambda: _words(metrics))  # noqa: B023
+            bar.update(last.step, words=lambda: _words(metrics))  # noqa: B023
             _tell(terminal, last)
     return last
-
-
-def _no_picture() -> Any:
-    raise NotImplementedError  # requested with --preview only, which training has not
 
 
 def _tell(terminal: Terminal, progress: "TrainingProgress") -> None:
