@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vqclip.cli.app import app
+from vqclip.cli.app import COMMANDS, app
 from vqclip.cli.options import parameters_of
 from vqclip.config import (
     AnimateConfig,
@@ -58,6 +58,11 @@ def test_no_command_has_a_flag_twice() -> None:
     for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
         flags = [flag for one in command.params for flag in (*one.opts, *one.secondary_opts)]
         assert len(set(flags)) == len(flags), command.name
+
+
+def test_listed_summaries_are_those_of_the_commands() -> None:
+    for name, command in COMMANDS.items():
+        assert command.load(name).help.strip().split("\n")[0] == command.summary
 
 
 def commands_of(group: Any) -> Iterator[Any]:

@@ -6,25 +6,9 @@ from typing import Annotated
 import typer
 
 from vqclip import __version__
-from vqclip.cli.commands.again import again_command
-from vqclip.cli.commands.animate import animate_command
-from vqclip.cli.commands.batch import batch_command
-from vqclip.cli.commands.codes import decode_command, reconstruct_command
-from vqclip.cli.commands.complete import complete_command
-from vqclip.cli.commands.doctor import doctor_command
-from vqclip.cli.commands.encode import encode_command
-from vqclip.cli.commands.evaluate import evaluate_app
-from vqclip.cli.commands.export import export_command
 from vqclip.cli.commands.generate import generate_command
-from vqclip.cli.commands.list import list_command
-from vqclip.cli.commands.restyle import restyle_command
-from vqclip.cli.commands.resume import resume_command
-from vqclip.cli.commands.sample import sample_command
-from vqclip.cli.commands.show import show_command
-from vqclip.cli.commands.story import story_command
-from vqclip.cli.commands.train import train_command
-from vqclip.cli.commands.weights import weights_app
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
+from vqclip.cli.lazy import LazyCommand
 from vqclip.cli.workers import RayCommand
 
 HELP = """
@@ -49,8 +33,83 @@ Examples:
   vqclip doctor
 """
 
+COMMANDS = {
+    "complete": LazyCommand(
+        "complete:complete_command",
+        "Keep a part of an image and let a transformer imagine the rest.",
+    ),
+    "sample": LazyCommand(
+        "sample:sample_command",
+        "Sample images from a transformer, given nothing, a class, a map or a small image.",
+    ),
+    "story": LazyCommand(
+        "story:story_command", "Make a video whose prompts change from scene to scene."
+    ),
+    "batch": LazyCommand(
+        "batch:batch_command",
+        "Generate an image for every prompt of a list. Run it again to continue.",
+        RayCommand,
+    ),
+    "again": LazyCommand(
+        "again:again_command",
+        "Generate an image again from its recorded settings, or with some of them changed.",
+    ),
+    "show": LazyCommand(
+        "show:show_command",
+        "Show the prompt, seed, settings and hashes of weights recorded in an image or video.",
+    ),
+    "resume": LazyCommand(
+        "resume:resume_command",
+        "Continue a run made with --checkpoint, a batch or a video, to the same bytes.",
+        RayCommand,
+    ),
+    "restyle": LazyCommand(
+        "restyle:restyle_command",
+        "Restyle a video and keep its sound. Run the same command to continue after an "
+        "interruption.",
+    ),
+    "animate": LazyCommand(
+        "animate:animate_command",
+        "Make a video of the images in a folder, in the order of their numbers.",
+    ),
+    "reconstruct": LazyCommand(
+        "codes:reconstruct_command", "Encode, quantize and decode an image; report the error."
+    ),
+    "decode": LazyCommand(
+        "codes:decode_command",
+        "Decode codes saved by --codes or --save-codes with the VQGAN that made them.",
+    ),
+    "encode": LazyCommand(
+        "encode:encode_command",
+        "Encode the samples of a transformer's training into the folder of `data.encode`.",
+    ),
+    "train": LazyCommand(
+        "train:train_command", "Train a VQGAN, a transformer over its codes, or a CLIP."
+    ),
+    "export": LazyCommand(
+        "export:export_command", "Export a VQGAN or transformer for taming-transformers."
+    ),
+    "list": LazyCommand(
+        "list:list_command", "List the names that an option takes, with a line about each."
+    ),
+    "doctor": LazyCommand("doctor:doctor_command", "Check the installation and suggest fixes."),
+    "evaluate": LazyCommand(
+        "evaluate:evaluate_app", "Evaluate models on held-out images, or images by their prompts."
+    ),
+    "weights": LazyCommand(
+        "weights:weights_app", "Manage models by name: published ones and your own."
+    ),
+}
+
+
+class Commands(PromptGroup):
+    """All commands of vqclip."""
+
+    further = COMMANDS
+
+
 app = typer.Typer(
-    cls=PromptGroup,
+    cls=Commands,
     name="vqclip",
     help=HELP,
     rich_markup_mode="rich",
@@ -76,24 +135,6 @@ def app_callback(
 
 
 app.command(DEFAULT_COMMAND)(generate_command)
-app.command("complete")(complete_command)
-app.command("sample")(sample_command)
-app.command("story")(story_command)
-app.command("batch", cls=RayCommand)(batch_command)
-app.command("again")(again_command)
-app.command("show")(show_command)
-app.command("resume", cls=RayCommand)(resume_command)
-app.command("restyle")(restyle_command)
-app.command("animate")(animate_command)
-app.command("reconstruct")(reconstruct_command)
-app.command("decode")(decode_command)
-app.command("encode")(encode_command)
-app.command("train")(train_command)
-app.add_typer(evaluate_app, name="evaluate")
-app.add_typer(weights_app, name="weights")
-app.command("export")(export_command)
-app.command("list")(list_command)
-app.command("doctor")(doctor_command)
 
 
 def main() -> None:

@@ -2,15 +2,16 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from vqclip.cli.lazy import LazyCommand, LazyCommands
 from vqclip.cli.messages import in_options
 from vqclip.cli.standard_output import COMMANDS, image_to_stdout
 from vqclip.cli.words import explain, numbers_joined, refuse_dashed_prompt
@@ -27,7 +28,26 @@ class InterruptionError(VqclipError):
 
 
 class PromptGroup(TyperGroup):
-    """A group that treats its arguments as a prompt unless the first one is a command."""
+    """A group that treats its arguments as a prompt unless the first one is a command.
+
+    further: commands that are imported when they are used.
+    """
+
+    further: ClassVar[Mapping[str, LazyCommand]] = {}
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = LazyCommands({**self.commands, **self.further})
+        self.is_listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; for the help of the group, only its summary."""
+        commands: Any = self.commands
+        return commands.summary(cmd_name) if self.is_listing else commands.get(cmd_name)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Insert the default command unless the first word is a command."""
@@ -63,6 +83,7 @@ class PromptGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Show the commands, then the options of the default command, the most common one."""
+        self.is_listing = True
         super().format_help(ctx, formatter)
         command = self.commands[DEFAULT_COMMAND]
         command.format_help(type(ctx)(command, info_name=DEFAULT_COMMAND, parent=ctx), formatter)

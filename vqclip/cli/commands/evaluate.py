@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OnSample = Callable[[int], None]
 Judge = Callable[[Any, "torch.device", int | None, OnSample], Mapping[str, float]]
 
-evaluate_app = typer.Typer()
+evaluate_app = typer.Typer(add_completion=False)
 
 
 @evaluate_app.callback(invoke_without_command=True)

@@ -22,7 +22,7 @@ vqclip weights import last.ckpt --config project.yaml --name mine
 Models are stored in VQCLIP_HOME, by default the platform's data folder (see vqclip weights path).
 """
 
-weights_app = typer.Typer(help=HELP)
+weights_app = typer.Typer(help=HELP, add_completion=False)
 
 
 @weights_app.callback(invoke_without_command=True)

@@ -1,0 +1,49 @@
+"""A group that imports a command only when it is used."""
+
+from collections import UserDict
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """A command that is not imported yet.
+
+    place: module below ``vqclip.cli.commands`` and name of the function or app, ``show:command``.
+    summary: what the help of the group prints: the first line of the command's own help.
+    kind: class of the command.
+    """
+
+    place: str
+    summary: str
+    kind: type[TyperCommand] = TyperCommand
+
+    def load(self, name: str) -> Any:
+        """Import the command, and return it under a name."""
+        module, _, attribute = self.place.partition(":")
+        found = getattr(import_module(f"vqclip.cli.commands.{module}"), attribute)
+        app = found
+        if not isinstance(found, typer.Typer):
+            app = typer.Typer(add_completion=False)
+            app.command(name, cls=self.kind)(found)
+        command = typer.main.get_command(app)
+        command.name = name
+        return command
+
+
+class LazyCommands(UserDict[str, Any]):
+    """Commands by name, each imported on first access."""
+
+    def __getitem__(self, name: str) -> Any:
+        if isinstance(found := self.data[name], LazyCommand):
+            self.data[name] = found = found.load(name)
+        return found
+
+    def summary(self, name: str) -> Any:
+        """Return a command for a list of commands, which shows no more than its summary."""
+        found = self.data[name]
+        return TyperCommand(name, help=found.summary) if isinstance(found, LazyCommand) else found
