@@ -12,6 +12,11 @@ def one_line(error: BaseException, most: int = 300) -> str:
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why the system refused a file, a connection or a name: ``permission denied``."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split()).lower()
+
+
 class VqclipError(Exception):
     """Any failure; the message is one line that names the problem and a remedy."""
 
@@ -27,6 +32,11 @@ class UsageError(VqclipError, ValueError):
     """The request itself is wrong: an unknown name, a value out of range, a missing file."""
 
     exit_code = 2
+
+
+def cannot_write(folder: object, error: OSError) -> UsageError:
+    """Return the error for an output folder that cannot be written."""
+    return UsageError(f"cannot write to {folder}: {reason_of(error)}; choose another `output`")
 
 
 class RowsError(UsageError):

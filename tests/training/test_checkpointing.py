@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from vqclip.errors import CheckpointError
@@ -82,25 +81,6 @@ def test_foreign_and_damaged_checkpoints(tmp_path: Path) -> None:
     (path / "optimizers.safetensors").write_bytes(b"x")
     with pytest.raises(CheckpointError, match="give the config that it was made with"):
         State().load(path)
-
-
-def test_checkpoints_of_format_1_are_read(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    state, other = State(), State()
-    state.step()
-    path = state.save(tmp_path, 5)
-    saved = state.optimizers["main"].state_dict()
-    moments = {f"main/{n}/{k}": v for n, m in saved["state"].items() for k, v in m.items()}
-    save_file(moments, path / "optimizers.safetensors")
-    values = json.loads((path / "state.json").read_text())
-    values["optimizers"] = {"main": {"param_groups": saved["param_groups"], "state": {}}}
-    (path / "state.json").write_text(json.dumps(values))
-    other.load(path)
-    for each in (state, other):
-        torch.manual_seed(1)
-        each.step()
-    for key, value in state.networks["a"].state_dict().items():
-        assert torch.equal(value, other.networks["a"].state_dict()[key])
 
 
 def test_steps_have_seeds_of_their_own() -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from vqclip.errors import UsageError, VqclipError
+from vqclip.errors import UsageError, VqclipError, reason_of
 
 LOCAL = "local"  # address of a cluster on this machine that lasts for the run
 _HOST = re.compile(r"(\[[\da-fA-F:]+\]|[^\s:/]+):(\d{1,5})")
@@ -104,8 +104,7 @@ def check_address(address: str) -> None:
     try:
         socket.create_connection((found[1].strip("[]"), int(found[2])), _REACH).close()
     except (OSError, OverflowError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(f"no Ray cluster answers at {address}: {reason}") from None
+        raise UsageError(f"no Ray cluster answers at {address}: {reason_of(error)}") from None
 
 
 def _ray() -> Any:

@@ -10,7 +10,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
@@ -180,12 +179,8 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
         error=None,
         seconds=round(time.monotonic() - began, 2),
         score=round(float(clip_scores(job.config, models, result.prompts, image)), 4),
-        files=tuple(_relative_name(path, folder.path) for path in files),
+        files=tuple(path.relative_to(folder.path).as_posix() for path in files),
     )
-
-
-def _relative_name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
 
 
 def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vqclip.batch.jobs import Job
-from vqclip.errors import UsageError, VqclipError, one_line
+from vqclip.errors import UsageError, VqclipError, cannot_write, one_line
 from vqclip.files.atomic import replacing, sweep
 from vqclip.files.formatting import as_json
 from vqclip.files.locking import locked
@@ -43,10 +43,7 @@ class RunFolder:
         try:
             (self.path / "pictures").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise UsageError(
-                f"cannot write to {self.path}: {reason}; choose another `output`"
-            ) from error
+            raise cannot_write(self.path, error) from error
         with locked(self.path / _LOCK):
             self._sweep()
             yield

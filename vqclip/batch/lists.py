@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from vqclip.batch.formats import LIST_FORMATS, Row, list_format
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, reason_of
 from vqclip.files.environment import user_path
 
 _CHOICE = re.compile(r"(?<!\\)\{((?:[^{}\\]|\\.)*,(?:[^{}\\]|\\.)*)\}")
@@ -45,8 +45,7 @@ def _text(source: str) -> str:
     try:
         data = sys.stdin.buffer.read() if source == "-" else user_path(source).read_bytes()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot read the list {source}: {reason}") from None
+        raise UsageError(f"cannot read the list {source}: {reason_of(error)}") from None
     wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as saved by Windows programs
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")

@@ -11,7 +11,7 @@ from vqclip.batch.folder import RunFolder
 from vqclip.batch.gallery import write_gallery
 from vqclip.batch.jobs import DONE, FAILED, REMOVED, RUNNING, WAITING, Job, merged
 from vqclip.batch.sheet import write_sheets
-from vqclip.errors import VqclipError
+from vqclip.errors import VqclipError, reason_of
 
 _GALLERY_EVERY = 10.0  # seconds
 
@@ -106,7 +106,7 @@ class BatchRun:
 
 
 def _unwritable(path: Path, error: OSError) -> VqclipError:
-    reason = (error.strerror or str(error)).lower()
     return VqclipError(
-        f"cannot write to {path}: {reason}; make room and start again; finished jobs are kept"
+        f"cannot write to {path}: {reason_of(error)}; make room and start again; "
+        "finished jobs are kept"
     )

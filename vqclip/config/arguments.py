@@ -1,11 +1,11 @@
 """Settings given as Python arguments, such as a number for a square."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vqclip.config.checks import new_seed
 from vqclip.config.generate import GenerateConfig
 from vqclip.config.prompts import Prompt, parse_all, split_weight
 from vqclip.config.sample import CompleteConfig, SampleConfig
@@ -57,7 +57,7 @@ def config_from(
     values = {name: _plain(value) for name, value in settings.items()}
     if isinstance(size := values.get("size"), int | str):
         values["size"] = parse_size(str(size))
-    values.setdefault("seed", secrets.randbits(32))
+    values.setdefault("seed", new_seed())
     return kind(prompts=_prompts(prompt), **values, **own)
 
 

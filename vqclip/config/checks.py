@@ -1,6 +1,7 @@
 """Limits, checks and JSON conversion shared by all settings."""
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,11 @@ MAX_OWN_PIXELS = 768 * 1024  # largest image used at its own size; needs 3 GB of
 
 Weighted = tuple[str, float]
 NameOrFunction = str | Callable[..., Any]  # a name, or a user's function
+
+
+def new_seed() -> int:
+    """Return a random seed of 32 bits."""
+    return int.from_bytes(os.urandom(4), "big")
 
 
 def check_seed(seed: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import platformdirs
 
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, reason_of
 
 _OFFLINE = ("VQCLIP_OFFLINE", "HF_HUB_OFFLINE")
 
@@ -25,8 +25,9 @@ def user_path(text: str | Path) -> Path:
         name = Path(text).parts[0]
         raise UsageError(f"there is no home folder {name}: set HOME, or write the path") from error
     except (OSError, ValueError) as error:  # the path is too long, or contains a null byte
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UsageError(f"{str(text)[:60]!r} cannot be the name of a file: {reason}") from error
+        raise UsageError(
+            f"{str(text)[:60]!r} cannot be the name of a file: {reason_of(error)}"
+        ) from error
     return path
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, reason_of
 
 _PAUSE = 0.2  # seconds between checks of a lock held by another process
 
@@ -29,8 +29,7 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot write to {path.parent}: {reason}") from error
+        raise UsageError(f"cannot write to {path.parent}: {reason_of(error)}") from error
     try:
         if not _locks(file):
             if waiting is None:

@@ -7,7 +7,7 @@ import torch
 import yaml
 from torch import nn
 
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, reason_of
 from vqclip.files.atomic import is_taken, replacing
 from vqclip.hub import checkpoints
 from vqclip.hub.loaders import load_transformer, load_vqgan
@@ -52,8 +52,9 @@ def export_checkpoint(
         with replacing(files[1], overwrite=overwrite) as temporary:
             temporary.write_text(yaml.safe_dump({"model": model_config}), encoding="utf-8")
     except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split()).lower()
-        raise UsageError(f"cannot write {path}: {reason:.150}; choose another name") from error
+        raise UsageError(
+            f"cannot write {path}: {reason_of(error):.150}; choose another name"
+        ) from error
     return files
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vqclip.errors import CheckpointError, UsageError, VqclipError
+from vqclip.errors import CheckpointError, UsageError, VqclipError, reason_of
 from vqclip.files.atomic import replacing
 from vqclip.files.environment import home, user_path
 from vqclip.files.hashing import weights_hash
@@ -177,8 +177,7 @@ def discard(folder: Path) -> None:
         folder.rename(aside / folder.name)
         shutil.rmtree(aside)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise VqclipError(f"cannot remove {folder}: {reason}") from error
+        raise VqclipError(f"cannot remove {folder}: {reason_of(error)}") from error
 
 
 def remove_leftovers(name: str) -> None:
@@ -231,9 +230,8 @@ def holding(name: str, waiting: Callable[[str], None]) -> Iterator[None]:
         lock = locked(locks / f"{check_model_name(name)}.lock", waiting)
         lock.__enter__()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise VqclipError(
-            f"cannot write to {home()}: {reason}; choose another folder with VQCLIP_HOME"
+            f"cannot write to {home()}: {reason_of(error)}; choose another folder with VQCLIP_HOME"
         ) from error
     try:
         yield

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from vqclip.errors import UsageError
+
+_T = TypeVar("_T")
 
 NORM_GROUPS = 32
 _MOST_LEVELS, _MOST_BLOCKS, _MOST_CHANNELS = 16, 64, 1 << 16
@@ -69,12 +71,7 @@ class DDConfig:
         """Build a config from a mapping as read from YAML, ignoring unknown entries."""
         if isinstance(values, DDConfig):
             return values
-        known = {field.name for field in fields(cls)}
-        try:
-            return cls(**{name: value for name, value in values.items() if name in known})
-        except TypeError as error:
-            missing = str(error).split("__init__() ")[-1]
-            raise UsageError(f"ddconfig is incomplete: {missing}; give these values") from None
+        return built(cls, values, "ddconfig")
 
     @property
     def num_levels(self) -> int:
@@ -102,6 +99,20 @@ class DDConfig:
             bottom = self.num_levels - 1
             size = (self.resolution >> bottom) << (bottom - level)
         return self.attn_type != "none" and size in self.attn_resolutions
+
+
+def built(kind: type[_T], values: Mapping[str, Any], name: str) -> _T:
+    """Build a dataclass from the values of a config called ``name``, ignoring unknown entries.
+
+    Raises:
+        UsageError: a value is missing or cannot work.
+    """
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    try:
+        return kind(**{name: value for name, value in values.items() if name in known})
+    except TypeError as error:
+        missing = str(error).split("__init__() ")[-1]
+        raise UsageError(f"{name} is incomplete: {missing}; give these values") from None
 
 
 def _is_count(value: object) -> bool:

@@ -6,7 +6,7 @@ fused attention kernels support causality directly.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vqclip.errors import UsageError
 from vqclip.models.attention import attention
+from vqclip.models.ddconfig import built
 
 _MOST = {"vocab_size": 1 << 24, "block_size": 1 << 20, "n_layer": 1 << 10, "n_embd": 1 << 16}
 
@@ -60,12 +61,7 @@ class GPTConfig:
         """Build a config from a mapping as read from YAML, ignoring unknown entries."""
         if isinstance(values, GPTConfig):
             return values
-        known = {field.name for field in fields(cls)}
-        try:
-            return cls(**{name: value for name, value in values.items() if name in known})
-        except TypeError as error:
-            missing = str(error).split("__init__() ")[-1]
-            raise UsageError(f"the GPT's config is incomplete: {missing}") from None
+        return built(cls, values, "the GPT's config")
 
 
 def _is_int(value: object, least: int, most: int) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vqclip.config import OutputConfig
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, cannot_write
 from vqclip.files.atomic import is_special, is_taken, target_of
 from vqclip.files.environment import user_path
 from vqclip.media.images import image_format
@@ -74,5 +74,4 @@ def _check_writable(folder: Path) -> None:
         with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=nearest):
             pass
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot write to {folder}: {reason}; choose another `output`") from error
+        raise cannot_write(folder, error) from error

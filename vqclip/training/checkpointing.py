@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vqclip.errors import CheckpointError, UsageError
+from vqclip.errors import CheckpointError, UsageError, reason_of
 from vqclip.files.atomic import whole_folder
 from vqclip.files.serialization import from_json, to_json
 from vqclip.training.ema import Networks, WeightAverage
@@ -56,9 +56,7 @@ def save_training_state(
             _save(tensors, temporary / "optimizers.safetensors")
             (temporary / "state.json").write_text(json.dumps(state, indent=1))
     except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {(error.strerror or str(error)).lower()}"
-        ) from error
+        raise UsageError(f"cannot write {path}: {reason_of(error)}") from error
     for old in checkpoint_folders(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path
@@ -79,11 +77,7 @@ def load_training_state(
             network.load_state_dict(weights.get(name, {}))
         tensors = load_file(path / "optimizers.safetensors")
         for name, optimizer in optimizers.items():
-            values = state["optimizers"][name]
-            known = (
-                from_json(values, tensors) if "map" in values else _joined(name, tensors, values)
-            )
-            optimizer.load_state_dict(known)
+            optimizer.load_state_dict(from_json(state["optimizers"][name], tensors))
         if average.state:
             average.load(_nested(load_file(path / "average.safetensors")))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -115,24 +109,6 @@ def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         network, _, key = name.partition("/")
         nested.setdefault(network, {})[key] = value
     return nested
-
-
-def _joined(name: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Read optimizer state in format 1, whose tensors are named ``objective/parameter/moment``."""
-    state: dict[int, dict[str, Any]] = {int(n): dict(v) for n, v in values["state"].items()}
-    for key, value in tensors.items():
-        objective, number, moment = key.split("/", 2)
-        if objective == name:
-            state.setdefault(int(number), {})[moment] = value
-    return {"state": state, "param_groups": [_tuples(group) for group in values["param_groups"]]}
-
-
-def _tuples(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Restore tuples such as betas, which JSON stores as lists; ``params`` stays a list."""
-    return {
-        key: tuple(value) if isinstance(value, list) and key != "params" else value
-        for key, value in group.items()
-    }
 
 
 def random_state(seed: int, step: int, process: int = 0) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from vqclip.errors import UsageError
+from vqclip.errors import cannot_write
 from vqclip.files.atomic import replacing
 from vqclip.hub.checkpoints.configs import plain_values
 from vqclip.training.data.batches import collate, to_device
@@ -81,5 +81,4 @@ def write_settings(settings: TrainSettings, folder: Path) -> None:
         with replacing(folder / "settings.yaml", overwrite=True) as temporary:
             temporary.write_text(yaml.safe_dump(values, sort_keys=False))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"cannot write to {folder}: {reason}; choose another `output`") from error
+        raise cannot_write(folder, error) from error

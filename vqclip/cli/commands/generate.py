@@ -1,6 +1,5 @@
 """``vqclip "a red apple"``: an image from a prompt."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import terminal_of
 from vqclip.config import DRAWN, FileOptions, GenerateConfig, OutputConfig
 from vqclip.config.argv import PROMPTS
-from vqclip.config.checks import at_least
+from vqclip.config.checks import at_least, new_seed
 from vqclip.config.prompts import parse_all
 from vqclip.config.setting import read_options
 from vqclip.errors import UsageError
@@ -81,7 +80,7 @@ def build_config(params: Mapping[str, Any], given: set[str]) -> GenerateConfig:
     values = {
         **read_options(GenerateConfig, params),
         "prompts": tuple(p for kind, each in texts.items() for p in parse_all(each, kind)),
-        "seed": secrets.randbits(32) if params["seed"] is None else params["seed"],
+        "seed": new_seed() if params["seed"] is None else params["seed"],
     }
     written = set(given)
     if params["draft"]:

@@ -1,6 +1,5 @@
 """``vqclip sample``: images from a transformer alone."""
 
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import terminal_of
 from vqclip.config import DEFAULT, FileOptions, SampleConfig
 from vqclip.config.argv import parameter_of
+from vqclip.config.checks import new_seed
 from vqclip.config.prompts import parse_all
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import read_options
@@ -70,7 +70,7 @@ def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict
         **read_options(kind, params),
         "transformer": params["transformer"] or DEFAULT,
         "conditions": tuple((one, value) for one, value in given.items() if value is not None),
-        "seed": secrets.randbits(32) if params["seed"] is None else params["seed"],
+        "seed": new_seed() if params["seed"] is None else params["seed"],
         "prompts": parse_all(params["prompt"] or ()),
     }
 

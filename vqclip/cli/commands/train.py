@@ -185,7 +185,7 @@ def _tell(terminal: Terminal, progress: "TrainingProgress") -> None:
     if progress.validation:
         figures = dict(progress.validation)
         if terminal.json_lines:
-            typer.echo(_json({"step": progress.step, **figures}))
+            terminal.json({"step": progress.step, **figures})
             sys.stdout.flush()
         else:
             terminal.console.print(f"step {progress.step}: {_words(figures, len(figures))}")
@@ -193,12 +193,6 @@ def _tell(terminal: Terminal, progress: "TrainingProgress") -> None:
 
 def _words(metrics: Mapping[str, Any], count: int = _WORDS) -> str:
     return "  ".join(f"{key} {float(value):.4g}" for key, value in list(metrics.items())[:count])
-
-
-def _json(values: Mapping[str, Any]) -> str:
-    import json
-
-    return json.dumps(values)
 
 
 def _again(stage: str, config: Path, folder: Path, changes: Iterable[str]) -> str:

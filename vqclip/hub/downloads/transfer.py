@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from vqclip.errors import VqclipError, one_line
+from vqclip.errors import VqclipError, one_line, reason_of
 from vqclip.files.filetypes import is_web_page
 from vqclip.files.formatting import readable
 from vqclip.hub.catalogue import Source
@@ -204,7 +204,7 @@ def _unwritable(part: Part, error: OSError) -> DownloadError:
             f"the disk of {part.path.parent} is full: make room and start again to continue; "
             "or choose another disk with VQCLIP_HOME"
         )
-    return DiskFullError(f"cannot write {part.path}: {(error.strerror or str(error)).lower()}")
+    return DiskFullError(f"cannot write {part.path}: {reason_of(error)}")
 
 
 def _explained(error: httpx2.TransportError) -> Exception:
