@@ -1,16 +1,17 @@
 """Output of every command: progress and notes on stderr, results on stdout."""
 
+import gc
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status
 
 from vqclip.config import MAX_OWN_PIXELS
 from vqclip.files.formatting import as_json
@@ -40,9 +41,23 @@ class Terminal:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.started = time.monotonic()
 
-    def loading(self) -> Status:
-        """Return the status to show while torch and the models are loaded."""
-        return self.console.status("loading torch and the models")
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Show a status while torch and the models are loaded.
+
+        Imports create a million objects that stay. The first time, none of them is looked at by the
+        garbage collector, then or later, which saves a third of the time until the first step.
+        """
+        is_first = not gc.get_freeze_count()
+        if is_first:
+            gc.disable()
+        try:
+            with self.console.status("loading torch and the models"):
+                yield
+        finally:
+            if is_first:
+                gc.freeze()
+                gc.enable()
 
     def note(self, text: str) -> None:
         """Print a note about a deviation from the request."""

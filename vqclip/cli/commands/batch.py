@@ -257,7 +257,7 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
             terminal.json(job.to_dict())
         else:
             typer.echo(f"{job.state:8} line {job.line:<4} {job.picture}  {command(job.config)}")
-    with terminal.loading():
+    with terminal.console.status("trying a few steps"):
         seconds, failed = estimate(waiting, Loader())
     for job in failed:
         _note_failure(terminal, job)

@@ -158,14 +158,9 @@ def _follow(
     steps: "Iterable[TrainingProgress]", settings: "TrainSettings", terminal: Terminal
 ) -> "TrainingProgress | None":
     """Run all steps and tell of them; return the last."""
-    last: TrainingProgress | None = None
-    status = terminal.loading()
-    status.start()
     iterator = iter(steps)
-    try:
+    with terminal.loading():
         last = next(iterator, None)
-    finally:
-        status.stop()
     if last is None:
         return None
     with terminal.progress(settings.stage, settings.train.steps) as bar:
