@@ -57,7 +57,7 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(animate, "_write", lambda *settings: ran.append(settings))
     for name in ("_run", "_show"):
         monkeypatch.setattr(batch, name, lambda *settings: ran.append(settings))
-    monkeypatch.setattr(story, "tell_story", lambda *settings, **_: ran.append(settings))
+    monkeypatch.setattr(story, "make_story", lambda *settings, **_: ran.append(settings))
     monkeypatch.setattr(restyle, "restyle", lambda *settings, **_: ran.append(settings))
     unfinished = "vqclip.video.about.is_unfinished"
     monkeypatch.setattr(unfinished, lambda folder: folder.suffix == ".frames")

@@ -17,7 +17,7 @@ from vqclip.batch.cluster import Cluster
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job, with_names
 from vqclip.batch.remote import Remote
-from vqclip.batch.worker import Board, Files, Lot
+from vqclip.batch.worker import Board, Files, JobGroup
 from vqclip.errors import VqclipError
 
 JOBS = with_names([Job(replace(BASE, seed=seed)) for seed in range(3)])
@@ -46,11 +46,11 @@ class Ray:
 
     def __init__(self, *nodes: str) -> None:
         self.alive = list(nodes)
-        self.lots: list[Lot] = []
+        self.lots: list[JobGroup] = []
         self.cancelled: list[Call] = []
         self.killed: list[Any] = []
         self.board: Any = None
-        self.task: Callable[[Lot, Board], Any] = self.draw
+        self.task: Callable[[JobGroup, Board], Any] = self.draw
         self.idle = False
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ class Ray:
         ]
 
     def remote(self, target: Any) -> Any:
-        def submit(lot: Lot, board: Any) -> Call:
+        def submit(lot: JobGroup, board: Any) -> Call:
             self.lots.append(lot)
             return Call(lambda: self.task(lot, self.board))
 
@@ -73,7 +73,7 @@ class Ray:
     def get_runtime_context(self) -> Any:
         return SimpleNamespace(get_node_id=lambda: "a" * 56)
 
-    def draw(self, lot: Lot, board: Board) -> list[tuple[Job, Files]] | None:
+    def draw(self, lot: JobGroup, board: Board) -> list[tuple[Job, Files]] | None:
         return [
             (replace(job, state=DONE, files=(job.picture,)), {job.picture: job.name.encode()})
             for job in lot.jobs
@@ -110,7 +110,7 @@ def drawn(remote: Remote, jobs: list[Job] = JOBS) -> dict[str, Job]:
 def test_files_steps_and_checkpoints_come_back(folder: RunFolder) -> None:
     ray, steps = Ray("a", "b"), list[str]()
 
-    def task(lot: Lot, board: Board) -> Any:
+    def task(lot: JobGroup, board: Board) -> Any:
         board.report({JOBS[2].key: 7}, None, dict.fromkeys(PLACES, b"at 7"))
         return ray.draw(lot, board)
 
@@ -136,7 +136,7 @@ def test_jobs_resume_from_the_checkpoints_of_the_folder(folder: RunFolder) -> No
 def test_a_repeated_task_is_noted(folder: RunFolder) -> None:
     ray, notes = Ray("a"), list[str]()
 
-    def task(lot: Lot, board: Board) -> Any:
+    def task(lot: JobGroup, board: Board) -> Any:
         for _ in range(2):
             board.begin([(job.key, job.name) for job in lot.jobs], "a", "host-a")
         return ray.draw(lot, board)
@@ -157,7 +157,7 @@ def test_a_lot_that_lost_its_worker_is_drawn_one_by_one(folder: RunFolder) -> No
 def test_a_task_that_ray_gives_up_has_failed_and_no_other(folder: RunFolder) -> None:
     ray = Ray("a")
 
-    def task(lot: Lot, board: Board) -> Any:
+    def task(lot: JobGroup, board: Board) -> Any:
         if lot.jobs[0] == JOBS[1]:
             raise RayError("low on memory")
         return ray.draw(lot, board)
@@ -202,7 +202,7 @@ def test_leaving_it_cancels_the_tasks_and_keeps_their_checkpoints(folder: RunFol
 def test_an_error_of_a_task_ends_it(folder: RunFolder, cause: Exception, message: str) -> None:
     ray = Ray("a")
 
-    def task(lot: Lot, board: Board) -> Any:
+    def task(lot: JobGroup, board: Board) -> Any:
         error = RayTaskError(str(cause))
         error.cause = cause
         raise error

@@ -17,7 +17,7 @@ from vqclip.batch import worker as workers
 from vqclip.batch.engine import Local
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job, JobFiles, with_names
-from vqclip.batch.worker import TRIES, Board, Files, Lot, draw_lot, read_files, write_files
+from vqclip.batch.worker import TRIES, Board, Files, JobGroup, read_files, render_group, write_files
 from vqclip.errors import VqclipError
 from vqclip.hub.loaders import Models, load_models
 from vqclip.runs import autosave
@@ -62,8 +62,8 @@ def board(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bo
 
 
 def drawn(board: Board, *jobs: Job, **options: Any) -> list[tuple[Job, Files]]:
-    lot = Lot(jobs, {}, torch.get_num_threads(), 1, str(Path.cwd()), gpu=False, look=True)
-    return draw_lot(replace(lot, **options), Remote(board)) or []
+    lot = JobGroup(jobs, {}, torch.get_num_threads(), 1, str(Path.cwd()), gpu=False, look=True)
+    return render_group(replace(lot, **options), Remote(board)) or []
 
 
 def alone(models: Models) -> dict[str, bytes]:
@@ -125,8 +125,8 @@ def test_a_job_that_fails_is_told(board: Board) -> None:
 
 def test_jobs_that_lost_a_worker_together_are_drawn_alone(board: Board) -> None:
     board.begin(NAMES, "b", "host")
-    lot = Lot(JOBS, {}, 1, 1, ".", gpu=False, look=False)
-    assert draw_lot(lot, Remote(board)) is None
+    lot = JobGroup(JOBS, {}, 1, 1, ".", gpu=False, look=False)
+    assert render_group(lot, Remote(board)) is None
 
 
 def test_a_job_that_kills_its_workers_fails(board: Board) -> None:

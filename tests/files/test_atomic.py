@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import leftovers
-from vqclip.files.atomic import free_path, replacing, whole_folder
+from vqclip.files.atomic import free_path, replacing, replacing_folder
 
 
 def test_a_name_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
@@ -41,11 +41,11 @@ def test_free_path(tmp_path: Path) -> None:
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "a") as temporary:
+    with pytest.raises(FileNotFoundError), replacing_folder(tmp_path / "a") as temporary:
         (temporary / "none" / "file").write_text("1")
     assert list(tmp_path.iterdir()) == []
     for text in ("1", "2"):
-        with whole_folder(tmp_path / "a") as temporary:
+        with replacing_folder(tmp_path / "a") as temporary:
             (temporary / "file").write_text(text)
     assert (tmp_path / "a" / "file").read_text() == "2"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

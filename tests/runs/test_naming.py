@@ -13,12 +13,12 @@ from vqclip.errors import UsageError
 from vqclip.runs.naming import (
     batch_folder,
     default_name,
+    distinct_paths,
     fill_pattern,
     name_images,
     name_videos,
     renamed,
     slug,
-    tell_apart,
 )
 
 CONFIG = GenerateConfig(parse_prompts("A red/apple:2 | blurry:-1"), seed=7, size=(64, 32))
@@ -50,8 +50,8 @@ def test_wrong_patterns_list_the_fields(pattern: str) -> None:
 
 def test_equal_names_are_told_apart() -> None:
     a, b = Path("a.png"), Path("b.png")
-    assert tell_apart([a, b], [1, 2]) == [a, b]
-    assert tell_apart([a, a], [7, 8]) == [Path("a-7.png"), Path("a-8.png")]
+    assert distinct_paths([a, b], [1, 2]) == [a, b]
+    assert distinct_paths([a, a], [7, 8]) == [Path("a-7.png"), Path("a-8.png")]
 
 
 def test_default_names_give_way_to_every_file_beside_them() -> None:

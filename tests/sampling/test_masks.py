@@ -17,8 +17,8 @@ from vqclip.sampling.masks import (
     keep_mask,
     known_cells,
     open_canvas,
+    padded_to_codes,
     pasted,
-    whole_codes,
 )
 
 SIZE = (5, 4)
@@ -105,8 +105,8 @@ def test_codes_are_known_where_all_their_pixels_are() -> None:
 
 def test_whole_codes_repeat_the_edge() -> None:
     image = torch.arange(15.0).view(1, 1, 3, 5)
-    assert whole_codes(image, 4).shape == (1, 1, 4, 8)
-    assert (whole_codes(image, 4)[..., 3, :5] == image[..., 2, :]).all()
+    assert padded_to_codes(image, 4).shape == (1, 1, 4, 8)
+    assert (padded_to_codes(image, 4)[..., 3, :5] == image[..., 2, :]).all()
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**32 - 1))

@@ -190,8 +190,8 @@ def _row_of_value(line: int, value: Any) -> Row:
 
 def _off(values: Any) -> tuple[str, ...]:
     """Return the options that a row turns off."""
-    given = values.items() if isinstance(values, Mapping) else ()
-    return tuple(_option_name(name).replace("-", "_") for name, value in given if value is False)
+    items = values.items() if isinstance(values, Mapping) else ()
+    return tuple(_option_name(name).replace("-", "_") for name, value in items if value is False)
 
 
 def _option_name(name: Any) -> str:

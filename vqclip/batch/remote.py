@@ -17,7 +17,15 @@ from vqclip.batch.cluster import Cluster, first_words
 from vqclip.batch.engine import OnStep, grouped, models_key, shape
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import FAILED, Job
-from vqclip.batch.worker import NEWS_EVERY, Board, Files, Lot, draw_lot, read_files, write_files
+from vqclip.batch.worker import (
+    NEWS_EVERY,
+    Board,
+    Files,
+    JobGroup,
+    read_files,
+    render_group,
+    write_files,
+)
 from vqclip.errors import VqclipError
 from vqclip.files.atomic import writing
 from vqclip.generation.parallel import MOST
@@ -57,7 +65,7 @@ class Remote:
         self.board = self.cluster.actor_here(Board, self.cluster.alive)
         # The board decides which losses are a job's fault, so Ray may retry without limit.
         options = {**self.cluster.need, "max_retries": -1}
-        self.draw = self.ray.remote(draw_lot).options(**options)
+        self.draw = self.ray.remote(render_group).options(**options)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -77,16 +85,16 @@ class Remote:
             VqclipError: no worker is available, or its disk is full; finished jobs are kept.
         """
         for alike in grouped(jobs, lambda job: models_key(job.config)):
-            for group in grouped(alike, lambda job: shape(job.config)):
-                for lot in self._lots(group):
-                    self._submit(lot)
+            for alike_jobs in grouped(alike, lambda job: shape(job.config)):
+                for group in self._groups(alike_jobs):
+                    self._submit(group)
         while self.running:
             ready, _ = self.ray.wait(list(self.running), timeout=NEWS_EVERY)
             self._read_news()
             for call in ready:
                 yield from self._take(call)
 
-    def _lots(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+    def _groups(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         """Divide the jobs among the available workers."""
         most = self.width or (MOST if self.cluster.need["num_gpus"] else 1)
         size = min(most, math.ceil(len(jobs) / max(1, self.cluster.room())))
@@ -96,8 +104,8 @@ class Remote:
         need = self.cluster.need
         begun = read_files(self.folder.path, [self._checkpoint(job) for job in jobs])
         place, gpu = str(Path.cwd()), bool(need["num_gpus"])
-        lot = Lot(tuple(jobs), begun, need["num_cpus"], self.width, place, gpu, self.look)
-        self.running[self.draw.remote(lot, self.board)] = lot.jobs
+        group = JobGroup(tuple(jobs), begun, need["num_cpus"], self.width, place, gpu, self.look)
+        self.running[self.draw.remote(group, self.board)] = group.jobs
         self.jobs |= {job.key: job for job in jobs}
 
     def _checkpoint(self, job: Job) -> str:
@@ -141,8 +149,8 @@ class Remote:
                 ) from error
             raise VqclipError(first_words(error.cause)) from error
         except self.ray.exceptions.RayError as error:
-            told = f"its worker is lost: {first_words(error)}"
-            ended = [(replace(job, state=FAILED, error=told, files=()), {}) for job in jobs]
+            reason = f"its worker is lost: {first_words(error)}"
+            ended = [(replace(job, state=FAILED, error=reason, files=()), {}) for job in jobs]
         if ended is None:
             for job in jobs:
                 self._submit([job])

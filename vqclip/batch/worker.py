@@ -35,7 +35,7 @@ _load = Loader()  # Ray reuses a process for several tasks in turn
 
 
 @dataclass(frozen=True)
-class Lot:
+class JobGroup:
     """Jobs for one task, which renders them side by side.
 
     checkpoints: checkpoints to resume the jobs from.
@@ -127,11 +127,11 @@ def _stem(path: str) -> str:
     return Path(path).name.partition(".checkpoint")[0]
 
 
-def draw_lot(lot: Lot, board: Any) -> list[tuple[Job, Files]] | None:
-    """Render the jobs of a lot as a Ray task.
+def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
+    """Render a group of jobs as a Ray task.
 
     Returns:
-        The finished jobs with their files, the image first. None if a lot of several jobs lost a
+        The finished jobs with their files, the image first. None if a group of several jobs lost a
         worker: the caller must then run them one by one, since one of them may be at fault.
 
     Raises:
@@ -140,39 +140,39 @@ def draw_lot(lot: Lot, board: Any) -> list[tuple[Job, Files]] | None:
     import ray
 
     machine = platform.node()
-    if lot.version != __version__:
+    if group.version != __version__:
         raise VqclipError(
-            f"{machine} has vqclip {__version__}, the machine of the run {lot.version}: "
+            f"{machine} has vqclip {__version__}, the machine of the run {group.version}: "
             "install the same version on all of them"
         )
     node = ray.get_runtime_context().get_node_id()
-    names = [(job.key, job.name) for job in lot.jobs]
+    names = [(job.key, job.name) for job in group.jobs]
     lost, checkpoints = ray.get(board.begin.remote(names, node, machine))
-    if lost and len(lot.jobs) > 1:
+    if lost and len(group.jobs) > 1:
         return None
     if lost >= TRIES:
         error = f"its worker died {TRIES} times, at last on {machine}; is there enough memory?"
-        return [(replace(job, state=FAILED, error=error, files=()), {}) for job in lot.jobs]
+        return [(replace(job, state=FAILED, error=error, files=()), {}) for job in group.jobs]
     with suppress(OSError):
-        os.chdir(lot.place)
-    if not lot.gpu:
+        os.chdir(group.place)
+    if not group.gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    torch.set_num_threads(threads(lot.threads))
+    torch.set_num_threads(threads(group.threads))
     try:
-        return _drawn(lot, {**lot.checkpoints, **checkpoints}, board, ray.get)
+        return _drawn(group, {**group.checkpoints, **checkpoints}, board, ray.get)
     except VqclipError as error:
         raise VqclipError(f"on {machine}: {error}") from error
 
 
 def _drawn(
-    lot: Lot, checkpoints: Files, board: Any, get: Callable[[Any], Any]
+    group: JobGroup, checkpoints: Files, board: Any, get: Callable[[Any], Any]
 ) -> list[tuple[Job, Files]]:
     with TemporaryDirectory(prefix="vqclip-") as path:
         folder = RunFolder(Path(path))
         write_files(folder.path, checkpoints)
-        reporter = Reporter(folder, board, look=lot.look)
+        reporter = Reporter(folder, board, look=group.look)
         try:
-            jobs = Local(folder, reporter.step, _load, lot.width)(lot.jobs)
+            jobs = Local(folder, reporter.step, _load, group.width)(group.jobs)
             return [(job, read_files(folder.path, job.files)) for job in jobs]
         except KeyboardInterrupt:  # Ray's, when the task is cancelled
             get(reporter.report())

@@ -44,7 +44,7 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
     if not terminal.yes and not _agreed(absent):
         raise UsageError("nothing was downloaded, and the command needs it")
     for model in absent:
-        terminal.say(f"downloading {model} into {home()}")
+        terminal.message(f"downloading {model} into {home()}")
         with downloading(model.name, terminal) as listener:
             model.fetch(listener)
 

@@ -93,7 +93,7 @@ class PromptGroup(TyperGroup):
     ) -> NoReturn:  # click's signature
         """Run, and turn every expected failure into one line and an exit code."""
         extra["standalone_mode"] = False
-        _say_anything()
+        _print_any_text()
         words = list(sys.argv[1:] if args is None else args)
         try:
             with image_to_stdout(words, self.commands.keys() - COMMANDS) as words:
@@ -121,7 +121,7 @@ def _disk_error(error: OSError) -> str:
     return f"{str(error.filename)[:100]}: {reason.lower()}" if error.filename else reason
 
 
-def _say_anything() -> None:
+def _print_any_text() -> None:
     """Let streams with encodings other than UTF-8 print every prompt."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

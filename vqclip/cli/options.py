@@ -163,13 +163,13 @@ class TerminalOptions:
 _BUILT_IN = "the built-in one"  # shown in help for the name "default"
 
 
-def info(given_by: Option, default: bool | str = True) -> Any:
+def info(declared: Option, default: bool | str = True) -> Any:
     """Return a declared option for Typer; help shows its default, or ``default``."""
     return _option(
-        *given_by.flags,
-        panel=given_by.panel,
-        help=given_by.help,
-        metavar=given_by.metavar,
+        *declared.flags,
+        panel=declared.panel,
+        help=declared.help,
+        metavar=declared.metavar,
         show_default=default,
     )
 
@@ -204,11 +204,11 @@ def conditions(*kinds: str) -> dict[str, inspect.Parameter]:
     return {name: _parameter(name, str, None, one) for name, one in each.items()}
 
 
-def _parameter(name: str, hint: Any, default: Any, given_by: Option) -> inspect.Parameter:
+def _parameter(name: str, hint: Any, default: Any, declared: Option) -> inspect.Parameter:
     """Return a keyword parameter that Typer reads as an option."""
-    written = None if given_by.left_open else given_by.write(default)
-    if given_by.spelling is not None:
-        hint = list[str] if given_by.spelling.many else str
+    written = None if declared.left_open else declared.write(default)
+    if declared.spelling is not None:
+        hint = list[str] if declared.spelling.many else str
     if written is None:
         hint = hint | None
     shown = _BUILT_IN if written in (DEFAULT, [DEFAULT]) else True
@@ -216,5 +216,5 @@ def _parameter(name: str, hint: Any, default: Any, given_by: Option) -> inspect.
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=written,
-        annotation=Annotated[hint, info(given_by, shown)],
+        annotation=Annotated[hint, info(declared, shown)],
     )

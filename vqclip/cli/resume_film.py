@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vqclip.cli.commands.restyle import restyle
-from vqclip.cli.commands.story import tell_story
+from vqclip.cli.commands.story import make_story
 from vqclip.cli.terminal import Terminal
 from vqclip.config import StoryConfig
 
@@ -24,6 +24,6 @@ def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
     check_films(output.films, overwrite=output.overwrite or bool(published(folder)))
     film = recorded_film(settings, folder)
     if isinstance(film, StoryConfig):
-        tell_story(film, output, terminal, dry_run=dry_run)
+        make_story(film, output, terminal, dry_run=dry_run)
     else:
         restyle(film, output, terminal, dry_run=dry_run)

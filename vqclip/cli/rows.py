@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.commands.generate import build_config, generate_command, given_options
+from vqclip.cli.commands.generate import build_config, explicit_options, generate_command
 from vqclip.cli.saved_codes import with_vqgan_of_init
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.words import explain
@@ -78,11 +78,14 @@ _app.command()(_row)
 
 
 def read_jobs(
-    rows: Sequence["Row"], params: Mapping[str, Any], given: set[str], note: Callable[[str], None]
+    rows: Sequence["Row"],
+    params: Mapping[str, Any],
+    explicit: set[str],
+    note: Callable[[str], None],
 ) -> "list[Job]":
     """Return the jobs of all rows.
 
-    params, given: options of the batch, and the names of those given explicitly; a row's
+    params, explicit: options of the batch, and the names of those given explicitly; a row's
         options override them.
     note: prints a note about saved codes that do not record their VQGAN, once for all rows.
 
@@ -97,7 +100,7 @@ def read_jobs(
     notes: dict[str, None] = {}  # in order, each once
     for row in rows:
         try:
-            jobs += _jobs_of(row, parser, params, given, notes.setdefault)
+            jobs += _jobs_of(row, parser, params, explicit, notes.setdefault)
         except UsageError as error:
             errors.setdefault(str(error), []).append(row.line)
         except typer.TyperException as error:
@@ -152,7 +155,7 @@ def _jobs_of(
     row: "Row",
     parser: Any,
     params: Mapping[str, Any],
-    given: set[str],
+    explicit: set[str],
     note: Callable[[str], None],
 ) -> "list[Job]":
     from vqclip.batch.checking import check_config
@@ -162,8 +165,8 @@ def _jobs_of(
         raise UsageError(row.error)
     ctx = parser.make_context("vqclip", list(row.words))
     _refuse_stray(row.words, ctx.params["prompts"] or [])
-    own = given_options(ctx)
-    below = given - own - set(row.off) - {"output"}  # the batch's output is the folder
+    own = explicit_options(ctx)
+    below = explicit - own - set(row.off) - {"output"}  # the batch's output is the folder
     below -= {other for name in own for other in _INSTEAD.get(name, ())}
     values = {**ctx.params, **{name: params[name] for name in below if name in ctx.params}}
     seeds = _seeds(values)
@@ -207,10 +210,10 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
         UsageError: the name is not an image name that is valid on every file system.
     """
     from vqclip.media.images import image_format
-    from vqclip.runs.naming import check_file_name, fill_pattern, tell_apart
+    from vqclip.runs.naming import check_file_name, distinct_paths, fill_pattern
 
     paths = [fill_pattern(pattern, job.config, n) for n, job in enumerate(jobs, 1)]
-    paths = tell_apart(paths, [job.config.seed for job in jobs])
+    paths = distinct_paths(paths, [job.config.seed for job in jobs])
     for path in paths:
         image_format(path)
         check_file_name(path)

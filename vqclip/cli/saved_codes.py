@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vqclip.generation.saved_codes import Codes
 
 
-def its_vqgan(codes: "Codes", vqgan: str) -> str:
+def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
     """Return the VQGAN to decode ``codes`` with: the given one, else the one recorded in them.
 
     Raises:
@@ -52,4 +52,4 @@ def with_vqgan_of_init(config: GenerateConfig, note: Callable[[str], None]) -> G
 
     codes = read_codes(Path(config.init))
     note_unknown(codes, config.vqgan, note)
-    return replace(config, vqgan=its_vqgan(codes, config.vqgan))
+    return replace(config, vqgan=vqgan_of_codes(codes, config.vqgan))

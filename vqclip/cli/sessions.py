@@ -143,7 +143,7 @@ class GenerateSession(Session):
                     )
             except KeyboardInterrupt as error:
                 raise self._interruption(number - 1, output) from error
-            self._tell(config, result)
+            self._report_result(config, result)
             if result.interrupted:
                 self._note_ahead(self.configs[number:])
                 return _kept(config, output, result)
@@ -168,7 +168,7 @@ class GenerateSession(Session):
             again = f"--seed {ahead[0].seed} --count {len(ahead)}"
             self.terminal.note(f"{many} not started: the same command with {again} makes the rest")
 
-    def _tell(self, config: GenerateConfig, result: "Rendered") -> None:
+    def _report_result(self, config: GenerateConfig, result: "Rendered") -> None:
         seconds = self.terminal.seconds()
         height, width = result.frame.image.shape[-2:]
         self.report(
@@ -226,10 +226,10 @@ class SampleSession(Session):
             run = SampleRun(self.task, self.outputs, progress.stage)
             for rank, result in enumerate(run.results(), 1):
                 progress.close()
-                self._tell(result, rank, run)
+                self._report_result(result, rank, run)
         return _drawn(run) if run.interrupted else None
 
-    def _tell(self, result: "SampleResult", rank: int, run: "SampleRun") -> None:
+    def _report_result(self, result: "SampleResult", rank: int, run: "SampleRun") -> None:
         sample, score = result.sample, result.sample.score
         ranked = {} if score is None else {"score": round(score, 4), "rank": rank}
         self.report(

@@ -63,7 +63,7 @@ class Terminal:
         """Print a note about a deviation from the request."""
         self.console.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Print a progress message."""
         self.console.print(text, markup=False, soft_wrap=True)
 

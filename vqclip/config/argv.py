@@ -34,8 +34,8 @@ def params_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
         for kind, name in PROMPTS.items():
             values[name] = [str(prompt) for prompt in config.prompts if prompt.kind == kind]
         return values
-    given = dict(config.conditions)
-    conditions = {parameter_of(kind): given.get(kind) for kind in CONDITIONS}
+    by_kind = dict(config.conditions)
+    conditions = {parameter_of(kind): by_kind.get(kind) for kind in CONDITIONS}
     return {**values, **conditions, "prompt": [str(prompt) for prompt in config.prompts]}
 
 
@@ -70,10 +70,10 @@ def _generate_words(config: GenerateConfig, **usual: Any) -> tuple[str, list[str
 
     usual: the command's own defaults where they differ from those of ``vqclip generate``.
     """
-    given = params_of(config)
-    prompt = " | ".join(given.pop("prompts"))
+    params = params_of(config)
+    prompt = " | ".join(params.pop("prompts"))
     expected = params_of(replace(GenerateConfig(config.prompts), **usual))
-    return prompt, _words(config, given, {**expected, "image_prompt": [], "noise_prompt": []})
+    return prompt, _words(config, params, {**expected, "image_prompt": [], "noise_prompt": []})
 
 
 def _sample_command(config: SampleConfig) -> list[str]:
@@ -100,9 +100,9 @@ def _own_words(config: StoryConfig | RestyleConfig, kind: type) -> Iterable[str]
     return changed_words(options_of(kind), write_options(config), defaults)
 
 
-def _words(config: Any, given: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+def _words(config: Any, params: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     """Return the words of the options that differ from ``expected``, and always the seed."""
     options = dict(options_of(config))
     options |= {name: Option((flag,), "", "") for name, flag in _TEXTS.items()}
     options |= {parameter_of(kind): one for kind, one in CONDITIONS.items()}
-    return list(changed_words(options, given, {**expected, "seed": None}))
+    return list(changed_words(options, params, {**expected, "seed": None}))

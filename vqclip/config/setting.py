@@ -84,9 +84,9 @@ def option(
     return Option(flags, panel, help, metavar, spelling, left_open)
 
 
-def setting(default: Any, given_by: Option) -> Any:
+def setting(default: Any, declared: Option) -> Any:
     """Return a dataclass field that is set by an option."""
-    return field(default=default, metadata={_KEY: given_by})
+    return field(default=default, metadata={_KEY: declared})
 
 
 def options_of(kind: Any) -> dict[str, Option]:
@@ -110,12 +110,12 @@ def write_options(config: Any) -> dict[str, Any]:
 
 
 def changed_words(
-    options: Mapping[str, Option], given: Mapping[str, Any], expected: Mapping[str, Any]
+    options: Mapping[str, Option], written: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> Iterable[str]:
     """Yield the words of the options whose values differ from the expected; None is skipped.
 
-    given, expected: values of :meth:`Option.write` by the names of the settings.
+    written, expected: values of :meth:`Option.write` by the names of the settings.
     """
-    for name, value in given.items():
+    for name, value in written.items():
         if value is not None and value != expected[name]:
             yield from options[name].words(value)

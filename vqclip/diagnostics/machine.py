@@ -151,15 +151,15 @@ def network(environment: Mapping[str, str]) -> Iterator[Finding]:
         fix = f"unset {variable} to download models"
         yield Finding("network", "note", f"offline by {variable}", fix)
     proxies = {name: environment.get(name) or environment.get(name.lower()) for name in _PROXIES}
-    given = {name: value for name, value in proxies.items() if value}
-    for name, value in given.items():
+    configured = {name: value for name, value in proxies.items() if value}
+    for name, value in configured.items():
         host = _host(value)
         fix = f"set {name} to http://HOST:PORT, or unset it"
         if host:
             yield Finding(name.lower(), "ok", host)
         else:
             yield Finding(name.lower(), "problem", "it is not an address", fix)
-    if not variable and not given:
+    if not variable and not configured:
         yield Finding("network", "ok", "direct, no proxy set")
 
 

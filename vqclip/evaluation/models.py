@@ -132,14 +132,14 @@ def evaluate_transformer(
     stage = TransformerStage(transformer, settings, TransformerLoss())
     done = 0
 
-    def told_batches() -> Any:
+    def counted_batches() -> Any:
         nonlocal done
         for batch in batches(samples, limit, transformer.device):
             yield batch
             done += len(batch["image"])
             on_progress(done)
 
-    figures = stage.validate(told_batches())
+    figures = stage.validate(counted_batches())
     transformer.requires_grad_(False)  # the training stage enables gradients
     if not done:
         raise UsageError("there is no image to evaluate the transformer on")

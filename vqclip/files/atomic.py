@@ -128,7 +128,7 @@ def free_path(path: Path, taken: Callable[[Path], bool] = is_taken) -> Path:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``path`` when the block succeeds."""
     temporary = path.with_name(f".{path.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -49,9 +49,9 @@ def home() -> Path:
     Raises:
         UsageError: the user has no home folder, as in some containers.
     """
-    given = os.environ.get("VQCLIP_HOME")
+    folder_name = os.environ.get("VQCLIP_HOME")
     try:
-        folder = Path(given or platformdirs.user_data_path("vqclip", appauthor=False))
+        folder = Path(folder_name or platformdirs.user_data_path("vqclip", appauthor=False))
         return folder.expanduser().absolute()
     except RuntimeError as error:
         raise UsageError(

@@ -81,9 +81,9 @@ class Width:
     timed with 8, 4, 2 and 1 runs together.
     """
 
-    def __init__(self, given: int | None = None) -> None:
-        self.lanes = self.together = given or MOST
-        sizes = [] if given else [MOST >> halved for halved in range(MOST.bit_length())]
+    def __init__(self, width: int | None = None) -> None:
+        self.lanes = self.together = width or MOST
+        sizes = [] if width else [MOST >> halved for halved in range(MOST.bit_length())]
         self.trials = [size for size in sizes for _ in range(_ROUNDS)]
         self.seconds: dict[int, list[float]] = defaultdict(list)  # per step of a run
 
@@ -130,8 +130,8 @@ def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Excepti
             together, frames = shrinking_on_oom(partial(_first_frames, rest), together)
             seen += frames
         except Exception as error:
-            lot = rest[:together]
-            seen += [error] if len(lot) == 1 else [_step([run], 1)[1][0] for run in lot]
+            group = rest[:together]
+            seen += [error] if len(group) == 1 else [_step([run], 1)[1][0] for run in group]
     return together, seen
 
 

@@ -69,7 +69,7 @@ def get(
         CheckpointError: the file is not a model of this kind.
     """
     entry = known_entry(name)
-    with store.holding(name, partial(_say_waiting, name, listener)):
+    with store.holding(name, partial(_note_waiting, name, listener)):
         if model := store.find(name):
             return Installed(model, False, {})
         store.remove_leftovers(name)
@@ -86,7 +86,7 @@ def get(
             ) from error
 
 
-def _say_waiting(name: str, listener: Listener, process: str) -> None:
+def _note_waiting(name: str, listener: Listener, process: str) -> None:
     listener.note(f"another vqclip (process {process}) is downloading {name}: waiting for it")
 
 

@@ -57,10 +57,10 @@ def draw(
     size = batch_size(transformer)
     for start in range(0, len(seeds), size):
         batch = seeds[start : start + size]
-        given = condition
+        own = condition
         if condition is not None and len(condition) == len(seeds):
-            given = condition[start : start + len(batch)]
-        steps = transformer.sample_steps(given, (height, width), known[None], sampling, list(batch))
+            own = condition[start : start + len(batch)]
+        steps = transformer.sample_steps(own, (height, width), known[None], sampling, list(batch))
         for step in steps:
             part = slice(start, start + len(batch))
             fresh = (step.indices >= 0) & (turns[part] < 0)

@@ -40,14 +40,14 @@ def name_images(
     if not (asked.output or asked.overwrite):
         free = {path: _free_stem(asked, path, paths.count(path), labels) for path in set(paths)}
         paths = [free[path] for path in paths]
-    return [_beside(asked, path, len(paths)) for path in tell_apart(paths, labels)]
+    return [_beside(asked, path, len(paths)) for path in distinct_paths(paths, labels)]
 
 
 def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[object]) -> Path:
     """Return the first numbered variant of ``path`` for which all files of the images are free."""
 
     def taken(candidate: Path) -> bool:
-        several = tell_apart([candidate] * images, labels[:images])
+        several = distinct_paths([candidate] * images, labels[:images])
         return any(_is_taken(image, asked.video_suffixes) for image in several)
 
     return free_path(path, taken)
@@ -205,7 +205,7 @@ def check_file_name(path: Path) -> None:
         raise UsageError(f"the file name {path.name[:40]!r}… is too long")
 
 
-def tell_apart(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:
+def distinct_paths(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:
     """Append the labels to all names if any are equal: ``apple.png`` becomes ``apple-7.png``."""
     if len(set(paths)) == len(paths):
         return list(paths)

@@ -81,8 +81,8 @@ def rendering(
         settings = {**metadata(config, models), **(extra or {})}
         drafted = begin(config, models)
         run = resumed(config, models, state) if state else watched(drafted, on_frame)
-        keeper = Autosave(run, output, settings, state) if output.checkpoint else None
-        frame, interrupted = yield from _frames(run, output, settings, on_frame, keeper)
+        autosave = Autosave(run, output, settings, state) if output.checkpoint else None
+        frame, interrupted = yield from _frames(run, output, settings, on_frame, autosave)
         if interrupted:
             settings["interrupted_at"] = frame.step
         codes = None
@@ -99,7 +99,7 @@ def _frames(
     output: OutputConfig,
     settings: Mapping[str, Any],
     on_frame: OnFrame | None,
-    keeper: Autosave | None,
+    autosave: Autosave | None,
 ) -> Work[tuple[Frame, bool]]:
     """Return the last frame and whether Ctrl-C ended the run there."""
     shown = set(shown_steps(output, run.config.steps))
@@ -108,18 +108,18 @@ def _frames(
     try:
         with ExitStack() as stack:
             writers = _writers(output, len(shown), settings, stack)
-            if keeper and writers:
-                _show_again(run, keeper, writers)
+            if autosave and writers:
+                _show_again(run, autosave, writers)
             finished = False
             while not finished:
                 finished = run.steps_done >= run.config.steps
                 last = frame = run.result() if finished else (yield run)
                 if writers and frame.step in shown:
                     _write(writers, frame.image, frame.step)
-                    if keeper:
-                        keeper.shows(frame.step, run.models.vqgan.nearest_indices(frame.z))
-                if keeper:
-                    keeper.after_step()
+                    if autosave:
+                        autosave.shows(frame.step, run.models.vqgan.nearest_indices(frame.z))
+                if autosave:
+                    autosave.after_step()
                 if on_frame:
                     on_frame(frame)
     except KeyboardInterrupt:
@@ -127,8 +127,8 @@ def _frames(
             raise
         interrupted = True
     assert last is not None
-    if keeper:
-        keeper.save()
+    if autosave:
+        autosave.save()
     return last, interrupted
 
 
@@ -138,9 +138,9 @@ def _write(writers: list[Writer], image: Tensor, step: int) -> None:
         write(array, step)
 
 
-def _show_again(run: Run, keeper: Autosave, writers: list[Writer]) -> None:
+def _show_again(run: Run, autosave: Autosave, writers: list[Writer]) -> None:
     """Write the earlier frames of a resumed run to its videos and frame folder again."""
-    for step, indices in sorted(keeper.shown.items()):
+    for step, indices in sorted(autosave.shown.items()):
         z_q = run.models.vqgan.codes(indices.to(run.models.device))
         with torch.no_grad():
             _write(writers, run.shown(decode(run.models, z_q)), step)

@@ -26,8 +26,8 @@ from vqclip.sampling.masks import (
     continued,
     known_cells,
     open_canvas,
+    padded_to_codes,
     pasted,
-    whole_codes,
 )
 
 
@@ -106,8 +106,8 @@ def prepare(
     canvas = None
     if isinstance(config, CompleteConfig):
         canvas = open_canvas(photo or config.picture, config.keep, config.extend, config.size)
-    given = dict(config.conditions)
-    wanted = canvas.size if canvas else config.size or natural_size(given)
+    conditions = dict(config.conditions)
+    wanted = canvas.size if canvas else config.size or natural_size(conditions)
     return plan(config, models or load_models(config), wanted, canvas)
 
 
@@ -117,14 +117,14 @@ def plan(
     """Return the task of a config for the size ``wanted``, (width, height) in pixels."""
     transformer, vqgan = models.transformer, models.vqgan
     assert transformer is not None
-    given, factor = dict(config.conditions), vqgan.downsampling
-    check_conditions(transformer, given)
+    conditions, factor = dict(config.conditions), vqgan.downsampling
+    check_conditions(transformer, conditions)
     if canvas:
         rows, columns = known_cells(canvas.kept, factor).shape
     else:
         rows, columns = grid_size(wanted or (vqgan.resolution, vqgan.resolution), factor)
     pixels = (columns * factor, rows * factor)
-    x = read_condition(transformer, given, pixels, config.relabel)
+    x = read_condition(transformer, conditions, pixels, config.relabel)
     prompts = embed_prompts(models, config.prompts)
     condition = (
         prompt_condition(models, prompts, styles_for(config, transformer, config.samples))
@@ -140,7 +140,7 @@ def plan(
 def _with_known(task: Task, canvas: Canvas) -> Task:
     """Encode the kept pixels; a code is known if all its pixels are kept."""
     vqgan = task.models.vqgan
-    image = whole_codes(task.photo, vqgan.downsampling)
+    image = padded_to_codes(task.photo, vqgan.downsampling)
     indices = vqgan.tokenize(image.to(task.models.device) * 2 - 1)[1][0]
     cells = known_cells(canvas.kept, vqgan.downsampling).to(indices.device)
     known = torch.where(cells, indices, -1)

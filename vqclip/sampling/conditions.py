@@ -60,7 +60,7 @@ def _channels(transformer: Net2NetTransformer) -> int:
     return config.in_channels if config else 0
 
 
-def check_conditions(transformer: Net2NetTransformer, given: Mapping[str, str]) -> None:
+def check_conditions(transformer: Net2NetTransformer, conditions: Mapping[str, str]) -> None:
     """Raise UsageError unless the transformer accepts the given conditions.
 
     Raises:
@@ -68,18 +68,18 @@ def check_conditions(transformer: Net2NetTransformer, given: Mapping[str, str]) 
     """
     takes = accepted(transformer)
     names = " or ".join(f"`{kind}`" for kind in takes) or "no condition"
-    if wrong := [kind for kind in given if kind not in takes]:
+    if wrong := [kind for kind in conditions if kind not in takes]:
         kind = transformer.condition_kind
         raise UsageError(f"this transformer takes {names} ({kind}), not `{wrong[0]}`")
-    if len(given) > 1:
+    if len(conditions) > 1:
         raise UsageError(f"this transformer takes one of {names}, not several")
-    if takes and not given:
+    if takes and not conditions:
         raise UsageError(f"this transformer needs a condition: {names}")
 
 
-def natural_size(given: Mapping[str, str]) -> tuple[int, int] | None:
+def natural_size(conditions: Mapping[str, str]) -> tuple[int, int] | None:
     """Return the (width, height) in pixels of a condition, if it has one."""
-    for kind, value in given.items():
+    for kind, value in conditions.items():
         if kind != "class":
             width, height = open_image(value).size
             scale = UPSCALE if kind == "upscale" else 1
@@ -89,7 +89,7 @@ def natural_size(given: Mapping[str, str]) -> tuple[int, int] | None:
 
 def read_condition(
     transformer: Net2NetTransformer,
-    given: Mapping[str, str],
+    conditions: Mapping[str, str],
     size: tuple[int, int],
     relabel: Sequence[str] = (),
 ) -> Tensor | None:
@@ -98,10 +98,10 @@ def read_condition(
     Raises:
         UsageError: the condition does not suit the transformer or cannot be read.
     """
-    check_conditions(transformer, given)
+    check_conditions(transformer, conditions)
     if transformer.condition_kind == "coordinates":
         return coordinates(size[1], size[0])
-    for kind, value in given.items():
+    for kind, value in conditions.items():
         if kind == "class":
             count = int(getattr(transformer.cond_stage_model, "n_classes", 0))
             own = getattr(transformer.cond_stage_model, "names", ())

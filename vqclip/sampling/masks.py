@@ -138,7 +138,7 @@ def known_cells(kept: Mask, factor: int) -> Tensor:
     return torch.from_numpy(whole.reshape(rows, factor, columns, factor).all((1, 3)))
 
 
-def whole_codes(image: Tensor, factor: int) -> Tensor:
+def padded_to_codes(image: Tensor, factor: int) -> Tensor:
     """Repeat the last row and column of (1, 3, h, w) up to a whole number of codes."""
     height, width = image.shape[-2:]
     return F.pad(image, (0, -width % factor, 0, -height % factor), mode="replicate")
@@ -183,7 +183,7 @@ def _blurred(image: Tensor, radius: int) -> Tensor:
 
 def pasted(picture: Image.Image, canvas: Canvas) -> Image.Image:
     """Paste the kept pixels into ``picture`` bit for bit; RGBA unless all are opaque, else RGB."""
-    ours = canvas.pixels.copy()
-    ours[~canvas.kept] = np.asarray(picture.convert("RGBA"))[~canvas.kept]
-    result = Image.fromarray(ours)
-    return result.convert("RGB") if (ours[..., 3] == 255).all() else result
+    pixels = canvas.pixels.copy()
+    pixels[~canvas.kept] = np.asarray(picture.convert("RGBA"))[~canvas.kept]
+    result = Image.fromarray(pixels)
+    return result.convert("RGB") if (pixels[..., 3] == 255).all() else result

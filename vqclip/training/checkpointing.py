@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vqclip.errors import CheckpointError, UsageError, reason_of
-from vqclip.files.atomic import whole_folder
+from vqclip.files.atomic import replacing_folder
 from vqclip.files.serialization import from_json, to_json
 from vqclip.training.ema import Networks, WeightAverage
 
@@ -49,7 +49,7 @@ def save_training_state(
     }
     state = {"format": _FORMAT, "step": step, "optimizers": values, **extra}
     try:
-        with whole_folder(path) as temporary:
+        with replacing_folder(path) as temporary:
             weights = {name: network.state_dict() for name, network in networks.items()}
             _save(_flat(weights), temporary / "networks.safetensors")
             _save(_flat(average.state), temporary / "average.safetensors")

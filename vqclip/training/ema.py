@@ -39,8 +39,8 @@ class WeightAverage:
                     average[key].copy_(value)
             pairs = [(average[key], trained[key]) for key in trained if key in kept]
             if pairs:
-                ours, theirs = zip(*pairs, strict=True)
-                torch._foreach_lerp_(list(ours), [t.detach() for t in theirs], 1 - decay)
+                averages, weights = zip(*pairs, strict=True)
+                torch._foreach_lerp_(list(averages), [t.detach() for t in weights], 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -122,7 +122,7 @@ class Trainer:
         self.stage, self.accelerator, self.folder = stage, accelerator, folder
         self.settings, self.seed = settings.train, settings.seed
         self.optimizers = {objective.name: objective.optimizer for objective in stage.objectives}
-        self.stepped: dict[str, Any] = {
+        self.prepared: dict[str, Any] = {
             name: accelerator.prepare_optimizer(optimizer, device_placement=False)
             for name, optimizer in self.optimizers.items()
         }
@@ -173,7 +173,7 @@ class Trainer:
 
     def _optimize(self, objective: Objective, micro: list[Batch], step: int) -> Metrics:
         """Step one optimizer; return the mean of each metric reported by its loss."""
-        optimizer = self.stepped[objective.name]
+        optimizer = self.prepared[objective.name]
         factor = learning_rate_factor(step, self.settings)
         for group, rate in zip(
             objective.optimizer.param_groups, self.rates[objective.name], strict=True

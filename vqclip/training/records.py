@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip.errors import VqclipError
-from vqclip.files.atomic import replacing, whole_folder
+from vqclip.files.atomic import replacing, replacing_folder
 from vqclip.media.images import save_image, to_array
 from vqclip.training.data.batches import Data, held_out_batches, to_device
 from vqclip.training.ema import WeightAverage
@@ -102,7 +102,7 @@ class Records:
         return figure < self.best if self.stage.better == "min" else figure > self.best
 
     def _export(self, name: str) -> None:
-        with whole_folder(self.folder / name) as temporary:
+        with replacing_folder(self.folder / name) as temporary:
             self.stage.export(temporary)
 
     def _draw(self, step: int) -> None:

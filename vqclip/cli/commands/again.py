@@ -8,7 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from vqclip.cli.commands.complete import complete_command, completing
-from vqclip.cli.commands.generate import build_config, generate_command, given_options, session_of
+from vqclip.cli.commands.generate import (
+    build_config,
+    explicit_options,
+    generate_command,
+    session_of,
+)
 from vqclip.cli.commands.sample import sample_command, sampling
 from vqclip.cli.sessions import Session
 from vqclip.cli.shared_options import with_options_of
@@ -93,7 +98,7 @@ def again_command(
         load_functions(python)
     recorded = read_settings(picture)
     config = recorded_config(recorded, picture)
-    written = given_options(ctx) - {"picture", "python"}
+    written = explicit_options(ctx) - {"picture", "python"}
     _check_options(ctx, written, config)
     at_least("count", count, 1)
     if isinstance(config, GenerateConfig) and written & _DECIDE_THE_START:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vqclip.cli.commands.generate import generate_command, given_options
+from vqclip.cli.commands.generate import explicit_options, generate_command
 from vqclip.cli.completion import completion_of
 from vqclip.cli.dry_run import duration
 from vqclip.cli.group import INTERRUPTED
@@ -98,7 +98,7 @@ def batch_command(
     terminal = terminal_of(ctx.params)
     rows = read_rows(source, kind)
     with terminal.console.status("reading the list"):
-        jobs, again = unique(read_jobs(rows, ctx.params, given_options(ctx), terminal.note))
+        jobs, again = unique(read_jobs(rows, ctx.params, explicit_options(ctx), terminal.note))
     if again:
         many = f"{len(again)} rows repeat others, the first"
         one = "a row repeats another,"
@@ -144,8 +144,8 @@ def _refuse_gone(jobs: "Iterable[Job]") -> None:
         try:
             check_config(job.config)
         except UsageError as error:
-            told = f"{error} (as seen from {Path.cwd()})"
-            errors.setdefault(told, []).append(job.line)
+            message = f"{error} (as seen from {Path.cwd()})"
+            errors.setdefault(message, []).append(job.line)
     refuse(errors)
 
 
@@ -216,7 +216,7 @@ class _Session:
             _note_failure(self.terminal, job)
         elif not self.terminal.console.is_terminal:  # a log, which has no bar
             about = f"{job.seconds:.0f} s, CLIP {job.score:.3f}"
-            self.terminal.say(f"{self.ended_jobs}/{self.ahead} {job.picture}  ({about})")
+            self.terminal.message(f"{self.ended_jobs}/{self.ahead} {job.picture}  ({about})")
         if self.terminal.json_lines:
             self.terminal.json(job.to_dict())
 
@@ -262,6 +262,6 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
     for job in failed:
         _note_failure(terminal, job)
     peak = f", {readable(peak_memory())} of memory at the peak" if waiting else ""
-    terminal.say(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}{peak}")
+    terminal.message(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}{peak}")
     if failed:
         raise typer.Exit(1)

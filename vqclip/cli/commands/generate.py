@@ -32,7 +32,7 @@ def generate_command(
     preset: opt.Preset = None,
 ) -> None:
     """Generate an image. `vqclip "a red apple"` is short for `vqclip generate "a red apple"`."""
-    session_of(build_config(ctx.params, given_options(ctx)), ctx.params).run()
+    session_of(build_config(ctx.params, explicit_options(ctx)), ctx.params).run()
 
 
 def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSession:
@@ -64,13 +64,13 @@ def name_outputs(asked: FileOptions, configs: Sequence[GenerateConfig]) -> list[
     return name_images(asked, paths, [config.seed for config in configs])
 
 
-def given_options(ctx: typer.Context) -> set[str]:
+def explicit_options(ctx: typer.Context) -> set[str]:
     """Return the options that were written out, which no preset overrides."""
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
     return {name for name, source in sources.items() if source and source.name != "DEFAULT"}
 
 
-def build_config(params: Mapping[str, Any], given: set[str]) -> GenerateConfig:
+def build_config(params: Mapping[str, Any], explicit: set[str]) -> GenerateConfig:
     """Turn the options into a config: what was given, else the preset's, else the default.
 
     Raises:
@@ -82,9 +82,9 @@ def build_config(params: Mapping[str, Any], given: set[str]) -> GenerateConfig:
         "prompts": tuple(p for kind, each in texts.items() for p in parse_all(each, kind)),
         "seed": new_seed() if params["seed"] is None else params["seed"],
     }
-    written = set(given)
+    written = set(explicit)
     if params["draft"]:
-        values |= _only_a_draft(params, given)
+        values |= _only_a_draft(params, explicit)
         written |= {"init", "steps"}
     if params["preset"]:
         from vqclip.config.presets import PRESETS
@@ -94,14 +94,14 @@ def build_config(params: Mapping[str, Any], given: set[str]) -> GenerateConfig:
     return GenerateConfig(**values)
 
 
-def _only_a_draft(params: Mapping[str, Any], given: set[str]) -> dict[str, Any]:
+def _only_a_draft(params: Mapping[str, Any], explicit: set[str]) -> dict[str, Any]:
     """Return the settings that --draft stands for.
 
     Raises:
         UsageError: it does not go with what else was given.
     """
-    if "steps" in given:
+    if "steps" in explicit:
         raise UsageError("--draft makes no steps: drop --steps or --draft")
-    if "init" in given and params["init"] not in DRAWN:
+    if "init" in explicit and params["init"] not in DRAWN:
         raise UsageError("--draft starts from a transformer: drop --init")
-    return {"steps": 0, "init": params["init"] if "init" in given else "draft"}
+    return {"steps": 0, "init": params["init"] if "init" in explicit else "draft"}

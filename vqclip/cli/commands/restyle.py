@@ -8,7 +8,7 @@ import typer
 from vqclip.cli import dry_run as forecasts
 from vqclip.cli import films
 from vqclip.cli import options as opt
-from vqclip.cli.commands.generate import build_config, generate_command, given_options
+from vqclip.cli.commands.generate import build_config, explicit_options, generate_command
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.notes import note_long_prompts
 from vqclip.cli.shared_options import defaults_of, with_options_of
@@ -53,7 +53,7 @@ def restyle_command(
     vqclip restyle frames/ "a watercolour" --fps 12 --init-weight 0.5 -o clip.mp4
     """
     absent: dict[str, Any] = {**defaults_of(generate_command, _OTHERWISE), "init": "random"}
-    picture = build_config({**absent, **ctx.params}, given_options(ctx) | {"init", "steps"})
+    picture = build_config({**absent, **ctx.params}, explicit_options(ctx) | {"init", "steps"})
     params, path = ctx.params, Path(source)
     config = RestyleConfig(source, picture, **read_options(RestyleConfig, params))
     name = path.resolve().name if path.is_dir() else path.stem

@@ -131,7 +131,7 @@ def _continued(
         raise CheckpointError(f"{path} does not contain the settings of its run")
     if steps is not None:
         saved = extended(saved, steps)
-    elif saved.state.step >= saved.config.steps and (apart or _is_whole(saved.output.path)):
+    elif saved.state.step >= saved.config.steps and (apart or _is_complete(saved.output.path)):
         raise UsageError(f"{run} is finished: extend it with --steps above {saved.config.steps}")
     return path, branched(saved, prompts, lr) if apart else saved, apart
 
@@ -166,7 +166,7 @@ def _refuse_workers(workers: Workers) -> None:
         raise UsageError("one run needs no workers: drop --ray and --side-by-side")
 
 
-def _is_whole(picture: Path) -> bool:
+def _is_complete(picture: Path) -> bool:
     from vqclip.runs.replay import read_settings
 
     return picture.exists() and "interrupted_at" not in read_settings(picture)
@@ -190,7 +190,7 @@ def _target(
     old = replace(saved.output, checkpoint=path, overwrite=True)
     suffixes = dict.fromkeys([*(film.suffix for film in old.films), *further])
     picture = file_path(output) if output else old.path
-    if not output and (apart or (picture.exists() and not _is_ours(picture, saved))):
+    if not output and (apart or (picture.exists() and not _is_of_run(picture, saved))):
         picture = free_image(picture, suffixes)
     if picture == old.path and not apart:
         films = tuple(picture.with_suffix(suffix) for suffix in suffixes)
@@ -201,7 +201,7 @@ def _target(
     return new if apart else replace(new, checkpoint=path)
 
 
-def _is_ours(picture: Path, saved: "Checkpoint") -> bool:
+def _is_of_run(picture: Path, saved: "Checkpoint") -> bool:
     """Whether an image was written by this run when it was interrupted."""
     from vqclip.runs.replay import read_settings
 

@@ -65,11 +65,11 @@ def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict
     """
     if params["transformer"] is None and not has_transformer():
         raise UsageError("vqclip contains no transformer: name one with --transformer PATH")
-    given = {one: params.get(parameter_of(one)) for one in CONDITIONS}
+    values = {one: params.get(parameter_of(one)) for one in CONDITIONS}
     return {
         **read_options(kind, params),
         "transformer": params["transformer"] or DEFAULT,
-        "conditions": tuple((one, value) for one, value in given.items() if value is not None),
+        "conditions": tuple((one, value) for one, value in values.items() if value is not None),
         "seed": new_seed() if params["seed"] is None else params["seed"],
         "prompts": parse_all(params["prompt"] or ()),
     }

@@ -7,7 +7,7 @@ import typer
 from vqclip.cli import dry_run as forecasts
 from vqclip.cli import films
 from vqclip.cli import options as opt
-from vqclip.cli.commands.generate import build_config, generate_command, given_options
+from vqclip.cli.commands.generate import build_config, explicit_options, generate_command
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.notes import note_long_prompts
 from vqclip.cli.saved_codes import with_vqgan_of_init
@@ -60,13 +60,13 @@ def story_command(
     EASES[story.ease]  # raises for an unknown one
     from vqclip.runs.naming import prompt_slug  # slow to import: not for help and usage errors
 
-    given = ctx.params
+    params = ctx.params
     name = f"{prompt_slug(story.picture)}-{story.picture.seed}"
-    film = FilmConfig(fps, given["quality"], given["codec"])
+    film = FilmConfig(fps, params["quality"], params["codec"])
     target = FilmOutput(
-        films.video_paths(given, name, continues=True), film, given["frames"], given["overwrite"]
+        films.video_paths(params, name, continues=True), film, params["frames"], params["overwrite"]
     )
-    tell_story(story, target, terminal_of(given), dry_run=given["dry_run"])
+    make_story(story, target, terminal_of(params), dry_run=params["dry_run"])
 
 
 def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
@@ -76,12 +76,12 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     params = {**absent, **ctx.params, "prompts": [first], "steps": steps}
     if params["init_weight"] is None:
         params["init_weight"] = 0.0  # scenes are to leave the first one's draft
-    picture = build_config(params, given_options(ctx) | {"steps"})
+    picture = build_config(params, explicit_options(ctx) | {"steps"})
     picture = with_vqgan_of_init(picture, terminal_of(ctx.params).note)
     return StoryConfig(scenes, picture, **read_options(StoryConfig, params))
 
 
-def tell_story(
+def make_story(
     story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
     """Generate the missing frames of a story and its videos, or only print the forecast."""

@@ -166,16 +166,16 @@ def _follow(
     with terminal.progress(settings.stage, settings.train.steps) as bar:
         bar.bar.reset(bar.task, completed=last.step)
         if last.step > 1:
-            terminal.say(f"resumed after step {last.step - 1}")
-        _tell(terminal, last)
+            terminal.message(f"resumed after step {last.step - 1}")
+        _report_validation(terminal, last)
         for last in iterator:
             metrics = last.metrics
             bar.update(last.step, words=lambda: _words(metrics))  # noqa: B023
-            _tell(terminal, last)
+            _report_validation(terminal, last)
     return last
 
 
-def _tell(terminal: Terminal, progress: "TrainingProgress") -> None:
+def _report_validation(terminal: Terminal, progress: "TrainingProgress") -> None:
     """Say the figures of a validation, as a line of words or of JSON."""
     if progress.validation:
         figures = dict(progress.validation)

@@ -65,14 +65,14 @@ def check_numbers(state: StateDict) -> None:
 
 def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
     """Yield the common differences of mismatched files: the quantizer or the codebook."""
-    ours = next((key for key in _CODEBOOKS if key in expected), None)
-    theirs = next((key for key in _CODEBOOKS if key in state), None)
-    if ours is None or theirs is None:
+    expected_key = next((key for key in _CODEBOOKS if key in expected), None)
+    found_key = next((key for key in _CODEBOOKS if key in state), None)
+    if expected_key is None or found_key is None:
         return
-    if ours != theirs:
-        yield f"config says {_CODEBOOKS[ours]}, checkpoint is a {_CODEBOOKS[theirs]}"
-    elif expected[ours].shape != state[theirs].shape and state[theirs].ndim == 2:
-        says, has = expected[ours].shape, state[theirs].shape
+    if expected_key != found_key:
+        yield f"config says {_CODEBOOKS[expected_key]}, checkpoint is a {_CODEBOOKS[found_key]}"
+    elif expected[expected_key].shape != state[found_key].shape and state[found_key].ndim == 2:
+        says, has = expected[expected_key].shape, state[found_key].shape
         if says[0] != has[0]:
             yield f"config says n_embed {says[0]}, checkpoint has {has[0]} codes"
         if says[1] != has[1]:

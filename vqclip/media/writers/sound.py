@@ -16,30 +16,30 @@ def add_sound(film: Path, source: Path) -> None:
 
     Images are not re-encoded, nor is sound that players support in an MP4.
     """
-    with av.open(source) as given:
-        if not given.streams.audio:
+    with av.open(source) as source_file:
+        if not source_file.streams.audio:
             return
         joined = film.with_name(f"{film.stem}.joined{film.suffix}")
         try:
-            with av.open(film) as seen, av.open(joined, "w", format="mp4") as target:
-                _join(seen, given, target)
+            with av.open(film) as video, av.open(joined, "w", format="mp4") as target:
+                _join(video, source_file, target)
             joined.replace(film)
         finally:
             joined.unlink(missing_ok=True)
 
 
-def _join(seen: Any, given: Any, target: Any) -> None:
-    target.metadata.update(seen.metadata)
-    pictures, sound = seen.streams.video[0], given.streams.audio[0]
+def _join(video: Any, source_file: Any, target: Any) -> None:
+    target.metadata.update(video.metadata)
+    pictures, sound = video.streams.video[0], source_file.streams.audio[0]
     shown = target.add_stream_from_template(pictures)
-    end = seen.duration / av.time_base
+    end = video.duration / av.time_base
     if sound.codec_context.codec.canonical_name in _KEPT:
-        heard = _copied(given, sound, target.add_stream_from_template(sound))
+        packets = _copied(source_file, sound, target.add_stream_from_template(sound))
     else:
-        heard = _encoded(given, sound, target.add_stream("aac", rate=sound.rate))
-    heard = (_earlier(packet, _start(given)) for packet in heard)
-    heard = (packet for packet in heard if 0 <= _time(packet) < end)
-    for packet in heapq.merge(_copied(seen, pictures, shown), heard, key=_time):
+        packets = _encoded(source_file, sound, target.add_stream("aac", rate=sound.rate))
+    packets = (_earlier(packet, _start(source_file)) for packet in packets)
+    packets = (packet for packet in packets if 0 <= _time(packet) < end)
+    for packet in heapq.merge(_copied(video, pictures, shown), packets, key=_time):
         target.mux(packet)
 
 

@@ -92,11 +92,13 @@ def with_class_names(settings: DataConfig, entries: Sequence[DataEntry]) -> Data
     Raises:
         UsageError: no names exist.
     """
-    given = tuple(
+    conditions = tuple(
         replace(c, names=_names(entries, c)) if c.kind == "class" and not c.names else c
         for c in settings.conditions
     )
-    return settings if given == settings.conditions else replace(settings, conditions=given)
+    return (
+        settings if conditions == settings.conditions else replace(settings, conditions=conditions)
+    )
 
 
 def _names(entries: Iterable[DataEntry], config: ConditionConfig) -> tuple[str, ...]:

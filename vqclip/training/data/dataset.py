@@ -137,8 +137,8 @@ class Samples:
         self._compose = settings.composition and Composer(
             settings.composition, self.pictures, weights.tolist()
         )
-        told = settings.captions or (settings.composition and CaptionConfig())
-        self._captions = told or None
+        captions = settings.captions or (settings.composition and CaptionConfig())
+        self._captions = captions or None
 
     def __len__(self) -> int:
         """Return the number of images in an epoch; the index may go beyond it."""
@@ -162,8 +162,8 @@ class Samples:
         return {"image": _planes(image), **about, **self._condition_inputs(entry, image, window)}
 
     def _condition_inputs(self, entry: DataEntry, image: Pixels, window: Window) -> dict[str, Any]:
-        given = self.settings.conditions
-        return {c.name: condition(c, entry, image, window, self.settings.size) for c in given}
+        conditions = self.settings.conditions
+        return {c.name: condition(c, entry, image, window, self.settings.size) for c in conditions}
 
     def _show(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
@@ -226,9 +226,11 @@ class HeldOut(Sequence[dict[str, Any]]):
             side = self.settings.crop or size
         window = Window((size - side) // 2, (size - side) // 2, side, side)
         image = window.of(image)
-        given = {c.name: condition(c, entry, image, window, size) for c in self.settings.conditions}
-        given |= _style(entry, self.settings)
-        return {"image": _planes(image), **about, "index": index % len(self), **given}
+        conditions = {
+            c.name: condition(c, entry, image, window, size) for c in self.settings.conditions
+        }
+        conditions |= _style(entry, self.settings)
+        return {"image": _planes(image), **about, "index": index % len(self), **conditions}
 
 
 def _split(

@@ -257,11 +257,11 @@ class DataConfig:
         if not self.folder:
             return self
         sources = (replace(s, path=_below(self.folder, s.path)) for s in self.sources)
-        given = (
+        conditions = (
             replace(c, folder=_below(self.folder, c.folder)) if c.folder else c
             for c in self.conditions
         )
-        return replace(self, folder="", sources=tuple(sources), conditions=tuple(given))
+        return replace(self, folder="", sources=tuple(sources), conditions=tuple(conditions))
 
 
 def _below(folder: str, path: str) -> str:

@@ -91,22 +91,26 @@ def _check_data(
             f"the transformer's condition is {name!r}, which the data lacks: add an entry of this "
             f"kind to data.conditions (now: {known})"
         )
-    for number, given in enumerate(conditions):
-        if given.name == name and given.kind in ("depth", "segmentation") and not given.folder:
+    for number, condition in enumerate(conditions):
+        if (
+            condition.name == name
+            and condition.kind in ("depth", "segmentation")
+            and not condition.folder
+        ):
             raise UsageError(f"data.conditions.{number} needs folder, where the maps are")
-        if isinstance(stage, ClassLabel) and given.name == name:
-            _check_classes(stage, given, f"data.conditions.{number}")
+        if isinstance(stage, ClassLabel) and condition.name == name:
+            _check_classes(stage, condition, f"data.conditions.{number}")
     if isinstance(stage, VQModel | Coordinates):
         check_side(side, stage.downsampling, "the condition's")
     if isinstance(stage, VQModel) and model.condition_kind in ("labels", "picture"):
         _check_channels(stage, batch[str(name)], str(name))
 
 
-def _check_classes(stage: ClassLabel, given: ConditionConfig, where: str) -> None:
-    if len(given.names) > stage.n_classes:
+def _check_classes(stage: ClassLabel, condition: ConditionConfig, where: str) -> None:
+    if len(condition.names) > stage.n_classes:
         raise UsageError(
-            f"{where}.names has {len(given.names)} classes, but cond_stage_config's n_classes is "
-            f"{stage.n_classes}: make them equal"
+            f"{where}.names has {len(condition.names)} classes, but cond_stage_config's n_classes "
+            f"is {stage.n_classes}: make them equal"
         )
 
 

@@ -67,8 +67,8 @@ def has_sketch(model: Net2NetTransformer) -> bool:
 
 def take_fitting(model: Net2NetTransformer, other: Net2NetTransformer) -> None:
     """Copy weights that fit from another transformer, except those of its VQGANs."""
-    ours, theirs = (_trained_state(each) for each in (model, other))
-    fitting = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    own, theirs = (_trained_state(each) for each in (model, other))
+    fitting = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
     model.load_state_dict({**model.state_dict(), **fitting})
 
 
@@ -102,9 +102,9 @@ class TransformerStage:
     ) -> None:
         self.model, self.config, self.settings = model.eval(), settings.model, loss
         model.requires_grad_(False)
-        given = settings.data.get("conditions") or ()
+        conditions = settings.data.get("conditions") or ()
         self.conditions = [
-            parse_section(ConditionConfig, each, "data.conditions") for each in given
+            parse_section(ConditionConfig, each, "data.conditions") for each in conditions
         ]
         self.styles = styles_of(model.cond_stage_model)
         self.networks: Mapping[str, nn.Module] = trained_networks(model)
@@ -134,8 +134,9 @@ class TransformerStage:
 
         Samples without a condition have no sketch and do not count; 0 if none has a condition.
         """
-        given = condition[:, -codes.shape[1] :].flatten(1).any(1)
-        logits, codes = self.model.sketched(condition[given]), codes[given]
+        has_condition = condition[:, -codes.shape[1] :].flatten(1).any(1)
+        logits = self.model.sketched(condition[has_condition])
+        codes = codes[has_condition]
         nll = F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten(), reduction="sum")
         return nll / max(1, codes.numel())
 
@@ -240,8 +241,8 @@ class TransformerStage:
         if not self.styles:
             return None
         style: Tensor = batch["style"]
-        told = torch.rand(count, device=style.device) < self.settings.style
-        return torch.where(told, style, -1)
+        has_style = torch.rand(count, device=style.device) < self.settings.style
+        return torch.where(has_style, style, -1)
 
     def _judged_conditions(self, batch: Batch, count: int) -> dict[str, Tensor]:
         """Return the conditions to validate with, by the name of their score."""
@@ -282,8 +283,8 @@ class TransformerStage:
     def _embeddings(self, batch: Batch, what: str) -> Tensor:
         """Return unit vectors (b, d) for the images or for their captions."""
         if f"{what}_embedding" in batch:
-            given: Tensor = batch[f"{what}_embedding"]
-            return given.float()
+            stored: Tensor = batch[f"{what}_embedding"]
+            return stored.float()
         if what == "text":
             return self.perceptor.embed_text(list(batch["text"]))
         return self.perceptor.embed_image(batch["image"] / 2 + 0.5)

@@ -76,7 +76,7 @@ def _announce(name: str, terminal: Terminal) -> None:
     from vqclip.hub.requirements import missing_entry
 
     if store.find(name) is None:
-        terminal.say(f"downloading {missing_entry(known_entry(name))}")
+        terminal.message(f"downloading {missing_entry(known_entry(name))}")
 
 
 def _get(name: str, listener: "Listener", patience: Any, trust: bool, keep: bool) -> "Installed":
@@ -92,7 +92,7 @@ def _get_clip(name: str, terminal: Terminal) -> None:
     with terminal.console.status(f"looking for {name}"):
         absent = missing_clip(name)
     if absent:
-        terminal.say(f"downloading {absent}")
+        terminal.message(f"downloading {absent}")
         with terminal.console.status(f"downloading {name}"):
             absent.fetch(None)  # type: ignore[arg-type]  # the hub's client tells nothing
     path = perceptor_weights(name)
@@ -161,9 +161,9 @@ def _report(supplied: "Installed", terminal: Terminal, about: str = "") -> None:
     typer.echo(f"{model.name}  ({model.kind}, {state}, in {model.folder})")
     if supplied.dropped:
         left = ", ".join(f"{what} {readable(size)}" for what, size in supplied.dropped.items())
-        terminal.say(f"left out: {left}{'; ' + about if about else ''}")
+        terminal.message(f"left out: {left}{'; ' + about if about else ''}")
     if model.kind == "transformer":
         use = f"vqclip sample -t {model.name}"
     else:
         use = use_of(model.name, model.kind, draws=model.record.get("rgb", True))
-    terminal.say(f"use it: {use}")
+    terminal.message(f"use it: {use}")
