@@ -25,8 +25,8 @@ from PIL import Image
 
 import vqclip
 from vqclip.evaluation.pictures import read_prompts
+from vqclip.files.embedded import weights_folder
 from vqclip.files.hashing import weights_hash
-from vqclip.hub.embedded import weights_folder
 from vqclip.runs.naming import slug
 from vqclip.runs.replay import read_settings, recorded_command
 

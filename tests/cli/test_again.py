@@ -18,7 +18,7 @@ from tests.conftest import leftovers
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.config.argv import command, params_of
 from vqclip.config.prompts import parse_all
-from vqclip.hub.embedded import weights_folder
+from vqclip.files.embedded import weights_folder
 from vqclip.media.images import read_metadata, save_image
 
 REFERENCE = Path(__file__).parents[1] / "reference"

@@ -13,7 +13,7 @@ from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.cli.dry_run import duration
 from vqclip.diagnostics.forecast import Pace, pace, peak_memory
-from vqclip.hub.embedded import weights_folder
+from vqclip.files.embedded import weights_folder
 from vqclip.media.images import save_image
 
 REFERENCE = Path(__file__).parents[1] / "reference"

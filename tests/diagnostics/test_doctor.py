@@ -12,9 +12,9 @@ import torch
 from vqclip.diagnostics import doctor, machine
 from vqclip.diagnostics.doctor import checked, examine
 from vqclip.diagnostics.machine import Finding, probe
+from vqclip.files.embedded import weights_folder
 from vqclip.files.hashing import weights_hash
 from vqclip.hub import store
-from vqclip.hub.embedded import weights_folder
 
 
 def problems(findings: Iterator[Finding]) -> dict[str, Finding]:

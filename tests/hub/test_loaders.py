@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from vqclip.errors import CheckpointError, UsageError
+from vqclip.files import embedded
+from vqclip.files.embedded import weights_folder
 from vqclip.files.hashing import weights_hash
-from vqclip.hub import embedded
-from vqclip.hub.embedded import weights_folder
 from vqclip.hub.loaders import load_perceptor, load_vqgan
 from vqclip.hub.paths import vqgan_path
 
@@ -45,7 +45,7 @@ def test_embedded_weights_are_no_pickles() -> None:
 def test_weights_of_an_installed_package_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = tmp_path / "site" / "vqclip" / "hub" / "embedded.py"
+    installed = tmp_path / "site" / "vqclip" / "files" / "embedded.py"
     monkeypatch.setattr(embedded, "__file__", str(installed))
     with pytest.raises(UsageError, match="install vqclip again"):
         weights_folder()

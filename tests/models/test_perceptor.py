@@ -198,18 +198,6 @@ def open_cached(_cache: list[Perceptor] = []) -> Perceptor:  # noqa: B006
     return _cache[0]
 
 
-def test_the_text_tower_can_be_dropped(directory: Path) -> None:
-    perceptor = open_perceptor(str(directory))
-    image = torch.rand(1, 3, 16, 16)
-    before = perceptor.embed_image(image)
-    perceptor.drop_text_tower()
-    torch.testing.assert_close(perceptor.embed_image(image), before)
-    kept = sum(parameter.numel() for parameter in perceptor.parameters())
-    assert kept == sum(parameter.numel() for parameter in perceptor.visual.parameters())
-    with pytest.raises(VqclipError, match="dropped"):
-        perceptor.embed_text(["more"])
-
-
 # --- sources
 
 

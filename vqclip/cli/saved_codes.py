@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vqclip.config import DEFAULT, GenerateConfig
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 
 if TYPE_CHECKING:
     from vqclip.generation.saved_codes import Codes
@@ -18,11 +19,9 @@ def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
     Raises:
         UsageError: none is given, and the recorded one is a path that does not exist.
     """
-    from vqclip.hub.store import path_of
-
     if vqgan != DEFAULT or codes.vqgan in (None, DEFAULT):
         return vqgan
-    path = path_of(codes.vqgan)
+    path = user_path(codes.vqgan)
     if path.is_absolute() and not path.exists():
         raise UsageError(
             f"{codes.name} was made with the VQGAN {codes.vqgan}, which no longer exists: "

@@ -19,11 +19,11 @@ from vqclip.config import CODECS, FilmConfig
 from vqclip.diagnostics import machine
 from vqclip.diagnostics.machine import Finding, probe
 from vqclip.errors import one_line
+from vqclip.files.embedded import weights_folder
 from vqclip.files.environment import home, user_path
 from vqclip.files.hashing import weights_hash
 from vqclip.hub import store
 from vqclip.hub.catalogue import catalogue
-from vqclip.hub.embedded import weights_folder
 from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
 from vqclip.media.writers import film_writer
 from vqclip.models.light_torch import without_compiler

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig, SampleConfig
-from vqclip.hub.embedded import has_transformer
+from vqclip.files.embedded import has_transformer
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.errors import UsageError
+from vqclip.files.embedded import weights_folder
 from vqclip.hub import store
 from vqclip.hub.catalogue import CatalogueEntry, catalogue
-from vqclip.hub.embedded import weights_folder
 from vqclip.hub.store import StoredModel
 
 EMBEDDED, MISSING, DAMAGED = "embedded", "missing", "damaged"

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from vqclip.config import DEFAULT
 from vqclip.errors import UsageError
+from vqclip.files.embedded import weights_folder
+from vqclip.files.environment import user_path
 from vqclip.files.filetypes import WEIGHT_SUFFIXES
 from vqclip.hub import store
 from vqclip.hub.catalogue import catalogue
-from vqclip.hub.embedded import weights_folder
 
 _FAVOURITES = ("model.safetensors", "last.ckpt", "model.ckpt")
 
@@ -42,7 +43,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
 def _weights_file(source: str | Path, what: str) -> Path:
     """Return the weight file for a model name, folder or file."""
-    path = store.path_of(source)
+    path = user_path(source)
     if path.is_dir():
         return _weights_in(path)
     if path.is_file():
@@ -56,7 +57,7 @@ def _weights_file(source: str | Path, what: str) -> Path:
 
 def stored(source: str | Path) -> store.StoredModel | None:
     """Return the stored model of this name, or None if there is none or a file has the name."""
-    is_path = source == DEFAULT or store.path_of(source).exists()
+    is_path = source == DEFAULT or user_path(source).exists()
     return None if is_path else store.find(str(source))
 
 

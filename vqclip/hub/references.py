@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.config import DEFAULT
-from vqclip.hub import checkpoints, store
+from vqclip.files.environment import user_path
+from vqclip.hub import checkpoints
 from vqclip.hub.checkpoints import STAGE_NAMES, ModelConfig, SelfContained, StageName
 from vqclip.hub.loaders import referred
 from vqclip.hub.paths import vqgan_path
@@ -57,7 +58,7 @@ def _reference(source: str, codebook: str) -> dict[str, Any]:
 
 def is_named(source: str | Path) -> bool:
     """Return whether ``source`` is a model's name rather than a path."""
-    return source == DEFAULT or not store.path_of(source).exists()
+    return source == DEFAULT or not user_path(source).exists()
 
 
 def described_vqgan(source: str | Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vqclip.config import DEFAULT, CodesConfig, GenerateConfig, SampleConfig
 from vqclip.errors import UsageError
+from vqclip.files.environment import user_path
 from vqclip.files.formatting import readable
 from vqclip.hub import store
 from vqclip.hub.catalogue import CatalogueEntry, entry
@@ -73,7 +74,7 @@ def refuse_missing(absent: Sequence[Missing], otherwise: str = "") -> None:
 
 
 def _missing(kind: str, source: str) -> Missing | None:
-    if source == DEFAULT or store.path_of(source).exists() or store.find(source):
+    if source == DEFAULT or user_path(source).exists() or store.find(source):
         return None
     if kind == "clip":
         return missing_clip(source)

@@ -19,7 +19,7 @@ from typing import Any
 
 from vqclip.errors import CheckpointError, UsageError, VqclipError, reason_of
 from vqclip.files.atomic import replacing
-from vqclip.files.environment import home, user_path
+from vqclip.files.environment import home
 from vqclip.files.hashing import weights_hash
 from vqclip.files.locking import locked
 from vqclip.hub.catalogue import check_model_name
@@ -61,15 +61,6 @@ def models_folder() -> Path:
 def downloads_folder() -> Path:
     """Return the folder of unfinished downloads."""
     return home() / "downloads"
-
-
-def path_of(source: str | Path) -> Path:
-    """Return ``source`` as a path; an existing file takes precedence over a model of that name.
-
-    Raises:
-        UsageError: the name is not valid for a file.
-    """
-    return user_path(source)
 
 
 def find(name: str) -> StoredModel | None:

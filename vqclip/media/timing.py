@@ -34,13 +34,13 @@ class Plan:
     positions: tuple[float, ...]
 
 
-def film_fps(frames: int, seconds: float = 8.0) -> int:
-    """Return the frame rate that shows ``frames`` in about ``seconds``, from 5 to 30.
+def film_fps(frames: int) -> int:
+    """Return the frame rate that shows ``frames`` in about eight seconds, from 5 to 30.
 
     >>> film_fps(41)
     5
     """
-    return min(30, max(5, round(frames / seconds)))
+    return min(30, max(5, round(frames / 8)))
 
 
 def plan_film(frames: int, timing: TimingConfig) -> Plan:

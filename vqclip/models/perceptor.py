@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
+from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
+from vqclip.files.embedded import weights_folder
 from vqclip.files.environment import user_path
 from vqclip.models.folding import fold_batch_norm
 from vqclip.models.frozen import autocast
@@ -70,12 +71,7 @@ class Perceptor(nn.Module):
 
     @torch.no_grad()
     def embed_text(self, texts: list[str]) -> Tensor:
-        """Embed ``texts`` as float32 unit vectors (n, d), truncating texts that are too long.
-
-        Raises :class:`VqclipError` after :meth:`drop_text_tower`.
-        """
-        if self._clip is None:
-            raise VqclipError(f"the text tower of {self.name} has been dropped; load it again")
+        """Embed ``texts`` as float32 unit vectors (n, d), truncating texts that are too long."""
         tokens = self._tokenizer(texts, self._clip.context_length)  # (n, context_length)
         return F.normalize(self._clip.encode_text(tokens.to(self.mean.device)).float(), dim=-1)
 
@@ -87,10 +83,6 @@ class Perceptor(nn.Module):
         """Return a truncated text's number of tokens, the number read, and the text cut off."""
         tokenize, length = self._tokenizer, int(self._clip.context_length)
         return count_tokens(tokenize, text), length, lost_text(tokenize, text, length)
-
-    def drop_text_tower(self) -> None:
-        """Free the memory of the text tower once all prompts are embedded."""
-        self._clip = None
 
 
 def open_perceptor(source: str = "default", device: str | torch.device = "cpu") -> Perceptor:
@@ -179,20 +171,13 @@ def _tokenizer(model: _Model) -> Tokenizer:
 def _locate(source: str, *, download: bool = True) -> _Model:
     """Resolve ``source``, downloading it if needed; without ``download``, raise NotHereError."""
     if source == "default":
-        return _in_directory(_embedded())
+        return _in_directory(weights_folder() / "clip")
     if source.startswith("hf-hub:"):
         return _in_directory(_from_hub(source, download))
     directory = user_path(source.removeprefix("local-dir:"))
     if directory.is_dir() or source.startswith("local-dir:"):
         return _in_directory(directory)
     return _named(source, download)
-
-
-def _embedded() -> Path:
-    """Return the folder of vqclip's own CLIP: in the wheel, or beside the package in a checkout."""
-    package = Path(__file__).parents[1]
-    places = (package / "weights" / "clip", package.parent / "weights" / "clip")
-    return next((place for place in places if place.is_dir()), places[0])
 
 
 def _in_directory(directory: Path) -> _Model:

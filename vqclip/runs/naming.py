@@ -16,6 +16,7 @@ from vqclip.runs.outputs import files
 
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$|^ ')
 _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)\s*")  # on Windows
+_LONGEST_SLUG = 60  # characters
 _LONGEST_NAME = 200  # bytes, of 255: the rest is for suffixes and numbers
 FIELDS = ("prompt", "seed", "steps", "size", "n")
 CHECKPOINT = ".checkpoint.safetensors"
@@ -150,7 +151,7 @@ def prompt_slug(config: GenerateConfig) -> str:
     return slug(" ".join(words))
 
 
-def slug(text: str, length: int = 60) -> str:
+def slug(text: str) -> str:
     """Return ``text`` as part of a file name that is valid on every file system.
 
     >>> slug("A red/apple?")
@@ -160,9 +161,9 @@ def slug(text: str, length: int = 60) -> str:
     # a locale without UTF-8 cannot encode names in most scripts
     encoding = sys.getfilesystemencoding()
     letters = letters.encode(encoding, "ignore").decode(encoding)
-    words = re.sub(r"[\W_]+", "-", letters).strip("-")[:length]
+    words = re.sub(r"[\W_]+", "-", letters).strip("-")[:_LONGEST_SLUG]
     # File systems allow 255 bytes, and a suffix and a number need some of them.
-    cut = words.encode()[: 3 * length].decode(errors="ignore").strip("-")
+    cut = words.encode()[: 3 * _LONGEST_SLUG].decode(errors="ignore").strip("-")
     return cut or "picture"
 
 

@@ -1,6 +1,6 @@
 """Settings that reproduce an image, and checks of its input files."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,20 +155,17 @@ def check_pictures(
             )
 
 
-def check_weight_hashes(
-    recorded: Mapping[str, Any], current: Mapping[str, Any], but: Collection[str] = ()
-) -> None:
+def check_weight_hashes(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> None:
     """Raise UsageError if weights have changed.
 
     recorded, current: kind (``vqgan``, ``clip``, ``transformer``) to SHA-256 hashes.
-    but: kinds to skip because the user chose other weights.
 
     Raises:
         UsageError: the hashes differ; the message names the kind.
     """
     for kind, before in recorded.items():
         now = current.get(kind)
-        if before and kind not in but and now is not None and now != before:
+        if before and now is not None and now != before:
             raise UsageError(
                 f"the weights of the {kind} are not those that made the image "
                 f"({_short(now)}, not {_short(before)}): give those, or set `{kind}` to use others"

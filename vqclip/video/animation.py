@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.ExifTags import Base
 
 from vqclip import __version__
 from vqclip.config import AnimateConfig, FilmConfig
 from vqclip.errors import UsageError
-from vqclip.media.images import FORMATS, fit_image, load_image, read_metadata
+from vqclip.media.images import FORMATS, fit_image, image_size, load_image, read_metadata
 from vqclip.media.timing import Plan, plan_film
 from vqclip.media.writers import FILMS, Array, film_writer
 from vqclip.video.optical_flow import Between, blend, opencv
@@ -146,12 +145,7 @@ def _common_size(paths: Sequence[Path]) -> tuple[int, int]:
     """
     sizes: dict[tuple[int, int], Path] = {}
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                turned = image.getexif().get(Base.Orientation, 1) >= 5
-                sizes.setdefault(image.size[::-1] if turned else image.size, path)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise UsageError(f"cannot read {path} as an image") from error
+        sizes.setdefault(image_size(path), path)
     if len(sizes) > 1:
         (a, first), (b, second), *_ = sizes.items()
         raise UsageError(f"{first} is {a[0]}x{a[1]}, {second} is {b[0]}x{b[1]}: choose a `size`")

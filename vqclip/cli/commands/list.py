@@ -107,8 +107,8 @@ def _inits() -> Mapping[str, str]:
 
 
 def _styles() -> Mapping[str, str]:
+    from vqclip.files.embedded import weights_folder
     from vqclip.files.safe_yaml import read_yaml
-    from vqclip.hub.embedded import weights_folder
 
     config = read_yaml(weights_folder() / "transformer" / "config.yaml")
     known = config["model"]["params"]["cond_stage_config"]["params"].get("styles", ())

@@ -18,8 +18,8 @@ from vqclip.config.prompts import parse_all
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import read_options
 from vqclip.errors import UsageError
+from vqclip.files.embedded import has_transformer
 from vqclip.files.environment import file_path
-from vqclip.hub.embedded import has_transformer
 
 
 @with_options_of(

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.atomic import replacing, writing
-from vqclip.files.hashing import weights_hash
 from vqclip.hub.checkpoints.configs import ModelConfig, find_config, read_config, standalone
 from vqclip.hub.checkpoints.files import FileContent, StateDict, read_checkpoint
 from vqclip.hub.checkpoints.fitting import check_numbers, infer_config
@@ -51,10 +50,7 @@ class Converted:
         kind: the function that loads it, ``load_vqgan`` or ``load_transformer``.
         target: the class as named in the config.
         parameters: number of parameters.
-        size: size of ``model.safetensors`` in bytes.
-        sha256: hash of ``model.safetensors``, in hexadecimal.
         dropped: the parts that were left out, with their bytes.
-        config: the file that the config came from, or how else it was found.
         looks_like: published models with weights of the same shapes.
         rgb: whether it generates RGB images rather than depth or label maps.
 
@@ -63,10 +59,7 @@ class Converted:
     kind: Literal["vqgan", "transformer"]
     target: str
     parameters: int
-    size: int
-    sha256: str
     dropped: Mapping[str, int]
-    config: str
     looks_like: tuple[str, ...]
     rgb: bool = True
 
@@ -137,10 +130,7 @@ def convert(
         kind="transformer" if is_whole else "vqgan",
         target=own.target,
         parameters=sum(value.numel() for value in kept.values() if value.is_floating_point()),
-        size=(folder / WEIGHTS).stat().st_size,
-        sha256=weights_hash(folder / WEIGHTS),
         dropped=_dropped(read, state),
-        config=own.name,
         looks_like=lookalikes(kept),
         rgb=stage_reference(own) is not None or _is_rgb(stage_config(own, "first")),
     )

@@ -62,7 +62,6 @@ def _files(path: str) -> list[Path]:
 
 def _clip(source: str) -> ClipFeatures:
     perceptor = load_perceptor(source)
-    perceptor.drop_text_tower()
     return ClipFeatures(perceptor.visual, perceptor.mean, perceptor.std, perceptor.resolution)
 
 
