@@ -40,14 +40,14 @@ COMMANDS = {
     ),
     "sample": LazyCommand(
         "sample:sample_command",
-        "Sample images from a transformer, given nothing, a class, a map or a small image.",
+        "Sample images from a transformer: freely, or for a class, a map or a small image.",
     ),
     "story": LazyCommand(
         "story:story_command", "Make a video whose prompts change from scene to scene."
     ),
     "batch": LazyCommand(
         "batch:batch_command",
-        "Generate an image for every prompt of a list. Run it again to continue.",
+        "Generate an image for every prompt in a list. Run the same command again to continue.",
         RayCommand,
     ),
     "again": LazyCommand(
@@ -60,41 +60,41 @@ COMMANDS = {
     ),
     "resume": LazyCommand(
         "resume:resume_command",
-        "Continue a run made with --checkpoint, a batch or a video, to the same bytes.",
+        "Continue a run made with --checkpoint, a batch or a video; the result is byte-identical.",
         RayCommand,
     ),
     "restyle": LazyCommand(
         "restyle:restyle_command",
-        "Restyle a video and keep its sound. Run the same command to continue after an "
-        "interruption.",
+        "Restyle a video and keep its sound. After an interruption, run the same command to "
+        "continue.",
     ),
     "animate": LazyCommand(
-        "animate:animate_command",
-        "Make a video of the images in a folder, in the order of their numbers.",
+        "animate:animate_command", "Make a video of the images in a folder, in numerical order."
     ),
     "reconstruct": LazyCommand(
-        "codes:reconstruct_command", "Encode, quantize and decode an image; report the error."
+        "codes:reconstruct_command", "Encode, quantize and decode an image, and report the error."
     ),
     "decode": LazyCommand(
         "codes:decode_command",
-        "Decode codes saved by --codes or --save-codes with the VQGAN that made them.",
+        "Decode codes, saved by --codes or --save-codes, with the VQGAN that made them.",
     ),
     "encode": LazyCommand(
         "encode:encode_command",
-        "Encode the samples of a transformer's training into the folder of `data.encode`.",
+        "Encode a transformer's training samples in advance, into the folder set by `data.encode`.",
     ),
     "train": LazyCommand(
-        "train:train_command", "Train a VQGAN, a transformer over its codes, or a CLIP."
+        "train:train_command", "Train a VQGAN, a transformer over its codes, or a CLIP model."
     ),
     "export": LazyCommand(
         "export:export_command", "Export a VQGAN or transformer for taming-transformers."
     ),
     "list": LazyCommand(
-        "list:list_command", "List the names that an option takes, with a line about each."
+        "list:list_command", "List the names that an option accepts, with one line about each."
     ),
     "doctor": LazyCommand("doctor:doctor_command", "Check the installation and suggest fixes."),
     "evaluate": LazyCommand(
-        "evaluate:evaluate_app", "Evaluate models on held-out images, or images by their prompts."
+        "evaluate:evaluate_app",
+        "Evaluate models on held-out images, or generated images against their prompts.",
     ),
     "weights": LazyCommand(
         "weights:weights_app", "Manage models by name: published ones and your own."

@@ -126,7 +126,7 @@ class VQModel(nn.Module):
         return z_q, indices
 
     def latent(self, image: Tensor) -> Tensor:
-        """Map an image (see `encode`) to a z (b, embed_dim, h, w) whose nearest codes represent it."""
+        """Map an image (see `encode`) to a z (b, embed_dim, h, w) whose nearest codes encode it."""
         return self.encode(image)
 
     def nearest(self, z: Tensor) -> Tensor:
