@@ -10,9 +10,9 @@ from vqclip.config import FilmConfig, FilmOutput
 from vqclip.errors import CheckpointError, one_line
 from vqclip.files.atomic import replacing
 
-ABOUT = "about.json"
+ABOUT_FILE = "about.json"
 # What the run does: generate frames, publish videos, or remove what only it needed.
-Stage = Literal["frames", "videos", "whole"]
+VideoStage = Literal["frames", "videos", "whole"]
 _FILM = ("rate", "quality", "codec", "loop")
 
 
@@ -28,7 +28,7 @@ def working_folder(film: Path) -> Path:
 
 def is_unfinished(folder: Path) -> bool:
     """Return whether a folder belongs to a video in progress."""
-    return (folder / ABOUT).is_file()
+    return (folder / ABOUT_FILE).is_file()
 
 
 def is_whole(folder: Path, output: FilmOutput) -> bool:
@@ -56,11 +56,13 @@ def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
         about = _read(folder)
         return dict(about["settings"]), _read_output(about["output"], folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / ABOUT} is damaged: {one_line(error, 150)}") from error
+        raise CheckpointError(
+            f"{folder / ABOUT_FILE} is damaged: {one_line(error, 150)}"
+        ) from error
 
 
 def write_about(
-    folder: Path, settings: Mapping[str, Any], output: FilmOutput, stage: Stage
+    folder: Path, settings: Mapping[str, Any], output: FilmOutput, stage: VideoStage
 ) -> None:
     """Write the settings, the output files and the stage of the video in a folder.
 
@@ -68,12 +70,12 @@ def write_about(
         OSError: the file cannot be written.
     """
     values = {"settings": settings, "output": _output_values(output, folder), "stage": stage}
-    with replacing(folder / ABOUT, overwrite=True) as temporary:
+    with replacing(folder / ABOUT_FILE, overwrite=True) as temporary:
         temporary.write_text(json.dumps(values), encoding="utf-8")
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+    return dict(json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8")))
 
 
 def _output_values(output: FilmOutput, folder: Path) -> dict[str, Any]:

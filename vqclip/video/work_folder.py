@@ -29,8 +29,8 @@ from vqclip.media.images import load_image, save_image
 from vqclip.media.writers import Array, film_writer, frame_path
 from vqclip.runs.checkpoint import EVERY, load_state, save_state
 from vqclip.video.about import (
-    ABOUT,
-    Stage,
+    ABOUT_FILE,
+    VideoStage,
     folder_of,
     is_unfinished,
     is_whole,
@@ -101,7 +101,7 @@ class WorkFolder:
         if not self.whole:
             self._record("frames")
 
-    def _record(self, stage: Stage) -> None:
+    def _record(self, stage: VideoStage) -> None:
         write_about(self.path, self.settings, self.output, stage)
 
     def _has_frames(self) -> bool:
@@ -115,7 +115,7 @@ class WorkFolder:
         self.state_path.unlink(missing_ok=True)
         for path in reversed(self.numbered()) if frames else ():
             path.unlink()
-        (self.path / ABOUT).unlink(missing_ok=True)
+        (self.path / ABOUT_FILE).unlink(missing_ok=True)
 
     def numbered(self) -> list[Path]:
         """Return the paths of the frames so far."""
