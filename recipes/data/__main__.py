@@ -9,7 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from recipes.data import build, notice, sheets
-from recipes.data.packages import PackageError, provide, read_lock
+from recipes.data.lock import PackageError, read_lock
+from recipes.data.packages import provide
 from recipes.data.sources import SOURCES
 
 
@@ -31,6 +32,11 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.add_argument("--output", type=Path, default=Path("data"), help="the set's folder")
         added.add_argument("--packages", type=Path, help="where packages are (OUTPUT/packages)")
+        added.add_argument(
+            "--clones",
+            type=Path,
+            help="a folder of clones of git repositories, OWNER+NAME or OWNER/NAME (download them)",
+        )
         added.set_defaults(run=run)
         return added
 
@@ -69,17 +75,23 @@ def _build(options: argparse.Namespace) -> int:
 def _build_parts(names: Iterable[str], options: argparse.Namespace) -> dict[str, Path]:
     """Build the parts that are missing or old; return the paths of all, by source."""
     locked = read_lock()
-    kept_in = options.packages or options.output / "packages"
+    kept_in = _kept_in(options)
     parts = {name: options.output / "parts" / f"{name}.zip" for name in names}
     with ProcessPoolExecutor(options.workers) as workers:
         for name, path in parts.items():
             source = SOURCES[name]
             mark = build.fingerprint(source, locked)
             if not build.is_current(path, mark):
-                contents = provide((locked[package] for package in source.packages), kept_in)
+                used = (locked[package] for package in source.packages)
+                contents = provide(used, kept_in, options.clones)
                 print(f"drawing {name} ...", flush=True)
                 build.build_part(name, source, contents, path, mark, workers)
     return parts
+
+
+def _kept_in(options: argparse.Namespace) -> Path:
+    packages: Path = options.packages or options.output / "packages"
+    return packages
 
 
 def _recorded() -> dict[str, str]:
@@ -100,7 +112,7 @@ def _compare(found: Mapping[str, str], recorded: Mapping[str, str]) -> int:
 
 def _notice(options: argparse.Namespace) -> None:
     locked = read_lock()
-    contents = provide(locked.values(), options.packages or options.output / "packages")
+    contents = provide(locked.values(), _kept_in(options), options.clones)
     build.write(options.to, notice.notice(notice.credits(contents), locked).encode())
     print(f"wrote {options.to}")
 

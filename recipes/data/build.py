@@ -18,14 +18,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from recipes.data.packages import Package
+from recipes.data.lock import Package
 from recipes.data.pictures import Picture, render
 from recipes.data.sources import Contents, Source
+from recipes.data.tables import table_path
 
 HERE = Path(__file__).parent
 DIGESTS = HERE / "digests.json"
 _DATE = (2020, 1, 1, 0, 0, 0)  # of every file in a zip
 _SHARD_SIZE = 12_000_000  # bytes
+# Code that decides nothing about the pictures: where packages come from, what is told of them.
+_WITHOUT_EFFECT = ("__main__.py", "notice.py", "sheets.py", "packages.py", "repositories.py")
 _LIBRARIES = ("numpy", "pillow", "resvg-py", "OpenEXR", "zstandard")
 Row = dict[str, Any]
 
@@ -43,8 +46,9 @@ def fingerprint(source: Source, packages: Mapping[str, Package]) -> str:
     """Return a hash of all that a part depends on."""
     parts = [packages[name].sha256 for name in source.packages]
     parts += [f"{name} {version(name)}" for name in _LIBRARIES]
-    for path in sorted([*HERE.rglob("*.py"), *HERE.rglob("*.mjs")]):
-        if path.name not in ("__main__.py", "notice.py", "sheets.py", "packages.py"):
+    tables = [path for name in source.packages if (path := table_path(name)).is_file()]
+    for path in [*tables, *sorted([*HERE.rglob("*.py"), *HERE.rglob("*.mjs")])]:
+        if path.name not in _WITHOUT_EFFECT:
             parts.append(path.read_text(encoding="utf-8"))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -16,7 +16,7 @@ class Candidate:
     key: its name inside the source; lasting, for every random choice hangs on it.
     texts: its captions, the name first.
     draw: makes the picture, RGBA (a cut-out) or RGB (a full frame); must survive pickling.
-    kind: photo, drawing, emoji, render or texture.
+    kind: photo, painting, drawing, emoji, render or texture.
     license, author: for the row and the NOTICE; an author is whom the package names for this one.
     background: the colour's name that it is to stand on; chosen where None.
     padding: pixels left free around a cut-out.

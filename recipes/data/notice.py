@@ -5,14 +5,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from recipes.data.packages import Package
+from recipes.data.lock import Package
 from recipes.data.sources import SOURCES, Contents
 
 Row = Mapping[str, Any]
 
 _LICENSES = {
     "Apache-2.0": "Apache License 2.0, https://www.apache.org/licenses/LICENSE-2.0",
+    "BSD": "BSD License, named by the repository without its text, "
+    "https://opensource.org/license/bsd-2-clause",
     "CC-BY-2.0": "Creative Commons Attribution 2.0, https://creativecommons.org/licenses/by/2.0/",
+    "CC-BY-2.5": "Creative Commons Attribution 2.5, https://creativecommons.org/licenses/by/2.5/",
     "CC-BY-3.0": "Creative Commons Attribution 3.0, https://creativecommons.org/licenses/by/3.0/",
     "CC-BY-4.0": "Creative Commons Attribution 4.0, https://creativecommons.org/licenses/by/4.0/",
     "CC-PDDC": "Creative Commons Public Domain Dedication, "
@@ -20,6 +23,8 @@ _LICENSES = {
     "CC0-1.0": "Creative Commons Zero 1.0, https://creativecommons.org/publicdomain/zero/1.0/",
     "MIT": "MIT License, https://opensource.org/license/mit; its text is that of LICENSE, "
     "with the copyright lines given here",
+    "PDM-1.0": "Public Domain Mark 1.0, https://creativecommons.org/publicdomain/mark/1.0/",
+    "Unlicense": "The Unlicense, https://unlicense.org/",
     "public domain": "no known copyright",
 }
 _HEAD = """\
@@ -30,16 +35,20 @@ The models in weights/ were trained on pictures by others, listed here with thei
 licences. The pictures themselves are not part of this distribution. For training they were drawn
 at 128x128, cropped, some of them recoloured, put on backgrounds and mixed. That their authors are
 named does not mean that they endorse vqclip. `python -m recipes.data` rebuilds the pictures from
-the packages named and wrote this file.
+the packages and git repositories named and wrote this file.
 """
 
 
 def credits(contents: Contents) -> Iterator[Row]:
-    """Yield source, licence, author and origin of all pictures in the packages, kept or not."""
+    """Yield source, licence, author and origin of all pictures in the packages, kept or not.
+
+    origin: the picture's own page; None where its row names a file of a repository.
+    """
     for name, source in SOURCES.items():
         for candidate in source.read(contents) if source.packages else ():
             row = {"source": name, "license": candidate.license, "author": candidate.author}
-            yield {**row, "origin": candidate.columns.get("origin")}
+            origin = candidate.columns.get("origin", "")
+            yield {**row, "origin": origin if "://" in origin else None}
 
 
 def notice(rows: Iterable[Row], packages: Mapping[str, Package]) -> str:

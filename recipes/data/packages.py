@@ -3,8 +3,6 @@
 Each is fetched by its own tool, from wherever that is configured to fetch from.
 """
 
-import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -14,75 +12,27 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-LOCK = Path(__file__).with_name("packages.lock.json")
+from recipes.data import repositories
+from recipes.data.lock import Package, PackageError, verify
 
 
-class PackageError(Exception):
-    """A package that cannot be had, or is not the locked one; one line with what to do."""
+def provide(
+    packages: Iterable[Package], folder: Path, clones: Path | None = None
+) -> dict[str, Path]:
+    """Return the folder of each package's content, by name; fetch and unpack missing ones.
 
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A locked package: what to fetch, how its file must hash, and whom to thank.
-
-    kind: npm, deb or pip. options: further ones for ``pip download``.
-    file: its name on disk. license, credit: for the NOTICE.
-    """
-
-    name: str
-    kind: str
-    version: str
-    file: str
-    sha256: str
-    license: str
-    credit: str
-    options: tuple[str, ...] = ()
-
-
-def read_lock(path: Path = LOCK) -> dict[str, Package]:
-    """Return the locked packages by name."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    packages = [Package(**{**row, "options": tuple(row.get("options", ()))}) for row in rows]
-    return {package.name: package for package in packages}
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def verify(package: Package, path: Path) -> None:
-    """Check that a file is the locked one.
-
-    Raises:
-        PackageError: it is another.
-    """
-    found = sha256_of(path)
-    if found != package.sha256:
-        raise PackageError(
-            f"{path.name} is not the locked {package.name} {package.version}: its sha256 is "
-            f"{found}, not {package.sha256}; delete it to fetch it again"
-        )
-
-
-def provide(packages: Iterable[Package], folder: Path) -> dict[str, Path]:
-    """Return the folder of each package's content, by name; fetch and unpack what is missing.
+    clones: a folder of local clones of git repositories, which then need no download.
 
     Raises:
         PackageError: one cannot be fetched, or is not the locked one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return {package.name: _provided(package, folder) for package in packages}
+    return {package.name: _provided(package, folder, clones) for package in packages}
 
 
-def _provided(package: Package, folder: Path) -> Path:
+def _provided(package: Package, folder: Path, clones: Path | None) -> Path:
     content = folder / "node_modules" / package.name
     if package.kind != "npm":
         content = folder / "unpacked" / f"{package.name}-{package.sha256[:12]}"
@@ -92,7 +42,7 @@ def _provided(package: Package, folder: Path) -> Path:
         return content
     file = folder / package.file
     if not file.is_file():
-        fetch(package, folder)
+        fetch(package, folder, clones)
     verify(package, file)
     with _replacing_folder(content) as temporary:
         unpack(file, temporary)
@@ -100,14 +50,17 @@ def _provided(package: Package, folder: Path) -> Path:
     return content
 
 
-def fetch(package: Package, folder: Path) -> None:
+def fetch(package: Package, folder: Path, clones: Path | None = None) -> None:
     """Fetch a package's file into the folder with the tool of its kind.
 
     Raises:
         PackageError: the tool is missing or fails, or fetched another file.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
-        _run(package, _command(package), Path(temporary))
+        if package.kind == "git":
+            repositories.pack(package, clones, Path(temporary))
+        else:
+            _run(package, _command(package), Path(temporary))
         fetched = Path(temporary) / package.file
         if not fetched.is_file():
             names = ", ".join(sorted(path.name for path in Path(temporary).iterdir()))
@@ -147,8 +100,8 @@ def _run(package: Package, command: list[str], folder: Path) -> None:
 
 
 def unpack(file: Path, folder: Path) -> None:
-    """Unpack an npm tarball (without its top folder), a wheel or a Debian package."""
-    if file.suffix == ".whl":
+    """Unpack an npm tarball (without its top folder), a wheel, a zip or a Debian package."""
+    if file.suffix in (".whl", ".zip"):
         with zipfile.ZipFile(file) as wheel:
             wheel.extractall(folder)
     elif file.suffix == ".deb":

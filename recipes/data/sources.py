@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from recipes.data.candidates import Candidate
 from recipes.data.readers import (
+    chosen,
     dicebear,
     emoji,
     gcompris,
@@ -31,6 +33,7 @@ Reader = Callable[[Contents], Iterator[Candidate]]
 OWN = "MIT (own)"
 _ICONIFY = "@iconify-json/"
 _EMOJIBASE = "emojibase-data"
+_CARDS = "TensorFlow-Object-Detection-API-Tutorial-Train-Multiple-Objects-Windows-10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,11 @@ def _textures(package: str, folder: str, license: str) -> Source:
     return _folder(package, folder, lambda path: photos.read_textures(package, path, license))
 
 
+def _repository(name: str, license: str, *texts: str, **wording: Any) -> Source:
+    said = chosen.Wording(license, **({"texts": texts} if texts else {}), **wording)
+    return Source((name,), lambda contents: chosen.read(contents[name], name, said))
+
+
 SOURCES: Mapping[str, Source] = {
     "fluent-emoji-3d": Source(("@lobehub/fluent-emoji-3d", _EMOJIBASE), _fluent_3d),
     "noto": _emoji("noto", "Apache-2.0", flags=True),
@@ -125,6 +133,117 @@ SOURCES: Mapping[str, Source] = {
         "gcompris-qt-data", "usr/share/gcompris-qt/rcc", partial(gcompris.read, "gcompris")
     ),
     "polyhaven-hdri": _folder("@pmndrs/assets", "hdri", partial(hdri.read, license="CC0-1.0")),
+    "grocery-store-dataset": _repository(
+        "marcusklasson/GroceryStoreDataset", "MIT", "{}", "{} in a shop", tags=("food", "grocery")
+    ),
+    "clothing-dataset": _repository(
+        "alexeygrigorev/clothing-dataset", "CC0-1.0", category="clothes", tags=("clothing",)
+    ),
+    "usda-pomological": _repository(
+        "jwilber/USDA_Pomological_Watercolors",
+        "public domain",
+        "a watercolor painting of {}",
+        "botanical illustration of {}",
+        "{}",
+        tags=("fruit", "botanical", "watercolor", "illustration"),
+        category="fruit",
+        kind="painting",
+        style="watercolor",
+    ),
+    "flower-photos": _repository(
+        "Oldpel/flower_photos", "CC-BY-2.0", category="flowers", tags=("flower", "plant", "garden")
+    ),
+    "sign-language-digits": _repository(
+        "ardamavi/Sign-Language-Digits-Dataset",
+        "Apache-2.0",
+        "a hand showing the sign for {}",
+        "the number {} in sign language",
+        "a photo of a hand",
+        tags=("hand", "fingers", "gesture", "sign language"),
+        category="hands",
+    ),
+    "trashnet": _repository(
+        "zzazzz/trashnet",
+        "MIT",
+        "{}",
+        "{} on a plain background",
+        tags=("recycling", "household"),
+        category="household",
+    ),
+    "euro-coins": _repository(
+        "kaa/coins-dataset",
+        "MIT",
+        "a {}",
+        "a coin",
+        "a photo of a {}",
+        tags=("coin", "money", "euro"),
+        category="household",
+    ),
+    "public-domain-recipes": _repository(
+        "ronaldl29/public-domain-recipes",
+        "Unlicense",
+        "{}",
+        tags=("food", "dish", "meal", "cooking"),
+        category="food",
+    ),
+    "edje-playing-cards": _repository(
+        f"EdjeElectronics/{_CARDS}",
+        "Apache-2.0",
+        "{}",
+        tags=("playing card", "card", "game"),
+        category="household",
+    ),
+    "maxogden-cats": _repository(
+        "maxogden/cats",
+        "BSD",
+        "{}",
+        "a photo of a cat",
+        tags=("cat", "pet", "animal"),
+        category="animals",
+    ),
+    "azure-custom-vision-samples": _repository(
+        "Azure-Samples/cognitive-services-sample-data-files", "MIT", "{}"
+    ),
+    "commons-animals-npc": _repository(
+        "ezfibuilds/NPC-Thought-Starter-Generator",
+        "",
+        tags=("animal", "wildlife"),
+        category="animals",
+    ),
+    "ms-learn-fruit": _repository(
+        "MicrosoftLearning/AI-102-AIEngineer",
+        "MIT",
+        "{}",
+        "{} on a white table",
+        tags=("fruit", "food"),
+        category="fruit",
+    ),
+    "budgie-backgrounds": _repository("BuddiesOfBudgie/budgie-backgrounds", "CC0-1.0"),
+    "weavly-landmarks": _repository("sbates-idrc/c2lc-coding-environment", "", tags=("landmark",)),
+    "udacity-lane-lines": _repository(
+        "udacity/CarND-Advanced-Lane-Lines",
+        "MIT",
+        "{}",
+        tags=("road", "highway", "driving", "asphalt"),
+        category="landscapes",
+    ),
+    "wp-twentytwentyfive": _repository("WordPress/twentytwentyfive", "CC0-1.0"),
+    "elementary-wallpapers": _repository("elementary/wallpapers", "CC0-1.0"),
+    "commons-animals-app": _repository(
+        "avifenesh/androidApp", "", tags=("animal", "wildlife"), category="animals"
+    ),
+    "solus-artwork": _repository("getsolus/artwork", ""),
+    "galliumos-artwork": _repository("GalliumOS/galliumos-artwork", "CC0-1.0"),
+    "3dicons": _repository(
+        "realvjy/3dicons",
+        "CC0-1.0",
+        "{}",
+        "3d icon of {}",
+        tags=("3d icon",),
+        category="household",
+        kind="render",
+        style="3d render",
+    ),
     "miniworld": _textures("miniworld", "miniworld/textures", "Apache-2.0"),
     "robosuite": _textures("robosuite", "robosuite/models/assets/textures", "MIT"),
     "arcade-kenney": _folder(

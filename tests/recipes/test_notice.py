@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from recipes.data.candidates import Candidate
+from recipes.data.lock import read_lock
 from recipes.data.notice import credits, notice
-from recipes.data.packages import read_lock
 from recipes.data.sources import SOURCES, Source
+from recipes.data.tables import read_table, table_path
 
 NOTICE = Path(__file__).parents[2] / "NOTICE"
 
@@ -46,6 +47,12 @@ def test_credits_are_read_from_the_packages(monkeypatch: pytest.MonkeyPatch) -> 
     assert list(credits({})) == [row("noto", "MIT", author="Ann", origin="https://example.org")]
 
 
+def test_a_file_of_a_repository_is_no_page_of_its_author(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Candidate("a", ("a",), Image.new, "photo", "MIT", columns={"origin": "ann/cats:a.jpg"})
+    monkeypatch.setattr("recipes.data.notice.SOURCES", {"cats": Source(("x",), lambda _: [toy])})
+    assert list(credits({})) == [row("cats", "MIT", author="", origin=None)]
+
+
 @pytest.mark.skipif(not NOTICE.is_file(), reason="not written yet")
 def test_the_notice_of_the_repository_names_every_source_and_credit() -> None:
     flat = " ".join(NOTICE.read_text(encoding="utf-8").split())
@@ -53,3 +60,16 @@ def test_the_notice_of_the_repository_names_every_source_and_credit() -> None:
         assert not source.packages or f"{name}: pictures under " in flat
     for package in read_lock().values():
         assert " ".join(package.credit.split()) in flat
+
+
+def test_the_notice_of_the_repository_credits_every_chosen_picture() -> None:
+    flat = " ".join(NOTICE.read_text(encoding="utf-8").split())
+    git = [name for name, package in read_lock().items() if package.kind == "git"]
+    rows = [row for name in git for row in read_table(table_path(name))]
+    assert len(rows) > 7000
+    for row in rows:
+        if author := row.get("author"):
+            assert " ".join(author.split()) in flat
+            assert row.get("origin", "") in flat
+    for license in {row["license"] for row in rows if row.get("license")}:
+        assert f"{license}: " in flat

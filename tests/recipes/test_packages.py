@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from recipes.data import packages
-from recipes.data.packages import Package, PackageError, provide, read_lock, unpack, verify
+from recipes.data.lock import Package, PackageError, read_lock, verify
+from recipes.data.packages import provide, unpack
 from recipes.data.sources import SOURCES
 from tests.recipes.packages import deb, tar, zipped
 

@@ -23,18 +23,16 @@ def crops(source: str, whole: Candidate, count: int, smallest: float) -> Iterato
         yield replace(
             whole,
             key=f"{whole.key}#{number}",
-            draw=partial(_square, draw, *shares),
+            draw=partial(square, draw, *shares),
             columns={**whole.columns, "crop": True},
         )
 
 
 def _centre(draw: Callable[[], Image.Image]) -> Image.Image:
-    return _square(draw, 1, 0.5, 0.5)
+    return square(draw, 1, 0.5, 0.5)
 
 
-def _square(
-    draw: Callable[[], Image.Image], size: float, across: float, down: float
-) -> Image.Image:
+def square(draw: Callable[[], Image.Image], size: float, across: float, down: float) -> Image.Image:
     """Cut a square of ``size`` × the shorter side; across, down: where it lies, in [0, 1]."""
     image = draw().convert("RGB")
     side = int(min(image.size) * size)
