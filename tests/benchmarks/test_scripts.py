@@ -107,6 +107,17 @@ def test_gpu(script: Script, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_head_start(script: Script) -> None:
+    """A draft beats a step from noise at once; at the published sizes there are times only."""
+    short = ("--prompts", 1, "--steps", 1, "--set", "steps=1", "drafts=1", "num_cutouts=1")
+    printed = script("head_start", *short)
+    assert "step 0 |" in printed
+    assert "median share of the time: " in printed
+    printed = script("head_start", "--published", "--small", "--timed", 3, "--set", "drafts=1")
+    assert "step from a draft: " in printed
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_large() -> None:
     out = in_a_process("large", "--small", "--sides", 64, "--cutouts", 1, "--steps", 1)
