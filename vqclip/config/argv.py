@@ -85,7 +85,7 @@ def _sample_command(config: SampleConfig) -> list[str]:
 
 def _story_command(story: StoryConfig) -> list[str]:
     scenes = " ^ ".join(" | ".join(map(str, scene)) for scene in story.scenes)
-    _, words = _generate_words(story.picture, steps=story.picture.steps, init_weight=0.0)
+    _, words = _generate_words(story.picture, steps=story.picture.steps, init_weight=0.0, prior=0.0)
     return ["vqclip", "story", *_with(scenes, [*_own_words(story, StoryConfig), *words])]
 
 

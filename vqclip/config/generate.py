@@ -56,6 +56,8 @@ class GenerateConfig:
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) pulls z to t, the
         start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
         for a draft, which only needs refinement, else 0: see :mod:`vqclip.hub.derived`.
+    prior: weight of the loss that pulls z to the codes that the transformer finds likely, see
+        :mod:`vqclip.generation.prior`. If None, 8 for a draft, else 0.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
     losses: additional losses with weights: names in :data:`vqclip.generation.losses.LOSSES`, or
         functions from :class:`vqclip.generation.losses.Observation` to a scalar.
@@ -134,6 +136,16 @@ class GenerateConfig:
             "--init-target",
             panel=IMAGE,
             help="Codes towards which --init-weight pulls: start or zero.",
+        ),
+    )
+    prior: float | None = setting(
+        None,
+        option(
+            "--prior",
+            panel=IMAGE,
+            help="Weight of the loss that pulls the codes to those that the transformer finds "
+            "likely for the prompt, at the transformer's training size. Default: 8 after a draft, "
+            "else 0.",
         ),
     )
     num_cutouts: int = setting(
@@ -246,6 +258,8 @@ class GenerateConfig:
             raise UsageError(f"ema must be at least 0 and below 1, not {self.ema}")
         if self.init_weight is not None:
             finite("init weight", self.init_weight)
+        if self.prior is not None:
+            finite("prior", self.prior)
         finite("noise", self.noise)
         finite("cut power", self.cut_power)
         for named, weight in (*self.clip, *self.losses):

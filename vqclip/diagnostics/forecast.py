@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vqclip.config import FilmConfig, FilmOutput, GenerateConfig, OutputConfig, StoryConfig
+from vqclip.config import DRAWN, FilmConfig, FilmOutput, GenerateConfig, OutputConfig, StoryConfig
 from vqclip.files.environment import user_path
 from vqclip.generation.drafts import drafts
 from vqclip.generation.latents import grid_of
@@ -111,7 +111,7 @@ def forecast(
 def picture_pace(config: GenerateConfig, models: Models) -> Pace:
     """Return the pace of an optimisation, counting its drafts as part of the start."""
     short = replace(config, steps=min(3, config.steps))
-    if models.transformer is None or derive(config).transformer is None:
+    if models.transformer is None or derive(config).init not in DRAWN:
         return pace(generate(short, models), device=models.device)
     plain = replace(short, init="random", transformer=None, transformer_config=None)
     one = pace(generate(plain, models), device=models.device)

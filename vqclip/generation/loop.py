@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vqclip.config import GenerateConfig
+from vqclip.config import DRAWN, GenerateConfig
 from vqclip.config.checks import name_of
 from vqclip.errors import VqclipError
 from vqclip.files.hashing import stream_seed
@@ -24,6 +24,7 @@ from vqclip.generation.losses import (
     init_distance,
 )
 from vqclip.generation.optimizers import SCHEDULES, find_optimizer, set_learning_rate
+from vqclip.generation.prior import prior_of
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, embed_prompts
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, load_models
@@ -71,7 +72,7 @@ def begin(
     prompts = embed_prompts(models, config.prompts)
     generator = torch.Generator().manual_seed(stream_seed(config.seed))
     grid, own = grid_of(config, models.vqgan), derive(config)
-    if start is None and own.transformer is None:
+    if start is None and own.init not in DRAWN:
         start = initial_latent(models.vqgan, own.init, grid, config.fit, generator)
     elif start is None:
         for drawn in drafts(config, models, prompts, grid):
@@ -103,7 +104,8 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
         losses: list[Losses] = [{} for _ in runs]
         for number, perceptor in enumerate(models.perceptors):
             plans = [run.plan(image, perceptor) for run in runs]
-            for rows in chunks(config.num_cutouts, runs[0].chunk):
+            for first in range(0, config.num_cutouts, runs[0].chunk):
+                rows = first, min(first + runs[0].chunk, config.num_cutouts)
                 cutouts = [
                     run.cutouts.apply(one, plan, *rows)
                     for run, one, plan in zip(runs, seen, plans, strict=True)
@@ -167,6 +169,7 @@ class Run:
         self.chunk = config.cut_chunk or chunk_size(models.device, config.num_cutouts)
         self.losses = [(name_of(one), find_loss(one), weight) for one, weight in config.losses]
         self.prompt_losses = [PromptLoss(*targets) for targets in prompts.perceptors]
+        self.prior = prior_of(config, models, prompts, start) if self.derived.prior else None
         self.target = start if config.init_target == "start" else torch.zeros_like(start)
         self.low, self.high = codebook_range(models.vqgan.codebook)
         self.z = start.clone().requires_grad_()
@@ -226,12 +229,15 @@ class Run:
         return terms
 
     def pull(self) -> Losses:
-        """Return the loss that pulls z towards its target; empty without a weight."""
-        weight = self.derived.init_weight
-        if not weight:
-            return {}
-        decay = 1 / (2 * self.steps_done + 1) if self.config.init_decay == "harmonic" else 1.0
-        return {"init": weight * decay * init_distance(self.z, self.target)}
+        """Return the losses that pull z towards its target and to likely codes."""
+        losses: Losses = {}
+        if weight := self.derived.init_weight:
+            decay = 1 / (2 * self.steps_done + 1) if self.config.init_decay == "harmonic" else 1.0
+            losses["init"] = weight * decay * init_distance(self.z, self.target)
+        if self.prior:
+            likely = self.prior.target(self.z.detach())
+            losses["prior"] = self.derived.prior * init_distance(self.z, likely)
+        return losses
 
     def move(self) -> None:
         """Step the optimizer and clamp z to the range of the codebook."""
@@ -274,16 +280,6 @@ def embed(models: Models, perceptor: Perceptor, cutouts: Sequence[Tensor]) -> li
 def joined(tensors: Sequence[Tensor]) -> Tensor:
     """Return the tensors as one batch; a single tensor is not copied."""
     return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
-
-
-def chunks(count: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield the bounds of ``count`` rows, at most ``size`` at a time.
-
-    >>> list(chunks(5, 2))
-    [(0, 2), (2, 4), (4, 5)]
-    """
-    for first in range(0, count, size):
-        yield first, min(first + size, count)
 
 
 @contextmanager

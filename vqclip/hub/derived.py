@@ -6,6 +6,8 @@ from typing import Any
 from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig, SampleConfig
 from vqclip.files.embedded import has_transformer
 
+_OPEN = ("learning_rate", "init_weight", "prior")  # None until they are derived
+
 
 @dataclass(frozen=True)
 class Derived:
@@ -13,35 +15,37 @@ class Derived:
 
     init: how the run starts, never ``auto``.
     transformer: the transformer that draws the initial image, or None.
-    learning_rate, init_weight: a draft only needs refining, so its learning rate is lower and
-        its init weight higher.
+    learning_rate, init_weight, prior: a draft only needs refining, so its learning rate is lower
+        and its weights are higher.
     """
 
     init: str
     transformer: str | None
     learning_rate: float
     init_weight: float
+    prior: float
 
 
 def derive(config: GenerateConfig) -> Derived:
     """Choose the settings that ``config`` leaves open, keeping those that it sets."""
     init = _best_init(config) if config.init == AUTO else config.init
     refines = init == "draft"
-    rate, weight = (0.05, 1.0) if refines else (0.1, 0.0)
+    rate, weight, prior = (0.05, 1.0, 8.0) if refines else (0.1, 0.0, 0.0)
+    prior = prior if config.prior is None else config.prior
     return Derived(
         init,
-        (config.transformer or DEFAULT) if init in DRAWN else None,
+        (config.transformer or DEFAULT) if init in DRAWN or prior else None,
         rate if config.learning_rate is None else config.learning_rate,
         weight if config.init_weight is None else config.init_weight,
+        prior,
     )
 
 
 def explicit(config: GenerateConfig) -> GenerateConfig:
     """Return ``config`` with every setting filled in, as recorded in an image."""
     own = derive(config)
-    return replace(
-        config, init=own.init, learning_rate=own.learning_rate, init_weight=own.init_weight
-    )
+    values: dict[str, Any] = {name: getattr(own, name) for name in _OPEN}
+    return replace(config, init=own.init, **values)
 
 
 def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
@@ -51,12 +55,12 @@ def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
 
     fixed: settings that stay as they are.
     """
-    chosen = derive(replace(config, learning_rate=None, init_weight=None))
+    chosen = derive(replace(config, learning_rate=None, init_weight=None, prior=None))
     init = derive(replace(config, init=AUTO)).init
     opened: dict[str, Any] = {}
     if config.init == init:
         opened["init"] = AUTO
-    for name in ("learning_rate", "init_weight"):
+    for name in _OPEN:
         if getattr(config, name) == getattr(chosen, name):
             opened[name] = None
     return replace(config, **{name: to for name, to in opened.items() if name not in fixed})

@@ -103,8 +103,8 @@ def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
     """
     if metadata.keys() & _FILMS.keys():
         film = recorded_film(metadata, path)
-        fixed = "init_weight" if isinstance(film, StoryConfig) else "init"
-        return command(replace(film, picture=reopened(film.picture, fixed)))
+        fixed = ("init_weight", "prior") if isinstance(film, StoryConfig) else ("init",)
+        return command(replace(film, picture=reopened(film.picture, *fixed)))
     config = recorded_config(metadata, path)
     return command(reopened(config) if isinstance(config, GenerateConfig) else config)
 

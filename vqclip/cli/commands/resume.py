@@ -143,7 +143,7 @@ def _session(
 
     settings = saved.metadata["settings"]
     # what the run chose when it began, whatever would be chosen now
-    chosen = ("device", "precision", "init", "learning_rate", "init_weight")
+    chosen = ("device", "precision", "init", "learning_rate", "init_weight", "prior")
     config = replace(saved.config, **{name: settings[name] for name in chosen})
     session = GenerateSession([config], [target], terminal, saved.state, dry_run=dry_run)
     session.expected = saved.metadata["weights"]

@@ -74,8 +74,8 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     steps = len(scenes) * ctx.params["steps_per_scene"]
     absent = defaults_of(generate_command, _OTHERWISE)
     params = {**absent, **ctx.params, "prompts": [first], "steps": steps}
-    if params["init_weight"] is None:
-        params["init_weight"] = 0.0  # scenes are to leave the first one's draft
+    for weight in ("init_weight", "prior"):  # scenes are to leave the first one's draft
+        params[weight] = params[weight] or 0.0
     picture = build_config(params, explicit_options(ctx) | {"steps"})
     picture = with_vqgan_of_init(picture, terminal_of(ctx.params).note)
     return StoryConfig(scenes, picture, **read_options(StoryConfig, params))

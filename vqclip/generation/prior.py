@@ -1,0 +1,74 @@
+"""The transformer as a prior of the optimised codes.
+
+CLIP rewards textures that no image has. The transformer knows p(s | prompt) of whole images, so at
+every step z is pulled to the codes that are most likely given z, the prompt and the codes before:
+
+    k_i = argmin_k ‖z_i − e_k‖² / (2 d σ²) − log p(s_i = k | s_<i, prompt),    s = q(z)
+
+with the codebook's entries e_k of d dimensions. One pass over all codes gives every p.
+"""
+
+import torch
+from torch import Tensor
+
+from vqclip.config import GenerateConfig
+from vqclip.generation.drafts import prompt_condition, styles_for
+from vqclip.generation.prompt_embeddings import PromptEmbeddings
+from vqclip.hub.loaders import Models
+from vqclip.models.frozen import autocast
+from vqclip.models.transformer import Net2NetTransformer
+
+_VARIANCE = 0.025  # σ², half the squared distance between neighbouring entries of the codebook
+
+
+class Prior:
+    """A transformer's p(s | condition) of the codes of one run.
+
+    condition: (1, m, n_embd), see :func:`vqclip.generation.drafts.prompt_condition`.
+    """
+
+    def __init__(self, models: Models, transformer: Net2NetTransformer, condition: Tensor) -> None:
+        self.models, self.transformer, self.condition = models, transformer, condition
+
+    @torch.no_grad()
+    def target(self, z: Tensor) -> Tensor:
+        """Return the likely codes near z, as their entries: (1, d, h, w) -> (1, d, h, w)."""
+        vqgan = self.transformer.vqgan
+        log_p = self.log_probabilities(vqgan.nearest_indices(z), self.condition)
+        distances = torch.cdist(z.flatten(2).mT, vqgan.codebook[None]).square()  # (1, h·w, entries)
+        codes = (distances / (2 * z.shape[1] * _VARIANCE) - log_p).argmin(-1)
+        return vqgan.codes(codes.view(1, *z.shape[2:]))
+
+    def log_probabilities(self, indices: Tensor, condition: Tensor) -> Tensor:
+        """Return log p of every entry at every code: (b, h, w) -> (b, h·w, entries)."""
+        with autocast(self.models.device, self.models.dtype):
+            logits = self.transformer.predict(indices.flatten(1), condition)
+        return logits.float().log_softmax(-1)
+
+
+@torch.no_grad()
+def prior_of(
+    config: GenerateConfig, models: Models, prompts: PromptEmbeddings, start: Tensor
+) -> Prior | None:
+    """Return the prior of a run, in the style in which its start is most likely.
+
+    None if the transformer does not predict codes like these: it is not conditioned on CLIP, or
+    its VQGAN or its training size differ from the run's.
+
+    start: z at the start, (1, d, h, w).
+    """
+    transformer = models.transformer
+    if transformer is None or transformer.condition_kind != "clip" or prompts.guide is None:
+        return None
+    vqgan = transformer.vqgan
+    side = vqgan.resolution // vqgan.downsampling
+    if vqgan is not models.vqgan or tuple(start.shape[2:]) != (side, side):
+        return None
+    styles = styles_for(config, transformer, config.drafts)
+    conditions = prompt_condition(models, prompts, None if styles is None else torch.unique(styles))
+    prior = Prior(models, transformer, conditions)
+    indices = vqgan.nearest_indices(start)
+    log_p = prior.log_probabilities(indices.expand(len(conditions), -1, -1), conditions)
+    taken = log_p.gather(-1, indices.flatten(1)[..., None].expand(len(conditions), -1, 1))
+    best = int(taken.sum((1, 2)).argmax())
+    return Prior(models, transformer, conditions[best : best + 1])
