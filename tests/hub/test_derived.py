@@ -23,16 +23,21 @@ def test_a_config_keeps_what_it_leaves_open() -> None:
 
 
 def test_rate_and_weight_follow_the_start() -> None:
-    assert astuple(derive(CONFIG)) == ("draft", "default", 0.05, 1.0)
-    assert astuple(derive(replace(CONFIG, init="random"))) == ("random", None, 0.1, 0.0)
+    assert astuple(derive(CONFIG)) == ("draft", "default", 0.05, 1.0, 8.0)
+    assert astuple(derive(replace(CONFIG, init="random"))) == ("random", None, 0.1, 0.0, 0.0)
     assert derive(replace(CONFIG, learning_rate=0.3)).learning_rate == 0.3
     assert derive(replace(CONFIG, init_weight=0)).init_weight == 0
+    assert derive(replace(CONFIG, prior=0)).prior == 0
+
+
+def test_a_prior_needs_the_transformer_whatever_the_start() -> None:
+    assert derive(replace(CONFIG, init="random", prior=1.0)).transformer == "default"
 
 
 def test_an_explicit_config_is_reopened() -> None:
     for config in (CONFIG, replace(CONFIG, init="noise"), replace(CONFIG, learning_rate=0.2)):
         recorded = explicit(config)
-        assert None not in (recorded.learning_rate, recorded.init_weight)
+        assert None not in (recorded.learning_rate, recorded.init_weight, recorded.prior)
         assert derive(recorded) == derive(config)
         assert reopened(recorded) == config
     assert reopened(explicit(CONFIG), "init_weight") == replace(CONFIG, init_weight=1.0)

@@ -1,0 +1,86 @@
+"""The transformer as a prior: z is pulled to the codes that it finds likely."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import vqclip
+from vqclip.generation.drafts import prompt_condition, styles_for
+from vqclip.generation.frame import watched
+from vqclip.generation.loop import begin
+from vqclip.generation.prior import prior_of
+from vqclip.generation.prompt_embeddings import embed_prompts
+from vqclip.hub.loaders import Models, load_models
+
+CONFIG = vqclip.GenerateConfig(
+    prompts=vqclip.parse_prompts("a red apple"),
+    seed=3, steps=3, num_cutouts=1, drafts=1, init="random", prior=8.0, precision="float32",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return load_models(CONFIG)
+
+
+def nll(models: Models, z: torch.Tensor) -> float:
+    """Return the mean of -log p over the codes of z."""
+    prior = prior_of(CONFIG, models, embed_prompts(models, CONFIG.prompts), z)
+    assert prior
+    indices = models.vqgan.nearest_indices(z)
+    log_p = prior.log_probabilities(indices, prior.condition)
+    return -float(log_p.gather(-1, indices.flatten(1)[..., None]).mean())
+
+
+def test_the_target_is_more_likely_than_the_codes_themselves(models: Models) -> None:
+    run = watched(begin(CONFIG, models))
+    assert run.prior
+    target = run.prior.target(run.z.detach())
+    assert target.shape == run.z.shape
+    assert nll(models, target) < nll(models, run.z.detach()) - 0.5
+    near = (target - run.z.detach()).square().mean()
+    anything = models.vqgan.codebook.var(0).mean() * 2  # between unrelated entries
+    assert near < anything / 4
+
+
+def test_a_run_ends_with_likelier_codes(models: Models) -> None:
+    def end(prior: float) -> torch.Tensor:
+        *_, last = vqclip.generate(replace(CONFIG, prior=prior, steps=10), models)
+        return last.z
+
+    assert nll(models, end(1000.0)) < nll(models, end(0.0)) - 0.2
+
+
+def test_the_style_is_the_one_of_the_start(models: Models) -> None:
+    """Of the styles that the drafts take in turn, the start is most likely in the chosen one."""
+    assert models.transformer
+    prompts = embed_prompts(models, CONFIG.prompts)
+    start = watched(begin(CONFIG, models)).start
+    prior = prior_of(CONFIG, models, prompts, start)
+    assert prior
+    styles = styles_for(CONFIG, models.transformer, 16)
+    chosen = nll(models, start)
+    for style in [None] if styles is None else torch.unique(styles)[:, None]:
+        condition = prompt_condition(models, prompts, style)
+        indices = models.vqgan.nearest_indices(start)
+        log_p = prior.log_probabilities(indices, condition)
+        taken = log_p.gather(-1, indices.flatten(1)[..., None])
+        assert chosen <= -float(taken.mean()) + 1e-5
+
+
+@pytest.mark.parametrize("other", ["size", "vqgan"])
+def test_other_codes_have_no_prior(models: Models, other: str) -> None:
+    """Its loss is left out where the transformer predicts other codes than the run's."""
+    config = replace(CONFIG, size=(64, 64)) if other == "size" else CONFIG
+    if other == "vqgan":
+        assert models.transformer
+        models = replace(models, vqgan=vqclip.load_vqgan())
+    frame = next(iter(vqclip.generate(config, models)))
+    assert set(frame.losses) == {"prompt"}
+
+
+def test_the_loss_is_told(models: Models) -> None:
+    frame = next(iter(vqclip.generate(CONFIG, models)))
+    assert set(frame.losses) == {"prompt", "prior"}
+    assert float(frame.losses["prior"]) > 0
