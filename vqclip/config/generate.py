@@ -79,7 +79,7 @@ class GenerateConfig:
     prompts: tuple[Prompt, ...]
     size: tuple[int, int] | None = setting(None, shared.SIZE)
     steps: int = setting(
-        100,
+        40,
         option(
             *("--steps", "-n"),
             panel=IMAGE,
@@ -107,7 +107,7 @@ class GenerateConfig:
         16, option("--drafts", panel=IMAGE, help="Number of drafts from which CLIP picks the best.")
     )
     style: str = setting(AUTO, shared.STYLE)
-    guidance: float = setting(4.0, shared.GUIDANCE)
+    guidance: float = setting(2.0, shared.GUIDANCE)
     temperature: float = setting(0.7, shared.TEMPERATURE)
     top_k: int = setting(100, shared.TOP_K)
     top_p: float = setting(1.0, shared.TOP_P)

@@ -93,7 +93,7 @@ class SampleConfig:
     )
     seed: int = setting(0, shared.SEED)
     style: str = setting(AUTO, shared.STYLE)
-    guidance: float = setting(4.0, shared.GUIDANCE)
+    guidance: float = setting(2.0, shared.GUIDANCE)
     temperature: float = setting(1.0, shared.TEMPERATURE)
     top_k: int = setting(250, shared.TOP_K)
     top_p: float = setting(1.0, shared.TOP_P)

@@ -11,7 +11,7 @@ from vqclip.errors import UsageError
 from vqclip.registry import unknown
 
 NONE = "none"
-_IN_TURN = 4
+_IN_TURN = 2
 _OTHER_WORDS = {
     "photograph": "photo",
     "clipart": "clip art",
@@ -23,7 +23,7 @@ _OTHER_WORDS = {
 def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the styles that images cycle through; empty for no style.
 
-    style: one of ``known``, none, or auto: the styles named in a prompt, else the first four.
+    style: one of ``known``, none, or auto: the styles named in a prompt, else the first two.
 
     >>> chosen_styles("auto", ["a photo of an owl"], ["3d", "photo"])
     ('photo',)
