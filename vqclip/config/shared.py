@@ -1,7 +1,5 @@
 """Options shared by several configs."""
 
-from dataclasses import replace
-
 from vqclip.config.setting import IMAGE, METHOD, MODELS, OUTPUT, option
 from vqclip.config.spelling import SIZES, WEIGHTED
 
@@ -14,13 +12,20 @@ SIZE = option(
     spelling=SIZES,
     help="Image size in pixels. Default: the VQGAN's training size.",
 )
-SAMPLE_SIZE = replace(
-    SIZE,
+SAMPLE_SIZE = option(
+    *("--size", "-s"),
+    panel=IMAGE,
+    metavar="WxH",
+    spelling=SIZES,
     help="Image size in pixels. Default: the size of a given map, four times that of the image "
     "for --upscale, otherwise the VQGAN's training size.",
 )
-VIDEO_SIZE = replace(
-    SIZE, help="Video size in pixels. Default: the size of the input, at most 512 pixels a side."
+VIDEO_SIZE = option(
+    *("--size", "-s"),
+    panel=IMAGE,
+    metavar="WxH",
+    spelling=SIZES,
+    help="Video size in pixels. Default: the size of the input, at most 512 pixels a side.",
 )
 INPUT_SIZE = option(
     *("--size", "-s"),

@@ -37,8 +37,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Training config, whose held-out images are used; or a folder of images or a .jsonl "
-        "file, used in full.",
+        help="Training config, whose held-out images are used; or a folder or .jsonl of images.",
         show_default=False,
     ),
 ]
@@ -141,10 +140,7 @@ def clip_command(
     clip: Clip = DEFAULT,
     concepts: Annotated[
         int,
-        typer.Option(
-            min=2,
-            help="Number of images among which each text has to find its own, and vice versa.",
-        ),
+        typer.Option(min=2, help="Number of image and text pairs in each retrieval contest."),
     ] = 100,
     unseen: Part = True,
 ) -> None:
@@ -228,7 +224,7 @@ def pictures_command(
         from vqclip.models.runtime import resolve_device
 
         perceptor = load_perceptor(judge, resolve_device(device))
-    with terminal.progress(f"evaluating {len(pictures)} pictures", len(pictures), "picture") as bar:
+    with terminal.progress(f"evaluating {len(pictures)} images", len(pictures), "image") as bar:
 
         def shown() -> Any:
             for done, picture in enumerate(pictures):
@@ -251,7 +247,7 @@ def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
         material = open_material(params["data"], part, params.get("size"), changes)
     fetch_missing([(kind, params[kind])], terminal)
     total = min(limit or len(material), len(material))
-    with terminal.progress(f"judging the {title}", total, "picture") as bar:
+    with terminal.progress(f"evaluating the {title}", total, "image") as bar:
         figures = judge(material, resolve_device(params["device"]), limit, bar.update)
     _report(title, figures, terminal)
 
