@@ -193,7 +193,9 @@ class Model:
     def _drawn(self, config: SampleConfig, photo: Image.Image | None = None) -> list[Result]:
         transformer = self.models.transformer
         if transformer is None:
-            raise UsageError("the model has no transformer: load one, vqclip.load(transformer=…)")
+            raise UsageError(
+                "the model has no transformer: load one with vqclip.load(transformer=…)"
+            )
         source = self._loaded.transformer or DEFAULT
         config = replace(self._placed(config), transformer=source)
         task = prepare(config, replace(self.models, vqgan=transformer.vqgan), photo)

@@ -71,8 +71,8 @@ def test_errors_tell_the_line_and_the_rest_is_read() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.txt", "# nothing\n", "holds no prompt"),
-        ("a.yaml", "prompt: a\n", "a row an entry"),
+        ("a.txt", "# nothing\n", "contains no prompt"),
+        ("a.yaml", "prompt: a\n", "one entry per row"),
         ("a.yaml", "- !!python/object/apply:os.system [x]\n", "refused"),
         ("a.json", "[1,", "not JSON"),
         ("none.txt", None, "cannot read the list none.txt: no such file"),

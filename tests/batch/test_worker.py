@@ -154,5 +154,5 @@ def test_ended_jobs_leave_nothing_on_the_board(board: Board) -> None:
 
 
 def test_other_versions_are_told(board: Board) -> None:
-    with pytest.raises(VqclipError, match=r"the machine of the run 0\.0\.1: install the same"):
+    with pytest.raises(VqclipError, match=r"started with 0\.0\.1: install the same"):
         drawn(board, JOBS[0], version="0.0.1")

@@ -199,7 +199,7 @@ def test_side_by_side_ctrl_c_keeps_every_checkpoint(monkeypatch: pytest.MonkeyPa
 def test_workers_that_cannot_be_had_are_told_before_anything_runs() -> None:
     Path("p.txt").write_text(LIST)
     line = refused("batch", "p.txt", *QUICK, "--cpus", "2")
-    assert "--cpus are those of a worker: it goes with --ray" in line
+    assert "--cpus sets the cores of a --ray worker: add --ray" in line
     assert "drop --ray and --side-by-side" in refused("resume", "a.png", *BESIDE)
     batch("--ray", "127.0.0.1:9", code=2)
     assert leftovers(Path("p")) == [".lock"]
@@ -298,7 +298,7 @@ def test_a_full_disk_stops_it_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatc
         patch.setattr("vqclip.runs.render.save_image", full)
         assert "cannot write: No space left on device; make room" in batch(code=1).stderr
     assert [job["state"] for job in jobs().values()].count("failed") == 0
-    assert "no space left on device; make room and start again" in result.stderr
+    assert "no space left on device; free some space and run the command again" in result.stderr
     batch()
     assert pictures() == pictures("whole")
     assert not Path("p/checkpoints").exists()

@@ -75,7 +75,7 @@ def test_the_errors_are_those_of_the_definition() -> None:
         (["reconstruct", "photo.png", "-o", "photo.png"], "photo.png exists"),
         (["reconstruct", "photo.png", "--codes", "a.txt"], "must end in .npz"),
         (["reconstruct", "photo.png", "--vqgan", "none"], "unknown VQGAN"),
-        (["decode", "none.npz"], "no such file of codes"),
+        (["decode", "none.npz"], "no such codes file"),
         (["decode", "photo.png"], "not contain the codes"),
         (["decode", "far.npz"], "the saved codes go up to 5000"),
     ],
@@ -97,18 +97,18 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
     with Image.open("r.png") as a, Image.open("b.png") as b:
         assert a.tobytes() == b.tobytes()
     line = refused("decode", "a.npz", "--vqgan", "other", "-o", "c.png")
-    assert "a.npz holds codes of another VQGAN" in line
-    assert "mine: give that one as --vqgan" in line
+    assert "a.npz contains codes of another VQGAN" in line
+    assert "mine: name that one with --vqgan" in line
     vqclip("a fox", "--init", "a.npz", "--steps", "1", "--save-codes", "-o", "d.png")
     assert np.load("d.npz")["vqgan"] == np.load("a.npz")["vqgan"] == str(Path("mine").absolute())
     line = refused("a fox", "--init", "a.npz", "--vqgan", "other", "--steps", "1", "-o", "e.png")
-    assert "holds codes of another VQGAN" in line
+    assert "contains codes of another VQGAN" in line
     Path("mine").rename("moved")
     assert "no longer exists: name it with --vqgan" in refused("decode", "a.npz", "-o", "f.png")
     vqclip("decode", "a.npz", "--vqgan", "moved", "-o", "f.png")
     np.savez("old.npz", indices=np.load("a.npz")["indices"])
     told = vqclip("decode", "old.npz", "--vqgan", "moved", "-o", "g.png")
-    assert "old.npz does not name its VQGAN: decoded with moved" in told.stderr
+    assert "old.npz does not record its VQGAN; it is decoded with moved" in told.stderr
 
 
 def test_batches_and_stories_find_the_vqgan_of_codes(tmp_path: Path) -> None:
@@ -131,14 +131,14 @@ def test_batches_and_stories_find_the_vqgan_of_codes(tmp_path: Path) -> None:
     np.savez("old.npz", indices=np.load("a.npz")["indices"] % 8)
     Path("rows.txt").write_text("{a,two} fox --init old.npz\n")
     told = vqclip("batch", "rows.txt", "--dry-run", "-o", "none")
-    assert told.stderr.count("old.npz does not name its VQGAN: decoded with default") == 1
+    assert told.stderr.count("old.npz does not record its VQGAN; it is decoded with default") == 1
 
 
 def test_large_pictures_are_reduced_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (64, 32), "red").save("large.png")
     monkeypatch.setattr("vqclip.cli.terminal.MAX_OWN_PIXELS", 16 * 32)
     told = vqclip("reconstruct", "large.png", "-o", "small.png").stderr
-    assert "reduced to 32x16; choose with --size" in told
+    assert "reduced to 32x16; choose another size with --size" in told
     assert image_size(Path("small.png")) == (32, 16)
     assert "memory" in vqclip("reconstruct", "large.png", "--size", "64x32").stderr
     words = ("complete", "large.png", "--keep", "left", "--size", "32x16", "-o", "c.png")

@@ -110,7 +110,7 @@ def test_a_drawn_seed_is_told() -> None:
 def test_rounded_sizes_and_long_prompts_are_noted() -> None:
     result = vqclip("apple " * 60, *QUICK, "--size", "30x33", "-o", "a.png")
     assert "note: size 30x33 rounded to 32x32, a multiple of 8" in result.stderr
-    assert "of which CLIP reads the first 32" in result.stderr.replace("\n", " ")
+    assert "but CLIP reads only the first 32" in result.stderr.replace("\n", " ")
 
 
 def test_a_name_in_use_is_never_overwritten() -> None:

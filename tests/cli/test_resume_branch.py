@@ -25,7 +25,10 @@ def settings(name: str) -> dict[str, Any]:
 def test_a_new_run_from_the_state_of_another() -> None:
     before = Path("fox.checkpoint.safetensors").read_bytes(), Path("fox.png").read_bytes()
     told = vqclip("resume", "fox.png", "--steps", "4", "--lr", "0.5", "--prompt", "a dog").stderr
-    assert "a new run, from step 2 of fox.checkpoint.safetensors on: fox-2.png" in told
+    assert (
+        "a new run that starts from step 2 of fox.checkpoint.safetensors and writes fox-2.png"
+        in told
+    )
     assert before == (Path("fox.checkpoint.safetensors").read_bytes(), Path("fox.png").read_bytes())
     recorded = read_metadata(Path("fox-2.png"))
     assert recorded["prompt"] == "a dog"

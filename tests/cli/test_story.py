@@ -158,7 +158,7 @@ def test_frames_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         vqclip(*STORY, "-o", "a.mp4", code=130)
     before = {path.name: path.read_bytes() for path in Path("a.frames").iterdir()}
     other = (*STORY, "-o", "a.mp4", "--ema", "0.9")
-    assert "a.frames holds frames of another run: repeat its settings" in refused(*other)
+    assert "a.frames contains frames of another run: repeat its settings" in refused(*other)
     assert before == {path.name: path.read_bytes() for path in Path("a.frames").iterdir()}
     assert "drop --steps" in refused("resume", "a.frames", "--gif")
     assert "drop --ray" in refused("resume", "a.frames", "--side-by-side", "2")
@@ -167,7 +167,7 @@ def test_frames_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
     Path("b").mkdir()
     Path("b/00000.png").write_bytes(b"mine")
-    assert "b holds frames of something else" in refused(*STORY, "-o", "b.mp4", "--frames", "b")
+    assert "b contains other frames" in refused(*STORY, "-o", "b.mp4", "--frames", "b")
     assert Path("b/00000.png").read_bytes() == b"mine"
 
 
@@ -291,7 +291,7 @@ def test_a_file_that_appears_under_a_video_s_name_is_left_alone(
 
     with monkeypatch.context() as patch:
         patch.setattr(WorkFolder, "_encode", late)
-        assert "a.gif exists; it was left as it is" in vqclip(*MOVED, "-o", "a.gif", code=1).stderr
+        assert "a.gif exists; it was left unchanged" in vqclip(*MOVED, "-o", "a.gif", code=1).stderr
     assert "a.gif exists; it was left" in vqclip("resume", "a.frames", code=1).stderr
     assert Path("a.gif").read_bytes() == b"mine"
     Path("a.gif").unlink()

@@ -110,7 +110,7 @@ def test_a_draft_alone_is_the_start() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["complete", "photo.png", *FREE], "nothing is left to imagine"),
+        (["complete", "photo.png", *FREE], "there is nothing to complete"),
         (["complete", "none.png", *FREE, "--keep", "top"], "no such image"),
         (["complete", "photo.png", *FREE, "--keep", "mask.png"], "the mask mask.png is 8x8"),
         (["complete", "photo.png", *FREE, "--keep", "box:0,0,99,1"], "not inside the image"),
@@ -135,7 +135,7 @@ def test_a_draft_alone_is_the_start() -> None:
         (["sample", *FREE, "--size", "big"], "cannot read the size"),
         (["sample", *FREE, "-o", "a.bmp"], "must end in"),
         (["sample", *FREE, "-o", "photo.png"], "photo.png exists"),
-        (["x", "--draft", "--steps", "3"], "--draft makes no steps"),
+        (["x", "--draft", "--steps", "3"], "--draft skips the optimisation steps"),
         (["x", "--draft", "--init", "noise"], "drop --init"),
         (["x", *FREE, "--init", "perlin"], "--init must be draft or sample"),
         (["x", *FREE, "--drafts", "0"], "drafts must be at least 1"),

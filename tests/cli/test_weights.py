@@ -96,7 +96,7 @@ def test_people_are_asked(answer: bool, server: Server, monkeypatch: pytest.Monk
     monkeypatch.setattr(downloading.typer, "confirm", confirm)
     Image.new("RGB", (32, 32)).save("photo.png")
     result = vqclip("reconstruct", "photo.png", "--vqgan", "tiny", code=0 if answer else 2)
-    assert asked == ["Not on this computer: tiny (4 MiB, from 127.0.0.1). Fetch it?"]
+    assert asked == ["Not on this computer: tiny (4 MiB, from 127.0.0.1). Download it?"]
     assert (store.find("tiny") is not None) == answer
     assert answer or "nothing was downloaded" in result.stderr
 
@@ -176,7 +176,7 @@ def test_verify(server: Server) -> None:
     result = vqclip("weights", "verify", "--json", code=1)
     assert json.loads(result.stdout)["ok"] is False
     assert "has changed" in vqclip("weights", "verify", code=1).stdout
-    assert "nothing of it to verify" in refused("weights", "verify", "coco")
+    assert "nothing to verify" in refused("weights", "verify", "coco")
 
 
 def test_export_goes_back_to_tamings_layout() -> None:

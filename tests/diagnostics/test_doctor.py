@@ -132,7 +132,7 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert found() == [("network", "note", "offline by HF_HUB_OFFLINE")]
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    assert found() == [("network", "ok", "direct, no proxy set")]
+    assert found() == [("network", "ok", "direct; no proxy is set")]
     assert found(https_proxy="http://me:secret@proxy.example:3128") == [
         ("https_proxy", "ok", "proxy.example:3128")
     ]

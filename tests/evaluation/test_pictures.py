@@ -75,7 +75,7 @@ def test_prompts_are_lines(tmp_path: Path) -> None:
     file.write_text("# what to draw\na cat\n\n  a dog \n")
     assert read_prompts(file) == ["a cat", "a dog"]
     file.write_text("a cat\na cat\n")
-    with pytest.raises(UsageError, match="none twice"):
+    with pytest.raises(UsageError, match="each only once"):
         read_prompts(file)
 
 

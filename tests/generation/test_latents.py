@@ -93,7 +93,9 @@ def test_codes_of_another_codebook_are_refused(tmp_path: Path, generator: torch.
     save_codes(tmp_path / "a.npz", codes_of(indices, Pixels(), "mine"))
     read = read_codes(tmp_path / "a.npz")
     assert torch.equal(check_fits(read, Pixels()), indices)
-    with pytest.raises(UsageError, match=r"a\.npz holds codes of another VQGAN, mine: give that"):
+    with pytest.raises(
+        UsageError, match=r"a\.npz contains codes of another VQGAN, mine: name that"
+    ):
         initial_latent(Other(), str(tmp_path / "a.npz"), (3, 5), "cover", generator)
 
 

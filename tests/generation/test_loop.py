@@ -246,7 +246,7 @@ def test_divergence_is_said(models: Models) -> None:
         ({"augment": ("affin",)}, "unknown augmentation"),
         ({"cut_method": "slices"}, "unknown cut method"),
         ({"init": "none.jpg"}, "unknown init"),
-        ({"prompts": vqclip.parse_prompts("x", "noise")}, "noise prompt is a seed"),
+        ({"prompts": vqclip.parse_prompts("x", "noise")}, "noise prompt must be a seed"),
         ({"prompts": vqclip.parse_prompts("x.png", "image")}, "no such image"),
     ],
 )

@@ -77,8 +77,11 @@ def test_the_users_own_models_come_first() -> None:
         ({"kind": "vqgan", "checkpont": "x"}, "unknown key 'checkpont'; known: about"),
         ({"kind": "vqgan", "checkpoint": "/etc/passwd"}, "is not an http address"),
         ({"kind": "vqgan", "checkpoint": "file:///etc/passwd"}, "is not an http address"),
-        ({"kind": "vqgan", "checkpoint": [7]}, "a source is an address"),
-        ({"kind": "vqgan", "checkpoint": {"url": "http://a", "hash": 1}}, "a source is an address"),
+        ({"kind": "vqgan", "checkpoint": [7]}, "a source must be an address"),
+        (
+            {"kind": "vqgan", "checkpoint": {"url": "http://a", "hash": 1}},
+            "a source must be an address",
+        ),
         ({"kind": "vqgan", "sha256": "abc"}, "64 hexadecimal digits"),
         ({"kind": "vqgan", "size": "1 GB"}, "size must be a whole number"),
         ({"kind": "vqgan", "size": True}, "size must be a whole number"),

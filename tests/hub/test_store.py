@@ -50,10 +50,10 @@ def test_nothing_is_overwritten_unasked() -> None:
 def test_what_has_changed_is_told() -> None:
     model = make("mine")
     model.weights.write_bytes(b"others!")
-    with pytest.raises(CheckpointError, match="has changed since it was put there"):
+    with pytest.raises(CheckpointError, match="has changed since it was saved"):
         store.check(model)
     model.weights.unlink()
-    with pytest.raises(CheckpointError, match="has lost its file"):
+    with pytest.raises(CheckpointError, match="is missing"):
         store.check(model)
 
 

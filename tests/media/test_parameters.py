@@ -50,7 +50,7 @@ def test_show_and_again_take_them(name: str) -> None:
     assert "Sampler            Euler a\n" in told
     assert "--size 32x16 --seed 5" in told
     note = vqclip("again", name, *QUICK, "-o", "b.png").stderr
-    assert "its prompt, seed and size are taken, and not Steps, Sampler, CFG scale, Model" in note
+    assert "its prompt, seed and size are used, but not Steps, Sampler, CFG scale, Model" in note
     made = read_metadata(Path("b.png"))
     assert (made["settings"]["seed"], made["settings"]["size"]) == (5, [32, 16])
     assert [prompt["weight"] for prompt in made["settings"]["prompts"]] == [1.0, -0.5]

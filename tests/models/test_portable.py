@@ -98,12 +98,12 @@ def test_a_picture_is_the_same_again_on_other_threads(
 def test_a_process_computes_in_one_way(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portable, "_process", [before])
     assert threads(7) == (4 if before else 7)
-    with pytest.raises(UsageError, match="all images of a process or none"):
+    with pytest.raises(UsageError, match="all images of a process or to none"):
         settle_arithmetic(portable=not before)
 
 
 def test_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="does not exist on mps: add `device=cpu`"):
+    with pytest.raises(UsageError, match="is not available on mps: add `device=cpu`"):
         resolve_precision("portable", torch.device("mps"))
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     assert resolve_precision("portable", torch.device("cuda")) == torch.float32
@@ -127,4 +127,4 @@ def test_rows_of_a_list_are_portable_together(
     monkeypatch.setattr(portable, "_process", [])
     Path("list.txt").write_text("a\n\nb --precision portable\n")
     told = refused("batch", "list.txt", "--device", "cpu")
-    assert told.startswith("vqclip: error: line 3: precision portable is for all images")
+    assert told.startswith("vqclip: error: line 3: precision portable applies to all images")

@@ -65,7 +65,7 @@ def test_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_wrong_precisions() -> None:
-    with pytest.raises(UsageError, match="float16 does not pay"):
+    with pytest.raises(UsageError, match="float16 is not useful"):
         resolve_precision("float16", CPU)
     with pytest.raises(UsageError, match="unknown precision 'fp8'"):
         resolve_precision("fp8", CPU)

@@ -204,7 +204,7 @@ def test_logits_of_the_first_codes_are_the_first_logits() -> None:
     torch.testing.assert_close(model.logits(codes[:, :5]), model.logits(codes)[:, :5])
     grid = codes.view(2, 4, 4)
     assert torch.equal(model.logits(grid), model.logits(codes))
-    with pytest.raises(UsageError, match="17 codes are too long"):
+    with pytest.raises(UsageError, match="17 codes is too long"):
         model.logits(tiny.random_codes(2, 17))
 
 

@@ -129,10 +129,10 @@ def test_a_finished_run_goes_on_to_more_steps(models: Models) -> None:
     final(run)
     saved = extended(through_a_file(BASE, run), 6)
     assert torch.equal(final(resume(saved.config, models, saved.state))[1], longer[1])
-    with pytest.raises(UsageError, match="4 steps are done"):
+    with pytest.raises(UsageError, match="4 steps are already done"):
         extended(saved, 3)
     scheduled = replace(saved, config=replace(BASE, schedule="cosine"))
-    with pytest.raises(UsageError, match="another run"):
+    with pytest.raises(UsageError, match="cannot be extended"):
         extended(scheduled, 8)
 
 

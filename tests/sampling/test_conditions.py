@@ -70,7 +70,7 @@ def test_what_it_does_not_take_is_refused_with_what_it_does() -> None:
         check_conditions(segmentation, {})
     with pytest.raises(UsageError, match="not several"):
         check_conditions(tiny.transformer(tiny.vqgan(3)), {"edges": "a", "upscale": "b"})
-    with pytest.raises(UsageError, match="Python only"):
+    with pytest.raises(UsageError, match="only the Python API"):
         accepted(tiny.transformer(GivenCodes()))
 
 
@@ -82,7 +82,7 @@ def test_classes_by_name_and_number() -> None:
 @pytest.mark.parametrize(
     ("text", "count", "message"),
     [
-        ("5", 5, "out of range: this model knows 0 to 4"),
+        ("5", 5, "out of range: this model has classes 0 to 4"),
         ("goldfish", 5, "give 0 to 4"),
         ("goldfsh", 1000, "did you mean goldfish"),
         ("retriever", 1000, "golden retriever"),
@@ -108,12 +108,12 @@ def test_label_maps_are_palette_or_grey() -> None:
 def test_coco_counts_from_one_and_has_255_for_none() -> None:
     assert labels(save([[0, 181, 255]]), 183) == [[1, 182, 0]]
     assert labels(save([[0, 181]]), 182) == [[0, 181]]
-    with pytest.raises(UsageError, match="labels up to 183, but this model knows 183"):
+    with pytest.raises(UsageError, match="labels up to 183, but this model has 183"):
         labels(save([[182]]), 183)
 
 
 def test_too_many_labels() -> None:
-    with pytest.raises(UsageError, match="labels up to 8, but this model knows 8, 0 to 7"):
+    with pytest.raises(UsageError, match="labels up to 8, but this model has 8 labels, 0 to 7"):
         labels(save([[8]]), 8)
 
 

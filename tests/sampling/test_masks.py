@@ -91,7 +91,7 @@ def test_a_resized_picture_keeps_what_was_kept_wholly() -> None:
 
 
 def test_nothing_to_imagine_is_refused() -> None:
-    with pytest.raises(UsageError, match="nothing is left to imagine"):
+    with pytest.raises(UsageError, match="there is nothing to complete"):
         open_canvas(photo())
     with pytest.raises(UsageError, match="at most"):
         open_canvas(photo(), extend=(16384, 0, 0, 0))

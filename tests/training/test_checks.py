@@ -84,7 +84,7 @@ def label_images() -> Values:
 DEPTH_MAPS = {"kind": "depth", "folder": "depth"}
 LABEL_MAPS = data(sources=[{"path": "labels"}])
 BROKEN: dict[str, tuple[str, Values, str]] = {
-    "size": ("vqgan", vqgan_config(data(crop=15)), "15 is not a multiple of 2, .* take 14 or 16"),
+    "size": ("vqgan", vqgan_config(data(crop=15)), "15 is not a multiple of 2, .* use 14 or 16"),
     "width": ("vqgan", shaped(ch=16), r"ddconfig.ch 16 .* multiples of 32.*set ddconfig.ch to 32"),
     "channels": ("vqgan", vqgan_config(channels=2), "in_channels is 2: images have 3"),
     "key": ("vqgan", vqgan_config(image_key="dept"), "image_key is 'dept', which the data lacks"),
@@ -96,7 +96,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "discriminator": (
         "vqgan",
         vqgan_config(loss={"disc_start": 0, "disc_num_layers": 4}),
-        "disc_num_layers 4 is too deep for images of 16 pixels: take at most 2",
+        "disc_num_layers 4 is too deep for images of 16 pixels: use at most 2",
     ),
     "lpips": (
         "vqgan",
@@ -177,7 +177,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "subfolders": (
         "transformer",
         transformer_config(LABELLED, data({"kind": "class"}, sources=[{"path": "flat"}])),
-        "no category, of which classes are made: put them into subfolders",
+        "no category, which names their classes: put them into subfolders",
     ),
     "captions": (
         "transformer",

@@ -56,7 +56,7 @@ def test_changes_reach_into_lists_and_make_mappings() -> None:
     assert values == {"a": [{"b": 1}, 2]}
     for change, message in {
         "a": "write, for instance, train.steps=100",
-        "a.2=1": "'2' is not a place in a list of 2",
+        "a.2=1": "'2' is not an index of a list of 2",
         "a.1.b=1": "nothing below 2",
         "a={": "as YAML",
     }.items():
@@ -69,7 +69,7 @@ def test_files_that_are_no_settings(tmp_path: Path) -> None:
         read_training_settings("vqgan", tmp_path / "none.yaml")
     file = tmp_path / "list.yaml"
     file.write_text("- 1")
-    with pytest.raises(UsageError, match="holds no settings"):
+    with pytest.raises(UsageError, match="contains no settings"):
         read_training_settings("vqgan", file)
     file.write_text("a: !!python/object/apply:os.system [x]")
     with pytest.raises(CheckpointError, match="refused"):

@@ -36,7 +36,7 @@ class RunFolder:
         """Create and lock the folder, and remove temporary files of killed processes.
 
         Raises:
-            UsageError: another process uses it, it holds other files, or it is not
+            UsageError: another process uses it, it contains other files, or it is not
                 writable.
         """
         self._refuse_foreign()
@@ -56,7 +56,7 @@ class RunFolder:
             strange = {name for name in strange if not name.startswith(".")}
             if strange:
                 raise UsageError(
-                    f"{self.path} holds other files ({min(strange)}): choose a new folder as "
+                    f"{self.path} contains other files ({min(strange)}): choose a new folder as "
                     "`output`"
                 )
 

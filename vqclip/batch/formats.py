@@ -179,7 +179,7 @@ def _yaml_rows(text: str) -> Iterator[Row]:
         raise UsageError(str(error).replace("; give the model's config", "")) from None
     node = yaml.compose(text, yaml.SafeLoader)
     if not isinstance(values, list) or not isinstance(node, yaml.SequenceNode):
-        raise UsageError("a YAML list has a row an entry: - prompt: a red apple")
+        raise UsageError("a YAML list has one entry per row, such as: - prompt: a red apple")
     for value, entry in zip(values, node.value, strict=True):
         yield _row_of_value(entry.start_mark.line + 1, value)
 
@@ -208,7 +208,7 @@ def words_of_value(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return ("--", value)
     if not isinstance(value, Mapping):
-        raise UsageError('a row is a prompt, or a mapping such as {"prompt": "…", "steps": 50}')
+        raise UsageError('a row must be a prompt or a mapping such as {"prompt": "…", "steps": 50}')
     return words_of_mapping(value)
 
 
@@ -247,7 +247,7 @@ def _word(name: Any, value: Any) -> str | bool | None:
         return value
     if isinstance(value, int | float):
         return repr(value)
-    raise UsageError(f"{name}: a {type(value).__name__} is not a value of an option")
+    raise UsageError(f"{name}: a {type(value).__name__} cannot be the value of an option")
 
 
 def _safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Row:

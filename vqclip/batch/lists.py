@@ -31,9 +31,9 @@ def read_rows(source: str, kind: str | None = None) -> list[Row]:
     read = LIST_FORMATS[kind or list_format(suffix, text)]
     rows = list(islice((one for row in read(text) for one in expand(row)), MOST_JOBS + 1))
     if not rows:
-        raise UsageError(f"{_name(source)} holds no prompt: write one a line")
+        raise UsageError(f"{_name(source)} contains no prompt: write one per line")
     if len(rows) > MOST_JOBS:
-        raise UsageError(f"{_name(source)} unfolds to more than {MOST_JOBS} rows")
+        raise UsageError(f"{_name(source)} expands to more than {MOST_JOBS} rows")
     return rows
 
 
@@ -50,7 +50,7 @@ def _text(source: str) -> str:
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError(f"{_name(source)} is not text in UTF-8: save the list as that") from None
+        raise UsageError(f"{_name(source)} is not UTF-8 text: save the list as UTF-8") from None
 
 
 def expand(row: Row) -> Iterator[Row]:

@@ -145,7 +145,8 @@ class Remote:
         except self.ray.exceptions.RayTaskError as error:
             if "No module named 'vqclip'" in str(error):
                 raise VqclipError(
-                    "a node of the cluster has no vqclip: pip install 'vqclip[ray]' on all of them"
+                    "vqclip is missing on a node of the cluster: pip install 'vqclip[ray]' "
+                    "on every node"
                 ) from error
             raise VqclipError(first_words(error.cause)) from error
         except self.ray.exceptions.RayError as error:

@@ -107,6 +107,6 @@ class BatchRun:
 
 def _unwritable(path: Path, error: OSError) -> VqclipError:
     return VqclipError(
-        f"cannot write to {path}: {reason_of(error)}; make room and start again; "
-        "finished jobs are kept"
+        f"cannot write to {path}: {reason_of(error)}; free some space and run the command "
+        "again; finished jobs are kept"
     )

@@ -142,8 +142,8 @@ def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
     machine = platform.node()
     if group.version != __version__:
         raise VqclipError(
-            f"{machine} has vqclip {__version__}, the machine of the run {group.version}: "
-            "install the same version on all of them"
+            f"{machine} has vqclip {__version__}, but the run was started with "
+            f"{group.version}: install the same version on every machine"
         )
     node = ray.get_runtime_context().get_node_id()
     names = [(job.key, job.name) for job in group.jobs]

@@ -42,7 +42,7 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
     if not terminal.yes and not is_interactive():
         refuse_missing(absent, "; or add --yes")
     if not terminal.yes and not _agreed(absent):
-        raise UsageError("nothing was downloaded, and the command needs it")
+        raise UsageError("nothing was downloaded, but the command needs it")
     for model in absent:
         terminal.message(f"downloading {model} into {home()}")
         with downloading(model.name, terminal) as listener:
@@ -56,7 +56,7 @@ def is_interactive() -> bool:
 
 def _agreed(absent: "Iterable[Missing]") -> bool:
     what = ", ".join(map(str, absent))
-    return typer.confirm(f"Not on this computer: {what}. Fetch it?", default=True, err=True)
+    return typer.confirm(f"Not on this computer: {what}. Download it?", default=True, err=True)
 
 
 @contextmanager

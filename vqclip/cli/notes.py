@@ -22,8 +22,8 @@ def note_long_prompts(
             count, read, lost = min(cut, key=lambda each: each[1])
             number = len(text.split()) - len(lost.split()) + 1
             terminal.note(
-                f"the prompt {text[:40]!r}… has {count} tokens, of which CLIP reads the first "
-                f"{read}: the rest is lost, from word {number} on, {lost[:40]!r}"
+                f"the prompt {text[:40]!r}… has {count} tokens, but CLIP reads only the "
+                f"first {read}: it ignores the rest, from word {number} on, {lost[:40]!r}"
             )
 
 
@@ -35,4 +35,6 @@ def note_slow_precision(terminal: Terminal, models: "Models") -> None:
 
     slow = models.dtype == torch.bfloat16 and not has_fast_bfloat16(models.device)
     if slow:
-        terminal.note("bfloat16 is very slow here: --precision auto chooses a fast one")
+        terminal.note(
+            "bfloat16 is very slow on this computer: --precision auto chooses a fast format"
+        )

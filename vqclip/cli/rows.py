@@ -193,7 +193,7 @@ def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
 
     if values["seeds"] is not None:
         if values["count"] != 1 or values["seed"] is not None:
-            raise UsageError("--seeds names every seed: drop --seed and --count")
+            raise UsageError("--seeds already lists every seed: drop --seed and --count")
         return parse_seeds(values["seeds"])
     if values["count"] < 1:
         raise UsageError(f"count must be at least 1, not {values['count']}")

@@ -33,7 +33,7 @@ def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
 def note_unknown(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> None:
     """Note that codes from an older version do not record a VQGAN."""
     if codes.vqgan is None:
-        note(f"{codes.name} does not name its VQGAN: decoded with {vqgan}")
+        note(f"{codes.name} does not record its VQGAN; it is decoded with {vqgan}")
 
 
 def with_vqgan_of_init(config: GenerateConfig, note: Callable[[str], None]) -> GenerateConfig:

@@ -158,7 +158,7 @@ class GenerateSession(Session):
                 "interrupted before the image was written; continue with: "
                 f"vqclip resume {output.checkpoint}"
             )
-        written = f"{done} of {len(self.configs)} images are written"
+        written = f"{done} of {len(self.configs)} images were written"
         return InterruptionError(f"interrupted; {written if done else 'nothing was written'}")
 
     def _note_ahead(self, ahead: Sequence[GenerateConfig]) -> None:
@@ -208,7 +208,7 @@ class SampleSession(Session):
             factor = task.models.vqgan.downsampling
             self.terminal.note_size(self.config.size, task.size, factor)
         elif task.pastes and self.outputs[0].path.suffix.lower() != ".png":
-            self.terminal.note("only a .png holds the kept pixels exactly")
+            self.terminal.note("only a .png file stores the kept pixels exactly")
 
     def forecast(self) -> "Forecast":
         """Return the forecast of the samples."""

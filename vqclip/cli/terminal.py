@@ -88,8 +88,9 @@ class Terminal:
         size = wanted or within(own, MAX_OWN_PIXELS)
         if wanted is None and size != own:
             self.note(
-                f"the image has {own[0] * own[1] / 1e6:.1f} megapixels: it is reduced to "
-                f"{size[0]}x{size[1]}; choose with --size, at {_MEMORY} GB of memory a megapixel"
+                f"the image has {own[0] * own[1] / 1000000.0:.1f} megapixels and is reduced "
+                f"to {size[0]}x{size[1]}; choose another size with --size, at {_MEMORY} GB "
+                "of memory per megapixel"
             )
             return size
         if size[0] * size[1] > MAX_OWN_PIXELS:

@@ -76,7 +76,7 @@ class Workers:
 
     def __post_init__(self) -> None:
         if self.cpus is not None and self.ray is None:
-            raise UsageError("--cpus are those of a worker: it goes with --ray")
+            raise UsageError("--cpus sets the cores of a --ray worker: add --ray, or drop --cpus")
 
 
 @contextmanager

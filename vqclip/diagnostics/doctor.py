@@ -219,13 +219,15 @@ def named_models() -> Iterator[Finding]:
         if expected is None:
             yield Finding(model.name, "problem", "its record cannot be read", again)
         elif size != expected:
-            about = f"files are missing or not whole ({size:,} of {expected:,} bytes)"
+            about = f"files are missing or incomplete ({size:,} of {expected:,} bytes)"
             yield Finding(model.name, "problem", about, again)
         else:
             yield Finding(model.name, "ok", f"{model.kind}, {size / 1e6:.0f} MB")
     absent = len(catalogue().keys() - {model.name for model in kept})
     yield Finding(
-        "named models", "ok", f"{len(kept)} here, {absent} to be had: vqclip weights list"
+        "named models",
+        "ok",
+        f"{len(kept)} on this computer, {absent} to download: vqclip weights list",
     )
 
 

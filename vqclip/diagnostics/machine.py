@@ -63,7 +63,7 @@ def device() -> Iterator[Finding]:
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
     about = f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free" if total else name
     if total and free < _LEAST_MEMORY:
-        fix = "close other programs, or take a smaller `size` and `cut_chunk=4`"
+        fix = "close other programs, or use a smaller `size` and `cut_chunk=4`"
         yield Finding("device", "problem", about, fix)
     else:
         yield Finding("device", "ok", about)
@@ -87,7 +87,9 @@ def precisions() -> Iterator[Finding]:
         about = usual if dtype == own else "works, very slowly" if slow else "works"
         yield probe(name, about, f"do not use `precision={name}`", trial)
     if portable.supported():
-        yield Finding("portable", "ok", "with `device=cpu`: the bytes of any x86-64 processor")
+        yield Finding(
+            "portable", "ok", "with `device=cpu`, byte-identical on every x86-64 processor"
+        )
     else:
         about = "does not work: no x86-64 processor with AVX2"
         yield Finding("portable", "note", about, "do not use `precision=portable`")
@@ -98,10 +100,13 @@ def _threads() -> Finding:
     threads, usable = torch.get_num_threads(), len(_affinity())
     about = f"{threads} on {usable} processors"
     if threads > usable:
-        fix = f"set OMP_NUM_THREADS={usable}: more threads than processors wait for each other"
+        fix = (
+            f"set OMP_NUM_THREADS={usable}: with more threads than processors, they wait for "
+            "each other"
+        )
         return Finding("threads", "problem", about, fix)
     if threads == 1 < usable:
-        return Finding("threads", "note", about, "unset OMP_NUM_THREADS, if a run should use all")
+        return Finding("threads", "note", about, "unset OMP_NUM_THREADS to use all of them")
     return Finding("threads", "ok", about)
 
 
@@ -141,7 +146,9 @@ def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
 
         finding = probe(name, f"{folder}, {free / 1e9:.1f} GB free", _FIXES[name], trial)
         if finding.state == "ok" and free < _LEAST_DISK:
-            finding = Finding(name, "note", finding.about, "make room: a model takes 1 GB and more")
+            finding = Finding(
+                name, "note", finding.about, "free some space: a model takes 1 GB or more"
+            )
         yield finding
 
 
@@ -160,7 +167,7 @@ def network(environment: Mapping[str, str]) -> Iterator[Finding]:
         else:
             yield Finding(name.lower(), "problem", "it is not an address", fix)
     if not variable and not configured:
-        yield Finding("network", "ok", "direct, no proxy set")
+        yield Finding("network", "ok", "direct; no proxy is set")
 
 
 def _host(proxy: str) -> str:

@@ -38,7 +38,7 @@ def open_material(
         return HeldOut(read_source(source), settings)
     values = read_yaml(Path(path))
     if not isinstance(values, dict):
-        raise UsageError(f"{path} holds no settings of data")
+        raise UsageError(f"{path} contains no data settings")
     values = changed(values if "data" in values else {"data": values}, changes)
     data = {key: value for key, value in values["data"].items() if key != "encode"}
     if size is not None:

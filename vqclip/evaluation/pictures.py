@@ -121,5 +121,5 @@ def read_prompts(file: Path) -> list[str]:
         raise UsageError(f"cannot read the prompts in {file}") from error
     prompts = [line for line in lines if line and not line.startswith("#")]
     if not prompts or len(set(prompts)) < len(prompts):
-        raise UsageError(f"{file} must contain prompts, one on each line, none twice")
+        raise UsageError(f"{file} must contain one prompt per line, each only once")
     return prompts

@@ -24,7 +24,7 @@ def writing() -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
-        raise VqclipError(f"{error}; it was left as it is") from error
+        raise VqclipError(f"{error}; it was left unchanged") from error
     except OSError as error:
         advice = "; make room and start again" if error.errno == errno.ENOSPC else ""
         raise VqclipError(f"cannot write: {error.strerror or error}{advice}") from error

@@ -50,12 +50,12 @@ def parse_yaml(text: str, path: Path) -> Any:
         if node is None:
             raise CheckpointError(f"{path} is empty; give the model's YAML")
         if _size(node, {}) > _MOST_NODES:
-            raise CheckpointError(f"{path} unfolds to far too many entries; it was refused")
+            raise CheckpointError(f"{path} expands to far too many entries; it was refused")
         return loader.construct_document(node)
     except yaml.constructor.ConstructorError as error:
         if "2002:python/" in str(error.problem):
             raise UnsafeCheckpointError(
-                f"{path} asks for Python objects to be made ({error.problem}); it was refused"
+                f"{path} would create Python objects ({error.problem}); it was refused"
             ) from None
         raise _not_yaml(path, error) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:

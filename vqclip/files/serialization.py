@@ -43,8 +43,8 @@ def to_json(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
             ]
         }
     raise UsageError(
-        f"this optimizer keeps a {type(value).__name__} ({name}), which no checkpoint takes: "
-        "choose another `optimizer`"
+        f"this optimizer keeps a {type(value).__name__} ({name}), which a checkpoint cannot "
+        "store: choose another `optimizer`"
     )
 
 

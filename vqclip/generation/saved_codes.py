@@ -61,7 +61,7 @@ def read_codes(path: Path) -> Codes:
         UsageError: the file does not exist or does not contain codes.
     """
     if not user_path(path).is_file():
-        raise UsageError(f"no such file of codes: {path}")
+        raise UsageError(f"no such codes file: {path}")
     try:
         with np.load(user_path(path), allow_pickle=False) as file:
             indices = torch.from_numpy(file["indices"].astype(np.int64, casting="safe"))
@@ -85,7 +85,8 @@ def check_fits(codes: Codes, vqgan: HasCodebook) -> Tensor:
     """
     if codes.codebook is not None and codes.codebook != hash_of(vqgan.codebook):
         raise UsageError(
-            f"{codes.name} holds codes of another VQGAN, {codes.vqgan}: give that one as `vqgan`"
+            f"{codes.name} contains codes of another VQGAN, {codes.vqgan}: name that one "
+            "with `vqgan`"
         )
     if codes.indices.max() >= len(vqgan.codebook):
         raise UsageError(

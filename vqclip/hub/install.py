@@ -151,8 +151,9 @@ def _unpacked(archive: Path, member: str) -> Path:
             free = shutil.disk_usage(archive.parent).free
             if info.file_size > free:
                 raise DownloadError(
-                    f"unpacked it takes {readable(info.file_size)}, but {archive.parent} has room "
-                    f"for {readable(free)}: make room, and start again"
+                    f"unpacked, it takes {readable(info.file_size)}, but {archive.parent} "
+                    f"has room for {readable(free)}: free some space and run the command "
+                    "again"
                 )
             with writing(), replacing(place, overwrite=True) as temporary:
                 _copy(content, info, temporary)

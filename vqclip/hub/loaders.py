@@ -92,10 +92,12 @@ def load_transformer(
     check_unchanged(source)
     model_config = _config(path, config)
     if model_config is None:
-        raise UsageError(f"{path} has no config with it, which a transformer needs; give its YAML")
+        raise UsageError(
+            f"{path} has no config beside it, and a transformer needs one; give its YAML"
+        )
     if "transformer_config" not in model_config.params:
         kind = model_config.target.split(".")[-1]
-        raise UsageError(f"{path} is a {kind}, no transformer over the codes of one")
+        raise UsageError(f"{path} is a {kind}, not a transformer")
     state = checkpoints.read_state_dict(path)
     try:
         model = checkpoints.load_transformer_weights(
@@ -122,7 +124,8 @@ def new_transformer(config: ModelConfig) -> Net2NetTransformer:
         if vqgan is None and checkpoints.has_stage(config, stage):
             what = "its VQGAN" if stage == "first" else "the VQGAN of its conditions"
             raise UsageError(
-                f"{config.name} does not say where {what} is: give {stage}_stage_config a ckpt_path"
+                f"{config.name} does not contain the path of {what}: add a ckpt_path to "
+                f"{stage}_stage_config"
             )
     return checkpoints.untrained_transformer(config, *stages.values())
 

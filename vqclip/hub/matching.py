@@ -20,7 +20,10 @@ def check_models(config: GenerateConfig, models: Models) -> None:
     if config.precision != AUTO:
         dtype = resolve_precision(config.precision, models.device)
         if dtype != models.dtype:
-            raise UsageError(f"the models compute in {models.dtype}, not in {dtype}: load them so")
+            raise UsageError(
+                f"the models compute in {models.dtype}, not in {dtype}: load them with that "
+                "precision"
+            )
     if len(models.perceptors) != len(config.clip):
         loaded, named = len(models.perceptors), len(config.clip)
         raise UsageError(f"the settings name {named} CLIP models, but {loaded} are loaded")

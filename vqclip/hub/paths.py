@@ -93,7 +93,7 @@ def _weights_in(folder: Path) -> Path:
         files = sorted(file for file in place.glob("*") if file.suffix in WEIGHT_SUFFIXES)
         if len(files) > 1:
             names = ", ".join(file.name for file in files[:5])
-            raise UsageError(f"{place} holds several weights ({names}); give one of the files")
+            raise UsageError(f"{place} contains several weight files ({names}); give one of them")
         if files:
             return files[0]
     raise UsageError(

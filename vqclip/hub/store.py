@@ -109,10 +109,10 @@ def check(model: StoredModel) -> None:
     for file, expected in model.record.get("sha256", {}).items():
         path = model.folder / file
         if not path.is_file():
-            raise CheckpointError(f"{model.name} has lost its file {path.name}: {again}")
+            raise CheckpointError(f"the file {path.name} of {model.name} is missing: {again}")
         if weights_hash(path) != expected:
             raise CheckpointError(
-                f"{path} has changed since it was put there (sha256 {weights_hash(path)[:12]}…, "
+                f"{path} has changed since it was saved (sha256 {weights_hash(path)[:12]}…, "
                 f"not {expected[:12]}…): {again}"
             )
 
@@ -142,7 +142,7 @@ def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
 def _check_free(place: Path, overwrite: bool) -> None:
     if place.exists() and not overwrite:
         raise UsageError(
-            f"there is a model {place.name!r} already: choose another `name`, or add `overwrite`"
+            f"there is already a model {place.name!r}: choose another `name`, or add `overwrite`"
         )
 
 

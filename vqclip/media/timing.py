@@ -56,7 +56,7 @@ def plan_film(frames: int, timing: TimingConfig) -> Plan:
     if timing.length is not None:
         moving -= first + last
     if moving < 1:
-        raise UsageError(f"a video of {timing.length:g} s has no time left beside its holds")
+        raise UsageError(f"a video of {timing.length:g} s has no time left after its holds")
     if moving + first + last > _MOST_FRAMES:
         raise UsageError(f"the video would have more than {_MOST_FRAMES} frames: reduce `length`")
     there, back = _path(frames, moving, timing)

@@ -88,9 +88,7 @@ def align(condition: Tensor, size: tuple[int, int]) -> Tensor:
         condition = condition.view(-1, *size)
     if tuple(condition.shape[1:]) != tuple(size):
         shape = "x".join(map(str, condition.shape[1:]))
-        raise UsageError(
-            f"the condition has {shape} codes, but {size[0]}x{size[1]} are to be drawn"
-        )
+        raise UsageError(f"the condition has {shape} codes, but the image has {size[0]}x{size[1]}")
     return condition
 
 

@@ -253,8 +253,8 @@ class GPT(nn.Module):
         stop = start + x.shape[1]
         if stop > self.config.block_size:
             raise UsageError(
-                f"{stop} codes are too long a sequence for this transformer, "
-                f"which reads {self.config.block_size}"
+                f"a sequence of {stop} codes is too long for this transformer, which reads "
+                f"{self.config.block_size}"
             )
         x = x + self.pos_emb[:, start:stop]
         if hints is not None:

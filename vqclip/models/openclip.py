@@ -45,7 +45,7 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
     open_clip = import_open_clip()
     for tower in ("vision_cfg", "text_cfg"):
         if not isinstance(config.get(tower), Mapping):
-            raise UsageError(f"model.model_cfg lacks {tower}, which every CLIP of open_clip has")
+            raise UsageError(f"model.model_cfg lacks {tower}, which every open_clip model has")
     width = config.get("embed_dim")
     if not isinstance(width, int) or width < 1:
         raise UsageError(f"model.model_cfg.embed_dim must be a whole number above 0, not {width!r}")

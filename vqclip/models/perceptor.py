@@ -140,7 +140,9 @@ class _Model:
 def _image_side(image_size: int | tuple[int, int], name: str) -> int:
     sides = {image_size} if isinstance(image_size, int) else set(image_size)
     if len(sides) > 1:
-        raise UsageError(f"CLIP model {name!r} sees {image_size} pixels, not a square")
+        raise UsageError(
+            f"CLIP model {name!r} needs images of {image_size} pixels, which are not square"
+        )
     return sides.pop()
 
 
@@ -185,7 +187,7 @@ def _in_directory(directory: Path) -> _Model:
     config = _read_config(directory / "open_clip_config.json")
     weights = import_open_clip().factory._find_checkpoint_in_dir(directory)
     if weights is None:
-        raise UsageError(f"{directory} holds no weights: no .safetensors, .bin or .pth file")
+        raise UsageError(f"{directory} contains no weights: no .safetensors, .bin or .pth file")
     return _Model(f"local-dir:{directory}", config, Path(weights))
 
 
@@ -196,11 +198,13 @@ def _read_config(file: Path) -> dict[str, Any]:
         if not all(isinstance(config[tower], dict) for tower in ("vision_cfg", "text_cfg")):
             raise TypeError
     except OSError as error:
-        raise UsageError(f"{file.parent} holds no open_clip model: no {file.name}") from error
+        raise UsageError(
+            f"{file.parent} contains no open_clip model: it has no {file.name}"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is not an open_clip configuration") from error
     if "trust_remote_code" in json.dumps(config):
-        raise UnsafeCheckpointError(f"{file} asks for downloaded code to be run; refused")
+        raise UnsafeCheckpointError(f"{file} would run downloaded code; it was refused")
     return config
 
 
@@ -260,7 +264,9 @@ def _no_model(source: str, open_clip: Any) -> UsageError:
         tags = open_clip.list_pretrained_tags_by_model(architecture)
         return _no_weights(architecture, "", tags)
     if Path(source).is_file():
-        return UsageError(f"{source} does not say its architecture; write e.g. ViT-B-32:{source}")
+        return UsageError(
+            f"{source} does not name its architecture; write it first, such as ViT-B-32:{source}"
+        )
     known = {name.lower(): name for name in open_clip.list_models()}
     near = get_close_matches(re.split("[:/]", source)[0].lower(), known, n=1)
     hint = f"did you mean {known[near[0]]!r}? " if near else ""

@@ -35,8 +35,8 @@ def settle_arithmetic(*, portable: bool) -> None:
         _process.append(portable)
     elif _process[0] != portable:
         raise UsageError(
-            "precision portable is for all images of a process or none: use it for all of them, "
-            "or run the others separately"
+            "precision portable applies to all images of a process or to none: use it for "
+            "all of them, or run the others separately"
         )
     if portable:
         torch.set_num_threads(_THREADS)
@@ -55,7 +55,7 @@ def supported() -> bool:
 def _hold_libraries() -> None:
     if not supported():
         raise UsageError(
-            "precision portable needs an x86-64 processor with AVX2: `precision=auto` does without"
+            "precision portable needs an x86-64 processor with AVX2: use `precision=auto` instead"
         )
     os.environ.update(_SHARED)
     if torch.backends.cpu.get_cpu_capability() != "AVX2":

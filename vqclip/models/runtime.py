@@ -83,13 +83,13 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     if device.type == "cpu":
         settle_arithmetic(portable=name == "portable")
     elif name == "portable" and device.type != "cuda":
-        raise UsageError(f"precision portable does not exist on {device.type}: add `device=cpu`")
+        raise UsageError(f"precision portable is not available on {device.type}: add `device=cpu`")
     elif name == "portable":  # cuBLAS reads it at its first product
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if dtype is None:
         return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
     if dtype == torch.float16 and device.type == "cpu":
-        raise UsageError("float16 does not pay on a CPU; use `precision=auto` or bfloat16")
+        raise UsageError("float16 is not useful on a CPU; use `precision=auto` or bfloat16")
     return dtype
 
 

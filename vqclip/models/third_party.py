@@ -47,7 +47,7 @@ def explained(what: str) -> Iterator[None]:
     except Exception as error:
         message = " ".join(str(error).split())
         if isinstance(error, pickle.UnpicklingError) and "Unsupported global" in message:
-            raise UnsafeCheckpointError(f"{what}: it asks for code to be run; refused") from error
+            raise UnsafeCheckpointError(f"{what}: it would run code; it was refused") from error
         raise CheckpointError(f"{what}: {_reason(error, message)}") from error
 
 
@@ -93,7 +93,7 @@ def cached_only(downloader: Any) -> Iterator[None]:
 def check_network() -> None:
     """Raise :class:`ConnectionError` if the hub does not answer or offline mode is set."""
     if variable := offline():
-        raise ConnectionError(f"the network is forbidden by {variable}")
+        raise ConnectionError(f"network access is disabled by {variable}")
     hub = importlib.import_module("huggingface_hub")  # imported here because it is slow
     try:
         hub.utils.get_session().head(hub.constants.ENDPOINT, timeout=10)

@@ -285,6 +285,6 @@ class Net2NetTransformer(nn.Module):
     def _check_permuter(self, count: int) -> None:
         if self.permuter.length not in (None, count):
             raise UsageError(
-                f"this transformer reads {self.permuter.length} codes in an order of its own, "
-                f"and cannot do with {count}"
+                f"this transformer reads exactly {self.permuter.length} codes, in an order "
+                f"of its own, not {count}"
             )

@@ -174,12 +174,12 @@ def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
     """
     done = checkpoint.state.step
     if steps < done:
-        raise UsageError(f"{done} steps are done already: `steps` must be at least that")
+        raise UsageError(f"{done} steps are already done: `steps` must be at least {done}")
     if checkpoint.config.schedule != "constant" and steps != checkpoint.config.steps:
         raise UsageError(
-            f"the {checkpoint.config.schedule} schedule spreads over the "
-            f"{checkpoint.config.steps} requested steps: more would be another run; "
-            "start again with `steps`"
+            f"the {checkpoint.config.schedule} schedule depends on the number of steps, "
+            f"{checkpoint.config.steps}, so the run cannot be extended: start a new one "
+            "with more `steps`"
         )
     return replace(checkpoint, config=replace(checkpoint.config, steps=steps))
 

@@ -181,7 +181,7 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
         name = pattern.format_map(filled)
     except (KeyError, IndexError, ValueError, AttributeError, TypeError):
         known = " ".join(f"{{{name}}}" for name in FIELDS)
-        raise UsageError(f"cannot read the name {pattern!r}; in braces it takes: {known}") from None
+        raise UsageError(f"cannot read the name {pattern!r}; braces may contain: {known}") from None
     return file_path(name)
 
 
@@ -198,7 +198,10 @@ def check_file_name(path: Path) -> None:
         UsageError: the name has a folder, is too long, or is invalid on some file system.
     """
     if path.name != str(path):
-        raise UsageError(f"{str(path)!r} names a folder: a list has a folder for its images")
+        raise UsageError(
+            f"{str(path)!r} names a folder: a batch saves its images in a folder of its own, so "
+            "give only the name of the file"
+        )
     reserved = _RESERVED.fullmatch(path.name.partition(".")[0])
     if reserved or _UNSAFE.search(path.name) or path.name.startswith("."):
         raise UsageError(f"{path.name!r} is not a file name that every file system accepts")

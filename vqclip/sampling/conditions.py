@@ -40,7 +40,7 @@ def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
     """
     kind, channels = transformer.condition_kind, _channels(transformer)
     if kind == "codes":
-        raise UsageError("this transformer takes boxes as codes, in Python only")
+        raise UsageError("this transformer needs boxes as codes, which only the Python API accepts")
     if kind in ("unconditional", "coordinates", "clip"):
         return ()
     if kind in ("class", "labels"):
@@ -125,11 +125,16 @@ def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
         return own.index(text.strip())
     if text.strip().isdecimal():
         if int(text) >= count:
-            raise UsageError(f"class {text} is out of range: this model knows 0 to {count - 1}")
+            raise UsageError(
+                f"class {text} is out of range: this model has classes 0 to {count - 1}"
+            )
         return int(text)
     names = [name.lower() for name in own or imagenet_classes()]
     if not own and count != len(names):
-        raise UsageError(f"this model's {count} classes have no names here: give 0 to {count - 1}")
+        raise UsageError(
+            f"the names of this model's {count} classes are unknown: give a number from 0 to "
+            f"{count - 1}"
+        )
     wanted = text.strip().lower()
     if wanted in names:
         return names.index(wanted)
@@ -169,8 +174,9 @@ def labels_of(
         numbers = torch.where(numbers == 255, 0, numbers + 1)
     if int(numbers.max()) >= count:
         raise UsageError(
-            f"{path} has labels up to {int(numbers.max())}, but this model knows {count}, "
-            f"0 to {count - 1}: choose another map, or map its numbers with `relabel`"
+            f"{path} has labels up to {int(numbers.max())}, but this model has {count} "
+            f"labels, 0 to {count - 1}: choose another map, or map its numbers with "
+            "`relabel`"
         )
     return F.one_hot(numbers, count).permute(2, 0, 1)[None].float()
 
@@ -190,7 +196,9 @@ def _relabelled(numbers: Tensor, relabel: Sequence[str], count: int, path: str) 
     table = dict(_label_pair(text, count) for text in relabel)
     there = sorted(set(numbers.flatten().tolist()))
     if missing := [number for number in there if number not in table]:
-        raise UsageError(f"{path} also holds {missing!s:.60}: add `relabel={missing[0]}=NAME` too")
+        raise UsageError(
+            f"{path} also contains {missing!s:.60}: add `relabel={missing[0]}=NAME` too"
+        )
     lookup = torch.zeros(max(there) + 1, dtype=torch.int64)
     for number in there:
         lookup[number] = table[number]
@@ -272,8 +280,8 @@ def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], n
         from skimage.feature import canny
     except ImportError:
         raise UsageError(
-            f"{path} is not a black and white map, and finding a photo's edges needs scikit-image: "
-            "pip install 'vqclip[edges]'"
+            f"{path} is not a black-and-white map, and detecting edges in a photo needs "
+            "scikit-image: pip install 'vqclip[edges]'"
         ) from None
     edges: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = canny(
         np.asarray(photo.convert("L")) / 255, sigma=2

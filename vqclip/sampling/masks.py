@@ -70,7 +70,7 @@ def open_canvas(
         kept = np.asarray(share) == 255
     canvas = _extended(Canvas(np.array(photo), kept), extend)
     if canvas.kept.all():
-        raise UsageError("nothing is left to imagine: use `keep` or `extend`")
+        raise UsageError("there is nothing to complete: use `keep` or `extend`")
     return canvas
 
 
@@ -112,7 +112,9 @@ def _read_mask(path: str, size: tuple[int, int]) -> Mask:
     mask = open_image(path)
     if mask.size != size:
         its, wanted = ("x".join(map(str, s)) for s in (mask.size, size))
-        raise UsageError(f"the mask {path} is {its}, the image {wanted} pixels: make them equal")
+        raise UsageError(
+            f"the mask {path} is {its} pixels, but the image is {wanted}: make them the same size"
+        )
     grey: Mask = np.asarray(flatten(mask).convert("L")) >= _WHITE
     return grey
 

@@ -43,7 +43,7 @@ def make_accelerator(settings: LoopSettings) -> "Accelerator":
             gradient_accumulation_steps=1,  # the loop accumulates
         )
     except ValueError as error:
-        raise UsageError(f"cannot train so: {error}") from error
+        raise UsageError(f"cannot train with these settings: {error}") from error
 
 
 def average_gradients(accelerator: "Accelerator", parameters: Sequence[nn.Parameter]) -> None:

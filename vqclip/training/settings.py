@@ -123,7 +123,7 @@ def read_training_settings(stage: str, path: Path, changes: Sequence[str] = ()) 
     """
     values = read_yaml(path)
     if not isinstance(values, Mapping):
-        raise UsageError(f"{path} holds no settings: it needs model, data and train")
+        raise UsageError(f"{path} contains no settings: it needs model, data and train")
     return settings_of(stage, changed(values, changes))
 
 
@@ -161,7 +161,7 @@ def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
     key, rest = keys[0], keys[1:]
     if isinstance(values, list):
         if not key.isdecimal() or int(key) >= len(values):
-            raise UsageError(f"{name}: {key!r} is not a place in a list of {len(values)}")
+            raise UsageError(f"{name}: {key!r} is not an index of a list of {len(values)}")
         place = int(key)
         new = _replaced(values[place], rest, value, name)
         return [*values[:place], new, *values[place + 1 :]]

@@ -66,7 +66,7 @@ class WorkFolder:
         """
         lock, over = self.path / _LOCK, False
         if not is_unfinished(self.path) and frame_path(self.path, 0).exists():
-            raise UsageError(f"{self.path} holds frames of something else: choose another folder")
+            raise UsageError(f"{self.path} contains other frames: choose another folder")
         try:
             with writing():
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -93,8 +93,8 @@ class WorkFolder:
                 self.whole = is_whole(self.path, self.output)
             elif not self.output.overwrite:
                 raise UsageError(
-                    f"{self.path} holds frames of another run: repeat its settings to continue, "
-                    "choose another `output`, or add `overwrite` to discard them"
+                    f"{self.path} contains frames of another run: repeat its settings to "
+                    "continue, choose another `output`, or add `overwrite` to discard them"
                 )
             else:
                 self._remove(frames=True)

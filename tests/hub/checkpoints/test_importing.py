@@ -262,7 +262,7 @@ def test_without_a_config(tmp_path: Path) -> None:
     assert torch.equal(pictures(vqclip.load_vqgan("out")), pictures(model))
     checkpoint, _ = published("cin_transformer", tmp_path)
     checkpoint.with_suffix(".yaml").unlink()
-    with pytest.raises(UsageError, match="needs; give its YAML"):
+    with pytest.raises(UsageError, match="needs one; give its YAML"):
         convert(checkpoint, None, tmp_path)
 
 

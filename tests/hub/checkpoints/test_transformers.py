@@ -146,7 +146,7 @@ def test_permuters_come_from_the_checkpoint(tmp_path: Path) -> None:
     loaded = vqclip.load_transformer(save(tmp_path, state, permuted))
     assert torch.equal(loaded.permuter(torch.arange(16)[None])[0], torch.tensor(order))
     state["permuter.backward_shuffle_idx"] = torch.tensor(order)
-    with pytest.raises(CheckpointError, match="do not undo each other"):
+    with pytest.raises(CheckpointError, match="not inverse to each other"):
         vqclip.load_transformer(save(tmp_path, state, permuted))
 
 
@@ -228,10 +228,10 @@ def test_misfits_are_explained(tmp_path: Path) -> None:
 
 def test_sources_that_are_no_transformer(tmp_path: Path) -> None:
     model = tiny.transformer()
-    with pytest.raises(CheckpointError, match=r"it holds no transformer .*VQModel"):
+    with pytest.raises(CheckpointError, match=r"it contains no transformer, but a VQModel"):
         vqclip.load_transformer(save(tmp_path, model.vqgan.state_dict(), config_of(model)))
     (tmp_path / "last.yaml").unlink()
-    with pytest.raises(UsageError, match="which a transformer needs; give its YAML"):
+    with pytest.raises(UsageError, match="a transformer needs one; give its YAML"):
         vqclip.load_transformer(save(tmp_path, model.state_dict(), None))
     with pytest.raises(UsageError, match="there is no transformer file"):
         vqclip.load_transformer(tmp_path / "none.ckpt")
@@ -305,7 +305,7 @@ def test_a_codebook_is_the_same_in_half_precision() -> None:
     [
         ("first_stage_config", {"sauce": "x"}, "lacks source"),
         ("first_stage_config", {"source": "x", "codebok": "x"}, "did you mean 'codebook'"),
-        ("first_stage_config", {"source": 3}, "needs source, a path or 'default'"),
+        ("first_stage_config", {"source": 3}, r"needs source \(a path or 'default'"),
         ("first_stage_config", {"source": "none/such"}, "there is no VQGAN file"),
         ("cond_stage_config", {"embed_dim": 6}, "lacks n_tokens"),
         ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "heads": 1}, "setting .*'heads'"),

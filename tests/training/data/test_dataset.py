@@ -242,7 +242,7 @@ def test_collate_stacks(tmp_path: Path) -> None:
         ({"weights": [{"where": {"sauce": "odd"}, "weight": 2}]}, "did you mean 'source'"),
         ({"hold_out": {"share": 1.0}}, "below 1"),
         ({"conditions": [{"kind": "deep"}]}, "did you mean 'depth'"),
-        ({"conditions": [{"kind": "class"}]}, "no category, of which classes are made"),
+        ({"conditions": [{"kind": "class"}]}, "no category, which names their classes"),
         ({"weights": [{"where": {"source": ["odd", "even"]}, "weight": 0}]}, "nothing|no image"),
         ({"composition": {"colour": 0.9, "scene": 0.9}}, "more than 1"),
     ],

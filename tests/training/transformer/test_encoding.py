@@ -120,7 +120,7 @@ def test_encoding_goes_on_where_it_was(tmp_path: Path) -> None:
         "about.json",
         "held-out.safetensors",
     ]
-    with pytest.raises(UsageError, match=r"00000004-4\.safetensors is not there yet: encode"):
+    with pytest.raises(UsageError, match=r"00000004-4\.safetensors does not exist yet: encode"):
         open_data(chosen)
     before = first.stat().st_mtime_ns
     assert encode(chosen)[:3] == [held_out, held_out + 4, held_out + 7]

@@ -280,7 +280,7 @@ def test_noise_moves_captions_and_pictures_a_little() -> None:
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        ({"text": 1.5}, "loss.text is a share"),
+        ({"text": 1.5}, "loss.text must be a share"),
         ({"text": 0.6, "mix": 0.6}, "at most 1 together"),
         ({"noise": -1}, "loss.noise must be a number of at least 0"),
         ({"txt": 0.5}, "did you mean 'text'"),
@@ -298,7 +298,7 @@ def test_a_model_and_its_vqgan_must_be_named(tmp_path: Path) -> None:
     values["model"]["params"]["first_stage_config"] = config_of(tiny.transformer())["model"][
         "params"
     ]["first_stage_config"]
-    with pytest.raises(UsageError, match="does not say where its VQGAN is"):
+    with pytest.raises(UsageError, match="does not contain the path of its VQGAN"):
         open_transformer_stage(settings_of("transformer", values), CPU)
 
 

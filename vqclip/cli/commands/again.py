@@ -121,21 +121,24 @@ def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Ite
     if foreign := recorded.get("parameters"):
         left = [name for name in foreign if name not in ("Seed", "Size", "Negative prompt")]
         yield (
-            f"{picture} is of another program: its prompt, seed and size are taken, and not "
-            f"{', '.join(left)}"
+            f"{picture} was made by another program: its prompt, seed and size are used, "
+            f"but not {', '.join(left)}"
         )
     if before := recorded.get("continued_from"):
         yield (
-            f"{picture} continued step {before['step']} of a run with other settings: this one "
-            "has its last settings from the beginning"
+            f"{picture} continued step {before['step']} of a run with other settings: this "
+            "image uses its last settings from the beginning"
         )
     if "interrupted_at" in recorded and "steps" not in written:
         yield (
-            f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or codes: "
-            "this one gets them all"
+            f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or "
+            "codes: this image is generated with all of them"
         )
     if "step" in recorded and "steps" not in written:
-        yield f"{picture} is the frame after {recorded['step']} steps: this image gets them all"
+        yield f"{picture} is the frame after {recorded['step']} steps: this image is generated "
+
+
+"with all steps"
 
 
 def _session_of(

@@ -107,8 +107,8 @@ def resume_command(
     target = _target(saved, path, output, further, apart=apart)
     if apart:
         terminal.note(
-            f"this is a new run, from step {saved.state.step} of {path} on: {target.path}; "
-            "the old one stays as it is"
+            f"this is a new run that starts from step {saved.state.step} of {path} and "
+            f"writes {target.path}; the old run stays unchanged"
         )
     _session(saved, target, terminal, dry_run=dry_run).run()
 
@@ -163,7 +163,7 @@ def _resume_folder(folder: Path, terminal: Terminal, workers: Workers, *, dry_ru
 
 def _refuse_workers(workers: Workers) -> None:
     if workers != Workers():
-        raise UsageError("one run needs no workers: drop --ray and --side-by-side")
+        raise UsageError("a single run uses no workers: drop --ray and --side-by-side")
 
 
 def _is_complete(picture: Path) -> bool:

@@ -104,8 +104,8 @@ def train_command(
     if last and last.stopped:
         again = _again(stage, config, folder, changes or ())
         typer.echo(
-            f"stopped after step {last.step} of {last.steps}; {last.checkpoint} is written. "
-            f"Resume with: {again}",
+            f"stopped after step {last.step} of {last.steps}; {last.checkpoint} was "
+            f"written. Resume with: {again}",
             err=True,
         )
         raise typer.Exit(128 + received[0])

@@ -81,8 +81,8 @@ def check_model_name(name: str) -> str:
     """
     if name == "default" or not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r:.80} cannot be the name of a model: take letters, digits, - _ and ., "
-            "up to 64, and not 'default'"
+            f"{name!r:.80} cannot be the name of a model: use up to 64 letters, digits, - _ "
+            "and ., and not 'default'"
         )
     return name
 
@@ -156,7 +156,9 @@ def _source(value: Any, sha256: str | None) -> Source:
     fields = value if isinstance(value, Mapping) else {"url": value}
     url, member = fields.get("url"), fields.get("member")
     if set(fields) - {"url", "sha256", "member"} or not isinstance(url, str):
-        raise UsageError(f"a source is an address, or {{url, sha256, member}}, not {value!r:.80}")
+        raise UsageError(
+            f"a source must be an address, or {{url, sha256, member}}, not {value!r:.80}"
+        )
     if not url.startswith(("https://", "http://")):
         raise UsageError(
             f"{url!r:.80} is not an http address; import your own files with: vqclip weights import"

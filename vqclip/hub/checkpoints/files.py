@@ -74,7 +74,7 @@ def read_checkpoint(path: Path | str) -> FileContent:
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(
-            f"cannot load {path}: it is not a checkpoint, or a damaged one ({reason:.150}); "
+            f"cannot load {path}: it is not a checkpoint, or it is damaged ({reason:.150}); "
             "download it again"
         ) from None
 
@@ -96,7 +96,7 @@ def recognise(path: Path) -> None:
 def _head(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise UsageError(f"{path} is a folder where a checkpoint file was expected")
+            raise UsageError(f"{path} is a folder, but a checkpoint file was expected")
         if path.exists() and not path.is_file():  # reading a pipe could block forever
             raise UsageError(f"{path} is a device or a pipe, not a file; give a checkpoint")
         with path.open("rb") as file:
@@ -158,13 +158,15 @@ def _checkpoint(content: Any) -> FileContent:
             rest |= {str(k): _tensor_bytes(v) for k, v in content.items() if k != key}
             content = content[key]
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"it holds a {type(content).__name__}, not weights by name")
+        raise CheckpointError(
+            f"its content is of type {type(content).__name__}, not weights by name"
+        )
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     for key, value in content.items():
         if isinstance(value, StandIn) and type(value).__name__.startswith("_rebuild_"):
             raise CheckpointError(
                 f"the weights {key!s:.60} are sparse, quantized or without numbers "
-                f"({type(value).__name__:.60}); save them as plain ones"
+                f"({type(value).__name__:.60}); save them as plain tensors"
             )
     if not tensors or not all(isinstance(key, str) for key in tensors):
         raise CheckpointError("it contains no named weights")

@@ -152,8 +152,8 @@ def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelCon
         )
     if file is None:
         raise UsageError(
-            f"{checkpoint} has no config with it, which a transformer needs; "
-            f"give its YAML{advice(state)}"
+            f"{checkpoint} has no config beside it, and a transformer needs one; give its "
+            f"YAML{advice(state)}"
         )
     return read_config(file)
 

@@ -78,7 +78,9 @@ def stage_state(state: StateDict, stage: StageName) -> StateDict:
     prefix = _STAGE_PREFIX[stage]
     part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
     if not part:
-        raise CheckpointError(f"the checkpoint has no {prefix}* weights: no VQGAN encodes there")
+        raise CheckpointError(
+            f"the checkpoint has no {prefix}* weights: it contains no VQGAN for this stage"
+        )
     return part
 
 

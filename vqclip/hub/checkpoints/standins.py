@@ -99,6 +99,6 @@ def _is_data(module: str, name: str) -> bool:
 
 def _refuse(full_name: str) -> NoReturn:
     raise UnsafeCheckpointError(
-        f"it asks for {full_name!r:.100} to be run on loading; nothing was run: "
+        f"it would run {full_name!r:.100} on loading; nothing was run: "
         "do not trust this file, get the weights from elsewhere"
     )

@@ -55,7 +55,7 @@ def _root(members: dict[str, zipfile.ZipInfo]) -> str:
     if any(name.endswith("/constants.pkl") for name in members):
         raise CheckpointError("it is a TorchScript program, not weights; export a state dict")
     if astray := next((name for name in members if ".." in name.split("/")), None):
-        raise CheckpointError(f"its part {astray!r:.100} leads out of it; it was refused")
+        raise CheckpointError(f"its part {astray!r:.100} points outside the file; it was refused")
     for name in members:
         if name.count("/") == 1 and name.endswith("/data.pkl"):
             return name.removesuffix("data.pkl")

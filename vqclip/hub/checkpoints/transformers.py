@@ -73,7 +73,7 @@ def load_transformer_weights(
 
     """
     if kind(state) != "Net2NetTransformer":
-        raise CheckpointError(f"it holds no transformer (but: {kind(state)})")
+        raise CheckpointError(f"it contains no transformer, but a {kind(state)}")
     first = first or load_vqgan_weights(state, config, "first")
     if has_stage(config, "cond"):
         cond = cond or load_vqgan_weights(state, config, "cond")
@@ -87,7 +87,9 @@ def load_transformer_weights(
         if name != "cond_stage_model" or model.condition_kind == "clip":
             _load(model.get_submodule(name), own, f"{name}.")
     if not model.permuter.is_valid():
-        raise CheckpointError("the permuter's two orders do not undo each other; it is damaged")
+        raise CheckpointError(
+            "the two orders of its permuter are not inverse to each other; it is damaged"
+        )
     return model
 
 
@@ -149,7 +151,7 @@ def stage_reference(
     _check_keys(part, {"source"}, {"codebook"})
     source, codebook = part.params["source"], part.params.get("codebook")
     if not isinstance(source, str) or not isinstance(codebook, str | None):
-        raise UsageError(f"{part.name} needs source, a path or 'default', and codebook, a hash")
+        raise UsageError(f"{part.name} needs source (a path or 'default') and codebook (a hash)")
     beside = Path(config.name).parent / source
     return str(beside) if beside.exists() else source, codebook
 

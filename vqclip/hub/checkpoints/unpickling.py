@@ -90,7 +90,9 @@ class InertUnpickler(pickle._Unpickler):
     def _spend(self, effort: int) -> None:
         self._effort += effort
         if self._effort > _MOST_EFFORT:
-            raise CheckpointError("it asks for far more than any model needs; it was refused")
+            raise CheckpointError(
+                "it would build far more objects than any model needs; it was refused"
+            )
 
     def load_setitem(self) -> None:
         """Put one entry into a dict."""

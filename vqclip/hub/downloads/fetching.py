@@ -67,7 +67,7 @@ def download(
     if wanted.path.exists() and (fetched := _fetched_before(wanted)):
         return fetched
     if variable := offline():
-        raise DownloadError(f"the network is forbidden by {variable}: unset it")
+        raise DownloadError(f"network access is disabled by {variable}: unset it")
     patience = patience or Patience()
     wanted.path.parent.mkdir(parents=True, exist_ok=True)
     reasons: list[str] = []
@@ -127,14 +127,16 @@ def _transfer_patiently(
             if vain >= patience.attempts:
                 raise DownloadError(f"{error}, {vain} times in a row") from error
             wait = patience.pause * 2 ** (vain - 1) if error.wait is None else error.wait
-            listener.note(f"{source.host}: {error}; once more in {wait:.0f} s")
+            listener.note(f"{source.host}: {error}; trying again in {wait:.0f} s")
             time.sleep(wait)
 
 
 def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
     """Return the hash of the downloaded file after verifying it."""
     if wanted.size is not None and part.size != wanted.size:
-        raise DownloadError(f"{part.size:,} bytes came, not {wanted.size:,}: it is another file")
+        raise DownloadError(
+            f"{part.size:,} bytes arrived, not {wanted.size:,}: it is a different file"
+        )
     try:
         wanted.check(part.path)
     except VqclipError as error:
@@ -142,11 +144,11 @@ def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
     digest = weights_hash(part.path)
     if source.sha256 is not None and digest != source.sha256:
         raise DownloadError(
-            f"the file has sha256 {digest[:12]}…, not {source.sha256[:12]}…: it is another one"
+            f"the file has sha256 {digest[:12]}…, not {source.sha256[:12]}…: it is a different one"
         )
     if source.sha256 is None and wanted.known is not None and digest != wanted.known:
         raise DownloadError(
-            f"the file is not the one of the last time (sha256 {digest[:12]}…, then "
-            f"{wanted.known[:12]}…); if you trust it, add `trust`"
+            f"the file differs from the previous download (sha256 {digest[:12]}…, "
+            f"previously {wanted.known[:12]}…); if you trust it, add `trust`"
         )
     return digest

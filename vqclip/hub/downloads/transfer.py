@@ -68,7 +68,7 @@ def new_client(patience: Patience) -> httpx2.Client:
     except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
         reason = one_line(error, _LONGEST_REASON)
         raise DownloadError(
-            f"the proxy or certificates of the environment cannot be used: {reason}"
+            f"the proxy or certificates set in the environment cannot be used: {reason}"
         ) from error
 
 
@@ -154,7 +154,7 @@ def _extent(response: httpx2.Response) -> tuple[int, int | None]:
     if response.status_code == 206:
         found = _RANGE.fullmatch(response.headers.get("content-range", ""))
         if found is None or found[1] is None:
-            raise PassingError("it answered with a part of the file and does not say which")
+            raise PassingError("it answered with an unspecified part of the file")
         return int(found[1]), int(found[2]) if found[2] != "*" else None
     length = response.headers.get("content-length", "")
     plain = response.headers.get("content-encoding", "identity") == "identity"
@@ -173,8 +173,8 @@ def _check_room(part: Part, total: int | None, start: int) -> None:
     needed = (total or 0) - start
     if needed > free:
         raise DiskFullError(
-            f"{readable(needed)} are to come, but {part.path.parent} has room for "
-            f"{readable(free)}: make room, or choose another disk with VQCLIP_HOME"
+            f"{readable(needed)} remain to download, but {part.path.parent} has room for "
+            f"{readable(free)}: free some space, or choose another disk with VQCLIP_HOME"
         )
 
 
@@ -201,8 +201,8 @@ def _receive(
 def _unwritable(part: Part, error: OSError) -> DownloadError:
     if error.errno in _FULL:
         return DiskFullError(
-            f"the disk of {part.path.parent} is full: make room and start again to continue; "
-            "or choose another disk with VQCLIP_HOME"
+            f"the disk of {part.path.parent} is full: free some space and run the command "
+            "again to continue, or choose another disk with VQCLIP_HOME"
         )
     return DiskFullError(f"cannot write {part.path}: {reason_of(error)}")
 

@@ -130,7 +130,8 @@ def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
             encoder.open()
     except FFmpegError as error:
         raise VqclipError(
-            f"{codec} takes no frames of {width}x{height}: resize them, or choose another `codec`"
+            f"{codec} cannot encode frames of {width}x{height}: resize them, or choose "
+            "another `codec`"
         ) from error
 
 

@@ -92,8 +92,8 @@ def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -
     misfits = sorted((own.keys() | state.keys()) - fitting.keys())
     if misfits and not partial:
         raise CheckpointError(
-            f"{name} is another model: {misfits[0]} and {len(misfits) - 1} more weights do not "
-            "fit; start_partial: true takes those that do"
+            f"{name} is another model: {misfits[0]} and {len(misfits) - 1} more weights do "
+            "not fit; start_partial: true loads those that do"
         )
     if not fitting:
         raise CheckpointError(f"nothing in {name} fits this model")

@@ -9,7 +9,7 @@ from vqclip.errors import UsageError
 
 def _share(name: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise UsageError(f"{name} is a share, from 0 to 1, not {value}")
+        raise UsageError(f"{name} must be a share from 0 to 1, not {value}")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class TokenSettings:
 
     def __post_init__(self) -> None:
         if not self.std > 0 or not self.rate >= 0:
-            raise UsageError("tokens.std must be above 0, tokens.rate not below it")
+            raise UsageError("tokens.std must be above 0, and tokens.rate at least 0")
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,6 @@ class ClipSettings:
         if not 0 <= self.smoothing < 1:
             raise UsageError(f"loss.smoothing must be at least 0 and below 1, not {self.smoothing}")
         if not self.contrast >= 0 or not self.teacher_weight > 0:
-            raise UsageError("loss.contrast must not be below 0, loss.teacher_weight be above it")
+            raise UsageError("loss.contrast must be at least 0, and loss.teacher_weight above 0")
         if self.contrast == 0 and self.teacher is None:
             raise UsageError("without contrast (loss.contrast: 0) there must be a loss.teacher")

@@ -105,7 +105,7 @@ def _names(entries: Iterable[DataEntry], config: ConditionConfig) -> tuple[str, 
     found = {str(value) for entry in entries if (value := entry.columns.get(config.column))}
     if not found:
         raise UsageError(
-            f"the images have no {config.column}, of which classes are made: put them into "
+            f"the images have no {config.column}, which names their classes: put them into "
             "subfolders, one for each class"
         )
     return tuple(sorted(found))

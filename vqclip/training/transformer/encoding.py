@@ -71,7 +71,9 @@ def open_data(settings: TrainSettings) -> Data:
     encoder = DatasetEncoder(settings, torch.device("cpu"))
     missing = [path for path in encoder.paths if not path.is_file()]
     if missing:
-        raise UsageError(f"{missing[0]} is not there yet: encode the data first, vqclip encode")
+        raise UsageError(
+            f"{missing[0]} does not exist yet: encode the data first with vqclip encode"
+        )
     return Encoded(encoder.config, settings.seed)
 
 
@@ -139,8 +141,8 @@ class DatasetEncoder:
         ):
             odd = [key for key in about if made.get(key) != json.loads(json.dumps(about[key]))]
             raise UsageError(
-                f"{file.parent} holds samples encoded with other settings ({', '.join(odd)}); "
-                "delete it, or name another folder"
+                f"{file.parent} contains samples encoded with other settings "
+                f"({', '.join(odd)}); delete it, or name another folder"
             )
 
     @cached_property

@@ -48,7 +48,9 @@ class TransformerLoss:
     def __post_init__(self) -> None:
         for name in ("text", "mix", "drop", "style"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"loss.{name} is a share, 0 to 1, not {getattr(self, name)}")
+                raise UsageError(
+                    f"loss.{name} must be a share from 0 to 1, not {getattr(self, name)}"
+                )
         if self.text + self.mix > 1:
             raise UsageError("loss.text and loss.mix are shares of all samples: at most 1 together")
         for name in ("noise", "weight_decay", "guidance", "sketch"):

@@ -53,8 +53,8 @@ def check_side(side: int, factor: int, whose: str) -> None:
         lower = side // factor * factor
         near = f"{lower} or {lower + factor}" if lower else str(factor)
         raise UsageError(
-            f"data.size (or crop) {side} is not a multiple of {factor}, {whose} downsampling: "
-            f"take {near}"
+            f"data.size (or crop) {side} is not a multiple of {factor}, {whose} "
+            f"downsampling: use {near}"
         )
 
 
@@ -65,8 +65,8 @@ def _check_discriminator(layers: int, side: int) -> None:
         most += 1
     if layers > most:
         raise UsageError(
-            f"loss.disc_num_layers {layers} is too deep for images of {side} pixels: take at most "
-            f"{most}"
+            f"loss.disc_num_layers {layers} is too deep for images of {side} pixels: use at "
+            f"most {most}"
         )
 
 

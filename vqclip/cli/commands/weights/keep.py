@@ -70,7 +70,7 @@ def _kept(name: str) -> "StoredModel":
 
     item = items_of(name)[0]
     if item.model is None:
-        raise UsageError(f"{name} is {item.state}: there is nothing of it to verify")
+        raise UsageError(f"{name} is {item.state}: there is nothing to verify")
     found = store.find(name)
     assert found is not None
     return found
@@ -124,7 +124,7 @@ def _folders(name: str) -> list[Path]:
 
 def _ask(question: str) -> None:
     if not is_interactive():
-        raise UsageError(f"{question} Add --yes: there is no terminal to ask")
+        raise UsageError(f"{question} Add --yes, because there is no terminal to ask in")
     if not typer.confirm(question, err=True):
         raise UsageError("nothing was removed")
 

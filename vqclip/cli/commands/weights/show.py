@@ -69,7 +69,7 @@ def _list_clips(json_lines: bool) -> None:
     if not json_lines:
         _hint(
             'vqclip weights get NAME downloads one; "…" --clip NAME uses it; '
-            "hf-hub:org/name names any other model of the Hugging Face hub"
+            "hf-hub:org/name names any other model on the Hugging Face Hub"
         )
 
 
@@ -139,8 +139,8 @@ def _clip_info(name: str, json_lines: bool) -> None:
     if where:
         typer.echo(f"source     https://huggingface.co/{where} (states the licence)")
     if absent:
-        typer.echo(f"size       {readable(size) if size else 'not known now'}")
-        typer.echo(f"fetch      vqclip weights get {name}")
+        typer.echo(f"size       {readable(size) if size else 'unknown'}")
+        typer.echo(f"download   vqclip weights get {name}")
     typer.echo(f'use        vqclip "a fox" --clip {name}')
 
 
@@ -163,7 +163,7 @@ def _lines(item: "Item") -> Iterator[tuple[str, str]]:
     yield from _places(values)
     if item.model is None and item.entry:
         can = bool(item.entry.checkpoint)
-        yield "fetch", f"vqclip weights get {item.name}" if can else item.entry.by_hand
+        yield "download", f"vqclip weights get {item.name}" if can else item.entry.by_hand
     yield from (("use", command) for command in _uses(item))
 
 

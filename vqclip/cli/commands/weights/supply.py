@@ -66,7 +66,7 @@ def get_command(
         _announce(name, terminal)
         with downloading(name, terminal) as listener:
             supplied = _get(name, listener, patience, trust, keep)
-        _report(supplied, terminal, "" if keep else "the checkpoint itself is deleted")
+        _report(supplied, terminal, "" if keep else "the checkpoint itself was deleted")
 
 
 def _announce(name: str, terminal: Terminal) -> None:
@@ -157,11 +157,11 @@ def _report(supplied: "Installed", terminal: Terminal, about: str = "") -> None:
         typer.echo(model.folder)
         return
     size = readable(model.record.get("size", 0))
-    state = size if supplied.new else f"{size}, was here already"
+    state = size if supplied.new else f"{size}, already on this computer"
     typer.echo(f"{model.name}  ({model.kind}, {state}, in {model.folder})")
     if supplied.dropped:
         left = ", ".join(f"{what} {readable(size)}" for what, size in supplied.dropped.items())
-        terminal.message(f"left out: {left}{'; ' + about if about else ''}")
+        terminal.message(f"dropped: {left}{('; ' + about if about else '')}")
     if model.kind == "transformer":
         use = f"vqclip sample -t {model.name}"
     else:
