@@ -58,7 +58,7 @@ def test_weights_may_be_nested(key: str, tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n", "not a checkpoint"),
         (b"model:\n  target: taming.models.vqgan.VQModel\n", "not a checkpoint"),
         (b"\x80\x02}q\x00.", "no named weights"),
-        (b"\x80\x02K\x01.", "holds a int"),
+        (b"\x80\x02K\x01.", "of type int"),
         (b"\x80\x02}q\x00", "damaged"),
         (b"\x50\x00\x00\x00\x00\x00\x00\x00{}", "truncated"),
     ],
