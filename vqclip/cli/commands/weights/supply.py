@@ -161,7 +161,7 @@ def _report(supplied: "Installed", terminal: Terminal, about: str = "") -> None:
     typer.echo(f"{model.name}  ({model.kind}, {state}, in {model.folder})")
     if supplied.dropped:
         left = ", ".join(f"{what} {readable(size)}" for what, size in supplied.dropped.items())
-        terminal.message(f"dropped: {left}{('; ' + about if about else '')}")
+        terminal.message(f"dropped: {left}{'; ' + about if about else ''}")
     if model.kind == "transformer":
         use = f"vqclip sample -t {model.name}"
     else:
