@@ -1,4 +1,4 @@
-"""Measures of quality: VQGAN, CLIP, transformer, and their images.
+"""Quality measures of VQGANs, CLIP models, transformers and their images.
 
-Every function returns figures by name, for data held out of training.
+Every function returns its figures by name, measured on data held out of training.
 """

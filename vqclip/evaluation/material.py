@@ -1,4 +1,4 @@
-"""Data for evaluation: samples held out of training, or any images."""
+"""Data for evaluation: samples held out of training, or images of your own."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,13 +24,13 @@ def open_material(
 ) -> HeldOut:
     """Return the samples for an evaluation.
 
-    path: a training YAML (or only its ``data``), whose held-out groups or style are used; or a
-        folder of images or a ``.jsonl``, which is used completely.
-    size: side in pixels; by default the size in the YAML.
-    changes: changes to the YAML, such as ``data.size=64``.
+    path: a training YAML (or only its ``data`` section), whose held-out groups or style are used;
+        or a folder of images or a ``.jsonl`` file, of which all images are used.
+    size: side of the images in pixels. Default: the size in the YAML.
+    changes: changes to make to the YAML, such as ``data.size=64``.
 
     Raises:
-        UsageError: there are no samples, or none are held out.
+        UsageError: there are no samples, or the YAML holds none out.
     """
     if Path(path).suffix not in (".yaml", ".yml"):
         source = SourceConfig(path)
@@ -54,7 +54,7 @@ def open_material(
 def batches(
     samples: Sequence[Any], limit: int | None, device: torch.device, size: int = BATCH
 ) -> Iterator[Batch]:
-    """Yield the first ``limit`` samples in batches on a device, ``image`` in [-1, 1]."""
+    """Yield the first ``limit`` samples in batches on a device, with ``image`` in [-1, 1]."""
     count = min(limit or len(samples), len(samples))
     for start in range(0, count, size):
         chosen = [samples[i] for i in range(start, min(start + size, count))]

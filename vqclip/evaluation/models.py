@@ -20,7 +20,7 @@ from vqclip.training.transformer.stage import TransformerStage
 from vqclip.training.vqgan.scores import Scores
 
 Figures = dict[str, float]
-OnProgress = Callable[[int], None]  # number of finished samples
+OnProgress = Callable[[int], None]  # called with the number of finished samples
 
 TEMPLATES = ("{}", "a {}", "{} emoji", "an icon of a {}", "a picture of a {}")
 
@@ -39,11 +39,12 @@ def evaluate_vqgan(
 ) -> Figures:
     """Evaluate a VQGAN by its reconstructions.
 
-    distance: perceptual distance: two images (b, 3, h, w) in [-1, 1] -> (b,).
+    distance: perceptual distance of two images (b, 3, h, w) in [-1, 1] -> (b,).
 
     Returns:
-        Means over pictures: ``psnr`` in dB, ``ssim``, ``perceptual``; and ``codes``, the share of
-        codes in use, ``perplexity`` (exp of the entropy of their use), ``pictures``.
+        Means over the images: ``psnr`` in dB, ``ssim`` and ``perceptual``. Also ``codes``, the
+        share of codes in use; ``perplexity``, the exponential of the entropy of their use; and
+        ``pictures``, the number of images.
     """
     device = vqgan.codebook.device
     scores, similar, done = Scores(len(vqgan.codebook)), 0.0, 0
@@ -72,14 +73,14 @@ def evaluate_clip(
     limit: int | None = None,
     on_progress: OnProgress = _ignore_progress,
 ) -> Figures:
-    """Evaluate a CLIP by retrieval of texts for images and images for texts.
+    """Evaluate a CLIP model by retrieving texts for images, and images for texts.
 
     Returns:
-        ``r1`` and ``r5``: recall among ``concepts`` images of different groups, averaged over
-        all such contests, and over ``text_r1``, texts choosing images, and
-        ``image_r1``, images choosing texts; ``zero_shot`` and ``zero_shot_5``: the share of
-        images whose name ranks first, or in the first five, among all ``classes`` names, each
-        in several sentences; ``pictures``.
+        ``r1`` and ``r5``: recall at 1 and at 5 among ``concepts`` images of different groups,
+        averaged over all such sets and over both directions: ``text_r1``, in which texts choose
+        images, and ``image_r1``, in which images choose texts. ``zero_shot`` and ``zero_shot_5``:
+        the share of images whose name ranks first, or among the first five, of all ``classes``
+        names, each embedded in several sentences. ``pictures``: the number of images.
     """
     images: list[Tensor] = []
     names: list[str] = []
@@ -96,7 +97,7 @@ def evaluate_clip(
 
 
 def zero_shot(perceptor: Perceptor, images: Tensor, names: Sequence[str]) -> Figures:
-    """Classify embedded images (n, d) among all their names, each in several sentences."""
+    """Classify embedded images (n, d) among all their names, each put in several sentences."""
     classes = list(dict.fromkeys(names))
     embedded = [
         perceptor.embed_text([sentence.format(name) for sentence in TEMPLATES]).mean(0).cpu()
@@ -121,9 +122,9 @@ def evaluate_transformer(
     """Evaluate a transformer by its bits per code on images.
 
     Returns:
-        ``bits_per_code``, given the condition; with CLIP embeddings also given the image's
-        embedding (``…_by_image``) and no condition (``…_unconditional``); ``perplexity`` of
-        ``bits_per_code``; ``pictures``.
+        ``bits_per_code`` given the condition and, for a transformer conditioned on CLIP embeddings,
+        given the image's embedding (``…_by_image``) and given no condition (``…_unconditional``);
+        ``perplexity``, that of ``bits_per_code``; and ``pictures``, the number of images.
 
     Raises:
         UsageError: the samples lack the transformer's condition.

@@ -17,10 +17,11 @@ from vqclip.models.perceptor import Perceptor
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict of a judge CLIP on one image.
+    """The verdict of a CLIP model, as judge, on one image.
 
-    place: rank of the image's prompt among all prompts, from 1.
-    similarity: cosine to the image's prompt. taken_for: the best-matching prompt.
+    place: rank of the image's own prompt among all prompts, counting from 1.
+    similarity: cosine similarity of the image and its own prompt.
+    taken_for: the prompt that matches the image best.
     """
 
     file: str
@@ -36,7 +37,7 @@ def judge(
     """Rank ``prompts`` for every image, given as (file, prompt, RGB image).
 
     Raises:
-        UsageError: an image's prompt is not in ``prompts``, or nothing is to be judged.
+        UsageError: an image's prompt is not in ``prompts``, or there is nothing to judge.
     """
     wanted = list(dict.fromkeys(prompts))
     files, own, embedded = [], [], []
@@ -74,9 +75,11 @@ def _verdicts(
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Return ``r_precision`` and ``top5``: shares with the image's prompt first, or in the top 5.
+    """Return the figures of all verdicts together, by name.
 
-    Also ``similarity``, the mean to the image's prompt, and counts: ``pictures``, ``prompts``.
+    ``r_precision`` and ``top5`` are the shares of images whose own prompt ranks first or in the top
+    5, and ``similarity`` is the mean similarity to that prompt; ``pictures`` and ``prompts`` are
+    the numbers of images and of different prompts.
     """
     count = len(verdicts)
     return {
@@ -89,7 +92,7 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 
 def read_pictures(folder: Path) -> list[tuple[str, str, Image.Image]]:
-    """Return the images in a folder made by vqclip: name, prompt, image.
+    """Return the name, prompt and image of every image in a folder made by vqclip.
 
     Raises:
         UsageError: the folder does not exist, or an image in it has no prompt.
@@ -110,10 +113,10 @@ def _prompt(file: Path) -> str:
 
 
 def read_prompts(file: Path) -> list[str]:
-    """Return the prompts of a file, one per line, without empty lines and comments (#).
+    """Return the prompts in a file, one per line, ignoring empty lines and comments (#).
 
     Raises:
-        UsageError: the file is missing or empty, or repeats a prompt.
+        UsageError: the file is missing, lists no prompts, or repeats one.
     """
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]

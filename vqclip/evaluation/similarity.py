@@ -11,9 +11,9 @@ _C1, _C2 = 0.01**2, 0.03**2  # (K·L)² for the range L = 1
 def ssim(x: Tensor, y: Tensor) -> Tensor:
     """Return the mean structural similarity of images (b, c, h, w) in [0, 1], (b,).
 
-    SSIM = (2 μx μy + C1)(2 σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2)) in Gaussian windows of
-    11 pixels, σ = 1.5, that lie wholly inside; averaged over places and channels. In float64 on
-    the CPU: the variances are small differences.
+    SSIM = (2 μx μy + C1)(2 σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2)), computed in Gaussian
+    windows of 11 pixels (σ = 1.5) that lie wholly inside the image, and averaged over positions and
+    channels. It is computed in float64 on the CPU, because the variances are small differences.
     """
     x, y = x.cpu().double(), y.cpu().double()
     channels = x.shape[1]
@@ -39,9 +39,9 @@ def _gaussian(like: Tensor) -> Tensor:
 
 
 def places(similarity: Tensor, own: Tensor) -> Tensor:
-    """Return the rank of each row's correct answer, (n,): 0 is best, ties count against it.
+    """Return the rank (n,) of the correct answer in each row: 0 is best; ties count against it.
 
-    similarity: (n, m). own: (n,), the correct column.
+    similarity: (n, m). own: (n,), the column of each row's correct answer.
     """
     mine = similarity.gather(1, own[:, None])
     return (similarity >= mine).sum(1) - 1

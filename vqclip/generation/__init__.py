@@ -1,1 +1,1 @@
-"""The optimisation of VQGAN codes towards prompts, as seen by CLIP."""
+"""The optimisation of VQGAN codes towards prompts, as judged by CLIP."""

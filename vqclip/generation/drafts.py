@@ -19,18 +19,18 @@ from vqclip.models.frozen import autocast
 from vqclip.models.transformer import Net2NetTransformer
 
 Grid = tuple[int, int]
-_PIXELS = 1 << 17  # decoded at a time: larger batches only take more memory
-_CROP = 7 / 8  # of an image's side: the size of the crops that CLIP scores
+_PIXELS = 1 << 17  # number decoded at a time: larger batches only take more memory
+_CROP = 7 / 8  # side of the crops that CLIP scores, as a fraction of the image's side
 
 
 def drafts(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, grid: Grid
 ) -> Iterator[Drawn]:
-    """Sample the drafts that CLIP chooses from; yield after every code.
+    """Sample the drafts from which CLIP chooses, and yield the state after every code.
 
     grid: (rows, columns) of the run's codes. The shorter side of a draft sampled from the prompts
-    has the transformer's training size, regardless of the size of the run.
-    Runs of different seeds share no random numbers.
+    has the transformer's training size, regardless of the size of the run. Runs with different
+    seeds share no random numbers.
     """
     transformer = models.transformer
     assert transformer is not None
@@ -46,7 +46,7 @@ def drafts(
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
-    """Convert a grid of the run's VQGAN to one of the transformer's, for the same image size."""
+    """Convert a grid of the run's VQGAN to the transformer's VQGAN, for the same image size."""
     factor = models.vqgan.downsampling
     return grid_size((grid[1] * factor, grid[0] * factor), transformer.vqgan.downsampling)
 
@@ -61,7 +61,7 @@ def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
 def styles_for(
     config: GenerateConfig | SampleConfig, transformer: Net2NetTransformer, count: int
 ) -> Tensor | None:
-    """Return the index of each image's style among the transformer's, (count,) or (1,).
+    """Return the index of each image's style in the transformer's styles, (count,) or (1,).
 
     Raises:
         UsageError: the transformer does not have the requested style.
@@ -75,12 +75,12 @@ def styles_for(
 def prompt_condition(
     models: Models, prompts: PromptEmbeddings, styles: Tensor | None = None
 ) -> Tensor:
-    """Return the condition of a CLIP-conditioned transformer: the mixture of the prompts.
+    """Return the condition of a CLIP-conditioned transformer: the mixture of all prompts.
 
-    The mixture is the weighted sum of their embeddings, so that a negative weight steers away
-    from its prompt. If the prompts cancel out, there is no condition.
+    The mixture is the weighted sum of the prompts' embeddings, so that a negative weight steers
+    away from its prompt. If the prompts cancel out, the condition is "no condition".
 
-    styles: from :func:`styles_for`; the condition has one row per style.
+    styles: the output of :func:`styles_for`; the condition has one row per style.
     """
     assert models.transformer is not None
     assert prompts.guide is not None
@@ -107,7 +107,7 @@ def best_draft(
     """Return the z, (1, embed_dim, rows, columns), of the draft with the highest CLIP score.
 
     drawn: (n, h, w), codes of the transformer's VQGAN. If the run has another size or VQGAN, the
-    image of the draft is resized and encoded again.
+    draft's image is resized and encoded again.
     """
     transformer = models.transformer
     assert transformer is not None
@@ -125,7 +125,7 @@ def best_draft(
 def draft_scores(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, images: Tensor
 ) -> Tensor:
-    """Return the CLIP scores, (n,), of images (n, 3, h, w) in [0, 1], averaged over parts."""
+    """Return the CLIP scores (n,) of images (n, 3, h, w) in [0, 1], averaged over :func:`parts`."""
     scores = [clip_scores(config, models, prompts, part) for part in parts(images)]
     return torch.stack(scores).mean(0)
 

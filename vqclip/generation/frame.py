@@ -15,9 +15,10 @@ class Frame:
     """An image in progress: a draft being sampled, or z between two optimizer steps.
 
     stage: ``draft`` while a transformer samples drafts, then ``optimization``.
-    step: codes sampled so far, over all drafts; or optimizer steps done, from 0 (the start).
+    step: number of codes sampled so far, over all drafts; or of optimizer steps done, 0 at the
+        start.
     total: the final value of ``step``.
-    z: (1, embed_dim, h/f, w/f), detached; for a draft, its codes in the transformer's VQGAN.
+    z: (1, embed_dim, h/f, w/f), detached; for a draft, its code vectors in the transformer's VQGAN.
     losses: name to weighted scalar tensor, on the device of the run; empty for drafts and for the
         result.
     """
@@ -37,7 +38,7 @@ class Frame:
 
     @cached_property
     def image(self) -> Tensor:
-        """(1, 3, h, w) in [0, 1]; drafts and averages of z are decoded on first access."""
+        """The image, (1, 3, h, w) in [0, 1]; decoded on first access for drafts and averages."""
         with torch.no_grad():
             return self._decode(self.z)
 

@@ -17,29 +17,29 @@ from vqclip.registry import Registry, unknown
 
 
 class Codec(Protocol):
-    """The members of a VQGAN that latents need."""
+    """The members of a VQGAN that this module needs."""
 
     @property
     def codebook(self) -> Tensor:
-        """(n_embed, embed_dim)."""
+        """The code vectors, (n_embed, embed_dim)."""
 
     @property
     def downsampling(self) -> int:
-        """Width and height of a code in pixels."""
+        """Width and height in pixels of the part of an image that one code covers."""
 
     @property
     def resolution(self) -> int:
-        """Side in pixels of the images that it was trained on."""
+        """Side in pixels of the images that the VQGAN was trained on."""
 
     def tokenize(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Encode images (b, 3, h, w) in [-1, 1] as (z_q, indices)."""
 
     def codes(self, indices: Tensor) -> Tensor:
-        """Look up the z_q of indices (b, h, w)."""
+        """Look up the code vectors z_q of indices (b, h, w)."""
 
 
 def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
-    """Return (rows, columns) of codes for (width, height) in pixels, rounded to whole codes.
+    """Return the (rows, columns) of codes for a (width, height) in pixels, rounded to whole codes.
 
     >>> grid_size((500, 250), 16)
     (16, 31)
@@ -63,7 +63,7 @@ def picture_size(config: GenerateConfig, vqgan: Codec) -> tuple[int, int]:
 
 
 def codebook_range(codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the minimum and maximum of every channel, (1, embed_dim, 1, 1) each."""
+    """Return the minimum and the maximum of every channel, each (1, embed_dim, 1, 1)."""
     low, high = codebook.amin(0), codebook.amax(0)
     return low[None, :, None, None], high[None, :, None, None]
 
@@ -74,7 +74,7 @@ def noise_image(rows: int, columns: int, generator: Generator) -> Tensor:
 
 
 def gradient_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return (1, 3, rows, columns) in [0, 1]: a bilinear blend of four random corner colours."""
+    """Return a bilinear blend of four random corner colours, (1, 3, rows, columns) in [0, 1]."""
     corners = noise_image(2, 2, generator)
     return F.interpolate(corners, (rows, columns), mode="bilinear", align_corners=True)
 
@@ -114,11 +114,12 @@ def initial_latent(
 ) -> Tensor:
     """Return the quantized z that a run starts from, (1, embed_dim, rows, columns).
 
-    init: ``random`` codes; ``noise``, ``gradient`` or ``perlin``, generated and encoded; the path
-        or URL of an image, fitted by the method ``how`` and encoded; or ``.npz`` codes.
+    init: ``random`` codes; ``noise``, ``gradient`` or ``perlin``, an image that is generated and
+        encoded; the path or URL of an image, which is fitted by the method ``how`` and encoded; or
+        the path of saved codes (``.npz``).
 
     Raises:
-        UsageError: an unknown init, a file that cannot be read, or codes that do not fit.
+        UsageError: ``init`` is unknown, a file cannot be read, or the codes do not fit.
     """
     rows, columns = grid
     device, factor = vqgan.codebook.device, vqgan.downsampling
@@ -167,5 +168,5 @@ class Average:
             self.mass = self.mass * self.decay + 1 - self.decay
 
     def value(self, z: Tensor) -> Tensor:
-        """Return the average, or ``z`` itself if there is none yet."""
+        """Return the average, or ``z`` itself if the average has no values."""
         return self.sum / self.mass if self.mass else z

@@ -42,19 +42,19 @@ def generate(
     start: Tensor | None = None,
     free: Tensor | None = None,
 ) -> Iterator[Frame]:
-    """Yield the drafts while they are sampled, the image before every step, and the result.
+    """Yield the drafts while they are sampled, the image before every step, and the final image.
 
-    Frames of drafts have the stage ``draft``; ``config.steps`` + 1 frames of the stage
-    ``optimization`` follow.
+    Frames of drafts have the stage ``draft``. They are followed by ``config.steps`` + 1 frames of
+    the stage ``optimization``.
 
-    start: z to start from, (1, embed_dim, h/f, w/f), instead of ``config.init``.
-    free: (1, 1, h/f, w/f) bool, the codes to optimise; the others keep their initial values.
+    start: the z to start from, (1, embed_dim, h/f, w/f), instead of ``config.init``.
+    free: (1, 1, h/f, w/f) bool, the codes to optimise; all others keep their initial values.
 
-    On one machine's CPU, the same config yields the same bytes. Nothing is printed or written;
-    leave the loop at any time to stop.
+    On the CPU of one machine, the same config yields byte-identical images. Nothing is printed or
+    written; break out of the loop at any time to stop.
 
     Raises:
-        UsageError: an unknown name, a missing file, or a value that the models do not support.
+        UsageError: a name is unknown, a file missing, or a value not supported by the models.
         VqclipError: the optimisation diverged.
     """
     run = yield from begin(config, models or load_models(config), start, free)
@@ -67,7 +67,7 @@ def begin(
     start: Tensor | None = None,
     free: Tensor | None = None,
 ) -> Generator[Frame, None, "Run"]:
-    """Yield the drafts while they are sampled; return the run. See `generate` for parameters."""
+    """Yield the drafts while they are sampled; return the run. For parameters, see `generate`."""
     check_models(config, models)
     prompts = embed_prompts(models, config.prompts)
     generator = torch.Generator().manual_seed(stream_seed(config.seed))
@@ -85,11 +85,11 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
     """Step all runs once: decode z, take and embed cutouts, backpropagate, step the optimizers.
 
     Return the frames from before the step. The runs share their models and may differ in prompts,
-    seed, start and number of steps: each has its own random numbers, losses and optimizer, so its
-    image is the same as on its own, except for rounding in products over larger batches.
+    seed, start and number of steps. Each has its own random numbers, losses and optimizer, so its
+    image is the same as if it ran alone, except for rounding in products over larger batches.
 
     Raises:
-        RuntimeError: out of memory, for example; the runs keep their state from before the step.
+        RuntimeError: memory ran out, for example; the runs keep their state from before the step.
     """
     models, config = runs[0].models, runs[0].config
     portable = config.precision == "portable" and models.device.type == "cuda"
@@ -98,7 +98,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
         decoded = decode(models, z).chunk(len(runs))
         image = joined([run.shown(one) for run, one in zip(runs, decoded, strict=True)])
 
-        # All chunks accumulate here: bounded memory, and a single backward pass of the decoder.
+        # All chunks accumulate here, to bound memory and run the decoder backward only once.
         place = torch.device("cpu") if portable else models.device  # see determinism
         seen = [one.detach().to(place).requires_grad_() for one in image.chunk(len(runs))]
         losses: list[Losses] = [{} for _ in runs]
@@ -118,7 +118,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
                 add_backward(losses, terms)
         add_backward(losses, [run.pull() for run in runs])
         gradient = joined([one.grad for one in seen if one.grad is not None]).to(models.device)
-        # Equals image.backward(gradient), which would import sympy and take half a second more.
+        # This equals image.backward(gradient), which would import sympy, taking half a second more.
         torch.autograd.backward((image * gradient).sum())
 
     before = zip(runs, image.detach().chunk(len(runs)), losses, strict=True)
@@ -129,7 +129,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
 
 
 def step_alone(run: "Run") -> Frame:
-    """Step one run; whenever memory runs out, halve the number of cutouts taken at a time."""
+    """Step one run, halving the number of cutouts taken at a time whenever memory runs out."""
 
     def attempt(chunk: int) -> Frame:
         run.chunk = chunk
@@ -142,10 +142,10 @@ class Run:
     """One optimisation: its state (z, optimizer, generator, EMA) and the methods that change it.
 
     Args:
-        config, models, prompts: the prompts are the result of :func:`embed_prompts`.
-        start: z to start from, (1, embed_dim, h/f, w/f).
-        generator: CPU generator of all random numbers. Default: seeded with the config's seed.
-        free: see :func:`generate`.
+        config, models, prompts: ``prompts`` is the result of :func:`embed_prompts`.
+        start: the z to start from, (1, embed_dim, h/f, w/f).
+        generator: CPU generator of all random numbers. Default: one seeded with the config's seed.
+        free: the codes to optimise; see :func:`generate`.
     """
 
     def __init__(
@@ -174,13 +174,13 @@ class Run:
         self.low, self.high = codebook_range(models.vqgan.codebook)
         self.z = start.clone().requires_grad_()
         self.average = Average(start, config.ema)
-        # Turns the decoded image (1, 3, h, w) into the displayed one; set by a camera.
+        # Turns the decoded image (1, 3, h, w) into the displayed image; a camera sets it.
         self.compose: Callable[[Tensor], Tensor] = lambda decoded: decoded
         with without_compiler():
             self.optimizer = find_optimizer(config.optimizer)([self.z], self.derived.learning_rate)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the image before every remaining step, and the result."""
+        """Yield the image before every remaining step, then the final image."""
         while self.steps_done < self.config.steps:
             yield step_alone(self)
         yield self.result()
@@ -195,7 +195,7 @@ class Run:
     def frame(
         self, image: Tensor | None = None, losses: Mapping[str, Tensor] | None = None
     ) -> Frame:
-        """Return the current frame; ``image`` (1, 3, h, w) is the image of z, if known."""
+        """Return the current frame; ``image`` (1, 3, h, w) is the decoded image of z, if known."""
         z = self.average.value(self.z)
         frame = Frame(
             "optimization",
@@ -214,7 +214,7 @@ class Run:
         return clamp_with_grad(self.compose(decoded))
 
     def plan(self, image: Tensor, perceptor: Perceptor) -> CutoutPlan:
-        """Draw the cutouts of a step of an image (n, 3, h, w) for one perceptor."""
+        """Draw one perceptor's cutouts for a step of the image (n, 3, h, w)."""
         size = (image.shape[-2], image.shape[-1])
         return self.cutouts.plan(size, perceptor.resolution, self.generator)
 
@@ -255,7 +255,7 @@ class Run:
         self.steps_done += 1
 
     def clamped(self, z: Tensor) -> Tensor:
-        """Return z clamped to the codebook's minimum and maximum of every channel."""
+        """Return z clamped to the codebook's minimum and maximum in every channel."""
         return z.maximum(self.low).minimum(self.high)
 
 
@@ -271,7 +271,7 @@ def show(models: Models, compose: Callable[[Tensor], Tensor], z: Tensor) -> Tens
 
 
 def embed(models: Models, perceptor: Perceptor, cutouts: Sequence[Tensor]) -> list[Tensor]:
-    """Return the embeddings, (m, d) each, of the cutouts (m, 3, s, s) of every run."""
+    """Return the embeddings, (m, d) for each run, of the runs' cutouts (m, 3, s, s)."""
     with autocast(models.device, models.dtype):
         embeddings = perceptor.embed_image(joined(cutouts).to(models.device))
     return list(embeddings.chunk(len(cutouts))) if len(cutouts) > 1 else [embeddings]
@@ -284,7 +284,7 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
 
 @contextmanager
 def rewinding(runs: Sequence["Run"]) -> Iterator[None]:
-    """Clear the gradients; if the block fails, restore the random generators."""
+    """Clear the gradients, and restore the random generators if the block fails."""
     states = [run.generator.get_state() for run in runs]
     for run in runs:
         run.z.grad = None

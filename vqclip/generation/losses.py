@@ -42,9 +42,9 @@ def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 class PromptLoss:
-    """Σ_p |w_p| · mean_n max(sign(w_p)·d(e_n, t_p), stop_p): the distance to all prompts.
+    """Distance to all prompts, Σ_p |w_p| · mean_n max(sign(w_p)·d(e_n, t_p), stop_p).
 
-    The reported value is the unclamped distance; only its gradient vanishes below ``stop``.
+    The reported value is not bounded by ``stop``; only the gradient vanishes below ``stop``.
 
     targets: (p, d) unit vectors. weights, stops: (p,).
     """
@@ -67,7 +67,7 @@ def init_distance(z: Tensor, target: Tensor) -> Tensor:
 
 
 def total_variation(observation: Observation) -> Tensor:
-    """Return the mean squared difference of neighbouring pixels: low for smooth images."""
+    """Return the mean squared difference of neighbouring pixels, which is low for smooth images."""
     image = observation.image
     across = (image[..., :, 1:] - image[..., :, :-1]).square().mean()
     down = (image[..., 1:, :] - image[..., :-1, :]).square().mean()
@@ -75,12 +75,12 @@ def total_variation(observation: Observation) -> Tensor:
 
 
 def saturation(observation: Observation) -> Tensor:
-    """Return minus the mean spread of the colour channels: low for strong colours."""
+    """Return minus the mean spread of the colour channels, which is low for strong colours."""
     return -observation.image.std(dim=1).mean()
 
 
 def symmetry(observation: Observation) -> Tensor:
-    """Return the mean squared difference from the mirrored image: low for left-right symmetry."""
+    """Return the mean squared difference from the mirrored image, low for left-right symmetry."""
     return F.mse_loss(observation.image, observation.image.flip(-1))
 
 
@@ -91,10 +91,10 @@ LOSSES: Registry[Loss] = Registry(
 
 
 def find_loss(named: NameOrFunction) -> Loss:
-    """Return the loss with a given name; a function is returned unchanged.
+    """Return the loss with the given name; return a function unchanged.
 
     Raises:
-        UsageError: an unknown name.
+        UsageError: the name is unknown.
     """
     if callable(named):
         return named
@@ -102,7 +102,7 @@ def find_loss(named: NameOrFunction) -> Loss:
 
 
 def add_backward(totals: Sequence[Losses], losses: Sequence[Losses]) -> None:
-    """Backpropagate the losses of every run and add their values to its totals."""
+    """Backpropagate the losses of every run and add their values to the run's totals."""
     if terms := [term for own in losses for term in own.values()]:
         torch.autograd.backward(terms)
     for total, own in zip(totals, losses, strict=True):

@@ -37,13 +37,13 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
 
 
 def find_optimizer(name: NameOrFunction) -> Optimizer:
-    """Return the optimizer with a given name, in any case; a function is returned unchanged.
+    """Return the optimizer with the given name, in any case; return a function unchanged.
 
-    The optimizers of torch are always available; ``adamp``, ``diffgrad`` and all other names of
-    the package pytorch-optimizer need ``pip install 'vqclip[optimizers]'``.
+    torch's optimizers are always available; ``adamp``, ``diffgrad`` and all other names in the
+    package pytorch-optimizer need ``pip install 'vqclip[optimizers]'``.
 
     Raises:
-        UsageError: an unknown name, or one that needs the missing extra.
+        UsageError: the name is unknown, or needs the extra and it is not installed.
     """
     if callable(name):
         return name
@@ -72,7 +72,7 @@ def _from_extra(name: str) -> Optimizer:
 
 
 def _try(name: str, optimizer: Optimizer) -> None:
-    """Raise UsageError if an optimizer needs more than gradients, such as a closure."""
+    """Raise UsageError if an optimizer needs more than gradients: a closure, for example."""
     z = torch.zeros(1, 2, 2, 2, requires_grad=True)
     z.grad = torch.ones_like(z)
     try:
@@ -97,7 +97,7 @@ def _build_extra(
     return optimizer
 
 
-# In pytorch-optimizer 4.1. The other 116 usable optimizers resume exactly from their state_dict.
+# As of pytorch-optimizer 4.1. The other 116 usable optimizers resume exactly from their state_dict.
 _FORGETFUL = ("magma", "scalableshampoo", "stablespam")
 
 

@@ -1,6 +1,6 @@
 """Several runs side by side, step by step.
 
-Work is a generator that yields a run whenever the run needs a step, receives the frame, and
+A work is a generator that yields a run whenever the run needs a step, is sent the frame, and
 finally returns its result. It decides what happens between steps and how to handle failures.
 """
 
@@ -20,8 +20,8 @@ _T = TypeVar("_T")
 Work = Generator[Run, Frame, _T]
 
 MOST = 8  # runs in progress while the fastest width is measured
-_ROUNDS = 4  # per width; the fastest counts, as the first warms up
-_GAIN = 1.05  # speed-up required of a larger width: with fewer runs, each ends sooner
+_ROUNDS = 4  # measurements per width; the fastest counts, as the first warms up
+_GAIN = 1.05  # speed-up required of a larger width, as each run ends sooner beside fewer others
 
 
 def alone(work: Work[_T]) -> _T:
@@ -44,12 +44,12 @@ def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[
     """Yield the result of each work in the order of completion.
 
     works: their runs must be compatible with :func:`vqclip.generation.loop.step`; each work is
-        started when there is room for it.
-    width: number of works in progress at a time; fewer of them share a step if memory is short.
-        None uses the fastest width, see :class:`Width`.
+        started as soon as another may be in progress.
+    width: number of works in progress at a time; if memory is short, fewer of them share a step.
+        None chooses the fastest width; see :class:`Width`.
 
-    Ctrl-C, or closing this generator, interrupts all works in progress, so that they can save
-    their progress. Any other exception that a work raises closes the others immediately.
+    Ctrl-C, or closing this generator, interrupts all works in progress, so that they can save their
+    progress. Any other exception that a work raises closes all the others immediately.
     """
     waiting = iter(works)
     lanes: dict[Work[_T], Run] = {}
@@ -76,9 +76,9 @@ def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[
 class Width:
     """The number of runs in progress and the number of runs that share a step.
 
-    A given number is used as far as memory allows. Otherwise the fastest width is measured, as it
-    depends on the machine: with :data:`MOST` runs in progress, steps that are needed anyway are
-    timed with 8, 4, 2 and 1 runs together.
+    A given number is used as far as memory allows. Otherwise the fastest width is measured, because
+    it depends on the machine: with :data:`MOST` runs in progress, the first steps, which are needed
+    anyway, are timed with 8, 4, 2 and 1 runs together.
     """
 
     def __init__(self, width: int | None = None) -> None:
@@ -88,7 +88,7 @@ class Width:
         self.seconds: dict[int, list[float]] = defaultdict(list)  # per step of a run
 
     def room(self, lanes: Sized) -> int:
-        """Return how many runs may start in addition to those in progress."""
+        """Return how many runs may be started in addition to those in progress."""
         return max(0, self.lanes - len(lanes))
 
     def step(self, runs: Sequence[Run]) -> list[Frame | Exception]:
@@ -119,10 +119,10 @@ class Width:
 
 
 def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Exception]]:
-    """Return how many runs shared a step, and the frame, or the exception, of each run.
+    """Return how many runs shared a step, and the frame or the exception of each run.
 
-    If a batch of runs fails for a reason other than memory, its runs are stepped one by one, so
-    that one failing run, or the size of the batch, does not fail the others.
+    If a batch of runs fails for a reason other than lack of memory, its runs are stepped one by
+    one, so that neither one failing run nor the size of the batch makes the others fail.
     """
     seen: list[Frame | Exception] = []
     while rest := runs[len(seen) :]:

@@ -1,4 +1,4 @@
-"""Targets: prompts as unit vectors of a perceptor."""
+"""Targets: prompts embedded as unit vectors by a perceptor."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ Load = Callable[[str], Image.Image]  # path or URL to an RGB image
 class PromptEmbeddings:
     """The prompts of a run, embedded once by each of its CLIP models.
 
-    perceptors: targets of each perceptor, in order.
-    guide: targets of the transformer's CLIP, if it has one.
+    perceptors: the targets for each perceptor, in order.
+    guide: the targets for the CLIP model of the transformer, if it has one.
     """
 
     perceptors: tuple[Targets, ...]
@@ -37,7 +37,7 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
     """Embed the prompts with the perceptors and the guide; load each image only once.
 
     Raises:
-        UsageError: an image that cannot be read, or a noise prompt that is not a seed.
+        UsageError: an image cannot be read, or a noise prompt is not a seed.
     """
     if not prompts:
         return PromptEmbeddings(())
@@ -48,7 +48,7 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
 
 
 def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = load_image) -> Targets:
-    """Return one perceptor's embeddings of the prompts, with their weights and stops."""
+    """Return the prompts as embedded by one perceptor, with their weights and stops."""
     targets = torch.cat([embed_prompt(perceptor, prompt, load) for prompt in prompts])
     weights = targets.new_tensor([prompt.weight for prompt in prompts])
     stops = targets.new_tensor([prompt.stop for prompt in prompts])
@@ -57,7 +57,7 @@ def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = loa
 
 @torch.no_grad()
 def embed_prompt(perceptor: Perceptor, prompt: Prompt, load: Load = load_image) -> Tensor:
-    """Return the unit vector, (1, d), of a text, image or noise prompt."""
+    """Return the unit vector (1, d) of a text, image or noise prompt."""
     if prompt.kind == "text":
         return perceptor.embed_text([prompt.content])
     if prompt.kind == "image":
@@ -72,10 +72,10 @@ def embed_prompt(perceptor: Perceptor, prompt: Prompt, load: Load = load_image) 
 def clip_scores(
     config: GenerateConfig | SampleConfig, models: Models, prompts: PromptEmbeddings, images: Tensor
 ) -> Tensor:
-    """Return how well images (n, 3, h, w) in [0, 1] match the prompts, (n,), -1 to 1.
+    """Return how well images (n, 3, h, w) in [0, 1] match the prompts, (n,), from -1 to 1.
 
     The score is the cosine similarity of image and prompt, averaged over prompts and perceptors
-    with their weights; a prompt with a negative weight counts against the image.
+    according to their weights; a prompt with a negative weight counts against the image.
     """
     total, mass = torch.zeros(len(images)), 0.0
     parts = zip(models.perceptors, config.clip, prompts.perceptors, strict=True)
@@ -99,10 +99,10 @@ def noise_seed(prompt: Prompt) -> int:
 
 
 def blend_targets(here: Targets, there: Targets, time: float) -> Targets:
-    """Interpolate the targets of two scenes, ``time`` from 0 to 1.
+    """Interpolate between the targets of two scenes, with ``time`` from 0 to 1.
 
-    Targets are paired in order: vectors follow the great circle between them, weights and stops
-    change linearly. A target without a partner fades in or out.
+    Targets are paired in order. Vectors move along the great circle between them, and weights and
+    stops change linearly. A target without a partner fades in or out.
     """
     (a, a_weights, a_stops), (b, b_weights, b_stops) = _paired(here, there), _paired(there, here)
     both_end = a_stops.isfinite() & b_stops.isfinite()
@@ -118,13 +118,13 @@ def slerp(a: Tensor, b: Tensor, time: float) -> Tensor:
     """
     angle = (a * b).sum(-1, keepdim=True).clamp(-1, 1).arccos()
     sine = angle.sin()
-    if bool((sine < 1e-4).any()):  # equal or opposite: no unique circle
+    if bool((sine < 1e-4).any()):  # equal or opposite vectors have no unique great circle
         return F.normalize(torch.lerp(a, b, time), dim=-1)
     return (((1 - time) * angle).sin() * a + (time * angle).sin() * b) / sine
 
 
 def _paired(targets: Targets, others: Targets) -> Targets:
-    """Append the others' targets that lack a partner, with weight 0."""
+    """Append those of the others' targets that have no partner, with weight 0."""
     rest = slice(len(targets[0]), None)
     vectors, weights, stops = (
         torch.cat([t, o[rest]]) for t, o in zip(targets, others, strict=True)

@@ -1,4 +1,4 @@
-"""Codes on disk: an ``.npz`` of indices with their VQGAN."""
+"""Codes on disk: an ``.npz`` file of indices and the VQGAN they belong to."""
 
 import zipfile
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class HasCodebook(Protocol):
 
     @property
     def codebook(self) -> Tensor:
-        """(n_embed, embed_dim)."""
+        """The code vectors, (n_embed, embed_dim)."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Codes:
     """The codes of an image.
 
     indices: (1, h, w), int64.
-    codebook: hash of the codebook that the indices refer to; absent in files of older versions.
+    codebook: hash of the codebook that the indices refer to; missing in files of older versions.
     vqgan: name or absolute path of the VQGAN.
-    name: file name for error messages.
+    name: file name to use in error messages.
     """
 
     indices: Tensor
@@ -40,7 +40,7 @@ class Codes:
 
 
 def codes_of(indices: Tensor, vqgan: HasCodebook, source: str) -> Codes:
-    """Return the indices as codes of the VQGAN ``source``, a path or a name."""
+    """Return indices as codes of the VQGAN ``source``, which is a path or a name."""
     path = user_path(source)
     place = str(path.absolute()) if path.exists() else source
     return Codes(indices, hash_of(vqgan.codebook), place)
@@ -55,7 +55,7 @@ def save_codes(path: Path, codes: Codes, overwrite: bool = False) -> None:
 
 
 def read_codes(path: Path) -> Codes:
-    """Read a file of :func:`save_codes`, without unpickling.
+    """Read a file written by :func:`save_codes`, without unpickling.
 
     Raises:
         UsageError: the file does not exist or does not contain codes.
@@ -81,7 +81,7 @@ def check_fits(codes: Codes, vqgan: HasCodebook) -> Tensor:
     """Return the indices after checking that they belong to this VQGAN's codebook.
 
     Raises:
-        UsageError: the codes belong to another codebook, or this one is too small for them.
+        UsageError: the codes belong to another codebook, or the codebook is too small for them.
     """
     if codes.codebook is not None and codes.codebook != hash_of(vqgan.codebook):
         raise UsageError(

@@ -18,11 +18,11 @@ from vqclip.hub.loaders import Models
 
 @dataclass(frozen=True)
 class State:
-    """The state that the next step of a run depends on, and the frames of its videos.
+    """The state that the next step of a run depends on, and the frames for its videos.
 
-    step: optimizer steps done.
+    step: number of optimizer steps done.
     tensors, values: see :func:`state_of`.
-    shown: step to codes, (1, h/f, w/f), of the frames in videos and frame folders.
+    shown: codes (1, h/f, w/f) of the frames for videos and frame folders, by step.
     """
 
     step: int
@@ -34,7 +34,7 @@ class State:
 def state_of(run: Run) -> State:
     """Return a copy of the state that the next step depends on.
 
-    Call it between two steps only: during a step the state is inconsistent.
+    Call it only between two steps, because the state is inconsistent during a step.
     """
     tensors = {"z": run.z, "start": run.start, "average": run.average.sum}
     tensors["generator"] = run.generator.get_state()
@@ -44,7 +44,7 @@ def state_of(run: Run) -> State:
 
 
 def resumed(config: GenerateConfig, models: Models, state: State) -> Run:
-    """Restore a run from a state of :func:`state_of`.
+    """Restore a run from a state returned by :func:`state_of`.
 
     Raises:
         CheckpointError: the state belongs to other settings.

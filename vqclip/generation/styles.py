@@ -1,4 +1,4 @@
-"""Styles of a transformer's images: requested, named by a prompt, or several."""
+"""The styles of a transformer's images: chosen, named in a prompt, or several."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -23,13 +23,14 @@ _OTHER_WORDS = {
 def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the styles that images cycle through; empty for no style.
 
-    style: one of ``known``, none, or auto: the styles named in a prompt, else the first two.
+    style: one of ``known``; ``none``; or ``auto``, which chooses the styles named in a prompt, else
+        the first two known styles.
 
     >>> chosen_styles("auto", ["a photo of an owl"], ["3d", "photo"])
     ('photo',)
 
     Raises:
-        UsageError: a style that the transformer does not have.
+        UsageError: the transformer does not have the style.
     """
     if style == NONE or (style == AUTO and not known):
         return ()
@@ -43,7 +44,7 @@ def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tup
 
 
 def named_styles(texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the ``known`` styles that occur in a text as whole words."""
+    """Return those of the ``known`` styles that occur in a text as whole words."""
     words = " ".join(" ".join(re.findall(r"\w+", text.lower())) for text in texts)
     for word, name in _OTHER_WORDS.items():
         words = re.sub(rf"\b{word}\b", name, words)

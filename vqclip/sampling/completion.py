@@ -1,4 +1,4 @@
-"""Samples and completions of a transformer, ranked and refined."""
+"""Samples and completions from a transformer, ranked and refined."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -33,10 +33,10 @@ from vqclip.sampling.masks import (
 
 @dataclass(frozen=True)
 class Task:
-    """One command's samples, ready to be generated.
+    """The samples of one command, ready to be generated.
 
-    prompts: embedded by the CLIP models of ``models``.
-    known: (h, w) codes, -1 for those to sample.
+    prompts: the prompts, embedded by the CLIP models of ``models``.
+    known: (h, w) codes, -1 for those to be sampled.
     """
 
     config: SampleConfig
@@ -48,7 +48,7 @@ class Task:
 
     @property
     def transformer(self) -> Net2NetTransformer:
-        """The transformer of the task."""
+        """The transformer that samples the codes."""
         assert self.models.transformer is not None
         return self.models.transformer
 
@@ -66,7 +66,7 @@ class Task:
 
     @property
     def total(self) -> int:
-        """The number of codes to generate."""
+        """The number of codes to sample, over all samples."""
         return self.config.samples * int((self.known < 0).sum())
 
     @cached_property
@@ -80,9 +80,9 @@ class Task:
 class Sample:
     """One image of a task.
 
-    indices: (h, w).
-    score: CLIP similarity to the prompts, -1 to 1; None if not measured.
-    refined: whether the sample was optimised after sampling.
+    indices: the codes, (h, w).
+    score: CLIP similarity to the prompts, from -1 to 1; None if not measured.
+    refined: whether the sample was optimised after it was sampled.
     """
 
     seed: int
@@ -97,7 +97,8 @@ def prepare(
 ) -> Task:
     """Read the inputs and load the models of a :class:`SampleConfig` or :class:`CompleteConfig`.
 
-    models: models that are already loaded. photo: image to complete instead of the config's.
+    models: models that are already loaded. photo: image to complete instead of the one in the
+    config.
 
     Raises:
         UsageError: an input cannot be read or does not suit the transformer.
@@ -114,7 +115,7 @@ def prepare(
 def plan(
     config: SampleConfig, models: Models, wanted: tuple[int, int] | None, canvas: Canvas | None
 ) -> Task:
-    """Return the task of a config for the size ``wanted``, (width, height) in pixels."""
+    """Return the task of a config at the size ``wanted``, (width, height) in pixels, if given."""
     transformer, vqgan = models.transformer, models.vqgan
     assert transformer is not None
     conditions, factor = dict(config.conditions), vqgan.downsampling
@@ -138,7 +139,7 @@ def plan(
 
 @torch.no_grad()
 def _with_known(task: Task, canvas: Canvas) -> Task:
-    """Encode the kept pixels; a code is known if all its pixels are kept."""
+    """Encode the kept pixels; a code is known if all the pixels it covers are kept."""
     vqgan = task.models.vqgan
     image = padded_to_codes(task.photo, vqgan.downsampling)
     indices = vqgan.tokenize(image.to(task.models.device) * 2 - 1)[1][0]
@@ -148,7 +149,7 @@ def _with_known(task: Task, canvas: Canvas) -> Task:
 
 
 def draw_samples(task: Task) -> Iterator[Drawn]:
-    """Generate all samples; yield after every code."""
+    """Generate all samples, and yield their state after every code."""
     config = task.config
     seeds = [stream_seed(config.seed + number) for number in range(config.samples)]
     sampling = config.sampling
@@ -158,7 +159,7 @@ def draw_samples(task: Task) -> Iterator[Drawn]:
 
 
 def picture(task: Task, indices: Tensor) -> Image.Image:
-    """Return the image of one sample's codes (h, w), with the kept pixels; -1 is a plain colour."""
+    """Return the image of one sample's codes (h, w); codes of -1 become a plain colour."""
     return finished(task, decoded(task.models.vqgan, indices))
 
 
@@ -175,7 +176,7 @@ def finished(task: Task, image: Tensor) -> Image.Image:
 
 
 def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]:
-    """Decode all samples (n, h, w) with any sampled codes; sort by score, best first, if ranked."""
+    """Decode each of (n, h, w) samples that has begun; if ranked, sort by score, best first."""
     samples = [
         Sample(task.config.seed + number, indices[number], picture(task, indices[number]))
         for number in samples_begun(indices, task.known)
@@ -210,13 +211,13 @@ def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
 
 
 def codes_of_sample(task: Task, frame: Frame) -> Tensor:
-    """Return the codes, (h, w), of a frame of :func:`refine`."""
+    """Return the codes, (h, w), of a frame that :func:`refine` yielded."""
     indices: Tensor = task.models.vqgan.nearest_indices(frame.z)[0]
     return indices
 
 
 def refined(task: Task, sample: Sample, frame: Frame) -> Sample:
-    """Return the sample with the codes and image of a frame of :func:`refine`."""
+    """Return the sample with the codes and the image of a frame that :func:`refine` yielded."""
     indices = codes_of_sample(task, frame)
     image = finished(task, frame.image)
     return scored(task, replace(sample, indices=indices, picture=image, refined=True))

@@ -1,7 +1,7 @@
-"""Conditions of a transformer: classes, label maps, depth, edges, small images.
+"""Conditions for a transformer: classes, label maps, depth, edges, small images.
 
-Each kind converts the user's input to an argument of ``Net2NetTransformer.encode_condition``,
-following the conventions of the published models.
+The user's input of each kind is converted to an argument of
+``Net2NetTransformer.encode_condition``, following the conventions of the published models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,19 +24,19 @@ from vqclip.sampling.labels import label_names
 
 UPSCALE = 4  # default factor when no size is given
 
-_COCO_LABELS = 183  # COCO-Stuff maps hold the label minus 1, and 255 for no label
+_COCO_LABELS = 183  # COCO-Stuff maps store the label minus 1, and 255 for no label
 _WHITE = 128
 
 
 def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
     """Return the kinds of condition that a transformer accepts; empty if it needs none.
 
-    The VQGAN of the condition does not record its kind of image. The kind is inferred from the
-    number of channels and the name in the training data (``cond_stage_key``); if these leave it
-    open, both edges and small images are accepted.
+    The VQGAN that encodes the condition does not record what kind of image it encodes. The kind is
+    inferred from its number of channels and from the condition's name in the training data
+    (``cond_stage_key``); if these leave it open, both edges and small images are accepted.
 
     Raises:
-        UsageError: the condition is only supported in Python.
+        UsageError: conditions of this kind are supported only in Python.
     """
     kind, channels = transformer.condition_kind, _channels(transformer)
     if kind == "codes":
@@ -61,10 +61,10 @@ def _channels(transformer: Net2NetTransformer) -> int:
 
 
 def check_conditions(transformer: Net2NetTransformer, conditions: Mapping[str, str]) -> None:
-    """Raise UsageError unless the transformer accepts the given conditions.
+    """Check that the transformer accepts the given conditions and that none is missing.
 
     Raises:
-        UsageError: the message lists the accepted conditions.
+        UsageError: a condition is wrong, missing or one too many; the message lists those accepted.
     """
     takes = accepted(transformer)
     names = " or ".join(f"`{kind}`" for kind in takes) or "no condition"
@@ -78,7 +78,7 @@ def check_conditions(transformer: Net2NetTransformer, conditions: Mapping[str, s
 
 
 def natural_size(conditions: Mapping[str, str]) -> tuple[int, int] | None:
-    """Return the (width, height) in pixels of a condition, if it has one."""
+    """Return the (width, height) in pixels that a condition implies, if it implies one."""
     for kind, value in conditions.items():
         if kind != "class":
             width, height = open_image(value).size
@@ -114,12 +114,13 @@ def read_condition(
 
 
 def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
-    """Return the number of a class given by number or name.
+    """Return the number of a class that is given by number or name.
 
-    Names are the model's ``own``; without them, a model with 1,000 classes uses ImageNet's.
+    Names are the model's own names in ``own``; without them, a model with 1,000 classes uses
+    ImageNet's.
 
     Raises:
-        UsageError: an unknown class; the message lists the closest names.
+        UsageError: the class is unknown; the message lists the closest names.
     """
     if text.strip() in own:
         return own.index(text.strip())
@@ -147,7 +148,7 @@ def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
 def one_hot_labels(
     path: str, count: int, size: tuple[int, int], relabel: Sequence[str] = ()
 ) -> Tensor:
-    """Read a label map as one-hot (1, count, h, w); see :func:`labels_of`."""
+    """Read a label map as one-hot values (1, count, h, w); see :func:`labels_of`."""
     return labels_of(open_image(path), count, size, relabel, path)
 
 
@@ -158,14 +159,14 @@ def labels_of(
     relabel: Sequence[str] = (),
     path: str = "the map",
 ) -> Tensor:
-    """Return a label map, a palette or greyscale image, as one-hot (1, count, h, w).
+    """Return a label map, a palette or greyscale image, as one-hot values (1, count, h, w).
 
-    Pixel values are interpreted as in the model's data set: for the 183 labels of COCO-Stuff, as
-    in its files, the label minus 1, with 255 for none; otherwise the label itself. ``relabel``
-    overrides this with entries ``"NUMBER=LABEL"``.
+    Pixel values are interpreted as in the model's data set. With the 183 labels of COCO-Stuff, a
+    value is the label minus 1, and 255 means no label, as in the data set's files; with other label
+    sets, a value is the label itself. ``relabel`` overrides this with entries ``"NUMBER=LABEL"``.
 
     Raises:
-        UsageError: not a label map, or numbers that the model does not have.
+        UsageError: the image is not a label map, or has numbers that the model does not have.
     """
     numbers = torch.from_numpy(_numbers(image, size, path))  # (h, w)
     if relabel:
@@ -206,7 +207,7 @@ def _relabelled(numbers: Tensor, relabel: Sequence[str], count: int, path: str) 
 
 
 def _label_pair(text: str, count: int) -> tuple[int, int]:
-    """Parse ``3=sky`` or ``3=2`` into a pair of numbers."""
+    """Parse ``3=sky`` or ``3=2`` into a pixel value and a label number."""
     number, _, label = (part.strip() for part in text.partition("="))
     if not number.isdecimal() or not label:
         raise UsageError(f"cannot read the label {text!r}: write NUMBER=LABEL, such as 3=sky")
@@ -228,7 +229,7 @@ def depth_map(path: str, size: tuple[int, int]) -> Tensor:
 def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -> Tensor:
     """Return a depth map as (1, 1, h, w), scaled to [-1, 1]; large values are near, as in MiDaS.
 
-    The image is 8-bit, 16-bit or float32 greyscale, or RGBA with the four bytes of a float32.
+    The image must be 8-bit, 16-bit or float32 greyscale, or RGBA with the four bytes of a float32.
 
     Raises:
         UsageError: the image has another format.
@@ -250,12 +251,12 @@ def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -
 
 
 def edge_map(path: str, size: tuple[int, int]) -> Tensor:
-    """Read an edge map, or the edges of a photo, as (1, 3, h, w), 0 or 1; see :func:`edges_of`."""
+    """Read edges, from an edge map or a photo, as (1, 3, h, w), 0 or 1; see :func:`edges_of`."""
     return edges_of(load_image(path), size, path)
 
 
 def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture") -> Tensor:
-    """Return edges as (1, 3, h, w), 0 or 1: a black and white map itself, or a photo's edges.
+    """Return edges (1, 3, h, w), 0 or 1: those of a photo, or a black and white map itself.
 
     Raises:
         UsageError: the image is a photo and scikit-image is not installed.

@@ -60,5 +60,5 @@ LABELS: Registry[tuple[str, ...]] = Registry(
 
 
 def label_names(count: int) -> tuple[str, ...]:
-    """Return the label names of a model with ``count`` labels; empty if unknown."""
+    """Return the label names of a model with ``count`` labels; empty if they are unknown."""
     return next((names for names in LABELS.values() if len(names) == count), ())

@@ -24,10 +24,10 @@ _WHITE = 128  # lowest grey value of a mask that keeps a pixel
 
 @dataclass(frozen=True)
 class Canvas:
-    """An image with room for its imagined parts.
+    """An image with room for the parts to be imagined.
 
     pixels: (h, w, 4) uint8, RGBA.
-    kept: (h, w) bool, the pixels that stay unchanged.
+    kept: (h, w) bool, true for the pixels that stay unchanged.
     """
 
     pixels: RGBPixels
@@ -53,13 +53,13 @@ def open_canvas(
     extend: tuple[int, int, int, int] = (0, 0, 0, 0),
     size: tuple[int, int] | None = None,
 ) -> Canvas:
-    """Read an image and its mask, resize both to ``size``, then add ``extend``.
+    """Read an image and its mask, resize both to ``size``, then extend them by ``extend`` pixels.
 
     ``keep`` refers to the pixels of the file. See :class:`vqclip.config.CompleteConfig` for the
     forms of ``keep`` and ``extend``.
 
     Raises:
-        UsageError: an unreadable image or mask, a box outside the image, or nothing to imagine.
+        UsageError: an image or mask is unreadable, a box outside the image, or nothing to imagine.
     """
     photo = open_image(source) if isinstance(source, str) else source
     photo = to_srgb(photo).convert("RGBA")
@@ -130,7 +130,7 @@ def _extended(canvas: Canvas, extend: tuple[int, int, int, int]) -> Canvas:
 
 
 def known_cells(kept: Mask, factor: int) -> Tensor:
-    """Return which codes cover only kept pixels, (rows, columns) bool.
+    """Return which codes cover only kept pixels, as (rows, columns) bool.
 
     The part of a code beyond the right or bottom edge of the image is ignored.
     """
@@ -141,7 +141,7 @@ def known_cells(kept: Mask, factor: int) -> Tensor:
 
 
 def padded_to_codes(image: Tensor, factor: int) -> Tensor:
-    """Repeat the last row and column of (1, 3, h, w) up to a whole number of codes."""
+    """Repeat the last row and column of an image (1, 3, h, w) to cover a whole number of codes."""
     height, width = image.shape[-2:]
     return F.pad(image, (0, -width % factor, 0, -height % factor), mode="replicate")
 
@@ -164,8 +164,9 @@ def continued(image: Tensor, kept: Tensor) -> Tensor:
 def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tensor:
     """Blend the colours of the imagined part towards the kept pixels at the seam.
 
-    The difference at the kept pixels, weighted towards the nearest, is added beyond the seam and
-    fades out over about 2 · ``radius`` pixels. Both images are (1, 3, h, w), kept (1, 1, h, w).
+    The difference between both images at the kept pixels, weighted towards the nearest pixels, is
+    added beyond the seam and fades out over about 2 · ``radius`` pixels. Both images are (1, 3, h,
+    w); ``kept`` is (1, 1, h, w).
     """
     weight = kept.to(imagined.dtype)
     total, mass, scale = torch.zeros_like(imagined), torch.zeros_like(weight), 1
@@ -184,7 +185,7 @@ def _blurred(image: Tensor, radius: int) -> Tensor:
 
 
 def pasted(picture: Image.Image, canvas: Canvas) -> Image.Image:
-    """Paste the kept pixels into ``picture`` bit for bit; RGBA unless all are opaque, else RGB."""
+    """Paste the kept pixels into ``picture`` bit for bit; return RGBA unless all are opaque."""
     pixels = canvas.pixels.copy()
     pixels[~canvas.kept] = np.asarray(picture.convert("RGBA"))[~canvas.kept]
     result = Image.fromarray(pixels)

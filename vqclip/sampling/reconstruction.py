@@ -1,4 +1,4 @@
-"""Reconstruction of an image by a VQGAN, with the error."""
+"""Reconstruction of an image by a VQGAN, with its error."""
 
 import colorsys
 import math
@@ -20,10 +20,10 @@ from vqclip.sampling.conditions import depth_of, edges_of, labels_of
 class Reconstruction:
     """A reconstructed image.
 
-    indices: (1, h, w), int64.
-    psnr: in dB, infinite if nothing is lost.
+    indices: the codes, (1, h, w), int64.
+    psnr: peak signal-to-noise ratio in dB, infinite if nothing is lost.
     l1: mean absolute error per channel, for values in [0, 1]; for label maps, the share of pixels
-        with a changed label.
+        whose label changed.
     """
 
     picture: Image.Image
@@ -35,13 +35,13 @@ class Reconstruction:
 def reconstruct(
     vqgan: VQModel, photo: Image.Image, size: tuple[int, int] | None = None, how: str = "cover"
 ) -> Reconstruction:
-    """Encode, quantize and decode an image of the VQGAN's kind: RGB, depth, edges or labels.
+    """Encode, quantize and decode an image of the kind the VQGAN was trained on.
 
-    The image is resized to ``size`` (width, height), by default its own, rounded to whole codes,
-    with ``how`` as in :func:`vqclip.media.images.fit_image`. Errors are measured at that size.
+    The image is resized to ``size`` (width, height), by default its own size, rounded to whole
+    codes; ``how`` is as in :func:`vqclip.media.images.fit_image`. Errors are measured at that size.
 
     Raises:
-        UsageError: the image is of another kind.
+        UsageError: the image is not of the VQGAN's kind (RGB, depth, edges or labels).
     """
     rows, columns = grid_size(size or photo.size, vqgan.downsampling)
     pixels = (columns * vqgan.downsampling, rows * vqgan.downsampling)
@@ -59,10 +59,10 @@ def reconstruct(
 def read_picture(
     vqgan: VQModel, photo: Image.Image, size: tuple[int, int], how: str = "cover"
 ) -> Tensor:
-    """Return an image of ``size`` (width, height) as input of the VQGAN, (1, c, h, w).
+    """Return an image, resized to ``size`` (width, height), as input of the VQGAN, (1, c, h, w).
 
     Raises:
-        UsageError: the image is of another kind.
+        UsageError: the image is not of the VQGAN's kind.
     """
     kind, channels = vqgan.picture_kind, vqgan.ddconfig.in_channels
     if kind == "depth":
@@ -76,7 +76,7 @@ def read_picture(
 
 
 def to_picture(vqgan: VQModel, image: Tensor) -> Image.Image:
-    """Return decoded values (1, c, h, w) as an image: label maps with a palette, else RGB."""
+    """Return decoded values (1, c, h, w) as an image: a label map with a palette, or else RGB."""
     if vqgan.picture_kind != "labels":
         return to_pil(image / 2 + 0.5)
     picture = Image.fromarray(image[0].argmax(0).to(torch.uint8).cpu().numpy())
@@ -98,7 +98,7 @@ def psnr(error: Tensor) -> float:
 
 @torch.no_grad()
 def decode_codes(vqgan: VQModel, codes: Codes) -> Image.Image:
-    """Return the image of saved codes.
+    """Return the image that saved codes represent.
 
     Raises:
         UsageError: the codes belong to another VQGAN.

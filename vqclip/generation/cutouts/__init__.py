@@ -1,8 +1,8 @@
-"""Cutouts: the views of the image for the perceptor in each step.
+"""Cutouts: the views of the image that the perceptor embeds in each step.
 
 Crop, flip, affine, perspective and bending are merged into one map per cutout and applied in one
-antialiased ``grid_sample``; colours, erasing and noise follow. All random numbers of a step are
-drawn in advance, into a plan, so that chunking does not change the cutouts:
+antialiased ``grid_sample``; changes of colour, erasing and noise follow. All random numbers of a
+step are drawn in advance, into a plan, so that chunking does not change the cutouts:
 
 >>> image = torch.rand(1, 3, 64, 64)
 >>> cutouts = Cutouts(num_cutouts=32, augment=("flip", "affine(degrees=10)", "jitter"))
@@ -43,8 +43,9 @@ __all__ = [
 class CutoutPlan:
     """The random numbers of one step: tensors with one row per cutout, on the CPU.
 
-    ``size``: side of a cutout in pixels. ``image_hw``: the image size it was drawn for.
-    ``pooled``: the image is pooled to size × size first. ``steps``: photometric steps in order.
+    ``size``: side of a cutout in pixels. ``image_hw``: size of the image that the plan was drawn
+    for. ``pooled``: whether the image is first pooled to size × size. ``warps``: position of each
+    cutout. ``steps``: photometric steps in order.
     """
 
     size: int
@@ -58,7 +59,7 @@ class CutoutPlan:
 
     @property
     def levels(self) -> list[int]:
-        """The prefiltered copies of the image that the cutouts need, finest first."""
+        """The prefiltered copies of the image that the cutouts need, the finest first."""
         return sorted(set(self.warps.levels.tolist()))
 
 
@@ -67,15 +68,16 @@ class Cutouts:
 
     Args:
         method: a name in :data:`CUT_METHODS`, optionally with parameters: ``"zoom(zoomed=0.5)"``.
-        num_cutouts: cutouts per step, at least 1.
-        cut_power: spread of the crop sizes, above 0; see the method.
+        num_cutouts: number of cutouts per step, at least 1.
+        cut_power: spread of the crop sizes, above 0; its exact meaning depends on the method.
         augment: names in :data:`AUGMENTATIONS`, optionally with parameters, or callables
             (n, 3, h, w) -> (n, 3, h, w). Geometric ones are applied first, then all others in
-            order. A callable gets one chunk at a time and supplies its own randomness.
-        noise: each cutout gets Gaussian noise with a standard deviation uniform in [0, noise].
+            order. A callable is called with one chunk at a time and supplies its own randomness.
+        noise: upper bound of the standard deviation of Gaussian noise added to each cutout, which
+            is uniform in [0, noise].
 
     Raises:
-        UsageError: an unknown name or parameter, or a number out of range.
+        UsageError: a name or parameter is unknown, or a number is out of range.
     """
 
     def __init__(
@@ -101,8 +103,8 @@ class Cutouts:
     def plan(self, image_hw: tuple[int, int], size: int, generator: torch.Generator) -> CutoutPlan:
         """Draw the cutouts of one step for an image of ``image_hw`` pixels.
 
-        ``size``: side of the cutouts. ``generator``: a CPU generator; its state alone determines
-        the random numbers, and each call advances it.
+        ``size``: side of the cutouts in pixels. ``generator``: a CPU generator; its state alone
+        determines the random numbers, and each call advances it.
         """
         height, width = image_hw
         draw = Draw(self.num_cutouts, generator)
@@ -116,12 +118,12 @@ class Cutouts:
         return CutoutPlan(size, (height, width), framing.pooled, warps, steps)
 
     def apply(self, image: Tensor, plan: CutoutPlan, start: int, stop: int) -> Tensor:
-        """Return the plan's cutouts ``start`` to ``stop`` of ``image``, differentiable in it.
+        """Return cutouts ``start`` to ``stop`` of the plan, differentiable in ``image``.
 
         ``image`` in [0, 1] has the plan's size: (1, 3, h, w), or (stop - start, 3, h, w) with one
-        image per cutout. The result (stop - start, 3, size, size) is in about [0, 1]: colours and
-        noise are not clipped. Computed in float32 (float64 for a float64 image), even under
-        autocast.
+        image per cutout. The result (stop - start, 3, size, size) is in about [0, 1], because
+        changes of colour and noise are not clipped. It is computed in float32 (or in float64 for a
+        float64 image), even under autocast.
         """
         if tuple(image.shape[2:]) != plan.image_hw:
             raise ValueError(f"image of {tuple(image.shape[2:])} for a plan of {plan.image_hw}")

@@ -1,9 +1,9 @@
-"""Augmentations by name, each with random numbers for all cutouts.
+"""Augmentations by name, each drawing random numbers for all cutouts.
 
 A geometric augmentation returns homographies (n, 3, 3) or a displacement field, which are merged
-into a single sampling; the others return a photometric step. Every number is drawn per cutout, and
-``p`` is the probability that a cutout is changed at all. The name in brackets is the two-letter
-name in nerdyrodent/VQGAN-CLIP; the preset "nerdyrodent" uses its numbers.
+into a single sampling; the others return a photometric step. Every number is drawn separately for
+each cutout, and ``p`` is the probability that a cutout is changed at all. A two-letter name in
+square brackets is the name in nerdyrodent/VQGAN-CLIP; the preset "nerdyrodent" uses its numbers.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Contribution = Tensor | Displacement | Photometric
 
 
 def sometimes(draw: Draw, p: float, values: Tensor, otherwise: Tensor | float) -> Tensor:
-    """Keep each row of ``values`` (n, ...) with probability ``p``, else take ``otherwise``."""
+    """Keep each row of ``values`` (n, ...) with probability ``p``, else use ``otherwise``."""
     chosen = draw.chance(p).view(-1, *[1] * (values.dim() - 1))
     return torch.where(chosen, values, torch.as_tensor(otherwise, dtype=values.dtype))
 
@@ -43,7 +43,7 @@ def affine(
 ) -> Tensor:
     """Rotate by up to ±degrees, shift by ±translate of the side, shear by ±shear degrees [Af].
 
-    ``scale`` zooms in or out by a factor of up to 1 + scale.
+    ``scale`` zooms in or out by a factor of up to 1 + ``scale``.
     """
     zoom = draw.log_uniform(1 / (1 + scale), 1 + scale)
     maps = (
@@ -61,16 +61,16 @@ def rotation(draw: Draw, *, degrees: float = 15.0, p: float = 0.7) -> Tensor:
 
 
 def perspective(draw: Draw, *, distortion: float = 0.3, p: float = 0.7) -> Tensor:
-    """Tilt: move each corner of the cutout inwards by up to distortion/2 of the side [Pe]."""
+    """Tilt by moving each corner of the cutout inwards by up to distortion/2 of the side [Pe]."""
     corners = torch.tensor(geometry.CONTROL_POINTS[:4]) * (1 - draw.uniform(0, distortion, 4, 2))
     # The content moves to these corners, so sampling needs the inverse map.
     return sometimes(draw, p, torch.linalg.inv(geometry.square_to_quad(corners)), torch.eye(3))
 
 
 def crop(draw: Draw, *, min_side: float = 0.8, p: float = 0.5) -> Tensor:
-    """Zoom in on a square part with a side of min_side to 1 times the cutout's side [Cr].
+    """Zoom in on a square part whose side is min_side to 1 times the cutout's side [Cr].
 
-    nerdyrodent's "Cr" crops the cutout to its own size and so changes nothing, unlike this one.
+    nerdyrodent's "Cr" crops the cutout to its own size and so changes nothing; this one does.
     """
     side, place = draw.uniform(min_side, 1), draw.uniform(0, 1, 2)
     left, top = place[:, 0] * (1 - side), place[:, 1] * (1 - side)
@@ -97,7 +97,7 @@ def resized_crop(
 def elastic(draw: Draw, *, amplitude: float = 0.02, p: float = 0.7) -> Elastic:
     """Bend smoothly by about ``amplitude`` of the side at the nodes of a random 6×6 grid [Et].
 
-    nerdyrodent's strength, noise blurred by σ = 32 pixels, is an amplitude of about 0.003.
+    nerdyrodent's strength, noise blurred with σ = 32 pixels, equals an amplitude of about 0.003.
     """
     return Elastic(sometimes(draw, p, draw.normal(0, 2 * amplitude, 2, 6, 6), 0.0))
 
@@ -116,7 +116,7 @@ def jitter(
     hue: float = 0.1,
     p: float = 0.7,
 ) -> Colour:
-    """Vary brightness, contrast and saturation by factors of 1 ± value, hue by ±hue turns [Ji]."""
+    """Vary brightness, contrast, saturation by factors of 1 ± value, and hue by ±hue turns [Ji]."""
     chosen = draw.chance(p)
     return Colour(
         brightness=1 + draw.symmetric(brightness) * chosen,
@@ -133,9 +133,9 @@ def grayscale(draw: Draw, *, p: float = 0.2) -> Colour:
 
 
 def sharpness(draw: Draw, *, low: float = 0.5, high: float = 1.5, p: float = 0.5) -> Sharpen:
-    """Blur (factor below 1) or sharpen (factor above 1) by a factor of low to high [Sh].
+    """Blur (for a factor below 1) or sharpen (above 1) by a factor between low and high [Sh].
 
-    nerdyrodent's strength of 0.3 means factors of 0 to 0.3, which only blur.
+    nerdyrodent's strength of 0.3 corresponds to factors of 0 to 0.3, which only blur.
     """
     return Sharpen(sometimes(draw, p, draw.uniform(low, high), 1.0))
 
@@ -151,7 +151,7 @@ def erasing(
 ) -> Erase:
     """Black out a random rectangle, bounded in area and aspect ratio [Er].
 
-    nerdyrodent erases the same rectangle in all cutouts of a step; here each has its own.
+    nerdyrodent erases the same rectangle in all cutouts of a step; here each cutout has its own.
     """
     area, ratio = draw.uniform(min_area, max_area), draw.log_uniform(min_ratio, max_ratio)
     sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp_max(1)

@@ -26,7 +26,7 @@ class Draw:
         return self.uniform(-bound, bound, *shape)
 
     def log_uniform(self, low: float, high: float) -> Tensor:
-        """Return (n,) values whose logarithm is uniform: a ratio is as likely as its inverse."""
+        """Return (n,) values of uniform logarithm, so that a ratio is as likely as its inverse."""
         logs = torch.tensor([low, high]).log().tolist()
         return self.uniform(logs[0], logs[1]).exp()
 

@@ -1,8 +1,8 @@
 """Homographies and displacement fields that place the cutouts in the image.
 
 All maps go from the cutout to the image, as sampling needs them. Both are squares [-1, 1]²,
-x to the right and y down, with pixel edges (not centres) at ±1. A cutout that went through the
-augmentations a, then b, is sampled at ``crop @ a @ b``.
+x to the right and y down, with pixel edges (not centres) at ±1. A cutout that is augmented by a,
+then by b, is sampled at ``crop @ a @ b``.
 """
 
 import math
@@ -41,7 +41,7 @@ def translation(shift: Tensor) -> Tensor:
 
 
 def rotation_matrix(degrees: Tensor) -> Tensor:
-    """Return (n, 3, 3) rotations about the centre; positive turns the content to the left."""
+    """Return (n, 3, 3) rotations about the centre; positive angles turn the content left."""
     radians = degrees * (math.pi / 180)
     cos, sin = radians.cos(), radians.sin()
     return matrices(cos, -sin, 0.0, sin, cos, 0.0, 0.0, 0.0, 1.0)
@@ -65,8 +65,8 @@ def boxes(left: Tensor, top: Tensor, width: Tensor, height: Tensor) -> Tensor:
 def square_to_quad(corners: Tensor) -> Tensor:
     """Return the (n, 3, 3) homographies that take the square's corners to ``corners`` (n, 4, 2).
 
-    The corners go around: top left, top right, bottom right, bottom left.
-    Closed form of Heckbert, "Fundamentals of Texture Mapping and Image Warping" (1989), 2.2.3.
+    The order of the corners is top left, top right, bottom right, bottom left. This is the closed
+    form of Heckbert, "Fundamentals of Texture Mapping and Image Warping" (1989), 2.2.3.
     """
     p0, p1, p2, p3 = corners.unbind(1)
     u, v, s = p1 - p2, p3 - p2, p0 - p1 + p2 - p3
@@ -82,7 +82,7 @@ def square_to_quad(corners: Tensor) -> Tensor:
 
 
 def cross(a: Tensor, b: Tensor) -> Tensor:
-    """Return the cross product (n,) of vectors in the plane (n, 2)."""
+    """Return the cross products (n,) of vectors in the plane, (n, 2) each."""
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
@@ -93,7 +93,7 @@ def jacobian(homographies: Tensor) -> Tensor:
 
 
 def grid(homographies: Tensor, size: int) -> Tensor:
-    """Return the position of each pixel centre of each cutout, (n, 2, size, size), as x and y."""
+    """Return the x and y of each pixel centre of each cutout in the image, (n, 2, size, size)."""
     centres = torch.arange(1, 2 * size, 2, device=homographies.device, dtype=homographies.dtype)
     centres = centres / size - 1
     columns = homographies[:, :, 0, None, None] * centres
@@ -115,12 +115,12 @@ class Elastic:
 
 @dataclass(frozen=True)
 class ThinPlate:
-    """A thin-plate spline: the four corners and the centre move by offsets (n, 2, 5)."""
+    """A thin-plate spline that moves the four corners and the centre by offsets (n, 2, 5)."""
 
     offsets: Tensor
 
     def field(self, offsets: Tensor, size: int) -> Tensor:
-        """Return the displacements (n, 2, size, size), of least bending energy."""
+        """Return the displacements (n, 2, size, size) with the least bending energy."""
         # Term by term: a matrix product would round differently for each number of cutouts.
         basis = thin_plate_basis(size).to(offsets)
         terms = (offsets[:, :, k, None] * basis[k] for k in range(len(CONTROL_POINTS)))
@@ -129,7 +129,7 @@ class ThinPlate:
 
 Displacement = Elastic | ThinPlate
 
-# From the square [-1, 1]² to [0, 1]².
+# The map from the square [-1, 1]² to [0, 1]².
 UNIT_SQUARE = torch.tensor([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]])
 
 CONTROL_POINTS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (0.0, 0.0))
@@ -137,7 +137,7 @@ CONTROL_POINTS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (0.0, 0.0)
 
 @lru_cache(maxsize=8)
 def thin_plate_basis(size: int) -> Tensor:
-    """Return (5, size²): how far each pixel follows each control point.
+    """Return how far each pixel follows each control point, (5, size²).
 
     The spline is linear in its offsets and its control points are fixed, so the system of
     Bookstein, "Principal Warps" (1989), eq. 5–7, is solved only once per size.

@@ -1,7 +1,7 @@
 """Cut methods: the framing of a step's cutouts, before augmentation.
 
-A method draws one homography per cutout. Its docstring describes how it handles images that are
-not square, and the area beyond the image's edge.
+A method draws one homography per cutout. Its docstring says how it treats images that are not
+square, and what lies beyond the image's edge.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from vqclip.registry import Registry
 
 @dataclass(frozen=True)
 class Framing:
-    """The position of ``n`` cutouts: ``homographies`` (n, 3, 3), cutout to image.
+    """The position of ``n`` cutouts: ``homographies`` (n, 3, 3), from the cutout to the image.
 
-    ``reflect`` (n,) and ``fill`` (n, 3): the content beyond the image, as in
-    :class:`vqclip.generation.cutouts.sampling.Warps`. ``pooled``: take the cutouts from the image
-    pooled to a square instead of from the image itself.
+    ``reflect`` (n,) and ``fill`` (n, 3): the content beyond the image's edge, as in
+    :class:`vqclip.generation.cutouts.sampling.Warps`. ``pooled``: whether to take the cutouts from
+    the image pooled to a square instead of from the image itself.
     """
 
     homographies: Tensor
@@ -38,7 +38,7 @@ def mirrored(homographies: Tensor) -> Framing:
 
 
 def square_boxes(sides: Tensor, position: Tensor, image_hw: tuple[int, int]) -> Tensor:
-    """Return (n, 3, 3) maps onto squares of whole pixels at ``position`` (n, 2) in [0, 1)."""
+    """Return (n, 3, 3) maps onto squares of whole pixels at a ``position`` (n, 2) in [0, 1)."""
     height, width = image_hw
     left = (position[:, 0] * (width - sides + 1)).floor()
     top = (position[:, 1] * (height - sides + 1)).floor()
@@ -48,12 +48,13 @@ def square_boxes(sides: Tensor, position: Tensor, image_hw: tuple[int, int]) -> 
 def crops(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -> Framing:
     """Take square crops anywhere, with sides from CLIP's input size to the image's short side.
 
-    The side is distributed as ``u ** cut_power``, u uniform in [0, 1): a larger power gives
-    smaller crops. Never distorts; a wide image is seen through squares of at most its height. An
-    image smaller than ``size`` is seen whole along its short side. From the original notebook by
-    Katherine Crowson; "original", "updated" and "nrupdated" of nerdyrodent/VQGAN-CLIP, and all of
-    rkhamilton's methods without "pooling" in the name, including "sg3": its averaging of each
-    crop corresponds to the antialiasing of every method here.
+    The side is distributed as ``u ** cut_power`` with u uniform in [0, 1): a larger power gives
+    smaller crops. Crops are never distorted; of a wide image, each shows a square of at most its
+    height. An image smaller than ``size`` is shown whole along its short side. Beyond its edge, the
+    image is mirrored. The method is from the original notebook by Katherine Crowson. It corresponds
+    to "original", "updated" and "nrupdated" in nerdyrodent/VQGAN-CLIP, and to all of rkhamilton's
+    methods without "pooling" in the name, including "sg3", whose averaging of each crop corresponds
+    to the antialiasing of every method here.
     """
     short = min(image_hw)
     smallest = min(size, short)
@@ -73,12 +74,13 @@ def normal_crops(
     high: float = 1.0,
     center_focus: float = 0.0,
 ) -> Framing:
-    """Take square crops with sides of N(mean, std), clipped to [low, high], times the short side.
+    """Take square crops with sides from N(mean, std), clipped to [low, high], times the short side.
 
     ``low=0`` stands for ``size`` itself, as in EleutherAI's "latest"; big-sleep uses 0.5 to 0.95.
-    ``center_focus`` above 0 also draws the position around the centre, with a standard deviation
-    of half the free space divided by it, or uniformly if that falls outside; big-sleep's
-    ``center_bias`` is 2. Never distorts. ``cut_power`` is not used.
+    With ``center_focus`` above 0, the position is also drawn around the centre, with a standard
+    deviation of half the free space divided by ``center_focus``; a position outside the free space
+    is drawn uniformly instead. big-sleep's ``center_bias`` is 2. Crops are never distorted.
+    ``cut_power`` is not used.
     """
     short = min(image_hw)
     low = low or min(size / short, 1.0)
@@ -94,9 +96,9 @@ def normal_crops(
 def pooled(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -> Framing:
     """Pool the whole image to CLIP's input size, (average + maximum) / 2, for every cutout.
 
-    All variety comes from the augmentations. Black beyond the edge. An image that is not square
-    is distorted into a square, as in nerdyrodent's "latest" and "updatedpooling"; use ``crops``
-    for such images. ``cut_power`` is not used.
+    All variety comes from the augmentations; beyond the edge the image is black. An image that is
+    not square is distorted into a square, as in nerdyrodent's "latest" and "updatedpooling"; use
+    ``crops`` for such images. ``cut_power`` is not used.
     """
     n = draw.n
     return Framing(geometry.identity(n), torch.zeros(n), torch.zeros(n, 3), pooled=True)
@@ -112,11 +114,12 @@ def zoom(
 ) -> Framing:
     """Take a fraction ``zoomed`` of the cutouts as close-ups, the rest as wide views of the image.
 
-    Close-up: a box with 25–95 % of the area of the largest square in the image and an aspect ratio
-    of 0.85–1.2, after a perspective of strength 0.4; mirrored beyond the edge. Wide: a square
-    slightly larger than the long side, anywhere around the image, after a perspective of strength
-    0.2, on a background of random colour. Only close-ups are stretched, by at most their ratio.
-    Based on pixray's cutouts (60 % and 40 %). ``cut_power`` is not used.
+    A close-up is a box with 25–95 % of the area of the largest square in the image and an aspect
+    ratio of 0.85–1.2, after a perspective of strength 0.4; beyond its edge the image is mirrored. A
+    wide view is a square slightly larger than the long side, anywhere around the image, after a
+    perspective of strength 0.2, on a background of random colour. Only close-ups are stretched, at
+    most by their aspect ratio. This is based on pixray's cutouts (60 % and 40 %). ``cut_power`` is
+    not used.
     """
     near = torch.arange(draw.n) < round(zoomed * draw.n)
     choose = near[:, None, None]

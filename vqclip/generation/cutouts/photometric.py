@@ -16,10 +16,10 @@ LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as in torchvision and kornia
 
 
 class Photometric(Protocol):
-    """A step on a chunk of cutouts."""
+    """A step that changes the pixel values of a chunk of cutouts."""
 
     def __call__(self, batch: Tensor, rows: slice) -> Tensor:
-        """Return the changed ``batch`` (n, 3, h, w); ``rows`` are its cutouts in the plan."""
+        """Return the changed ``batch`` (n, 3, h, w); ``rows`` are its cutouts' rows in the plan."""
         ...
 
 
@@ -27,9 +27,11 @@ class Photometric(Protocol):
 class Colour:
     """Brightness, contrast, saturation and hue as one 3×3 colour matrix and one offset.
 
-    In this order: multiply; scale about the cutout's mean luma; scale about each pixel's own
-    luma; rotate about the grey axis. Each is linear in the colour, so a single pass does all, and
-    nothing is clipped: the gradient reaches every pixel. Factors (n,), hue (n,) in turns.
+    The changes are made in this order: multiply by the brightness; scale by the contrast about the
+    cutout's mean luma; scale by the saturation about each pixel's own luma; rotate by the hue about
+    the grey axis. Each is linear in the colour, so a single pass makes all of them, and nothing is
+    clipped, so that the gradient reaches every pixel. The factors are (n,), the hue is (n,) in
+    turns.
     """
 
     brightness: Tensor
@@ -51,13 +53,13 @@ class Colour:
 
 
 def saturation_matrices(factors: Tensor) -> Tensor:
-    """Return (n, 3, 3): colours scaled about their luma by ``factors`` (n,)."""
+    """Return matrices (n, 3, 3) that scale colours about their luma by ``factors`` (n,)."""
     grey = torch.tensor(LUMA).expand(3, 3)
     return grey + factors[:, None, None] * (torch.eye(3) - grey)
 
 
 def hue_matrices(turns: Tensor) -> Tensor:
-    """Return (n, 3, 3): rotations about the grey axis (1, 1, 1), by Rodrigues' formula."""
+    """Return (n, 3, 3) rotations about the grey axis (1, 1, 1), by Rodrigues' formula."""
     angle = (2 * math.pi * turns)[:, None, None]
     axis = torch.full((3, 3), 1 / 3)
     turn = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
@@ -66,7 +68,7 @@ def hue_matrices(turns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sharpen:
-    """Blend with a 3×3 smoothed copy: factor 0 is smooth, 1 unchanged, above 1 sharpened."""
+    """Blending with a 3×3 smoothed copy: factor 0 smooths, 1 changes nothing, above 1 sharpens."""
 
     factors: Tensor
 
@@ -82,7 +84,7 @@ class Sharpen:
 
 @dataclass(frozen=True)
 class Erase:
-    """Black rectangles: ``corner`` (n, 2) and ``sides`` (n, 2) as x, y in fractions of the side."""
+    """Black rectangles; ``corner`` and ``sides`` are (n, 2), x and y, as fractions of the side."""
 
     corner: Tensor
     sides: Tensor
@@ -97,17 +99,17 @@ class Erase:
 
 
 def between(count: int, low: Tensor, high: Tensor) -> Tensor:
-    """Return (n, count): which of ``count`` pixel centres over [0, 1] lie in [low, high)."""
+    """Return which of ``count`` pixel centres in [0, 1] lie in [low, high), as (n, count)."""
     centres = torch.arange(1, 2 * count, 2, device=low.device, dtype=low.dtype) / (2 * count)
     return (centres >= low) & (centres < high)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise of standard deviation ``std`` (n,), from one seed per cutout (n,).
+    """Gaussian noise of standard deviation ``std`` (n,), from one seed per cutout, ``seeds`` (n,).
 
-    The noise is drawn here, on the batch's device, and depends only on the seed, so that chunks
-    of any size get the same noise.
+    The noise is drawn when the step is called, on the batch's device, and depends only on the seed,
+    so that chunks of any size get the same noise.
     """
 
     std: Tensor
@@ -131,7 +133,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Custom:
-    """Any callable (n, 3, h, w) -> (n, 3, h, w), applied to each chunk."""
+    """Any callable (n, 3, h, w) -> (n, 3, h, w), called with each chunk."""
 
     function: "CustomAugmentation"
 

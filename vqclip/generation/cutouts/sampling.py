@@ -1,9 +1,9 @@
 """Antialiased sampling of all cutouts in one ``grid_sample``.
 
-Bilinear sampling alone skips pixels when a cutout shrinks the image. As in mip mapping
-(Williams 1983), each such cutout is taken from a prefiltered, smaller copy: level k is the
-image reduced by 2^(k/2). The levels in use lie side by side in one texture, an atlas, so
-that cutouts of all scales still share one call. Nothing is built when nothing shrinks.
+Bilinear sampling alone skips pixels when a cutout shrinks the image. As in mip mapping (Williams
+1983), each such cutout is taken from a prefiltered, smaller copy: level k is the image reduced by a
+factor of 2^(k/2). The levels in use lie side by side in one texture, an atlas, so that cutouts of
+all scales still share one call. If no cutout shrinks the image, no copies are built.
 """
 
 import math
@@ -15,17 +15,17 @@ from torch import Tensor
 
 from vqclip.generation.cutouts.geometry import Displacement, grid, jacobian
 
-_TALL = 4  # images into which the cutouts are stacked for sampling
+_TALL = 4  # number of images into which the cutouts are stacked for sampling
 
 
 @dataclass(frozen=True)
 class Warps:
     """The position of ``n`` cutouts, and the content beyond the image's edge.
 
-    ``homographies`` (n, 3, 3): cutout to image. ``displacements``: fields that bend them, in the
-    cutout's frame. ``levels`` (n,): the prefiltered copy to take, int64 on the CPU. ``reflect``
-    (n,), 1 or 0: beyond the edge lies the image mirrored once, then its edge pixels; or else
-    the colour ``fill`` (n, 3) in [0, 1].
+    ``homographies`` (n, 3, 3): maps from the cutout to the image. ``displacements``: fields that
+    bend the cutouts, in the cutout's frame. ``levels`` (n,): the prefiltered copy to sample, int64
+    on the CPU. ``reflect`` (n,), 1 or 0: with 1, the image continues beyond its edge mirrored once,
+    then with its edge pixels; with 0, beyond the edge lies the colour ``fill`` (n, 3) in [0, 1].
     """
 
     homographies: Tensor
@@ -44,11 +44,11 @@ class Warps:
 
 @dataclass(frozen=True)
 class Atlas:
-    """Levels side by side, each with a black border of one pixel.
+    """Prefiltered levels side by side, each with a black border of one pixel.
 
     ``texture`` (1, 3, H, W); ``maps`` (levels, 3, 3) takes a level's own frame [-1, 1]² to the
     texture's; ``pixel`` (2,) is the size of a pixel in the texture's frame; ``low`` and ``high``
-    (levels, 2) are each level's edges there.
+    (levels, 2) are the edges of each level in that frame.
     """
 
     texture: Tensor
@@ -91,7 +91,7 @@ def build_atlas(image: Tensor, levels: list[int]) -> Atlas:
 
 
 def reduce(image: Tensor, level: int) -> Tensor:
-    """Return ``image`` smaller by 2^(level/2), low-pass filtered; level 0 is the image itself."""
+    """Return ``image`` reduced by 2^(level/2), low-pass filtered; level 0 is the image itself."""
     if level == 0:
         return image
     height, width = (max(1, round(side / 2 ** (level / 2))) for side in image.shape[2:])
@@ -111,7 +111,7 @@ def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
     low, high = atlas.low[slots, :, None, None], atlas.high[slots, :, None, None]
     pixel = atlas.pixel[:, None, None]
     reflect = warps.reflect.to(image)[:, None, None, None]
-    inset = (reflect - 0.5) * pixel  # the outermost samples: centres of edge or border pixels
+    inset = (reflect - 0.5) * pixel  # the outermost samples are centres of edge or border pixels
     inside = mirror(points, low, high, reflect) if warps.reflect.any() else points
     inside = inside.clamp(low + inset, high - inset)
     cutouts = take(atlas.texture, inside.permute(0, 2, 3, 1))
@@ -124,8 +124,8 @@ def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
 def take(texture: Tensor, points: Tensor) -> Tensor:
     """Return the samples (n, 3, s, s) of a texture (1 or n, 3, H, W) at ``points`` (n, s, s, 2).
 
-    A single texture is sampled as a few tall images of stacked cutouts: each allocates a gradient
-    of the texture's size, and threads divide the work among them.
+    A single texture is sampled as a few tall images of stacked cutouts, because each image
+    allocates a gradient of the texture's size, and threads divide the images among them.
     """
     n, size = points.shape[:2]
     tall = math.gcd(n, _TALL) if len(texture) == 1 else n
@@ -146,11 +146,11 @@ def bend(points: Tensor, placed: Tensor, displacements: tuple[Displacement, ...]
 
 
 def mirror(points: Tensor, low: Tensor, high: Tensor, reflect: Tensor) -> Tensor:
-    """Fold points outside [low, high] back in, once, where ``reflect`` is 1."""
+    """Fold points outside [low, high] back inside once, if ``reflect`` is 1."""
     return torch.addcmul(points, reflect, points.clamp(low, high) - points, value=2)
 
 
 def coverage(points: Tensor, low: Tensor, high: Tensor, pixel: Tensor) -> Tensor:
-    """Return (n, 1, size, size): the share of each bilinear sample inside the image."""
+    """Return the share of each bilinear sample that lies inside the image, (n, 1, size, size)."""
     depth = (torch.minimum(points - low, high - points) / pixel + 0.5).clamp(0, 1)
     return depth[:, :1] * depth[:, 1:]

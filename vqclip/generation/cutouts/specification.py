@@ -13,7 +13,7 @@ from vqclip.registry import Registry, unknown
 _CALL = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:\((.*)\)\s*)?", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-# Range of each parameter by name, in every function; all others accept any finite number.
+# Range of each parameter by name, the same in every function; all others accept any finite number.
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "p": (0, 1),
     "distortion": (0, 0.95),
@@ -73,7 +73,7 @@ def bind(text: str, functions: Registry[Callable[..., Any]]) -> Callable[..., An
     """Return the function that ``text`` names, with its parameters filled in.
 
     Raises:
-        UsageError: unknown name, unknown parameter, or a value out of :data:`BOUNDS`.
+        UsageError: the name or a parameter is unknown, or a value is outside :data:`BOUNDS`.
     """
     name, parameters = parse_call(text)
     function = functions[name]
