@@ -36,7 +36,7 @@ def save_training_state(
     extra: Mapping[str, Any],
     keep: int,
 ) -> Path:
-    """Save the state after ``step`` steps in ``folder`` and delete all but the ``keep`` newest.
+    """Save the state after ``step`` steps in ``folder``, keeping only the ``keep`` newest states.
 
     Raises:
         UsageError: the checkpoint cannot be written.
@@ -68,7 +68,7 @@ def load_training_state(
     """Restore networks, optimizers and average from a checkpoint; return its ``state.json``.
 
     Raises:
-        CheckpointError: it is damaged or belongs to another model or other settings.
+        CheckpointError: the checkpoint is damaged, or belongs to another model or other settings.
     """
     try:
         state: dict[str, Any] = json.loads((path / "state.json").read_text())
@@ -89,7 +89,7 @@ def load_training_state(
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
-    """Return the complete checkpoints in ``folder``, newest last."""
+    """Return the folders of the complete checkpoints in ``folder``, newest last."""
     found = [path for path in folder.glob("step-*") if _STEP.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
 
@@ -128,5 +128,5 @@ def random_state(seed: int, step: int, process: int = 0) -> int:
 
 
 def seed_step(seed: int, step: int, process: int = 0) -> None:
-    """Seed torch's generators so that random numbers depend only on the arguments."""
+    """Seed torch's generators so that its random numbers depend only on the arguments."""
     torch.manual_seed(random_state(seed, step, process))

@@ -12,8 +12,8 @@ Networks = Mapping[str, nn.Module]
 class WeightAverage:
     """Moving average ē ← d·ē + (1 − d)·w of every weight after every step; buffers are copied.
 
-    Early on, d is (1 + step) / (10 + step) where that is smaller, so the initial weights fade
-    quickly. Frozen weights cost only memory.
+    Early on, d is (1 + step) / (10 + step) if that is smaller, so that the initial weights fade
+    quickly. Frozen weights are averaged at no cost but memory.
 
     Args:
         networks: networks to average; the average starts at their current weights.

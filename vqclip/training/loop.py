@@ -6,9 +6,9 @@
 For each objective, a step computes the loss over the step's batches, backpropagates, clips the
 gradients and steps the optimizer; then it runs the stage's other updates and updates the average.
 
-Samples, random numbers and learning rate depend only on (settings, step). A training resumed from
-a checkpoint on a CPU with the same number of threads therefore ends with exactly the same bytes as
-one that was never interrupted.
+Samples, random numbers and the learning rate depend only on (settings, step). On a CPU with the
+same number of threads, a training resumed from a checkpoint therefore ends with weights that are
+byte-identical to those of an uninterrupted training.
 """
 
 import math
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """State of a training after a step.
+    """The state of a training after a step.
 
     Attributes:
-        step: completed steps, out of ``steps``.
-        metrics: values reported by the step's losses, still tensors: reading one waits for it.
+        step: number of completed steps, out of ``steps``.
+        metrics: values reported by the step's losses, still as tensors; reading one waits for it.
         validation: scores on held-out data, if validation ran after this step.
-        checkpoint: the checkpoint folder, if one was written after this step.
-        stopped: whether training stopped on request; it can resume from ``checkpoint``.
-        best: the best validation score so far (the first one reported); ``best/`` holds its model.
-        best_step: the number of steps after which it was reached.
+        checkpoint: the checkpoint's folder, if one was written after this step.
+        stopped: whether training stopped on request; it can be resumed from ``checkpoint``.
+        best: the best value so far of the first validation score; ``best/`` holds its model.
+        best_step: the number of steps after which ``best`` was reached.
 
     """
 
@@ -78,11 +78,11 @@ def fit(
 
     Args:
         stage: the stage to train, with its networks on the accelerator's device.
-        data: see :class:`vqclip.training.data.batches.Data`.
-        settings: only ``train`` and ``seed`` are used here.
+        data: the training and the held-out data.
+        settings: of these, only ``train`` and ``seed`` are used here.
         folder: the run's folder, for ``checkpoints/``, ``best/`` and ``last/`` (exported models),
             ``metrics.csv``, ``validation.csv``, ``samples/`` and ``tensorboard/``.
-        accelerator: default: the one from :func:`make_accelerator`.
+        accelerator: process and device. Default: the one from :func:`make_accelerator`.
         resume: continue from the newest checkpoint in ``folder``, if there is one.
         stop: called after every step; if it returns True, training writes a checkpoint and ends.
 
@@ -172,7 +172,7 @@ class Trainer:
         return metrics
 
     def _optimize(self, objective: Objective, micro: list[Batch], step: int) -> Metrics:
-        """Step one optimizer; return the mean of each metric reported by its loss."""
+        """Step one optimizer; return the mean of each metric that its loss reported."""
         optimizer = self.prepared[objective.name]
         factor = learning_rate_factor(step, self.settings)
         for group, rate in zip(
@@ -227,7 +227,7 @@ class Trainer:
         return figures
 
     def checkpoint(self, step: int, *, now: bool) -> Path | None:
-        """Write a checkpoint if one is due after ``step`` steps or ``now`` is set."""
+        """Write a checkpoint if one is due after ``step`` steps, or if ``now`` is set."""
         every = self.settings.checkpoint_every
         due = now or step == self.settings.steps or (every and step % every == 0)
         if not due or not self.accelerator.is_main_process:
@@ -246,7 +246,7 @@ class Trainer:
         )
 
     def resume(self) -> int:
-        """Load the newest checkpoint, if any, and return its number of completed steps."""
+        """Load the newest checkpoint, if any; return how many steps were completed by then."""
         found = checkpoint_folders(self.folder / "checkpoints")
         if not found:
             return 0
@@ -260,8 +260,9 @@ class Trainer:
 def learning_rate_factor(step: int, settings: LoopSettings) -> float:
     """Return the factor applied to the learning rate at ``step``, counted from 0.
 
-    During warm-up it rises as (step + 1) / warmup; afterwards it falls from 1 to
-    ``final_learning_rate`` at the last step, linearly or along half a cosine.
+    During warm-up the factor rises as (step + 1) / warmup; afterwards it falls from 1 to
+    ``final_learning_rate`` at the last step, linearly or along half a cosine, unless it is
+    constant.
     """
     if step < settings.warmup:
         return (step + 1) / settings.warmup

@@ -19,7 +19,7 @@ from vqclip.training.ema import WeightAverage
 from vqclip.training.settings import LoopSettings
 from vqclip.training.stage import Batch, Metrics, Stage
 
-_PICTURED = 8  # held-out samples in a grid
+_PICTURED = 8  # number of held-out samples in the grid of sample images
 
 
 class Records:
@@ -28,9 +28,9 @@ class Records:
     Args:
         folder: the run's folder.
         stage, data, settings, average: as in the training loop.
-        device: device for the batches.
-        step: completed steps; rows of later steps are dropped.
-        best: the best validation score so far; ``best_step`` is the step count when it was reached.
+        device: device to move the batches to.
+        step: number of completed steps; rows of later steps are dropped.
+        best: the best validation score so far; ``best_step`` is the step at which it was reached.
 
     """
 
@@ -120,14 +120,14 @@ class Records:
 
 
 def image_grid(pictures: Tensor, rows: int) -> Tensor:
-    """Arrange images (n·rows, 3, h, w) in columns of ``rows``: (3, rows·h, n·w)."""
+    """Arrange images (n·rows, 3, h, w) in n columns of ``rows`` each: (3, rows·h, n·w)."""
     count, channels, height, width = pictures.shape
     table = pictures.reshape(count // rows, rows, channels, height, width)
     return table.permute(2, 1, 3, 0, 4).reshape(channels, rows * height, -1)
 
 
 def check_finite(metrics: Mapping[str, float], step: int) -> None:
-    """Raise VqclipError unless all metrics of a step are finite.
+    """Check that all metrics of a step are finite.
 
     Raises:
         VqclipError: a metric is not finite; the message names it.
@@ -147,8 +147,8 @@ def _due(step: int, every: int) -> bool:
 class Table:
     """A CSV file with one row per logged step; resuming drops the rows of later steps.
 
-    The first row sets the columns. A row that lacks a column leaves it empty; a row with a new
-    column rewrites the file.
+    The first row sets the columns. If a row lacks a column, that cell is left empty; if a row has a
+    new column, the file is rewritten.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -196,7 +196,7 @@ def _text(rows: list[dict[str, str]], columns: list[str], *, header: bool) -> st
 
 
 class TensorBoard:
-    """Scalars and images for ``tensorboard --logdir``; does nothing if it is not installed."""
+    """Scalars and images for ``tensorboard --logdir``; without TensorBoard, nothing is written."""
 
     def __init__(self, folder: Path, step: int) -> None:
         self.writer: Any = None

@@ -20,7 +20,7 @@ from vqclip.training.stage import Stage
 from vqclip.training.stages import open_stage
 from vqclip.training.transformer.encoding import EncodingConfig, data_config, open_data
 
-_CHECKED = 8  # samples; enough to tell a few missing captions from a folder without any
+_CHECKED = 8  # samples, enough to tell a few missing captions from a folder without any
 
 
 def train(
@@ -32,7 +32,7 @@ def train(
 ) -> Iterator[TrainingProgress]:
     """Run the training described by ``settings``, yielding after every step; see :func:`fit`.
 
-    The run's folder also gets ``settings.yaml``, which holds all settings including defaults.
+    The settings, including all defaults, are also saved in the run's folder as ``settings.yaml``.
 
     Raises:
         UsageError: the settings are invalid, or a required file is missing.
@@ -61,7 +61,7 @@ def train(
 
 
 def complete(settings: TrainSettings, stage: Stage) -> TrainSettings:
-    """Return the settings with the defaults of data and loss filled in."""
+    """Return the settings with the defaults of the sections ``data`` and ``loss`` filled in."""
     data: dict[str, Any] = asdict(data_config(settings))
     if "encode" in settings.data:
         data["encode"] = asdict(

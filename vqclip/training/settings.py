@@ -21,21 +21,22 @@ _T = TypeVar("_T")
 class LoopSettings:
     """Length, speed and precision of training: the section ``train``, common to all stages.
 
-    steps: total optimizer steps, including those before a resume.
+    steps: number of optimizer steps in all, including those before a resume.
     batch_size: samples per forward pass and process; a step uses ``accumulate`` times as many.
-    learning_rate: of every optimizer; or ``base_learning_rate``, which is per sample and is
-        multiplied by the number of samples in a step, as in taming-transformers.
-    warmup: steps over which the learning rate rises linearly from 0.
-    schedule: after warm-up: ``constant``, or ``linear`` or ``cosine`` decay to
+    learning_rate: the peak rate of every optimizer. Alternatively, ``base_learning_rate`` is a rate
+        per sample, multiplied by the number of samples in a step, as in taming-transformers.
+    warmup: number of steps over which the learning rate rises linearly from 0.
+    schedule: learning rate after warm-up: ``constant``; or ``linear`` or ``cosine``, which decay to
         ``final_learning_rate`` times the rate at the last step.
-    ema: decay of the weight average used for validation and export; 0 disables it.
+    ema: decay of the weight average used for validation and export; 0 disables the average.
         Early on the average forgets faster, with the decay (1 + step) / (10 + step).
-    precision: auto, float32, bfloat16 or float16 (CUDA only), for operations under autocast.
+    precision: auto, float32, bfloat16 or float16 (only on CUDA), for operations under autocast.
     clip_gradients: maximum norm over all gradients of an optimizer.
     validate_every, sample_every, checkpoint_every, log_every: interval in steps; 0 means never.
     validate_samples: number of held-out samples to validate on, starting with the first.
-    keep: number of newest checkpoints to keep.
-    workers: number of data-loading processes; 0 loads in the main process.
+    keep: number of checkpoints to keep, the newest ones.
+    workers: number of data-loading processes; with 0, the main process loads the data.
+
 
 
     Raises:
@@ -82,7 +83,10 @@ class LoopSettings:
             raise UsageError("train.final_learning_rate is a share of the rate, 0 to 1")
 
     def rate(self, default: float, processes: int = 1) -> float:
-        """Return the peak learning rate: as set, per sample times samples, or ``default``."""
+        """Return the peak learning rate: the one set, else ``default``.
+
+        If ``base_learning_rate`` is set, it is that rate times the number of samples in a step.
+        """
         if self.base_learning_rate is not None:
             return self.base_learning_rate * self.batch_size * self.accumulate * processes
         return default if self.learning_rate is None else self.learning_rate
@@ -93,11 +97,11 @@ class TrainSettings:
     """A training run as its YAML describes it.
 
     stage: ``vqgan``, ``transformer`` or ``clip``.
-    seed: for initial weights, data and noise; a step depends only on (seed, step).
-    model: the model to train, in its own config format (``target`` and ``params``).
-    start: weights to start from, a path or ``default``; with ``start_partial`` some weights may
+    seed: seed of initial weights, data and noise; a step depends only on (seed, step).
+    model: the model to train, in the model's own config format (``target`` and ``params``).
+    start: weights to start from, a path or ``default``; with ``start_partial``, some weights may
         be missing or superfluous.
-    loss, data: read by the stage and by :mod:`vqclip.training.data.dataset`.
+    loss, data: sections parsed by the stage and by :mod:`vqclip.training.data.dataset`.
     train: see :class:`LoopSettings`.
     """
 
@@ -128,12 +132,12 @@ def read_training_settings(stage: str, path: Path, changes: Sequence[str] = ()) 
 
 
 def settings_of(stage: str, values: Mapping[str, Any]) -> TrainSettings:
-    """Return the settings for values in the structure of a YAML file."""
+    """Return the settings for values that are structured like the YAML file."""
     return parse_section(TrainSettings, {**values, "stage": stage}, "")
 
 
 def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """Return ``values`` with each ``a.b=value`` applied, parsed as YAML; numbers index lists.
+    """Return ``values`` with each change ``a.b=value`` made, parsed as YAML; numbers index lists.
 
     >>> changed({"train": {"steps": 5}}, ["train.steps=7"])
     {'train': {'steps': 7}}
@@ -155,7 +159,7 @@ def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
 
 
 def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
-    """Return a copy of ``values`` with one value replaced, creating mappings along the path."""
+    """Return a copy of ``values`` with one value replaced, creating mappings along its path."""
     if not keys:
         return value
     key, rest = keys[0], keys[1:]
@@ -175,11 +179,12 @@ def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
 def parse_section(cls: type[_T], values: Any, where: str) -> _T:
     """Return an instance of the frozen dataclass ``cls`` for a section of the settings.
 
-    Integers are accepted for floats, lists for tuples, mappings for nested dataclasses, and strings
-    such as ``1e-4``, which YAML reads as text, for numbers.
+    Integers are accepted for floats, lists for tuples, and mappings for nested dataclasses; strings
+    such as ``1e-4``, which YAML reads as text, are accepted for numbers.
 
     Raises:
-        UsageError: a key is unknown (the message suggests one) or missing, or a type is wrong.
+        UsageError: a key is unknown (the message suggests the nearest) or missing, or a type is
+            wrong.
     """
     if not isinstance(values, Mapping):
         raise UsageError(f"{where or 'the settings'} must be a mapping, not {values!r:.60}")

@@ -6,9 +6,9 @@ files are left to the loop (:mod:`vqclip.training.loop`). A new stage is a funct
     def open_mine_stage(settings: TrainSettings, device: torch.device) -> Stage
 
 named in :data:`vqclip.training.stages.STAGES`. It builds its networks on ``device``, in float32;
-torch's generator is seeded with ``settings.seed`` beforehand, so the initial weights depend only
-on the settings. The stage defines its own section ``loss``: read it with
-``parse(ItsSettings, settings.loss, "loss")``, a frozen dataclass with all its defaults.
+torch's generator is seeded with ``settings.seed`` beforehand, so that the initial weights depend
+only on the settings. The stage defines its own section ``loss``, a frozen dataclass with all its
+defaults, and reads it with ``parse_section(ItsSettings, settings.loss, "loss")``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,16 +32,16 @@ class Objective:
 
     A step runs the objectives in order, each with its own forward pass over the same batches. While
     ``loss`` and its backward pass run, only the parameters of ``optimizer`` (those that required
-    gradients when training began) require gradients: the generator's loss differentiates through
-    the discriminator without training it.
+    gradients when training began) require gradients, so that the generator's loss differentiates
+    through the discriminator without training it.
 
     Attributes:
-        name: such as ``"autoencoder"`` or ``"discriminator"``; used in metric and file names.
+        name: a name such as ``"autoencoder"`` or ``"discriminator"``, for metrics and files.
         optimizer: created with the peak learning rate; the loop applies warm-up and decay.
         loss: (batch, step) -> scalar loss and metrics to report. It runs under autocast unless the
-            precision is float32. ``step`` counts from 0. Returning None as the loss skips the
-            objective in this step (a discriminator that has not started). Random numbers must come
-            from torch's default generator, where they depend only on (seed, step).
+            precision is float32. ``step`` counts from 0. If the loss is None, the objective is
+            skipped in this step (as for a discriminator that has not started). Random numbers must
+            come from torch's default generator, so that they depend only on (seed, step).
 
     """
 
@@ -54,12 +54,12 @@ class Stage(Protocol):
     """The interface between the loop and a method of training.
 
     Attributes:
-        networks: all trained and checkpointed networks by name, parameters and buffers; the loop
-            calls ``train()`` and ``eval()`` on them. State that a stage keeps between steps lives
-            in their buffers. Frozen helpers (a feature loss, a first stage) are not included.
-        objectives: in the order of a step; only their parameters are trained.
+        networks: all trained and checkpointed networks by name, with parameters and buffers; the
+            loop calls ``train()`` and ``eval()`` on them. State that a stage keeps between steps
+            is held in their buffers. Frozen helpers (a feature loss, a first stage) are left out.
+        objectives: the objectives in the order of a step; only their parameters are trained.
         better: whether a small or a large first score of :meth:`validate` is better.
-        settings: the section ``loss`` as the stage parses it, a dataclass.
+        settings: the section ``loss`` as parsed by the stage, a dataclass.
 
     """
 
@@ -69,16 +69,17 @@ class Stage(Protocol):
     settings: Any
 
     def check(self, batch: Batch) -> None:
-        """Raise UsageError, before training, if the first samples do not fit the settings.
+        """Check, before training, that the first samples fit the settings.
 
         Raises:
-            UsageError: the message names the setting and the remedy.
+            UsageError: they do not fit; the message names the setting and the remedy.
         """
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Update networks other than by gradients, after the optimizers (revive dead codes).
+        """Update networks other than by gradients, for example revive dead codes.
 
-        ``batch`` is the last one of the step. Runs without gradients.
+        ``batch`` is the last one of the step. The method is called after the optimizers, without
+        gradients.
         """
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -91,8 +92,8 @@ class Stage(Protocol):
     def pictures(self, batch: Batch) -> Tensor:
         """Return sample images for the first held-out batch: (n, 3, h, w) in [0, 1].
 
-        Called like :meth:`validate`. With b inputs and r results for each, n = b·(1 + r), an
-        input followed by its results; the grid has 1 + r rows. See :attr:`rows`.
+        The method is called like :meth:`validate`. With b inputs and r results for each, n = b·(1 +
+        r): each input is followed by its results. The grid has 1 + r rows; see :attr:`rows`.
         """
 
     @property
@@ -102,6 +103,6 @@ class Stage(Protocol):
     def export(self, folder: Path) -> None:
         """Write the model into the empty folder ``folder`` in a format that other tools can load.
 
-        VQGANs and transformers get ``config.yaml`` and ``model.safetensors``, a CLIP open_clip's
-        ``local-dir:`` layout. Called like :meth:`validate`.
+        VQGANs and transformers are written as ``config.yaml`` and ``model.safetensors``, CLIP
+        models in open_clip's ``local-dir:`` layout. The method is called like :meth:`validate`.
         """

@@ -20,7 +20,7 @@ STAGES: Registry[str] = Registry(
 
 
 def open_stage(settings: TrainSettings, device: torch.device) -> Stage:
-    """Build the stage described by ``settings``; its weights depend only on the seed.
+    """Build the stage that ``settings`` describe; its initial weights depend only on the seed.
 
     Raises:
         UsageError: the stage is unknown, or the settings are invalid.

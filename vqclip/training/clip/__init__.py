@@ -1,1 +1,1 @@
-"""Training of a CLIP."""
+"""Training of a CLIP model."""

@@ -1,12 +1,12 @@
-"""Adversarial perturbations of images for training CLIP.
+"""Adversarial perturbations of images for training CLIP models.
 
-A network trained on images that were moved slightly towards another text, but must still be
-matched to their own, has gradients that draw meaningful content (Tsipras et al. 2019,
-arXiv:1805.12152; Santurkar et al. 2019, arXiv:1906.09453). Such gradients guide an image.
+If a network is trained on images that were moved slightly towards another text but must still be
+matched to their own, its gradients draw meaningful content (Tsipras et al. 2019, arXiv:1805.12152;
+Santurkar et al. 2019, arXiv:1906.09453). Such gradients guide an image.
 
-The perturbation δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root mean square over all values
-of one image, so that ε means the same at any size. As in Wong et al. 2020 (arXiv:2001.03994),
-it starts at a random point, which makes a single step sufficient.
+The perturbation δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root mean square over all values of one
+image, so that ε means the same at any size. As in Wong et al. 2020 (arXiv:2001.03994), δ starts at
+a random point, so that a single step suffices.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from vqclip.models.vqgan import VQModel
 
 
 class AttackSpace(Protocol):
-    """The space of δ, and how δ changes an image."""
+    """The space in which δ lies, and how δ changes an image."""
 
     scale: float  # the unit of ε
 
@@ -29,7 +29,7 @@ class AttackSpace(Protocol):
         ...
 
     def spread(self, delta: Tensor) -> Tensor:
-        """Return the nearest admissible δ; linear."""
+        """Return the admissible δ nearest to ``delta``; this map is linear."""
         ...
 
     def show(self, changed: Tensor) -> Tensor:
@@ -38,9 +38,10 @@ class AttackSpace(Protocol):
 
 
 class PixelSpace:
-    """δ is added to the pixels; with ``blur`` above 1 it is coarser than they are by that factor.
+    """δ is added to the pixels; with ``blur`` above 1, δ is coarser than they are by that factor.
 
-    A VQGAN's optimizer cannot draw single pixels either, and details at that scale are invisible.
+    The optimizer of a VQGAN's codes cannot draw single pixels either, and details at that scale are
+    invisible.
     """
 
     scale = 1.0
@@ -53,21 +54,21 @@ class PixelSpace:
         return images.contiguous()
 
     def spread(self, delta: Tensor) -> Tensor:
-        """Return δ after a low-pass filter: blur × blur means, interpolated linearly."""
+        """Return δ low-pass filtered: means over blur × blur pixels, interpolated linearly."""
         if self.blur == 1:
             return delta
         coarse = F.avg_pool2d(delta, self.blur, ceil_mode=True)
         return F.interpolate(coarse, delta.shape[-2:], mode="bilinear", align_corners=False)
 
     def show(self, changed: Tensor) -> Tensor:
-        """Clip to [0, 1], which only brings the result closer to the images."""
+        """Clip ``changed`` to [0, 1], which only brings it closer to the original images."""
         return changed.clamp(0, 1)
 
 
 class LatentSpace:
     """δ is added to the output of a VQGAN's encoder: (n, c, h/f, w/f).
 
-    ε is in standard deviations of the codebook.
+    ε is measured in standard deviations of the codebook.
     """
 
     def __init__(self, vqgan: VQModel) -> None:
@@ -76,7 +77,7 @@ class LatentSpace:
 
     @torch.no_grad()
     def anchor(self, images: Tensor) -> Tensor:
-        """Encode the images, without quantization."""
+        """Return the encoded images, before quantization."""
         return self.vqgan.encode(images * 2 - 1).float()
 
     def spread(self, delta: Tensor) -> Tensor:
@@ -100,8 +101,8 @@ def attack(
 ) -> Tensor:
     """Return ``images`` (n, 3, h, w) in [0, 1], changed to increase ``pull``, detached.
 
-    Projected gradient ascent with normalised steps of 2.5·ε/steps (Madry et al. 2018,
-    arXiv:1706.06083). ``pull`` maps changed images to the (n,) values to increase.
+    The method is projected gradient ascent with normalised steps of 2.5·ε/steps (Madry et al. 2018,
+    arXiv:1706.06083). ``pull`` maps changed images to the values (n,) to increase.
     """
     radius = epsilon * space.scale
     anchor = space.anchor(images)
@@ -136,11 +137,11 @@ def project(delta: Tensor, radius: float) -> Tensor:
 
 
 def choose_targets(similarity: Tensor, related: Tensor, scale: float) -> Tensor:
-    """Return for each of n images the number (n,) of another text as the attack's target.
+    """Return for each of n images the index (n,) of another text, as the target of the attack.
 
-    Each target is drawn with the perceptor's probability among all texts not ``related`` (n, b) to
-    the image's own, so likely confusions are chosen more often. ``similarity`` is (n, b). Random
-    numbers come from torch's default generator on the CPU.
+    Each target is drawn with the perceptor's probability from all texts that are not ``related``
+    (n, b) to the image's own text, so that likely confusions are chosen more often. ``similarity``
+    is (n, b). Random numbers come from torch's default generator on the CPU.
     """
     logits = (scale * similarity).masked_fill(related, -torch.inf).cpu()
     hopeless = related.all(dim=1).cpu()

@@ -1,7 +1,7 @@
-"""CLIP's contrastive loss (Radford et al. 2021, arXiv:2103.00020, fig. 3), multiple positives.
+"""CLIP's contrastive loss (Radford et al. 2021, arXiv:2103.00020, fig. 3) with several positives.
 
-Rows are texts and columns images, or vice versa. An image whose caption occurs several times has
-several correct texts, which share the probability equally, as in supervised contrastive
+The rows are texts and the columns images, or vice versa. An image whose caption occurs several
+times has several correct texts, which share the probability equally, as in supervised contrastive
 learning (Khosla et al. 2020, arXiv:2004.11362) and UniCL (Yang et al. 2022, arXiv:2204.03610).
 """
 
@@ -14,17 +14,17 @@ IMPOSSIBLE = -1e4  # a logit with probability 0, finite so that 0 · log 0 is 0
 
 
 def coincide(names: Sequence[Hashable]) -> Tensor:
-    """Return an (n, n) bool matrix that marks equal ``names``."""
+    """Return an (n, n) bool matrix that marks pairs of equal ``names``."""
     numbers: dict[Hashable, int] = {}
     ids = torch.tensor([numbers.setdefault(name, len(numbers)) for name in names])
     return ids[:, None] == ids
 
 
 def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return (n, m) target probabilities: positives share 1 − s, all possible entries share s.
+    """Return (n, m) target probabilities: positives share 1 − s, possible entries share s.
 
-    ``positive`` and ``possible`` are (n, m) bool; positives must be possible. A row without
-    positives is all 0.
+    Here s is ``smoothing``. ``positive`` and ``possible`` are (n, m) bool; positives must be
+    possible. A row without positives is all 0.
     """
     counts = positive.sum(1, keepdim=True)
     share = positive / counts.clamp_min(1)
@@ -33,7 +33,7 @@ def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> 
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return −Σ p·log q, averaged over the rows that have targets; both are (n, m)."""
+    """Return −Σ p·log q, averaged over the rows with targets; logits and targets are (n, m)."""
     losses = -(targets * logits.log_softmax(dim=1)).sum(1)
     return losses.sum() / (targets.sum(1) > 0).sum().clamp_min(1)
 
@@ -46,16 +46,16 @@ def contrastive_loss(
     ignored: Tensor,
     smoothing: float = 0.0,
 ) -> Tensor:
-    """Return the mean cross entropy over both directions.
+    """Return the cross entropy, averaged over both directions.
 
     Args:
         images: (n, d) unit vectors; the first b belong to the texts, the others are negatives for
             every text.
         texts: (b, d) unit vectors.
         scale: the inverse temperature, a scalar.
-        positive: (b, b) bool, the matching pairs.
-        ignored: (b, b) bool, pairs that count as neither positive nor negative.
-        smoothing: label smoothing, 0 to 1.
+        positive: (b, b) bool, marks the matching pairs.
+        ignored: (b, b) bool, marks pairs that count as neither positive nor negative.
+        smoothing: label smoothing, from 0 to 1.
 
     """
     count, more = len(texts), len(images) - len(texts)

@@ -1,4 +1,4 @@
-"""The trained CLIP: construction, initial weights and token table, parameter groups."""
+"""The CLIP model to train: construction, initial weights and token table, parameter groups."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +29,11 @@ PREPROCESSING = {
 
 
 def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the CLIP to train, on the CPU, and the contents of its ``open_clip_config.json``.
+    """Return the CLIP model to train, on the CPU, and what its ``open_clip_config.json`` holds.
 
     Raises:
         UsageError: the configuration is invalid, or a file does not exist.
-        CheckpointError: the weights do not fit, or cannot be read.
+        CheckpointError: the initial weights do not fit, or cannot be read.
     """
     for key in settings.model:
         if key not in MODEL_KEYS:
@@ -53,7 +53,7 @@ def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, di
     table = _parameter(clip, TABLE)
     table.requires_grad_(tokens.rate > 0)
     visual = clip.get_submodule("visual")
-    trunk = getattr(visual, "trunk", visual)  # a timm trunk, without the projection after it
+    trunk = getattr(visual, "trunk", visual)  # a timm tower's trunk, without its projection
     trunk.requires_grad_(not loss.lock)
     preprocess = {**PREPROCESSING, **dict(settings.model.get("preprocess_cfg") or {})}
     return clip, {"model_cfg": dict(model_cfg), "preprocess_cfg": preprocess}
@@ -81,11 +81,11 @@ def load_table(clip: nn.Module, path: Path, std: float) -> None:
 
 
 def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -> None:
-    """Load weights; with ``partial``, only those that exist with the right shape.
+    """Load weights; with ``partial``, only those that exist in the model with the same shape.
 
     Raises:
         CheckpointError: without ``partial``, a weight is missing, superfluous or of another shape;
-            with it, no weight fits.
+            with ``partial``, no weight fits.
     """
     own = clip.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
@@ -105,7 +105,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Return AdamW's parameter groups, as in open_clip: gains, biases and the scale do not decay.
 
-    Neither does the token table, where unseen words would fade; it has its own learning rate.
+    Nor does the token table, in which unseen words would fade; it has a learning rate of its own.
     """
     named = {name: p for name, p in clip.named_parameters() if p.requires_grad}
     table = [p for name, p in named.items() if name.endswith(TABLE)]
@@ -121,10 +121,10 @@ def parameter_groups(
 
 
 def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Return the mean and standard deviation, (3, 1, 1) each.
+    """Return the mean and the standard deviation of the images, each (3, 1, 1).
 
     Raises:
-        UsageError: one of them is not a list of three numbers.
+        UsageError: one of the two is not a list of three numbers.
     """
     try:
         mean, std = (
@@ -137,5 +137,5 @@ def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def _parameter(clip: nn.Module, suffix: str) -> nn.Parameter:
-    """Return the parameter with this suffix: a CustomTextCLIP prefixes the names of its tower."""
+    """Return the parameter with this suffix, because CustomTextCLIP adds a prefix to names."""
     return next(p for name, p in clip.named_parameters() if name.endswith(suffix))

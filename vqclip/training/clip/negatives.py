@@ -15,10 +15,10 @@ from vqclip.training.clip.settings import NegativeSettings
 
 
 class Negatives:
-    """Hard negatives, kept in memory: ``pictures`` (m, 3, side, side) uint8, each with ``names``.
+    """Hard negatives, kept in memory: ``pictures`` (m, 3, side, side) uint8, and ``names`` of each.
 
     Raises:
-        UsageError: the file or one of its images is missing or unreadable.
+        UsageError: the file is missing, unreadable or empty, or one of its images is unreadable.
     """
 
     def __init__(self, settings: NegativeSettings, side: int) -> None:
@@ -34,8 +34,9 @@ class Negatives:
     def draw(self, texts: Sequence[str], groups: Sequence[str] = ()) -> Tensor:
         """Return k images (k, 3, side, side) in [0, 1] on the CPU, k = ``share`` · ``len(texts)``.
 
-        Images whose prompt is among the texts or whose group is among the groups come first, since
-        only they are hard. The order is drawn from torch's default generator.
+        Images whose prompt is among the texts or whose group is among the groups come first,
+        because only these are hard negatives. The order is otherwise drawn from torch's default
+        generator.
         """
         wanted = {name.lower() for name in (*texts, *groups)}
         order = torch.randperm(len(self.names)).tolist()
@@ -52,7 +53,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
-    """Return a line's file name and its prompt and group in lower case."""
+    """Return the file name in a line, with the line's prompt and group in lower case."""
     try:
         row: dict[str, Any] = json.loads(line)
         names = {str(row["prompt"]).lower(), str(row.get("group", row["prompt"])).lower()}

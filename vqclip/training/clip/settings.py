@@ -1,4 +1,4 @@
-"""Settings of a CLIP's training: the section ``loss`` of its YAML."""
+"""Settings of a CLIP model's training: the section ``loss`` of its YAML."""
 
 import math
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ def _share(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How images are viewed during training, as cutouts like in generation.
+    """How images are viewed during training: as cutouts, like those in generation.
 
-    share: of images seen through a cutout; the others are seen whole.
-    method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`. By default the hue
-        varies less than there, because captions name colours.
+    share: share of images viewed as a cutout; the others are viewed whole.
+    method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`. By default, the hue
+        varies less than in generation, because captions name colours.
     """
 
     share: float = 0.85
@@ -40,13 +40,16 @@ class ViewSettings:
 class AttackSettings:
     """How images are perturbed towards other texts; see :mod:`vqclip.training.clip.attacks`.
 
-    kind: ``none``, ``pixel``, or ``latent`` (of ``vqgan``, a path or ``default``).
-    epsilon: size of the perturbation: root mean square over the pixels, which lie in [0, 1]; for
-        ``latent`` in standard deviations of the codebook.
+    kind: ``none``; ``pixel``, to perturb pixels; or ``latent``, to perturb the latents of
+        ``vqgan``,
+        which is a path or ``default``.
+    epsilon: size of the perturbation. For ``pixel``, the root mean square over the pixel values,
+        which lie in [0, 1]; for ``latent``, the same over latents, in standard deviations of the
+        codebook.
     steps: number of gradient ascent steps.
-    share: of images in a batch that are attacked.
+    share: share of the images in a batch that are attacked.
     blur: factor by which perturbations are coarser than the pixels.
-    warmup: training steps over which epsilon grows from 0.
+    warmup: number of training steps over which epsilon grows from 0.
     """
 
     kind: Literal["none", "pixel", "latent"] = "none"
@@ -69,7 +72,8 @@ class AttackSettings:
 class NegativeSettings:
     """Hard negatives: generated images that do not show their prompt.
 
-    path: JSONL with ``picture`` (a file beside it), ``prompt`` and optionally its ``group``.
+    path: JSONL file whose rows have a ``picture`` (an image file relative to it), a ``prompt`` and
+        optionally a ``group``.
     share: number of added negatives relative to the batch size.
     """
 
@@ -85,10 +89,10 @@ class NegativeSettings:
 class TokenSettings:
     """Initial values of the token embeddings.
 
-    table: safetensors file with ``token_embedding.weight``, (vocabulary, width or more); the
-        first columns are used.
-        std: standard deviation to scale the table to.
-    rate: factor of their learning rate; 0 freezes them.
+    table: safetensors file with ``token_embedding.weight``, (vocabulary, width or more), of which
+        the first columns are used.
+    std: standard deviation that the table is scaled to.
+    rate: factor of the embeddings' learning rate; 0 freezes them.
     """
 
     table: str | None = None
@@ -102,17 +106,19 @@ class TokenSettings:
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """Settings of a CLIP's training.
+    """Settings of a CLIP model's training.
 
-    positives: pairs match if their ``text`` or their ``group`` is equal. With ``text``, pairs of
-        the same group but different texts count as neither positive nor negative.
+    positives: pairs match if they have the same ``text`` or the same ``group``. With ``text``,
+        pairs
+        of the same group but with different texts count as neither positive nor negative.
     smoothing: label smoothing.
     contrast: weight of the contrastive loss; 0 trains without images.
-    teacher, teacher_weight: another CLIP, as in :func:`vqclip.load_perceptor`, whose text
-        embeddings are learned with the weighted loss 1 - cos.
-    lock: whether the image tower is frozen while the text tower learns to describe it (LiT,
-        Zhai et al. 2022, arXiv:2111.07991). The projection after a timm tower is not locked.
-    weight_decay, betas, eps: of AdamW; CLIP's values for its ResNets except for the decay.
+    teacher, teacher_weight: another CLIP model, named as in :func:`vqclip.load_perceptor`, whose
+        text embeddings are imitated with the loss 1 - cos, and the weight of that loss.
+    lock: whether the image tower is frozen while the text tower learns to match it (LiT, Zhai
+        et al. 2022, arXiv:2111.07991). The projection that follows a timm tower is not locked.
+    weight_decay, betas, eps: parameters of AdamW; the defaults, except for the decay, are those
+        of CLIP's ResNets.
     """
 
     positives: Literal["text", "group"] = "text"

@@ -1,8 +1,8 @@
-"""Training of a CLIP on matching texts and images.
+"""Training of a CLIP model on matching texts and images.
 
-Guiding generation needs more than retrieval: images are seen as cutouts, a share of them is
-attacked (:mod:`vqclip.training.clip.attacks`), and earlier generated images serve as hard
-negatives (:mod:`vqclip.training.clip.negatives`).
+Guiding generation needs more than retrieval does: images are viewed as cutouts, a share of them is
+attacked (:mod:`vqclip.training.clip.attacks`), and images generated earlier serve as hard negatives
+(:mod:`vqclip.training.clip.negatives`).
 """
 
 import json
@@ -40,16 +40,16 @@ from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 
 LEARNING_RATE = 1e-3
-LARGEST_SCALE = 100.0  # maximum scale of the logits: CLIP, section 2.5
+LARGEST_SCALE = 100.0  # maximum scale of the logits, as in CLIP, section 2.5
 TARGET_SCALE = 10.0  # inverse temperature for choosing an attack's target text
-DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # for the images drawn from gradients
+DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # for the sample images, which are drawn from gradients
 
 
 def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
-    """Return the stage that trains the CLIP of ``settings`` on ``device``.
+    """Return the stage that trains the CLIP model of ``settings`` on ``device``.
 
-    ``settings.model`` has the entries of an ``open_clip_config.json``: ``model_cfg``, or the name
-    of an open_clip architecture, and ``preprocess_cfg``.
+    ``settings.model`` has the entries of an ``open_clip_config.json``: ``model_cfg``, which may
+    also be the name of an open_clip architecture, and ``preprocess_cfg``.
 
     Raises:
         UsageError: a setting is unknown or invalid, or a file does not exist.
@@ -63,11 +63,11 @@ def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage
 
 
 class ClipStage:
-    """A CLIP with its optimizer, loss and validation.
+    """A CLIP model with its optimizer, loss and validation.
 
     Args:
-        clip: an open_clip model; its ``visual`` takes (n, 3, side, side), normalised.
-        config: contents of the exported ``open_clip_config.json``.
+        clip: an open_clip model; the input of its ``visual`` is (n, 3, side, side), normalised.
+        config: the contents of the ``open_clip_config.json`` to export.
         settings: the settings of the loss.
         learning_rate: the peak learning rate.
 
@@ -93,11 +93,11 @@ class ClipStage:
         self.negatives: Negatives | None = None  # loaded once the image size is known
 
     def check(self, batch: Batch) -> None:
-        """Raise UsageError if no sample has a caption; images are resized for the model."""
+        """Raise UsageError if no sample has a caption; any size fits, as images are resized."""
         check_captions(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the loss of a batch: contrast, and distance to a teacher's text embeddings."""
+        """Return a batch's loss: contrast, plus the distance to a teacher's text embeddings."""
         texts = self.embed_text(list(batch["text"]))  # (b, d)
         total, metrics = texts.new_zeros(()), Metrics()
         if self.settings.contrast:
@@ -140,7 +140,7 @@ class ClipStage:
     def _attacked(
         self, pictures: Tensor, texts: Tensor, related: Tensor, views: Views, step: int
     ) -> Tensor:
-        """Perturb the first share of the images to look more like another image's text."""
+        """Perturb the first images, a share of all, to look more like another image's text."""
         settings = self.settings.attack
         count = round(settings.share * len(pictures)) if self.space else 0
         if self.space is None or count == 0:
@@ -209,9 +209,10 @@ class ClipStage:
         return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Return each image, the image moved far towards the next text, and its text from grey.
+        """Return each image, the image moved far to the next text, and its text drawn from grey.
 
-        The last two show what the gradient draws. The shape is (b·3, 3, h, w), values in [0, 1].
+        The last two show what the gradient draws. The shape is (b·3, 3, h, w), and values are in
+        [0, 1].
         """
         pictures, texts = batch["image"] / 2 + 0.5, self.embed_text(list(batch["text"]))
         moved = self._drawn(pictures, texts.roll(-1, 0))
@@ -229,7 +230,7 @@ class ClipStage:
         return attack(pictures, pull, PixelSpace(2), DRAWN_EPSILON, DRAWN_STEPS, random_start=False)
 
     def export(self, folder: Path) -> None:
-        """Write open_clip's ``local-dir:`` layout, in half precision."""
+        """Write the model in open_clip's ``local-dir:`` layout, in half precision."""
         state = self.clip.state_dict()
         half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
         half = {key: value.contiguous().cpu() for key, value in half.items()}
@@ -239,7 +240,7 @@ class ClipStage:
 
 
 def open_space(settings: AttackSettings, device: torch.device) -> AttackSpace | None:
-    """Return the space in which attacks take place, or None without attacks."""
+    """Return the space in which attacks take place, or None if there are no attacks."""
     if settings.kind == "latent":
         vqgan = load_vqgan(settings.vqgan, device=device)
         check_rgb(vqgan, settings.vqgan)
@@ -257,7 +258,7 @@ def plain_attention(device: torch.device) -> AbstractContextManager[None]:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Keep ``network`` in evaluation mode in the block, so batch norm acts as in generation."""
+    """Keep ``network`` in evaluation mode in the block: batch norm then acts as in generation."""
     training = network.training
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""Views of images for training CLIP, mostly cutouts."""
+"""Views of images for training CLIP models, mostly cutouts."""
 
 from dataclasses import dataclass
 
@@ -19,9 +19,10 @@ def whole(pictures: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Views:
-    """One view per image of a batch; images from ``viewed`` up to ``count`` are seen whole.
+    """One view per image of a batch: a cutout or the whole image.
 
-    Images after the first ``count`` are seen through cutouts.
+    The first ``viewed`` of ``count`` images are viewed as cutouts, the rest of them whole. Images
+    after the first ``count`` are viewed as cutouts.
     """
 
     cutouts: Cutouts
@@ -40,7 +41,7 @@ class Views:
 def draw_views(
     settings: ViewSettings, count: int, more: int, picture_hw: tuple[int, int], side: int
 ) -> Views:
-    """Draw views for ``count`` images and ``more`` after them, using torch's generator."""
+    """Draw views for ``count`` images and ``more`` images after them, with torch's generator."""
     cutouts = Cutouts(
         settings.method, count + more, settings.cut_power, settings.augment, settings.noise
     )

@@ -1,4 +1,4 @@
-"""Backgrounds for cut-outs, with words that describe them."""
+"""Backgrounds for cut-outs, each with words that describe it."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
 
 @dataclass(frozen=True)
 class Background:
-    """A background: an RGB image, its description, and the probability of mentioning it."""
+    """A background: an RGB image, its description, and the probability that captions mention it."""
 
     image: Image.Image
     words: str
     telling: float
-    stands: bool = False  # whether objects stand on its ground
+    stands: bool = False  # whether the object in front should stand on the background's ground
 
 
 def middle(image: Image.Image) -> RGB:
-    """Return the mean colour of the lower middle, where most objects stand."""
+    """Return the mean colour of an image's lower middle, where most objects stand."""
     width, height = image.size
     box = (width // 4, height // 2, width - width // 4, height)
     red, green, blue = image.resize((1, 1), Image.Resampling.BOX, box).getpixel((0, 0))  # type: ignore[misc]
@@ -38,7 +38,7 @@ def _shade(name: str, rng: np.random.Generator) -> RGB:
 
 
 def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: np.random.Generator) -> tuple[str, RGB]:
-    """Return a colour from ``names`` that contrasts with a cut-out, or the last one tried."""
+    """Return a colour from ``names`` that contrasts with a cut-out, else the last colour tried."""
     colour, name = COLOURS["white"], "white"
     for number in rng.permutation(len(names))[:6]:
         name = names[number]
@@ -49,12 +49,12 @@ def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: np.random.Generator)
 
 
 def solid(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
-    """Return a strong colour that contrasts with the cut-out ``rgba``."""
+    """Return a background of a strong colour that contrasts with the cut-out ``rgba``."""
     return _coloured(rgba, tuple(COLOURS), size, 0.6, rng)
 
 
 def plain(rgba: Pixels, white: float, size: int, rng: np.random.Generator) -> Background:
-    """Return a light colour or, for the share ``white`` of contrasting cut-outs, white."""
+    """Return a light background or, for a share ``white`` of the contrasting cut-outs, white."""
     if rng.random() < white and stands_out(rgba, COLOURS["white"]):
         image = Image.new("RGB", (size, size), COLOURS["white"])
         return Background(image, "on a white background", 0.2)

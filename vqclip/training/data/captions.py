@@ -1,4 +1,4 @@
-"""Captions from names, articles, colours, styles, tags and backgrounds."""
+"""Captions made of names, articles, colours, styles, tags and backgrounds."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _NOISE = re.compile(
     r"\d|clip ?art|inkscape|created|vector|symbol|svg|bw\b|b and w|[.;()#&@]", re.IGNORECASE
 )
 _CREDIT = re.compile(r"^clip ?art by \w+ \w+ ", re.IGNORECASE)
-_LONG = 20  # words
+_LONG = 20  # words; longer texts are not used as names
 _UNCOLOURED = ("people & body", "flags")
 
 STYLES = {
@@ -52,7 +52,7 @@ _BY_KIND = {
 
 @dataclass(frozen=True)
 class Subject:
-    """One object in an image; ``recoloured`` if its colours differ from those in its row."""
+    """One object in an image; if ``recoloured``, its colours differ from those in its row."""
 
     entry: DataEntry
     colours: tuple[str, ...]
@@ -63,7 +63,7 @@ class Subject:
 class Scene:
     """The content of an image: one object, or two from left to right, and the background.
 
-    background: a phrase such as ``on a red background``; empty if there is nothing to mention.
+    background: a phrase such as ``on a red background``; empty if there is none to mention.
     telling: probability that the caption mentions the background.
     """
 
@@ -108,7 +108,7 @@ def _pair(subjects: tuple[Subject, ...], rng: np.random.Generator) -> str:
 
 
 def _name(entry: DataEntry, settings: CaptionConfig, rng: np.random.Generator) -> str:
-    """Return the first clean caption or, in a share of cases, another short one."""
+    """Return the first clean name or, for a share of the samples, another short one."""
     texts = names(entry)
     if len(texts) == 1 or rng.random() >= settings.alternatives:
         return texts[0]
@@ -116,14 +116,14 @@ def _name(entry: DataEntry, settings: CaptionConfig, rng: np.random.Generator) -
 
 
 def names(entry: DataEntry) -> list[str]:
-    """Return an entry's names, best first; noisy ones only if all are noisy."""
+    """Return an entry's names, best first; noisy names are used only if all names are noisy."""
     texts = [tidy(_CREDIT.sub("", text)) for text in entry.texts]
     short = [text for text in texts if len(text.split()) <= _LONG]
     return list(dict.fromkeys(t for t in short if not _NOISE.search(t))) or texts[:1]
 
 
 def tidy(text: str) -> str:
-    """Return a name in natural wording.
+    """Return a name reworded as natural English.
 
     >>> tidy("flag: Åland Islands"), tidy("family: man, woman, boy"), tidy("Bed_side table.")
     ('flag of åland islands', 'family with man, woman and boy', 'bed side table')
@@ -146,7 +146,7 @@ def tidy(text: str) -> str:
 def with_article(name: str, *, always: bool = False) -> str:
     """Put "a" or "an" before a name unless it is plural, a mass noun or has a determiner.
 
-    ``always`` adds it in any case.
+    With ``always``, the article is added in any case.
 
     >>> [with_article(n) for n in ("hourglass", "unicorn", "apple", "scissors", "bus", "bread")]
     ['an hourglass', 'a unicorn', 'an apple', 'scissors', 'a bus', 'bread']
@@ -166,7 +166,7 @@ def has_colour(text: str) -> bool:
 
 
 def _coloured(name: str, subject: Subject, rng: np.random.Generator) -> str:
-    """Put one or two measured colour words before a name that contains none."""
+    """Put one or two measured colour words before a name, unless it already contains one."""
     colours = subject.colours
     people = subject.entry.columns.get("category") in _UNCOLOURED
     if not colours or has_colour(name) or people or len(name.split()) > 6:
@@ -186,7 +186,7 @@ def _styles(entry: DataEntry, name: str) -> tuple[str, ...]:
 
 
 def _styled(name: str, style: str, article: bool, rng: np.random.Generator) -> str:
-    """Return ``cat emoji``, ``a cat, emoji`` or ``an emoji of a cat``."""
+    """Return a caption such as ``cat emoji``, ``a cat, emoji`` or ``an emoji of a cat``."""
     named = with_article(name) if article else name
     form = rng.integers(3)
     short = len(name.split()) <= 5 and not _DETERMINED.match(name)

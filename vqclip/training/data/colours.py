@@ -28,9 +28,10 @@ _LEAST = 0.12  # minimum share of pixels for a colour to be named
 
 
 def measured(rgba: Pixels) -> tuple[str, ...]:
-    """Return the colour words for an image's visible pixels, most frequent first.
+    """Return the colour words for an image's visible pixels, the most frequent first.
 
-    rgba: (h, w, 4) uint8. At most four words; colours covering less than an eighth are left out.
+    rgba: (h, w, 4) uint8. At most four words are returned; colours that cover less than about an
+        eighth of the visible pixels are left out.
     """
     small = np.asarray(Image.fromarray(rgba).resize((_SIDE, _SIDE), Image.Resampling.BOX))
     visible = small[small[..., 3] > _VISIBLE][:, :3]
@@ -93,7 +94,7 @@ def hue_turned(rgba: Pixels, turn: int) -> Pixels:
 
 
 def stands_out(rgba: Pixels, colour: RGB) -> bool:
-    """Return whether most visible pixels of a cut-out differ from a colour behind it."""
+    """Return whether most visible pixels of a cut-out differ clearly from a colour behind it."""
     coarse = rgba[::8, ::8]
     visible = coarse[coarse[..., 3] > _VISIBLE][:, :3].astype(np.int16)
     distance = np.abs(visible - np.array(colour, np.int16)).sum(1)

@@ -23,7 +23,7 @@ _WRITTEN = ("symbols", "flags")
 
 
 class Library(Protocol):
-    """Images by number; see :class:`vqclip.training.data.dataset.Pictures`."""
+    """Images by index; see :class:`vqclip.training.data.dataset.Pictures`."""
 
     entries: Any
 
@@ -34,7 +34,7 @@ class Composer:
     """Composes new images from a library's cut-outs, textures and scenes.
 
     ``composer(entry, rgba, rng)`` returns the image, (s, s, 3) uint8, and its content as a Scene.
-    ``weights`` set how often each entry appears beside another. Default: all equally often.
+    ``weights`` sets how often each entry is placed beside another. Default: all equally often.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Composer:
     def _subject(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Subject]:
-        """Return the cut-out, possibly recoloured, in which case its colours are measured."""
+        """Return the cut-out and its colours, which are measured again if it was recoloured."""
         colours = tuple(entry.columns.get("colors") or ()) or measured(rgba)
         if rng.random() < self.settings.recolour and _may_be_recoloured(entry, colours):
             turned = hue_turned(rgba, int(rng.integers(40, 217)))
@@ -130,7 +130,7 @@ class Composer:
         stands: bool,
         rng: np.random.Generator,
     ) -> None:
-        """Place a cut-out on the canvas, centred as it is or moved."""
+        """Place a cut-out on the canvas, either as it is or scaled, rotated and moved."""
         chance, cutout = rng.random(3), Image.fromarray(rgba)
         if chance[0] < self.settings.mirrored and _may_be_mirrored(entry):
             cutout = cutout.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -155,7 +155,7 @@ class Composer:
     def _partner(
         self, entry: DataEntry, canvas: Image.Image, rng: np.random.Generator
     ) -> tuple[Pixels, Subject] | None:
-        """Return a second cut-out for a share of the images, if it stands out from the canvas."""
+        """For a share of the images, return a second cut-out if it stands out from the canvas."""
         if rng.random() >= self.settings.pair or not len(self._edges) or not _is_thing(entry):
             return None
         place = min(int(np.searchsorted(self._edges, rng.random())), len(self._things) - 1)
@@ -185,7 +185,7 @@ class Composer:
 
 
 def _is_thing(entry: DataEntry) -> bool:
-    """Return whether an entry can stand beside another: a short name, not a sign or flag."""
+    """Return whether an entry can stand beside another: a short name, and not a sign or flag."""
     columns = entry.columns
     return (
         bool(entry.texts)
@@ -202,7 +202,7 @@ def _may_be_mirrored(entry: DataEntry) -> bool:
 
 
 def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
-    """Return whether an entry has a colour, its name states none, and it shows no people."""
+    """Return whether an entry has a colour that no text names, and shows no people."""
     words = (*entry.texts, *(entry.columns.get("tags") or ()))
     people = entry.columns.get("category") in ("people & body", "flags")
     return (
@@ -214,7 +214,7 @@ def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
 
 
 def _trimmed(cutout: Image.Image, scale: float) -> Image.Image:
-    """Crop the empty border and scale the longer side to ``scale`` times the image's side."""
+    """Crop the empty border, and scale the longer side to ``scale`` times the image's side."""
     box = cutout.getchannel("A").point(_opaque).getbbox()
     part = cutout.crop(box) if box else cutout
     factor = scale * max(cutout.size) / max(part.size)

@@ -1,4 +1,4 @@
-"""Conditions of samples: class, label map, depth, edges, small image.
+"""Conditions of training samples: class, label map, depth, edges, small image.
 
 Each condition covers the visible part of the image, in the format that ``encode_condition`` of a
 :class:`vqclip.models.transformer.Net2NetTransformer` accepts.
@@ -26,7 +26,7 @@ Map = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Window:
-    """The visible part of an image: a square of ``side`` pixels, shown at ``size``."""
+    """The visible part of an image: a square of ``side`` pixels, resized to ``size`` pixels."""
 
     left: int
     top: int
@@ -35,7 +35,7 @@ class Window:
     mirrored: bool = False
 
     def of(self, pixels: Pixels) -> Pixels:
-        """Return the window of an (h, w, 3) uint8 image."""
+        """Return the part of an (h, w, 3) uint8 image that the window shows."""
         part = self._cut(pixels)
         if self.side == self.size:
             return part
@@ -43,7 +43,7 @@ class Window:
         return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
 
     def of_map(self, planes: Map) -> Map:
-        """Return the window of a (c, h, w) map, by nearest neighbour."""
+        """Return the part of a (c, h, w) map in the window, resized by nearest neighbour."""
         places = (np.arange(self.size) * self.side + self.side // 2) // self.size
         cut = self._cut(planes.transpose(1, 2, 0))[places][:, places]
         return np.ascontiguousarray(cut.transpose(2, 0, 1))
@@ -67,10 +67,10 @@ def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) 
 def check_data_conditions(
     entries: Sequence[DataEntry], conditions: Iterable[ConditionConfig]
 ) -> None:
-    """Raise UsageError if a class has no images or an image has no map.
+    """Raise UsageError if a named class has no images, or an image has no map.
 
     Raises:
-        UsageError: the message names the first one.
+        UsageError: the message names the first class or map that is missing.
     """
     for number, config in enumerate(conditions):
         where = f"data.conditions.{number}"
@@ -87,10 +87,10 @@ def check_data_conditions(
 
 
 def with_class_names(settings: DataConfig, entries: Sequence[DataEntry]) -> DataConfig:
-    """Return settings whose class conditions have names; the default is all existing ones.
+    """Return settings in which class conditions have names, by default those of all classes found.
 
     Raises:
-        UsageError: no names exist.
+        UsageError: the images have no classes.
     """
     conditions = tuple(
         replace(c, names=_names(entries, c)) if c.kind == "class" and not c.names else c
@@ -122,23 +122,24 @@ def _check_names(entries: Iterable[DataEntry], config: ConditionConfig, where: s
 
 
 def map_path(config: ConditionConfig, entry: DataEntry) -> Path:
-    """Return the path of an image's map."""
+    """Return the path of the map that belongs to an image."""
     return (user_path(config.folder) / entry.file).with_suffix(config.suffix)
 
 
 def has_class(entry: DataEntry, conditions: Iterable[ConditionConfig]) -> bool:
-    """Return whether an entry has a class for every class condition."""
+    """Return whether an entry belongs to a class of every class condition."""
     return all(c.kind != "class" or entry.columns.get(c.column) in c.names for c in conditions)
 
 
 def condition(
     config: ConditionConfig, entry: DataEntry, image: Pixels, window: Window, size: int
 ) -> Any:
-    """Return a condition of the window ``image``, (h, w, 3), of an entry at ``size``.
+    """Return a condition for the window ``image``, (h, w, 3), of an entry at ``size``.
+
+    Without a folder of maps, depth and labels are read from the image itself.
 
     Raises:
-        UsageError: its map is missing or of another kind, or edges need scikit-image.
-            Without a folder of maps, depth and labels are read from the image itself.
+        UsageError: the map is missing or of another kind, or edges need scikit-image.
     """
     if config.kind == "class":
         name = entry.columns.get(config.column)
@@ -153,7 +154,7 @@ def condition(
 
 
 def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
-    """Return an entry's whole map as (c, size, size), fitted like its image."""
+    """Return an entry's whole map as (c, size, size), fitted to the square like its image."""
     name, square = entry.name, (size, size)
     if config.folder:
         path = map_path(config, entry)
@@ -173,13 +174,13 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
 
 
 def _edges_in(image: Pixels, name: str) -> Map:
-    """Return an image's edges, or the image if black and white: (3, h, w), 0 or 1."""
+    """Return the edges in an image, or the image itself if black and white: (3, h, w), 0 or 1."""
     photo = Image.fromarray(np.ascontiguousarray(image))
     return edges_of(photo, photo.size, name)[0].numpy().copy()
 
 
 def _low_resolution(image: Pixels, scale: int) -> Map:
-    """Shrink by ``scale`` with antialiased bicubic, then enlarge: (3, h, w) in [-1, 1]."""
+    """Shrink an image by ``scale`` and enlarge it again, bicubically: (3, h, w) in [-1, 1]."""
     photo = Image.fromarray(np.ascontiguousarray(image))
     width, height = photo.size
     small = photo.resize(

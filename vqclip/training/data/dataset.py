@@ -1,6 +1,6 @@
-"""Training data set; sample k depends only on the seed and k.
+"""The training data set, in which sample k depends only on the seed and k.
 
-An interrupted training continues at the next k, and the order is the same for any worker count.
+An interrupted training continues at the next k; the order is the same for any worker count.
 """
 
 import math
@@ -33,14 +33,14 @@ from vqclip.training.data.sources import (
     read_source,
 )
 
-_LEAST_SHOWN = 4  # minimum ratio of all images to held-out images
+_LEAST_SHOWN = 4  # minimum ratio of the number of all images to that of held-out images
 
 
 class Pictures:
-    """Decoded images of entries, (size, size, 4) uint8, RGBA; kept in memory if ``cache``.
+    """Decoded images of entries, (size, size, 4) uint8, RGBA; kept in memory if ``cache`` is set.
 
-    An unreadable image is counted and replaced by the next one. Worker processes that are forked
-    later share the memory.
+    An unreadable image is counted and replaced by the next readable one. Worker processes that are
+    forked later share the memory.
     """
 
     def __init__(self, entries: Sequence[DataEntry], size: int, cache: bool) -> None:
@@ -61,7 +61,7 @@ class Pictures:
         self._allocate()
 
     def __getitem__(self, index: int) -> tuple[int, Pixels]:
-        """Return the index and pixels of image ``index``, or of the next readable one.
+        """Return index and pixels of the image at ``index``, or of the next readable one.
 
         Raises:
             UsageError: no image is readable.
@@ -95,7 +95,7 @@ _GOOD, _BAD = 1, 2
 
 
 def _shared(*shape: int) -> Pixels:
-    """Return zeros that forked processes share; untouched pages use no memory."""
+    """Return zeros in memory that forked processes share; untouched pages take no memory."""
     count = math.prod(shape)
     memory = mmap.mmap(-1, max(count, 1))
     return np.frombuffer(memory, np.uint8, count).reshape(shape)
@@ -105,15 +105,15 @@ class Samples:
     """The endless sequence of training samples, and the finite one of held-out samples.
 
     ``samples[k]`` has ``image``, a (3, h, w) uint8 array; ``text``, one caption; ``group``;
-    ``index``, k; and a key for each condition. Each epoch has its own order and contains every
-    image of weight 1 once, every image of weight 2 twice, and so on.
+    ``index``, which is k; and a key for each condition. Each epoch has its own order and contains
+    every image of weight 1 once, every image of weight 2 twice, and so on.
 
     Args:
         settings: which images to use, and how to process them.
-        seed: determines order and crops, but not the held-out images.
+        seed: determines the order and the crops, but not which images are held out.
 
     Raises:
-        UsageError: sources are unreadable, columns unknown, or no images are left to train on.
+        UsageError: a source is unreadable, a column unknown, or no images are left to train on.
     """
 
     def __init__(self, settings: DataConfig, seed: int = 0) -> None:
@@ -141,7 +141,7 @@ class Samples:
         self._captions = captions or None
 
     def __len__(self) -> int:
-        """Return the number of images in an epoch; the index may go beyond it."""
+        """Return the number of images in an epoch; an index may be larger."""
         return len(self.pictures.entries)
 
     @property
@@ -168,7 +168,7 @@ class Samples:
     def _show(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Scene]:
-        """Return the image on its background, (size, size, 3), and its content."""
+        """Return an entry's image on its background, (size, size, 3), and its content."""
         if self._compose and rgba[..., 3].min() < 255:
             return self._compose(entry, rgba, rng)
         # a photo's colours are those of the whole scene, such as grass and sky, not of the cow
@@ -184,10 +184,10 @@ class Samples:
         return caption(scene, self._captions, rng)
 
     def draw(self, k: int, rng: np.random.Generator) -> int:
-        """Return the index of the entry that sample k shows, by its weight.
+        """Return the index of the entry that sample k shows, drawn according to the weights.
 
-        Each epoch visits the unit interval, divided into as many strata as there are images, in
-        random order.
+        Each epoch divides the unit interval into as many strata as there are images, and visits
+        them in random order.
         """
         count = len(self)
         epoch, place = divmod(k, count)
@@ -197,9 +197,10 @@ class Samples:
 
 
 class HeldOut(Sequence[dict[str, Any]]):
-    """Images never seen in training, whole and on plain backgrounds, in a fixed order.
+    """Images never used in training, whole and on plain backgrounds, in a fixed order.
 
-    The first n images are a fair sample for any n. ``text`` is the first caption, ``texts`` all.
+    For any n, the first n images are a fair sample. ``text`` is the first caption; ``texts`` holds
+    all captions.
     """
 
     def __init__(self, entries: Sequence[DataEntry], settings: DataConfig) -> None:
@@ -236,7 +237,7 @@ class HeldOut(Sequence[dict[str, Any]]):
 def _split(
     entries: Sequence[DataEntry], settings: DataConfig
 ) -> tuple[list[DataEntry], list[DataEntry], list[DataEntry]]:
-    """Split entries into those to train on, held out by group, and held out as a style."""
+    """Split entries into those to train on, those held out by group and those held out as style."""
     rule = settings.hold_out
     parts: tuple[list[DataEntry], list[DataEntry], list[DataEntry]] = ([], [], [])
     for entry in entries:
@@ -250,7 +251,7 @@ def _split(
 
 
 def _with_one_group(entries: list[DataEntry], salt: str) -> tuple[list[DataEntry], list[DataEntry]]:
-    """Split few entries, if the hashes hold none out, so that one small group is held out."""
+    """Hold out one small group, if that leaves enough images, when the hashes hold out none."""
     chosen = min((entry.group for entry in entries), key=lambda g: group_hash(g, salt), default="")
     held_out = [entry for entry in entries if entry.group == chosen]
     if len(held_out) * _LEAST_SHOWN > len(entries):
@@ -267,7 +268,7 @@ def _weight(entry: DataEntry, settings: DataConfig) -> float:
 
 
 def _style(entry: DataEntry, settings: DataConfig) -> dict[str, int]:
-    """Return the index of an entry's style in the settings, or -1 without one."""
+    """Return the index of an entry's style in the settings, or -1 if it has no such style."""
     if not settings.styles:
         return {}
     found = (i for i, w in enumerate(settings.styles.values()) if matches(entry.columns, w))
@@ -280,17 +281,17 @@ def _permutation(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype
 
 
 def plain_background(entry: DataEntry) -> RGB:
-    """Return a cut-out's background colour: ``bg`` in its row, else white."""
+    """Return the background colour of a cut-out: that of ``bg`` in its row, else white."""
     return COLOURS.get(str(entry.columns.get("bg")), COLOURS["white"])
 
 
 def over(rgba: Pixels, background: RGB) -> Pixels:
-    """Return an image over a colour, α·c + (1 − α)·b, rounded: (h, w, 3) uint8."""
+    """Return an image over a background colour, α·c + (1 − α)·b, rounded: (h, w, 3) uint8."""
     alpha = rgba[..., 3:].astype(np.uint16)
     if alpha.min() == 255:
         return rgba[..., :3]
     behind = np.array(background, np.uint16)
-    mixed = rgba[..., :3] * alpha + behind * (255 - alpha) + 127  # at most 65152: fits 16 bits
+    mixed = rgba[..., :3] * alpha + behind * (255 - alpha) + 127  # at most 65152, fits 16 bits
     pixels: Pixels = (mixed // 255).astype(np.uint8)
     return pixels
 

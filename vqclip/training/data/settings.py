@@ -11,7 +11,7 @@ from vqclip.errors import UsageError
 from vqclip.registry import unknown
 from vqclip.training.settings import parse_section
 
-Where = Mapping[str, Any]  # column or not_column -> allowed or excluded values
+Where = Mapping[str, Any]  # column or not_column -> the values to allow or to exclude
 
 _SHARES = (
     "colour", "gradient", "texture", "scene", "white", "moved", "mirrored", "shadow", "recolour",
@@ -24,12 +24,12 @@ DATA_CONDITIONS = ("class", "segmentation", "depth", "edges", "lr", "coordinates
 class SourceConfig:
     """A source of images.
 
-    path: a folder of images, or a ``.jsonl`` whose rows name a ``file`` in a ``shard`` (zip or
-        tar) beside it and its ``text``; further columns serve ``where`` and the captions. In a
-        folder, ``a.txt`` beside ``a.png`` holds its captions, one per line.
-    weight: how often one of its images is drawn, relative to other sources.
+    path: a folder of images, or a ``.jsonl`` file in which each row names a ``file`` in a ``shard``
+        (a zip or tar beside it) and its ``text``; further columns serve ``where`` and the captions.
+        In a folder, ``a.txt`` beside ``a.png`` holds that image's captions, one per line.
+    weight: how often an image of this source is drawn, relative to other sources.
     where: use only the rows whose columns have these values.
-    fit: how images of other shapes are made square, one of :data:`vqclip.config.FITS`.
+    fit: how images that are not square are made square, one of :data:`vqclip.config.FITS`.
     """
 
     path: str
@@ -46,7 +46,7 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class WeightRule:
-    """Images that match ``where`` are drawn ``weight`` times as often; several rules multiply."""
+    """A rule to draw images that match ``where`` ``weight`` times as often; rules multiply."""
 
     where: Where
     weight: float
@@ -60,13 +60,13 @@ class WeightRule:
 class HoldOutConfig:
     """The data held out of training.
 
-    share: share of groups (a group is all images of one caption), chosen by a hash of the group
-        alone, so other settings do not change which groups are held out. With few images, one
-        group is held out if the hashes choose none.
-    where: also hold out all images that match, as a separate style.
-    salt: changes which groups are chosen.
-    judge: validate on those ``groups`` or on that ``style``.
-    crop: validate on the centre of images, as large as ``data.crop``, instead of whole images.
+    share: share of groups to hold out; a group is all images of one caption. Groups are chosen by a
+        hash of the group alone, so that other settings do not change which ones are held out.
+        With few images, one group is held out if the hashes choose none.
+    where: also hold out all images that match this, as a separate style.
+    salt: text that changes which groups are chosen.
+    judge: whether to validate on the held-out ``groups`` or on the held-out ``style``.
+    crop: validate on the centre of each image, as large as ``data.crop``, not on whole images.
     """
 
     share: float = 0.04
@@ -86,16 +86,16 @@ class HoldOutConfig:
 class ConditionConfig:
     """The condition of a transformer's samples.
 
-    kind: ``class`` (index of the row's ``column`` in ``names``, an int; rows without an index
-        are not drawn), ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w)
-        in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map in ``folder`` with the image's
-        name and ``suffix``; ``lr`` (the image shrunk by ``scale`` and enlarged again,
+    kind: ``class`` (index of the row's ``column`` in ``names``, an int; rows whose value is not
+        among the names are not drawn); ``segmentation`` (one-hot (``count``, h, w)), ``depth``
+        ((1, h, w) in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map in ``folder`` with the
+        image's name and ``suffix``; ``lr`` (the image shrunk by ``scale`` and enlarged again,
         (3, h, w) in [-1, 1]); ``coordinates`` (position of a crop in the whole image, (1, h, w)
         in [0, 1]).
-    folder: if empty, edges are detected in the image, and segmentation and depth use the images
-        of the sources as maps.
-    names: if empty, all existing ones in alphabetical order.
-    key: its name in a sample. Default: the kind.
+    folder: folder of the maps. If empty, edges are detected in the image, and for segmentation
+        and depth the images of the sources are the maps.
+    names: names of the classes; if empty, all classes found, in alphabetical order.
+    key: name of the condition in a sample. Default: the kind.
     """
 
     kind: str
@@ -117,7 +117,7 @@ class ConditionConfig:
 
     @property
     def name(self) -> str:
-        """Return the key in a sample."""
+        """Return the name of the condition in a sample."""
         return self.key or self.kind
 
 
@@ -125,19 +125,19 @@ class ConditionConfig:
 class CompositionConfig:
     """Composition of cut-outs (images with transparency) on backgrounds.
 
-    The background shares add up to at most 1; the rest is ``plain``: one large object in the
-    middle, on white or a light colour.
+    The shares of the backgrounds add up to at most 1. In the remaining images the background is
+    plain: one large object stands in the middle, on white or a light colour.
 
-    colour, gradient, texture, scene: share of each background: a strong colour; two colours; a
-        texture image; a photo or landscape.
-    textures, scenes: the images without transparency used as such backgrounds.
+    colour, gradient, texture, scene: share of images with each background: a strong colour; two
+        colours; a texture image; a photo or landscape.
+    textures, scenes: which images without transparency serve as textures and as scenes.
     white: share of plain backgrounds that are white.
     moved: share of cut-outs that are scaled, rotated and shifted (in a scene, all are).
     mirrored: share of cut-outs that are mirrored, unless the name mentions a side or writing.
     scale: minimum longer side of a moved cut-out, relative to the image's side.
     angle: maximum rotation of a moved cut-out in degrees.
     shadow: share of moved cut-outs that cast a shadow.
-    recolour: share of cut-outs with a rotated hue.
+    recolour: share of cut-outs whose hue is rotated.
     pair: share of images with a second object beside the first.
     """
 
@@ -171,8 +171,11 @@ class CaptionConfig:
     """Caption settings: the share of samples to which each change applies.
 
     alternatives: use another of the row's short captions instead of the first.
-    article: "a" or "an" in front; ``colour``: the measured colour; ``style``: "emoji", "an icon
-    of …"; ``tags``: append one or two. ``background``: scales the chance of mentioning it.
+    article: put "a" or "an" in front.
+    colour: add the measured colour.
+    style: add the style, as in "emoji" or "an icon of …".
+    tags: append one or two of the row's tags.
+    background: factor of the probability that the background is mentioned.
     """
 
     alternatives: float = 0.25
@@ -190,23 +193,23 @@ class CaptionConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Settings that determine image and caption of sample k.
+    """Settings that determine the image and the caption of sample k.
 
     sources: where images come from.
     folder: base of relative paths in sources and conditions; if empty, the current folder.
     weights: rules that make some images more frequent than others.
     hold_out: the data held out of training.
     size: side of the images in pixels.
-    crop: side of a random crop; none: the whole image.
-    zoom: maximum random enlargement of an image without transparency, which is then cropped.
-    flip: share of samples that are mirrored (including any writing).
+    crop: side of a random crop in pixels; if None, the whole image is used.
+    zoom: maximum factor by which images without transparency are randomly enlarged, then cropped.
+    flip: share of samples that are mirrored (including any writing in them).
     cache: keep decoded images in memory, size² · 4 bytes each.
-    composition: how cut-outs are put on backgrounds; none: on their own plain colour.
-    captions: how names become sentences; none: one of an image's captions unchanged (with
-        composition, the defaults).
-    conditions: conditions added to image and text.
-    styles: names of styles and the ``where`` that selects each; the first that matches a row is
-        its style.
+    composition: how cut-outs are put on backgrounds; if None, each is put on its own plain colour.
+    captions: how names become sentences; if None, one of an image's captions is used unchanged
+        (with a composition, the default settings apply instead).
+    conditions: conditions to add to image and text.
+    styles: names of styles, each with the ``where`` that selects its images; the style of a row
+        is the first one that matches it.
 
     Raises:
         UsageError: a value is out of range.
@@ -253,7 +256,7 @@ class DataConfig:
         return parse_section(cls, values, "data").placed()
 
     def placed(self) -> "DataConfig":
-        """Return a copy with ``folder`` in front of every relative path."""
+        """Return a copy in which ``folder`` precedes every relative path."""
         if not self.folder:
             return self
         sources = (replace(s, path=_below(self.folder, s.path)) for s in self.sources)

@@ -1,4 +1,4 @@
-"""Image sources: folders, and captioned JSONL with shards."""
+"""Image sources: folders, and captioned JSONL files with shards."""
 
 import hashlib
 import json
@@ -29,12 +29,12 @@ _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.Bad
 
 @dataclass(frozen=True, slots=True)
 class DataEntry:
-    """A readable image in a source.
+    """An image in a source.
 
-    place: the shard or folder that contains it; ``file``: its name there.
-    texts: its captions, the name first; ``group``: shared by all images of the same thing.
-    columns: all columns of its row.
-    fit: how it is made square.
+    place: the shard or folder that contains it; ``file``: its name in there.
+    texts: the image's captions, the name first; ``group``: shared by all images of the same thing.
+    columns: all columns of the image's row.
+    fit: how the image is made square.
     """
 
     place: Path
@@ -47,7 +47,7 @@ class DataEntry:
 
     @property
     def name(self) -> str:
-        """Return the file's name for messages: shard or folder, and name."""
+        """Return the name to use in messages: the shard or folder, and the file's name in it."""
         return f"{self.place.name}/{self.file}"
 
 
@@ -77,8 +77,8 @@ def read_source(source: SourceConfig) -> list[DataEntry]:
 def matches(columns: Mapping[str, Any], where: Where) -> bool:
     """Return whether a row's columns have the values in ``where``.
 
-    A key ``not_x`` excludes values of column x. A missing column has the value None; a column that
-    holds a list has all values in it.
+    A key ``not_x`` excludes values of column x. A missing column has the value None; if a column
+    holds a list, it has all the values in the list.
 
     >>> matches({"kind": "photo"}, {"kind": ["photo", "render"], "not_source": "noto"})
     True
@@ -103,10 +103,10 @@ def _check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
 
 
 def check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
-    """Raise UsageError if ``where`` uses a column that no image has.
+    """Check that some image has each column that ``where`` uses.
 
     Raises:
-        UsageError: the message suggests the nearest column.
+        UsageError: no image has the column; the message suggests the nearest one.
     """
     if where:
         _check_columns(where, entries)
@@ -151,7 +151,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield images sorted by name, with the subfolder as the row's ``category``."""
+    """Yield a folder's images sorted by name, with their subfolder as the row's ``category``."""
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() not in {*FORMATS, ".bmp", ".gif", ".tif", ".tiff"}:
             continue
@@ -180,7 +180,7 @@ def read_bytes(entry: DataEntry) -> bytes:
 
 @lru_cache(maxsize=256)
 def _open_zip(path: Path, _process: int) -> zipfile.ZipFile:
-    """Open a shard once per process, because handles must not be shared across a fork."""
+    """Open a shard once per process, because its handle must not be shared across a fork."""
     return zipfile.ZipFile(path)
 
 
@@ -191,7 +191,7 @@ def _open_file(path: Path, _process: int) -> int:
 
 @lru_cache(maxsize=256)
 def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
-    """Return the location of each file in a tar, read once: name -> (offset, size) in bytes."""
+    """Return where each file lies in a tar, read only once: name -> (offset, size) in bytes."""
     with tarfile.open(path, "r:") as archive:
         return {m.name: (m.offset_data, m.size) for m in archive if m.isreg()}
 
@@ -217,7 +217,7 @@ def decode_image(entry: DataEntry, size: int) -> Pixels | None:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(BytesIO(read_bytes(entry)))
             if image.size != (size, size):
-                image.draft("RGB", (size, size))  # only JPEG supports this: decode at reduced size
+                image.draft("RGB", (size, size))  # only JPEG supports decoding at reduced size
             rgba = _eight_bits(image).convert("RGBA")
     except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
@@ -227,7 +227,7 @@ def decode_image(entry: DataEntry, size: int) -> Pixels | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert 16- or 32-bit grey to 8 bits; floats, which have no fixed range, are stretched."""
+    """Convert 16- or 32-bit grey to 8 bits, stretching floats, which have no fixed range."""
     if image.mode not in ("F", "I") and not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image, np.float32)

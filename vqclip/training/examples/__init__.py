@@ -1,4 +1,4 @@
-"""Commented configs for all the paper's tasks, trainable in minutes on CPU."""
+"""Commented configs for all tasks of the VQGAN paper, trainable in minutes on a CPU."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -184,7 +184,7 @@ EXAMPLES: Registry[Values] = Registry(
 
 
 def example(kind: str) -> str:
-    """Return the YAML of the example named ``kind``.
+    """Return the YAML text of the example named ``kind``.
 
     Raises:
         UsageError: the kind is unknown; the message suggests the nearest one.

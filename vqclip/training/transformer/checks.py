@@ -21,7 +21,7 @@ def check_transformer(
     conditions: Sequence[ConditionConfig],
     loss: TransformerLoss,
 ) -> None:
-    """Raise UsageError if the samples do not fit the model.
+    """Check that the samples fit the model.
 
     Args:
         model: the model to train.
@@ -30,7 +30,7 @@ def check_transformer(
         loss: the section ``loss``.
 
     Raises:
-        UsageError: the message names the setting and the remedy.
+        UsageError: they do not fit; the message names the setting and the remedy.
 
     """
     if "codes" in batch:  # encoded in advance
@@ -52,7 +52,7 @@ def check_transformer(
 
 
 def condition_name(model: Net2NetTransformer) -> str | None:
-    """Return the key of the condition in a sample, or None if the model reads none."""
+    """Return the key of the condition in a sample, or None if the model reads no such key."""
     kind = model.condition_kind
     if kind in ("unconditional", "coordinates", "clip"):
         return None

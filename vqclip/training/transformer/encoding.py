@@ -1,8 +1,8 @@
-"""Transformer training samples stored as codes and embeddings in shards.
+"""Samples for training transformers, stored as codes and embeddings in shards.
 
-A transformer sees images only through its frozen VQGAN and CLIP. Encoding each sample once instead
-of at every step leaves more compute for the transformer. Sample k of the shards is sample k of the
-data, whichever models encoded it. Interrupted encoding resumes where it stopped.
+A transformer sees images only through its frozen VQGAN and CLIP model. Encoding each sample once
+instead of at every step leaves more compute for the transformer. Sample k of the shards is sample k
+of the data, whichever models encoded it. Interrupted encoding resumes where it stopped.
 """
 
 import json
@@ -31,7 +31,7 @@ from vqclip.training.data.settings import ConditionConfig, DataConfig
 from vqclip.training.settings import TrainSettings, parse_section
 
 _Sample = Mapping[str, Any]
-_SHARD, _BATCH = 1024, 32  # samples
+_SHARD, _BATCH = 1024, 32  # samples per file, and samples encoded at a time
 _HELD_OUT = "held-out.safetensors"
 
 
@@ -39,9 +39,9 @@ _HELD_OUT = "held-out.safetensors"
 class EncodingConfig:
     """The entry ``encode`` of a transformer's ``data``.
 
-    folder: folder of the shards.
-    samples: number of encoded samples; training goes through them in epochs.
-    held_out: number of encoded held-out samples.
+    folder: folder in which the shards are saved.
+    samples: number of samples to encode; training passes through them in epochs.
+    held_out: number of held-out samples to encode.
     """
 
     folder: str
@@ -61,10 +61,10 @@ class EncodingConfig:
 
 
 def open_data(settings: TrainSettings) -> Data:
-    """Return the data of a transformer's training, encoded if ``data.encode`` is set.
+    """Return the data for training a transformer, encoded if ``data.encode`` is set.
 
     Raises:
-        UsageError: they are not encoded yet or for another model, or the settings are invalid.
+        UsageError: the data are not encoded yet, or for another model; or the settings are invalid.
     """
     if "encode" not in settings.data:
         return Samples(data_config(settings), settings.seed)
@@ -78,15 +78,15 @@ def open_data(settings: TrainSettings) -> Data:
 
 
 def data_config(settings: TrainSettings) -> DataConfig:
-    """Return the settings of the data, including a VQGAN's training maps as conditions.
+    """Return the settings of the data; for a VQGAN of maps, these are added as a condition.
 
     A VQGAN whose ``image_key`` is depth, edges or segmentation learns from the condition of that
-    name; if there is none, the images of the sources are such maps.
+    name. If no such condition is configured, the images of the sources are read as such maps.
     """
     config = DataConfig.from_dict({k: v for k, v in settings.data.items() if k != "encode"})
     params = settings.model.get("params") or {}
     key = str(params.get("image_key", "segmentation" if "n_labels" in params else "image"))
-    if settings.stage == "transformer":  # only crops of this size fit into it
+    if settings.stage == "transformer":  # only crops of this size fit into the transformer
         return replace(config, hold_out=replace(config.hold_out, crop=config.crop is not None))
     if settings.stage != "vqgan" or key in (c.name for c in config.conditions):
         return config
@@ -97,10 +97,10 @@ def data_config(settings: TrainSettings) -> DataConfig:
 
 
 class DatasetEncoder:
-    """Encodes samples as codes and embeddings.
+    """Encodes samples as codes and embeddings, and saves them in shards.
 
     Raises:
-        UsageError: the settings are invalid, or the folder contains data encoded differently.
+        UsageError: the settings are invalid, or the folder contains samples encoded differently.
     """
 
     def __init__(self, settings: TrainSettings, device: torch.device) -> None:
@@ -124,7 +124,7 @@ class DatasetEncoder:
         return [*(path for path, _ in self.config.shards), folder / _HELD_OUT]
 
     def _check_folder(self) -> None:
-        """Raise UsageError if the folder was encoded differently; record how it is encoded."""
+        """Raise UsageError if the folder was encoded differently; record how it is encoded now."""
         about = {
             "codebook": codebook_hash(self.vqgan),
             "clip": weights_hash(self.perceptor.weights),
@@ -161,7 +161,7 @@ class DatasetEncoder:
         return self.config.samples + len(self.held_out)
 
     def run(self) -> Iterator[int]:
-        """Encode missing samples, held-out ones first; yield the number of samples done so far."""
+        """Encode missing samples, held-out ones first; yield how many samples are done so far."""
         work: list[tuple[Path, range, Any]] = [
             (Path(self.config.folder) / _HELD_OUT, self.held_out, self.samples.held_out),
             *((path, numbers, self.samples) for path, numbers in self.config.shards),
@@ -186,7 +186,10 @@ class DatasetEncoder:
 
     @torch.no_grad()
     def encode(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Return ``codes`` (b, h, w) int16 and both embeddings (b, d) in half precision."""
+        """Return ``codes`` (b, h, w), int16 or int32, and both embeddings (b, d) in float16.
+
+        ``style`` (b,) is also returned if the batch has styles.
+        """
         images = batch["image"].contiguous(memory_format=torch.channels_last)
         codes = self.vqgan.tokenize(images)[1]
         pictures = self.perceptor.embed_image(batch["image"] / 2 + 0.5)
@@ -199,7 +202,7 @@ class DatasetEncoder:
 
 
 class Encoded:
-    """Samples from shards; every epoch contains all of them in its own order.
+    """Samples from shards; every epoch contains all of them, in an order of its own.
 
     A sample has ``codes`` (h, w) int64, ``image_embedding`` and ``text_embedding`` (d,) float32,
     ``index``, and ``style`` if the data has styles; sample k depends only on the seed and k.

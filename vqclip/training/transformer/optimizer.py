@@ -1,4 +1,4 @@
-"""Transformer optimizer: AdamW, or Muon for matrices and AdamW otherwise."""
+"""The transformer's optimizer: AdamW, or Muon for matrices and AdamW for the rest."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,10 @@ from vqclip.training.transformer.settings import TransformerLoss
 def optimizer_of(
     networks: Iterable[nn.Module], rate: float, loss: TransformerLoss
 ) -> torch.optim.Optimizer:
-    """Return AdamW, or Muon for the matrices in GPT blocks at AdamW's learning rate and decay."""
+    """Return AdamW or, with ``muon``, Muon for the matrices in GPT blocks and AdamW for the rest.
+
+    Both use the same learning rate and decay.
+    """
     networks = list(networks)
     groups = weight_groups(networks, loss.weight_decay)
     if not loss.muon:
@@ -33,7 +36,7 @@ def optimizer_of(
 
 
 def weight_groups(networks: Iterable[nn.Module], decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups: weights of linear layers, which decay, and all others.
+    """Return two parameter groups: weights of linear layers, which decay, and all others.
 
     Biases, norms, embeddings and positions do not decay, as in taming-transformers.
     """
@@ -47,7 +50,7 @@ def weight_groups(networks: Iterable[nn.Module], decay: float) -> list[dict[str,
 
 
 class Together(Optimizer):
-    """Optimizers for different parameters that step together and are saved as one.
+    """Several optimizers for different parameters that step together and are saved as one.
 
     Args:
         optimizers: optimizers without shared parameters.
@@ -57,7 +60,7 @@ class Together(Optimizer):
     def __init__(self, *optimizers: Optimizer) -> None:
         self.optimizers = optimizers
         super().__init__([g for each in optimizers for g in each.param_groups], {})
-        # share the optimizers' group objects, so that setting a learning rate here affects them
+        # the optimizers' group objects are shared, so that a learning rate set here affects them
         self.param_groups = [g for each in optimizers for g in each.param_groups]
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -66,7 +69,7 @@ class Together(Optimizer):
             optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the optimizers' states, keyed by their index."""
+        """Return the states of the optimizers, keyed by their index."""
         return {str(i): each.state_dict() for i, each in enumerate(self.optimizers)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

@@ -14,23 +14,26 @@ from vqclip.errors import UsageError
 class TransformerLoss:
     """The section ``loss`` of a transformer's training.
 
-    Shares are fractions of samples, for a transformer conditioned on CLIP embeddings; the remaining
-    samples are conditioned on the embedding of the image.
+    The shares are fractions of the samples, for a transformer conditioned on CLIP embeddings. The
+    remaining samples are conditioned on the embedding of the image.
 
     text: share conditioned on the embedding of the caption.
-    mix: share conditioned on a random point between caption and image.
+    mix: share conditioned on a random point between the embeddings of caption and image.
     noise: length of a random vector added to the unit-length embedding, as LAFITE does with
         images (Zhou et al. 2022, arXiv:2111.13792, eq. 4), to avoid memorizing captions too.
     drop: share without a condition, for classifier-free guidance.
-    style: share that includes the style, if model and data have styles.
-    weight_decay: of linear layers.
-    muon: train the matrices of the blocks with Muon (Jordan et al. 2024), all else with AdamW.
+    style: share for which the style is given, if model and data have styles.
+    weight_decay: decay of the weights of linear layers.
+    muon: whether to train the matrices of the blocks with Muon (Jordan et al. 2024), and only the
+        remaining parameters with AdamW.
     guidance: guidance scale of the sample images.
-    half: store the exported weights in half precision.
-    sketch: loss weight of the sketch of CLIP embeddings on its own, p(s_i | c) of each code: it
-        learns outlines long before the rest of the model, which then need not guess them.
-    sketch_only: train only the sketch of CLIP embeddings (and the head that reads it): p(s_i | c)
-        of each code on its own, hundreds of images per second; a start for training the rest.
+    half: whether to store the exported weights in half precision.
+    sketch: weight of an additional loss on the sketch of CLIP embeddings, which predicts p(s_i | c)
+        of each code on its own. The sketch learns outlines long before the rest of the model,
+        which then need not guess them.
+    sketch_only: train only the sketch of CLIP embeddings (and the head that reads it), with the
+        loss p(s_i | c) of each code on its own. This trains on hundreds of images per second and
+        is a start for training the rest.
     """
 
     text: float = 0.5
@@ -60,10 +63,11 @@ class TransformerLoss:
 def mixed_embeddings(
     image: Tensor, text: Tensor, chance: Tensor, settings: TransformerLoss
 ) -> Tensor:
-    """Return training conditions, unit vectors (b, d), between images and captions.
+    """Return conditions for training, unit vectors (b, d) that lie between images and captions.
 
-    chance: (b,) in [0, 1): below ``text`` selects the caption; the next ``mix`` a point between
-        caption and image, closer to the image the larger the value; above that, the image.
+    chance: (b,) in [0, 1). Values below ``text`` select the caption; values in the next ``mix``
+        select a point between caption and image, closer to the image the larger the value; all
+        higher values select the image.
     """
     share = ((chance - settings.text) / (settings.mix or 1)).clamp(0, 1)  # share of the image
     share = torch.where(chance < settings.text + settings.mix, share, 1.0)[:, None]

@@ -1,9 +1,9 @@
 """Training of a transformer over VQGAN codes.
 
-The loss is -log p(s | c) of codes s given a condition c, averaged over codes.
-As in Esser et al. 2021, AdamW decays only the weights of linear layers, and a share (1 - ``pkeep``)
-of the input codes is replaced by random ones. A transformer conditioned on CLIP embeddings learns
-from images and captions in one space.
+The loss is -log p(s | c) of codes s given a condition c, averaged over codes. As in Esser et al.
+2021, AdamW decays only the weights of linear layers, and a share (1 - ``pkeep``) of the input codes
+is replaced by random codes. A transformer conditioned on CLIP embeddings learns from images and
+captions in one space.
 """
 
 import math
@@ -35,11 +35,11 @@ from vqclip.training.transformer.optimizer import optimizer_of
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
 from vqclip.training.vqgan.models import pictures_for
 
-_DRAWN = 3  # samples for each image of the grid
+_DRAWN = 3  # number of samples for each image of the grid
 
 
 def open_transformer_stage(settings: TrainSettings, device: torch.device) -> "TransformerStage":
-    """Return the stage for a new transformer, or for the pretrained one in ``settings``.
+    """Return the stage for a new transformer, or for the pretrained one that ``settings`` name.
 
     Raises:
         UsageError: the settings are invalid, or the VQGAN does not exist.
@@ -66,7 +66,7 @@ def has_sketch(model: Net2NetTransformer) -> bool:
 
 
 def take_fitting(model: Net2NetTransformer, other: Net2NetTransformer) -> None:
-    """Copy weights that fit from another transformer, except those of its VQGANs."""
+    """Copy the weights that fit from another transformer, except those of its VQGANs."""
     own, theirs = (_trained_state(each) for each in (model, other))
     fitting = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
     model.load_state_dict({**model.state_dict(), **fitting})
@@ -89,7 +89,7 @@ def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
 
 
 class TransformerStage:
-    """A :class:`vqclip.training.stage.Stage`; its VQGANs and its CLIP are frozen helpers.
+    """A :class:`vqclip.training.stage.Stage`; its VQGANs and its CLIP model are frozen helpers.
 
     Batches hold ``image``, and ``text`` or another source of the condition; or, if encoded in
     advance, ``codes`` (b, h, w), ``image_embedding`` and ``text_embedding`` (b, d).
@@ -119,7 +119,7 @@ class TransformerStage:
         check_transformer(self.model, batch, self.conditions, self.settings)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the mean of -log p(code) in nats, reported in bits too."""
+        """Return the mean of -log p(code) in nats, which is also reported in bits."""
         codes = self.codes(batch)
         condition = self._training_condition(batch, len(codes))
         nll = self.nll(codes, condition, self.model.pkeep)
@@ -130,9 +130,10 @@ class TransformerStage:
         return nll + self.settings.sketch * sketch, metrics | {"sketch": sketch.detach()}
 
     def sketch_nll(self, codes: Tensor, condition: Tensor) -> Tensor:
-        """Return the mean of -log p(code | condition), each code on its own.
+        """Return the mean of -log p(code | condition), with each code predicted on its own.
 
-        Samples without a condition have no sketch and do not count; 0 if none has a condition.
+        Samples without a condition have no sketch and do not count; the result is 0 if all lack
+        one.
         """
         has_condition = condition[:, -codes.shape[1] :].flatten(1).any(1)
         logits = self.model.sketched(condition[has_condition])
@@ -156,7 +157,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return bits per code; for CLIP embeddings, given the caption, the image, and nothing."""
+        """Return bits per code; for CLIP embeddings, given caption, image and no condition."""
         totals: dict[str, float] = {}
         count = 0
         for batch in batches:
@@ -169,7 +170,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Tensor:
-        """Return images reconstructed by the VQGAN, each with samples of the same condition."""
+        """Return images reconstructed by the VQGAN, each followed by samples of its condition."""
         vqgan, grids = self.model.vqgan, self._grids(batch)
         condition = next(iter(self._judged_conditions(batch, len(grids)).values()))
         guided = self.model.condition_kind == "clip"
@@ -189,7 +190,7 @@ class TransformerStage:
         return 1 + _DRAWN
 
     def export(self, folder: Path) -> None:
-        """Write ``config.yaml`` and ``model.safetensors``, without VQGANs referenced by name."""
+        """Write ``config.yaml`` and ``model.safetensors``, but not VQGANs referenced by name."""
         model = self.model
         stages: dict[StageName, nn.Module] = {"first": model.vqgan, "cond": model.cond_stage_model}
         vqgans = {k: v for k, v in stages.items() if isinstance(v, VQModel)}
@@ -206,7 +207,7 @@ class TransformerStage:
         (folder / "config.yaml").write_text(yaml.safe_dump({"model": config}), encoding="utf-8")
 
     def _named_classes(self, stage: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the config of a class condition with the data's class names."""
+        """Return the config of a condition stage with the class names of the data, if any."""
         names = next((list(c.names) for c in self.conditions if c.kind == "class"), [])
         return {**stage, "params": {**stage["params"], "names": names}} if names else dict(stage)
 
@@ -237,7 +238,7 @@ class TransformerStage:
         return vectors
 
     def _training_style(self, batch: Batch, count: int) -> Tensor | None:
-        """Return each sample's style (b,), or -1 for samples trained without it."""
+        """Return each sample's style (b,), with -1 for samples trained without a style."""
         if not self.styles:
             return None
         style: Tensor = batch["style"]
@@ -245,7 +246,7 @@ class TransformerStage:
         return torch.where(has_style, style, -1)
 
     def _judged_conditions(self, batch: Batch, count: int) -> dict[str, Tensor]:
-        """Return the conditions to validate with, by the name of their score."""
+        """Return the conditions to validate with, keyed by the name of the score."""
         if self.model.condition_kind != "clip":
             return {"bits_per_code": self._given_condition(batch, count)}
         encode, text = self.model.encode_condition, self._embeddings(batch, "text")
@@ -291,6 +292,6 @@ class TransformerStage:
 
     @cached_property
     def perceptor(self) -> Perceptor:
-        """Return the CLIP whose embeddings are the condition."""
+        """Return the CLIP model whose embeddings are the condition."""
         source = getattr(self.model.cond_stage_model, "perceptor", "default")
         return load_perceptor(source, self.model.device)

@@ -12,10 +12,10 @@ MAPS = ("depth", "edges", "segmentation")  # image keys that are conditions
 
 
 def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
-    """Raise UsageError if the samples do not fit the model.
+    """Check that the samples fit the model.
 
     Raises:
-        UsageError: the message names the setting and the remedy.
+        UsageError: they do not fit; the message names the setting and the remedy.
     """
     check_side(batch["image"].shape[-1], model.downsampling, "the VQGAN's")
     shape = model.ddconfig
@@ -44,10 +44,10 @@ def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
 
 
 def check_side(side: int, factor: int, whose: str) -> None:
-    """Raise UsageError unless ``side`` is a multiple of ``factor``.
+    """Check that ``side`` is a multiple of ``factor``.
 
     Raises:
-        UsageError: the message suggests the nearest valid sizes.
+        UsageError: it is not; the message suggests the nearest valid sizes.
     """
     if side % factor:
         lower = side // factor * factor

@@ -21,10 +21,10 @@ _DISCRIMINATOR = "loss.discriminator."
 
 
 def model_config(settings: TrainSettings) -> ModelConfig:
-    """Return the model's config, from the section ``model`` or beside the weights to start from.
+    """Return the model's config, from the section ``model`` or else beside the initial weights.
 
     Raises:
-        UsageError: neither exists.
+        UsageError: the settings have neither a section ``model`` nor initial weights.
         CheckpointError: the section is not a valid model config.
     """
     if settings.model:
@@ -41,7 +41,7 @@ def _inferred(path: Path) -> ModelConfig:
 
 
 def open_model(config: ModelConfig, settings: TrainSettings, device: torch.device) -> VQModel:
-    """Build the model on ``device`` with pretrained or random weights.
+    """Build the model on ``device``, with pretrained weights if any are set, else random ones.
 
     Raises:
         UsageError: the config is invalid, or the weights do not exist.
@@ -59,16 +59,16 @@ def open_model(config: ModelConfig, settings: TrainSettings, device: torch.devic
 
 
 def pictures_for(model: VQModel, batch: Batch) -> Tensor:
-    """Return a batch's input images for a VQGAN: (b, c, h, w), with the model's c channels.
+    """Return a batch's input images for a VQGAN, (b, c, h, w), with the c channels of the model.
 
-    They come from the entry named by the model's ``image_key``, else from ``image``.
+    They are the entry that the model's ``image_key`` names, or ``image`` if there is no such entry.
     """
     image: Tensor = batch.get(model.image_key, batch["image"])
     return with_channels(image, model.ddconfig.in_channels)
 
 
 def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights in ``state`` that fit, completed with the weights of ``model``."""
+    """Return the weights in ``state`` that fit, and for all others those of ``model``."""
     return {
         key: state[key] if key in state and state[key].shape == value.shape else value
         for key, value in model.state_dict().items()
@@ -76,7 +76,7 @@ def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tenso
 
 
 def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> dict[str, Tensor]:
-    """Return the discriminator's weights in the initial checkpoint, or an empty dict."""
+    """Return the discriminator's weights in the initial checkpoint; empty if none fit."""
     if settings.start is None:
         return {}
     state = checkpoints.read_state_dict(vqgan_path(settings.start))

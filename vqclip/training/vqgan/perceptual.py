@@ -24,10 +24,10 @@ PERCEPTUAL_KINDS = ("lpips", "clip", "timm")
 def open_perceptual(name: str, device: torch.device) -> nn.Module:
     """Return the distance named ``name``: two images (b, 3, h, w) in [-1, 1] -> (b,).
 
-    - ``lpips:PATH``: LPIPS on VGG16, from a file or from all weight files in a folder
+    - ``lpips:PATH``: LPIPS on VGG16, with weights from a file or from all weight files in a folder
       (:func:`vqclip.models.lpips.lpips_from`);
-    - ``clip``: features of the bundled CLIP; ``clip:SOURCE``: of another one;
-    - ``timm:NAME``: features of a downloaded timm model; ``timm:NAME:FILE``: loaded from a file.
+    - ``clip``: features of the bundled CLIP model; ``clip:SOURCE``: of another CLIP model;
+    - ``timm:NAME``: features of a timm model, downloaded; ``timm:NAME:FILE``: loaded from a file.
 
     Raises:
         UsageError: the name is unknown, or the file does not exist.
@@ -103,7 +103,7 @@ def _timm(name: str, file: str) -> TimmFeatures:
 def _fitting(
     wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], file: str
 ) -> dict[str, Tensor]:
-    """Return weights from ``state`` for ``wanted``, by name, or in order if all shapes agree."""
+    """Return weights in ``state`` for ``wanted``, by name, or in order if all shapes agree."""
     optional = {key for key in wanted if key.endswith("num_batches_tracked")}
     if all(key in state for key in wanted.keys() - optional):
         return {key: state.get(key, value) for key, value in wanted.items()}

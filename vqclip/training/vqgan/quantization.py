@@ -20,8 +20,8 @@ _TINY = 1e-5
 class Quantized:
     """A batch of quantized latents.
 
-    z_q: (b, embed_dim, h, w), with gradients for the encoder.
-    loss: scalar, codebook and commitment loss or the Gumbel divergence.
+    z_q: the quantized latents, (b, embed_dim, h, w), with gradients for the encoder.
+    loss: scalar: the codebook and commitment loss, or the Gumbel divergence.
     z: the latents, (b, embed_dim, h, w); ids: the chosen codes, (b, h, w).
     """
 
@@ -38,8 +38,8 @@ def vector_quantize(
 
         L = mean (sg[z] − e)² + β · mean (z − sg[e])²
 
-    With ``legacy_beta``, β weights the first term instead, a bug in taming-transformers. A
-    codebook that is not ``learned`` by gradients uses only the second term.
+    With ``legacy_beta``, β weights the first term instead, as a bug in taming-transformers does. If
+    the codebook is not ``learned`` by gradients, only the second term is used.
     """
     b, c, h, w = z.shape
     flat = z.permute(0, 2, 3, 1).reshape(-1, c).float()  # (b*h*w, c)
@@ -97,7 +97,7 @@ def gumbel_noise(like: Tensor) -> Tensor:
 class WarmUpCosine:
     """A value that rises linearly and then falls along half a cosine.
 
-    Like taming-transformers' ``LambdaWarmUpCosineScheduler``, with the same parameter names.
+    It equals taming-transformers' ``LambdaWarmUpCosineScheduler``, with the same parameter names.
     """
 
     warm_up_steps: int = 0
@@ -116,16 +116,16 @@ class WarmUpCosine:
 
 
 class CodebookUpdater(nn.Module):
-    """Updates a codebook other than by gradients, and holds the state for it.
+    """Updates a codebook other than by gradients, and holds the state needed for that.
 
-    - Codes that no latent has chosen for ``revive_after`` steps (0: never) are moved to a random
-      latent of the batch. ``idle`` counts those steps, (n_embed,).
+    - Codes that no latent has chosen for ``revive_after`` steps are moved to a random latent of the
+      batch. ``idle`` (n_embed,) counts those steps.
     - With ``decay``, codes follow the latents that choose them as a running average instead of by
       gradients: N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N (van den Oord et al. 2017, A.1).
 
     Args:
         codebook: (n_embed, embed_dim).
-        revive_after: number of steps without use.
+        revive_after: number of steps without use; 0 never revives codes.
         decay: γ; 0 trains the codebook by gradients.
 
     """
@@ -153,7 +153,7 @@ class CodebookUpdater(nn.Module):
             ids: (b, h, w).
 
         Returns:
-            The revived codes, (n,).
+            The indices of the revived codes, (n,).
         """
         flat = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1]).float()
         counts = torch.bincount(ids.flatten(), minlength=len(codebook))

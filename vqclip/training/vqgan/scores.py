@@ -19,16 +19,16 @@ class Scores:
         self.weights: list[int] = []
 
     def add(self, image: Tensor, output: Tensor, ids: Tensor, loss: Tensor) -> None:
-        """Add images and reconstructions (b, c, h, w), codes (b, h, w) and the batch's loss."""
+        """Add images and reconstructions (b, c, h, w), their codes (b, h, w) and their loss."""
         self.counts += torch.bincount(ids.flatten().cpu(), minlength=len(self.counts))
         self.losses.append(loss)
         self.psnrs.append(psnr_of_batch(image, output).sum())
         self.weights.append(len(image))
 
     def figures(self) -> dict[str, float]:
-        """Return ``rec_loss``, ``psnr`` in dB, ``codes`` (share used) and their ``perplexity``.
+        """Return ``rec_loss``, ``psnr`` in dB, ``codes`` (share in use) and their ``perplexity``.
 
-        Without any images the result is empty.
+        If no images were added, the result is empty.
         """
         if not self.losses:
             return {}
@@ -49,6 +49,6 @@ def psnr_of_batch(image: Tensor, output: Tensor) -> Tensor:
 
 
 def perplexity(counts: Tensor) -> float:
-    """Return the exponential of the entropy of code counts: (n,) -> 1 to n."""
+    """Return the exponential of the entropy of the codes' counts: (n,) -> 1 to n."""
     share = counts / counts.sum().clamp_min(1)
     return float(torch.special.entr(share).sum().exp())

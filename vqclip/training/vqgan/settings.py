@@ -11,7 +11,7 @@ from vqclip.registry import unknown
 from vqclip.training.data.settings import DataConfig
 from vqclip.training.settings import TrainSettings
 
-LEAST_FEATURES = 64  # image size in pixels from which a feature loss helps
+LEAST_FEATURES = 64  # image size in pixels from which on a feature loss helps
 _AT_LEAST_0 = (
     *("pixel_weight", "perceptual_weight", "codebook_weight", "beta", "revive_after"),
     *("disc_start", "disc_training_start", "disc_weight", "disc_factor", "kl_weight", "kl_warmup"),
@@ -24,26 +24,27 @@ class VQGANLoss:
     """The section ``loss`` of a VQGAN's training; names follow taming's ``lossconfig``.
 
     pixel: l1, l2 or mix (the mean of both), weighted by ``pixel_weight``.
-    border_weight: weight of the outer 6 pixels in the pixel loss relative to the inner ones;
-        corners get its square.
-    perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; none disables it;
-        auto is ``clip`` for images of 64 pixels or more, and none for smaller ones, because it
-        slows down the learning of their colours.
-    codebook_weight: of L_VQ; ``beta``: of its commitment term or, with ``legacy_beta``, of its
-        codebook term, as in taming-transformers.
-    codebook_decay: decay for a codebook that is a running average of its latents; 0: use gradients.
-    revive_after: unused steps after which a code is re-initialized; 0: never.
-    disc_start: step from which the discriminator affects the generator; none: there is no
+    border_weight: weight of the outer 6 pixels in the pixel loss relative to the inner ones; the
+        corners get the square of this weight.
+    perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; None disables the
+        loss; auto is ``clip`` for images of 64 pixels or more, and None for smaller ones, because
+        the loss slows down the learning of their colours.
+    codebook_weight: weight of L_VQ. ``beta`` is the weight of its commitment term or, with
+        ``legacy_beta``, of its codebook term, as in taming-transformers.
+    codebook_decay: decay of a codebook that is a running average of its latents; with 0, gradients
+        train the codebook.
+    revive_after: number of unused steps after which a code is re-initialized; 0 means never.
+    disc_start: step from which the discriminator affects the generator; None means that there is no
         discriminator.
     disc_training_start: step from which the discriminator is trained. Default: ``disc_start``.
-    disc_weight, disc_factor: both multiply λ; disc_factor also multiplies D's own loss.
-    disc_adaptive: whether λ adapts, or is 1.
-    disc_in_channels: default: the model's out_ch.
+    disc_weight, disc_factor: both multiply λ; disc_factor also multiplies the loss of D.
+    disc_adaptive: whether λ adapts; otherwise it is 1.
+    disc_in_channels: input channels of the discriminator. Default: the model's out_ch.
     disc_loss: hinge or vanilla (softplus).
-    disc_learning_rate: default: the autoencoder's.
-    kl_weight, kl_warmup: weight of Gumbel's divergence, and the steps over which it is reached.
+    disc_learning_rate: learning rate of the discriminator. Default: that of the autoencoder.
+    kl_weight, kl_warmup: weight of the Gumbel divergence, and the steps over which it is reached.
     freeze: parts to keep fixed: encoder, quant_conv, quantize, post_quant_conv, decoder.
-        With the first three frozen, a transformer trained on the codes stays valid.
+        If the first three are frozen, a transformer trained on the codes stays valid.
     """
 
     pixel: Literal["l1", "l2", "mix"] = "l1"
@@ -102,7 +103,7 @@ def chosen(loss: VQGANLoss, settings: TrainSettings) -> VQGANLoss:
 
 
 def taming_loss(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ``lossconfig`` of a taming config in our names, including its kl_weight."""
+    """Return the ``lossconfig`` of a taming config under our names, including its kl_weight."""
     config = params.get("lossconfig") or {}
     params = dict(config.get("params") or {})
     params["pixel_weight"] = params.pop("pixelloss_weight", VQGANLoss.pixel_weight)

@@ -4,7 +4,7 @@
     λ = ‖∇L_rec‖ / (‖∇L_GAN‖ + δ), gradients at the last layer of the decoder
 
 with the patch discriminator D trained by the hinge loss. As in taming-transformers, L_rec in λ is
-the first two terms, and the adversarial terms begin at a given step.
+the sum of the first two terms, and the adversarial terms begin at a given step.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ _TAMING_RATE = 4.5e-6  # per sample of a step
 
 
 def open_vqgan_stage(settings: TrainSettings, device: torch.device) -> "VQGANStage":
-    """Return the stage that trains a VQGAN, GumbelVQ or segmentation VQGAN.
+    """Return the stage that trains a VQGAN, a GumbelVQ model or a segmentation VQGAN.
 
     Raises:
         UsageError: the settings are invalid.
@@ -84,7 +84,7 @@ class VQGANStage:
     Args:
         model: the VQGAN to train.
         loss: settings of the losses.
-        settings: used for the learning rates.
+        settings: the training settings, for the learning rates.
         config: the model's config, exported with the model.
         perceptual: distance between two images, (b, 3, h, w) each -> (b,); None disables it.
         discriminator: image -> logits; None disables it.
@@ -165,7 +165,7 @@ class VQGANStage:
         )
 
     def reconstruction_loss(self, image: Tensor, output: Tensor, metrics: Metrics) -> Tensor:
-        """Return the loss of pixels and features, or for label maps the binary cross entropy."""
+        """Return the loss on pixels and features or, for label maps, the binary cross entropy."""
         if isinstance(self.model, VQSegmentationModel):
             loss = F.binary_cross_entropy_with_logits(output, image)
             metrics["bce_loss"] = loss.detach()
@@ -223,7 +223,7 @@ class VQGANStage:
         }
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Update the codebook with the latents of all the step's batches in all processes."""
+        """Update the codebook with the latents of all batches of the step in all processes."""
         latents, self._latents = self._latents, []
         if not latents or isinstance(self.model.quantize, GumbelQuantizer):
             return
@@ -242,7 +242,7 @@ class VQGANStage:
         return scores.figures()
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Return each image followed by its reconstruction; label maps in the model's colours."""
+        """Return each image followed by its reconstruction; label maps use the model's colours."""
         image = self._inputs(batch)
         pairs = torch.stack([image, self.model(image).float()], 1).flatten(0, 1)
         if isinstance(self.model, VQSegmentationModel):
@@ -256,7 +256,7 @@ class VQGANStage:
         save_model(self.model, self.config, folder)
 
     def _inputs(self, batch: Batch) -> Tensor:
-        """Return the model's input images; label maps (b, h, w) get one channel per label."""
+        """Return the model's input images; label maps (b, h, w) become one channel per label."""
         if not isinstance(self.model, VQSegmentationModel):
             return pictures_for(self.model, batch)
         labels: Tensor = batch["segmentation"]
@@ -266,7 +266,7 @@ class VQGANStage:
 
 
 def _learning_rate(settings: TrainSettings) -> float:
-    """Return the learning rate as set, or taming's, which grows with the samples per step."""
+    """Return the learning rate if set, else taming's, which grows with the samples per step."""
     train = settings.train
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     base = float(settings.model.get("base_learning_rate", _TAMING_RATE))
@@ -279,10 +279,10 @@ def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
 
 
 def _initialize_idle_adam(optimizer: torch.optim.Optimizer, steps: int) -> None:
-    """Put a fresh Adam into the state it would reach after ``steps`` steps without gradients.
+    """Put a new Adam into the state that ``steps`` steps without gradients would produce.
 
     In taming-transformers the discriminator's optimizer steps from the beginning, with its loss
-    multiplied by 0; compared with a later start, only its step count differs.
+    multiplied by 0. Starting later differs from that only in the optimizer's step count.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
