@@ -16,7 +16,7 @@ _TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as named by 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Turn write errors into one-line messages.
+    """Turn errors of writing into one-line messages.
 
     Raises:
         VqclipError: a file could not be written.
@@ -37,8 +37,8 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     A symbolic link is kept, and its target is written.
 
     Raises:
-        FileExistsError: ``path`` exists and ``overwrite`` is not set, even if it appeared during
-            the block; the existing file is kept. Or ``path`` is a pipe or device.
+        FileExistsError: ``path`` exists and ``overwrite`` is not set, even if ``path`` appeared
+            during the block; the existing file is kept. Or ``path`` is a pipe or device.
     """
     path = target_of(path) if overwrite else path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,10 +63,10 @@ def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
 
 
 def publish(file: Path, path: Path, *, overwrite: bool = False) -> None:
-    """Give a complete file, whose own name is temporary, its name ``path`` at once.
+    """Give a complete file that still has a temporary name its final name ``path``, at once.
 
     Raises:
-        FileExistsError: as for :func:`replacing`.
+        FileExistsError: under the same conditions as :func:`replacing`.
     """
     path = target_of(path) if overwrite else path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def _umask() -> int:
 
 
 def is_taken(path: Path) -> bool:
-    """Return whether the path exists, even as a dangling link."""
+    """Return whether the path exists, even if only as a dangling link."""
     return os.path.lexists(path)
 
 
@@ -144,7 +144,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:
-    """Rename a finished folder, then remove an older one of the same name."""
+    """Rename a finished folder to its final name, then remove an older one of that name."""
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():

@@ -35,7 +35,7 @@ def file_path(text: str | Path) -> Path:
     """Return the path of a file to write, expanded by :func:`user_path`.
 
     Raises:
-        UsageError: the path has no file name, such as ``.`` or ``/``; or see :func:`user_path`.
+        UsageError: the path has no file name, such as ``.`` or ``/``, or :func:`user_path` fails.
     """
     path = user_path(text)
     if not path.name:
@@ -44,7 +44,7 @@ def file_path(text: str | Path) -> Path:
 
 
 def home() -> Path:
-    """Return the folder of named models: ``VQCLIP_HOME``, else the platform's data folder.
+    """Return the folder of named models: ``VQCLIP_HOME`` if set, else the platform's data folder.
 
     Raises:
         UsageError: the user has no home folder, as in some containers.

@@ -1,4 +1,4 @@
-"""File types, by first bytes and by suffix."""
+"""File types, recognised by the first bytes or the suffix."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -16,7 +16,7 @@ def is_web_page(head: bytes | str) -> bool:
 
 
 def why_no_weights(head: bytes) -> str | None:
-    """Return the type of a file that is not weights, if ``head`` identifies it."""
+    """Return why a file holds no weights, or None if its first bytes ``head`` do not show it."""
     if not head.strip():
         return "the file is empty; download it again"
     if is_web_page(head):

@@ -21,12 +21,12 @@ def readable(size: float) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return ``text`` with U+FFFD for each byte that is not UTF-8, as in old file names."""
+    """Return ``text`` with U+FFFD for each byte that is not UTF-8, as found in old file names."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def as_json(value: Any, *, sort_keys: bool = False) -> str:
-    r"""Return JSON for any file: bytes that are not UTF-8 are escaped and restored on reading.
+    r"""Return JSON that any file can hold: bytes that are not UTF-8 are escaped until it is read.
 
     >>> as_json({"init": "caf\udce9 é.png"})
     '{"init": "caf\\udce9 é.png"}'

@@ -1,4 +1,4 @@
-"""SHA-256 of files, and seeds of any size."""
+"""SHA-256 hashes of files, and seeds of any size."""
 
 import hashlib
 from functools import lru_cache

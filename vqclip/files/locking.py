@@ -1,7 +1,7 @@
-"""Locks that end with their process.
+"""Locks that end with the process that holds them.
 
-The package filelock is unsuitable: before version 4 it truncates the locked file, here a video that
-is being written, and it does not identify the process that holds a lock.
+The package filelock is unsuitable: before version 4 it truncates the locked file, which here is a
+video being written, and it does not identify the process that holds a lock.
 """
 
 import os
@@ -20,8 +20,8 @@ _PAUSE = 0.2  # seconds between checks of a lock held by another process
 def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock file ``path``; the system releases it when the process ends.
 
-    waiting: called once with the id of the process that holds the lock, before waiting for
-        it; without it, a held lock is an error.
+    waiting: called once with the id of the process that holds the lock, before waiting for that
+        process; without it, a lock that is held elsewhere is an error.
 
     Raises:
         UsageError: another process holds the lock, or the folder is not writable.
@@ -59,7 +59,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Return True if a process uses a file, or if this is unknown."""
+    """Return True if a process is using a file, or if that cannot be determined."""
     if os.name == "nt":
         return True
     try:

@@ -1,4 +1,4 @@
-"""YAML as plain data, without importing, creating or executing anything."""
+"""YAML as plain data, read without importing, creating or executing anything."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from vqclip.files.atomic import is_special
 from vqclip.files.filetypes import is_web_page
 
-_MOST_BYTES = 1 << 17  # takes a second or two to parse
+_MOST_BYTES = 1 << 17  # a file of this size takes a second or two to parse
 _MOST_NODES = 100_000
 
 

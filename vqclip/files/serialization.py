@@ -1,6 +1,6 @@
 """Serialization of optimizer states as tensors and JSON, without pickle.
 
-Tensors are stored by name in safetensors, and all other values exactly as JSON: floats keep every
+Tensors are stored by name in safetensors, and all other values exactly in JSON: floats keep every
 bit, and nested tuples, tensors and mappings are distinguished from lists and numbers.
 """
 
@@ -18,7 +18,7 @@ Device = str | torch.device
 
 
 def to_json(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
-    """Return ``value`` as JSON; nested tensors are put in ``tensors``, below ``name``.
+    """Return ``value`` as JSON; nested tensors are put in ``tensors``, under names below ``name``.
 
     Raises:
         UsageError: the value contains an unsupported type.
@@ -49,7 +49,7 @@ def to_json(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
 
 
 def from_json(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu") -> Any:
-    """Undo :func:`to_json`; tensors that were not on the CPU go to ``device``."""
+    """Undo :func:`to_json`; tensors that were not on the CPU are moved to ``device``."""
     if isinstance(value, list):
         return [from_json(item, tensors, device) for item in value]
     if not isinstance(value, dict):
@@ -80,7 +80,7 @@ def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
 
 def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies on the CPU that later steps do not change."""
+    """Return copies on the CPU that later steps cannot change."""
     return {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()

@@ -1,4 +1,4 @@
-"""Downloadable CLIP models: open_clip's list, and sizes on the hub."""
+"""CLIP models for download: open_clip's list, and sizes on the hub."""
 
 import importlib
 import os
@@ -28,7 +28,7 @@ def cached_repositories() -> dict[str, int]:
 
 
 def repository(source: str) -> tuple[str, str] | None:
-    """Return a CLIP's repository on the hub, and the file within it if one is named.
+    """Return the hub's repository of a CLIP model, and the file within it if one is named.
 
     source: ``hf-hub:org/name``, or one of :func:`pretrained_names`.
     """
@@ -40,7 +40,7 @@ def repository(source: str) -> tuple[str, str] | None:
 
 
 def download_size(source: str) -> int | None:
-    """Return the download size of a CLIP in bytes as reported by the hub, or None if unknown."""
+    """Return the size in bytes of a CLIP model's download, as the hub reports it, or None."""
     found = repository(source)
     if found is None or offline():
         return None

@@ -14,9 +14,9 @@ class Derived:
     """The settings of a run that depend on how it starts.
 
     init: how the run starts, never ``auto``.
-    transformer: the transformer that draws the initial image, or None.
-    learning_rate, init_weight, prior: a draft only needs refining, so its learning rate is lower
-        and its weights are higher.
+    transformer: the transformer that draws the initial image, or None if the run uses none.
+    learning_rate, init_weight, prior: settings of the optimisation. A draft only needs refining, so
+        by default its learning rate is lower and its two weights are higher.
     """
 
     init: str
@@ -42,18 +42,18 @@ def derive(config: GenerateConfig) -> Derived:
 
 
 def explicit(config: GenerateConfig) -> GenerateConfig:
-    """Return ``config`` with every setting filled in, as recorded in an image."""
+    """Return ``config`` with every setting filled in, in the form recorded in an image."""
     own = derive(config)
     values: dict[str, Any] = {name: getattr(own, name) for name in _OPEN}
     return replace(config, init=own.init, **values)
 
 
 def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
-    """Return ``config`` with every setting left open that equals its derived value.
+    """Return ``config`` with every setting left open whose value equals the derived one.
 
-    A recorded config sets everything; settings left open again adapt if ``init`` changes.
+    A recorded config sets everything; settings that are left open again adapt if ``init`` changes.
 
-    fixed: settings that stay as they are.
+    fixed: names of settings to leave as they are.
     """
     chosen = derive(replace(config, learning_rate=None, init_weight=None, prior=None))
     init = derive(replace(config, init=AUTO)).init
@@ -67,14 +67,14 @@ def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
 
 
 def transformer_of(config: GenerateConfig | SampleConfig) -> str | None:
-    """Return the transformer that a run uses, or None."""
+    """Return the transformer that a run uses, or None if it uses none."""
     if isinstance(config, SampleConfig):
         return config.transformer
     return derive(config).transformer
 
 
 def vqgan_source(config: GenerateConfig | SampleConfig) -> str:
-    """Return the source of a run's VQGAN, which may be the transformer."""
+    """Return the source of a run's VQGAN, which may be that of its transformer."""
     own = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     return own if own != DEFAULT else transformer_of(config) or DEFAULT
 

@@ -1,4 +1,4 @@
-"""Export to taming-transformers: a Lightning-style ``.ckpt`` with its YAML."""
+"""Export to taming-transformers as a Lightning-style ``.ckpt`` with its YAML."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def export_checkpoint(
         overwrite: replace existing files.
 
     Raises:
-        UsageError: the name is wrong or already exists, or taming-transformers does not support
+        UsageError: the name is wrong or taken, or taming-transformers does not support
             the model.
         CheckpointError: the source cannot be used.
 

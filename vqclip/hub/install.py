@@ -35,11 +35,11 @@ _CLIP_CONFIG = "open_clip_config.json"
 
 @dataclass(frozen=True)
 class Installed:
-    """An installed model of the store.
+    """A model that is now in the store.
 
-    new: whether it was installed just now, rather than found in the store.
+    new: whether the model was installed just now, rather than found in the store.
     dropped: the parts of the checkpoint that were left out, with their bytes.
-    looks_like: published models with the same shapes.
+    looks_like: published models with weights of the same shapes.
     """
 
     model: StoredModel
@@ -56,12 +56,12 @@ def get(
     trust: bool = False,
     keep: bool = False,
 ) -> Installed:
-    """Download a model of the catalogue unless it exists.
+    """Download a model in the catalogue, unless it is already stored.
 
-    If another process is downloading the model, wait for it.
+    If another process is downloading the model, wait for that process.
 
-    trust: accept files that differ from the previous download.
-    keep: keep the downloaded checkpoint in the model's folder.
+    trust: accept files that differ from those downloaded before.
+    keep: also keep the downloaded checkpoint, in the model's folder.
 
     Raises:
         UsageError: the name is unknown, or the model cannot be downloaded automatically.
@@ -93,7 +93,7 @@ def _note_waiting(name: str, listener: Listener, process: str) -> None:
 def _make(
     entry: CatalogueEntry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
 ) -> Installed:
-    """Download the config and checkpoint and convert them; the caller must hold the lock."""
+    """Download the config and the checkpoint, and convert them; the caller must hold the lock."""
     place = store.downloads_folder() / entry.name
     checkpoint, config = place / "checkpoint", place / store.CONFIG
     fetched = {}
@@ -129,9 +129,9 @@ def _download_request(
 
 
 def _check_archive(members: set[str | None], path: Path) -> None:
-    """Raise CheckpointError unless a file is a zip with one of ``members``.
+    """Raise CheckpointError unless a file is a zip that contains one of ``members``.
 
-    If ``members`` contains None, a checkpoint is also accepted.
+    If ``members`` contains None, the file may also be a checkpoint.
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -143,7 +143,7 @@ def _check_archive(members: set[str | None], path: Path) -> None:
 
 
 def _unpacked(archive: Path, member: str) -> Path:
-    """Unpack one member of a zip beside it and return its path."""
+    """Unpack one member of a zip next to the zip, and return its path."""
     place = archive.with_name("member")
     try:
         with zipfile.ZipFile(archive) as content:
@@ -200,7 +200,7 @@ def _supplied(name: str, converted: Converted | None = None) -> Installed:
 def import_model(
     source: Path, name: str, config: Path | None = None, *, half: bool = False, overwrite: bool
 ) -> Installed:
-    """Convert a checkpoint, or a folder with one, and store it under ``name``.
+    """Convert a checkpoint, or the one in a folder, and store it under ``name``.
 
     A folder in open_clip's layout, with an ``open_clip_config.json``, is copied unconverted.
 
@@ -222,7 +222,7 @@ def import_model(
 
 
 def _self_contained(config: Path | None) -> SelfContained | None:
-    """Return a version of the config that contains the VQGANs it refers to, or None if none."""
+    """Return the config with the VQGANs it refers to made self-contained, or None if none."""
     own = read_config(config) if config else None
     if own is None or not (vqgans := referred_stages(own)):
         return None
@@ -230,7 +230,7 @@ def _self_contained(config: Path | None) -> SelfContained | None:
 
 
 def _import_clip(source: Path, name: str, overwrite: bool) -> Installed:
-    weights = load_perceptor(source).weights  # loading it checks it
+    weights = load_perceptor(source).weights  # loading the model also checks it
     with store.adding(name, overwrite=overwrite) as folder:
         with writing():
             for file in (source / _CLIP_CONFIG, weights):
@@ -247,7 +247,7 @@ def _import_clip(source: Path, name: str, overwrite: bool) -> Installed:
 
 
 def default_model_name(source: Path) -> str:
-    """Return the default name for an imported file: its own, or its folder's if too generic.
+    """Return a name for an imported file: its own or, if that is too generic, its folder's.
 
     >>> default_model_name(Path("logs/2021-04-03T19-39-50_cin_transformer/checkpoints/last.ckpt"))
     '2021-04-03T19-39-50_cin_transformer'

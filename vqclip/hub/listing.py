@@ -1,4 +1,4 @@
-"""Named models: embedded, on this computer, or available for download."""
+"""Named models: embedded, stored on this computer, or available for download."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Item:
     """A named model.
 
     state: embedded, downloaded, imported, missing, or damaged (its record cannot be read).
-    size: size on disk, or else of the download, in bytes, if known.
+    size: size in bytes on disk or, for a missing model, of the download, if known.
     """
 
     name: str

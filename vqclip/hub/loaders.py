@@ -1,4 +1,4 @@
-"""Loading of models by name, file or folder, or as named by a config."""
+"""Loading of models by name, file or folder, or as a config names them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ def load_vqgan(
         source: ``"default"`` for the model included with vqclip, a checkpoint file, a folder with
             weights and config, or the name of a stored model (``vqclip weights``); a file of
             that name takes precedence.
-        config: the model's YAML (or its content). By default the one beside the weights; without
-            any, the architecture is inferred from the weights.
+        config: the model's YAML (or its content). By default the one beside the weights; if there
+            is none, the architecture is inferred from the weights.
         device: device for the model.
         stage: which VQGAN of a transformer's checkpoint to load: the image VQGAN (``"first"``)
             or the condition VQGAN (``"cond"``).
@@ -78,8 +78,8 @@ def load_transformer(
             that name takes precedence.
         config: the model's YAML (or its content). By default the one beside the weights.
         device: device for the model.
-        first_stage: weights of the image VQGAN. By default the weights in the checkpoint, or
-            without those, the file that the config names as ``ckpt_path``.
+        first_stage: weights of the image VQGAN. By default those in the checkpoint; if it has
+            none, those in the file that the config names as ``ckpt_path``.
         cond_stage: weights of the condition VQGAN, with the same defaults.
 
     Raises:
@@ -153,7 +153,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 def _separate_stage(
     source: str | Path | None, state: checkpoints.StateDict, config: ModelConfig, stage: StageName
 ) -> VQModel | None:
-    """Return a transformer's separately stored VQGAN, or None if it has no separate one."""
+    """Return a VQGAN that is stored apart from its transformer, or None if there is none."""
     if not checkpoints.has_stage(config, stage):
         if source is not None:
             raise UsageError(f"{config.name} has no VQGAN of its own as {stage} stage; give none")
@@ -211,7 +211,7 @@ class Models:
     """The networks of a run, loaded once and shared by any number of runs.
 
     transformer: draws drafts or samples; its VQGAN may differ from ``vqgan``.
-    guide: the CLIP whose embeddings condition the transformer, possibly one of the perceptors.
+    guide: the CLIP model whose embeddings condition the transformer, possibly a perceptor.
     """
 
     vqgan: VQModel
@@ -253,11 +253,11 @@ def load_models(config: GenerateConfig | SampleConfig) -> Models:
 
 
 def weight_files(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, list[Path]]:
-    """Return the weight files of a run by kind: transformer, vqgan and clip."""
+    """Return the weight files used in a run by kind: transformer, vqgan and clip."""
     source = transformer_of(config)
     vqgan = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     paths = {} if source is None else {"transformer": [transformer_path(source)]}
-    if source in (None, DEFAULT) or vqgan != DEFAULT:  # else the transformer's
+    if source in (None, DEFAULT) or vqgan != DEFAULT:  # otherwise it is in the transformer's file
         paths["vqgan"] = [vqgan_path(vqgan)]
     return {**paths, "clip": [perceptor.weights for perceptor in models.perceptors]}
 
@@ -270,7 +270,7 @@ def _run_transformer(
         return None
     transformer = load_transformer(source, config.transformer_config, device)
     transformer.transformer.to(dtype)
-    # Samples are decoded in float32 so that `vqclip decode` reproduces their bytes.
+    # Samples are decoded in float32, so that `vqclip decode` reproduces their bytes.
     drafts = isinstance(config, GenerateConfig)
     accelerate(transformer.vqgan, device, dtype if drafts else torch.float32)
     return transformer

@@ -8,10 +8,11 @@ from vqclip.models.runtime import resolve_device, resolve_precision
 
 
 def check_models(config: GenerateConfig, models: Models) -> None:
-    """Raise UsageError if loaded models do not match a config.
+    """Check that loaded models match a config.
 
     Raises:
-        UsageError: the device, precision or number of CLIPs differs, or drafts lack a transformer.
+        UsageError: device, precision or number of CLIP models differs, or drafts need a
+            transformer.
     """
     if config.device != AUTO:
         device = resolve_device(config.device)

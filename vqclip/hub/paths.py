@@ -1,4 +1,4 @@
-"""Paths of weight files: embedded, in the model store, or given."""
+"""Paths of weight files: embedded, in the model store, or given as a path."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,7 +42,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
 
 def _weights_file(source: str | Path, what: str) -> Path:
-    """Return the weight file for a model name, folder or file."""
+    """Return the weight file that a model name, folder or file stands for."""
     path = user_path(source)
     if path.is_dir():
         return _weights_in(path)
@@ -56,19 +56,19 @@ def _weights_file(source: str | Path, what: str) -> Path:
 
 
 def stored(source: str | Path) -> store.StoredModel | None:
-    """Return the stored model of this name, or None if there is none or a file has the name."""
+    """Return the stored model of this name, or None if there is none or a file has that name."""
     is_path = source == DEFAULT or user_path(source).exists()
     return None if is_path else store.find(str(source))
 
 
 def check_unchanged(source: str | Path) -> None:
-    """Raise an error if a stored model has changed."""
+    """Raise an error if ``source`` is a stored model whose files have changed."""
     if model := stored(source):
         store.check(model)
 
 
 def _unknown(source: str, what: str) -> UsageError:
-    """Return the error for a missing model, with instructions for getting it."""
+    """Return the error for a missing model, with instructions for getting the model."""
     known = [name for name, e in catalogue().items() if what == "VQGAN" or e.kind == "transformer"]
     if source in known:
         return UsageError(

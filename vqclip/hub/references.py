@@ -1,4 +1,4 @@
-"""VQGANs that a transformer's config references by name or path."""
+"""VQGANs to which a transformer's config refers by name or path."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,25 +14,26 @@ from vqclip.models.vqgan import VQModel
 
 
 def referred_stages(config: ModelConfig) -> dict[StageName, VQModel]:
-    """Load the VQGANs that a config refers to.
+    """Load the VQGANs to which a config refers.
 
     Raises:
         UsageError: a VQGAN does not exist.
-        CheckpointError: its codebook is not the one the transformer was trained with.
+        CheckpointError: a codebook is not the one that the transformer was trained with.
     """
     found = {stage: referred(config, stage) for stage in STAGE_NAMES}
     return {stage: vqgan for stage, vqgan in found.items() if vqgan is not None}
 
 
 def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> SelfContained:
-    """Return a transformer's config without dependencies on the current folder.
+    """Return a transformer's config that does not depend on the current folder.
 
-    A VQGAN named ``default`` or by a name from ``vqclip weights`` stays a reference, with the
-    hash of its codebook. A VQGAN referenced by path is described, so that it can be stored inside.
+    A VQGAN called ``default`` or by a name that ``vqclip weights`` lists stays a reference, with
+    the hash of its codebook. A VQGAN referenced by path is described, so that it can be stored with
+    the transformer.
 
     Args:
         config: the transformer's config.
-        vqgans: its VQGANs by stage.
+        vqgans: the transformer's VQGANs, by stage.
 
     """
     params, elsewhere, referred = dict(config.params), set[StageName](), dict[StageName, VQModel]()
@@ -62,7 +63,7 @@ def is_named(source: str | Path) -> bool:
 
 
 def described_vqgan(source: str | Path) -> dict[str, Any]:
-    """Return the target and params of a VQGAN, from its config or inferred from its weights."""
+    """Return a VQGAN's target and params, from its config or inferred from its weights."""
     weights = vqgan_path(source)
     file = checkpoints.find_config(weights)
     if file is None:
@@ -73,7 +74,7 @@ def described_vqgan(source: str | Path) -> dict[str, Any]:
 
 
 def without_references(config: ModelConfig) -> dict[str, Any]:
-    """Return the target and params with full VQGAN descriptions, for taming-transformers."""
+    """Return target and params with full descriptions of VQGANs, as taming-transformers needs."""
     params: dict[str, Any] = dict(config.params)
     for stage in STAGE_NAMES:
         if (reference := checkpoints.stage_reference(config, stage)) is not None:

@@ -1,4 +1,4 @@
-"""Checks for missing models, and their sizes, before a run starts."""
+"""Checks, before a run starts, for missing models and their sizes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from vqclip.hub.derived import transformer_of
 if TYPE_CHECKING:
     from vqclip.hub.downloads import Listener
 
-Named = tuple[str, str]  # vqgan, transformer or clip; and its source
+Named = tuple[str, str]  # the kind (vqgan, transformer or clip) and the source of a model
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A required model that is available for download but not on this computer.
+    """A required model that is available for download but not yet on this computer.
 
     size: size in bytes, if known. where: the host to download from.
     """
@@ -50,10 +50,10 @@ def names_of(config: GenerateConfig | SampleConfig | CodesConfig) -> Iterator[Na
 
 
 def missing(named: Iterable[Named]) -> list[Missing]:
-    """Return the models of ``named`` that must be downloaded first.
+    """Return those models in ``named`` that must be downloaded first.
 
     Raises:
-        UsageError: a model is of the wrong kind, or a CLIP does not exist.
+        UsageError: a model is of the wrong kind, or a CLIP model does not exist.
     """
     found = (_missing(kind, source) for kind, source in dict.fromkeys(named))
     return list({m.name: m for m in found if m is not None}.values())
@@ -104,7 +104,7 @@ def _get(name: str, listener: "Listener") -> object:
 
 
 def missing_clip(source: str) -> Missing | None:
-    """Return a CLIP of open_clip or the hub as a missing model, or None if it is on disk.
+    """Return a CLIP model of open_clip or the hub as a missing model, or None if it is on disk.
 
     Raises:
         UsageError: the model does not exist.

@@ -2,7 +2,7 @@
 
 Layout below :func:`vqclip.files.environment.home`::
 
-    models/NAME/    model.safetensors, config.yaml, record.json (a CLIP: open_clip's layout)
+    models/NAME/    model.safetensors, config.yaml, record.json (CLIP: open_clip's layout)
     downloads/      unfinished downloads
     hashes/         one .json per name, with the hashes of its downloaded files
     locks/          held while a model is being installed
@@ -32,7 +32,7 @@ _MAKING = ".making-"
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model of the store, with its folder and record.
+    """A model in the store, with its folder and its record.
 
     The record holds ``kind``, ``state`` (downloaded or imported), ``size`` in bytes, ``date``,
     ``sha256`` of each file, and ``origin``.
@@ -54,7 +54,7 @@ class StoredModel:
 
 
 def models_folder() -> Path:
-    """Return the folder of all models."""
+    """Return the folder that holds the folders of all models."""
     return home() / "models"
 
 
@@ -77,7 +77,7 @@ def find(name: str) -> StoredModel | None:
 
 
 def models() -> list[StoredModel]:
-    """Return all models sorted by name, with an empty record where it cannot be read."""
+    """Return all models, sorted by name; a model whose record cannot be read gets an empty one."""
     if not models_folder().is_dir():
         return []
     folders = sorted(p for p in models_folder().iterdir() if p.is_dir() and p.name[0] != ".")
@@ -100,7 +100,7 @@ def _read(folder: Path, *, strict: bool = True) -> StoredModel:
 
 
 def check(model: StoredModel) -> None:
-    """Raise CheckpointError if files of the model have changed.
+    """Check that the files of a model have not changed.
 
     Raises:
         CheckpointError: a file is missing or has changed.
@@ -158,7 +158,7 @@ def write_record(folder: Path, **values: Any) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a folder of the store; it disappears atomically.
+    """Delete a folder in the store, atomically as seen by other processes.
 
     Raises:
         VqclipError: the folder cannot be deleted.
@@ -172,7 +172,7 @@ def discard(folder: Path) -> None:
 
 
 def remove_leftovers(name: str) -> None:
-    """Delete a killed process's leftovers for ``name``; the caller must hold the lock."""
+    """Delete what a killed process left for ``name``; the caller must hold the lock."""
     for left in models_folder().glob(f"{_MAKING}{name}~*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -188,7 +188,7 @@ def known_hash(name: str, part: str) -> str | None:
 
 
 def remember_hash(name: str, part: str, digest: str) -> None:
-    """Record a downloaded file's hash to check later downloads; the caller must hold the lock."""
+    """Record a downloaded file's hash, to check later downloads; the caller must hold the lock."""
     hashes = {**_hashes(name), part: digest}
     with replacing(_hash_file(name), overwrite=True) as temporary:
         temporary.write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
@@ -210,7 +210,7 @@ def _hashes(name: str) -> dict[str, Any]:
 def holding(name: str, waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of the model ``name``, waiting for any other process that holds it.
 
-    waiting: called with the id of the other process.
+    waiting: called with the id of the other process before waiting for it.
 
     Raises:
         VqclipError: vqclip's folder is not writable.

@@ -1,4 +1,4 @@
-"""Conversion of every mode and colour profile to 8-bit sRGB."""
+"""Conversion of any mode and colour profile to 8-bit sRGB."""
 
 from functools import cache
 from io import BytesIO
@@ -17,7 +17,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
     A profile that is broken, or not for pixels of this mode, is ignored.
 
     Raises:
-        UsageError: floats are outside 0 to 1, or integers have more than 16 bits.
+        UsageError: floats lie outside 0 to 1, or integers have more than 16 bits.
     """
     profile = image.info.get("icc_profile")
     image = _eight_bits(image)
@@ -71,12 +71,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Return greyscale integers or floats as L."""
+    """Return an image of greyscale integers or floats as L."""
     grey = image if image.mode in ("I", "F") else image.convert("I")
     low, high = grey.getextrema()
     if image.mode == "F":
         most: float = 1
-    elif image.mode == "I":  # some programs save 8 bits this way
+    elif image.mode == "I":  # some programs save 8-bit values this way
         most = next((most for most in _RANGES if high <= most), 65535)  # type: ignore[operator]
     else:
         most = 65535

@@ -1,4 +1,4 @@
-"""Image loading, fitting, tensor conversion, and saving with settings."""
+"""Images: loading, fitting, conversion to tensors, and saving with settings."""
 
 import math
 import warnings
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-MOST_PIXELS = 256_000_000  # limit for reading an image: a gigabyte in memory
-_MOST_READ = 16_000_000  # more pixels than any generated image
+MOST_PIXELS = 256_000_000  # limit for reading an image, which takes a gigabyte of memory
+_MOST_READ = 16_000_000  # more pixels than any generated image has
 _HEAD = 32  # bytes that identify the format
 _MAX_DOWNLOAD = 64 * 2**20  # bytes
 _TIMEOUT = 30  # seconds
 
 
 def load_image(source: str | Path) -> Image.Image:
-    """Return the sRGB image at a path or an http(s) URL, turned upright, alpha over white.
+    """Return the sRGB image at a path or an http(s) URL, upright, with transparency over white.
 
-    Images of more than 16 megapixels are reduced to half their sides, or less.
+    Images of more than 16 megapixels are reduced to half their width and height, or less.
 
     Raises:
-        UsageError: missing, not an image, or too large to be one.
+        UsageError: the file is missing, not an image, or too large to be one.
     """
     image = open_image(source)
     try:
@@ -52,7 +52,7 @@ def open_image(source: str | Path) -> Image.Image:
     """Return the image at a path or an http(s) URL in its own mode, turned upright.
 
     Raises:
-        UsageError: missing, not an image, or too large to be one.
+        UsageError: the file is missing, not an image, or too large to be one.
     """
     stream: BytesIO | Path
     if str(source).startswith(("http://", "https://")):
@@ -69,7 +69,7 @@ def open_image(source: str | Path) -> Image.Image:
 
 @contextmanager
 def _reading(source: str | Path) -> Iterator[None]:
-    """Turn image reading errors into one-line messages."""
+    """Turn errors of reading an image into one-line messages."""
     try:
         with _up_to_the_limit():
             yield
@@ -85,7 +85,7 @@ def _reading(source: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _up_to_the_limit() -> Iterator[None]:
-    """Make Pillow apply our size limit, which is above that of the largest cameras."""
+    """Make Pillow apply our size limit, which is above the size of the largest cameras' images."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
@@ -96,7 +96,7 @@ def _up_to_the_limit() -> Iterator[None]:
 
 
 def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
-    """Open an image; HEIC, as written by phones, needs an extra package.
+    """Open an image; HEIC images, which phones write, need an extra package.
 
     Raises:
         UsageError: the package is not installed.
@@ -154,7 +154,7 @@ def flatten(image: Image.Image) -> Image.Image:
     """Return ``image`` as sRGB, with transparency over white.
 
     Raises:
-        UsageError: floats are outside 0 to 1, or integers have more than 16 bits.
+        UsageError: floats lie outside 0 to 1, or integers have more than 16 bits.
     """
     image = to_srgb(image)
     if image.mode not in ("LA", "RGBA") and "transparency" not in image.info:
@@ -181,9 +181,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def fit_image(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
-    """Return ``image`` at ``size`` (width, height).
+    """Return ``image`` resized to ``size`` (width, height).
 
-    ``cover`` crops, ``contain`` pads with the image's mean colour, ``stretch`` distorts.
+    ``cover`` crops the image, ``contain`` pads it with its mean colour, and ``stretch`` distorts
+    it.
     """
     lanczos = Image.Resampling.LANCZOS
     if how == "stretch":
@@ -197,7 +198,7 @@ def fit_image(image: Image.Image, size: tuple[int, int], how: str = "cover") -> 
 def in_shape(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
     """Crop or pad a map of any mode to the proportions of ``size``, like :func:`fit_image`.
 
-    Values are unchanged; ``contain`` pads with 0.
+    The values are unchanged; ``contain`` pads with 0, and ``stretch`` returns the map as it is.
     """
     if how == "stretch":
         return image
@@ -242,11 +243,11 @@ def save_image(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Save an image atomically, with its settings inside; the suffix sets the format.
+    """Save an image atomically, with its settings inside; the suffix determines the format.
 
-    PNG carries ``metadata`` as JSON in an iTXt chunk named ``vqclip``, and the prompt as
-    ``Description``; JPEG and WebP carry the JSON in the Exif ``UserComment``, where a JPEG has room
-    for prompts of about 30,000 characters.
+    A PNG contains ``metadata`` as JSON in an iTXt chunk named ``vqclip``, and the prompt as
+    ``Description``; JPEG and WebP contain the JSON in the Exif ``UserComment``, in which a JPEG has
+    room for prompts of about 30,000 characters.
 
     Raises:
         UsageError: the suffix is unknown.
@@ -260,7 +261,7 @@ def save_image(
 
 
 def image_format(path: Path) -> str:
-    """Return Pillow's name for the format of the suffix of ``path``."""
+    """Return Pillow's name for the format that the suffix of ``path`` stands for."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"cannot write {path.name!r} as an image: its name must end in {', '.join(FORMATS)}"

@@ -13,8 +13,8 @@ from vqclip.errors import UsageError
 from vqclip.files.formatting import as_json, encodable
 from vqclip.media import parameters
 
-KEY = "vqclip"  # key of the iTXt chunk with the settings
-_MAX_EXIF = 32_000  # characters of two bytes, the capacity of a JPEG
+KEY = "vqclip"  # key of the iTXt chunk that holds the settings
+_MAX_EXIF = 32_000  # number of two-byte characters that fit in a JPEG
 
 
 def save_options(
@@ -22,9 +22,9 @@ def save_options(
 ) -> dict[str, Any]:
     """Return Pillow's options to save an image of format ``name`` with its settings inside.
 
-    A PNG has the settings as JSON in an iTXt chunk, the prompt as ``Description``, and the settings
-    that other programs understand as ``parameters``; JPEG and WebP have the JSON in the Exif
-    ``UserComment``, or nothing if it is too long.
+    A PNG holds the settings as JSON in an iTXt chunk, the prompt as ``Description``, and those
+    settings that other programs understand as ``parameters``; JPEG and WebP hold the JSON in the
+    Exif ``UserComment``, or nothing if it is too long.
     """
     text = as_json(metadata, sort_keys=True) if metadata else ""
     if name == "PNG":
@@ -43,16 +43,16 @@ def _png_info(text: str, metadata: Mapping[str, Any], size: tuple[int, int]) -> 
 
 
 def exif(text: str) -> bytes:
-    """Return Exif data with ``text`` as the user's comment."""
+    """Return Exif data with ``text`` as the ``UserComment``."""
     data = Image.Exif()
     data.get_ifd(IFD.Exif)[Base.UserComment.value] = b"UNICODE\0" + text.encode("utf-16-be")
     return data.tobytes()
 
 
 def embedded_text(image: Image.Image) -> str:
-    """Return the text of an image's settings, or an empty string if there is none.
+    """Return the text that holds an image's settings, or an empty string if there is none.
 
-    The text is JSON, or the ``parameters`` of other programs.
+    The text is vqclip's JSON, or the ``parameters`` text of other programs.
     """
     texts = getattr(image, "text", {})
     text: str = texts.get(KEY) or texts.get(parameters.PARAMETERS, "")
@@ -63,8 +63,10 @@ def embedded_text(image: Image.Image) -> str:
 
 
 def parse_metadata(text: str, path: Path) -> dict[str, Any]:
-    """Return the settings that the ``text`` of an image at ``path`` holds: JSON of vqclip, or else
-    what :func:`vqclip.media.parameters.parse_parameters` reads.
+    """Return the settings in the ``text`` found in an image at ``path``.
+
+    The text is vqclip's JSON, or else in the format of
+    :func:`vqclip.media.parameters.parse_parameters`.
 
     Raises:
         UsageError: the text is in neither format.
@@ -80,10 +82,10 @@ def parse_metadata(text: str, path: Path) -> dict[str, Any]:
 
 
 def check_metadata(values: Mapping[str, Any], path: Path) -> None:
-    """Raise UsageError for metadata in a form other than vqclip's.
+    """Check that metadata have vqclip's form.
 
     Raises:
-        UsageError: the settings are not a mapping, or the weights or images not one of hashes.
+        UsageError: the settings are not a mapping, or the hashes of weights or images are no text.
     """
     hashes: list[Any] = []
     for kind in ("weights", "pictures"):

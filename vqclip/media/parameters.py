@@ -14,16 +14,16 @@ from typing import Any
 from vqclip.config.prompts import NEGATIVE_WEIGHT, Prompt
 from vqclip.files.formatting import encodable
 
-PARAMETERS = "parameters"  # key of the text chunk, and of the metadata read from it
+PARAMETERS = "parameters"  # key of the text chunk, and of the metadata read from the chunk
 NEGATIVE = "Negative prompt"
 _PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-_LEAST_PAIRS = 3  # in the last line; the web UI uses the same rule to recognise settings
+_LEAST_PAIRS = 3  # in the last line, by the rule with which the web UI recognises settings
 _EXTRA_NETWORK = re.compile(r"<[^<>]*>")
 _EMPHASIS = re.compile(r":[\d.]+(?=\))|(?<!\\)[()\[\]]")
 
 
 def parse_parameters(text: str) -> dict[str, Any] | None:
-    """Return the prompt, and the other settings below ``parameters``; None if ``text`` has none."""
+    """Return the prompt and, under ``parameters``, the other settings in ``text``; None if none."""
     *lines, last = text.strip().split("\n")
     pairs = [(name.strip(), value.strip(' "')) for name, value in _PAIR.findall(last)]
     if len(pairs) < _LEAST_PAIRS:
@@ -34,7 +34,7 @@ def parse_parameters(text: str) -> dict[str, Any] | None:
 
 
 def plain_prompts(recorded: Mapping[str, Any]) -> tuple[Prompt, ...]:
-    """Return the prompts from :func:`parse_parameters`, without emphasis and networks."""
+    """Return the prompts from :func:`parse_parameters`, without emphasis and extra networks."""
     texts = ((recorded["prompt"], 1.0), (recorded[PARAMETERS].get(NEGATIVE, ""), NEGATIVE_WEIGHT))
     cleaned = ((_cleaned(text), weight) for text, weight in texts)
     return tuple(Prompt(text, weight) for text, weight in cleaned if text)
@@ -46,7 +46,7 @@ def _cleaned(text: str) -> str:
 
 
 def write_parameters(metadata: Mapping[str, Any], size: tuple[int, int]) -> str:
-    """Return the settings of an image of ``size`` (width, height) in other programs' format."""
+    """Return the settings of an image of ``size`` (width, height) in the other programs' format."""
     settings = metadata.get("settings")
     settings = settings if isinstance(settings, Mapping) else {}
     texts = [prompt for prompt in settings.get("prompts", ()) if prompt.get("kind") == "text"]

@@ -7,7 +7,7 @@ from vqclip.config import TimingConfig
 from vqclip.errors import UsageError
 from vqclip.registry import Registry
 
-_SMOOTH_RATE = 30  # frames per second with interpolation
+_SMOOTH_RATE = 30  # frames per second of interpolated videos
 _MOST_FRAMES = 1_000_000
 
 Ease = Callable[[float], float]
@@ -25,9 +25,9 @@ EASES: Registry[Ease] = Registry(
 
 @dataclass(frozen=True)
 class Plan:
-    """Frames of a video at ``rate`` per second, as positions in the source frames.
+    """Frames of a video at ``rate`` per second, given by their positions in the source frames.
 
-    positions: 0 (the first frame) to n − 1 (the last); fractions lie between two frames.
+    positions: from 0 (the first frame) to n − 1 (the last); fractions lie between two frames.
     """
 
     rate: float
@@ -35,7 +35,7 @@ class Plan:
 
 
 def film_fps(frames: int) -> int:
-    """Return the frame rate that shows ``frames`` in about eight seconds, from 5 to 30.
+    """Return the frame rate that shows ``frames`` in about eight seconds, at least 5 and at most 30.
 
     >>> film_fps(41)
     5
@@ -44,10 +44,10 @@ def film_fps(frames: int) -> int:
 
 
 def plan_film(frames: int, timing: TimingConfig) -> Plan:
-    """Return the plan of a video of ``frames`` source frames.
+    """Return the plan of a video that shows ``frames`` source frames.
 
     Raises:
-        UsageError: the length is too short for the frames, or unbounded.
+        UsageError: the length is too short for the frames, or has no bound.
     """
     natural = 2 * frames - 2 if timing.bounce and frames > 2 else frames
     rate = timing.fps or _rate(natural, timing)
@@ -73,7 +73,7 @@ def _rate(natural: int, timing: TimingConfig) -> float:
 
 
 def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
-    """Return the number of frames of the video, including holds if its length is set."""
+    """Return the number of frames in the video, including holds if its length is set."""
     if timing.length is not None:
         return round(timing.length * rate)
     if timing.interpolate == "none":
@@ -82,10 +82,10 @@ def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
 
 
 def _path(frames: int, moving: int, timing: TimingConfig) -> tuple[list[float], list[float]]:
-    """Return the positions forwards, and also backwards if the video bounces."""
+    """Return the positions forwards, and those backwards if the video bounces."""
     ease = EASES[timing.ease]
     count = moving // 2 + 1 if timing.bounce else moving
-    # A video of one frame shows the last one, the result of the run.
+    # A video of one frame shows the last source frame, the result of the run.
     times = [i / (count - 1) for i in range(count)] if count > 1 else [1.0]
     there = [ease(time) * (frames - 1) for time in times]
     if timing.interpolate == "none":

@@ -1,4 +1,4 @@
-"""The catalogue of models for download: published ones, and the user's own."""
+"""The catalogue of models for download: published models, and the user's own."""
 
 from vqclip.hub.catalogue.entries import (
     MODEL_KINDS,

@@ -18,7 +18,7 @@ _KNOWN = {*_TEXTS, "kind", "tasks", "size", "about_size", "sha256", "checkpoint"
 
 @dataclass(frozen=True)
 class Source:
-    """The location of a file: its address, hash if known, and name if it is inside a zip."""
+    """The location of a file: its address, its hash if known, and its name within a zip, if any."""
 
     url: str
     sha256: str | None = None
@@ -35,9 +35,9 @@ class CatalogueEntry:
     """A model that can be downloaded.
 
     size: exact size of the checkpoint in bytes. about_size: approximate size in bytes.
-    checkpoint, config: sources in the order in which they are tried.
+    checkpoint, config: sources of each file, in the order in which they are tried.
     results: terms of use for results, if known.
-    page: the model's web page; the only way to get it if there is no source.
+    page: the model's web page, which is the only way to get the model if it has no source.
     """
 
     name: str
@@ -88,10 +88,10 @@ def check_model_name(name: str) -> str:
 
 
 def parse_entry(name: str, values: Any, where: str) -> CatalogueEntry:
-    """Return an entry parsed from the catalogue file ``where``.
+    """Return an entry parsed from ``values`` in the catalogue file ``where``.
 
     Raises:
-        UsageError: the entry is invalid; the message names the file, entry and value.
+        UsageError: the entry is invalid; the message names the file, the entry and the value.
     """
     try:
         return _parse(check_model_name(name), values)

@@ -19,7 +19,7 @@ def user_file() -> Path:
 
 
 def catalogue() -> dict[str, CatalogueEntry]:
-    """Return every entry by name; the user's override the published ones.
+    """Return every entry by name; the user's entries override the published ones.
 
     Raises:
         VqclipError: the user's file cannot be read.
@@ -29,7 +29,7 @@ def catalogue() -> dict[str, CatalogueEntry]:
 
 
 def entry(name: str) -> CatalogueEntry | None:
-    """Return the entry of this name, or None.
+    """Return the entry of this name, or None if there is none.
 
     Raises:
         VqclipError: the user's file cannot be read.

@@ -1,4 +1,4 @@
-"""Safe reading of any checkpoint, and building of the model it contains.
+"""Safe reading of any checkpoint, and construction of the model it contains.
 
 Nothing in a file is ever executed or imported (see :mod:`.unpickling`).
 """

@@ -1,4 +1,4 @@
-"""Model configs as plain data: nothing in them is imported."""
+"""Model configs as plain data, of which nothing is imported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _NO_LOSS = {"target": "taming.modules.losses.DummyLoss"}  # taming-transformers 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A ``target`` (dotted class name, only ever compared as text) and its ``params``."""
+    """A ``target`` (a dotted class name, compared only as text) and its ``params``."""
 
     target: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -21,7 +21,7 @@ class ModelConfig:
 
     @classmethod
     def of(cls, values: Any, name: str) -> "ModelConfig":
-        """Build from ``{"target": ..., "params": {...}}``, alone or under ``model``.
+        """Build a config from ``{"target": ..., "params": {...}}``, alone or under ``model``.
 
         Raises:
             CheckpointError: ``values`` does not contain a config.
@@ -60,11 +60,11 @@ def read_config(path: Path | str) -> ModelConfig:
 
 
 def find_config(weights: Path) -> Path | None:
-    """Return the YAML that belongs to a checkpoint, or None.
+    """Return the YAML file that belongs to a checkpoint, or None if there is none.
 
-    The search order is: the checkpoint's own name with ``.yaml``; ``config.yaml`` and
-    ``model.yaml`` beside it; the same names, and the newest ``*project.yaml``, in ``../configs``
-    (where training runs keep it).
+    These files are tried in order: the checkpoint's own name with ``.yaml``; ``config.yaml`` and
+    ``model.yaml`` beside it; the same two names, and the newest ``*project.yaml``, in
+    ``../configs`` (where training runs keep their config).
     """
     configs = weights.parent.parent / "configs"
     names = [weights.parent / f"{weights.stem}{ending}" for ending in (".yaml", ".yml")]
@@ -75,7 +75,7 @@ def find_config(weights: Path) -> Path | None:
 
 
 def standalone(config: ModelConfig) -> dict[str, Any]:
-    """Return target and params as plain data without references to other weights or losses."""
+    """Return target and params as plain data, without references to other weights or losses."""
     params = {
         key: plain_values(value) for key, value in config.params.items() if key != "ckpt_path"
     }

@@ -1,4 +1,4 @@
-"""Weights of any checkpoint file as a dict of tensors."""
+"""Weights in any checkpoint file, as a dict of tensors."""
 
 import pickle
 import struct
@@ -22,7 +22,7 @@ _SPARE = 1 << 24  # bytes that weights may claim beyond what the file can hold
 
 
 class FileContent(NamedTuple):
-    """Weights by name, and the names and tensor bytes of everything else in the file."""
+    """Weights by name; and everything else in the file by name, with the bytes of its tensors."""
 
     state: StateDict
     rest: Mapping[str, int]
@@ -48,16 +48,16 @@ _DAMAGE = (
 
 
 def read_state_dict(path: Path | str) -> StateDict:
-    """Read the weights of a checkpoint by name; see :func:`read_checkpoint`."""
+    """Read the weights in a checkpoint by name; see :func:`read_checkpoint`."""
     return read_checkpoint(path).state
 
 
 def read_checkpoint(path: Path | str) -> FileContent:
-    """Read the tensors of a checkpoint by name; they stay on disk (mapped) until used.
+    """Read the tensors in a checkpoint by name; they stay on disk (mapped) until used.
 
-    Supported are Lightning checkpoints with any further content, plain state dicts, the old and
-    new formats of ``torch.save``, and safetensors. The format is detected by content, not by
-    file extension. Nothing in the file is executed or imported.
+    Lightning checkpoints with any further content, plain state dicts, the old and the new format of
+    ``torch.save``, and safetensors are supported. The format is detected by content, not by file
+    extension. Nothing in the file is executed or imported.
 
     Raises:
         UsageError: the file does not exist.
@@ -80,7 +80,7 @@ def read_checkpoint(path: Path | str) -> FileContent:
 
 
 def recognise(path: Path) -> None:
-    """Raise CheckpointError unless the first bytes (and a zip's end) are those of a checkpoint.
+    """Check that the first bytes (and the end of a zip) are those of a checkpoint.
 
     Raises:
         UsageError: the file does not exist.
@@ -145,7 +145,7 @@ def _read_safetensors(path: Path) -> StateDict:
 
 
 def _checkpoint(content: Any) -> FileContent:
-    """Split a loaded file into its state dict, tensors only, and its other content."""
+    """Split a loaded file into its state dict, with tensors only, and its other content."""
     if isinstance(content, StandIn):
         name = f"{type(content).__module__}.{type(content).__name__}"
         raise CheckpointError(
@@ -174,7 +174,7 @@ def _checkpoint(content: Any) -> FileContent:
 
 
 def _checked(checkpoint: FileContent, path: Path) -> FileContent:
-    """Check that the weights are not far larger than the file; shared weights allow some excess."""
+    """Check that the weights are not far larger than the file, allowing for shared weights."""
     claimed = sum(value.nbytes for value in checkpoint.state.values())
     if claimed > _SPARE + 4 * path.stat().st_size:
         raise CheckpointError(

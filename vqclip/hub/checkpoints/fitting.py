@@ -34,7 +34,7 @@ def kind(state: Mapping[str, Tensor]) -> str:
 
 
 def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelConfig) -> None:
-    """Raise CheckpointError unless names, shapes and kinds of numbers match.
+    """Check that the names, shapes and kinds of numbers of the weights match a config.
 
     Raises:
         CheckpointError: they differ; the message lists the first few differences.
@@ -50,7 +50,7 @@ def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelCon
 
 
 def check_numbers(state: StateDict) -> None:
-    """Raise CheckpointError unless all weights are finite.
+    """Check that all weights are finite.
 
     Raises:
         CheckpointError: some are NaN or infinite; the message names the weights.
@@ -64,7 +64,7 @@ def check_numbers(state: StateDict) -> None:
 
 
 def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
-    """Yield the common differences of mismatched files: the quantizer or the codebook."""
+    """Yield the usual differences between files that do not match: the quantizer or codebook."""
     expected_key = next((key for key in _CODEBOOKS if key in expected), None)
     found_key = next((key for key in _CODEBOOKS if key in state), None)
     if expected_key is None or found_key is None:
@@ -106,11 +106,11 @@ def _first_names(names: list[str], what: str) -> Iterable[str]:
 def infer_config(state: StateDict) -> ModelConfig:
     """Return the config of a VQGAN, inferred from the names and shapes of its weights.
 
-    The training size cannot be inferred and is assumed to be 256 pixels; attention is placed
-    where the weights have it.
+    The training size cannot be inferred and is assumed to be 256 pixels. Attention is placed at the
+    levels for which the weights contain attention blocks.
 
     Raises:
-        CheckpointError: the weights are not a VQGAN's.
+        CheckpointError: the weights are not those of a VQGAN.
 
     """
     try:

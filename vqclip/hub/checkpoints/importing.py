@@ -47,12 +47,12 @@ class Converted:
     """The result of converting a checkpoint.
 
     Attributes:
-        kind: the function that loads it, ``load_vqgan`` or ``load_transformer``.
+        kind: the kind of the model: loaded with ``load_vqgan`` or with ``load_transformer``.
         target: the class as named in the config.
         parameters: number of parameters.
         dropped: the parts that were left out, with their bytes.
         looks_like: published models with weights of the same shapes.
-        rgb: whether it generates RGB images rather than depth or label maps.
+        rgb: whether the model generates RGB images rather than depth or label maps.
 
     """
 
@@ -66,12 +66,12 @@ class Converted:
 
 @dataclass(frozen=True)
 class SelfContained:
-    """A transformer's config that works in any folder, and the VQGANs that it refers to.
+    """A transformer's config that works in any folder, and the VQGANs to which it refers.
 
-    config: the config, which describes VQGANs that were referenced by path.
+    config: the config, in which VQGANs that were referenced by path are described.
     elsewhere: stages whose weights are not stored, because they are referenced by a name that
         works on any computer, or are the same as the first stage.
-    vqgans: the VQGANs that the original config referred to.
+    vqgans: the VQGANs to which the original config referred.
     """
 
     config: ModelConfig
@@ -79,7 +79,7 @@ class SelfContained:
     vqgans: Mapping[StageName, VQModel] = field(default_factory=dict)
 
     def stored(self, state: StateDict) -> StateDict:
-        """Return the weights that belong in the file."""
+        """Return the weights that belong in the file of the transformer."""
         left = tuple(f"{stage}_stage_model." for stage in self.elsewhere)
         return {key: value for key, value in state.items() if not key.startswith(left)}
 
@@ -94,16 +94,17 @@ def convert(
 ) -> Converted:
     """Write the weights of ``checkpoint`` and its config into ``folder``, and describe them.
 
-    The numbers keep their precision. The file is memory-mapped, so dropped parts are not read.
+    The numbers keep their precision unless ``half`` is set. The file is memory-mapped, so that
+    dropped parts are not read.
 
     Args:
         checkpoint: any taming-transformers, latent-diffusion or Lightning checkpoint, state dict
-            or safetensors file of a VQGAN or a transformer over its codes.
-        config: its YAML. By default the one beside it; without any, a VQGAN's config is inferred
-            from its weights.
+            or safetensors file of a VQGAN or of a transformer over its codes.
+        config: the checkpoint's YAML. By default the one beside it; without any, a VQGAN's
+            config is inferred from its weights.
         folder: an existing folder without ``model.safetensors`` and ``config.yaml``.
-        half: store numbers in half the space.
-        whole: a transformer's config that works in any folder, if its own refers to VQGANs.
+        half: store the numbers in half the space.
+        whole: a transformer's config that works in any folder, if its own config refers to VQGANs.
 
     Raises:
         UsageError: the file or a transformer's config does not exist, or the config is invalid.
@@ -122,7 +123,7 @@ def convert(
         else:
             state = _vqgan(read.state, own)
         kept = _separate({key: _stored(value, half) for key, value in state.items()})
-        check_numbers(kept if half else {})  # others were checked when loaded
+        check_numbers(kept if half else {})  # other weights were checked when loaded
     except CheckpointError as error:
         raise type(error)(f"cannot import {checkpoint}: {error}") from None
     _write(kept, whole.config if whole else own, folder)
@@ -159,7 +160,7 @@ def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelCon
 
 
 def _vqgan(state: StateDict, config: ModelConfig) -> StateDict:
-    """Return a VQGAN's weights as they are stored; a larger model gives its first stage."""
+    """Return a VQGAN's weights in the form to store; of a larger model, take its first stage."""
     model = load_vqgan_weights(state, config)
     own = _first_stage_state(state)
     return {key: own.get(key, value) for key, value in model.state_dict().items()}
@@ -170,7 +171,7 @@ def _first_stage_state(state: StateDict) -> StateDict:
 
 
 def _transformer(state: StateDict, config: ModelConfig, whole: SelfContained) -> StateDict:
-    """Return the weights of a transformer and its VQGANs as they are stored, each once."""
+    """Return the weights of a transformer and of its VQGANs in the form to store, each once."""
     first, cond = (whole.vqgans.get(stage) for stage in STAGE_NAMES)
     model = load_transformer_weights(state, config, first, cond)
     shared = model.cond_stage_model is model.vqgan
@@ -209,7 +210,7 @@ def _write(state: StateDict, config: ModelConfig, folder: Path) -> None:
 
 
 def _dropped(read: FileContent, kept: StateDict) -> dict[str, int]:
-    """Return the bytes of the dropped parts, by description."""
+    """Return the sizes in bytes of the dropped parts, by description."""
     sizes: Counter[str] = Counter()
     names = set(kept) | {f"first_stage_model.{key}" for key in kept}
     for key, value in read.state.items():

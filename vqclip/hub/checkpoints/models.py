@@ -16,7 +16,7 @@ from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
 StageName = Literal["first", "cond"]
 STAGE_NAMES: tuple[StageName, ...] = ("first", "cond")
 
-# `target` is looked up here and nowhere else; several programs name the same model.
+# `target` is looked up here and nowhere else; several targets name the same model.
 VQGAN_TARGETS: dict[str, type[VQModel]] = {
     "taming.models.vqgan.VQModel": VQModel,
     "taming.models.vqgan.VQNoDiscModel": VQModel,
@@ -43,13 +43,13 @@ _PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colori
 def load_vqgan_weights(
     state: StateDict, config: ModelConfig | None = None, stage: StageName = "first"
 ) -> VQModel:
-    """Build the VQGAN that ``config`` describes (or its weights imply) with weights ``state``.
+    """Build the VQGAN that ``config`` describes (or its weights imply), with weights ``state``.
 
-    A transformer's checkpoint yields its first stage, or with ``stage="cond"`` the VQGAN that
-    encodes its condition. Weights become float32; no memory is spent on initial values.
+    From a transformer's checkpoint, its first stage is built or, with ``stage="cond"``, the VQGAN
+    that encodes its condition. Weights become float32; no memory is spent on initial values.
 
     Raises:
-        CheckpointError: config and weights do not match, weights are missing, left over or not
+        CheckpointError: config and weights do not match; weights are missing, left over or not
             finite, or the stage does not exist.
         UsageError: the config is invalid.
 
@@ -85,7 +85,7 @@ def stage_state(state: StateDict, stage: StageName) -> StateDict:
 
 
 def stage_config(config: ModelConfig, stage: StageName) -> ModelConfig:
-    """Return a VQGAN's config within a transformer's; return a VQGAN's config unchanged.
+    """Return a VQGAN's config, taken from within a transformer's config if need be.
 
     Raises:
         CheckpointError: the stage is not a VQGAN.
@@ -116,10 +116,10 @@ def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
 
 
 def new_vqgan(config: ModelConfig) -> VQModel:
-    """Build a model for training, with random weights from torch's generator.
+    """Build a VQGAN for training, with random weights from torch's generator.
 
     Raises:
-        CheckpointError, UsageError: as :func:`build_vqgan`.
+        CheckpointError, UsageError: under the same conditions as :func:`build_vqgan`.
 
     """
     cls, params = _class_and_params(config)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 _CODEBOOKS = ("quantize.embedding.weight", "quantize.embed.weight")
 
-# (codes, their length, channels of the image, halvings)
+# (number of codes, length of a code, channels of the image, number of halvings)
 _VQGANS: dict[tuple[int, ...], tuple[str, ...]] = {
     (1024, 256, 3, 4): ("imagenet-f16-1024", "wikiart-1024", "faceshq-vqgan", "imagenet-vqgan"),
     (16384, 256, 3, 4): ("imagenet-f16-16384", "wikiart-16384"),
@@ -20,7 +20,7 @@ _VQGANS: dict[tuple[int, ...], tuple[str, ...]] = {
     (16384, 4, 3, 3): ("vq-f8",),
     (256, 4, 3, 3): ("vq-f8-n256",),
 }
-# (codes, longest sequence, layers, width)
+# (number of codes, longest sequence, layers, width)
 _TRANSFORMERS: dict[tuple[int, ...], tuple[str, ...]] = {
     (1024, 512, 24, 1024): ("sflckr", "faceshq", "drin"),
     (8192, 512, 32, 1280): ("coco",),
@@ -52,7 +52,7 @@ def is_transformer(state: Mapping[str, Tensor]) -> bool:
 
 
 def advice(state: Mapping[str, Tensor]) -> str:
-    """Return advice to add to "give the config that came with the checkpoint"."""
+    """Return what to append to "give the config that came with the checkpoint", or nothing."""
     names = lookalikes(state)
     return f" (by its shapes that of {' or '.join(names)})" if names else ""
 

@@ -28,7 +28,8 @@ _STANDARD_DATA = {
 }
 _STANDARD_MODULES = sys.stdlib_module_names
 
-# Classes by convention, and the few functions by which numpy and torch describe their data.
+# Classes, recognised by naming convention, and the few functions with which numpy and torch
+# describe their data.
 _CLASS_NAME = re.compile(r"_*[A-Z]\w*")
 _DATA_FUNCTIONS = re.compile(
     r"numpy\.(?:dtype|ndarray|bool_?|str_|bytes_|u?int\d+|float\d+|complex\d+)"
@@ -41,7 +42,7 @@ _DATA_FUNCTIONS = re.compile(
 
 
 class StandIn(dict[Any, Any]):
-    """An empty object in place of a foreign one; it accepts and discards any argument or state."""
+    """An empty object in place of a foreign one; it discards all arguments and any state."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class StandIn(dict[Any, Any]):
     def __setitem__(self, *_: Any) -> None: ...
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
-        """Reject calls of objects that a file created."""
+        """Refuse to call objects that a file created."""
         _refuse(f"{type(self).__module__}.{type(self).__name__}")
 
     def append(self, _: Any) -> None:
@@ -69,7 +70,7 @@ class StandIn(dict[Any, Any]):
 
 
 def stand_in(module: str, name: str) -> type[StandIn]:
-    """Return an empty class for a foreign name, or for a function, one that cannot be called."""
+    """Return an empty class for a foreign name; for a function, one that cannot be called."""
     full_name = f"{module}.{name}"
     if module.split(".")[0] in _STANDARD_MODULES and not _is_standard_data(module, name):
         _refuse(full_name)
@@ -79,7 +80,7 @@ def stand_in(module: str, name: str) -> type[StandIn]:
     def refuse_call(*_: Any, **__: Any) -> NoReturn:
         _refuse(full_name)
 
-    # a foreign function may be mentioned (as a setting, say) but not called
+    # a foreign function may be mentioned (as a setting, for example) but not called
     return type(name, (StandIn,), {"__module__": module, "__new__": refuse_call})
 
 

@@ -1,4 +1,4 @@
-"""The two file formats of ``torch.save``: zip, and the older pickles."""
+"""The two file formats of ``torch.save``: zip, and the older sequence of pickles."""
 
 import io
 import pickle
@@ -15,7 +15,7 @@ from vqclip.hub.checkpoints.unpickling import InertUnpickler, LoadStorage, Stora
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name
 _ALIGNMENT = 64
-# Several times the need of the largest published model with its optimizer.
+# Several times as large as the largest published model with its optimizer needs.
 _MOST_PICKLE = _MOST_DIRECTORY = 1 << 22
 _TOO_LARGE = "its description is larger than any model's; it was refused"
 
@@ -85,7 +85,7 @@ def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.Untyped
 
 
 def read_legacy(path: Path) -> Any:
-    """Return the content of a file of torch < 1.6, or the first object of any pickle."""
+    """Return the content of a file by torch < 1.6, or the first object of any other pickle."""
     room = path.stat().st_size
     storages: dict[str, torch.UntypedStorage] = {}
 
@@ -113,7 +113,7 @@ def read_legacy(path: Path) -> Any:
 
 
 def _next(file: BinaryIO, load_storage: LoadStorage) -> Any:
-    """Return the object of the pickle that begins here, and move the file past it."""
+    """Return the object of the pickle that begins here, and move the file position past it."""
     start = file.tell()
     content = io.BytesIO(file.read(_MOST_PICKLE))
     try:

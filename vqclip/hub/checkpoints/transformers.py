@@ -36,7 +36,7 @@ _FIRST, _COND = "first_stage_model.", "cond_stage_model."
 _MOST_SIDE, _MOST_CODES, _MOST_WIDTH = 1 << 10, 1 << 31, 1 << 14
 
 LABELATOR = "taming.modules.util.Labelator"
-# A `target` is looked up here and nowhere else; all others must be a VQGAN's.
+# A `target` is looked up here and nowhere else; all other targets must be those of VQGANs.
 _CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
     LABELATOR: lambda config: ClassLabel(_number(config, "n_classes"), _class_names(config)),
     "taming.modules.misc.coord.CoordStage": lambda config: Coordinates(
@@ -44,9 +44,9 @@ _CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
     ),
     "taming.models.dummy_cond_stage.DummyCondStage": lambda _: GivenCodes(),
 }
-# Needs the width of the GPT as well.
+# This class also needs the width of the GPT.
 _CLIP = "vqclip.ClipEmbedding"
-# A VQGAN that is not part of the model; `source` is as in vqclip.load_vqgan.
+# A VQGAN that is stored outside the model; `source` is as in vqclip.load_vqgan.
 REFERENCE = "vqclip.load_vqgan"
 
 
@@ -63,8 +63,8 @@ def load_transformer_weights(
     Args:
         state: weights of the transformer, and of its VQGANs unless these are given.
         config: the transformer's config, which cannot be inferred from the weights.
-        first: the image VQGAN.
-        cond: the condition VQGAN.
+        first: the VQGAN that encodes images.
+        cond: the VQGAN that encodes conditions.
 
     Raises:
         CheckpointError: config and weights do not match, or weights are missing, left over or
@@ -112,8 +112,8 @@ def build_transformer(
 
     Args:
         config: the classes and their parameters; irrelevant parameters are ignored.
-        first: the image VQGAN; by default built from the config.
-        cond: the condition VQGAN, if the config has one; by default built from the config.
+        first: the VQGAN that encodes images; by default built from the config.
+        cond: the VQGAN that encodes conditions, if there is one; by default built from the config.
 
     Raises:
         CheckpointError: a class is unknown.
@@ -138,7 +138,7 @@ def untrained_transformer(
 def stage_reference(
     config: ModelConfig, stage: StageName = "first"
 ) -> tuple[str, str | None] | None:
-    """Return the source of a VQGAN outside the checkpoint, and its codebook's hash.
+    """Return the source of a VQGAN outside the checkpoint and the hash of its codebook, or None.
 
     Raises:
         UsageError: the reference in the config is invalid.
@@ -171,7 +171,7 @@ def has_stage(config: ModelConfig, stage: StageName) -> bool:
 
 
 def _condition_target(config: ModelConfig) -> str:
-    """Return the class that encodes conditions, raising an error if it is unknown."""
+    """Return the class that encodes conditions; raise an error if the class is unknown."""
     known = (_IS_UNCONDITIONAL, _IS_FIRST, *_CONDITIONS, _CLIP, REFERENCE, *sorted(VQGAN_TARGETS))
     given = config.params.get("cond_stage_config")
     target = given if isinstance(given, str) else config.part("cond_stage_config").target
@@ -221,7 +221,7 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
 
 
 def _class_names(config: ModelConfig) -> tuple[str, ...]:
-    """Return the class names of vqclip's own models; taming's have none."""
+    """Return the class names, which vqclip's own models have and taming's do not."""
     names = config.params.get("names") or ()
     if not isinstance(names, list | tuple):
         raise UsageError(f"{config.name} says names {names!r:.80}; give a list")
@@ -229,7 +229,7 @@ def _class_names(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
-    """Check the keys of vqclip's own configs strictly."""
+    """Check strictly which keys one of vqclip's own configs has."""
     if missing := sorted(needed - set(config.params)):
         raise UsageError(f"{config.name} lacks {', '.join(missing)}")
     for key in config.params:

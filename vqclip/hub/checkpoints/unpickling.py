@@ -1,7 +1,7 @@
 """Reading of pickled tensors without running or importing code.
 
 A pickle is a program: it may name any function of any module and call it. Here every name it
-contains goes through :meth:`InertUnpickler.find_class`, which accepts the few names that tensors
+contains is passed to :meth:`InertUnpickler.find_class`, which accepts the few names that tensors
 need and replaces all others with empty stand-ins. No name is ever imported, so nothing in a file
 can reach code. Names that only an attack would use are rejected.
 
@@ -10,7 +10,8 @@ pickle protocols 4 and 5 and subclasses of dict, in which Lightning keeps hyperp
 does not limit the work that a file can cause.
 
 Everything that a few bytes can make large or slow is limited: calls and their arguments, foreign
-names, declared lengths beyond the file, and keys whose hashes collide or take forever.
+names, declared lengths beyond the end of the file, and keys whose hashes collide or take forever to
+compute.
 """
 
 import _compat_pickle
@@ -41,13 +42,13 @@ _STORAGE_DTYPES = {
     "UntypedStorage": torch.uint8,
 }
 
-_MOST_EFFORT = 1 << 20  # calls, and entries of their arguments
-_NAME_EFFORT = 1 << 7  # effort of creating a stand-in
+_MOST_EFFORT = 1 << 20  # number of calls, plus entries of their arguments
+_NAME_EFFORT = 1 << 7  # the effort that creating a stand-in counts as
 _MOST_BYTES = 1 << 48
 _MOST_KEY = 1 << 31
 
 
-# The pure-Python unpickler: the one in C lets a few bytes of pickle claim gigabytes of memory.
+# This is the pure-Python unpickler: with the one in C, a few bytes can claim gigabytes of memory.
 class InertUnpickler(pickle._Unpickler):
     """Unpickle plain containers and tensors; every foreign name becomes a stand-in.
 
@@ -110,11 +111,11 @@ class InertUnpickler(pickle._Unpickler):
         self.append(_put({}, *zip(items[::2], items[1::2], strict=True)))
 
     def load_set(self) -> None:
-        """Leave out a set, which never contains weights."""
+        """Replace a set, which never contains weights, with a stand-in."""
         self.append(StandIn())
 
     def load_frozenset(self) -> None:
-        """Leave out a set, with its members."""
+        """Replace a frozen set, including its members, with a stand-in."""
         self.pop_mark()
         self.append(StandIn())
 
@@ -159,7 +160,7 @@ def _cost(args: Iterable[Any]) -> int:
 
 
 def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
-    """Return a view into a storage, checked against the storage's end."""
+    """Return a view of a storage, after checking that it lies within the storage."""
     if not isinstance(storage, tuple):
         raise CheckpointError("its tensors were pickled without torch.save; save them with it")
     memory, dtype = storage
@@ -177,14 +178,14 @@ def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
 
 
 def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
-    """Return only the tensor of a tensor with Python attributes."""
+    """Return only the tensor from a tensor with Python attributes."""
     if rebuild not in (_rebuild_tensor, _rebuild_parameter):
         raise ValueError("a tensor of unknown make")
     return rebuild(*args)
 
 
 class _PlainDict(dict[Any, Any]):
-    """An OrderedDict without its attributes (state dicts carry version numbers as such)."""
+    """An OrderedDict without attributes, in which state dicts carry version numbers."""
 
     def __init__(self, pairs: Any = ()) -> None:
         super().__init__()
@@ -192,7 +193,7 @@ class _PlainDict(dict[Any, Any]):
 
 
 def _put(target: Any, *pairs: tuple[Any, Any]) -> Any:
-    """Store entries with plain keys; others are not weights, and hashing them may never end."""
+    """Store entries with plain keys; others are not weights, and hashing them may never finish."""
     for key, value in pairs:
         if isinstance(key, str | type) or (isinstance(key, int) and abs(key) < _MOST_KEY):
             target[key] = value

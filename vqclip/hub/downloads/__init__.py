@@ -1,4 +1,4 @@
-"""Resumable, verified downloads that are complete or absent."""
+"""Resumable, verified downloads, which leave a complete file or none."""
 
 from vqclip.hub.downloads.fetching import DownloadRequest, Fetched, Listener, download
 from vqclip.hub.downloads.transfer import DiskFullError, DownloadError, Patience

@@ -28,9 +28,9 @@ class DownloadRequest:
     """A file to download.
 
     path: destination of the file.
-    size: size in bytes, if known.
-    known: SHA-256 of the previous download, if any.
-    check: raises a :class:`VqclipError` if the file has the wrong content.
+    size: size of the file in bytes, if known.
+    known: SHA-256 of the file as downloaded before, if it was.
+    check: function that raises a :class:`VqclipError` if the file has the wrong content.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class DownloadRequest:
 
 @dataclass(frozen=True)
 class Listener:
-    """Receiver of progress: every block, and every failure before a new attempt."""
+    """Callbacks for progress: one for every block, one for every failure before a new attempt."""
 
     progress: ByteProgress
     note: Callable[[str], None]
@@ -84,7 +84,7 @@ def download(
 
 
 def _fetched_before(wanted: DownloadRequest) -> Fetched | None:
-    """Return the complete file of an earlier attempt, if its source is still listed."""
+    """Return the complete file of an earlier attempt, if its source is still among those listed."""
     origin = Part(wanted.path).origin()
     source = next((s for s in wanted.sources if origin and s.url == origin.url), None)
     return Fetched(source, weights_hash(wanted.path)) if source else None
@@ -116,7 +116,7 @@ def _transfer_patiently(
     listener: Listener,
     patience: Patience,
 ) -> None:
-    """Retry until the file is complete, limiting attempts that make no progress."""
+    """Retry the transfer until the file is complete, limiting attempts without progress."""
     vain, furthest = 0, part.size
     while True:
         try:
@@ -132,7 +132,7 @@ def _transfer_patiently(
 
 
 def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
-    """Return the hash of the downloaded file after verifying it."""
+    """Verify the downloaded file, and return its hash."""
     if wanted.size is not None and part.size != wanted.size:
         raise DownloadError(
             f"{part.size:,} bytes arrived, not {wanted.size:,}: it is a different file"

@@ -1,4 +1,4 @@
-"""Partial downloads on disk, and their origin."""
+"""Partial downloads on disk, and where they came from."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 @dataclass(frozen=True)
 class Origin:
-    """The address of a partial download, and a validator that detects changes of the file.
+    """The address of a partial download, and a validator that reveals whether the file has changed.
 
     validator: a strong ETag or a Last-Modified date, as sent by the server.
     """
@@ -19,7 +19,7 @@ class Origin:
 
 
 class Part:
-    """A partial download ``NAME.part`` beside its destination, with its origin in ``NAME.json``."""
+    """A partial download ``NAME.part`` beside its destination; ``NAME.json`` records its origin."""
 
     def __init__(self, whole: Path) -> None:
         self.whole = whole
@@ -39,7 +39,7 @@ class Part:
             return None
 
     def restart(self, origin: Origin) -> None:
-        """Discard the bytes so far and start over from ``origin``."""
+        """Discard the bytes downloaded so far, and start over from ``origin``."""
         self.discard()
         self._about.write_text(json.dumps(asdict(origin)), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""A single HTTP request for a file or its remainder, with full checks."""
+"""A single HTTP request for a file or its remainder, with all checks."""
 
 import errno
 import re
@@ -21,15 +21,15 @@ _LONGEST_WAIT = 60.0
 _LONGEST_REASON = 150  # characters
 _PAGE = "it answered with a web page in place of the file"
 
-ByteProgress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
+ByteProgress = Callable[[int, int | None], None]  # bytes so far; total bytes, if known
 
 
 class DownloadError(VqclipError):
-    """A file could not be downloaded, or is not the expected one."""
+    """A file could not be downloaded, or its content is not the expected one."""
 
 
 class DiskFullError(DownloadError):
-    """The disk has no room for the file, from any source."""
+    """The disk has no room for the file, whichever source it comes from."""
 
 
 class PassingError(Exception):
@@ -42,7 +42,7 @@ class PassingError(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """Limits of attempts and waiting.
+    """Limits on attempts and waiting times.
 
     attempts: maximum number of consecutive attempts without progress.
     pause: seconds to wait after the first such attempt, doubled after each.
@@ -57,7 +57,7 @@ class Patience:
 def new_client(patience: Patience) -> httpx2.Client:
     """Return a client that uses the environment's proxies and follows redirects.
 
-    Compression is off, so that ranges count the bytes of the file itself.
+    Compression is off, so that byte ranges refer to the file itself.
 
     Raises:
         DownloadError: the environment's proxy or certificates cannot be used.

@@ -16,7 +16,7 @@ from vqclip.files.atomic import replacing, sweep
 from vqclip.files.formatting import as_json
 from vqclip.files.locking import held, is_held
 
-_YOUNG = 5  # seconds
+_YOUNG = 5  # seconds during which a file may be in use without being marked
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -25,7 +25,7 @@ Array = np.ndarray[Any, np.dtype[np.uint8]]
 class FilmFrame:
     """One frame of a video.
 
-    number: from 0. image: (h, w, 3) uint8.
+    number: counts from 0. image: (h, w, 3) uint8.
     """
 
     number: int
@@ -43,8 +43,8 @@ class Writer(Protocol):
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
     """Like :func:`replacing`, but Ctrl-C publishes the partial file before it propagates.
 
-    An empty file is not published. A killed process leaves its temporary file, which the next
-    writer of ``path`` removes.
+    An empty file is not published. A killed process leaves its temporary file, which is removed by
+    the next writer of ``path``.
     """
     interrupt: KeyboardInterrupt | None = None
     _sweep_killed(path)
@@ -60,9 +60,10 @@ def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def _sweep_killed(path: Path) -> None:
-    """Remove a video's temporary files of killed processes, but not files in use.
+    """Remove a video's temporary files that killed processes left, but not those in use.
 
-    Files in use are :func:`vqclip.files.locking.held`, except for a moment after creation.
+    Files in use are marked by :func:`vqclip.files.locking.held`, except for a moment after
+    creation.
     """
     name = f".{escape(path.stem[:40])}-????????.part{escape(path.suffix)}"
 
@@ -77,7 +78,7 @@ def _sweep_killed(path: Path) -> None:
 
 @contextmanager
 def finishing(finish: Callable[[], None]) -> Iterator[None]:
-    """Call ``finish`` on exit, also after Ctrl-C, and again if Ctrl-C interrupts it."""
+    """Call ``finish`` on exit, even after Ctrl-C, and again if Ctrl-C interrupts the call."""
     interrupt: KeyboardInterrupt | None = None
     try:
         yield
@@ -93,7 +94,7 @@ def finishing(finish: Callable[[], None]) -> Iterator[None]:
 
 
 def refuse_empty(path: Path, frames: int) -> None:
-    """Raise VqclipError for a video without frames.
+    """Check that a video has frames.
 
     Raises:
         UsageError: there are no frames.

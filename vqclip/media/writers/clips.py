@@ -1,4 +1,4 @@
-"""Reading of videos: upright frames at one rate."""
+"""Reading of videos as upright frames at one rate."""
 
 import math
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from vqclip.media.writers.base import Array
 class Clip:
     """A video on disk.
 
-    rate: frames per second to read. frames: approximate number of frames.
-    size: (width, height). turns: clockwise quarter turns that make its frames upright.
+    rate: number of frames to read per second. frames: approximate number of frames.
+    size: (width, height). turns: clockwise quarter turns that make the frames upright.
     """
 
     path: Path
@@ -62,7 +62,7 @@ def open_clip(path: Path, fps: float | None = None) -> Clip:
 
 
 def _turns(matrix: bytes | None) -> int:
-    """Return the clockwise quarter turns of a display matrix, as written by phones."""
+    """Return the clockwise quarter turns in a display matrix, which phones write."""
     if matrix is None:
         return 0
     cosine, sine = np.frombuffer(matrix, np.int32)[:2].tolist()

@@ -1,4 +1,4 @@
-"""Video writers by file suffix."""
+"""Video writers, chosen by file suffix."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ FILMS: dict[str, Callable[..., AbstractContextManager[Writer]]] = {
 
 
 def film_format(path: Path) -> str:
-    """Return the suffix that sets the video format.
+    """Return the suffix of a path, which determines the video format.
 
     Raises:
         UsageError: the suffix is not .gif, .mp4 or .webp.
@@ -49,7 +49,7 @@ def film_writer(
 
 
 def film_metadata(path: Path) -> dict[str, Any]:
-    """Return the settings in a video made by a writer.
+    """Return the settings in a video that one of the writers made.
 
     Raises:
         UsageError: the file is not a video, or was not made by vqclip.

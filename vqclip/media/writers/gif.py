@@ -1,4 +1,4 @@
-"""GIF: one palette for all frames, and only changed pixels."""
+"""GIFs with one palette for all frames, in which only changed pixels are stored."""
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,8 +14,8 @@ from vqclip.media.writers.base import Array, Writer, as_text
 from vqclip.media.writers.palette import Ditherer, Histogram
 from vqclip.media.writers.spool import Spool, spooled
 
-_COLOURS = 255  # plus a transparent one, which shows the previous frame
-_LEAST_TICKS = 2  # hundredths of a second: browsers slow down anything faster
+_COLOURS = 255  # plus a transparent one, which lets the previous frame show through
+_LEAST_TICKS = 2  # hundredths of a second; browsers slow down anything faster
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def gif_writer(
     *,
     overwrite: bool = False,
 ) -> Iterator[Writer]:
-    """Write a GIF with one palette and ordered dither, and the settings as its comment."""
+    """Write a GIF with one palette and ordered dithering, and its settings as a comment."""
     histogram = Histogram()
 
     def encode(spool: Spool, file: Path) -> None:
@@ -46,7 +46,7 @@ def gif_writer(
 
 
 def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:
-    """Yield frames and their ticks, merging equal frames and dropping too short ones."""
+    """Yield frames and their ticks, merging equal frames and dropping those that are too short."""
     shown, since = None, 0
     for number, frame in enumerate(frames):
         now = round(100 * number / rate)

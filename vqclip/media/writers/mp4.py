@@ -1,4 +1,4 @@
-"""MP4 with the encoders included in PyAV."""
+"""MP4 videos, written with the encoders included in PyAV."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -22,16 +22,16 @@ from vqclip.media.writers.base import (
     refuse_empty,
 )
 
-# Encoder, and its constant rate factors for qualities 0 and 100.
+# Each encoder, with its constant rate factors for qualities 0 and 100.
 _ENCODERS = {
     "h264": ("libx264", 40, 10),
     "h265": ("libx265", 42, 12),
     "vp9": ("libvpx-vp9", 56, 12),
     "av1": ("libsvtav1", 60, 12),
 }
-# The assembly of x264's and x265's rate control and x265's weighted prediction sometimes encode the
-# same frames to different bytes; with small videos x265's rate control crashes the process, and
-# with short ones its B-frames have invalid timestamps.
+# These options avoid faults: the assembly of x264's and x265's rate control and of x265's weighted
+# prediction sometimes encodes the same frames to different bytes; with small videos x265's rate
+# control crashes the process, and in short videos its B-frames have invalid timestamps.
 _FURTHER = {
     "h264": {"x264-params": "cpu-independent=1"},
     "h265": {"x265-params": "log-level=error:no-cutree=1:no-weightp=1:bframes=0"},
@@ -52,12 +52,12 @@ def mp4_writer(
     *,
     overwrite: bool = False,
 ) -> Iterator[Writer]:
-    """Write an MP4 in yuv420p, by default H.264, which plays everywhere, with its settings.
+    """Write an MP4 in yuv420p, by default in H.264, which plays everywhere, with its settings.
 
-    An odd last row or column is repeated, since the format supports only even sizes.
+    An odd last row or column is repeated, because the format supports only even sizes.
 
     Raises:
-        VqclipError: the encoder does not support frames of that size.
+        VqclipError: the encoder does not support frames of this size.
     """
     with kept_on_interrupt(path, overwrite) as temporary:
         with ExitStack() as stack:
@@ -75,7 +75,7 @@ def mp4_writer(
             yield write
             refuse_empty(path, frames=0 if encode is None else 1)
         if film.sound is not None:
-            from vqclip.media.writers.sound import add_sound  # with PyAV, slow to import
+            from vqclip.media.writers.sound import add_sound  # imports PyAV, which is slow
 
             add_sound(temporary, film.sound)
 
@@ -109,7 +109,7 @@ def _encoder(
             container.mux(stream.encode(frame))
 
         def flush() -> None:
-            with suppress(av.error.EOFError):  # if Ctrl-C came after it was flushed
+            with suppress(av.error.EOFError):  # if Ctrl-C came after the encoder was flushed
                 container.mux(stream.encode(None))
 
         with finishing(flush):
@@ -137,8 +137,10 @@ def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
 
 @contextmanager
 def _usual_priority() -> Iterator[None]:
-    """Undo the priority that AV1's encoder sets when run as root: it gives its threads and this one
-    the highest priority, so that threads waiting for each other would stall the machine.
+    """Undo the priority that AV1's encoder sets if run as root.
+
+    It gives its threads and the calling thread the highest priority, so that threads waiting
+    for one another would stall the machine.
     """
     if not _THREADS.is_dir():
         yield

@@ -1,7 +1,7 @@
 """One palette for a whole animation, from a histogram of its frames.
 
-FFmpeg's filters palettegen and paletteuse give GIFs of the same size with less fidelity: over 60
-frames of 128 x 128, PSNR is 0.4 dB lower, and the PSNR of 8 x 8 pixel means 3 dB lower.
+FFmpeg's filters palettegen and paletteuse produce GIFs of the same size with less fidelity: over 60
+frames of 128 x 128 pixels, PSNR is 0.4 dB lower, and the PSNR of 8 x 8 pixel means is 3 dB lower.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ from PIL import Image
 
 from vqclip.media.writers.base import Array
 
-_BITS = 5  # per channel: cells of 8 x 8 x 8 colours
+_BITS = 5  # per channel, so that a cell covers 8 x 8 x 8 colours
 _SAMPLE = 1 << 16  # number of pixels that represent the animation
-_ROUNDS = 3  # of k-means after the median cut
+_ROUNDS = 3  # number of k-means rounds after the median cut
 
 _FINE_BITS = 6  # per channel, for looking up colours
 
@@ -34,7 +34,7 @@ _BAYER = _bayer(3)
 
 
 class Histogram:
-    """Pixel count and mean colour of each colour cell."""
+    """Pixel count and mean colour of each cell of the colour space."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(1 << (3 * _BITS))
@@ -52,7 +52,8 @@ class Histogram:
     def palette(self, colours: int) -> Array:
         """Return a palette of at most ``colours`` colours, (n, 3): median cut, then k-means.
 
-        Cells are weighted by sampled pixels, at least one, so small bright areas keep their colour.
+        Each cell is weighted by its sampled pixels, at least one, so that small bright areas keep
+        their colour.
         """
         used = np.flatnonzero(self.counts)
         counts = self.counts[used]
@@ -64,9 +65,9 @@ class Histogram:
 
 
 class Ditherer:
-    """Maps frames to palette indices with ordered dither.
+    """Maps frames to palette indices with ordered dithering.
 
-    Green uses the thresholds upside down, which reduces errors in brightness.
+    For green the thresholds are used upside down, which reduces errors in brightness.
     """
 
     def __init__(self, palette: Array) -> None:
@@ -91,7 +92,7 @@ def _nearest(palette: Array) -> Array:
     table = np.empty((cells, cells, cells), np.uint8)
     for number, red in enumerate(centres):
         plane = np.stack(np.broadcast_arrays(red, centres[:, None], centres), -1)  # (64, 64, 3)
-        # The squared distance, without the term that is equal for all palette colours.
+        # The squared distance, without the term that is the same for all palette colours.
         table[number] = ((points**2).sum(1) - 2 * plane @ points.T).argmin(-1)
     return table
 

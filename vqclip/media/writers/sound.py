@@ -1,4 +1,4 @@
-"""The sound of a source video, copied into the result."""
+"""The sound of a source video, copied into the resulting video."""
 
 import heapq
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from typing import Any
 
 import av
 
-# Codecs that players support in an MP4; others are re-encoded.
+# Codecs that players support in an MP4; sound in other codecs is re-encoded.
 _KEPT = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
 
 
 def add_sound(film: Path, source: Path) -> None:
-    """Add the sound of another file, if any, to an MP4, up to the end of the video.
+    """Add the sound in another file, if any, to an MP4, up to the end of the video.
 
-    Images are not re-encoded, nor is sound that players support in an MP4.
+    The images are not re-encoded, nor is sound in a codec that players support in an MP4.
     """
     with av.open(source) as source_file:
         if not source_file.streams.audio:
@@ -44,7 +44,7 @@ def _join(video: Any, source_file: Any, target: Any) -> None:
 
 
 def _start(container: Any) -> float:
-    """Return the start time of the images in seconds; the images of the video start at 0."""
+    """Return the start time of a source's images in seconds; those of the new video start at 0."""
     pictures = next(iter(container.streams.video), None)
     if pictures is None or pictures.start_time is None:
         return 0.0

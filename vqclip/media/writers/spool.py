@@ -14,8 +14,8 @@ from vqclip.media.writers.base import Array, finishing, kept_on_interrupt, refus
 class Spool:
     """A list of frames, (h, w, 3) uint8 of one size, in an unnamed file.
 
-    The file is in ``folder``, because the system's temporary folder may be in memory; it is
-    deleted with the process. Repeated frames are stored once.
+    The file is created in ``folder``, because the system's temporary folder may be in memory; it is
+    deleted when the process ends. Repeated frames are stored only once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +59,7 @@ class Spool:
 
 @contextmanager
 def spooled(path: Path, overwrite: bool, encode: Callable[[Spool, Path], None]) -> Iterator[Spool]:
-    """Collect the frames of a video, and call ``encode`` at the end with the path to write.
+    """Collect the frames of a video; at the end, call ``encode`` with them and the path to write.
 
     Raises:
         UsageError: there are no frames.

@@ -1,4 +1,4 @@
-"""Animated WebP with Pillow."""
+"""Animated WebP, written with Pillow."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ def webp_writer(
     *,
     overwrite: bool = False,
 ) -> Iterator[Writer]:
-    """Write an animated WebP; its Exif data has the settings, as in a still image."""
+    """Write an animated WebP whose Exif data contain the settings, as in a still image."""
 
     def encode(spool: Spool, file: Path) -> None:
         with file.open("wb") as out:
@@ -47,7 +47,7 @@ def webp_writer(
 
 
 def _milliseconds(frames: int, rate: float) -> list[int]:
-    """Return the duration of each frame; rounding errors carry over to the next frame."""
+    """Return the duration of each frame in ms; rounding errors carry over to the next frame."""
     times = [round(1000 * number / rate) for number in range(frames + 1)]
     return [after - before for before, after in pairwise(times)]
 
@@ -55,7 +55,7 @@ def _milliseconds(frames: int, rate: float) -> list[int]:
 class _FollowingFrames:
     """All frames but the first, as the multi-frame image that Pillow expects.
 
-    Pillow seeks frame by frame; a list of images would keep all of them in memory.
+    Pillow seeks frame by frame, whereas a list of images would keep all of them in memory.
     """
 
     def __init__(self, spool: Spool) -> None:
