@@ -1,4 +1,4 @@
-"""``python -m vqclip`` is ``vqclip``."""
+"""Entry point of ``python -m vqclip``, which is the command ``vqclip``."""
 
 from vqclip.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The Python API: load models once and generate any number of images.
+"""The Python API: load models once, and generate any number of images.
 
 >>> import vqclip
 >>> model = vqclip.load()  # doctest: +SKIP
@@ -43,7 +43,7 @@ from vqclip.sampling.completion import (
 _Config = TypeVar("_Config", GenerateConfig, SampleConfig, CompleteConfig)
 Weights = str | Sequence[str | tuple[str, float]]
 Augmentation = Callable[[Tensor], Tensor]
-IN_MEMORY = "an image in memory"  # recorded as the name of an input that is not a file
+IN_MEMORY = "an image in memory"  # the name recorded for an input that is not a file
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Result:
     picture: the image as a PIL image.
     config: the settings of the image; ``config.seed`` is its random seed.
     metadata: the settings and the hashes of the weights, as recorded in a saved file.
-    score: CLIP similarity to the prompts, -1 to 1; None if not measured.
+    score: CLIP similarity to the prompts, from -1 to 1; None if not measured.
     """
 
     picture: Image.Image
@@ -67,7 +67,7 @@ class Result:
         return to_tensor(flatten(self.picture))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Save the image as PNG, JPEG or WebP with embedded settings for ``vqclip again``.
+        """Save the image as PNG, JPEG or WebP, with the settings for ``vqclip again`` inside.
 
         Raises:
             UsageError: the suffix is unknown, or the file exists and ``overwrite`` is not set.
@@ -84,9 +84,9 @@ class Result:
 class Model:
     """A VQGAN, CLIP models and optionally a transformer, loaded once by :func:`load`.
 
-    Methods accept as settings the fields of :class:`vqclip.GenerateConfig` (``draw`` and
-    ``generate``), ``SampleConfig`` (``sample``) and ``CompleteConfig`` (``complete``) of
-    :mod:`vqclip.config`, except for the models and their device.
+    The methods accept as settings the fields of :class:`vqclip.GenerateConfig` (``draw`` and
+    ``generate``), ``SampleConfig`` (``sample``) and ``CompleteConfig`` (``complete``) in
+    :mod:`vqclip.config`, except those that name the models and their device.
     """
 
     def __init__(self, config: GenerateConfig, models: Models) -> None:
@@ -100,10 +100,10 @@ class Model:
     def draw(self, prompt: Prompts, **settings: Any) -> Result:
         """Generate an image of the prompt.
 
-        See :meth:`generate` for the parameters. Without ``seed``, a random seed is used.
+        See :meth:`generate` for the parameters. If no ``seed`` is given, it is random.
 
         Raises:
-            UsageError: an unknown setting or name, or a value out of range.
+            UsageError: a setting or name is unknown, or a value is out of range.
             VqclipError: the optimisation diverged, or memory ran out.
         """
         config = self.settings(prompt, **settings)
@@ -119,22 +119,22 @@ class Model:
         optimizer: str | Optimizer = "adam",
         **settings: Any,
     ) -> Iterator[Frame]:
-        """Yield the frames of a run: any drafts, the image before every step, and the result.
+        """Yield the frames of a run: any drafts, the image before every step, and the final image.
 
         Args:
-            prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of them.
-            losses: losses to add to the prompt loss: names (``"symmetry"``, ``"symmetry:2"``),
-                functions from :class:`vqclip.Observation` to a scalar tensor, or either with a
-                weight, ``(loss, 0.5)``.
-            augment: all augmentations of the cutouts, in order: names, or functions that take and
-                return a batch (n, 3, h, w) with values in about [0, 1].
-            optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer;
-                the learning rate of the result is set before every step.
+            prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of such prompts.
+            losses: losses to add to that of the prompts: names (``"symmetry"``, ``"symmetry:2"``);
+                functions from :class:`vqclip.Observation` to a scalar tensor; or either of these
+                with a weight, ``(loss, 0.5)``.
+            augment: all augmentations of the cutouts, in order: names, or functions from a batch
+                (n, 3, h, w), with values in about [0, 1], to a batch of that shape.
+            optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer; its
+                learning rate is set before every step.
             settings: fields of :class:`vqclip.GenerateConfig`, such as ``steps``, ``seed`` and
                 ``size``, (width, height) in pixels or a single number for a square.
 
         Raises:
-            UsageError: an unknown setting or name, or a value out of range.
+            UsageError: a setting or name is unknown, or a value is out of range.
             VqclipError: the optimisation diverged, or memory ran out.
         """
         own = {"losses": losses, "augment": augment, "optimizer": optimizer}
@@ -145,7 +145,7 @@ class Model:
         """Return the config that :meth:`draw` uses for the same arguments.
 
         Raises:
-            UsageError: an unknown setting, or a value out of range.
+            UsageError: a setting is unknown, or a value is out of range.
         """
         losses = tuple(with_weight(loss) for loss in settings.pop("losses", ()))
         if settings.get("augment", ()) is None:
@@ -157,12 +157,12 @@ class Model:
         """Sample images from the transformer without optimisation, best match first.
 
         Args:
-            prompt: guides a CLIP-conditioned transformer and ranks the images.
+            prompt: prompts that guide a CLIP-conditioned transformer and rank the images.
             settings: fields of ``SampleConfig``, such as ``samples``, ``seed`` and ``size``;
                 ``conditions`` is a dict such as ``{"class": "goldfish"}``.
 
         Raises:
-            UsageError: no transformer is loaded, a setting is unknown, or a value out of range.
+            UsageError: no transformer is loaded, a setting is unknown, or a value is out of range.
         """
         return self._drawn(config_from(SampleConfig, prompt, settings))
 
@@ -173,13 +173,13 @@ class Model:
         prompt: Prompts | None = None,
         **settings: Any,
     ) -> list[Result]:
-        """Keep part of an image and let the transformer imagine the rest, best match first.
+        """Keep part of an image, and let the transformer imagine the rest, best match first.
 
         Args:
             image: a path, a URL or a PIL image.
-            keep: ``top``, ``bottom``, ``left`` or ``right``, ``box:x,y,w,h``, or the path of a
-                mask. Default: all opaque pixels.
-            prompt: guides a CLIP-conditioned transformer and ranks the images.
+            keep: part to keep: ``top``, ``bottom``, ``left`` or ``right`` (half the image);
+                ``box:x,y,w,h``; or the path of a mask image. Default: all opaque pixels.
+            prompt: prompts that guide a CLIP-conditioned transformer and rank the images.
             settings: fields of ``CompleteConfig``, such as ``samples``, ``extend`` and ``refine``.
 
         Raises:
@@ -212,7 +212,7 @@ class Model:
         return replace(config, clip=loaded.clip, device=loaded.device, precision=loaded.precision)
 
     def _named(self, config: GenerateConfig) -> GenerateConfig:
-        """Return a config with the model names; the transformer only if it generates the start."""
+        """Return a config with this model's names; the transformer only if it samples the start."""
         loaded = self._loaded
         vqgan, transformer = loaded.vqgan, loaded.transformer
         if config.init not in (AUTO, *DRAWN):
@@ -236,20 +236,20 @@ def load(
 
     Args:
         vqgan: ``"default"``, a name from :func:`list_models`, a checkpoint or a folder.
-        clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or
-            several, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
-        transformer: a name or path, for drafts, samples and completions. Default: the embedded
-            transformer if the VQGAN is the default.
+        clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or a
+            list of several, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
+        transformer: a name or path of a transformer for drafts, samples and completions. Default:
+            the embedded transformer if the VQGAN is the default one, else none.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         precision: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"portable"``.
 
     Raises:
-        UsageError: an unknown name, device or precision.
+        UsageError: a name, device or precision is unknown.
         CheckpointError: a model file cannot be read.
     """
     names = [clip] if isinstance(clip, str) else clip
     config = GenerateConfig(
-        prompts=(Prompt(""),),  # CLIP is only loaded if there are prompts
+        prompts=(Prompt(""),),  # CLIP is loaded only if there are prompts
         vqgan=str(vqgan),
         clip=tuple(split_weight(name) if isinstance(name, str) else name for name in names),
         transformer=None if transformer is None else str(transformer),
@@ -260,7 +260,7 @@ def load(
 
 
 def list_models(kind: str | None = None) -> list[Item]:
-    """Return all models with a name in vqclip, including those not downloaded yet.
+    """Return all models that vqclip knows by name, including those not downloaded yet.
 
     kind: restricts the list to ``vqgan``, ``clip`` or ``transformer``.
     """

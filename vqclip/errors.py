@@ -1,7 +1,7 @@
 """The exceptions of vqclip, printed by the command line as one line.
 
 Messages name settings as in Python, in backticks: `steps`, `init=draft`. The command line prints
-its options instead: --steps, --init draft.
+its own options instead: --steps, --init draft.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def reason_of(error: BaseException) -> str:
 
 
 class VqclipError(Exception):
-    """Any failure; the message is one line that names the problem and a remedy."""
+    """Any failure; the message is one line with the problem and a remedy."""
 
     exit_code = 1
 
@@ -29,7 +29,7 @@ class VqclipError(Exception):
 
 
 class UsageError(VqclipError, ValueError):
-    """The request itself is wrong: an unknown name, a value out of range, a missing file."""
+    """The request itself is wrong: a name is unknown, a value out of range, or a file missing."""
 
     exit_code = 2
 
@@ -40,7 +40,7 @@ def cannot_write(folder: object, error: OSError) -> UsageError:
 
 
 class RowsError(UsageError):
-    """Rows of a list are invalid; each argument is the reason for one row."""
+    """Rows of a list are invalid; each argument is the reason why one row is."""
 
     @property
     def messages(self) -> Sequence[str]:
@@ -48,7 +48,7 @@ class RowsError(UsageError):
         return tuple(self.args)
 
     def __str__(self) -> str:
-        """Return all reasons in one line."""
+        """Return all reasons joined into one line."""
         return "; ".join(self.args)
 
 
@@ -57,4 +57,4 @@ class CheckpointError(VqclipError):
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """A weight file would run code on loading; it was refused, and no code ran."""
+    """A weight file would run code on loading; it was refused, and no code was run."""

@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for an unknown ``name``, with the closest match and all known names."""
+    """Return the error for an unknown ``name``, with the closest match and all names known."""
     known = sorted(known)
     spelled = {entry.lower(): entry for entry in known}
     near = get_close_matches(name.lower(), spelled, n=1)
@@ -20,11 +20,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by name, from load_functions
+_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by name, registered by load_functions
 
 
 def load_functions(path: Path) -> None:
-    """Run a Python file and register its functions under the names recorded in images.
+    """Run a Python file, and register its functions under the names that images record.
 
     Raises:
         UsageError: the file does not exist or raises an exception.
@@ -39,7 +39,7 @@ def load_functions(path: Path) -> None:
 
 
 def own_function(kind: str, name: str) -> Any:
-    """Return the user's function for a dotted name; None for other names.
+    """Return the user's function for a dotted name; return None for any other name.
 
     Raises:
         UsageError: no file with this function was loaded.

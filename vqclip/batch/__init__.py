@@ -1,1 +1,1 @@
-"""Many images from one list: rows, jobs, the run folder, the engine, the gallery."""
+"""Many images from one list: rows, jobs, run folder, engine, gallery."""

@@ -1,4 +1,4 @@
-"""Checks of a job that run before any job starts."""
+"""Checks of a job that are made before any job starts."""
 
 from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig
 from vqclip.errors import UsageError
@@ -16,7 +16,7 @@ from vqclip.registry import unknown
 
 
 def check_config(config: GenerateConfig) -> None:
-    """Raise UsageError for unknown names and missing files.
+    """Check the names and files in the settings of a job.
 
     Raises:
         UsageError: a name is unknown or a file is missing.

@@ -14,9 +14,9 @@ from typing import Any
 
 from vqclip.errors import UsageError, VqclipError, reason_of
 
-LOCAL = "local"  # address of a cluster on this machine that lasts for the run
+LOCAL = "local"  # address of a cluster on this machine that exists only for the run
 _HOST = re.compile(r"(\[[\da-fA-F:]+\]|[^\s:/]+):(\d{1,5})")
-_REACH = 10.0  # seconds until an unresponsive machine counts as unreachable
+_REACH = 10.0  # seconds after which an unresponsive machine counts as unreachable
 _STORE = 256 << 20  # bytes for images and checkpoints sent between processes
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
@@ -28,19 +28,19 @@ _QUIET = {
 class Cluster:
     """A cluster that this process has joined.
 
-    ray: the module.
-    need: resources of a worker, as Ray options: num_cpus, num_gpus.
+    ray: the module ``ray``.
+    need: resources that a worker needs, as Ray options: num_cpus, num_gpus.
     """
 
     ray: Any
     need: Mapping[str, int]
 
     def alive(self) -> set[str]:
-        """Return the connected nodes; a lost node is still listed for some seconds."""
+        """Return the ids of the connected nodes; a lost node is still listed for some seconds."""
         return {node["NodeID"] for node in self._nodes()}
 
     def actor_here(self, actor: type, *values: Any) -> Any:
-        """Return the handle of an actor on this process's node, which reserves no resources."""
+        """Return the handle of an actor on this process's node; the actor reserves no resources."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node = self.ray.get_runtime_context().get_node_id()
@@ -49,7 +49,7 @@ class Cluster:
         return made.remote(*values)
 
     def room(self) -> int:
-        """Return how many workers fit on the nodes, ignoring other work."""
+        """Return how many workers fit on the nodes if other work is ignored."""
         needs = {"CPU": self.need["num_cpus"], "GPU": self.need["num_gpus"]}
         return sum(
             min(int(node["Resources"].get(kind, 0) // n) for kind, n in needs.items() if n)
@@ -66,15 +66,16 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
 
     address: :data:`LOCAL`, ``auto`` (the cluster running on this machine), or ``host:port`` of
         a cluster that this machine belongs to.
-    cpus: cores per worker, which then uses no GPU; None: one GPU if available, else one core.
+    cpus: cores per worker, which then uses no GPU; if None, a worker uses a GPU if the cluster has
+        any, else one core.
 
     Raises:
         UsageError: Ray is not installed, or the address does not respond.
         VqclipError: the cluster cannot be used.
     """
     check_address(address)
-    # Ray reads these on import. It listens on every interface of the machine, and no one else
-    # may use a cluster that belongs to this run.
+    # Ray reads these on import. It listens on every interface of the machine, and no other user may
+    # use a cluster that belongs to this run.
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for name, value in {**_QUIET, **(own if address == LOCAL else {})}.items():
         os.environ.setdefault(name, value)
@@ -88,7 +89,7 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
 
 
 def check_address(address: str) -> None:
-    """Raise UsageError for an invalid or unreachable address; Ray itself would retry for minutes.
+    """Check that an address can be reached, because Ray itself would retry for minutes.
 
     Raises:
         UsageError: the address is invalid or unreachable.

@@ -1,7 +1,8 @@
 """Execution of jobs in this process, one by one or side by side.
 
-An engine takes jobs and yields their results in any order; each result is recorded at once. Jobs
-share only the models' weights, so the bytes of a job do not depend on other jobs.
+An engine runs jobs and yields their results in any order; each result is recorded at once. Jobs
+share nothing but the weights of the models, so that the bytes of a job's image do not depend on
+other jobs.
 """
 
 import errno
@@ -38,21 +39,21 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Engine(Protocol):
-    """Runs jobs; Ctrl-C raises KeyboardInterrupt after checkpoints are written."""
+    """Runs jobs; Ctrl-C raises KeyboardInterrupt after the jobs' checkpoints are written."""
 
     def __call__(self, jobs: Iterable[Job]) -> Generator[Job, None, None]:
         """Yield every job when it is done or has failed."""
 
 
 class Loader:
-    """Keeps the most recently used models: most lists need only one set."""
+    """Keeps the most recently used models, because most lists need only one set of them."""
 
     def __init__(self, most: int = 2) -> None:
         self.most = most
         self.loaded: OrderedDict[Any, Models] = OrderedDict()
 
     def __call__(self, config: GenerateConfig) -> Models:
-        """Return the models of ``config``, reusing those of the last call if they match."""
+        """Return the models of ``config``, reusing models that were loaded before if they match."""
         key = models_key(config)
         if key not in self.loaded:
             if len(self.loaded) >= self.most:
@@ -63,7 +64,7 @@ class Loader:
 
 
 def models_key(config: GenerateConfig) -> tuple[Any, ...]:
-    """Return the settings that determine the models."""
+    """Return those settings that determine the models."""
     perceptors = tuple(source for source, _ in config.clip)
     transformer = (transformer_of(config), config.transformer_config)
     place = (config.device, config.precision)
@@ -71,11 +72,11 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 
 
 class Local:
-    """The engine of this process, which groups jobs by models, then by shape.
+    """The engine of this process, which groups jobs by their models, then by their shape.
 
-    width: number of jobs to run side by side; None: the fastest number on a GPU, and one on a
-        CPU or with the precision ``portable``, where the bytes of a job must not depend on its
-        neighbours.
+    width: number of jobs to run side by side. None means the fastest number on a GPU, but one on
+        a CPU or with the precision ``portable``, with which the bytes of a job must not depend
+        on the jobs beside it.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Local:
 
 
 def usual_width(config: GenerateConfig) -> int | None:
-    """Return the default number of jobs to run side by side; None: the fastest number."""
+    """Return the default number of jobs to run side by side; None means the fastest number."""
     try:
         portable = config.precision == "portable"
         alone = portable or resolve_device(config.device).type == "cpu"
@@ -114,7 +115,7 @@ def usual_width(config: GenerateConfig) -> int | None:
 
 
 def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Job]]:
-    """Return the jobs of each key, in order of first appearance."""
+    """Group the jobs by their keys, in order of first appearance."""
     groups: dict[Hashable, list[Job]] = {}
     for job in jobs:
         groups.setdefault(key(job), []).append(job)
@@ -122,7 +123,7 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Jo
 
 
 def shape(config: GenerateConfig) -> str:
-    """Return the settings that jobs side by side must share: all but prompts and seed."""
+    """Return the settings that jobs side by side must share, which are all but prompts and seed."""
     values = {k: v for k, v in config.to_dict().items() if k not in ("prompts", "seed")}
     return json.dumps(values, sort_keys=True)
 
@@ -133,11 +134,11 @@ def attempt(
     load: Callable[[GenerateConfig], Models],
     on_step: OnStep | None = None,
 ) -> Work[Job]:
-    """Return the finished job, done or failed; a failure does not stop other jobs.
+    """Return the finished job, done or failed; a failed job does not stop the other jobs.
 
     Raises:
-        VqclipError: the disk is full or read-only, so other jobs would fail too.
-        KeyboardInterrupt: Ctrl-C was pressed; the checkpoint of the job is written.
+        VqclipError: the disk is full or read-only, so that other jobs would fail too.
+        KeyboardInterrupt: Ctrl-C was pressed; the job's checkpoint is written.
     """
     try:
         return (yield from work(job, folder, load(job.config), on_step))
@@ -153,11 +154,11 @@ def _failed(job: Job, error: Exception) -> Job:
 
 
 def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = None) -> Work[Job]:
-    """Make the image of a job, from its checkpoint if there is one; return it as done.
+    """Make the image of a job, from its checkpoint if there is one; return the job as done.
 
     Raises:
         VqclipError: the job failed.
-        KeyboardInterrupt: Ctrl-C was pressed; the checkpoint of the job is written.
+        KeyboardInterrupt: Ctrl-C was pressed; the job's checkpoint is written.
     """
     checkpoint = folder.checkpoint(job) if can_resume(job.config.optimizer) else None
     output = replace(job.output(folder.path), checkpoint=checkpoint)
@@ -184,7 +185,7 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
 
 
 def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None:
-    """Return the state to resume a job from; None if not started, or if the weights differ."""
+    """Return the state to resume a job from; None if not started or if other weights are loaded."""
     if output.checkpoint is None:
         return None
     try:
@@ -199,9 +200,9 @@ def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None
 def estimate(
     jobs: Iterable[Job], load: Callable[[GenerateConfig], Models]
 ) -> tuple[float, list[Job]]:
-    """Return the predicted seconds of the jobs, from a few steps of each kind of work.
+    """Return the predicted seconds for all jobs, from a few steps of each kind of job.
 
-    Jobs that fail in these steps are also returned, with their errors.
+    Jobs that fail in these steps are returned too, with their errors.
     """
     paces: dict[Any, Pace] = {}
     failed: list[Job] = []

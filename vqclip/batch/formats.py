@@ -1,7 +1,7 @@
 """Conversion of text, CSV, JSON Lines and YAML lists to command-line words.
 
-A row holds the arguments of ``vqclip``: a prompt and options. In every format the options are
-those of the command, so that one parser validates them all.
+A row holds the arguments of one ``vqclip`` command: a prompt and options. In every format the
+options are those of the command, so that one parser validates them all.
 """
 
 import csv
@@ -33,9 +33,9 @@ _KINDS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "jsonl")
 class Row:
     """One entry of a list.
 
-    line: line number of the row, from 1; in CSV or YAML, its first line.
+    line: line number of the row, from 1; for a row of several lines in CSV or YAML, its first line.
     words: options and prompt, as a shell would pass them to ``vqclip``.
-    off: options that the row turns off, even if set for all rows.
+    off: options that the row turns off, even if they are set for all rows.
     error: why the row cannot be read, if it cannot.
     """
 
@@ -46,7 +46,7 @@ class Row:
 
 
 def list_format(suffix: str, text: str) -> str:
-    """Return the format; standard input is JSON if its first line is JSON, else text."""
+    """Return the format of a list; standard input is JSON if it starts as JSON, else text."""
     if not suffix:
         first = _lines(text.strip())[0].strip()
         begins = _holds_json(first, dict) or _holds_json(text, list)
@@ -62,7 +62,7 @@ def _holds_json(text: str, kind: type) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines as editors count them; ``splitlines`` also breaks at rare characters."""
+    """Return the lines as editors count them; ``splitlines`` also splits at rare characters."""
     return re.split(r"\r\n|\r|\n", text)
 
 
@@ -115,7 +115,7 @@ def _csv_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
 
 
 def _delimiter(text: str) -> str:
-    """Return the cell delimiter: a comma, a semicolon (with decimal commas), or a tab."""
+    """Return the delimiter of cells: a comma, a semicolon (with decimal commas), or a tab."""
     head = next((line for line in _lines(text) if line.strip() and line[0] != "#"), "")
     if head.startswith("sep=") and len(head) == len("sep=;"):
         return head[-1]
@@ -131,7 +131,7 @@ def _head(cells: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str, cell: str) -> Any:
-    """Convert a table cell: booleans are written as words, and 0.5 may be written as 0,5."""
+    """Convert a table cell, in which booleans are words and 0.5 may be written as 0,5."""
     option = _option_name(name)
     if option in ("prompt", "negative-prompt"):
         return cell
@@ -166,7 +166,7 @@ def _array_rows(text: str) -> Iterator[Row]:
 
 
 def _skip(text: str, position: int) -> int:
-    """Return the position of the next entry of an array, or of its end."""
+    """Return the position of the next entry in an array, or of the array's end."""
     while position < len(text) and text[position] in " \t\r\n,":
         position += 1
     return position
@@ -195,12 +195,12 @@ def _off(values: Any) -> tuple[str, ...]:
 
 
 def _option_name(name: Any) -> str:
-    """Return ``init-weight`` for ``Init_Weight`` and ``--init-weight``, as in column names."""
+    """Return ``init-weight`` for a column called ``Init_Weight`` or ``--init-weight``."""
     return re.sub(r"[\s_]+", "-", str(name).strip().lstrip("-").lower())
 
 
 def words_of_value(value: Any) -> tuple[str, ...]:
-    """Return the words of a prompt, or of a mapping of ``prompt`` and options.
+    """Return the command-line words for a prompt, or for a mapping of ``prompt`` and options.
 
     Raises:
         UsageError: the value is neither.
@@ -216,7 +216,7 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
     """Return ``{"prompt": "a", "init_weight": 5}`` as ``--init-weight=5 -- a``.
 
     Raises:
-        UsageError: no option accepts such a value.
+        UsageError: a value is of a type that no option accepts.
     """
     options: list[str] = []
     prompts: list[str] = []
@@ -236,7 +236,7 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def _negative(text: str) -> str:
-    """Return ``text`` as a negative prompt, for the column used by other programs' tables."""
+    """Return ``text`` as a negative prompt, for a column that tables of other programs have."""
     return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
 
 

@@ -1,6 +1,7 @@
-"""The gallery of a batch: one HTML file that works from disk.
+"""The gallery of a batch: one HTML file that works when opened from disk.
 
-The page embeds its data as JSON and inserts it only as text, so prompts cannot inject markup.
+The page embeds its data as JSON and inserts them only as text, so that prompts cannot inject
+markup.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ def write_gallery(folder: Path, jobs: Sequence[Job]) -> Path:
 
 
 def as_script(values: Any) -> str:
-    r"""Return JSON that is safe inside an HTML script element: ``<`` is ``\u003c``."""
+    r"""Return JSON that is safe inside an HTML script element, with ``<`` as ``\u003c``."""
     text = as_json(values)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,4 +1,4 @@
-"""Reading of prompt lists, with `{a,b}` alternatives and limits."""
+"""Reading of prompt lists, with ``{a,b}`` alternatives and limits."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ MOST_JOBS = 100_000
 def read_rows(source: str, kind: str | None = None) -> list[Row]:
     """Return the rows of a file, or of standard input (``-``).
 
-    kind: one of :data:`LIST_FORMATS`; None infers it from the suffix, or the first line of stdin.
+    kind: one of :data:`LIST_FORMATS`; if None, inferred from the suffix or from the text on stdin.
 
     Raises:
         UsageError: the file is missing, empty, or not text.
@@ -54,9 +54,9 @@ def _text(source: str) -> str:
 
 
 def expand(row: Row) -> Iterator[Row]:
-    r"""Yield a row for each choice in ``{red,green} apple``; the first choice changes slowest.
+    r"""Yield a row for each choice in ``{red,green} apple``; the first choice varies slowest.
 
-    Braces without a comma are kept, and ``\{``, ``\}`` and ``\,`` are literal characters.
+    Braces without a comma are left as they are; ``\{``, ``\}`` and ``\,`` are literal characters.
     """
     if row.error is not None:
         yield row
@@ -66,7 +66,7 @@ def expand(row: Row) -> Iterator[Row]:
 
 
 def _expanded(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the expansions lazily, since there may be a huge number."""
+    """Yield the expansions one by one, because there may be a huge number of them."""
     if not words:
         yield ()
         return

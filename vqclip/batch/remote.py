@@ -1,6 +1,6 @@
 """Execution of jobs on a Ray cluster.
 
-Ray schedules the tasks, also on nodes that join later, and repeats those whose worker is lost.
+Ray schedules the tasks, even on nodes that join later, and repeats tasks whose worker is lost.
 """
 
 import math
@@ -31,17 +31,18 @@ from vqclip.files.atomic import writing
 from vqclip.generation.parallel import MOST
 
 _PATIENCE = 300.0  # seconds to wait while no task is running
-_FAREWELL = 20.0  # seconds for cancelled tasks to send their checkpoints
+_FAREWELL = 20.0  # seconds in which cancelled tasks can send their checkpoints
 
 Note = Callable[[str], None]
 
 
 class Remote:
-    """The engine of a cluster, a context manager that cancels its tasks on exit.
+    """The engine of a cluster: a context manager that cancels its tasks on exit.
 
-    on_step: called with the steps of each job about twice a second; with ``look``, and images.
+    on_step: called with each job's steps about twice a second; images come only with ``look``.
     note: called with a line about each problem that was handled.
-    width: number of jobs per task to run side by side; None: the fastest on a GPU, else one.
+    width: number of jobs that a task runs side by side; if None, the fastest number on a GPU,
+        else one.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Remote:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Cancel the tasks; running ones send their checkpoints first."""
+        """Cancel the tasks, after running tasks have sent their checkpoints."""
         for call in self.running:
             self.ray.cancel(call, recursive=False)
         if self.running:
@@ -112,7 +113,7 @@ class Remote:
         return self.folder.checkpoint(job).relative_to(self.folder.path).as_posix()
 
     def _read_news(self) -> None:
-        """Save the checkpoints, and show the progress of running jobs."""
+        """Save the checkpoints that tasks sent, and show the progress of running jobs."""
         try:
             news = self.ray.get(self.board.news.remote())
         except self.ray.exceptions.RayError as error:
@@ -138,7 +139,7 @@ class Remote:
         )
 
     def _take(self, call: Any) -> Iterator[Job]:
-        """Process the result of a task; yield its finished jobs."""
+        """Process the result of a task, and yield its finished jobs."""
         jobs = self.running.pop(call)
         try:
             ended = self.ray.get(call)

@@ -1,4 +1,4 @@
-"""The loop of a batch: runs waiting jobs and records finished ones."""
+"""The loop of a batch, which runs waiting jobs and records finished ones."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,18 +13,18 @@ from vqclip.batch.jobs import DONE, FAILED, REMOVED, RUNNING, WAITING, Job, merg
 from vqclip.batch.sheet import write_sheets
 from vqclip.errors import VqclipError, reason_of
 
-_GALLERY_EVERY = 10.0  # seconds
+_GALLERY_EVERY = 10.0  # seconds between updates of the gallery
 
 OnJob = Callable[[Job], None]
 
 
 def planned(folder: RunFolder, jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs with their names and any existing results."""
+    """Return the jobs with their names, and with their results if they have any."""
     return [_checked(folder, job) for job in merged(folder.jobs(), jobs, folder.names())]
 
 
 def _checked(folder: RunFolder, job: Job) -> Job:
-    """Reset failed jobs and those whose files are missing."""
+    """Return a job, as waiting again if it failed or its files are missing."""
     gone = job.state == DONE and not all(_is_there(folder.path / name) for name in job.files)
     if gone or job.state in (FAILED, RUNNING):
         return replace(job, state=WAITING, files=())
@@ -39,7 +39,7 @@ class BatchRun:
     """The jobs of an open run folder.
 
     Args:
-        jobs: as returned by :func:`planned`.
+        jobs: the jobs, as returned by :func:`planned`.
         on_job: called with every job that is done or has failed.
     """
 
@@ -49,11 +49,11 @@ class BatchRun:
         self.drawn = 0.0
 
     def run(self, engine: Engine) -> list[Job]:
-        """Run waiting jobs; return all jobs.
+        """Run all waiting jobs, and return all jobs.
 
         Raises:
             VqclipError: the folder cannot be written; finished jobs are kept.
-            KeyboardInterrupt: finished jobs are kept, and the current one has a checkpoint.
+            KeyboardInterrupt: finished jobs are kept, and current jobs have checkpoints.
         """
         self._save()
         self._forget_checkpoints()
@@ -83,7 +83,7 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _draw(self, every: float) -> None:
-        """Rewrite the gallery if it is due; at the end, the contact sheets too."""
+        """Rewrite the gallery if it is due; at the end of the batch, also the contact sheets."""
         now = time.monotonic()
         if now - self.drawn < every:
             return
@@ -96,7 +96,7 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _forget_checkpoints(self) -> None:
-        """Remove the checkpoints of finished jobs, and their folder when empty."""
+        """Remove the checkpoints of finished jobs, and their folder once it is empty."""
         for job in self.jobs.values():
             if job.state == DONE:
                 self.folder.checkpoint(job).unlink(missing_ok=True)

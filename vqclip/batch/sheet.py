@@ -14,7 +14,8 @@ from vqclip.media.images import save_image
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _SIDE, _LABEL, _GAP, _PAGE = 160, 30, 8, 100
-# Pillow's default font is Latin only. These system fonts, by file name, cover more scripts.
+# Pillow's default font has only Latin letters. These system fonts, by file name, cover more
+# scripts.
 _FONTS = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf", "Arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "Hiragino Sans GB.ttc", "msyh.ttc"),
@@ -25,12 +26,12 @@ _PAPER, _INK, _GREY = "#ffffff", "#202020", "#707070"
 
 
 def sheet_path(folder: Path, page: int) -> Path:
-    """Return the path of a page: ``contact-sheet.jpg``, ``contact-sheet-2.jpg``, …"""
+    """Return the path of a page: ``contact-sheet.jpg``, ``contact-sheet-2.jpg`` and so on."""
     return folder / ("contact-sheet.jpg" if page == 1 else f"contact-sheet-{page}.jpg")
 
 
 def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
-    """Write the pages with the images of ``jobs``; return their paths, if any."""
+    """Write pages with the images of ``jobs``, and return the paths of the pages, if any."""
     pages = [jobs[i : i + _PAGE] for i in range(0, len(jobs), _PAGE)]
     return [
         save_image(sheet(folder, page), sheet_path(folder, number), overwrite=True)
@@ -39,7 +40,7 @@ def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
 
 
 def sheet(folder: Path, jobs: Sequence[Job]) -> Image.Image:
-    """Return one page, laid out to be about square."""
+    """Return one page of thumbnails, laid out so that it is about square."""
     columns = ceil(sqrt(len(jobs)))
     width, height = _SIDE + _GAP, _SIDE + _LABEL + _GAP
     page = Image.new(
@@ -67,7 +68,7 @@ def _thumbnail(path: Path) -> Image.Image:
 
 
 def font_for(text: str) -> Font:
-    """Return the label font: the first with every letter of ``text``, else Pillow's default."""
+    """Return the first label font that has every letter of ``text``, else Pillow's default."""
     letters = frozenset(text) - frozenset(map(chr, range(128)))
     return next((font for font in _fonts() if _has(font, letters)), _fonts()[0])
 

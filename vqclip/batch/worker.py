@@ -1,8 +1,8 @@
-"""Worker side of a Ray cluster: job rendering and progress reports.
+"""The worker side of a Ray cluster: rendering of jobs, and reports of progress.
 
-Tasks cannot access the run's folder: checkpoints and the files of jobs are passed as bytes, so
+Tasks cannot access the run's folder: checkpoints and the files of jobs are sent as bytes, so that
 the machines need no shared disk. Ray repeats a task whose worker or node is lost; its jobs then
-resume from the newest checkpoints that reached the board.
+resume from the newest checkpoints that the board has received.
 """
 
 import os
@@ -27,10 +27,10 @@ from vqclip.errors import VqclipError
 from vqclip.files.atomic import replacing
 from vqclip.models.portable import threads
 
-NEWS_EVERY = 0.5  # seconds
-TRIES = 3  # workers that a job may bring down
+NEWS_EVERY = 0.5  # seconds between reports
+TRIES = 3  # number of workers that a job may bring down
 
-Files = Mapping[str, bytes]  # path below the run's folder, to content
+Files = Mapping[str, bytes]  # paths below the run's folder, and the content of each file
 _load = Loader()  # Ray reuses a process for several tasks in turn
 
 
@@ -38,10 +38,10 @@ _load = Loader()  # Ray reuses a process for several tasks in turn
 class JobGroup:
     """Jobs for one task, which renders them side by side.
 
-    checkpoints: checkpoints to resume the jobs from.
+    checkpoints: checkpoints from which to resume the jobs.
     threads: number of torch threads, which affects rounding.
     width: see :class:`vqclip.batch.engine.Local`.
-    place: folder that relative paths of images and models refer to, if any.
+    place: folder to which relative paths of images and models refer, if it exists.
     gpu: whether the task has its own GPU; otherwise it must not use one.
     look: whether to report images.
     """
@@ -60,7 +60,7 @@ class JobGroup:
 class News:
     """Reports since the last call.
 
-    steps: step of each running job, by key. image: latest image, if requested.
+    steps: step of each running job, by key. ``picture``: the latest image, if requested.
     checkpoints: the newest checkpoints. resumed: names of restarted jobs, and their machines.
     busy: whether any task is running.
     """
@@ -73,9 +73,9 @@ class News:
 
 
 class Board:
-    """The newest reports of all tasks: a Ray actor on the machine of the run.
+    """The newest reports of all tasks, held by a Ray actor on the machine that started the batch.
 
-    alive: returns the connected nodes.
+    alive: function that returns the connected nodes.
     """
 
     def __init__(self, alive: Callable[[], set[str]]) -> None:
@@ -88,8 +88,8 @@ class Board:
     def begin(self, jobs: Sequence[tuple[str, str]], node: str, machine: str) -> tuple[int, Files]:
         """Record that a node starts jobs, each given as a key and a name.
 
-        Return how many workers the jobs lost on nodes that are still connected, and their
-        checkpoints. Losing a whole node does not count against a job.
+        Return how many workers these jobs have lost on nodes that are still connected, and the
+        jobs' checkpoints. The loss of a whole node does not count against a job.
         """
         alive, lost = self.alive(), 0
         for key, name in jobs:
@@ -110,7 +110,7 @@ class Board:
         self.checkpoints.update(files)
 
     def end(self, keys: Iterable[str], names: Iterable[str]) -> None:
-        """Remove finished jobs."""
+        """Remove finished jobs, and their checkpoints."""
         for key, name in zip(keys, names, strict=True):
             self.active.pop(key, None)
             for path in [path for path in self.checkpoints if _stem(path) == name]:
@@ -128,11 +128,11 @@ def _stem(path: str) -> str:
 
 
 def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
-    """Render a group of jobs as a Ray task.
+    """Render the jobs of a group; this function is run as a Ray task.
 
     Returns:
         The finished jobs with their files, the image first. None if a group of several jobs lost a
-        worker: the caller must then run them one by one, since one of them may be at fault.
+        worker: the caller must then run the jobs one by one, because one of them may be at fault.
 
     Raises:
         VqclipError: the vqclip version differs, or the disk of this machine is full.
@@ -190,13 +190,13 @@ class Reporter:
         self.reported = time.monotonic()
 
     def step(self, job: Job, step: int, picture: Callable[[], Image.Image]) -> None:
-        """Record a step of a job; send a report from time to time."""
+        """Record a step of a job, and send a report from time to time."""
         self.steps[job.key], self.picture = step, picture
         if time.monotonic() - self.reported >= NEWS_EVERY:
             self.report()
 
     def report(self) -> Any:
-        """Send new reports; return Ray's reference to the call."""
+        """Send what is new to the board; return Ray's reference to the call."""
         shown = self.picture() if self.look and self.picture else None
         sent = self.board.report.remote(self.steps, shown, self._checkpoints())
         self.steps, self.reported = {}, time.monotonic()
@@ -214,7 +214,7 @@ class Reporter:
 
 
 def read_files(folder: Path, names: Sequence[str]) -> Files:
-    """Return the contents of those files below ``folder`` that are still there."""
+    """Return the contents of those files below ``folder`` that still exist."""
     contents: dict[str, bytes] = {}
     for name in names:
         with suppress(FileNotFoundError):
@@ -223,7 +223,7 @@ def read_files(folder: Path, names: Sequence[str]) -> Files:
 
 
 def write_files(folder: Path, files: Files) -> None:
-    """Write files below ``folder``, each atomically, the first one last.
+    """Write files below ``folder``, each of them atomically, the first file last.
 
     Raises:
         OSError: a file cannot be written.

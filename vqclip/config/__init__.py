@@ -1,4 +1,4 @@
-"""Settings and output files as frozen dataclasses, which define all defaults."""
+"""Settings and output files as frozen dataclasses, which define all default values."""
 
 from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_OWN_PIXELS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, FileOptions, OutputConfig

@@ -1,4 +1,4 @@
-"""Settings given as Python arguments, such as a number for a square."""
+"""Settings given as Python arguments, for example one number for a square."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -18,7 +18,7 @@ Prompts = str | Prompt | Sequence[str | Prompt]
 
 
 def with_weight(loss: Any) -> tuple[Any, float]:
-    """Return a loss, given as a name or a function, with its weight.
+    """Return a loss and its weight; the loss is given as a name or function, or as that pair.
 
     >>> with_weight("symmetry:2")
     ('symmetry', 2.0)
@@ -43,10 +43,10 @@ _OF_THE_DEVICE = {"device", "precision"}
 def config_from(
     kind: type[_Config], prompt: Prompts | None, settings: Mapping[str, Any], **own: Any
 ) -> _Config:
-    """Return a config of the class ``kind``, without model settings.
+    """Return a config of the class ``kind`` from all settings except those of models.
 
     Raises:
-        UsageError: an unknown setting, or a value out of range.
+        UsageError: a setting is unknown, or a value is out of range.
     """
     known = {f.name for f in fields(kind)} - {"prompts"}
     for name in settings:

@@ -17,13 +17,13 @@ from vqclip.config.restyle import STEPS
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import Option, changed_words, options_of, write_options
 
-# Kind of prompt to its command parameter, which is also the name of its option.
+# The command parameter for each kind of prompt, which is also the name of its option.
 PROMPTS: dict[Kind, str] = {"text": "prompts", "image": "image_prompt", "noise": "noise_prompt"}
 _TEXTS = {name: f"--{name.replace('_', '-')}" for name in (*PROMPTS.values(), "prompt")}
 
 
 def parameter_of(condition: str) -> str:
-    """Return the command parameter of a kind of condition; ``class`` is a Python keyword."""
+    """Return the command parameter for a kind of condition; ``class`` is a Python keyword."""
     return "class_name" if condition == "class" else condition
 
 
@@ -40,7 +40,7 @@ def params_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
 
 
 def command(config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig) -> str:
-    """Return the command that makes the image or video, without options at their defaults.
+    """Return the command that makes the image or video, leaving out options at their defaults.
 
     >>> from vqclip.config.prompts import parse_prompts
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))
@@ -59,16 +59,16 @@ def command(config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig)
 
 
 def _with(text: str, words: Iterable[str]) -> list[str]:
-    """Return options and a text, which may start with a dash or be empty."""
+    """Return the words of options and of a text, which may start with a dash or be empty."""
     if text.startswith("-"):
         return [*words, "--", text]
     return [text, *words] if text else [*words]
 
 
 def _generate_words(config: GenerateConfig, **usual: Any) -> tuple[str, list[str]]:
-    """Return the prompt and the words of all options that are not at their defaults.
+    """Return the prompt, and the words of all options that are not at their defaults.
 
-    usual: the command's own defaults where they differ from those of ``vqclip generate``.
+    usual: those defaults of the command that differ from the defaults of ``vqclip generate``.
     """
     params = params_of(config)
     prompt = " | ".join(params.pop("prompts"))
@@ -101,7 +101,7 @@ def _own_words(config: StoryConfig | RestyleConfig, kind: type) -> Iterable[str]
 
 
 def _words(config: Any, params: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the words of the options that differ from ``expected``, and always the seed."""
+    """Return the words of the options that differ from ``expected``, and always the seed's."""
     options = dict(options_of(config))
     options |= {name: Option((flag,), "", "") for name, flag in _TEXTS.items()}
     options |= {parameter_of(kind): one for kind, one in CONDITIONS.items()}

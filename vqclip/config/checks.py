@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
-AUTO = "auto"  # chosen by the run
+AUTO = "auto"  # the value is chosen when the run begins
 DEFAULT = "default"  # the embedded models
 FITS = ("cover", "contain", "stretch")
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16384
-MAX_OWN_PIXELS = 768 * 1024  # largest image used at its own size; needs 3 GB of memory
+MAX_OWN_PIXELS = 768 * 1024  # largest image that is used at its own size, which takes 3 GB
 
 Weighted = tuple[str, float]
-NameOrFunction = str | Callable[..., Any]  # a name, or a user's function
+NameOrFunction = str | Callable[..., Any]  # a name, or a function of the user's
 
 
 def new_seed() -> int:
@@ -63,7 +63,7 @@ def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def name_of(value: NameOrFunction) -> str:
-    """Return a name unchanged, or the name of a function with its module: ``my_losses.warmth``.
+    """Return a name unchanged; return a function as its module and name: ``my_losses.warmth``.
 
     >>> name_of(math.sqrt)
     'math.sqrt'
@@ -81,26 +81,26 @@ def _plain(value: Any) -> Any:
 
 
 def frozen(value: Any) -> Any:
-    """Convert lists to tuples, recursively."""
+    """Return ``value`` with all lists converted to tuples, recursively."""
     return tuple(frozen(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 def json_values(config: Any) -> dict[str, Any]:
-    """Return the settings as JSON values: tuples become lists, an infinite stop becomes None."""
+    """Return the settings as JSON values: tuples become lists, and an infinite stop None."""
     values = {name: _plain(value) for name, value in asdict(config).items()}
     for prompt in values["prompts"]:
         prompt["stop"] = None if prompt["stop"] == -math.inf else prompt["stop"]
     return values
 
 
-_DROPPED = {"deterministic"}  # ignored in older files; replaced by the precision "portable"
+_DROPPED = {"deterministic"}  # found in older files and ignored; now the precision "portable"
 
 
 def config_of(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """Return a config of the class ``kind`` from values of :func:`json_values`.
+    """Return a config of the class ``kind`` from values that :func:`json_values` returned.
 
     Raises:
-        UsageError: an unknown setting, or a value out of range.
+        UsageError: a setting is unknown, or a value is out of range.
     """
     known = {f.name for f in fields(kind)}
     values = {name: value for name, value in values.items() if name not in _DROPPED}

@@ -1,4 +1,4 @@
-"""Settings of input and output files: codes, images, videos."""
+"""Settings of input and output files: codes, images and videos."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,9 @@ from vqclip.errors import UsageError
 class CodesConfig:
     """The settings of ``reconstruct`` and ``decode``.
 
-    source: path or URL of the image, or the ``.npz`` of codes.
-    size: (width, height) to fit the image to first, by the method ``fit``; None is its own size.
+    source: path or URL of the image, or path of the ``.npz`` file of codes.
+    size: (width, height) to which the image is first fitted by the method ``fit``; None keeps its
+        own size.
     """
 
     source: str
@@ -36,10 +37,11 @@ class OutputConfig:
     """The output files of a run; these settings do not affect the image.
 
     path: the image file.
-    every: save a frame every N steps, in ``frames`` (a folder) and ``films`` (.gif, .mp4, .webp).
+    every: number of steps between saved frames, in ``frames`` (a folder) and ``films`` (videos in
+        .gif, .mp4 or .webp format).
     fps: frames per second of the videos; None shows all frames in about eight seconds.
-    codes: ``.npz`` file of the result's code indices.
-    checkpoint: file to resume the run from: see :mod:`vqclip.runs.checkpoint`.
+    codes: ``.npz`` file for the code indices of the result.
+    checkpoint: file from which the run can be resumed; see :mod:`vqclip.runs.checkpoint`.
     """
 
     path: Path
@@ -62,9 +64,9 @@ VIDEO_KINDS = ("gif", "mp4", "webp")
 
 @dataclass(frozen=True)
 class FileOptions:
-    """The output files requested from a command, before they are named.
+    """The output files requested from a command, before they have names.
 
-    output: path of the image or a pattern for it; None chooses a free name.
+    output: path of the image, or a pattern for the path; None chooses a free name.
     every, fps: see :class:`OutputConfig`.
     """
 
@@ -120,5 +122,5 @@ class FileOptions:
 
     @property
     def video_suffixes(self) -> tuple[str, ...]:
-        """The suffixes of the videos that are requested, such as ``.gif``."""
+        """The suffixes of the requested videos, such as ``.gif``."""
         return tuple(f".{kind}" for kind in VIDEO_KINDS if getattr(self, kind))

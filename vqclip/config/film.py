@@ -20,8 +20,8 @@ class FilmConfig:
     rate: frames per second.
     quality: quality of MP4 and WebP, 0 to 100.
     codec: codec of MP4; h264 plays everywhere, vp9 and av1 make smaller videos.
-    loop: number of plays of a GIF or WebP; 0 repeats for ever.
-    sound: a file whose audio is copied to an MP4.
+    loop: number of times that a GIF or WebP is played; 0 repeats it for ever.
+    sound: a file whose sound is copied to an MP4.
     """
 
     rate: float
@@ -44,12 +44,14 @@ class FilmConfig:
 class TimingConfig:
     """The timing of the frames in a video.
 
-    fps: frames per second; None fits the frames into ``length``, or about eight seconds.
-    length: total seconds, including holds; None shows every frame once.
-    hold_first, hold_last: seconds to hold the first and the last frame.
-    bounce: play back to the first frame after the last.
-    ease: key of :data:`vqclip.media.timing.EASES`; ``in`` shows many early frames, few late ones.
-    interpolate: none; blend, a mixture of two frames; or flow, which moves their parts.
+    fps: frames per second; None fits the frames into ``length`` if set, else into about eight
+        seconds.
+    length: total length in seconds, including holds; None shows every frame once.
+    hold_first, hold_last: seconds for which the first and the last frame are held.
+    bounce: after the last frame, play backwards to the first.
+    ease: a key of :data:`vqclip.media.timing.EASES`; ``in`` shows many early frames and few late
+        ones.
+    interpolate: none; blend, which mixes two frames; or flow, which moves their parts.
     """
 
     fps: float | None = setting(
@@ -117,8 +119,9 @@ def check_rate(rate: float) -> None:
 class AnimateConfig:
     """The settings of videos made from frames on disk.
 
-    size: (width, height) to fit every frame to, by the method ``fit``; None is their own size.
-    quality, codec, loop: see :class:`FilmConfig`; an MP4 is ``loop`` times as long.
+    size: (width, height) to which every frame is fitted by the method ``fit``; None keeps the
+        frames' own size, which must be the same for all.
+    quality, codec, loop: see :class:`FilmConfig`; an MP4 contains its frames ``loop`` times.
     """
 
     timing: TimingConfig = TimingConfig()
@@ -146,7 +149,8 @@ class AnimateConfig:
 class FilmOutput:
     """The output files of a video.
 
-    films: .mp4, .gif and .webp files. frames: folder to save every frame in as an image.
+    films: paths of .mp4, .gif and .webp files. frames: folder in which every frame is saved as an
+    image.
     """
 
     films: tuple[Path, ...]

@@ -27,7 +27,7 @@ from vqclip.config.setting import IMAGE, METHOD, MODELS, option, setting
 from vqclip.config.spelling import LIST, NAME, WEIGHTED
 from vqclip.errors import UsageError
 
-DRAWN = ("draft", "sample")  # sampled by a transformer
+DRAWN = ("draft", "sample")  # values of init for which a transformer samples the start
 DECAYS = ("constant", "harmonic")
 TARGETS = ("start", "zero")
 SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
@@ -35,7 +35,7 @@ SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """The settings that determine every byte of an image, and no others.
+    """The settings that determine every byte of an image, and no other settings.
 
     prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
     size: (width, height) in pixels; None is the VQGAN's training size.
@@ -43,8 +43,8 @@ class GenerateConfig:
     seed: seed of all random numbers of the run, 0 to 2⁶³−1.
     vqgan, vqgan_config: weights and, unless it is next to them, their YAML file.
     clip: perceptors with their weights.
-    transformer, transformer_config: transformer for drafts; its VQGAN is used unless ``vqgan``
-        names another.
+    transformer, transformer_config: the transformer that samples drafts; its VQGAN is used unless
+        ``vqgan`` names another.
     init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
         saved as ``.npz``; ``draft`` is sampled by a transformer from the prompts, ``sample``
         without them. ``auto`` is ``draft`` if a transformer is given or included with the VQGAN,
@@ -59,18 +59,18 @@ class GenerateConfig:
     prior: weight of the loss that pulls z to the codes that the transformer finds likely, see
         :mod:`vqclip.generation.prior`. If None, 8 for a draft, else 0.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
-    losses: additional losses with weights: names in :data:`vqclip.generation.losses.LOSSES`, or
-        functions from :class:`vqclip.generation.losses.Observation` to a scalar.
-    augment, optimizer: may also be functions: (n, 3, h, w) -> (n, 3, h, w) among the names of the
-        augmentations, and (params, lr) -> torch.optim.Optimizer. An image records the names of
-        functions; `vqclip again --python FILE` needs the file that defines them.
+    losses: additional losses with their weights: names in :data:`vqclip.generation.losses.LOSSES`,
+        or functions from :class:`vqclip.generation.losses.Observation` to a scalar.
+    augment, optimizer: may also be functions: (n, 3, h, w) -> (n, 3, h, w) among the names of
+        augmentations, and (params, lr) -> torch.optim.Optimizer. An image records the functions'
+        names; `vqclip again --python FILE` needs the file that defines them.
     optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. If None, the rate
         is 0.05 for a draft, else 0.1.
-    ema: decay of the displayed running average of z, from 0 (none) to below 1.
-    device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. The precision
-        ``portable`` computes in float32 and gives the same bytes on every x86-64 processor, and on
-        CUDA from run to run on the same GPU, where cutouts are then taken on the CPU.
-    cut_chunk: cutouts embedded at a time; fewer need less memory. None chooses automatically.
+    ema: decay of the running average of z that is displayed, from 0 (no average) to below 1.
+    device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. With the precision
+        ``portable``, float32 results are byte-identical on every x86-64 processor, and on CUDA
+        from run to run on the same GPU, where the cutouts are then taken on the CPU.
+    cut_chunk: number of cutouts embedded at a time; fewer need less memory. None chooses it.
 
     Raises:
         UsageError: a value is out of range.

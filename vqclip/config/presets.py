@@ -1,8 +1,8 @@
 """Presets with the default settings of other VQGAN+CLIP programs.
 
-Each maps fields of :class:`vqclip.config.GenerateConfig` to the defaults in the source code of the
-other program. Presets cover the method and do not change the models. Names and parameters of cut
-methods and augmentations are defined in :mod:`vqclip.generation.cutouts`.
+Each preset maps fields of :class:`vqclip.config.GenerateConfig` to the defaults in the source code
+of the other program. Presets cover the method and do not change the models. The names and
+parameters of cut methods and augmentations are defined in :mod:`vqclip.generation.cutouts`.
 """
 
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ _NERDYRODENT: Preset = {
 _JITTER = "jitter(brightness=0.1,contrast=0.1,saturation=0.1,hue=0.1,p=0.7)"
 _ERASING = "erasing(min_area=0.1,max_area=0.4,min_ratio=0.3,max_ratio=3.3333,p=0.7)"
 _HUE_AND_SATURATION = "jitter(brightness=0,contrast=0,saturation=0.1,hue=0.1,p={p})"
-# nerdyrodent's default letters, Af Pe Ji Er.
+# nerdyrodent's default augmentations, by its two-letter names: Af Pe Ji Er.
 _LATEST = (
     "affine(degrees=15,translate=0.1,shear=5,p=0.7)",
     "perspective(distortion=0.7,p=0.7)",
     _JITTER,
     _ERASING,
 )
-# The second version of the original notebook, "updated" or "kornia" in several programs.
+# The augmentations of the original notebook's second version, "updated" or "kornia" elsewhere.
 _UPDATED = (
     "flip(p=0.5)",
     "jitter(brightness=0,contrast=0,saturation=0.01,hue=0.01,p=0.7)",
@@ -128,7 +128,7 @@ PRESETS: Registry[Preset] = Registry(
             "init_weight": 0.0,
             "schedule": "drop",
         },
-        # lucidrains/big-sleep: one of its 20 epochs.
+        # lucidrains/big-sleep: one epoch of its 20.
         "bigsleep": {
             "size": (512, 512),
             "steps": 1050,

@@ -6,12 +6,12 @@ The grammar of text, image and noise prompts::
     prompts = prompt ("|" prompt)*
     prompt  = content [":" weight [":" stop]]
 
-A weight or stop directly follows its colon and is a plain decimal number. Everything else is
-text: ``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a clock time or ratio at the end
-(``at 3:00``: digits only on both sides of the colon) are not weights. To override this guess,
-escape with a backslash (``\:``, ``\|``, ``\^`` and ``\\`` are the literal characters), or write a
-weight after a number with a point or a sign (``route 66:2.0``, ``route 66:+2``). ``^`` separates
-scenes in a story only; elsewhere it is an ordinary character.
+A weight or stop directly follows its colon and is a plain decimal number. Everything else is text:
+in ``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a clock time or ratio at the end (``at
+3:00``, with nothing but digits on both sides of the colon) there is no weight. To override this
+guess, escape with a backslash (``\:``, ``\|``, ``\^`` and ``\\`` are the literal characters), or
+write a weight after a number with a point or a sign (``route 66:2.0``, ``route 66:+2``). ``^``
+separates scenes in a story only; elsewhere it is an ordinary character.
 """
 
 import math
@@ -26,7 +26,7 @@ from vqclip.errors import UsageError
 
 Kind = Literal["text", "image", "noise"]
 
-NEGATIVE_WEIGHT = -0.5  # for negative prompts of other programs, which have no weight
+NEGATIVE_WEIGHT = -0.5  # weight of other programs' negative prompts, which have none of their own
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
@@ -34,7 +34,7 @@ _ESCAPED = re.compile(r"\\([\\:|^])")
 # ":weight" or ":weight:stop" at the end, directly after a character that is neither blank nor ":".
 _SUFFIX = re.compile(rf"(?<=[^\s:])((?::{_NUMBER}){{1,2}})$")
 _CLOCK = re.compile(r"(?:^|[^\w.])\d+(?::\d+)+$")
-# Looks like a weight but is not one: "apple:1,5", "apple:1.5x", "apple:nan".
+# Text that looks like a weight but is not one: "apple:1,5", "apple:1.5x", "apple:nan".
 _BROKEN = re.compile(r"(?<=[^\s\d:]):([+-]?(?:\.?\d[^\s:]*|nan|inf|infinity))$", re.IGNORECASE)
 
 
@@ -45,8 +45,8 @@ class Prompt:
     content: the text, the path or URL of the image, or the seed of the noise.
     weight: factor of the prompt's loss; any finite number.
     stop: spherical distance at which the pull ends (0 to π²/2, see
-        :func:`vqclip.generation.losses.spherical_distance`); −inf never ends it. With a negative
-        weight, the push ends once the distance exceeds −``stop``.
+        :func:`vqclip.generation.losses.spherical_distance`); with −inf, the pull never ends. With a
+        negative weight, the push ends once the distance exceeds −``stop``.
     """
 
     content: str
@@ -62,7 +62,7 @@ class Prompt:
             )
 
     def __str__(self) -> str:
-        """Return the prompt in the grammar of the module, so that parsing it gives this prompt.
+        """Return the prompt in this module's grammar, so that parsing the text gives this prompt.
 
         Special characters are escaped only if the plain text would be parsed differently.
         """
@@ -94,7 +94,7 @@ def parse_prompts(text: str, kind: Kind = "text") -> tuple[Prompt, ...]:
     'ratio 4:3'
 
     Raises:
-        UsageError: an empty prompt, or a weight that is not a finite number.
+        UsageError: a prompt is empty, or a weight is not a finite number.
     """
     return tuple(_parse_one(part, kind) for part in _split(text, "|"))
 
@@ -106,7 +106,7 @@ def parse_scenes(text: str) -> tuple[tuple[Prompt, ...], ...]:
     [1, 2]
 
     Raises:
-        UsageError: an empty scene or prompt, or a weight that is not a finite number.
+        UsageError: a scene or prompt is empty, or a weight is not a finite number.
     """
     return tuple(parse_prompts(part) for part in _split(text, "^"))
 
@@ -117,7 +117,7 @@ def parse_all(texts: Sequence[str], kind: Kind = "text") -> tuple[Prompt, ...]:
 
 
 def _mask_escapes(text: str) -> str:
-    """Replace every escaped character by a placeholder of the same length."""
+    """Replace every escaped character with a placeholder of the same length."""
     return re.sub(r"\\.", "__", text, flags=re.DOTALL)
 
 
@@ -128,10 +128,10 @@ def _split(text: str, mark: str) -> list[str]:
 
 
 def split_weight(text: str) -> tuple[str, float]:
-    """Parse ``name:0.5``, a name with an optional weight but no stop; the default weight is 1.
+    """Parse ``name:0.5``, a name with an optional weight (by default 1) but without a stop.
 
     Raises:
-        UsageError: an empty name, or a weight that is not a finite number.
+        UsageError: the name is empty, or the weight is not a finite number.
     """
     name, colon, number = text.rpartition(":")
     if not colon or not re.fullmatch(_NUMBER, number):
@@ -155,7 +155,7 @@ def _parse_one(text: str, kind: Kind) -> Prompt:
 
 
 def _decoded(text: str) -> str:
-    """Decode the bytes of an argument as UTF-8 if the locale kept Python from doing so."""
+    """Decode the bytes of an argument as UTF-8 if Python could not do so because of the locale."""
     try:
         return os.fsencode(text).decode() if _SURROGATE.search(text) else text
     except UnicodeError:

@@ -9,17 +9,17 @@ from vqclip.config.generate import GenerateConfig
 from vqclip.config.setting import IMAGE, TIME, option, setting, write_options
 from vqclip.errors import UsageError
 
-STEPS = 15  # default number per frame
+STEPS = 15  # default number of steps per frame
 
 
 @dataclass(frozen=True)
 class RestyleConfig:
     """The settings that determine the images of a restyled clip.
 
-    source: a video, or a folder of images.
+    source: path of a video, or of a folder of images.
     picture: settings of every frame, including the seed.
-    coherence: share of the last result, warped with the clip, in the start of a frame where both
-        show the same content; the rest is the frame itself. 0 to 1.
+    coherence: share, from 0 to 1, of the last result, warped with the clip, in the start of a frame
+        wherever both show the same content; the rest is the frame itself.
     fps: frames per second to generate; None is the frame rate of the video.
     """
 
@@ -50,9 +50,9 @@ class RestyleConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "RestyleConfig":
-        """Return the config for values of :meth:`to_dict` and the settings of single images."""
+        """Return the config for values from :meth:`to_dict` and the settings of single images."""
         return cls(values["source"], picture, values["coherence"], values["fps"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings beyond single images, as JSON values."""
+        """Return the settings other than those of single images, as JSON values."""
         return {"source": self.source, **write_options(self)}

@@ -20,7 +20,7 @@ from vqclip.config.setting import IMAGE, option, setting
 from vqclip.config.spelling import EXTEND, WORDS, Border
 from vqclip.errors import UsageError
 
-# Kind of condition to its option.
+# The option for each kind of condition.
 CONDITIONS = {
     "class": option(
         "--class",
@@ -55,14 +55,16 @@ class SampleConfig:
     """The settings that determine the bytes of images sampled from a transformer.
 
     transformer, transformer_config: weights and, unless it is next to them, their YAML file.
-    conditions: pairs (kind, value): see :mod:`vqclip.sampling.conditions`.
-    relabel: meanings of the numbers in a label map, such as ``"3=sky"``; empty for the data set's.
-    size: (width, height) in pixels; None is the condition's size or the VQGAN's training size.
+    conditions: pairs (kind, value); see :mod:`vqclip.sampling.conditions`.
+    relabel: meanings of the numbers in a label map, such as ``"3=sky"``; if empty, those of the
+        data set.
+    size: (width, height) in pixels; None is the condition's size or, without one, the VQGAN's
+        training size.
     samples: number of images; image i is sampled with the seed ``seed`` + i.
     style: style of the images, if the transformer has styles: a name, ``auto`` or ``none``.
     guidance, temperature, top_k, top_p: see :class:`vqclip.config.sampling.Sampling`; guidance
-        only affects CLIP-conditioned transformers.
-    prompts, clip: prompts and CLIP models that rank the images.
+        affects only CLIP-conditioned transformers.
+    prompts, clip: prompts and the CLIP models that rank the images by them.
 
     Raises:
         UsageError: a value is out of range.
@@ -126,12 +128,12 @@ class SampleConfig:
 class CompleteConfig(SampleConfig):
     """The settings that determine the bytes of a completed image.
 
-    picture: path or URL of the image, which is resized to ``size`` first.
-    keep: top, bottom, left or right (halves), ``box:x,y,w,h``, or the path of a mask, white where
-        the image is kept; None keeps all opaque pixels.
-    extend: pixels to add on the left, at the top, on the right and at the bottom.
-    refine: optimisation steps for the imagined codes of the best image.
-    paste: keep the kept pixels exactly; otherwise use their reconstruction by the VQGAN.
+    picture: path or URL of the image, which is first resized to ``size``.
+    keep: part to keep: top, bottom, left or right (half the image); ``box:x,y,w,h``; or the path
+        of a mask, white where the image is kept. None keeps all opaque pixels.
+    extend: number of pixels to add on the left, at the top, on the right and at the bottom.
+    refine: number of optimisation steps for the imagined codes of the best image.
+    paste: keep the kept pixels exactly; otherwise the VQGAN's reconstruction of them is used.
     """
 
     picture: str

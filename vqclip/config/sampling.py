@@ -11,11 +11,12 @@ class Sampling:
     """The parameters of autoregressive sampling, code by code.
 
     temperature: divisor of the logits, at least 0; 0 always takes the most likely code.
-    top_k: keep the k most likely codes, including ties with the last one; 0 keeps all.
-    top_p: keep the most likely codes up to and including the one that raises their total
+    top_k: keep only the k most likely codes, including ties with the last of them; 0 keeps all.
+    top_p: keep only the most likely codes, up to and including the one that raises their total
         probability above p, in (0, 1] (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps all.
     guidance: scale of classifier-free guidance, at least 0: 0 ignores the condition, 1 samples as
-        trained, more follows the condition more closely (Ho & Salimans 2022, arXiv:2207.12598).
+        trained, and larger values follow the condition more closely (Ho & Salimans 2022,
+        arXiv:2207.12598).
 
     Raises:
         UsageError: a value is out of range.

@@ -1,4 +1,4 @@
-"""Declaration of settings: config fields with option, help and panel."""
+"""Declaration of settings as config fields with option, help and panel."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -20,7 +20,7 @@ class Spelling:
     """Conversion between the value of a setting and the words of a command.
 
     read: converts a word, or a list of words for repeatable options, to the value.
-    write: converts the value back.
+    write: converts the value back to a word or a list of words.
     many: whether the option is repeatable.
     """
 
@@ -33,10 +33,11 @@ class Spelling:
 class Option:
     """The option of a setting on the command line.
 
-    flags: the long name first; a switch may include its negation, ``--paste/--no-paste``.
-    help: a self-contained phrase that holds for every command with the option.
+    flags: the names of the option, the long one first; a switch may include its negation,
+        ``--paste/--no-paste``.
+    help: a self-contained phrase that is true of every command with the option.
     spelling: format of the value, unless it is a plain number, text or path.
-    left_open: whether the command chooses the value if none is given.
+    left_open: whether the command chooses the value if the user gives none.
     """
 
     flags: tuple[str, ...]
@@ -60,7 +61,7 @@ class Option:
         return self.spelling.write(value) if self.spelling else value
 
     def words(self, written: Any) -> list[str]:
-        """Return the words that set the option to a value of :meth:`write`.
+        """Return the words that set the option to a value returned by :meth:`write`.
 
         >>> Option(("--size", "-s"), IMAGE, "").words("64x48")
         ['--size', '64x48']
@@ -105,16 +106,16 @@ def read_options(kind: Any, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_options(config: Any) -> dict[str, Any]:
-    """Return the settings of a config as a command's params: the inverse of ``read_options``."""
+    """Return the settings of a config as a command's ``params``, the inverse of `read_options`."""
     return {name: one.write(getattr(config, name)) for name, one in options_of(config).items()}
 
 
 def changed_words(
     options: Mapping[str, Option], written: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> Iterable[str]:
-    """Yield the words of the options whose values differ from the expected; None is skipped.
+    """Yield the words of the options whose values differ from those expected, but not from None.
 
-    written, expected: values of :meth:`Option.write` by the names of the settings.
+    written, expected: values returned by :meth:`Option.write`, by the names of the settings.
     """
     for name, value in written.items():
         if value is not None and value != expected[name]:

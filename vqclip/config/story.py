@@ -1,4 +1,4 @@
-"""Settings of a story: scenes, transitions, camera."""
+"""Settings of a story: scenes, transitions and camera."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ class StoryConfig:
     """The settings that determine the images of a story.
 
     scenes: the prompts of each scene.
-    picture: all other settings of the images; the story replaces the prompts and steps.
-    steps_per_scene: optimizer steps, including the transition to the next scene.
-    transition: number of last steps that turn a scene into the next; None is half of the steps.
+    picture: all other settings of the images; their prompts and steps are replaced by the story's.
+    steps_per_scene: number of optimizer steps, including the transition to the next scene.
+    transition: number of last steps in which a scene turns into the next; None is half the steps.
     ease: pace of the transition, a key of :data:`vqclip.media.timing.EASES`.
     loop: return to the first scene after the last, so that the video repeats seamlessly.
-    every: optimizer steps between two frames.
-    zoom, pan, rotate: camera motion per frame: a factor, pixels by which the image moves to the
-        right and down, degrees clockwise. For keyframes see :mod:`vqclip.video.camera`.
+    every: number of optimizer steps from one frame to the next.
+    zoom, pan, rotate: camera motion per frame: a factor; pixels by which the image moves to the
+        right and down; degrees clockwise. For keyframes see :mod:`vqclip.video.camera`.
     """
 
     scenes: tuple[tuple[Prompt, ...], ...]
@@ -112,12 +112,12 @@ class StoryConfig:
 
     @property
     def steps(self) -> int:
-        """The number of optimizer steps of all scenes."""
+        """The number of optimizer steps in all scenes together."""
         return len(self.scenes) * self.steps_per_scene
 
     @property
     def unseen(self) -> int:
-        """The number of hidden frames in which a loop's first scene takes shape."""
+        """The number of hidden frames in which the first scene of a loop takes shape."""
         return -(-self.steps_per_scene // self.every) if self.loop else 0
 
     @property
@@ -127,7 +127,7 @@ class StoryConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "StoryConfig":
-        """Return the config for values of :meth:`to_dict` and the settings of single images."""
+        """Return the config for values from :meth:`to_dict` and the settings of single images."""
         scenes = tuple(parse_prompts(scene) for scene in values["scenes"])
         return cls(scenes, picture, **{name: values[name] for name in options_of(cls)})
 

@@ -1,1 +1,1 @@
-"""Checks of the installation and forecasts of a run's cost."""
+"""Checks of the installation, and forecasts of a run's time and memory."""

@@ -37,7 +37,7 @@ _NEEDED = {
     "safetensors": "safetensors",
     "numpy": "numpy",
 }
-# Extra of vqclip: its package, module and purpose.
+# Each extra of vqclip, with its package, its module and its purpose.
 _EXTRAS = {
     "optimizers": ("pytorch-optimizer", "pytorch_optimizer", "adamp, diffgrad and others"),
     "edges": ("scikit-image", "skimage", "edges of photos"),
@@ -58,7 +58,7 @@ _LOADERS: dict[str, Callable[[], object]] = {
 
 
 def examine() -> Iterator[Finding]:
-    """Yield findings about this installation and machine as they are made.
+    """Yield findings about this installation and machine, one by one.
 
     Only short-lived temporary files are written, and the network is not used.
     """
@@ -80,7 +80,7 @@ def examine() -> Iterator[Finding]:
 
 
 def checked(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Yield the findings of ``check``; an exception is reported as a problem."""
+    """Yield the findings of ``check``, reporting an exception as a problem."""
     try:
         yield from check()
     except Exception as error:
@@ -88,7 +88,7 @@ def checked(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 
 
 def hub_cache() -> Path:
-    """Return the Hugging Face cache folder, used by open_clip's downloads."""
+    """Return the folder of the Hugging Face cache, which open_clip's downloads use."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("HF_HOME") or caches / "huggingface")
     return user_path(os.environ.get("HF_HUB_CACHE") or home / "hub")
@@ -104,7 +104,7 @@ def python() -> Iterator[Finding]:
 
 
 def torch_pair() -> Iterator[Finding]:
-    """Check that torchvision fits torch: each build works with a single torch version."""
+    """Check that torchvision fits torch, because each build works with only one torch version."""
     about = f"{_version('torch')} with torchvision {_version('torchvision')}"
     wanted = _pinned_torch()
     if wanted and wanted != _version("torch").partition("+")[0]:
@@ -164,7 +164,7 @@ def _has(module: str) -> bool:
 
 
 def encoders() -> Iterator[Finding]:
-    """Encode three frames with every codec, and as GIF and WebP."""
+    """Check the encoders by encoding three frames with every codec, and as GIF and WebP."""
     for codec in CODECS:
         instead = "" if codec == "h264" else ", or use another `codec`"
         fix = f"{_REINSTALL} av imageio{instead}"
@@ -187,7 +187,7 @@ def _encodes(name: str, file: str, film: FilmConfig, fix: str) -> Finding:
 
 
 def embedded_models() -> Iterator[Finding]:
-    """Compare the files with their known hashes, then load the models."""
+    """Compare the embedded files with their known hashes, then load the models."""
     folder, fix = weights_folder(), f"{_REINSTALL} vqclip"
     for name, expected in known_sums(folder).items():
         kind = name.partition("/")[0]
@@ -202,15 +202,15 @@ def embedded_models() -> Iterator[Finding]:
 
 
 def known_sums(folder: Path) -> dict[str, str]:
-    """Return the hashes of the embedded weights by their names, as ``sha256sum`` writes them."""
+    """Return the hashes of the embedded weights by file name, read from ``sha256sum``'s format."""
     lines = (folder / SUMS).read_text().splitlines()
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 
 def named_models() -> Iterator[Finding]:
-    """Check that the files of every named model exist, with unchanged sizes.
+    """Check that the files of every named model exist, and that their sizes are unchanged.
 
-    ``vqclip weights verify`` checks hashes, since reading gigabytes takes a while.
+    The hashes are left to ``vqclip weights verify``, because reading gigabytes takes a while.
     """
     kept = store.models()
     for model in kept:

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from vqclip.video.animation import Animation
     from vqclip.video.restyle import SourceVideo
 
-_CODES = 5  # sampled for a forecast, of hundreds
-_ENCODED = 8  # frames: encoders look ahead
+_CODES = 5  # number of codes sampled for a forecast, of hundreds
+_ENCODED = 8  # number of frames encoded for a forecast, because encoders look ahead
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds before the first step, and of each step."""
+    """The seconds before the first step, and those that each step takes."""
 
     start: float
     step: float
@@ -51,8 +51,8 @@ class Pace:
 class Forecast:
     """The predicted time and memory of a run.
 
-    reads, writes: files. A video or folder of frames stands for its frames.
-    peak: bytes of CUDA's memory, or else of the process's; 0 where the system does not report it.
+    reads, writes: files. A video, or a folder of frames, stands for all its frames.
+    peak: peak memory in bytes, of CUDA or else of the process; 0 if the system does not report it.
     """
 
     reads: tuple[Path, ...]
@@ -67,10 +67,10 @@ def pace(
     device: torch.device | None = None,
     done: Callable[[Any], int] | None = None,
 ) -> Pace:
-    """Time the first of ``steps`` and ``more`` further ones, and consume no others.
+    """Time the first of ``steps`` and ``more`` steps after it, and consume no others.
 
     device: device to synchronise with.
-    done: number of steps done after an item; by default each item is one step.
+    done: function that returns the number of steps done after an item. Default: each item is one.
     """
     began, marks = time.monotonic(), list[tuple[float, int]]()
     for number, item in enumerate(islice(steps, more + 1), 1):
@@ -109,7 +109,7 @@ def forecast(
 
 
 def picture_pace(config: GenerateConfig, models: Models) -> Pace:
-    """Return the pace of an optimisation, counting its drafts as part of the start."""
+    """Return the pace of an optimisation; the time for drafts counts as part of the start."""
     short = replace(config, steps=min(3, config.steps))
     if models.transformer is None or derive(config).init not in DRAWN:
         return pace(generate(short, models), device=models.device)
@@ -121,7 +121,7 @@ def picture_pace(config: GenerateConfig, models: Models) -> Pace:
 
 
 def _drawing_seconds(steps: Iterable[Drawn]) -> tuple[float, Drawn | None]:
-    """Return the time that sampling all codes takes, and the codes sampled for the forecast."""
+    """Return how long sampling all codes takes, and the codes that were sampled to find out."""
     seen: list[Drawn] = []
 
     def done(drawn: Drawn) -> int:
@@ -135,7 +135,7 @@ def _drawing_seconds(steps: Iterable[Drawn]) -> tuple[float, Drawn | None]:
 def of_pictures(
     runs: Sequence[tuple[GenerateConfig, OutputConfig]], models: Models, done: int = 0
 ) -> Forecast:
-    """Return the forecast of runs of the same models, the first of them from step ``done`` on."""
+    """Return the forecast of runs with the same models, the first of them from step ``done`` on."""
     first = runs[0][0]
     one = picture_pace(first, models)
     seconds = sum(one.seconds(config.steps) for config, _ in runs) - one.step * done
@@ -144,7 +144,7 @@ def of_pictures(
 
 
 def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> Forecast:
-    """Return the forecast of a transformer's samples, ``refined`` steps for the best."""
+    """Return the forecast of a transformer's samples, the best refined for ``refined`` steps."""
     models = task.models
     seconds, drawn = _drawing_seconds(draw_samples(task))
     if drawn is not None and refined:
@@ -169,7 +169,7 @@ def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast
 def of_restyle(
     source: "SourceVideo", size: tuple[int, int], output: FilmOutput, models: Models
 ) -> Forecast:
-    """Return the forecast of a video in another style."""
+    """Return the forecast of a restyled video."""
     from vqclip.video.restyle import PreviousFrame, restyle_frame
 
     def restyled() -> Iterator[None]:
@@ -185,7 +185,7 @@ def of_restyle(
 
 
 def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
-    """Return the forecast of videos of frames on disk."""
+    """Return the forecast of videos made from frames on disk."""
     with closing(_encoded(animation, films)) as frames:
         one = pace(frames, _ENCODED)
     seconds = one.seconds(len(animation) * animation.plays(films))
@@ -205,10 +205,10 @@ def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, N
 
 
 def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
-    """Return the forecast of a training run's steps, without validation.
+    """Return the forecast of a training run's steps, not counting validation.
 
     Raises:
-        UsageError, CheckpointError: as the training itself would.
+        UsageError, CheckpointError: under the same conditions as the training itself.
     """
     from vqclip.training.run import train
 
@@ -223,7 +223,7 @@ def of_encoding(settings: "TrainSettings", device: torch.device) -> Forecast:
     """Return the forecast of encoding all samples for training.
 
     Raises:
-        UsageError, CheckpointError: as the encoding itself would.
+        UsageError, CheckpointError: under the same conditions as the encoding itself.
     """
     from vqclip.training.transformer.encoding import DatasetEncoder
 
@@ -241,7 +241,7 @@ def of_encoding(settings: "TrainSettings", device: torch.device) -> Forecast:
 
 
 def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
-    """Yield the files that a run reads: weights, its start, its image prompts."""
+    """Yield the files that a run reads: its weights, its initial image and its image prompts."""
     for paths in weight_files(config, models).values():
         yield from paths
     pictures = (prompt.content for prompt in config.prompts if prompt.kind == "image")
@@ -249,7 +249,7 @@ def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
 
 
 def _existing(names: Iterable[str]) -> list[Path]:
-    """Return those of ``names`` that are files."""
+    """Return those of ``names`` that are names of existing files."""
     paths = (user_path(name) for name in names if name)
     return [path for path in paths if path.is_file()]
 

@@ -19,7 +19,7 @@ from vqclip.models.runtime import has_fast_bfloat16, resolve_device, resolve_pre
 
 FindingState = Literal["ok", "note", "problem"]
 
-_LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes: the embedded models; a published one with room
+_LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes: for the embedded models; for a published model
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _FIXES = {
     "here": "name another folder as `output`",
@@ -35,9 +35,9 @@ class Finding:
 
     Attributes:
         name: name of the checked item.
-        state: a note is information; a problem is something that does not work.
+        state: a note is for information; a problem is something that does not work.
         about: the result, in one line.
-        fix: suggested fix.
+        fix: a suggested fix.
 
     """
 
@@ -72,7 +72,7 @@ def device() -> Iterator[Finding]:
 
 
 def precisions() -> Iterator[Finding]:
-    """Multiply once in every precision that can be requested."""
+    """Check every precision that can be requested, by one multiplication in each."""
     chosen = resolve_device()
     own = resolve_precision("auto", chosen)
     for name in ("float32", "bfloat16", *(("float16",) if chosen.type != "cpu" else ())):
@@ -96,7 +96,7 @@ def precisions() -> Iterator[Finding]:
 
 
 def _threads() -> Finding:
-    """Compare torch's threads with the processors that this process may use."""
+    """Compare the number of torch's threads with the processors that this process may use."""
     threads, usable = torch.get_num_threads(), len(_affinity())
     about = f"{threads} on {usable} processors"
     if threads > usable:
@@ -117,7 +117,7 @@ def _affinity() -> set[int]:
 
 
 def _memory(device: torch.device) -> tuple[float, float]:
-    """Return free and total bytes; zeros if the system does not report them."""
+    """Return the free and the total memory in bytes, or zeros if the system reports neither."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)
     try:
@@ -129,7 +129,7 @@ def _memory(device: torch.device) -> tuple[float, float]:
 
 
 def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
-    """Try to write in the current folder, the system's temporary folder and the ``caches``."""
+    """Check that the current folder, the system's temporary folder and ``caches`` are writable."""
     system = {"here": Path.cwd, "temporary": lambda: Path(tempfile.gettempdir())}
     for name, find in {**system, **caches}.items():
         try:
@@ -153,7 +153,7 @@ def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
 
 
 def network(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield the findings about network settings, without a connection."""
+    """Yield findings about network settings, without making a connection."""
     if variable := offline():
         fix = f"unset {variable} to download models"
         yield Finding("network", "note", f"offline by {variable}", fix)
@@ -171,7 +171,7 @@ def network(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _host(proxy: str) -> str:
-    """Return host and port of a proxy's address, without name and password; "" if it has none."""
+    """Return the host and port of a proxy, without name and password; "" if there is no host."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         port = f":{parts.port}" if parts.port else ""

@@ -85,7 +85,7 @@ def check_metadata(values: Mapping[str, Any], path: Path) -> None:
     """Check that metadata have vqclip's form.
 
     Raises:
-        UsageError: the settings are not a mapping, or the hashes of weights or images are no text.
+        UsageError: the settings are not a mapping, or a hash of weights or images is not text.
     """
     hashes: list[Any] = []
     for kind in ("weights", "pictures"):

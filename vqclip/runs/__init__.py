@@ -1,1 +1,1 @@
-"""One run on disk: rendering, output names, checkpoints, replay."""
+"""One run on disk: rendering, output names, checkpoints and replay."""

@@ -18,14 +18,14 @@ from vqclip.runs.checkpoint import EVERY, Checkpoint, save_checkpoint
 class Autosave:
     """The checkpoint writer of one run.
 
-    The state of the run is copied after every step, which takes a thousandth of the step's time,
-    so that a consistent state is available whenever Ctrl-C arrives.
+    The state of the run is copied after every step, which takes a thousandth of the step's time, so
+    that a consistent state is available whenever Ctrl-C is pressed.
 
     Args:
         run: the run to save, in its current state.
-        output: the files of the run, including the checkpoint.
-        metadata: the metadata of its image.
-        begun: the state that the run continues from, if any.
+        output: the output files of the run, including the checkpoint.
+        metadata: the metadata of the run's image.
+        begun: the state from which the run continues, if any.
 
     Raises:
         UsageError: the run's optimizer cannot be resumed exactly.
@@ -51,11 +51,11 @@ class Autosave:
             self.save()  # the run can be resumed from the start, without repeating slow drafts
 
     def shows(self, step: int, codes: Tensor) -> None:
-        """Record the codes (1, h/f, w/f) of a frame that appears in videos."""
+        """Record the codes (1, h/f, w/f) of a frame that is shown in the videos."""
         self.shown[step] = codes.cpu()
 
     def after_step(self) -> None:
-        """Copy the state of the run; write the checkpoint if it is due."""
+        """Copy the state of the run, and write the checkpoint if it is due."""
         self.state = state_of(self.run)
         if time.monotonic() - self.written >= EVERY:
             self.save()

@@ -29,16 +29,16 @@ from vqclip.generation.state import State
 from vqclip.media.metadata import check_metadata
 
 _FORMAT = 1
-EVERY = 10.0  # seconds: a killed run loses at most this much work, plus one step
+EVERY = 10.0  # seconds between checkpoints, the most work that a killed run loses, plus one step
 _KEY = "vqclip"
-CONTINUED = "continued_from"  # metadata key of a run that starts from another run's state
+CONTINUED = "continued_from"  # metadata key of a run that starts from the state of another run
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A run that can be resumed.
 
-    metadata: the metadata of its image, see :func:`vqclip.runs.render.metadata`.
+    metadata: the metadata of the run's image; see :func:`vqclip.runs.render.metadata`.
     """
 
     config: GenerateConfig
@@ -62,7 +62,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None) -> None:
-    """Write a state and the JSON values ``about`` it atomically, replacing an older one.
+    """Write a state, and the JSON values ``about`` it, atomically, replacing an older file.
 
     Raises:
         OSError: the file cannot be written.
@@ -95,7 +95,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_state(path: Path) -> State:
-    """Read a file of :func:`save_state`.
+    """Read the state in a file written by :func:`save_state`.
 
     Raises:
         CheckpointError: the file is not a checkpoint, or is damaged.
@@ -167,10 +167,10 @@ def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
 
 
 def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
-    """Return the checkpoint with the length of its run changed to ``steps``.
+    """Return the checkpoint of the same run with the number of steps changed to ``steps``.
 
     Raises:
-        UsageError: the run is past ``steps`` already, or its schedule depends on the length.
+        UsageError: the run is already past ``steps``, or its schedule depends on the length.
     """
     done = checkpoint.state.step
     if steps < done:
@@ -189,9 +189,10 @@ def branched(
 ) -> Checkpoint:
     """Return the checkpoint of a new run that continues from this state with other settings.
 
-    Its metadata record the original run, as the settings alone do not reproduce the image.
+    The new run's metadata record the original run, because its settings alone do not reproduce the
+    image.
 
-    prompts, learning_rate: settings of the new run. Default: unchanged.
+    prompts, learning_rate: settings of the new run. Default: those of the original run.
     """
     old = checkpoint.metadata["settings"]
     rate = old["learning_rate"] if learning_rate is None else learning_rate

@@ -17,7 +17,7 @@ from vqclip.runs.outputs import files
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$|^ ')
 _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com\d|lpt\d)\s*")  # on Windows
 _LONGEST_SLUG = 60  # characters
-_LONGEST_NAME = 200  # bytes, of 255: the rest is for suffixes and numbers
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes and numbers need the rest
 FIELDS = ("prompt", "seed", "steps", "size", "n")
 CHECKPOINT = ".checkpoint.safetensors"
 
@@ -34,9 +34,9 @@ def checkpoint_path(picture: Path) -> Path:
 def name_images(
     asked: FileOptions, paths: Sequence[Path], labels: Sequence[object]
 ) -> list[OutputConfig]:
-    """Return the output files of several images; images with the same path get their label.
+    """Return the output files of several images; if paths are equal, each image adds its label.
 
-    paths: named by the user, or default names, which are numbered if files exist.
+    paths: paths that the user named, or else default names, which are numbered if files exist.
     """
     if not (asked.output or asked.overwrite):
         free = {path: _free_stem(asked, path, paths.count(path), labels) for path in set(paths)}
@@ -45,7 +45,7 @@ def name_images(
 
 
 def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[object]) -> Path:
-    """Return the first numbered variant of ``path`` for which all files of the images are free."""
+    """Return the first numbered variant of ``path`` for which no file of the images exists."""
 
     def taken(candidate: Path) -> bool:
         several = distinct_paths([candidate] * images, labels[:images])
@@ -55,7 +55,7 @@ def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[obj
 
 
 def free_image(image: Path, suffixes: Iterable[str]) -> Path:
-    """Return the first numbered variant of an image for which all files beside it are free."""
+    """Return the first numbered variant of an image for which none of the files beside it exists."""
     return free_path(image, lambda candidate: _is_taken(candidate, suffixes))
 
 
@@ -65,7 +65,7 @@ def _is_taken(image: Path, suffixes: Iterable[str]) -> bool:
 
 
 def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
-    """Return the output files of an image; with multiple images, each has a frame folder."""
+    """Return the output files of an image, which has its own frame folder if there are several."""
     folder = asked.frames
     return files_beside(
         image,
@@ -117,9 +117,9 @@ def renamed(output: OutputConfig, image: Path, suffixes: Iterable[str]) -> Outpu
 def name_videos(
     asked: FileOptions, name: str, taken: Callable[[Path], bool] = is_taken
 ) -> tuple[Path, ...]:
-    """Return the paths of a video, one for each requested format; ``name.mp4`` by default.
+    """Return the paths of a video, one for each requested format; the default is ``name.mp4``.
 
-    taken: whether a default name is in use.
+    taken: function that returns whether a default name is in use.
     """
     suffixes = asked.video_suffixes
     if asked.output:
@@ -135,7 +135,7 @@ def name_videos(
 
 
 def default_name(config: GenerateConfig) -> str:
-    """Return a portable name of the prompts, shortened, and the seed: ``a-red-apple-7.png``."""
+    """Return a portable file name of the shortened prompts and the seed: ``a-red-apple-7.png``."""
     return f"{prompt_slug(config)}-{config.seed}.png"
 
 
@@ -146,7 +146,7 @@ def batch_folder(source: str) -> Path:
 
 
 def prompt_slug(config: GenerateConfig) -> str:
-    """Return the prompts as part of a file name; an image prompt gives the name of its file."""
+    """Return the prompts as part of a file name; an image prompt adds the name of its file."""
     words = (Path(p.content).stem if p.kind == "image" else p.content for p in config.prompts)
     return slug(" ".join(words))
 
@@ -162,7 +162,7 @@ def slug(text: str) -> str:
     encoding = sys.getfilesystemencoding()
     letters = letters.encode(encoding, "ignore").decode(encoding)
     words = re.sub(r"[\W_]+", "-", letters).strip("-")[:_LONGEST_SLUG]
-    # File systems allow 255 bytes, and a suffix and a number need some of them.
+    # File systems allow 255 bytes, and a suffix and a number need some of those.
     cut = words.encode()[: 3 * _LONGEST_SLUG].decode(errors="ignore").strip("-")
     return cut or "picture"
 
@@ -171,7 +171,7 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
     """Return the path for a pattern such as ``out/{prompt}-{seed}.png``.
 
     Raises:
-        UsageError: an unknown field.
+        UsageError: the pattern has an unknown field.
     """
     size = "x".join(map(str, config.size)) if config.size else "auto"
     values = (prompt_slug(config), config.seed, config.steps, size, number)
@@ -186,13 +186,13 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
 
 
 def _refuse_formats(pattern: str) -> None:
-    """Raise ValueError if a field has a format or conversion, such as ``{seed:>30}``."""
+    """Raise ValueError if a field has a format or a conversion, such as ``{seed:>30}``."""
     if any(spec or conversion for _, _, spec, conversion in Formatter().parse(pattern)):
         raise ValueError(pattern)
 
 
 def check_file_name(path: Path) -> None:
-    """Raise UsageError unless ``path`` is a portable file name without a folder.
+    """Check that ``path`` is a portable file name without a folder.
 
     Raises:
         UsageError: the name has a folder, is too long, or is invalid on some file system.

@@ -1,4 +1,4 @@
-"""Output files of a run, with checks that they are writable."""
+"""Output files of a run, and checks that they can be written."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from vqclip.media.writers import film_format, frame_path
 
 
 def shown_steps(output: OutputConfig, steps: int) -> list[int]:
-    """Return the steps whose frames are saved: every ``output.every`` steps, and the last."""
+    """Return the steps whose frames are saved: every ``output.every`` steps, and the last step."""
     return sorted({*range(0, steps + 1, output.every), steps})
 
 
@@ -26,10 +26,10 @@ def files(output: OutputConfig, steps: int) -> Iterator[Path]:
 
 
 def check_outputs(output: OutputConfig, steps: int) -> None:
-    """Raise UsageError, before any work, if a file could not be written.
+    """Check, before any work, that all output files can be written.
 
     Raises:
-        UsageError: an existing file, a folder that is not writable, or an unknown suffix.
+        UsageError: a file exists, a folder is not writable, or a suffix is unknown.
     """
     image_format(output.path)
     for path in output.films:
@@ -40,10 +40,10 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
 
 
 def check_films(films: Sequence[Path], *, overwrite: bool) -> None:
-    """Raise UsageError if a video could not be written.
+    """Check that videos can be written.
 
     Raises:
-        UsageError: an existing file, a folder that is not writable, or an unknown suffix.
+        UsageError: a file exists, a folder is not writable, or a suffix is unknown.
     """
     for path in films:
         film_format(path)
@@ -51,10 +51,10 @@ def check_films(films: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
-    """Raise UsageError if a file could not be written.
+    """Check that files can be written.
 
     Raises:
-        UsageError: an existing file, or a folder that is not writable.
+        UsageError: a file exists, or a folder is not writable.
     """
     for path in map(user_path, paths):
         if path.is_dir():
@@ -68,7 +68,7 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a temporary file: permission bits are unreliable (root, read-only disks)."""
+    """Try to write a file, as permission bits are unreliable (for root, on read-only disks)."""
     try:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
         with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=nearest):

@@ -1,4 +1,4 @@
-"""One run, from config to files."""
+"""One run, from its config to its files."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -56,11 +56,11 @@ def render(
     """Run ``config`` and write the files of ``output``.
 
     on_frame: called with every frame, including those of drafts.
-    state: state of the checkpoint that the run continues from, if any.
-    extra: additional metadata of the files.
+    state: the state in the checkpoint from which the run continues, if any.
+    extra: additional metadata for the files.
 
-    Ctrl-C ends the run early and keeps the current image and the videos so far. If a file with
-    the image's name appears during the run, the image gets the next free name.
+    Ctrl-C ends the run early and keeps the current image and the videos so far. If a file with the
+    image's name appears during the run, the image is saved under the next free name.
 
     Raises:
         VqclipError: the run failed, or a file could not be written.
@@ -139,7 +139,7 @@ def _write(writers: list[Writer], image: Tensor, step: int) -> None:
 
 
 def _show_again(run: Run, autosave: Autosave, writers: list[Writer]) -> None:
-    """Write the earlier frames of a resumed run to its videos and frame folder again."""
+    """Write the earlier frames of a resumed run once more to its videos and its frame folder."""
     for step, indices in sorted(autosave.shown.items()):
         z_q = run.models.vqgan.codes(indices.to(run.models.device))
         with torch.no_grad():
@@ -164,9 +164,10 @@ def save_picture(
     settings: Mapping[str, Any],
     codes: Codes | None = None,
 ) -> Path:
-    """Write an image, and its codes if ``output`` includes them.
+    """Write an image, and its codes if ``output`` includes them; return the image's path.
 
-    An existing file is kept unless ``output.overwrite`` is set: the image gets the next free name.
+    Unless ``output.overwrite`` is set, an existing file is kept, and the image is saved under the
+    next free name.
     """
     path = output.path
     while True:

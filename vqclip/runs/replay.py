@@ -1,4 +1,4 @@
-"""Settings that reproduce an image, and checks of its input files."""
+"""The settings that reproduce an image, and checks of its input files."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -63,7 +63,7 @@ def recorded_config(
 
 
 def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
-    """Return the prompts, seed and size of another program's image, with defaults otherwise."""
+    """Return the prompts, seed and size of another program's image; other settings are defaults."""
     values = metadata[parameters.PARAMETERS]
     try:
         size = parse_size(values.get("Size"))
@@ -74,7 +74,7 @@ def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
 
 
 def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:
-    """Return the options of the command that made an image or video; empty if unknown."""
+    """Return the options of the command that made an image or video; empty if it is unknown."""
     settings = metadata.get("settings", {})
     return next((options_of(kind) for kind, own in _OWN.items() if own in settings), {})
 
@@ -83,7 +83,7 @@ def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | Rest
     """Return the settings that reproduce a video.
 
     Raises:
-        UsageError: the video is neither a story nor a restyled clip, or has a newer version.
+        UsageError: the video is neither a story nor a restyled clip, or is by a newer version.
     """
     try:
         for name, kind in _FILMS.items():
@@ -99,7 +99,7 @@ def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
     """Return the command that reproduces an image or video, without automatic settings.
 
     Raises:
-        UsageError: the settings belong to neither, or to a newer version.
+        UsageError: the settings are those of neither, or of a newer version.
     """
     if metadata.keys() & _FILMS.keys():
         film = recorded_film(metadata, path)
@@ -113,12 +113,12 @@ _FILMS: dict[str, type[StoryConfig] | type[RestyleConfig]] = {
     "story": StoryConfig,
     "restyle": RestyleConfig,
 }
-# A setting that identifies each kind of config; complete comes first, as it has all of sample's.
+# A setting that identifies each config; complete comes first, as it has all settings of sample.
 _OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "samples"}
 
 
 def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
-    """Return the SHA-256 of each input file of an image, by file name."""
+    """Return the SHA-256 hash of each input file of an image, by file name."""
     return {
         name: weights_hash(user_path(name))
         for name in _image_paths(config)
@@ -140,9 +140,9 @@ def _image_paths(config: GenerateConfig | SampleConfig) -> Iterator[str]:
 def check_pictures(
     recorded: Mapping[str, Any], config: GenerateConfig | SampleConfig, path: Path
 ) -> None:
-    """Raise UsageError if an input image has changed.
+    """Check that the input images have not changed.
 
-    recorded: hashes of :func:`picture_hashes` from the metadata of the image ``path``.
+    recorded: hashes from :func:`picture_hashes` in the metadata of the image at ``path``.
 
     Raises:
         UsageError: an input image differs from its recorded hash.
@@ -156,12 +156,12 @@ def check_pictures(
 
 
 def check_weight_hashes(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Raise UsageError if weights have changed.
+    """Check that the weights have not changed.
 
-    recorded, current: kind (``vqgan``, ``clip``, ``transformer``) to SHA-256 hashes.
+    recorded, current: SHA-256 hashes by kind (``vqgan``, ``clip``, ``transformer``).
 
     Raises:
-        UsageError: the hashes differ; the message names the kind.
+        UsageError: hashes differ; the message names the kind.
     """
     for kind, before in recorded.items():
         now = current.get(kind)

@@ -1,4 +1,4 @@
-"""One transformer task, from config to files: samples, refinement and videos."""
+"""One transformer task, from its config to its files: samples, refinement and videos."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -46,7 +46,7 @@ class SampleResult:
 
 
 class SampleRun:
-    """The generation of one task's samples; Ctrl-C keeps the codes drawn so far.
+    """The generation of one task's samples; Ctrl-C keeps the codes sampled so far.
 
     interrupted: whether Ctrl-C was pressed.
     drawn: the codes of all samples so far.
@@ -80,7 +80,7 @@ class SampleRun:
             yield SampleResult(files, sample)
 
     def _draw(self) -> Drawn:
-        """Return all codes; after Ctrl-C the missing ones are -1."""
+        """Return all codes; after Ctrl-C, codes that were not sampled are -1."""
         try:
             for drawn in draw_samples(self.task):
                 self.drawn = drawn
@@ -94,7 +94,7 @@ class SampleRun:
         return self.drawn
 
     def _collect(self, drawn: Drawn) -> list[Sample]:
-        """Return the samples, ranked unless interrupted by Ctrl-C."""
+        """Return the samples, ranked unless Ctrl-C was pressed."""
         try:
             return collect(self.task, drawn.indices, ranked=not self.interrupted)
         except KeyboardInterrupt:
@@ -102,7 +102,7 @@ class SampleRun:
             return collect(self.task, drawn.indices, ranked=False)
 
     def _refine(self, sample: Sample) -> Sample:
-        """Return the refined sample; after Ctrl-C it is only partly refined."""
+        """Return the refined sample, which Ctrl-C leaves refined only in part."""
         last, filmed = None, shown_steps(self.outputs[0], self.steps)[1:]
         try:
             for last in refine(self.task, sample, self.steps):
@@ -116,14 +116,14 @@ class SampleRun:
     def _stages(
         self, drawn: Drawn, sample: Sample, output: OutputConfig, *, best: bool
     ) -> list[Tensor]:
-        """Return the codes, (h, w), of each frame of a sample's video; only the best is refined."""
+        """Return the codes (h, w) of each frame of a sample's video; only the best is refined."""
         number = sample.seed - self.task.config.seed
         turns = shown_steps(output, int(drawn.turns[number].max()))
         drawing = [after(drawn, number, turn) for turn in turns]
         return drawing + self.refinement if best else drawing
 
     def _film(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
-        """Write the video of a sample's creation; return False if Ctrl-C interrupted it."""
+        """Write the video of how a sample was made; return False if Ctrl-C interrupted it."""
         try:
             cut = film_sample(self.task, sample, stages, output, partial(self.show, "video"))
         except KeyboardInterrupt:
@@ -139,7 +139,7 @@ def _shown(frame: Any) -> Image.Image:
 def save_sample(
     task: Task, sample: Sample, output: OutputConfig, *, unfinished: bool = False
 ) -> tuple[Path, ...]:
-    """Write a sample with the settings that reproduce it alone; return the paths.
+    """Write a sample with the settings that reproduce this one alone; return its paths.
 
     Raises:
         VqclipError: the file could not be written.
@@ -175,10 +175,11 @@ def film_sample(
     output: OutputConfig,
     on_frame: Callable[[int, int, Callable[[], Image.Image]], None],
 ) -> bool:
-    """Write the videos of a sample's creation; return whether Ctrl-C cut them short.
+    """Write the videos of how a sample was made; return whether Ctrl-C cut them short.
 
     Videos that were cut short are kept.
-    stages: codes (h, w); -1 marks codes not drawn yet, shown as a plain colour.
+
+    stages: codes (h, w); codes that are not sampled yet are -1 and shown as a plain colour.
     on_frame: called with the number of frames done, the total number, and a function that returns
         the last frame.
 

@@ -1,1 +1,1 @@
-"""Videos: animations, stories, restyled clips, camera, optical flow."""
+"""Videos: animations, stories and restyled clips; camera and optical flow."""

@@ -1,4 +1,4 @@
-"""Videos of frames on disk."""
+"""Videos made from frames on disk."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from vqclip.video.optical_flow import Between, blend, opencv
 
 
 def find_frames(sources: Sequence[str]) -> list[Path]:
-    """Return the images among files and in folders, sorted by number, then name, per folder.
+    """Return the images among files and in folders, each folder sorted by number, then by name.
 
     Raises:
         UsageError: a source does not exist, or a folder has no images.
@@ -44,7 +44,7 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
 
 
 def _is_film(path: Path) -> bool:
-    """Return whether a GIF or WebP is animated: a video stored with its frames."""
+    """Return whether a GIF or WebP is animated, and so is a video stored among its frames."""
     if path.suffix.lower() not in FILMS:
         return False
     try:
@@ -55,13 +55,13 @@ def _is_film(path: Path) -> bool:
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sort key that puts frame-2 before frame-10."""
+    """Return a key that sorts frame-2 before frame-10."""
     parts = re.findall(r"\d+|\D+", path.name)
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p.lower()) for p in parts]
 
 
 class Animation:
-    """A video of frames on disk; iterating yields its frames without writing anything."""
+    """A video made from frames on disk; iterating yields its frames without writing anything."""
 
     def __init__(self, sources: Sequence[str], config: AnimateConfig) -> None:
         self.config = config
@@ -80,7 +80,7 @@ class Animation:
         return map(self.frame, self.plan.positions)
 
     def frame(self, position: float) -> Array:
-        """Return the frame at a position, (h, w, 3) uint8, interpolated as configured."""
+        """Return the frame at a position, (h, w, 3) uint8, interpolated according to the config."""
         number = int(position)
         time = position - number
         if time < 1e-6:
@@ -93,7 +93,7 @@ class Animation:
         return np.asarray(fit_image(load_image(self.paths[number]), self.size, self.config.fit))
 
     def metadata(self) -> dict[str, Any]:
-        """Return the settings of the last frame, if recorded, and of the video."""
+        """Return the settings of the last frame, if recorded, and those of the video."""
         try:
             known: Mapping[str, Any] = read_metadata(self.paths[-1])
         except UsageError:
@@ -108,7 +108,7 @@ class Animation:
         *,
         overwrite: bool = False,
     ) -> None:
-        """Write all videos in parallel, calling ``on_frame`` with the frame count and the frame.
+        """Write all videos at once, calling ``on_frame`` with the frame count and the frame.
 
         Ctrl-C keeps the videos so far.
         """
@@ -128,12 +128,12 @@ class Animation:
                 on_frame(number + 1, frame)
 
     def plays(self, films: Sequence[Path]) -> int:
-        """Return how often the frames are played to write all videos."""
+        """Return how often the frames must be played to write all videos."""
         return max(_plays(path, self.config.loop) for path in films)
 
 
 def _plays(path: Path, loop: int) -> int:
-    """Return how often a video's frames are written: an MP4 has no loop flag."""
+    """Return how often a video's frames are written, as an MP4 cannot be marked as looping."""
     return max(1, loop) if path.suffix.lower() == ".mp4" else 1
 
 

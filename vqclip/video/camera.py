@@ -1,12 +1,13 @@
-"""Camera of a video: keyframes of zoom, pan and rotation.
+"""The camera of a video: keyframes of zoom, pan and rotation.
 
-Keyframes are a number or a list such as ``0:1.0, 50:1.05``. The grammar::
+Keyframes are one number, or a list such as ``0:1.0, 50:1.05``. The grammar::
 
     keyframes = value | key ("," key)*
     key       = frame ":" value
     value     = number ("," number)*
 
-Values are interpolated linearly between keys and constant before the first and after the last.
+Between keys, values are interpolated linearly; before the first and after the last, they are
+constant.
 """
 
 import math
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _KEY = re.compile(r"\s*(\d+)\s*:")
-_MOST_GIVEN_BACK = 1.3  # highest factor by which fine detail is amplified per frame
+_MOST_GIVEN_BACK = 1.3  # maximum factor by which fine detail is amplified per frame
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Keyframes:
     values: tuple[tuple[float, ...], ...]
 
     def __call__(self, frame: float) -> tuple[float, ...]:
-        """Return the interpolated value at a frame."""
+        """Return the value at a frame, interpolated if need be."""
         after = bisect_right(self.frames, frame)
         if after == 0 or after == len(self.frames):
             return self.values[max(0, after - 1)]
@@ -42,7 +43,7 @@ class Keyframes:
         return tuple(a + (b - a) * time for a, b in ends)
 
     def __str__(self) -> str:
-        """Return the keyframes in the grammar of the module."""
+        """Return the keyframes in the grammar of this module."""
         values = [",".join(map(repr, value)) for value in self.values]
         if self.frames == (0,):
             return values[0]
@@ -58,7 +59,7 @@ def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
     (2.0, 0.0)
 
     Raises:
-        UsageError: invalid syntax, a number that is not finite, or frames that do not ascend.
+        UsageError: the syntax is invalid, a number is not finite, or frames do not ascend.
     """
     keys: list[tuple[int, list[str]]] = []
     for part in text.split(","):
@@ -129,8 +130,9 @@ def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
 def move(image: "Tensor", motion: Motion) -> "Tensor":
     """Return the moved image (1, 3, h, w) in [0, 1], mirrored beyond its edges.
 
-    Samples bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. Sampling weakens
-    the finest detail, which would add up over the frames, so the detail is amplified again.
+    The image is sampled bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. Sampling
+    weakens the finest detail, which would add up over the frames, so that detail is amplified
+    again.
     """
     import torch.nn.functional as F
 
@@ -138,7 +140,7 @@ def move(image: "Tensor", motion: Motion) -> "Tensor":
     angle = math.radians(motion.rotate)
     cosine, sine = math.cos(angle) / motion.zoom, math.sin(angle) / motion.zoom
     right, down = motion.pan
-    # Rows of the matrix for coordinates from -1 to 1 along each side.
+    # The rows of the matrix for coordinates from -1 to 1 along each side.
     theta = image.new_tensor(
         [
             [cosine, sine * height / width, -(cosine * right + sine * down) * 2 / width],
@@ -155,7 +157,7 @@ def move(image: "Tensor", motion: Motion) -> "Tensor":
 
 
 def _fine(image: "Tensor") -> "Tensor":
-    """Return the finest detail: the image minus its centre-weighted mean over 3x3 pixels."""
+    """Return the finest detail, the image minus its centre-weighted mean over 3x3 pixels."""
     import torch.nn.functional as F
 
     line = image.new_tensor([0.25, 0.5, 0.25])

@@ -30,7 +30,7 @@ def opencv() -> "Any":
 def find_flow(here: Array, there: Array) -> Flow:
     """Return the flow, (h, w, 2) in pixels (right, down), with here(x) ≈ there(x + flow(x)).
 
-    here, there: (h, w, 3) uint8. Dense inverse search (Kroeger et al. 2016).
+    here, there: (h, w, 3) uint8. The method is dense inverse search (Kroeger et al. 2016).
     """
     cv2 = opencv()
     grey = [
@@ -65,8 +65,8 @@ def warp(image: Array, flow: Flow) -> Array:
 def visibility(flow: Flow, back: Flow) -> Flow:
     """Return the confidence, (h, w) in [0, 1], that each pixel is visible in the other frame.
 
-    flow leads from here to there, back from there to here; for visible pixels the two cancel out
-    (Sundaram et al. 2010): |f + b|² < 0.01 (|f|² + |b|²) + 0.5.
+    ``flow`` leads from here to there, ``back`` from there to here. For visible pixels the two
+    cancel out (Sundaram et al. 2010): |f + b|² < 0.01 (|f|² + |b|²) + 0.5.
     """
     returned = warp(back.astype(np.float32), flow)
     gap = ((flow + returned) ** 2).sum(-1)
@@ -79,20 +79,20 @@ def visibility(flow: Flow, back: Flow) -> Flow:
 
 
 class Between:
-    """Intermediate frames: both frames warped along the flow and blended."""
+    """Intermediate frames, made by warping both frames along the flow and blending them."""
 
     def __init__(self, first: Array, second: Array) -> None:
         self.first, self.second = first, second
         self.flow, self.back = find_flow(first, second), find_flow(second, first)
 
     def __call__(self, time: float) -> Array:
-        """Return the frame at ``time``, 0 (the first) to 1 (the second)."""
+        """Return the frame at ``time``, from 0 (the first frame) to 1 (the second)."""
         first = warp(self.first, -time * self.flow)
         second = warp(self.second, (time - 1) * self.back)
         return blend(first, second, time)
 
 
 def blend(first: Array, second: Array, time: float) -> Array:
-    """Blend two frames; ``time`` is 0 (the first) to 1 (the second)."""
+    """Blend two frames; ``time`` is from 0 (the first frame) to 1 (the second)."""
     mixed = first + (second.astype(np.float32) - first) * np.float32(time)
     return np.rint(mixed).astype(np.uint8)

@@ -18,7 +18,8 @@ from vqclip.video.work_folder import WorkFolder
 class StoryRun:
     """The rendering of one story: frames in a folder, then the videos.
 
-    After being stopped or killed, it continues from the saved state to the same bytes.
+    If it is stopped or killed, it continues from the saved state and ends with byte-identical
+    files.
     """
 
     def __init__(self, story: StoryConfig, output: FilmOutput, models: Models) -> None:
@@ -39,7 +40,7 @@ class StoryRun:
     ) -> None:
         """Generate the missing frames and write the videos.
 
-        on_frame: called with every frame, including those below 0, which appear in no video.
+        on_frame: called with every frame, including those numbered below 0, which no video shows.
         on_draft: called with every frame of the drafts, if any are sampled.
 
         Raises:
@@ -61,8 +62,8 @@ class StoryRun:
 class RestyleRun:
     """The rendering of one restyled clip: frames in a folder, then the videos.
 
-    Each frame depends only on the clip and the last result, which is on disk: a stopped run
-    continues where it was, to the same bytes.
+    Each frame depends only on the clip and on the last result, which is on disk. A stopped run
+    therefore continues where it stopped and ends with byte-identical files.
     """
 
     def __init__(self, source: SourceVideo, output: FilmOutput, models: Models) -> None:
@@ -81,7 +82,7 @@ class RestyleRun:
         Ctrl-C keeps the frames so far and writes no video.
 
         Raises:
-            UsageError: the folder holds frames of other settings or is used by another process.
+            UsageError: the folder holds frames of other settings, or another process uses it.
             VqclipError: the run failed, or a file could not be written.
         """
         with self.work_folder.opened():

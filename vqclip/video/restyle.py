@@ -1,4 +1,4 @@
-"""Restyled clips, in which each frame starts from the warped last result."""
+"""Restyled clips, in which each frame starts from the last result, warped."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from vqclip.media.writers import Array, open_clip
 from vqclip.video.animation import find_frames
 from vqclip.video.optical_flow import find_flow, opencv, visibility, warp
 
-LARGEST = 512  # pixels
+LARGEST = 512  # pixels, the longest side by default
 _RATE = 12.0  # default frame rate of a folder of images
 
 
@@ -31,10 +31,10 @@ class PreviousFrame:
 
 
 class SourceVideo:
-    """The frames of a clip or of a folder of images.
+    """The frames of a clip, or of a folder of images.
 
     Raises:
-        UsageError: the source is neither, or optical flow is requested without OpenCV.
+        UsageError: the source is neither, or optical flow is requested and OpenCV not installed.
     """
 
     def __init__(self, config: RestyleConfig) -> None:
@@ -56,7 +56,7 @@ class SourceVideo:
 
     @cached_property
     def bytes(self) -> int:
-        """The size of the files, to detect another source with the same name."""
+        """The size of the files, by which another source with the same name is detected."""
         paths = [self.path] if self.is_film else self.paths
         return sum(path.stat().st_size for path in paths)
 
@@ -74,7 +74,7 @@ class SourceVideo:
 def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
     """Return the (width, height) of the restyled frames, rounded to whole codes.
 
-    Without a requested size, this is the source's own size, shrunk to at most ``LARGEST`` a side.
+    If no size is requested, this is the source's own size, shrunk to at most ``LARGEST`` a side.
     """
     factor = models.vqgan.downsampling
     width, height = source.own_size
@@ -89,8 +89,8 @@ def restyle_frame(
 ) -> Array:
     """Return one restyled frame of the clip, (h, w, 3) uint8.
 
-    It starts from the warped previous result, and from the frame itself if there is none or where
-    the two frames differ.
+    The frame starts from the previous result, warped, and from the clip's own frame wherever the
+    two frames differ or if there is no previous result.
     """
     start = source if before is None else mixed(source, before, config.coherence)
     height, width, _ = source.shape
@@ -105,8 +105,8 @@ def restyle_frame(
 def mixed(source: Array, before: PreviousFrame, coherence: float) -> Array:
     """Return the start of a frame: c·v·W(previous result) + (1 − c·v)·frame.
 
-    W warps the last result along the flow between the two frames of the clip; v is 1 where both
-    frames show the same content and 0 where new content appears.
+    W warps the previous result along the flow between the two frames of the clip; v is 1 where both
+    frames show the same content, and 0 where new content appears.
     """
     if not coherence:
         return source

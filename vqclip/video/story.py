@@ -23,10 +23,11 @@ from vqclip.video.optical_flow import blend
 
 
 def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
-    """Return the scene of a step, the scene it changes into, and the progress from 0 to 1.
+    """Return the scene of a step, the scene into which it changes, and the progress from 0 to 1.
 
-    Steps below 0 belong to the first scene, so that the video starts in the middle of it. The last
-    frame may have steps past the end: of a loop, they belong to the first scene, else to the last.
+    Steps below 0 belong to the first scene, so that a loop starts in the middle of that scene. The
+    last frame may have steps past the end; in a loop they belong to the first scene, else to the
+    last.
     """
     step = step % story.steps if story.loop and step > 0 else min(step, story.steps - 1)
     scene, since = divmod(max(step, 0), story.steps_per_scene)
@@ -43,7 +44,7 @@ def story_frames(story: StoryConfig, models: Models) -> Iterator[FilmFrame]:
     """Yield the ``story.frames`` frames of a story.
 
     Raises:
-        UsageError: an unknown name, a missing file, or a value that the models do not support.
+        UsageError: a name is unknown, a file missing, or a value not supported by the models.
         VqclipError: the optimisation diverged.
     """
     return (frame for frame in StoryFrames(story, models) if frame.number >= 0)
@@ -52,10 +53,11 @@ def story_frames(story: StoryConfig, models: Models) -> Iterator[FilmFrame]:
 class MovedPicture:
     """The image of a run under a moving camera, with a residual that the codes cannot represent.
 
-    A decoded image cannot follow a small motion: encoded and quantized again, it stays in place
-    and loses colour and detail. Therefore the image itself is moved: z encodes it as well as the
-    codes allow, and the residual, image − decoded z, is added to every decoded image until the
-    next motion. CLIP sees the sum too, or it would correct errors that the viewer never sees.
+    A decoded image cannot follow a small motion: encoded and quantized again, it stays in place and
+    loses colour and detail. Therefore the image itself is moved: z encodes the moved image as well
+    as the codes allow, and the residual, image − decoded z, is added to every decoded image until
+    the next motion. The sum is also what CLIP sees, or CLIP would correct errors that viewers never
+    see.
 
     residual: (1, 3, h, w), for images in [0, 1]; None before the first motion.
     """
@@ -85,9 +87,11 @@ class StoryFrames:
     """The frames of a story: an optimisation whose image a camera moves.
 
     A loop starts with hidden frames, numbered below 0, in which the first scene takes shape. The
-    end of the video fades into the last of them, so that it continues seamlessly at the start.
+    end of the video fades into the last of these frames, so that the video continues seamlessly at
+    its start.
 
-    state: result of :meth:`state` to continue from, to the same bytes on a CPU.
+    state: a state returned by :meth:`state`, from which to continue; on a CPU, the frames are then
+        byte-identical to those of an uninterrupted run.
     on_draft: called with every frame of the drafts, if any are sampled.
     """
 
@@ -113,13 +117,13 @@ class StoryFrames:
         )
         self.camera = parse_camera(story.zoom, story.pan, story.rotate)
         self.scenes = [embed_prompts(models, scene) for scene in story.scenes]
-        self.number = self.run.steps_done // story.every - story.unseen  # of the next frame
+        self.number = self.run.steps_done // story.every - story.unseen  # number of the next frame
         self.fading = min(story.unseen, story.changing // story.every)
         before = (np.asarray(picture) for picture in tensors.get("before", ()))
         self.before = deque(before, maxlen=self.fading)
 
     def state(self) -> State:
-        """Return the state that the next frame depends on; valid between two frames only."""
+        """Return the state on which the next frame depends; call it only between two frames."""
         state = state_of(self.run)
         tensors = dict(state.tensors)
         if self.picture.residual is not None:
@@ -146,7 +150,7 @@ class StoryFrames:
         return replace(frame, picture=blend(frame.picture, self.before[late], share))
 
     def next(self, number: int) -> FilmFrame:
-        """Move the camera, take the steps up to the next frame, and return the current frame."""
+        """Move the camera, take the steps to the next frame, and return the frame before them."""
         motion = self.camera(number)
         if self.run.steps_done and motion:
             self.picture.move(motion)

@@ -2,10 +2,10 @@
 
 ::
 
-    castle-7.frames/            of castle-7.mp4
+    castle-7.frames/            the folder for castle-7.mp4
         00000.png, 00001.png    the frames so far
         about.json              their settings, the videos to write, and the stage of the work
-        state.safetensors       further state that the next frame depends on, if any
+        state.safetensors       further state on which the next frame depends, if any
 """
 
 import filecmp
@@ -58,10 +58,10 @@ class WorkFolder:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Create and lock the folder; when the video is complete, clean it up.
+        """Create and lock the folder, and clean it up once the video is complete.
 
         Raises:
-            UsageError: the folder holds frames of something else or is used by another process.
+            UsageError: the folder holds frames of something else, or another process uses it.
             VqclipError: the folder cannot be written.
         """
         lock, over = self.path / _LOCK, False
@@ -85,7 +85,7 @@ class WorkFolder:
                     self.path.rmdir()
 
     def _begin(self) -> None:
-        """Continue with the existing frames; raise UsageError if they have other settings."""
+        """Continue with the existing frames, or raise UsageError if they have other settings."""
         sweep(self.path)
         known = json.loads(json.dumps(self.settings))
         if is_unfinished(self.path):
@@ -110,7 +110,7 @@ class WorkFolder:
     def _remove(self, *, frames: bool) -> None:
         """Remove our files, about.json last, so that a folder left by a kill is recognised.
 
-        The state goes first, because it is of no use without its frames.
+        The state is removed first, because it is useless without its frames.
         """
         self.state_path.unlink(missing_ok=True)
         for path in reversed(self.numbered()) if frames else ():
@@ -118,7 +118,7 @@ class WorkFolder:
         (self.path / ABOUT_FILE).unlink(missing_ok=True)
 
     def numbered(self) -> list[Path]:
-        """Return the paths of the frames so far."""
+        """Return the paths of all frames so far, in order."""
         paths = (frame_path(self.path, number) for number in count())
         return list(takewhile(Path.exists, paths))
 
@@ -128,7 +128,7 @@ class WorkFolder:
         return np.asarray(load_image(path)) if path.exists() else None
 
     def put(self, number: int, picture: Array) -> None:
-        """Write a frame."""
+        """Write a frame under its number."""
         settings = {**self.settings, "frame": number}
         path = frame_path(self.path, number)
         save_image(Image.fromarray(picture), path, settings, overwrite=True)
@@ -143,20 +143,20 @@ class WorkFolder:
         return load_state(self.state_path) if self.state_path.exists() else None
 
     def keep(self, state: State) -> None:
-        """Record the state after the last frame; write it if it is due."""
+        """Remember the state after the last frame, and write it if that is due."""
         self.last = state
         if time.monotonic() - self.saved >= EVERY:
             self.save()
 
     def save(self) -> None:
-        """Write the last recorded state."""
+        """Write the state that was last remembered."""
         if self.last is not None:
             save_state(self.state_path, self.last)
             self.saved = time.monotonic()
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Write the last state when the block ends, even with an exception."""
+        """Write the last state when the block ends, even if it ends with an exception."""
         try:
             yield
         finally:
@@ -165,7 +165,8 @@ class WorkFolder:
     def write_films(self, frames: int) -> None:
         """Write the videos from the first ``frames`` frames.
 
-        Each is completed in this folder first, so that Ctrl-C publishes no part of one.
+        Each video is first completed in this folder, so that Ctrl-C never publishes part of a
+        video.
 
         Raises:
             FileExistsError: another file has the name of a video.
@@ -188,7 +189,7 @@ class WorkFolder:
 
 
 def _publish(complete: Path, path: Path, *, overwrite: bool) -> None:
-    """Publish a video, unless a run that was killed later has done so already."""
+    """Publish a video, unless an earlier run did so before it was killed."""
     try:
         publish(complete, path, overwrite=overwrite)
     except FileExistsError:
