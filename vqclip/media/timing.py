@@ -35,7 +35,7 @@ class Plan:
 
 
 def film_fps(frames: int) -> int:
-    """Return the frame rate that shows ``frames`` in about eight seconds, at least 5 and at most 30.
+    """Return the frame rate that shows ``frames`` in about eight seconds, from 5 to 30 per second.
 
     >>> film_fps(41)
     5

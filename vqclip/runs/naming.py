@@ -55,7 +55,7 @@ def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[obj
 
 
 def free_image(image: Path, suffixes: Iterable[str]) -> Path:
-    """Return the first numbered variant of an image for which none of the files beside it exists."""
+    """Return the first numbered variant of an image for which no file beside it exists."""
     return free_path(image, lambda candidate: _is_taken(candidate, suffixes))
 
 

@@ -199,8 +199,7 @@ class Samples:
 class HeldOut(Sequence[dict[str, Any]]):
     """Images never used in training, whole and on plain backgrounds, in a fixed order.
 
-    For any n, the first n images are a fair sample. ``text`` is the first caption; ``texts`` holds
-    all captions.
+    For any n, the first n images are a fair sample. ``text`` is the first caption, ``texts`` all.
     """
 
     def __init__(self, entries: Sequence[DataEntry], settings: DataConfig) -> None:
