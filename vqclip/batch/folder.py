@@ -83,7 +83,7 @@ class RunFolder:
             ) from error
 
     def names(self) -> set[str]:
-        """Return the names, without suffixes, of what is in the folders of the jobs' files."""
+        """Return the names, without suffixes, of everything in the folders of the jobs' files."""
         places = (self.path / "pictures", self.path / "frames")
         paths = [path for place in places if place.is_dir() for path in place.iterdir()]
         return {path.name if path.is_dir() else path.stem for path in paths}

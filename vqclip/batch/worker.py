@@ -196,7 +196,7 @@ class Reporter:
             self.report()
 
     def report(self) -> Any:
-        """Send what is new to the board; return Ray's reference to the call."""
+        """Send new reports to the board; return Ray's reference to the call."""
         shown = self.picture() if self.look and self.picture else None
         sent = self.board.report.remote(self.steps, shown, self._checkpoints())
         self.steps, self.reported = {}, time.monotonic()
