@@ -105,10 +105,10 @@ def chosen(loss: VQGANLoss, settings: TrainSettings) -> VQGANLoss:
 def taming_loss(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ``lossconfig`` of a taming config under our names, including its kl_weight."""
     config = params.get("lossconfig") or {}
-    params = dict(config.get("params") or {})
-    params["pixel_weight"] = params.pop("pixelloss_weight", VQGANLoss.pixel_weight)
+    own = dict(config.get("params") or {})
+    own["pixel_weight"] = own.pop("pixelloss_weight", VQGANLoss.pixel_weight)
     known = {name for name in VQGANLoss.__dataclass_fields__ if name != "perceptual"}
-    values = {key: value for key, value in params.items() if key in known}
+    values = {key: value for key, value in own.items() if key in known}
     if "kl_weight" in params:
         values["kl_weight"] = params["kl_weight"]
     return values
