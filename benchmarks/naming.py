@@ -1,7 +1,7 @@
 """Do people recognise the pictures? Sheets for who has not seen the prompts, and the score.
 
     python benchmarks/naming.py sheets out/ --output naming/       # pictures that vqclip made
-    python benchmarks/naming.py score naming/ naming/answers.csv
+    python benchmarks/naming.py score naming/ naming/answers.csv [--sheet sheet.jpg --pictures out/]
 
 ``sheets`` shuffles a folder's pictures and writes them with nothing but numbers: sheet-1.png and
 on; names.txt, all that they may show, among other things if ``--prompts`` names a longer list; and
@@ -9,7 +9,8 @@ answers.csv. The key lies beside the folder, as naming.key.json: give the viewer
 One viewer sees one set: who has seen a draft knows the picture made of it. Each line of answers.csv
 holds a picture's number; what it seems to show, in free words; of names.txt the one that it most
 likely is, and the next likely; and its look: 0 a smear, 1 something like it, 2 clearly a drawing of
-the thing, 3 a nice picture.
+the thing, 3 a nice picture. ``--sheet`` shows all pictures with their prompts, in the order of the
+key, and in red what a viewer took them for instead.
 """
 
 import argparse
@@ -32,6 +33,7 @@ COLUMNS = ("number", "words", "first", "second", "look")
 LOOKS = ("0", "1", "2", "3")
 CLEAR, NICE = 2, 3  # of the looks
 _SIDE, _LABEL, _GAP, _ACROSS = 192, 26, 8, 5  # pixels; pictures beside each other
+_SMALL, _LINE, _ROW = 128, 14, 10  # of the labelled sheet
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,23 @@ def confusions(answers: Sequence[Answer]) -> list[str]:
     ]
 
 
+def labelled(answers: Sequence[Answer], folder: Path, pictures: Path) -> Image.Image:
+    """Return all pictures with their prompts and, where the first pick is wrong, that in red."""
+    key = json.loads(key_path(folder).read_text(encoding="utf-8"))["pictures"]
+    said = sorted(zip(answers, key, strict=True), key=lambda pair: pair[0].prompt)
+    cells = []
+    for answer, picture in said:
+        cell = Image.new("RGB", (_SMALL, _SMALL + 2 * _LINE), "white")
+        with Image.open(pictures / picture["file"]) as image:
+            cell.paste(image.convert("RGB").resize((_SMALL, _SMALL)))
+        pen = ImageDraw.Draw(cell)
+        pen.text((0, _SMALL), answer.prompt[:24], "black", font_size=10)
+        if not answer.right:
+            pen.text((0, _SMALL + _LINE - 2), answer.first[:24], "firebrick", font_size=10)
+        cells.append(cell)
+    return montage(cells, min(_ROW, len(cells)), _GAP)
+
+
 def report(answers: Sequence[Answer]) -> str:
     """Return the figures and the confusions, a line each."""
     lines = [f"{share:4.0%}  {name}" for name, share in figures(answers).items()]
@@ -164,10 +183,15 @@ def main() -> None:
     score = commands.add_parser("score", help="compare a form with the key")
     score.add_argument("folder", type=Path, help="that sheets wrote")
     score.add_argument("answers", type=Path, help="the form, filled in")
+    score.add_argument("--sheet", type=Path, help="write a sheet with prompts and confusions")
+    score.add_argument("--pictures", type=Path, help="the pictures of the sheet")
     args = parser.parse_args()
     try:
         if args.command == "score":
-            print(report(read_answers(args.folder, args.answers)))
+            answers = read_answers(args.folder, args.answers)
+            print(report(answers))
+            if args.sheet:
+                labelled(answers, args.folder, args.pictures or Path()).save(args.sheet)
         else:
             write_sheets(args.pictures, args.output, args.prompts, args.seed, args.page)
     except (UsageError, OSError) as error:

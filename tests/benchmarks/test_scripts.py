@@ -204,6 +204,20 @@ def test_names_are_scored(script: Script, named: Path) -> None:
     assert out.endswith("a fish -> a hat\na moon -> a hat\n")
 
 
+def test_the_labelled_sheet_shows_confusions_in_red(
+    script: Script, named: Path, tmp_path: Path
+) -> None:
+    form, sheet = filled_in(named, {"a moon": "a hat"}), tmp_path / "sheet.png"
+    pictures = next(path for path in tmp_path.iterdir() if path != named and path.is_dir())
+    script("naming", "score", named, form, "--sheet", sheet, "--pictures", pictures)
+    with Image.open(sheet) as image:
+        assert image.size == (4 * (128 + 8) - 8, 128 + 28)
+        captions = image.convert("RGB").crop((0, 128 + 14, image.width, image.height))
+        below = [captions.crop((x, 0, x + 128, 14)).getcolors(10_000) for x in range(0, 544, 136)]
+    told = [any(r > g + 30 for _, (r, g, _) in colours or ()) for colours in below]
+    assert told == [prompt == "a moon" for prompt in sorted(PROMPTS)]
+
+
 @pytest.mark.parametrize(
     ("first", "look", "message"),
     [("a dog", "2", "'a dog' is not in names.txt"), ("a fish", "4", "the look is one of")],
