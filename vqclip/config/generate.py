@@ -108,7 +108,7 @@ class GenerateConfig:
     )
     style: str = setting(AUTO, shared.STYLE)
     guidance: float = setting(2.0, shared.GUIDANCE)
-    temperature: float = setting(0.7, shared.TEMPERATURE)
+    temperature: float = setting(0.5, shared.TEMPERATURE)
     top_k: int = setting(100, shared.TOP_K)
     top_p: float = setting(1.0, shared.TOP_P)
     fit: str = setting("cover", shared.FIT)
