@@ -143,9 +143,8 @@ class GenerateConfig:
         option(
             "--prior",
             panel=IMAGE,
-            help="Weight of the loss that pulls the codes to those that the transformer finds "
-            "likely for the prompt, at the transformer's training size. Default: 8 after a draft, "
-            "else 0.",
+            help="Weight of the loss that pulls the codes towards those that the transformer finds "
+            "likely for the prompt, at its training size. Default: 8 after a draft, otherwise 0.",
         ),
     )
     num_cutouts: int = setting(

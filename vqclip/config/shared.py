@@ -87,7 +87,7 @@ STYLE = option(
     "--style",
     panel=IMAGE,
     help="Style that the transformer uses: a name in `vqclip list styles`; auto (the styles named"
-    " in the prompt, otherwise several in turn); or none.",
+    " in the prompt, otherwise its first two in turn); or none.",
 )
 GUIDANCE = option(
     "--guidance",

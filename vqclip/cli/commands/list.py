@@ -113,7 +113,7 @@ def _styles() -> Mapping[str, str]:
     config = read_yaml(weights_folder() / "transformer" / "config.yaml")
     known = config["model"]["params"]["cond_stage_config"]["params"].get("styles", ())
     return {
-        "auto": "Those that the prompt names, else the first two of the transformer, in turn.",
+        "auto": "The styles named in the prompt, otherwise the first two of the transformer, in turn.",
         "none": "No style.",
         **dict.fromkeys(known, ""),
     }
