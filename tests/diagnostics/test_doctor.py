@@ -172,7 +172,7 @@ def test_named_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "(2 of 4 bytes)" in found["short"].about
     assert "record cannot be read" in found["blank"].about
     assert "weights remove short" in found["short"].fix
-    assert found["named models"].about.startswith("3 here, ")
+    assert found["named models"].about.startswith("3 on this computer, ")
     (tmp_path / "catalogue.yaml").write_text("[]")
     assert problems(checked("named models", doctor.named_models)).keys() == {
         "short",

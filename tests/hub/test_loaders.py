@@ -93,7 +93,7 @@ def test_folders_with_no_weights_or_several(run: Path) -> None:
     (run / "checkpoints" / "last.ckpt").rename(run / "checkpoints" / "a.ckpt")
     assert vqgan_path(run).name == "a.ckpt"
     (run / "checkpoints" / "b.ckpt").touch()
-    with pytest.raises(UsageError, match=r"several weights \(a.ckpt, b.ckpt\)"):
+    with pytest.raises(UsageError, match=r"several weight files \(a.ckpt, b.ckpt\)"):
         load_vqgan(run)
     with pytest.raises(UsageError, match="no weights in"):
         load_vqgan(run / "configs")

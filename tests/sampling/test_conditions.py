@@ -83,7 +83,7 @@ def test_classes_by_name_and_number() -> None:
     ("text", "count", "message"),
     [
         ("5", 5, "out of range: this model has classes 0 to 4"),
-        ("goldfish", 5, "give 0 to 4"),
+        ("goldfish", 5, "give a number from 0 to 4"),
         ("goldfsh", 1000, "did you mean goldfish"),
         ("retriever", 1000, "golden retriever"),
         ("", 1000, "unknown class"),
@@ -132,7 +132,7 @@ def test_labels_by_name() -> None:
         (183, "sky=0", "write NUMBER=LABEL"),
         (183, "0=183", "0 to 182"),
         (8, "0=sky", "labels are 0 to 7"),
-        (183, "5=sea", r"also holds \[0\]: add `relabel=0=NAME`"),
+        (183, "5=sea", r"also contains \[0\]: add `relabel=0=NAME`"),
     ],
 )
 def test_wrong_label_names(count: int, relabel: str, message: str) -> None:

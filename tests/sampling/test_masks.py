@@ -62,7 +62,7 @@ def test_white_of_a_mask_is_kept() -> None:
         ("box:1,2,-3,4", "write box:x,y,w,h"),
         ("box:3,0,3,1", "not inside the image of 5x4"),
         ("box:0,0,0,1", "not inside"),
-        ("mask.png", "the mask mask.png is 4x5, the image 5x4 pixels"),
+        ("mask.png", "the mask mask.png is 4x5 pixels, but the image is 5x4"),
     ],
 )
 def test_wrong_parts(keep: str, message: str) -> None:

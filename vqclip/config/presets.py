@@ -44,17 +44,17 @@ _UPDATED = (
 )
 
 ABOUT: Mapping[str, str] = {
-    "nerdyrodent": "nerdyrodent/VQGAN-CLIP as it is: pooled cutouts and four augmentations.",
-    "nerdyrodent-original": "Its cut method original: plain crops, as in the first notebook.",
-    "nerdyrodent-updated": "Its cut method updated: crops with the second notebook's changes.",
-    "nerdyrodent-nrupdated": "Its cut method nrupdated: crops with its own augmentations.",
-    "nerdyrodent-updatedpooling": "Its cut method updatedpooling: pooled, milder colours.",
+    "nerdyrodent": "nerdyrodent/VQGAN-CLIP by default: pooled cutouts and four augmentations.",
+    "nerdyrodent-original": "nerdyrodent/VQGAN-CLIP, method original: plain crops.",
+    "nerdyrodent-updated": "nerdyrodent/VQGAN-CLIP, method updated: augmented crops.",
+    "nerdyrodent-nrupdated": "nerdyrodent/VQGAN-CLIP, method nrupdated: other augmentations.",
+    "nerdyrodent-updatedpooling": "nerdyrodent/VQGAN-CLIP, method updatedpooling: milder colours.",
     "crowson": "Katherine Crowson's first notebook: 64 plain crops, learning rate 0.05.",
-    "eleutherai": "EleutherAI/vqgan-clip: crops of normally distributed sizes.",
-    "pixray": "pixray at normal quality and widescreen: Perlin start, zoomed cutouts.",
-    "bigsleep": "lucidrains/big-sleep's cutouts and average, for one of its 20 epochs.",
-    "rkhamilton": "rkhamilton/vqgan-clip-generator with its kornia cutouts.",
-    "rkhamilton-sg3": "rkhamilton/vqgan-clip-generator with its sg3 cutouts: averaged, plain.",
+    "eleutherai": "EleutherAI/vqgan-clip: crops with normally distributed sizes.",
+    "pixray": "pixray at normal quality, widescreen: Perlin start, zoomed cutouts.",
+    "bigsleep": "lucidrains/big-sleep: its cutouts and average, for 1 of 20 epochs.",
+    "rkhamilton": "rkhamilton/vqgan-clip-generator: kornia cutouts.",
+    "rkhamilton-sg3": "rkhamilton/vqgan-clip-generator: sg3 cutouts, plain and averaged.",
 }
 
 PRESETS: Registry[Preset] = Registry(

@@ -57,7 +57,7 @@ class Prompt:
     def __post_init__(self) -> None:
         if self.kind == "text" and _SURROGATE.search(self.content):
             raise UsageError(
-                f"the prompt {self.content!a} is not text in UTF-8: type it again, in a "
+                f"the prompt {self.content!a} is not UTF-8 text: type it again, in a "
                 "terminal with LC_ALL=C.UTF-8"
             )
 

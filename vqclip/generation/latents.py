@@ -69,18 +69,27 @@ def codebook_range(codebook: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def noise_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return an image (1, 3, rows, columns) of independent uniform pixels in [0, 1]."""
+    """Return an image of independent, uniformly random pixels.
+
+    The image is (1, 3, rows, columns) in [0, 1].
+    """
     return torch.rand(1, 3, rows, columns, generator=generator)
 
 
 def gradient_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return a bilinear blend of four random corner colours, (1, 3, rows, columns) in [0, 1]."""
+    """Return a smooth blend of four random corner colours.
+
+    The image is (1, 3, rows, columns) in [0, 1].
+    """
     corners = noise_image(2, 2, generator)
     return F.interpolate(corners, (rows, columns), mode="bilinear", align_corners=True)
 
 
 def perlin_image(rows: int, columns: int, generator: Generator, octaves: int = 5) -> Tensor:
-    """Return an image (1, 3, rows, columns) in [0, 1] of fractal gradient noise (Perlin 1985)."""
+    """Return an image of fractal gradient noise (Perlin 1985).
+
+    The image is (1, 3, rows, columns) in [0, 1].
+    """
     shape = (rows, columns)
     layers = [0.6**k * _perlin_octave(shape, 2 ** (k + 1), generator) for k in range(octaves)]
     noise = torch.stack(layers).sum(0)

@@ -51,7 +51,10 @@ def list_command(
 
 
 def _documented(entries: Mapping[str, Any]) -> dict[str, str]:
-    return {name: (entry.__doc__ or "").strip().split("\n")[0] for name, entry in entries.items()}
+    """Return the first lines of docstrings, without the verb of those that begin with "Return"."""
+    lines = {name: (entry.__doc__ or "").strip().split("\n")[0] for name, entry in entries.items()}
+    plain = {name: line.removeprefix("Return ").replace("``", "") for name, line in lines.items()}
+    return {name: line[:1].upper() + line[1:] for name, line in plain.items()}
 
 
 def _presets() -> Mapping[str, str]:
@@ -100,9 +103,9 @@ def _inits() -> Mapping[str, str]:
     return {
         "random": "Random codes.",
         **_documented(PICTURES),
-        "sample": "The best of --drafts samples of a transformer.",
-        "photo.jpg": "An image: path or URL.",
-        "codes.npz": "Codes kept with --save-codes.",
+        "sample": "The best of --drafts unprompted samples from a transformer.",
+        "photo.jpg": "An image (path or URL).",
+        "codes.npz": "Codes saved with --save-codes.",
     }
 
 
@@ -113,7 +116,7 @@ def _styles() -> Mapping[str, str]:
     config = read_yaml(weights_folder() / "transformer" / "config.yaml")
     known = config["model"]["params"]["cond_stage_config"]["params"].get("styles", ())
     return {
-        "auto": "The styles named in the prompt, otherwise the first two of the transformer, in turn.",
+        "auto": "The styles named in the prompt, otherwise the first two styles in turn.",
         "none": "No style.",
         **dict.fromkeys(known, ""),
     }

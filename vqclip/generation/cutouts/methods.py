@@ -112,7 +112,7 @@ def zoom(
     *,
     zoomed: float = 0.6,
 ) -> Framing:
-    """Take a fraction ``zoomed`` of the cutouts as close-ups, the rest as wide views of the image.
+    """Take a share of the cutouts, ``zoomed``, as close-ups and the rest as wide views.
 
     A close-up is a box with 25–95 % of the area of the largest square in the image and an aspect
     ratio of 0.85–1.2, after a perspective of strength 0.4; beyond its edge the image is mirrored. A
