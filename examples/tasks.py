@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,11 @@ MAPS = {
 }
 ORDER = (
     "vqgan", "segmentation-vqgan", "depth-vqgan", "edges-vqgan",
-    *("unconditional", "class", *MAPS),
+    *("unconditional", "class", *MAPS, "coordinates"),
 )  # fmt: skip
 SIDE = 32
 _NEAR_GROUND = 60  # RGB distance up to which a pixel is ground
+_LEAST_SHAPE = 0.02  # share of a square, half that of the smallest cross
 
 
 @dataclass(frozen=True)
@@ -127,41 +129,58 @@ def from_maps(kind: str, folder: Path, count: int, *, wide: bool) -> list[Drawn]
     part, option = MAPS[kind]
     model = vqclip.load_transformer(Path("runs", kind, "last"))
     size = (2 * SIDE if wide else SIDE, SIDE)
-    drawn = []
+    pairs = list(conditions(folder, part, count, wide=wide))
+    codes = []
     with tempfile.TemporaryDirectory() as place:
         file = Path(place, "condition.png")
-        for number, (given, wanted) in enumerate(conditions(folder, part, count, wide=wide)):
+        for given, _ in pairs:
             given.save(file)
-            codes = model.encode_condition(read_condition(model, {option: str(file)}, size))
-            drawn.append(Drawn(sample(model, codes, size, number), wanted, given))
-    return drawn
+            codes.append(model.encode_condition(read_condition(model, {option: str(file)}, size)))
+    images = sample(model, torch.cat(codes), size)
+    return [Drawn(image, w, given) for image, (given, w) in zip(images, pairs, strict=True)]
 
 
 def sample(
-    model: Net2NetTransformer, codes: torch.Tensor | None, size: tuple[int, int], seed: int
-) -> Image.Image:
-    """Sample a picture of ``size`` (width, height)."""
+    model: Net2NetTransformer, codes: torch.Tensor | None, size: tuple[int, int], count: int = 1
+) -> list[Image.Image]:
+    """Sample an image of ``size`` (width, height) for each condition, or ``count`` without one."""
     factor = model.vqgan.downsampling
     grid = (size[1] // factor, size[0] // factor)
+    seeds = range(count if codes is None else len(codes))
     with torch.no_grad():
-        indices = model.sample(codes, grid, sampling=Sampling(), seed=seed)
-        image = model.vqgan.decode(model.vqgan.codes(indices))
-    pixels = ((image[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    return Image.fromarray(pixels)
+        indices = model.sample(codes, grid, sampling=Sampling(), seed=seeds)
+        images = model.vqgan.decode(model.vqgan.codes(indices))
+    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(each) for each in pixels]
 
 
 def from_classes(count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
     """Sample every class; return the pictures and the share with the class's colour."""
     model = vqclip.load_transformer(Path("runs", "class", "last"))
     assert isinstance(model.cond_stage_model, ClassLabel)
-    names, images, right = model.cond_stage_model.names, [], 0
-    for number in range(count):
-        name = names[number % len(names)]
-        codes = model.encode_condition(torch.tensor([names.index(name)]))
-        image = sample(model, codes, (2 * SIDE if wide else SIDE, SIDE), number)
-        images.append(image)
-        right += shape_in(image)[0] == name
-    return images, right / count
+    names = model.cond_stage_model.names
+    wanted = [number % len(names) for number in range(count)]
+    codes = model.encode_condition(torch.tensor(wanted))
+    images = sample(model, codes, (2 * SIDE if wide else SIDE, SIDE))
+    right = [kind_of_shape(i) == names[n] for i, n in zip(images, wanted, strict=True)]
+    return images, sum(right) / count
+
+
+def kind_of_shape(image: Image.Image) -> str | None:
+    """Return the kind whose colour the shapes of a picture have, or None if it shows none."""
+    kind, inside = shape_in(image)
+    return kind if inside.mean() > _LEAST_SHAPE else None
+
+
+def from_nothing(kind: str, count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
+    """Sample without a condition; return the pictures and the share that shows shapes."""
+    model = vqclip.load_transformer(Path("runs", kind, "last"))
+    size = (2 * SIDE if wide else SIDE, SIDE)
+    codes = None
+    if kind == "coordinates":
+        codes = model.encode_condition(read_condition(model, {}, size)).expand(count, -1, -1)
+    images = sample(model, codes, size, count)
+    return images, sum(kind_of_shape(image) is not None for image in images) / count
 
 
 def figure(rows: list[tuple[str, list[Image.Image]]], path: Path, scale: int = 2) -> None:
@@ -192,6 +211,25 @@ def shown(condition: Image.Image) -> Image.Image:
     return condition.convert("RGB").resize((width, SIDE), Image.Resampling.NEAREST)
 
 
+def measured(folder: Path, count: int) -> Iterator[tuple[str, list[Image.Image]]]:
+    """Sample all trained tasks, print their figures, and yield the rows of the figure."""
+    for kind in filter(is_trained, ("unconditional", "coordinates", "class")):
+        draw = from_classes if kind == "class" else partial(from_nothing, kind)
+        (narrow, first), (wide, second) = (draw(count, wide=wide) for wide in (False, True))
+        what = "right colour" if kind == "class" else "with a shape"
+        tell(f"{kind:17} {what} {first:.0%}, at twice the width {second:.0%}")
+        yield kind, [*narrow[:4], *wide[:2]]
+    for kind in filter(is_trained, MAPS):
+        narrow, wide = (from_maps(kind, folder, count, wide=wide) for wide in (False, True))
+        first, second = (sum(d.right for d in drawn) / count for drawn in (narrow, wide))
+        tell(f"{kind:17} right colour and place {first:.0%}, at twice the width {second:.0%}")
+        apart = max(1, count // 4)  # each kind of shape once
+        some = [*narrow[::apart][:4], *wide[:: 2 * apart][:2]]
+        yield f"{kind}: condition", [shown(d.condition) for d in some if d.condition]
+        yield "wanted", [d.wanted for d in some]
+        yield "sample", [d.image for d in some]
+
+
 def tell(text: str) -> None:
     """Print a line."""
     sys.stdout.write(text + "\n")
@@ -208,21 +246,7 @@ def main() -> None:
     if options.train:
         for kind in ORDER:
             train(kind, options.folder)
-    rows: list[tuple[str, list[Image.Image]]] = []
-    if is_trained("class"):
-        images, share = from_classes(options.count, wide=False)
-        tell(f"{'class':17} right colour {share:.0%}")
-        rows.append(("class", images[:8]))
-    for kind in filter(is_trained, MAPS):
-        narrow = from_maps(kind, options.folder, options.count, wide=False)
-        wide = from_maps(kind, options.folder, options.count, wide=True)
-        shares = [sum(d.right for d in drawn) / len(drawn) for drawn in (narrow, wide)]
-        tell(
-            f"{kind:17} right colour and place {shares[0]:.0%}, at twice the width {shares[1]:.0%}"
-        )
-        some = [*narrow[:4], wide[0], wide[1]]
-        rows.append((f"{kind}: given", [shown(d.condition) for d in some if d.condition]))
-        rows.append(("drawn", [d.image for d in some]))
+    rows = list(measured(options.folder, options.count))
     if options.figure:
         figure(rows, options.figure)
 

@@ -39,6 +39,7 @@ def _vqgan(title: str, folder: str, key: str, channels: str, kind: str, **more: 
         "labels": "",
         "loss": _IMAGE_LOSS,
         "conditions": "",
+        "variety": _VARIETY,
         **more,
     }
 
