@@ -97,7 +97,7 @@ def load_transformer(
         )
     if "transformer_config" not in model_config.params:
         kind = model_config.target.split(".")[-1]
-        raise UsageError(f"{path} is a {kind}, not a transformer")
+        raise UsageError(f"{path} is a {kind}, not a transformer: train one on its codes")
     state = checkpoints.read_state_dict(path)
     try:
         model = checkpoints.load_transformer_weights(
