@@ -126,7 +126,7 @@ def test_a_draft_alone_is_the_start() -> None:
         (["sample", *SEG, "--class", "goldfish"], "takes --labels (labels), not --class"),
         (["sample", *SEG, "--labels", "photo.png"], "is not a label map"),
         (["sample", *SEG, "--labels", "map.png", "--label", "0=8"], "labels are 0 to 7"),
-        (["sample", "-t", VQGAN], "is a VQModel, no transformer"),
+        (["sample", "-t", VQGAN], "is a VQModel, not a transformer"),
         (["sample", *FREE, "--label", "0=1"], "give one with --labels"),
         (["sample", *FREE, "--samples", "2", "--seed", str(2**63 - 1)], "seed must be at most"),
         (["sample", *FREE, "--samples", "0"], "samples must be at least 1"),
@@ -150,7 +150,7 @@ def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: s
 
 def test_a_map_of_too_many_labels() -> None:
     Image.new("L", (4, 4), 8).save("map.png")
-    assert "knows 8, 0 to 7" in refused("sample", *SEG, "--labels", "map.png")
+    assert "has 8 labels, 0 to 7" in refused("sample", *SEG, "--labels", "map.png")
 
 
 def test_ctrl_c_keeps_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
