@@ -337,7 +337,7 @@ def test_only_one_process_at_a_time_and_only_its_own_folder() -> None:
         Path("p.txt").write_text(LIST)
         assert "is running in p" in refused("batch", "p.txt", *QUICK)
     Path("p/holiday.jpg").write_text("theirs")
-    assert "holds other files (holiday.jpg)" in refused("batch", "p.txt", *QUICK)
+    assert "contains other files (holiday.jpg)" in refused("batch", "p.txt", *QUICK)
     assert "it has no jobs.jsonl" in refused("resume", "p")
     assert "drop --steps" in refused("resume", "p", "--steps", "3")
 
@@ -454,7 +454,7 @@ def test_what_others_put_into_the_folder_is_left_alone() -> None:
     mine = Path("p/pictures/a-red-apple-0.png")
     mine.write_text("mine")
     Path("p.txt").write_text(LIST)
-    assert "p holds other files (pictures)" in refused("batch", "p.txt", *QUICK)
+    assert "p contains other files (pictures)" in refused("batch", "p.txt", *QUICK)
     assert mine.read_text() == "mine"
     mine.unlink()
     Path("p/.notes.part1.md").write_text("mine")

@@ -220,7 +220,7 @@ def test_path(server: Server) -> None:
 def test_import_tells_what_it_leaves_out() -> None:
     words = ("weights", "import", str(checkpoint("vqmodel_f16")))
     result = vqclip(*words, "--config", str(config("vqmodel_f16")), "--name", "mine")
-    assert "left out: loss and discriminator" in result.stderr
+    assert "dropped: loss and discriminator" in result.stderr
     assert "already" in refused(*words, "--name", "mine")
     vqclip(*words, "--name", "mine", "--overwrite", "--half", "--json")
 

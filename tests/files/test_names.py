@@ -83,7 +83,7 @@ def test_a_picture_begins_with_a_file_of_an_old_name() -> None:
 
 def test_prompts_that_are_not_text_are_refused() -> None:
     assert "is not UTF-8 text" in refused(f"{OLD} noir", *QUICK)
-    with pytest.raises(UsageError, match="not text"):
+    with pytest.raises(UsageError, match="not UTF-8 text"):
         Prompt("\ud800")
     assert Prompt(OLD, kind="image").content == OLD
 

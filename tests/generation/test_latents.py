@@ -101,7 +101,7 @@ def test_codes_of_another_codebook_are_refused(tmp_path: Path, generator: torch.
 
 def test_files_that_hold_no_codes(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="no such codes file"):
         read_codes(path)
     contents: list[dict[str, object]] = [
         {"other": [1]},

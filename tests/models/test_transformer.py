@@ -152,7 +152,7 @@ def test_pictures_as_conditions() -> None:
     assert codes.shape == (2, 4, 5)
     with pytest.raises(UsageError, match=r"an image \(b, 1, H, W\), not \(2, 3, 8, 10\)"):
         model.encode_condition(x.expand(2, 3, 8, 10))
-    with pytest.raises(UsageError, match="the condition has 4x5 codes, but 4x4"):
+    with pytest.raises(UsageError, match="the condition has 4x5 codes, but the image has 4x4"):
         model.sample(codes, (4, 4))
 
 
