@@ -91,6 +91,13 @@ def test_floats_and_wide_integers_are_scaled(
     assert np.abs(grey - np.array(shown)).max() <= 1
 
 
+def test_a_transparent_value_of_sixteen_bits(tmp_path: Path) -> None:
+    values = np.array([[0, 255, 256, 65535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=255)
+    shown = np.asarray(load_image(tmp_path / "a.png"))[0, :, 0]
+    assert shown.tolist() == [0, 255, 0, 255]
+
+
 @pytest.mark.parametrize("value", [1.5, np.nan, 70000, -1])
 def test_other_ranges_are_refused(tmp_path: Path, value: float) -> None:
     Image.fromarray(

@@ -90,6 +90,29 @@ def test_truncated_and_missing_pictures(tmp_path: Path, picture: Image.Image) ->
         load_image(tmp_path / "none.png")
 
 
+def test_reasons_say_what_to_do(tmp_path: Path, picture: Image.Image) -> None:
+    path = tmp_path / "a.png"
+    picture.save(path)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UsageError, match=r"a\.png as an image: .*truncated.*copy it again"):
+        load_image(path)
+    path.write_text("<svg/>")
+    with pytest.raises(UsageError, match=r"a\.png as an image: it is an SVG drawing: save it"):
+        load_image(path)
+    with pytest.raises(UsageError, match=r"/proc/self/mem as an image: [a-z/ ]+$"):
+        load_image("/proc/self/mem")
+
+
+def test_damaged_metadata_of_an_image_are_no_warning(
+    tmp_path: Path, picture: Image.Image, capfd: pytest.CaptureFixture[str]
+) -> None:
+    picture.save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff")
+    with pytest.warns(UserWarning, match="Corrupt EXIF"), Image.open(tmp_path / "a.jpg") as image:
+        image.getexif()
+    assert load_image(tmp_path / "a.jpg").size == images.image_size(tmp_path / "a.jpg")
+    assert capfd.readouterr().err == ""
+
+
 def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MOST_PIXELS", 100)
     Image.new("L", (15, 10)).save(tmp_path / "a.png")

@@ -1,8 +1,23 @@
 """File types, recognised by the first bytes or the suffix."""
 
+import re
+
 WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
+_LFS = b"version https://git-lfs"
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+# Patterns of the first bytes of files that people pass as images.
+_NO_IMAGES = {
+    rb"%PDF": "a PDF",
+    rb"%!PS": "a PostScript file",
+    rb"PK\x03\x04": "a ZIP archive",
+    rb"\x1f\x8b": "a gzip-compressed file",
+    rb"\x1a\x45\xdf\xa3|RIFF....AVI |....ftyp": "a video",
+    rb"\xff\x0a|\x00\x00\x00\x0cJXL ": "a JPEG XL image",
+    rb"v/1\x01": "an OpenEXR image",
+    rb"#\?R": "a Radiance HDR image",
+}
 
 
 def is_web_page(head: bytes | str) -> bool:
@@ -21,9 +36,28 @@ def why_no_weights(head: bytes) -> str | None:
         return "the file is empty; download it again"
     if is_web_page(head):
         return "it is a web page saved in place of the weights; download it again"
-    if head.lstrip().startswith(b"version https://git-lfs"):
+    if head.lstrip().startswith(_LFS):
         return "it is a Git LFS pointer; download the weights with 'git lfs pull'"
     return None
+
+
+def why_no_image(head: bytes) -> str:
+    """Return the reason why Pillow cannot identify a file, and what to do.
+
+    head: the first 1024 bytes of the file, or all of it.
+    """
+    if not head:
+        return "the file is empty: copy it again"
+    if b"<svg" in head.lower():
+        return "it is an SVG drawing: save it as PNG or JPEG"
+    if is_web_page(head):
+        return "it is a web page saved in place of the image: download it again"
+    if head.startswith(_LFS):
+        return "it is a Git LFS pointer: get the image with 'git lfs pull'"
+    for start, kind in _NO_IMAGES.items():
+        if re.match(start, head, re.DOTALL):
+            return f"it is {kind}: save it as PNG or JPEG"
+    return "its format is unknown, or it is damaged: save it as PNG or JPEG"
 
 
 def is_heic(head: bytes) -> bool:

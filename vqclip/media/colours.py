@@ -4,6 +4,7 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageCms
 
 from vqclip.errors import UsageError
@@ -71,7 +72,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Return an image of greyscale integers or floats as L."""
+    """Return an image of greyscale integers or floats as L, or LA if one value is transparent."""
     grey = image if image.mode in ("I", "F") else image.convert("I")
     low, high = grey.getextrema()
     if image.mode == "F":
@@ -83,4 +84,8 @@ def _scaled(image: Image.Image) -> Image.Image:
     if not 0 <= low <= high <= most:  # type: ignore[operator]
         kind = "floats outside 0 to 1" if image.mode == "F" else "integers of more than 16 bits"
         raise UsageError(f"it holds {kind}, {low:g} to {high:g}: save it with 8 or 16 bits")
-    return grey.point(lambda value: value * (_CODES / most)).convert("L")
+    scaled = grey.point(lambda value: value * (_CODES / most)).convert("L")
+    if (clear := image.info.get("transparency")) is not None:
+        scaled.info.pop("transparency", None)
+        scaled.putalpha(Image.fromarray(np.uint8(_CODES) * (np.asarray(grey) != clear)))
+    return scaled

@@ -1,5 +1,6 @@
 """Images: loading, fitting, conversion to tensors, and saving with settings."""
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,13 +13,13 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from vqclip.errors import UsageError, VqclipError
 from vqclip.files.atomic import replacing
 from vqclip.files.environment import user_path
-from vqclip.files.filetypes import is_heic
+from vqclip.files.filetypes import is_heic, why_no_image
 from vqclip.media.colours import to_srgb
 from vqclip.media.metadata import embedded_text, parse_metadata, save_options
 
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 MOST_PIXELS = 256_000_000  # limit for reading an image, which takes a gigabyte of memory
 _MOST_READ = 16_000_000  # more pixels than any generated image has
-_HEAD = 32  # bytes that identify the format
+_HEAD = 1024  # bytes that identify the format
 _MAX_DOWNLOAD = 64 * 2**20  # bytes
 _TIMEOUT = 30  # seconds
+# Without a handler, Pillow's errors about tags would be printed beside our own.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def load_image(source: str | Path) -> Image.Image:
@@ -80,13 +83,24 @@ def _reading(source: str | Path) -> Iterator[None]:
     except (VqclipError, MemoryError):
         raise
     except Exception as error:  # decoders of damaged files raise anything
-        raise UsageError(f"cannot read {source} as an image: {_first_line(error)}") from error
+        raise UsageError(f"cannot read {source} as an image: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:  # of the system, not of a decoder
+        return error.strerror.lower()
+    advice = "save it as PNG or JPEG, or copy it again if it is damaged"
+    return f"{_first_line(error).rstrip('.')}: {advice}"
 
 
 @contextmanager
 def _up_to_the_limit() -> Iterator[None]:
-    """Make Pillow apply our size limit, which is above the size of the largest cameras' images."""
+    """Make Pillow apply our size limit, which is above the size of the largest cameras' images.
+
+    Its warnings about damaged metadata of images that it reads are of no use.
+    """
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MOST_PIXELS
         try:
@@ -101,7 +115,7 @@ def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
     Raises:
         UsageError: the package is not installed.
     """
-    if is_heic(_head(stream)):
+    if is_heic(_head(stream)[:32]):
         if find_spec("pillow_heif") is None:
             raise UsageError(
                 f"{source} is a HEIC image: pip install 'vqclip[heic]', or save it as JPEG"
@@ -109,7 +123,11 @@ def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
         import pillow_heif
 
         pillow_heif.register_heif_opener()
-    return Image.open(stream)
+    try:
+        return Image.open(stream)
+    except UnidentifiedImageError:
+        reason = why_no_image(_head(stream))
+        raise UsageError(f"cannot read {source} as an image: {reason}") from None
 
 
 def _head(stream: BytesIO | Path) -> bytes:
@@ -276,6 +294,6 @@ def read_metadata(path: Path) -> dict[str, Any]:
         UsageError: the file is not an image, or has no settings.
     """
     load_image(path)  # raises the right error for a file that is not an image
-    with Image.open(path) as image:
+    with _reading(path), Image.open(path) as image:
         text = embedded_text(image)
     return parse_metadata(text, path)
