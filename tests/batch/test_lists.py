@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqclip.batch.formats import Row, words_of_value
+from vqclip.batch.entries import Row, words_of_value
 from vqclip.batch.lists import expand, parse_seeds, read_rows
 from vqclip.errors import UsageError
 
@@ -77,6 +77,16 @@ def test_errors_tell_the_line_and_the_rest_is_read() -> None:
         ("a.json", "[1,", "not JSON"),
         ("none.txt", None, "cannot read the list none.txt: no such file"),
         ("a.txt", b"\xff\xfe\x00", "UTF-8"),
+        ("a.csv", "prompt;steps\na;3\n".encode("utf-16-le"), "not UTF-8 text"),
+        ("a.csv", "prompt;steps\na;3\n".encode("utf-32"), "not UTF-8 text"),
+        ("a.csv", "prompt\nä\n".encode("cp1252"), "a table as 'CSV UTF-8'"),
+        ("a.txt", "a\0b\n", "not UTF-8 text"),
+        ("a.xlsx", b"PK\3\4\x14\0\6\0", "is a spreadsheet.*save the list as CSV"),
+        ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet"),
+        ("a.csv", "<!DOCTYPE html><html>Sign in</html>", "is a web page saved in place"),
+        ("a.txt", "{\\rtf1\\ansi a fox\\par}", "is a document: save the list as text"),
+        ("a.csv", "a red apple\na fox\n", "no column 'prompt', but 'a red apple': its first row"),
+        ("a.csv", "text,steps\na,3\n", "no column 'prompt', but 'text, steps'"),
     ],
 )
 def test_lists_that_are_none(name: str, text: str | bytes | None, message: str) -> None:
@@ -144,6 +154,62 @@ def test_tables_of_other_programs() -> None:
     assert read_rows("c.csv") == expected
     with pytest.raises(UsageError, match="two columns of the list are called init-weight"):
         rows("d.csv", "prompt,init_weight,init weight\na,1,2\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'prompt,lr\r"a; b",0.5\r',
+        'PROMPT;"LR"\r\n"a; b";0,5\r\n',
+        '"Prompt"|lr\n"a; b"|0.5\n',
+        'SEP=;\r\nprompt;lr\r\n"a; b";0,5\r\n',
+        '\ufeff"sep=\t"\nprompt\tlr\n"a; b"\t0.5\n',
+        ',,\n,prompt,lr,\n,,,\n,"a; b",0.5,\n',
+        '"prompt";"lr"\n"a; b";"0,5"\n',
+    ],
+)
+def test_variants_of_tables(text: str) -> None:
+    assert [row.words for row in rows("a.csv", text)] == [("--lr=0.5", "--", "a; b")]
+
+
+def test_a_quoted_comma_in_the_head_is_no_delimiter() -> None:
+    (row,) = rows("a.csv", '"prompt";"size, pixels"\na;64\n')
+    assert row.words == ("--size,-pixels=64", "--", "a")
+
+
+@pytest.mark.parametrize("cell", ['"1,000"', "1.000", '"12,345,678"', '"1,250"'])
+def test_thousands_are_not_taken_for_decimals(cell: str) -> None:
+    (row,) = rows("a.csv", f"prompt,steps\na,{cell}\n")
+    plain = cell.strip('"')
+    assert (
+        row.error
+        == f"steps: '{plain}' may mean thousands or decimals: write it without a separator"
+    )
+
+
+def test_decimals_are_not_taken_for_thousands() -> None:
+    text = "prompt;lr;temperature;seeds;negative prompt\na;0,125;1.250;1,200;1,000\n"
+    (row,) = rows("a.csv", text)
+    assert row.words == (
+        "--lr=0.125",
+        "--temperature=1.250",
+        "--seeds=1,200",
+        "--",
+        "a",
+        "1,000:-0.5",
+    )
+
+
+def test_cells_without_a_column_name() -> None:
+    named, other = rows("a.csv", "prompt,,steps\na,,3\nb,a note,3\n")
+    assert named.words == ("--steps=3", "--", "a")
+    assert other.error == "'a note' is in a column without a name: name it, or empty it"
+
+
+def test_unicode_text_of_excel_is_a_table() -> None:
+    Path("a.txt").write_bytes("Prompt\tSteps\r\nein grüner Apfel\t3\r\n".encode("utf-16"))
+    assert read_rows("a.txt") == [Row(2, ("--steps=3", "--", "ein grüner Apfel"))]
+    assert rows("b.txt", "a prompt\nof two\tcolumns\n")[0].words == ("--", "a prompt")
 
 
 def test_json_of_other_programs() -> None:

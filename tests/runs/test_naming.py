@@ -42,6 +42,22 @@ def test_slugs_are_safe_on_every_file_system(text: str) -> None:
     assert name == name.strip("-")
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("लाल सेब", "लाल-सेब"),
+        ("แอปเปิ้ลสีแดง", "แอปเปิ้ลสีแดง"),
+        ("שָׁלוֹם", "שָׁלוֹם"),
+        ("e\u0301te\u0301", "\xe9t\xe9"),
+        ("❤\ufe0f love", "love"),
+        ("\u0301a __ b", "a-b"),
+        ("👩\u200d👩\u200d👧", "picture"),
+    ],
+)
+def test_marks_stay_with_their_letters(text: str, name: str) -> None:
+    assert slug(text) == name
+
+
 @pytest.mark.parametrize("pattern", ["{promt}.png", "{}.png", "{0}.png", "{seed", "{seed.x}.png"])
 def test_wrong_patterns_list_the_fields(pattern: str) -> None:
     with pytest.raises(UsageError, match=r"\{prompt\} \{seed\}"):

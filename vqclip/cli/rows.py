@@ -18,7 +18,7 @@ from vqclip.config.setting import IMAGE, OUTPUT
 from vqclip.errors import RowsError, UsageError
 
 if TYPE_CHECKING:
-    from vqclip.batch.formats import Row
+    from vqclip.batch.entries import Row
     from vqclip.batch.jobs import Job, JobFiles
 
 # Options of one image that a batch replaces or does not support.

@@ -154,6 +154,8 @@ def prompt_slug(config: GenerateConfig) -> str:
 def slug(text: str) -> str:
     """Return ``text`` as part of a file name that is valid on every file system.
 
+    Marks that belong to letters, such as vowel signs, are kept.
+
     >>> slug("A red/apple?")
     'a-red-apple'
     """
@@ -161,7 +163,12 @@ def slug(text: str) -> str:
     # a locale without UTF-8 cannot encode names in most scripts
     encoding = sys.getfilesystemencoding()
     letters = letters.encode(encoding, "ignore").decode(encoding)
-    words = re.sub(r"[\W_]+", "-", letters).strip("-")[:_LONGEST_SLUG]
+    plain = ""
+    for letter in letters:
+        is_mark = unicodedata.category(letter).startswith("M")
+        belongs = letter.isalnum() or (is_mark and plain[-1:] not in ("", "-"))
+        plain += letter if belongs else "-"
+    words = re.sub("-+", "-", plain).strip("-")[:_LONGEST_SLUG]
     # File systems allow 255 bytes, and a suffix and a number need some of those.
     cut = words.encode()[: 3 * _LONGEST_SLUG].decode(errors="ignore").strip("-")
     return cut or "picture"

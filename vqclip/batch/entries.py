@@ -1,0 +1,112 @@
+"""Rows of a list: options and prompts as command-line words."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vqclip.config.prompts import NEGATIVE_WEIGHT, Prompt
+from vqclip.errors import UsageError
+
+PROMPT = "prompt"
+SEVERAL = {"size": "x", "seeds": ","}  # single-value options that JSON may give as a list
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry of a list.
+
+    line: line number of the row, from 1; for a row of several lines in CSV or YAML, its first line.
+    words: options and prompt, as a shell would pass them to ``vqclip``.
+    off: options that the row turns off, even if they are set for all rows.
+    error: why the row cannot be read, if it cannot.
+    """
+
+    line: int
+    words: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def row_of_value(line: int, value: Any) -> Row:
+    """Return the row of a prompt, or of a mapping of ``prompt`` and options."""
+    return replace(safely(line, words_of_value, value), off=_off(value))
+
+
+def _off(values: Any) -> tuple[str, ...]:
+    """Return the options that a row turns off."""
+    items = values.items() if isinstance(values, Mapping) else ()
+    return tuple(option_name(name).replace("-", "_") for name, value in items if value is False)
+
+
+def option_name(name: Any) -> str:
+    """Return ``init-weight`` for a column called ``Init_Weight`` or ``--init-weight``."""
+    return re.sub(r"[\s_]+", "-", str(name).strip().lstrip("-").lower())
+
+
+def words_of_value(value: Any) -> tuple[str, ...]:
+    """Return the command-line words for a prompt, or for a mapping of ``prompt`` and options.
+
+    Raises:
+        UsageError: the value is neither.
+    """
+    if isinstance(value, str):
+        return ("--", value)
+    if not isinstance(value, Mapping):
+        raise UsageError('a row must be a prompt or a mapping such as {"prompt": "…", "steps": 50}')
+    return words_of_mapping(value)
+
+
+def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return ``{"prompt": "a", "init_weight": 5}`` as ``--init-weight=5 -- a``.
+
+    Raises:
+        UsageError: a value is of a type that no option accepts.
+    """
+    options: list[str] = []
+    prompts: list[str] = []
+    for name, value in values.items():
+        option = option_name(name)
+        if option in SEVERAL and isinstance(value, list):
+            value = SEVERAL[option].join(map(str, value))
+        each = [_word(name, one) for one in (value if isinstance(value, list) else [value])]
+        if option in (PROMPT, "negative-prompt"):
+            texts = [word for word in each if isinstance(word, str)]
+            prompts += texts if option == PROMPT else map(_negative, texts)
+            continue
+        flag = f"--{option}"
+        for word in each:
+            options += [flag] if word is True else [f"{flag}={word}"] if word is not None else []
+    return (*options, *(("--", *prompts) if prompts else ()))
+
+
+def _negative(text: str) -> str:
+    """Return ``text`` as a negative prompt, for a column that tables of other programs have."""
+    return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
+
+
+def _word(name: Any, value: Any) -> str | bool | None:
+    if value is None or value is False or value == "":
+        return None
+    if value is True or isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return repr(value)
+    raise UsageError(f"{name}: a {type(value).__name__} cannot be the value of an option")
+
+
+def safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Row:
+    """Return the row with the ``words`` of a value, or with the reason why there are none."""
+    try:
+        row = Row(line, words(value))
+        "".join(row.words).encode()
+    except UnicodeEncodeError as error:
+        return Row(line, error=f"half a character, \\u{ord(error.object[error.start]):04x}")
+    except (UsageError, ValueError) as error:
+        return Row(line, error=str(error))
+    return row
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines as editors count them; ``splitlines`` also splits at rare characters."""
+    return re.split(r"\r\n|\r|\n", text)
