@@ -218,13 +218,14 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
         "e --init none.png\nf 'g --gif 'x\nh --augment affine(oops)\ni:1,5\n--steps 3\n"
         "j --seeds 4-1\nk --every 0\nl --vqgan none.ckpt\nm --overwrite\nn --help\n"
         "o --output sub/x.png\np --output x.bmp\nq -o con.png\nr -o 'a?.png'\n"
-        "s -o .png\nt -o x.webp --webp\nu -o {what}.png\n"
+        "s -o .png\nt -o x.webp --webp\nu -o {what}.png\nv --image-prompt float.tif\n"
     )
+    Image.new("F", (4, 4), 9.5).save("float.tif")
     Path("p.txt").write_text(text)
     told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
     assert all(line.startswith("vqclip: error: line") for line in told.splitlines())
     line = " ".join(told.split())
-    assert leftovers(Path()) == ["p.txt"]
+    assert leftovers(Path()) == ["float.tif", "p.txt"]
     for part in (
         "line 1: No such option: --stepz",
         "line 3: Invalid value for '--steps'",
@@ -247,6 +248,7 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
         "line 20: cannot write '.png' as an image",
         "line 21: x.webp would be both the image and the video",
         "line 22: cannot read the name '{what}.png'",
+        "line 23: cannot read float.tif as an image: it holds floats outside 0 to 1",
     ):
         assert part in line
     assert "line 2:" not in line

@@ -10,7 +10,7 @@ from vqclip.generation.optimizers import find_optimizer
 from vqclip.generation.prompt_embeddings import noise_seed
 from vqclip.hub.derived import transformer_of
 from vqclip.hub.paths import transformer_path, vqgan_path
-from vqclip.media.images import open_image
+from vqclip.media.images import load_image
 from vqclip.models.runtime import resolve_device, resolve_precision
 from vqclip.registry import unknown
 
@@ -37,7 +37,7 @@ def check_config(config: GenerateConfig) -> None:
     _check_init(config.init)
     for prompt in config.prompts:
         if prompt.kind == "image" and not _is_url(prompt.content):
-            open_image(prompt.content)
+            load_image(prompt.content)
         if prompt.kind == "noise":
             noise_seed(prompt)
 
@@ -49,7 +49,7 @@ def _check_init(init: str) -> None:
     if not user_path(init).is_file():
         raise unknown("init", init, [*known, "the path or URL of an image", "codes.npz"])
     if not init.lower().endswith(".npz"):
-        open_image(init)
+        load_image(init)
 
 
 def _is_url(source: str) -> bool:
