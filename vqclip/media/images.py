@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from vqclip.errors import UsageError, VqclipError
+from vqclip.errors import UsageError, VqclipError, reason_of
 from vqclip.files.atomic import replacing
 from vqclip.files.environment import user_path
 from vqclip.files.filetypes import is_heic, why_no_image
@@ -88,7 +88,7 @@ def _reading(source: str | Path) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:  # of the system, not of a decoder
-        return error.strerror.lower()
+        return reason_of(error)
     advice = "save it as PNG or JPEG, or copy it again if it is damaged"
     return f"{_first_line(error).rstrip('.')}: {advice}"
 
