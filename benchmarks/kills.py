@@ -62,7 +62,7 @@ def rounds(folder: Path, options: argparse.Namespace) -> Counter[str]:
         kills[kind] += killed(kind, folder, undisturbed[kind], moments, options)
         done[kind] += 1
         found += differences(folder / "peace" / kind, folder / "war" / kind)
-        if done.total() % 30 == 0:
+        if done.total() % 9 == 0:
             print(f"{dict(kills)} kills in {dict(done)} rounds", flush=True)
     print(f"{dict(kills)} kills in {dict(done)} rounds")
     return found

@@ -21,7 +21,9 @@ from vqclip.runs.naming import (
     slug,
 )
 
-CONFIG = GenerateConfig(parse_prompts("A red/apple:2 | blurry:-1"), seed=7, size=(64, 32))
+CONFIG = GenerateConfig(
+    parse_prompts("A red/apple:2 | blurry:-1"), seed=7, size=(64, 32), steps=100
+)
 
 
 def test_names() -> None:

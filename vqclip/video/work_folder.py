@@ -34,6 +34,7 @@ from vqclip.video.about import (
     folder_of,
     is_unfinished,
     is_whole,
+    published,
     read_about,
     write_about,
 )
@@ -88,9 +89,11 @@ class WorkFolder:
         """Continue with the existing frames, or raise UsageError if they have other settings."""
         sweep(self.path)
         known = json.loads(json.dumps(self.settings))
+        stage: VideoStage = "frames"
         if is_unfinished(self.path):
             if read_about(self.path)[0] == known:
                 self.whole = is_whole(self.path, self.output)
+                stage = "videos" if published(self.path) else "frames"
             elif not self.output.overwrite:
                 raise UsageError(
                     f"{self.path} contains frames of another run: repeat its settings to "
@@ -99,7 +102,7 @@ class WorkFolder:
             else:
                 self._remove(frames=True)
         if not self.whole:
-            self._record("frames")
+            self._record(stage)
 
     def _record(self, stage: VideoStage) -> None:
         write_about(self.path, self.settings, self.output, stage)
