@@ -231,7 +231,7 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
         "line 3: Invalid value for '--steps'",
         "line 4: learning rate must be",
         "line 5: unknown optimizer 'adamm'",
-        "line 6: unknown init",
+        "line 6: no such file: none.png",
         "line 7: No closing quotation",
         "line 8:",
         "line 9: '1,5' in the prompt",
@@ -532,7 +532,7 @@ def test_resume_tells_of_pictures_that_are_gone(monkeypatch: pytest.MonkeyPatch)
         batch(text="a --init mine.png\n", code=130)
     Path("mine.png").rename("other.png")
     line = refused("resume", "p")
-    assert "line 1: unknown init 'mine.png'" in line
+    assert "line 1: no such file: mine.png" in line
     assert "as seen from" in line
     Path("other.png").rename("mine.png")
     assert "1 of 1 images" in vqclip("resume", "p").stdout

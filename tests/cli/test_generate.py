@@ -166,7 +166,7 @@ def test_a_preset_gives_way_to_what_is_written() -> None:
         (["x", "--image-prompt", "none.png"], "no such image"),
         (["x", "--image-prompt", "broken.png"], "cannot read"),
         (["x", "--init", "broken.png"], "cannot read"),
-        (["x", "--init", "none.png"], "unknown init"),
+        (["x", "--init", "none.png"], "no such file: none.png"),
         (["x", "--optimizer", "adamm"], "unknown optimizer"),
         (["x", "--augment", "affine(degrees=much)"], "affine"),
         (["x", "--loss", "symetry:2"], "did you mean 'symmetry'"),

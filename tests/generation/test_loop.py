@@ -245,7 +245,7 @@ def test_divergence_is_said(models: Models) -> None:
         ({"losses": (("beauty", 1.0),)}, "unknown loss"),
         ({"augment": ("affin",)}, "unknown augmentation"),
         ({"cut_method": "slices"}, "unknown cut method"),
-        ({"init": "none.jpg"}, "unknown init"),
+        ({"init": "none.jpg"}, "no such file: none.jpg"),
         ({"prompts": vqclip.parse_prompts("x", "noise")}, "noise prompt must be a seed"),
         ({"prompts": vqclip.parse_prompts("x.png", "image")}, "no such image"),
     ],

@@ -4,7 +4,7 @@ from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.generation.cutouts import Cutouts
-from vqclip.generation.latents import PICTURES
+from vqclip.generation.latents import PICTURES, unknown_init
 from vqclip.generation.losses import find_loss
 from vqclip.generation.optimizers import find_optimizer
 from vqclip.generation.prompt_embeddings import noise_seed
@@ -12,7 +12,6 @@ from vqclip.hub.derived import transformer_of
 from vqclip.hub.paths import transformer_path, vqgan_path
 from vqclip.media.images import load_image
 from vqclip.models.runtime import resolve_device, resolve_precision
-from vqclip.registry import unknown
 
 
 def check_config(config: GenerateConfig) -> None:
@@ -47,7 +46,7 @@ def _check_init(init: str) -> None:
     if init in known or _is_url(init):
         return
     if not user_path(init).is_file():
-        raise unknown("init", init, [*known, "the path or URL of an image", "codes.npz"])
+        raise unknown_init(init)
     if not init.lower().endswith(".npz"):
         load_image(init)
 

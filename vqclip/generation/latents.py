@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
-from vqclip.config import GenerateConfig
+from vqclip.config import AUTO, DRAWN, GenerateConfig
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.generation.saved_codes import Codes, check_fits, read_codes
@@ -147,9 +147,16 @@ def initial_latent(
 
 def _open(init: str) -> Image.Image:
     if not init.startswith(("http://", "https://")) and not user_path(init).exists():
-        others = ("random", "sample", "the path or URL of an image", "codes.npz")
-        raise unknown("init", init, [*PICTURES, *others])
+        raise unknown_init(init)
     return load_image(init)
+
+
+def unknown_init(init: str) -> UsageError:
+    """Return the error for an ``init`` that is neither a name nor an existing file."""
+    if Path(init).suffix or Path(init).name != init:
+        return UsageError(f"no such file: {init}; init takes an image or saved codes (.npz)")
+    others = (AUTO, "random", *DRAWN, "the path or URL of an image", "codes.npz")
+    return unknown("init", init, [*PICTURES, *others])
 
 
 def _matching(saved: Codes, vqgan: Codec, grid: tuple[int, int]) -> Tensor:

@@ -213,4 +213,6 @@ def _explained(error: httpx2.TransportError) -> Exception:
         return PassingError("it stopped answering")
     if isinstance(error, httpx2.UnsupportedProtocol) or "certificate" in text.lower():
         return DownloadError(text)
+    if isinstance(error, httpx2.ConnectError):
+        return PassingError(f"no connection; is this computer online? ({text})")
     return PassingError(f"the connection broke ({text})")
