@@ -138,6 +138,7 @@ def training(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
         for number in range(64):
             pixels = numbers.integers(0, 256, (128, 128, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"image {number}.png")
+            (folder / f"image {number}.txt").write_text(f"image {number}")
         for stage in ("vqgan", "clip", "transformer"):
             yield Row("training", f"a step of {stage}", training_step(stage, folder, args, device))
 

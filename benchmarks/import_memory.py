@@ -33,7 +33,9 @@ ready = peak()
 began = time.monotonic()
 done = convert(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 print(json.dumps({
-    "seconds": time.monotonic() - began, "bytes": done.size, "dropped": done.dropped,
+    "seconds": time.monotonic() - began,
+    "bytes": (Path(sys.argv[3]) / "model.safetensors").stat().st_size,
+    "dropped": done.dropped,
     "ready": ready, "peak": peak(),
 }))
 """

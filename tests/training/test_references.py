@@ -129,5 +129,5 @@ def test_an_unknown_condition_lists_the_conditions() -> None:
 
 def test_a_condition_without_weights_is_refused() -> None:
     values = transformer(reference("runs/vqgan"), model(1, "depth"))
-    with pytest.raises(UsageError, match="give cond_stage_config a ckpt_path"):
+    with pytest.raises(UsageError, match="add a ckpt_path to cond_stage_config"):
         open_transformer_stage(settings_of("transformer", {"model": values}), CPU)

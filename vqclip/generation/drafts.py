@@ -63,12 +63,16 @@ def styles_for(
 ) -> Tensor | None:
     """Return the index of each image's style in the transformer's styles, (count,) or (1,).
 
+    A sample's style depends on its own seed, so that it can be drawn again without the others.
+
     Raises:
         UsageError: the transformer does not have the requested style.
     """
     known = styles_of(transformer.cond_stage_model)
     texts = [p.content for p in config.prompts if p.kind == "text" and p.weight > 0]
-    return style_places(chosen_styles(config.style, texts, known), known, count)
+    first = config.seed if isinstance(config, SampleConfig) else 0
+    styles = chosen_styles(config.style, texts, known)
+    return style_places(styles, known, range(first, first + count))
 
 
 @torch.no_grad()

@@ -51,9 +51,9 @@ def named_styles(texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in known if re.search(rf"\b{re.escape(name)}\b", words))
 
 
-def style_places(styles: Sequence[str], known: Sequence[str], count: int) -> Tensor | None:
-    """Cycle through ``styles`` for ``count`` images; return indices into ``known``, or None."""
+def style_places(styles: Sequence[str], known: Sequence[str], numbers: range) -> Tensor | None:
+    """Cycle through ``styles`` by an image's number; return indices into ``known``, or None."""
     if not styles:
         return None
-    places = [known.index(styles[number % len(styles)]) for number in range(count)]
+    places = [known.index(styles[number % len(styles)]) for number in numbers]
     return torch.tensor(places[:1] if len(styles) == 1 else places)
