@@ -18,8 +18,9 @@ _IMAGE_LOSS = """loss:
 _LABEL_LOSS = """loss:
   codebook_decay: 0.95   # codes follow their latents; 0 trains them by gradients [0]
   revive_after: 20       # steps without use after which a code is placed again [0]"""
-_VARIETY = """  zoom: 1.3              # up to this factor they are enlarged, in part [1]
-  flip: 0.5              # share that is mirrored [0]"""
+_FLIPS = "  flip: 0.5              # share that is mirrored [0]"
+_VARIETY = f"""  zoom: 1.3              # up to this factor they are enlarged, in part [1]
+{_FLIPS}"""
 _LABELS = """    n_labels: 8          # labels are 0 to 7; in_channels and out_ch are the same [182]
 """
 
@@ -94,7 +95,9 @@ EXAMPLES: Registry[Values] = Registry(
     {
         "vqgan": _vqgan("A VQGAN of images", "pictures", "image", "3", "vqgan"),
         "depth-vqgan": _vqgan("A VQGAN of depth maps", "depth", "depth", "1", "depth-vqgan"),
-        "edges-vqgan": _vqgan("A VQGAN of edge maps", "edges", "edges", "1", "edges-vqgan"),
+        "edges-vqgan": _vqgan(  # not enlarged: a blurred edge is none
+            "A VQGAN of edge maps", "edges", "edges", "1", "edges-vqgan", variety=_FLIPS
+        ),
         "segmentation-vqgan": _vqgan(
             "A VQGAN of label maps",
             "labels",
