@@ -26,8 +26,8 @@ def prompts(model: vqclip.Model) -> Labelled:
 
 def steps(model: vqclip.Model) -> Labelled:
     """Yield frames of one run."""
-    for frame in model.generate("a purple butterfly", seed=0, steps=100):
-        if frame.stage == "optimization" and frame.step in (0, 10, 30, 100):
+    for frame in model.generate("a purple butterfly", seed=0, steps=40):
+        if frame.stage == "optimization" and frame.step in (0, 10, 20, 40):
             yield f"{frame.step} steps", vqclip.to_pil(frame.image)
 
 
