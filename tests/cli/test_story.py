@@ -265,6 +265,20 @@ def test_killed_while_it_cleans_up_it_goes_on_cleaning(monkeypatch: pytest.Monke
     assert contents() == whole
 
 
+def test_the_record_is_the_last_file_of_a_work_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run killed before it is removed can be continued; killed after that, it leaves no file."""
+    unlink, left = Path.unlink, []
+
+    def watched(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        if path.name == "about.json":
+            left.append(leftovers(path.parent))
+
+    monkeypatch.setattr(Path, "unlink", watched)
+    vqclip(*STORY, "-o", "a.gif")
+    assert left == [[]]
+
+
 def test_ctrl_c_while_a_video_is_written_publishes_no_part_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,5 +1,7 @@
 """A run that goes on from a checkpoint ends in the bytes of one that was never interrupted."""
 
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +55,22 @@ def through_a_file(config: GenerateConfig, run: Run) -> Checkpoint:
     path = Path("a.checkpoint.safetensors")
     save_checkpoint(path, Checkpoint(config, OutputConfig(Path("a.png")), {}, state_of(run)))
     return load_checkpoint(path)
+
+
+def test_a_checkpoint_has_no_other_temporary_file(
+    monkeypatch: pytest.MonkeyPatch, models: Models
+) -> None:
+    """The file is the one that `replacing` has made, and removes if the process survives."""
+    made, real = [], tempfile.mkstemp
+
+    def mkstemp(**names: Any) -> tuple[int, str]:
+        handle, name = real(**names)
+        made.append(os.fstat(handle).st_ino)
+        return handle, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+    through_a_file(BASE, tiny.run(BASE, models))
+    assert made == [Path("a.checkpoint.safetensors").stat().st_ino]
 
 
 def check_every_step(config: GenerateConfig, models: Models) -> None:

@@ -1,5 +1,6 @@
 """The files of a run, and the refusal of those that could not be written."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,17 @@ def test_what_could_not_be_written_is_refused(output: OutputConfig, message: str
 def test_overwriting_can_be_asked_for() -> None:
     Path("taken.png").touch()
     check_outputs(OutputConfig(Path("taken.png"), overwrite=True), 3)
+
+
+def test_the_trial_of_a_folder_cannot_leave_a_file(tmp_path: Path) -> None:
+    """Neither a name nor its removal changes the folder."""
+    try:
+        os.close(os.open(tmp_path, os.O_RDWR | os.O_TMPFILE))
+    except (AttributeError, OSError):
+        pytest.skip("here a temporary file has a name")
+    os.utime(tmp_path, (0, 0))
+    check_outputs(OutputConfig(tmp_path / "a.png"), 1)
+    assert tmp_path.stat().st_mtime == 0
 
 
 def test_new_folders_are_fine_and_not_made_yet() -> None:

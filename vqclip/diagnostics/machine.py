@@ -141,7 +141,7 @@ def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
         free = shutil.disk_usage(nearest).free
 
         def trial(place: Path = nearest) -> None:
-            with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=place):
+            with tempfile.TemporaryFile(dir=place):
                 pass
 
         finding = probe(name, f"{folder}, {free / 1e9:.1f} GB free", _FIXES[name], trial)

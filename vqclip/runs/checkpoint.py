@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from vqclip.config import GenerateConfig, OutputConfig
@@ -71,7 +71,8 @@ def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None)
     shown = {f"shown/{step}": codes.to(torch.int32) for step, codes in state.shown.items()}
     tensors = {**state.tensors, **detached(shown)}
     with replacing(path, overwrite=True) as temporary:
-        save_file(tensors, temporary, {_KEY: as_json(header)})
+        # save_file would write to another temporary file, which nothing removes after a kill.
+        temporary.write_bytes(save(tensors, {_KEY: as_json(header)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -71,7 +71,7 @@ def _check_writable(folder: Path) -> None:
     """Try to write a file, as permission bits are unreliable (for root, on read-only disks)."""
     try:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        with tempfile.NamedTemporaryFile(prefix=".vqclip-", dir=nearest):
+        with tempfile.TemporaryFile(dir=nearest):  # without a name on Linux, where kills leave none
             pass
     except OSError as error:
         raise cannot_write(folder, error) from error

@@ -78,12 +78,19 @@ class WorkFolder:
                     finally:
                         over = self.whole or not self._has_frames()
                         if over:
-                            self._remove(frames=self.output.frames is None)
+                            self._clean_up(lock)
         finally:
             if over:
                 with suppress(OSError):  # the folder contains other files
                     lock.unlink(missing_ok=True)
                     self.path.rmdir()
+
+    def _clean_up(self, lock: Path) -> None:
+        """Remove all files, about.json last: a folder that has it is cleaned up by the next run."""
+        self._remove(frames=self.output.frames is None)
+        with suppress(OSError):  # Windows keeps a locked file
+            lock.unlink()
+        (self.path / ABOUT_FILE).unlink(missing_ok=True)
 
     def _begin(self) -> None:
         """Continue with the existing frames, or raise UsageError if they have other settings."""
@@ -111,14 +118,10 @@ class WorkFolder:
         return frame_path(self.path, 0).exists() or self.state_path.exists()
 
     def _remove(self, *, frames: bool) -> None:
-        """Remove our files, about.json last, so that a folder left by a kill is recognised.
-
-        The state is removed first, because it is useless without its frames.
-        """
+        """Remove the state, and the frames; the state goes first, as it is useless without them."""
         self.state_path.unlink(missing_ok=True)
         for path in reversed(self.numbered()) if frames else ():
             path.unlink()
-        (self.path / ABOUT_FILE).unlink(missing_ok=True)
 
     def numbered(self) -> list[Path]:
         """Return the paths of all frames so far, in order."""
