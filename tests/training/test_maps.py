@@ -86,6 +86,21 @@ def test_own_edge_maps_need_no_edge_detection(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sample["edges"], np.broadcast_to(edges / 255, (3, SIDE, SIDE)))
 
 
+@pytest.mark.parametrize("zoom", [1.0, 1.5])
+def test_edge_maps_of_any_size_need_no_edge_detection(tmp_path: Path, zoom: float) -> None:
+    """Also zoomed and reduced, which make greys of black and white."""
+    edges = np.zeros((3 * SIDE, 3 * SIDE), np.uint8)
+    edges[20:22] = 255
+    Image.fromarray(edges).save(tmp_path / "a.png")
+    values = {"sources": [{"path": str(tmp_path)}], "size": SIDE, "zoom": zoom}
+    settings = settings_of("vqgan", {"model": model(1, "edges"), "data": values})
+    sample = Samples(data_config(settings))[0]["edges"]
+    assert set(np.unique(sample)) == {0, 1}
+    rows = sample[0].all(1)
+    assert 1 <= rows.sum() <= 3
+    assert not sample[0][~rows].any()
+
+
 KINDS = {
     "depth": model(1, "depth"),
     "grey": model(1, "image"),

@@ -261,14 +261,19 @@ def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture
     Raises:
         UsageError: the image is a photo and scikit-image is not installed.
     """
-    grey = np.asarray(photo.convert("L"))
-    if ((grey < 16) | (grey > 239)).mean() > 0.99:
+    if is_edge_map(photo):
         # box filter and lower threshold, so that thin lines survive downsizing
         small = photo.convert("L").resize(size, Image.Resampling.BOX)
         edges = np.asarray(small) >= (_WHITE if photo.size == size else _WHITE // 2)
     else:
         edges = canny_edges(photo.resize(size, Image.Resampling.LANCZOS), path)
     return torch.from_numpy(edges).float().expand(1, 3, *edges.shape)
+
+
+def is_edge_map(image: Image.Image) -> bool:
+    """Return whether an image is black and white, apart from 1% of its pixels."""
+    grey = np.asarray(image.convert("L"))
+    return bool(((grey < 16) | (grey > 239)).mean() > 0.99)
 
 
 def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":

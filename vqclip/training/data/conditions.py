@@ -16,7 +16,7 @@ from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.media.images import flatten, in_shape, open_image
 from vqclip.models.conditions import coordinates
-from vqclip.sampling.conditions import depth_of, edges_of, labels_of
+from vqclip.sampling.conditions import depth_of, edges_of, is_edge_map, labels_of
 from vqclip.training.data.colours import Pixels
 from vqclip.training.data.settings import ConditionConfig, DataConfig
 from vqclip.training.data.sources import DataEntry, open_entry
@@ -136,7 +136,8 @@ def condition(
 ) -> Any:
     """Return a condition for the window ``image``, (h, w, 3), of an entry at ``size``.
 
-    Without a folder of maps, depth and labels are read from the image itself.
+    Without a folder of maps, depth, labels and black-and-white edges are read from the image
+    itself.
 
     Raises:
         UsageError: the map is missing or of another kind, or edges need scikit-image.
@@ -148,7 +149,7 @@ def condition(
         return window.of_map(coordinates(size, size)[0].numpy())
     if config.kind == "lr":
         return _low_resolution(image, config.scale)
-    if config.kind == "edges" and not config.folder:
+    if config.kind == "edges" and not config.folder and not _shows_edges(entry, image):
         return _edges_in(image, entry.name)
     return window.of_map(_read_map(config, entry, size))
 
@@ -173,8 +174,14 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
     return planes[0].numpy()
 
 
+def _shows_edges(entry: DataEntry, image: Pixels) -> bool:
+    """Return whether an entry, shown as ``image``, is an edge map: resizing adds grey to one."""
+    is_grey = bool((image == image[..., :1]).all())
+    return is_grey and is_edge_map(flatten(open_entry(entry)))
+
+
 def _edges_in(image: Pixels, name: str) -> Map:
-    """Return the edges in an image, or the image itself if black and white: (3, h, w), 0 or 1."""
+    """Return the edges in a photo: (3, h, w), 0 or 1."""
     photo = Image.fromarray(np.ascontiguousarray(image))
     return edges_of(photo, photo.size, name)[0].numpy().copy()
 
