@@ -117,7 +117,7 @@ def test_folders_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(**_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     found = problems(machine.folders({"models": lambda: tmp_path}))
     assert found.keys() == {"here", "temporary", "models"}
     assert "VQCLIP_HOME" in found["models"].fix
