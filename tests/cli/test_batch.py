@@ -370,7 +370,7 @@ def test_other_lists_and_outputs() -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_the_same() -> None:
-    """Two kills here; benchmarks/kills.py does it to a hundred jobs."""
+    """Two kills of whole processes; benchmarks/kills.py kills often."""
     batch("-o", "whole", "--steps", "9")
     words = [sys.executable, "-m", "vqclip", "batch", "p.txt", *QUICK, "--steps", "9"]
     for wait in ("p/jobs.jsonl", "p/pictures/a-red-apple-0.png"):
