@@ -1,7 +1,7 @@
 """Train every task of the paper on shapes, and measure that the conditions steer.
 
     python examples/shapes.py shapes
-    python examples/tasks.py shapes --train       # half an hour; what is there, stays
+    python examples/tasks.py shapes --train       # 15 minutes; trained models stay
     python examples/tasks.py shapes --figure tasks.png
 
 Configs are those of ``vqclip train --example``. Each transformer is sampled with the conditions of

@@ -25,7 +25,7 @@ QUICK = {
         *("--set", "train.validate_samples=1", "--set", "train.device=cpu", "--quiet"),
     ],
     "vqclip sample": ["--quiet", "--device", "cpu", "--overwrite"],
-    "vqclip reconstruct": ["--quiet", "--device", "cpu", "--overwrite"],
+    "vqclip reconstruct": ["--quiet", "--device", "cpu"],
     "vqclip a": ["--steps", "1", "--cutouts", "2", "--quiet", "--device", "cpu", "--overwrite"],
 }
 

@@ -153,6 +153,7 @@ EXAMPLES: Registry[Values] = Registry(
             _maps("depth", "depth maps"),
             _stage("runs/depth-vqgan/best"),
             conditions=_condition("{kind: depth, folder: depth}"),
+            steps="2000",
         ),
         "edges": _transformer(
             "Images from edges",
@@ -161,6 +162,7 @@ EXAMPLES: Registry[Values] = Registry(
             _maps("edges", "white edges on black"),
             _stage("runs/edges-vqgan/best"),
             conditions=_condition("{kind: edges, folder: edges} # without a folder: Canny's"),
+            steps="2000",
         ),
         "super-resolution": _transformer(
             "Images from small ones",
