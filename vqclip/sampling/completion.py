@@ -200,6 +200,7 @@ def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
         prompts=task.config.prompts,
         steps=steps,
         seed=sample.seed,
+        style=task.config.style,
         clip=task.config.clip,
         device=task.config.device,
         precision=task.config.precision,
