@@ -1,9 +1,12 @@
 """resume with other settings: a new run from the checkpoint's state, and the old one stays."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
@@ -45,6 +48,17 @@ def test_the_new_run_is_resumed_like_any_other() -> None:
     vqclip("resume", "3.png", "--steps", "5", "-o", "again.png")
     assert Path("again.png").read_bytes() == Path("5.png").read_bytes()
     assert "continued step 2" in vqclip("again", "5.png", "-o", "b.png").stderr
+
+
+def test_a_checkpoint_from_before_the_prior_has_none() -> None:
+    path = Path("fox.checkpoint.safetensors")
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["vqclip"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    del header["metadata"]["settings"]["prior"]
+    save_file(tensors, path, {"vqclip": json.dumps(header)})
+    vqclip("resume", "fox.png", "--steps", "3")
+    assert settings("fox.png")["prior"] == 0
 
 
 def test_what_cannot_be() -> None:

@@ -141,7 +141,7 @@ def _session(
 ) -> GenerateSession:
     from vqclip.runs.checkpoint import CONTINUED
 
-    settings = saved.metadata["settings"]
+    settings = {"prior": 0.0, **saved.metadata["settings"]}  # older checkpoints know no prior
     # what the run chose when it began, whatever would be chosen now
     chosen = ("device", "precision", "init", "learning_rate", "init_weight", "prior")
     config = replace(saved.config, **{name: settings[name] for name in chosen})
