@@ -113,7 +113,8 @@ def picture_pace(config: GenerateConfig, models: Models) -> Pace:
     short = replace(config, steps=min(3, config.steps))
     if models.transformer is None or derive(config).init not in DRAWN:
         return pace(generate(short, models), device=models.device)
-    plain = replace(short, init="random", transformer=None, transformer_config=None)
+    prior = derive(config).prior
+    plain = replace(short, init="random", transformer=None, transformer_config=None, prior=prior)
     one = pace(generate(plain, models), device=models.device)
     prompts = embed_prompts(models, config.prompts)
     drawing = _drawing_seconds(drafts(config, models, prompts, grid_of(config, models.vqgan)))[0]
