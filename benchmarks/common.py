@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from vqclip.models.runtime import resolve_device, resolve_precision
+
+_SMALL, _LINE, _LONGEST = 128, 14, 24  # pixels of a side and of a line, letters of a line
 
 
 def describe(device: str, precision: str, threads: int) -> str:
@@ -42,6 +44,16 @@ def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             values[name] = text
     return values
+
+
+def captioned(picture: Image.Image, caption: str, wrong: str = "") -> Image.Image:
+    """Return a small picture with a caption below it and, in red, what is wrong with it."""
+    cell = Image.new("RGB", (_SMALL, _SMALL + 2 * _LINE), "white")
+    cell.paste(picture.convert("RGB").resize((_SMALL, _SMALL)))
+    pen = ImageDraw.Draw(cell)
+    pen.text((0, _SMALL), caption[:_LONGEST], "black", font_size=10)
+    pen.text((0, _SMALL + _LINE - 2), wrong[:_LONGEST], "firebrick", font_size=10)
+    return cell
 
 
 def montage(pictures: Sequence[Image.Image], columns: int, gap: int = 0) -> Image.Image:

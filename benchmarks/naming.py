@@ -23,17 +23,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import montage
+from common import captioned, montage
 from PIL import Image, ImageDraw, ImageFont
 
 from vqclip.errors import UsageError
 from vqclip.evaluation.pictures import read_pictures, read_prompts
+from vqclip.media.images import load_image
 
 COLUMNS = ("number", "words", "first", "second", "look")
 LOOKS = ("0", "1", "2", "3")
 CLEAR, NICE = 2, 3  # of the looks
 _SIDE, _LABEL, _GAP, _ACROSS = 192, 26, 8, 5  # pixels; pictures beside each other
-_SMALL, _LINE, _ROW = 128, 14, 10  # of the labelled sheet
+_ROW = 10  # pictures in a row of the labelled sheet
 
 
 @dataclass(frozen=True)
@@ -148,16 +149,12 @@ def labelled(answers: Sequence[Answer], folder: Path, pictures: Path) -> Image.I
     """Return all pictures with their prompts and, where the first pick is wrong, that in red."""
     key = json.loads(key_path(folder).read_text(encoding="utf-8"))["pictures"]
     said = sorted(zip(answers, key, strict=True), key=lambda pair: pair[0].prompt)
-    cells = []
-    for answer, picture in said:
-        cell = Image.new("RGB", (_SMALL, _SMALL + 2 * _LINE), "white")
-        with Image.open(pictures / picture["file"]) as image:
-            cell.paste(image.convert("RGB").resize((_SMALL, _SMALL)))
-        pen = ImageDraw.Draw(cell)
-        pen.text((0, _SMALL), answer.prompt[:24], "black", font_size=10)
-        if not answer.right:
-            pen.text((0, _SMALL + _LINE - 2), answer.first[:24], "firebrick", font_size=10)
-        cells.append(cell)
+    cells = [
+        captioned(
+            load_image(pictures / picture["file"]), one.prompt, "" if one.right else one.first
+        )
+        for one, picture in said
+    ]
     return montage(cells, min(_ROW, len(cells)), _GAP)
 
 

@@ -21,8 +21,8 @@ from statistics import mean
 from typing import Any
 
 import torch
-from common import read_settings
-from PIL import Image, ImageDraw
+from common import captioned, montage, read_settings
+from PIL import Image
 
 import vqclip
 from vqclip.evaluation.pictures import Verdict, judge, read_prompts, summary
@@ -32,7 +32,7 @@ from vqclip.runs.naming import prompt_slug
 
 PROMPTS = Path(__file__).with_name("prompts100.txt")
 KINDS = ("draft", "refined")
-_ROW, _LINE = 10, 14  # pictures of a row, pixels of a caption's line
+_ROW, _GAP = 10, 8  # pictures of a row, pixels between them
 
 
 def draw(
@@ -108,18 +108,15 @@ def sheet(folder: Path, verdicts: Sequence[Verdict], prompts: Sequence[str], pat
     """
     firsts = {verdict.prompt: verdict for verdict in reversed(verdicts)}
     shown = [firsts[prompt] for prompt in prompts if prompt in firsts]
-    side = 128
-    rows = -(-len(shown) // _ROW)
-    page = Image.new("RGB", (_ROW * (side + 8), rows * (side + 2 * _LINE + 8)), "white")
-    pen = ImageDraw.Draw(page)
-    for number, verdict in enumerate(shown):
-        x, y = number % _ROW * (side + 8) + 4, number // _ROW * (side + 2 * _LINE + 8) + 4
-        page.paste(load_image(folder / verdict.file).resize((side, side)), (x, y))
-        pen.text((x, y + side), verdict.prompt[:24], "black", font_size=10)
-        if verdict.place > 1:
-            taken = f"{verdict.place}. for {verdict.taken_for}"
-            pen.text((x, y + side + _LINE - 2), taken[:25], "firebrick", font_size=10)
-    page.save(path)
+    cells = [
+        captioned(
+            load_image(folder / verdict.file),
+            verdict.prompt,
+            f"{verdict.place}. for {verdict.taken_for}" if verdict.place > 1 else "",
+        )
+        for verdict in shown
+    ]
+    montage(cells, min(_ROW, len(cells)), _GAP).save(path)
 
 
 def report(
