@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vqclip.errors import UsageError
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_T = TypeVar("_T", bound="DataclassInstance")
 
 NORM_GROUPS = 32
 _MOST_LEVELS, _MOST_BLOCKS, _MOST_CHANNELS = 16, 64, 1 << 16
@@ -107,7 +110,7 @@ def built(kind: type[_T], values: Mapping[str, Any], name: str) -> _T:
     Raises:
         UsageError: a value is missing or cannot work.
     """
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    known = {field.name for field in fields(kind)}
     try:
         return kind(**{name: value for name, value in values.items() if name in known})
     except TypeError as error:

@@ -1,9 +1,9 @@
 """Settings of a CLIP model's training: the section ``loss`` of its YAML."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
+from vqclip.config.checks import finite
 from vqclip.errors import UsageError
 
 
@@ -136,8 +136,7 @@ class ClipSettings:
     tokens: TokenSettings = TokenSettings()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight_decay < math.inf:
-            raise UsageError(f"loss.weight_decay must be at least 0, not {self.weight_decay}")
+        finite("loss.weight_decay", self.weight_decay)
         if not 0 <= self.smoothing < 1:
             raise UsageError(f"loss.smoothing must be at least 0 and below 1, not {self.smoothing}")
         if not self.contrast >= 0 or not self.teacher_weight > 0:
