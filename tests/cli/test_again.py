@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip import GenerateConfig, parse_prompts
+from vqclip.cli.commands.again import _notes
 from vqclip.config.argv import command, params_of
 from vqclip.config.prompts import parse_all
 from vqclip.files.embedded import weights_folder
@@ -27,6 +28,12 @@ QUICK = ("--size", "16", "--steps", "2", "--cutouts", "2", "--seed", "5", "--ini
 
 def again(*words: str, **options: Any) -> Any:
     return vqclip("again", *words, **options)
+
+
+def test_note_on_a_frame() -> None:
+    (note,) = _notes({"step": 20}, Path("0020.png"), set())
+    assert note == ("0020.png is the frame after 20 steps: this image is generated with all steps")
+    assert not list(_notes({"step": 20}, Path("0020.png"), {"steps"}))
 
 
 @pytest.mark.parametrize(

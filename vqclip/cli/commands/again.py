@@ -33,7 +33,7 @@ _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
 }
 
 
-# With another start, the settings that depend on it are chosen anew.
+# If any of these changes, the settings that depend on it are chosen again.
 _DECIDE_THE_START = {"init", "draft", "vqgan", "vqgan_config", "transformer"}
 _NAME_PICTURES = {"init", "image_prompt", "keep", *map(parameter_of, CONDITIONS)}
 
@@ -108,7 +108,7 @@ def again_command(
     params = {**ctx.params, "prompt": prompts, "samples": count}
     params |= {**_kept(config, params, written), "seed": _seed(seed, config.seed)}
     session = _session_of(config, params, written)
-    # an option of the kind's name chooses its weights anew
+    # weights chosen by an option may differ from the recorded ones
     weights = recorded.get("weights", {}).items()
     session.expected = {kind: digest for kind, digest in weights if kind not in written}
     for note in _notes(recorded, picture, written):
@@ -117,7 +117,7 @@ def again_command(
 
 
 def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Iterator[str]:
-    """Yield how the new image differs from ``picture``, beyond the options that were written."""
+    """Yield the differences from ``picture`` that the given options do not explain."""
     if foreign := recorded.get("parameters"):
         left = [name for name in foreign if name not in ("Seed", "Size", "Negative prompt")]
         yield (
@@ -135,10 +135,10 @@ def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Ite
             "codes: this image is generated with all of them"
         )
     if "step" in recorded and "steps" not in written:
-        yield f"{picture} is the frame after {recorded['step']} steps: this image is generated "
-
-
-"with all steps"
+        yield (
+            f"{picture} is the frame after {recorded['step']} steps: this image is generated with "
+            "all steps"
+        )
 
 
 def _session_of(
@@ -154,7 +154,7 @@ def _session_of(
 def _check_options(
     ctx: typer.Context, written: set[str], config: GenerateConfig | SampleConfig
 ) -> None:
-    """Raise UsageError for options that the command of ``config`` does not take."""
+    """Raise UsageError for options that the command of ``config`` does not accept."""
     name, command = _COMMANDS[type(config)]
     taken = {*inspect.signature(command).parameters, "prompts", "count"}
     for parameter in ctx.command.params:
@@ -165,7 +165,7 @@ def _check_options(
 def _kept(
     config: GenerateConfig | SampleConfig, params: Mapping[str, Any], written: set[str]
 ) -> dict[str, Any]:
-    """Return the options of ``config`` that nothing written replaces."""
+    """Return the options of ``config`` that no given option replaces."""
     if "prompts" in written:
         written = written | {"prompt"}
     old = {**params_of(config), "samples": params["samples"]}
@@ -173,7 +173,7 @@ def _kept(
 
 
 def _seed(text: str | None, seed: int) -> int:
-    """Read ``7``, ``+1`` or ``-1``; the latter two count from ``seed``."""
+    """Parse ``7``, ``+1`` or ``-1``; the latter two are relative to ``seed``."""
     try:
         number = int(text or "+0")
     except ValueError:
