@@ -140,7 +140,7 @@ app.command(DEFAULT_COMMAND)(generate_command)
 
 def main() -> None:
     """Run the command line."""
-    gc.freeze()  # what was imported stays: looking for garbage in it takes a tenth of --help
+    gc.freeze()  # scanning the imported objects for garbage takes a tenth of the time of --help
     _end_like_ctrl_c()
     app()
 

@@ -90,7 +90,7 @@ def read_jobs(
     note: prints a note about saved codes that do not record their VQGAN, once for all rows.
 
     Raises:
-        UsageError: rows cannot be read or run; the message has their lines.
+        UsageError: rows cannot be read or run; the message contains their line numbers.
     """
     from vqclip.batch.lists import MOST_JOBS
 

@@ -150,7 +150,7 @@ class GenerateSession(Session):
         return None
 
     def _interruption(self, done: int, output: OutputConfig) -> InterruptionError:
-        """Return the error for Ctrl-C outside the steps, which keep their image."""
+        """Return the error for Ctrl-C outside the steps; during the steps, the image is saved."""
         if done:
             self._note_ahead(self.configs[done:])
         if output.checkpoint and output.checkpoint.exists():
@@ -189,7 +189,7 @@ def _kept(config: GenerateConfig, output: OutputConfig, result: "Rendered") -> s
 
 
 class SampleSession(Session):
-    """Images that a transformer samples, or completes."""
+    """Images that a transformer samples or completes."""
 
     config: SampleConfig
     trying = "trying a few codes"

@@ -45,9 +45,9 @@ class Terminal:
     def loading(self) -> Iterator[None]:
         """Show a status while torch and the models are loaded.
 
-        Imports create a million objects that stay. If torch is yet to be imported, the garbage
-        collector looks at none of them, now or later, which saves a third of the time until the
-        first step.
+        Imports create a million objects that are never freed. If torch is not imported yet, the
+        garbage collector is kept from scanning them, now and later, which saves a third of the
+        time until the first step.
         """
         is_first = "torch" not in sys.modules
         if is_first:

@@ -12,7 +12,7 @@ from vqclip.errors import UsageError
 
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 _DASHED = re.compile(r"-.*\s", re.DOTALL)
-_SIMILAR = 0.7  # between 0 and 1: --cuts is similar to --cutouts, --ray is not similar to --lr
+_SIMILAR = 0.7  # from 0 to 1: --cuts is similar to --cutouts, --ray is not similar to --lr
 _KINDS = {"valid number": "a number", "valid integer": "a whole number"}
 
 

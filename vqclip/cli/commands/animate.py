@@ -1,4 +1,4 @@
-"""``vqclip animate frames/ -o out.mp4``: frames on the disk to videos."""
+"""``vqclip animate frames/ -o out.mp4``: videos from frames on disk."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``vqclip batch prompts.txt``: a list to a folder of images."""
+"""``vqclip batch prompts.txt``: a folder of images from a list of prompts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -114,10 +114,10 @@ def batch_command(
 def resume_batch(
     path: Path, terminal: Terminal, workers: Workers, *, dry_run: bool = False
 ) -> None:
-    """Continue a batch from its folder, or print the forecast.
+    """Continue a batch from its folder, or print its forecast.
 
     Raises:
-        UsageError: it is not the folder of a batch.
+        UsageError: ``path`` is not the folder of a batch.
     """
     from vqclip.batch.folder import RunFolder
     from vqclip.batch.jobs import DONE, REMOVED
@@ -136,7 +136,7 @@ def resume_batch(
 
 
 def _refuse_gone(jobs: "Iterable[Job]") -> None:
-    """Files may have gone since, or be named from another folder than this one."""
+    """Raise UsageError for jobs whose files no longer exist, or not in the current folder."""
     from vqclip.batch.checking import check_config
 
     errors: dict[str, list[int]] = {}
@@ -150,7 +150,7 @@ def _refuse_gone(jobs: "Iterable[Job]") -> None:
 
 
 def _refuse_missing(jobs: "Iterable[Job]") -> None:
-    """A batch downloads nothing: what it lacks is told before it begins."""
+    """Raise UsageError for missing models before the batch starts: it never downloads any."""
     from vqclip.hub.requirements import missing, names_of, refuse_missing
 
     refuse_missing(missing(named for job in jobs for named in names_of(job.config)))
@@ -177,7 +177,7 @@ def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal, workers
 
 
 class _Session:
-    """The jobs of a batch on the terminal: one bar over the steps of all."""
+    """The jobs of a batch on the terminal: one bar for the steps of all jobs."""
 
     def __init__(self, plan: "Sequence[Job]", terminal: Terminal) -> None:
         self.jobs = {job.key: job for job in plan}
@@ -186,7 +186,7 @@ class _Session:
         self.total, self.ahead = len(plan), len(waiting)
         self.steps = {job.key: job.config.steps + 1 for job in waiting}
         self.before, self.ended_jobs = 0, 0
-        self.under_way: dict[str, int] = {}  # steps done, of the jobs that are being drawn
+        self.under_way: dict[str, int] = {}  # steps done by each running job
         self.progress = terminal.progress("batch", sum(self.steps.values()))
 
     def __enter__(self) -> None:
@@ -200,7 +200,7 @@ class _Session:
         return sum(job.state == state for job in self.jobs.values())
 
     def step(self, job: "Job", step: int, picture: "Callable[[], Image.Image]") -> None:
-        """Show how far a job is."""
+        """Show the progress of a job."""
         self.under_way[job.key] = step
         number = f"{self.ended_jobs + 1}/{self.ahead}"
         done = self.before + sum(self.under_way.values())
@@ -214,7 +214,7 @@ class _Session:
         self.before += self.steps[job.key]
         if job.state == "failed":
             _note_failure(self.terminal, job)
-        elif not self.terminal.console.is_terminal:  # a log, which has no bar
+        elif not self.terminal.console.is_terminal:  # a log, which shows no bar
             about = f"{job.seconds:.0f} s, CLIP {job.score:.3f}"
             self.terminal.message(f"{self.ended_jobs}/{self.ahead} {job.picture}  ({about})")
         if self.terminal.json_lines:
@@ -243,7 +243,7 @@ def _line(folder: "RunFolder", words: list[str]) -> str:
 
 
 def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:
-    """Print the jobs and what they would take; nothing is written."""
+    """Print the jobs with their time and memory, and write nothing."""
     from vqclip.batch.engine import Loader, estimate
     from vqclip.batch.run import planned
     from vqclip.config.argv import command

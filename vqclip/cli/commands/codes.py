@@ -1,4 +1,4 @@
-"""``vqclip reconstruct`` and ``vqclip decode``: images to codes and back."""
+"""``vqclip reconstruct`` and ``vqclip decode``: from images to codes and back."""
 
 import math
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vqclip.generation.saved_codes import Codes
     from vqclip.models.vqgan import VQModel
 
-# Of the options of files, those that both commands have.
+# File options that these two commands do not have.
 _NO_FRAMES = (
     *("frames", "every", "gif", "mp4", "webp", "fps", "save_codes", "checkpoint", "dry_run"),
 )
@@ -94,7 +94,7 @@ def decode_command(
     from vqclip.cli.saved_codes import note_unknown, vqgan_of_codes
     from vqclip.generation.saved_codes import read_codes
 
-    saved_codes = read_codes(codes)  # wrong files are told before the models are loaded
+    saved_codes = read_codes(codes)  # report an invalid file before loading the models
     requested = config.vqgan
     config = replace(config, vqgan=vqgan_of_codes(saved_codes, config.vqgan))
     model = _load(config, terminal)
@@ -112,7 +112,7 @@ def decode_command(
 def _outputs(
     params: Mapping[str, Any], source: Path, suffix: str, codes: Path | None
 ) -> OutputConfig:
-    """Name the files, and refuse what could not be written."""
+    """Name the files, and check that they can be written."""
     if codes and codes.suffix.lower() != ".npz":
         raise UsageError(f"cannot write codes as {codes.name!r}: the name must end in .npz")
     from vqclip.runs.naming import name_images

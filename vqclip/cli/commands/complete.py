@@ -1,4 +1,4 @@
-"""``vqclip complete``: a kept part of an image, the rest imagined."""
+"""``vqclip complete``: part of an image is kept, the rest imagined."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -48,10 +48,10 @@ def complete_command(
 
 
 def completing(params: Mapping[str, Any], picture: str) -> SampleSession:
-    """Return the completion that the options describe.
+    """Return the session of the completion that the options describe.
 
     Raises:
-        UsageError: a value that cannot be read, or a file that could not be written.
+        UsageError: a value is invalid, or a file cannot be written.
     """
     config = CompleteConfig(picture=picture, **sample_settings(CompleteConfig, params))
     session = sample_session(config, params, f"{Path(picture).stem} completed")

@@ -1,4 +1,4 @@
-"""``vqclip evaluate``: figures of models and images."""
+"""``vqclip evaluate``: metrics of models and images."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -59,7 +59,7 @@ Part = Annotated[
 ]
 Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP model to evaluate.")]
 
-#: What the figures mean, in a few words; shares are shown in per cent.
+#: Metric to its meaning; shares are shown as percentages.
 ABOUT = {
     "psnr": "dB, mean over images",
     "ssim": "structural similarity, 1 is the same",
@@ -236,7 +236,7 @@ def pictures_command(
 
 
 def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
-    """Judge what the options name, with a bar, and print the figures."""
+    """Evaluate the model given by the options, with a progress bar, and print the metrics."""
     terminal, limit, kind = terminal_of(params), params["samples"], title.lower()
     with terminal.loading():
         from vqclip.evaluation.material import open_material
@@ -253,7 +253,7 @@ def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
 
 
 def _report(title: str, figures: Mapping[str, float], terminal: Terminal, **more: Any) -> None:
-    """Print a table; or a line of JSON, with ``more`` in it."""
+    """Print a table, or a line of JSON that includes ``more``."""
     if terminal.json_lines:
         rounded = {name: round(value, 6) for name, value in figures.items()}
         typer.echo(as_json({**rounded, **more}))

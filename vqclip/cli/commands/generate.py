@@ -36,10 +36,10 @@ def generate_command(
 
 
 def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSession:
-    """Return the runs of ``config`` that the options ask for: how many, into which files.
+    """Return the session of ``config`` with the number of runs and the files from the options.
 
     Raises:
-        UsageError: a file that could not be written.
+        UsageError: a file cannot be written.
     """
     at_least("count", params["count"], 1)
     from vqclip.runs.outputs import check_outputs  # slow to import: not for help and usage errors
@@ -65,16 +65,16 @@ def name_outputs(asked: FileOptions, configs: Sequence[GenerateConfig]) -> list[
 
 
 def explicit_options(ctx: typer.Context) -> set[str]:
-    """Return the options that were written out, which no preset overrides."""
+    """Return the names of options given explicitly, which presets never override."""
     sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
     return {name for name, source in sources.items() if source and source.name != "DEFAULT"}
 
 
 def build_config(params: Mapping[str, Any], explicit: set[str]) -> GenerateConfig:
-    """Turn the options into a config: what was given, else the preset's, else the default.
+    """Build a config: explicit options override the preset, which overrides the defaults.
 
     Raises:
-        UsageError: a value that cannot be read.
+        UsageError: a value is invalid.
     """
     texts = {kind: params[name] or () for kind, name in PROMPTS.items()}
     values = {
@@ -95,10 +95,10 @@ def build_config(params: Mapping[str, Any], explicit: set[str]) -> GenerateConfi
 
 
 def _only_a_draft(params: Mapping[str, Any], explicit: set[str]) -> dict[str, Any]:
-    """Return the settings that --draft stands for.
+    """Return the settings implied by --draft.
 
     Raises:
-        UsageError: it does not go with what else was given.
+        UsageError: --draft conflicts with another option.
     """
     if "steps" in explicit:
         raise UsageError("--draft skips the optimisation steps: drop --steps or --draft")

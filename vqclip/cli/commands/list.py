@@ -12,7 +12,7 @@ from vqclip.config.setting import options_of
 from vqclip.errors import UsageError
 from vqclip.registry import Registry
 
-_WIDTH = 18  # of names, at the least
+_WIDTH = 18  # minimum width of the names
 Lister = Callable[[], Mapping[str, str]]
 
 
@@ -51,7 +51,7 @@ def list_command(
 
 
 def _documented(entries: Mapping[str, Any]) -> dict[str, str]:
-    """Return the first lines of docstrings, without the verb of those that begin with "Return"."""
+    """Return the first lines of docstrings, without an initial "Return"."""
     lines = {name: (entry.__doc__ or "").strip().split("\n")[0] for name, entry in entries.items()}
     plain = {name: line.removeprefix("Return ").replace("``", "") for name, line in lines.items()}
     return {name: line[:1].upper() + line[1:] for name, line in plain.items()}

@@ -18,7 +18,7 @@ from vqclip.config.restyle import STEPS
 from vqclip.config.setting import IMAGE, read_options
 from vqclip.errors import UsageError
 
-# Settings that this command has not, for every frame starts from the video.
+# Settings that do not apply here, since every frame starts from the video.
 _OTHERWISE = (
     *("prompts", "count", "draft", "drafts", "init", "every", "save_codes", "checkpoint"),
     *("transformer", "transformer_config", "style", "guidance"),
@@ -57,7 +57,7 @@ def restyle_command(
     params, path = ctx.params, Path(source)
     config = RestyleConfig(source, picture, **read_options(RestyleConfig, params))
     name = path.resolve().name if path.is_dir() else path.stem
-    # The video's own rate is known only when it is open.
+    # The video's frame rate is unknown until it is opened.
     film = FilmConfig(config.fps or 1, params["quality"], params["codec"])
     target = FilmOutput(
         films.video_paths(params, f"{name}-restyled", continues=True),
@@ -73,7 +73,7 @@ def restyle_command(
 def restyle(
     config: RestyleConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
-    """Generate the missing frames and the videos, or only print the forecast."""
+    """Generate the missing frames and the videos, or only print a forecast."""
     fetch_for(config.picture, terminal)
     with terminal.loading():
         from PIL import Image

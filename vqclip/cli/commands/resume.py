@@ -116,11 +116,11 @@ def resume_command(
 def _continued(
     run: Path, steps: int | None, prompts: tuple[Prompt, ...], lr: float | None
 ) -> "tuple[Path, Checkpoint, bool]":
-    """Return a checkpoint, what continues from it, and whether that is a new run.
+    """Return the checkpoint's path, the checkpoint to continue from, and whether the run is new.
 
     Raises:
         UsageError: the checkpoint is missing, or the run is finished.
-        CheckpointError: it is damaged.
+        CheckpointError: the checkpoint is damaged.
     """
     from vqclip.runs.checkpoint import branched, extended, load_checkpoint
     from vqclip.runs.naming import CHECKPOINT, checkpoint_path
@@ -141,8 +141,8 @@ def _session(
 ) -> GenerateSession:
     from vqclip.runs.checkpoint import CONTINUED
 
-    settings = {"prior": 0.0, **saved.metadata["settings"]}  # older checkpoints know no prior
-    # what the run chose when it began, whatever would be chosen now
+    settings = {"prior": 0.0, **saved.metadata["settings"]}  # older checkpoints have no prior
+    # keep the values chosen when the run started, even if the automatic choice has changed
     chosen = ("device", "precision", "init", "learning_rate", "init_weight", "prior")
     config = replace(saved.config, **{name: settings[name] for name in chosen})
     session = GenerateSession([config], [target], terminal, saved.state, dry_run=dry_run)
@@ -180,9 +180,9 @@ def _target(
     *,
     apart: bool,
 ) -> "OutputConfig":
-    """Return the paths of the files: those of the run, unless a finished image exists.
+    """Return the files to write: those of the run, unless its finished image exists.
 
-    apart: of a new run, which gets files of its own.
+    apart: whether this is a new run, which writes to new files.
     """
     from vqclip.runs.naming import free_image, renamed
     from vqclip.runs.outputs import check_films, check_outputs
@@ -202,7 +202,7 @@ def _target(
 
 
 def _is_of_run(picture: Path, saved: "Checkpoint") -> bool:
-    """Whether an image was written by this run when it was interrupted."""
+    """Return whether this run wrote the image when it was interrupted."""
     from vqclip.runs.replay import read_settings
 
     try:

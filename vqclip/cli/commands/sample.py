@@ -48,10 +48,10 @@ def sample_command(
 
 
 def sampling(params: Mapping[str, Any]) -> SampleSession:
-    """Return the config that the options describe.
+    """Return the session of the samples that the options describe.
 
     Raises:
-        UsageError: a value that cannot be read, or a file that could not be written.
+        UsageError: a value is invalid, or a file cannot be written.
     """
     config = SampleConfig(**sample_settings(SampleConfig, params))
     return sample_session(config, params, _stem(config))
@@ -61,7 +61,7 @@ def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict
     """Turn the options of a command into the settings of its kind of config.
 
     Raises:
-        UsageError: a value that cannot be read, or no transformer.
+        UsageError: a value is invalid, or no transformer is given.
     """
     if params["transformer"] is None and not has_transformer():
         raise UsageError("vqclip contains no transformer: name one with --transformer PATH")
@@ -76,12 +76,12 @@ def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict
 
 
 def sample_session(config: SampleConfig, params: Mapping[str, Any], stem: str) -> SampleSession:
-    """Return the samples of ``config``, into the files that the options ask for.
+    """Return the session of ``config`` with the files requested by the options.
 
-    stem: names the files where the options do not.
+    stem: file name without suffix, if the options set none.
 
     Raises:
-        UsageError: a file that could not be written.
+        UsageError: a file cannot be written.
     """
     from vqclip.runs.naming import name_images, slug
     from vqclip.runs.outputs import check_outputs

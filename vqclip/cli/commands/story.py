@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Scenes = tuple[tuple[Prompt, ...], ...]
 
 FPS = 15.0
-# Settings that a story has in other words, or has not.
+# Settings that a story replaces or does not support.
 _OTHERWISE = (
     *("prompts", "image_prompt", "noise_prompt", "steps", "count"),
     *("draft", "save_codes", "checkpoint"),
@@ -57,7 +57,7 @@ def story_command(
     """
     story = _read(ctx, parse_scenes(scenes))
     parse_camera(story.zoom, story.pan, story.rotate)
-    EASES[story.ease]  # raises for an unknown one
+    EASES[story.ease]  # raises for an unknown name
     from vqclip.runs.naming import prompt_slug  # slow to import: not for help and usage errors
 
     params = ctx.params
@@ -74,7 +74,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     steps = len(scenes) * ctx.params["steps_per_scene"]
     absent = defaults_of(generate_command, _OTHERWISE)
     params = {**absent, **ctx.params, "prompts": [first], "steps": steps}
-    for weight in ("init_weight", "prior"):  # scenes are to leave the first one's draft
+    for weight in ("init_weight", "prior"):  # would tie later scenes to the first one's draft
         params[weight] = params[weight] or 0.0
     picture = build_config(params, explicit_options(ctx) | {"steps"})
     picture = with_vqgan_of_init(picture, terminal_of(ctx.params).note)
@@ -84,7 +84,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
 def make_story(
     story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
-    """Generate the missing frames of a story and its videos, or only print the forecast."""
+    """Generate the missing frames of a story and its videos, or only print a forecast."""
     fetch_for(story.picture, terminal)
     with terminal.loading():
         from PIL import Image

@@ -1,4 +1,4 @@
-"""``vqclip train vqgan config.yaml``: train a model, or resume a training."""
+"""``vqclip train vqgan config.yaml``: start or resume the training of a model."""
 
 import os
 import shlex
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vqclip.training.settings import TrainSettings
 
 STAGES = ("vqgan", "transformer", "clip")
-_WORDS = 3  # metrics shown beside the bar
+_WORDS = 3  # number of metrics shown beside the bar
 
 
 def train_command(
@@ -87,7 +87,7 @@ def train_command(
 
     settings = read_training_settings(_stage(stage), config, changes or ())
     folder = output or Path("runs") / config.stem
-    is_main = os.environ.get("RANK", "0") == "0"  # as accelerate launch and torchrun say
+    is_main = os.environ.get("RANK", "0") == "0"  # set by accelerate launch and torchrun
     if is_main and not resume:
         _check_new(folder)
     terminal = Terminal(quiet=quiet or not is_main, json_lines=json_lines and is_main)
@@ -134,7 +134,7 @@ def _stage(name: str) -> str:
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Give a list that fills with the signals that ask to stop; the second one ends at once."""
+    """Yield a list that collects stop signals; the second signal stops the training at once."""
     received: list[int] = []
 
     def receive(number: int, _: object) -> None:
@@ -157,7 +157,7 @@ def signals() -> Iterator[list[int]]:
 def _follow(
     steps: "Iterable[TrainingProgress]", settings: "TrainSettings", terminal: Terminal
 ) -> "TrainingProgress | None":
-    """Run all steps and tell of them; return the last."""
+    """Run all steps, show their progress, and return the last one."""
     iterator = iter(steps)
     with terminal.loading():
         last = next(iterator, None)
@@ -176,7 +176,7 @@ def _follow(
 
 
 def _report_validation(terminal: Terminal, progress: "TrainingProgress") -> None:
-    """Say the figures of a validation, as a line of words or of JSON."""
+    """Print the metrics of a validation as a line of text or JSON."""
     if progress.validation:
         figures = dict(progress.validation)
         if terminal.json_lines:
@@ -191,7 +191,7 @@ def _words(metrics: Mapping[str, Any], count: int = _WORDS) -> str:
 
 
 def _again(stage: str, config: Path, folder: Path, changes: Iterable[str]) -> str:
-    """The command that resumes."""
+    """Return the command that resumes the training."""
     words = ["vqclip", "train", stage, str(config), "--output", str(folder)]
     for change in changes:
         words += ["--set", change]
@@ -201,7 +201,7 @@ def _again(stage: str, config: Path, folder: Path, changes: Iterable[str]) -> st
 def _report(
     terminal: Terminal, folder: Path, settings: "TrainSettings", last: "TrainingProgress | None"
 ) -> None:
-    """Print the exported models, each with its own figures."""
+    """Print the exported models, each with its metrics."""
     figures = dict(last.validation) if last else {}
     name = next(iter(figures), "")
     values: dict[str, Any] = {"steps": settings.train.steps, **figures}

@@ -1,4 +1,4 @@
-"""``vqclip weights``: models by name."""
+"""``vqclip weights``: management of models by name."""
 
 import typer
 

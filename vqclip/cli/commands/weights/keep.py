@@ -47,14 +47,14 @@ def verify_command(
 
 
 def _verify(model: "StoredModel", terminal: Terminal) -> bool:
-    """Report whether a model is unchanged; return whether it has changed."""
+    """Report the state of a model; return whether its files have changed."""
     from vqclip.hub import store
 
     problem = None
     with terminal.console.status(f"reading {model.name}"):
         try:
             if not model.record:
-                store.find(model.name)  # says why
+                store.find(model.name)  # raises an error with the reason
             store.check(model)
         except VqclipError as error:
             problem = str(error)
@@ -112,7 +112,7 @@ def _folders(name: str) -> list[Path]:
     from vqclip.hub import store
     from vqclip.hub.catalogue import check_model_name
 
-    items_of(name)  # raises for an unknown one
+    items_of(name)  # raises for an unknown name
     places = (store.models_folder(), store.downloads_folder())
     found = [place / check_model_name(name) for place in places if (place / name).is_dir()]
     if not found and any(item.state == "embedded" for item in items_of(name)):

@@ -102,15 +102,15 @@ def info_command(name: Name, json_lines: Json = False) -> None:
 
 
 def is_clip(name: str) -> bool:
-    """Whether a name is one of open_clip or of the hub."""
+    """Return whether a name is a model of open_clip or of the Hugging Face Hub."""
     return "/" in name or name.startswith("hf-hub:")
 
 
 def items_of(name: str) -> "list[Item]":
-    """Return the models of a name: one, or for ``default`` all embedded ones.
+    """Return the models with a name: one, or for ``default`` all embedded ones.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such model.
     """
     from vqclip.hub.listing import inventory
     from vqclip.registry import unknown
@@ -183,7 +183,7 @@ def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _uses(item: "Item") -> Iterator[str]:
-    """Yield commands that draw with a model."""
+    """Yield commands that use a model."""
     if item.name == "default":
         yield 'vqclip "a fox"'
         return
@@ -197,7 +197,7 @@ def _uses(item: "Item") -> Iterator[str]:
 
 
 def _draws(item: "Item") -> bool:
-    """Whether a model is of RGB images: neither of depth nor of label maps."""
+    """Return whether a model was trained on RGB images, not on depth or label maps."""
     if item.model is not None:
         return bool(item.model.record.get("rgb", True))
     tasks = item.entry.tasks if item.entry and item.entry.kind == "vqgan" else ()
@@ -205,7 +205,7 @@ def _draws(item: "Item") -> bool:
 
 
 def use_of(name: str, kind: str, *, draws: bool = True) -> str:
-    """Return a command that works with a model."""
+    """Return an example command for a model; ``draws``: whether its images are RGB."""
     if not draws:
         return f"vqclip reconstruct map.png --vqgan {name}"
     return f'vqclip "a fox" {"--clip" if kind == "clip" else "--vqgan"} {name}'

@@ -70,7 +70,7 @@ def get_command(
 
 
 def _announce(name: str, terminal: Terminal) -> None:
-    """Say what is coming, from where; refuse at once what cannot come."""
+    """Print the size and source of a download; raise UsageError if it is not possible."""
     from vqclip.hub import store
     from vqclip.hub.catalogue import known_entry
     from vqclip.hub.requirements import missing_entry
@@ -94,9 +94,9 @@ def _get_clip(name: str, terminal: Terminal) -> None:
     if absent:
         terminal.message(f"downloading {absent}")
         with terminal.console.status(f"downloading {name}"):
-            absent.fetch(None)  # type: ignore[arg-type]  # the hub's client tells nothing
+            absent.fetch(None)  # type: ignore[arg-type]  # the hub's client reports no progress
     path = perceptor_weights(name)
-    about = "fetched" if absent else "was here already"
+    about = "downloaded" if absent else "already on this computer"
     terminal.report([path], about, {"name": name, "kind": "clip", "new": absent is not None})
 
 
