@@ -115,9 +115,9 @@ def texts(path: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             skipped.add(node.value)
-        elif (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "option") or (
-            isinstance(node, ast.keyword) and node.arg == "help"
-        ):
+        elif (
+            isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("setting", "Option")
+        ) or (isinstance(node, ast.keyword) and node.arg == "help"):
             skipped.update(ast.walk(node))
         elif isinstance(node, ast.JoinedStr):
             skipped.update(node.values)

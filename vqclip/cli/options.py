@@ -21,7 +21,6 @@ from vqclip.config.setting import (
     OUTPUT,
     TERMINAL,
     Option,
-    option,
     options_of,
     setting,
 )
@@ -139,24 +138,20 @@ class TerminalOptions:
     """Verbosity of a command, and whether it may ask questions."""
 
     yes: bool = setting(
-        False, option("--yes", "-y", panel=MODELS, help="Download missing models without asking.")
+        False, "--yes", "-y", panel=MODELS, help="Download missing models without asking."
     )
-    quiet: bool = setting(
-        False, option("--quiet", "-q", panel=TERMINAL, help="Print only the file names.")
-    )
+    quiet: bool = setting(False, "--quiet", "-q", panel=TERMINAL, help="Print only the file names.")
     json_lines: bool = setting(
-        False, option("--json", panel=TERMINAL, help="Print results as lines of JSON.")
+        False, "--json", panel=TERMINAL, help="Print results as lines of JSON."
     )
     preview: bool = setting(
-        False, option("--preview", panel=TERMINAL, help="Show the image in the terminal.")
+        False, "--preview", panel=TERMINAL, help="Show the image in the terminal."
     )
     dry_run: bool = setting(
         False,
-        option(
-            "--dry-run",
-            panel=TERMINAL,
-            help="Print the files, time and memory that the command needs; write nothing.",
-        ),
+        "--dry-run",
+        panel=TERMINAL,
+        help="Print the files, time and memory that the command needs; write nothing.",
     )
 
 

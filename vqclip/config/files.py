@@ -6,7 +6,7 @@ from pathlib import Path
 from vqclip.config import shared
 from vqclip.config.checks import DEFAULT, FITS, at_least, check_size, one_of
 from vqclip.config.generate import GenerateConfig
-from vqclip.config.setting import OUTPUT, option, setting
+from vqclip.config.setting import OUTPUT, setting, shared_setting
 from vqclip.errors import UsageError
 
 
@@ -20,11 +20,11 @@ class CodesConfig:
     """
 
     source: str
-    size: tuple[int, int] | None = setting(None, shared.INPUT_SIZE)
-    fit: str = setting(GenerateConfig.fit, shared.FIT)
-    vqgan: str = setting(DEFAULT, shared.VQGAN)
-    vqgan_config: str | None = setting(None, shared.VQGAN_CONFIG)
-    device: str = setting(GenerateConfig.device, shared.DEVICE)
+    size: tuple[int, int] | None = shared_setting(None, shared.INPUT_SIZE)
+    fit: str = shared_setting(GenerateConfig.fit, shared.FIT)
+    vqgan: str = shared_setting(DEFAULT, shared.VQGAN)
+    vqgan_config: str | None = shared_setting(None, shared.VQGAN_CONFIG)
+    device: str = shared_setting(GenerateConfig.device, shared.DEVICE)
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -72,52 +72,47 @@ class FileOptions:
 
     output: str | None = setting(
         None,
-        option(
-            *("--output", "-o"),
-            panel=OUTPUT,
-            metavar="FILE",
-            help="Image file (.png, .jpg or .webp), or - for standard output; {prompt}, {seed}, "
-            "{steps}, {size} and {n} are filled in. Default: a name made from the prompt and"
-            " the seed.",
-        ),
+        *("--output", "-o"),
+        panel=OUTPUT,
+        metavar="FILE",
+        help="Image file (.png, .jpg or .webp), or - for standard output; {prompt}, {seed}, "
+        "{steps}, {size} and {n} are filled in. Default: a name made from the prompt and"
+        " the seed.",
     )
-    overwrite: bool = setting(
-        False, option("--overwrite", panel=OUTPUT, help="Replace existing files.")
-    )
+    overwrite: bool = setting(False, "--overwrite", panel=OUTPUT, help="Replace existing files.")
     frames: Path | None = setting(
         None,
-        option("--frames", panel=OUTPUT, metavar="DIR", help="Save the frames in this folder."),
+        "--frames",
+        panel=OUTPUT,
+        metavar="DIR",
+        help="Save the frames in this folder.",
     )
     every: int = setting(
         OutputConfig.every,
-        option(*("--every", "-e"), panel=OUTPUT, help="Save a frame every N steps (or codes)."),
+        *("--every", "-e"),
+        panel=OUTPUT,
+        help="Save a frame every N steps (or codes).",
     )
-    gif: bool = setting(False, option("--gif", panel=OUTPUT, help="Save an animated GIF."))
-    mp4: bool = setting(False, option("--mp4", panel=OUTPUT, help="Save an MP4 video."))
-    webp: bool = setting(False, option("--webp", panel=OUTPUT, help="Save an animated WebP."))
+    gif: bool = setting(False, "--gif", panel=OUTPUT, help="Save an animated GIF.")
+    mp4: bool = setting(False, "--mp4", panel=OUTPUT, help="Save an MP4 video.")
+    webp: bool = setting(False, "--webp", panel=OUTPUT, help="Save an animated WebP.")
     fps: float | None = setting(
         None,
-        option(
-            "--fps",
-            panel=OUTPUT,
-            help="Frames per second of videos. Default: a rate that gives about 8 seconds.",
-        ),
+        "--fps",
+        panel=OUTPUT,
+        help="Frames per second of videos. Default: a rate that gives about 8 seconds.",
     )
     save_codes: bool = setting(
         False,
-        option(
-            "--save-codes",
-            panel=OUTPUT,
-            help="Save the codes as .npz, for --init or `vqclip decode`.",
-        ),
+        "--save-codes",
+        panel=OUTPUT,
+        help="Save the codes as .npz, for --init or `vqclip decode`.",
     )
     checkpoint: bool = setting(
         False,
-        option(
-            "--checkpoint",
-            panel=OUTPUT,
-            help="Write a checkpoint from which `vqclip resume` can continue.",
-        ),
+        "--checkpoint",
+        panel=OUTPUT,
+        help="Write a checkpoint from which `vqclip resume` can continue.",
     )
 
     @property

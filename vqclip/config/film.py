@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vqclip.config import shared
 from vqclip.config.checks import FITS, at_least, check_size, finite, one_of
-from vqclip.config.setting import TIME, option, setting
+from vqclip.config.setting import TIME, setting, shared_setting
 from vqclip.errors import UsageError
 
 CODECS = ("h264", "h265", "vp9", "av1")
@@ -25,8 +25,8 @@ class FilmConfig:
     """
 
     rate: float
-    quality: int = setting(80, shared.QUALITY)
-    codec: str = setting("h264", shared.CODEC)
+    quality: int = shared_setting(80, shared.QUALITY)
+    codec: str = shared_setting("h264", shared.CODEC)
     loop: int = 0
     sound: Path | None = None
 
@@ -56,47 +56,40 @@ class TimingConfig:
 
     fps: float | None = setting(
         None,
-        option(
-            "--fps",
-            panel=TIME,
-            help="Frames per second. Default: set by --length, or a rate that gives about 8 "
-            "seconds.",
-        ),
+        "--fps",
+        panel=TIME,
+        help="Frames per second. Default: set by --length, or a rate that gives about 8 seconds.",
     )
     length: float | None = setting(
         None,
-        option(
-            "--length",
-            panel=TIME,
-            help="Length of the video in seconds. Default: long enough to show every frame once.",
-        ),
+        "--length",
+        panel=TIME,
+        help="Length of the video in seconds. Default: long enough to show every frame once.",
     )
     hold_first: float = setting(
-        0.0, option("--hold-first", panel=TIME, help="Seconds for which the first frame is held.")
+        0.0, "--hold-first", panel=TIME, help="Seconds for which the first frame is held."
     )
     hold_last: float = setting(
-        0.0, option("--hold-last", panel=TIME, help="Seconds for which the last frame is held.")
+        0.0, "--hold-last", panel=TIME, help="Seconds for which the last frame is held."
     )
     bounce: bool = setting(
         False,
-        option("--bounce", panel=TIME, help="After the last frame, play backwards to the first."),
+        "--bounce",
+        panel=TIME,
+        help="After the last frame, play backwards to the first.",
     )
     ease: str = setting(
         "linear",
-        option(
-            "--ease",
-            panel=TIME,
-            help="Pace: linear, in (slow start), out (slow end) or in-out (both).",
-        ),
+        "--ease",
+        panel=TIME,
+        help="Pace: linear, in (slow start), out (slow end) or in-out (both).",
     )
     interpolate: str = setting(
         "none",
-        option(
-            "--interpolate",
-            panel=TIME,
-            help="How to fill the time between two frames: none, blend (mix them) or flow (move "
-            "their parts).",
-        ),
+        "--interpolate",
+        panel=TIME,
+        help="How to fill the time between two frames: none, blend (mix them) or flow (move "
+        "their parts).",
     )
 
     def __post_init__(self) -> None:
@@ -125,17 +118,15 @@ class AnimateConfig:
     """
 
     timing: TimingConfig = TimingConfig()
-    size: tuple[int, int] | None = setting(None, shared.INPUT_SIZE)
-    fit: str = setting(FITS[0], shared.FIT)
-    quality: int = setting(FilmConfig.quality, shared.QUALITY)
-    codec: str = setting(FilmConfig.codec, shared.CODEC)
+    size: tuple[int, int] | None = shared_setting(None, shared.INPUT_SIZE)
+    fit: str = shared_setting(FITS[0], shared.FIT)
+    quality: int = shared_setting(FilmConfig.quality, shared.QUALITY)
+    codec: str = shared_setting(FilmConfig.codec, shared.CODEC)
     loop: int = setting(
         FilmConfig.loop,
-        option(
-            "--loop",
-            panel=TIME,
-            help="Number of times to play; 0 repeats GIF and WebP forever and plays MP4 once.",
-        ),
+        "--loop",
+        panel=TIME,
+        help="Number of times to play; 0 repeats GIF and WebP forever and plays MP4 once.",
     )
 
     def __post_init__(self) -> None:

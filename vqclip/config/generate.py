@@ -23,7 +23,7 @@ from vqclip.config.checks import (
 )
 from vqclip.config.prompts import Prompt
 from vqclip.config.sampling import Sampling
-from vqclip.config.setting import IMAGE, METHOD, MODELS, option, setting
+from vqclip.config.setting import IMAGE, METHOD, MODELS, setting, shared_setting
 from vqclip.config.spelling import LIST, NAME, WEIGHTED
 from vqclip.errors import UsageError
 
@@ -77,165 +77,137 @@ class GenerateConfig:
     """
 
     prompts: tuple[Prompt, ...]
-    size: tuple[int, int] | None = setting(None, shared.SIZE)
+    size: tuple[int, int] | None = shared_setting(None, shared.SIZE)
     steps: int = setting(
         40,
-        option(
-            *("--steps", "-n"),
-            panel=IMAGE,
-            help="Number of optimisation steps; 0 saves the starting image.",
-        ),
+        *("--steps", "-n"),
+        panel=IMAGE,
+        help="Number of optimisation steps; 0 saves the starting image.",
     )
-    seed: int = setting(0, shared.SEED)
-    vqgan: str = setting(DEFAULT, shared.VQGAN)
-    vqgan_config: str | None = setting(None, shared.VQGAN_CONFIG)
-    clip: tuple[Weighted, ...] = setting(((DEFAULT, 1.0),), shared.CLIP)
-    transformer: str | None = setting(None, shared.TRANSFORMER)
-    transformer_config: str | None = setting(None, shared.TRANSFORMER_CONFIG)
+    seed: int = shared_setting(0, shared.SEED)
+    vqgan: str = shared_setting(DEFAULT, shared.VQGAN)
+    vqgan_config: str | None = shared_setting(None, shared.VQGAN_CONFIG)
+    clip: tuple[Weighted, ...] = shared_setting(((DEFAULT, 1.0),), shared.CLIP)
+    transformer: str | None = shared_setting(None, shared.TRANSFORMER)
+    transformer_config: str | None = shared_setting(None, shared.TRANSFORMER_CONFIG)
     init: str = setting(
         AUTO,
-        option(
-            *("--init", "-i"),
-            panel=IMAGE,
-            metavar="START",
-            help="Start: draft, random, noise, gradient, perlin or sample; the path or URL of an "
-            "image; or saved codes (.npz). auto uses a draft if a transformer is available, "
-            "otherwise random codes.",
-        ),
+        *("--init", "-i"),
+        panel=IMAGE,
+        metavar="START",
+        help="Start: draft, random, noise, gradient, perlin or sample; the path or URL of an "
+        "image; or saved codes (.npz). auto uses a draft if a transformer is available, "
+        "otherwise random codes.",
     )
     drafts: int = setting(
-        16, option("--drafts", panel=IMAGE, help="Number of drafts from which CLIP picks the best.")
+        16, "--drafts", panel=IMAGE, help="Number of drafts from which CLIP picks the best."
     )
-    style: str = setting(AUTO, shared.STYLE)
-    guidance: float = setting(2.0, shared.GUIDANCE)
-    temperature: float = setting(0.5, shared.TEMPERATURE)
-    top_k: int = setting(100, shared.TOP_K)
-    top_p: float = setting(1.0, shared.TOP_P)
-    fit: str = setting("cover", shared.FIT)
+    style: str = shared_setting(AUTO, shared.STYLE)
+    guidance: float = shared_setting(2.0, shared.GUIDANCE)
+    temperature: float = shared_setting(0.5, shared.TEMPERATURE)
+    top_k: int = shared_setting(100, shared.TOP_K)
+    top_p: float = shared_setting(1.0, shared.TOP_P)
+    fit: str = shared_setting("cover", shared.FIT)
     init_weight: float | None = setting(
         None,
-        option(
-            "--init-weight",
-            panel=IMAGE,
-            help="Weight of the loss that keeps the image close to its start. Default: 1 after a "
-            "draft, otherwise 0.",
-        ),
+        "--init-weight",
+        panel=IMAGE,
+        help="Weight of the loss that keeps the image close to its start. Default: 1 after a "
+        "draft, otherwise 0.",
     )
     init_decay: str = setting(
         "constant",
-        option(
-            "--init-decay",
-            panel=IMAGE,
-            help="Decay of --init-weight: constant (none) or harmonic (a factor of 1/(2i+1) at "
-            "step i).",
-        ),
+        "--init-decay",
+        panel=IMAGE,
+        help="Decay of --init-weight: constant (none) or harmonic (a factor of 1/(2i+1) at "
+        "step i).",
     )
     init_target: str = setting(
         "start",
-        option(
-            "--init-target",
-            panel=IMAGE,
-            help="Codes towards which --init-weight pulls: start or zero.",
-        ),
+        "--init-target",
+        panel=IMAGE,
+        help="Codes towards which --init-weight pulls: start or zero.",
     )
     prior: float | None = setting(
         None,
-        option(
-            "--prior",
-            panel=IMAGE,
-            help="Weight of the loss that pulls the codes towards those that the transformer finds "
-            "likely for the prompt, at its training size. Default: 8 after a draft, otherwise 0.",
-        ),
+        "--prior",
+        panel=IMAGE,
+        help="Weight of the loss that pulls the codes towards those that the transformer finds "
+        "likely for the prompt, at its training size. Default: 8 after a draft, otherwise 0.",
     )
     num_cutouts: int = setting(
-        16, option("--cutouts", panel=METHOD, help="Number of cutouts that CLIP sees at each step.")
+        16, "--cutouts", panel=METHOD, help="Number of cutouts that CLIP sees at each step."
     )
     cut_method: str = setting(
         "normal-crops(mean=0.9,std=0.2,low=0.6)",
-        option(
-            "--cut-method",
-            panel=METHOD,
-            help="Method that places the cutouts: a name in `vqclip list cut-methods`.",
-        ),
+        "--cut-method",
+        panel=METHOD,
+        help="Method that places the cutouts: a name in `vqclip list cut-methods`.",
     )
     cut_power: float = setting(
         1.0,
-        option(
-            "--cut-power",
-            panel=METHOD,
-            help="Exponent of the cutout sizes, for the cut methods crops and avg-pooled; values "
-            "above 1 make cutouts smaller.",
-        ),
+        "--cut-power",
+        panel=METHOD,
+        help="Exponent of the cutout sizes, for the cut methods crops and avg-pooled; values "
+        "above 1 make cutouts smaller.",
     )
     augment: tuple[NameOrFunction, ...] = setting(
         ("flip", "affine", "perspective", "jitter"),
-        option(
-            *("--augment", "-a"),
-            panel=METHOD,
-            metavar="A,B(x=1)",
-            spelling=LIST,
-            help="Augmentations of the cutouts, in order (names in `vqclip list augmentations`), "
-            "or none.",
-        ),
+        *("--augment", "-a"),
+        panel=METHOD,
+        metavar="A,B(x=1)",
+        spelling=LIST,
+        help="Augmentations of the cutouts, in order (names in `vqclip list augmentations`), "
+        "or none.",
     )
     noise: float = setting(
         0.1,
-        option(
-            "--noise", panel=METHOD, help="Standard deviation of the noise added to the cutouts."
-        ),
+        "--noise",
+        panel=METHOD,
+        help="Standard deviation of the noise added to the cutouts.",
     )
     losses: tuple[tuple[NameOrFunction, float], ...] = setting(
         (),
-        option(
-            "--loss",
-            panel=METHOD,
-            metavar="NAME:WEIGHT",
-            spelling=WEIGHTED,
-            help="Additional loss: a name in `vqclip list losses`; repeat for several.",
-        ),
+        "--loss",
+        panel=METHOD,
+        metavar="NAME:WEIGHT",
+        spelling=WEIGHTED,
+        help="Additional loss: a name in `vqclip list losses`; repeat for several.",
     )
     optimizer: NameOrFunction = setting(
         "adam",
-        option(
-            "--optimizer",
-            panel=METHOD,
-            spelling=NAME,
-            help="Optimizer: a name in `vqclip list optimizers`.",
-        ),
+        "--optimizer",
+        panel=METHOD,
+        spelling=NAME,
+        help="Optimizer: a name in `vqclip list optimizers`.",
     )
     learning_rate: float | None = setting(
         None,
-        option(
-            "--lr", panel=METHOD, help="Learning rate. Default: 0.05 after a draft, otherwise 0.1."
-        ),
+        "--lr",
+        panel=METHOD,
+        help="Learning rate. Default: 0.05 after a draft, otherwise 0.1.",
     )
     schedule: str = setting(
         "constant",
-        option(
-            "--schedule",
-            panel=METHOD,
-            help="Learning-rate schedule: constant, linear, cosine or drop.",
-        ),
+        "--schedule",
+        panel=METHOD,
+        help="Learning-rate schedule: constant, linear, cosine or drop.",
     )
     ema: float = setting(
         0.0,
-        option(
-            "--ema",
-            panel=METHOD,
-            help="Decay of a running average of the codes, such as 0.9, from which the image is "
-            "decoded; 0 decodes the codes themselves.",
-        ),
+        "--ema",
+        panel=METHOD,
+        help="Decay of a running average of the codes, such as 0.9, from which the image is "
+        "decoded; 0 decodes the codes themselves.",
     )
-    device: str = setting(AUTO, shared.DEVICE)
-    precision: str = setting(AUTO, shared.PRECISION)
+    device: str = shared_setting(AUTO, shared.DEVICE)
+    precision: str = shared_setting(AUTO, shared.PRECISION)
     cut_chunk: int | None = setting(
         None,
-        option(
-            "--cut-chunk",
-            panel=MODELS,
-            help="Number of cutouts embedded at a time; fewer need less memory. Default: chosen "
-            "for the device.",
-        ),
+        "--cut-chunk",
+        panel=MODELS,
+        help="Number of cutouts embedded at a time; fewer need less memory. Default: chosen "
+        "for the device.",
     )
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from vqclip.config.film import check_rate
 from vqclip.config.generate import GenerateConfig
-from vqclip.config.setting import IMAGE, TIME, option, setting, write_options
+from vqclip.config.setting import IMAGE, TIME, setting, write_options
 from vqclip.errors import UsageError
 
 STEPS = 15  # default number of steps per frame
@@ -27,19 +27,15 @@ class RestyleConfig:
     picture: GenerateConfig
     coherence: float = setting(
         0.5,
-        option(
-            "--coherence",
-            panel=IMAGE,
-            help="Share of the previous result in the start of each frame, 0 to 1.",
-        ),
+        "--coherence",
+        panel=IMAGE,
+        help="Share of the previous result in the start of each frame, 0 to 1.",
     )
     fps: float | None = setting(
         None,
-        option(
-            "--fps",
-            panel=TIME,
-            help="Frames per second to generate. Default: the frame rate of the video.",
-        ),
+        "--fps",
+        panel=TIME,
+        help="Frames per second to generate. Default: the frame rate of the video.",
     )
 
     def __post_init__(self) -> None:

@@ -16,37 +16,37 @@ from vqclip.config.checks import (
 )
 from vqclip.config.prompts import Prompt
 from vqclip.config.sampling import Sampling
-from vqclip.config.setting import IMAGE, option, setting
+from vqclip.config.setting import IMAGE, Option, setting, shared_setting
 from vqclip.config.spelling import EXTEND, WORDS, Border
 from vqclip.errors import UsageError
 
 # The option for each kind of condition.
 CONDITIONS = {
-    "class": option(
-        "--class",
+    "class": Option(
+        ("--class",),
         panel=IMAGE,
         metavar="NAME|ID",
         help="Class: a name or number, such as those of ImageNet in `vqclip list classes`.",
     ),
-    "labels": option(
-        "--labels",
+    "labels": Option(
+        ("--labels",),
         panel=IMAGE,
         metavar="MAP",
         help="Label map: a palette or greyscale PNG of class numbers.",
     ),
-    "depth": option(
-        "--depth",
+    "depth": Option(
+        ("--depth",),
         panel=IMAGE,
         metavar="MAP",
         help="Depth map: 8- or 16-bit greyscale, or RGBA whose bytes are float32 values.",
     ),
-    "edges": option(
-        "--edges",
+    "edges": Option(
+        ("--edges",),
         panel=IMAGE,
         metavar="MAP|PHOTO",
         help="Edge map (white lines on black), or a photo in which edges are detected.",
     ),
-    "upscale": option("--upscale", panel=IMAGE, metavar="IMAGE", help="Small image to enlarge."),
+    "upscale": Option(("--upscale",), panel=IMAGE, metavar="IMAGE", help="Small image to enlarge."),
 }
 
 
@@ -70,39 +70,35 @@ class SampleConfig:
         UsageError: a value is out of range.
     """
 
-    transformer: str = setting(DEFAULT, replace(shared.TRANSFORMER, left_open=True))
-    transformer_config: str | None = setting(None, shared.TRANSFORMER_CONFIG)
+    transformer: str = shared_setting(DEFAULT, replace(shared.TRANSFORMER, left_open=True))
+    transformer_config: str | None = shared_setting(None, shared.TRANSFORMER_CONFIG)
     conditions: tuple[tuple[str, str], ...] = ()
     relabel: tuple[str, ...] = setting(
         (),
-        option(
-            "--label",
-            panel=IMAGE,
-            metavar="NUMBER=NAME",
-            spelling=WORDS,
-            help="Label that a number in the map stands for, such as 3=sky or 3=157 (see `vqclip "
-            "list coco-stuff`); repeat for several.",
-        ),
+        "--label",
+        panel=IMAGE,
+        metavar="NUMBER=NAME",
+        spelling=WORDS,
+        help="Label that a number in the map stands for, such as 3=sky or 3=157 (see `vqclip "
+        "list coco-stuff`); repeat for several.",
     )
-    size: tuple[int, int] | None = setting(None, shared.SAMPLE_SIZE)
+    size: tuple[int, int] | None = shared_setting(None, shared.SAMPLE_SIZE)
     samples: int = setting(
         1,
-        option(
-            *("--samples", "-c"),
-            panel=IMAGE,
-            help="Number of images; the seed increases by 1 for each.",
-        ),
+        *("--samples", "-c"),
+        panel=IMAGE,
+        help="Number of images; the seed increases by 1 for each.",
     )
-    seed: int = setting(0, shared.SEED)
-    style: str = setting(AUTO, shared.STYLE)
-    guidance: float = setting(2.0, shared.GUIDANCE)
-    temperature: float = setting(1.0, shared.TEMPERATURE)
-    top_k: int = setting(250, shared.TOP_K)
-    top_p: float = setting(1.0, shared.TOP_P)
+    seed: int = shared_setting(0, shared.SEED)
+    style: str = shared_setting(AUTO, shared.STYLE)
+    guidance: float = shared_setting(2.0, shared.GUIDANCE)
+    temperature: float = shared_setting(1.0, shared.TEMPERATURE)
+    top_k: int = shared_setting(250, shared.TOP_K)
+    top_p: float = shared_setting(1.0, shared.TOP_P)
     prompts: tuple[Prompt, ...] = ()
-    clip: tuple[Weighted, ...] = setting(((DEFAULT, 1.0),), shared.CLIP)
-    device: str = setting(AUTO, shared.DEVICE)
-    precision: str = setting(AUTO, shared.PRECISION)
+    clip: tuple[Weighted, ...] = shared_setting(((DEFAULT, 1.0),), shared.CLIP)
+    device: str = shared_setting(AUTO, shared.DEVICE)
+    precision: str = shared_setting(AUTO, shared.PRECISION)
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -137,44 +133,36 @@ class CompleteConfig(SampleConfig):
     """
 
     picture: str
-    size: tuple[int, int] | None = setting(None, shared.INPUT_SIZE)
+    size: tuple[int, int] | None = shared_setting(None, shared.INPUT_SIZE)
     keep: str | None = setting(
         None,
-        option(
-            *("--keep", "-k"),
-            panel=IMAGE,
-            metavar="PART",
-            help="Part to keep: top, bottom, left or right (half the image); box:x,y,w,h (in "
-            "pixels); or a mask image, white where the image is kept. Default: everything "
-            "that is not transparent.",
-        ),
+        *("--keep", "-k"),
+        panel=IMAGE,
+        metavar="PART",
+        help="Part to keep: top, bottom, left or right (half the image); box:x,y,w,h (in "
+        "pixels); or a mask image, white where the image is kept. Default: everything "
+        "that is not transparent.",
     )
     extend: Border = setting(
         (0, 0, 0, 0),
-        option(
-            "--extend",
-            panel=IMAGE,
-            metavar="L,T,R,B",
-            spelling=EXTEND,
-            help="Pixels to add on the left, at the top, on the right and at the bottom.",
-        ),
+        "--extend",
+        panel=IMAGE,
+        metavar="L,T,R,B",
+        spelling=EXTEND,
+        help="Pixels to add on the left, at the top, on the right and at the bottom.",
     )
     refine: int = setting(
         0,
-        option(
-            "--refine",
-            panel=IMAGE,
-            metavar="STEPS",
-            help="Number of optimisation steps for the new codes of the best sample.",
-        ),
+        "--refine",
+        panel=IMAGE,
+        metavar="STEPS",
+        help="Number of optimisation steps for the new codes of the best sample.",
     )
     paste: bool = setting(
         True,
-        option(
-            "--paste/--no-paste",
-            panel=IMAGE,
-            help="Copy the kept pixels exactly, or use the VQGAN's reconstruction of them.",
-        ),
+        "--paste/--no-paste",
+        panel=IMAGE,
+        help="Copy the kept pixels exactly, or use the VQGAN's reconstruction of them.",
     )
 
     def __post_init__(self) -> None:

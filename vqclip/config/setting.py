@@ -73,20 +73,20 @@ class Option:
         return [word for one in each for word in (on, str(one))]
 
 
-def option(
+def setting(
+    default: Any,
     *flags: str,
     panel: str,
     help: str,
     metavar: str | None = None,
     spelling: Spelling | None = None,
-    left_open: bool = False,
-) -> Option:
-    """Return an option; see :class:`Option`."""
-    return Option(flags, panel, help, metavar, spelling, left_open)
+) -> Any:
+    """Return a dataclass field that is set by an option of its own; see :class:`Option`."""
+    return shared_setting(default, Option(flags, panel, help, metavar, spelling))
 
 
-def setting(default: Any, declared: Option) -> Any:
-    """Return a dataclass field that is set by an option."""
+def shared_setting(default: Any, declared: Option) -> Any:
+    """Return a dataclass field that is set by an option of several configs."""
     return field(default=default, metadata={_KEY: declared})
 
 

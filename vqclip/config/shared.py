@@ -1,114 +1,107 @@
 """Options shared by several configs."""
 
-from vqclip.config.setting import IMAGE, METHOD, MODELS, OUTPUT, option
+from dataclasses import replace
+
+from vqclip.config.setting import IMAGE, METHOD, MODELS, OUTPUT, Option
 from vqclip.config.spelling import SIZES, WEIGHTED
 
 _NAMED = "a name in `vqclip weights list`, a checkpoint or a folder"
 
-SIZE = option(
-    *("--size", "-s"),
+SIZE = Option(
+    ("--size", "-s"),
     panel=IMAGE,
     metavar="WxH",
     spelling=SIZES,
     help="Image size in pixels. Default: the VQGAN's training size.",
 )
-SAMPLE_SIZE = option(
-    *("--size", "-s"),
-    panel=IMAGE,
-    metavar="WxH",
-    spelling=SIZES,
+SAMPLE_SIZE = replace(
+    SIZE,
     help="Image size in pixels. Default: the size of a given map, four times that of the image "
     "for --upscale, otherwise the VQGAN's training size.",
 )
-VIDEO_SIZE = option(
-    *("--size", "-s"),
-    panel=IMAGE,
-    metavar="WxH",
-    spelling=SIZES,
+VIDEO_SIZE = replace(
+    SIZE,
     help="Video size in pixels. Default: the size of the input, at most 512 pixels a side.",
 )
-INPUT_SIZE = option(
-    *("--size", "-s"),
-    panel=IMAGE,
-    metavar="WxH",
-    spelling=SIZES,
+INPUT_SIZE = replace(
+    SIZE,
     help="Resize the input to this size in pixels first. Default: keep its own size.",
 )
-FIT = option(
-    "--fit",
+FIT = Option(
+    ("--fit",),
     panel=IMAGE,
     help="How to fit an input image to the size: cover (crop it), contain (pad it) or stretch.",
 )
-SEED = option(
-    "--seed",
+SEED = Option(
+    ("--seed",),
     panel=IMAGE,
     left_open=True,
     help="Random seed; the same seed gives the same image. Default: a new one each time.",
 )
-VQGAN = option(
-    "--vqgan",
+VQGAN = Option(
+    ("--vqgan",),
     panel=MODELS,
     metavar="NAME|PATH",
     help=f"VQGAN: {_NAMED}.",
 )
-VQGAN_CONFIG = option(
-    "--vqgan-config",
+VQGAN_CONFIG = Option(
+    ("--vqgan-config",),
     panel=MODELS,
     metavar="YAML",
     help="Config of the VQGAN. Default: the YAML beside its weights.",
 )
-CLIP = option(
-    "--clip",
+CLIP = Option(
+    ("--clip",),
     panel=MODELS,
     metavar="NAME:WEIGHT",
     spelling=WEIGHTED,
     help="CLIP model: MODEL/PRETRAINED in open_clip, hf-hub:NAME or a folder; repeat for several.",
 )
-TRANSFORMER = option(
-    *("--transformer", "-t"),
+TRANSFORMER = Option(
+    ("--transformer", "-t"),
     panel=MODELS,
     metavar="NAME|PATH",
     help=f"Transformer: {_NAMED}. Default: the built-in one.",
 )
-TRANSFORMER_CONFIG = option(
-    "--transformer-config",
+TRANSFORMER_CONFIG = Option(
+    ("--transformer-config",),
     panel=MODELS,
     metavar="YAML",
     help="Config of the transformer. Default: the YAML beside its weights.",
 )
-DEVICE = option("--device", panel=MODELS, help="Device: auto, cpu, cuda, cuda:1 or mps.")
-PRECISION = option(
-    "--precision",
+DEVICE = Option(("--device",), panel=MODELS, help="Device: auto, cpu, cuda, cuda:1 or mps.")
+PRECISION = Option(
+    ("--precision",),
     panel=MODELS,
     help="Number format: auto, float32, bfloat16, float16 or portable (float32; the output is "
     "byte-identical on every x86-64 CPU and, on a GPU, from run to run).",
 )
-STYLE = option(
-    "--style",
+STYLE = Option(
+    ("--style",),
     panel=IMAGE,
     help="Style that the transformer uses: a name in `vqclip list styles`; auto (the styles named"
     " in the prompt, otherwise its first two in turn); or none.",
 )
-GUIDANCE = option(
-    "--guidance",
+GUIDANCE = Option(
+    ("--guidance",),
     panel=METHOD,
     help="How strongly the transformer follows the prompt while it samples codes; 1 is plain "
     "sampling.",
 )
-TEMPERATURE = option(
-    "--temperature",
+TEMPERATURE = Option(
+    ("--temperature",),
     panel=METHOD,
     help="Sampling temperature of the transformer; 0 always takes the most likely code.",
 )
-TOP_K = option(
-    "--top-k", panel=METHOD, help="Sample from the K most likely codes; 0 samples from all."
+TOP_K = Option(
+    ("--top-k",), panel=METHOD, help="Sample from the K most likely codes; 0 samples from all."
 )
-TOP_P = option(
-    "--top-p",
+TOP_P = Option(
+    ("--top-p",),
     panel=METHOD,
     help="Sample from the most likely codes whose probabilities add up to P.",
 )
-QUALITY = option("--quality", panel=OUTPUT, help="Quality of MP4 and WebP videos, 0 to 100.")
-CODEC = option(
-    "--codec", panel=OUTPUT, help="MP4 codec: h264 (plays everywhere), h265, vp9 or av1."
+QUALITY = Option(("--quality",), panel=OUTPUT, help="Quality of MP4 and WebP videos, 0 to 100.")
+CODEC = Option(
+    ("--codec",), panel=OUTPUT, help="MP4 codec: h264 (plays everywhere), h265, vp9 or av1."
 )

@@ -7,7 +7,7 @@ from typing import Any
 from vqclip.config.checks import at_least
 from vqclip.config.generate import GenerateConfig
 from vqclip.config.prompts import Prompt, parse_prompts
-from vqclip.config.setting import CAMERA, SCENES, option, options_of, setting, write_options
+from vqclip.config.setting import CAMERA, SCENES, options_of, setting, write_options
 from vqclip.errors import UsageError
 
 
@@ -30,68 +30,54 @@ class StoryConfig:
     picture: GenerateConfig
     steps_per_scene: int = setting(
         100,
-        option(
-            *("--steps-per-scene", "-n"),
-            panel=SCENES,
-            help="Number of optimisation steps per scene.",
-        ),
+        *("--steps-per-scene", "-n"),
+        panel=SCENES,
+        help="Number of optimisation steps per scene.",
     )
     transition: int | None = setting(
         None,
-        option(
-            "--transition",
-            panel=SCENES,
-            help="Number of final steps of a scene that lead into the next one. Default: half of "
-            "its steps.",
-        ),
+        "--transition",
+        panel=SCENES,
+        help="Number of final steps of a scene that lead into the next one. Default: half of "
+        "its steps.",
     )
     ease: str = setting(
         "in-out",
-        option(
-            "--ease",
-            panel=SCENES,
-            help="Pace of transitions: linear, in (slow start), out (slow end) or in-out (both).",
-        ),
+        "--ease",
+        panel=SCENES,
+        help="Pace of transitions: linear, in (slow start), out (slow end) or in-out (both).",
     )
     loop: bool = setting(
         False,
-        option(
-            "--loop",
-            panel=SCENES,
-            help="Return to the first scene, so that the video repeats seamlessly.",
-        ),
+        "--loop",
+        panel=SCENES,
+        help="Return to the first scene, so that the video repeats seamlessly.",
     )
     every: int = setting(
-        2, option(*("--every", "-e"), panel=SCENES, help="Number of optimisation steps per frame.")
+        2, *("--every", "-e"), panel=SCENES, help="Number of optimisation steps per frame."
     )
     zoom: str = setting(
         "1",
-        option(
-            "--zoom",
-            panel=CAMERA,
-            metavar="FACTOR",
-            help="Zoom factor per frame (1.02 moves in, 0.98 moves out), or keyframes such as "
-            '"0:1.0, 50:1.05".',
-        ),
+        "--zoom",
+        panel=CAMERA,
+        metavar="FACTOR",
+        help="Zoom factor per frame (1.02 moves in, 0.98 moves out), or keyframes such as "
+        '"0:1.0, 50:1.05".',
     )
     pan: str = setting(
         "0,0",
-        option(
-            "--pan",
-            panel=CAMERA,
-            metavar="X,Y",
-            help="Pixels that the image moves right and down per frame, or keyframes such as "
-            '"0:0,0, 40:2,0".',
-        ),
+        "--pan",
+        panel=CAMERA,
+        metavar="X,Y",
+        help="Pixels that the image moves right and down per frame, or keyframes such as "
+        '"0:0,0, 40:2,0".',
     )
     rotate: str = setting(
         "0",
-        option(
-            "--rotate",
-            panel=CAMERA,
-            metavar="DEGREES",
-            help='Clockwise rotation per frame in degrees, or keyframes such as "0:0, 40:1.5".',
-        ),
+        "--rotate",
+        panel=CAMERA,
+        metavar="DEGREES",
+        help='Clockwise rotation per frame in degrees, or keyframes such as "0:0, 40:1.5".',
     )
 
     def __post_init__(self) -> None:
