@@ -1,7 +1,6 @@
 """Initial codes of a run, and the range of z."""
 
 from pathlib import Path
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -13,29 +12,8 @@ from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.generation.saved_codes import Codes, check_fits, read_codes
 from vqclip.media.images import fit_image, load_image, to_tensor
+from vqclip.models.vqgan import VQModel
 from vqclip.registry import Registry, unknown
-
-
-class Codec(Protocol):
-    """The members of a VQGAN that this module needs."""
-
-    @property
-    def codebook(self) -> Tensor:
-        """The code vectors, (n_embed, embed_dim)."""
-
-    @property
-    def downsampling(self) -> int:
-        """Width and height in pixels of the part of an image that one code covers."""
-
-    @property
-    def resolution(self) -> int:
-        """Side in pixels of the images that the VQGAN was trained on."""
-
-    def tokenize(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode images (b, 3, h, w) in [-1, 1] as (z_q, indices)."""
-
-    def codes(self, indices: Tensor) -> Tensor:
-        """Look up the code vectors z_q of indices (b, h, w)."""
 
 
 def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
@@ -48,7 +26,7 @@ def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
     return max(1, round(height / factor)), max(1, round(width / factor))
 
 
-def grid_of(config: GenerateConfig, vqgan: Codec) -> tuple[int, int]:
+def grid_of(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
     """Return the (rows, columns) of a run's codes."""
     if config.size is None and config.init.lower().endswith(".npz"):
         _, rows, columns = read_codes(Path(config.init)).indices.shape
@@ -56,7 +34,7 @@ def grid_of(config: GenerateConfig, vqgan: Codec) -> tuple[int, int]:
     return grid_size(config.size or (vqgan.resolution, vqgan.resolution), vqgan.downsampling)
 
 
-def picture_size(config: GenerateConfig, vqgan: Codec) -> tuple[int, int]:
+def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
     """Return the (width, height) in pixels of a run's image, rounded to whole codes."""
     rows, columns = grid_of(config, vqgan)
     return columns * vqgan.downsampling, rows * vqgan.downsampling
@@ -119,7 +97,7 @@ PICTURES = Registry(
 
 
 def initial_latent(
-    vqgan: Codec, init: str, grid: tuple[int, int], how: str, generator: Generator
+    vqgan: VQModel, init: str, grid: tuple[int, int], how: str, generator: Generator
 ) -> Tensor:
     """Return the quantized z that a run starts from, (1, embed_dim, rows, columns).
 
@@ -159,7 +137,7 @@ def unknown_init(init: str) -> UsageError:
     return unknown("init", init, [*PICTURES, *others])
 
 
-def _matching(saved: Codes, vqgan: Codec, grid: tuple[int, int]) -> Tensor:
+def _matching(saved: Codes, vqgan: VQModel, grid: tuple[int, int]) -> Tensor:
     indices = check_fits(saved, vqgan)
     if tuple(indices.shape[1:]) != grid:
         found, wanted = ("x".join(map(str, g)) for g in (indices.shape[1:], grid))

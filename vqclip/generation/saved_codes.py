@@ -3,7 +3,7 @@
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +13,7 @@ from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
 from vqclip.files.environment import user_path
 from vqclip.models.codes import hash_of
-
-
-class HasCodebook(Protocol):
-    """The member of a VQGAN that identifies its codes."""
-
-    @property
-    def codebook(self) -> Tensor:
-        """The code vectors, (n_embed, embed_dim)."""
+from vqclip.models.vqgan import VQModel
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class Codes:
     name: str = "the codes"
 
 
-def codes_of(indices: Tensor, vqgan: HasCodebook, source: str) -> Codes:
+def codes_of(indices: Tensor, vqgan: VQModel, source: str) -> Codes:
     """Return indices as codes of the VQGAN ``source``, which is a path or a name."""
     path = user_path(source)
     place = str(path.absolute()) if path.exists() else source
@@ -77,7 +70,7 @@ def read_codes(path: Path) -> Codes:
     return Codes(indices, **about, name=str(path))
 
 
-def check_fits(codes: Codes, vqgan: HasCodebook) -> Tensor:
+def check_fits(codes: Codes, vqgan: VQModel) -> Tensor:
     """Return the indices after checking that they belong to this VQGAN's codebook.
 
     Raises:

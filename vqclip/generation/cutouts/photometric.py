@@ -5,22 +5,18 @@ of cutouts (n, 3, h, w) and their rows in the plan.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Changes a chunk of cutouts (n, 3, h, w), given its rows in the plan.
+Photometric = Callable[[Tensor, slice], Tensor]
+CustomAugmentation = Callable[[Tensor], Tensor]  # a user's own, (n, 3, h, w) -> the same
+
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as in torchvision and kornia
-
-
-class Photometric(Protocol):
-    """A step that changes the pixel values of a chunk of cutouts."""
-
-    def __call__(self, batch: Tensor, rows: slice) -> Tensor:
-        """Return the changed ``batch`` (n, 3, h, w); ``rows`` are its cutouts' rows in the plan."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -135,16 +131,8 @@ class Noise:
 class Custom:
     """Any callable (n, 3, h, w) -> (n, 3, h, w), called with each chunk."""
 
-    function: "CustomAugmentation"
+    function: CustomAugmentation
 
     def __call__(self, batch: Tensor, rows: slice) -> Tensor:
         """Return the result of the callable."""
         return self.function(batch)
-
-
-class CustomAugmentation(Protocol):
-    """A user's own augmentation."""
-
-    def __call__(self, batch: Tensor, /) -> Tensor:
-        """Return the augmented ``batch`` (n, 3, h, w)."""
-        ...

@@ -10,31 +10,12 @@ a random point, so that a single step suffices.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.models.vqgan import VQModel
-
-
-class AttackSpace(Protocol):
-    """The space in which δ lies, and how δ changes an image."""
-
-    scale: float  # the unit of ε
-
-    def anchor(self, images: Tensor) -> Tensor:
-        """Return the point to which δ is added for ``images`` (n, 3, h, w) in [0, 1]."""
-        ...
-
-    def spread(self, delta: Tensor) -> Tensor:
-        """Return the admissible δ nearest to ``delta``; this map is linear."""
-        ...
-
-    def show(self, changed: Tensor) -> Tensor:
-        """Return the images (n, 3, h, w) in [0, 1] for ``changed``, the sum of anchors and δ."""
-        ...
 
 
 class PixelSpace:
@@ -88,6 +69,9 @@ class LatentSpace:
         """Decode the nearest codes, as generation does."""
         decoded = self.vqgan.decode(self.vqgan.nearest(changed))
         return (decoded.float() / 2 + 0.5).clamp(0, 1)
+
+
+AttackSpace = PixelSpace | LatentSpace  # the space in which δ lies
 
 
 def attack(
