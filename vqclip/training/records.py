@@ -5,7 +5,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from PIL import Image
@@ -155,44 +155,35 @@ class Table:
         self.path = path
         self.columns: list[str] = []
         if path.is_file():
-            self._keep(step)
-
-    def _keep(self, step: int) -> None:
-        text = self.path.read_text()
-        text = text[: text.rfind("\n") + 1]  # the last line may be truncated
-        rows = [row for row in csv.DictReader(io.StringIO(text)) if int(row["step"]) <= step]
-        self.columns = list(rows[0]) if rows else []
-        self._rewrite(rows)
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        with replacing(self.path, overwrite=True) as temporary:
-            temporary.write_text(_text(rows, self.columns, header=bool(rows)), newline="")
+            rows = [row for row in self._rows() if int(row["step"]) <= step]
+            self._rewrite(rows, list(rows[0]) if rows else [])
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add the row of a step."""
         row = {"step": str(step)} | {key: f"{value:.6g}" for key, value in values.items()}
         if strange := [key for key in row if key not in self.columns]:
-            self._widen(strange)
+            self._rewrite(self._rows(), [*self.columns, *strange])
         with self.path.open("a", newline="") as file:
-            file.write(_text([row], self.columns, header=False))
+            self._writer(file).writerow(row)
 
-    def _widen(self, columns: list[str]) -> None:
-        rows: list[dict[str, str]] = []
-        if self.columns:
-            with self.path.open(newline="") as file:
-                rows = list(csv.DictReader(file))
-        self.columns += columns
-        with replacing(self.path, overwrite=True) as temporary:
-            temporary.write_text(_text(rows, self.columns, header=True), newline="")
+    def _rows(self) -> list[dict[str, str]]:
+        text = self.path.read_text() if self.path.is_file() else ""
+        text = text[: text.rfind("\n") + 1]  # the last line may be truncated
+        return list(csv.DictReader(io.StringIO(text)))
 
+    def _rewrite(self, rows: list[dict[str, str]], columns: list[str]) -> None:
+        self.columns = columns
+        with (
+            replacing(self.path, overwrite=True) as temporary,
+            temporary.open("w", newline="") as file,
+        ):
+            writer = self._writer(file)
+            if columns:
+                writer.writeheader()
+            writer.writerows(rows)
 
-def _text(rows: list[dict[str, str]], columns: list[str], *, header: bool) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    def _writer(self, file: TextIO) -> "csv.DictWriter[str]":
+        return csv.DictWriter(file, self.columns, lineterminator="\n")
 
 
 class TensorBoard:

@@ -67,8 +67,7 @@ class LatentSpace:
 
     def show(self, changed: Tensor) -> Tensor:
         """Decode the nearest codes, as generation does."""
-        decoded = self.vqgan.decode(self.vqgan.nearest(changed))
-        return (decoded.float() / 2 + 0.5).clamp(0, 1)
+        return self.vqgan.image(self.vqgan.nearest(changed))
 
 
 AttackSpace = PixelSpace | LatentSpace  # the space in which δ lies

@@ -67,7 +67,7 @@ def read_source(source: SourceConfig) -> list[DataEntry]:
     entries = _with_categories([_entry(place, row, source) for place, row in rows])
     if not entries:
         raise UsageError(f"there are no images in {source.path}: give a folder with PNGs or JPEGs")
-    _check_columns(source.where, entries)
+    check_columns(source.where, entries)
     taken = [entry for entry in entries if matches(entry.columns, source.where)]
     if not taken:
         raise UsageError(f"no image of {source.path} is left; check its where")
@@ -95,21 +95,16 @@ def _values(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-def _check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
-    known = {column for entry in entries for column in entry.columns}
-    for key in where:
-        if key.removeprefix("not_") not in known:
-            raise unknown("column", key.removeprefix("not_"), known)
-
-
 def check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
     """Check that some image has each column that ``where`` uses.
 
     Raises:
         UsageError: no image has the column; the message suggests the nearest one.
     """
-    if where:
-        _check_columns(where, entries)
+    known = {column for entry in entries for column in entry.columns} if where else ()
+    for key in where:
+        if key.removeprefix("not_") not in known:
+            raise unknown("column", key.removeprefix("not_"), known)
 
 
 def group_hash(group: str, salt: str = "") -> float:
