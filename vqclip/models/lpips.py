@@ -8,7 +8,7 @@ over the channels, weights the squared differences, and averages over positions:
 For a network without learned weights w, all weights are equal and the layers are averaged.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -19,16 +19,8 @@ from vqclip.errors import CheckpointError
 
 # VGG16's layers as numbered by torchvision; the slices end at relu1_2, 2_2, 3_3, 4_3 and 5_3
 _SLICES = (range(4), range(4, 9), range(9, 16), range(16, 23), range(23, 30))
-_CONVOLUTIONS = {
-    0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256), 12: (256, 256),
-    14: (256, 256), 17: (256, 512), 19: (512, 512), 21: (512, 512), 24: (512, 512),
-    26: (512, 512), 28: (512, 512),
-}  # fmt: skip
-_POOLS = (4, 9, 16, 23)
 _WIDTHS = (64, 128, 256, 512, 512)
 _TINY = 1e-12  # keeps the gradient of the square root finite where all features are 0
-
-Features = Callable[[Tensor], Sequence[Tensor]]
 
 
 def normalize(features: Tensor) -> Tensor:
@@ -68,11 +60,11 @@ class VGGFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        for number, layers in enumerate(_SLICES, 1):
-            part = nn.Sequential()
-            for layer in layers:
-                part.add_module(str(layer), _vgg_layer(layer))
-            self.add_module(f"slice{number}", part)
+        from torchvision.models.vgg import cfgs, make_layers  # here because it is slow
+
+        layers = make_layers(cfgs["D"])
+        for number, part in enumerate(_SLICES, 1):
+            self.add_module(f"slice{number}", layers[part.start : part.stop])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map ImageNet-normalized (b, 3, h, w) -> relu1_2, relu2_2, relu3_3, relu4_3, relu5_3."""
@@ -81,12 +73,6 @@ class VGGFeatures(nn.Module):
             x = part(x)
             outputs.append(x)
         return outputs
-
-
-def _vgg_layer(number: int) -> nn.Module:
-    if number in _CONVOLUTIONS:
-        return nn.Conv2d(*_CONVOLUTIONS[number], 3, padding=1)
-    return nn.MaxPool2d(2) if number in _POOLS else nn.ReLU()
 
 
 class ScalingLayer(nn.Module):
