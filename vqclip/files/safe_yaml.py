@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError
+from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, one_line
 from vqclip.files.atomic import is_special
 from vqclip.files.filetypes import is_web_page
 
@@ -63,8 +63,8 @@ def parse_yaml(text: str, path: Path) -> Any:
 
 
 def _not_yaml(path: Path, error: Exception) -> CheckpointError:
-    reason = " ".join(str(error).split())
-    return CheckpointError(f"{path} is not valid YAML ({reason:.150}); give the model's config")
+    reason = one_line(error, 150)
+    return CheckpointError(f"{path} is not valid YAML ({reason}); give the model's config")
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:

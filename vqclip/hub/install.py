@@ -14,7 +14,7 @@ from vqclip.files.atomic import replacing, writing
 from vqclip.files.formatting import readable
 from vqclip.hub import store
 from vqclip.hub.catalogue import CatalogueEntry, check_model_name, known_entry
-from vqclip.hub.checkpoints import SelfContained, find_config, read_config, recognise
+from vqclip.hub.checkpoints import ModelConfig, SelfContained, config_of, read_config, recognise
 from vqclip.hub.checkpoints.importing import Converted, convert
 from vqclip.hub.downloads import (
     DiskFullError,
@@ -214,16 +214,15 @@ def import_model(
             return _import_clip(source, name, overwrite)
         checkpoint = vqgan_path(source)
         with store.adding(name, overwrite=overwrite) as folder:
-            whole = _self_contained(config or find_config(checkpoint))
+            whole = _self_contained(config_of(checkpoint, config))
             converted = convert(checkpoint, config, folder, half=half, whole=whole)
             origin = {"path": str(checkpoint.absolute())}
             store.write_record(folder, **_record(converted, store.IMPORTED, origin))
         return _supplied(name, converted)
 
 
-def _self_contained(config: Path | None) -> SelfContained | None:
+def _self_contained(own: ModelConfig | None) -> SelfContained | None:
     """Return the config with the VQGANs it refers to made self-contained, or None if none."""
-    own = read_config(config) if config else None
     if own is None or not (vqgans := referred_stages(own)):
         return None
     return self_contained(own, vqgans)

@@ -197,8 +197,7 @@ def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelC
     """Return the given config, or else the one beside the weights."""
     if isinstance(config, Mapping):
         return ModelConfig.of(config, "the config given")
-    file = checkpoints.find_config(path) if config is None else user_path(config)
-    return checkpoints.read_config(file) if file else None
+    return checkpoints.config_of(path, None if config is None else user_path(config))
 
 
 def _frozen(model: _Network) -> _Network:

@@ -65,12 +65,9 @@ def is_named(source: str | Path) -> bool:
 def described_vqgan(source: str | Path) -> dict[str, Any]:
     """Return a VQGAN's target and params, from its config or inferred from its weights."""
     weights = vqgan_path(source)
-    file = checkpoints.find_config(weights)
-    if file is None:
-        config = checkpoints.infer_config(checkpoints.read_state_dict(weights))
-    else:
-        config = checkpoints.stage_config(checkpoints.read_config(file), "first")
-    return checkpoints.standalone(config)
+    config = checkpoints.config_of(weights)
+    config = config or checkpoints.infer_config(checkpoints.read_state_dict(weights))
+    return checkpoints.standalone(checkpoints.stage_config(config, "first"))
 
 
 def without_references(config: ModelConfig) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vqclip.errors import CheckpointError, UsageError, reason_of
+from vqclip.errors import CheckpointError, UsageError, one_line, reason_of
 from vqclip.files.atomic import replacing_folder
 from vqclip.files.serialization import from_json, to_json
 from vqclip.training.ema import Networks, WeightAverage
@@ -81,9 +81,9 @@ def load_training_state(
         if average.state:
             average.load(_nested(load_file(path / "average.safetensors")))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error, 200)
         raise CheckpointError(
-            f"cannot resume from {path}: {reason:.200}; give the config that it was made with"
+            f"cannot resume from {path}: {reason}; give the config that it was made with"
         ) from error
     return state
 

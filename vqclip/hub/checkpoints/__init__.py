@@ -3,7 +3,13 @@
 Nothing in a file is ever executed or imported (see :mod:`.unpickling`).
 """
 
-from vqclip.hub.checkpoints.configs import ModelConfig, find_config, read_config, standalone
+from vqclip.hub.checkpoints.configs import (
+    ModelConfig,
+    config_of,
+    find_config,
+    read_config,
+    standalone,
+)
 from vqclip.hub.checkpoints.files import StateDict, read_state_dict, recognise
 from vqclip.hub.checkpoints.fitting import infer_config, kind
 from vqclip.hub.checkpoints.importing import Converted, SelfContained, convert
@@ -40,6 +46,7 @@ __all__ = [
     "build_transformer",
     "build_vqgan",
     "codebook_hash",
+    "config_of",
     "convert",
     "find_config",
     "has_stage",

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vqclip.errors import CheckpointError, UsageError
+from vqclip.errors import CheckpointError, UsageError, one_line
 from vqclip.files.filetypes import why_no_weights
 from vqclip.hub.checkpoints.standins import StandIn
 from vqclip.hub.checkpoints.torchfiles import read_legacy, read_zip
@@ -72,9 +72,9 @@ def read_checkpoint(path: Path | str) -> FileContent:
     except CheckpointError as error:
         raise type(error)(f"cannot load {path}: {error}") from None
     except _DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error, 150)
         raise CheckpointError(
-            f"cannot load {path}: it is not a checkpoint, or it is damaged ({reason:.150}); "
+            f"cannot load {path}: it is not a checkpoint, or it is damaged ({reason}); "
             "download it again"
         ) from None
 

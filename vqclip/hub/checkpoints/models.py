@@ -1,6 +1,6 @@
 """Construction of VQGANs from a state dict and a config."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import torch
@@ -28,8 +28,6 @@ VQGAN_TARGETS: dict[str, type[VQModel]] = {
 }
 TRANSFORMER_TARGETS = frozenset({"taming.models.cond_transformer.Net2NetTransformer"})
 
-_STAGE_PREFIX: dict[StageName, str] = {"first": "first_stage_model.", "cond": "cond_stage_model."}
-STAGE_CONFIG: dict[StageName, str] = {"first": "first_stage_config", "cond": "cond_stage_config"}
 _TRAINING_ONLY = (
     "loss.",
     "model_ema.",
@@ -62,7 +60,7 @@ def load_vqgan_weights(
     if model.quantize.has_remap:
         state.setdefault("quantize.used", model.quantize.used)
     check_fit(model.state_dict(), state, config)
-    state = {key: _plain(value) for key, value in state.items()}
+    state = {key: plain_tensor(value) for key, value in state.items()}
     check_numbers(state)
     model.load_state_dict(state, strict=True, assign=True)
     return model
@@ -75,7 +73,7 @@ def stage_state(state: StateDict, stage: StageName) -> StateDict:
         CheckpointError: the checkpoint has no VQGAN as condition stage.
 
     """
-    prefix = _STAGE_PREFIX[stage]
+    prefix = f"{stage}_stage_model."
     part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
     if not part:
         raise CheckpointError(
@@ -93,9 +91,9 @@ def stage_config(config: ModelConfig, stage: StageName) -> ModelConfig:
     """
     if config.target not in TRANSFORMER_TARGETS:
         return config
-    if config.params.get(STAGE_CONFIG[stage]) == "__is_first_stage__":
+    if config.params.get(f"{stage}_stage_config") == "__is_first_stage__":
         stage = "first"
-    return config.part(STAGE_CONFIG[stage])
+    return config.part(f"{stage}_stage_config")
 
 
 def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
@@ -129,11 +127,7 @@ def new_vqgan(config: ModelConfig) -> VQModel:
 def _class_and_params(
     config: ModelConfig, used: Tensor | None = None
 ) -> tuple[type[VQModel], dict[str, Any]]:
-    if config.target not in VQGAN_TARGETS:
-        raise CheckpointError(
-            f"{config.name} describes a {config.target!r:.100}, which is not a known VQGAN; "
-            f"known: {', '.join(sorted(VQGAN_TARGETS))}"
-        )
+    check_target(config, VQGAN_TARGETS, "VQGAN")
     cls = VQGAN_TARGETS[config.target]
     params = {key: config.params[key] for key in _PARAMS if config.params.get(key) is not None}
     if cls is VQSegmentationModel:
@@ -142,6 +136,15 @@ def _class_and_params(
         params["remap"] = config.file(str(params["remap"])) if used is None else used
     _check_params(params, config)
     return cls, params | {"image_key": str(config.params.get("image_key", "image"))}
+
+
+def check_target(config: ModelConfig, known: Collection[str], what: str) -> None:
+    """Raise CheckpointError unless the class that a config describes is a ``known`` one."""
+    if config.target not in known:
+        raise CheckpointError(
+            f"{config.name} describes a {config.target!r:.100}, which is not a known {what}; "
+            f"known: {', '.join(sorted(known))}"
+        )
 
 
 def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
@@ -156,6 +159,6 @@ def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
             )
 
 
-def _plain(value: Tensor) -> Tensor:
+def plain_tensor(value: Tensor) -> Tensor:
     """Return a contiguous float32 or int64 tensor; ``value`` may be any view into the file."""
     return (value.float() if value.is_floating_point() else value.long()).contiguous()

@@ -7,17 +7,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from vqclip.errors import CheckpointError, UsageError
+from vqclip.errors import CheckpointError, UsageError, one_line
 from vqclip.hub.checkpoints.configs import ModelConfig
 from vqclip.hub.checkpoints.files import StateDict
 from vqclip.hub.checkpoints.fitting import check_fit, check_numbers, kind
 from vqclip.hub.checkpoints.models import (
-    STAGE_CONFIG,
     TRANSFORMER_TARGETS,
     VQGAN_TARGETS,
     StageName,
     build_vqgan,
+    check_target,
     load_vqgan_weights,
+    plain_tensor,
     stage_config,
 )
 from vqclip.models.codes import hash_of
@@ -94,15 +95,16 @@ def load_transformer_weights(
 
 
 def _load(part: nn.Module, state: StateDict, prefix: str) -> None:
-    own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-    own = {key: v.float() if v.is_floating_point() else v.long() for key, v in own.items()}
+    own = {
+        key.removeprefix(prefix): plain_tensor(value)
+        for key, value in state.items()
+        if key.startswith(prefix)
+    }
     try:
-        part.load_state_dict(
-            {key: value.contiguous() for key, value in own.items()}, strict=True, assign=True
-        )
+        part.load_state_dict(own, strict=True, assign=True)
     except RuntimeError as error:  # shapes and names fit already
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"the weights do not fit the config: {reason:.200}") from None
+        reason = one_line(error, 200)
+        raise CheckpointError(f"the weights do not fit the config: {reason}") from None
 
 
 def build_transformer(
@@ -128,7 +130,7 @@ def untrained_transformer(
     config: ModelConfig, first: VQModel | None = None, cond: VQModel | None = None
 ) -> Net2NetTransformer:
     """Build a transformer with initial weights, to be trained; see :func:`build_transformer`."""
-    _check_target(config, TRANSFORMER_TARGETS, "transformer")
+    check_target(config, TRANSFORMER_TARGETS, "transformer")
     first = first or build_vqgan(stage_config(config, "first"))
     stage = cond or _condition_stage(config, first)
     gpt = GPT(_gpt_config(config))
@@ -144,10 +146,11 @@ def stage_reference(
         UsageError: the reference in the config is invalid.
 
     """
-    params = config.params.get(STAGE_CONFIG[stage])
+    key = f"{stage}_stage_config"
+    params = config.params.get(key)
     if not isinstance(params, Mapping) or params.get("target") != REFERENCE:
         return None
-    part = config.part(STAGE_CONFIG[stage])
+    part = config.part(key)
     _check_keys(part, {"source"}, {"codebook"})
     source, codebook = part.params["source"], part.params.get("codebook")
     if not isinstance(source, str) or not isinstance(codebook, str | None):
@@ -182,8 +185,7 @@ def _condition_target(config: ModelConfig) -> str:
 
 def holds_stage(state: StateDict, stage: StageName) -> bool:
     """Return whether a transformer's checkpoint contains the weights of this stage's VQGAN."""
-    prefix = _FIRST if stage == "first" else _COND
-    return any(key.startswith(prefix) for key in state)
+    return any(key.startswith(f"{stage}_stage_model.") for key in state)
 
 
 def _is_unconditional(config: ModelConfig) -> bool:
@@ -239,7 +241,7 @@ def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
 
 def _gpt_config(config: ModelConfig) -> GPTConfig:
     part = config.part("transformer_config")
-    _check_target(part, {_GPT}, "GPT")
+    check_target(part, {_GPT}, "GPT")
     return GPTConfig.of(part.params)
 
 
@@ -247,7 +249,7 @@ def _permuter(config: ModelConfig) -> Permuter:
     if config.params.get("permuter_config") is None:
         return Permuter()
     part = config.part("permuter_config")
-    _check_target(part, {_PERMUTERS + name for name in ("Identity", *ORDERS)}, "permuter")
+    check_target(part, {_PERMUTERS + name for name in ("Identity", *ORDERS)}, "permuter")
     if part.target == f"{_PERMUTERS}Identity":
         return Permuter()
     size = [_number(part, name, most=_MOST_SIDE) for name in ("H", "W")]
@@ -263,14 +265,6 @@ def _options(config: ModelConfig) -> Mapping[str, Any]:
         "downsample_cond_size": _number(config, "downsample_cond_size", -1, least=-1),
         "pkeep": float(pkeep),
     }
-
-
-def _check_target(config: ModelConfig, known: Any, what: str) -> None:
-    if config.target not in known:
-        raise CheckpointError(
-            f"{config.name} describes a {config.target!r:.100}, which is not a known {what}; "
-            f"known: {', '.join(sorted(known))}"
-        )
 
 
 def _number(

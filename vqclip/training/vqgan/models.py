@@ -32,12 +32,8 @@ def model_config(settings: TrainSettings) -> ModelConfig:
     if settings.start is None:
         raise UsageError("the settings lack model: its target and params, as taming has them")
     path = vqgan_path(settings.start)
-    file = checkpoints.find_config(path)
-    return checkpoints.read_config(file) if file else _inferred(path)
-
-
-def _inferred(path: Path) -> ModelConfig:
-    return checkpoints.infer_config(checkpoints.read_state_dict(path))
+    config = checkpoints.config_of(path)
+    return config or checkpoints.infer_config(checkpoints.read_state_dict(path))
 
 
 def open_model(config: ModelConfig, settings: TrainSettings, device: torch.device) -> VQModel:
