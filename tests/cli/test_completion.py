@@ -9,7 +9,8 @@ from vqclip.cli.options import parameters_of
 from vqclip.config import GenerateConfig
 from vqclip.config.presets import PRESETS
 from vqclip.config.prompts import parse_prompts
-from vqclip.generation.cutouts import AUGMENTATIONS, CUT_METHODS
+from vqclip.generation.cutouts.augmentations import AUGMENTATIONS
+from vqclip.generation.cutouts.methods import CUT_METHODS
 from vqclip.generation.losses import LOSSES
 from vqclip.generation.optimizers import OPTIMIZERS
 from vqclip.media.timing import EASES

@@ -11,12 +11,9 @@ from torch import Tensor
 
 from vqclip import GenerateConfig
 from vqclip.errors import UsageError
-from vqclip.generation.cutouts import (
-    AUGMENTATIONS,
-    CUT_METHODS,
-    CutoutPlan,
-    Cutouts,
-)
+from vqclip.generation.cutouts import CutoutPlan, Cutouts
+from vqclip.generation.cutouts.augmentations import AUGMENTATIONS
+from vqclip.generation.cutouts.methods import CUT_METHODS
 
 ALL = tuple(AUGMENTATIONS)
 

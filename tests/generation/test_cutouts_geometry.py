@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vqclip.generation.cutouts import AUGMENTATIONS, Cutouts, geometry
+from vqclip.generation.cutouts import Cutouts, geometry
+from vqclip.generation.cutouts.augmentations import AUGMENTATIONS
 from vqclip.generation.cutouts.drawing import Draw
 from vqclip.generation.cutouts.methods import CUT_METHODS, wide_boxes
 from vqclip.generation.cutouts.sampling import Warps, sample, take

@@ -5,7 +5,7 @@ import colorsys
 import torch
 from torch import Tensor
 
-from vqclip.generation.cutouts import AUGMENTATIONS
+from vqclip.generation.cutouts.augmentations import AUGMENTATIONS
 from vqclip.generation.cutouts.drawing import Draw
 from vqclip.generation.cutouts.photometric import LUMA, Colour, Erase, Noise, Sharpen
 from vqclip.generation.cutouts.specification import bind

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vqclip.errors import UsageError
-from vqclip.generation.cutouts import AUGMENTATIONS, CUT_METHODS, parse_call
-from vqclip.generation.cutouts.specification import BOUNDS, bind
+from vqclip.generation.cutouts.augmentations import AUGMENTATIONS
+from vqclip.generation.cutouts.methods import CUT_METHODS
+from vqclip.generation.cutouts.specification import BOUNDS, bind, parse_call
 
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]*", fullmatch=True)
 KEYS = st.from_regex(r"[a-z_][a-z0-9_]*", fullmatch=True)

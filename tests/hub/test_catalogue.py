@@ -10,7 +10,8 @@ import yaml
 
 import vqclip.hub.catalogue
 from vqclip.errors import UsageError, VqclipError
-from vqclip.hub.catalogue import Source, catalogue, check_model_name, entry, user_file
+from vqclip.hub.catalogue import catalogue, user_file
+from vqclip.hub.catalogue.entries import Source, check_model_name
 
 PUBLISHED = Path(vqclip.hub.catalogue.__file__).parent / "models.yaml"
 # The only hashes that their publishers or others who have the files tell.
@@ -59,14 +60,14 @@ def test_the_users_own_models_come_first() -> None:
             "config": "http://b/c",
         },
     )
-    mine, coco = entry("mine"), entry("coco")
+    mine, coco = catalogue().get("mine"), catalogue().get("coco")
     assert mine is not None
     assert coco is not None
     assert mine.checkpoint == (Source("https://a.org/a.ckpt"),)
     assert mine.expected_size == 2 << 20
     assert [s.host for s in (*coco.checkpoint, *coco.config)] == ["a.org", "b"]
-    assert entry("gumbel-f8") is not None
-    assert entry("nothing") is None
+    assert catalogue().get("gumbel-f8") is not None
+    assert catalogue().get("nothing") is None
 
 
 @pytest.mark.parametrize(

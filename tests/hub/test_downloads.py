@@ -16,16 +16,10 @@ import pytest
 
 from tests.servers import PAGE, Server, serving
 from vqclip.errors import CheckpointError
-from vqclip.hub.catalogue import Source
-from vqclip.hub.downloads import (
-    DownloadError,
-    DownloadRequest,
-    Fetched,
-    Listener,
-    Patience,
-    download,
-)
+from vqclip.hub.catalogue.entries import Source
+from vqclip.hub.downloads import DownloadRequest, Fetched, Listener, download
 from vqclip.hub.downloads.part import Part
+from vqclip.hub.downloads.transfer import DownloadError, Patience
 
 CONTENT = bytes(range(256)) * 1200  # 300 KiB
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -279,7 +273,7 @@ def test_a_disk_that_fills_up(server: Server, monkeypatch: pytest.MonkeyPatch) -
 KILLED = """
 import sys
 from pathlib import Path
-from vqclip.hub.catalogue import Source
+from vqclip.hub.catalogue.entries import Source
 from vqclip.hub.downloads import DownloadRequest, Listener, download
 listener = Listener(lambda done, total: print(done, flush=True), print)
 source = Source(sys.argv[1])

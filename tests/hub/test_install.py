@@ -21,7 +21,8 @@ from vqclip.files.environment import home
 from vqclip.hub import install as supply
 from vqclip.hub import store
 from vqclip.hub.catalogue import user_file
-from vqclip.hub.downloads import DownloadError, Listener, Patience
+from vqclip.hub.downloads import Listener
+from vqclip.hub.downloads.transfer import DownloadError, Patience
 from vqclip.hub.listing import inventory
 from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
 

@@ -73,7 +73,7 @@ def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dic
     kind = checkpoints.kind(state)
     if kind == "CLIP":
         raise UsageError(f"{source} is a CLIP, which open_clip loads as it is")
-    own = checkpoints.config_of(weights, config) or checkpoints.infer_config(state)
+    own = checkpoints.config_for(weights, config) or checkpoints.infer_config(state)
     if kind != "Net2NetTransformer":
         return load_vqgan(weights, config), without_references(own)
     model = load_transformer(weights, config)

@@ -13,18 +13,12 @@ from vqclip.errors import CheckpointError
 from vqclip.files.atomic import replacing, writing
 from vqclip.files.formatting import readable
 from vqclip.hub import store
-from vqclip.hub.catalogue import CatalogueEntry, check_model_name, known_entry
-from vqclip.hub.checkpoints import ModelConfig, SelfContained, config_of, read_config, recognise
+from vqclip.hub.catalogue import known_entry
+from vqclip.hub.catalogue.entries import CatalogueEntry, check_model_name
+from vqclip.hub.checkpoints import ModelConfig, SelfContained, config_for, read_config, recognise
 from vqclip.hub.checkpoints.importing import Converted, convert
-from vqclip.hub.downloads import (
-    DiskFullError,
-    DownloadError,
-    DownloadRequest,
-    Fetched,
-    Listener,
-    Patience,
-    download,
-)
+from vqclip.hub.downloads import DownloadRequest, Fetched, Listener, download
+from vqclip.hub.downloads.transfer import DiskFullError, DownloadError, Patience
 from vqclip.hub.loaders import load_perceptor
 from vqclip.hub.paths import vqgan_path
 from vqclip.hub.references import referred_stages, self_contained
@@ -214,7 +208,7 @@ def import_model(
             return _import_clip(source, name, overwrite)
         checkpoint = vqgan_path(source)
         with store.adding(name, overwrite=overwrite) as folder:
-            whole = _self_contained(config_of(checkpoint, config))
+            whole = _self_contained(config_for(checkpoint, config))
             converted = convert(checkpoint, config, folder, half=half, whole=whole)
             origin = {"path": str(checkpoint.absolute())}
             store.write_record(folder, **_record(converted, store.IMPORTED, origin))

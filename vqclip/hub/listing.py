@@ -8,7 +8,8 @@ from typing import Any
 from vqclip.errors import UsageError
 from vqclip.files.embedded import weights_folder
 from vqclip.hub import store
-from vqclip.hub.catalogue import CatalogueEntry, catalogue
+from vqclip.hub.catalogue import catalogue
+from vqclip.hub.catalogue.entries import CatalogueEntry
 from vqclip.hub.store import StoredModel
 
 EMBEDDED, MISSING, DAMAGED = "embedded", "missing", "damaged"

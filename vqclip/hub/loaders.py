@@ -197,7 +197,7 @@ def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelC
     """Return the given config, or else the one beside the weights."""
     if isinstance(config, Mapping):
         return ModelConfig.of(config, "the config given")
-    return checkpoints.config_of(path, None if config is None else user_path(config))
+    return checkpoints.config_for(path, None if config is None else user_path(config))
 
 
 def _frozen(model: _Network) -> _Network:

@@ -65,7 +65,7 @@ def is_named(source: str | Path) -> bool:
 def described_vqgan(source: str | Path) -> dict[str, Any]:
     """Return a VQGAN's target and params, from its config or inferred from its weights."""
     weights = vqgan_path(source)
-    config = checkpoints.config_of(weights)
+    config = checkpoints.config_for(weights)
     config = config or checkpoints.infer_config(checkpoints.read_state_dict(weights))
     return checkpoints.standalone(checkpoints.stage_config(config, "first"))
 

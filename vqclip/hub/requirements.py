@@ -10,7 +10,8 @@ from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.files.formatting import readable
 from vqclip.hub import store
-from vqclip.hub.catalogue import CatalogueEntry, entry
+from vqclip.hub.catalogue import catalogue
+from vqclip.hub.catalogue.entries import CatalogueEntry
 from vqclip.hub.derived import transformer_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _missing(kind: str, source: str) -> Missing | None:
         return None
     if kind == "clip":
         return missing_clip(source)
-    known = entry(source)
+    known = catalogue().get(source)
     if known is None:
         return None  # loading reports the error
     if kind == "transformer" and known.kind != kind:

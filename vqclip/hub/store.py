@@ -22,7 +22,7 @@ from vqclip.files.atomic import replacing
 from vqclip.files.environment import home
 from vqclip.files.hashing import weights_hash
 from vqclip.files.locking import locked
-from vqclip.hub.catalogue import check_model_name
+from vqclip.hub.catalogue.entries import check_model_name
 
 DOWNLOADED, IMPORTED = "downloaded", "imported"
 WEIGHTS, CONFIG, RECORD = "model.safetensors", "config.yaml", "record.json"

@@ -12,16 +12,6 @@ from vqclip.models.autoencoder import Decoder, Encoder
 from vqclip.models.ddconfig import DDConfig
 from vqclip.models.quantize import GumbelQuantizer, Quantizer, Remap, VectorQuantizer
 
-__all__ = [
-    "DDConfig",
-    "GumbelVQ",
-    "PictureKind",
-    "VQModel",
-    "VQSegmentationModel",
-    "check_rgb",
-    "with_channels",
-]
-
 PictureKind = Literal["rgb", "grey", "depth", "edges", "labels"]
 _PICTURE_NAMES = {"grey": "grey images", "depth": "depth maps", "labels": "label maps"}
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow

@@ -73,13 +73,13 @@ def _settings_of(kind: str, preset: str) -> Mapping[str, str]:
 
 
 def _cut_methods() -> Mapping[str, str]:
-    from vqclip.generation.cutouts import CUT_METHODS
+    from vqclip.generation.cutouts.methods import CUT_METHODS
 
     return _documented(CUT_METHODS)
 
 
 def _augmentations() -> Mapping[str, str]:
-    from vqclip.generation.cutouts import AUGMENTATIONS
+    from vqclip.generation.cutouts.augmentations import AUGMENTATIONS
 
     return _documented(AUGMENTATIONS)
 

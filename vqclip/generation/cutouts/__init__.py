@@ -27,16 +27,8 @@ from vqclip.generation.cutouts.geometry import Displacement, Elastic, ThinPlate
 from vqclip.generation.cutouts.methods import CUT_METHODS, Framing
 from vqclip.generation.cutouts.photometric import Custom, CustomAugmentation, Noise, Photometric
 from vqclip.generation.cutouts.sampling import Warps, level_of, sample
-from vqclip.generation.cutouts.specification import bind, parse_call
+from vqclip.generation.cutouts.specification import bind
 from vqclip.registry import own_function
-
-__all__ = [
-    "AUGMENTATIONS",
-    "CUT_METHODS",
-    "CutoutPlan",
-    "Cutouts",
-    "parse_call",
-]
 
 
 @dataclass(frozen=True)

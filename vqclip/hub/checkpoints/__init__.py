@@ -5,7 +5,7 @@ Nothing in a file is ever executed or imported (see :mod:`.unpickling`).
 
 from vqclip.hub.checkpoints.configs import (
     ModelConfig,
-    config_of,
+    config_for,
     find_config,
     read_config,
     standalone,
@@ -46,7 +46,7 @@ __all__ = [
     "build_transformer",
     "build_vqgan",
     "codebook_hash",
-    "config_of",
+    "config_for",
     "convert",
     "find_config",
     "has_stage",

@@ -74,7 +74,7 @@ def find_config(weights: Path) -> Path | None:
     return next((name for name in names if name.is_file()), None)
 
 
-def config_of(weights: Path, given: Path | str | None = None) -> ModelConfig | None:
+def config_for(weights: Path, given: Path | str | None = None) -> ModelConfig | None:
     """Read the given config, or else the one that belongs to a checkpoint, if there is one."""
     file = given or find_config(weights)
     return read_config(file) if file else None

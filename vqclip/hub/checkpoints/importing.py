@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.atomic import replacing, writing
-from vqclip.hub.checkpoints.configs import ModelConfig, config_of, standalone
+from vqclip.hub.checkpoints.configs import ModelConfig, config_for, standalone
 from vqclip.hub.checkpoints.files import FileContent, StateDict, read_checkpoint
 from vqclip.hub.checkpoints.fitting import check_numbers, infer_config
 from vqclip.hub.checkpoints.models import (
@@ -144,7 +144,7 @@ def _is_rgb(config: ModelConfig) -> bool:
 
 def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelConfig:
     """Return the config to write: given, found, or inferred from a VQGAN's weights."""
-    own = config_of(checkpoint, config)
+    own = config_for(checkpoint, config)
     if not is_transformer(state):
         return stage_config(own or infer_config(_first_stage_state(state)), "first")
     if own is None:

@@ -11,7 +11,7 @@ import httpx2
 from vqclip.errors import VqclipError, one_line, reason_of
 from vqclip.files.filetypes import is_web_page
 from vqclip.files.formatting import readable
-from vqclip.hub.catalogue import Source
+from vqclip.hub.catalogue.entries import Source
 from vqclip.hub.downloads.part import Origin, Part
 
 _LATER = (408, 425, 429, 500, 502, 503, 504)

@@ -32,7 +32,7 @@ def model_config(settings: TrainSettings) -> ModelConfig:
     if settings.start is None:
         raise UsageError("the settings lack model: its target and params, as taming has them")
     path = vqgan_path(settings.start)
-    config = checkpoints.config_of(path)
+    config = checkpoints.config_for(path)
     return config or checkpoints.infer_config(checkpoints.read_state_dict(path))
 
 

@@ -110,7 +110,7 @@ def remove_command(
 
 def _folders(name: str) -> list[Path]:
     from vqclip.hub import store
-    from vqclip.hub.catalogue import check_model_name
+    from vqclip.hub.catalogue.entries import check_model_name
 
     items_of(name)  # raises for an unknown name
     places = (store.models_folder(), store.downloads_folder())

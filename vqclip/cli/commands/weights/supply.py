@@ -55,7 +55,7 @@ def get_command(
 
     vqclip weights get gumbel-f8 ViT-B-32/laion2b_s34b_b79k
     """
-    from vqclip.hub.downloads import Patience
+    from vqclip.hub.downloads.transfer import Patience
 
     terminal = Terminal(quiet=quiet, json_lines=json_lines)
     patience = Patience(attempts, min(1.0, timeout), timeout)
