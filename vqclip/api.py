@@ -123,7 +123,7 @@ class Model:
 
         Args:
             prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of such prompts.
-            losses: losses to add to that of the prompts: names (``"symmetry"``, ``"symmetry:2"``);
+            losses: losses to add to the prompts' loss: names (``"symmetry"``, ``"symmetry:2"``);
                 functions from :class:`vqclip.Observation` to a scalar tensor; or either of these
                 with a weight, ``(loss, 0.5)``.
             augment: all augmentations of the cutouts, in order: names, or functions from a batch

@@ -57,4 +57,4 @@ class CheckpointError(VqclipError):
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """A weight file would run code on loading; it was refused, and no code was run."""
+    """A weight file would run code when loaded; it was refused, and no code was run."""

@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for an unknown ``name``, with the closest match and all names known."""
+    """Return the error for an unknown ``name``, with the closest match and all known names."""
     known = sorted(known)
     spelled = {entry.lower(): entry for entry in known}
     near = get_close_matches(name.lower(), spelled, n=1)

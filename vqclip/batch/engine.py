@@ -185,7 +185,7 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
 
 
 def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None:
-    """Return the state to resume a job from; None if not started or if other weights are loaded."""
+    """Return the state to resume a job from; None if it has none or if other weights are loaded."""
     if output.checkpoint is None:
         return None
     try:

@@ -19,7 +19,7 @@ class Row:
     line: line number of the row, from 1; for a row of several lines in CSV or YAML, its first line.
     words: options and prompt, as a shell would pass them to ``vqclip``.
     off: options that the row turns off, even if they are set for all rows.
-    error: why the row cannot be read, if it cannot.
+    error: reason why the row cannot be read, if any.
     """
 
     line: int
@@ -81,7 +81,7 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def _negative(text: str) -> str:
-    """Return ``text`` as a negative prompt, for a column that tables of other programs have."""
+    """Return ``text`` as a negative prompt, for a column found in tables of other programs."""
     return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
 
 

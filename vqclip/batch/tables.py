@@ -16,7 +16,7 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.000)+)")
 def table_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
     """Yield the rows of a table whose first filled row names the columns.
 
-    delimiter: of the cells. Default: the one that the first line suggests.
+    delimiter: delimiter of the cells. Default: the one that the first line suggests.
 
     Raises:
         UsageError: no column is called ``prompt``, or two have the same name.

@@ -88,7 +88,7 @@ class Board:
     def begin(self, jobs: Sequence[tuple[str, str]], node: str, machine: str) -> tuple[int, Files]:
         """Record that a node starts jobs, each given as a key and a name.
 
-        Return how many workers these jobs have lost on nodes that are still connected, and the
+        Return the number of workers that these jobs lost on nodes still connected, and the
         jobs' checkpoints. The loss of a whole node does not count against a job.
         """
         alive, lost = self.alive(), 0

@@ -19,14 +19,14 @@ DEFAULT = "default"  # the embedded models
 FITS = ("cover", "contain", "stretch")
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16384
-MAX_OWN_PIXELS = 768 * 1024  # largest image that is used at its own size, which takes 3 GB
+MAX_OWN_PIXELS = 768 * 1024  # largest image used at its own size, which takes 3 GB
 
 Weighted = tuple[str, float]
-NameOrFunction = str | Callable[..., Any]  # a name, or a function of the user's
+NameOrFunction = str | Callable[..., Any]  # a name, or a user's function
 
 
 def new_seed() -> int:
-    """Return a random seed of 32 bits."""
+    """Return a random 32-bit seed."""
     return int.from_bytes(os.urandom(4), "big")
 
 

@@ -38,8 +38,8 @@ class GenerateConfig:
     """The settings that determine every byte of an image, and no other settings.
 
     prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
-    size: (width, height) in pixels; None is the VQGAN's training size.
-    steps: number of optimizer steps; 0 returns the start.
+    size: (width, height) in pixels; None means the VQGAN's training size.
+    steps: number of optimizer steps; 0 returns the initial image.
     seed: seed of all random numbers of the run, 0 to 2⁶³−1.
     vqgan, vqgan_config: weights and, unless it is next to them, their YAML file.
     clip: perceptors with their weights.

@@ -128,7 +128,7 @@ PRESETS: Registry[Preset] = Registry(
             "init_weight": 0.0,
             "schedule": "drop",
         },
-        # lucidrains/big-sleep: one epoch of its 20.
+        # lucidrains/big-sleep: one of its 20 epochs.
         "bigsleep": {
             "size": (512, 512),
             "steps": 1050,

@@ -26,7 +26,7 @@ from vqclip.errors import UsageError
 
 Kind = Literal["text", "image", "noise"]
 
-NEGATIVE_WEIGHT = -0.5  # weight of other programs' negative prompts, which have none of their own
+NEGATIVE_WEIGHT = -0.5  # weight of other programs' negative prompts, which state none
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8

@@ -1,4 +1,4 @@
-"""Settings of a restyled clip."""
+"""Settings of a restyled video."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ STEPS = 15  # default number of steps per frame
 
 @dataclass(frozen=True)
 class RestyleConfig:
-    """The settings that determine the images of a restyled clip.
+    """The settings that determine the images of a restyled video.
 
     source: path of a video, or of a folder of images.
     picture: settings of every frame, including the seed.
-    coherence: share, from 0 to 1, of the last result, warped with the clip, in the start of a frame
-        wherever both show the same content; the rest is the frame itself.
-    fps: frames per second to generate; None is the frame rate of the video.
+    coherence: share, from 0 to 1, of the previous result, warped to follow the motion, in the
+        initial image of a frame, wherever both frames show the same content; the rest is the source
+        frame.
+    fps: frames per second to generate; None means the frame rate of the video.
     """
 
     source: str

@@ -58,8 +58,8 @@ class SampleConfig:
     conditions: pairs (kind, value); see :mod:`vqclip.sampling.conditions`.
     relabel: meanings of the numbers in a label map, such as ``"3=sky"``; if empty, those of the
         data set.
-    size: (width, height) in pixels; None is the condition's size or, without one, the VQGAN's
-        training size.
+    size: (width, height) in pixels; None means the condition's size or, without a condition, the
+        VQGAN's training size.
     samples: number of images; image i is sampled with the seed ``seed`` + i.
     style: style of the images, if the transformer has styles: a name, ``auto`` or ``none``.
     guidance, temperature, top_k, top_p: see :class:`vqclip.config.sampling.Sampling`; guidance
@@ -129,7 +129,7 @@ class CompleteConfig(SampleConfig):
         of a mask, white where the image is kept. None keeps all opaque pixels.
     extend: number of pixels to add on the left, at the top, on the right and at the bottom.
     refine: number of optimisation steps for the imagined codes of the best image.
-    paste: keep the kept pixels exactly; otherwise the VQGAN's reconstruction of them is used.
+    paste: leave the kept pixels unchanged; otherwise, use the VQGAN's reconstruction of them.
     """
 
     picture: str

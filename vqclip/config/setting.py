@@ -113,7 +113,7 @@ def write_options(config: Any) -> dict[str, Any]:
 def changed_words(
     options: Mapping[str, Option], written: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> Iterable[str]:
-    """Yield the words of the options whose values differ from those expected, but not from None.
+    """Yield the words of the options whose values are set and differ from the expected ones.
 
     written, expected: values returned by :meth:`Option.write`, by the names of the settings.
     """

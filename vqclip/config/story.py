@@ -18,7 +18,8 @@ class StoryConfig:
     scenes: the prompts of each scene.
     picture: all other settings of the images; their prompts and steps are replaced by the story's.
     steps_per_scene: number of optimizer steps, including the transition to the next scene.
-    transition: number of last steps in which a scene turns into the next; None is half the steps.
+    transition: number of final steps in which a scene turns into the next; None means half the
+        scene's steps.
     ease: pace of the transition, a key of :data:`vqclip.media.timing.EASES`.
     loop: return to the first scene after the last, so that the video repeats seamlessly.
     every: number of optimizer steps from one frame to the next.

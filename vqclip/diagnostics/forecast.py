@@ -122,7 +122,7 @@ def picture_pace(config: GenerateConfig, models: Models) -> Pace:
 
 
 def _drawing_seconds(steps: Iterable[Drawn]) -> tuple[float, Drawn | None]:
-    """Return how long sampling all codes takes, and the codes that were sampled to find out."""
+    """Return the predicted time of sampling all codes, and the codes sampled to predict it."""
     seen: list[Drawn] = []
 
     def done(drawn: Drawn) -> int:
@@ -136,7 +136,7 @@ def _drawing_seconds(steps: Iterable[Drawn]) -> tuple[float, Drawn | None]:
 def of_pictures(
     runs: Sequence[tuple[GenerateConfig, OutputConfig]], models: Models, done: int = 0
 ) -> Forecast:
-    """Return the forecast of runs with the same models, the first of them from step ``done`` on."""
+    """Return the forecast of runs with the same models; the first run starts at step ``done``."""
     first = runs[0][0]
     one = picture_pace(first, models)
     seconds = sum(one.seconds(config.steps) for config, _ in runs) - one.step * done
@@ -250,7 +250,7 @@ def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
 
 
 def _existing(names: Iterable[str]) -> list[Path]:
-    """Return those of ``names`` that are names of existing files."""
+    """Return the paths of existing files among ``names``."""
     paths = (user_path(name) for name in names if name)
     return [path for path in paths if path.is_file()]
 

@@ -35,7 +35,7 @@ class Finding:
 
     Attributes:
         name: name of the checked item.
-        state: a note is for information; a problem is something that does not work.
+        state: the severity: a note is for information, a problem needs a fix.
         about: the result, in one line.
         fix: a suggested fix.
 
@@ -171,7 +171,7 @@ def network(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _host(proxy: str) -> str:
-    """Return the host and port of a proxy, without name and password; "" if there is no host."""
+    """Return the host and port of a proxy, without user name and password; "" without a host."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         port = f":{parts.port}" if parts.port else ""

@@ -1,4 +1,4 @@
 """Quality measures of VQGANs, CLIP models, transformers and their images.
 
-Every function returns its figures by name, measured on data held out of training.
+Every function returns metrics by name, measured on data held out of training.
 """

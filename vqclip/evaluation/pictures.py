@@ -75,7 +75,7 @@ def _verdicts(
 
 
 def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Return the figures of all verdicts together, by name.
+    """Return metrics over all verdicts, by name.
 
     ``r_precision`` and ``top5`` are the shares of images whose own prompt ranks first or in the top
     5, and ``similarity`` is the mean similarity to that prompt; ``pictures`` and ``prompts`` are

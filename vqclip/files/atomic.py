@@ -63,7 +63,7 @@ def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
 
 
 def publish(file: Path, path: Path, *, overwrite: bool = False) -> None:
-    """Give a complete file that still has a temporary name its final name ``path``, at once.
+    """Rename a complete file from its temporary name to its final name ``path``, atomically.
 
     Raises:
         FileExistsError: under the same conditions as :func:`replacing`.

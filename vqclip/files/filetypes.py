@@ -31,7 +31,7 @@ def is_web_page(head: bytes | str) -> bool:
 
 
 def why_no_weights(head: bytes) -> str | None:
-    """Return why a file holds no weights, or None if its first bytes ``head`` do not show it."""
+    """Return why a file cannot contain weights, or None if its first bytes ``head`` allow it."""
     if not head.strip():
         return "the file is empty; download it again"
     if is_web_page(head):

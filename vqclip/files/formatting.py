@@ -26,7 +26,7 @@ def encodable(text: str) -> str:
 
 
 def as_json(value: Any, *, sort_keys: bool = False) -> str:
-    r"""Return JSON that any file can hold: bytes that are not UTF-8 are escaped until it is read.
+    r"""Return JSON that any file can hold, with bytes that are not UTF-8 escaped reversibly.
 
     >>> as_json({"init": "caf\udce9 é.png"})
     '{"init": "caf\\udce9 é.png"}'

@@ -70,7 +70,7 @@ def _not_yaml(path: Path, error: Exception) -> CheckpointError:
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
     """Return the number of entries of ``node`` with aliases expanded; cycles exceed the limit."""
     if id(node) not in known:
-        known[id(node)] = _MOST_NODES + 1  # stands while this node is being counted
+        known[id(node)] = _MOST_NODES + 1  # used if a cycle returns here during the count
         children = node.value if isinstance(node, yaml.CollectionNode) else ()
         pairs = isinstance(node, yaml.MappingNode)
         flat = [part for pair in children for part in pair] if pairs else children

@@ -1,7 +1,7 @@
 """The transformer as a prior of the optimised codes.
 
 CLIP rewards textures that no image has. The transformer knows p(s | prompt) of whole images, so at
-every step z is pulled to the codes that are most likely given z, the prompt and the codes before:
+every step z is pulled to the codes that are most likely given z, the prompt and the earlier codes:
 
     k_i = argmin_k ‖z_i − e_k‖² / (2 d σ²) − log p(s_i = k | s_<i, prompt),    s = q(z)
 
@@ -52,8 +52,8 @@ def prior_of(
 ) -> Prior | None:
     """Return the prior of a run, in the style in which its start is most likely.
 
-    None if the transformer does not predict codes like these: it is not conditioned on CLIP, or
-    its VQGAN or its training size differ from the run's.
+    Return None if the transformer does not predict such codes: it is not conditioned on CLIP, or
+    its VQGAN or its training size differs from the run's.
 
     start: z at the start, (1, d, h, w).
     """

@@ -124,7 +124,7 @@ def slerp(a: Tensor, b: Tensor, time: float) -> Tensor:
 
 
 def _paired(targets: Targets, others: Targets) -> Targets:
-    """Append those of the others' targets that have no partner, with weight 0."""
+    """Append the targets in ``others`` that have no partner, with weight 0."""
     rest = slice(len(targets[0]), None)
     vectors, weights, stops = (
         torch.cat([t, o[rest]]) for t, o in zip(targets, others, strict=True)

@@ -42,7 +42,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
 
 def _weights_file(source: str | Path, what: str) -> Path:
-    """Return the weight file that a model name, folder or file stands for."""
+    """Return the weight file that a model name, folder or file refers to."""
     path = user_path(source)
     if path.is_dir():
         return _weights_in(path)

@@ -172,7 +172,7 @@ def discard(folder: Path) -> None:
 
 
 def remove_leftovers(name: str) -> None:
-    """Delete what a killed process left for ``name``; the caller must hold the lock."""
+    """Delete the files that a killed process left for ``name``; the caller must hold the lock."""
     for left in models_folder().glob(f"{_MAKING}{name}~*"):
         shutil.rmtree(left, ignore_errors=True)
 

@@ -82,12 +82,12 @@ def _reading(source: str | Path) -> Iterator[None]:
         ) from error
     except (VqclipError, MemoryError):
         raise
-    except Exception as error:  # decoders of damaged files raise anything
+    except Exception as error:  # decoders raise any exception on damaged files
         raise UsageError(f"cannot read {source} as an image: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:  # of the system, not of a decoder
+    if isinstance(error, OSError) and error.strerror:  # from the system, not from a decoder
         return reason_of(error)
     advice = "save it as PNG or JPEG, or copy it again if it is damaged"
     return f"{_first_line(error).rstrip('.')}: {advice}"
@@ -97,7 +97,7 @@ def _reason(error: Exception) -> str:
 def _up_to_the_limit() -> Iterator[None]:
     """Make Pillow apply our size limit, which is above the size of the largest cameras' images.
 
-    Its warnings about damaged metadata of images that it reads are of no use.
+    Its warnings about damaged metadata in readable images are suppressed.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -279,7 +279,7 @@ def save_image(
 
 
 def image_format(path: Path) -> str:
-    """Return Pillow's name for the format that the suffix of ``path`` stands for."""
+    """Return Pillow's name for the format with the suffix of ``path``."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"cannot write {path.name!r} as an image: its name must end in {', '.join(FORMATS)}"

@@ -17,7 +17,7 @@ from vqclip.files.formatting import encodable
 PARAMETERS = "parameters"  # key of the text chunk, and of the metadata read from the chunk
 NEGATIVE = "Negative prompt"
 _PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-_LEAST_PAIRS = 3  # in the last line, by the rule with which the web UI recognises settings
+_LEAST_PAIRS = 3  # in the last line; the web UI recognises settings by the same rule
 _EXTRA_NETWORK = re.compile(r"<[^<>]*>")
 _EMPHASIS = re.compile(r":[\d.]+(?=\))|(?<!\\)[()\[\]]")
 

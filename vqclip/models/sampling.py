@@ -113,7 +113,7 @@ def generator_of(seed: int) -> torch.Generator:
 
 
 def window_origin(place: int, size: int, window: int, side: int) -> int:
-    """Return where the window for ``place`` begins along one axis: ``side // 2`` before it.
+    """Return the start of the window for ``place`` along one axis: ``side // 2`` cells before it.
 
     The window is shifted to stay inside the grid. ``window`` is the smaller of ``side`` and the
     grid's ``size``.

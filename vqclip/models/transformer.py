@@ -194,8 +194,7 @@ class Net2NetTransformer(nn.Module):
 
         Args:
             condition: the output of :meth:`encode_condition`, one per sample or one for all
-                samples;
-                None for an unconditional model.
+                samples; None for an unconditional model.
             size: height and width of the grid, in codes.
             known: given codes (b, h, w) or (1, h, w), -1 where a code is to be drawn.
             sampling: temperature, top_k, top_p and guidance, which is for CLIP embeddings only.
@@ -251,7 +250,7 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def _is_aligned(self) -> bool:
-        """Whether the condition is an image with one code for each image code."""
+        """Return whether the condition is an image with one code for each image code."""
         factor = getattr(self.cond_stage_model, "downsampling", None)
         return factor == self.vqgan.downsampling and self.downsample_cond_size == -1
 

@@ -67,7 +67,7 @@ class Autosave:
             OSError: the file cannot be written.
         """
         assert self.output.checkpoint is not None
-        # Ctrl-C may fall between a frame and the state after it; that frame will be shown again.
+        # Ctrl-C may come between a frame and the state after it; that frame will be shown again.
         shown = {step: codes for step, codes in self.shown.items() if step < self.state.step}
         state = replace(self.state, shown=shown)
         whole = Checkpoint(self.run.config, self.output, self.metadata, state)

@@ -36,7 +36,7 @@ def name_images(
 ) -> list[OutputConfig]:
     """Return the output files of several images; if paths are equal, each image adds its label.
 
-    paths: paths that the user named, or else default names, which are numbered if files exist.
+    paths: paths given by the user, or else default names, which are numbered if files exist.
     """
     if not (asked.output or asked.overwrite):
         free = {path: _free_stem(asked, path, paths.count(path), labels) for path in set(paths)}
@@ -89,8 +89,8 @@ def files_beside(
 ) -> OutputConfig:
     """Return an image's output files: beside it, with its name, videos, codes and a checkpoint.
 
-    suffixes: of the videos.
-    others: further fields.
+    suffixes: suffixes of the videos.
+    others: further fields of the result.
     """
     return OutputConfig(
         image,

@@ -83,7 +83,7 @@ def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | Rest
     """Return the settings that reproduce a video.
 
     Raises:
-        UsageError: the video is neither a story nor a restyled clip, or is by a newer version.
+        UsageError: the video is neither a story nor a restyled video, or is from a newer version.
     """
     try:
         for name, kind in _FILMS.items():
@@ -99,7 +99,7 @@ def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
     """Return the command that reproduces an image or video, without automatic settings.
 
     Raises:
-        UsageError: the settings are those of neither, or of a newer version.
+        UsageError: the settings belong to neither, or to a newer version.
     """
     if metadata.keys() & _FILMS.keys():
         film = recorded_film(metadata, path)

@@ -176,7 +176,7 @@ def finished(task: Task, image: Tensor) -> Image.Image:
 
 
 def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]:
-    """Decode each of (n, h, w) samples that has begun; if ranked, sort by score, best first."""
+    """Decode the started samples among (n, h, w); if ranked, sort them by score, best first."""
     samples = [
         Sample(task.config.seed + number, indices[number], picture(task, indices[number]))
         for number in samples_begun(indices, task.known)

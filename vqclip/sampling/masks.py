@@ -59,7 +59,8 @@ def open_canvas(
     forms of ``keep`` and ``extend``.
 
     Raises:
-        UsageError: an image or mask is unreadable, a box outside the image, or nothing to imagine.
+        UsageError: an image or mask is unreadable, a box lies outside the image, or there is
+            nothing to imagine.
     """
     photo = open_image(source) if isinstance(source, str) else source
     photo = to_srgb(photo).convert("RGBA")

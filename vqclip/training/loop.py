@@ -45,7 +45,7 @@ class TrainingProgress:
 
     Attributes:
         step: number of completed steps, out of ``steps``.
-        metrics: values reported by the step's losses, still as tensors; reading one waits for it.
+        metrics: values reported by the step's losses, as tensors; reading one waits for the device.
         validation: scores on held-out data, if validation ran after this step.
         checkpoint: the checkpoint's folder, if one was written after this step.
         stopped: whether training stopped on request; it can be resumed from ``checkpoint``.
@@ -79,7 +79,7 @@ def fit(
     Args:
         stage: the stage to train, with its networks on the accelerator's device.
         data: the training and the held-out data.
-        settings: of these, only ``train`` and ``seed`` are used here.
+        settings: the settings, of which only ``train`` and ``seed`` are used here.
         folder: the run's folder, for ``checkpoints/``, ``best/`` and ``last/`` (exported models),
             ``metrics.csv``, ``validation.csv``, ``samples/`` and ``tensorboard/``.
         accelerator: process and device. Default: the one from :func:`make_accelerator`.
@@ -141,7 +141,7 @@ class Trainer:
         share_weights(self.accelerator, stage.networks.values())
 
     def batches(self, data: Data, first: int) -> Iterator[Batch]:
-        """Yield this process's batches from step ``first`` on, moved to its device."""
+        """Yield this process's batches, starting with step ``first``, moved to its device."""
         batches = training_batches(
             data,
             first,

@@ -20,7 +20,7 @@ from vqclip.training.stage import Stage
 from vqclip.training.stages import open_stage
 from vqclip.training.transformer.encoding import EncodingConfig, data_config, open_data
 
-_CHECKED = 8  # samples, enough to tell a few missing captions from a folder without any
+_CHECKED = 8  # samples, enough to distinguish a few missing captions from a folder without any
 
 
 def train(

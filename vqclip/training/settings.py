@@ -94,7 +94,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """A training run as its YAML describes it.
+    """The settings of a training run, as in its YAML.
 
     stage: ``vqgan``, ``transformer`` or ``clip``.
     seed: seed of initial weights, data and noise; a step depends only on (seed, step).

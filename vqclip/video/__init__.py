@@ -1,1 +1,1 @@
-"""Videos: animations, stories and restyled clips; camera and optical flow."""
+"""Videos: animations, stories and restyled videos; camera and optical flow."""

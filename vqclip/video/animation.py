@@ -44,7 +44,7 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
 
 
 def _is_film(path: Path) -> bool:
-    """Return whether a GIF or WebP is animated, and so is a video stored among its frames."""
+    """Return whether a GIF or WebP is animated, and thus a video stored among the frames."""
     if path.suffix.lower() not in FILMS:
         return False
     try:

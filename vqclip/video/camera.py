@@ -1,6 +1,6 @@
 """The camera of a video: keyframes of zoom, pan and rotation.
 
-Keyframes are one number, or a list such as ``0:1.0, 50:1.05``. The grammar::
+Keyframes are a single number, or a list such as ``0:1.0, 50:1.05``. The grammar::
 
     keyframes = value | key ("," key)*
     key       = frame ":" value

@@ -1,4 +1,4 @@
-"""Generated videos, from config to files: stories and restyled clips."""
+"""Generated videos, from config to files: stories and restyled videos."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -60,10 +60,10 @@ class StoryRun:
 
 
 class RestyleRun:
-    """The rendering of one restyled clip: frames in a folder, then the videos.
+    """The rendering of one restyled video: frames in a folder, then the videos.
 
-    Each frame depends only on the clip and on the last result, which is on disk. A stopped run
-    therefore continues where it stopped and ends with byte-identical files.
+    Each frame depends only on the source and on the previous result, which is on disk. A stopped
+    run therefore continues where it stopped and ends with byte-identical files.
     """
 
     def __init__(self, source: SourceVideo, output: FilmOutput, models: Models) -> None:

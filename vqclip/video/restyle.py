@@ -1,4 +1,4 @@
-"""Restyled clips, in which each frame starts from the last result, warped."""
+"""Restyled videos, in which each frame starts from the warped previous result."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,14 +24,14 @@ _RATE = 12.0  # default frame rate of a folder of images
 
 @dataclass(frozen=True)
 class PreviousFrame:
-    """The previous frame of the clip and its restyled result."""
+    """The previous frame of the source and its restyled result."""
 
     source: Array
     result: Array
 
 
 class SourceVideo:
-    """The frames of a clip, or of a folder of images.
+    """The frames of a video, or of a folder of images.
 
     Raises:
         UsageError: the source is neither, or optical flow is requested and OpenCV not installed.
@@ -56,7 +56,7 @@ class SourceVideo:
 
     @cached_property
     def bytes(self) -> int:
-        """The size of the files, by which another source with the same name is detected."""
+        """The total size of the files, which reveals another source with the same name."""
         paths = [self.path] if self.is_film else self.paths
         return sum(path.stat().st_size for path in paths)
 
@@ -87,10 +87,10 @@ def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
 def restyle_frame(
     config: RestyleConfig, models: Models, source: Array, before: PreviousFrame | None
 ) -> Array:
-    """Return one restyled frame of the clip, (h, w, 3) uint8.
+    """Return one restyled frame, (h, w, 3) uint8.
 
-    The frame starts from the previous result, warped, and from the clip's own frame wherever the
-    two frames differ or if there is no previous result.
+    The frame starts from the warped previous result; wherever the two source frames differ, or if
+    there is no previous result, it starts from the source frame.
     """
     start = source if before is None else mixed(source, before, config.coherence)
     height, width, _ = source.shape
@@ -103,9 +103,9 @@ def restyle_frame(
 
 
 def mixed(source: Array, before: PreviousFrame, coherence: float) -> Array:
-    """Return the start of a frame: c·v·W(previous result) + (1 − c·v)·frame.
+    """Return the initial image of a frame: c·v·W(previous result) + (1 − c·v)·frame.
 
-    W warps the previous result along the flow between the two frames of the clip; v is 1 where both
+    W warps the previous result along the flow between the two source frames; v is 1 where both
     frames show the same content, and 0 where new content appears.
     """
     if not coherence:

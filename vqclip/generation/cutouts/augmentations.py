@@ -70,7 +70,7 @@ def perspective(draw: Draw, *, distortion: float = 0.3, p: float = 0.7) -> Tenso
 def crop(draw: Draw, *, min_side: float = 0.8, p: float = 0.5) -> Tensor:
     """Zoom in on a square part whose side is min_side to 1 times the cutout's side [Cr].
 
-    nerdyrodent's "Cr" crops the cutout to its own size and so changes nothing; this one does.
+    nerdyrodent's "Cr" crops the cutout to its own size and therefore changes nothing.
     """
     side, place = draw.uniform(min_side, 1), draw.uniform(0, 1, 2)
     left, top = place[:, 0] * (1 - side), place[:, 1] * (1 - side)
@@ -151,7 +151,7 @@ def erasing(
 ) -> Erase:
     """Black out a random rectangle, bounded in area and aspect ratio [Er].
 
-    nerdyrodent erases the same rectangle in all cutouts of a step; here each cutout has its own.
+    nerdyrodent erases the same rectangle in all cutouts of a step; here they all differ.
     """
     area, ratio = draw.uniform(min_area, max_area), draw.log_uniform(min_ratio, max_ratio)
     sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp_max(1)

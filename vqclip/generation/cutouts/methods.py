@@ -1,7 +1,7 @@
 """Cut methods: the framing of a step's cutouts, before augmentation.
 
-A method draws one homography per cutout. Its docstring says how it treats images that are not
-square, and what lies beyond the image's edge.
+A method draws one homography per cutout. Its docstring describes the treatment of images that are
+not square, and the content beyond the image's edge.
 """
 
 from collections.abc import Callable

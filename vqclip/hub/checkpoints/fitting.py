@@ -16,7 +16,7 @@ _ASSUMED_RESOLUTION = 256
 
 
 def kind(state: Mapping[str, Tensor]) -> str:
-    """Return the kind of model that a state dict belongs to.
+    """Return the kind of model to which a state dict belongs.
 
     Returns:
         ``"Net2NetTransformer"``, ``"GumbelVQ"``, ``"VQSegmentationModel"``, ``"VQModel"``,

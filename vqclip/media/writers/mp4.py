@@ -52,7 +52,7 @@ def mp4_writer(
     *,
     overwrite: bool = False,
 ) -> Iterator[Writer]:
-    """Write an MP4 in yuv420p, by default in H.264, which plays everywhere, with its settings.
+    """Write an MP4 with its settings, in yuv420p, by default in H.264, which plays everywhere.
 
     An odd last row or column is repeated, because the format supports only even sizes.
 

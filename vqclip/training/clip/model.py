@@ -29,7 +29,7 @@ PREPROCESSING = {
 
 
 def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the CLIP model to train, on the CPU, and what its ``open_clip_config.json`` holds.
+    """Return the CLIP model to train, on the CPU, and the content of its ``open_clip_config.json``.
 
     Raises:
         UsageError: the configuration is invalid, or a file does not exist.
@@ -105,7 +105,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Return AdamW's parameter groups, as in open_clip: gains, biases and the scale do not decay.
 
-    Nor does the token table, in which unseen words would fade; it has a learning rate of its own.
+    Nor does the token table, in which unseen words would fade; it has its own learning rate.
     """
     named = {name: p for name, p in clip.named_parameters() if p.requires_grad}
     table = [p for name, p in named.items() if name.endswith(TABLE)]

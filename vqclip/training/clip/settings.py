@@ -41,8 +41,7 @@ class AttackSettings:
     """How images are perturbed towards other texts; see :mod:`vqclip.training.clip.attacks`.
 
     kind: ``none``; ``pixel``, to perturb pixels; or ``latent``, to perturb the latents of
-        ``vqgan``,
-        which is a path or ``default``.
+        ``vqgan``, which is a path or ``default``.
     epsilon: size of the perturbation. For ``pixel``, the root mean square over the pixel values,
         which lie in [0, 1]; for ``latent``, the same over latents, in standard deviations of the
         codebook.
@@ -109,8 +108,7 @@ class ClipSettings:
     """Settings of a CLIP model's training.
 
     positives: pairs match if they have the same ``text`` or the same ``group``. With ``text``,
-        pairs
-        of the same group but with different texts count as neither positive nor negative.
+        pairs of the same group with different texts count as neither positive nor negative.
     smoothing: label smoothing.
     contrast: weight of the contrastive loss; 0 trains without images.
     teacher, teacher_weight: another CLIP model, named as in :func:`vqclip.load_perceptor`, whose

@@ -72,7 +72,7 @@ class Composer:
     def _subject(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Subject]:
-        """Return the cut-out and its colours, which are measured again if it was recoloured."""
+        """Return the cut-out and its colours, measured again if the cut-out was recoloured."""
         colours = tuple(entry.columns.get("colors") or ()) or measured(rgba)
         if rng.random() < self.settings.recolour and _may_be_recoloured(entry, colours):
             turned = hue_turned(rgba, int(rng.integers(40, 217)))

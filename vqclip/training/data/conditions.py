@@ -175,7 +175,7 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
 
 
 def _shows_edges(entry: DataEntry, image: Pixels) -> bool:
-    """Return whether an entry, shown as ``image``, is an edge map: resizing adds grey to one."""
+    """Return whether an entry, shown as ``image``, is an edge map, to which resizing adds grey."""
     is_grey = bool((image == image[..., :1]).all())
     return is_grey and is_edge_map(flatten(open_entry(entry)))
 

@@ -280,7 +280,7 @@ def _permutation(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype
 
 
 def plain_background(entry: DataEntry) -> RGB:
-    """Return the background colour of a cut-out: that of ``bg`` in its row, else white."""
+    """Return the background colour of a cut-out: ``bg`` in its row, else white."""
     return COLOURS.get(str(entry.columns.get("bg")), COLOURS["white"])
 
 

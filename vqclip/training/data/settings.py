@@ -195,7 +195,7 @@ class CaptionConfig:
 class DataConfig:
     """Settings that determine the image and the caption of sample k.
 
-    sources: where images come from.
+    sources: sources of the images.
     folder: base of relative paths in sources and conditions; if empty, the current folder.
     weights: rules that make some images more frequent than others.
     hold_out: the data held out of training.

@@ -31,7 +31,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.Bad
 class DataEntry:
     """An image in a source.
 
-    place: the shard or folder that contains it; ``file``: its name in there.
+    place: the shard or folder that contains it; ``file``: its name in that place.
     texts: the image's captions, the name first; ``group``: shared by all images of the same thing.
     columns: all columns of the image's row.
     fit: how the image is made square.

@@ -95,7 +95,7 @@ EXAMPLES: Registry[Values] = Registry(
     {
         "vqgan": _vqgan("A VQGAN of images", "pictures", "image", "3", "vqgan"),
         "depth-vqgan": _vqgan("A VQGAN of depth maps", "depth", "depth", "1", "depth-vqgan"),
-        "edges-vqgan": _vqgan(  # not enlarged: a blurred edge is none
+        "edges-vqgan": _vqgan(  # not enlarged, because that would blur the edges
             "A VQGAN of edge maps", "edges", "edges", "1", "edges-vqgan", variety=_FLIPS
         ),
         "segmentation-vqgan": _vqgan(

@@ -202,7 +202,7 @@ class DatasetEncoder:
 
 
 class Encoded:
-    """Samples from shards; every epoch contains all of them, in an order of its own.
+    """Samples from shards; every epoch contains all of them, in a different order.
 
     A sample has ``codes`` (h, w) int64, ``image_embedding`` and ``text_embedding`` (d,) float32,
     ``index``, and ``style`` if the data has styles; sample k depends only on the seed and k.

@@ -33,7 +33,7 @@ class TransformerLoss:
         which then need not guess them.
     sketch_only: train only the sketch of CLIP embeddings (and the head that reads it), with the
         loss p(s_i | c) of each code on its own. This trains on hundreds of images per second and
-        is a start for training the rest.
+        provides initial weights for training the rest.
     """
 
     text: float = 0.5

@@ -11,7 +11,7 @@ from vqclip.registry import unknown
 from vqclip.training.data.settings import DataConfig
 from vqclip.training.settings import TrainSettings
 
-LEAST_FEATURES = 64  # image size in pixels from which on a feature loss helps
+LEAST_FEATURES = 64  # minimum image size in pixels at which a feature loss helps
 _AT_LEAST_0 = (
     *("pixel_weight", "perceptual_weight", "codebook_weight", "beta", "revive_after"),
     *("disc_start", "disc_training_start", "disc_weight", "disc_factor", "kl_weight", "kl_warmup"),
