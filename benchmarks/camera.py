@@ -1,11 +1,11 @@
-"""Does a picture stay one while a camera moves over it? Sharpness, contrast, motion, CLIP.
+"""Measure whether an image keeps its quality under a moving camera.
 
     python benchmarks/camera.py
     python benchmarks/camera.py "a castle" --frames 200 --zoom 1.02 --out frames
 
-The last picture of a story with a camera, of the same story without one, and of simpler ways to
-move it. Sharpness is the standard deviation of the Laplacian, contrast that of the pixels (-1 to
-1); motion is the optical flow from frame to frame, in parts of what was asked for.
+Compares the last image of a story with a camera, of the same story without one, and of simpler ways
+to move the image. Sharpness is the standard deviation of the Laplacian, contrast that of the pixels
+(-1 to 1); motion is the optical flow from frame to frame, relative to the requested motion.
 """
 
 import argparse
@@ -34,18 +34,18 @@ from vqclip.video.camera import parse_camera
 from vqclip.video.optical_flow import find_flow
 from vqclip.video.story import MovedPicture, story_frames
 
-_MOTIONS = 10  # the last ones, over which the mean is taken
+_MOTIONS = 10  # number of last frames over which the motion is averaged
 
 
 class EncodedAgain(MovedPicture):
-    """Goes on from what the VQGAN makes of the moved picture, and nothing else."""
+    """Continues from the VQGAN's reconstruction of the moved image, without a residual."""
 
     def _hold(self, residual: Tensor | None) -> None:
         self.residual = None
 
 
 class CodesAlone(MovedPicture):
-    """Lets CLIP see what the codes say, not what is shown."""
+    """Lets CLIP see the decoded codes instead of the displayed image."""
 
     def _hold(self, residual: Tensor | None) -> None:
         super()._hold(residual)
@@ -65,13 +65,13 @@ WAYS: dict[str, Way] = {
 
 
 def sharpness(image: Tensor) -> float:
-    """Return the standard deviation of the Laplacian of the grey picture."""
+    """Return the standard deviation of the Laplacian of the greyscale image."""
     kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
     return float(F.conv2d(image.mean(1, keepdim=True), kernel).std())
 
 
 def follows(frames: list[Array], motion: Tensor) -> float:
-    """Return the flow in parts of the motion (2, 3), a matrix for pixels from the centre."""
+    """Return the flow relative to ``motion`` (2, 3), a matrix for pixels from the centre."""
     height, width, _ = frames[0].shape
     y, x = np.mgrid[:height, :width] - np.array([height - 1, width - 1])[:, None, None] / 2
     places = np.stack([x, y, np.ones_like(x)], -1)
@@ -81,7 +81,7 @@ def follows(frames: list[Array], motion: Tensor) -> float:
 
 
 def matrix(story: StoryConfig) -> Tensor:
-    """Return where what is at a pixel comes from: p -> R(-θ)(p - pan)/zoom, as (2, 3)."""
+    """Return the map from a pixel to its origin, p -> R(-θ)(p - pan)/zoom, as (2, 3)."""
     motion = parse_camera(story.zoom, story.pan, story.rotate)(1)
     angle = torch.deg2rad(torch.tensor(motion.rotate))
     cosine, sine = angle.cos() / motion.zoom, angle.sin() / motion.zoom
@@ -90,7 +90,7 @@ def matrix(story: StoryConfig) -> Tensor:
 
 
 def measure(name: str, story: StoryConfig, models: Models, out: Path | None) -> str:
-    """Tell a story in one of the ways; return its line."""
+    """Generate a story in one of the ways; return its line of the table."""
     with WAYS[name]():
         last = [f.picture for f in deque(story_frames(story, models), maxlen=_MOTIONS + 1)]
     picture = Image.fromarray(last[-1])
@@ -115,8 +115,8 @@ def main() -> None:
         parser.add_argument(f"--{option}", type=int, default=value)
     for option, text in {"zoom": "1.02", "pan": "0,0", "rotate": "0.5"}.items():
         parser.add_argument(f"--{option}", default=text)
-    parser.add_argument("--only", choices=WAYS, action="append", help="of the ways; else all")
-    parser.add_argument("--out", type=Path, help="a folder for the last pictures")
+    parser.add_argument("--only", choices=WAYS, action="append", help="a way (default: all)")
+    parser.add_argument("--out", type=Path, help="a folder for the last images")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     args = parser.parse_args()
     scenes = (vqclip.parse_prompts(args.prompt),)

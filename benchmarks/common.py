@@ -1,4 +1,4 @@
-"""What several of the scripts need."""
+"""Functions shared by several scripts."""
 
 import ast
 import platform
@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw
 
 from vqclip.models.runtime import resolve_device, resolve_precision
 
-_SMALL, _LINE, _LONGEST = 128, 14, 24  # pixels of a side and of a line, letters of a line
+_SMALL, _LINE, _LONGEST = 128, 14, 24  # pixels per side and line, letters per line
 
 
 def describe(device: str, precision: str, threads: int) -> str:
-    """Return the processor, what torch makes of it, and the type of the products."""
+    """Return the processor, torch's instruction set and threads, and the type of the products."""
     place = resolve_device(device)
     dtype = str(resolve_precision(precision, place)).removeprefix("torch.")
     names = [processor(), platform.machine(), torch.backends.cpu.get_cpu_capability()]
@@ -26,7 +26,7 @@ def describe(device: str, precision: str, threads: int) -> str:
 
 
 def processor() -> str:
-    """Return the processor's name, where the system gives one."""
+    """Return the processor's name, if the system reports one."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -35,7 +35,7 @@ def processor() -> str:
 
 
 def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a value that is no Python literal is a string."""
+    """Parse ``name=value`` pairs; a value that is not a Python literal is a string."""
     values: dict[str, Any] = {}
     for pair in pairs:
         name, _, text = pair.partition("=")
@@ -47,7 +47,7 @@ def read_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def captioned(picture: Image.Image, caption: str, wrong: str = "") -> Image.Image:
-    """Return a small picture with a caption below it and, in red, what is wrong with it."""
+    """Return a small image with a caption below it and, in red, a wrong answer."""
     cell = Image.new("RGB", (_SMALL, _SMALL + 2 * _LINE), "white")
     cell.paste(picture.convert("RGB").resize((_SMALL, _SMALL)))
     pen = ImageDraw.Draw(cell)
@@ -57,7 +57,7 @@ def captioned(picture: Image.Image, caption: str, wrong: str = "") -> Image.Imag
 
 
 def montage(pictures: Sequence[Image.Image], columns: int, gap: int = 0) -> Image.Image:
-    """Return pictures of one size in rows."""
+    """Return images of the same size, arranged in rows."""
     width, height = (side + gap for side in pictures[0].size)
     rows = -(-len(pictures) // columns)
     page = Image.new("RGB", (columns * width - gap, rows * height - gap), "white")

@@ -1,11 +1,11 @@
-"""Time the cutouts, forward and backward, against one augmentation call after another.
+"""Time the cutouts, forward and backward, against successive augmentation calls.
 
     python benchmarks/cutouts.py [--threads 2] [--device cpu] [--repeats 7]
 
-The other side is nerdyrodent/VQGAN-CLIP's default method, written with kornia
-(pip install 'vqclip[bench]'): pool the picture once per cutout, then affine, perspective, colour
-jitter, erasing and noise, each a pass of its own. Without kornia only vqclip is timed. The two
-take turns, so that a busy machine slows both; the best of all repeats counts.
+The comparison is nerdyrodent/VQGAN-CLIP's default method, implemented with kornia (pip install
+'vqclip[bench]'): pool the image once per cutout, then apply affine, perspective, colour jitter,
+erasing and noise, each in a separate pass. Without kornia, only vqclip is timed. The two alternate,
+so that a busy machine slows both; the best of all repeats counts.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from vqclip import GenerateConfig
 from vqclip.config.presets import PRESETS
 from vqclip.generation.cutouts import Cutouts
 
-CASES = ((256, 224), (128, 96), (512, 224))  # picture, cutout
+CASES = ((256, 224), (128, 96), (512, 224))  # sides of image and cutout
 NERDYRODENT = PRESETS["nerdyrodent"]["augment"]
 OURS = {
     "vqclip default": (GenerateConfig.cut_method, GenerateConfig.augment),
@@ -43,7 +43,7 @@ def ours(
 
 
 def one_after_another(count: int, size: int) -> Callable[[Tensor], Tensor]:
-    """Raises ImportError without kornia."""
+    """Return the comparison's cutout function; raise ImportError without kornia."""
     import kornia.augmentation as K
 
     augment = nn.Sequential(
@@ -80,7 +80,7 @@ def _wait(image: Tensor) -> None:
 
 
 def compare(side: int, size: int, count: int, repeats: int, device: str) -> dict[str, float]:
-    """Return the best time of each contender in milliseconds."""
+    """Return the best time of each method in milliseconds."""
     contenders = {name: ours(*how, count, size) for name, how in OURS.items()}
     try:
         contenders["kornia nerdyrodent"] = one_after_another(count, size)
@@ -104,7 +104,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for side, size in CASES:
         best = compare(side, size, arguments.cutouts, arguments.repeats, arguments.device)
-        print(f"picture {side}², {arguments.cutouts} cutouts of {size}², forward and backward:")
+        print(f"image {side}², {arguments.cutouts} cutouts of {size}², forward and backward:")
         reference = best.get("kornia nerdyrodent")
         for name, value in best.items():
             ratio = f"  {value / reference:5.2f} of kornia" if reference else ""

@@ -1,7 +1,7 @@
-"""Depthwise convolutions on this CPU: gradients in bfloat16 and in float32, as a ratio.
+"""Compare the gradients of depthwise convolutions in bfloat16 and float32 on this CPU.
 
-The layers are those of EfficientNet-lite0 at 96x96, the image tower of the embedded CLIP. Those
-whose ratio is far above 1 are what vqclip.models.depthwise computes in float32.
+The layers are those of EfficientNet-lite0 at 96x96, the image tower of the embedded CLIP model.
+vqclip.models.depthwise computes layers in float32 if their ratio of times is far above 1.
 
     python benchmarks/depthwise.py --batch 64
 """
@@ -31,7 +31,7 @@ LAYERS = (
 def seconds(
     layer: tuple[int, int, int, int], dtype: torch.dtype, batch: int, weights: bool
 ) -> float:
-    """Median time of a backward pass, of the input alone or of the weights too."""
+    """Return the median time of a backward pass to the input or also to the weights."""
     channels, side, kernel, stride = layer
     x = torch.randn(batch, channels, side, side, dtype=dtype)
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_()

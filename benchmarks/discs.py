@@ -1,10 +1,11 @@
-"""Does a VQGAN keep plain backgrounds? A disc on a plain background, in 14 pairs of colours.
+"""Measure whether a VQGAN keeps plain backgrounds, with discs in 14 pairs of colours.
 
     python benchmarks/discs.py                              # the embedded VQGAN
     python benchmarks/discs.py --vqgan runs/vqgan/best
 
-Encoded and decoded once, at the size that it was trained at. All figures are mean absolute errors
-in levels of 255: of what lies clear of the disc, of the outer 8 pixels, of their four corners.
+Each image is encoded and decoded once, at the VQGAN's training size. All figures are mean absolute
+errors in levels of 255: of the background away from the disc, the outer 8 pixels, and their
+corners.
 """
 
 import argparse
@@ -22,7 +23,7 @@ PAIRS = (
     *(("green", "beige"), ("purple", "yellow"), ("brown", "pink"), ("white", "black")),
     *(("teal", "orange"), ("gold", "purple")),
 )
-RADIUS, CLEAR = 0.31, 0.34  # of the disc, and of what is not counted around it, in sides
+RADIUS, CLEAR = 0.31, 0.34  # radius of the disc and of the ignored area, relative to the side
 EDGE = 8  # pixels
 
 
@@ -33,14 +34,14 @@ def disc(foreground: str, background: str, side: int) -> Tensor:
 
 
 def distance(side: int) -> Tensor:
-    """Return how far each pixel is from the middle, (side, side), in sides."""
+    """Return the distance of each pixel from the centre, (side, side), relative to the side."""
     axis = (torch.arange(side) - (side - 1) / 2) / side
     return torch.hypot(axis[:, None], axis)
 
 
 @torch.no_grad()
 def errors(vqgan: VQModel, image: Tensor) -> dict[str, float]:
-    """Return the mean absolute errors of an image's parts, in levels of 255."""
+    """Return the mean absolute errors in parts of an image, in levels of 255."""
     again = vqgan.decode(vqgan.tokenize(image)[0]).clamp(-1, 1)
     error = (again - image).abs().mean(1)[0] * 127.5
     inner = error.new_zeros(error.shape, dtype=torch.bool)
@@ -60,8 +61,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--vqgan", default="default", help="as vqclip --vqgan takes it")
-    parser.add_argument("--pairs", type=int, default=len(PAIRS), help="how many of the 14")
+    parser.add_argument("--vqgan", default="default", help="as for vqclip --vqgan")
+    parser.add_argument("--pairs", type=int, default=len(PAIRS), help="number of pairs, at most 14")
     args = parser.parse_args()
     vqgan = vqclip.load_vqgan(args.vqgan)
     rows = [errors(vqgan, disc(*pair, vqgan.resolution)) for pair in PAIRS[: args.pairs]]

@@ -1,11 +1,11 @@
-"""Does a long film take more memory than a short one, and does it play?
+"""Measure whether a long video takes more memory than a short one, and whether it plays.
 
     python benchmarks/films.py                        # vqclip animate: 60 and 600 noisy frames
-    python benchmarks/films.py --draw --kinds gif     # vqclip "a red apple" of 599 steps
+    python benchmarks/films.py --draw --kinds gif     # vqclip "a red apple" with 599 steps
 
-Every film is made by the real command in a process of its own, decoded again, and compared with
-what was asked for: frames, size, seconds. Ends with 1 where they differ, or where the long film
-takes 150 MB more at the peak. Reads the peak from /proc: Linux only.
+Every video is made by the real command in its own process, decoded, and compared with the request:
+frames, size, seconds. The exit status is 1 if they differ, or if the long video's peak memory is
+150 MB higher. The peak is read from /proc, so this needs Linux.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from PIL import Image
 
 RATE = 25
 MOST = 150  # MB
-# Not ru_maxrss, which begins with what the process had that started this one.
+# Not ru_maxrss, which starts at the memory of the parent process.
 _CHILD = """
 import sys
 from vqclip.cli.app import app
@@ -37,7 +37,7 @@ print(int(peak.split()[1]) / 1024)
 
 @dataclass(frozen=True)
 class Film:
-    """What was decoded of a film; ``peak`` in MiB, of the process that made it."""
+    """The decoded frames of a video; ``peak``: peak memory of its process in MiB."""
 
     path: Path
     peak: float
@@ -66,7 +66,7 @@ def noisy_frames(folder: Path, count: int, side: int) -> Path:
 
 
 def words(folder: Path, count: int, kind: str, args: argparse.Namespace) -> list[str]:
-    """Return the command that makes a film of so many frames, called film.KIND."""
+    """Return the command that makes a video of ``count`` frames, called film.KIND."""
     if args.draw:
         steps = ["--steps", str(count - 1), "--every", "1", "--init", "random", "--cutouts", "1"]
         return ["a red apple", *steps, "--size", str(args.size), "-o", str(folder / "film.png")]
@@ -75,7 +75,7 @@ def words(folder: Path, count: int, kind: str, args: argparse.Namespace) -> list
 
 
 def make(folder: Path, count: int, kind: str, args: argparse.Namespace) -> Film:
-    """Make a film, and decode it."""
+    """Make a video, and decode it."""
     command = [*words(folder, count, kind, args), f"--{kind}", "--fps", str(RATE), "--quiet"]
     child = [sys.executable, "-c", _CHILD, *command]
     out = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -86,7 +86,7 @@ def make(folder: Path, count: int, kind: str, args: argparse.Namespace) -> Film:
 
 
 def decoded(path: Path) -> tuple[list[tuple[int, int]], float]:
-    """Return the (width, height) of every frame, and the seconds that they are shown."""
+    """Return the (width, height) of every frame, and the total duration in seconds."""
     if path.suffix == ".mp4":
         shapes = [frame.shape[1::-1] for frame in iio.imiter(path, plugin="pyav")]
         return shapes, float(iio.immeta(path, plugin="pyav")["duration"])
@@ -101,9 +101,9 @@ def decoded(path: Path) -> tuple[list[tuple[int, int]], float]:
 
 
 def problems(short: Film, long: Film, args: argparse.Namespace) -> Iterator[str]:
-    """Yield what is not as it was asked for."""
+    """Yield the differences from the request."""
     for film, count in zip((short, long), args.counts, strict=True):
-        # of a run, GIF and WebP show equal frames as one
+        # in videos of a run, GIF and WebP merge equal frames
         frames = min(count, film.frames) if args.draw and film.path.suffix != ".mp4" else count
         wanted = (frames, (args.size, args.size), round(count / RATE, 2))
         if (film.frames, film.size, round(film.seconds, 2)) != wanted:
@@ -114,10 +114,10 @@ def problems(short: Film, long: Film, args: argparse.Namespace) -> Iterator[str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--counts", type=int, nargs=2, default=(60, 600), help="frames")
+    parser.add_argument("--counts", type=int, nargs=2, default=(60, 600), help="numbers of frames")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--kinds", nargs="+", default=["mp4", "gif", "webp"])
-    parser.add_argument("--draw", action="store_true", help="film a run, not frames on the disk")
+    parser.add_argument("--draw", action="store_true", help="record a run, not frames on disk")
     args = parser.parse_args()
     found: list[str] = []
     for kind in args.kinds:
@@ -129,7 +129,7 @@ def main() -> None:
                 films.append(make(folder, count, kind, args))
                 print(films[-1], flush=True)
             found += problems(films[0], films[1], args)
-    print("\n".join(found) or "all as asked for")
+    print("\n".join(found) or "all videos are as requested")
     sys.exit(bool(found))
 
 

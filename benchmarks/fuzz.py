@@ -1,9 +1,9 @@
-"""Random command lines and damaged pictures, more of them than the tests have time for.
+"""Try random command lines and damaged images, in larger numbers than the tests.
 
     python benchmarks/fuzz.py --commands 10000 --pictures 500 --seed 1
 
-It goes on after a failure and prints each kind once, with the words or bytes that make it, and at
-the end the counts, the longest time and the peak of memory.
+It continues after a failure and prints each kind once, with the words or bytes that cause it; at
+the end it prints the counts, the longest time and the peak memory.
 """
 
 import argparse

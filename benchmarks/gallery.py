@@ -1,13 +1,13 @@
-"""Draw the pictures of the README's gallery as a user would, or check that they can be made again.
+"""Generate the README's gallery as a user would, or check that it can be reproduced.
 
     python benchmarks/gallery.py                # docs/gallery/NAME.png, docs/gallery.png, a table
-    python benchmarks/gallery.py --check        # vqclip again on each: the same bytes?
+    python benchmarks/gallery.py --check        # does vqclip again reproduce the bytes of each?
     python benchmarks/gallery.py --only a-robot -- --steps 20
 
-Every prompt of prompts.txt is drawn once, with the default settings and seed 0, on the CPU, in
-portable precision. What follows ``--`` goes to every ``vqclip``. Bytes depend on the weights and on
-torch, which drawn_with.json holds; --check ends with 3 where they are others, with 1 where only
-bytes are.
+Every prompt in prompts.txt is used once, with the default settings and seed 0, on the CPU, in
+portable precision. Options after ``--`` are passed to every ``vqclip``. The bytes depend on the
+weights and on torch, which drawn_with.json records; the exit status of --check is 3 if these
+differ, and 1 if only bytes differ.
 """
 
 import argparse
@@ -38,7 +38,7 @@ _ANYWHERE = ("--device", "cpu", "--precision", "portable")
 
 
 def drawn_with() -> dict[str, Any]:
-    """Return what bytes depend on beside settings."""
+    """Return the versions and hashes on which the bytes depend besides the settings."""
     return {
         "vqclip": vqclip.__version__,
         "torch": torch.__version__,
@@ -48,13 +48,13 @@ def drawn_with() -> dict[str, Any]:
 
 
 def run(*words: object) -> None:
-    """Run vqclip, its progress on the terminal."""
+    """Run vqclip with its progress on the terminal."""
     line = [sys.executable, "-m", "vqclip", *map(str, words), "--quiet"]
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
 
 
 def draw(folder: Path, prompts: dict[str, str], options: list[str]) -> None:
-    """Draw every prompt, and write down where."""
+    """Generate an image for every prompt, and record the environment."""
     for number, (name, prompt) in enumerate(prompts.items(), 1):
         print(f"{number}/{len(prompts)} {prompt}", file=sys.stderr)
         place = ["-o", folder / f"{name}.png", "--overwrite"]
@@ -63,10 +63,10 @@ def draw(folder: Path, prompts: dict[str, str], options: list[str]) -> None:
 
 
 def show(folder: Path, names: list[str]) -> None:
-    """Write all pictures as one, beside the folder, and print the table of docs/gallery.md."""
+    """Write a montage of all images beside the folder, and print the table for docs/gallery.md."""
     pictures = [Image.open(folder / f"{name}.png").convert("RGB") for name in names]
     montage(pictures, _COLUMNS, _GAP).save(folder.with_suffix(".png"), optimize=True)
-    print("| picture | drawn by |\n|---|---|")
+    print("| Image | Command |\n|---|---|")
     for path in (folder / f"{name}.png" for name in names):
         settings = read_settings(path)
         words = recorded_command(settings, path)
@@ -74,21 +74,21 @@ def show(folder: Path, names: list[str]) -> None:
 
 
 def check(folder: Path, names: list[str], options: list[str]) -> int:
-    """Make the pictures again; return the exit code."""
+    """Generate the images again; return the exit status."""
     then, now = json.loads((folder / _DRAWN_WITH).read_text()), drawn_with()
     different = [name for name in names if not is_the_same(folder, name, options)]
-    print(f"{len(names) - len(different)} of {len(names)} pictures have the same bytes")
+    print(f"{len(names) - len(different)} of {len(names)} images have the same bytes")
     if not different:
         return 0
     print(f"different: {', '.join(different)}")
     other = [key for key in then if then[key] != now[key]]
     for key in other:
-        print(f"{key}: drawn with {then[key]}, this is {now[key]}: others round otherwise")
+        print(f"{key}: generated with {then[key]}, now {now[key]}, which may round differently")
     return ELSEWHERE if other else NOT_THE_SAME
 
 
 def is_the_same(folder: Path, name: str, options: list[str]) -> bool:
-    """Whether ``vqclip again`` on a picture gives its bytes; it names weights that differ."""
+    """Return whether ``vqclip again`` reproduces an image's bytes; it names weights that differ."""
     path = folder / f"{name}.png"
     with tempfile.TemporaryDirectory() as other:
         again = Path(other) / path.name
@@ -100,12 +100,12 @@ def is_the_same(folder: Path, name: str, options: list[str]) -> bool:
 
 
 def main() -> None:
-    """Draw, or check."""
+    """Generate or check the gallery."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="with prompts.txt in it")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder with prompts.txt")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--only", action="append", metavar="NAME")
-    parser.add_argument("options", nargs="*", help="of vqclip, after --")
+    parser.add_argument("options", nargs="*", help="options of vqclip, after --")
     args = parser.parse_args()
     prompts = {slug(prompt): prompt for prompt in read_prompts(args.folder / "prompts.txt")}
     wanted = {name: prompts[name] for name in args.only or prompts}

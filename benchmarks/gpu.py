@@ -1,12 +1,13 @@
-"""Measure vqclip on a GPU in one command: steps, memory, batches, training, and the GPU's tests.
+"""Measure vqclip on a GPU in one command: steps, memory, batches, training, and GPU tests.
 
     python benchmarks/gpu.py                       # 15 minutes at most; gpu.json and a table
     python benchmarks/gpu.py --device cpu --small  # the same code in half a minute
 
 Steps: f16-16384 and ViT-B-32 with random weights, 32 cutouts, at 256, 512 and 1024 pixels, in the
-precisions of vqclip and as the plain float32 implementation of plain.py (needs kornia). Batches:
-64 prompts one by one and side by side. Training: steps of each recipe on random images. What does
-not fit into the memory says so. Sections that would begin after --minutes are left out.
+precisions of vqclip and with the plain float32 implementation in plain.py (needs kornia). Batches:
+64 prompts one by one and side by side. Training: steps of each recipe on random images.
+Measurements that do not fit in memory are reported as such. Sections that would start after
+--minutes are skipped.
 """
 
 import argparse
@@ -44,7 +45,7 @@ OUT_OF_MEMORY = "out of memory"
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: seconds, or why there is none; ``memory`` in GiB on a GPU."""
+    """One result: seconds, or the reason why there are none; ``memory`` in GiB on a GPU."""
 
     section: str
     name: str
@@ -58,7 +59,7 @@ class Row:
 
 
 def timed(step: Callable[[], Any], device: torch.device, count: int) -> tuple[Any, float | None]:
-    """Return the median seconds of a step after two that warm up, and the peak memory in GiB."""
+    """Return the median seconds of a step after two warm-up steps, and the peak memory in GiB."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     times = []
@@ -89,7 +90,7 @@ def config_of(side: int, cutouts: int, **options: Any) -> vqclip.GenerateConfig:
 
 
 def steps(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
-    """Time single steps of every precision and size."""
+    """Time single steps in every precision and size."""
     ways: dict[str, Callable[[int], Callable[[], Any]]] = {}
     for precision in args.precisions:
         models = published_models(args.device, precision, small=args.small)
@@ -150,7 +151,7 @@ def training_step(
     data: dict[str, Any] = {"sources": [{"path": str(folder)}], "hold_out": {"share": 0.25}}
     data |= {"size": 128}
     recipe = ROOT / "recipes" / f"{stage}.yaml"
-    if styles := read_training_settings(stage, recipe).data.get("styles"):  # as the model has
+    if styles := read_training_settings(stage, recipe).data.get("styles"):  # as in the model
         data["styles"] = {name: {"group": name} for name in styles}
     if stage == "transformer":
         data["encode"] = {"folder": str(folder / "codes"), "samples": 64, "held_out": 4}
@@ -176,7 +177,7 @@ def training_step(
 
 
 def tests(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
-    """Run the tests that need a GPU; their last line is the figure."""
+    """Run the tests that need a GPU; the result is their last line."""
     if device.type != "cuda":
         return
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "gpu", str(ROOT / "tests")]

@@ -1,17 +1,17 @@
-"""How much sooner a run from a draft is as good as one from noise.
+"""Measure how much sooner a run from a draft is as good as one from noise.
 
     python benchmarks/head_start.py [--prompts 8] [--steps 300] [--every 10]
     python benchmarks/head_start.py --published
 
-Each prompt is optimised from random codes, as peers do, and then with vqclip's defaults, from the
-best of its drafts. The score of an image is its CLIP similarity to the prompt, averaged over the
-whole image and its corners as for drafts, outside the measured time. Printed is the share of the
-time after which the run from a draft has the score that the other reaches in all its steps; "never"
-if its own steps do not suffice.
+Each prompt is optimised from random codes, as in other programs, and then with vqclip's defaults,
+from the best of its drafts. The score of an image is its CLIP similarity to the prompt, averaged
+over the whole image and its corners as for drafts, outside the measured time. The output is the
+share of the time after which the run from a draft reaches the other run's final score, or "never"
+if it does not reach that score.
 
 With --published, drafts are sampled by the embedded transformer and encoded for f16-16384 and
-ViT-B/32 with random weights. There only times can be measured: that of all drafts, of a step from a
-draft and of a step from noise.
+ViT-B/32 with random weights. Only times can be measured then: of all drafts, of a step from a
+draft, and of a step from noise.
 """
 
 import argparse
@@ -37,7 +37,7 @@ Point = tuple[int, float, float]  # step, seconds so far, score
 
 
 def course(config: vqclip.GenerateConfig, models: Models, every: int) -> Iterator[Point]:
-    """Yield the score after every few steps and the seconds that it took until then."""
+    """Yield the step, the seconds so far and the score after every few steps."""
     prompts = embed_prompts(models, config.prompts)
     watching, began = 0.0, time.perf_counter()
     for frame in vqclip.generate(config, models):
@@ -75,7 +75,7 @@ def compare(base: vqclip.GenerateConfig, args: argparse.Namespace) -> None:
 
 
 def time_published(base: vqclip.GenerateConfig, args: argparse.Namespace) -> None:
-    """Print the times at the published sizes, at which random weights reach no score."""
+    """Print the times at the published sizes, where random weights give no meaningful score."""
     published = published_models(base.device, base.precision, small=args.small)
     models = replace(load_models(base), vqgan=published.vqgan, perceptors=published.perceptors)
     config = replace(base, size=(64, 64) if args.small else (256, 256), steps=args.timed)
@@ -95,11 +95,11 @@ def time_published(base: vqclip.GenerateConfig, args: argparse.Namespace) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--prompts", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=300, help="of the runs from noise")
-    parser.add_argument("--every", type=int, default=10, help="steps between two looks")
+    parser.add_argument("--steps", type=int, default=300, help="steps of the runs from noise")
+    parser.add_argument("--every", type=int, default=10, help="steps between two measurements")
     parser.add_argument("--published", action="store_true")
     parser.add_argument("--timed", type=int, default=6, help="steps timed with --published")
-    parser.add_argument("--small", action="store_true", help="with --published, to try it")
+    parser.add_argument("--small", action="store_true", help="small models, to try --published")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()

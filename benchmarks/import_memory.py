@@ -1,10 +1,11 @@
-"""Memory and time of importing f16-16384 at its full size: 1 GB with loss and optimizer.
+"""Measure memory and time of importing f16-16384 at full size: 1 GB with loss and optimizer.
 
     python benchmarks/import_memory.py [--keep FOLDER]
     python benchmarks/import_memory.py --checkpoint last.ckpt --config model.yaml
 
-The checkpoint is made of random numbers in the layout of the published one, and imported by a
-process of its own, whose peak of resident memory counts. Then both decode the same codes.
+The checkpoint has random numbers in the layout of the published one. A separate process imports it,
+and its peak resident memory is measured. Then the original and the imported model decode the same
+codes.
 """
 
 import argparse
@@ -42,9 +43,9 @@ print(json.dumps({
 
 
 def main() -> None:
-    """Make the checkpoint, import it, compare."""
+    """Make the checkpoint, import it, and compare the models."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
+    parser.add_argument("--keep", type=Path, help="work in this folder and keep it")
     parser.add_argument("--checkpoint", type=Path, help="import this file; needs --config")
     parser.add_argument("--config", type=Path, default=FULL / f"{NAME}.yaml")
     options = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 def measure(checkpoint: Path, config: Path, out: Path) -> None:
-    """Print one line of numbers, and the largest difference of a decoded picture."""
+    """Print one line of numbers, and the largest difference in a decoded image."""
     words = [sys.executable, "-c", IMPORT, checkpoint, config, out]
     told = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
     mega = {"checkpoint": checkpoint.stat().st_size / 1e6, "written": told["bytes"] / 1e6}
@@ -70,7 +71,7 @@ def measure(checkpoint: Path, config: Path, out: Path) -> None:
 
 
 def write_checkpoint(path: Path) -> None:
-    """Random weights under the published keys, and the moments of Adam."""
+    """Write random weights under the published keys, and Adam's moments."""
     torch.manual_seed(0)
     keys = json.loads(gzip.decompress((FULL / f"{NAME}.keys.json.gz").read_bytes()))
     state = {
@@ -91,7 +92,7 @@ def write_checkpoint(path: Path) -> None:
 
 @torch.no_grad()
 def decoded(source: Path, config: Path | None = None) -> torch.Tensor:
-    """A picture of 64x64."""
+    """Return a decoded image of 64x64 pixels."""
     vqgan = vqclip.load_vqgan(source, config)
     return vqgan.decode(vqgan.codes(torch.arange(16).view(1, 4, 4)))
 

@@ -1,10 +1,10 @@
-"""Kill batches and stories at random moments, start them again, compare with undisturbed ones.
+"""Kill batches and stories at random moments, restart them, and compare with undisturbed runs.
 
     python benchmarks/kills.py --kills 1000 --fork
     python benchmarks/kills.py --kills 20 --kinds story
 
-A round repeats one command until it ends by itself. Every job must then have one image, every story
-its videos and frames, with the same bytes and nothing beside them; the last line has the counts.
+A round repeats one command until it finishes. Then every job must have one image, and every story
+its videos and frames, with the same bytes and no other files; the last line has the counts.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 
-CHANGING = ("jobs.jsonl", "index.html", ".lock")  # they record times: compared by name alone
+CHANGING = ("jobs.jsonl", "index.html", ".lock")  # compared only by name, because they hold times
 STORY = ("story", "a fox ^ a moon", "--every", "1", "--zoom", "1.1", "--gif", "--webp")
 KINDS = ("batch", "story", "frames")
 
@@ -33,7 +33,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument(
-        "--fork", action="store_true", help="start from loaded libraries: kills hit the work"
+        "--fork", action="store_true", help="load libraries first, so that kills hit the work"
     )
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +69,7 @@ def rounds(folder: Path, options: argparse.Namespace) -> Counter[str]:
 
 
 def command(kind: str, folder: Path, options: argparse.Namespace) -> list[str]:
-    """Return the words of a batch, of a story, or of a story in a loop that keeps its frames."""
+    """Return the words of a batch, of a story, or of a looping story that keeps its frames."""
     output = folder / kind
     settings = ["--size", str(options.size), "--cutouts", "2", "--init", "random", "--quiet"]
     steps = str(options.steps)
@@ -93,18 +93,18 @@ class started:  # noqa: N801
         self.process.start()
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Return the exit status, or None after so many seconds."""
+        """Return the exit status, or None after ``seconds`` seconds."""
         self.process.join(seconds)
         return self.process.exitcode
 
     def kill(self) -> None:
-        """Kill it, without a chance to clean up."""
+        """Kill the process without a chance to clean up."""
         self.process.kill()
         self.process.join()
 
 
 def run(words: list[str], log: Path) -> None:
-    """Be vqclip, and save the state at every step, as these runs are over within seconds."""
+    """Act as vqclip, but save the state at every step, because these runs take only seconds."""
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -118,7 +118,7 @@ def run(words: list[str], log: Path) -> None:
 
 
 def load_libraries(folder: Path, options: argparse.Namespace) -> None:
-    """Run every kind once in this process, so that its children need not import anything."""
+    """Run every kind once in this process, so that child processes need not import anything."""
     from vqclip.cli.app import app
 
     for kind in options.kinds:
@@ -129,9 +129,9 @@ def load_libraries(folder: Path, options: argparse.Namespace) -> None:
 def killed(
     kind: str, folder: Path, seconds: float, moments: random.Random, options: argparse.Namespace
 ) -> int:
-    """Repeat a command until it ends by itself; return how often it was killed before.
+    """Repeat a command until it finishes; return how often it was killed before that.
 
-    seconds: how long it takes undisturbed; it is killed after a third of that on average.
+    seconds: its duration without kills; it is killed after a third of that time on average.
     """
     words = command(kind, folder / "war", options)
     kills = 0
@@ -149,13 +149,13 @@ def killed(
 
 
 def is_over(story: Path, whole: Path) -> bool:
-    """Return whether a story was killed after its last deed: its command refuses to replace it."""
+    """Return whether a story was killed when complete: its command refuses to replace it."""
     films = [story / path.name for path in whole.glob("fox.*")]
     return all(film.is_file() for film in films) and not list(story.glob("*/about.json"))
 
 
 def differences(peace: Path, war: Path) -> Counter[str]:
-    """Return how many files, or jobs, are lost, left over and different, and print which."""
+    """Count the files or jobs that are lost, left over and different, and print them."""
     expected, there = files(peace), files(war)
     found = {
         "lost": expected.keys() - there.keys(),

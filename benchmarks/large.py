@@ -1,9 +1,9 @@
-"""Peak memory and time of steps on a large picture: f16-16384 and ViT-B-32 on a CPU.
+"""Measure peak memory and time of steps on a large image: f16-16384 and ViT-B-32 on a CPU.
 
     python benchmarks/large.py [--sides 512 1024] [--precision auto] [--cutouts 32] [--limit 6]
 
-Each size is a process of its own, whose peak of resident memory counts. Ends with 1 where it is
-above --limit GiB. Reads the peak from /proc: Linux only.
+Each size runs in its own process, whose peak resident memory is measured. The exit status is 1 if
+it is above --limit GiB. The peak is read from /proc, so this needs Linux.
 """
 
 import argparse
@@ -21,13 +21,13 @@ import vqclip
 
 
 def peak() -> float:
-    """Return the most memory that this process had, in GiB."""
+    """Return the peak memory of this process in GiB."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
 def measure(side: int, args: argparse.Namespace) -> None:
-    """Take the steps; print the memory of the loaded models, the peak, and the best step."""
+    """Run the steps; print the memory of the loaded models, the peak, and the best step."""
     models = published_models("cpu", args.precision, small=args.small)
     loaded = peak()
     config = vqclip.GenerateConfig(
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--cutouts", type=int, default=32)
     parser.add_argument("--cut-chunk", type=int)
     parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--limit", type=float, default=6.0, help="GiB")
+    parser.add_argument("--limit", type=float, default=6.0, help="peak memory limit in GiB")
     parser.add_argument("--small", action="store_true", help="narrow models")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -62,7 +62,7 @@ def main() -> None:
         measure(args.measure, args)
         return
     print(describe("cpu", args.precision, torch.get_num_threads()))
-    print("| size | models loaded | peak | a step, processor time |\n|---|---|---|---|")
+    print("| size | models loaded | peak | processor time per step |\n|---|---|---|---|")
     above = False
     for side in args.sides:
         command = [sys.executable, *sys.argv, "--measure", str(side)]

@@ -1,16 +1,16 @@
-"""Do people recognise the pictures? Sheets for who has not seen the prompts, and the score.
+"""Test whether people recognise the images: sheets for viewers without the prompts, and scores.
 
-    python benchmarks/naming.py sheets out/ --output naming/       # pictures that vqclip made
+    python benchmarks/naming.py sheets out/ --output naming/       # images made by vqclip
     python benchmarks/naming.py score naming/ naming/answers.csv [--sheet sheet.jpg --pictures out/]
 
-``sheets`` shuffles a folder's pictures and writes them with nothing but numbers: sheet-1.png and
-on; names.txt, all that they may show, among other things if ``--prompts`` names a longer list; and
-answers.csv. The key lies beside the folder, as naming.key.json: give the viewer the folder alone.
-One viewer sees one set: who has seen a draft knows the picture made of it. Each line of answers.csv
-holds a picture's number; what it seems to show, in free words; of names.txt the one that it most
-likely is, and the next likely; and its look: 0 a smear, 1 something like it, 2 clearly a drawing of
-the thing, 3 a nice picture. ``--sheet`` shows all pictures with their prompts, in the order of the
-key, and in red what a viewer took them for instead.
+``sheets`` shuffles the images in a folder and writes sheet-1.png and so on, with numbers only;
+names.txt, the list of possible names, which ``--prompts`` can extend; and answers.csv. The key is
+written beside the folder, as naming.key.json, so give the viewer only the folder. One viewer sees
+one set, because a draft reveals the image made from it. Each line of answers.csv has an image's
+number; a description in the viewer's own words; the most likely and the second most likely name in
+names.txt; and the look: 0 a smear, 1 something similar, 2 clearly a drawing of the subject, 3 a
+nice image. ``--sheet`` shows all images with their prompts, in the order of the key, and wrong
+answers in red.
 """
 
 import argparse
@@ -32,14 +32,14 @@ from vqclip.media.images import load_image
 
 COLUMNS = ("number", "words", "first", "second", "look")
 LOOKS = ("0", "1", "2", "3")
-CLEAR, NICE = 2, 3  # of the looks
-_SIDE, _LABEL, _GAP, _ACROSS = 192, 26, 8, 5  # pixels; pictures beside each other
-_ROW = 10  # pictures in a row of the labelled sheet
+CLEAR, NICE = 2, 3  # values of the look
+_SIDE, _LABEL, _GAP, _ACROSS = 192, 26, 8, 5  # pixels; images per row
+_ROW = 10  # images per row of the labelled sheet
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a viewer said of one picture, beside what it was asked to show."""
+    """A viewer's answer about one image, with the image's prompt."""
 
     number: int
     prompt: str
@@ -49,17 +49,17 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        """Whether the first pick is the prompt."""
+        """Whether the first choice is the prompt."""
         return self.first == self.prompt
 
 
 def key_path(folder: Path) -> Path:
-    """Return where the key lies: beside the folder that the viewer is given."""
+    """Return the path of the key, beside the folder for the viewer."""
     return folder.with_name(f"{folder.name}.key.json")
 
 
 def write_sheets(source: Path, folder: Path, prompts: Path | None, seed: int, page: int) -> None:
-    """Write sheets, names and an empty form into ``folder``, which must be new, and the key."""
+    """Write sheets, names and an empty form into the new folder ``folder``, and the key."""
     pictures = read_pictures(source)
     random.Random(seed).shuffle(pictures)
     shown = [prompt for _, prompt, _ in pictures]
@@ -80,7 +80,7 @@ def write_sheets(source: Path, folder: Path, prompts: Path | None, seed: int, pa
 
 
 def cell(picture: Image.Image, number: int) -> Image.Image:
-    """Return a picture with its number below, on white."""
+    """Return an image with its number below, on white."""
     image = Image.new("RGB", (_SIDE, _SIDE + _LABEL), "white")
     image.paste(picture.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS))
     font = ImageFont.load_default(18)
@@ -89,7 +89,7 @@ def cell(picture: Image.Image, number: int) -> Image.Image:
 
 
 def write_form(file: Path, count: int) -> None:
-    """Write the form, a line for each picture."""
+    """Write the form, with a line for each image."""
     with file.open("w", newline="", encoding="utf-8") as lines:
         form = csv.writer(lines)
         form.writerow(COLUMNS)
@@ -97,10 +97,10 @@ def write_form(file: Path, count: int) -> None:
 
 
 def read_answers(folder: Path, form: Path) -> list[Answer]:
-    """Return the answers of a form that was filled in, one for every picture.
+    """Return the answers of a completed form, one for every image.
 
     Raises:
-        UsageError: a picture without an answer, a name that is not in names.txt, another look.
+        UsageError: an image has no answer, a name is not in names.txt, or a look is invalid.
     """
     key = json.loads(key_path(folder).read_text(encoding="utf-8"))
     with form.open(newline="", encoding="utf-8-sig") as lines:
@@ -113,19 +113,21 @@ def _answer(
 ) -> Answer:
     number = str(picture["number"])
     if number not in rows:
-        raise UsageError(f"picture {number} has no answer: add its line")
+        raise UsageError(f"image {number} has no answer: add its line")
     row = {column: (rows[number][column] or "").strip() for column in COLUMNS}
     for column in ("first", "second"):
         if row[column] not in names and (row[column] or column == "first"):
-            raise UsageError(f"picture {number}: {row[column]!r} is not in names.txt; pick one")
+            raise UsageError(
+                f"image {number}: {row[column]!r} is not in names.txt; choose a name from it"
+            )
     if row["look"] not in LOOKS:
-        raise UsageError(f"picture {number}: the look is one of 0, 1, 2, 3, not {row['look']!r}")
+        raise UsageError(f"image {number}: the look is one of 0, 1, 2, 3, not {row['look']!r}")
     first, second, look = row["first"], row["second"], int(row["look"])
     return Answer(int(number), picture["prompt"], first, second, look)
 
 
 def figures(answers: Sequence[Answer]) -> dict[str, float]:
-    """Return the shares of the pictures that are right, and how they look."""
+    """Return the shares of images that are right, clear and nice."""
     count = len(answers)
     shares = {
         "right": sum(a.right for a in answers),
@@ -137,7 +139,7 @@ def figures(answers: Sequence[Answer]) -> dict[str, float]:
 
 
 def confusions(answers: Sequence[Answer]) -> list[str]:
-    """Return the prompts that were taken for others, by number of pictures, then by name."""
+    """Return the prompts mistaken for others, sorted by number of images, then by name."""
     wrong = Counter((a.prompt, a.first) for a in answers if not a.right)
     return [
         f"{prompt} -> {taken}" + (f" ({times} times)" if times > 1 else "")
@@ -146,7 +148,7 @@ def confusions(answers: Sequence[Answer]) -> list[str]:
 
 
 def labelled(answers: Sequence[Answer], folder: Path, pictures: Path) -> Image.Image:
-    """Return all pictures with their prompts and, where the first pick is wrong, that in red."""
+    """Return all images with their prompts and, in red, wrong first choices."""
     key = json.loads(key_path(folder).read_text(encoding="utf-8"))["pictures"]
     said = sorted(zip(answers, key, strict=True), key=lambda pair: pair[0].prompt)
     cells = [
@@ -159,7 +161,7 @@ def labelled(answers: Sequence[Answer], folder: Path, pictures: Path) -> Image.I
 
 
 def report(answers: Sequence[Answer]) -> str:
-    """Return the figures and the confusions, a line each."""
+    """Return the scores and the confusions, one per line."""
     lines = [f"{share:4.0%}  {name}" for name, share in figures(answers).items()]
     wrong = confusions(answers)
     return "\n".join([f"{len(answers)} pictures", *lines, f"{len(wrong)} confusions:", *wrong])
@@ -171,17 +173,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    sheets = commands.add_parser("sheets", help="write what a viewer is given")
-    sheets.add_argument("pictures", type=Path, help="a folder of pictures that vqclip made")
+    sheets = commands.add_parser("sheets", help="write the folder for a viewer")
+    sheets.add_argument("pictures", type=Path, help="a folder of images made by vqclip")
     sheets.add_argument("--output", type=Path, required=True, help="a new folder")
-    sheets.add_argument("--prompts", type=Path, help="more names to choose from, one a line")
-    sheets.add_argument("--seed", type=int, default=0, help="of the order")
-    sheets.add_argument("--page", type=int, default=25, help="pictures on a sheet")
+    sheets.add_argument("--prompts", type=Path, help="more names to choose from, one per line")
+    sheets.add_argument("--seed", type=int, default=0, help="seed of the order")
+    sheets.add_argument("--page", type=int, default=25, help="images per sheet")
     score = commands.add_parser("score", help="compare a form with the key")
-    score.add_argument("folder", type=Path, help="that sheets wrote")
-    score.add_argument("answers", type=Path, help="the form, filled in")
+    score.add_argument("folder", type=Path, help="the folder written by sheets")
+    score.add_argument("answers", type=Path, help="the completed form")
     score.add_argument("--sheet", type=Path, help="write a sheet with prompts and confusions")
-    score.add_argument("--pictures", type=Path, help="the pictures of the sheet")
+    score.add_argument("--pictures", type=Path, help="the images for the sheet")
     args = parser.parse_args()
     try:
         if args.command == "score":

@@ -1,15 +1,16 @@
-"""Pair vqclip with a checkout of nerdyrodent's VQGAN-CLIP, turn by turn, on the same weights.
+"""Compare vqclip with a checkout of nerdyrodent's VQGAN-CLIP, step by step, on the same weights.
 
     git clone https://github.com/nerdyrodent/VQGAN-CLIP
     pip install omegaconf einops kornia torch_optimizer clip-anytorch tqdm
     pip install --no-deps taming-transformers
     python benchmarks/peer.py VQGAN-CLIP [--threads 1] [--repeats 5]
 
-Its generate.py runs as it is, with its defaults: 256x256 pixels, 32 cutouts, Adam, float32. The
-models are f16-16384 and ViT-B/32 with random weights, on which the time does not depend. CLIP and
-taming-transformers are those of the checkout, as its README says, or else pip's; of Lightning and
-of CLIP's download stand-ins suffice. Each program is a process of its own; they take a step in
-turn. Printed are wall and processor time of a step, peak memory, and vqclip's ratios to the peer.
+Its generate.py runs unchanged, with its defaults: 256x256 pixels, 32 cutouts, Adam, float32. The
+models are f16-16384 and ViT-B/32 with random weights, which do not affect the time. CLIP and
+taming-transformers come from the checkout, as its README describes, or else from pip; Lightning and
+the download of CLIP are replaced by stand-ins. Each program has its own process; they take steps
+alternately. The output is wall and processor time per step, peak memory, and vqclip's ratios to the
+peer.
 """
 
 import argparse
@@ -35,18 +36,18 @@ from torch import nn
 import vqclip
 from vqclip.config.presets import PRESETS
 
-Times = tuple[float, float]  # seconds by the wall, and of the processor
+Times = tuple[float, float]  # seconds of wall time and of processor time
 PEER = "peer"
 
 
 class Turns:
-    """The other end of the pipe: a step is taken when the parent asks for one."""
+    """The child's end of the pipe: it takes a step when the parent requests one."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe, self.began = pipe, (0.0, 0.0)
 
     def wait(self) -> None:
-        """Wait for a turn; end the process when there are no more."""
+        """Wait for a turn; end the process after the last one."""
         if self.pipe.recv() != "step":
             self.pipe.send(peak_memory("cpu"))
             sys.exit()
@@ -71,10 +72,10 @@ def run_vqclip(precision: str, turns: Turns, args: argparse.Namespace) -> None:
 
 
 def run_peer(turns: Turns, args: argparse.Namespace) -> None:
-    """Run generate.py; the progress bar of its loop is where turns begin and end."""
+    """Run generate.py; turns begin and end in the progress bar of its loop."""
 
     class Bar:
-        """Stands in for tqdm."""
+        """Stand-in for tqdm."""
 
         write = staticmethod(lambda *_: None)
 
@@ -103,7 +104,7 @@ def run_peer(turns: Turns, args: argparse.Namespace) -> None:
 
 
 def write_vqgan(folder: Path, *, small: bool) -> None:
-    """Write the random f16-16384 as a checkpoint of taming-transformers."""
+    """Write the random f16-16384 as a taming-transformers checkpoint."""
     vqgan = f16_16384(small=small)
     torch.save({"state_dict": vqgan.state_dict()}, folder / "last.ckpt")
     shape = {**F16, "ch": vqgan.ddconfig.ch, "z_channels": vqgan.ddconfig.z_channels}
@@ -115,7 +116,7 @@ def write_vqgan(folder: Path, *, small: bool) -> None:
 
 
 def prepare_imports(path: Path, *, small: bool) -> None:
-    """Let the program find its packages, in the checkout or installed, and stand-ins for two."""
+    """Provide the program's packages, from the checkout or installed, and two stand-ins."""
     sys.path[:0] = [str(path), str(path / "taming-transformers")]
     lightning: Any = ModuleType("pytorch_lightning")
     lightning.LightningModule = nn.Module
@@ -131,7 +132,7 @@ def prepare_imports(path: Path, *, small: bool) -> None:
 
 
 def peer_clip(package: str, *, small: bool) -> nn.Module:
-    """Return the peer's CLIP with the weights of vqclip's."""
+    """Return the peer's CLIP model with the weights of vqclip's."""
     build: Any = importlib.import_module(f"{package}.model").build_model
     model: nn.Module = build(dict(vit_b_32(small=small).state_dict()))  # in float16, as published
     return model.float()
@@ -145,7 +146,7 @@ def serve(pipe: Connection, name: str, args: argparse.Namespace) -> None:
 
 
 class Contender:
-    """A process that takes a step when it is its turn."""
+    """A process that takes a step in each of its turns."""
 
     def __init__(self, name: str, args: argparse.Namespace) -> None:
         context = multiprocessing.get_context("spawn")
@@ -160,7 +161,7 @@ class Contender:
 
 
 def report(contenders: list[Contender], rounds: list[list[Times]], peaks: list[float]) -> None:
-    """Print a line for each, with its ratios to the peer, which comes first."""
+    """Print a line for each program, with its ratios to the peer, which comes first."""
     figures = []
     for times, peak in zip(zip(*rounds, strict=True), peaks, strict=True):
         wall, work = (list(column) for column in zip(*times, strict=True))
@@ -176,12 +177,12 @@ def report(contenders: list[Contender], rounds: list[list[Times]], peaks: list[f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path", type=Path, help="the checkout, with generate.py in it")
+    parser.add_argument("path", type=Path, help="the checkout, with generate.py")
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--cutouts", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--small", action="store_true", help="narrow models, small pictures")
+    parser.add_argument("--small", action="store_true", help="narrow models, small images")
     args = parser.parse_args()
     args.path = args.path.resolve()
     if not (args.path / "generate.py").is_file():

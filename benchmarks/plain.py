@@ -1,8 +1,8 @@
-"""The same step, written plainly: float32, PyTorch's convolutions, kornia's augmentations.
+"""A plain implementation of a step: float32, PyTorch convolutions, kornia augmentations.
 
-This is how the published programs do it (nerdyrodent/VQGAN-CLIP, method "latest"): the picture is
-pooled once per cutout, then affine, perspective, colour jitter, erasing and noise each pass over
-all cutouts. Nothing of vqclip's engines is in it.
+It works like the published programs (nerdyrodent/VQGAN-CLIP, method "latest"): the image is pooled
+once per cutout, then affine, perspective, colour jitter, erasing and noise are each applied to all
+cutouts. It uses none of vqclip's optimised operations.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Take = Callable[[Tensor], Tensor]
 
 
 class PlainStep:
-    """Codes of ``side`` cells a side, and one method for each part of a step."""
+    """The parts of a step as methods, for a grid of ``side`` x ``side`` codes."""
 
     def __init__(self, vqgan: VQModel, visual: Any, side: int, num_cutouts: int) -> None:
         self.vqgan, self.visual = vqgan, visual.eval().requires_grad_(False)

@@ -1,11 +1,11 @@
-"""What portable precision costs, and whether operations round alike on another processor.
+"""Measure the cost of portable precision, and compare rounding with another processor.
 
-    python benchmarks/portable.py                        # its time against float32's
-    python benchmarks/portable.py --digests portable     # compare with those of another machine
+    python benchmarks/portable.py                        # its time compared with float32
+    python benchmarks/portable.py --digests portable     # to compare with those of another machine
     qemu-x86_64 -cpu Haswell-v1 python benchmarks/portable.py --digests float32
 
-A picture is drawn in each precision, in turns, each in a process of its own, for only the first
-computation of a process decides how it rounds.
+Images are generated in each precision alternately, each in its own process, because the first
+computation of a process determines its rounding.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PRECISIONS = ("float32", "portable")
 
 
 def seconds(precision: str, steps: int, options: list[str]) -> float:
-    """Return the time from Enter to the picture."""
+    """Return the time of the whole command."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["a red apple", "--seed", "0", "--device", "cpu", "--steps", str(steps), "--quiet"]
         words += ["--precision", precision, "-o", f"{folder}/apple.png", *options]
@@ -37,7 +37,7 @@ def seconds(precision: str, steps: int, options: list[str]) -> float:
 
 
 def results() -> Iterator[tuple[str, Tensor]]:
-    """Yield what the operations of a run give for the same numbers everywhere."""
+    """Yield the results of a run's operations, for inputs that are the same everywhere."""
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:
@@ -77,12 +77,12 @@ def results() -> Iterator[tuple[str, Tensor]]:
 
 
 def main() -> None:
-    """Time, or print digests."""
+    """Time both precisions, or print digests."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--digests", choices=PRECISIONS, metavar="PRECISION")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("options", nargs="*", help="of vqclip, after --")
+    parser.add_argument("options", nargs="*", help="options of vqclip, after --")
     args = parser.parse_args()
     if args.digests:
         resolve_precision(args.digests, torch.device("cpu"))

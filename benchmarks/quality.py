@@ -1,9 +1,9 @@
-"""Does the loop draw what it is asked? Similarity to the own prompt against the others'.
+"""Measure whether images match their own prompt better than the other prompts.
 
-Every prompt is drawn once with the given settings. Every picture is then compared with every
-prompt through views that the run did not see: another cut method, other augmentations, another
-seed. The figures: mean similarity of a picture to its own prompt and to the other prompts, and
-how often its own prompt is the nearest (R-precision).
+Every prompt is used once with the given settings. Every image is then compared with every prompt in
+views that the run did not use: another cut method, other augmentations, another seed. The figures
+are the mean similarity of an image to its own prompt and to the other prompts, and how often its
+own prompt is the nearest (R-precision).
 
     python benchmarks/quality.py
     python benchmarks/quality.py --prompts 6 --set steps=60 --set learning_rate=0.2 --sheet s.png
@@ -47,7 +47,7 @@ UNSEEN = Cutouts("zoom", 32, augment=("rotation(degrees=10)", "flip"), noise=0.0
 
 
 def draw(config: vqclip.GenerateConfig, models: Models) -> tuple[Tensor, float]:
-    """Return the picture, (1, 3, h, w) in [0, 1], and the seconds that it took."""
+    """Return the image, (1, 3, h, w) in [0, 1], and its time in seconds."""
     started = time.perf_counter()
     *_, last = vqclip.generate(config, models)
     return last.image, time.perf_counter() - started
@@ -55,7 +55,7 @@ def draw(config: vqclip.GenerateConfig, models: Models) -> tuple[Tensor, float]:
 
 @torch.no_grad()
 def views(image: Tensor, models: Models) -> Tensor:
-    """Return the mean embedding, (1, d), of views that no run has seen."""
+    """Return the mean embedding, (1, d), of views that no run has used."""
     (perceptor,) = models.perceptors
     generator = torch.Generator().manual_seed(2**40)
     plan = UNSEEN.plan((image.shape[-2], image.shape[-1]), perceptor.resolution, generator)
@@ -63,7 +63,7 @@ def views(image: Tensor, models: Models) -> Tensor:
 
 
 def report(similarity: Tensor) -> str:
-    """Return the figures of a (pictures, prompts) matrix whose diagonal is the own prompt."""
+    """Return the figures of an (images, prompts) matrix with each own prompt on the diagonal."""
     own = similarity.diagonal()
     others = similarity[~torch.eye(len(own), dtype=torch.bool)]
     hits = (similarity.argmax(1) == torch.arange(len(own))).float().mean()
@@ -75,10 +75,10 @@ def report(similarity: Tensor) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="how many of the 20")
+    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="at most 20")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--sheet", help="write all pictures to this file")
+    parser.add_argument("--sheet", help="write all images to this file")
     args = parser.parse_args()
     prompts = PROMPTS[: args.prompts]
     config = vqclip.GenerateConfig(
@@ -93,7 +93,7 @@ def main() -> None:
     print(f"{len(prompts)} prompts, {config.steps} steps, {config.num_cutouts} cutouts")
     print(f"finished: {report(seen @ texts.T)}")
     print(f"start:    own {(views(start, models) @ texts.T).mean():.3f}")
-    print(f"seconds:  {sum(s for _, s in runs) / len(runs):.1f} a picture")
+    print(f"seconds:  {sum(s for _, s in runs) / len(runs):.1f} per image")
     if args.sheet:
         montage([vqclip.to_pil(image) for image, _ in runs], 5).save(args.sheet)
 

@@ -1,10 +1,10 @@
-"""Does it draw what it is asked? R-precision over 100 prompts, by a judge that guided nothing.
+"""Measure R-precision over 100 prompts with a judge that guided no image.
 
-Every prompt is drawn with every seed. A picture counts if its own prompt is the one of all 100
-that fits it best by the judge, a CLIP of its own, trained for this alone. Drafts (the pictures
-before the first step) and refined pictures (after the last) are judged apart. OUT gets the
-pictures, a sheet of each kind, and results.json; what is there already is not drawn again, so it
-can be interrupted.
+Every prompt is used with every seed. An image counts if its own prompt fits it best among all 100
+according to the judge, a separate CLIP model trained only for this purpose. Drafts (the images
+before the first step) and refined images (after the last step) are judged separately. The images, a
+sheet of each kind and results.json are saved in OUT; existing images are reused, so a run can be
+interrupted.
 
     python benchmarks/r_precision.py OUT --judge runs/judge/best
     python benchmarks/r_precision.py OUT --judge CLIP --seeds 3 --set steps=60 --drafts-only
@@ -32,13 +32,13 @@ from vqclip.runs.naming import prompt_slug
 
 PROMPTS = Path(__file__).with_name("prompts100.txt")
 KINDS = ("draft", "refined")
-_ROW, _GAP = 10, 8  # pictures of a row, pixels between them
+_ROW, _GAP = 10, 8  # images per row, pixels between them
 
 
 def draw(
     config: vqclip.GenerateConfig, models: Models, kinds: Sequence[str]
 ) -> Iterator[tuple[str, Image.Image, float]]:
-    """Yield the kinds of picture of one run, and the seconds until each was there."""
+    """Yield both kinds of image of one run, and the seconds until each was finished."""
     started = time.perf_counter()
     frames = vqclip.generate(config, models)
     first = next(frame for frame in frames if frame.stage == "optimization")
@@ -55,12 +55,12 @@ def path_of(folder: Path, kind: str, config: vqclip.GenerateConfig) -> Path:
 
 
 def is_drawn(folder: Path, kind: str, config: vqclip.GenerateConfig) -> bool:
-    """Whether the picture is there; of other settings it must not be."""
+    """Return whether the image exists; raise an error if it has other settings."""
     path = path_of(folder, kind, config)
     if not path.is_file():
         return False
     if read_metadata(path)["settings"] != json.loads(json.dumps(config.to_dict())):
-        raise SystemExit(f"{path} was drawn with other settings: choose another folder")
+        raise SystemExit(f"{path} was generated with other settings: choose another folder")
     return True
 
 
@@ -71,7 +71,7 @@ def draw_all(
     base: vqclip.GenerateConfig,
     kinds: Sequence[str],
 ) -> None:
-    """Draw what is not there yet; a picture carries its settings and its seconds."""
+    """Generate missing images; each image records its settings and seconds."""
     wanted = [
         replace(base, prompts=vqclip.parse_prompts(prompt), seed=base.seed + seed)
         for seed in range(seeds)
@@ -91,7 +91,7 @@ def draw_all(
 
 
 def judged(folder: Path, name: str, prompts: Sequence[str]) -> tuple[list[Verdict], list[float]]:
-    """Judge all pictures of a folder; return the verdicts and the seconds that each took."""
+    """Judge all images in a folder; return the verdicts and the seconds of each image."""
     files = sorted(folder.glob("*.png"))
     told = [read_metadata(file) for file in files]
     pictures = (
@@ -102,9 +102,9 @@ def judged(folder: Path, name: str, prompts: Sequence[str]) -> tuple[list[Verdic
 
 
 def sheet(folder: Path, verdicts: Sequence[Verdict], prompts: Sequence[str], path: Path) -> None:
-    """Write one picture a prompt, of the first seed, with its prompt and place below it.
+    """Write a sheet with one image per prompt, of the first seed, with its prompt and rank below.
 
-    Where the judge found another prompt first, that one stands in red.
+    If the judge ranked another prompt first, that prompt is shown in red.
     """
     firsts = {verdict.prompt: verdict for verdict in reversed(verdicts)}
     shown = [firsts[prompt] for prompt in prompts if prompt in firsts]
@@ -122,7 +122,7 @@ def sheet(folder: Path, verdicts: Sequence[Verdict], prompts: Sequence[str], pat
 def report(
     kind: str, folder: Path, args: argparse.Namespace, prompts: Sequence[str]
 ) -> dict[str, Any]:
-    """Judge one kind of picture, write its sheet, print its line."""
+    """Judge one kind of image, write its sheet, and print its line."""
     verdicts, seconds = judged(folder / kind, args.judge, prompts)
     sheet(folder / kind, verdicts, prompts, folder / f"sheet-{kind}.png")
     figures = summary(verdicts)
@@ -136,11 +136,11 @@ def report(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--judge", required=True, help="a CLIP: see vqclip --clip")
+    parser.add_argument("--judge", required=True, help="a CLIP model, as for vqclip --clip")
     parser.add_argument("--prompts", type=Path, default=PROMPTS)
-    parser.add_argument("--only", type=int, help="draw the first so many; all are still ranked")
+    parser.add_argument("--only", type=int, help="use only the first prompts; all are ranked")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0, help="the first one")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--drafts-only", action="store_true")
     args = parser.parse_args()

@@ -1,12 +1,12 @@
-"""Time sampling from a transformer: with and without a cache, several samples at once, windows.
+"""Time sampling from a transformer, with and without a cache, batches and sliding windows.
 
     python benchmarks/sampling.py [--threads 1] [--device cpu] [--layers 12] [--width 512]
 
-Without a cache every step reads the whole sequence anew, as the reference's ``sample`` does.
-Weights are random, which changes nothing about the time. Things to compare take turns, so that
-a busy machine slows both; the best of all repeats counts. With a cache a step is bound by
-reading the weights once, and torch multiplies a single row on one thread: further threads help
-the side without a cache alone.
+Without a cache, every step reads the whole sequence again, like the reference's ``sample``. The
+weights are random, which does not affect the time. The variants alternate, so that a busy machine
+slows all of them; the best of all repeats counts. With a cache, the speed of a step is limited by
+reading the weights once, and torch multiplies a single row on one thread, so more threads help only
+the variant without a cache.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def sample_uncached(model: Net2NetTransformer, batch: int, steps: int) -> None:
 def best_times(
     functions: dict[str, Callable[[], object]], repeats: int, device: str
 ) -> dict[str, float]:
-    """The shortest time of each in seconds, taking turns."""
+    """Return the best time of each function in seconds; the functions alternate."""
     best = dict.fromkeys(functions, float("inf"))
     for _ in range(repeats):
         for name, function in functions.items():
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--vocab", type=int, default=1024)
-    parser.add_argument("--side", type=int, default=16, help="codes along a side")
+    parser.add_argument("--side", type=int, default=16, help="codes per side")
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -1,11 +1,11 @@
-"""Time jobs drawn side by side: how many a minute, one, two, four, eight at a time.
+"""Time jobs run side by side: jobs per minute with one, two, four and eight at a time.
 
     python benchmarks/side_by_side.py [--device cuda] [--size 256] [--steps 20] [--cutouts 32]
         [--vqgan PATH] [--clip ViT-B-32/laion2b_s34b_b79k] [--widths 1 2 4 8] [--jobs 16]
 
-Every width draws the same jobs in its turn, after a round that warms up; nothing is written. Where
-the memory does not suffice, the number is halved as often as it takes, and what fitted is told. The
-last line is what a batch does on a GPU: the number is what pays, measured on the way.
+Every width runs the same jobs in its turn, after a warm-up round; nothing is written. If memory
+does not suffice, the number is halved until it does, and the output has the number that fitted. The
+last line is for the default of a batch on a GPU: the fastest number, measured during the run.
 """
 
 import argparse
@@ -53,23 +53,23 @@ def main() -> None:
         rate = 60 * options.jobs / seconds
         slowest = slowest or rate
         number = f"{width} side by side" if width else f"what pays, {fitted} at last"
-        print(f"{number}: {rate:.1f} jobs a minute, {rate / slowest:.2f} times", end="")
+        print(f"{number}: {rate:.1f} jobs per minute, {rate / slowest:.2f} times", end="")
         print("" if width in (None, fitted) else f" ({fitted} fitted into memory)")
 
 
 def draw(config: GenerateConfig, models: Models, jobs: int, width: int | None) -> tuple[float, int]:
-    """Draw jobs; return the seconds, and how many were seen together at last."""
+    """Run the jobs; return the seconds, and how many shared a step at the end."""
     works = (drawing(replace(config, seed=seed), models) for seed in range(jobs))
     with patch.object(models.vqgan, "decode", wraps=models.vqgan.decode) as decode:
         began = time.monotonic()
         list(side_by_side(works, width))
         seconds = time.monotonic() - began
     sizes = [len(call.args[0]) for call in decode.call_args_list]
-    return seconds, max(sizes[-MOST * 2 :])  # every run's last picture is decoded by itself
+    return seconds, max(sizes[-MOST * 2 :])  # the last image of every run is decoded alone
 
 
 def drawing(config: GenerateConfig, models: Models) -> Work[float]:
-    """Return the work of one job; its picture is made, as a batch makes it."""
+    """Return the work of one job, including the final image, as in a batch."""
     run = watched(begin(config, models))
     while run.steps_done < config.steps:
         yield run

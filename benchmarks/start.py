@@ -1,9 +1,9 @@
-"""Time the start: from Enter to --help, to the first step, and what its imports take.
+"""Time the start-up: --help, the first step, and imports.
 
     python benchmarks/start.py [--rounds 5] [--only help "first step"]
 
-Each command is a process of its own, and they take turns; the best and the median of wall time and
-of processor time are printed, of which the latter tells more on a busy machine.
+Each command has its own process, and the commands alternate. The output is the best and the median
+of wall time and of processor time; on a busy machine, processor time is more meaningful.
 """
 
 import argparse

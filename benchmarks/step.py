@@ -3,13 +3,13 @@
     python benchmarks/step.py [--models embedded published] [--compare] [--repeats 5]
     python benchmarks/step.py --small --repeats 1       # the same code in seconds
 
-``embedded`` are the models that vqclip brings along, at their own size; ``published`` is
-f16-16384 at 256x256 with open_clip's ViT-B-32, with random weights, on which the time does not
-depend. The steps are those of ``vqclip.generate``. With --compare the published sizes also run as
-the plain float32 implementation of plain.py (needs kornia: pip install 'vqclip[bench]'). Every
-contender has a process of its own, so that its memory is its own too; they take turns step by
-step, so that a busy machine slows all of them, and medians count. Where other programs keep the
-machine busy, --threads 1 --cpu-time counts the work instead of the waiting.
+``embedded`` means the embedded models at their training size; ``published`` means f16-16384 at
+256x256 with open_clip's ViT-B-32, with random weights, which do not affect the time. The steps are
+those of ``vqclip.generate``. With --compare, the published sizes also run with the plain float32
+implementation in plain.py (needs kornia: pip install 'vqclip[bench]'). Every contender has its own
+process, so that memory is measured separately; they take steps alternately, so that a busy machine
+slows all of them, and medians count. If other programs keep the machine busy, --threads 1
+--cpu-time counts work instead of waiting.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from vqclip.models.runtime import settle
 Times = dict[str, float]
 Step = Callable[[], Times]
 
-# "backward" is the rest of a step: backward passes, losses, and the little between the parts.
+# "backward" is the rest of a step: backward passes, losses, and the overhead between the parts.
 PARTS = ("quantize+decode", "cutouts", "perceptor", "backward", "optimizer")
 
 
@@ -51,7 +51,7 @@ def embedded(settings: argparse.Namespace) -> Step:
 
 
 def published(settings: argparse.Namespace) -> Step:
-    """The method and augmentations are those of the plain implementation."""
+    """Return vqclip's step with the method and augmentations of the plain implementation."""
     preset = PRESETS["nerdyrodent"]
     side = 64 if settings.small else 256
     config = config_of(
@@ -96,7 +96,7 @@ CONTENDERS = {"embedded": embedded, "published": published, "plain": plain}
 
 
 class Stopwatch:
-    """Adds up the seconds that functions take, by name."""
+    """Adds up the seconds spent in functions, by name."""
 
     clock = staticmethod(time.perf_counter)
 
@@ -152,7 +152,7 @@ def stepper(config: vqclip.GenerateConfig, models: Models) -> Step:
 
 
 class Contender:
-    """A process that steps when told to."""
+    """A process that takes steps on request."""
 
     def __init__(self, name: str, settings: argparse.Namespace) -> None:
         self.name = name
@@ -168,7 +168,7 @@ class Contender:
         return times
 
     def peak(self) -> float:
-        """End the process; return the most memory that it had, in GiB."""
+        """End the process; return its peak memory in GiB."""
         self.pipe.send("end")
         peak: float = self.pipe.recv()
         self.process.join()
@@ -186,7 +186,7 @@ def serve(pipe: Connection, name: str, settings: argparse.Namespace) -> None:
 
 
 def peak_memory(device: str) -> float:
-    """Most memory that this process had so far, on the GPU if it used one, in GiB."""
+    """Return the peak memory of this process so far in GiB, on the GPU if it used one."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**30
     with suppress(ImportError):  # not on Windows
@@ -198,9 +198,11 @@ def peak_memory(device: str) -> float:
 
 
 def report(contender: Contender, times: list[Times], peak: float) -> tuple[float, float]:
-    """Print what a contender took; return the median and the best of its whole steps."""
+    """Print a contender's times; return the median and the best of its whole steps."""
     totals = [sum(step.values()) for step in times]
-    print(f"\n{contender.name}: {median(totals):.3f} s a step (best {min(totals):.3f} s), ", end="")
+    print(
+        f"\n{contender.name}: {median(totals):.3f} s per step (best {min(totals):.3f} s), ", end=""
+    )
     print(f"peak memory {peak:.2f} GiB")
     for part in PARTS:
         seconds = [step[part] for step in times]
@@ -212,8 +214,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     models = ("embedded", "published")
     parser.add_argument("--models", nargs="+", choices=models, default=models)
-    parser.add_argument("--compare", action="store_true", help="with the plain implementation")
-    parser.add_argument("--small", action="store_true", help="narrow models, small pictures")
+    parser.add_argument("--compare", action="store_true", help="also time the plain implementation")
+    parser.add_argument("--small", action="store_true", help="narrow models, small images")
     parser.add_argument("--cutouts", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -238,7 +240,7 @@ def main() -> None:
 
 
 def race(names: list[str], settings: argparse.Namespace) -> dict[str, tuple[float, float]]:
-    """Let the contenders take turns; return the median and best step of each, in seconds."""
+    """Run the contenders alternately; return the median and best step of each in seconds."""
     contenders = [Contender(name, settings) for name in names]
     for contender in contenders:  # the first step warms up
         contender.step()

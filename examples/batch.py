@@ -1,4 +1,4 @@
-"""Generate an image of every prompt with models that are loaded once; existing files stay."""
+"""Generate an image for every prompt with models that are loaded once; keep existing files."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Film how an image comes to be: every frame of a run, drafts included, as a GIF."""
+"""Record how an image is generated: every frame of a run, drafts included, as a GIF."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Generate one image and save it with its settings: `vqclip again apple.png` makes it again."""
+"""Generate one image and save it with its settings, which `vqclip again apple.png` uses."""
 
 from pathlib import Path
 from typing import Any

@@ -1,18 +1,18 @@
-"""Draw a labelled data set of shapes: pictures, classes, captions, label maps, depth, edges.
+"""Draw a labelled data set of shapes: images, classes, captions, label maps, depth, edges.
 
-    python examples/shapes.py shapes            # 64 pictures of 32 x 32 pixels
+    python examples/shapes.py shapes            # 64 images of 32 x 32 pixels
     python examples/shapes.py shapes --count 256 --size 64
 
-The folder then holds, under the same names, for instance:
+The folder then contains files such as:
 
-    pictures/circle/003.png   one or two red circles on a light ground; the subfolder is their class
-    pictures/circle/003.txt   its caption
-    labels/circle/003.png     0 for the ground, 1 to 4 for the shape
-    depth/circle/003.png      16 bits, large is near: a floor, and each kind at its own distance
+    pictures/circle/003.png   one or two red circles on a light background; the folder is the class
+    pictures/circle/003.txt   the caption
+    labels/circle/003.png     0 for the background, 1 to 4 for the shape
+    depth/circle/003.png      16 bits, large values are near: a floor, and a distance for each kind
     edges/circle/003.png      the outline, white on black
-    small/circle/003.png      the picture, 4 times smaller
+    small/circle/003.png      the image, 4 times smaller
 
-A shape has the colour of its kind, so that a model that was given an outline can know the colour.
+All shapes of a kind have the same colour, so that a model can infer the colour from an outline.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-#: kind -> (colour, name of the colour); the number of its label is its place, from 1.
+#: kind -> (colour, name of the colour); its label is its position, counted from 1.
 KINDS = {
     "circle": ((214, 48, 49), "red"),
     "square": ((38, 148, 82), "green"),
@@ -32,12 +32,12 @@ KINDS = {
     "cross": ((240, 180, 20), "yellow"),
 }
 GROUND = (236, 236, 240)
-_FINE = 4  # shapes are drawn so many times larger, for smooth outlines
+_FINE = 4  # factor by which shapes are drawn larger, for smooth outlines
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One picture's shape: its kind, centre and radius in shares of the picture's side."""
+    """A shape in an image: its kind, and its centre and radius relative to the image's side."""
 
     kind: str
     x: float
@@ -46,19 +46,19 @@ class Shape:
 
     @property
     def label(self) -> int:
-        """Return its number in label maps."""
+        """Return the shape's number in label maps."""
         return list(KINDS).index(self.kind) + 1
 
     @property
     def caption(self) -> str:
-        """Return a sentence that describes it."""
+        """Return a phrase that describes the shape."""
         size = "large" if self.radius > 0.23 else "small"
         row = "top" if self.y < 0.5 else "bottom"
         column = "left" if self.x < 0.5 else "right"
         return f"a {size} {KINDS[self.kind][1]} {self.kind} at the {row} {column}"
 
     def outline(self) -> Sequence[tuple[float, float]]:
-        """Return the corners of its polygon, in shares of the side."""
+        """Return the corners of the shape's polygon, relative to the image's side."""
         x, y, r = self.x, self.y, self.radius
         if self.kind == "circle":
             turns = (2 * math.pi * k / 48 for k in range(48))
@@ -75,7 +75,7 @@ class Shape:
 
 
 def random_shapes(kind: str, count: int, rng: np.random.Generator) -> list[Shape]:
-    """Return one or two shapes of a kind, apart from each other and all within the picture."""
+    """Return one or two separate shapes of a kind, entirely within the image."""
     low, high = (0.18, 0.28) if count == 1 else (0.14, 0.2)
     while True:
         radii = rng.uniform(low, high, count)
@@ -86,7 +86,7 @@ def random_shapes(kind: str, count: int, rng: np.random.Generator) -> list[Shape
 
 
 def caption(found: Sequence[Shape]) -> str:
-    """Return a sentence that describes a picture."""
+    """Return a sentence that describes an image."""
     if len(found) == 1:
         return found[0].caption
     shape = found[0]
@@ -95,7 +95,7 @@ def caption(found: Sequence[Shape]) -> str:
 
 
 def draw(found: Sequence[Shape], size: int) -> dict[str, Image.Image]:
-    """Return the picture and its maps, by the name of their folder; ``size`` in pixels."""
+    """Return the image and its maps, by the name of their folder; ``size`` is in pixels."""
     fine, shape = size * _FINE, found[0]
     mask = Image.new("L", (fine, fine))
     for each in found:
@@ -117,7 +117,7 @@ def draw(found: Sequence[Shape], size: int) -> dict[str, Image.Image]:
 
 
 def _border(inside: np.ndarray) -> np.ndarray:
-    """Return the pixels inside that touch one outside; (h, w) bool."""
+    """Return the inside pixels that touch an outside pixel, (h, w) bool."""
     padded = np.pad(inside, 1)
     around = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
     border: np.ndarray = inside & ~np.logical_and.reduce(around)
@@ -125,7 +125,7 @@ def _border(inside: np.ndarray) -> np.ndarray:
 
 
 def shapes(count: int, seed: int = 0) -> Iterator[tuple[str, list[Shape]]]:
-    """Yield (name, shapes), the kinds in turn; the same for the same seed."""
+    """Yield (name, shapes), cycling through the kinds; the seed determines the shapes."""
     rng = np.random.default_rng(seed)
     kinds = list(KINDS)
     for number in range(count):
@@ -145,10 +145,10 @@ def write(folder: Path, count: int, size: int, seed: int = 0) -> None:
 
 
 def main() -> None:
-    """Draw what the command line asks for."""
+    """Draw the data set that the command line describes."""
     parser = argparse.ArgumentParser(description="Draw a labelled data set of shapes.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=64, help="pictures (default: 64)")
+    parser.add_argument("--count", type=int, default=64, help="number of images (default: 64)")
     parser.add_argument("--size", type=int, default=32, help="side in pixels (default: 32)")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other shapes")
     options = parser.parse_args()

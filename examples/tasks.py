@@ -1,13 +1,13 @@
-"""Train every task of the paper on shapes, and measure that the conditions steer.
+"""Train every task of the paper on shapes, and measure the effect of the conditions.
 
     python examples/shapes.py shapes
-    python examples/tasks.py shapes --train       # 15 minutes; trained models stay
+    python examples/tasks.py shapes --train       # 15 minutes; trained models are kept
     python examples/tasks.py shapes --figure tasks.png
 
-Configs are those of ``vqclip train --example``. Each transformer is sampled with the conditions of
-its training data, at the trained size and at twice its width, where two conditions lie side by
-side and the samples go through the sliding window. A sample is right if its shape has the colour
-of the wanted one and overlaps with it by more than half (intersection over union).
+The configs are those of ``vqclip train --example``. Each transformer is sampled with conditions
+from its training data, at the training size and at twice the width, with two conditions side by
+side and a sliding window. A sample is right if its shape has the colour of the expected shape and
+overlaps it by more than half (intersection over union).
 """
 
 import argparse
@@ -45,13 +45,13 @@ ORDER = (
     *("unconditional", "class", *MAPS, "coordinates"),
 )  # fmt: skip
 SIDE = 32
-_NEAR_GROUND = 60  # RGB distance up to which a pixel is ground
+_NEAR_GROUND = 60  # maximum RGB distance at which a pixel counts as background
 _LEAST_SHAPE = 0.02  # share of a square, half that of the smallest cross
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A sample, the picture that it should be like, and what it was drawn from."""
+    """A sample, the image that it should match, and its condition."""
 
     image: Image.Image
     wanted: Image.Image
@@ -59,19 +59,19 @@ class Drawn:
 
     @property
     def right(self) -> bool:
-        """Whether colour and place are those of the wanted shape, in every part."""
+        """Whether colour and position match the expected shape in every part."""
         pairs = zip(parts(self.image), parts(self.wanted), strict=True)
         return all(alike(image, wanted) for image, wanted in pairs)
 
 
 def parts(image: Image.Image) -> Iterator[Image.Image]:
-    """Yield the squares of a wide picture, from the left."""
+    """Yield the squares of a wide image, from left to right."""
     for left in range(0, image.width, SIDE):
         yield image.crop((left, 0, left + SIDE, SIDE))
 
 
 def shape_in(image: Image.Image) -> tuple[str, "np.ndarray"]:
-    """Return the kind whose colour the shape of a picture has, and its pixels (h, w), bool."""
+    """Return the kind with the colour of an image's shape, and the shape's pixels (h, w), bool."""
     pixels = np.asarray(image.convert("RGB"), np.float32)
     inside = np.linalg.norm(pixels - GROUND, axis=2) > _NEAR_GROUND
     colour = np.median(pixels[inside], 0) if inside.any() else np.array(GROUND)
@@ -80,19 +80,19 @@ def shape_in(image: Image.Image) -> tuple[str, "np.ndarray"]:
 
 
 def alike(image: Image.Image, wanted: Image.Image) -> bool:
-    """Whether two pictures show a shape of the same colour at the same place."""
+    """Return whether two images show a shape of the same colour at the same position."""
     (kind, inside), (wanted_kind, wanted_inside) = shape_in(image), shape_in(wanted)
     overlap = (inside & wanted_inside).sum() / max(1, (inside | wanted_inside).sum())
     return kind == wanted_kind and overlap > 0.5
 
 
 def is_trained(kind: str) -> bool:
-    """Whether the model of an example is there."""
+    """Return whether the model of an example exists."""
     return Path("runs", kind, "last").is_dir()
 
 
 def train(kind: str, folder: Path) -> None:
-    """Train an example, unless it is there."""
+    """Train an example, unless its model exists."""
     if is_trained(kind):
         return
     Path(f"{kind}.yaml").write_text(example(kind), encoding="utf-8")
@@ -101,7 +101,7 @@ def train(kind: str, folder: Path) -> None:
 
 
 def beside(first: Image.Image, second: Image.Image) -> Image.Image:
-    """Return two pictures of the same mode side by side."""
+    """Return two images of the same mode side by side."""
     both = Image.new(first.mode, (first.width + second.width, first.height))
     both.paste(first, (0, 0))
     both.paste(second, (first.width, 0))
@@ -111,7 +111,7 @@ def beside(first: Image.Image, second: Image.Image) -> Image.Image:
 def conditions(
     folder: Path, part: str, count: int, *, wide: bool
 ) -> Iterator[tuple[Image.Image, Image.Image]]:
-    """Yield (condition, wanted picture) of training pictures, for wide ones of two of them."""
+    """Yield (condition, expected image) from the training data; a wide pair joins two of them."""
     files = sorted((folder / "pictures").rglob("*.png"))
     chosen = files[:: max(1, len(files) // count)][:count]  # in the order of their kinds
     for number, file in enumerate(chosen):
@@ -125,7 +125,7 @@ def conditions(
 
 
 def from_maps(kind: str, folder: Path, count: int, *, wide: bool) -> list[Drawn]:
-    """Sample a transformer with maps of the training data."""
+    """Sample a transformer with maps from the training data."""
     part, option = MAPS[kind]
     model = vqclip.load_transformer(Path("runs", kind, "last"))
     size = (2 * SIDE if wide else SIDE, SIDE)
@@ -155,7 +155,7 @@ def sample(
 
 
 def from_classes(count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
-    """Sample every class; return the pictures and the share with the class's colour."""
+    """Sample every class; return the images and the share with the class's colour."""
     model = vqclip.load_transformer(Path("runs", "class", "last"))
     assert isinstance(model.cond_stage_model, ClassLabel)
     names = model.cond_stage_model.names
@@ -167,13 +167,13 @@ def from_classes(count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
 
 
 def kind_of_shape(image: Image.Image) -> str | None:
-    """Return the kind whose colour the shapes of a picture have, or None if it shows none."""
+    """Return the kind with the colour of an image's shapes, or None if it shows no shape."""
     kind, inside = shape_in(image)
     return kind if inside.mean() > _LEAST_SHAPE else None
 
 
 def from_nothing(kind: str, count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
-    """Sample without a condition; return the pictures and the share that shows shapes."""
+    """Sample without a condition; return the images and the share that shows shapes."""
     model = vqclip.load_transformer(Path("runs", kind, "last"))
     size = (2 * SIDE if wide else SIDE, SIDE)
     codes = None
@@ -184,7 +184,7 @@ def from_nothing(kind: str, count: int, *, wide: bool) -> tuple[list[Image.Image
 
 
 def figure(rows: list[tuple[str, list[Image.Image]]], path: Path, scale: int = 2) -> None:
-    """Draw rows of pictures with a title each."""
+    """Draw rows of images, each row with a title."""
     title, gap = 132, 4
     widths = [title + sum(i.width * scale + gap for i in images) for _, images in rows]
     height = SIDE * scale + gap
@@ -203,9 +203,9 @@ def figure(rows: list[tuple[str, list[Image.Image]]], path: Path, scale: int = 2
 
 
 def shown(condition: Image.Image) -> Image.Image:
-    """Return a condition as it can be looked at, as high as the pictures."""
+    """Return a condition in displayable form, as high as the images."""
     values = np.asarray(condition, np.float32)
-    if condition.mode != "RGB":  # few labels are dark, 16 bits are bright
+    if condition.mode != "RGB":  # label maps would be too dark, 16-bit depth too bright
         condition = Image.fromarray((values / max(1, values.max()) * 255).astype(np.uint8))
     width = condition.width * SIDE // condition.height
     return condition.convert("RGB").resize((width, SIDE), Image.Resampling.NEAREST)
@@ -223,7 +223,7 @@ def measured(folder: Path, count: int) -> Iterator[tuple[str, list[Image.Image]]
         narrow, wide = (from_maps(kind, folder, count, wide=wide) for wide in (False, True))
         first, second = (sum(d.right for d in drawn) / count for drawn in (narrow, wide))
         tell(f"{kind:17} right colour and place {first:.0%}, at twice the width {second:.0%}")
-        apart = max(1, count // 4)  # each kind of shape once
+        apart = max(1, count // 4)  # so that each kind of shape occurs once
         some = [*narrow[::apart][:4], *wide[:: 2 * apart][:2]]
         yield f"{kind}: condition", [shown(d.condition) for d in some if d.condition]
         yield "wanted", [d.wanted for d in some]
@@ -236,12 +236,12 @@ def tell(text: str) -> None:
 
 
 def main() -> None:
-    """Train, sample and measure what the command line asks for."""
+    """Train, sample and measure as requested on the command line."""
     parser = argparse.ArgumentParser(description="Train and measure every task on shapes.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--train", action="store_true", help="train what is not in runs/ yet")
-    parser.add_argument("--count", type=int, default=16, help="samples of each task (default: 16)")
-    parser.add_argument("--figure", type=Path, help="draw some of the samples")
+    parser.add_argument("--train", action="store_true", help="train the models missing in runs/")
+    parser.add_argument("--count", type=int, default=16, help="samples per task (default: 16)")
+    parser.add_argument("--figure", type=Path, help="write a figure of some samples")
     options = parser.parse_args()
     if options.train:
         for kind in ORDER:

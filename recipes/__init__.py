@@ -1,1 +1,1 @@
-"""How the embedded default was made: its data and its trainings."""
+"""Recipes of the embedded models: their data and their training."""

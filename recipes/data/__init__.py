@@ -1,1 +1,1 @@
-"""The data recipe: openly licensed pictures with captions, rebuilt from ordinary packages."""
+"""The data recipe: openly licensed images with captions, rebuilt from ordinary packages."""

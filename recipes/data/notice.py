@@ -1,4 +1,4 @@
-"""The NOTICE: whose pictures the set and the models trained on it are made of."""
+"""The NOTICE: credits for the images in the data set and the models trained on it."""
 
 import textwrap
 from collections import defaultdict
@@ -40,9 +40,9 @@ the packages and git repositories named and wrote this file.
 
 
 def credits(contents: Contents) -> Iterator[Row]:
-    """Yield source, licence, author and origin of all pictures in the packages, kept or not.
+    """Yield source, licence, author and origin of all images in the packages, kept or not.
 
-    origin: the picture's own page; None where its row names a file of a repository.
+    origin: the image's own page; None if its row names a file in a repository.
     """
     for name, source in SOURCES.items():
         for candidate in source.read(contents) if source.packages else ():
@@ -52,9 +52,9 @@ def credits(contents: Contents) -> Iterator[Row]:
 
 
 def notice(rows: Iterable[Row], packages: Mapping[str, Package]) -> str:
-    """Return the text: the licences, then a paragraph for each source that has rows.
+    """Return the text: the licences, then a paragraph for each source with rows.
 
-    rows: with the columns source, license, author, origin.
+    rows: mappings with the columns source, license, author and origin.
     """
     sources: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -86,7 +86,7 @@ def _named(package: Package) -> str:
 
 
 def _authors(rows: Sequence[Row]) -> str:
-    """Return all that the rows name, in order of their names, with their pictures' origins."""
+    """Return all authors in the rows, sorted by name, with the origins of their images."""
     works: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in rows:
         if row.get("author"):

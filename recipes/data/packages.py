@@ -1,6 +1,6 @@
-"""The packages that hold the pictures: fetched in the locked version, verified, unpacked.
+"""Packages with images: downloaded in the locked version, verified and unpacked.
 
-Each is fetched by its own tool, from wherever that is configured to fetch from.
+Each package is downloaded with its own tool, from the registry that the tool is configured to use.
 """
 
 import os
@@ -21,12 +21,12 @@ from recipes.data.lock import Package, PackageError, verify
 def provide(
     packages: Iterable[Package], folder: Path, clones: Path | None = None
 ) -> dict[str, Path]:
-    """Return the folder of each package's content, by name; fetch and unpack missing ones.
+    """Return the folder of each package's content, by name; download and unpack missing packages.
 
     clones: a folder of local clones of git repositories, which then need no download.
 
     Raises:
-        PackageError: one cannot be fetched, or is not the locked one.
+        PackageError: a package cannot be downloaded, or is not the locked one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return {package.name: _provided(package, folder, clones) for package in packages}
@@ -36,7 +36,7 @@ def _provided(package: Package, folder: Path, clones: Path | None) -> Path:
     content = folder / "node_modules" / package.name
     if package.kind != "npm":
         content = folder / "unpacked" / f"{package.name}-{package.sha256[:12]}"
-    # An npm package must lie where node looks for it, so its version is noted inside.
+    # An npm package must be in the folder that node searches, so its hash is recorded inside.
     note = content / ".sha256"
     if note.is_file() and note.read_text() == package.sha256:
         return content
@@ -51,10 +51,10 @@ def _provided(package: Package, folder: Path, clones: Path | None) -> Path:
 
 
 def fetch(package: Package, folder: Path, clones: Path | None = None) -> None:
-    """Fetch a package's file into the folder with the tool of its kind.
+    """Download a package's file into the folder with the tool of its kind.
 
     Raises:
-        PackageError: the tool is missing or fails, or fetched another file.
+        PackageError: the tool is missing or fails, or downloads a different file.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
         if package.kind == "git":
@@ -96,7 +96,7 @@ def _run(package: Package, command: list[str], folder: Path) -> None:
         raise PackageError(f"cannot run {command[0]} for {package.file}; {remedy}") from error
     if done.returncode:
         said = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise PackageError(f"{command[0]} could not fetch {package.file} ({said}); {remedy}")
+        raise PackageError(f"{command[0]} could not download {package.file} ({said}); {remedy}")
 
 
 def unpack(file: Path, folder: Path) -> None:
@@ -119,7 +119,7 @@ def _without_top(tarball: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _unpack_deb(file: Path, folder: Path) -> None:
-    """Unpack the data of a Debian package: an `ar` archive that holds a tarball."""
+    """Unpack the data of a Debian package: an `ar` archive that contains a tarball."""
     with file.open("rb") as archive:
         archive.seek(len(b"!<arch>\n"))
         while header := archive.read(60):
@@ -129,12 +129,12 @@ def _unpack_deb(file: Path, folder: Path) -> None:
                     data.extractall(folder, filter="data")
                 return
             archive.seek(size + size % 2, os.SEEK_CUR)
-    raise PackageError(f"{file.name} is no Debian package: it holds no data.tar")
+    raise PackageError(f"{file.name} is not a Debian package: it has no data.tar")
 
 
 @contextmanager
 def _replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of ``folder`` when all went well."""
+    """Yield a temporary folder that replaces ``folder`` on success."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpack-"))
     try:

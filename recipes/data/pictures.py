@@ -1,6 +1,6 @@
-"""From a candidate to a stored picture: drawn, fitted to 128×128, measured, encoded as WebP.
+"""Rendering of candidates: drawn, fitted to 128×128, measured, and encoded as WebP.
 
-Only steps with the same result on every machine: integers, or float64 that is rounded once.
+All steps give the same result on every machine: they use integers, or float64 rounded only once.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from recipes.data.candidates import Candidate, choices, clean, unique
 SIZE = 128
 Array = np.ndarray[Any, Any]
 
-# Names for colours: of backgrounds, of icons, of what is drawn by ourselves.
+# Names of colours: for backgrounds, icons, and images rendered here.
 PALETTE: Mapping[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
     "orange": (245, 140, 30),
@@ -40,21 +40,21 @@ PALETTE: Mapping[str, tuple[int, int, int]] = {
 }
 _ON_DARK = ("blue", "teal", "gray", "navy", "green")
 _ON_LIGHT = ("white", "beige", "cyan", "pink", "yellow", "gray", "blue", "green")
-_SMALLEST = 14  # pixels: what is narrower shows nothing
-_ENLARGED = 3.2  # at most: what is smaller than that has no detail
+_SMALLEST = 14  # pixels; narrower images show nothing
+_ENLARGED = 3.2  # maximum factor; images that need more have no detail
 _FILE_LIMIT, _PIXEL_LIMIT = 30_000_000, 40_000_000
 
 
 class UnusableError(Exception):
-    """A picture that the set is better without; the message is the reason, to be counted."""
+    """An image does not belong in the data set; the message is the reason, which is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A finished picture.
+    """A finished image.
 
-    row: its columns in captions.jsonl; ``webp``: its file.
-    look: equal for pictures that look the same.
+    row: its columns in captions.jsonl; ``webp``: the content of its file.
+    look: a hash that is equal for images that look the same.
     """
 
     row: dict[str, Any]
@@ -63,10 +63,10 @@ class Picture:
 
 
 def rasterise(svg: str, width: int = 2 * SIZE) -> Image.Image:
-    """Return an SVG drawn ``width`` pixels wide, RGBA; without text, for fonts differ by machine.
+    """Return an SVG drawn ``width`` pixels wide, RGBA, without text, because fonts vary.
 
     Raises:
-        ValueError: no SVG that resvg can draw.
+        ValueError: resvg cannot draw the SVG.
     """
     import resvg_py
 
@@ -75,10 +75,11 @@ def rasterise(svg: str, width: int = 2 * SIZE) -> Image.Image:
 
 
 def opened(path: Path) -> Image.Image:
-    """Return a picture from a file: RGBA where anything is transparent in it, otherwise RGB.
+    """Return the image in a file: RGBA if any of it is transparent, else RGB.
 
     Raises:
-        UnusableError: far too large. OSError: unreadable.
+        UnusableError: the image is far too large.
+        OSError: the file is unreadable.
     """
     if path.stat().st_size > _FILE_LIMIT:
         raise UnusableError("file too large")
@@ -89,12 +90,12 @@ def opened(path: Path) -> Image.Image:
 
 
 def drawn_svg(path: Path) -> Image.Image:
-    """Return an SVG file, rasterised."""
+    """Return the rasterised image of an SVG file."""
     return rasterise(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def render(source: str, candidate: Candidate) -> Picture | str:
-    """Return the finished picture, or the reason why there is none."""
+    """Return the finished image, or the reason why there is none."""
     try:
         image = candidate.draw()
         if not candidate.texts:
@@ -103,7 +104,7 @@ def render(source: str, candidate: Candidate) -> Picture | str:
     except UnusableError as reason:
         return str(reason)
     except Exception as error:
-        # Whatever a broken file does to a decoder, it costs that picture alone.
+        # A broken file can cause any error in a decoder, and must only cost its own image.
         return f"unreadable ({type(error).__name__})"
 
 
@@ -133,10 +134,10 @@ def _finished(source: str, candidate: Candidate, image: Image.Image) -> Picture:
 
 
 def fitted(image: Image.Image, padding: int, pixelated: bool = False) -> Image.Image:
-    """Return a cut-out, trimmed and centred, RGBA of 128×128 with ``padding`` around.
+    """Return a cut-out, trimmed and centred, as RGBA of 128×128 with a margin of ``padding``.
 
     Raises:
-        UnusableError: nothing to see, or too small or narrow to show anything.
+        UnusableError: the image is empty, or too small or narrow to show anything.
     """
     box = image.getchannel("A").point(lambda alpha: 255 if alpha > 8 else 0).getbbox()
     if not box:
@@ -158,7 +159,7 @@ def fitted(image: Image.Image, padding: int, pixelated: bool = False) -> Image.I
 
 def _resized(image: Image.Image, size: tuple[int, int], pixelated: bool) -> Image.Image:
     if size[0] < image.width:
-        # Premultiplied, or the colour of what is transparent bleeds into the edges.
+        # Premultiplied, because the colour of transparent pixels would bleed into the edges.
         small = image.convert("RGBa").resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
         return small.convert("RGBA")
     sharp = pixelated and size[0] > 2.2 * image.width
@@ -173,7 +174,7 @@ def _squared(image: Image.Image) -> Image.Image:
 
 
 def _background(source: str, candidate: Candidate, image: Image.Image) -> str:
-    """Choose a colour on which a cut-out can be seen: mostly white, never for a white one."""
+    """Choose a colour on which a cut-out is visible: mostly white, but not for white cut-outs."""
     pixels = np.asarray(image.convert("RGB"))[np.asarray(image.getchannel("A")) > 127]
     random = choices(source, candidate.key)
     if len(pixels) and pixels.mean() > 225:
@@ -190,14 +191,14 @@ def _composed(image: Image.Image, background: str | None) -> Image.Image:
 
 
 def encoded(image: Image.Image, quality: int) -> bytes:
-    """Return a picture as WebP."""
+    """Return an image as WebP."""
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=quality, method=4, alpha_quality=90)
     return buffer.getvalue()
 
 
 def look(image: Image.Image, mask: Image.Image) -> str:
-    """Return a coarse hash of form, colours and lightness: equal for near-equal pictures."""
+    """Return a coarse hash of shape, colours and lightness, equal for nearly equal images."""
     form = np.asarray(mask.resize((12, 12), Image.Resampling.BOX)) // 16
     color = np.asarray(image.convert("RGB").resize((4, 4), Image.Resampling.BOX)) // 24
     light = np.asarray(image.convert("L").resize((12, 12), Image.Resampling.BOX)) // 10
@@ -205,7 +206,7 @@ def look(image: Image.Image, mask: Image.Image) -> str:
 
 
 def colors(image: Image.Image, mask: Image.Image) -> list[str]:
-    """Return the names of the colours that more than 12% of the visible pixels have, at most 4."""
+    """Return the names of at most 4 colours that each cover more than 12% of the visible pixels."""
     pixels = np.asarray(image.resize((32, 32), Image.Resampling.BOX)) / 255
     visible = np.asarray(mask.resize((32, 32), Image.Resampling.BOX)) > 127
     if visible.sum() < 8:

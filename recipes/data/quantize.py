@@ -1,4 +1,4 @@
-"""From numbers to pixels, with the same result on every machine."""
+"""Conversion of numbers to pixels with the same result on every machine."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ Array = np.ndarray[Any, Any]
 
 
 def to_image(values: Array) -> Image.Image:
-    """Return colours in [0, 1], (h, w, 3) float64, as an RGB picture.
+    """Return colours in [0, 1], (h, w, 3) float64, as an RGB image.
 
-    Sines and exponentials differ in their last bit between processors. A ten-millionth of a level
-    decides exact halves, so that such a bit does not.
+    The last bit of sines and exponentials differs between processors. Adding a ten-millionth of a
+    level keeps that bit from deciding how exact halves are rounded.
     """
     levels = np.floor(np.clip(values, 0, 1) * 255 + 0.5 + 1e-7)
     return Image.fromarray(np.minimum(levels, 255).astype(np.uint8))

@@ -1,6 +1,6 @@
-"""Pictures from git repositories at a commit: from a local clone, or downloaded.
+"""Images from git repositories at a commit, read from a local clone or downloaded.
 
-Only the files in the repository's table are read, without checkout, filters or hooks.
+Only the files in a repository's table are read, without checkout, filters or hooks.
 """
 
 import io
@@ -18,9 +18,9 @@ HOST = "https://github.com"
 
 
 def pack(package: Package, clones: Path | None, folder: Path) -> None:
-    """Write the package's file into the folder: a zip of the chosen files, stored.
+    """Write the package's file into the folder: an uncompressed zip of the chosen files.
 
-    The same files give the same bytes, wherever they come from.
+    The same files give the same bytes, whatever their origin.
 
     Raises:
         PackageError: git is missing or fails, or the repository lacks a file.
@@ -37,7 +37,7 @@ def pack(package: Package, clones: Path | None, folder: Path) -> None:
 
 
 def find_clone(repository: str, clones: Path | None) -> Path | None:
-    """Return the clone of ``owner/name`` in a folder: ``owner+name`` or ``owner/name`` there."""
+    """Return the clone of ``owner/name`` in a folder: its ``owner+name`` or ``owner/name``."""
     for name in (repository.replace("/", "+"), repository):
         if clones and (clones / name).is_dir():
             return clones / name
@@ -45,7 +45,7 @@ def find_clone(repository: str, clones: Path | None) -> Path | None:
 
 
 def _download(package: Package, paths: Iterable[str], folder: Path) -> None:
-    """Fetch the commit and the chosen files alone into a bare repository in the folder."""
+    """Download only the commit and the chosen files into a bare repository in the folder."""
     url = f"{HOST}/{package.name}"
     partial = ("fetch", "--quiet", "--no-tags", "--depth=1", "--filter=blob:none")
     _git(package, folder, "init", "--quiet", "--bare")
@@ -58,7 +58,7 @@ def _download(package: Package, paths: Iterable[str], folder: Path) -> None:
 
 
 def _files(package: Package, paths: list[str], clone: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of files at the package's commit."""
+    """Yield the path and content of each file at the package's commit."""
     asked = "".join(f"{package.version}:{path}\n" for path in paths)
     answer = io.BytesIO(_git(package, clone, "cat-file", "--batch", given=asked))
     for path in paths:

@@ -1,4 +1,4 @@
-"""Contact sheets: the way to see what a source really holds."""
+"""Contact sheets, which show the actual content of a source."""
 
 import io
 import json
@@ -16,7 +16,7 @@ _COLUMNS, _ROWS, _LINE = 10, 6, 14
 
 
 def write_sheets(folder: Path) -> list[Path]:
-    """Write ``sheets/SOURCE.png``, 60 pictures evenly chosen of each source; return the paths."""
+    """Write ``sheets/SOURCE.png`` with 60 evenly spaced images of each source; return the paths."""
     sources = defaultdict(list)
     for line in (folder / "captions.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -30,7 +30,7 @@ def write_sheets(folder: Path) -> list[Path]:
 
 
 def sheet(folder: Path, rows: Sequence[dict[str, Any]]) -> Image.Image:
-    """Return a sheet of evenly chosen pictures on their backgrounds, with their captions."""
+    """Return a sheet of evenly spaced images on their backgrounds, with their captions."""
     count = min(len(rows), _COLUMNS * _ROWS)
     size = (_COLUMNS * SIZE, -(-count // _COLUMNS) * (SIZE + _LINE))
     page = Image.new("RGB", size, "white")

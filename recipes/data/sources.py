@@ -1,7 +1,7 @@
-"""The table of sources: which reader reads which packages, in the order of the set.
+"""The table of sources, with their readers and packages, in the order of the data set.
 
-The order matters where two sources hold the same picture: the first keeps it.
-Only what may be used with attribution at most is here: no share-alike, no GPL.
+If two sources contain the same image, the first keeps it. Only licences that require at most
+attribution are accepted: no share-alike, no GPL.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ from recipes.data.readers import (
     sweethome3d,
 )
 
-# The folders of the packages' contents, by package name.
+# Folder of each package's content, by package name.
 Contents = Mapping[str, Path]
 Reader = Callable[[Contents], Iterator[Candidate]]
 
@@ -38,7 +38,7 @@ _CARDS = "TensorFlow-Object-Detection-API-Tutorial-Train-Multiple-Objects-Window
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source of pictures: the packages that it is read from, and how."""
+    """A source of images: its packages, and the function that reads them."""
 
     packages: tuple[str, ...]
     read: Reader

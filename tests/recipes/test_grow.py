@@ -38,5 +38,5 @@ def test_new_blocks_and_styles_change_nothing(
     before = model.logits(codes, model.encode_condition(embedding))
     style = torch.tensor([0, 1])
     assert torch.equal(grown.logits(codes, grown.encode_condition(embedding, style)), before)
-    with pytest.raises(SystemExit, match="name these first"):
+    with pytest.raises(SystemExit, match="keep all"):
         run(monkeypatch, tmp_path / "new", tmp_path / "x", "--layers", layers, "--styles", "b")

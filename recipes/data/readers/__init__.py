@@ -1,1 +1,1 @@
-"""Readers, one module for each kind of source: from unpacked packages to candidates."""
+"""Readers of unpacked packages, which yield candidates; one module for each kind of source."""

@@ -1,4 +1,4 @@
-"""Photos, paintings and renders from git repositories, described by the tables of chosen/."""
+"""Photos, paintings and renders from git repositories, described by the tables in chosen/."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ _ACROSS = {"": 0.5, "left": 0.0, "right": 1.0}
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What holds for all pictures of a repository whose table does not say otherwise.
+    """Defaults for all images of a repository, which its table can override.
 
-    texts: templates for the captions; ``{}`` is the first caption of a picture.
+    texts: templates for the captions; ``{}`` stands for an image's first caption.
     """
 
     license: str
@@ -32,12 +32,12 @@ class Wording:
 
 
 def read(folder: Path, repository: str, wording: Wording) -> Iterator[Candidate]:
-    """Yield the pictures in the table of a repository, whose files lie in the folder.
+    """Yield the images in the table of a repository, whose files are in ``folder``.
 
-    The table's columns: ``path``; ``box``, the part to take (empty: the centre square; ``left`` or
-    ``right``: the square there; ``whole``; or its left, top, right and bottom edge in pixels, made
-    square with the border's colour); ``captions`` and ``tags``, separated by ``; ``; and ``kind``,
-    ``category``, ``license``, ``author`` and ``origin`` (the picture's own page).
+    The table's columns are ``path``; ``box``, the part to use (empty: the centre square; ``left``
+    or ``right``: the square on that side; ``whole``; or the left, top, right and bottom edges in
+    pixels, made square with the border's colour); ``captions`` and ``tags``, separated by ``; ``;
+    and ``kind``, ``category``, ``license``, ``author`` and ``origin`` (the image's own page).
     """
     for row in read_table(table_path(repository)):
         yield _candidate(folder, repository, wording, row)
@@ -79,12 +79,12 @@ def _draw(path: Path, box: str) -> Image.Image:
 
 
 def _upright(path: Path) -> Image.Image:
-    """Return a picture, RGB, turned as its camera noted."""
+    """Return an RGB image, turned upright as recorded by its camera."""
     return ImageOps.exif_transpose(opened(path)).convert("RGB")
 
 
 def padded(image: Image.Image) -> Image.Image:
-    """Return a picture, RGB, made square with the median colour of its border."""
+    """Return an RGB image, made square with the median colour of its border."""
     pixels = np.asarray(image.resize((64, 64), Image.Resampling.BOX))
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = np.median(border, 0).astype(int).tolist()

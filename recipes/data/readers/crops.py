@@ -1,4 +1,4 @@
-"""Several squares out of one photo or texture."""
+"""Several square crops of one photo or texture."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,10 +10,10 @@ from recipes.data.candidates import Candidate, choices
 
 
 def crops(source: str, whole: Candidate, count: int, smallest: float) -> Iterator[Candidate]:
-    """Yield the centre square of a picture and ``count - 1`` random ones.
+    """Yield the centre square of an image and ``count - 1`` random squares.
 
-    smallest: the side of the smallest, as a share of the picture's shorter side.
-    Random ones may miss what the caption names, so their rows say ``crop: true``.
+    smallest: the minimum side, as a share of the image's shorter side.
+    Random squares may miss the subject of the caption, so their rows have ``crop: true``.
     """
     draw = whole.draw
     yield replace(whole, draw=partial(_centre, draw))
@@ -33,7 +33,7 @@ def _centre(draw: Callable[[], Image.Image]) -> Image.Image:
 
 
 def square(draw: Callable[[], Image.Image], size: float, across: float, down: float) -> Image.Image:
-    """Cut a square of ``size`` × the shorter side; across, down: where it lies, in [0, 1]."""
+    """Cut a square of ``size`` × the shorter side, at the position (across, down) in [0, 1]."""
     image = draw().convert("RGB")
     side = int(min(image.size) * size)
     left, top = int((image.width - side) * across), int((image.height - side) * down)

@@ -1,4 +1,4 @@
-"""Cartoon faces put together by DiceBear, captioned by what they were put together from."""
+"""Cartoon faces composed by DiceBear, captioned by their parts."""
 
 import json
 import random
@@ -14,9 +14,9 @@ from recipes.data.packages import PackageError
 from recipes.data.pictures import rasterise
 
 SCRIPT = Path(__file__).with_suffix(".mjs")
-COUNT = 260  # faces a style
+COUNT = 260  # number of faces per style
 
-# Of each style: its package, and how its faces are called.
+# Each style, with its package and the name of its faces.
 STYLES = {
     "openPeeps": ("@dicebear/open-peeps", "hand drawn"),
     "lorelei": ("@dicebear/lorelei", "black and white ink"),
@@ -60,7 +60,7 @@ Parts = Mapping[str, Any]
 
 
 def read(node_modules: Path, licenses: Mapping[str, str], style: str) -> Iterator[Candidate]:
-    """Yield the faces of a style; ``licenses``: of the styles' packages.
+    """Yield the faces of a style; ``licenses``: licences of the styles' packages.
 
     Raises:
         PackageError: node is missing or fails.
@@ -70,14 +70,16 @@ def read(node_modules: Path, licenses: Mapping[str, str], style: str) -> Iterato
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise PackageError("node could not draw the DiceBear faces; is node 18+ there?") from error
+        raise PackageError(
+            "node cannot draw the DiceBear faces: install Node 18 or newer"
+        ) from error
     for line in done.stdout.splitlines():
         face = json.loads(line)
         yield candidate(face["style"], face["seed"], face["svg"], face["extra"], licenses[package])
 
 
 def candidate(style: str, seed: str, svg: str, parts: Parts, license: str) -> Candidate:
-    """Return a face with its caption: mood, skin, hair, what it wears."""
+    """Return a face with its caption: mood, skin, hair and clothes."""
     random = choices(f"dicebear-{style}", seed)
     called, features = STYLES[style][1], attributes(style, parts)
     who = f"{mood(parts)} {random.choice(['person', 'face'])}".strip()
@@ -103,7 +105,7 @@ def _one_of(features: list[str], random: random.Random) -> str:
 
 
 def attributes(style: str, parts: Parts) -> list[str]:
-    """Return what is to be seen of a face's hair, glasses, beard, clothes."""
+    """Return the visible attributes of a face: hair, glasses, beard, clothes."""
     beard = parts.get("facialHair") or parts.get("beard")
     found = [
         _hair(style, parts),
@@ -144,7 +146,7 @@ def _clothes(style: str, parts: Parts) -> str:
 
 
 def mood(parts: Parts) -> str:
-    """Return the mood that the mouth shows, or ""."""
+    """Return the mood shown by the mouth, or ""."""
     mouth = _words(str(parts.get("mouth") or parts.get("face") or ""))
     return next((name for name, words in _MOODS.items() if words.search(mouth)), "")
 
@@ -168,7 +170,7 @@ def _channels(color: str) -> tuple[int, ...]:
 
 
 def color_name(color: str) -> str:
-    """Return the nearest name of a colour.
+    """Return the nearest colour name.
 
     >>> color_name("#f59797")
     'pink'

@@ -1,4 +1,4 @@
-"""Emoji: pictures from Iconify sets or from files, names and tags from Emojibase."""
+"""Emoji: images from Iconify sets or files, names and tags from Emojibase."""
 
 import json
 import math
@@ -19,13 +19,13 @@ from recipes.data.readers.iconify import icons
 _LANGUAGES = ("de", "fr", "es")
 _SKIN_TONE = re.compile(r"1f3f[b-f]")
 _LONGEST_WORD = 20  # letters
-_SHORT_WORDS = ("at", "in", "no", "of", "on", "ox", "tv", "up")  # the others are abbreviations
+_SHORT_WORDS = ("at", "in", "no", "of", "on", "ox", "tv", "up")  # all others are abbreviations
 _TONED_NAME = re.compile(r"skin-tone|-(light|medium|dark|medium-light|medium-dark)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Emoji:
-    """What Emojibase says of an emoji: English label, tags, group; labels in other languages."""
+    """The data of an emoji in Emojibase: English label, tags, group, labels in other languages."""
 
     code: str
     label: str
@@ -36,12 +36,12 @@ class Emoji:
 
     @property
     def flag(self) -> bool:
-        """Whether it is a flag."""
+        """Whether the emoji is a flag."""
         return self.group == "flags" or self.subgroup.endswith("flag")
 
 
 class Names:
-    """All emoji, to be found by code point or by name."""
+    """All emoji, by code point or name."""
 
     def __init__(self, emojis: list[Emoji]) -> None:
         self._by_code = {_bare(emoji.code): emoji for emoji in emojis}
@@ -50,18 +50,18 @@ class Names:
         counts = Counter(w for w in words if w.isalpha() and (len(w) > 2 or w in _SHORT_WORDS))
         counts.update({f"{word}s": 1 for word in counts if f"{word}s" not in counts})
         total = counts.total()
-        # Two nats a word: otherwise frequent short words would be found everywhere.
+        # Without two extra nats per word, frequent short words would be found everywhere.
         self._costs = {word: 2 - math.log(n / total) for word, n in counts.items()}
 
     def find(self, code: str, name: str = "") -> Emoji | None:
-        """Return the emoji of a code point ("1f34e"), or otherwise of a name ("red-apple")."""
+        """Return the emoji with a code point ("1f34e"), else the one with a name ("red-apple")."""
         return self._by_code.get(_bare(code)) or self._by_name.get(_squeezed(name))
 
     def words(self, name: str) -> str:
         """Return a run-together name as words.
 
-        They are the cheapest division, found by a dynamic programme: a word costs its surprise in
-        nats, an unknown one more than any known, and more with every letter.
+        Dynamic programming finds the cheapest division: a known word costs its surprisal in nats,
+        and an unknown word costs more than any known word, increasing with its length.
         """
         best: list[tuple[float, tuple[str, ...]]] = [(0.0, ())]
         for end in range(1, len(name) + 1):
@@ -77,7 +77,7 @@ class Names:
 
 
 def _bare(code: str) -> str:
-    """Return a code point sequence without the selector that asks for colour."""
+    """Return a code point sequence without the selector that requests colour."""
     return code.lower().replace("-fe0f", "")
 
 
@@ -86,7 +86,7 @@ def _squeezed(name: str) -> str:
 
 
 def read_names(emojibase: Path) -> Names:
-    """Return the names of all emoji from the package emojibase-data."""
+    """Return the names of all emoji in the package emojibase-data."""
 
     def load(name: str) -> Any:
         return json.loads((emojibase / f"{name}.json").read_text(encoding="utf-8"))
@@ -120,7 +120,7 @@ def read_names(emojibase: Path) -> Names:
 def read_emoji(
     package: Path, names: Names, license: str, style: str = "", *, flags: bool = False
 ) -> Iterator[Candidate]:
-    """Yield an Iconify set of emoji: in one skin tone, and without flags unless asked for."""
+    """Yield an Iconify set of emoji, in one skin tone, and without flags unless requested."""
     for icon in icons(package):
         if _SKIN_TONE.search(icon.code) or _TONED_NAME.search(icon.name):
             continue
@@ -134,7 +134,7 @@ def read_emoji(
 def read_run_together(
     package: Path, names: Names, license: str, style: str = ""
 ) -> Iterator[Candidate]:
-    """Yield an Iconify set of emoji whose names lack the spaces ("redapple")."""
+    """Yield an Iconify set of emoji whose names lack spaces ("redapple")."""
     for candidate in read_emoji(package, names, license, style):
         *labels, name = candidate.texts
         words = name if labels or " " in name else names.words(name)
@@ -142,7 +142,7 @@ def read_run_together(
 
 
 def read_files(folder: Path, names: Names, license: str, style: str) -> Iterator[Candidate]:
-    """Yield a folder of emoji, files called by code point ("1f34e.webp")."""
+    """Yield a folder of emoji whose files are named by code point ("1f34e.webp")."""
     for path in sorted(folder.glob("*.webp")):
         emoji = names.find(path.stem)
         if emoji and not _SKIN_TONE.search(path.stem):

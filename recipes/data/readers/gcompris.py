@@ -1,4 +1,4 @@
-"""The photographs of GCompris that a README beside them puts under CC0, CC BY or no copyright."""
+"""The photographs of GCompris that their README places under CC0, CC BY or no copyright."""
 
 import io
 import re
@@ -18,7 +18,7 @@ _ROOT = "gcompris/src/activities"
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """An activity with photos: what follows their names in captions, its tag, squares a photo."""
+    """An activity with photos: the end of their captions, its tag, and squares per photo."""
 
     suffix: str = ""
     tag: str = ""
@@ -39,7 +39,7 @@ _SINGULAR = {"others": "object", "other": "object", "fishes": "fish"}
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Under which licence a file is, whose it is and where it came from."""
+    """The licence, author and origin of a file."""
 
     license: str
     author: str
@@ -59,7 +59,7 @@ def read(source: str, folder: Path) -> Iterator[Candidate]:
 
 
 def permissive(license: str) -> str:
-    """Return the usual name of a licence that asks for attribution at most; "" of any other.
+    """Return the usual name of a licence that requires at most attribution; "" for any other.
 
     >>> permissive("CC-BY 2.0"), permissive("CC-BY-SA 4.0")
     ('CC-BY-2.0', '')
@@ -73,7 +73,7 @@ def permissive(license: str) -> str:
 
 
 def read_rights(files: Mapping[str, bytes]) -> dict[str, Rights]:
-    """Return the rights of all files that the READMEs among them name, by path."""
+    """Return the rights of all files named in the READMEs among ``files``, by path."""
     found: dict[str, Rights] = {}
     for path, content in files.items():
         folder, _, name = path.rpartition("/")
@@ -85,7 +85,7 @@ def read_rights(files: Mapping[str, bytes]) -> dict[str, Rights]:
 
 
 def _stanza(text: str) -> tuple[Rights | None, list[str]]:
-    """Return what a stanza says, and of which files: "Copyright: ...", "License: ...", "Files:"."""
+    """Return the rights in a stanza, "Copyright: ...", "License: ...", "Files:", and its files."""
     fields = {
         key.lower(): value.strip()
         for key, value in re.findall(r"(?m)^(\w+):((?:.|\n(?!\w+:))*)", text)

@@ -1,4 +1,4 @@
-"""Views into panoramas: HDRIs of Poly Haven, packed as base64 in JavaScript modules."""
+"""Views of panoramas: HDRIs of Poly Haven, packed as base64 in JavaScript modules."""
 
 import base64
 import math
@@ -42,7 +42,7 @@ _VIEW = 256  # pixels
 
 
 def read(folder: Path, license: str) -> Iterator[Candidate]:
-    """Yield 18 views into each panorama, ``name.exr.js`` in the folder."""
+    """Yield 18 views of each panorama, ``name.exr.js`` in the folder."""
     for name, caption in _CAPTIONS.items():
         for yaw in range(0, 360, 30):
             for pitch in (0, 22) if yaw % 60 == 0 else (8,):
@@ -63,7 +63,7 @@ def _draw(path: Path, yaw: float, pitch: float) -> Image.Image:
 
 @lru_cache(maxsize=2)
 def _panorama(path: Path) -> Array:
-    """Return an EXR inside a JavaScript module as (h, w, 3) float64 in [0, 1]."""
+    """Return the EXR in a JavaScript module as (h, w, 3) float64 in [0, 1]."""
     import OpenEXR
 
     packed = re.search(r"base64,([A-Za-z0-9+/=]+)", path.read_text())
@@ -89,9 +89,9 @@ def tone_mapped(radiance: Array) -> Array:
 
 
 def view(panorama: Array, yaw: float, pitch: float) -> Array:
-    """Return what a camera sees, (256, 256, 3), of an equirectangular panorama, (h, w, 3).
+    """Return a camera's view, (256, 256, 3), of an equirectangular panorama, (h, w, 3).
 
-    yaw, pitch: where it looks, in radians; right and up are positive.
+    yaw, pitch: the camera's direction in radians; right and up are positive.
     """
     down, right = np.mgrid[0:_VIEW, 0:_VIEW]
     x, y = (right - (_VIEW - 1) / 2) * 2 / _VIEW, ((_VIEW - 1) / 2 - down) * 2 / _VIEW
@@ -109,7 +109,7 @@ def view(panorama: Array, yaw: float, pitch: float) -> Array:
 
 
 def _interpolated(panorama: Array, column: Array, row: Array) -> Array:
-    """Sample bilinearly: around in columns, up to the edge in rows."""
+    """Sample bilinearly, with columns that wrap around and rows that end at the edge."""
     height, width, _ = panorama.shape
     left, top = np.floor(column).astype(int), np.floor(row).astype(int)
     across, down = (column - left)[..., None], (row - top)[..., None]

@@ -1,4 +1,4 @@
-"""Icon sets as Iconify packs them: one icons.json, a body of SVG for each name."""
+"""Icon sets as packed by Iconify: an icons.json with the SVG body of each name."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from recipes.data.pictures import PALETTE, rasterise
 
 @dataclass(frozen=True, slots=True)
 class Icon:
-    """An icon: its name, the code point ("1f34e") that it stands for or "", and its SVG."""
+    """An icon: its name, its SVG, and the code point ("1f34e") that it represents, or ""."""
 
     name: str
     code: str
@@ -22,7 +22,7 @@ class Icon:
 
 
 def icons(package: Path) -> Iterator[Icon]:
-    """Yield the icons of a set, without those that it hides."""
+    """Yield the icons of a set, except hidden ones."""
     found = json.loads((package / "icons.json").read_text(encoding="utf-8"))
     codes = _codes(package / "chars.json")
     for name, icon in found["icons"].items():
@@ -51,7 +51,7 @@ def _svg(icon: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
 
 
 def read_icons(package: Path, license: str) -> Iterator[Candidate]:
-    """Yield a set of coloured icons; "fox-2" and "sun-fill" are called fox and sun."""
+    """Yield a set of coloured icons; "fox-2" and "sun-fill" are named fox and sun."""
     for icon in icons(package):
         name = re.sub(r"-(fill|line)$", "", re.sub(r"-\d+$", "", icon.name))
         yield Candidate(
@@ -71,7 +71,7 @@ _SILHOUETTE_GROUNDS = (
 
 
 def read_silhouettes(package: Path, license: str, source: str) -> Iterator[Candidate]:
-    """Yield a set of icons without colours, each in a colour of ours that its caption names."""
+    """Yield a set of icons without colours, each drawn in a colour that its caption names."""
     for icon in icons(package):
         if icon.name.startswith("abstract-"):
             continue

@@ -1,4 +1,4 @@
-"""The Open Clip Art Library: what the SVGs say of themselves, drawn from their PNGs."""
+"""The Open Clip Art Library: metadata from the SVGs, images from their PNGs."""
 
 import html
 import re
@@ -11,13 +11,13 @@ from PIL import Image
 from recipes.data.candidates import Candidate, clean
 from recipes.data.pictures import UnusableError, rasterise
 
-# Signs, shapes and parts of user interfaces: plenty of them elsewhere, and poor captions here.
+# Signs, shapes and user interface elements have poor captions here and are frequent elsewhere.
 _SKIPPED = re.compile(
     r"/(shapes|special|buttons|logos|map_symbols|led|roadsigns|aiga-symbols|duplicates|callouts"
     r"|flowchart|arrows|diagrams|connectors|folders|icons|network|flags|hazard|disability"
     r"|cards/(white|simple|bordered|cardbacks|ornamental)|battery)/"
 )
-# Titles that are none: of the file, of the artist, of a whole collection.
+# Text that is not a title: the name of the file, the artist or a whole collection.
 _UNTITLED = re.compile(
     r"|untitled|drawing|unknown|unnamed.*|.*\bsvg\b.*|.*clip ?art by.*"
     r"|.*\b(collection|icons|iconset|cliparts?|theme)\b.*"
@@ -28,7 +28,7 @@ _SVG_LIMIT, _PNG_LIMIT, _PIXEL_LIMIT = 600_000, 1_500_000, 9_000_000  # bytes, b
 
 
 def read(svgs: Path, pngs: Path, license: str) -> Iterator[Candidate]:
-    """Yield the clip art of the folders of SVGs and PNGs, which are built alike."""
+    """Yield the clip art in the folders of SVGs and PNGs, which have the same structure."""
     for path in sorted(svgs.rglob("*.svg")):
         if _SKIPPED.search(path.as_posix()) or path.stat().st_size > _SVG_LIMIT:
             continue
@@ -66,13 +66,13 @@ def _first(pattern: str, text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text without its mark-up, on one line."""
+    """Return a text on one line, without mark-up."""
     without = re.sub(r"<[^>]*>", " ", html.unescape(html.unescape(text)))
     return re.sub(r"\s+", " ", without).strip()
 
 
 def _file_title(stem: str, author: str) -> str:
-    """Return the title in a file's name, without the artist, often cut off, and the number.
+    """Return the title in a file's name, without the artist (often truncated) and the number.
 
     >>> _file_title("crazy_monkey_shandy_brow_01", "Shandy Brown")
     'crazy monkey'
@@ -87,12 +87,12 @@ def _file_title(stem: str, author: str) -> str:
 
 
 def _other_name(title: str, name: str) -> tuple[str, ...]:
-    """Return the file's title where it says something else than the title, not less."""
+    """Return the file's title if it differs from the title and does not merely say less."""
     return () if len(name) < 3 or _squeezed(title).startswith(_squeezed(name)) else (name,)
 
 
 def _tags(words: Iterable[str], author: str) -> tuple[str, ...]:
-    """Return keywords without remains of programs, of the collection's order, of the artist."""
+    """Return keywords without those of programs, the collection's structure and the artist."""
     none = ("", "hash", "unsorted", author.lower())
     return tuple(w for w in words if w.lower() not in none and "hash(" not in w.lower())
 
@@ -107,7 +107,7 @@ def _sentence(description: str) -> tuple[str, ...]:
 
 
 def _draw(png: Path, svg: str) -> Image.Image:
-    """Draw the PNG, for resvg refuses half of these old SVGs; the SVG where there is none."""
+    """Draw the PNG, because resvg rejects half of these old SVGs; without a PNG, draw the SVG."""
     if not png.is_file():
         return rasterise(svg)
     if png.stat().st_size > _PNG_LIMIT:

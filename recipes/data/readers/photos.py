@@ -22,7 +22,7 @@ class Photo:
     author: str = ""
 
 
-# Those whose licence scikit-image states: not the moon, not the motorcycle.
+# Photos whose licence scikit-image states, which excludes the moon and the motorcycle.
 SCIKIT_IMAGE = {
     "chelsea.png": Photo("close-up photo of a tabby cat face", "CC0-1.0", "Stefan van der Walt"),
     "coffee.png": Photo(
@@ -48,7 +48,7 @@ SCIKIT_LEARN = {
         "a red and orange dahlia flower close up", "CC-BY-2.0", "vultilion (on Flickr)"
     ),
 }
-# Those under CC BY 4.0 or CC0, per file; the others of the package are share-alike.
+# Photos under CC BY 4.0 or CC0; all others in the package are share-alike.
 _AITZOL = "Aitzol Berasategi"
 LOMIRI = {
     "Picture_0B_by_freespace.jpg": Photo(
@@ -82,7 +82,7 @@ LOMIRI = {
 def read_photos(
     source: str, folder: Path, photos: Mapping[str, Photo], count: int = 8, smallest: float = 0.55
 ) -> Iterator[Candidate]:
-    """Yield ``count`` squares of each of the named photos of a folder."""
+    """Yield ``count`` squares of each named photo in a folder."""
     for file, photo in photos.items():
         whole = Candidate(
             key=file,
@@ -96,7 +96,7 @@ def read_photos(
 
 
 def _reduced(path: Path) -> Image.Image:
-    """Return a photo, at most 1400×900: a crop of that is still larger than 128×128."""
+    """Return a photo reduced to at most 1400×900, whose crops are still larger than 128×128."""
     image = opened(path).convert("RGB")
     image.thumbnail((1400, 900), Image.Resampling.LANCZOS)
     return image
@@ -108,7 +108,7 @@ def _side(path: Path) -> int:
 
 
 def read_textures(source: str, folder: Path, license: str) -> Iterator[Candidate]:
-    """Yield five squares of each PNG in a folder, called by its file: "wood_1" is wood texture."""
+    """Yield five squares of each PNG in a folder, named by its file: "wood_1" is wood texture."""
     for path in sorted(folder.glob("*.png")):
         name = re.sub(r"_?\d+$", "", path.stem)
         if "logo" in name or _side(path) < 64:

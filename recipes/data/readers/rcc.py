@@ -11,7 +11,7 @@ def read(data: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the path and content of each file in a resource file.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the data is not a resource file.
     """
     if data[:4] != b"qres":
         raise ValueError("no Qt resource file")

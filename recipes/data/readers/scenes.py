@@ -1,4 +1,4 @@
-"""Landscapes drawn by ourselves: a sky, perhaps clouds, stars, sun or moon, and a land."""
+"""Generated landscapes: a sky, land, and possibly clouds, stars, sun or moon."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ _DOWN, _RIGHT = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64)
 
 @dataclass(frozen=True, slots=True)
 class Sky:
-    """A sky: its colours above and at the horizon, how it is told, how bright the land is."""
+    """A sky: its colours above and at the horizon, its description, the brightness of the land."""
 
     top: Color
     bottom: Color
@@ -42,7 +42,7 @@ _SKIES = {
 
 @dataclass(slots=True)
 class Scene:
-    """A landscape that is being painted: canvas (128, 128, 3) in [0, 255], row 0 at the top."""
+    """A landscape being painted: canvas (128, 128, 3) in [0, 255], row 0 at the top."""
 
     number: int
     chance: random.Random
@@ -53,7 +53,7 @@ class Scene:
 
     @property
     def sky(self) -> Sky:
-        """The sky over it."""
+        """The sky above the land."""
         return _SKIES[self.name]
 
     def blend(self, color: Any, opacity: Array) -> None:
@@ -62,7 +62,7 @@ class Scene:
         self.canvas = self.canvas * (1 - share) + np.asarray(color, float) * share
 
     def fill(self, ridge: Array, color: Color, haze: float = 0.0) -> None:
-        """Paint all below a line, (128,), in a grainy colour that fades into the sky by haze."""
+        """Paint the area below a line, (128,), in a grainy colour, blended into the sky by haze."""
         light = np.multiply(color, self.sky.light)
         base = light * (1 - haze) + np.multiply(self.sky.bottom, haze)
         grain = (noise(self.number + sum(color)) - 0.5) * 28 * self.sky.light
@@ -82,7 +82,7 @@ def noise(seed: int, octaves: int = 5) -> Array:
 
 
 def skyline(roughness: float, seed: int) -> Array:
-    """Return a fractal line, (128,) in [0, 1]: the rougher, the more the fine octaves count."""
+    """Return a fractal line, (128,) in [0, 1]; roughness increases the weight of fine octaves."""
     state = np.random.RandomState(seed)
     total = np.zeros(SIZE)
     for octave in range(6):
@@ -94,7 +94,7 @@ def skyline(roughness: float, seed: int) -> Array:
 
 
 def _below(line: Array) -> Array:
-    """Return 1 below a line, (128,), and 0 above, with a soft edge of a pixel."""
+    """Return 1 below a line, (128,), and 0 above, with a soft edge of one pixel."""
     opacity: Array = np.clip(_DOWN - line[None, :] + 0.5, 0, 1)
     return opacity
 
@@ -119,7 +119,7 @@ def _paint_stars(scene: Scene) -> None:
 
 
 def _paint_light(scene: Scene) -> None:
-    """Paint the sun, or by night the moon, with its glow."""
+    """Paint the sun, or the moon at night, with its glow."""
     chance = scene.chance
     right, down = chance.randint(20, 108), chance.randint(12, scene.horizon - 8)
     radius = chance.randint(6, 13)
@@ -187,7 +187,7 @@ _GROUNDS: Mapping[str, tuple[Color, Color, Color]] = {
 
 
 def _ground(scene: Scene, *, kind: str) -> None:
-    """Paint three layers, the nearest last; with trees or houses on them."""
+    """Paint three layers with trees or houses, the nearest last."""
     for depth, color in enumerate(_GROUNDS[kind]):
         base = scene.horizon + depth * 16
         line = base - (16 - depth * 3) * skyline(0.4, scene.number * 5 + depth)
@@ -229,7 +229,7 @@ def _light_windows(scene: Scene, line: Array, depth: int) -> None:
     scene.blend(color, (lit & raster & inside).astype(float))
 
 
-# Of each land: how its caption calls it, and how it is painted.
+# Each land, with its name in captions and the function that paints it.
 _LANDS: Mapping[str, tuple[str, Callable[[Scene], None]]] = {
     "mountains": ("mountains", _mountains),
     "snowy mountains": ("snowy mountains", partial(_mountains, snow=True)),
@@ -247,7 +247,7 @@ _LANDS: Mapping[str, tuple[str, Callable[[Scene], None]]] = {
 
 
 def paint(number: int) -> tuple[Scene, str]:
-    """Return landscape number ``number``, painted, and the name of its land."""
+    """Return the painted landscape number ``number``, and the name of its land."""
     chance = random.Random(9000 + number)
     name = chance.choice(list(_SKIES))
     scene = Scene(number, chance, name, horizon=chance.randint(55, 90))

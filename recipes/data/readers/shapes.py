@@ -1,4 +1,4 @@
-"""Coloured shapes and patterns drawn by ourselves, with captions that are exact."""
+"""Generated coloured shapes and patterns, with exact captions."""
 
 import math
 import random
@@ -16,16 +16,16 @@ from recipes.data.quantize import to_image
 
 Color = tuple[int, int, int]
 Point = tuple[float, float]
-_SIDE = 256  # pixels; drawn at twice the size
+_SIDE = 256  # pixels; images are drawn at twice their size
 _RADII = {"small": 36, "": 66, "large": 96}
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A shape to be drawn: names of its colours, the colours themselves, where and how large.
+    """A shape to be drawn: its colours and their names, its position and size.
 
-    variant: the picture's number, for shapes that come in two directions.
-    extent: the measure of a pattern's repetition, in [0, 1].
+    variant: the image's number, for shapes that come in two directions.
+    extent: the scale of a pattern's repetition, in [0, 1].
     """
 
     kind: str
@@ -40,7 +40,7 @@ class Shape:
 
     @property
     def radius(self) -> int:
-        """Half its size in pixels."""
+        """Half the size in pixels."""
         return _RADII[self.size]
 
     def ring(self, count: int, start: float = 0.0, inner: float = 1.0) -> list[Point]:
@@ -62,7 +62,7 @@ class Shape:
 
 
 def shape(number: int) -> Shape:
-    """Return shape number ``number``: everything about it is chosen by its number."""
+    """Return shape number ``number``; the number determines all its properties."""
     chance = random.Random(number)
     ground = chance.choice(list(PALETTE))
     color = chance.choice([name for name in PALETTE if _distance(name, ground) > 150])
@@ -162,7 +162,7 @@ def _checkerboard(s: Shape, pen: ImageDraw.ImageDraw) -> None:
 
 
 def _gradient(s: Shape) -> Image.Image:
-    """Return one colour passing into the other, downwards or to the right."""
+    """Return a gradient between two colours, downwards or to the right."""
     share = np.linspace(0, 1, _SIDE)[:, None, None]
     rows = np.multiply(PALETTE[s.ground], 1 - share) + np.multiply(PALETTE[s.color], share)
     whole: Any = np.broadcast_to(rows, (_SIDE, _SIDE, 3))
@@ -170,7 +170,7 @@ def _gradient(s: Shape) -> Image.Image:
 
 
 def _sphere(s: Shape, image: Image.Image) -> Image.Image:
-    """Return the picture with a shaded ball, its highlight and its shadow on the ground."""
+    """Return the image with a shaded ball, its highlight and its shadow on the ground."""
     y, x = np.mgrid[0:_SIDE, 0:_SIDE].astype(np.float64)
     right, down = (x - s.centre[0]) / s.radius, (y - s.centre[1]) / s.radius
     inside = right**2 + down**2 < 1
@@ -183,7 +183,7 @@ def _sphere(s: Shape, image: Image.Image) -> Image.Image:
 
 
 Draw = Callable[[Shape, ImageDraw.ImageDraw], None]
-# What is drawn with a pen; sphere and gradient are computed pixel by pixel.
+# Functions that draw shapes; sphere and gradient are computed pixel by pixel instead.
 _DRAWN: Mapping[str, Draw | None] = {
     "circle": _ellipse,
     "square": _square,
@@ -210,7 +210,7 @@ _PATTERNS = {
 
 
 def draw(s: Shape) -> Image.Image:
-    """Return a shape on its ground, RGB of 128×128."""
+    """Return a shape on its background, RGB of 128×128."""
     image = Image.new("RGB", (_SIDE, _SIDE), s.ground_fill)
     pen = _DRAWN[s.kind]
     if pen:
@@ -221,7 +221,7 @@ def draw(s: Shape) -> Image.Image:
 
 
 def caption(s: Shape) -> str:
-    """Return what is to be seen: "large red star on a blue background"."""
+    """Return a description such as "large red star on a blue background"."""
     if s.kind == "gradient":
         return f"{s.ground} to {s.color} gradient"
     if s.kind in _PATTERNS:

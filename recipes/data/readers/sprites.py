@@ -1,4 +1,4 @@
-"""Folders of game art and of icons, called by their files."""
+"""Folders of game art and icons, named by their files."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from recipes.data.candidates import Candidate, uncamel
 from recipes.data.pictures import drawn_svg, opened
 
-# Frames of animations but the first, sheets, backdrops, and what others than Kenney made.
+# Frames of animations except the first, sheets, backdrops, and work by others than Kenney.
 _FRAMES = re.compile(
     r"walk|run|climb|fall|jump|idle|attack|hit|dead|swim|_\w*sheet|spritesheet|parallax"
     r"|explosion|test|alt_|isometric|cybercity|topdown_tanks/treebrown_small",
@@ -18,7 +18,7 @@ _FIRST_FRAME = re.compile(r"walk0|idle$")
 
 
 def read_game_art(folder: Path, license: str) -> Iterator[Candidate]:
-    """Yield the sprites below a folder, one of each animation."""
+    """Yield the sprites below a folder, one for each animation."""
     for path in sorted(folder.rglob("*.png")):
         relative = path.relative_to(folder)
         if _FRAMES.search(relative.as_posix()) and not _FIRST_FRAME.search(path.stem):
@@ -37,7 +37,7 @@ def read_game_art(folder: Path, license: str) -> Iterator[Candidate]:
 
 
 def read_theme(folder: Path, license: str) -> Iterator[Candidate]:
-    """Yield the icons of a desktop theme's folder, without doubles and kinds of files."""
+    """Yield the icons in a desktop theme's folder, without duplicates and file-type icons."""
     for path in sorted(folder.glob("*/*.svg")):
         if path.is_symlink() or "gnome-" in path.stem or "mime" in path.parent.name:
             continue

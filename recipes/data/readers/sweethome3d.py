@@ -21,7 +21,7 @@ _LICENSES = {
 
 
 def read(folder: Path) -> Iterator[Candidate]:
-    """Yield the models of all catalogues, ``*.sh3f``, of a folder."""
+    """Yield the models of all catalogues, ``*.sh3f``, in a folder."""
     for catalogue, license in _LICENSES.items():
         path = folder / f"{catalogue}.sh3f"
         for number, piece in read_catalogue(path).items():
@@ -30,7 +30,7 @@ def read(folder: Path) -> Iterator[Candidate]:
 
 
 def read_catalogue(path: Path) -> dict[str, dict[str, str]]:
-    """Return the properties of each piece by its number: ``name#7=Armchair``."""
+    """Return the properties of each piece by its number, parsed from ``name#7=Armchair``."""
     with zipfile.ZipFile(path) as archive:
         text = archive.read("PluginFurnitureCatalog.properties").decode("latin-1")
     pieces: dict[str, dict[str, str]] = {}
@@ -40,7 +40,7 @@ def read_catalogue(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _unescaped(value: str) -> str:
-    r"""Return a value of a Java properties file with its ``\u00e9`` resolved."""
+    r"""Return a value of a Java properties file with escapes such as ``\u00e9`` resolved."""
     return re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), value)
 
 
