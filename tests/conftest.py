@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Tests never reach the network, whatever library tries; and they run side by side, in processes
-# of one thread each. Both before torch and the hub are imported, and for subprocesses too.
+# Tests never use the network, and run side by side in processes of one thread each. This must be
+# set before torch and the hub are imported, and applies to subprocesses too.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
-# A shell starts what runs in its background with Ctrl-C ignored, and so would be all subprocesses.
+# A shell starts background jobs with Ctrl-C ignored, which all subprocesses would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
@@ -18,7 +18,7 @@ from hypothesis import settings
 
 from tests.servers import Server, serving
 
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.register_profile("unhurried", deadline=None)  # a busy machine is not a failure
 settings.load_profile("unhurried")
 
 
@@ -28,8 +28,8 @@ _frozen = {"modules": 0}
 def pytest_runtest_logfinish() -> None:
     """Exempt imported modules from garbage collection.
 
-    imageio collects after every video file that it closes; with torch and the test modules on the
-    heap that takes half a second each time.
+    imageio runs a collection after closing a video file, which takes half a second each time with
+    torch and the test modules on the heap.
     """
     if len(sys.modules) > _frozen["modules"] + 50:
         gc.collect()
@@ -44,14 +44,14 @@ pytest_collection_finish = pytest_runtest_logfinish
 def _own_folder(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is ever written into the checkout, nor among the models of whoever runs the tests."""
+    """Keep tests from writing to the checkout or to the models of the user who runs them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VQCLIP_HOME", str(tmp_path_factory.getbasetemp() / f"{tmp_path.name}-home"))
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Return a server on this computer, the only place that may be reached."""
+    """Return a server on this computer, the only host that tests may reach."""
     monkeypatch.delenv("HF_HUB_OFFLINE")
     with serving() as running:
         yield running
@@ -63,5 +63,5 @@ def generator() -> torch.Generator:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Return every file below ``folder``, hidden ones too."""
+    """Return every file below ``folder``, including hidden ones."""
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())

@@ -1,4 +1,4 @@
-"""Random command lines and damaged pictures, for the tests and for benchmarks/fuzz.py."""
+"""Random command lines and damaged images, for the tests and for benchmarks/fuzz.py."""
 
 import io
 import os
@@ -22,7 +22,7 @@ from vqclip.errors import VqclipError
 from vqclip.media.images import image_size, load_image, read_metadata
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-# What runs for long with the values below, or needs a network or a cluster.
+# Commands that take long with the values below, or need a network or a cluster.
 LONG = {"train", "encode", "evaluate", "weights", "export"}
 NOT_RANDOM = {"--steps", "-n", "--size", "-s", "--count", "-c", "--samples", "--drafts", "--ray"}
 NOT_RANDOM |= {
@@ -71,7 +71,7 @@ prompts = st.one_of(st.sampled_from(WORDS), st.text(max_size=40))
 
 
 def values(option: Any) -> st.SearchStrategy[list[str]]:
-    """Return the words behind an option: mostly such as it takes."""
+    """Return the words after an option, which are mostly valid."""
     kind = option.bare_type()
     if kind == "bool":
         return st.just([])
@@ -83,7 +83,7 @@ def values(option: Any) -> st.SearchStrategy[list[str]]:
 
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
-    """Some command, with arguments and options of its own in any order, and a few others."""
+    """Draw a command with its own arguments and options in any order, and a few others."""
     command = draw(st.sampled_from(sorted(COMMANDS.keys() - LONG)))
     params = COMMANDS[command].params
     taken = [one for one in params if one.opts[0].startswith("-") and one.opts[0] not in NOT_RANDOM]
@@ -93,18 +93,18 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     if draw(st.integers(0, 9)) == 0:
         groups.append([draw(st.sampled_from(["--nonsense", "-", "--", "--steps", "--size=1x"]))])
     words = [word for group in draw(st.permutations(groups)) for word in group]
-    if command == "batch":  # it waits for a list from a pipe, as for `batch <(…)`
+    if command == "batch":  # it waits for a list from a pipe, as in `batch <(…)`
         words = [word.replace("pipe.png", "none.png") for word in words]
     return words if command == "generate" and draw(st.booleans()) else [command, *words]
 
 
 class Stop(VqclipError):  # noqa: N818
-    """A command came as far as its models."""
+    """A command is about to load its models."""
 
 
 @contextmanager
 def stopping() -> Iterator[None]:
-    """Within it, commands end where they would load their models."""
+    """Stop commands in the block when they are about to load models."""
     places = ("hub.loaders.load_models", "hub.loaders.load_vqgan", "sampling.completion.prepare")
     with ExitStack() as stack:
         for place in places:
@@ -113,7 +113,7 @@ def stopping() -> Iterator[None]:
 
 
 def make_files() -> None:
-    """Make what :data:`FILES` names, in the current folder."""
+    """Write the files named in :data:`FILES` to the current folder."""
     Image.new("RGB", (9, 7), "red").save("a.png")
     Path("broken.png").write_bytes(Path("a.png").read_bytes()[:60])
     Path("list.txt").write_text("a fox --steps 0 --size 16 --init random\n")
@@ -124,9 +124,9 @@ def make_files() -> None:
 
 
 def run(words: list[str]) -> None:
-    """Run a command line; what it must never do is an AssertionError.
+    """Run a command line, and raise AssertionError if it does something forbidden.
 
-    That is a traceback, more than a minute, or a refusal that leaves a file or says nothing.
+    It must not print a traceback, take more than a minute, or fail with files left or no message.
     """
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
@@ -150,7 +150,7 @@ def run(words: list[str]) -> None:
 
 
 def pictures() -> dict[str, bytes]:
-    """Return a picture of every format that Pillow writes, with settings, profile or alpha."""
+    """Return an image in every format that Pillow writes, with settings, profile or alpha."""
     image = Image.linear_gradient("L").resize((24, 16))
     made = {}
     for suffix, mode, extra in (
@@ -176,7 +176,7 @@ def pictures() -> dict[str, bytes]:
         formats = {"jpg": "jpeg", "tif": "tiff", "jp2": "jpeg2000"}
         try:
             image.convert(mode).save(buffer, formats.get(suffix, suffix), **extra)
-        except (KeyError, OSError, ValueError):  # this Pillow does not write it
+        except (KeyError, OSError, ValueError):  # not supported by this Pillow
             continue
         made[f"{mode.replace(';', '')}.{suffix}"] = buffer.getvalue()
     return made
@@ -187,7 +187,7 @@ PICTURES = pictures()
 
 @st.composite
 def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A picture with bytes that are changed, lost, doubled or put in."""
+    """Draw an image whose bytes are changed, removed, repeated or inserted."""
     name = draw(st.sampled_from(sorted(PICTURES)))
     data = bytearray(PICTURES[name])
     for _ in range(draw(st.integers(1, 6))):
@@ -207,7 +207,7 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 def read(name: str, data: bytes) -> None:
-    """Read a picture in every way; only errors of vqclip may come of it."""
+    """Read an image in every way; only vqclip's errors may occur."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)

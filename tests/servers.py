@@ -1,4 +1,4 @@
-"""A real HTTP server on 127.0.0.1 that behaves as badly as it is told to."""
+"""A real HTTP server on 127.0.0.1 with configurable misbehaviour."""
 
 import re
 import threading
@@ -14,15 +14,15 @@ PAGE = b"<!DOCTYPE html><html><title>Link does not exist</title></html>"
 
 @dataclass
 class File:
-    """What the server has under a path, and how it hands it out.
+    """The content that the server has under a path, and its behaviour.
 
-    etag: as it is sent; None sends none.
-    ranges: whether it answers a request for a part with that part.
-    drops: after so many bytes each the connections end, one after the other; then no more.
-    claims: the length that it claims.
-    statuses: answered first, one after the other.
-    pause: seconds after every 4 KiB.
-    stalls: seconds of silence before the body, one time after the other.
+    etag: the ETag to send; None sends none.
+    ranges: whether range requests are honoured.
+    drops: numbers of bytes after which successive connections end; later connections do not.
+    claims: the claimed length.
+    statuses: statuses of the first answers, in order.
+    pause: seconds to wait after every 4 KiB.
+    stalls: seconds of silence before the body, for successive requests.
     """
 
     content: bytes
@@ -37,7 +37,7 @@ class File:
 
 
 class Server:
-    """The files by path, and the requests that came: path, range asked for, status, bytes sent."""
+    """The files by path, and the requests so far: path, requested range, status, bytes sent."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -137,4 +137,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""The Python API: its names, its strings, its functions of the user's own, its files."""
+"""The Python API: names, strings, user functions and files."""
 
 import inspect
 import runpy

@@ -1,4 +1,4 @@
-"""The rules that keep the code readable, checked on the syntax trees."""
+"""Rules that keep the code readable, checked on the syntax trees."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "vqclip"
-# A package imports only from those after it.
+# A package imports only from the packages after it.
 ROOMS = [
     "cli",
     "batch",
@@ -91,7 +91,7 @@ def test_each_library_has_its_place() -> None:
 
 
 def defined(path: Path) -> Iterator[str]:
-    """Yield the public names that a module defines; in ``cli`` not the annotations of options."""
+    """Yield the public names that a module defines; in ``cli``, without annotations of options."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name
@@ -132,7 +132,7 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def test_only_the_command_line_names_options() -> None:
-    """Messages below it name settings, `steps`; whole shell commands may have options."""
+    """Messages below cli name settings as `steps`; only whole shell commands may have options."""
     named = [
         f"{name(path)}: {text}"
         for path in MODULES

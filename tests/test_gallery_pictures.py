@@ -1,4 +1,4 @@
-"""The README's gallery: pictures that anybody can make again, of prompts chosen beforehand."""
+"""The README's gallery: reproducible images of prompts that were chosen beforehand."""
 
 import json
 import subprocess

@@ -59,7 +59,7 @@ def helps(command: Any) -> str:
 
 
 def prose(text: str) -> str:
-    """Return ``text`` without code: what is in backticks, in examples, and names."""
+    """Return ``text`` without code: text in backticks, examples and names."""
     text = re.sub(r"(?ms)^ *(```|~~~).*?^ *\1", "", text)
     text = re.sub(r"``[^`]*``|`[^`]*`|:\w+:`[^`]*`|\]\([^)]*\)", "", text)
     return re.sub(r"(?m)^ *(>>>|vqclip|pip) .*|^ *[\w, ]+: |\S*[/_=]\S*", "", text)

@@ -1,4 +1,4 @@
-"""What depends on the processor holds on others, too, as far as the libraries can play them."""
+"""Processor-dependent code works on other processors, as far as libraries can emulate them."""
 
 import os
 import subprocess

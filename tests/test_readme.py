@@ -1,4 +1,4 @@
-"""The commands of the README and the site are real: each is parsed, and refused if it is wrong."""
+"""The commands in the README and on the site are valid: each one is parsed."""
 
 import re
 import shlex
@@ -33,7 +33,7 @@ SHELL = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 LINES = [line.split("  #")[0].rstrip() for block in SHELL for line in block.splitlines()]
 COMMANDS = sorted({line for line in LINES if line.startswith("vqclip ")})
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-# Lines of shell blocks that no test runs, and why.
+# Lines in shell blocks that no test runs, with the reason.
 OTHER = {
     "pip": "installs",
     "python3": "installs",
@@ -71,7 +71,7 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What would be fetched or imported is a model that is kept already."""
+    """Treat models that would be downloaded or imported as stored."""
     monkeypatch.setattr("vqclip.hub.export.export_checkpoint", lambda _, path, *__, **___: [path])
     for name in ("get", "import_model"):
         monkeypatch.setattr(f"vqclip.hub.install.{name}", lambda *_, **__: _kept("mine"))
@@ -86,7 +86,7 @@ def _kept(name: str) -> Installed:
 
 
 def _inputs(words: list[str]) -> None:
-    """Make what the commands that are really run read."""
+    """Write the input files of the commands that are actually run."""
     if words[0] == "weights":
         _kept("mine")
     if words[0] == "reconstruct":

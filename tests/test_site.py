@@ -1,4 +1,4 @@
-"""The site's generated pages follow the program."""
+"""The site's generated pages match the program."""
 
 import importlib.util
 import re
@@ -73,7 +73,7 @@ def test_options_in_prose_exist(hooks: ModuleType) -> None:
     leaves = dict(hooks.leaves(typer.main.get_command(app))).values()
     known = {o for c in leaves for p in c.params for o in (*p.opts, *p.secondary_opts)}
     known |= {"--help", "--install-completion", "--index-url", "--head", "--check", "--figure"}
-    known |= {"--train"}  # of examples/tasks.py
+    known |= {"--train"}  # an option of examples/tasks.py
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     named = {o for p in pages for o in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", p.read_text())}
     assert named - known == set()

@@ -1,4 +1,4 @@
-"""The embedded model starts without packages that take seconds to import and go unused."""
+"""The embedded models start without slow imports of unused packages."""
 
 import os
 import subprocess
@@ -77,7 +77,7 @@ assert hasattr(sys.modules["torch._dynamo"], "explain")
 
 
 def run(*parts: str) -> None:
-    """Run the parts one after another in a fresh interpreter where warnings are errors."""
+    """Run the parts in order in a new interpreter in which warnings are errors."""
     command = [sys.executable, "-W", "error", "-c", "\n".join(parts)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (result.returncode, result.stderr) == (0, "")

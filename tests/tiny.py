@@ -20,23 +20,23 @@ CODES = 24
 
 
 def run(config: GenerateConfig, models: Models) -> Run:
-    """Return the run of a config, its drafts drawn."""
+    """Return the run of a config after its drafts."""
     return watched(begin(config, models))
 
 
 def vqgan(channels: int = 3, resolution: int = 16) -> VQModel:
-    """Halve pictures once, into one of 24 codes per cell."""
+    """Return a VQGAN that halves images once and has 24 codes."""
     config = _ddconfig(channels, resolution)
     return _spread(VQModel(config, CODES, 4))
 
 
 def segmenter(labels: int) -> VQSegmentationModel:
-    """Likewise for label maps."""
+    """Return a VQGAN of the same shape for label maps."""
     return _spread(VQSegmentationModel(_ddconfig(labels, 16), CODES, 4, labels))
 
 
 def gpt(block_size: int = 16, **options: Any) -> GPT:
-    """Two layers whose weights are large enough for clear preferences."""
+    """Return a GPT of two layers with weights large enough for clear preferences."""
     shape = {"vocab_size": CODES, "n_layer": 2, "n_head": 2, "n_embd": 16, **options}
     model = GPT(GPTConfig(block_size=block_size, **shape))
     for parameter in model.parameters():
@@ -53,7 +53,7 @@ def transformer(
     n_unmasked: int = 0,
     **options: Any,
 ) -> Net2NetTransformer:
-    """Unconditional over 4x4 codes unless told otherwise."""
+    """Return a transformer, by default an unconditional one over 4x4 codes."""
     torch.manual_seed(0)
     model = Net2NetTransformer(
         gpt(block_size, n_unmasked=n_unmasked),
@@ -66,7 +66,7 @@ def transformer(
 
 
 def random_codes(*shape: int, seed: int = 0) -> Tensor:
-    """Codes below 24."""
+    """Return random codes below 24."""
     return torch.randint(CODES, shape, generator=torch.Generator().manual_seed(seed))
 
 

@@ -1,4 +1,4 @@
-"""Addresses of clusters, and what is said where there is none."""
+"""Addresses of clusters, and errors if there is no cluster."""
 
 import sys
 

@@ -41,7 +41,7 @@ FLAGS = [
 
 
 def gallery(folder: Path, count: int) -> Path:
-    """Write a gallery of ``count`` pictures: numbered ones, one of evil words, and a failure."""
+    """Write a gallery of ``count`` numbered images, one with a hostile prompt, and a failure."""
     texts = [EVIL, "</script><img src=x onerror=alert(2)>", 'a "quoted" & \\u003c \u2028 line']
     texts += [f"apple number {number}" for number in range(len(texts), count - 1)]
     jobs = []
@@ -110,7 +110,7 @@ class Browser:
         return self.call("POST", "/execute/sync", {"script": f"return {script}", "args": []})
 
     def keys(self, text: str) -> None:
-        """Press keys where the focus is."""
+        """Press keys at the focused element."""
         presses = [{"type": kind, "value": k} for k in text for kind in ("keyDown", "keyUp")]
         source = {"type": "key", "id": "keyboard", "actions": presses}
         self.call("POST", "/actions", {"actions": [source]})
@@ -120,7 +120,7 @@ class Browser:
         return entries
 
     def requests(self) -> set[str]:
-        """Return every address that a page from disk asked for so far."""
+        """Return every address that a page from disk has requested so far."""
         messages = (json.loads(e["message"])["message"] for e in self.log("performance"))
         wanted = (m for m in messages if m["method"] == "Network.requestWillBeSent")
         ours = (m["params"] for m in wanted if m["params"]["documentURL"].startswith("file:"))
@@ -152,7 +152,7 @@ def driver() -> Iterator[str]:
 
 @pytest.fixture
 def browser(driver: str, tmp_path: Path) -> Iterator[Browser]:
-    browser = Browser(driver, tmp_path / "profile", 390, 844)  # as a phone
+    browser = Browser(driver, tmp_path / "profile", 390, 844)  # the size of a phone
     yield browser
     browser.call("DELETE", "")
 
@@ -178,11 +178,11 @@ def test_a_hundred_pictures_in_a_browser(browser: Browser, tmp_path: Path) -> No
 
     prompts = browser.run(PROMPTS)
     assert len(prompts) == 100
-    assert prompts[0] == EVIL  # as text
+    assert prompts[0] == EVIL  # shown as text
     assert browser.run("document.querySelectorAll('main script, main b').length") == 0
     assert browser.run("document.querySelector('main .error').textContent") == "it <b>broke</b>"
     width = browser.run("[document.documentElement.scrollWidth, innerWidth]")
-    assert width[0] <= width[1]  # nothing sticks out on a phone
+    assert width[0] <= width[1]  # nothing overflows on a phone
     assert browser.run("document.querySelector('main img').naturalWidth") == 16
 
     assert choose(browser, "slow")[0] == "apple number 98"

@@ -1,4 +1,4 @@
-"""Jobs and their journal: what is known of a list that changes, and of folders that are damaged."""
+"""Jobs and their journal, for changed lists and damaged folders."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Lists: every format gives the same words; what cannot be read tells its line."""
+"""Lists: every format gives the same words, and errors have line numbers."""
 
 import io
 import sys

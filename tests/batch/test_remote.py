@@ -1,6 +1,6 @@
 """The engine of a cluster: tasks, their results, and their losses.
 
-Ray itself is played here, call by call; tests/cli/test_batch_ray.py has a real cluster.
+Ray itself is replaced here, call by call; tests/cli/test_batch_ray.py uses a real cluster.
 """
 
 from collections.abc import Callable
@@ -33,14 +33,14 @@ class RayTaskError(RayError):
 
 
 class Call:
-    """A reference that is answered when it is asked for."""
+    """A reference that is resolved on request."""
 
     def __init__(self, answer: Callable[[], Any]) -> None:
         self.answer = answer
 
 
 class Ray:
-    """Tasks that are done when they are waited for."""
+    """A fake Ray whose tasks finish when they are awaited."""
 
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
 

@@ -1,4 +1,4 @@
-"""Contact sheets: a hundred pictures to the page, each with its label, in any script."""
+"""Contact sheets: a hundred images per page, each with its label, in any script."""
 
 from pathlib import Path
 

@@ -32,7 +32,7 @@ PLACES = [f"checkpoints/{job.name}.checkpoint.safetensors" for job in JOBS]
 
 
 class Remote:
-    """Calls that are answered at once, as Ray's handle of an actor has them."""
+    """An actor handle like Ray's, whose calls return at once."""
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
@@ -73,7 +73,7 @@ def alone(models: Models) -> dict[str, bytes]:
 
 
 def interrupted(board: Board, at: int, error: type[BaseException]) -> Callable[..., None]:
-    """Return a report that is the last thing a task does before it ends by an error."""
+    """Return a report after which the task ends with an error."""
     report = board.report
 
     def last(steps: Any, picture: Any, files: Files) -> None:

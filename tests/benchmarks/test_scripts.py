@@ -1,4 +1,4 @@
-"""Every script under benchmarks/ runs at its smallest setting, and prints what it promises."""
+"""Every script in benchmarks/ runs at its smallest setting and prints its results."""
 
 import csv
 import json
@@ -16,8 +16,8 @@ from vqclip.media.images import save_image
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
 REFERENCE = ROOT / "tests" / "reference" / "vqmodel_f16"
-LIBRARIES = {"common", "plain", "published"}  # of the scripts; they have no command line
-# These start processes of their own, or are run by tests of what they measure.
+LIBRARIES = {"common", "plain", "published"}  # shared modules without a command line
+# These are tested together with the code that they measure.
 ELSEWHERE = {"films": "media/test_writers", "gallery": "test_gallery_pictures"}
 QUICK = ("--set", "num_cutouts=1", "--set", "drafts=1", "--set", "size=(32, 32)")
 
@@ -63,7 +63,7 @@ def test_fuzz() -> None:
 
 @pytest.mark.slow
 def test_step() -> None:
-    """Both models take the steps of vqclip.generate, and every part takes its share of time."""
+    """Both models run the steps of vqclip.generate, and every part takes its share of time."""
     out = in_a_process("step", "--small", "--repeats", 1, "--cutouts", 1, "--threads", 1)
     for name in ("embedded", "published"):
         _, _, table = out.partition(f"\n{name}: ")
@@ -97,7 +97,7 @@ def test_depthwise(script: Script) -> None:
 
 @pytest.mark.slow
 def test_gpu(script: Script, tmp_path: Path) -> None:
-    """Of the small models on a CPU; a GPU's figures take a GPU."""
+    """Measure the small models on a CPU, because results for a GPU need a GPU."""
     out = tmp_path / "gpu.json"
     printed = script("gpu", "--device", "cpu", "--small", "--out", out)
     rows = json.loads(out.read_text())["rows"]
@@ -108,7 +108,7 @@ def test_gpu(script: Script, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_head_start(script: Script) -> None:
-    """A draft beats a step from noise at once; at the published sizes there are times only."""
+    """A draft beats a step from noise at once; for the published sizes, only times are printed."""
     short = ("--prompts", 1, "--steps", 1, "--set", "steps=1", "drafts=1", "num_cutouts=1")
     printed = script("head_start", *short)
     assert "step 0 |" in printed
@@ -163,7 +163,7 @@ PROMPTS = ("a red apple", "a fish", "a moon", "a hat")
 
 @pytest.fixture
 def named(script: Script, tmp_path: Path) -> Path:
-    """Return a folder of sheets of four pictures."""
+    """Return a folder of sheets with four images."""
     drawn = tmp_path / "drawn"
     drawn.mkdir()
     for number, prompt in enumerate(PROMPTS):
@@ -174,7 +174,7 @@ def named(script: Script, tmp_path: Path) -> Path:
 
 
 def filled_in(folder: Path, first: dict[str, str], look: str = "2") -> Path:
-    """Fill in the form: the prompt itself but for ``first``."""
+    """Fill in the form with the prompts, except for ``first``."""
     key = json.loads((folder.parent / "naming.key.json").read_text())["pictures"]
     rows = [[p["number"], "?", first.get(p["prompt"], p["prompt"]), "a moon", look] for p in key]
     form = folder / "filled.csv"
@@ -252,7 +252,7 @@ with tqdm() as pbar:
 
 @pytest.mark.slow
 def test_peer(tmp_path: Path) -> None:
-    """A program of the peer's shape takes turns with vqclip; the real one needs its packages."""
+    """A program like the peer alternates with vqclip; the real peer needs its packages."""
     files = {
         "generate.py": PEER,
         "CLIP/clip/__init__.py": "",

@@ -1,4 +1,4 @@
-"""Again, show and resume: pictures out of what was kept of them."""
+"""again, show and resume: images from their recorded settings and states."""
 
 import hashlib
 import json
@@ -241,7 +241,7 @@ def test_resume_takes_further_films(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("a.gif").write_text("mine")
     assert "a.gif exists" in refused("resume", "a.png", "--gif")
     vqclip("resume", "a.png", "--mp4")
-    assert len(iio.imread("a.mp4", plugin="pyav")) == 3  # the checkpoint knows those before, too
+    assert len(iio.imread("a.mp4", plugin="pyav")) == 3  # with the checkpoint's earlier frames
     assert Path("a.webp").exists()
     assert Path("a.gif").read_text() == "mine"
 

@@ -1,4 +1,4 @@
-"""Batches: a list to a folder, as often as it takes, whatever comes between."""
+"""Batches: a list becomes a folder of images despite any interruption."""
 
 import errno
 import json
@@ -101,7 +101,7 @@ def test_started_again_it_goes_on_with_an_edited_list() -> None:
         "(4 of 4 images, 1 new"
         in batch(text="a red apple\n{green,blue} car --steps 1\na fox\n").stdout
     )
-    assert "4 of 4 images" in batch().stdout  # what comes back is done already
+    assert "4 of 4 images" in batch().stdout  # rows that return are already done
     assert {n: j["state"] for n, j in jobs().items()}["a-pear-7.png"] == "done"
 
 
@@ -116,7 +116,7 @@ def test_rows_name_their_pictures() -> None:
     assert read_metadata(Path("p/pictures/My apple.v2.jpg"))["prompt"] == "a"
     assert "(6 of 6 images)" in batch(text=text).stdout
     before = pictures()
-    batch(text="a --output c-1.png\n")  # of another picture, which stays
+    batch(text="a --output c-1.png\n")  # the name of another image, which is kept
     assert pictures().items() > before.items()
     assert [name for name, job in jobs().items() if job["state"] == "done"] == ["c-1-2.png"]
 
@@ -255,7 +255,7 @@ def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
 
 
 def broken(patch: pytest.MonkeyPatch, word: str) -> None:
-    """Let the jobs with a word in their prompt fail after the first step."""
+    """Make the jobs with a word in their prompt fail after the first step."""
     real = engine.rendering
 
     def rendering(config: Any, *rest: Any, **more: Any) -> Any:
@@ -307,7 +307,7 @@ def test_a_full_disk_stops_it_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatc
 
 
 def interrupted(patch: pytest.MonkeyPatch, at: int) -> None:
-    """Let Ctrl-C come when so many steps of all jobs are done."""
+    """Raise Ctrl-C after ``at`` steps of all jobs together."""
     from vqclip.cli import progress
 
     def update(self: Any, done: int, *_: Any) -> None:
@@ -370,7 +370,7 @@ def test_other_lists_and_outputs() -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_the_same() -> None:
-    """Two kills of whole processes; benchmarks/kills.py kills often."""
+    """Kill whole processes twice; benchmarks/kills.py does so many times."""
     batch("-o", "whole", "--steps", "9")
     words = [sys.executable, "-m", "vqclip", "batch", "p.txt", *QUICK, "--steps", "9"]
     for wait in ("p/jobs.jsonl", "p/pictures/a-red-apple-0.png"):
@@ -411,7 +411,7 @@ def test_a_killed_job_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatc
     with folder.opened():
         batch_of = run.BatchRun(folder, run.planned(folder, whole))
         batch_of.run(engine.Local(folder, lambda job, step, picture: steps.append(step)))
-    assert steps[0] == 2  # of the first job, whose steps 0 and 1 are kept
+    assert steps[0] == 2  # the first job, whose steps 0 and 1 are kept
     assert pictures() == pictures("whole")
 
 

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="need
 QUICK = ("--size", "16", "--cutouts", "1", "--init", "random", "--steps", "30")
 LIST = "a red apple --gif --every 10\n{green,blue} car\na pear --seed 7 --optimizer sgd\na fox\n"
 WAIT = 600.0
-# Workers yield to everything else by default, on a busy machine for minutes.
+# By default workers have a low priority, which delays them for minutes on a busy machine.
 ENVIRONMENT = {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 CLUSTER = """
 import sys
@@ -39,7 +39,7 @@ cluster.shutdown()
 
 
 class Nodes:
-    """Two nodes of one core each, in a process of their own."""
+    """Two nodes of one core each, in a separate process."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -65,13 +65,13 @@ class Nodes:
 
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
-    # On a machine that is busy with other things, Ray may give up before its processes are there.
+    # On a busy machine, Ray may give up before its processes have started.
     tries = (Nodes() for _ in range(5))
     cluster = next(nodes for nodes in tries if nodes.address)
     try:
         yield cluster
     finally:
-        cluster.process.communicate(timeout=WAIT)  # the end of its input is its end
+        cluster.process.communicate(timeout=WAIT)  # the process ends when its input ends
 
 
 def start(*words: str) -> "subprocess.Popen[str]":
@@ -110,7 +110,7 @@ def test_a_node_is_killed_and_the_bytes_are_those_of_a_local_run(nodes: Nodes) -
     wait_for(lambda: done("ray") > 2, batch)
     batch.send_signal(signal.SIGINT)
     _, errors = batch.communicate(timeout=WAIT)
-    if batch.returncode == 130:  # else it was quicker
+    if batch.returncode == 130:  # otherwise the batch finished first
         assert "images are done; continue with: vqclip resume ray" in " ".join(errors.split())
         again = start("resume", "ray", "--ray", nodes.address)
         shown, errors = again.communicate(timeout=WAIT)

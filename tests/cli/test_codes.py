@@ -1,4 +1,4 @@
-"""reconstruct and decode, as commands."""
+"""The commands reconstruct and decode."""
 
 import json
 import math
@@ -87,7 +87,7 @@ def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: s
 
 
 def test_codes_find_their_vqgan(tmp_path: Path) -> None:
-    """Another VQGAN is refused; the one they name is taken unasked; old files get a note."""
+    """Another VQGAN is refused; the recorded one is used automatically; old files get a note."""
     from tests.training.test_references import write_vqgan
 
     write_vqgan("mine", 3, "image", 0)
@@ -112,7 +112,7 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
 
 
 def test_batches_and_stories_find_the_vqgan_of_codes(tmp_path: Path) -> None:
-    """As the single command does; a VQGAN that is gone is reported before any job starts."""
+    """Batches behave like the single command; a missing VQGAN is reported before any job starts."""
     from tests.training.test_references import write_vqgan
 
     write_vqgan("mine", 3, "image", 0)

@@ -1,4 +1,4 @@
-"""What the shell completes are values that the options take."""
+"""Shell completion offers only values that the options accept."""
 
 import pytest
 

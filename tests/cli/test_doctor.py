@@ -1,4 +1,4 @@
-"""``vqclip doctor`` on the terminal and for scripts."""
+"""``vqclip doctor`` on the terminal and in scripts."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Films of what a transformer draws: its codes one after another, and their refinement."""
+"""Videos of a transformer's sampling, code by code, and of the refinement."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_a_sample_is_filmed_from_the_first_code_to_the_last() -> None:
 def test_what_is_not_drawn_yet_is_plain() -> None:
     vqclip("sample", *FREE, *SMALL, "--webp", "--every", "1", "-o", "a.png", "--save-codes")
     film = frames("a.webp")
-    assert len(film) > 8  # equal frames are one
+    assert len(film) > 8  # equal frames are merged
     changes = np.abs(np.diff(film, axis=0)).sum((1, 3)) > 0  # (frames, columns)
     assert changes.any(1).all()
 
@@ -71,7 +71,7 @@ def test_a_refinement_is_part_of_the_film(photo: "np.ndarray[Any, Any]") -> None
     words = ["--keep", "top", "--prompt", "a red apple", "--refine", "2", "--seed", "1"]
     vqclip("complete", "photo.png", *FREE, *words, "--mp4", "--every", "1", "-o", "a.png")
     film = iio.imread("a.mp4", plugin="pyav")
-    drawn = 4 * 5 - 5  # codes of 4 pixels, the row that is wholly kept less
+    drawn = 4 * 5 - 5  # codes of 4 pixels, without the row that is kept entirely
     assert film.shape[1:] == (14, 18, 3)
     assert len(film) >= drawn + 1 + 2
     kept = film[:, :6].astype(int)

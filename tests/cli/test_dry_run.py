@@ -1,4 +1,4 @@
-"""``--dry-run``: files, time and memory are told, and nothing is written."""
+"""``--dry-run``: files, time and memory are printed, and nothing is written."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ FRAMES = tuple(Image.new("RGB", (16, 16), (80 * n, 9, 9)) for n in range(3))
 
 
 def told(*words: str) -> dict[str, Any]:
-    """Return the forecast; nothing may be left on the disk."""
+    """Return the forecast; no files may be left."""
     before = leftovers(Path())
     result = vqclip(*words, "--dry-run", "--json")
     assert leftovers(Path()) == before

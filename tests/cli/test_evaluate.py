@@ -1,4 +1,4 @@
-"""evaluate, as a command, on the models that come with vqclip."""
+"""The command evaluate, with the embedded models."""
 
 import json
 from pathlib import Path

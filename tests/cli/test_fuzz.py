@@ -1,6 +1,6 @@
-"""Random command lines and damaged pictures: a line of error, no traceback, nothing left behind.
+"""Random command lines and damaged images cause one-line errors and leave no files.
 
-More of them: python benchmarks/fuzz.py.
+For more of them, run python benchmarks/fuzz.py.
 """
 
 import pytest

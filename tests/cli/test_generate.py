@@ -1,4 +1,4 @@
-"""The command, in process and as a real one."""
+"""The command generate, in this process and as a subprocess."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from vqclip.config import GenerateConfig
 from vqclip.media.images import read_metadata
 from vqclip.media.writers import film_metadata
 
-# Without a draft, which takes most of a short run; tests/cli/test_transformers.py has those.
+# Without drafts, which take most of a short run; tests/cli/test_transformers.py tests them.
 CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1", "--init", "random")
 SHORT = ("--size", "32", "--steps", "2", "--cutouts", "2", "--seed", "1", "--lr", "0.5")
 QUICK = (*SHORT, "--init", "random")
@@ -55,7 +55,7 @@ def test_same_settings_same_bytes_whatever_else_is_written() -> None:
     for name in ("b.gif", "b.mp4", "b.webp"):
         assert film_metadata(Path(name)) == read_metadata(Path("b.png"))
     assert read_metadata(Path("f/00001.png"))["step"] == 1
-    assert len(iio.imread("b.gif")) >= 2  # equal frames may be one, shown longer
+    assert len(iio.imread("b.gif")) >= 2  # equal frames may be merged into a longer one
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ QUICK = ("--steps", "1", "--cutouts", "1", "--size", "32")
 
 
 def scene(number: int) -> Any:
-    """A bright square that moves to the right over a gradient."""
+    """Return frames of a bright square that moves to the right over a gradient."""
     image = np.repeat(np.linspace(0, 120, 48)[None, :, None], 32, 0).repeat(3, 2).astype(np.uint8)
     image[8:24, 4 + 3 * number : 20 + 3 * number] = (250, 200, 40)
     return image
@@ -29,7 +29,7 @@ def scene(number: int) -> Any:
 
 @pytest.fixture
 def clip() -> Path:
-    """Four frames, a second, with a tone."""
+    """Write four frames, one second, with a tone."""
     path = Path("clip.mp4")
     sound = tone(Path("tone.m4a"), "aac")
     with film_writer(path, FilmConfig(4, sound=sound, quality=100)) as write:
@@ -113,7 +113,7 @@ def test_interrupted_it_goes_on_to_the_same_bytes(
 
     drawn = 10
     vqclip(*again)
-    assert drawn == 12  # the two that were missing
+    assert drawn == 12  # the two missing frames
     assert Path("a.mp4").read_bytes() == Path("whole.mp4").read_bytes()
     assert leftovers(Path()) == ["a.mp4", "clip.mp4", "whole.mp4"]
 

@@ -1,4 +1,4 @@
-"""resume with other settings: a new run from the checkpoint's state, and the old one stays."""
+"""resume with other settings starts a new run from the checkpoint and keeps the old run."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""-o - writes an image to standard output, and nothing but it."""
+"""-o - writes only an image to standard output."""
 
 import io
 from pathlib import Path

@@ -84,7 +84,7 @@ def test_wrong_input_is_one_line(words: list[str], message: str) -> None:
 
 
 def stops(patch: pytest.MonkeyPatch, at: int, error: type[BaseException]) -> None:
-    """Let a step fail."""
+    """Make a step fail."""
     real = Run.move
 
     def move(self: Run) -> None:
@@ -132,7 +132,7 @@ def test_killed_it_goes_on_from_its_last_state(monkeypatch: pytest.MonkeyPatch) 
         vqclip(*MOVED, "-o", "a.gif", code=1)
     assert len(list(Path("a.frames").glob("*.png"))) == 5
     Path("a.frames/.00005-0123abcd.part.png").touch()
-    vqclip(*MOVED, "-o", "a.gif")  # the same command goes on, too
+    vqclip(*MOVED, "-o", "a.gif")  # the same command also continues
     assert Path("a.gif").read_bytes() == Path("whole.gif").read_bytes()
     assert leftovers(Path()) == ["a.gif", "whole.gif"]
 
@@ -266,7 +266,7 @@ def test_killed_while_it_cleans_up_it_goes_on_cleaning(monkeypatch: pytest.Monke
 
 
 def test_the_record_is_the_last_file_of_a_work_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run killed before it is removed can be continued; killed after that, it leaves no file."""
+    """A run killed before its clean-up can be continued; killed afterwards, it leaves no file."""
     unlink, left = Path.unlink, []
 
     def watched(path: Path, missing_ok: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""vqclip train: what it refuses, tells and leaves; and that no signal costs more than a step."""
+"""vqclip train: errors, messages and files; signals cost at most one step."""
 
 import json
 import os
@@ -142,7 +142,7 @@ def wait_for(pattern: str, process: "subprocess.Popen[str]") -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_signal_costs_nothing(number: signal.Signals) -> None:
-    """Steps enough that the signal comes in the midst of them, wherever it does."""
+    """Train with enough steps that the signal arrives during training."""
     long = ("--set", "train.steps=24", "--set", "train.validate_every=0")
     process = start(*long)
     wait_for("run/checkpoints/step-*[2-9]", process)  # only the newest two are kept
@@ -165,7 +165,7 @@ def test_a_signal_costs_nothing(number: signal.Signals) -> None:
 
 @pytest.mark.slow
 def test_two_processes_are_a_batch_twice_as_large() -> None:
-    """By their first gradients, which Adam keeps; to rounding."""
+    """Compare by the first gradients, which Adam keeps, up to rounding."""
     once = ("--quiet", "--set", "train.steps=1", "--set", "loss.revive_after=0")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     subprocess.run(

@@ -1,4 +1,4 @@
-"""complete, sample, and the start from samples, as commands."""
+"""The commands complete and sample, and runs that start from samples."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SMALL = ("--size", "16", "--seed", "1")
 
 @pytest.fixture(autouse=True)
 def photo() -> "np.ndarray[Any, Any]":
-    """A picture, a mask, a label map."""
+    """Write an image, a mask and a label map."""
     pixels = np.random.default_rng(0).integers(0, 256, (14, 18, 3), np.uint8)
     Image.fromarray(pixels).save("photo.png")
     Image.new("L", (8, 8)).save("mask.png")

@@ -1,4 +1,4 @@
-"""``vqclip weights``, and names where models are asked for."""
+"""``vqclip weights``, and model names in options."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Words that typer would misread are read as meant, or refused with the way to write them."""
+"""Words that Typer would misread are parsed as intended, or refused with a suggestion."""
 
 import pytest
 import typer

@@ -1,4 +1,4 @@
-"""Presets: each is complete, and makes a run's settings and cutouts without a complaint."""
+"""Presets: each is complete and gives valid settings and cutouts."""
 
 from dataclasses import fields
 from typing import Any

@@ -1,4 +1,4 @@
-"""Settings and their options: declared once, read and written without a loss."""
+"""Settings and their options, declared once, are read and written without loss."""
 
 import inspect
 import re
@@ -27,7 +27,7 @@ KINDS = [
     *(AnimateConfig, CodesConfig, CompleteConfig, FileOptions, GenerateConfig),
     *(RestyleConfig, SampleConfig, StoryConfig, TimingConfig),
 ]
-# Settings that the command line has as arguments, several options, or in a config of their own.
+# Settings that the command line has as arguments, as several options, or in a separate config.
 OTHERWISE = {"prompts", "conditions", "picture", "scenes", "source", "timing"}
 FLAG = re.compile(r"(--[a-z][a-z0-9-]+(/--[a-z-]+)?)|-[a-z]")
 

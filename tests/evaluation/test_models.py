@@ -13,7 +13,7 @@ from vqclip.models.perceptor import Perceptor
 
 
 class Halving:
-    """A stand-in of a VQGAN: reconstructs x as x + 0.2, with the codes 0 and 1 half and half."""
+    """A fake VQGAN that reconstructs x as x + 0.2 and uses the codes 0 and 1 equally often."""
 
     codebook = torch.zeros(8, 4)
 
@@ -74,7 +74,7 @@ def test_zero_shot_counts_classes_once() -> None:
 
 def test_an_even_transformer_needs_the_bits_of_its_codes() -> None:
     transformer = tiny.transformer(block_size=64)
-    torch.nn.init.zeros_(transformer.transformer.head.weight)  # every code is as likely
+    torch.nn.init.zeros_(transformer.transformer.head.weight)  # all codes are equally likely
     figures = evaluate_transformer(transformer, grey(3))
     assert figures["bits_per_code"] == pytest.approx(math.log2(tiny.CODES), abs=1e-5)
     assert figures["perplexity"] == pytest.approx(tiny.CODES, abs=1e-3)

@@ -21,7 +21,7 @@ def picture(name: str) -> Image.Image:
 def verdicts() -> list[Verdict]:
     shown = [
         ("1.png", PROMPTS[0], picture("red")),
-        ("2.png", PROMPTS[1], picture("yellow")),  # as near to red as to green: a tie
+        ("2.png", PROMPTS[1], picture("yellow")),  # a tie between red and green
         ("3.png", PROMPTS[2], picture("green")),
         ("4.png", PROMPTS[2], picture("blue")),
     ]

@@ -14,7 +14,7 @@ def test_ssim_of_the_same_is_one() -> None:
 
 def test_ssim_of_plain_pictures_compares_their_means() -> None:
     x, y = torch.full((1, 3, 12, 12), 0.5), torch.full((1, 3, 12, 12), 0.25)
-    # (2 · 0.5 · 0.25 + 0.0001) / (0.25 + 0.0625 + 0.0001), the variances are 0
+    # (2 · 0.5 · 0.25 + 0.0001) / (0.25 + 0.0625 + 0.0001), because the variances are 0
     assert float(ssim(x, y)) == pytest.approx(0.2501 / 0.3126, abs=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders are written atomically."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files that are something else than their name says."""
+"""Files whose content does not match their name."""
 
 import struct
 
@@ -22,7 +22,7 @@ def test_what_is_no_weights_is_recognised(head: bytes, reason: str) -> None:
 
 
 def test_the_length_of_a_header_may_look_like_a_tag() -> None:
-    """Safetensors begin with the length of their header: 60 is ``<``."""
+    """Safetensors files begin with the length of their header, and 60 is ``<``."""
     assert why_no_weights(struct.pack("<Q", ord("<")) + b'{"w":{}}') is None
     assert why_no_weights(b"PK\3\4") is None
 

@@ -1,4 +1,4 @@
-"""A lock keeps the second process out, and goes with the first, however that ends."""
+"""A lock keeps other processes out until its process ends in any way."""
 
 import subprocess
 import sys

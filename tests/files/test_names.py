@@ -1,4 +1,4 @@
-"""Names of files as people have them: links, pipes, old bytes, too long, no home."""
+"""Unusual file names: links, pipes, bytes that are not UTF-8, long names, no home folder."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""State as tensors and JSON: everything comes back as it was."""
+"""States as tensors and JSON are restored exactly."""
 
 import json
 from collections import deque

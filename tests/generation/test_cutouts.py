@@ -1,4 +1,4 @@
-"""Cutouts as a whole: what is drawn, and what the perceptor gets to see."""
+"""Cutouts as a whole: the random plan, and the views for the perceptor."""
 
 from collections.abc import Callable
 
@@ -97,7 +97,7 @@ def test_chunks_of_the_default_are_bit_identical() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_augmentation_draws_per_cutout(name: str) -> None:
-    """One picture, the same frame for all: only the augmentation can make cutouts differ."""
+    """All cutouts have the same frame, so that only the augmentation can make them differ."""
     taken = take(Cutouts("pooled", 24, augment=(name,), noise=0), random_image(32, 32), 32)
     distinct = {tuple(cutout.flatten().tolist()) for cutout in taken}
     assert len(distinct) > (1 if name in ("flip", "grayscale") else 6)
@@ -125,7 +125,7 @@ def test_enlarging_equals_interpolation() -> None:
 
 
 def test_a_crop_equals_its_slice_interpolated() -> None:
-    """Only inside: at its own edge a crop blends with the pixels beyond, a slice cannot."""
+    """Compare the inside only: at its edge a crop blends with outside pixels, unlike a slice."""
     image, cutouts = random_image(64, 80), Cutouts("normal-crops(low=0.3)", 8, augment=(), noise=0)
     plan = plan_of(cutouts, image, 96)
     taken = cutouts.apply(image, plan, 0, 8)
@@ -144,7 +144,7 @@ def test_a_crop_equals_its_slice_interpolated() -> None:
 
 @pytest.mark.parametrize("factor", [2, 4, 7])
 def test_shrinking_averages_what_it_covers(factor: int) -> None:
-    """A checkerboard, the finest pattern there is, comes out grey, not as moiré."""
+    """A checkerboard, the finest pattern, becomes grey instead of moiré."""
     side = 32 * factor
     board = (torch.arange(side)[:, None] + torch.arange(side)).remainder(2).float()
     image = board.expand(1, 3, -1, -1)

@@ -1,4 +1,4 @@
-"""Homographies, displacement fields and where the samples fall."""
+"""Homographies, displacement fields and sample positions."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_square_to_quad_meets_its_corners(seed: int, strength: float) -> None:
 
 def test_perspective_moves_the_contents_corners_inwards() -> None:
     maps = bind("perspective(distortion=0.6,p=1)", AUGMENTATIONS)(draw())
-    moved = project(torch.linalg.inv(maps), CORNERS)  # where the crop's corners are shown
+    moved = project(torch.linalg.inv(maps), CORNERS)  # displayed positions of the crop's corners
     inwards = 1 - moved / CORNERS
     assert inwards.min() >= -1e-5
     assert 0.5 < inwards.max() <= 0.6 + 1e-5

@@ -1,4 +1,4 @@
-"""Photometric steps: each changes what it should, by what it drew, and nothing else."""
+"""Photometric steps change only the intended values, by the drawn amounts."""
 
 import colorsys
 

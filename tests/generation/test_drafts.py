@@ -1,4 +1,4 @@
-"""Drafts: drawn by the prompts, ranked by CLIP, made into a start for any VQGAN and size."""
+"""Drafts: sampled from prompts, ranked by CLIP, and used as a start for any VQGAN and size."""
 
 from collections import deque
 from dataclasses import replace
@@ -33,7 +33,7 @@ WAYS = {"red": 0, "green": 1, "blue": 2}
 
 
 class Clip(torch.nn.Module):
-    """Knows three words, and sees the mean colour."""
+    """A fake CLIP model that knows three words and the mean colour."""
 
     resolution = 8
 
@@ -93,7 +93,7 @@ STYLES = ("photo", "icon")
 
 @pytest.fixture(scope="module")
 def styled(models: Models) -> Models:
-    """A transformer that knows two styles, and has learned them by chance."""
+    """Return a transformer with two styles and random style vectors."""
     torch.manual_seed(1)
     stage = ClipEmbedding(3, 2, 16, styles=STYLES)
     stage.style.data.normal_()
@@ -111,7 +111,7 @@ def test_drafts_have_the_style_asked_for_or_named_or_several(styled: Models) -> 
     assert not torch.equal(photo[0], none[0])
     in_turn = drawn(config(**free), styled)
     assert torch.equal(in_turn, torch.stack([photo[0], icon[1], photo[2], icon[3]]))
-    # the words do not count for this CLIP, only what they name
+    # this CLIP model ignores the words, and only the style that they name matters
     assert torch.equal(drawn(config("an Icon of it", **free), styled), icon)
     assert torch.equal(drawn(config("a photograph", **free), styled), photo)
 
@@ -241,7 +241,7 @@ def test_drafts_are_frames_of_their_own_stage(models: Models) -> None:
     assert [frame.step for frame in drafted] == list(range(0, 3 * 64 + 1, 3))  # three at a time
     assert {frame.total for frame in drafted} == {3 * 64}
     assert drafted[0].image.shape == (1, 3, 16, 16)
-    assert not torch.equal(drafted[0].image, drafted[-1].image)  # none changes afterwards
+    assert not torch.equal(drafted[0].image, drafted[-1].image)  # no later frame changes these
     assert all(0 <= frame.image.min() <= frame.image.max() <= 1 for frame in frames)
 
 
@@ -250,4 +250,4 @@ def test_prompts_are_embedded_once_a_run(models: Models, monkeypatch: pytest.Mon
     embed = Clip.embed_text
     monkeypatch.setattr(Clip, "embed_text", lambda self, t: texts.append(t) or embed(self, t))
     list(generate(config("red | green", size=(16, 16)), models))
-    assert texts == [["red"], ["green"]]  # by a CLIP that guides, judges drafts and is the goal
+    assert texts == [["red"], ["green"]]  # once, for the guide, the ranking and the loss

@@ -17,7 +17,7 @@ from vqclip.generation.saved_codes import Codes, check_fits, codes_of, read_code
 
 
 class Pixels:
-    """A codec whose codes are pairs of grey pixels: two rows, one value."""
+    """A codec whose codes are vertical pairs of equal grey pixels."""
 
     codebook = torch.linspace(-1, 1, 11)[:, None]
     downsampling = 2
@@ -69,7 +69,7 @@ def test_codes_survive_a_file(tmp_path: Path, generator: torch.Generator) -> Non
     save_codes(tmp_path / "a.npz", Codes(indices))
     read = read_codes(tmp_path / "a.npz")
     assert torch.equal(read.indices, indices)
-    assert read.codebook is read.vqgan is None  # as older versions wrote it
+    assert read.codebook is read.vqgan is None  # as in files of older versions
     z = initial_latent(Pixels(), str(tmp_path / "a.npz"), (3, 5), "cover", generator)
     assert torch.equal(z, Pixels().codes(indices))
 

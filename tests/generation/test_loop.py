@@ -1,4 +1,4 @@
-"""The loop on the embedded models: small pictures, few cutouts, the real thing."""
+"""The loop with the embedded models, small images and few cutouts."""
 
 import math
 from collections.abc import Iterator
@@ -205,7 +205,7 @@ def test_clamp_lets_pixels_back_in() -> None:
     image = torch.tensor([-1.0, 0.5, 2.0], requires_grad=True)
     clamp_with_grad(image).backward(torch.tensor([-1.0, -1.0, -1.0]))
     assert image.grad is not None
-    assert image.grad.tolist() == [-1, -1, 0]  # descent raises: only the one above is held
+    assert image.grad.tolist() == [-1, -1, 0]  # a step would raise all, so the one above 1 is held
     assert clamp_with_grad(image).tolist() == [0, 0.5, 1]
 
 

@@ -49,7 +49,7 @@ def test_the_pull_ends_below_stop(stop: float, moves: bool) -> None:
     embeddings = unit(0.0).requires_grad_()  # at a distance of 0.5
     loss = PromptLoss(unit(1.0), torch.tensor([1.0]), torch.tensor([stop]))(observe(embeddings))
     loss.backward()
-    assert loss.item() == pytest.approx(0.5, rel=1e-4)  # the value is the distance all the same
+    assert loss.item() == pytest.approx(0.5, rel=1e-4)  # the value is still the distance
     assert embeddings.grad is not None
     assert bool(embeddings.grad.abs().sum() > 0) == moves
 

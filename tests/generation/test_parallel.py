@@ -1,4 +1,4 @@
-"""Side by side every run draws what it draws alone, but for rounding."""
+"""Runs side by side give the same images as alone, up to rounding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,14 +23,14 @@ from vqclip.hub.loaders import Models, load_models
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    """The embedded CLIP, in float32, before a VQGAN of 24 codes."""
+    """Return the embedded CLIP model in float32, with a VQGAN of 24 codes."""
     torch.manual_seed(0)
     config = replace(BASE, precision="float32")
     return replace(load_models(config), vqgan=tiny.vqgan())
 
 
-# Plain descent: Adam's first steps are signs, and those of gradients about 0 are up to rounding.
-# Crops of all sizes, as with large ones alone a code that lies between two turns within four steps.
+# Plain descent, because Adam's first steps are signs, which rounding decides for gradients near 0.
+# Crops of all sizes, because with large crops alone, rounding flips a code within four steps.
 PLAIN = replace(BASE, optimizer="sgd", learning_rate=20.0, cut_method="crops")
 CONFIGS = [
     PLAIN,
@@ -113,7 +113,7 @@ def test_a_lot_that_fails_for_its_size_is_drawn_one_by_one(
 
 
 class Machine:
-    """Takes ``seconds(lot)`` for a step of a lot, and has memory for ``most`` of them."""
+    """A machine that takes ``seconds(lot)`` for a step of a lot, with memory for ``most`` runs."""
 
     def __init__(self, seconds: Callable[[int], float], most: int = 99) -> None:
         self.seconds, self.most, self.now, self.lots = seconds, most, 0.0, list[int]()
@@ -133,7 +133,7 @@ class Machine:
         (Machine(lambda lot: 1.0), 8, 8),
         (Machine(lambda lot: 1.0), 5, 5),
         (Machine(lambda lot: float(lot)), 8, 1),
-        (Machine(lambda lot: 0.04 + lot), 8, 1),  # more by a little is not worth the wait
+        (Machine(lambda lot: 0.04 + lot), 8, 1),  # a small gain is not worth the wait
         (Machine(lambda lot: max(2.0, lot)), 8, 2),
         (Machine(lambda lot: max(3.0, lot**2)), 8, 2),
         (Machine(lambda lot: 1.0, most=4), 8, 4),
@@ -232,7 +232,7 @@ def test_ctrl_c_reaches_all_that_are_under_way(models: Models) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         list(side_by_side([patient(n) for n in range(4)], 3))
-    assert sorted(told) == [0, 1, 2]  # the fourth was never begun
+    assert sorted(told) == [0, 1, 2]  # the fourth never started
 
 
 def test_the_end_of_the_caller_reaches_them_too(models: Models) -> None:

@@ -1,4 +1,4 @@
-"""The transformer as a prior: z is pulled to the codes that it finds likely."""
+"""The transformer as a prior, which pulls z towards likely codes."""
 
 from dataclasses import replace
 
@@ -53,7 +53,7 @@ def test_a_run_ends_with_likelier_codes(models: Models) -> None:
 
 
 def test_the_style_is_the_one_of_the_start(models: Models) -> None:
-    """Of the styles that the drafts take in turn, the start is most likely in the chosen one."""
+    """The chosen style is the one in which the start is most likely, among the drafts' styles."""
     assert models.transformer
     prompts = embed_prompts(models, CONFIG.prompts)
     start = watched(begin(CONFIG, models)).start
@@ -73,7 +73,7 @@ def test_the_style_is_the_one_of_the_start(models: Models) -> None:
 
 @pytest.mark.parametrize("other", ["size", "vqgan"])
 def test_other_codes_have_no_prior(models: Models, other: str) -> None:
-    """Its loss is left out where the transformer predicts other codes than the run's."""
+    """The loss is left out if the transformer predicts codes other than the run's."""
     config = replace(CONFIG, size=(64, 64)) if other == "size" else CONFIG
     if other == "vqgan":
         assert models.transformer

@@ -55,7 +55,7 @@ def test_what_has_no_partner_fades() -> None:
 
 
 class Clip:
-    """Sees the mean colour."""
+    """A fake CLIP model that embeds the mean colour."""
 
     mean = torch.zeros(3, 1, 1)
 

@@ -1,4 +1,4 @@
-"""The catalogue: every published model is in it, and the user's file is read with care."""
+"""The catalogue contains every published model, and the user's file is validated."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from vqclip.hub.catalogue import catalogue, user_file
 from vqclip.hub.catalogue.entries import Source, check_model_name
 
 PUBLISHED = Path(vqclip.hub.catalogue.__file__).parent / "models.yaml"
-# The only hashes that their publishers or others who have the files tell.
+# The only hashes stated by publishers or by others who have the files.
 HASHES = {
     "imagenet-f16-16384": "845a68805098cb666420d5db93df53f3a3b6dd443e6dd85c05759c5b998cd663",
     "gumbel-f8": "5cd6c74810ab97e00e942c25403f73afc081e8b19987b31ec0d9ff5b68e7ab14",

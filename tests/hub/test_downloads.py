@@ -1,4 +1,4 @@
-"""Against a real server that misbehaves: the file arrives whole, or not at all with a reason."""
+"""With a misbehaving server, a file arrives complete, or not at all with a reason."""
 
 import errno
 import hashlib
@@ -28,7 +28,7 @@ QUICK = Patience(attempts=3, pause=0.01, timeout=5)
 
 
 class Told:
-    """What a listener was told."""
+    """Records the calls of a listener."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -49,7 +49,7 @@ def fetch(
 
 
 def refused(*urls: str | Source, **options: Any) -> str:
-    """Return why it failed, in one line; there must be no file."""
+    """Return the one-line reason of the failure; there must be no file."""
     with pytest.raises(DownloadError) as caught:
         fetch(*urls, **options)
     assert not PLACE.exists()
@@ -66,7 +66,7 @@ def test_a_file_arrives_with_progress(server: Server) -> None:
     assert told.progress[0] == (0, len(CONTENT))
     assert told.progress[-1] == (len(CONTENT), len(CONTENT))
     assert [done for done, _ in told.progress] == sorted(done for done, _ in told.progress)
-    assert fetch(server.url("/a")) == fetched  # nothing is fetched twice
+    assert fetch(server.url("/a")) == fetched  # nothing is downloaded twice
     assert len(server.requests) == 1
 
 
@@ -132,7 +132,7 @@ def test_a_length_that_is_too_long(server: Server) -> None:
     message = refused(server.add("/a", CONTENT, claims=len(CONTENT) + 9, ranges=False))
     assert "connection broke" in message
     assert "127.0.0.1" in message
-    fetch(server.add("/b", CONTENT, claims=len(CONTENT) + 9))  # no more than that, it says then
+    fetch(server.add("/b", CONTENT, claims=len(CONTENT) + 9))  # then it has no more to send
     assert PLACE.read_bytes() == CONTENT
 
 
@@ -253,7 +253,7 @@ def test_too_little_room(server: Server, monkeypatch: pytest.MonkeyPatch) -> Non
     message = refused(server.add("/a", CONTENT), mirror)
     assert "300 KiB remain to download" in message
     assert "room for 1000 bytes" in message
-    assert [r["path"] for r in server.requests] == ["/a"]  # no mirror makes room
+    assert [r["path"] for r in server.requests] == ["/a"]  # a mirror would not help
 
 
 def test_a_disk_that_fills_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What is exported loads back with the same numbers, and is what taming-transformers expects."""
+"""Exports load with the same numbers and have the form that taming-transformers expects."""
 
 from pathlib import Path
 

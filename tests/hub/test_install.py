@@ -1,4 +1,4 @@
-"""Models by name: fetched from a server, converted, kept, used; or told why not."""
+"""Models by name are downloaded, converted, stored and used, or refused with a reason."""
 
 import json
 import os
@@ -86,7 +86,7 @@ def test_a_transformer(server: Server) -> None:
     offer(server, "tiny-uncond", "n2n_uncond")
     assert get("tiny-uncond").model.kind == "transformer"
     same(load_transformer(REFERENCE / "n2n_uncond"), load_transformer("tiny-uncond"))
-    load_vqgan("tiny-uncond")  # its own
+    load_vqgan("tiny-uncond")  # the transformer's own VQGAN
 
 
 def test_the_checkpoint_can_be_kept(server: Server) -> None:
@@ -118,7 +118,7 @@ def test_a_source_that_has_changed_since(server: Server) -> None:
         get("tiny")
     assert get("tiny", trust=True).model.record["class"] == "GumbelVQ"
     store.discard(store.models_folder() / "tiny")
-    get("tiny")  # the new one is the known one now
+    get("tiny")  # the new hash is now the known one
 
 
 def test_config_and_checkpoint_that_do_not_belong_together(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""Where models come from."""
+"""Sources of models."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Named models: made at one moment, told apart from half made ones, and watched."""
+"""Named models are stored atomically, distinguished from incomplete ones, and verified."""
 
 import json
 import threading

@@ -14,7 +14,7 @@ from vqclip.media.writers import film_metadata, film_writer, open_clip
 
 
 def frame(number: int) -> Any:
-    """Ever brighter, and white in the upper left corner."""
+    """Return frames of increasing brightness, with a white upper left corner."""
     image = np.full((32, 48, 3), 20 * number % 256, np.uint8)
     image[:8, :16] = 255
     return image
@@ -42,7 +42,7 @@ def tone(path: Path, codec: str, seconds: float = 2.0) -> Path:
 
 
 def loudness(path: Path) -> tuple[str, float, float]:
-    """Return the codec, the seconds and the level of a film's sound."""
+    """Return the codec, the seconds and the level of a video's sound."""
     with av.open(path) as container:
         stream = container.streams.audio[0]
         levels, samples = [], 0
@@ -82,7 +82,7 @@ def test_clips_of_telephones_are_turned_upright(tmp_path: Path) -> None:
     assert (clip.size, clip.turns) == ((32, 48), 1)
     first = next(iter(clip))
     assert first.shape == (48, 32, 3)
-    assert first[:16, 24:].mean() > 240  # the corner went from the upper left to the upper right
+    assert first[:16, 24:].mean() > 240  # the corner moved from the upper left to the upper right
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_sound_is_taken_along(tmp_path: Path, name: str, codec: str, kept: str) 
     path = film(tmp_path / "a.mp4", sound=source)
     found, seconds, level = loudness(path)
     assert found == kept
-    assert seconds == pytest.approx(1.0, abs=0.1)  # as long as the film
+    assert seconds == pytest.approx(1.0, abs=0.1)  # as long as the video
     assert level > 0.1
     assert len(iio.imread(path, plugin="pyav")) == 8
     assert iio.immeta(path, plugin="pyav")["duration"] == pytest.approx(1)
@@ -118,7 +118,7 @@ def test_what_is_no_film(tmp_path: Path) -> None:
 
 
 def late(path: Path, start: float) -> Path:
-    """Write a film of two seconds, silent in the first, whose time begins at ``start``."""
+    """Write a video of two seconds that starts at time ``start`` and is silent in the first."""
     with av.open(path, "w") as container:
         shown = container.add_stream("libx264", rate=8)
         shown.width, shown.height, shown.pix_fmt = 48, 32, "yuv420p"
@@ -165,20 +165,20 @@ def test_a_damaged_film_is_told(tmp_path: Path) -> None:
     except VqclipError as error:
         assert "damaged" in str(error) or "cannot read" in str(error)
     else:
-        assert count > 0  # FFmpeg found its way
+        assert count > 0  # FFmpeg could recover
 
 
 @pytest.mark.parametrize(
     ("codec", "side"), [("h264", 64), ("h264", 160), ("h265", 40), ("h265", 64)]
 )
 def test_the_same_frames_are_the_same_film(codec: str, side: int, tmp_path: Path) -> None:
-    """All eight films; of x265, which errs in 1 of 15 on a busy machine, most of them."""
+    """Compare all eight videos; of x265, which varies in 1 of 15 on a busy machine, most."""
     noise = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
     picture = Image.fromarray(noise).resize((2 * side, side), Image.Resampling.BICUBIC)
     wide = np.asarray(picture)
     films: Counter[bytes] = Counter()
     for number in range(8):
-        junk = np.empty(1000 * number + 17, np.uint8)  # so that the encoder's memory lies elsewhere
+        junk = np.empty(1000 * number + 17, np.uint8)  # moves the encoder's memory
         with film_writer(tmp_path / f"{number}.mp4", FilmConfig(12, codec=codec)) as write:
             for step in range(24):
                 write(wide[:, 2 * step : 2 * step + side].copy(), step)

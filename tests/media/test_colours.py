@@ -1,4 +1,4 @@
-"""Pictures of every mode and profile are read as 8-bit sRGB."""
+"""Images of every mode and profile are read as 8-bit sRGB."""
 
 import struct
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 
 def profile(grey: bool = False) -> bytes:
-    """A profile of gamma 1.8 with sRGB's primaries (ICC v2, matrix and curves), or of grey."""
+    """Return a profile of gamma 1.8 with sRGB's primaries (ICC v2, matrix and curves), or grey."""
 
     def fixed(*values: float) -> bytes:
         return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
@@ -59,7 +59,7 @@ def test_profiles_are_converted(tmp_path: Path, mode: str) -> None:
     seen = np.array(load_image(tmp_path / "a.png"))[0, 0] / 255
     light = (np.array(colour) / 255) ** 1.8
     assert np.abs(seen - (1.055 * light ** (1 / 2.4) - 0.055)).max() < 0.012
-    assert np.abs(seen - np.array(colour) / 255).max() > 0.03  # else this test could not fail
+    assert np.abs(seen - np.array(colour) / 255).max() > 0.03  # otherwise this test could not fail
 
 
 @pytest.mark.parametrize("embedded", [SRGB, b"broken", profile(grey=True)])

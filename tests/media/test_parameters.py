@@ -1,4 +1,4 @@
-"""Settings of other programs are shown and used; vqclip's own are there for them."""
+"""Settings of other programs are shown and used, and vqclip writes its own for them."""
 
 import json
 from pathlib import Path

@@ -41,7 +41,7 @@ def write_all(writer: Writer, count: int, size: tuple[int, int] = (33, 47)) -> N
 
 
 def smooth(number: int, side: int = 64) -> Any:
-    """A gradient that moves, with some noise on it."""
+    """Return frames of a moving gradient with some noise."""
     y, x = np.mgrid[:side, :side] / side
     wave = np.stack([x, y, (x + y) / 2], -1) * 120 + 60 + 50 * np.sin(number / 5 + 4 * x[..., None])
     return np.clip(wave, 0, 255).astype(np.uint8)
@@ -61,7 +61,7 @@ def durations(path: Path) -> list[int]:
 def test_frames_are_numbered_by_step_and_carry_the_settings(tmp_path: Path) -> None:
     with frames_writer(tmp_path / "f", SETTINGS) as writer:
         write_all(writer, 2)
-        assert leftovers(tmp_path) == ["f/00000.png", "f/00001.png"]  # at once, not at the end
+        assert leftovers(tmp_path) == ["f/00000.png", "f/00001.png"]  # immediately, not at the end
     assert read_metadata(tmp_path / "f/00001.png") == {**SETTINGS, "step": 1}
 
 
@@ -114,7 +114,7 @@ def test_frames_may_be_too_large_for_a_codec(tmp_path: Path, codec: str) -> None
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_films_may_be_short(codec: str, count: int, tmp_path: Path) -> None:
-    for take in range(6 if codec == "h265" else 1):  # it went well now and then
+    for take in range(6 if codec == "h265" else 1):  # the fault did not occur every time
         with film(path := tmp_path / f"{take}.mp4", codec=codec) as writer:
             write_all(writer, count)
         assert len(iio.imread(path, plugin="pyav")) == count
@@ -122,7 +122,7 @@ def test_films_may_be_short(codec: str, count: int, tmp_path: Path) -> None:
 
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    resource = pytest.importorskip("resource")  # there is none on Windows
+    resource = pytest.importorskip("resource")  # missing on Windows
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
     try:
@@ -142,13 +142,13 @@ def test_a_disk_that_is_full_is_one_error(name: str, tmp_path: Path) -> None:
 
     with files_up_to(50_000), pytest.raises(OSError, match="File too large"):
         write()
-    gc.collect()  # what is left of a writer must not fail once more
+    gc.collect()  # collecting a failed writer must not fail again
     assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_what_killed_processes_left_is_swept(name: str, tmp_path: Path) -> None:
-    """Not what others are writing, nor what is young, of another film, or named otherwise."""
+    """Files in use, recent files, and files of other videos or with other names are kept."""
     end = Path(name).suffix
     others = [f".b-abcdefgh.part{end}", f".a-ABCDEFGH.part{end}", f".a-now_begu.part{end}"]
     for left in (mine := f".a-abcdefgh.part{end}", *others):
@@ -222,7 +222,7 @@ def test_a_gif_has_one_palette_and_it_is_its_own(tmp_path: Path) -> None:
             assert local_means.max() < 16
     assert 128 < len(used) <= 255
     data = (tmp_path / "a.gif").read_bytes()
-    assert data[10] == 0xF7  # a palette of 256 for all
+    assert data[10] == 0xF7  # a palette of 256 for all frames
 
 
 def test_what_stands_still_is_not_written_again(tmp_path: Path) -> None:
@@ -383,7 +383,7 @@ def test_settings_of_films_are_checked(options: dict[str, Any], message: str) ->
 @pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are read from /proc")
 @pytest.mark.parametrize("codec", CODECS)
 def test_encoders_are_as_urgent_as_all_else(codec: str, tmp_path: Path) -> None:
-    """As root, AV1's would be realtime threads, and make realtime of the one that draws."""
+    """For root, AV1's encoder would make its threads and the calling thread realtime."""
     with film(tmp_path / "a.mp4", codec=codec) as writer:
         write_all(writer, 2)
         threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
@@ -397,7 +397,7 @@ def test_encoders_are_as_urgent_as_all_else(codec: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
 def test_memory_does_not_grow_with_the_length(kind: str) -> None:
-    """600 noisy frames take hardly more than 60, and all of them are in the film."""
+    """600 noisy frames take hardly more memory than 60, and the video contains all of them."""
     script = Path(__file__).parents[2] / "benchmarks" / "films.py"
     command = [sys.executable, str(script), "--kinds", kind]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Attention: one result, whatever form it is computed in."""
+"""Attention gives the same result in every form of computation."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_it_is_scaled_dot_product_attention(
 def test_many_tokens_take_the_fused_kernel(
     qkv: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that memory does not grow with the square of their number."""
+    """Many tokens use the fused kernel, so that memory does not grow with their square."""
     calls = []
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *_, **__: calls.append("fused"))
     q, k, v = (part.bfloat16() for part in qkv)

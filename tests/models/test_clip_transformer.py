@@ -1,4 +1,4 @@
-"""Conditioned on the embedding of a CLIP: with and without it, guided, cached."""
+"""Transformers conditioned on CLIP embeddings: with and without one, guided, cached."""
 
 import pytest
 import torch
@@ -90,7 +90,7 @@ def test_guided_sampling_with_the_cache_equals_without(
 def uncached(
     model: Net2NetTransformer, condition: Tensor, size: tuple[int, int], guidance: float
 ) -> Tensor:
-    """Read everything anew for every code."""
+    """Read the whole sequence again for every code."""
     grid = torch.full((len(condition), *size), -1)
     for row in range(size[0]):
         for column in range(size[1]):
@@ -211,7 +211,7 @@ def test_half_precision_draws_by_the_condition_too() -> None:
     model = tiny.transformer(ClipEmbedding(DIM, 3, 16, sketch=4, sketch_channels=8), block_size=18)
     codes = tiny.random_codes(1, 16)
     exact = model.logits(codes, model.encode_condition(embeddings(1)))
-    model.transformer.to(torch.bfloat16)  # as a run does; what prepares embeddings stays as it is
+    model.transformer.to(torch.bfloat16)  # as in a run, which does not cast the condition stage
     condition = model.encode_condition(embeddings(1))
     rounded = model.logits(codes, condition).float()
     assert torch.allclose(rounded, exact, atol=0.05 * float(exact.abs().max()))

@@ -1,4 +1,4 @@
-"""Depthwise convolutions in float32: the same convolution, another type."""
+"""Depthwise convolutions in float32: the same convolution in another type."""
 
 from copy import deepcopy
 
@@ -21,7 +21,7 @@ def network() -> nn.Sequential:
 
 
 def types_seen(model: nn.Module, dtype: torch.dtype) -> list[torch.dtype]:
-    """The types in which the convolutions were computed, by what their inputs were cast to."""
+    """Return the types in which the convolutions were computed, from the casts of their inputs."""
     seen: list[torch.dtype] = []
     original = torch.nn.functional.conv2d
 

@@ -1,4 +1,4 @@
-"""The patch discriminator, against the recorded one."""
+"""The patch discriminator, compared with the recorded one."""
 
 import gzip
 import json

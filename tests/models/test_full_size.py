@@ -1,7 +1,7 @@
-"""Published models at their full size compute what the original implementation recorded.
+"""Published models at full size reproduce outputs recorded with the original implementation.
 
-Their weights are seeded by their names, so that the recordings need no checkpoint of 300 MB. Only
-f16's codebook is not among what names give: of that model the encoder alone is compared.
+The weights are seeded by their names, so that the recordings need no checkpoint of 300 MB. The
+codebook of f16 cannot be derived from names, so only the encoder of that model is compared.
 """
 
 import zlib
@@ -21,7 +21,7 @@ FULL = Path(__file__).parents[1] / "reference" / "full"
 
 
 def seeded(name: str, like: Tensor) -> Tensor:
-    """N(0, 1/fan-in) for what multiplies; 1 + N(0, 0.1²), N(0, 0.05²) for gains and biases."""
+    """Return N(0, 1/fan-in) for matrices, 1 + N(0, 0.1²) for gains, N(0, 0.05²) for biases."""
     numbers = np.random.RandomState(zlib.crc32(name.encode())).randn(like.numel())
     values = torch.from_numpy(numbers).float().view(like.shape)
     if name == "quantize.embed.weight":

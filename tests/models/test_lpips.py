@@ -1,4 +1,4 @@
-"""Perceptual distances: names and shapes of the published weights, and what a distance is."""
+"""Perceptual distances: names and shapes of the published weights, and properties."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ def torchvision_names(model: LPIPS) -> dict[str, Tensor]:
 
 
 def test_linear_layers_of_the_reference_load() -> None:
-    """With random VGG weights, as the recorded checkpoint leaves VGG out."""
+    """Return LPIPS with random VGG weights, because the recorded checkpoint lacks VGG."""
     recorded = read_state_dict(CASE / "checkpoints" / "last.ckpt")
     model = lpips_from([torchvision_names(LPIPS()), recorded])
     for key, value in model.state_dict().items():

@@ -1,4 +1,4 @@
-"""open_clip's parts that training needs."""
+"""The parts of open_clip that training needs."""
 
 from vqclip.models.openclip import architecture, tokenize, vocabulary
 

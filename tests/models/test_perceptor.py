@@ -1,4 +1,4 @@
-"""CLIP through open_clip: the same embeddings, any source, and errors of one line."""
+"""CLIP through open_clip: the same embeddings, any source, and one-line errors."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def perceptor() -> Perceptor:
 
 @pytest.fixture(scope="module")
 def direct() -> Direct:
-    """The same model, its preprocessing and its tokenizer as open_clip itself gives them."""
+    """Return the same model, its preprocessing and its tokenizer, made by open_clip itself."""
     open_clip = import_open_clip()
     name = f"local-dir:{EMBEDDED}"
     model, preprocess = open_clip.create_model_from_pretrained(name)
@@ -53,7 +53,7 @@ def direct() -> Direct:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A tiny model in open_clip's layout, with a random vision transformer."""
+    """Write a tiny model in open_clip's layout, with a random vision transformer."""
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
     clip = import_open_clip().CLIP(**TINY)
     save_file(clip.state_dict(), tmp_path / "open_clip_model.safetensors")
@@ -62,14 +62,14 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def architecture(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of an open_clip architecture that matches ``directory``."""
+    """Return the name of an open_clip architecture that matches ``directory``."""
     factory = import_open_clip().factory
     monkeypatch.setitem(factory._MODEL_CONFIGS, "Tiny", TINY)
     return "Tiny"
 
 
 def refused(source: str, kind: type[VqclipError]) -> str:
-    """The message of the error that opening ``source`` gives: of that kind, and one line."""
+    """Return the one-line message of the error, of class ``kind``, from opening ``source``."""
     with pytest.raises(kind) as caught:
         open_perceptor(source)
     assert "\n" not in str(caught.value)
@@ -126,7 +126,7 @@ def test_batch_norm_of_clips_resnet_is_folded() -> None:
 
 
 def test_batch_norm_of_an_efficientnet_is_folded(perceptor: Perceptor, direct: Direct) -> None:
-    """The activations stay where timm's norms had them."""
+    """Activations inside timm's norms are kept."""
     images = torch.rand(4, 3, 96, 96)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in perceptor.visual.modules())
     with torch.no_grad():
@@ -342,7 +342,7 @@ def test_a_pickle_is_never_executed(directory: Path, architecture: str) -> None:
     zipped, plain, modern = (directory / f"payload{i}.pt" for i in range(3))
     torch.save({"state_dict": Payload()}, zipped)
     plain.write_bytes(pickle.dumps(Payload(), protocol=2))
-    modern.write_bytes(pickle.dumps(Payload(), protocol=5))  # torch cannot even begin to read it
+    modern.write_bytes(pickle.dumps(Payload(), protocol=5))  # torch cannot read even its start
     for file in (zipped, plain):
         assert "code" in refused(f"{architecture}:{file}", UnsafeCheckpointError)
     refused(f"{architecture}:{modern}", CheckpointError)

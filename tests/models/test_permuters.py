@@ -5,7 +5,7 @@ import torch
 from vqclip.errors import UsageError
 from vqclip.models.permuters import ORDERS, Permuter
 
-# For 4x4 cells, drawn by hand; the random one is what the seed 1 gives.
+# For 4x4 cells, written by hand; the random order comes from the seed 1.
 EXPECTED = {
     "Subsample": [0, 2, 8, 10, 1, 3, 9, 11, 4, 6, 12, 14, 5, 7, 13, 15],
     "ZCurve": [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15],

@@ -1,4 +1,4 @@
-"""Portable precision: what the processor is fast at does not show in the bytes."""
+"""Portable precision: the bytes do not depend on the processor's features."""
 
 import json
 import os
@@ -43,7 +43,7 @@ print(json.dumps({
 
 
 def computed(precision: str, **environment: str) -> dict[str, Any]:
-    """Return what a process of its own computes, and how."""
+    """Return the results of a separate process, and its settings."""
     found: dict[str, Any] = json.loads(
         subprocess.run(
             [sys.executable, "-c", COMPUTE, precision],
@@ -76,7 +76,7 @@ def test_neither_threads_nor_vectors_change_a_bit() -> None:
     assert (here["loops"], here["convolutions"]) == ("AVX2", "AVX2")
     assert here["products"] == "COMPATIBLE"
     plain = [computed("float32", OMP_NUM_THREADS="3"), computed("float32", **other)]
-    assert plain[0]["digest"] != plain[1]["digest"]  # else this test could not fail
+    assert plain[0]["digest"] != plain[1]["digest"]  # otherwise this test could not fail
 
 
 @pytest.mark.slow

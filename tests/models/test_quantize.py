@@ -1,4 +1,4 @@
-"""The codebook's rules: nearest codes, straight-through gradients, renumbered indices."""
+"""Quantization: nearest codes, straight-through gradients, renumbered indices."""
 
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def test_remap_numbers_the_codes_in_use(unknown_index: str | int) -> None:
     assert known.any()
     assert not known.all()
     assert torch.equal(used[indices[known]], ids[known])
-    assert torch.equal(z_q, plain.quantize(z)[0])  # the picture keeps all codes
+    assert torch.equal(z_q, plain.quantize(z)[0])  # the image still uses all codes
     assert torch.equal(model.codes(indices)[:, 0][known], z_q[:, 0][known])
     if unknown_index == "random":
         assert set(indices[~known].tolist()) == {0, 1, 2, 3}

@@ -1,4 +1,4 @@
-"""Activations computed anew: the same image and gradient."""
+"""Recomputed activations give the same image and gradient."""
 
 import pytest
 import torch

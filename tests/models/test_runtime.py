@@ -105,7 +105,7 @@ def test_accelerated_decoder_repeats_itself(vqgan: VQModel) -> None:
 
 
 def test_decoder_in_bfloat16_keeps_its_convolutions(vqgan: VQModel) -> None:
-    """It casts their weights once, and runs in bfloat16 wherever it is called."""
+    """Weights are cast once, and the decoder runs in bfloat16 in every context."""
     z = torch.randn(1, 16, 8, 8)
     exact = vqgan.decode(z)
     quick = accelerate(vqgan, CPU, torch.bfloat16)

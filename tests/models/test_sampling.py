@@ -1,4 +1,4 @@
-"""Choosing codes, and walking over grids of any size."""
+"""The choice of codes, and the traversal of grids of any size."""
 
 import math
 from collections import Counter
@@ -50,7 +50,7 @@ def test_top_p_keeps_the_smallest_set_above_p(row: list[float], p: float) -> Non
         assert kept.all()
         return
     assert probabilities[kept].min() >= probabilities[~kept].max() if (~kept).any() else True
-    # without its least likely member, what is kept does not exceed p
+    # without the least likely kept code, the sum does not exceed p
     assert probabilities[kept].sum() - probabilities[kept].min() <= p + 1e-5
     if not kept.all():
         assert probabilities[kept].sum() > p - 1e-5
@@ -71,7 +71,7 @@ def test_filters_apply_in_turn() -> None:
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
     expected = (logits[0, :2] / 0.5).softmax(0).tolist()
     chances = probabilities(logits, Sampling(temperature=0.5, top_k=2, top_p=0.9))
-    # of the two left by top_k the first has 0.88, and the second passes 0.9
+    # of the two codes left by top_k, the first has 0.88, and the second exceeds 0.9
     assert chances[0].tolist() == pytest.approx([*expected, 0, 0])
 
 
@@ -134,7 +134,7 @@ def test_windows_hold_their_cell_and_lie_within(size: int, side: int) -> None:
 def greedy_walk(
     model: Net2NetTransformer, c: Tensor, size: tuple[int, int], known: Tensor, side: int
 ) -> Tensor:
-    """Read every window anew, whole."""
+    """Read every whole window again."""
     h, w = size
     wh, ww = min(h, side), min(w, side)
     indices = known.clone()
@@ -189,7 +189,7 @@ def test_a_permuter_orders_the_walk() -> None:
         tokens = torch.cat((tokens, model.transformer(tokens)[:, -1:].argmax(-1)), 1)
     expected = permuter.reverse(tokens[:, 1:])
     assert torch.equal(model.sample(None, (4, 4), sampling=GREEDY).flatten(1), expected)
-    # row by row in and out: each row of the logits predicts its own code
+    # input and output are row by row: each row of the logits predicts its own code
     assert torch.equal(model.logits(expected).argmax(-1), expected)
     steps = list(model.sample_steps(None, (4, 4), seed=0))
     assert steps[3].indices.flatten().ge(0).nonzero().flatten().tolist() == [7, 11, 15]

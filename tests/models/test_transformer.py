@@ -1,4 +1,4 @@
-"""Transformers against recorded outputs of the original implementation, and their conditions."""
+"""Transformers, compared with recorded outputs of the original, and their conditions."""
 
 import json
 from pathlib import Path

@@ -23,7 +23,7 @@ def tower(**options: Any) -> Any:
             **options,
         }
     )
-    for parameter in visual.parameters():  # biases too, which start at zero
+    for parameter in visual.parameters():  # including biases, which are initially zero
         nn.init.normal_(parameter, std=0.2)
     return visual.eval().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""VQGANs against recorded outputs of the original implementation, and in every shape."""
+"""VQGANs, compared with recorded outputs of the original, and in every shape."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Tiny packages of each kind, made on the spot."""
+"""Tiny packages of each kind, generated for the tests."""
 
 import io
 import json
@@ -23,7 +23,7 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> Path:
 
 
 def png(size: tuple[int, int] = (60, 40), mode: str = "RGB", format: str = "PNG") -> bytes:
-    """Return a gradient; in RGBA, with a free margin."""
+    """Return a gradient; with RGBA, it has an empty margin."""
     image = Image.new(mode, size)
     for x in range(size[0]):
         for y in range(size[1]):
@@ -63,7 +63,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 def rcc(files: Mapping[str, bytes]) -> bytes:
-    """Return a Qt resource file, version 1, with the files in one folder ``top``."""
+    """Return a Qt resource file, version 1, with the files in a folder ``top``."""
     names, contents, nodes = b"", b"", []
 
     def named(name: str) -> int:

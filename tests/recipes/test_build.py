@@ -1,4 +1,4 @@
-"""The set: the same bytes however it is built, resumed, joined without doubles."""
+"""The data set has the same bytes in every build, resumes, and has no duplicates."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""A grown transformer draws what it drew before."""
+"""An extended transformer gives the same samples as before."""
 
 import sys
 from pathlib import Path

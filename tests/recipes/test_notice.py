@@ -1,4 +1,4 @@
-"""The NOTICE names everybody."""
+"""The NOTICE credits every author."""
 
 from pathlib import Path
 

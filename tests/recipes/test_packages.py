@@ -1,4 +1,4 @@
-"""The locked packages: verified, fetched by their tools, unpacked."""
+"""Locked packages are downloaded with their tools, verified and unpacked."""
 
 import hashlib
 import json

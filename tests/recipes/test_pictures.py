@@ -1,4 +1,4 @@
-"""Fitting, naming colours, telling pictures apart."""
+"""Fitting of images, colour names, and detection of duplicates."""
 
 import io
 from functools import partial

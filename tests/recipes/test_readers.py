@@ -1,4 +1,4 @@
-"""Each reader on a tiny package of its kind."""
+"""Each reader, with a tiny package of its kind."""
 
 from pathlib import Path
 
@@ -133,7 +133,7 @@ def test_clip_art_is_told_by_its_metadata(tmp_path: Path, title: str, expected: 
     (found,) = openclipart.read(tmp_path / "svg", tmp_path / "png", "CC-PDDC")
     others = ("ripe apple",) if expected != "ripe apple" else ()
     assert found.texts == (expected, *others, "An apple & its leaf.")
-    assert found.tags == ("fruit", "food", "fruit")  # neither HASH nor the artist
+    assert found.tags == ("fruit", "food", "fruit")  # without HASH and the artist
     assert found.author == "Ann Artist"
     assert found.draw().size == (60, 60)
 

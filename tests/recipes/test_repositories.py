@@ -34,7 +34,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
-    """Return a locked commit of a repository whose branch has gone on since."""
+    """Return a locked commit of a repository whose branch has newer commits."""
     monkeypatch.setattr(tables, "_FOLDER", tmp_path)
     monkeypatch.setattr(repositories, "HOST", f"file://{tmp_path}/host")
     write_files(tmp_path, {"ann+cats.tsv": TABLE})
@@ -130,7 +130,7 @@ def test_a_row_may_say_otherwise(
 
 
 def halves(size: tuple[int, int] = (90, 30), **options: object) -> bytes:
-    """Return a picture that is red on the left third, green in the middle, blue on the right."""
+    """Return an image with a red left third, a green middle and a blue right third."""
     image = Image.new("RGB", size, "red")
     image.paste((0, 255, 0), (30, 0, 60, 30))
     image.paste((0, 0, 255), (60, 0, 90, 30))

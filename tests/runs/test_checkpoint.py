@@ -1,4 +1,4 @@
-"""A run that goes on from a checkpoint ends in the bytes of one that was never interrupted."""
+"""A run resumed from a checkpoint ends with the bytes of an uninterrupted run."""
 
 import os
 import tempfile
@@ -35,13 +35,13 @@ BASE = GenerateConfig(
     num_cutouts=2,
     learning_rate=0.3,
 )
-# Others of pytorch-optimizer with state of their own kinds: queues, mappings, lists, numbers.
+# Optimizers of pytorch-optimizer with other kinds of state: queues, mappings, lists, numbers.
 EXTRA = ("adamp", "adashift", "aggmo", "diffgrad", "prodigy", "soap", "emonavi", "dadaptadam")
 
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    """The embedded CLIP before a VQGAN of 24 codes: quick, and the real thing."""
+    """Return the embedded CLIP model with a VQGAN of 24 codes, which is fast."""
     torch.manual_seed(0)
     return replace(load_models(BASE), vqgan=tiny.vqgan())
 
@@ -60,7 +60,7 @@ def through_a_file(config: GenerateConfig, run: Run) -> Checkpoint:
 def test_a_checkpoint_has_no_other_temporary_file(
     monkeypatch: pytest.MonkeyPatch, models: Models
 ) -> None:
-    """The file is the one that `replacing` has made, and removes if the process survives."""
+    """The only file is the one that `replacing` creates, and removes if the process survives."""
     made, real = [], tempfile.mkstemp
 
     def mkstemp(**names: Any) -> tuple[int, str]:

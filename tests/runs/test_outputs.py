@@ -1,4 +1,4 @@
-"""The files of a run, and the refusal of those that could not be written."""
+"""The files of a run, and the refusal of files that cannot be written."""
 
 import os
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_overwriting_can_be_asked_for() -> None:
 
 
 def test_the_trial_of_a_folder_cannot_leave_a_file(tmp_path: Path) -> None:
-    """Neither a name nor its removal changes the folder."""
+    """Checking does not change the folder by creating or removing a name."""
     try:
         os.close(os.open(tmp_path, os.O_RDWR | os.O_TMPFILE))
     except (AttributeError, OSError):

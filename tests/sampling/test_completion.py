@@ -1,4 +1,4 @@
-"""Completion and sampling on tiny and on reference models."""
+"""Completion and sampling with tiny models and reference models."""
 
 from collections import deque
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_kept_pixels_are_identical(
     known = known_cells(canvas.kept, 2)
     assert (indices[0][known] == work.known[known]).all()
     assert (indices >= 0).all()
-    for sample in collect(work, indices):  # none where everything was known
+    for sample in collect(work, indices):  # none if everything was known
         result = np.asarray(sample.picture)
         assert result.shape[:2] == (height, width)
         channels = result.shape[2]

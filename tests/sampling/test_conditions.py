@@ -1,4 +1,4 @@
-"""Classes, label maps, depth, edges, small pictures: the conventions of the published models."""
+"""Classes, label maps, depth, edges and small images, as for the published models."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""Masks, known codes, seams: what is kept stays, and what is imagined joins it."""
+"""Masks, known codes and seams: kept pixels are unchanged, and imagined ones join them."""
 
 from pathlib import Path
 

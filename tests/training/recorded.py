@@ -1,4 +1,4 @@
-"""The recorded training of taming-transformers, and the weights that it began with."""
+"""The recorded training of taming-transformers, and its initial weights."""
 
 import json
 import zlib
@@ -21,12 +21,12 @@ META: dict[str, Any] = json.loads((CASE / "meta.json").read_text())
 
 
 def images() -> Tensor:
-    """The batch, (2, 3, 64, 64)."""
+    """Return the batch, (2, 3, 64, 64)."""
     return load_file(CASE / "ref.safetensors")["input"]
 
 
 def recorded_lpips() -> LPIPS:
-    """LPIPS as recorded. VGG's weights were left out for their size; names are their seeds."""
+    """Return LPIPS as recorded; VGG's weights, too large to record, are seeded by their names."""
     recorded = read_state_dict(CASE / "checkpoints" / "last.ckpt")
     prefix = "loss.perceptual_loss."
     state = LPIPS().state_dict()
@@ -35,14 +35,14 @@ def recorded_lpips() -> LPIPS:
 
 
 def _seeded(name: str, like: Tensor) -> Tensor:
-    """The rule of the other weights of the checkpoint: N(0, 1/fan-in), or N(0, 0.05²)."""
+    """Return a weight by the rule of the recorded checkpoint: N(0, 1/fan-in), or N(0, 0.05²)."""
     numbers = np.random.RandomState(zlib.crc32(name.encode())).randn(like.numel())
     scale = like[0].numel() ** -0.5 if like.ndim > 1 else 0.05
     return torch.from_numpy(numbers * scale).float().view(like.shape)
 
 
 def recorded_settings(**train: Any) -> TrainSettings:
-    """The config of the recorded model, as it is, with the learning rate of the trace."""
+    """Return the unchanged config of the recorded model, with the learning rate of the trace."""
     model = read_yaml(next((CASE / "configs").glob("*.yaml")))["model"]
     return settings_of(
         "vqgan",
@@ -56,7 +56,7 @@ def recorded_settings(**train: Any) -> TrainSettings:
 
 
 def recorded_stage() -> VQGANStage:
-    """The stage with everything as recorded, LPIPS too."""
+    """Return the stage with all weights as recorded, including LPIPS."""
     settings = recorded_settings()
     stage = open_vqgan_stage(settings, torch.device("cpu"))
     stage.perceptual = recorded_lpips()

@@ -1,4 +1,4 @@
-"""Checkpoints: the state comes back exactly; what is damaged or foreign is refused."""
+"""Checkpoints restore the state exactly; damaged or foreign ones are refused."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from vqclip.training.ema import WeightAverage
 
 
 class State:
-    """A network with an optimizer that has stepped, and an average."""
+    """A network with an optimizer that has taken steps, and an average."""
 
     def __init__(self, optimizer: str = "AdamW", width: int = 3) -> None:
         self.networks = {"a": nn.Sequential(nn.Linear(width, 2), nn.BatchNorm1d(2))}
@@ -98,5 +98,5 @@ def test_average_follows_and_is_applied_for_a_while() -> None:
     with average.applied():
         assert network.weight.item() == 0.5
     assert network.weight.item() == 1.0
-    average.update(0)  # early on it forgets faster: with 1/10
+    average.update(0)  # the early decay is lower: 1/10
     assert float(average.state["a"]["weight"]) == pytest.approx(0.95)

@@ -1,4 +1,4 @@
-"""Settings that cannot work are refused in a line, before anything is written."""
+"""Settings that cannot work are refused in one line, before anything is written."""
 
 import re
 from pathlib import Path
@@ -201,7 +201,7 @@ def test_broken_settings_leave_nothing_behind(name: str) -> None:
 
 @pytest.mark.parametrize("stage", ["vqgan", "transformer"])
 def test_the_same_settings_work_once_mended(stage: str) -> None:
-    """So it is the one setting that is refused; and all settings are written down."""
+    """Only the invalid setting is refused, and all settings are saved."""
     values = vqgan_config() if stage == "vqgan" else transformer_config(DEPTH, data(DEPTH_MAPS))
     Path("mended.yaml").write_text(yaml.safe_dump(values))
     vqclip("train", stage, "mended.yaml", "--output", "run", "--quiet")

@@ -1,4 +1,4 @@
-"""Two processes that train together."""
+"""Training with two processes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The commands of the guide to every task, on tiny data, and the configs that they are run with."""
+"""The commands and configs of the guide to every task, with tiny data."""
 
 import re
 import shlex
@@ -42,7 +42,7 @@ def script(name: str) -> Any:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which all sections run, one after the other."""
+    """Return the folder in which all sections run in order."""
     path: Path = tmp_path_factory.mktemp("tasks")
     script("shapes").write(path / "shapes", 8, 32)
     return path
@@ -66,7 +66,7 @@ def test_the_commands_of_the_guide(
     folder: Path, section: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    for needed in dict.fromkeys(("VQGAN", section)):  # others may run in another process
+    for needed in dict.fromkeys(("VQGAN", section)):  # other sections may run in another process
         if needed == "VQGAN" and Path("runs/vqgan/best").is_dir():
             continue
         for line in SECTIONS[needed]:

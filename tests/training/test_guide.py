@@ -1,4 +1,4 @@
-"""The training guide has every setting, with its default."""
+"""The training guide lists every setting with its default."""
 
 import re
 from dataclasses import MISSING, fields
@@ -29,7 +29,7 @@ TABLES = [
 
 
 def documented(rows: list[str]) -> dict[str, str]:
-    """Return the defaults of a table's settings, as text."""
+    """Return the defaults of the settings in a table, as text."""
     cells = [re.split(r"(?<!\\) \| ", row.strip("| ")) for row in rows]
     return {name: cell[1] for cell in cells for name in re.findall(r"`(\w+)`", cell[0])}
 

@@ -1,4 +1,4 @@
-"""The loop: resumption is exact, whatever is switched on; files are what they should be."""
+"""The loop resumes exactly with every feature, and writes the expected files."""
 
 import csv
 from dataclasses import replace
@@ -30,7 +30,7 @@ def run(folder: Path, resume: bool = False, **train: Any) -> list[TrainingProgre
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All that a run leaves, except TensorBoard's files, which hold the time of day."""
+    """Return all files of a run except TensorBoard's, which contain the time."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -85,7 +85,7 @@ def test_what_was_written_after_the_checkpoint_is_written_again(tmp_path: Path) 
         if progress.step == 5:  # one step after a checkpoint
             break
     with (tmp_path / "parts" / "metrics.csv").open("a") as file:
-        file.write("5,0.1")  # cut off
+        file.write("5,0.1")  # a truncated row
     run(tmp_path / "parts", resume=True)
     assert files(tmp_path / "whole") == files(tmp_path / "parts")
 

@@ -1,4 +1,4 @@
-"""Depth, edges and label maps: read in every format, and a VQGAN for each kind."""
+"""Depth, edges and label maps in every format, and a VQGAN for each kind."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ RAMP = np.linspace(0.1, 0.9, SIDE, dtype=np.float32) + np.zeros((SIDE, 1), np.fl
 
 
 def write_map(path: Path, kind: str) -> None:
-    """Write a ramp from left to right, far to near."""
+    """Write a ramp from far on the left to near on the right."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
         "png16": (RAMP * 60000).astype(np.uint16),
@@ -54,7 +54,7 @@ def test_depth_of_every_format_is_the_source_itself(tmp_path: Path, kind: str) -
     assert depth.shape == (1, SIDE, SIDE)
     np.testing.assert_allclose(depth[0], (RAMP - 0.1) / 0.8 * 2 - 1, atol=0.02)
     assert samples[0]["image"].dtype == np.uint8
-    assert len(samples.held_out) == 1  # of a few pictures one is held out
+    assert len(samples.held_out) == 1  # one of a few images is held out
 
 
 def test_a_wide_map_is_cut_as_its_picture_is(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_wide_map_is_cut_as_its_picture_is(tmp_path: Path) -> None:
         "conditions": [given],
     }
     sample = Samples(data_config(settings_of("transformer", {"data": values})))[0]
-    inside = np.r_[0:6, 10:SIDE]  # where resizing blurs nothing
+    inside = np.r_[0:6, 10:SIDE]  # not blurred by resizing
     labels = sample["segmentation"].argmax(0)[:, inside]
     np.testing.assert_array_equal(labels, sample["image"][0][:, inside] // 80)
     assert labels.min() == 0
@@ -88,7 +88,7 @@ def test_own_edge_maps_need_no_edge_detection(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("zoom", [1.0, 1.5])
 def test_edge_maps_of_any_size_need_no_edge_detection(tmp_path: Path, zoom: float) -> None:
-    """Also zoomed and reduced, which make greys of black and white."""
+    """Edge maps are accepted also when zoomed and reduced, which adds grey."""
     edges = np.zeros((3 * SIDE, 3 * SIDE), np.uint8)
     edges[20:22] = 255
     Image.fromarray(edges).save(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""The recipes can be trained, and the model that is shipped keeps its size."""
+"""The recipes can be trained, and the embedded models keep their size."""
 
 import re
 import shlex
@@ -45,7 +45,7 @@ def test_styles_of_the_transformer_are_those_of_its_data() -> None:
 
 
 def words_of(*arguments: str, code: int = 0, **environment: str) -> list[list[str]]:
-    """Return what ``recipes/train.sh`` would have vqclip do."""
+    """Return the vqclip commands that ``recipes/train.sh`` would run."""
     environment |= {"PROGRAM": "printf %s\\n <end>", "PATH": "/usr/bin:/bin"}
     command = ["bash", str(RECIPES / "train.sh"), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Tables that are continued, cut back and widened."""
+"""Tables that are continued, truncated and widened."""
 
 from pathlib import Path
 

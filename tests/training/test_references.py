@@ -1,4 +1,4 @@
-"""Trained transformers work from every folder, with the VQGANs that they were trained on."""
+"""Trained transformers work from every folder, with the VQGANs of their training."""
 
 import shutil
 from pathlib import Path
@@ -60,7 +60,7 @@ def _vqgans() -> None:
 
 
 def with_files(folder: str) -> Values:
-    """Return the same as a reference, as taming-transformers says it."""
+    """Return the same stage as a reference in taming-transformers' form."""
     config = yaml.safe_load((Path(folder) / "config.yaml").read_text())["model"]
     weights = str(Path(folder) / "model.safetensors")
     return {**config, "params": {**config["params"], "ckpt_path": weights}}

@@ -1,4 +1,4 @@
-"""Settings: what YAML may say, and what is told to who says it wrong."""
+"""Settings from YAML, and errors for invalid ones."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def test_reads_a_file_with_changes(tmp_path: Path) -> None:
     file.write_text("seed: 3\nmodel: {target: x}\ntrain: {steps: 5, learning_rate: 1e-4}\n")
     settings = read_training_settings("vqgan", file, ["train.steps=7", "data.sources=[{path: a}]"])
     assert (settings.stage, settings.seed, settings.train.steps) == ("vqgan", 3, 7)
-    assert settings.train.learning_rate == 1e-4  # text to YAML, as it has no dot
+    assert settings.train.learning_rate == 1e-4  # YAML reads it as text, because it has no dot
     assert settings.data == {"sources": [{"path": "a"}]}
 
 

@@ -1,4 +1,4 @@
-"""A stage and data so small that the loop can be tested on them in milliseconds."""
+"""A stage and data small enough to test the loop in milliseconds."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from vqclip.training.stage import Batch, Metrics, Objective
 
 
 class ToyData:
-    """Pictures of one random colour and noise, a function of the seed and the number."""
+    """Images of one random colour and noise, determined by the seed and the number."""
 
     noise = 32
 
@@ -33,7 +33,7 @@ class ToyData:
 
 
 class ToyStage:
-    """Denoise with a convolution, and judge the result with a second objective."""
+    """A stage that denoises with a convolution, and judges the result with a second objective."""
 
     better: Literal["min", "max"] = "min"
     rows = 2

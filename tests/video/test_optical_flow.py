@@ -9,7 +9,7 @@ from vqclip.video.optical_flow import Between, blend, find_flow, opencv, visibil
 
 
 def texture(right: int = 0, down: int = 0, side: int = 96) -> Any:
-    """Part of a large smooth random picture; what it shows moves left and up."""
+    """Return part of a large smooth random image, whose content moves left and up."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3)).astype(np.uint8)
     large = opencv().resize(noise, (180, 180), interpolation=opencv().INTER_CUBIC)
     return large[20 + down : 20 + down + side, 20 + right : 20 + right + side]
@@ -30,7 +30,7 @@ def test_warping_undoes_it() -> None:
 
 
 def test_what_left_the_picture_is_not_visible() -> None:
-    here, there = texture(), texture(12, 0)  # moves left: what was at the left edge is gone
+    here, there = texture(), texture(12, 0)  # moves left, so that the left edge disappears
     seen = visibility(find_flow(here, there), find_flow(there, here))
     assert seen.shape == (96, 96)
     assert seen[:, 20:-4].mean() > 0.9

@@ -1,4 +1,4 @@
-"""Stories on the embedded models: small pictures, few steps."""
+"""Stories with the embedded models, small images and few steps."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -52,7 +52,7 @@ def test_scenes_turn_into_each_other() -> None:
     for step, time in ((7, 0.25), (8, 0.5), (9, 0.75)):
         assert scene_at(linear, step) == (0, 1, time)
     assert scene_at(linear, 10) == (1, 1, 0.0)
-    assert scene_at(linear, 29) == (2, 2, 0.0)  # the last one stays
+    assert scene_at(linear, 29) == (2, 2, 0.0)  # the last scene does not change
     assert scene_at(story(steps_per_scene=10, loop=True, ease="linear"), 29) == (2, 0, 0.8)
     assert scene_at(story(steps_per_scene=10, transition=0), 9) == (0, 0, 0.0)
     assert scene_at(story(steps_per_scene=10), -3) == (0, 0, 0.0)
@@ -130,7 +130,7 @@ def _tensor(picture: Any) -> torch.Tensor:
 
 
 def sharpness(frames: Sequence[Any]) -> float:
-    """Return how strongly neighbours differ, relative to the contrast."""
+    """Return the difference of neighbouring pixels relative to the contrast."""
     last = frames[-1].astype(float)
     return float(np.abs(np.diff(last, axis=1)).mean() / last.std())
 
@@ -145,7 +145,7 @@ def test_a_moving_picture_does_not_turn_to_mush(models: Models) -> None:
 
 
 def test_clip_sees_what_the_audience_sees(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or it corrects at every frame what nobody sees, and colours drift: by 60 of 255 in 20."""
+    """Otherwise CLIP corrects errors that are not displayed, and colours drift: by 60 in 20."""
     from vqclip.generation.cutouts import Cutouts
     from vqclip.media.images import to_array
 
@@ -165,7 +165,7 @@ def test_clip_sees_what_the_audience_sees(models: Models, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_camera_alone_changes_nothing_but_the_place(ema: float, models: Models) -> None:
-    """Where the optimisation stands still, a frame is the one before it, moved."""
+    """Without optimisation, each frame is the previous frame moved."""
     from vqclip.video.camera import move, parse_camera
 
     still = replace(PICTURE, learning_rate=1e-12, ema=ema)
@@ -190,7 +190,7 @@ def test_wrong_settings(changes: dict[str, int], message: str) -> None:
 
 
 def gumbel() -> GumbelVQ:
-    """Return a VQGAN of 24 codes, which a projection chooses."""
+    """Return a VQGAN of 24 codes, chosen by a projection."""
     torch.manual_seed(0)
     model = GumbelVQ(tiny.vqgan().ddconfig, tiny.CODES, 4)
     torch.nn.init.normal_(model.codebook)

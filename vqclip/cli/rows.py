@@ -47,7 +47,7 @@ KeepFrames = Annotated[
     bool,
     typer.Option(
         "--frames",
-        help="Save the frames of each image in a folder of their own.",
+        help="Save the frames of each image in a separate folder.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -30,7 +30,7 @@ class RestyleConfig:
         0.5,
         "--coherence",
         panel=IMAGE,
-        help="Share of the previous result in the start of each frame, 0 to 1.",
+        help="Share of the previous result in the initial image of each frame, 0 to 1.",
     )
     fps: float | None = setting(
         None,

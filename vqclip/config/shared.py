@@ -21,11 +21,11 @@ SAMPLE_SIZE = replace(
 )
 VIDEO_SIZE = replace(
     SIZE,
-    help="Video size in pixels. Default: the size of the input, at most 512 pixels a side.",
+    help="Video size in pixels. Default: the size of the input, at most 512 pixels per side.",
 )
 INPUT_SIZE = replace(
     SIZE,
-    help="Resize the input to this size in pixels first. Default: keep its own size.",
+    help="Size in pixels to which the input is resized first. Default: its own size.",
 )
 FIT = Option(
     ("--fit",),

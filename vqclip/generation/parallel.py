@@ -1,6 +1,6 @@
 """Several runs side by side, step by step.
 
-A work is a generator that yields a run whenever the run needs a step, is sent the frame, and
+A ``Work`` is a generator that yields a run whenever the run needs a step, is sent the frame, and
 finally returns its result. It contains the actions between steps and the handling of failures.
 """
 

@@ -1,7 +1,7 @@
-"""Files that attack, or that are broken: how each is made, and what must be said of it.
+"""Hostile and damaged files: how to make each one, and the required message.
 
-Run as a program, it makes all of them in a folder, offers each to every way in, and prints what
-was answered, after how many seconds of work, and at which peak of memory.
+As a program, it makes all files in a folder, passes each to every reader, and prints the message,
+the seconds of processor time and the peak memory.
 """
 
 import json
@@ -32,7 +32,7 @@ Make = Callable[[Path], Pair]
 
 
 def content(data: bytes, name: str = "model.ckpt") -> Make:
-    """A file of these bytes."""
+    """Make a file with these bytes."""
 
     def make(folder: Path) -> Pair:
         (folder / name).write_bytes(data)
@@ -42,7 +42,7 @@ def content(data: bytes, name: str = "model.ckpt") -> Make:
 
 
 def weights(change: Callable[[dict[str, Any]], Any]) -> Make:
-    """A good checkpoint, changed, with its good config."""
+    """Make a changed checkpoint with a valid config."""
 
     def make(folder: Path) -> Pair:
         state = read_state_dict(RUN / "checkpoints" / "last.ckpt")
@@ -53,7 +53,7 @@ def weights(change: Callable[[dict[str, Any]], Any]) -> Make:
 
 
 def config(text: str | bytes | Callable[[dict[str, Any]], Any]) -> Make:
-    """A good checkpoint with this config, or with its own, changed."""
+    """Make a valid checkpoint with this config, or with its own config changed."""
 
     def make(folder: Path) -> Pair:
         data = text
@@ -68,7 +68,7 @@ def config(text: str | bytes | Callable[[dict[str, Any]], Any]) -> Make:
 
 
 def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Make:
-    """A zip file of these members."""
+    """Make a zip file with these members."""
 
     def make(folder: Path) -> Pair:
         with zipfile.ZipFile(folder / "model.ckpt", "w", compression) as file:
@@ -80,7 +80,7 @@ def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
 
 
 def compressed(folder: Path) -> Pair:
-    """Weights in a zip file that would have to be inflated."""
+    """Make weights in a zip file that would have to be inflated."""
     path, _ = weights(lambda _: None)(folder)
     with zipfile.ZipFile(path) as file:
         members = {name: file.read(name) for name in file.namelist()}
@@ -88,14 +88,14 @@ def compressed(folder: Path) -> Pair:
 
 
 def lying_size(folder: Path) -> Pair:
-    """Inflates to 1 MB where 100 bytes are announced."""
+    """Make a zip whose member inflates to 1 MB although 100 bytes are declared."""
     path, _ = archive({"a/data.pkl": b"]" * (1 << 20)}, zipfile.ZIP_DEFLATED)(folder)
     path.write_bytes(path.read_bytes().replace(struct.pack("<I", 1 << 20), struct.pack("<I", 100)))
     return path, None
 
 
 def endless_directory(folder: Path) -> Pair:
-    """A list of millions of members, in a file that takes no space."""
+    """Make a directory of millions of members in a sparse file."""
     size, path = 1 << 29, folder / "model.ckpt"
     with path.open("wb") as file:
         file.write(b"PK\3\4")
@@ -105,14 +105,14 @@ def endless_directory(folder: Path) -> Pair:
 
 
 def truncated(folder: Path) -> Pair:
-    """The first half of a download."""
+    """Make the first half of a download."""
     path, _ = weights(lambda _: None)(folder)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return path, None
 
 
 def legacy(change: Callable[[bytes], bytes]) -> Make:
-    """A file of torch < 1.6, changed."""
+    """Make a changed file of torch < 1.6."""
 
     def make(folder: Path) -> Pair:
         path = folder / "model.ckpt"
@@ -125,7 +125,7 @@ def legacy(change: Callable[[bytes], bytes]) -> Make:
 
 
 def strided(size: list[int], stride: list[int]) -> Make:
-    """A codebook that is a view of this shape into a few numbers."""
+    """Make a codebook that is a view of this shape of a few numbers."""
     pid = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" + b"0X\x03\0\0\0cpuJ\0\0\1\0tQ"
     numbers = [
         b"(" + b"".join(b"\x8a\x08" + struct.pack("<q", n) for n in ns) + b"t"
@@ -139,20 +139,20 @@ def strided(size: list[int], stride: list[int]) -> Make:
 
 
 def safetensors(header: bytes, announced: int | None = None, data: int = 64) -> Make:
-    """A header, its announced length, and so many bytes of numbers."""
+    """Make a file with a header, its declared length, and ``data`` bytes of numbers."""
     length = struct.pack("<Q", len(header) if announced is None else announced)
     return content(length + header + bytes(data), "model.safetensors")
 
 
 def described(**entries: tuple[list[int], list[int]]) -> bytes:
-    """A header of float32 tensors with these shapes and places."""
+    """Return a header of float32 tensors with these shapes and positions."""
     return json.dumps(
         {k: {"dtype": "F32", "shape": s, "data_offsets": o} for k, (s, o) in entries.items()}
     ).encode()
 
 
 def linked(target: str) -> Make:
-    """A symbolic link."""
+    """Make a symbolic link."""
 
     def make(folder: Path) -> Pair:
         (folder / "model.ckpt").symlink_to(target)
@@ -162,13 +162,13 @@ def linked(target: str) -> Make:
 
 
 def pipe(folder: Path) -> Pair:
-    """What would be waited for."""
+    """Make a pipe, which a reader would wait for."""
     os.mkfifo(folder / "model.ckpt")
     return folder / "model.ckpt", None
 
 
 def named(name: str) -> Make:
-    """No file at all, just a name."""
+    """Use a name without making a file."""
     return lambda _: (Path(name), None)
 
 
@@ -188,38 +188,38 @@ def without(key: str) -> Callable[[dict[str, Any]], None]:
 
 
 def global_call(module: str, name: str, argument: str) -> bytes:
-    """A pickle that calls ``module.name(argument)``, as STACK_GLOBAL spells it."""
+    """Return a pickle that calls ``module.name(argument)`` by STACK_GLOBAL."""
     words = (module, name, argument)
     module_op, name_op, text_op = (b"X" + struct.pack("<I", len(w)) + w.encode() for w in words)
     return b"\x80\x04" + module_op + name_op + b"\x93" + text_op + b"\x85R."
 
 
 def nested_key(depth: int) -> bytes:
-    """A dict whose key is pairs of pairs of …: its hash takes 2^depth turns."""
+    """Return a dict whose key is nested pairs, so that its hash takes 2^depth operations."""
     return b"\x80\x02})" + b"2\x86" * depth + b"Ns."
 
 
 def colliding_keys(count: int) -> bytes:
-    """A dict of numbers that all have the same hash."""
+    """Return a dict of numbers that all have the same hash."""
     keys = (number * (2**61 - 1) for number in range(1, count))
     entries = (b"\x8a\x0b" + key.to_bytes(11, "little") + b"N" for key in keys)
     return b"\x80\x02}(" + b"".join(entries) + b"u."
 
 
 def copies(entries: int, count: int) -> bytes:
-    """A large dict, copied over and over."""
+    """Return a large dict that is copied many times."""
     keys = (b"J" + struct.pack("<i", number) + b"N" for number in range(entries))
     start = b"\x80\x02ccollections\nOrderedDict\nq\1}(" + b"".join(keys) + b"u\x85q\2"
     return start + b"h\1h\2R" * count + b"."
 
 
 def many_names(count: int) -> bytes:
-    """Foreign classes, each another one."""
+    """Return many different foreign classes."""
     return b"\x80\x02" + b"".join(b"cm\nC%d\n" % number for number in range(count)) + b"."
 
 
 def yaml_bomb() -> str:
-    """Ten lines that unfold to billions."""
+    """Return ten lines that expand to billions."""
     lines = ["a0: &a0 [lol]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     return "\n".join(lines)
@@ -340,7 +340,7 @@ CASES: dict[str, tuple[Make, str]] = {
 
 
 def ways(checkpoint: Path, yaml_file: Path | None, folder: Path) -> dict[str, Callable[[], str]]:
-    """Every way in, returning its one line."""
+    """Return every reader as a function that returns its one-line message."""
     (folder / "out").mkdir()
 
     def python(function: Callable[[], Any]) -> str:
@@ -364,7 +364,7 @@ def ways(checkpoint: Path, yaml_file: Path | None, folder: Path) -> dict[str, Ca
 
 
 def peak_bytes() -> int:
-    """The most memory since the last call; 0 where the system does not tell."""
+    """Return the peak memory since the last call; 0 if the system does not report it."""
     status = Path("/proc/self/status")
     if not status.exists():
         return 0
@@ -374,7 +374,7 @@ def peak_bytes() -> int:
 
 
 def main(names: list[str]) -> None:
-    """Try all, and print a line of JSON for each."""
+    """Try all files, and print a line of JSON for each."""
     Image.new("RGB", (32, 32)).save("photo.png")
     for number, name in enumerate(names or CASES):
         folder = Path(str(number))

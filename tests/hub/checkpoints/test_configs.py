@@ -1,4 +1,4 @@
-"""YAML configs are data: found, read, and refused when they are anything else."""
+"""YAML configs are found and read as data, and refused if they are anything else."""
 
 import time
 from pathlib import Path
@@ -86,7 +86,7 @@ def bomb(levels: int, width: int, template: str) -> str:
     ],
 )
 def test_alias_bombs_are_refused_quickly(text: str, tmp_path: Path) -> None:
-    start = time.process_time()  # unfolded, they would take years
+    start = time.process_time()  # expanded, they would take years
     with pytest.raises(CheckpointError):
         read_config(written(tmp_path, text))
     assert time.process_time() - start < 60

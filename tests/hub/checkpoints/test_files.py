@@ -1,4 +1,4 @@
-"""Files that are no checkpoint, or a broken one: each with its own message."""
+"""Files that are not valid checkpoints, each with its own message."""
 
 import random
 import zipfile

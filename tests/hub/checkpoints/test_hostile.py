@@ -1,4 +1,4 @@
-"""Hostile and broken files: refused at every way in, in a line, quickly and in little memory."""
+"""Every reader refuses hostile and damaged files in one line, quickly and with little memory."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from tests.hub.checkpoints import hostile
 
 ROOT = Path(__file__).parents[3]
 WAYS = ("convert", "load_vqgan", "command")
-_SECONDS, _BYTES = 8, 2e9  # of the processor; of memory, with torch's own 0.6 GB
+_SECONDS, _BYTES = 8, 2e9  # processor time; memory, including 0.6 GB for torch
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Any]:
-    """All files, offered to a process of their own, so that its memory can be measured."""
+    """Read all files in a separate process, so that its memory can be measured."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
         [sys.executable, "-m", "tests.hub.checkpoints.hostile"],

@@ -1,4 +1,4 @@
-"""Checkpoints as they are published become safetensors and config, and compute the same."""
+"""Published checkpoints become safetensors and a config with the same results."""
 
 import gzip
 import json
@@ -68,20 +68,20 @@ LIGHTNING = {"epoch": 3, "global_step": 7, "callbacks": {}, "lr_schedulers": []}
 
 
 def shrunk(value: Any) -> Any:
-    """The same config with the smallest layers: every key of its classes is still there."""
+    """Return the config with the smallest layers, keeping every key of its classes."""
     if not isinstance(value, dict):
         return value
     return {key: SMALL.get(key, shrunk(entry)) for key, entry in value.items()}
 
 
 def layout(name: str) -> dict[str, list[int]]:
-    """Shapes by key."""
+    """Return shapes by key."""
     keys = json.loads(gzip.decompress((FULL / f"{name}.keys.json.gz").read_bytes()))
     return {key: shape for key, (shape, _) in keys.items()}
 
 
 def patterns(keys: Iterable[str]) -> set[str]:
-    """Keys without the numbers of layers; of a loss just that there is one."""
+    """Return keys without layer numbers, and a single key for any loss."""
     return {re.sub(r"^loss\..*", "loss", re.sub(r"\d+", "#", key)) for key in keys}
 
 
@@ -97,7 +97,7 @@ def small_model(name: str) -> tuple[dict[str, Any], VQModel | Net2NetTransformer
 
 
 def published(name: str, folder: Path) -> tuple[Path, dict[str, Tensor]]:
-    """Write a small checkpoint as Lightning does, with loss and optimizer, and its YAML."""
+    """Write a small checkpoint like Lightning's, with loss and optimizer, and its YAML."""
     config, model = small_model(name)
     weights = {key: torch.randn_like(v) for key, v in model.named_parameters()}
     loss = {key: torch.ones(2) for key in layout(name) if key.startswith("loss.")}

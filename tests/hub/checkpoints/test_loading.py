@@ -1,4 +1,4 @@
-"""Weights and configs that belong together, and those that do not."""
+"""Weights and configs that match, and those that do not."""
 
 from pathlib import Path
 from typing import Any
@@ -246,7 +246,7 @@ def test_stages_of_a_transformer_checkpoint() -> None:
 
 
 def test_a_first_stage_config_fits_a_transformer_checkpoint() -> None:
-    # and a transformer's config the checkpoint of its first stage alone
+    # and a transformer's config with the checkpoint of only its first stage
     state = {f"first_stage_model.{key}": value for key, value in state_of().items()}
     params = {"first_stage_config": {"target": TAMING + "VQModel", "params": PARAMS}}
     whole = ModelConfig("taming.models.cond_transformer.Net2NetTransformer", params, "model.yaml")

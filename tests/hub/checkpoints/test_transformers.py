@@ -1,4 +1,4 @@
-"""Transformers from checkpoints: the published ones' keys, separate stages, misfits."""
+"""Transformers from checkpoints: published keys, separate stages, mismatches."""
 
 import gzip
 import json

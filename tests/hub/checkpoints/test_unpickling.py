@@ -1,4 +1,4 @@
-"""Pickles that attack, and pickles with foreign but harmless objects."""
+"""Hostile pickles, and pickles with foreign but harmless objects."""
 
 import argparse
 import builtins
@@ -29,7 +29,7 @@ WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
 
 
 class Call:
-    """Unpickling this calls a function."""
+    """An object whose unpickling calls a function."""
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
         self.call = function, args
@@ -51,7 +51,7 @@ def save_legacy(path: Path, content: object, protocol: int) -> None:
 
 
 def payloads(trace: Path) -> dict[str, Any]:
-    """Objects that would leave a file at ``trace`` if anything of them ran."""
+    """Return objects that would leave a file at ``trace`` if any of their code ran."""
     touch = f"open({str(trace)!r}, 'w').close()"
     command = [sys.executable, "-c", touch]
     return {
@@ -92,7 +92,7 @@ def test_attacks_are_refused_and_nothing_runs(
     for protocol in (2, 4):
         for place in PLACES.values():
             if save is save_raw and place is not PLACES["alone"]:
-                continue  # plain pickles hold tensors in another way; see below
+                continue  # plain pickles store tensors differently; see below
             save(file, place(payloads(trace)[name]), protocol)
             with pytest.raises(UnsafeCheckpointError, match="nothing was run") as caught:
                 read_state_dict(file)
@@ -146,7 +146,7 @@ def test_hand_written_pickles(program: bytes, tmp_path: Path, monkeypatch: Any) 
 
 
 class Callback:
-    """Something a training program leaves behind."""
+    """An object that a training program leaves in a checkpoint."""
 
     def __init__(self) -> None:
         self.best = {"score": np.float64(0.25), "path": pathlib.PosixPath("runs/1")}
@@ -156,7 +156,7 @@ class Callback:
 
 
 class AttributeDict(dict[str, Any]):
-    """Hyper-parameters as Lightning keeps them."""
+    """Hyperparameters as stored by Lightning."""
 
 
 class Kind(enum.Enum):
@@ -164,7 +164,7 @@ class Kind(enum.Enum):
 
 
 class Flags(list[int]):
-    """A list of another make."""
+    """A subclass of list."""
 
 
 def foreign() -> dict[str, Any]:
@@ -248,7 +248,7 @@ def test_a_modules_state_dict_keeps_its_order(tmp_path: Path) -> None:
 
 
 def test_our_own_functions_cannot_be_changed(tmp_path: Path) -> None:
-    # BUILD with a pair of states would set attributes of what tensors are made with
+    # BUILD with a pair of states would set attributes of the objects that build tensors
     for name in (b"torch._utils\n_rebuild_tensor_v2", b"torch\nFloatStorage", b"a\nClass"):
         (tmp_path / "evil.pt").write_bytes(b"\x80\x02c" + name + b"\nN}U\x0c__defaults__)s\x86b.")
         with pytest.raises(CheckpointError, match="state for something"):
@@ -290,7 +290,7 @@ def test_tensors_cannot_reach_beyond_their_data(old: bytes, new: bytes, tmp_path
 
 
 def test_a_huge_memo_costs_nothing(tmp_path: Path) -> None:
-    # "store this as number 2^32 - 1": the C unpickler would ask for 64 GB
+    # "store this as number 2^32 - 1": the C unpickler would request 64 GB
     (tmp_path / "evil.pt").write_bytes(b"\x80\x02}r\xff\xff\xff\xff.")
     with pytest.raises(CheckpointError, match="no named weights"):
         read_state_dict(tmp_path / "evil.pt")

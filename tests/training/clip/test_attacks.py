@@ -1,4 +1,4 @@
-"""Attacks stay in their ball, reach what they aim for, and draw nothing finer than they may."""
+"""Attacks stay in their ball, reach their target, and respect the limit on fine detail."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ class Remembering:
 
 
 def to_the_left(images: Tensor) -> Tensor:
-    """How much brighter the left half of each picture is than the right one."""
+    """Return the difference in brightness between the left and right half of each image."""
     return images[..., :8].mean((1, 2, 3)) - images[..., 8:].mean((1, 2, 3))
 
 
@@ -115,7 +115,7 @@ def test_targets_are_other_texts_and_rather_near_ones() -> None:
     related[0, 1] = related[1, 0] = True
     torch.manual_seed(0)
     chosen = torch.stack([choose_targets(texts @ texts.T, related, 1.0) for _ in range(200)])
-    counts = torch.stack([(chosen == i).sum(0) for i in range(4)])  # (target, picture)
+    counts = torch.stack([(chosen == i).sum(0) for i in range(4)])  # (target, image)
     assert not counts.T[related].any()
     assert counts[2, 0] > counts[3, 0] > 0
     everything = torch.ones(2, 2, dtype=torch.bool)

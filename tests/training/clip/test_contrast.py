@@ -1,4 +1,4 @@
-"""The contrastive loss against cases worked out by hand."""
+"""The contrastive loss, compared with cases calculated by hand."""
 
 import math
 
@@ -37,7 +37,7 @@ def test_one_positive_each_is_the_loss_of_clip() -> None:
 
 
 def test_coinciding_captions_share_the_probability() -> None:
-    """Two pictures of "a", one of "b", worked out by hand: images e1, e1, e2; texts alike."""
+    """Two images of "a" and one of "b", calculated by hand: images e1, e1, e2; equal texts."""
     e1, e2 = torch.eye(2)
     images = texts = torch.stack([e1, e1, e2])
     loss = contrastive_loss(images, texts, torch.tensor(1.0), coincide(["a", "a", "b"]), none(3))
@@ -52,7 +52,7 @@ def test_what_is_ignored_neither_helps_nor_hurts() -> None:
     ignored = none(3)
     ignored[0, 1] = ignored[1, 0] = True
     changed = texts.clone()
-    changed[1] = images[0]  # would be the best text of picture 0
+    changed[1] = images[0]  # would be the best text for image 0
     positive = torch.eye(3).bool()
 
     def of_first(words: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def test_more_pictures_are_wrong_answers_of_every_text() -> None:
     images, texts, scale = units(4), units(4, 1), torch.tensor(3.0)
     positive = torch.eye(4).bool()
     without = contrastive_loss(images, texts, scale, positive, none(4))
-    tempting = torch.cat([images, texts[:1]])  # a picture that is just what text 0 says
+    tempting = torch.cat([images, texts[:1]])  # an image that matches text 0 exactly
     loss = contrastive_loss(tempting, texts, scale, positive, none(4))
     logits = scale * texts @ tempting.T
     by_text = F.cross_entropy(logits, torch.arange(4))

@@ -1,4 +1,4 @@
-"""Building the CLIP to train: configuration, weights to start from, token table, groups."""
+"""Construction of the CLIP model to train: config, initial weights, token table, groups."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Hard negatives: read, drawn, and refused where they are broken."""
+"""Hard negatives are read and drawn, and refused if damaged."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from vqclip.training.clip.settings import NegativeSettings
 
 
 def write(folder: Path, count: int = 6) -> Path:
-    """Pictures of one grey each: 0, 10, 20, … for the prompts ``thing 0``, ``thing 1``, …"""
+    """Write plain grey images, 0, 10, 20, …, for the prompts ``thing 0``, ``thing 1``, …"""
     rows = []
     for i in range(count):
         Image.new("RGB", (20, 16), (10 * i,) * 3).save(folder / f"{i}.png")
@@ -24,7 +24,7 @@ def write(folder: Path, count: int = 6) -> Path:
 
 
 def greys(drawn: torch.Tensor) -> list[int]:
-    """Which pictures were drawn, in order of their grey."""
+    """Return the numbers of the drawn images, in order of their grey."""
     return sorted((drawn[:, 0, 0, 0] * 25.5).round().int().tolist())
 
 

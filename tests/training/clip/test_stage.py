@@ -1,4 +1,4 @@
-"""CLIP's stage: it learns, resists, resumes, and exports what open_clip loads."""
+"""CLIP's stage learns, resists attacks, resumes, and exports models for open_clip."""
 
 import json
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ COLOURS = {
 
 
 class Colours:
-    """Pictures of one colour and noise, and its name."""
+    """Images of one colour with noise, and the colour's name."""
 
     def __init__(self, size: int = 16) -> None:
         self.size = size
@@ -94,7 +94,7 @@ def batch(number: int = 0, count: int = 16, size: int = 16) -> Any:
 
 
 def lower(trained: ClipStage, steps: int) -> list[float]:
-    """Take steps by hand; return the losses."""
+    """Take steps without the loop; return the losses."""
     (objective,) = trained.objectives
     losses = []
     for step in range(steps):
@@ -173,7 +173,7 @@ def test_attacked_training_withstands_attacks(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_hard_negatives_are_pushed_away(tmp_path: Path) -> None:
-    """Orange is what an optimiser made of red: only the training that sees it tells them apart."""
+    """Orange stands for an optimiser's red: only training with it separates the two."""
     Image.new("RGB", (16, 16), (230, 110, 30)).save(tmp_path / "orange.png")
     row = {"picture": "orange.png", "prompt": "a red thing"}
     (tmp_path / "wrong.jsonl").write_text((json.dumps(row) + "\n") * 8)
@@ -225,7 +225,7 @@ def test_resuming_is_exact(tmp_path: Path) -> None:
         return trained.networks["clip"].state_dict()
 
     uninterrupted = run("whole")
-    run("parts", 4)  # beyond the checkpoint of step 3, so that the fourth is lost
+    run("parts", 4)  # beyond the checkpoint of step 3, so that the fourth step is lost
     resumed = run("parts", resume=True)
     assert all(torch.equal(value, resumed[key]) for key, value in uninterrupted.items())
     first, second = (

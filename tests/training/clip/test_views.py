@@ -1,4 +1,4 @@
-"""Views: each picture through a cutout of its own."""
+"""Views: each image has its own cutout."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Which samples a step sees, on how many processes and workers whatever."""
+"""The samples of a step are the same for any number of processes and workers."""
 
 import pytest
 import torch

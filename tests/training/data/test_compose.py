@@ -22,7 +22,7 @@ EVERYTHING = CompositionConfig(
 
 
 def block(colour: str, margin: int = 8) -> Pixels:
-    """A square of a colour in the middle of nothing."""
+    """Return a coloured square on a transparent background."""
     rgba = np.zeros((SIZE, SIZE, 4), np.uint8)
     rgba[margin : SIZE - margin, margin : SIZE - margin] = (*COLOURS[colour], 255)
     return rgba
@@ -214,7 +214,7 @@ def test_measured_names_the_palette(name: str) -> None:
 def test_measured_orders_by_share_and_leaves_out_little() -> None:
     rgba = full("blue")
     rgba[:12] = (*COLOURS["yellow"], 255)
-    rgba[-2:] = (*COLOURS["red"], 255)  # a sixteenth
+    rgba[-2:] = (*COLOURS["red"], 255)  # a sixteenth of the image
     assert measured(rgba) == ("blue", "yellow")
     assert measured(np.zeros((SIZE, SIZE, 4), np.uint8)) == ()
 

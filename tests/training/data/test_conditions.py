@@ -15,7 +15,7 @@ SIDE = 16
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures whose maps say the same as they: red is the label and the depth."""
+    """Write images whose maps repeat their content: red is the label and the depth."""
     rows = np.arange(SIDE)[:, None] // 4 + np.zeros((1, SIDE), int)  # 0..3 from top to bottom
     columns = rows.T + 0
     for name, labels in (("a", rows), ("b", columns)):
@@ -58,7 +58,7 @@ def test_maps_follow_the_picture_through_crops_and_flips(folder: Path) -> None:
 
 def test_classes_are_places_among_names(folder: Path) -> None:
     data = samples(folder, {"kind": "class", "names": ["b"]})
-    assert len(data) == 1  # the other picture has none of these classes
+    assert len(data) == 1  # the other image has none of these classes
     assert data[0]["class"] == 0
     both = samples(folder, {"kind": "class", "names": ["b", "a"]})
     assert {both[k]["group"]: both[k]["class"] for k in range(2)} == {"b/x.png": 0, "a/x.png": 1}

@@ -40,7 +40,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, count: int = 40, bad: tuple[int, ...] = ()) -> str:
-    """A zip and a tar of plain pictures whose red is their number, and their JSONL."""
+    """Write a zip and a tar of plain images whose red is their number, and their JSONL."""
     entries = rows(count)
     with (
         zipfile.ZipFile(folder / "a.zip", "w") as shard,
@@ -84,7 +84,7 @@ def test_sample_is_a_function_of_seed_and_k(tmp_path: Path) -> None:
     settings = config(write(tmp_path), crop=8, flip=0.5, cache=True)
     one, other = Samples(settings, 3), Samples(settings, 3)
     expected = [one[k] for k in range(60)]
-    for k in reversed(range(60)):  # whatever was asked before
+    for k in reversed(range(60)):  # independent of earlier requests
         np.testing.assert_array_equal(other[k]["image"], expected[k]["image"])
         assert other[k]["text"] == expected[k]["text"]
     assert [Samples(settings, 4)[k]["group"] for k in range(9)] != [

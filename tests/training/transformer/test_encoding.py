@@ -1,4 +1,4 @@
-"""Encoded samples: the same as encoded on the fly, in shards that interruptions leave whole."""
+"""Encoded samples equal those encoded during training; interruptions leave shards complete."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 class Clip:
-    """Embeds pictures by their mean colour, captions by their length."""
+    """Embeds images by their mean colour, and captions by their length."""
 
     def __init__(self, weights: Path) -> None:
         self.weights = weights

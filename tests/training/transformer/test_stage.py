@@ -1,4 +1,4 @@
-"""Training the transformer: the recorded loss, groups and trace; conditions; what is learned."""
+"""Training of the transformer: recorded loss, groups and trace; conditions; learning."""
 
 import json
 import math
@@ -84,7 +84,7 @@ DIM = 6
 
 
 def clip_values(folder: Path, **changes: Any) -> Values:
-    """Settings of a tiny transformer conditioned on embeddings, its VQGAN in a file."""
+    """Return settings of a tiny transformer conditioned on embeddings, with its VQGAN in a file."""
     vqgan = tiny.vqgan()
     model = config_of(tiny.transformer(first=vqgan))["model"]
     if not (folder / "model.safetensors").exists():
@@ -109,7 +109,7 @@ def clip_stage(folder: Path, **changes: Any) -> TransformerStage:
 
 
 def two_kinds(count: int = 8) -> Values:
-    """Grids of the code 3 with one embedding, of the code 17 with another; texts are as far."""
+    """Return grids of code 3 with one embedding and of code 17 with another, and their texts."""
     kind = torch.arange(count) % 2
     codes = torch.where(kind.bool(), 17, 3)[:, None, None].expand(-1, 4, 4)
     ways = torch.eye(DIM)
@@ -139,7 +139,7 @@ def test_it_learns_to_draw_what_the_embedding_says(tmp_path: Path) -> None:
     ]
     assert all(after[name] < before[name] for name in after)
     assert after["bits_per_code"] < 0.1
-    # Without a condition the first code is a coin's toss, and the fifteen others follow from it.
+    # Without a condition, the first code is a coin toss and determines the fifteen others.
     assert 1 / 16 < after["bits_per_code_unconditional"] < 0.5
     for embedding, code in ((0, 3), (1, 17), (2, 3), (3, 17)):
         condition = stage.model.encode_condition(torch.eye(DIM)[embedding : embedding + 1])
@@ -191,7 +191,7 @@ def test_an_export_is_loaded_and_draws_the_same(tmp_path: Path) -> None:
     stage.export(tmp_path / "out")
     state = load_file(tmp_path / "out" / "model.safetensors")
     assert {value.dtype for value in state.values()} == {torch.float16}
-    assert any(key.startswith("first_stage_model") for key in state)  # it was given by path
+    assert any(key.startswith("first_stage_model") for key in state)  # the VQGAN was given by path
     loaded = vqclip.load_transformer(tmp_path / "out")
     codes = two_kinds()["codes"]
     assert torch.allclose(loaded.logits(codes), stage.model.logits(codes), atol=0.02)
@@ -337,7 +337,7 @@ def test_every_kind_of_condition_lowers_its_loss(tmp_path: Path, kind: str) -> N
 
 
 class Grids:
-    """Encoded samples: grids of one of two codes, told apart by their embeddings."""
+    """Encoded samples: grids of one of two codes, distinguished by their embeddings."""
 
     held_out = tuple({key: value[k] for key, value in two_kinds(4).items()} for k in range(4))
 
@@ -374,7 +374,7 @@ def test_pictures_are_encoded_in_full_precision(tmp_path: Path) -> None:
 
 
 def styled(folder: Path, **changes: Any) -> TransformerStage:
-    """A stage whose model and data know two styles."""
+    """Return a stage whose model and data have two styles."""
     values = clip_values(folder, data={"styles": {"a": {}, "b": {}}}, **changes)
     values["model"]["params"]["cond_stage_config"]["params"]["styles"] = ["a", "b"]
     torch.manual_seed(0)
@@ -382,7 +382,7 @@ def styled(folder: Path, **changes: Any) -> TransformerStage:
 
 
 def test_it_learns_what_a_style_is(tmp_path: Path) -> None:
-    """One embedding, two styles that differ in the codes."""
+    """Return samples with one embedding and two styles that differ in the codes."""
     stage = styled(tmp_path, loss={"text": 0.5, "noise": 0.0, "drop": 0.0, "style": 0.9})
     batch = two_kinds(16)
     batch["style"] = batch["codes"][:, 0, 0].eq(17).long()

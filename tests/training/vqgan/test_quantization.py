@@ -50,7 +50,7 @@ def test_gradient_goes_straight_through() -> None:
 
 
 def test_in_bfloat16_on_a_cpu_quantized_latents_lie_in_planes() -> None:
-    """Channels last, the decoder's training would take twice as long."""
+    """With channels-last latents, training the decoder would take twice as long."""
     z = torch.randn(2, 4, 3, 5)
     with torch.autocast("cpu", torch.bfloat16):
         quantized = vector_quantize(z, torch.randn(7, 4), 0.25, legacy_beta=False)

@@ -1,4 +1,4 @@
-"""Training a VQGAN: recorded losses and trace; every option lowers the loss and resumes exactly."""
+"""Training of a VQGAN: recorded losses and trace; all options learn and resume exactly."""
 
 import json
 import subprocess
@@ -65,7 +65,7 @@ def settings(
 
 
 class LabelMaps(ToyData):
-    """Maps of two labels, the left and the right part."""
+    """Label maps with two labels, for the left and the right part."""
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         edge = 1 + number % (self.size - 1)
@@ -86,7 +86,7 @@ def figures(stage: VQGANStage, data: Sequence[dict[str, Any]]) -> dict[str, floa
 
 @pytest.mark.parametrize("step", [0, 1])
 def test_recorded_losses(step: int) -> None:
-    """Every scalar, λ among them; recorded in evaluation mode."""
+    """Compare every scalar, including λ, with values recorded in evaluation mode."""
     recorded = META["loss_scalars"][f"step{step}"]
     stage = recorded_stage()
     for network in stage.networks.values():
@@ -115,11 +115,11 @@ print(json.dumps([[float(row["total_loss"]), float(row["disc_loss"])] for row in
 
 @pytest.mark.slow
 def test_recorded_trace(tmp_path: Path) -> None:
-    """Three steps of both optimizers.
+    """Compare three steps of both optimizers.
 
-    The trace depends chaotically on rounding: images moved by 1e-7 move its second and third rows
-    by 2e-3 and 4e-3, and so does another way to compute convolutions. Processors differ by more,
-    so it is computed portably, in a process of its own.
+    The trace depends chaotically on rounding: changing the images by 1e-7 changes its second and
+    third rows by 2e-3 and 4e-3, and so does another way to compute convolutions. Processors differ
+    by more, so it is computed portably, in a separate process.
     """
     precision = "portable" if supported() else "auto"
     line = [sys.executable, "-c", TRACE, str(tmp_path), precision]
@@ -200,7 +200,7 @@ def test_every_accumulated_batch_reaches_the_codebook(tmp_path: Path) -> None:
 
 
 class Few(ToyData):
-    """Two plain pictures, again and again."""
+    """Two plain images, repeated."""
 
     noise = 1
 
