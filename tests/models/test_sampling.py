@@ -193,9 +193,9 @@ def test_a_permuter_orders_the_walk() -> None:
     assert torch.equal(model.logits(expected).argmax(-1), expected)
     steps = list(model.sample_steps(None, (4, 4), seed=0))
     assert steps[3].indices.flatten().ge(0).nonzero().flatten().tolist() == [7, 11, 15]
-    with pytest.raises(UsageError, match="an order of its own"):
+    with pytest.raises(UsageError, match="in its own order"):
         model.sample(None, (4, 5))
-    with pytest.raises(UsageError, match="an order of its own"):
+    with pytest.raises(UsageError, match="in its own order"):
         model.logits(expected[:, :5])
 
 

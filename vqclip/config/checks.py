@@ -41,7 +41,7 @@ def check_size(size: tuple[int, int]) -> None:
     """Raise UsageError unless (width, height) is a valid image size."""
     width, height = size
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
-        raise UsageError(f"size must be 1 to {MAX_SIDE} pixels a side, not {width}x{height}")
+        raise UsageError(f"size must be 1 to {MAX_SIDE} pixels per side, not {width}x{height}")
 
 
 def at_least(name: str, value: int, least: int) -> None:

@@ -212,7 +212,7 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         if not self.prompts:
-            raise UsageError("no prompt: say what to draw, for instance 'a red apple'")
+            raise UsageError("no prompt: describe the image, such as 'a red apple'")
         if not self.clip:
             raise UsageError("no CLIP model: name at least one")
         if self.size is not None:

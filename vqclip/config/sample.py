@@ -171,4 +171,4 @@ class CompleteConfig(SampleConfig):
         if self.refine and not self.prompts:
             raise UsageError("`refine` needs a prompt: give one, or drop `refine`")
         if min(self.extend) < 0 or max(self.extend) > MAX_SIDE:
-            raise UsageError(f"extend takes 0 to {MAX_SIDE} pixels a side, not {self.extend}")
+            raise UsageError(f"extend takes 0 to {MAX_SIDE} pixels per side, not {self.extend}")

@@ -72,7 +72,7 @@ def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dic
     state = checkpoints.read_state_dict(weights)
     kind = checkpoints.kind(state)
     if kind == "CLIP":
-        raise UsageError(f"{source} is a CLIP, which open_clip loads as it is")
+        raise UsageError(f"{source} is a CLIP model, which open_clip loads without an export")
     own = checkpoints.config_for(weights, config) or checkpoints.infer_config(state)
     if kind != "Net2NetTransformer":
         return load_vqgan(weights, config), without_references(own)

@@ -156,7 +156,7 @@ def _separate_stage(
     """Return a VQGAN that is stored apart from its transformer, or None if there is none."""
     if not checkpoints.has_stage(config, stage):
         if source is not None:
-            raise UsageError(f"{config.name} has no VQGAN of its own as {stage} stage; give none")
+            raise UsageError(f"{config.name} has no separate VQGAN as {stage} stage; give none")
         return None
     if checkpoints.stage_reference(config, stage) is not None:
         return referred(config, stage, source)

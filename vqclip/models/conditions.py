@@ -63,7 +63,7 @@ class Coordinates(nn.Module):
         if x is None or x.ndim != 4 or x.shape[1] != 1:
             raise UsageError("this transformer needs coordinates of shape (b, 1, H, W)")
         if min(x.shape[2:]) < self.downsampling:
-            raise UsageError(f"coordinates need at least {self.downsampling} pixels a side")
+            raise UsageError(f"coordinates need at least {self.downsampling} pixels per side")
         x = x.float()
         if not (x.amin() >= 0 and x.amax() <= 1):  # written so that NaN fails too
             raise UsageError("coordinates must be within 0 and 1")

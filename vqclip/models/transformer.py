@@ -284,6 +284,6 @@ class Net2NetTransformer(nn.Module):
     def _check_permuter(self, count: int) -> None:
         if self.permuter.length not in (None, count):
             raise UsageError(
-                f"this transformer reads exactly {self.permuter.length} codes, in an order "
-                f"of its own, not {count}"
+                f"this transformer reads exactly {self.permuter.length} codes, in "
+                f"its own order, not {count}"
             )

@@ -126,7 +126,7 @@ def _extended(canvas: Canvas, extend: tuple[int, int, int, int]) -> Canvas:
     pixels = np.pad(canvas.pixels, (rows, columns, (0, 0)))
     larger = Canvas(pixels, np.pad(canvas.kept, (rows, columns)))
     if max(larger.size) > MAX_SIDE:
-        raise UsageError(f"the image would be {larger.size}; at most {MAX_SIDE} pixels a side")
+        raise UsageError(f"the image would be {larger.size}; at most {MAX_SIDE} pixels per side")
     return larger
 
 

@@ -124,9 +124,9 @@ def test_weights_are_not_copied() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (config_of(n_embed=1024), "config says n_embed 1024, checkpoint has 20 codes"),
-        (config_of(embed_dim=4), "config says embed_dim 4, checkpoint's codes have length 8"),
-        (config_of("GumbelVQ"), "config says GumbelVQ, checkpoint is a VQModel"),
+        (config_of(n_embed=1024), "config has n_embed 1024, checkpoint has 20 codes"),
+        (config_of(embed_dim=4), "config has embed_dim 4, checkpoint's codes have length 8"),
+        (config_of("GumbelVQ"), "config is for GumbelVQ, checkpoint is a VQModel"),
         (config_of(ddconfig=DDCONFIG | {"ch": 64}), r"conv_in.weight is \(64, 3, 3, 3\)"),
         (config_of(ddconfig=DDCONFIG | {"num_res_blocks": 2}), "missing .* and 49 more"),
         (config_of(ddconfig=DDCONFIG | {"attn_resolutions": []}), "left over encoder.down.1.attn"),

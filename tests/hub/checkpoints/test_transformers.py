@@ -131,7 +131,7 @@ def test_stages_from_files_of_their_own(tmp_path: Path) -> None:
         "logs/vqgan.safetensors"
     )
     assert same(vqclip.load_transformer(save(tmp_path, own, config)), model)
-    with pytest.raises(UsageError, match="no VQGAN of its own as cond stage"):
+    with pytest.raises(UsageError, match="no separate VQGAN as cond stage"):
         vqclip.load_transformer(file, first_stage=tmp_path / "vqgan.safetensors", cond_stage=file)
 
 

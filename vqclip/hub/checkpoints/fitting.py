@@ -70,13 +70,13 @@ def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> I
     if expected_key is None or found_key is None:
         return
     if expected_key != found_key:
-        yield f"config says {_CODEBOOKS[expected_key]}, checkpoint is a {_CODEBOOKS[found_key]}"
+        yield f"config is for {_CODEBOOKS[expected_key]}, checkpoint is a {_CODEBOOKS[found_key]}"
     elif expected[expected_key].shape != state[found_key].shape and state[found_key].ndim == 2:
         says, has = expected[expected_key].shape, state[found_key].shape
         if says[0] != has[0]:
-            yield f"config says n_embed {says[0]}, checkpoint has {has[0]} codes"
+            yield f"config has n_embed {says[0]}, checkpoint has {has[0]} codes"
         if says[1] != has[1]:
-            yield f"config says embed_dim {says[1]}, checkpoint's codes have length {has[1]}"
+            yield f"config has embed_dim {says[1]}, checkpoint's codes have length {has[1]}"
 
 
 def _key_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:

@@ -155,7 +155,7 @@ def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
         most = _MOST_WIDTH if key == "embed_dim" else _MOST_CODES
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
             raise UsageError(
-                f"{config.name} says {key} {value!r:.80}; give a whole number up to {most}"
+                f"{config.name} has {key} {value!r:.80}; give a whole number up to {most}"
             )
 
 

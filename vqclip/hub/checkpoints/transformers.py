@@ -210,7 +210,7 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
     )
     perceptor = config.params.get("perceptor", "default")
     if not isinstance(perceptor, str):
-        raise UsageError(f"{config.name} says perceptor {perceptor!r:.80}; give a CLIP's name")
+        raise UsageError(f"{config.name} has perceptor {perceptor!r:.80}; give a CLIP's name")
     embed_dim, n_tokens = (
         _number(config, name, most=_MOST_WIDTH) for name in ("embed_dim", "n_tokens")
     )
@@ -218,7 +218,7 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
     channels = _number(config, "sketch_channels", 128, least=1, most=_MOST_WIDTH)
     styles = config.params.get("styles", ())
     if not isinstance(styles, list | tuple) or not all(isinstance(name, str) for name in styles):
-        raise UsageError(f"{config.name} says styles {styles!r:.80}; give a list of names")
+        raise UsageError(f"{config.name} has styles {styles!r:.80}; give a list of names")
     return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor, sketch, channels, styles)
 
 
@@ -226,7 +226,7 @@ def _class_names(config: ModelConfig) -> tuple[str, ...]:
     """Return the class names, which vqclip's own models have and taming's do not."""
     names = config.params.get("names") or ()
     if not isinstance(names, list | tuple):
-        raise UsageError(f"{config.name} says names {names!r:.80}; give a list")
+        raise UsageError(f"{config.name} has names {names!r:.80}; give a list")
     return tuple(map(str, names))
 
 
@@ -259,7 +259,7 @@ def _permuter(config: ModelConfig) -> Permuter:
 def _options(config: ModelConfig) -> Mapping[str, Any]:
     pkeep = config.params.get("pkeep", 1.0)
     if not isinstance(pkeep, int | float) or not 0 <= pkeep <= 1:
-        raise UsageError(f"{config.name} says pkeep {pkeep!r:.80}; give a number from 0 to 1")
+        raise UsageError(f"{config.name} has pkeep {pkeep!r:.80}; give a number from 0 to 1")
     return {
         "cond_stage_key": str(config.params.get("cond_stage_key", "depth")),
         "downsample_cond_size": _number(config, "downsample_cond_size", -1, least=-1),
@@ -277,5 +277,5 @@ def _number(
     value = config.params.get(name, default)
     least = (1 if default is None else 0) if least is None else least
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise UsageError(f"{config.name} says {name} {value!r:.80}; give a whole number")
+        raise UsageError(f"{config.name} has {name} {value!r:.80}; give a whole number")
     return value

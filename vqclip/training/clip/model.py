@@ -69,12 +69,12 @@ def load_table(clip: nn.Module, path: Path, std: float) -> None:
     """
     state = read_state_dict(path)
     if TABLE not in state:
-        raise UsageError(f"{path} holds no {TABLE}; recipes/token_table.py makes one")
+        raise UsageError(f"{path} contains no {TABLE}; recipes/token_table.py makes one")
     table, embedding = state[TABLE].float(), _parameter(clip, TABLE)
     rows, width = embedding.shape
     if len(table) != rows or table.shape[1] < width:
         raise CheckpointError(
-            f"{path} holds a table of {tuple(table.shape)}, the model's is {(rows, width)}"
+            f"{path} contains a table of {tuple(table.shape)}, but the model needs {(rows, width)}"
         )
     table = table[:, :width]
     embedding.copy_(table * (std / table.std()))

@@ -57,7 +57,7 @@ def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage
     """
     loss = parse_section(ClipSettings, settings.loss, "loss")
     if loss.contrast and settings.train.batch_size < 2:
-        raise UsageError("train.batch_size 1 leaves nothing to tell apart: use 2 or more")
+        raise UsageError("train.batch_size 1 leaves nothing to compare: use 2 or more")
     clip, config = new_clip(settings, loss)
     return ClipStage(clip.to(device), config, loss, settings.train.rate(LEARNING_RATE))
 

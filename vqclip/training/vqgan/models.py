@@ -30,7 +30,9 @@ def model_config(settings: TrainSettings) -> ModelConfig:
     if settings.model:
         return ModelConfig.of(settings.model, "model")
     if settings.start is None:
-        raise UsageError("the settings lack model: its target and params, as taming has them")
+        raise UsageError(
+            "the settings lack model: its target and params, as in taming-transformers"
+        )
     path = vqgan_path(settings.start)
     config = checkpoints.config_for(path)
     return config or checkpoints.infer_config(checkpoints.read_state_dict(path))
