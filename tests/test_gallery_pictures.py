@@ -73,4 +73,4 @@ def test_the_script_draws_and_checks(tmp_path: Path) -> None:
     (folder / "drawn_with.json").write_text(json.dumps(drawn_with | {"torch": "an abacus"}))
     elsewhere = script("--folder", folder, "--check", "--only", "a-robot")
     assert elsewhere.returncode == 3
-    assert "torch: drawn with an abacus" in elsewhere.stdout
+    assert "torch: generated with an abacus" in elsewhere.stdout
