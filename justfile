@@ -1,5 +1,5 @@
-# The commands of a contributor. `pip install -e ".[dev]"` brings `just`; each recipe is plain
-# enough to be typed by hand.
+# Commands for contributors. `pip install -e ".[dev]"` installs `just`; each recipe is simple enough
+# to type by hand.
 export NO_MKDOCS_2_WARNING := "1"
 
 set windows-shell := ["powershell.exe", "-NoLogo", "-Command"]
@@ -18,7 +18,7 @@ fix:
     ruff check --fix .
     ruff format .
 
-# The tests for every save: under 90 seconds on two cores
+# The quick tests, for every change: under 90 seconds on two cores
 quick *args:
     pytest -m "not slow" {{ args }}
 
@@ -26,7 +26,7 @@ quick *args:
 test *args:
     pytest {{ args }}
 
-# All tests, with the lines that none of them reaches
+# All tests, with a coverage report
 coverage:
     pytest --cov --cov-report=term
 
@@ -34,7 +34,7 @@ coverage:
 docs:
     mkdocs build --strict --quiet
 
-# Show the site at http://127.0.0.1:8000 and follow changes
+# Serve the site at http://127.0.0.1:8000 and update it on changes
 serve:
     mkdocs serve
 

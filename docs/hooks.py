@@ -1,8 +1,8 @@
 """Build steps of the site: generated pages, and equations as MathML.
 
 MkDocs calls ``on_files`` and ``on_page_content``. Pages that the repository already has elsewhere
-(the changelog, the models' card) are copied into the site; the command reference comes from the
-program itself.
+(the changelog, the model card) are copied into the site; the command reference is generated from
+the program.
 """
 
 import html
@@ -82,7 +82,7 @@ def commands() -> str:
 
 
 def leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every command with its full name, those of subgroups included."""
+    """Yield every command with its full name, including those of subgroups."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from leaves(command, f"{prefix}{name} ")
@@ -91,7 +91,7 @@ def leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def section(name: str, command: Any) -> list[str]:
-    """Return the Markdown lines of one command: what it does, its usage, its options by panel."""
+    """Return the Markdown lines of a command: description, usage, options by panel."""
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     words = " ".join(usage(p) for p in arguments)
     about = inspect.cleandoc(command.help or "").splitlines()
@@ -116,7 +116,7 @@ def prose(line: str) -> str:
 
 
 def usage(argument: Any) -> str:
-    """Return how an argument stands in the usage line, such as ``[PROMPT]...``."""
+    """Return an argument in the form of the usage line, such as ``[PROMPT]...``."""
     name = (argument.metavar or argument.name).upper()
     return (name if argument.required else f"[{name}]") + ("..." if argument.nargs == -1 else "")
 
@@ -132,7 +132,7 @@ def row(param: Any) -> str:
 
 
 def kind(param: Any) -> str:
-    """Return what a parameter takes: its metavar, or the name of its type."""
+    """Return the kind of value of a parameter: its metavar, or the name of its type."""
     annotation = param.type_descriptor.annotation
     if annotation is bool:
         return ""
@@ -143,5 +143,5 @@ def kind(param: Any) -> str:
 
 
 def default(value: Any) -> str:
-    """Return a default as one would type it."""
+    """Return a default value as typed on the command line."""
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

@@ -1,7 +1,7 @@
 """Make the comparison strips of the guides with the embedded models: ``python docs/strips.py``.
 
-Each strip is one setting with several values, everything else equal, written as a labelled WebP
-into ``docs/strips``. Names on the command line select strips.
+Each strip shows several values of one setting, with all other settings equal, as a labelled WebP
+in ``docs/strips``. Names on the command line select strips.
 """
 
 import sys
@@ -19,7 +19,7 @@ Labelled = Iterator[tuple[str, Image.Image]]
 
 
 def prompts(model: vqclip.Model) -> Labelled:
-    """Yield one house for each wording."""
+    """Yield a house for each wording."""
     for prompt in ("a house", "a red house", "a house at night", "a house | a tree:-0.5"):
         yield prompt, model.draw(prompt, seed=0, steps=40).picture
 
@@ -32,7 +32,7 @@ def steps(model: vqclip.Model) -> Labelled:
 
 
 def guidance(model: vqclip.Model) -> Labelled:
-    """Yield drafts with a rising guidance."""
+    """Yield drafts with increasing guidance."""
     for value in (1.0, 2.0, 4.0, 8.0):
         yield (
             f"--guidance {value:g}",
@@ -41,7 +41,7 @@ def guidance(model: vqclip.Model) -> Labelled:
 
 
 def init_weight(model: vqclip.Model) -> Labelled:
-    """Yield an image restyled with a rising pull to its start."""
+    """Yield a restyled image with increasing init weight."""
     yield "--init", Image.open(HOUSE).convert("RGB")
     for value in (0.0, 0.5, 2.0):
         result = model.draw("a castle", seed=0, steps=60, init=str(HOUSE), init_weight=value)
@@ -69,7 +69,7 @@ def strip(images: Labelled) -> Image.Image:
 
 
 def main(names: list[str]) -> None:
-    """Write the named strips, or all."""
+    """Write the named strips, or all strips."""
     model = vqclip.load(device="cpu")
     FOLDER.mkdir(exist_ok=True)
     for name in names or STRIPS:

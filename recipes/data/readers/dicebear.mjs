@@ -1,4 +1,4 @@
-// Faces put together by DiceBear, one line of JSON each: {style, seed, svg, extra}.
+// Faces composed by DiceBear, one line of JSON each: {style, seed, svg, extra}.
 // node dicebear.mjs NODE_MODULES COUNT style=package ...
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

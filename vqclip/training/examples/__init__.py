@@ -10,18 +10,18 @@ Values = Mapping[str, str]
 
 _IMAGE_LOSS = """loss:
   pixel: l2              # [l1]
-  perceptual: auto       # CLIP's features from 64 pixels on; lpips:PATH is the paper's [lpips]
-  codebook_decay: 0.95   # codes follow their latents; 0 trains them by gradients [0]
-  revive_after: 20       # steps without use after which a code is placed again [0]
-  # disc_start: 10000    # steps after which the discriminator joins in [250001]
+  perceptual: auto       # CLIP features from 64 pixels up; the paper's is lpips:PATH [lpips]
+  codebook_decay: 0.95   # running average of latents; 0 trains by gradients [0]
+  revive_after: 20       # unused steps after which a code is reset [0]
+  # disc_start: 10000    # step from which the discriminator is used [250001]
   # disc_weight: 0.8     # [0.8]"""
 _LABEL_LOSS = """loss:
-  codebook_decay: 0.95   # codes follow their latents; 0 trains them by gradients [0]
-  revive_after: 20       # steps without use after which a code is placed again [0]"""
-_FLIPS = "  flip: 0.5              # share that is mirrored [0]"
-_VARIETY = f"""  zoom: 1.3              # up to this factor they are enlarged, in part [1]
+  codebook_decay: 0.95   # running average of latents; 0 trains by gradients [0]
+  revive_after: 20       # unused steps after which a code is reset [0]"""
+_FLIPS = "  flip: 0.5              # share of mirrored images [0]"
+_VARIETY = f"""  zoom: 1.3              # maximum enlargement, followed by a crop [1]
 {_FLIPS}"""
-_LABELS = """    n_labels: 8          # labels are 0 to 7; in_channels and out_ch are the same [182]
+_LABELS = """    n_labels: 8          # labels 0 to 7; equals in_channels and out_ch [182]
 """
 
 
@@ -46,7 +46,7 @@ def _vqgan(title: str, folder: str, key: str, channels: str, kind: str, **more: 
 
 
 def _condition(config: str) -> str:
-    return f"  conditions:            # of the same names as the images\n    - {config}"
+    return f"  conditions:            # maps named like the images\n    - {config}"
 
 
 def _stage(source: str) -> str:
@@ -77,13 +77,13 @@ def _transformer(title: str, kind: str, option: str, needs: str, cond: str, **mo
     }
 
 
-_IMAGES = "FOLDER/pictures holds the images; train --example vqgan on it first."
+_IMAGES = "FOLDER/pictures contains the images; first train --example vqgan on it."
 
 
 def _maps(name: str, what: str) -> str:
     return (
-        f"FOLDER/pictures holds the images, FOLDER/{name} {what} under the same names;\n"
-        f"# train --example vqgan and {_VQGAN_OF[name]} on them first."
+        f"FOLDER/pictures contains the images, FOLDER/{name} the {what} with the same names;\n"
+        f"# first train --example vqgan and {_VQGAN_OF[name]} on them."
     )
 
 
@@ -93,13 +93,13 @@ _VQGAN_OF = {"depth": "depth-vqgan", "edges": "edges-vqgan", "labels": "segmenta
 EXAMPLES: Registry[Values] = Registry(
     "example",
     {
-        "vqgan": _vqgan("A VQGAN of images", "pictures", "image", "3", "vqgan"),
-        "depth-vqgan": _vqgan("A VQGAN of depth maps", "depth", "depth", "1", "depth-vqgan"),
+        "vqgan": _vqgan("A VQGAN for images", "pictures", "image", "3", "vqgan"),
+        "depth-vqgan": _vqgan("A VQGAN for depth maps", "depth", "depth", "1", "depth-vqgan"),
         "edges-vqgan": _vqgan(  # not enlarged, because that would blur the edges
-            "A VQGAN of edge maps", "edges", "edges", "1", "edges-vqgan", variety=_FLIPS
+            "A VQGAN for edge maps", "edges", "edges", "1", "edges-vqgan", variety=_FLIPS
         ),
         "segmentation-vqgan": _vqgan(
-            "A VQGAN of label maps",
+            "A VQGAN for label maps",
             "labels",
             "segmentation",
             "8",
@@ -109,7 +109,7 @@ EXAMPLES: Registry[Values] = Registry(
             loss=_LABEL_LOSS,
         ),
         "unconditional": _transformer(
-            "Images from nothing",
+            "Unconditional images",
             "unconditional",
             "",
             _IMAGES,
@@ -125,18 +125,18 @@ EXAMPLES: Registry[Values] = Registry(
             "      target: taming.modules.util.Labelator\n"
             "      params: {n_classes: 16} # at least the number of subfolders [1000]",
             block="64",
-            conditions="  conditions: [{kind: class}] # numbers subfolders by name; or give names",
+            conditions="  conditions: [{kind: class}] # all subfolders by name, or a list of names",
         ),
         "coordinates": _transformer(
-            "Images with the coordinates of their part",
+            "Images conditioned on coordinates",
             "coordinates",
             "",
             _IMAGES,
             "    cond_stage_config:\n"
             "      target: taming.modules.misc.coord.CoordStage\n"
-            "      params: {n_embed: 64, down_factor: 4} # the codes' pixels [1024, 16]",
+            "      params: {n_embed: 64, down_factor: 4} # pixels per code [1024, 16]",
             key="coordinates",
-            conditions="  conditions: [{kind: coordinates}] # of the part that data.crop shows",
+            conditions="  conditions: [{kind: coordinates}] # positions of crops (data.crop)",
         ),
         "segmentation": _transformer(
             "Images from label maps",
@@ -161,28 +161,28 @@ EXAMPLES: Registry[Values] = Registry(
             "--edges FOLDER/edges/MAP.png",
             _maps("edges", "white edges on black"),
             _stage("runs/edges-vqgan/best"),
-            conditions=_condition("{kind: edges, folder: edges} # without a folder: Canny's"),
+            conditions=_condition("{kind: edges, folder: edges} # without a folder: Canny edges"),
             steps="2000",
         ),
         "super-resolution": _transformer(
-            "Images from small ones",
+            "Images from small images",
             "super-resolution",
             "--upscale SMALL.png",
             _IMAGES,
             "    cond_stage_config: __is_first_stage__ # the images' own VQGAN",
             key="lr",
-            conditions="  conditions: [{kind: lr, scale: 4}] # the images, 4 times smaller",
+            conditions="  conditions: [{kind: lr, scale: 4}] # the images, reduced 4 times",
         ),
         "text": _transformer(
-            "Images from a text, by CLIP",
+            "Images from text, with CLIP embeddings",
             "text",
             '--prompt "a red circle"',
-            f"{_IMAGES}\n# A .txt beside each image holds its captions, one a line.",
+            f"{_IMAGES}\n# A .txt beside each image contains its captions, one per line.",
             "    cond_stage_config:\n"
             "      target: vqclip.ClipEmbedding\n"
-            "      params: {embed_dim: 256, n_tokens: 2} # perceptor: another CLIP",
+            "      params: {embed_dim: 256, n_tokens: 2} # perceptor: another CLIP model",
             block="65",
-            variety="  # flip: 0.5            # not where captions say left and right",
+            variety="  # flip: 0.5            # unless captions mention left or right",
         ),
         "clip": {"file": "clip.yaml", "kind": "clip"},
     },
