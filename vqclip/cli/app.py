@@ -37,7 +37,7 @@ Examples:
 COMMANDS = {
     "complete": LazyCommand(
         "complete:complete_command",
-        "Keep a part of an image and let a transformer imagine the rest.",
+        "Keep part of an image and let a transformer generate the rest.",
     ),
     "sample": LazyCommand(
         "sample:sample_command",
@@ -77,7 +77,7 @@ COMMANDS = {
     ),
     "decode": LazyCommand(
         "codes:decode_command",
-        "Decode codes, saved by --codes or --save-codes, with the VQGAN that made them.",
+        "Decode codes saved by --codes or --save-codes, using the VQGAN that made them.",
     ),
     "encode": LazyCommand(
         "encode:encode_command",

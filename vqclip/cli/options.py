@@ -141,9 +141,7 @@ class TerminalOptions:
         False, "--yes", "-y", panel=MODELS, help="Download missing models without asking."
     )
     quiet: bool = setting(False, "--quiet", "-q", panel=TERMINAL, help="Print only the file names.")
-    json_lines: bool = setting(
-        False, "--json", panel=TERMINAL, help="Print results as lines of JSON."
-    )
+    json_lines: bool = setting(False, "--json", panel=TERMINAL, help="Print results as JSON Lines.")
     preview: bool = setting(
         False, "--preview", panel=TERMINAL, help="Show the image in the terminal."
     )

@@ -15,7 +15,7 @@ class CodesConfig:
     """The settings of ``reconstruct`` and ``decode``.
 
     source: path or URL of the image, or path of the ``.npz`` file of codes.
-    size: (width, height) to which the image is first fitted by the method ``fit``; None keeps its
+    size: (width, height) to fit the image to first, with the method ``fit``; None keeps its
         own size.
     """
 
@@ -41,7 +41,7 @@ class OutputConfig:
         .gif, .mp4 or .webp format).
     fps: frames per second of the videos; None shows all frames in about eight seconds.
     codes: ``.npz`` file for the code indices of the result.
-    checkpoint: file from which the run can be resumed; see :mod:`vqclip.runs.checkpoint`.
+    checkpoint: file to resume the run from; see :mod:`vqclip.runs.checkpoint`.
     """
 
     path: Path
@@ -100,7 +100,7 @@ class FileOptions:
         None,
         "--fps",
         panel=OUTPUT,
-        help="Frames per second of videos. Default: a rate that gives about 8 seconds.",
+        help="Frames per second of videos. Default: chosen for about 8 seconds of video.",
     )
     save_codes: bool = setting(
         False,
@@ -112,7 +112,7 @@ class FileOptions:
         False,
         "--checkpoint",
         panel=OUTPUT,
-        help="Write a checkpoint from which `vqclip resume` can continue.",
+        help="Write a checkpoint that `vqclip resume` can continue from.",
     )
 
     @property

@@ -15,7 +15,7 @@ INTERPOLATIONS = ("none", "blend", "flow")
 
 @dataclass(frozen=True)
 class FilmConfig:
-    """The settings of a video writer.
+    """The settings for a video writer.
 
     rate: frames per second.
     quality: quality of MP4 and WebP, 0 to 100.
@@ -47,7 +47,7 @@ class TimingConfig:
     fps: frames per second; None fits the frames into ``length`` if set, else into about eight
         seconds.
     length: total length in seconds, including holds; None shows every frame once.
-    hold_first, hold_last: seconds for which the first and the last frame are held.
+    hold_first, hold_last: seconds to hold the first and the last frame.
     bounce: after the last frame, play backwards to the first.
     ease: a key of :data:`vqclip.media.timing.EASES`; ``in`` shows many early frames and few late
         ones.
@@ -58,7 +58,7 @@ class TimingConfig:
         None,
         "--fps",
         panel=TIME,
-        help="Frames per second. Default: set by --length, or a rate that gives about 8 seconds.",
+        help="Frames per second. Default: set by --length, or chosen for about 8 seconds of video.",
     )
     length: float | None = setting(
         None,
@@ -67,10 +67,10 @@ class TimingConfig:
         help="Length of the video in seconds. Default: long enough to show every frame once.",
     )
     hold_first: float = setting(
-        0.0, "--hold-first", panel=TIME, help="Seconds for which the first frame is held."
+        0.0, "--hold-first", panel=TIME, help="Seconds to hold the first frame."
     )
     hold_last: float = setting(
-        0.0, "--hold-last", panel=TIME, help="Seconds for which the last frame is held."
+        0.0, "--hold-last", panel=TIME, help="Seconds to hold the last frame."
     )
     bounce: bool = setting(
         False,
@@ -110,9 +110,9 @@ def check_rate(rate: float) -> None:
 
 @dataclass(frozen=True)
 class AnimateConfig:
-    """The settings of videos made from frames on disk.
+    """The settings for videos made from frames on disk.
 
-    size: (width, height) to which every frame is fitted by the method ``fit``; None keeps the
+    size: (width, height) to fit every frame to with the method ``fit``; None keeps the
         frames' own size, which must be the same for all.
     quality, codec, loop: see :class:`FilmConfig`; an MP4 contains its frames ``loop`` times.
     """
@@ -140,7 +140,7 @@ class AnimateConfig:
 class FilmOutput:
     """The output files of a video.
 
-    films: paths of .mp4, .gif and .webp files. frames: folder in which every frame is saved as an
+    films: paths of .mp4, .gif and .webp files. frames: folder to save every frame in, as an
     image.
     """
 

@@ -39,7 +39,7 @@ class GenerateConfig:
 
     prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
     size: (width, height) in pixels; None means the VQGAN's training size.
-    steps: number of optimizer steps; 0 returns the initial image.
+    steps: number of optimizer steps; 0 returns the starting image.
     seed: seed of all random numbers of the run, 0 to 2⁶³−1.
     vqgan, vqgan_config: weights and, unless it is next to them, their YAML file.
     clip: perceptors with their weights.
@@ -49,12 +49,12 @@ class GenerateConfig:
         saved as ``.npz``; ``draft`` is sampled by a transformer from the prompts, ``sample``
         without them. ``auto`` is ``draft`` if a transformer is given or included with the VQGAN,
         else ``random``. ``fit`` determines how an initial image is fitted to the size.
-    drafts: number of drafts, of which CLIP picks the best.
+    drafts: number of drafts for CLIP to choose from.
     style: style of the drafts, if the transformer has styles: a name, ``auto`` or ``none``; see
         :func:`vqclip.generation.styles.chosen_styles`.
     guidance, temperature, top_k, top_p: for drafts, see :class:`vqclip.config.sampling.Sampling`.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) pulls z to t, the
-        start or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
+        starting z or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
         for a draft, which only needs refinement, else 0: see :mod:`vqclip.hub.derived`.
     prior: weight of the loss that pulls z to the codes that the transformer finds likely, see
         :mod:`vqclip.generation.prior`. If None, 8 for a draft, else 0.
@@ -95,12 +95,12 @@ class GenerateConfig:
         *("--init", "-i"),
         panel=IMAGE,
         metavar="START",
-        help="Start: draft, random, noise, gradient, perlin or sample; the path or URL of an "
-        "image; or saved codes (.npz). auto uses a draft if a transformer is available, "
+        help="Starting point: draft, random, noise, gradient, perlin or sample; the path or URL "
+        "of an image; or saved codes (.npz). auto uses a draft if a transformer is available, "
         "otherwise random codes.",
     )
     drafts: int = setting(
-        16, "--drafts", panel=IMAGE, help="Number of drafts from which CLIP picks the best."
+        16, "--drafts", panel=IMAGE, help="Number of drafts for CLIP to choose from."
     )
     style: str = shared_setting(AUTO, shared.STYLE)
     guidance: float = shared_setting(2.0, shared.GUIDANCE)
@@ -112,8 +112,8 @@ class GenerateConfig:
         None,
         "--init-weight",
         panel=IMAGE,
-        help="Weight of the loss that keeps the image close to its start. Default: 1 after a "
-        "draft, otherwise 0.",
+        help="Weight of the loss that keeps the image close to its starting point. Default: 1 "
+        "after a draft, otherwise 0.",
     )
     init_decay: str = setting(
         "constant",
@@ -126,7 +126,7 @@ class GenerateConfig:
         "start",
         "--init-target",
         panel=IMAGE,
-        help="Codes towards which --init-weight pulls: start or zero.",
+        help="What --init-weight pulls the codes towards: start or zero.",
     )
     prior: float | None = setting(
         None,
@@ -197,8 +197,8 @@ class GenerateConfig:
         0.0,
         "--ema",
         panel=METHOD,
-        help="Decay of a running average of the codes, such as 0.9, from which the image is "
-        "decoded; 0 decodes the codes themselves.",
+        help="Decay of the running average of the codes that the image is decoded from, such as "
+        "0.9; 0 decodes the codes themselves.",
     )
     device: str = shared_setting(AUTO, shared.DEVICE)
     precision: str = shared_setting(AUTO, shared.PRECISION)

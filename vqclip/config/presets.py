@@ -51,7 +51,7 @@ ABOUT: Mapping[str, str] = {
     "nerdyrodent-updatedpooling": "nerdyrodent/VQGAN-CLIP, method updatedpooling: milder colours.",
     "crowson": "Katherine Crowson's first notebook: 64 plain crops, learning rate 0.05.",
     "eleutherai": "EleutherAI/vqgan-clip: crops with normally distributed sizes.",
-    "pixray": "pixray at normal quality, widescreen: Perlin start, zoomed cutouts.",
+    "pixray": "pixray at normal quality, widescreen: Perlin noise to start from, zoomed cutouts.",
     "bigsleep": "lucidrains/big-sleep: its cutouts and average, for 1 of 20 epochs.",
     "rkhamilton": "rkhamilton/vqgan-clip-generator: kornia cutouts.",
     "rkhamilton-sg3": "rkhamilton/vqgan-clip-generator: sg3 cutouts, plain and averaged.",

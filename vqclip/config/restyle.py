@@ -17,10 +17,10 @@ class RestyleConfig:
     """The settings that determine the images of a restyled video.
 
     source: path of a video, or of a folder of images.
-    picture: settings of every frame, including the seed.
+    picture: settings for every frame, including the seed.
     coherence: share, from 0 to 1, of the previous result, warped to follow the motion, in the
-        initial image of a frame, wherever both frames show the same content; the rest is the source
-        frame.
+        starting image of a frame, wherever both frames show the same content; the rest is the
+        source frame.
     fps: frames per second to generate; None means the frame rate of the video.
     """
 
@@ -30,7 +30,7 @@ class RestyleConfig:
         0.5,
         "--coherence",
         panel=IMAGE,
-        help="Share of the previous result in the initial image of each frame, 0 to 1.",
+        help="Share of the previous result in the starting image of each frame, 0 to 1.",
     )
     fps: float | None = setting(
         None,
@@ -47,7 +47,7 @@ class RestyleConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "RestyleConfig":
-        """Return the config for values from :meth:`to_dict` and the settings of single images."""
+        """Return the config for values from :meth:`to_dict` and the settings for single images."""
         return cls(values["source"], picture, values["coherence"], values["fps"])
 
     def to_dict(self) -> dict[str, Any]:

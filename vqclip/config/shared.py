@@ -25,7 +25,7 @@ VIDEO_SIZE = replace(
 )
 INPUT_SIZE = replace(
     SIZE,
-    help="Size in pixels to which the input is resized first. Default: its own size.",
+    help="Size in pixels to resize the input to first. Default: its own size.",
 )
 FIT = Option(
     ("--fit",),

@@ -16,7 +16,7 @@ class StoryConfig:
     """The settings that determine the images of a story.
 
     scenes: the prompts of each scene.
-    picture: all other settings of the images; their prompts and steps are replaced by the story's.
+    picture: all other settings for the images; their prompts and steps are replaced by the story's.
     steps_per_scene: number of optimizer steps, including the transition to the next scene.
     transition: number of final steps in which a scene turns into the next; None means half the
         scene's steps.
@@ -114,7 +114,7 @@ class StoryConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "StoryConfig":
-        """Return the config for values from :meth:`to_dict` and the settings of single images."""
+        """Return the config for values from :meth:`to_dict` and the settings for single images."""
         scenes = tuple(parse_prompts(scene) for scene in values["scenes"])
         return cls(scenes, picture, **{name: values[name] for name in options_of(cls)})
 

@@ -80,7 +80,7 @@ def again_command(
 ) -> None:
     """Generate an image again from its recorded settings, or with some of them changed.
 
-    Accepts the options of the command that made the image: generate, sample or complete.
+    Accepts every option of the command that made the image: generate, sample or complete.
 
     vqclip again apple.png
 

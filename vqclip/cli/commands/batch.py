@@ -78,8 +78,8 @@ def batch_command(
     """Generate an image for every prompt in a list. Run the same command again to continue.
 
     A line is a prompt and its options, such as `a red apple --steps 300 --seed 7`; a table has a
-    column `prompt` and one column per option. `{red,green} apple` expands to two rows. Options
-    of the command apply to all rows; a row's own options override them. The default seed is 0.
+    column `prompt` and one column per option. `{red,green} apple` expands to two rows. The
+    command's options apply to all rows; a row's own options override them. The default seed is 0.
 
     vqclip batch prompts.txt --steps 200
 

@@ -82,7 +82,7 @@ def decode_command(
     ],
     output: opt.PlainOutput = None,
 ) -> None:
-    """Decode codes, saved by --codes or --save-codes, with the VQGAN that made them.
+    """Decode codes saved by --codes or --save-codes, using the VQGAN that made them.
 
     The file records that VQGAN; a --vqgan with a different codebook is refused.
 

@@ -1,4 +1,4 @@
-"""``vqclip complete``: part of an image is kept, the rest imagined."""
+"""``vqclip complete``: keep part of an image and generate the rest."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +31,7 @@ def complete_command(
     prompt: opt.RankPrompts = None,
     output: opt.PlainOutput = None,
 ) -> None:
-    """Keep a part of an image and let a transformer imagine the rest.
+    """Keep part of an image and let a transformer generate the rest.
 
     Kept pixels stay identical, bit for bit. --gif, --mp4 and --webp record how the rest is
     generated.

@@ -37,7 +37,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Training config, whose held-out images are used; or a folder or .jsonl of images.",
+        help="Training config with held-out images, or a folder or .jsonl of images.",
         show_default=False,
     ),
 ]

@@ -30,7 +30,7 @@ def list_command(
     preset: Annotated[
         str | None,
         typer.Argument(
-            help="Preset whose settings to list.",
+            help="Preset to show the settings of.",
             show_default=False,
             autocompletion=completion_of("--preset"),
         ),

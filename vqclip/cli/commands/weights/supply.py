@@ -37,7 +37,7 @@ def get_command(
         int,
         typer.Option(
             min=1,
-            help="Number of consecutive attempts without progress before a source is given up.",
+            help="Number of consecutive attempts without progress before giving up on a source.",
         ),
     ] = 5,
     timeout: Annotated[
@@ -128,7 +128,7 @@ def import_command(
 ) -> None:
     """Import a checkpoint under a name; nothing in it is executed.
 
-    Reads checkpoints of taming-transformers, latent-diffusion and Lightning, and folders with an
+    Reads checkpoints from taming-transformers, latent-diffusion and Lightning, and folders with an
     open_clip model. The original file is kept.
 
     vqclip weights import last.ckpt --config 2021-04-23T18-19-01-project.yaml --name ffhq
