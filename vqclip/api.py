@@ -173,7 +173,7 @@ class Model:
         prompt: Prompts | None = None,
         **settings: Any,
     ) -> list[Result]:
-        """Keep part of an image, and let the transformer imagine the rest, best match first.
+        """Keep part of an image, and let the transformer generate the rest, best match first.
 
         Args:
             image: a path, a URL or a PIL image.
@@ -212,7 +212,7 @@ class Model:
         return replace(config, clip=loaded.clip, device=loaded.device, precision=loaded.precision)
 
     def _named(self, config: GenerateConfig) -> GenerateConfig:
-        """Return a config with this model's names; the transformer only if it samples the start."""
+        """Return a config with this model's names; the transformer only if it samples the codes."""
         loaded = self._loaded
         vqgan, transformer = loaded.vqgan, loaded.transformer
         if config.init not in (AUTO, *DRAWN):

@@ -38,10 +38,10 @@ _load = Loader()  # Ray reuses a process for several tasks in turn
 class JobGroup:
     """Jobs for one task, which renders them side by side.
 
-    checkpoints: checkpoints from which to resume the jobs.
+    checkpoints: checkpoints to resume the jobs from.
     threads: number of torch threads, which affects rounding.
     width: see :class:`vqclip.batch.engine.Local`.
-    place: folder to which relative paths of images and models refer, if it exists.
+    place: folder that relative paths of images and models refer to, if it exists.
     gpu: whether the task has its own GPU; otherwise it must not use one.
     look: whether to report images.
     """

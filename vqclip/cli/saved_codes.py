@@ -37,7 +37,7 @@ def note_unknown(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> Non
 
 
 def with_vqgan_of_init(config: GenerateConfig, note: Callable[[str], None]) -> GenerateConfig:
-    """Return ``config`` with the VQGAN of its initial codes, unless it names another.
+    """Return ``config`` with the VQGAN of its starting codes, unless it names another.
 
     note: prints a note, if the codes do not record their VQGAN.
 

@@ -69,7 +69,7 @@ class Session(ABC):
 
     @abstractmethod
     def forecast(self) -> "Forecast":
-        """Return the forecast of the command."""
+        """Return the forecast for the command."""
 
     @abstractmethod
     def generate(self) -> str | None:
@@ -92,7 +92,7 @@ class Session(ABC):
 class GenerateSession(Session):
     """Images made by optimisation, one config after the other.
 
-    state: saved state from which a single run resumes, if any.
+    state: saved state to resume a single run from, if any.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class GenerateSession(Session):
         self.terminal.note_size(config.size, picture_size(config, vqgan), vqgan.downsampling)
 
     def forecast(self) -> "Forecast":
-        """Return the forecast of the runs."""
+        """Return the forecast for the runs."""
         from vqclip.diagnostics.forecast import of_pictures
 
         runs = list(zip(self.configs, self.outputs, strict=True))
@@ -211,7 +211,7 @@ class SampleSession(Session):
             self.terminal.note("only a .png file stores the kept pixels exactly")
 
     def forecast(self) -> "Forecast":
-        """Return the forecast of the samples."""
+        """Return the forecast for the samples."""
         from vqclip.diagnostics.forecast import of_samples
 
         refined = self.config.refine if isinstance(self.config, CompleteConfig) else 0

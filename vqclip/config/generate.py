@@ -48,7 +48,7 @@ class GenerateConfig:
     init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
         saved as ``.npz``; ``draft`` is sampled by a transformer from the prompts, ``sample``
         without them. ``auto`` is ``draft`` if a transformer is given or included with the VQGAN,
-        else ``random``. ``fit`` determines how an initial image is fitted to the size.
+        else ``random``. ``fit`` determines how a starting image is fitted to the size.
     drafts: number of drafts for CLIP to choose from.
     style: style of the drafts, if the transformer has styles: a name, ``auto`` or ``none``; see
         :func:`vqclip.generation.styles.chosen_styles`.

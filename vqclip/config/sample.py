@@ -128,7 +128,7 @@ class CompleteConfig(SampleConfig):
     keep: part to keep: top, bottom, left or right (half the image); ``box:x,y,w,h``; or the path
         of a mask, white where the image is kept. None keeps all opaque pixels.
     extend: number of pixels to add on the left, at the top, on the right and at the bottom.
-    refine: number of optimisation steps for the imagined codes of the best image.
+    refine: number of optimisation steps for the generated codes of the best image.
     paste: leave the kept pixels unchanged; otherwise, use the VQGAN's reconstruction of them.
     """
 

@@ -109,7 +109,7 @@ def forecast(
 
 
 def picture_pace(config: GenerateConfig, models: Models) -> Pace:
-    """Return the pace of an optimisation; the time for drafts counts as part of the start."""
+    """Return the pace of an optimisation; the time for drafts counts as start-up."""
     short = replace(config, steps=min(3, config.steps))
     if models.transformer is None or derive(config).init not in DRAWN:
         return pace(generate(short, models), device=models.device)
@@ -122,7 +122,7 @@ def picture_pace(config: GenerateConfig, models: Models) -> Pace:
 
 
 def _drawing_seconds(steps: Iterable[Drawn]) -> tuple[float, Drawn | None]:
-    """Return the predicted time of sampling all codes, and the codes sampled to predict it."""
+    """Return the predicted time for sampling all codes, and the codes sampled to predict it."""
     seen: list[Drawn] = []
 
     def done(drawn: Drawn) -> int:
@@ -136,7 +136,7 @@ def _drawing_seconds(steps: Iterable[Drawn]) -> tuple[float, Drawn | None]:
 def of_pictures(
     runs: Sequence[tuple[GenerateConfig, OutputConfig]], models: Models, done: int = 0
 ) -> Forecast:
-    """Return the forecast of runs with the same models; the first run starts at step ``done``."""
+    """Return the forecast for runs with the same models; the first run starts at step ``done``."""
     first = runs[0][0]
     one = picture_pace(first, models)
     seconds = sum(one.seconds(config.steps) for config, _ in runs) - one.step * done
@@ -145,7 +145,7 @@ def of_pictures(
 
 
 def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> Forecast:
-    """Return the forecast of a transformer's samples, the best refined for ``refined`` steps."""
+    """Return the forecast for a transformer's samples, the best refined for ``refined`` steps."""
     models = task.models
     seconds, drawn = _drawing_seconds(draw_samples(task))
     if drawn is not None and refined:
@@ -159,7 +159,7 @@ def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> For
 
 
 def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast:
-    """Return the forecast of a story."""
+    """Return the forecast for a story."""
     from vqclip.video.story import StoryFrames
 
     one = pace(StoryFrames(story, models), device=models.device)
@@ -170,7 +170,7 @@ def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast
 def of_restyle(
     source: "SourceVideo", size: tuple[int, int], output: FilmOutput, models: Models
 ) -> Forecast:
-    """Return the forecast of a restyled video."""
+    """Return the forecast for a restyled video."""
     from vqclip.video.restyle import PreviousFrame, restyle_frame
 
     def restyled() -> Iterator[None]:
@@ -186,7 +186,7 @@ def of_restyle(
 
 
 def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
-    """Return the forecast of videos made from frames on disk."""
+    """Return the forecast for videos made from frames on disk."""
     with closing(_encoded(animation, films)) as frames:
         one = pace(frames, _ENCODED)
     seconds = one.seconds(len(animation) * animation.plays(films))
@@ -206,7 +206,7 @@ def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, N
 
 
 def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
-    """Return the forecast of a training run's steps, not counting validation.
+    """Return the forecast for a training run's steps, not counting validation.
 
     Raises:
         UsageError, CheckpointError: under the same conditions as the training itself.
@@ -221,7 +221,7 @@ def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
 
 
 def of_encoding(settings: "TrainSettings", device: torch.device) -> Forecast:
-    """Return the forecast of encoding all samples for training.
+    """Return the forecast for encoding all samples for training.
 
     Raises:
         UsageError, CheckpointError: under the same conditions as the encoding itself.
@@ -242,7 +242,7 @@ def of_encoding(settings: "TrainSettings", device: torch.device) -> Forecast:
 
 
 def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
-    """Yield the files that a run reads: its weights, its initial image and its image prompts."""
+    """Yield the files that a run reads: its weights, its starting image and its image prompts."""
     for paths in weight_files(config, models).values():
         yield from paths
     pictures = (prompt.content for prompt in config.prompts if prompt.kind == "image")

@@ -1,4 +1,4 @@
-"""Quality measures of VQGANs, CLIP models, transformers and their images.
+"""Quality measures for VQGANs, CLIP models, transformers and their images.
 
 Every function returns metrics by name, measured on data held out of training.
 """

@@ -1,4 +1,4 @@
-"""Quality measures of single models: VQGAN, CLIP and transformer."""
+"""Quality measures for single models: VQGAN, CLIP and transformer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Drafts: initial images sampled from a transformer and ranked by CLIP."""
+"""Drafts: starting images sampled from a transformer and ranked by CLIP."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Initial codes of a run, and the range of z."""
+"""Starting codes of a run, and the range of z."""
 
 from pathlib import Path
 

@@ -48,7 +48,7 @@ def generate(
     the stage ``optimization``.
 
     start: the z to start from, (1, embed_dim, h/f, w/f), instead of ``config.init``.
-    free: (1, 1, h/f, w/f) bool, the codes to optimise; all others keep their initial values.
+    free: (1, 1, h/f, w/f) bool, the codes to optimise; all others keep their starting values.
 
     On the CPU of one machine, the same config yields byte-identical images. Nothing is printed or
     written; break out of the loop at any time to stop.

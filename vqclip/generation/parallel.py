@@ -76,9 +76,9 @@ def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[
 class Width:
     """The number of runs in progress and the number of runs that share a step.
 
-    A given number is used as far as memory allows. Otherwise the fastest width is measured, because
-    it depends on the machine: with :data:`MOST` runs in progress, the first steps, which are needed
-    anyway, are timed with 8, 4, 2 and 1 runs together.
+    A number that is given is used up to what memory allows. Otherwise the fastest width is
+    measured, because it depends on the machine: with :data:`MOST` runs in progress, the first
+    steps, which are needed anyway, are timed with 8, 4, 2 and 1 runs together.
     """
 
     def __init__(self, width: int | None = None) -> None:

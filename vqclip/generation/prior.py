@@ -1,4 +1,4 @@
-"""The transformer as a prior of the optimised codes.
+"""The transformer as a prior for the optimised codes.
 
 CLIP rewards textures that no image has. The transformer knows p(s | prompt) of whole images, so at
 every step z is pulled to the codes that are most likely given z, the prompt and the earlier codes:
@@ -50,12 +50,12 @@ class Prior:
 def prior_of(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, start: Tensor
 ) -> Prior | None:
-    """Return the prior of a run, in the style in which its start is most likely.
+    """Return the prior of a run, in the style that makes its starting codes most likely.
 
     Return None if the transformer does not predict such codes: it is not conditioned on CLIP, or
     its VQGAN or its training size differs from the run's.
 
-    start: z at the start, (1, d, h, w).
+    start: starting values of z, (1, d, h, w).
     """
     transformer = models.transformer
     if transformer is None or transformer.condition_kind != "clip" or prompts.guide is None:

@@ -14,7 +14,7 @@ class Derived:
     """The settings of a run that depend on how it starts.
 
     init: how the run starts, never ``auto``.
-    transformer: the transformer that draws the initial image, or None if the run uses none.
+    transformer: the transformer that draws the starting image, or None if the run uses none.
     learning_rate, init_weight, prior: settings of the optimisation. A draft only needs refining, so
         by default its learning rate is lower and its two weights are higher.
     """

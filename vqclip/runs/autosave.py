@@ -25,7 +25,7 @@ class Autosave:
         run: the run to save, in its current state.
         output: the output files of the run, including the checkpoint.
         metadata: the metadata of the run's image.
-        begun: the state from which the run continues, if any.
+        begun: the state that the run continues from, if any.
 
     Raises:
         UsageError: the run's optimizer cannot be resumed exactly.

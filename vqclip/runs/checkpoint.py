@@ -1,9 +1,9 @@
 """Checkpoints of a run: one file of tensors and JSON.
 
-``apple.checkpoint.safetensors`` holds z, its start, the running average, the optimizer's moments
-and the random generator's state as tensors. Its header holds the rest of the state, the settings,
-the hashes of the weights and the output files as JSON. The file is written under another name and
-renamed when complete; nothing in it is ever executed.
+``apple.checkpoint.safetensors`` holds z, its starting values, the running average, the optimizer's
+moments and the random generator's state as tensors. Its header holds the rest of the state, the
+settings, the hashes of the weights and the output files as JSON. The file is written under another
+name and renamed when complete; nothing in it is ever executed.
 """
 
 import json

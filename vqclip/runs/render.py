@@ -56,7 +56,7 @@ def render(
     """Run ``config`` and write the files of ``output``.
 
     on_frame: called with every frame, including those of drafts.
-    state: the state in the checkpoint from which the run continues, if any.
+    state: the state in the checkpoint that the run continues from, if any.
     extra: additional metadata for the files.
 
     Ctrl-C ends the run early and keeps the current image and the videos so far. If a file with the

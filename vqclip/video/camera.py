@@ -87,9 +87,9 @@ def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
 class Motion:
     """The motion from one frame to the next, about the centre.
 
-    zoom: factor by which the content grows.
-    pan: pixels by which the content moves to the right and down.
-    rotate: degrees by which the content turns clockwise.
+    zoom: factor to enlarge the content by.
+    pan: pixels to move the content to the right and down.
+    rotate: degrees to turn the content clockwise.
     """
 
     zoom: float = 1.0

@@ -103,7 +103,7 @@ def restyle_frame(
 
 
 def mixed(source: Array, before: PreviousFrame, coherence: float) -> Array:
-    """Return the initial image of a frame: c·v·W(previous result) + (1 − c·v)·frame.
+    """Return the starting image of a frame: c·v·W(previous result) + (1 − c·v)·frame.
 
     W warps the previous result along the flow between the two source frames; v is 1 where both
     frames show the same content, and 0 where new content appears.

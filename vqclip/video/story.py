@@ -90,7 +90,7 @@ class StoryFrames:
     end of the video fades into the last of these frames, so that the video continues seamlessly at
     its start.
 
-    state: a state returned by :meth:`state`, from which to continue; on a CPU, the frames are then
+    state: a state returned by :meth:`state`, to continue from; on a CPU, the frames are then
         byte-identical to those of an uninterrupted run.
     on_draft: called with every frame of the drafts, if any are sampled.
     """

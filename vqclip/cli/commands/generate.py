@@ -36,7 +36,8 @@ def generate_command(
 
 
 def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSession:
-    """Return the session of ``config`` with the number of runs and the files from the options.
+    """Return the session for ``config``, with the number of runs and the files taken from the
+    options.
 
     Raises:
         UsageError: a file cannot be written.

@@ -48,7 +48,7 @@ def sample_command(
 
 
 def sampling(params: Mapping[str, Any]) -> SampleSession:
-    """Return the session of the samples that the options describe.
+    """Return the session for the samples that the options describe.
 
     Raises:
         UsageError: a value is invalid, or a file cannot be written.
@@ -76,7 +76,7 @@ def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict
 
 
 def sample_session(config: SampleConfig, params: Mapping[str, Any], stem: str) -> SampleSession:
-    """Return the session of ``config`` with the files requested by the options.
+    """Return the session for ``config``, with the files requested by the options.
 
     stem: file name without suffix, if the options set none.
 

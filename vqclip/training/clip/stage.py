@@ -220,7 +220,7 @@ class ClipStage:
         return torch.stack([pictures, moved, drawn], 1).flatten(0, 1)
 
     def _drawn(self, pictures: Tensor, texts: Tensor) -> Tensor:
-        """Move images far towards texts, with new views in each step."""
+        """Push images strongly towards their texts, with new views at each step."""
         hw = (pictures.shape[-2], pictures.shape[-1])
 
         def pull(images: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ _HELD_OUT = "held-out.safetensors"
 class EncodingConfig:
     """The entry ``encode`` of a transformer's ``data``.
 
-    folder: folder in which the shards are saved.
+    folder: folder to save the shards in.
     samples: number of samples to encode; training passes through them in epochs.
     held_out: number of held-out samples to encode.
     """
