@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -86,6 +87,19 @@ def test_grad_mode_does_not_leak_to_the_caller(models: Models) -> None:
     for _ in vqclip.generate(SMALL, models):
         assert torch.is_grad_enabled()
         assert not torch.is_autocast_enabled("cpu")
+
+
+def test_the_schedule_sets_the_learning_rate(models: Models) -> None:
+    rates = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    config = replace(SMALL, schedule="linear", optimizer=Watched)
+    list(vqclip.generate(config, models))
+    assert rates == pytest.approx([0.3, 0.3 * 0.7, 0.3 * 0.4])
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

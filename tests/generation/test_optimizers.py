@@ -9,7 +9,6 @@ from vqclip.generation.optimizers import (
     SCHEDULES,
     _from_extra,
     find_optimizer,
-    set_learning_rate,
 )
 
 
@@ -46,9 +45,3 @@ def test_schedules_start_whole_and_stay_positive(name: str) -> None:
     assert factors[0] == pytest.approx(1)
     assert factors == sorted(factors, reverse=True)
     assert factors[-1] > 0
-
-
-def test_set_learning_rate() -> None:
-    optimizer = find_optimizer("adam")([torch.zeros(1, requires_grad=True)], 0.1)
-    set_learning_rate(optimizer, 0.025)
-    assert optimizer.param_groups[0]["lr"] == 0.025

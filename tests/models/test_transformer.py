@@ -13,6 +13,7 @@ from tests import tiny
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.conditions import ClassLabel, Coordinates, GivenCodes, coordinates
+from vqclip.models.ddconfig import built
 from vqclip.models.gpt import GPTConfig, KeyValueCache
 from vqclip.models.transformer import Net2NetTransformer
 
@@ -223,9 +224,9 @@ def test_logits_of_the_first_codes_are_the_first_logits() -> None:
 def test_configs_that_cannot_work(name: str, value: object) -> None:
     shape = {"vocab_size": 24, "block_size": 16, "n_embd": 16, "n_head": 2, name: value}
     with pytest.raises(UsageError, match=f"a GPT's {name} cannot be"):
-        GPTConfig.of(shape)
+        GPTConfig(**shape)  # type: ignore[arg-type]
 
 
 def test_an_incomplete_config() -> None:
     with pytest.raises(UsageError, match=r"incomplete: missing 1 required .* 'block_size'"):
-        GPTConfig.of({"vocab_size": 24})
+        built(GPTConfig, {"vocab_size": 24}, "the GPT's config")

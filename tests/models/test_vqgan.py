@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from vqclip.errors import UsageError
-from vqclip.hub.checkpoints import build_vqgan, read_config, stage_config
+from vqclip.hub.checkpoints import read_config, stage_config
+from vqclip.hub.checkpoints.models import build_vqgan
 from vqclip.hub.loaders import load_vqgan
 from vqclip.models.autoencoder import AttnBlock
 from vqclip.models.ddconfig import DDConfig

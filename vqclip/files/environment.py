@@ -61,8 +61,5 @@ def home() -> Path:
 
 def offline() -> str | None:
     """Return the environment variable that disables the network, if one is set."""
-    return next((name for name in _OFFLINE if _is_set(name)), None)
-
-
-def _is_set(name: str) -> bool:
-    return os.environ.get(name, "").strip().lower() in ("1", "on", "yes", "true")
+    on = ("1", "on", "yes", "true")
+    return next((n for n in _OFFLINE if os.environ.get(n, "").strip().lower() in on), None)

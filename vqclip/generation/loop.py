@@ -23,7 +23,7 @@ from vqclip.generation.losses import (
     find_loss,
     init_distance,
 )
-from vqclip.generation.optimizers import SCHEDULES, find_optimizer, set_learning_rate
+from vqclip.generation.optimizers import SCHEDULES, find_optimizer
 from vqclip.generation.prior import prior_of
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, embed_prompts
 from vqclip.hub.derived import derive
@@ -244,7 +244,8 @@ class Run:
         if self.free is not None and self.z.grad is not None:
             self.z.grad *= self.free
         rate = self.derived.learning_rate * self.schedule(self.steps_done / self.config.steps)
-        set_learning_rate(self.optimizer, rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         with without_compiler():
             self.optimizer.step()
         with torch.no_grad():

@@ -116,9 +116,3 @@ SCHEDULES: Registry[Schedule] = Registry(
         "drop": lambda t: 1.0 if t < 0.75 else 0.1,  # as in pixray: a tenth for the last quarter
     },
 )
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every parameter group."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate

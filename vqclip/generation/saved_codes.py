@@ -55,18 +55,17 @@ def read_codes(path: Path) -> Codes:
     """
     if not user_path(path).is_file():
         raise UsageError(f"no such codes file: {path}")
+    other = UsageError(
+        f"{path} does not contain the codes of one image: write it with `save_codes`"
+    )
     try:
         with np.load(user_path(path), allow_pickle=False) as file:
             indices = torch.from_numpy(file["indices"].astype(np.int64, casting="safe"))
             about = {key: str(file[key]) for key in ("codebook", "vqgan") if key in file}
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(
-            f"{path} does not contain the codes of one image: write it with `save_codes`"
-        ) from error
+        raise other from error
     if indices.ndim != 3 or len(indices) != 1 or not indices.numel() or indices.min() < 0:
-        raise UsageError(
-            f"{path} does not contain the codes of one image: write it with `save_codes`"
-        )
+        raise other
     return Codes(indices, **about, name=str(path))
 
 

@@ -4,7 +4,6 @@ import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from vqclip.hub.catalogue import known_entry
 from vqclip.hub.catalogue.entries import CatalogueEntry, check_model_name
 from vqclip.hub.checkpoints import ModelConfig, SelfContained, config_for, read_config, recognise
 from vqclip.hub.checkpoints.importing import Converted, convert
-from vqclip.hub.downloads import DownloadRequest, Fetched, Listener, download
+from vqclip.hub.downloads import DownloadRequest, Listener, download
 from vqclip.hub.downloads.transfer import DiskFullError, DownloadError, Patience
 from vqclip.hub.loaders import load_perceptor
 from vqclip.hub.paths import vqgan_path
@@ -98,7 +97,9 @@ def _make(
     original = _unpacked(checkpoint, member) if member else checkpoint
     with store.adding(entry.name) as folder:
         converted = convert(original, config if entry.config else None, folder)
-        origin = {part: _origin(came) for part, came in fetched.items()}
+        origin = {
+            part: {"url": came.source.url, "sha256": came.sha256} for part, came in fetched.items()
+        }
         store.write_record(folder, **_record(converted, store.DOWNLOADED, origin))
         if keep:
             (folder / store.ORIGINAL).mkdir()
@@ -149,20 +150,16 @@ def _unpacked(archive: Path, member: str) -> Path:
                     f"has room for {readable(free)}: free some space and run the command "
                     "again"
                 )
-            with writing(), replacing(place, overwrite=True) as temporary:
-                _copy(content, info, temporary)
+            with (
+                writing(),
+                replacing(place, overwrite=True) as temporary,
+                content.open(info) as source,
+                temporary.open("wb") as target,
+            ):
+                shutil.copyfileobj(source, target, 1 << 20)
     except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
         raise CheckpointError(f"cannot unpack {member} from {archive}: {error}") from error
     return place
-
-
-def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: Path) -> None:
-    with archive.open(info) as source, place.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-
-
-def _origin(fetched: Fetched) -> dict[str, str]:
-    return {"url": fetched.source.url, "sha256": fetched.sha256}
 
 
 def _record(converted: Converted, state: str, origin: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,12 +172,7 @@ def _record(converted: Converted, state: str, origin: Mapping[str, Any]) -> dict
         "looks_like": list(converted.looks_like),
         "rgb": converted.rgb,
         "origin": origin,
-        "date": _now(),
     }
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _supplied(name: str, converted: Converted | None = None) -> Installed:
@@ -234,7 +226,6 @@ def _import_clip(source: Path, name: str, overwrite: bool) -> Installed:
             state=store.IMPORTED,
             weights=weights.name,
             origin={"path": str(source.absolute())},
-            date=_now(),
         )
     return _supplied(name)
 

@@ -41,9 +41,10 @@ def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> 
         if (reference := checkpoints.stage_reference(config, stage)) is None:
             continue
         source, referred[stage] = reference[0], vqgan
-        if is_named(source):
+        if source == DEFAULT or not user_path(source).exists():  # a name rather than a path
             elsewhere.add(stage)
-            stage_config = _reference(source, checkpoints.codebook_hash(vqgan))
+            named = {"source": source, "codebook": checkpoints.codebook_hash(vqgan)}
+            stage_config = {"target": checkpoints.REFERENCE, "params": named}
         else:
             stage_config = described_vqgan(source)
         params[f"{stage}_stage_config"] = stage_config
@@ -51,15 +52,6 @@ def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> 
         elsewhere.add("cond")
     own = checkpoints.standalone(ModelConfig(config.target, params, config.name))
     return SelfContained(ModelConfig.of(own, config.name), frozenset(elsewhere), referred)
-
-
-def _reference(source: str, codebook: str) -> dict[str, Any]:
-    return {"target": checkpoints.REFERENCE, "params": {"source": source, "codebook": codebook}}
-
-
-def is_named(source: str | Path) -> bool:
-    """Return whether ``source`` is a model's name rather than a path."""
-    return source == DEFAULT or not user_path(source).exists()
 
 
 def described_vqgan(source: str | Path) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +148,11 @@ def _check_free(place: Path, overwrite: bool) -> None:
 
 
 def write_record(folder: Path, **values: Any) -> None:
-    """Write the record of the model in ``folder``, with the hashes of its files."""
+    """Write the record of the model in ``folder``, with the date and the hashes of its files."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != RECORD)
     record = {
         **values,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "size": sum(p.stat().st_size for p in files),
         "sha256": {p.name: weights_hash(p) for p in files},
     }
@@ -216,15 +218,13 @@ def holding(name: str, waiting: Callable[[str], None]) -> Iterator[None]:
         VqclipError: vqclip's folder is not writable.
     """
     locks = home() / "locks"
-    try:
-        locks.mkdir(parents=True, exist_ok=True)
-        lock = locked(locks / f"{check_model_name(name)}.lock", waiting)
-        lock.__enter__()
-    except OSError as error:
-        raise VqclipError(
-            f"cannot write to {home()}: {reason_of(error)}; choose another folder with VQCLIP_HOME"
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            locks.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(locks / f"{check_model_name(name)}.lock", waiting))
+        except OSError as error:
+            raise VqclipError(
+                f"cannot write to {home()}: {reason_of(error)}; "
+                "choose another folder with VQCLIP_HOME"
+            ) from error
         yield
-    finally:
-        lock.__exit__(None, None, None)

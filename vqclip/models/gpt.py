@@ -5,7 +5,6 @@ those checkpoints are checked on loading and written on saving, but not kept in 
 fused attention kernels support causality directly.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 
 from vqclip.errors import UsageError
 from vqclip.models.attention import attention
-from vqclip.models.ddconfig import built
 
 _MOST = {"vocab_size": 1 << 24, "block_size": 1 << 20, "n_layer": 1 << 10, "n_embd": 1 << 16}
 
@@ -55,13 +53,6 @@ class GPTConfig:
             value = getattr(self, name)
             fits = isinstance(value, int | float) and 0 <= value < 1
             _require(fits, name, value, "a number from 0 to below 1")
-
-    @classmethod
-    def of(cls, values: "GPTConfig | Mapping[str, Any]") -> "GPTConfig":
-        """Build a config from a mapping as read from YAML, ignoring unknown entries."""
-        if isinstance(values, GPTConfig):
-            return values
-        return built(cls, values, "the GPT's config")
 
 
 def _is_int(value: object, least: int, most: int) -> bool:

@@ -201,14 +201,15 @@ def determinism(flag: bool) -> Iterator[None]:
     Such operations exist only on CUDA. They include the gradients of sampling and pooling; the
     cutouts are therefore taken on the CPU if ``flag`` is set.
     """
+    if not flag:
+        yield
+        return
     before = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
-    if flag:
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
-        if flag:
-            torch.use_deterministic_algorithms(before)
-            torch.backends.cudnn.benchmark = benchmark
+        torch.use_deterministic_algorithms(before)
+        torch.backends.cudnn.benchmark = benchmark

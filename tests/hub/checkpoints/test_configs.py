@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
 from vqclip.files.safe_yaml import parse_yaml
-from vqclip.hub.checkpoints import ModelConfig, find_config, read_config, stage_config
+from vqclip.hub.checkpoints import ModelConfig, read_config, stage_config
+from vqclip.hub.checkpoints.configs import find_config
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 VQGAN = "taming.models.vqgan.VQModel"

@@ -18,16 +18,14 @@ from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.hub.catalogue import catalogue
 from vqclip.hub.checkpoints import (
     ModelConfig,
-    convert,
     has_stage,
     new_vqgan,
     read_config,
     stage_config,
     untrained_transformer,
 )
-from vqclip.hub.checkpoints.importing import Converted
-from vqclip.hub.checkpoints.published import PUBLISHED as NAMES
-from vqclip.hub.checkpoints.published import lookalikes
+from vqclip.hub.checkpoints.importing import Converted, convert
+from vqclip.hub.checkpoints.published import _TRANSFORMERS, _VQGANS, lookalikes
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
@@ -285,7 +283,8 @@ def test_published_shapes_are_recognised(name: str) -> None:
 
 
 def test_models_that_are_named_are_those_of_the_catalogue() -> None:
-    assert {name.partition("'s ")[0] for name in NAMES} == set(catalogue())
+    names = {name for names in (*_VQGANS.values(), *_TRANSFORMERS.values()) for name in names}
+    assert {name.partition("'s ")[0] for name in names} == set(catalogue())
 
 
 def test_a_wrong_config_is_explained_with_the_one_that_fits(tmp_path: Path) -> None:

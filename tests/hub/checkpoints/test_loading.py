@@ -11,13 +11,12 @@ from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.hub.checkpoints import (
     ModelConfig,
     StateDict,
-    build_vqgan,
     infer_config,
     kind,
     load_vqgan_weights,
     read_state_dict,
-    stage_state,
 )
+from vqclip.hub.checkpoints.models import build_vqgan, stage_state
 from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
 
 REFERENCE = Path(__file__).parents[2] / "reference"

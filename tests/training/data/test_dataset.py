@@ -153,10 +153,10 @@ def test_held_out_samples_have_all_texts_and_a_fixed_order(tmp_path: Path) -> No
 @pytest.mark.parametrize("cache", [False, True])
 def test_bad_pictures_are_passed_over_and_counted(tmp_path: Path, cache: bool) -> None:
     samples = Samples(config(write(tmp_path, bad=(3, 4)), cache=cache))
-    assert samples.bad == []
+    assert samples.pictures.bad == []
     drawn = {number(samples[k]) for k in range(80)}
     assert drawn == set(range(40)) - {3, 4}
-    assert sorted(samples.bad) == ["a.zip/003.webp", "b.tar/004.webp"]
+    assert sorted(samples.pictures.bad) == ["a.zip/003.webp", "b.tar/004.webp"]
 
 
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:

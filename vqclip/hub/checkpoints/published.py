@@ -30,9 +30,6 @@ _TRANSFORMERS: dict[tuple[int, ...], tuple[str, ...]] = {
     (8192, 348, 40, 1408): ("scenes-coco",),
     (8192, 348, 36, 1536): ("scenes-openimages",),
 }
-PUBLISHED = {
-    name for group in (_VQGANS, _TRANSFORMERS) for names in group.values() for name in names
-}
 
 
 def lookalikes(state: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from vqclip.hub.checkpoints.models import (
 )
 from vqclip.models.codes import hash_of
 from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates, GivenCodes, StartToken
+from vqclip.models.ddconfig import built
 from vqclip.models.gpt import GPT, GPTConfig
 from vqclip.models.light_torch import SkipInit
 from vqclip.models.permuters import ORDERS, Permuter
@@ -78,7 +79,8 @@ def load_transformer_weights(
     first = first or load_vqgan_weights(state, config, "first")
     if has_stage(config, "cond"):
         cond = cond or load_vqgan_weights(state, config, "cond")
-    model = build_transformer(config, first, cond)
+    with SkipInit(), torch.device("meta"):  # no memory for initial weights
+        model = untrained_transformer(config, first, cond)
     stages = (_FIRST, _COND) if isinstance(model.cond_stage_model, VQModel) else _FIRST
     own = {key: value for key, value in state.items() if not key.startswith(stages)}
     expected = {key: v for key, v in model.state_dict().items() if not key.startswith(stages)}
@@ -107,10 +109,10 @@ def _load(part: nn.Module, state: StateDict, prefix: str) -> None:
         raise CheckpointError(f"the weights do not fit the config: {reason}") from None
 
 
-def build_transformer(
+def untrained_transformer(
     config: ModelConfig, first: VQModel | None = None, cond: VQModel | None = None
 ) -> Net2NetTransformer:
-    """Build a transformer without memory for its weights (on the meta device).
+    """Build a transformer with initial weights, to be trained.
 
     Args:
         config: the classes and their parameters; irrelevant parameters are ignored.
@@ -122,14 +124,6 @@ def build_transformer(
         UsageError: a parameter is missing or invalid.
 
     """
-    with SkipInit(), torch.device("meta"):
-        return untrained_transformer(config, first, cond)
-
-
-def untrained_transformer(
-    config: ModelConfig, first: VQModel | None = None, cond: VQModel | None = None
-) -> Net2NetTransformer:
-    """Build a transformer with initial weights, to be trained; see :func:`build_transformer`."""
     check_target(config, TRANSFORMER_TARGETS, "transformer")
     first = first or build_vqgan(stage_config(config, "first"))
     stage = cond or _condition_stage(config, first)
@@ -242,7 +236,7 @@ def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
 def _gpt_config(config: ModelConfig) -> GPTConfig:
     part = config.part("transformer_config")
     check_target(part, {_GPT}, "GPT")
-    return GPTConfig.of(part.params)
+    return built(GPTConfig, part.params, "the GPT's config")
 
 
 def _permuter(config: ModelConfig) -> Permuter:

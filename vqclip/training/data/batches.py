@@ -46,7 +46,13 @@ def training_batches(
         for micro in range(first_step * accumulate, last_step * accumulate)
         for start in [(micro * processes + process) * batch_size]
     ]
-    yield from _loader(data, numbers, workers)
+    yield from DataLoader(
+        data,  # type: ignore[arg-type]
+        batch_sampler=numbers,  # type: ignore[arg-type]  # any iterable of index lists works
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+    )
 
 
 def held_out_batches(data: Data, samples: int, batch_size: int) -> Iterator[Batch]:
@@ -58,17 +64,6 @@ def held_out_batches(data: Data, samples: int, batch_size: int) -> Iterator[Batc
     count = min(samples, len(held_out))
     for start in range(0, count, batch_size):
         yield collate([held_out[i] for i in range(start, min(start + batch_size, count))])
-
-
-def _loader(data: Any, numbers: Sequence[range], workers: int) -> "DataLoader[Batch]":
-    return DataLoader(
-        data,
-        batch_sampler=numbers,  # type: ignore[arg-type]  # any iterable of index lists works
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=False,
-    )
 
 
 def collate(samples: Sequence[RawSample]) -> dict[str, Any]:

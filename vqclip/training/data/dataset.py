@@ -144,11 +144,6 @@ class Samples:
         """Return the number of images in an epoch; an index may be larger."""
         return len(self.pictures.entries)
 
-    @property
-    def bad(self) -> list[str]:
-        """Return the images that could not be read so far and were skipped."""
-        return self.pictures.bad
-
     def __getitem__(self, k: int) -> dict[str, Any]:
         """Return sample k."""
         rng = np.random.default_rng((self.seed, k))

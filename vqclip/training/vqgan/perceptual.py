@@ -44,9 +44,10 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
     if kind == "lpips":
         distance: nn.Module = lpips_from(map(read_state_dict, _files(rest)))
     elif kind == "clip":
-        distance = FeatureDistance(_clip(rest or DEFAULT))
+        clip = load_perceptor(rest or DEFAULT)
+        distance = FeatureDistance(ClipFeatures(clip.visual, clip.mean, clip.std, clip.resolution))
     else:
-        distance = FeatureDistance(_timm(*_name_and_file(rest)))
+        distance = FeatureDistance(_timm(rest))
     return distance.to(memory_format=torch.channels_last).to(device)
 
 
@@ -58,18 +59,6 @@ def _files(path: str) -> list[Path]:
     if not files:
         raise UsageError(f"there are no weights in {place}; lpips needs VGG16 and linear layers")
     return files
-
-
-def _clip(source: str) -> ClipFeatures:
-    perceptor = load_perceptor(source)
-    return ClipFeatures(perceptor.visual, perceptor.mean, perceptor.std, perceptor.resolution)
-
-
-def _name_and_file(text: str) -> tuple[str, str]:
-    name, _, file = text.partition(":")
-    if not name:
-        raise UsageError("timm: needs the name of a model, such as timm:resnet18")
-    return name, file
 
 
 class TimmFeatures(nn.Module):
@@ -92,7 +81,10 @@ class TimmFeatures(nn.Module):
         return features
 
 
-def _timm(name: str, file: str) -> TimmFeatures:
+def _timm(source: str) -> TimmFeatures:
+    name, _, file = source.partition(":")
+    if not name:
+        raise UsageError("timm: needs the name of a model, such as timm:resnet18")
     with quiet(), explained(f"cannot load the timm model {name!r}"):
         network = import_module("timm").create_model(name, features_only=True, pretrained=not file)
     if file:

@@ -170,7 +170,9 @@ class VQGANStage:
             loss = F.binary_cross_entropy_with_logits(output, image)
             metrics["bce_loss"] = loss.detach()
             return loss
-        loss = self.settings.pixel_weight * self._pixel_loss(image, output)
+        weights = border_weights(*image.shape[2:], self.settings.border_weight).to(image.device)
+        pixel = PIXEL_LOSSES[self.settings.pixel](image, output, weights)
+        loss = self.settings.pixel_weight * pixel
         if self.perceptual is not None:
             with wide_enough(output.device):
                 distance = self.perceptual(image, output).float().mean()
@@ -178,14 +180,6 @@ class VQGANStage:
             loss = loss + self.settings.perceptual_weight * distance
         metrics["rec_loss"] = loss.detach()
         return loss
-
-    def _pixel_loss(self, image: Tensor, output: Tensor) -> Tensor:
-        pixel = PIXEL_LOSSES[self.settings.pixel]
-        if self.settings.border_weight == 1:
-            return pixel(image, output)
-        height, width = image.shape[2:]
-        weights = border_weights(height, width, self.settings.border_weight)
-        return pixel(image, output, weights.to(image.device))
 
     def _generator_loss(self, reconstructed: Tensor, output: Tensor, metrics: Metrics) -> Tensor:
         """Return λ · disc_factor · (−mean D(x̂))."""
