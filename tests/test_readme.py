@@ -82,7 +82,7 @@ def _kept(name: str) -> Installed:
         store.write_record(folder, kind="vqgan", state=store.IMPORTED)
     model = store.find(name)
     assert model is not None
-    return Installed(model, True, {})
+    return Installed(model, True)
 
 
 def _inputs(words: list[str]) -> None:

@@ -14,10 +14,16 @@ _T = TypeVar("_T")
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for an unknown ``name``, with the closest match and all known names."""
     known = sorted(known)
+    return UsageError(
+        f"unknown {kind} {name!r}; {suggestion(name, known)}Known: {', '.join(known)}"
+    )
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a question that names the closest match, with a space after it; "" if none is."""
     spelled = {entry.lower(): entry for entry in known}
     near = get_close_matches(name.lower(), spelled, n=1)
-    hint = f"did you mean {spelled[near[0]]!r}? " if near else ""
-    return UsageError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
+    return f"did you mean {spelled[near[0]]!r}? " if near else ""
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by name, registered by load_functions

@@ -70,7 +70,7 @@ def test_a_model_is_fetched_once_and_kept_as_weights_alone(server: Server) -> No
     offer(server, "tiny", "vqmodel_f16", size=checkpoint("vqmodel_f16").stat().st_size)
     supplied = get("tiny")
     assert supplied.new
-    assert "loss and discriminator" in supplied.dropped
+    assert "loss and discriminator" in supplied.model.record["dropped"]
     same(load_vqgan(REFERENCE / "vqmodel_f16"), load_vqgan("tiny"))
     files = sorted(p.name for p in supplied.model.folder.iterdir())
     assert files == ["config.yaml", "model.safetensors", "record.json"]

@@ -31,14 +31,10 @@ class Installed:
     """A model that is now in the store.
 
     new: whether the model was installed just now, rather than found in the store.
-    dropped: the parts of the checkpoint that were left out, with their bytes.
-    looks_like: published models with weights of the same shapes.
     """
 
     model: StoredModel
     new: bool
-    dropped: Mapping[str, int]
-    looks_like: tuple[str, ...] = ()
 
 
 def get(
@@ -64,7 +60,7 @@ def get(
     entry = known_entry(name)
     with store.holding(name, partial(_note_waiting, name, listener)):
         if model := store.find(name):
-            return Installed(model, False, {})
+            return Installed(model, False)
         store.remove_leftovers(name)
         entry.check_fetchable()
         try:
@@ -107,7 +103,7 @@ def _make(
     for part, came in fetched.items():
         store.remember_hash(entry.name, part, came.sha256)
     shutil.rmtree(place, ignore_errors=True)
-    return _supplied(entry.name, converted)
+    return _supplied(entry.name)
 
 
 def _download_request(
@@ -175,12 +171,10 @@ def _record(converted: Converted, state: str, origin: Mapping[str, Any]) -> dict
     }
 
 
-def _supplied(name: str, converted: Converted | None = None) -> Installed:
+def _supplied(name: str) -> Installed:
     model = store.find(name)
     assert model is not None
-    if converted is None:
-        return Installed(model, True, {})
-    return Installed(model, True, converted.dropped, converted.looks_like)
+    return Installed(model, True)
 
 
 def import_model(
@@ -204,7 +198,7 @@ def import_model(
             converted = convert(checkpoint, config, folder, half=half, whole=whole)
             origin = {"path": str(checkpoint.absolute())}
             store.write_record(folder, **_record(converted, store.IMPORTED, origin))
-        return _supplied(name, converted)
+        return _supplied(name)
 
 
 def _self_contained(own: ModelConfig | None) -> SelfContained | None:

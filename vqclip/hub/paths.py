@@ -1,6 +1,5 @@
 """Paths of weight files: embedded, in the model store, or given as a path."""
 
-from difflib import get_close_matches
 from pathlib import Path
 
 from vqclip.config import DEFAULT
@@ -10,6 +9,7 @@ from vqclip.files.environment import user_path
 from vqclip.files.filetypes import WEIGHT_SUFFIXES
 from vqclip.hub import store
 from vqclip.hub.catalogue import catalogue
+from vqclip.registry import suggestion
 
 _FAVOURITES = ("model.safetensors", "last.ckpt", "model.ckpt")
 
@@ -74,8 +74,7 @@ def _unknown(source: str, what: str) -> UsageError:
         return UsageError(
             f"{source} is not on this computer; download it with: vqclip weights get {source}"
         )
-    near = get_close_matches(source.lower(), known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = suggestion(source, known)
     return UsageError(
         f"unknown {what} {source!r}; {hint}give {DEFAULT}, a name of 'vqclip weights list', or the "
         f"path of a {', '.join(WEIGHT_SUFFIXES[:3])} file or of a folder with config and weights"

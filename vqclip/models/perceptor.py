@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from vqclip.models.third_party import (
     explained,
     quiet,
 )
-from vqclip.registry import unknown
+from vqclip.registry import suggestion, unknown
 
 
 class Perceptor(nn.Module):
@@ -267,9 +266,7 @@ def _no_model(source: str, open_clip: Any) -> UsageError:
         return UsageError(
             f"{source} does not name its architecture; write it first, such as ViT-B-32:{source}"
         )
-    known = {name.lower(): name for name in open_clip.list_models()}
-    near = get_close_matches(re.split("[:/]", source)[0].lower(), known, n=1)
-    hint = f"did you mean {known[near[0]]!r}? " if near else ""
+    hint = suggestion(re.split("[:/]", source)[0], open_clip.list_models())
     return UsageError(
         f"unknown CLIP model {source!r}; {hint}Give 'default', ViT-B-32/laion2b_s34b_b79k (any "
         "open_clip model and tag), hf-hub:org/name, a directory, or ViT-B-32:FILE"

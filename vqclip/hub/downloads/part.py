@@ -4,7 +4,6 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,6 @@ class Part:
         """Discard the bytes downloaded so far, and start over from ``origin``."""
         self.discard()
         self._about.write_text(json.dumps(asdict(origin)), encoding="utf-8")
-
-    def append(self) -> BinaryIO:
-        """Open the part for appending."""
-        return self.path.open("ab")
 
     def discard(self) -> None:
         """Delete the part."""

@@ -183,7 +183,7 @@ def _receive(
 ) -> None:
     done = part.size
     progress(done, total)
-    with part.append() as file:
+    with part.path.open("ab") as file:
         for block in response.iter_bytes():
             if not done and is_web_page(block):
                 part.discard()

@@ -170,7 +170,8 @@ class VQGANStage:
             loss = F.binary_cross_entropy_with_logits(output, image)
             metrics["bce_loss"] = loss.detach()
             return loss
-        weights = border_weights(*image.shape[2:], self.settings.border_weight).to(image.device)
+        height, width = image.shape[2:]
+        weights = border_weights(height, width, self.settings.border_weight).to(image.device)
         pixel = PIXEL_LOSSES[self.settings.pixel](image, output, weights)
         loss = self.settings.pixel_weight * pixel
         if self.perceptual is not None:

@@ -159,8 +159,9 @@ def _report(supplied: "Installed", terminal: Terminal, about: str = "") -> None:
     size = readable(model.record.get("size", 0))
     state = size if supplied.new else f"{size}, already on this computer"
     typer.echo(f"{model.name}  ({model.kind}, {state}, in {model.folder})")
-    if supplied.dropped:
-        left = ", ".join(f"{what} {readable(size)}" for what, size in supplied.dropped.items())
+    dropped = model.record.get("dropped") if supplied.new else None
+    if dropped:
+        left = ", ".join(f"{what} {readable(size)}" for what, size in dropped.items())
         terminal.message(f"dropped: {left}{'; ' + about if about else ''}")
     if model.kind == "transformer":
         use = f"vqclip sample -t {model.name}"
