@@ -7,7 +7,7 @@ import pytest
 
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.batch.folder import RunFolder
-from vqclip.batch.jobs import DONE, FAILED, REMOVED, RUNNING, WAITING, Job, JobFiles, merged, unique
+from vqclip.batch.jobs import DONE, FAILED, REMOVED, WAITING, Job, JobFiles, merged, unique
 from vqclip.errors import UsageError, VqclipError
 
 
@@ -32,7 +32,7 @@ def test_names_are_readable_safe_and_their_own() -> None:
 def test_an_edited_list_keeps_what_is_known() -> None:
     before = [
         job("a", name="a-0", state=DONE, files=("pictures/a-0.png",)),
-        job("b", name="b-0", state=RUNNING),
+        job("b", name="b-0", state="running"),
         job("c", name="c-0", state=FAILED, error="e"),
         job("d", name="d-0", state=REMOVED, files=("pictures/d-0.png",)),
         job("e", name="e-0", state=REMOVED),

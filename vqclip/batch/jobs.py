@@ -12,7 +12,7 @@ from vqclip.files.atomic import free_path
 from vqclip.hub.derived import explicit
 from vqclip.runs.naming import default_name, files_beside
 
-WAITING, RUNNING, DONE, FAILED, REMOVED = "waiting", "running", "done", "failed", "removed"
+WAITING, DONE, FAILED, REMOVED = "waiting", "done", "failed", "removed"
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] 
         if old is None:
             jobs.append(job)
         else:
-            state = DONE if old.files else old.state
-            state = state if state in (DONE, FAILED) else WAITING
-            jobs.append(replace(old, state=state, line=job.line))
+            jobs.append(replace(old, state=DONE if old.files else WAITING, line=job.line))
     return with_names([*jobs, *(replace(job, state=REMOVED) for job in known.values())], taken)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from vqclip.batch.engine import Engine
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.gallery import write_gallery
-from vqclip.batch.jobs import DONE, FAILED, REMOVED, RUNNING, WAITING, Job, merged
+from vqclip.batch.jobs import DONE, REMOVED, WAITING, Job, merged
 from vqclip.batch.sheet import write_sheets
 from vqclip.errors import VqclipError, reason_of
 
@@ -24,11 +24,9 @@ def planned(folder: RunFolder, jobs: Sequence[Job]) -> list[Job]:
 
 
 def _checked(folder: RunFolder, job: Job) -> Job:
-    """Return a job, as waiting again if it failed or its files are missing."""
+    """Return a job, as waiting again if its files are missing."""
     gone = job.state == DONE and not all(_is_there(folder.path / name) for name in job.files)
-    if gone or job.state in (FAILED, RUNNING):
-        return replace(job, state=WAITING, files=())
-    return job
+    return replace(job, state=WAITING, files=()) if gone else job
 
 
 def _is_there(path: Path) -> bool:
@@ -48,8 +46,8 @@ class BatchRun:
         self.jobs = {job.key: job for job in jobs}
         self.drawn = 0.0
 
-    def run(self, engine: Engine) -> list[Job]:
-        """Run all waiting jobs, and return all jobs.
+    def run(self, engine: Engine) -> None:
+        """Run all waiting jobs.
 
         Raises:
             VqclipError: the folder cannot be written; finished jobs are kept.
@@ -71,10 +69,6 @@ class BatchRun:
         finally:
             self._draw(0)
         self._forget_checkpoints()
-        return list(self.jobs.values())
-
-    def _kept(self) -> list[Job]:
-        return [job for job in self.jobs.values() if job.files and job.state != REMOVED]
 
     def _save(self) -> None:
         try:
@@ -91,7 +85,8 @@ class BatchRun:
         try:
             write_gallery(self.folder.path, list(self.jobs.values()))
             if not every:
-                write_sheets(self.folder.path, self._kept())
+                kept = [job for job in self.jobs.values() if job.files and job.state != REMOVED]
+                write_sheets(self.folder.path, kept)
         except OSError as error:
             raise _unwritable(self.folder.path, error) from error
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -162,17 +162,15 @@ def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal, workers
     with folder.opened():
         plan = planned(folder, jobs)
         session = _Session(plan, terminal)
-        batch = BatchRun(folder, plan, session.ended)
         try:
-            with engine(workers, folder, session.step, terminal) as draw, session:
-                batch.run(draw)
+            with engine(workers, folder, session.step, terminal) as draw, session.progress:
+                BatchRun(folder, plan, session.ended).run(draw)
         except KeyboardInterrupt:
             terminal.note(
                 f"interrupted: {session.count('done')} of {len(jobs)} images are done; "
                 f"continue with: vqclip resume {folder.path}"
             )
             raise typer.Exit(INTERRUPTED) from None
-        session.jobs = batch.jobs
     _summary(session, folder, terminal)
 
 
@@ -183,17 +181,11 @@ class _Session:
         self.jobs = {job.key: job for job in plan}
         self.terminal = terminal
         waiting = [job for job in plan if job.state == "waiting"]
-        self.total, self.ahead = len(plan), len(waiting)
+        self.ahead = len(waiting)
         self.steps = {job.key: job.config.steps + 1 for job in waiting}
         self.before, self.ended_jobs = 0, 0
         self.under_way: dict[str, int] = {}  # steps done by each running job
         self.progress = terminal.progress("batch", sum(self.steps.values()))
-
-    def __enter__(self) -> None:
-        self.progress.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.progress.__exit__(*error)
 
     def count(self, state: str) -> int:
         """Return how many jobs are in a state."""
@@ -232,14 +224,11 @@ def _summary(session: _Session, folder: "RunFolder", terminal: Terminal) -> None
     words += [f"{session.ahead - len(failed)} new"] if session.ahead else []
     words += [f"{removed} no longer in the list"] if removed else []
     words += [f"{len(failed)} failed, see {folder.path / 'jobs.jsonl'}"] if failed else []
+    line = f"{folder.path / 'index.html'}  ({', '.join(words)})"
     if not terminal.json_lines:
-        typer.echo(folder.path / "index.html" if terminal.quiet else _line(folder, words))
+        typer.echo(folder.path / "index.html" if terminal.quiet else line)
     if failed:
         raise typer.Exit(1)
-
-
-def _line(folder: "RunFolder", words: list[str]) -> str:
-    return f"{folder.path / 'index.html'}  ({', '.join(words)})"
 
 
 def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:
