@@ -18,13 +18,14 @@ from vqclip.config import OutputConfig
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.generation.loop import Run, step_alone
 from vqclip.generation.optimizers import OPTIMIZERS
+from vqclip.generation.parallel import alone
 from vqclip.generation.state import resumed as resume
 from vqclip.generation.state import state_of
 from vqclip.hub.loaders import Models, load_models
 from vqclip.runs import autosave as keeping
 from vqclip.runs.checkpoint import Checkpoint, extended, load_checkpoint, save_checkpoint
 from vqclip.runs.naming import checkpoint_path
-from vqclip.runs.render import render
+from vqclip.runs.render import rendering
 
 BASE = GenerateConfig(
     prompts=vqclip.parse_prompts("a red apple"),
@@ -130,13 +131,13 @@ def outputs(folder: str) -> OutputConfig:
 @pytest.mark.parametrize("step", [0, 2, 4])
 def test_ctrl_c_keeps_what_the_picture_and_its_films_need(models: Models, step: int) -> None:
     config = replace(BASE, ema=0.5)
-    render(config, replace(outputs("whole"), checkpoint=None), models)
-    result = render(config, outputs("part"), models, interrupted_at(step))
+    alone(rendering(config, replace(outputs("whole"), checkpoint=None), models))
+    result = alone(rendering(config, outputs("part"), models, interrupted_at(step)))
     assert result.interrupted
     saved = load_checkpoint(Path("part/a.checkpoint.safetensors"))
     assert saved.output == outputs("part")
     assert saved.state.step == min(step + 1, 4)
-    render(saved.config, saved.output, models, state=saved.state)
+    alone(rendering(saved.config, saved.output, models, state=saved.state))
     for whole in sorted(p for p in Path("whole").rglob("*") if p.is_file()):
         assert whole.read_bytes() == Path("part", whole.relative_to("whole")).read_bytes(), whole
 
@@ -183,7 +184,7 @@ def test_an_optimizer_that_keeps_secrets_is_refused(models: Models) -> None:
     path = Path("a.checkpoint.safetensors")
     config = replace(BASE, optimizer="StableSPAM")
     with pytest.raises(UsageError, match="cannot be resumed exactly"):
-        render(config, OutputConfig(Path("a.png"), checkpoint=path), models)
+        alone(rendering(config, OutputConfig(Path("a.png"), checkpoint=path), models))
 
 
 def test_it_is_written_now_and_then(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,5 +195,5 @@ def test_it_is_written_now_and_then(models: Models, monkeypatch: pytest.MonkeyPa
     def on_frame(frame: vqclip.Frame) -> None:
         seen.append(load_checkpoint(path).state.step)
 
-    render(BASE, OutputConfig(Path("a.png"), checkpoint=path), models, on_frame)
+    alone(rendering(BASE, OutputConfig(Path("a.png"), checkpoint=path), models, on_frame))
     assert seen == [1, 2, 3, 4, 4]

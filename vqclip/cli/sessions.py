@@ -132,15 +132,17 @@ class GenerateSession(Session):
     def generate(self) -> str | None:
         """Render one config after another, until Ctrl-C."""
         from vqclip.cli.progress import StageProgress
-        from vqclip.runs.render import render
+        from vqclip.generation.parallel import alone
+        from vqclip.runs.render import rendering
 
         for number, (config, output) in enumerate(zip(self.configs, self.outputs, strict=True), 1):
             self.terminal.seconds()
             try:
                 with StageProgress(self.terminal, str(config.prompts[0])) as progress:
-                    result = render(
+                    one = rendering(
                         config, output, self.models, progress.frame, self.state, self.extra
                     )
+                    result = alone(one)
             except KeyboardInterrupt as error:
                 raise self._interruption(number - 1, output) from error
             self._report_result(config, result)

@@ -16,7 +16,7 @@ from vqclip.files.atomic import free_path, writing
 from vqclip.files.hashing import weights_hash
 from vqclip.generation.frame import Frame, watched
 from vqclip.generation.loop import Run, begin, decode
-from vqclip.generation.parallel import Work, alone
+from vqclip.generation.parallel import Work
 from vqclip.generation.prompt_embeddings import PromptEmbeddings
 from vqclip.generation.saved_codes import Codes, codes_of, save_codes
 from vqclip.generation.state import State, resumed
@@ -45,15 +45,15 @@ class Rendered:
     prompts: PromptEmbeddings
 
 
-def render(
+def rendering(
     config: GenerateConfig,
     output: OutputConfig,
     models: Models,
     on_frame: OnFrame | None = None,
     state: State | None = None,
     extra: Mapping[str, Any] | None = None,
-) -> Rendered:
-    """Run ``config`` and write the files of ``output``.
+) -> Work[Rendered]:
+    """Run ``config`` and write the files of ``output``; yield the run whenever it needs a step.
 
     on_frame: called with every frame, including those of drafts.
     state: the state in the checkpoint that the run continues from, if any.
@@ -65,18 +65,6 @@ def render(
     Raises:
         VqclipError: the run failed, or a file could not be written.
     """
-    return alone(rendering(config, output, models, on_frame, state, extra))
-
-
-def rendering(
-    config: GenerateConfig,
-    output: OutputConfig,
-    models: Models,
-    on_frame: OnFrame | None = None,
-    state: State | None = None,
-    extra: Mapping[str, Any] | None = None,
-) -> Work[Rendered]:
-    """Like :func:`render`, as a generator that yields the run whenever it needs a step."""
     with writing():
         settings = {**metadata(config, models), **(extra or {})}
         drafted = begin(config, models)
