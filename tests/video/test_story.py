@@ -20,7 +20,7 @@ from vqclip.hub.loaders import Models, load_models
 from vqclip.models.vqgan import GumbelVQ
 from vqclip.video import story as telling
 from vqclip.video.camera import Motion, move
-from vqclip.video.story import MovedPicture, StoryFrames, scene_at, story_frames
+from vqclip.video.story import MovedPicture, StoryFrames, scene_at
 
 SCENES = parse_scenes("a red apple ^ a green tree ^ a blue car | blurry:-0.5")
 PICTURE = GenerateConfig(
@@ -39,7 +39,7 @@ def models() -> Models:
 
 
 def pictures(config: StoryConfig, models: Models) -> list[Any]:
-    return [frame.picture for frame in story_frames(config, models)]
+    return [frame.picture for frame in StoryFrames(config, models) if frame.number >= 0]
 
 
 def difference(a: Any, b: Any) -> float:

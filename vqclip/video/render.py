@@ -1,7 +1,6 @@
 """Generated videos, from config to files: stories and restyled videos."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from vqclip.config import FilmOutput, StoryConfig
@@ -29,10 +28,6 @@ class StoryRun:
         settings["prompt"] = " ^ ".join(scenes["scenes"])
         self.work_folder = WorkFolder(output, settings)
 
-    def opened(self) -> AbstractContextManager[None]:
-        """Return the context of :meth:`run`; see :class:`vqclip.video.work_folder.WorkFolder`."""
-        return self.work_folder.opened()
-
     def run(
         self,
         on_frame: Callable[[FilmFrame], None],
@@ -47,16 +42,18 @@ class StoryRun:
             VqclipError: the run failed, or a file could not be written.
             KeyboardInterrupt: Ctrl-C was pressed; the frames and the state so far are kept.
         """
-        if self.work_folder.whole:
-            return
-        frames = StoryFrames(self.story, self.models, self.work_folder.state(), on_draft)
-        with self.work_folder.keeping():
-            for frame in frames:
-                if frame.number >= 0:
-                    self.work_folder.put(frame.number, frame.picture)
-                self.work_folder.keep(frames.state())
-                on_frame(frame)
-        self.work_folder.write_films(self.story.frames)
+        folder = self.work_folder
+        with folder.opened():
+            if folder.whole:
+                return
+            frames = StoryFrames(self.story, self.models, folder.state(), on_draft)
+            with folder.keeping():
+                for frame in frames:
+                    if frame.number >= 0:
+                        folder.put(frame.number, frame.picture)
+                    folder.keep(frames.state())
+                    on_frame(frame)
+            folder.write_films(self.story.frames)
 
 
 class RestyleRun:

@@ -40,16 +40,6 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
     return scene, following, EASES[story.ease](1 - left / story.changing)
 
 
-def story_frames(story: StoryConfig, models: Models) -> Iterator[FilmFrame]:
-    """Yield the ``story.frames`` frames of a story.
-
-    Raises:
-        UsageError: a name is unknown, a file missing, or a value not supported by the models.
-        VqclipError: the optimisation diverged.
-    """
-    return (frame for frame in StoryFrames(story, models) if frame.number >= 0)
-
-
 class MovedPicture:
     """The image of a run under a moving camera, with a residual that the codes cannot represent.
 

@@ -109,7 +109,7 @@ def make_story(
         progress.stage("story", done, frames, lambda: Image.fromarray(frame.picture))
 
     try:
-        with run.opened(), StageProgress(terminal, str(story.scenes[0][0])) as progress:
+        with StageProgress(terminal, str(story.scenes[0][0])) as progress:
             run.run(show, progress.frame)
     except KeyboardInterrupt:
         films.stopped(terminal, run.work_folder)
