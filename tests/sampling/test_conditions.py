@@ -10,16 +10,16 @@ from PIL import Image
 
 from tests import tiny
 from vqclip.errors import UsageError
+from vqclip.media.images import open_image
 from vqclip.models.conditions import ClassLabel, Coordinates, GivenCodes
 from vqclip.sampling.conditions import (
     accepted,
     check_conditions,
     class_id,
-    depth_map,
-    edge_map,
-    low_resolution,
+    depth_of,
+    edges_of,
+    labels_of,
     natural_size,
-    one_hot_labels,
     read_condition,
 )
 from vqclip.sampling.labels import LABELS
@@ -33,8 +33,8 @@ def save(pixels: Any, name: str = "map.png", dtype: Any = np.uint8) -> str:
 
 
 def labels(path: str, count: int, *relabel: str) -> list[list[int]]:
-    with Image.open(path) as image:
-        one_hot = one_hot_labels(path, count, image.size, relabel)
+    image = open_image(path)
+    one_hot = labels_of(image, count, image.size, relabel, path)
     assert one_hot.shape[:2] == (1, count)
     assert (one_hot.sum(1) == 1).all()
     found: list[list[int]] = one_hot.argmax(1)[0].tolist()
@@ -142,7 +142,7 @@ def test_wrong_label_names(count: int, relabel: str, message: str) -> None:
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_depth_is_stretched(dtype: Any) -> None:
-    depth = depth_map(save([[10, 20], [30, 50]], dtype=dtype), (2, 2))
+    depth = depth_of(open_image(save([[10, 20], [30, 50]], dtype=dtype)), (2, 2))
     assert depth.shape == (1, 1, 2, 2)
     assert torch.allclose(depth.flatten(), torch.tensor([-1, -0.5, 0, 1]), atol=1e-6)
 
@@ -150,17 +150,17 @@ def test_depth_is_stretched(dtype: Any) -> None:
 def test_depth_as_floats_in_rgba() -> None:
     floats = np.array([[-5.0, 0.0], [2.5, 5.0]], "<f4")
     path = save(floats.view(np.uint8).reshape(2, 2, 4))
-    assert depth_map(path, (2, 2)).flatten().tolist() == pytest.approx([-1, 0, 0.5, 1])
+    assert depth_of(open_image(path), (2, 2)).flatten().tolist() == pytest.approx([-1, 0, 0.5, 1])
     bad = np.full((1, 1), np.nan, "<f4")
     with pytest.raises(UsageError, match="not a depth map"):
-        depth_map(save(bad.view(np.uint8).reshape(1, 1, 4)), (1, 1))
+        depth_of(open_image(save(bad.view(np.uint8).reshape(1, 1, 4))), (1, 1))
     with pytest.raises(UsageError, match="not a depth map"):
-        depth_map(save([[[1, 2, 3]]]), (1, 1))
-    assert (depth_map(save([[7, 7]]), (2, 1)) == -1).all()
+        depth_of(open_image(save([[[1, 2, 3]]])), (1, 1))
+    assert (depth_of(open_image(save([[7, 7]])), (2, 1)) == -1).all()
 
 
 def test_an_edge_map_is_taken_as_it_is() -> None:
-    edges = edge_map(save([[0, 255], [255, 0]]), (2, 2))
+    edges = edges_of(open_image(save([[0, 255], [255, 0]])), (2, 2))
     assert edges.shape == (1, 3, 2, 2)
     assert edges[0, 2].tolist() == [[0, 1], [1, 0]]
 
@@ -170,9 +170,9 @@ def test_edges_of_a_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "skimage.feature", None)
         with pytest.raises(UsageError, match=r"pip install 'vqclip\[edges\]'"):
-            edge_map(save(grey), (32, 32))
+            edges_of(open_image(save(grey)), (32, 32))
     pytest.importorskip("skimage")
-    edges = edge_map(save(grey), (32, 32))
+    edges = edges_of(open_image(save(grey)), (32, 32))
     assert set(edges.unique().tolist()) == {0, 1}
     assert edges[0, 0, 16].nonzero().flatten().tolist() in ([15], [16])
 
@@ -182,7 +182,9 @@ def test_small_pictures_grow() -> None:
     assert natural_size({"upscale": path}) == (8, 4)
     assert natural_size({"depth": path}) == (2, 1)
     assert natural_size({"class": "3"}) is None
-    assert low_resolution(path, (8, 4)).shape == (1, 3, 4, 8)
+    x = read_condition(tiny.transformer(tiny.vqgan(3)), {"upscale": path}, (8, 4))
+    assert x is not None
+    assert x.shape == (1, 3, 4, 8)
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,6 @@ class Task:
         """Whether kept pixels are pasted over the result."""
         return isinstance(self.config, CompleteConfig) and self.config.paste
 
-    @property
-    def total(self) -> int:
-        """The number of codes to sample, over all samples."""
-        return self.config.samples * int((self.known < 0).sum())
-
     @cached_property
     def photo(self) -> Tensor:
         """The kept pixels with a smooth continuation beyond them, (1, 3, h, w)."""

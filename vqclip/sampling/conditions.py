@@ -98,7 +98,6 @@ def read_condition(
     Raises:
         UsageError: the condition does not suit the transformer or cannot be read.
     """
-    check_conditions(transformer, conditions)
     if transformer.condition_kind == "coordinates":
         return coordinates(size[1], size[0])
     for kind, value in conditions.items():
@@ -106,10 +105,15 @@ def read_condition(
             count = int(getattr(transformer.cond_stage_model, "n_classes", 0))
             own = getattr(transformer.cond_stage_model, "names", ())
             return torch.tensor([class_id(value, count, own)])
+        channels = _channels(transformer)
         if kind == "labels":
-            return one_hot_labels(value, _channels(transformer), size, relabel)
-        picture = {"depth": depth_map, "edges": edge_map, "upscale": low_resolution}[kind]
-        return with_channels(picture(value, size), _channels(transformer))
+            return labels_of(open_image(value), channels, size, relabel, value)
+        if kind == "depth":
+            return with_channels(depth_of(open_image(value), size, value), channels)
+        if kind == "edges":
+            return with_channels(edges_of(load_image(value), size, value), channels)
+        enlarged = load_image(value).resize(size, Image.Resampling.BICUBIC)
+        return with_channels(to_tensor(enlarged) * 2 - 1, channels)
     return None
 
 
@@ -143,13 +147,6 @@ def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
     hint = f"did you mean {', '.join(near)}? " if near else ""
     every = ", ".join(own[:20]) if own else "vqclip list classes"
     raise UsageError(f"unknown class {text!r}; {hint}All: {every}")
-
-
-def one_hot_labels(
-    path: str, count: int, size: tuple[int, int], relabel: Sequence[str] = ()
-) -> Tensor:
-    """Read a label map as one-hot values (1, count, h, w); see :func:`labels_of`."""
-    return labels_of(open_image(path), count, size, relabel, path)
 
 
 def labels_of(
@@ -221,11 +218,6 @@ def _label_pair(text: str, count: int) -> tuple[int, int]:
     return int(number), names.index(label.lower())
 
 
-def depth_map(path: str, size: tuple[int, int]) -> Tensor:
-    """Read a depth map as (1, 1, h, w), scaled to [-1, 1]; see :func:`depth_of`."""
-    return depth_of(open_image(path), size, path)
-
-
 def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -> Tensor:
     """Return a depth map as (1, 1, h, w), scaled to [-1, 1]; large values are near, as in MiDaS.
 
@@ -248,11 +240,6 @@ def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -
     x = torch.from_numpy(depth.astype(np.float32))[None, None]
     x = F.interpolate(x, (size[1], size[0]), mode="bicubic", antialias=True)
     return (x - x.min()) / (x.max() - x.min()).clamp(min=1e-8) * 2 - 1
-
-
-def edge_map(path: str, size: tuple[int, int]) -> Tensor:
-    """Read edges, from an edge map or a photo, as (1, 3, h, w), 0 or 1; see :func:`edges_of`."""
-    return edges_of(load_image(path), size, path)
 
 
 def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture") -> Tensor:
@@ -293,8 +280,3 @@ def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], n
         np.asarray(photo.convert("L")) / 255, sigma=2
     )
     return edges
-
-
-def low_resolution(path: str, size: tuple[int, int]) -> Tensor:
-    """Read a small image as (1, 3, h, w) in [-1, 1], enlarged bicubically to ``size``."""
-    return to_tensor(load_image(path).resize(size, Image.Resampling.BICUBIC)) * 2 - 1
