@@ -108,7 +108,7 @@ class SampleRun:
             for last in refine(self.task, sample, self.steps):
                 if self.outputs[0].films and last.step in filmed:
                     self.refinement.append(codes_of_sample(self.task, last))
-                self.show("refine", last.step, last.total, partial(_shown, last))
+                self.show("refine", last.step, last.total, partial(to_pil, last.image))
         except KeyboardInterrupt:
             self.interrupted = True
         return refined(self.task, sample, last) if last else sample
@@ -125,15 +125,11 @@ class SampleRun:
     def _film(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
         """Write the video of how a sample was made; return False if Ctrl-C interrupted it."""
         try:
-            cut = film_sample(self.task, sample, stages, output, partial(self.show, "video"))
+            film_sample(self.task, sample, stages, output, partial(self.show, "video"))
         except KeyboardInterrupt:
-            cut = True
-        self.interrupted |= cut
-        return not cut
-
-
-def _shown(frame: Any) -> Image.Image:
-    return to_pil(frame.image)
+            self.interrupted = True
+            return False
+        return True
 
 
 def save_sample(
@@ -174,10 +170,8 @@ def film_sample(
     stages: Sequence[Tensor],
     output: OutputConfig,
     on_frame: Callable[[int, int, Callable[[], Image.Image]], None],
-) -> bool:
-    """Write the videos of how a sample was made; return whether Ctrl-C cut them short.
-
-    Videos that were cut short are kept.
+) -> None:
+    """Write the videos of how a sample was made; Ctrl-C keeps the videos so far.
 
     stages: codes (h, w); codes that are not sampled yet are -1 and shown as a plain colour.
     on_frame: called with the number of frames done, the total number, and a function that returns
@@ -187,21 +181,14 @@ def film_sample(
         VqclipError: a file could not be written.
     """
     film = FilmConfig(output.fps or film_fps(len(stages)))
-    settings, done = sample_metadata(task, sample), 0
-    try:
-        with writing(), ExitStack() as stack:
-            writers = [
-                stack.enter_context(film_writer(path, film, settings, overwrite=output.overwrite))
-                for path in output.films
-            ]
-            for number, codes in enumerate(stages):
-                frame = flatten(picture(task, codes))
-                for write in writers:
-                    write(np.asarray(frame), number)
-                done = number + 1
-                on_frame(done, len(stages), partial(Image.Image.copy, frame))
-    except KeyboardInterrupt:
-        if not done:
-            raise
-        return True
-    return False
+    settings = sample_metadata(task, sample)
+    with writing(), ExitStack() as stack:
+        writers = [
+            stack.enter_context(film_writer(path, film, settings, overwrite=output.overwrite))
+            for path in output.films
+        ]
+        for number, codes in enumerate(stages):
+            frame = flatten(picture(task, codes))
+            for write in writers:
+                write(np.asarray(frame), number)
+            on_frame(number + 1, len(stages), partial(Image.Image.copy, frame))
