@@ -1,6 +1,6 @@
 """Shell completion of option values."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from vqclip.config import CODECS, DECAYS, FITS, INTERPOLATIONS, SCHEDULE_NAMES, TARGETS
@@ -17,8 +17,9 @@ def completion_of(option: str) -> Completion | None:
 
     def complete(incomplete: str) -> list[tuple[str, str]]:
         before, comma, last = incomplete.rpartition(",")  # in a list, complete the last value
-        found = values().items()
-        return [(f"{before}{comma}{name}", about) for name, about in found if name.startswith(last)]
+        found = values() if callable(values) else dict.fromkeys(values, "")
+        known = ((name, about) for name, about in found.items() if name.startswith(last))
+        return [(f"{before}{comma}{name}", about) for name, about in known]
 
     return complete
 
@@ -44,21 +45,13 @@ def _models(kind: str | None = None) -> Values:
     return {item.name: item.about for item in inventory() if kind in (None, item.kind)}
 
 
-def _plain(*names: str) -> Values:
-    return dict.fromkeys(names, "")
-
-
-def _choices(names: Iterable[str]) -> Callable[[], Values]:
-    return partial(_plain, *names)
-
-
 def _lists() -> Values:
     from vqclip.cli.commands.list import KINDS
 
-    return _plain(*KINDS)
+    return dict.fromkeys(KINDS, "")
 
 
-_VALUES: Mapping[str, Callable[[], Values]] = {
+_VALUES: Mapping[str, Callable[[], Values] | tuple[str, ...]] = {
     "LIST": _lists,
     "MODEL": _models,
     "--preset": partial(_listed, "presets"),
@@ -72,15 +65,15 @@ _VALUES: Mapping[str, Callable[[], Values]] = {
     "--vqgan": partial(_models, "vqgan"),
     "--transformer": partial(_models, "transformer"),
     "--clip": partial(_models, "clip"),
-    "--schedule": _choices(SCHEDULE_NAMES),
-    "--fit": _choices(FITS),
-    "--init-decay": _choices(DECAYS),
-    "--init-target": _choices(TARGETS),
-    "--keep": _choices(("top", "bottom", "left", "right")),
-    "--device": _choices(("auto", "cpu", "cuda", "mps")),
-    "--precision": _choices(("auto", "float32", "bfloat16", "float16", "portable")),
-    "--format": _choices(("text", "csv", "tsv", "jsonl", "yaml")),
-    "--codec": _choices(CODECS),
-    "--interpolate": _choices(INTERPOLATIONS),
-    "--ease": _choices(("linear", "in", "out", "in-out")),
+    "--schedule": SCHEDULE_NAMES,
+    "--fit": FITS,
+    "--init-decay": DECAYS,
+    "--init-target": TARGETS,
+    "--keep": ("top", "bottom", "left", "right"),
+    "--device": ("auto", "cpu", "cuda", "mps"),
+    "--precision": ("auto", "float32", "bfloat16", "float16", "portable"),
+    "--format": ("text", "csv", "tsv", "jsonl", "yaml"),
+    "--codec": CODECS,
+    "--interpolate": INTERPOLATIONS,
+    "--ease": ("linear", "in", "out", "in-out"),
 }
