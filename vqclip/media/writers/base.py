@@ -1,7 +1,7 @@
 """The base class of writers, and how their files are published."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,7 +13,6 @@ import numpy as np
 
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing, sweep
-from vqclip.files.formatting import as_json
 from vqclip.files.locking import held, is_held
 
 _YOUNG = 5  # seconds during which a file may be in use without being marked
@@ -101,8 +100,3 @@ def refuse_empty(path: Path, frames: int) -> None:
     """
     if not frames:
         raise UsageError(f"no frame to write to {path}")
-
-
-def as_text(metadata: Mapping[str, Any]) -> str:
-    """Return the settings as JSON for a video."""
-    return as_json(metadata, sort_keys=True)

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import GifImagePlugin, Image
 
 from vqclip.config import FilmConfig
-from vqclip.media.writers.base import Array, Writer, as_text
+from vqclip.files.formatting import as_json
+from vqclip.media.writers.base import Array, Writer
 from vqclip.media.writers.palette import Ditherer, Histogram
 from vqclip.media.writers.spool import Spool, spooled
 
@@ -69,7 +70,7 @@ def _header(
         again = max(0, loop - 1)
         parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", again, 0))
     if metadata:
-        text = as_text(metadata).encode()
+        text = as_json(metadata, sort_keys=True).encode()
         pieces = (text[i : i + 255] for i in range(0, len(text), 255))
         parts += [b"!\xfe", *(bytes([len(piece)]) + piece for piece in pieces), b"\0"]
     return b"".join(parts)

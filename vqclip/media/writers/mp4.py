@@ -12,11 +12,10 @@ import numpy as np
 
 from vqclip.config import FilmConfig
 from vqclip.errors import VqclipError
-from vqclip.files.formatting import encodable
+from vqclip.files.formatting import as_json, encodable
 from vqclip.media.writers.base import (
     Array,
     Writer,
-    as_text,
     finishing,
     kept_on_interrupt,
     refuse_empty,
@@ -99,7 +98,7 @@ def _encoder(
         stream.options = quality | _FURTHER.get(film.codec, {})
         if metadata:
             container.metadata["title"] = encodable(str(metadata.get("prompt", "")))
-            container.metadata["comment"] = as_text(metadata)
+            container.metadata["comment"] = as_json(metadata, sort_keys=True)
         _start(stream.codec_context, film.codec, size)
         converter, number = VideoReformatter(), count()
 

@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image
 
 from vqclip.config import FilmConfig
+from vqclip.files.formatting import as_json
 from vqclip.media.metadata import exif
-from vqclip.media.writers.base import Array, Writer, as_text
+from vqclip.media.writers.base import Array, Writer
 from vqclip.media.writers.spool import Spool, spooled
 
 
@@ -35,7 +36,7 @@ def webp_writer(
                 loop=film.loop,
                 quality=film.quality,
                 method=2,
-                exif=exif(as_text(metadata)) if metadata else b"",
+                exif=exif(as_json(metadata, sort_keys=True)) if metadata else b"",
             )
 
     with spooled(path, overwrite, encode) as spool:
