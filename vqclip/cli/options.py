@@ -25,25 +25,6 @@ from vqclip.config.setting import (
     setting,
 )
 
-
-def _option(
-    *names: str,
-    panel: str,
-    help: str,
-    metavar: str | None = None,
-    show_default: bool | str = True,
-) -> Any:
-    completion = completion_of(names[0])
-    return typer.Option(
-        *names,
-        help=help,
-        rich_help_panel=panel,
-        metavar=metavar,
-        autocompletion=completion,
-        show_default=show_default,
-    )
-
-
 Prompts = Annotated[
     list[str] | None,
     typer.Argument(
@@ -55,30 +36,36 @@ Prompts = Annotated[
 ]
 ImagePrompts = Annotated[
     list[str] | None,
-    _option(
+    typer.Option(
         "--image-prompt",
-        panel=IMAGE,
+        rich_help_panel=IMAGE,
         metavar="FILE:WEIGHT",
         help="Image to use as a prompt; repeat for several.",
     ),
 ]
 NoisePrompts = Annotated[
     list[str] | None,
-    _option(
+    typer.Option(
         "--noise-prompt",
-        panel=IMAGE,
+        rich_help_panel=IMAGE,
         metavar="SEED:WEIGHT",
         help="Add a random CLIP direction as a prompt; repeat for several.",
     ),
 ]
 Count = Annotated[
     int,
-    _option(
-        "--count", "-c", panel=IMAGE, help="Number of images; the seed increases by 1 for each."
+    typer.Option(
+        "--count",
+        "-c",
+        rich_help_panel=IMAGE,
+        help="Number of images; the seed increases by 1 for each.",
     ),
 ]
 DraftOnly = Annotated[
-    bool, _option("--draft", panel=IMAGE, help="Save the best draft without optimising it.")
+    bool,
+    typer.Option(
+        "--draft", rich_help_panel=IMAGE, help="Save the best draft without optimising it."
+    ),
 ]
 Changes = Annotated[
     list[str] | None,
@@ -90,17 +77,18 @@ Changes = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    _option(
+    typer.Option(
         *("--preset", "-p"),
-        panel=METHOD,
+        autocompletion=completion_of("--preset"),
+        rich_help_panel=METHOD,
         help="Settings of another program: a name in `vqclip list presets`.",
     ),
 ]
 RankPrompts = Annotated[
     list[str] | None,
-    _option(
+    typer.Option(
         "--prompt",
-        panel=IMAGE,
+        rich_help_panel=IMAGE,
         metavar="TEXT",
         help="Prompt that guides a transformer trained on CLIP embeddings and ranks the samples; "
         "repeat for several.",
@@ -108,24 +96,27 @@ RankPrompts = Annotated[
 ]
 PlainOutput = Annotated[
     str | None,
-    _option(
+    typer.Option(
         *("--output", "-o"),
-        panel=OUTPUT,
+        rich_help_panel=OUTPUT,
         metavar="FILE",
         help="Image file (.png, .jpg or .webp). Default: an unused name.",
     ),
 ]
 CodesOut = Annotated[
     Path | None,
-    _option(
-        "--codes", panel=OUTPUT, metavar="FILE", help="Save the codes as .npz, for `vqclip decode`."
+    typer.Option(
+        "--codes",
+        rich_help_panel=OUTPUT,
+        metavar="FILE",
+        help="Save the codes as .npz, for `vqclip decode`.",
     ),
 ]
 FilmOutput = Annotated[
     Path | None,
-    _option(
+    typer.Option(
         *("--output", "-o"),
-        panel=OUTPUT,
+        rich_help_panel=OUTPUT,
         metavar="VIDEO",
         help="Video file (.mp4, .gif or .webp). Default: an unused name; MP4 unless --gif or "
         "--webp is given.",
@@ -158,11 +149,12 @@ _BUILT_IN = "the built-in one"  # shown in help for the name "default"
 
 def info(declared: Option, default: bool | str = True) -> Any:
     """Return a declared option for Typer; help shows its default, or ``default``."""
-    return _option(
+    return typer.Option(
         *declared.flags,
-        panel=declared.panel,
         help=declared.help,
+        rich_help_panel=declared.panel,
         metavar=declared.metavar,
+        autocompletion=completion_of(declared.flags[0]),
         show_default=default,
     )
 
