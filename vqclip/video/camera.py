@@ -42,13 +42,6 @@ class Keyframes:
         ends = zip(*self.values[after - 1 : after + 1], strict=True)
         return tuple(a + (b - a) * time for a, b in ends)
 
-    def __str__(self) -> str:
-        """Return the keyframes in the grammar of this module."""
-        values = [",".join(map(repr, value)) for value in self.values]
-        if self.frames == (0,):
-            return values[0]
-        return ", ".join(f"{f}:{v}" for f, v in zip(self.frames, values, strict=True))
-
 
 def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
     """Parse keyframes whose values have ``numbers`` numbers each.
