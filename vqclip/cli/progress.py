@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -87,13 +86,8 @@ class Progress:
         self.live.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.live.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self.live.stop()
 
     def update(
         self,
@@ -114,26 +108,20 @@ class Progress:
             self.next_picture = now + max(_PICTURE_EVERY, took / _PICTURE_SHARE)
 
 
-class StageProgress:
+class StageProgress(ExitStack):
     """A live bar for each stage of a run: drafts, optimisation, sampling, refinement, videos.
 
     title: title of the optimisation.
     """
 
     def __init__(self, terminal: "Terminal", title: str) -> None:
+        super().__init__()
         self.terminal, self.title = terminal, title
-        self.bars = ExitStack()
         self.current: str | None = None
-
-    def __enter__(self) -> "StageProgress":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the bar; the next stage opens a new one."""
-        self.bars.close()
+        super().close()
         self.current = None
 
     def bar(self, stage: str, total: int) -> Progress:
@@ -142,7 +130,7 @@ class StageProgress:
             self.close()
             self.current = stage
             title, unit = _STAGES.get(stage, ("", "step"))
-            self.progress = self.bars.enter_context(
+            self.progress = self.enter_context(
                 self.terminal.progress(title or self.title, total, unit)
             )
         return self.progress
