@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vqclip.config import DRAWN, FilmConfig, FilmOutput, GenerateConfig, OutputConfig, StoryConfig
+from vqclip.config import DRAWN, FilmOutput, GenerateConfig, OutputConfig, StoryConfig
 from vqclip.files.environment import user_path
 from vqclip.generation.drafts import drafts
 from vqclip.generation.latents import grid_of
@@ -195,10 +195,9 @@ def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
 
 def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, None, None]:
     """Encode frames to videos of the same formats in a temporary folder."""
-    film = FilmConfig(animation.plan.rate, animation.config.quality, animation.config.codec)
     with TemporaryDirectory() as folder, ExitStack() as stack:
         places = (Path(folder) / f"film{path.suffix}" for path in films)
-        writers = [stack.enter_context(film_writer(place, film)) for place in places]
+        writers = [stack.enter_context(film_writer(place, animation.film)) for place in places]
         for number, frame in enumerate(animation):
             for write in writers:
                 write(frame, number)

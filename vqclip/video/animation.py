@@ -67,6 +67,7 @@ class Animation:
         self.config = config
         self.paths = find_frames(sources)
         self.plan: Plan = plan_film(len(self.paths), config.timing)
+        self.film = FilmConfig(self.plan.rate, config.quality, config.codec, config.loop)
         self.size = config.size or _common_size(self.paths)
         if config.timing.interpolate == "flow":
             opencv()
@@ -116,10 +117,7 @@ class Animation:
         with ExitStack() as stack:
             writers = []
             for path in films:
-                film = FilmConfig(
-                    self.plan.rate, self.config.quality, self.config.codec, self.config.loop
-                )
-                manager = film_writer(path, film, metadata, overwrite=overwrite)
+                manager = film_writer(path, self.film, metadata, overwrite=overwrite)
                 writers.append((stack.enter_context(manager), _plays(path, self.config.loop)))
             for number, frame in enumerate(chain.from_iterable(repeat(self, plays))):
                 for write, times in writers:
