@@ -51,11 +51,8 @@ def open_material(
     return found
 
 
-def batches(
-    samples: Sequence[Any], limit: int | None, device: torch.device, size: int = BATCH
-) -> Iterator[Batch]:
-    """Yield the first ``limit`` samples in batches on a device, with ``image`` in [-1, 1]."""
-    count = min(limit or len(samples), len(samples))
-    for start in range(0, count, size):
-        chosen = [samples[i] for i in range(start, min(start + size, count))]
+def batches(samples: Sequence[Any], count: int, device: torch.device) -> Iterator[Batch]:
+    """Yield the first ``count`` samples in batches on a device, with ``image`` in [-1, 1]."""
+    for start in range(0, count, BATCH):
+        chosen = [samples[i] for i in range(start, min(start + BATCH, count))]
         yield to_device(collate(chosen), device)

@@ -1,6 +1,6 @@
 """Quality measures for single models: VQGAN, CLIP and transformer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -8,34 +8,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.errors import UsageError
-from vqclip.evaluation.material import batches
 from vqclip.evaluation.similarity import places, ssim
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 from vqclip.training.clip.retrieval import retrieval
 from vqclip.training.settings import settings_of
+from vqclip.training.stage import Batch
 from vqclip.training.transformer.settings import TransformerLoss
 from vqclip.training.transformer.stage import TransformerStage
 from vqclip.training.vqgan.scores import Scores
 
 Figures = dict[str, float]
-OnProgress = Callable[[int], None]  # called with the number of finished samples
 
 TEMPLATES = ("{}", "a {}", "{} emoji", "an icon of a {}", "a picture of a {}")
-
-
-def _ignore_progress(_done: int) -> None:
-    """Ignore progress."""
 
 
 @torch.no_grad()
 def evaluate_vqgan(
     vqgan: VQModel,
-    samples: Sequence[Any],
-    limit: int | None = None,
+    batches: Iterable[Batch],
     distance: Callable[[Tensor, Tensor], Tensor] | None = None,
-    on_progress: OnProgress = _ignore_progress,
 ) -> Figures:
     """Evaluate a VQGAN by its reconstructions.
 
@@ -46,9 +39,8 @@ def evaluate_vqgan(
         share of codes in use; ``perplexity``, the exponential of the entropy of their use; and
         ``pictures``, the number of images.
     """
-    device = vqgan.codebook.device
     scores, similar, done = Scores(len(vqgan.codebook)), 0.0, 0
-    for batch in batches(samples, limit, device):
+    for batch in batches:
         image = batch["image"]
         z_q, indices = vqgan.tokenize(image)
         output = vqgan.decode(z_q).float().clamp(-1, 1)
@@ -56,7 +48,6 @@ def evaluate_vqgan(
         scores.add(image, output, indices, far)
         similar += float(ssim(image / 2 + 0.5, output / 2 + 0.5).sum())
         done += len(image)
-        on_progress(done)
     found = scores.figures()
     figures = {"psnr": found["psnr"], "ssim": similar / done}
     if distance:
@@ -66,13 +57,7 @@ def evaluate_vqgan(
 
 
 @torch.no_grad()
-def evaluate_clip(
-    perceptor: Perceptor,
-    samples: Sequence[Any],
-    concepts: int = 100,
-    limit: int | None = None,
-    on_progress: OnProgress = _ignore_progress,
-) -> Figures:
+def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int) -> Figures:
     """Evaluate a CLIP model by retrieving texts for images, and images for texts.
 
     Returns:
@@ -85,11 +70,10 @@ def evaluate_clip(
     images: list[Tensor] = []
     names: list[str] = []
     groups: list[str] = []
-    for batch in batches(samples, limit, perceptor.mean.device):
+    for batch in batches:
         images.append(perceptor.embed_image(batch["image"] / 2 + 0.5).cpu())
         names += batch["text"]
         groups += batch["group"]
-        on_progress(len(names))
     embedded = torch.cat(images)
     texts = perceptor.embed_text(names).cpu()
     figures = retrieval(embedded, texts, groups, concepts)
@@ -113,12 +97,7 @@ def zero_shot(perceptor: Perceptor, images: Tensor, names: Sequence[str]) -> Fig
     }
 
 
-def evaluate_transformer(
-    transformer: Net2NetTransformer,
-    samples: Sequence[Any],
-    limit: int | None = None,
-    on_progress: OnProgress = _ignore_progress,
-) -> Figures:
+def evaluate_transformer(transformer: Net2NetTransformer, batches: Iterable[Batch]) -> Figures:
     """Evaluate a transformer by its bits per code on images.
 
     Returns:
@@ -135,10 +114,9 @@ def evaluate_transformer(
 
     def counted_batches() -> Any:
         nonlocal done
-        for batch in batches(samples, limit, transformer.device):
+        for batch in batches:
             yield batch
             done += len(batch["image"])
-            on_progress(done)
 
     figures = stage.validate(counted_batches())
     transformer.requires_grad_(False)  # the training stage enables gradients

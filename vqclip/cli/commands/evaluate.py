@@ -1,6 +1,6 @@
 """``vqclip evaluate``: metrics of models and images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,8 +20,9 @@ from vqclip.files.formatting import as_json
 if TYPE_CHECKING:
     import torch
 
-OnSample = Callable[[int], None]
-Judge = Callable[[Any, "torch.device", int | None, OnSample], Mapping[str, float]]
+    from vqclip.training.stage import Batch
+
+Judge = Callable[["Iterable[Batch]", "torch.device"], Mapping[str, float]]
 
 evaluate_app = typer.Typer(add_completion=False)
 
@@ -119,7 +120,7 @@ def vqgan_command(
     vqclip evaluate vqgan recipes/vqgan.yaml
     """
 
-    def judge(material: Any, where: "torch.device", samples: int | None, done: OnSample) -> Any:
+    def judge(batches: "Iterable[Batch]", where: "torch.device") -> Any:
         from vqclip.evaluation.models import evaluate_vqgan
         from vqclip.hub.loaders import load_vqgan
         from vqclip.models.vqgan import check_rgb
@@ -128,7 +129,7 @@ def vqgan_command(
         model = load_vqgan(vqgan, vqgan_config, where)
         check_rgb(model, vqgan)
         distance = None if perceptual == "none" else open_perceptual(perceptual, where)
-        return evaluate_vqgan(model, material, samples, distance, done)
+        return evaluate_vqgan(model, batches, distance)
 
     _evaluate("VQGAN", judge, ctx.params)
 
@@ -149,11 +150,11 @@ def clip_command(
     vqclip evaluate clip recipes/clip.yaml
     """
 
-    def judge(material: Any, where: "torch.device", samples: int | None, done: OnSample) -> Any:
+    def judge(batches: "Iterable[Batch]", where: "torch.device") -> Any:
         from vqclip.evaluation.models import evaluate_clip
         from vqclip.hub.loaders import load_perceptor
 
-        return evaluate_clip(load_perceptor(clip, where), material, concepts, samples, done)
+        return evaluate_clip(load_perceptor(clip, where), batches, concepts)
 
     _evaluate("CLIP", judge, ctx.params)
 
@@ -175,12 +176,12 @@ def transformer_command(
     vqclip evaluate transformer recipes/transformer.yaml -t weights/transformer
     """
 
-    def judge(material: Any, where: "torch.device", samples: int | None, done: OnSample) -> Any:
+    def judge(batches: "Iterable[Batch]", where: "torch.device") -> Any:
         from vqclip.evaluation.models import evaluate_transformer
         from vqclip.hub.loaders import load_transformer
 
         model = load_transformer(transformer, transformer_config, where)
-        return evaluate_transformer(model, material, samples, done)
+        return evaluate_transformer(model, batches)
 
     _evaluate("transformer", judge, ctx.params)
 
@@ -237,18 +238,27 @@ def pictures_command(
 
 def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
     """Evaluate the model given by the options, with a progress bar, and print the metrics."""
-    terminal, limit, kind = terminal_of(params), params["samples"], title.lower()
+    terminal, kind = terminal_of(params), title.lower()
     with terminal.loading():
-        from vqclip.evaluation.material import open_material
+        from vqclip.evaluation.material import batches, open_material
         from vqclip.models.runtime import resolve_device
 
         part: Literal["style", "groups"] = "style" if params["unseen"] else "groups"
         changes = params["changes"] or ()
         material = open_material(params["data"], part, params.get("size"), changes)
     fetch_missing([(kind, params[kind])], terminal)
-    total = min(limit or len(material), len(material))
+    total = min(params["samples"] or len(material), len(material))
+    device = resolve_device(params["device"])
     with terminal.progress(f"evaluating the {title}", total, "image") as bar:
-        figures = judge(material, resolve_device(params["device"]), limit, bar.update)
+
+        def shown() -> "Iterator[Batch]":
+            done = 0
+            for batch in batches(material, total, device):
+                yield batch
+                done += len(batch["image"])
+                bar.update(done)
+
+        figures = judge(shown(), device)
     _report(title, figures, terminal)
 
 
