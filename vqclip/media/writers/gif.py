@@ -21,11 +21,7 @@ _LEAST_TICKS = 2  # hundredths of a second; browsers slow down anything faster
 
 @contextmanager
 def gif_writer(
-    path: Path,
-    film: FilmConfig,
-    metadata: Mapping[str, Any] | None = None,
-    *,
-    overwrite: bool = False,
+    path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
     """Write a GIF with one palette and ordered dithering, and its settings as a comment."""
     histogram = Histogram()

@@ -45,11 +45,7 @@ Encode = Callable[[Array], None]
 
 @contextmanager
 def mp4_writer(
-    path: Path,
-    film: FilmConfig,
-    metadata: Mapping[str, Any] | None = None,
-    *,
-    overwrite: bool = False,
+    path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
     """Write an MP4 with its settings, in yuv420p, by default in H.264, which plays everywhere.
 

@@ -17,11 +17,7 @@ from vqclip.media.writers.spool import Spool, spooled
 
 @contextmanager
 def webp_writer(
-    path: Path,
-    film: FilmConfig,
-    metadata: Mapping[str, Any] | None = None,
-    *,
-    overwrite: bool = False,
+    path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
     """Write an animated WebP whose Exif data contain the settings, as in a still image."""
 
