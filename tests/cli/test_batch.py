@@ -406,10 +406,10 @@ def test_a_killed_job_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(keeping, "EVERY", 0)
     whole = RunFolder(Path("whole")).jobs()
     with folder.opened(), pytest.raises(Killed):
-        run.BatchRun(folder, run.planned(folder, whole)).run(engine.Local(folder, killed))
+        run.BatchRun(folder, run.planned(folder, whole), print).run(engine.Local(folder, killed))
     steps: list[int] = []
     with folder.opened():
-        batch_of = run.BatchRun(folder, run.planned(folder, whole))
+        batch_of = run.BatchRun(folder, run.planned(folder, whole), print)
         batch_of.run(engine.Local(folder, lambda job, step, picture: steps.append(step)))
     assert steps[0] == 2  # the first job, whose steps 0 and 1 are kept
     assert pictures() == pictures("whole")

@@ -35,6 +35,7 @@ from vqclip.runs.render import metadata, rendering
 # A job, the number of finished steps, and a function that renders the current image.
 OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]
 
+_MOST_LOADED = 2  # sets of models
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -48,15 +49,14 @@ class Engine(Protocol):
 class Loader:
     """Keeps the most recently used models, because most lists need only one set of them."""
 
-    def __init__(self, most: int = 2) -> None:
-        self.most = most
+    def __init__(self) -> None:
         self.loaded: OrderedDict[Any, Models] = OrderedDict()
 
     def __call__(self, config: GenerateConfig) -> Models:
         """Return the models of ``config``, reusing models that were loaded before if they match."""
         key = models_key(config)
         if key not in self.loaded:
-            if len(self.loaded) >= self.most:
+            if len(self.loaded) >= _MOST_LOADED:
                 self.loaded.popitem(last=False)
             self.loaded[key] = load_models(config)
         self.loaded.move_to_end(key)

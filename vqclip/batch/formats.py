@@ -84,17 +84,14 @@ def _array_rows(text: str) -> Iterator[Row]:
         json.loads(text)
     except ValueError as error:
         raise UsageError(f"the list is not JSON: {error}") from None
-    decoder, end = json.JSONDecoder(), text.index("[") + 1
-    while (start := _skip(text, end)) < len(text) and text[start] != "]":
+    decoder, start = json.JSONDecoder(), text.index("[") + 1
+    while text[start] != "]":
+        if text[start] in " \t\r\n,":
+            start += 1
+            continue
         value, end = decoder.raw_decode(text, start)
         yield row_of_value(len(lines_of(text[:start])), value)
-
-
-def _skip(text: str, position: int) -> int:
-    """Return the position of the next entry in an array, or of the array's end."""
-    while position < len(text) and text[position] in " \t\r\n,":
-        position += 1
-    return position
+        start = end
 
 
 def _yaml_rows(text: str) -> Iterator[Row]:

@@ -41,7 +41,7 @@ class BatchRun:
         on_job: called with every job that is done or has failed.
     """
 
-    def __init__(self, folder: RunFolder, jobs: Sequence[Job], on_job: OnJob | None = None) -> None:
+    def __init__(self, folder: RunFolder, jobs: Sequence[Job], on_job: OnJob) -> None:
         self.folder, self.on_job = folder, on_job
         self.jobs = {job.key: job for job in jobs}
         self.drawn = 0.0
@@ -63,8 +63,7 @@ class BatchRun:
                     self._save()
                     if job.state == DONE:
                         self.folder.checkpoint(job).unlink(missing_ok=True)
-                    if self.on_job:
-                        self.on_job(job)
+                    self.on_job(job)
                     self._draw(_GALLERY_EVERY)
         finally:
             self._draw(0)
