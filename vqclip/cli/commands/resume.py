@@ -9,13 +9,14 @@ import typer
 
 from vqclip.cli import options as opt
 from vqclip.cli.commands.batch import resume_batch
+from vqclip.cli.commands.restyle import restyle
+from vqclip.cli.commands.story import make_story
 from vqclip.cli.options import TerminalOptions
-from vqclip.cli.resume_film import resume_film
 from vqclip.cli.sessions import GenerateSession
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
-from vqclip.config import FileOptions
+from vqclip.config import FileOptions, StoryConfig
 from vqclip.config.prompts import Prompt, parse_all
 from vqclip.config.setting import IMAGE, METHOD, read_options
 from vqclip.errors import CheckpointError, UsageError
@@ -159,6 +160,27 @@ def _resume_folder(folder: Path, terminal: Terminal, workers: Workers, *, dry_ru
         return
     _refuse_workers(workers)
     resume_film(folder, terminal, dry_run=dry_run)
+
+
+def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
+    """Generate the missing frames of the video in a folder, then the video.
+
+    Raises:
+        UsageError: the video file already exists, or its source is missing.
+        CheckpointError: the folder is damaged.
+    """
+    from vqclip.runs.outputs import check_films
+    from vqclip.runs.replay import recorded_film
+    from vqclip.video.about import published, read_about
+
+    settings, output = read_about(folder)
+    # The run compares published videos with its own.
+    check_films(output.films, overwrite=output.overwrite or bool(published(folder)))
+    film = recorded_film(settings, folder)
+    if isinstance(film, StoryConfig):
+        make_story(film, output, terminal, dry_run=dry_run)
+    else:
+        restyle(film, output, terminal, dry_run=dry_run)
 
 
 def _refuse_workers(workers: Workers) -> None:
