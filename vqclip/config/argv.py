@@ -46,16 +46,30 @@ def command(config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig)
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))
     "vqclip 'a red apple' --steps 5 --seed 0"
     """
+    return shlex.join(["vqclip", *_command_words(config)])
+
+
+def _command_words(
+    config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig,
+) -> list[str]:
+    if isinstance(config, CompleteConfig):
+        words = _words(config, params_of(config), params_of(CompleteConfig(picture=config.picture)))
+        return ["complete", *words, "--", config.picture]
     if isinstance(config, SampleConfig):
-        return shlex.join(_sample_command(config))
+        return ["sample", *_words(config, params_of(config), params_of(SampleConfig()))]
     if isinstance(config, StoryConfig):
-        return shlex.join(_story_command(config))
+        scenes = " ^ ".join(" | ".join(map(str, scene)) for scene in config.scenes)
+        usual = {"steps": config.picture.steps, "init_weight": 0.0, "prior": 0.0}
+        _, words = _generate_words(config.picture, **usual)
+        return ["story", *_with(scenes, [*_own_words(config), *words])]
     if isinstance(config, RestyleConfig):
-        return shlex.join(_restyle_command(config))
+        prompt, words = _generate_words(config.picture, init="random", steps=STEPS)
+        words = _with(prompt, [*_own_words(config), *words])
+        return ["restyle", *_with(config.source, []), *words]
     prompt, words = _generate_words(config)
     if " " in prompt and not prompt.startswith("-"):
-        return shlex.join(["vqclip", prompt, *words])
-    return shlex.join(["vqclip", "generate", *_with(prompt, words)])
+        return [prompt, *words]
+    return ["generate", *_with(prompt, words)]
 
 
 def _with(text: str, words: Iterable[str]) -> list[str]:
@@ -76,28 +90,10 @@ def _generate_words(config: GenerateConfig, **usual: Any) -> tuple[str, list[str
     return prompt, _words(config, params, {**expected, "image_prompt": [], "noise_prompt": []})
 
 
-def _sample_command(config: SampleConfig) -> list[str]:
-    if isinstance(config, CompleteConfig):
-        words = _words(config, params_of(config), params_of(CompleteConfig(picture=config.picture)))
-        return ["vqclip", "complete", *words, "--", config.picture]
-    return ["vqclip", "sample", *_words(config, params_of(config), params_of(SampleConfig()))]
-
-
-def _story_command(story: StoryConfig) -> list[str]:
-    scenes = " ^ ".join(" | ".join(map(str, scene)) for scene in story.scenes)
-    _, words = _generate_words(story.picture, steps=story.picture.steps, init_weight=0.0, prior=0.0)
-    return ["vqclip", "story", *_with(scenes, [*_own_words(story, StoryConfig), *words])]
-
-
-def _restyle_command(config: RestyleConfig) -> list[str]:
-    prompt, words = _generate_words(config.picture, init="random", steps=STEPS)
-    words = _with(prompt, [*_own_words(config, RestyleConfig), *words])
-    return ["vqclip", "restyle", *_with(config.source, []), *words]
-
-
-def _own_words(config: StoryConfig | RestyleConfig, kind: type) -> Iterable[str]:
-    defaults = {name: getattr(kind, name) for name in options_of(kind)}
-    return changed_words(options_of(kind), write_options(config), defaults)
+def _own_words(config: StoryConfig | RestyleConfig) -> Iterable[str]:
+    options = options_of(config)
+    defaults = {name: getattr(type(config), name) for name in options}
+    return changed_words(options, write_options(config), defaults)
 
 
 def _words(config: Any, params: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:

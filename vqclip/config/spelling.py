@@ -1,8 +1,7 @@
 """Command-line formats of sizes, weighted names and lists."""
 
-from collections.abc import Sequence
 
-from vqclip.config.checks import Weighted, name_of
+from vqclip.config.checks import name_of
 from vqclip.config.prompts import split_weight
 from vqclip.config.setting import Spelling
 from vqclip.errors import UsageError
@@ -61,18 +60,6 @@ def parse_extend(text: str | None) -> Border:
     return left, top, right, bottom
 
 
-def _write_extend(border: Border) -> str | None:
-    return ",".join(map(str, border)) if any(border) else None
-
-
-def _read_weighted(texts: Sequence[str] | None) -> tuple[Weighted, ...]:
-    return tuple(map(split_weight, texts or ()))
-
-
-def _write_weighted(pairs: Sequence[Weighted]) -> list[str]:
-    return [_with_weight(name, weight) for name, weight in pairs]
-
-
 def _with_weight(name: str, weight: float) -> str:
     try:
         plain = weight == 1 and split_weight(name) == (name, 1.0)
@@ -82,8 +69,12 @@ def _with_weight(name: str, weight: float) -> str:
 
 
 SIZES = Spelling(parse_size, write_size)
-WEIGHTED = Spelling(_read_weighted, _write_weighted, many=True)
+WEIGHTED = Spelling(
+    lambda texts: tuple(map(split_weight, texts or ())),
+    lambda pairs: [_with_weight(*pair) for pair in pairs],
+    many=True,
+)
 LIST = Spelling(parse_list, lambda items: ",".join(items) or "none")
 WORDS = Spelling(lambda texts: tuple(texts or ()), list, many=True)
-EXTEND = Spelling(parse_extend, _write_extend)
+EXTEND = Spelling(parse_extend, lambda border: ",".join(map(str, border)) if any(border) else None)
 NAME = Spelling(write=name_of)
