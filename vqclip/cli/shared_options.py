@@ -44,12 +44,6 @@ def with_options_of(
     return extend
 
 
-def defaults_of(command: Command, names: Collection[str]) -> dict[str, Any]:
-    """Return the defaults of some options of a command, for one that shares its other options."""
-    parameters = inspect.signature(command, eval_str=True).parameters
-    return {name: parameters[name].default for name in names if name in parameters}
-
-
 def _parameters(source: Source) -> Mapping[str, inspect.Parameter]:
     if isinstance(source, Mapping):
         return source

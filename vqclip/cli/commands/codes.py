@@ -60,7 +60,8 @@ def reconstruct_command(
     result = reconstruct(model, photo, config.size, config.fit)
     wanted = config.size or photo.size
     terminal.note_size(wanted, result.picture.size, model.downsampling)
-    values: dict[str, Any] = {"psnr": _finite(result.psnr), "l1": round(result.l1, 5)}
+    psnr = round(result.psnr, 3) if math.isfinite(result.psnr) else None
+    values: dict[str, Any] = {"psnr": psnr, "l1": round(result.l1, 5)}
     from vqclip.generation.saved_codes import codes_of
 
     indices = codes_of(result.indices, model, config.vqgan)
@@ -152,7 +153,3 @@ def _save(
     settings = {"version": __version__, "settings": asdict(config), "weights": weights, **values}
     with writing():
         return save_picture(picture, files, settings, codes)
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 3) if math.isfinite(value) else None

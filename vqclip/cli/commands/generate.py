@@ -77,17 +77,17 @@ def build_config(params: Mapping[str, Any], explicit: set[str]) -> GenerateConfi
     Raises:
         UsageError: a value is invalid.
     """
-    texts = {kind: params[name] or () for kind, name in PROMPTS.items()}
+    texts = {kind: params.get(name) or () for kind, name in PROMPTS.items()}
     values = {
         **read_options(GenerateConfig, params),
         "prompts": tuple(p for kind, each in texts.items() for p in parse_all(each, kind)),
         "seed": new_seed() if params["seed"] is None else params["seed"],
     }
     written = set(explicit)
-    if params["draft"]:
+    if params.get("draft"):
         values |= _only_a_draft(params, explicit)
         written |= {"init", "steps"}
-    if params["preset"]:
+    if params.get("preset"):
         from vqclip.config.presets import PRESETS
 
         chosen = PRESETS[params["preset"]]

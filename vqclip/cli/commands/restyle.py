@@ -1,7 +1,7 @@
 """``vqclip restyle``: a video in another style, frame by frame."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, explicit_options, generate_command
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.notes import note_long_prompts
-from vqclip.cli.shared_options import defaults_of, with_options_of
+from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, RestyleConfig
 from vqclip.config.restyle import STEPS
@@ -52,9 +52,8 @@ def restyle_command(
 
     vqclip restyle frames/ "a watercolour" --fps 12 --init-weight 0.5 -o clip.mp4
     """
-    absent: dict[str, Any] = {**defaults_of(generate_command, _OTHERWISE), "init": "random"}
-    picture = build_config({**absent, **ctx.params}, explicit_options(ctx) | {"init", "steps"})
     params, path = ctx.params, Path(source)
+    picture = build_config({"init": "random", **params}, explicit_options(ctx) | {"init", "steps"})
     config = RestyleConfig(source, picture, **read_options(RestyleConfig, params))
     name = path.resolve().name if path.is_dir() else path.stem
     # The video's frame rate is unknown until it is opened.

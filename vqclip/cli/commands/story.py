@@ -11,7 +11,7 @@ from vqclip.cli.commands.generate import build_config, explicit_options, generat
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.notes import note_long_prompts
 from vqclip.cli.saved_codes import with_vqgan_of_init
-from vqclip.cli.shared_options import defaults_of, with_options_of
+from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import FilmConfig, FilmOutput, StoryConfig
 from vqclip.config.prompts import Prompt, parse_scenes
@@ -72,8 +72,7 @@ def story_command(
 def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     first = " | ".join(map(str, scenes[0]))
     steps = len(scenes) * ctx.params["steps_per_scene"]
-    absent = defaults_of(generate_command, _OTHERWISE)
-    params = {**absent, **ctx.params, "prompts": [first], "steps": steps}
+    params = {**ctx.params, "prompts": [first], "steps": steps}
     for weight in ("init_weight", "prior"):  # would tie later scenes to the first one's draft
         params[weight] = params[weight] or 0.0
     picture = build_config(params, explicit_options(ctx) | {"steps"})

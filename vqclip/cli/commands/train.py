@@ -76,7 +76,9 @@ def train_command(
     vqclip train vqgan vqgan.yaml --resume
     """
     if example is not None:
-        _print_example(example)
+        from vqclip.training.examples import example as example_config
+
+        typer.echo(example_config(example), nl=False)
         return
     if stage is None or config is None:
         raise UsageError(
@@ -111,12 +113,6 @@ def train_command(
         raise typer.Exit(128 + received[0])
     if is_main:
         _report(terminal, folder, settings, last)
-
-
-def _print_example(kind: str) -> None:
-    from vqclip.training.examples import example
-
-    typer.echo(example(kind), nl=False)
 
 
 def _check_new(folder: Path) -> None:
