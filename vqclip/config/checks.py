@@ -37,22 +37,22 @@ def check_seed(seed: int) -> None:
         raise UsageError(f"seed must be at most {MAX_SEED}, not {seed}")
 
 
-def check_size(size: tuple[int, int]) -> None:
-    """Raise UsageError unless (width, height) is a valid image size."""
-    width, height = size
+def check_size(size: tuple[int, int] | None) -> None:
+    """Raise UsageError unless (width, height) is a valid image size, or left open."""
+    width, height = size or (1, 1)
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise UsageError(f"size must be 1 to {MAX_SIDE} pixels per side, not {width}x{height}")
 
 
-def at_least(name: str, value: int, least: int) -> None:
-    """Raise UsageError if ``value`` is below ``least``."""
-    if value < least:
+def at_least(name: str, value: int | None, least: int) -> None:
+    """Raise UsageError if ``value`` is below ``least``, unless it is left open."""
+    if value is not None and value < least:
         raise UsageError(f"{name} must be at least {least}, not {value}")
 
 
-def finite(name: str, value: float) -> None:
-    """Raise UsageError unless ``value`` is finite and at least 0."""
-    if not 0 <= value < math.inf:
+def finite(name: str, value: float | None) -> None:
+    """Raise UsageError unless ``value`` is finite and at least 0, or left open."""
+    if value is not None and not 0 <= value < math.inf:
         raise UsageError(f"{name} must be a number of at least 0, not {value}")
 
 

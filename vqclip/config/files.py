@@ -27,8 +27,7 @@ class CodesConfig:
     device: str = shared_setting(GenerateConfig.device, shared.DEVICE)
 
     def __post_init__(self) -> None:
-        if self.size is not None:
-            check_size(self.size)
+        check_size(self.size)
         one_of("fit", self.fit, FITS)
 
 

@@ -93,8 +93,7 @@ class TimingConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.fps is not None:
-            check_rate(self.fps)
+        check_rate(self.fps)
         if self.length is not None and not 0 < self.length < math.inf:
             raise UsageError(f"length must be a number of seconds above 0, not {self.length}")
         finite("hold first", self.hold_first)
@@ -102,9 +101,9 @@ class TimingConfig:
         one_of("interpolation", self.interpolate, INTERPOLATIONS)
 
 
-def check_rate(rate: float) -> None:
-    """Raise UsageError unless the frame rate is 0.1 to 120."""
-    if not 0.1 <= rate <= 120:
+def check_rate(rate: float | None) -> None:
+    """Raise UsageError unless the frame rate is 0.1 to 120, or left open."""
+    if rate is not None and not 0.1 <= rate <= 120:
         raise UsageError(f"fps must be 0.1 to 120, not {rate:g}")
 
 
@@ -132,8 +131,7 @@ class AnimateConfig:
     def __post_init__(self) -> None:
         FilmConfig(1, self.quality, self.codec, self.loop)
         one_of("fit", self.fit, FITS)
-        if self.size is not None:
-            check_size(self.size)
+        check_size(self.size)
 
 
 @dataclass(frozen=True)

@@ -215,22 +215,18 @@ class GenerateConfig:
             raise UsageError("no prompt: describe the image, such as 'a red apple'")
         if not self.clip:
             raise UsageError("no CLIP model: name at least one")
-        if self.size is not None:
-            check_size(self.size)
+        check_size(self.size)
         at_least("steps", self.steps, 0)
         at_least("cutouts", self.num_cutouts, 1)
         check_seed(self.seed)
         self._check_drafts()
-        if self.cut_chunk is not None:
-            at_least("cut chunk", self.cut_chunk, 1)
+        at_least("cut chunk", self.cut_chunk, 1)
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise UsageError(f"learning rate must be a number above 0, not {self.learning_rate}")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema must be at least 0 and below 1, not {self.ema}")
-        if self.init_weight is not None:
-            finite("init weight", self.init_weight)
-        if self.prior is not None:
-            finite("prior", self.prior)
+        finite("init weight", self.init_weight)
+        finite("prior", self.prior)
         finite("noise", self.noise)
         finite("cut power", self.cut_power)
         for named, weight in (*self.clip, *self.losses):

@@ -42,8 +42,7 @@ class RestyleConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.coherence <= 1:
             raise UsageError(f"coherence must be 0 to 1, not {self.coherence}")
-        if self.fps is not None:
-            check_rate(self.fps)
+        check_rate(self.fps)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "RestyleConfig":

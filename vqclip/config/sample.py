@@ -101,8 +101,7 @@ class SampleConfig:
     precision: str = shared_setting(AUTO, shared.PRECISION)
 
     def __post_init__(self) -> None:
-        if self.size is not None:
-            check_size(self.size)
+        check_size(self.size)
         at_least("samples", self.samples, 1)
         check_seed(self.seed)
         check_seed(self.seed + self.samples - 1)

@@ -1,6 +1,5 @@
 """Command-line formats of sizes, weighted names and lists."""
 
-
 from vqclip.config.checks import name_of
 from vqclip.config.prompts import split_weight
 from vqclip.config.setting import Spelling

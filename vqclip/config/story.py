@@ -84,13 +84,12 @@ class StoryConfig:
     def __post_init__(self) -> None:
         at_least("steps per scene", self.steps_per_scene, 1)
         at_least("every", self.every, 1)
-        if self.transition is not None:
-            at_least("transition", self.transition, 0)
-            if self.transition > self.steps_per_scene:
-                raise UsageError(
-                    f"the transition takes {self.transition} steps, the scene has only "
-                    f"{self.steps_per_scene}: lower `transition` or raise `steps_per_scene`"
-                )
+        at_least("transition", self.transition, 0)
+        if self.changing > self.steps_per_scene:
+            raise UsageError(
+                f"the transition takes {self.transition} steps, the scene has only "
+                f"{self.steps_per_scene}: lower `transition` or raise `steps_per_scene`"
+            )
 
     @property
     def changing(self) -> int:
