@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.commands.weights.show import Json, items_of
-from vqclip.cli.completion import completion_of
+from vqclip.cli.commands.weights.show import Json, items_of, model_argument
 from vqclip.cli.downloading import is_interactive
 from vqclip.cli.terminal import Terminal
 from vqclip.errors import UsageError, VqclipError
@@ -19,12 +18,7 @@ if TYPE_CHECKING:
 
 def verify_command(
     names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="NAME",
-            autocompletion=completion_of("MODEL"),
-            help="Names of models. Default: all downloaded models.",
-        ),
+        list[str] | None, model_argument("Names of models. Default: all downloaded models.")
     ] = None,
     quiet: opt.Quiet = False,
     json_lines: Json = False,
@@ -77,14 +71,7 @@ def _kept(name: str) -> "StoredModel":
 
 
 def remove_command(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME",
-            autocompletion=completion_of("MODEL"),
-            help="Names of the models to remove.",
-        ),
-    ],
+    names: Annotated[list[str], model_argument("Names of the models to remove.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -131,12 +118,7 @@ def _ask(question: str) -> None:
 
 def path_command(
     name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME",
-            autocompletion=completion_of("MODEL"),
-            help="Name of a model. Default: print the folder of all models.",
-        ),
+        str | None, model_argument("Name of a model. Default: print the folder of all models.")
     ] = None,
 ) -> None:
     """Print the folder of a model, or of all models.

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from vqclip.hub.listing import Item
 
 Json = Annotated[bool, typer.Option("--json", help="Print each model as a line of JSON.")]
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME",
-        autocompletion=completion_of("MODEL"),
-        help="Name of a model; see `vqclip weights list`.",
-    ),
-]
+
+
+def model_argument(help: str) -> Any:
+    """Return an argument for the names of models."""
+    return typer.Argument(metavar="NAME", autocompletion=completion_of("MODEL"), help=help)
+
+
+Name = Annotated[str, model_argument("Name of a model; see `vqclip weights list`.")]
 
 
 def list_models_command(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vqclip.cli import options as opt
-from vqclip.cli.commands.weights.show import Json, is_clip, use_of
-from vqclip.cli.completion import completion_of
+from vqclip.cli.commands.weights.show import Json, is_clip, model_argument, use_of
 from vqclip.cli.downloading import downloading
 from vqclip.cli.terminal import Terminal
 from vqclip.files.environment import user_path
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
 def get_command(
     names: Annotated[
         list[str],
-        typer.Argument(
-            metavar="NAME",
-            autocompletion=completion_of("MODEL"),
-            help="Names of models; see `vqclip weights list` and `vqclip weights list --clip`.",
+        model_argument(
+            "Names of models; see `vqclip weights list` and `vqclip weights list --clip`."
         ),
     ],
     trust: Annotated[
