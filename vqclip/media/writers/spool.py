@@ -1,10 +1,11 @@
 """Frames on disk, for encoders that need them twice or all at once."""
 
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 
@@ -12,23 +13,16 @@ from vqclip.media.writers.base import Array, finishing, kept_on_interrupt, refus
 
 
 class Spool:
-    """A list of frames, (h, w, 3) uint8 of one size, in an unnamed file.
+    """A list of frames, (h, w, 3) uint8 of one size, in a temporary file.
 
-    The file is created in ``folder``, because the system's temporary folder may be in memory; it is
-    deleted when the process ends. Repeated frames are stored only once.
+    Repeated frames are stored only once.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by __exit__
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
         self.places: list[tuple[int, int]] = []  # offset and length of every frame
         self.shape: tuple[int, ...] = ()
         self.last = b""
-
-    def __enter__(self) -> "Spool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
 
     def __len__(self) -> int:
         return len(self.places)
@@ -64,7 +58,9 @@ def spooled(path: Path, overwrite: bool, encode: Callable[[Spool, Path], None]) 
     Raises:
         UsageError: there are no frames.
     """
-    with kept_on_interrupt(path, overwrite) as temporary, Spool(path.parent) as spool:
+    # beside the video, because the system's temporary folder may be in memory
+    with kept_on_interrupt(path, overwrite) as temporary, TemporaryFile(dir=path.parent) as file:
+        spool = Spool(file)
 
         def finish() -> None:
             if len(spool):
