@@ -140,6 +140,7 @@ def test_a_draft_alone_is_the_start() -> None:
         (["x", *FREE, "--init", "perlin"], "--init must be draft or sample"),
         (["x", *FREE, "--drafts", "0"], "drafts must be at least 1"),
         (["x", *FREE, "--top-p", "0"], "top-p must be above 0"),
+        (["x", *FREE, "--recall", "2"], "recall must be from 0 to 1, not 2"),
         (["x", *FREE, "--guidance", "-1"], "guidance must be a number of at least 0"),
         (["x", *SEG, "--init", "sample", "--size", "16"], "without a condition"),
     ],

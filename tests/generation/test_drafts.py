@@ -28,6 +28,7 @@ from vqclip.hub import derived
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models
 from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.memory import Memory
 
 WAYS = {"red": 0, "green": 1, "blue": 2}
 
@@ -121,6 +122,31 @@ def test_a_batch_of_drafts_has_the_styles_of_its_own(styled: Models) -> None:
     whole = drawn(config(**free), styled)
     with patch("vqclip.models.batch_sampling._BATCH", 3):
         assert torch.equal(drawn(config(**free), styled), whole)
+
+
+@pytest.fixture(scope="module")
+def remembering(styled: Models) -> Models:
+    """A transformer that also remembers an image of code 5 in one style, of code 6 in the other."""
+    assert styled.transformer
+    memory = Memory(2, 1, 1, 3, 8)
+    memory.codes += torch.tensor([5, 6])[:, None, None]
+    memory.styles.copy_(torch.tensor([0, 1]))
+    memory.words.zero_()
+    memory.texts.fill_(1.0)  # not unit vectors, so that every prompt recalls the images
+    stage = ClipEmbedding(3, 2, 16, styles=STYLES, memory=memory)
+    transformer = tiny.transformer(stage, block_size=65, first=styled.transformer.vqgan)
+    return replace(styled, transformer=transformer)
+
+
+def test_drafts_recall_images_of_their_own_style(remembering: Models) -> None:
+    free = {"temperature": 1.0, "guidance": 1.0, "drafts": 4, "recall": 1.0}
+    photo, icon, *_ = drawn(config(**free), remembering)
+    assert (photo == 5).all()
+    assert (icon == 6).all()
+    with patch("vqclip.models.batch_sampling._BATCH", 3):
+        assert torch.equal(drawn(config(**free), remembering)[1], icon)
+    without = drawn(config(**{**free, "recall": 0.0}), remembering)
+    assert len(without.unique()) > 2
 
 
 def test_styles_that_are_not_known_are_refused(models: Models, styled: Models) -> None:

@@ -52,7 +52,8 @@ class GenerateConfig:
     drafts: number of drafts for CLIP to choose from.
     style: style of the drafts, if the transformer has styles: a name, ``auto`` or ``none``; see
         :func:`vqclip.generation.styles.chosen_styles`.
-    guidance, temperature, top_k, top_p: for drafts, see :class:`vqclip.config.sampling.Sampling`.
+    guidance, temperature, top_k, top_p, recall: for drafts, see
+        :class:`vqclip.config.sampling.Sampling`.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) pulls z to t, the
         starting z or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
         for a draft, which only needs refinement, else 0: see :mod:`vqclip.hub.derived`.
@@ -79,7 +80,7 @@ class GenerateConfig:
     prompts: tuple[Prompt, ...]
     size: tuple[int, int] | None = shared_setting(None, shared.SIZE)
     steps: int = setting(
-        40,
+        20,
         *("--steps", "-n"),
         panel=IMAGE,
         help="Number of optimisation steps; 0 saves the starting image.",
@@ -107,6 +108,7 @@ class GenerateConfig:
     temperature: float = shared_setting(0.5, shared.TEMPERATURE)
     top_k: int = shared_setting(100, shared.TOP_K)
     top_p: float = shared_setting(1.0, shared.TOP_P)
+    recall: float = shared_setting(0.5, shared.RECALL)
     fit: str = shared_setting("cover", shared.FIT)
     init_weight: float | None = setting(
         None,
@@ -250,7 +252,7 @@ class GenerateConfig:
     @property
     def sampling(self) -> Sampling:
         """The sampling parameters of the transformer."""
-        return Sampling(self.temperature, self.top_k, self.top_p, self.guidance)
+        return Sampling(self.temperature, self.top_k, self.top_p, self.guidance, self.recall)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values; see :func:`vqclip.config.checks.json_values`."""

@@ -62,8 +62,8 @@ class SampleConfig:
         VQGAN's training size.
     samples: number of images; image i is sampled with the seed ``seed`` + i.
     style: style of the images, if the transformer has styles: a name, ``auto`` or ``none``.
-    guidance, temperature, top_k, top_p: see :class:`vqclip.config.sampling.Sampling`; guidance
-        affects only CLIP-conditioned transformers.
+    guidance, temperature, top_k, top_p, recall: see :class:`vqclip.config.sampling.Sampling`;
+        guidance and recall affect only CLIP-conditioned transformers.
     prompts, clip: prompts and the CLIP models that rank the images by them.
 
     Raises:
@@ -95,6 +95,7 @@ class SampleConfig:
     temperature: float = shared_setting(1.0, shared.TEMPERATURE)
     top_k: int = shared_setting(250, shared.TOP_K)
     top_p: float = shared_setting(1.0, shared.TOP_P)
+    recall: float = shared_setting(0.5, shared.RECALL)
     prompts: tuple[Prompt, ...] = ()
     clip: tuple[Weighted, ...] = shared_setting(((DEFAULT, 1.0),), shared.CLIP)
     device: str = shared_setting(AUTO, shared.DEVICE)
@@ -112,7 +113,7 @@ class SampleConfig:
     @property
     def sampling(self) -> Sampling:
         """The sampling parameters of the transformer."""
-        return Sampling(self.temperature, self.top_k, self.top_p, self.guidance)
+        return Sampling(self.temperature, self.top_k, self.top_p, self.guidance, self.recall)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

@@ -17,6 +17,8 @@ class Sampling:
     guidance: scale of classifier-free guidance, at least 0: 0 ignores the condition, 1 samples as
         trained, and larger values follow the condition more closely (Ho & Salimans 2022,
         arXiv:2207.12598).
+    recall: share of the codes that are copied from images in the transformer's memory, from 0 to 1;
+        see :mod:`vqclip.models.memory`.
 
     Raises:
         UsageError: a value is out of range.
@@ -26,6 +28,7 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     guidance: float = 1.0
+    recall: float = 0.0
 
     def __post_init__(self) -> None:
         finite("temperature", self.temperature)
@@ -33,3 +36,5 @@ class Sampling:
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top-p must be above 0 and at most 1, not {self.top_p}")
         finite("guidance", self.guidance)
+        if not 0 <= self.recall <= 1:
+            raise UsageError(f"recall must be from 0 to 1, not {self.recall}")

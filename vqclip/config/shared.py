@@ -101,6 +101,11 @@ TOP_P = Option(
     panel=METHOD,
     help="Sample from the most likely codes whose probabilities add up to P.",
 )
+RECALL = Option(
+    ("--recall",),
+    panel=METHOD,
+    help="Share of the codes that the transformer copies from images in its memory, from 0 to 1.",
+)
 QUALITY = Option(("--quality",), panel=OUTPUT, help="Quality of MP4 and WebP videos, 0 to 100.")
 CODEC = Option(
     ("--codec",), panel=OUTPUT, help="MP4 codec: h264 (plays everywhere), h265, vp9 or av1."

@@ -41,8 +41,10 @@ def drafts(
         yield from draw_freely(transformer, grid, seeds, replace(config.sampling, guidance=1.0))
         return
     known = torch.full(trained_grid(grid, transformer), -1, device=transformer.device)
-    condition = prompt_condition(models, prompts, styles_for(config, transformer, config.drafts))
-    yield from draw(transformer, condition, known, seeds, config.sampling)
+    styles = styles_for(config, transformer, config.drafts)
+    condition = prompt_condition(models, prompts, styles)
+    recalled = prompt_recall(models, prompts, styles)
+    yield from draw(transformer, condition, known, seeds, config.sampling, recalled)
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
@@ -81,19 +83,41 @@ def prompt_condition(
 ) -> Tensor:
     """Return the condition of a CLIP-conditioned transformer: the mixture of all prompts.
 
-    The mixture is the weighted sum of the prompts' embeddings, so that a negative weight steers
-    away from its prompt. If the prompts cancel out, the condition is "no condition".
+    If the prompts cancel out, the condition is "no condition".
 
     styles: the output of :func:`styles_for`; the condition has one row per style.
     """
     assert models.transformer is not None
+    mixture = _mixture(prompts)
+    if styles is None or mixture is None:
+        return models.transformer.encode_condition(mixture)
+    return models.transformer.encode_condition(mixture.expand(len(styles), -1), styles)
+
+
+def prompt_recall(
+    models: Models, prompts: PromptEmbeddings, styles: Tensor | None = None
+) -> Tensor | None:
+    """Return how likely the mixture of all prompts recalls each image of a transformer's memory.
+
+    None if it has no memory, or if the prompts cancel out. styles: as for :func:`prompt_condition`.
+    """
+    assert models.transformer is not None
+    mixture = _mixture(prompts)
+    if mixture is None:
+        return None
+    count = 1 if styles is None else len(styles)
+    return models.transformer.recall(mixture.expand(count, -1), styles, prompts.words)
+
+
+def _mixture(prompts: PromptEmbeddings) -> Tensor | None:
+    """Return the weighted sum of the prompts' embeddings, (1, d), or None if they cancel out.
+
+    A negative weight steers away from its prompt.
+    """
     assert prompts.guide is not None
     embeddings, weights, _ = prompts.guide
-    mixture = (weights[:, None] * embeddings).sum(0, keepdim=True)  # (1, d)
-    vanished = float(mixture.norm()) < 1e-6
-    if styles is None or vanished:
-        return models.transformer.encode_condition(None if vanished else mixture)
-    return models.transformer.encode_condition(mixture.expand(len(styles), -1), styles)
+    mixture = (weights[:, None] * embeddings).sum(0, keepdim=True)
+    return None if float(mixture.norm()) < 1e-6 else mixture
 
 
 def draft_frame(models: Models, drawn: Drawn) -> Frame:

@@ -1,6 +1,7 @@
 """Targets: prompts embedded as unit vectors by a perceptor."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,6 +20,10 @@ from vqclip.models.perceptor import Perceptor
 
 Targets = tuple[Tensor, Tensor, Tensor]  # (p, d) unit vectors, (p,) weights, (p,) stops
 Load = Callable[[str], Image.Image]  # path or URL to an RGB image
+_FUNCTION_WORD = re.compile(
+    "a|an|the|and|or|of|with|without|in|into|on|onto|at|by|to|from|for|over|under|near|behind|as"
+    "|is|are|its|his|her|their"
+)
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,12 @@ class PromptEmbeddings:
 
     perceptors: the targets for each perceptor, in order.
     guide: the targets for the CLIP model of the transformer, if it has one.
+    words: the words of text prompts, (n, d), embedded by the guide for the transformer's memory.
     """
 
     perceptors: tuple[Targets, ...]
     guide: Targets | None = None
+    words: Tensor | None = None
 
 
 def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings:
@@ -44,7 +51,33 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
     load = cache(load_image)
     embed = cache(lambda perceptor: targets_of(perceptor, prompts, load))
     guide = embed(models.guide) if models.guide else None
-    return PromptEmbeddings(tuple(map(embed, models.perceptors)), guide)
+    recalls = models.transformer is not None and models.transformer.memory is not None
+    words = embed_words(models.guide, prompts) if models.guide and recalls else None
+    return PromptEmbeddings(tuple(map(embed, models.perceptors)), guide, words)
+
+
+@torch.no_grad()
+def embed_words(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Tensor | None:
+    """Return unit vectors (n, d) of the words of text prompts, each with and without an article.
+
+    None if there are no words. Prompts with negative weights are left out.
+    """
+    texts = [p.content for p in prompts if p.kind == "text" and p.weight > 0]
+    words = content_words(texts)
+    if not words:
+        return None
+    articled = perceptor.embed_text([f"a {word}" for word in words])
+    return F.normalize(perceptor.embed_text(words) + articled, dim=-1)
+
+
+def content_words(texts: Iterable[str]) -> list[str]:
+    """Return the words of texts that name something, each once.
+
+    >>> content_words(["a glass of red wine", "Red!"])
+    ['glass', 'red', 'wine']
+    """
+    words = (word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower()))
+    return [word for word in dict.fromkeys(words) if not _FUNCTION_WORD.fullmatch(word)]
 
 
 def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = load_image) -> Targets:

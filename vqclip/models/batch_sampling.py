@@ -41,11 +41,13 @@ def draw(
     known: Tensor,
     seeds: Sequence[int],
     sampling: Sampling,
+    recalled: Tensor | None = None,
 ) -> Iterator[Drawn]:
     """Draw one sample per seed, and yield the state of all samples after every drawn code.
 
     condition: the output of ``encode_condition``: one for all samples, or one per sample.
     known: the given codes (h, w), -1 where a code is to be drawn.
+    recalled: the output of ``recall``: one for all samples, or one per sample.
 
     Raises:
         UsageError: an argument does not fit the transformer.
@@ -57,16 +59,25 @@ def draw(
     size = batch_size(transformer)
     for start in range(0, len(seeds), size):
         batch = seeds[start : start + size]
-        own = condition
-        if condition is not None and len(condition) == len(seeds):
-            own = condition[start : start + len(batch)]
-        steps = transformer.sample_steps(own, (height, width), known[None], sampling, list(batch))
+        part = slice(start, start + len(batch))
+        steps = transformer.sample_steps(
+            _rows(condition, part, len(seeds)),
+            (height, width),
+            known[None],
+            sampling,
+            list(batch),
+            _rows(recalled, part, len(seeds)),
+        )
         for step in steps:
-            part = slice(start, start + len(batch))
             fresh = (step.indices >= 0) & (turns[part] < 0)
             indices[part], turns[part] = step.indices, turns[part].masked_fill(fresh, step.done)
             done = start * missing + step.done * len(batch)
             yield Drawn(indices, turns, done, len(seeds) * missing, start)
+
+
+def _rows(x: Tensor | None, part: slice, count: int) -> Tensor | None:
+    """Return a batch's part of x, which has a row for each of ``count`` samples, or one for all."""
+    return x if x is None or len(x) != count else x[part]
 
 
 def batch_size(transformer: Net2NetTransformer) -> int:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
+from vqclip.models.memory import Memory
 from vqclip.models.vqgan import VQModel, VQSegmentationModel
 
 ConditionKind = Literal[
@@ -131,6 +132,7 @@ class ClipEmbedding(nn.Module):
         sketch_channels: number of channels in the sketch's convolutions.
         styles: names of the supported styles; each has a learned vector, which is added to the
             embedding.
+        memory: images to recall while sampling, if there are any.
 
     """
 
@@ -143,8 +145,10 @@ class ClipEmbedding(nn.Module):
         sketch: int = 0,
         sketch_channels: int = 128,
         styles: Sequence[str] = (),
+        memory: Memory | None = None,
     ) -> None:
         super().__init__()
+        self.memory = memory
         self.embed_dim, self.n_tokens, self.perceptor = embed_dim, n_tokens, perceptor
         self.styles = tuple(styles)
         self.proj = nn.Linear(embed_dim, n_tokens * n_embd)

@@ -17,6 +17,7 @@ from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.codes import is_grid
 from vqclip.models.gpt import GPT, KeyValueCache
+from vqclip.models.memory import CellPredictor
 
 _TINY = 1e-38  # keeps p / e finite if e is drawn as 0
 
@@ -233,7 +234,7 @@ class GuidedPredictor(Predictor):
 
 
 def walk(
-    predictor: Predictor,
+    predictor: CellPredictor,
     indices: Tensor,
     sampling: Sampling,
     generators: Sequence[torch.Generator],

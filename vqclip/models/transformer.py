@@ -27,6 +27,7 @@ from vqclip.models.codes import (
 )
 from vqclip.models.conditions import SPATIAL, ClipEmbedding, ConditionKind, kind_of, vq_codes
 from vqclip.models.gpt import GPT
+from vqclip.models.memory import CellPredictor, Memory, Recalling
 from vqclip.models.permuters import Permuter
 from vqclip.models.sampling import (
     GridSize,
@@ -122,6 +123,23 @@ class Net2NetTransformer(nn.Module):
         codes = vq_codes(stage, x) if isinstance(stage, VQModel) else stage(x)
         return check_codes(codes.to(self.device), "condition", self.transformer.config.vocab_size)
 
+    @property
+    def memory(self) -> Memory | None:
+        """The images that sampling can recall, if there are any."""
+        stage = self.cond_stage_model
+        return stage.memory if isinstance(stage, ClipEmbedding) else None
+
+    def recall(
+        self, x: Tensor, style: Tensor | None = None, words: Tensor | None = None
+    ) -> Tensor | None:
+        """Return how likely embeddings recall each image of the memory, None if there is none.
+
+        x, style: as for :meth:`encode_condition`. The result is (b, images + 1); see
+        :meth:`vqclip.models.memory.Memory.recall`, also for ``words``.
+        """
+        style = None if style is None else style.to(self.device)
+        return None if self.memory is None else self.memory.recall(x.to(self.device), style, words)
+
     def logits(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
         """Predict every code from the condition and the codes read before it.
 
@@ -186,6 +204,7 @@ class Net2NetTransformer(nn.Module):
         known: Tensor | None = None,
         sampling: Sampling = _AS_TRAINED,
         seed: int | Sequence[int] | None = None,
+        recalled: Tensor | None = None,
     ) -> Iterator[SampleStep]:
         """Draw code grids one code per step, so that a caller can watch or stop early.
 
@@ -197,10 +216,12 @@ class Net2NetTransformer(nn.Module):
                 samples; None for an unconditional model.
             size: height and width of the grid, in codes.
             known: given codes (b, h, w) or (1, h, w), -1 where a code is to be drawn.
-            sampling: temperature, top_k, top_p and guidance, which is for CLIP embeddings only.
+            sampling: temperature, top_k, top_p; for CLIP embeddings also guidance and recall.
             seed: sample i is drawn with seed + i, or with the i-th seed of a sequence. A sample
                 does not depend on the rest of its batch (up to rounding). By default, torch's
                 global generator provides the seeds.
+            recalled: the output of :meth:`recall`, one row per sample or one for all; None for no
+                memory.
 
         Yields:
             The state before the first code, then the state after each code.
@@ -215,8 +236,13 @@ class Net2NetTransformer(nn.Module):
         grid = self._checked(to_draw(known, size), "known", -1)
         seeds = 1 if seed is None or isinstance(seed, int) else len(seed)
         batch = common_batch((len(c), len(grid), seeds))
-        predictor = self._predictor(repeat(c, batch), size, sampling.guidance)
-        return walk(predictor, repeat(grid, batch).clone(), sampling, make_generators(seed, batch))
+        grid = repeat(grid, batch).clone()
+        predictor: CellPredictor = self._predictor(repeat(c, batch), size, sampling.guidance)
+        if recalled is not None and sampling.recall:
+            assert self.memory is not None
+            weights = repeat(recalled, batch)
+            predictor = Recalling(predictor, self.memory.codes, weights, sampling.recall, grid)
+        return walk(predictor, grid, sampling, make_generators(seed, batch))
 
     def _predictor(self, c: Tensor, size: GridSize, guidance: float) -> Predictor:
         order = self.permuter.forward_shuffle_idx if self.permuter.length else None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.files.hashing import stream_seed
-from vqclip.generation.drafts import prompt_condition, styles_for
+from vqclip.generation.drafts import prompt_condition, prompt_recall, styles_for
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
 from vqclip.generation.loop import Run
@@ -37,6 +37,7 @@ class Task:
 
     prompts: the prompts, embedded by the CLIP models of ``models``.
     known: (h, w) codes, -1 for those to be sampled.
+    recalled: how likely the prompts recall each image of the transformer's memory, if it has one.
     """
 
     config: SampleConfig
@@ -45,6 +46,7 @@ class Task:
     condition: Tensor | None
     known: Tensor
     canvas: Canvas | None = None
+    recalled: Tensor | None = None
 
     @property
     def transformer(self) -> Net2NetTransformer:
@@ -122,13 +124,15 @@ def plan(
     pixels = (columns * factor, rows * factor)
     x = read_condition(transformer, conditions, pixels, config.relabel)
     prompts = embed_prompts(models, config.prompts)
-    condition = (
-        prompt_condition(models, prompts, styles_for(config, transformer, config.samples))
-        if prompts.guide
-        else transformer.encode_condition(x)
-    )
+    recalled = None
+    if prompts.guide:
+        styles = styles_for(config, transformer, config.samples)
+        condition = prompt_condition(models, prompts, styles)
+        recalled = prompt_recall(models, prompts, styles)
+    else:
+        condition = transformer.encode_condition(x)
     known = torch.full((rows, columns), -1, device=models.device)
-    task = Task(config, models, prompts, condition, known, canvas)
+    task = Task(config, models, prompts, condition, known, canvas, recalled)
     return _with_known(task, canvas) if canvas else task
 
 
@@ -150,7 +154,7 @@ def draw_samples(task: Task) -> Iterator[Drawn]:
     sampling = config.sampling
     if not task.prompts.guide:
         sampling = replace(sampling, guidance=1.0)
-    yield from draw(task.transformer, task.condition, task.known, seeds, sampling)
+    yield from draw(task.transformer, task.condition, task.known, seeds, sampling, task.recalled)
 
 
 def picture(task: Task, indices: Tensor) -> Image.Image:

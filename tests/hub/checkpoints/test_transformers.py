@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import vqclip
@@ -23,6 +23,7 @@ from vqclip.hub.checkpoints import (
     untrained_transformer,
 )
 from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.memory import Memory
 from vqclip.models.transformer import Net2NetTransformer
 
 REFERENCE = Path(__file__).parents[2] / "reference"
@@ -284,6 +285,43 @@ def test_conditioned_on_clip_embeddings_with_a_vqgan_elsewhere(tmp_path: Path, s
     theirs = model.logits(codes, model.encode_condition(embedding))
     assert torch.allclose(ours, theirs, atol=0.05)
     assert torch.equal(loaded.vqgan.codebook, model.vqgan.codebook)
+
+
+def with_memory(folder: Path, **changes: Any) -> Path:
+    """Save a transformer that remembers three images; changes are those of the memory's config."""
+    _, folder = clip_conditional(folder)
+    made = Memory(3, 4, 2, 6, 4).state_dict()
+    made["codes"] += 7
+    weights = load_file(folder / "model.safetensors")
+    weights |= {f"cond_stage_model.memory.{key}": value for key, value in made.items()}
+    save_file(weights, folder / "model.safetensors")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    sizes = {"images": 3, "texts": 4, "words": 2, "side": 4, **changes}
+    config["model"]["params"]["cond_stage_config"]["params"]["memory"] = sizes
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def test_a_memory_is_loaded(tmp_path: Path) -> None:
+    memory = vqclip.load_transformer(with_memory(tmp_path)).memory
+    assert memory is not None
+    assert (memory.codes == 7).all()
+    assert memory.codes.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"images": 5}, CheckpointError, "config and checkpoint do not belong together"),
+        ({"images": 0}, UsageError, "says images 0; give a whole number"),
+        ({"more": 1}, UsageError, "unknown setting of memory"),
+    ],
+)
+def test_memories_that_do_not_fit_are_refused(
+    tmp_path: Path, changes: dict[str, int], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        vqclip.load_transformer(with_memory(tmp_path, **changes))
 
 
 def test_codes_of_another_vqgan_are_refused(tmp_path: Path) -> None:

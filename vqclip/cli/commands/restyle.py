@@ -22,7 +22,7 @@ from vqclip.errors import UsageError
 _OTHERWISE = (
     *("prompts", "count", "draft", "drafts", "init", "every", "save_codes", "checkpoint"),
     *("transformer", "transformer_config", "style", "guidance"),
-    *("temperature", "top_k", "top_p", "loop"),
+    *("temperature", "top_k", "top_p", "recall", "loop"),
 )
 
 

@@ -26,6 +26,7 @@ from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates, Giv
 from vqclip.models.ddconfig import built
 from vqclip.models.gpt import GPT, GPTConfig
 from vqclip.models.light_torch import SkipInit
+from vqclip.models.memory import Memory
 from vqclip.models.permuters import ORDERS, Permuter
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
@@ -89,6 +90,8 @@ def load_transformer_weights(
     for name in ("transformer", "permuter", "cond_stage_model"):
         if name != "cond_stage_model" or model.condition_kind == "clip":
             _load(model.get_submodule(name), own, f"{name}.")
+    if model.memory is not None:
+        model.memory.check(model.transformer.config.vocab_size)
     if not model.permuter.is_valid():
         raise CheckpointError(
             "the two orders of its permuter are not inverse to each other; it is damaged"
@@ -200,7 +203,9 @@ def _condition_stage(config: ModelConfig, first: VQModel) -> nn.Module:
 
 def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
     _check_keys(
-        config, {"embed_dim", "n_tokens"}, {"perceptor", "sketch", "sketch_channels", "styles"}
+        config,
+        {"embed_dim", "n_tokens"},
+        {"perceptor", "sketch", "sketch_channels", "styles", "memory"},
     )
     perceptor = config.params.get("perceptor", "default")
     if not isinstance(perceptor, str):
@@ -213,7 +218,18 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
     styles = config.params.get("styles", ())
     if not isinstance(styles, list | tuple) or not all(isinstance(name, str) for name in styles):
         raise UsageError(f"{config.name} has styles {styles!r:.80}; give a list of names")
-    return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor, sketch, channels, styles)
+    memory = _memory(config, embed_dim) if config.params.get("memory") else None
+    return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor, sketch, channels, styles, memory)
+
+
+def _memory(config: ModelConfig, embed_dim: int) -> Memory:
+    values = config.params["memory"]
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{config.name} has memory {values!r:.80}; give its sizes")
+    part = ModelConfig("memory", values, f"memory in {config.name}")
+    _check_keys(part, {"images", "texts", "words", "side"}, set())
+    images, texts, words = (_number(part, name) for name in ("images", "texts", "words"))
+    return Memory(images, texts, words, embed_dim, _number(part, "side", most=_MOST_SIDE))
 
 
 def _class_names(config: ModelConfig) -> tuple[str, ...]:

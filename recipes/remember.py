@@ -1,0 +1,120 @@
+"""Give a transformer a memory of images, which its samples recall; see vqclip/models/memory.py.
+
+    python recipes/remember.py recipes/transformer.yaml weights/transformer runs/remembering \\
+        --data ../data/captions.jsonl --sources fluent-emoji-3d noto fluent-emoji
+
+It remembers all images of the sources in the styles of the recipe, cut-outs on white.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vqclip import load_perceptor, load_transformer
+from vqclip.models.perceptor import Perceptor
+from vqclip.models.vqgan import VQModel
+from vqclip.training.data.captions import with_article
+from vqclip.training.data.dataset import Pictures, over
+from vqclip.training.data.settings import SourceConfig
+from vqclip.training.data.sources import DataEntry, matches, read_source
+
+BATCH = 32
+WHITE = (255, 255, 255)
+
+
+def images(entries: Sequence[DataEntry], size: int) -> Iterator[Tensor]:
+    """Yield batches of images on white, (b, 3, size, size) in [0, 1]."""
+    pictures = Pictures(entries, size, cache=False)
+    for start in range(0, len(entries), BATCH):
+        batch = [over(pictures[k][1], WHITE) for k in range(len(entries))[start : start + BATCH]]
+        yield torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2) / 255
+
+
+def names(entry: DataEntry) -> list[str]:
+    """Return the name of an image and its keywords, without repetitions."""
+    return list(dict.fromkeys((*entry.texts, *map(str, entry.columns.get("tags") or ()))))
+
+
+def text_embeddings(perceptor: Perceptor, texts: Sequence[str]) -> Tensor:
+    """Return unit vectors (n, d): the mean of each text with and without an article."""
+    parts = []
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        articled = [with_article(text, always=True) for text in batch]
+        parts.append(perceptor.embed_text(batch) + perceptor.embed_text(articled))
+    return F.normalize(torch.cat(parts), dim=-1)
+
+
+@torch.no_grad()
+def memory(
+    entries: Sequence[DataEntry], styles: Sequence[int], vqgan: VQModel, perceptor: Perceptor
+) -> dict[str, Tensor]:
+    """Return the buffers of a :class:`vqclip.models.memory.Memory` of the entries."""
+    codes, embeddings = [], []
+    for batch in images(entries, vqgan.resolution):
+        codes.append(vqgan.tokenize(batch * 2 - 1)[1].to(torch.int16))
+        embeddings.append(F.normalize(perceptor.embed_image(batch), dim=-1))
+    every = [names(entry) for entry in entries]
+    texts = sorted({text for some in every for text in some})
+    words = torch.full((len(entries), max(map(len, every))), -1, dtype=torch.int16)
+    for row, some in zip(words, every, strict=True):
+        row[: len(some)] = torch.tensor([texts.index(text) for text in some])
+    return {
+        "codes": torch.cat(codes),
+        "styles": torch.tensor(styles, dtype=torch.int16),
+        "embeddings": torch.cat(embeddings).half(),
+        "texts": text_embeddings(perceptor, texts).half(),
+        "words": words,
+    }
+
+
+def main() -> None:
+    """Read, remember, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("recipe", type=Path, help="the recipe of the transformer")
+    parser.add_argument("source", type=Path, help="a folder that training exported")
+    parser.add_argument("output", type=Path, help="a new folder")
+    parser.add_argument("--data", required=True, help="the captions.jsonl of the data")
+    parser.add_argument("--sources", nargs="+", required=True, help="sources to remember")
+    args = parser.parse_args()
+    styles = yaml.safe_load(args.recipe.read_text())["data"]["styles"]
+    entries = [
+        entry
+        for entry in read_source(SourceConfig(args.data))
+        if entry.columns["source"] in args.sources
+    ]
+    numbers = [
+        next((i for i, w in enumerate(styles.values()) if matches(entry.columns, w)), -1)
+        for entry in entries
+    ]
+    model = load_transformer(str(args.source))
+    buffers = memory(entries, numbers, model.vqgan, load_perceptor())
+    config: dict[str, Any] = yaml.safe_load((args.source / "config.yaml").read_text())
+    config["model"]["params"]["cond_stage_config"]["params"]["memory"] = {
+        "images": len(entries),
+        "texts": len(buffers["texts"]),
+        "words": buffers["words"].shape[1],
+        "side": buffers["codes"].shape[-1],
+    }
+    prefix = "cond_stage_model.memory."
+    state = load_file(args.source / "model.safetensors")
+    state = {key: value for key, value in state.items() if not key.startswith(prefix)}
+    args.output.mkdir(parents=True)
+    state |= {prefix + key: value.contiguous() for key, value in buffers.items()}
+    save_file(state, args.output / "model.safetensors")
+    (args.output / "config.yaml").write_text(yaml.safe_dump(config))
+    print(f"{args.output}: {len(entries)} images, {len(buffers['texts'])} texts")
+
+
+if __name__ == "__main__":
+    main()

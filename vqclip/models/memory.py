@@ -1,0 +1,181 @@
+"""A memory of training images, for semi-parametric sampling.
+
+A small transformer draws well what it sees often, and has too few parameters to draw from a prompt
+alone what it saw once. A memory of codes costs 512 bytes per image. As in retrieval-augmented
+synthesis (Blattmann et al. 2022, arXiv:2204.11824) it is searched by CLIP embeddings; as in nearest
+neighbour language models (Khandelwal et al. 2020, arXiv:1911.00172) its codes are mixed with the
+predictions. With a latent image j, or none, each code is copied from it with probability r:
+
+    p(s | c) = Σ_j p(j | c) Π_i [r · 1(s_i = m_ji) + (1 − r) · p(s_i | s_<i, c)]
+
+where p(s_i | s_<i, c) is the transformer's. The sampled codes say more and more clearly which image
+is remembered, while the transformer fills in what does not fit together.
+"""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqclip.errors import CheckpointError
+
+_SHARPNESS = 45.0  # of p(image | condition); scores differ by about 0.1 between concepts
+_NONE = 1.02  # score of "no image": that of a vague relation, such as a judge and a woman
+_KEYWORD = 0.06  # how much less the similarity to a keyword counts than that to the name
+_SAME = 0.97  # cosine similarity from which two words are taken for the same
+_WORD, _WORD_IN_KEYWORDS = 0.15, 0.1  # for a word of the prompt that is the name, or a keyword
+_UNIFORM = 1e-3  # the transformer's p of given codes, which it does not predict
+_IMAGE = 0.5  # weight of the similarity to the image itself, beside that to its texts
+
+
+class Memory(nn.Module):
+    """Codes of images, to be found by the CLIP embeddings of their texts and of the images.
+
+    All buffers are filled by weights: ``codes`` (images, side, side); ``styles`` (images,), -1 for
+    none; ``embeddings`` (images, embed_dim), unit vectors; ``texts`` (texts, embed_dim), unit
+    vectors; ``words`` (images, words), the index of each image's name in ``texts``, followed by
+    its keywords', -1 where it has no more.
+
+    Args:
+        images: number of images.
+        texts: number of different texts.
+        words: maximum number of texts per image.
+        embed_dim: length of the embeddings.
+        side: height and width of an image in codes.
+
+    """
+
+    codes: Tensor
+    styles: Tensor
+    embeddings: Tensor
+    texts: Tensor
+    words: Tensor
+
+    def __init__(self, images: int, texts: int, words: int, embed_dim: int, side: int) -> None:
+        super().__init__()
+        self.register_buffer("codes", torch.zeros(images, side, side, dtype=torch.long))
+        self.register_buffer("styles", torch.full((images,), -1))
+        self.register_buffer("embeddings", torch.zeros(images, embed_dim))
+        self.register_buffer("texts", torch.zeros(texts, embed_dim))
+        self.register_buffer("words", torch.full((images, words), -1))
+
+    @torch.no_grad()
+    def recall(self, x: Tensor, style: Tensor | None = None, words: Tensor | None = None) -> Tensor:
+        """Return p(image | condition), with "no image" last: (b, d) -> (b, images + 1).
+
+        style: (b,) or (1,), indices of styles. Only images of the same style are recalled; -1 or
+            None recalls any.
+        words: embeddings (n, d) of the prompt's words, each on its own. In the embedding of "a
+            brown dog", the colour may outweigh the dog, so images that a word names count more.
+        """
+        unit = F.normalize(x.to(self.texts), dim=-1)
+        by_text = self._similarities(unit)
+        best = torch.maximum(by_text[..., 0], by_text.amax(-1) - _KEYWORD)
+        scores = best + _IMAGE * (unit @ self.embeddings.mT)
+        if words is not None and len(words):
+            same = self._similarities(F.normalize(words.to(unit), dim=-1)) > _SAME
+            named = torch.where(same[..., 0], _WORD, _WORD_IN_KEYWORDS * same.any(-1))
+            scores = scores + named.sum(0) / len(words) ** 0.5
+        if style is not None:
+            other = (style[:, None] >= 0) & (style[:, None] != self.styles)
+            scores = scores.masked_fill(other, -torch.inf)
+        return (_SHARPNESS * F.pad(scores, (0, 1), value=_NONE)).softmax(-1)
+
+    def _similarities(self, unit: Tensor) -> Tensor:
+        """Return the cosine similarities to the images' texts: (n, d) -> (n, images, words)."""
+        by_text = (unit @ self.texts.mT)[:, self.words.clamp(min=0)]
+        return by_text.masked_fill(self.words < 0, -torch.inf)
+
+    def check(self, num_codes: int) -> None:
+        """Raise CheckpointError if codes, or indices of texts, are out of range.
+
+        Raises:
+            CheckpointError: some are.
+
+        """
+        for name, values, least, count in (
+            ("codes", self.codes, 0, num_codes),
+            ("words", self.words, -1, len(self.texts)),
+        ):
+            if values.numel() and not least <= int(values.min()) <= int(values.max()) < count:
+                raise CheckpointError(f"the memory's {name} are out of range; it is damaged")
+
+
+class CellPredictor(Protocol):
+    """Predicts the code of one cell of a grid; see :class:`vqclip.models.sampling.Predictor`."""
+
+    size: tuple[int, int]
+    window: tuple[int, int]
+    order: Tensor
+
+    def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
+        """Return the logits for one cell of ``indices`` (b, h, w): (b, num_codes)."""
+        ...
+
+
+class Recalling:
+    """A transformer's predictions, mixed with the codes of recalled images.
+
+    The images lie in the middle of the grid; around them, and where a grid is smaller than they
+    are, only the transformer predicts.
+
+    Args:
+        predictor: the transformer's predictions.
+        codes: the images' codes, (images, side, side).
+        weights: p(image | condition), (b, images + 1), "no image" last.
+        share: probability r that a code is copied, in [0, 1].
+        known: the given codes (b, h, w), -1 where a code is to be drawn.
+
+    """
+
+    def __init__(
+        self,
+        predictor: CellPredictor,
+        codes: Tensor,
+        weights: Tensor,
+        share: float,
+        known: Tensor,
+    ) -> None:
+        self.predictor, self.codes, self.weights, self.share = predictor, codes, weights, share
+        self.size, self.window, self.order = predictor.size, predictor.window, predictor.order
+        self.last: tuple[int, int, Tensor] | None = None
+        for row, column in (known >= 0).all(0).nonzero().tolist():
+            self._update(row, column, known[:, row, column, None], _UNIFORM)
+
+    def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
+        """Return log p of one cell's codes, given the cells before: (b, num_codes)."""
+        self._observe(indices)
+        logits = self.predictor(indices, row, column)
+        remembered = self._remembered(row, column)
+        if remembered is None:
+            return logits
+        own = logits.softmax(-1)
+        self.last = row, column, own
+        copied = torch.zeros_like(own).index_add_(1, remembered, self.weights[:, :-1])
+        return (self.share * copied + (1 - self.share * copied.sum(1, True)) * own).log()
+
+    def _remembered(self, row: int, column: int) -> Tensor | None:
+        """Return the images' codes at a cell, (images,), or None outside of the images."""
+        side = self.codes.shape[-1]
+        top, left = ((whole - side) // 2 for whole in self.size)
+        inside = 0 <= row - top < side and 0 <= column - left < side
+        return self.codes[:, row - top, column - left] if inside else None
+
+    def _observe(self, indices: Tensor) -> None:
+        """Update p(image) by the code that was drawn last."""
+        if self.last is not None:
+            row, column, own = self.last
+            drawn = indices[:, row, column, None]
+            self._update(row, column, drawn, own.gather(1, drawn))
+            self.last = None
+
+    def _update(self, row: int, column: int, code: Tensor, own: Tensor | float) -> None:
+        """Update p(image) by Bayes' rule, given a code (b, 1) and the transformer's p of it."""
+        remembered = self._remembered(row, column)
+        if remembered is not None:
+            copied = self.share * (remembered == code) + (1 - self.share) * own
+            likelihood = F.pad(copied, (0, 1))
+            likelihood[:, -1:] = own
+            weights = self.weights * likelihood
+            self.weights = weights / weights.sum(1, keepdim=True)
