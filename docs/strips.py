@@ -21,7 +21,7 @@ Labelled = Iterator[tuple[str, Image.Image]]
 def prompts(model: vqclip.Model) -> Labelled:
     """Yield a house for each wording."""
     for prompt in ("a house", "a red house", "a house at night", "a house | a tree:-0.5"):
-        yield prompt, model.draw(prompt, seed=0, steps=40).picture
+        yield prompt, model.draw(prompt, seed=0, steps=20).picture
 
 
 def steps(model: vqclip.Model) -> Labelled:
