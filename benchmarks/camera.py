@@ -32,7 +32,7 @@ from vqclip.media.writers import Array
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.video.camera import parse_camera
 from vqclip.video.optical_flow import find_flow
-from vqclip.video.story import MovedPicture, story_frames
+from vqclip.video.story import MovedPicture, StoryFrames
 
 _MOTIONS = 10  # number of last frames over which the motion is averaged
 
@@ -92,7 +92,7 @@ def matrix(story: StoryConfig) -> Tensor:
 def measure(name: str, story: StoryConfig, models: Models, out: Path | None) -> str:
     """Generate a story in one of the ways; return its line of the table."""
     with WAYS[name]():
-        last = [f.picture for f in deque(story_frames(story, models), maxlen=_MOTIONS + 1)]
+        last = [f.picture for f in deque(StoryFrames(story, models), maxlen=_MOTIONS + 1)]
     picture = Image.fromarray(last[-1])
     if out:
         out.mkdir(parents=True, exist_ok=True)

@@ -138,6 +138,7 @@ def test_a_draft_alone_is_the_start() -> None:
         (["x", "--draft", "--steps", "3"], "--draft skips the optimisation steps"),
         (["x", "--draft", "--init", "noise"], "drop --init"),
         (["x", *FREE, "--init", "perlin"], "--init must be draft or sample"),
+        (["x", "--init", "perlin", "--style", "photo"], "--style applies to drafts"),
         (["x", *FREE, "--drafts", "0"], "drafts must be at least 1"),
         (["x", *FREE, "--top-p", "0"], "top-p must be above 0"),
         (["x", *FREE, "--recall", "2"], "recall must be from 0 to 1, not 2"),

@@ -266,7 +266,12 @@ def test_a_disk_that_fills_up(server: Server, monkeypatch: pytest.MonkeyPatch) -
         def write(self, _: bytes) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Part, "append", lambda _: Full())
+    usual: Any = Path.open
+
+    def opened(path: Path, mode: str = "r", **options: Any) -> Any:
+        return Full() if mode == "ab" else usual(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
     assert "is full: free some space" in refused(server.add("/a", CONTENT))
 
 

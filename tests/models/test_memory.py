@@ -154,8 +154,7 @@ def test_a_transformer_samples_what_it_recalls() -> None:
     made = memory(4)
     model = tiny.transformer(ClipEmbedding(DIM, 2, 16, memory=made), block_size=18)
     x = toward(t1=1.0, i1=1.0).expand(3, -1)
-    condition, recalled = model.encode_condition(x), model.recall(x)
-    assert recalled is not None
+    condition, recalled = model.encode_condition(x), made.recall(x)
 
     def sampled(share: float) -> Tensor:
         *_, last = model.sample_steps(
@@ -167,7 +166,8 @@ def test_a_transformer_samples_what_it_recalls() -> None:
     *_, plain = model.sample_steps(condition, (4, 4), None, Sampling(), seed=0)
     assert torch.equal(sampled(0.0), plain.indices)
     assert (sampled(0.8) == 1).float().mean() > (plain.indices == 1).float().mean() + 0.3
-    assert tiny.transformer().recall(x) is None
+    assert model.memory is made
+    assert tiny.transformer().memory is None
 
 
 def test_damaged_memories_are_refused() -> None:

@@ -45,8 +45,7 @@ def test_images_of_the_sources_are_recalled(folder: Path, monkeypatch: pytest.Mo
     assert model.memory.styles.tolist() == [1, 1]
     assert len(model.memory.texts) == 3, "the keyword is shared"
     embedding = vqclip.load_perceptor().embed_text(["a blue thing"])
-    recalled = model.recall(embedding, torch.tensor([1]))
-    assert recalled is not None
+    recalled = model.memory.recall(embedding, torch.tensor([1]))
     assert recalled[0].argmax() == 1
     condition = model.encode_condition(embedding, torch.tensor([1]))
     sampling = Sampling(recall=1.0, temperature=0.1)

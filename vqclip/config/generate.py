@@ -246,7 +246,13 @@ class GenerateConfig:
         _ = self.sampling  # checks its values
         if self.transformer is not None and self.init not in (AUTO, *DRAWN):
             raise UsageError(
-                f"a transformer draws the start: `init` must be draft or sample, not {self.init!r}"
+                f"a transformer samples the starting image: `init` must be draft or sample, not "
+                f"{self.init!r}"
+            )
+        if self.style not in (AUTO, "none") and self.init not in (AUTO, *DRAWN) and not self.prior:
+            raise UsageError(
+                f"`style` applies to drafts, but `init` is {self.init!r}: drop `style`, or set "
+                "`prior`"
             )
 
     @property

@@ -102,11 +102,11 @@ def prompt_recall(
     None if it has no memory, or if the prompts cancel out. styles: as for :func:`prompt_condition`.
     """
     assert models.transformer is not None
-    mixture = _mixture(prompts)
-    if mixture is None:
+    memory, mixture = models.transformer.memory, _mixture(prompts)
+    if memory is None or mixture is None:
         return None
     count = 1 if styles is None else len(styles)
-    return models.transformer.recall(mixture.expand(count, -1), styles, prompts.words)
+    return memory.recall(mixture.expand(count, -1), styles, prompts.words)
 
 
 def _mixture(prompts: PromptEmbeddings) -> Tensor | None:

@@ -47,7 +47,7 @@ def draw(
 
     condition: the output of ``encode_condition``: one for all samples, or one per sample.
     known: the given codes (h, w), -1 where a code is to be drawn.
-    recalled: the output of ``recall``: one for all samples, or one per sample.
+    recalled: the output of the memory's ``recall``: one for all samples, or one per sample.
 
     Raises:
         UsageError: an argument does not fit the transformer.

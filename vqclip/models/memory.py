@@ -78,6 +78,7 @@ class Memory(nn.Module):
             named = torch.where(same[..., 0], _WORD, _WORD_IN_KEYWORDS * same.any(-1))
             scores = scores + named.sum(0) / len(words) ** 0.5
         if style is not None:
+            style = style.to(self.styles.device)
             other = (style[:, None] >= 0) & (style[:, None] != self.styles)
             scores = scores.masked_fill(other, -torch.inf)
         return (_SHARPNESS * F.pad(scores, (0, 1), value=_NONE)).softmax(-1)
@@ -123,7 +124,7 @@ class Recalling:
     Args:
         predictor: the transformer's predictions.
         codes: the images' codes, (images, side, side).
-        weights: p(image | condition), (b, images + 1), "no image" last.
+        weights: p(image | condition), "no image" last: (b, images + 1), or (1, images + 1) for all.
         share: probability r that a code is copied, in [0, 1].
         known: the given codes (b, h, w), -1 where a code is to be drawn.
 
@@ -137,7 +138,8 @@ class Recalling:
         share: float,
         known: Tensor,
     ) -> None:
-        self.predictor, self.codes, self.weights, self.share = predictor, codes, weights, share
+        self.predictor, self.codes, self.share = predictor, codes, share
+        self.weights = weights.expand(len(known), -1)
         self.size, self.window, self.order = predictor.size, predictor.window, predictor.order
         self.last: tuple[int, int, Tensor] | None = None
         for row, column in (known >= 0).all(0).nonzero().tolist():

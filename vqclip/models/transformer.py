@@ -129,17 +129,6 @@ class Net2NetTransformer(nn.Module):
         stage = self.cond_stage_model
         return stage.memory if isinstance(stage, ClipEmbedding) else None
 
-    def recall(
-        self, x: Tensor, style: Tensor | None = None, words: Tensor | None = None
-    ) -> Tensor | None:
-        """Return how likely embeddings recall each image of the memory, None if there is none.
-
-        x, style: as for :meth:`encode_condition`. The result is (b, images + 1); see
-        :meth:`vqclip.models.memory.Memory.recall`, also for ``words``.
-        """
-        style = None if style is None else style.to(self.device)
-        return None if self.memory is None else self.memory.recall(x.to(self.device), style, words)
-
     def logits(self, indices: Tensor, condition: Tensor | None = None) -> Tensor:
         """Predict every code from the condition and the codes read before it.
 
@@ -220,15 +209,13 @@ class Net2NetTransformer(nn.Module):
             seed: sample i is drawn with seed + i, or with the i-th seed of a sequence. A sample
                 does not depend on the rest of its batch (up to rounding). By default, torch's
                 global generator provides the seeds.
-            recalled: the output of :meth:`recall`, one row per sample or one for all; None for no
-                memory.
+            recalled: the output of ``memory.recall``, one row per sample or one for all, or None.
 
         Yields:
             The state before the first code, then the state after each code.
 
         Raises:
             UsageError: an argument is out of range, or does not fit the model or the size.
-
         """
         check_grid(size)
         c = self._condition(condition)
@@ -238,10 +225,8 @@ class Net2NetTransformer(nn.Module):
         batch = common_batch((len(c), len(grid), seeds))
         grid = repeat(grid, batch).clone()
         predictor: CellPredictor = self._predictor(repeat(c, batch), size, sampling.guidance)
-        if recalled is not None and sampling.recall:
-            assert self.memory is not None
-            weights = repeat(recalled, batch)
-            predictor = Recalling(predictor, self.memory.codes, weights, sampling.recall, grid)
+        if self.memory and recalled is not None and sampling.recall:
+            predictor = Recalling(predictor, self.memory.codes, recalled, sampling.recall, grid)
         return walk(predictor, grid, sampling, make_generators(seed, batch))
 
     def _predictor(self, c: Tensor, size: GridSize, guidance: float) -> Predictor:

@@ -294,7 +294,7 @@ def test_a_wrong_config_is_explained_with_the_one_that_fits(tmp_path: Path) -> N
     torch.save(state, tmp_path / "a.ckpt")
     with pytest.raises(
         CheckpointError,
-        match=r"says n_embed 16384, checkpoint has 1024 codes.*"
+        match=r"has n_embed 16384, checkpoint has 1024 codes.*"
         r"config that came with .*\(by its shapes that of imagenet-f16-1024 or",
     ) as caught:
         convert(tmp_path / "a.ckpt", FULL / "vqgan_imagenet_f16_16384.yaml", tmp_path)

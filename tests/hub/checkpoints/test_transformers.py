@@ -313,7 +313,7 @@ def test_a_memory_is_loaded(tmp_path: Path) -> None:
     ("changes", "error", "message"),
     [
         ({"images": 5}, CheckpointError, "config and checkpoint do not belong together"),
-        ({"images": 0}, UsageError, "says images 0; give a whole number"),
+        ({"images": 0}, UsageError, "has images 0; give a whole number"),
         ({"more": 1}, UsageError, "unknown setting of memory"),
     ],
 )
