@@ -150,7 +150,7 @@ class GenerateConfig:
         1.0,
         "--cut-power",
         panel=METHOD,
-        help="Exponent of the cutout sizes, for the cut methods crops and avg-pooled; values "
+        help="Exponent of the cutout sizes, for the crops and avg-pooled cut methods; values "
         "above 1 make cutouts smaller.",
     )
     augment: tuple[NameOrFunction, ...] = setting(
@@ -199,8 +199,8 @@ class GenerateConfig:
         0.0,
         "--ema",
         panel=METHOD,
-        help="Decay of the running average of the codes that the image is decoded from, such as "
-        "0.9; 0 decodes the codes themselves.",
+        help="Decode the image from a running average of the codes with this decay, such as "
+        "0.9; 0 uses the codes themselves.",
     )
     device: str = shared_setting(AUTO, shared.DEVICE)
     precision: str = shared_setting(AUTO, shared.PRECISION)

@@ -1,4 +1,4 @@
-"""Loading of models by name, file or folder, or as a config names them."""
+"""Model loading by name, file or folder, or as specified in a config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

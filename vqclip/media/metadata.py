@@ -63,7 +63,7 @@ def embedded_text(image: Image.Image) -> str:
 
 
 def parse_metadata(text: str, path: Path) -> dict[str, Any]:
-    """Return the settings in the ``text`` found in an image at ``path``.
+    """Return the settings recorded in ``text``, which was read from the image at ``path``.
 
     The text is vqclip's JSON, or else in the format of
     :func:`vqclip.media.parameters.parse_parameters`.

@@ -37,7 +37,7 @@ _HELD_OUT = "held-out.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class EncodingConfig:
-    """The entry ``encode`` of a transformer's ``data``.
+    """The ``encode`` entry of a transformer's ``data``.
 
     folder: folder to save the shards in.
     samples: number of samples to encode; training passes through them in epochs.
