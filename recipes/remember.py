@@ -22,9 +22,9 @@ from vqclip import load_perceptor, load_transformer
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.vqgan import VQModel
 from vqclip.training.data.captions import with_article
-from vqclip.training.data.dataset import Pictures, over
+from vqclip.training.data.dataset import Pictures, over, style_of
 from vqclip.training.data.settings import SourceConfig
-from vqclip.training.data.sources import DataEntry, matches, read_source
+from vqclip.training.data.sources import DataEntry, read_source
 
 BATCH = 32
 WHITE = (255, 255, 255)
@@ -93,10 +93,7 @@ def main() -> None:
         for entry in read_source(SourceConfig(args.data))
         if entry.columns["source"] in args.sources
     ]
-    numbers = [
-        next((i for i, w in enumerate(styles.values()) if matches(entry.columns, w)), -1)
-        for entry in entries
-    ]
+    numbers = [style_of(entry, styles) for entry in entries]
     model = load_transformer(str(args.source))
     buffers = memory(entries, numbers, model.vqgan, load_perceptor())
     config: dict[str, Any] = yaml.safe_load((args.source / "config.yaml").read_text())

@@ -81,7 +81,7 @@ def test_the_errors_are_those_of_the_definition() -> None:
     ],
 )
 def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
-    np.savez("far.npz", indices=np.full((1, 2, 2), 5000), vqgan="default")
+    np.savez("far.npz", indices=np.full((1, 2, 2), 5000))
     assert message in refused(*words)
     assert leftovers(Path()) == ["far.npz", "photo.png"]
 

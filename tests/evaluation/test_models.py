@@ -9,7 +9,7 @@ from torch import Tensor
 from tests import tiny
 from tests.evaluation.fakes import COLOURS, ColourPerceptor, samples
 from vqclip.errors import UsageError
-from vqclip.evaluation.material import batches
+from vqclip.evaluation.material import batches, counted
 from vqclip.evaluation.models import evaluate_clip, evaluate_transformer, evaluate_vqgan, zero_shot
 from vqclip.models.perceptor import Perceptor
 from vqclip.training.stage import Batch
@@ -39,7 +39,9 @@ def grey(count: int) -> list[dict[str, Any]]:
 
 
 def test_vqgan_figures_are_those_of_the_definitions() -> None:
-    figures = evaluate_vqgan(cast(Any, Halving()), batches(grey(20), 18, CPU), distance)
+    told: list[int] = []
+    shown = counted(batches(grey(20), 18, CPU), told.append)
+    figures = evaluate_vqgan(cast(Any, Halving()), shown, distance)
     error = 0.2 + 1 / 255
     assert figures["psnr"] == pytest.approx(10 * math.log10(4 / error**2), abs=1e-3)
     x, y = (1 - 1 / 255) / 2, 0.6  # in [0, 1]
@@ -49,6 +51,7 @@ def test_vqgan_figures_are_those_of_the_definitions() -> None:
     assert figures["codes"] == 2 / 8
     assert figures["perplexity"] == pytest.approx(2)
     assert figures["pictures"] == 18
+    assert told == [16, 18]
 
 
 def distance(x: Tensor, y: Tensor) -> Tensor:

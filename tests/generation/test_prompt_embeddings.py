@@ -75,7 +75,7 @@ def test_an_image_prompt_is_loaded_once_for_all_clips(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(prompt_embeddings, "load_image", load)
     clips: list[Any] = [Clip(4), Clip(8)]
-    models: Any = SimpleNamespace(perceptors=(*clips, clips[0]), guide=clips[1], transformer=None)
+    models: Any = SimpleNamespace(perceptors=(*clips, clips[0]), guide=clips[1])
     url = Prompt("http://localhost/red.png", kind="image")
     embedded = embed_prompts(models, [url])
     assert loaded == [url.content]

@@ -13,16 +13,12 @@ if TYPE_CHECKING:
     from vqclip.generation.saved_codes import Codes
 
 
-def vqgan_of_codes(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> str:
+def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
     """Return the VQGAN to decode ``codes`` with: the given one, else the one recorded in them.
-
-    note: prints a note about codes from an older version, which do not record a VQGAN.
 
     Raises:
         UsageError: none is given, and the recorded one is a path that does not exist.
     """
-    if codes.vqgan is None:
-        note(f"{codes.name} does not record its VQGAN; it is decoded with {vqgan}")
     if vqgan != DEFAULT or codes.vqgan in (None, DEFAULT):
         return vqgan
     path = user_path(codes.vqgan)
@@ -32,6 +28,12 @@ def vqgan_of_codes(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> s
             "name it with --vqgan"
         )
     return codes.vqgan
+
+
+def note_unknown(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> None:
+    """Note that codes from an older version do not record a VQGAN."""
+    if codes.vqgan is None:
+        note(f"{codes.name} does not record its VQGAN; it is decoded with {vqgan}")
 
 
 def with_vqgan_of_init(config: GenerateConfig, note: Callable[[str], None]) -> GenerateConfig:
@@ -47,4 +49,6 @@ def with_vqgan_of_init(config: GenerateConfig, note: Callable[[str], None]) -> G
         return config
     from vqclip.generation.saved_codes import read_codes
 
-    return replace(config, vqgan=vqgan_of_codes(read_codes(Path(config.init)), config.vqgan, note))
+    codes = read_codes(Path(config.init))
+    note_unknown(codes, config.vqgan, note)
+    return replace(config, vqgan=vqgan_of_codes(codes, config.vqgan))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound="DataclassInstance")
 
 AUTO = "auto"  # the value is chosen when the run begins
+NONE = "none"  # no style
 DEFAULT = "default"  # the embedded models
 FITS = ("cover", "contain", "stretch")
 MAX_SEED = 2**63 - 1
@@ -39,7 +40,9 @@ def check_seed(seed: int) -> None:
 
 def check_size(size: tuple[int, int] | None) -> None:
     """Raise UsageError unless (width, height) is a valid image size, or left open."""
-    width, height = size or (1, 1)
+    if size is None:
+        return
+    width, height = size
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise UsageError(f"size must be 1 to {MAX_SIDE} pixels per side, not {width}x{height}")
 

@@ -10,6 +10,7 @@ from vqclip.config.checks import (
     AUTO,
     DEFAULT,
     FITS,
+    NONE,
     NameOrFunction,
     Weighted,
     at_least,
@@ -249,7 +250,7 @@ class GenerateConfig:
                 f"a transformer samples the starting image: `init` must be draft or sample, not "
                 f"{self.init!r}"
             )
-        if self.style not in (AUTO, "none") and self.init not in (AUTO, *DRAWN) and not self.prior:
+        if self.style not in (AUTO, NONE) and self.init not in (AUTO, *DRAWN) and not self.prior:
             raise UsageError(
                 f"`style` applies to drafts, but `init` is {self.init!r}: drop `style`, or set "
                 "`prior`"
@@ -258,7 +259,7 @@ class GenerateConfig:
     @property
     def sampling(self) -> Sampling:
         """The sampling parameters of the transformer."""
-        return Sampling(self.temperature, self.top_k, self.top_p, self.guidance, self.recall)
+        return Sampling.of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values; see :func:`vqclip.config.checks.json_values`."""

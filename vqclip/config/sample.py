@@ -113,7 +113,7 @@ class SampleConfig:
     @property
     def sampling(self) -> Sampling:
         """The sampling parameters of the transformer."""
-        return Sampling(self.temperature, self.top_k, self.top_p, self.guidance, self.recall)
+        return Sampling.of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

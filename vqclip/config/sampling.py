@@ -1,6 +1,7 @@
 """Sampling parameters of all commands that use a transformer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from vqclip.config.checks import at_least, finite
 from vqclip.errors import UsageError
@@ -38,3 +39,8 @@ class Sampling:
         finite("guidance", self.guidance)
         if not 0 <= self.recall <= 1:
             raise UsageError(f"recall must be from 0 to 1, not {self.recall}")
+
+    @classmethod
+    def of(cls, config: Any) -> "Sampling":
+        """Return the parameters of a config that has a field for each of them."""
+        return cls(**{entry.name: getattr(config, entry.name) for entry in fields(cls)})

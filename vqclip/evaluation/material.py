@@ -1,6 +1,6 @@
 """Data for evaluation: samples held out of training, or images of your own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +49,15 @@ def open_material(
         rule = "a share of groups" if part == "groups" else "a style (where)"
         raise UsageError(f"nothing is held out in {path}: its data.hold_out needs {rule}")
     return found
+
+
+def counted(batches: Iterable[Batch], on_count: Callable[[int], None]) -> Iterator[Batch]:
+    """Yield batches, and report after each one how many images have been used so far."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch["image"])
+        on_count(done)
 
 
 def batches(samples: Sequence[Any], count: int, device: torch.device) -> Iterator[Batch]:

@@ -1,13 +1,13 @@
 """Quality measures for single models: VQGAN, CLIP and transformer."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.errors import UsageError
+from vqclip.evaluation.material import counted
 from vqclip.evaluation.similarity import places, ssim
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
@@ -110,16 +110,9 @@ def evaluate_transformer(transformer: Net2NetTransformer, batches: Iterable[Batc
     """
     settings = settings_of("transformer", {})
     stage = TransformerStage(transformer, settings, TransformerLoss())
-    done = 0
-
-    def counted_batches() -> Any:
-        nonlocal done
-        for batch in batches:
-            yield batch
-            done += len(batch["image"])
-
-    figures = stage.validate(counted_batches())
+    counts = [0]
+    figures = stage.validate(counted(batches, counts.append))
     transformer.requires_grad_(False)  # the training stage enables gradients
-    if not done:
+    if not counts[-1]:
         raise UsageError("there is no image to evaluate the transformer on")
-    return {**figures, "perplexity": 2 ** figures["bits_per_code"], "pictures": float(done)}
+    return {**figures, "perplexity": 2 ** figures["bits_per_code"], "pictures": float(counts[-1])}

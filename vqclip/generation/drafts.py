@@ -10,7 +10,7 @@ from torch import Tensor
 from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
-from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
+from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores, embed_words
 from vqclip.generation.styles import chosen_styles, style_places
 from vqclip.hub.loaders import Models
 from vqclip.models.batch_sampling import Drawn, draw, draw_freely, filled
@@ -43,7 +43,7 @@ def drafts(
     known = torch.full(trained_grid(grid, transformer), -1, device=transformer.device)
     styles = styles_for(config, transformer, config.drafts)
     condition = prompt_condition(models, prompts, styles)
-    recalled = prompt_recall(models, prompts, styles)
+    recalled = prompt_recall(config, models, prompts, styles)
     yield from draw(transformer, condition, known, seeds, config.sampling, recalled)
 
 
@@ -95,7 +95,10 @@ def prompt_condition(
 
 
 def prompt_recall(
-    models: Models, prompts: PromptEmbeddings, styles: Tensor | None = None
+    config: GenerateConfig | SampleConfig,
+    models: Models,
+    prompts: PromptEmbeddings,
+    styles: Tensor | None = None,
 ) -> Tensor | None:
     """Return how likely the mixture of all prompts recalls each image of a transformer's memory.
 
@@ -103,10 +106,11 @@ def prompt_recall(
     """
     assert models.transformer is not None
     memory, mixture = models.transformer.memory, _mixture(prompts)
-    if memory is None or mixture is None:
+    if memory is None or mixture is None or models.guide is None:
         return None
     count = 1 if styles is None else len(styles)
-    return memory.recall(mixture.expand(count, -1), styles, prompts.words)
+    words = embed_words(models.guide, config.prompts)
+    return memory.recall(mixture.expand(count, -1), styles, words)
 
 
 def _mixture(prompts: PromptEmbeddings) -> Tensor | None:

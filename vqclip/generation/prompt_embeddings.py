@@ -32,12 +32,10 @@ class PromptEmbeddings:
 
     perceptors: the targets for each perceptor, in order.
     guide: the targets for the CLIP model of the transformer, if it has one.
-    words: the words of text prompts, (n, d), embedded by the guide for the transformer's memory.
     """
 
     perceptors: tuple[Targets, ...]
     guide: Targets | None = None
-    words: Tensor | None = None
 
 
 def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings:
@@ -51,9 +49,7 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
     load = cache(load_image)
     embed = cache(lambda perceptor: targets_of(perceptor, prompts, load))
     guide = embed(models.guide) if models.guide else None
-    recalls = models.transformer is not None and models.transformer.memory is not None
-    words = embed_words(models.guide, prompts) if models.guide and recalls else None
-    return PromptEmbeddings(tuple(map(embed, models.perceptors)), guide, words)
+    return PromptEmbeddings(tuple(map(embed, models.perceptors)), guide)
 
 
 @torch.no_grad()

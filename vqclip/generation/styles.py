@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from vqclip.config.checks import AUTO
+from vqclip.config.checks import AUTO, NONE
 from vqclip.errors import UsageError
 from vqclip.registry import unknown
 
-NONE = "none"
 _IN_TURN = 2
 _OTHER_WORDS = {
     "photograph": "photo",

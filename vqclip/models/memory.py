@@ -12,13 +12,12 @@ where p(s_i | s_<i, c) is the transformer's. The sampled codes say more and more
 is remembered, while the transformer fills in what does not fit together.
 """
 
-from typing import Protocol
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError
+from vqclip.models.sampling import CellPredictor
 
 _SHARPNESS = 45.0  # of p(image | condition); scores differ by about 0.1 between concepts
 _NONE = 1.02  # score of "no image": that of a vague relation, such as a judge and a woman
@@ -101,18 +100,6 @@ class Memory(nn.Module):
         ):
             if values.numel() and not least <= int(values.min()) <= int(values.max()) < count:
                 raise CheckpointError(f"the memory's {name} are out of range; it is damaged")
-
-
-class CellPredictor(Protocol):
-    """Predicts the code of one cell of a grid; see :class:`vqclip.models.sampling.Predictor`."""
-
-    size: tuple[int, int]
-    window: tuple[int, int]
-    order: Tensor
-
-    def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
-        """Return the logits for one cell of ``indices`` (b, h, w): (b, num_codes)."""
-        ...
 
 
 class Recalling:

@@ -6,7 +6,7 @@ the earlier codes in the window around it (Esser et al. 2021, section 3.2).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.models.codes import is_grid
 from vqclip.models.gpt import GPT, KeyValueCache
-from vqclip.models.memory import CellPredictor
 
 _TINY = 1e-38  # keeps p / e finite if e is drawn as 0
 
@@ -120,6 +119,18 @@ def window_origin(place: int, size: int, window: int, side: int) -> int:
     grid's ``size``.
     """
     return min(max(place - side // 2, 0), size - window)
+
+
+class CellPredictor(Protocol):
+    """Predicts the code of one cell of a grid."""
+
+    size: tuple[int, int]
+    window: tuple[int, int]
+    order: Tensor
+
+    def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
+        """Return the logits for one cell of ``indices`` (b, h, w): (b, num_codes)."""
+        ...
 
 
 class Predictor:

@@ -27,9 +27,10 @@ from vqclip.models.codes import (
 )
 from vqclip.models.conditions import SPATIAL, ClipEmbedding, ConditionKind, kind_of, vq_codes
 from vqclip.models.gpt import GPT
-from vqclip.models.memory import CellPredictor, Memory, Recalling
+from vqclip.models.memory import Memory, Recalling
 from vqclip.models.permuters import Permuter
 from vqclip.models.sampling import (
+    CellPredictor,
     GridSize,
     GuidedPredictor,
     Predictor,
@@ -143,7 +144,6 @@ class Net2NetTransformer(nn.Module):
 
         Raises:
             UsageError: there are too many codes, some are out of range, or batch sizes differ.
-
         """
         codes = self._checked(indices, "picture").flatten(1)
         c = sequence(self._condition(condition))

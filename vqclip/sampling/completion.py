@@ -128,7 +128,7 @@ def plan(
     if prompts.guide:
         styles = styles_for(config, transformer, config.samples)
         condition = prompt_condition(models, prompts, styles)
-        recalled = prompt_recall(models, prompts, styles)
+        recalled = prompt_recall(config, models, prompts, styles)
     else:
         condition = transformer.encode_condition(x)
     known = torch.full((rows, columns), -1, device=models.device)

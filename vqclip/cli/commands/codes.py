@@ -92,15 +92,17 @@ def decode_command(
     config = CodesConfig(str(codes), **read_options(CodesConfig, ctx.params))
     files = _outputs(ctx.params, codes, "decoded", None)
     terminal = terminal_of(ctx.params)
-    from vqclip.cli.saved_codes import vqgan_of_codes
+    from vqclip.cli.saved_codes import note_unknown, vqgan_of_codes
     from vqclip.generation.saved_codes import read_codes
 
     saved_codes = read_codes(codes)  # report an invalid file before loading the models
-    config = replace(config, vqgan=vqgan_of_codes(saved_codes, config.vqgan, terminal.note))
+    requested = config.vqgan
+    config = replace(config, vqgan=vqgan_of_codes(saved_codes, config.vqgan))
     model = _load(config, terminal)
     from vqclip.sampling.reconstruction import decode_codes
 
     picture = decode_codes(model, saved_codes)
+    note_unknown(saved_codes, requested, terminal.note)  # not beside an error
     saved = _save(files, config, picture, {})
     terminal.show(picture)
     size = "x".join(map(str, picture.size))

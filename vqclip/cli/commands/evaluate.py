@@ -1,6 +1,6 @@
 """``vqclip evaluate``: metrics of models and images."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -240,7 +240,7 @@ def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
     """Evaluate the model given by the options, with a progress bar, and print the metrics."""
     terminal, kind = terminal_of(params), title.lower()
     with terminal.loading():
-        from vqclip.evaluation.material import batches, open_material
+        from vqclip.evaluation.material import batches, counted, open_material
         from vqclip.models.runtime import resolve_device
 
         part: Literal["style", "groups"] = "style" if params["unseen"] else "groups"
@@ -250,15 +250,7 @@ def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
     total = min(params["samples"] or len(material), len(material))
     device = resolve_device(params["device"])
     with terminal.progress(f"evaluating the {title}", total, "image") as bar:
-
-        def shown() -> "Iterator[Batch]":
-            done = 0
-            for batch in batches(material, total, device):
-                yield batch
-                done += len(batch["image"])
-                bar.update(done)
-
-        figures = judge(shown(), device)
+        figures = judge(counted(batches(material, total, device), bar.update), device)
     _report(title, figures, terminal)
 
 

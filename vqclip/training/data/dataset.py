@@ -5,7 +5,7 @@ An interrupted training continues at the next k; the order is the same for any w
 
 import math
 import mmap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +23,7 @@ from vqclip.training.data.conditions import (
     has_class,
     with_class_names,
 )
-from vqclip.training.data.settings import CaptionConfig, DataConfig
+from vqclip.training.data.settings import CaptionConfig, DataConfig, Where
 from vqclip.training.data.sources import (
     DataEntry,
     check_columns,
@@ -262,11 +262,12 @@ def _weight(entry: DataEntry, settings: DataConfig) -> float:
 
 
 def _style(entry: DataEntry, settings: DataConfig) -> dict[str, int]:
-    """Return the index of an entry's style in the settings, or -1 if it has no such style."""
-    if not settings.styles:
-        return {}
-    found = (i for i, w in enumerate(settings.styles.values()) if matches(entry.columns, w))
-    return {"style": next(found, -1)}
+    return {"style": style_of(entry, settings.styles)} if settings.styles else {}
+
+
+def style_of(entry: DataEntry, styles: Mapping[str, Where]) -> int:
+    """Return the index of an entry's style, the first that matches it, or -1 if none does."""
+    return next((i for i, w in enumerate(styles.values()) if matches(entry.columns, w)), -1)
 
 
 @lru_cache(maxsize=4)
