@@ -1,1 +1,1 @@
-"""The optimisation of VQGAN codes towards prompts, as judged by CLIP."""
+"""Optimisation of VQGAN codes towards prompts, guided by CLIP."""

@@ -19,18 +19,18 @@ from vqclip.models.frozen import autocast
 from vqclip.models.transformer import Net2NetTransformer
 
 Grid = tuple[int, int]
-_PIXELS = 1 << 17  # number decoded at a time: larger batches only take more memory
+_PIXELS = 1 << 17  # decoded at a time; larger batches only take more memory
 _CROP = 7 / 8  # side of the crops that CLIP scores, as a fraction of the image's side
 
 
 def drafts(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, grid: Grid
 ) -> Iterator[Drawn]:
-    """Sample the drafts from which CLIP chooses, and yield the state after every code.
+    """Sample drafts for CLIP to choose from, yielding the state after every code.
 
     grid: (rows, columns) of the run's codes. The shorter side of a draft sampled from the prompts
-    has the transformer's training size, regardless of the size of the run. Runs with different
-    seeds share no random numbers.
+    has the transformer's training size, whatever the size of the run. Runs with different seeds
+    share no random numbers.
     """
     transformer = models.transformer
     assert transformer is not None
@@ -54,7 +54,7 @@ def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) ->
 
 
 def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
-    """Return a grid of the same shape whose shorter side is the transformer's training size."""
+    """Scale a grid so that its shorter side is the transformer's training size."""
     side = transformer.vqgan.resolution // transformer.vqgan.downsampling
     scale = side / min(grid)
     return round(grid[0] * scale), round(grid[1] * scale)
@@ -63,7 +63,7 @@ def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
 def styles_for(
     config: GenerateConfig | SampleConfig, transformer: Net2NetTransformer, count: int
 ) -> Tensor | None:
-    """Return the index of each image's style in the transformer's styles, (count,) or (1,).
+    """Return each image's style as an index into the transformer's styles, (count,) or (1,).
 
     A sample's style depends on its own seed, so that it can be drawn again without the others.
 
@@ -81,7 +81,7 @@ def styles_for(
 def prompt_condition(
     models: Models, prompts: PromptEmbeddings, styles: Tensor | None = None
 ) -> Tensor:
-    """Return the condition of a CLIP-conditioned transformer: the mixture of all prompts.
+    """Return the condition for a CLIP-conditioned transformer: the mixture of all prompts.
 
     If the prompts cancel out, the condition is "no condition".
 
@@ -100,9 +100,11 @@ def prompt_recall(
     prompts: PromptEmbeddings,
     styles: Tensor | None = None,
 ) -> Tensor | None:
-    """Return how likely the mixture of all prompts recalls each image of a transformer's memory.
+    """Return how likely the prompts' mixture recalls each image in a transformer's memory.
 
-    None if it has no memory, or if the prompts cancel out. styles: as for :func:`prompt_condition`.
+    Return None if it has no memory or the prompts cancel out.
+
+    styles: as for :func:`prompt_condition`.
     """
     assert models.transformer is not None
     memory, mixture = models.transformer.memory, _mixture(prompts)
@@ -136,9 +138,9 @@ def draft_frame(models: Models, drawn: Drawn) -> Frame:
 def best_draft(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, drawn: Tensor, grid: Grid
 ) -> Tensor:
-    """Return the z, (1, embed_dim, rows, columns), of the draft with the highest CLIP score.
+    """Return z, (1, embed_dim, rows, columns), for the draft with the highest CLIP score.
 
-    drawn: (n, h, w), codes of the transformer's VQGAN. If the run has another size or VQGAN, the
+    drawn: (n, h, w), codes for the transformer's VQGAN. If the run has another size or VQGAN, the
     draft's image is resized and encoded again.
     """
     transformer = models.transformer
@@ -174,7 +176,7 @@ def parts(images: Tensor) -> Iterator[Tensor]:
 
 
 def encoded(models: Models, image: Tensor, grid: Grid) -> Tensor:
-    """Return the z of an image (1, 3, h, w) in [0, 1] after resizing it to the run's grid."""
+    """Resize an image (1, 3, h, w) in [0, 1] to the run's grid and return its z."""
     size = [side * models.vqgan.downsampling for side in grid]
     image = F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
     return models.vqgan.tokenize(image * 2 - 1)[0]

@@ -1,4 +1,4 @@
-"""Frames: the images of a run in progress."""
+"""Frames: images of a run in progress."""
 
 from collections.abc import Callable, Generator, Mapping
 from functools import cached_property
@@ -15,12 +15,10 @@ class Frame:
     """An image in progress: a draft being sampled, or z between two optimizer steps.
 
     stage: ``draft`` while a transformer samples drafts, then ``optimization``.
-    step: number of codes sampled so far, over all drafts; or of optimizer steps done, 0 at the
-        start.
+    step: codes sampled so far, over all drafts, or optimizer steps done, starting at 0.
     total: the final value of ``step``.
     z: (1, embed_dim, h/f, w/f), detached; for a draft, its code vectors in the transformer's VQGAN.
-    losses: name to weighted scalar tensor, on the device of the run; empty for drafts and for the
-        result.
+    losses: name to weighted scalar tensor, on the run's device; empty for drafts and the result.
     """
 
     def __init__(

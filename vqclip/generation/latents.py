@@ -1,4 +1,4 @@
-"""Starting codes of a run, and the range of z."""
+"""Starting codes for a run, and the range of z."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from vqclip.registry import Registry, unknown
 
 
 def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
-    """Return the (rows, columns) of codes for a (width, height) in pixels, rounded to whole codes.
+    """Return (rows, columns) of codes for (width, height) in pixels, rounded to whole codes.
 
     >>> grid_size((500, 250), 16)
     (16, 31)
@@ -35,39 +35,30 @@ def grid_of(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
 
 
 def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
-    """Return the (width, height) in pixels of a run's image, rounded to whole codes."""
+    """Return (width, height) of a run's image in pixels, rounded to whole codes."""
     rows, columns = grid_of(config, vqgan)
     return columns * vqgan.downsampling, rows * vqgan.downsampling
 
 
 def codebook_range(codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the minimum and the maximum of every channel, each (1, embed_dim, 1, 1)."""
+    """Return each channel's minimum and maximum, both (1, embed_dim, 1, 1)."""
     low, high = codebook.amin(0), codebook.amax(0)
     return low[None, :, None, None], high[None, :, None, None]
 
 
 def noise_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return an image of independent, uniformly random pixels.
-
-    The image is (1, 3, rows, columns) in [0, 1].
-    """
+    """Return an image (1, 3, rows, columns) in [0, 1] of independent, uniformly random pixels."""
     return torch.rand(1, 3, rows, columns, generator=generator)
 
 
 def gradient_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return a smooth blend of four random corner colours.
-
-    The image is (1, 3, rows, columns) in [0, 1].
-    """
+    """Return an image (1, 3, rows, columns) in [0, 1] that blends four random corner colours."""
     corners = noise_image(2, 2, generator)
     return F.interpolate(corners, (rows, columns), mode="bilinear", align_corners=True)
 
 
 def perlin_image(rows: int, columns: int, generator: Generator, octaves: int = 5) -> Tensor:
-    """Return an image of fractal gradient noise (Perlin 1985).
-
-    The image is (1, 3, rows, columns) in [0, 1].
-    """
+    """Return an image (1, 3, rows, columns) in [0, 1] of fractal gradient noise (Perlin 1985)."""
     shape = (rows, columns)
     layers = [0.6**k * _perlin_octave(shape, 2 ** (k + 1), generator) for k in range(octaves)]
     noise = torch.stack(layers).sum(0)
@@ -78,8 +69,8 @@ def _perlin_octave(shape: tuple[int, int], cells: int, generator: Generator) -> 
     """Return gradient noise (3, rows, columns) with ``cells`` cells along each side."""
     angle = torch.rand(3, cells + 1, cells + 1, generator=generator) * 2 * torch.pi
     y, x = (torch.arange(side) / side * cells for side in shape)
-    row, column = y.long()[:, None], x.long()[None]  # the cell of each pixel
-    v, u = (y - y.floor())[:, None], (x - x.floor())[None]  # the position in the cell, 0 to 1
+    row, column = y.long()[:, None], x.long()[None]  # each pixel's cell
+    v, u = (y - y.floor())[:, None], (x - x.floor())[None]  # its position in the cell, 0 to 1
 
     def corner(down: int, right: int) -> Tensor:
         a = angle[:, row + down, column + right]
@@ -101,9 +92,9 @@ def initial_latent(
 ) -> Tensor:
     """Return the quantized z that a run starts from, (1, embed_dim, rows, columns).
 
-    init: ``random`` codes; ``noise``, ``gradient`` or ``perlin``, an image that is generated and
-        encoded; the path or URL of an image, which is fitted by the method ``how`` and encoded; or
-        the path of saved codes (``.npz``).
+    init: ``random`` for random codes; ``noise``, ``gradient`` or ``perlin`` for a generated image,
+        encoded; the path or URL of an image, fitted with the method ``how`` and encoded; or the
+        path of saved codes (``.npz``).
 
     Raises:
         UsageError: ``init`` is unknown, a file cannot be read, or the codes do not fit.
@@ -149,7 +140,7 @@ def _matching(saved: Codes, vqgan: VQModel, grid: tuple[int, int]) -> Tensor:
 
 
 class Average:
-    """Exponential moving average with bias correction; a decay of 0 disables it."""
+    """Exponential moving average with bias correction, disabled by a decay of 0."""
 
     def __init__(self, start: Tensor, decay: float) -> None:
         self.decay, self.mass = decay, 0.0
@@ -162,5 +153,5 @@ class Average:
             self.mass = self.mass * self.decay + 1 - self.decay
 
     def value(self, z: Tensor) -> Tensor:
-        """Return the average, or ``z`` itself if the average has no values."""
+        """Return the average, or ``z`` itself if nothing has been averaged."""
         return self.sum / self.mass if self.mass else z

@@ -1,4 +1,4 @@
-"""The optimisation of z until CLIP sees the prompt in every cutout."""
+"""Optimisation of z until CLIP sees the prompt in every cutout."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,17 +44,17 @@ def generate(
 ) -> Iterator[Frame]:
     """Yield the drafts while they are sampled, the image before every step, and the final image.
 
-    Frames of drafts have the stage ``draft``. They are followed by ``config.steps`` + 1 frames of
+    Draft frames have the stage ``draft``. They are followed by ``config.steps`` + 1 frames with
     the stage ``optimization``.
 
     start: the z to start from, (1, embed_dim, h/f, w/f), instead of ``config.init``.
-    free: (1, 1, h/f, w/f) bool, the codes to optimise; all others keep their starting values.
+    free: (1, 1, h/f, w/f) bool, the codes to optimise; the rest keep their starting values.
 
     On the CPU of one machine, the same config yields byte-identical images. Nothing is printed or
-    written; break out of the loop at any time to stop.
+    written. To stop early, break out of the loop.
 
     Raises:
-        UsageError: a name is unknown, a file missing, or a value not supported by the models.
+        UsageError: a name is unknown, a file is missing, or the models do not support a value.
         VqclipError: the optimisation diverged.
     """
     run = yield from begin(config, models or load_models(config), start, free)
@@ -84,9 +84,9 @@ def begin(
 def step(runs: Sequence["Run"]) -> list[Frame]:
     """Step all runs once: decode z, take and embed cutouts, backpropagate, step the optimizers.
 
-    Return the frames from before the step. The runs share their models and may differ in prompts,
-    seed, start and number of steps. Each has its own random numbers, losses and optimizer, so its
-    image is the same as if it ran alone, except for rounding in products over larger batches.
+    Return the frames from before the step. The runs share their models, but may differ in prompts,
+    seed, starting z and number of steps. Each has its own random numbers, losses and optimizer, so
+    its image is the same as if it ran alone, up to rounding in products over larger batches.
 
     Raises:
         RuntimeError: memory ran out, for example; the runs keep their state from before the step.
@@ -98,8 +98,8 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
         decoded = decode(models, z).chunk(len(runs))
         image = joined([run.shown(one) for run, one in zip(runs, decoded, strict=True)])
 
-        # All chunks accumulate here, to bound memory and run the decoder backward only once.
-        place = torch.device("cpu") if portable else models.device  # see determinism
+        # Chunks accumulate gradients here: bounded memory, and one backward pass of the decoder.
+        place = torch.device("cpu") if portable else models.device  # see `determinism`
         seen = [one.detach().to(place).requires_grad_() for one in image.chunk(len(runs))]
         losses: list[Losses] = [{} for _ in runs]
         for number, perceptor in enumerate(models.perceptors):
@@ -118,7 +118,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
                 add_backward(losses, terms)
         add_backward(losses, [run.pull() for run in runs])
         gradient = joined([one.grad for one in seen if one.grad is not None]).to(models.device)
-        # This equals image.backward(gradient), which would import sympy, taking half a second more.
+        # Equivalent to image.backward(gradient), which would import sympy for half a second.
         torch.autograd.backward((image * gradient).sum())
 
     before = zip(runs, image.detach().chunk(len(runs)), losses, strict=True)
@@ -142,9 +142,9 @@ class Run:
     """One optimisation: its state (z, optimizer, generator, EMA) and the methods that change it.
 
     Args:
-        config, models, prompts: ``prompts`` is the result of :func:`embed_prompts`.
+        config, models, prompts: see :func:`generate`; the prompts come from :func:`embed_prompts`.
         start: the z to start from, (1, embed_dim, h/f, w/f).
-        generator: CPU generator of all random numbers. Default: one seeded with the config's seed.
+        generator: CPU generator for all random numbers. Default: one seeded with the config's seed.
         free: the codes to optimise; see :func:`generate`.
     """
 
@@ -174,7 +174,7 @@ class Run:
         self.low, self.high = codebook_range(models.vqgan.codebook)
         self.z = start.clone().requires_grad_()
         self.average = Average(start, config.ema)
-        # Turns the decoded image (1, 3, h, w) into the displayed image; a camera sets it.
+        # Turns the decoded image (1, 3, h, w) into the displayed one. Set by a camera.
         self.compose: Callable[[Tensor], Tensor] = lambda decoded: decoded
         with without_compiler():
             self.optimizer = find_optimizer(config.optimizer)([self.z], self.derived.learning_rate)
@@ -229,7 +229,7 @@ class Run:
         return terms
 
     def pull(self) -> Losses:
-        """Return the losses that pull z towards its target and to likely codes."""
+        """Return the losses that pull z towards its target and towards likely codes."""
         losses: Losses = {}
         if weight := self.derived.init_weight:
             decay = 1 / (2 * self.steps_done + 1) if self.config.init_decay == "harmonic" else 1.0
@@ -256,7 +256,7 @@ class Run:
         self.steps_done += 1
 
     def clamped(self, z: Tensor) -> Tensor:
-        """Return z clamped to the codebook's minimum and maximum in every channel."""
+        """Return z clamped to the codebook's range in every channel."""
         return z.maximum(self.low).minimum(self.high)
 
 
@@ -272,7 +272,7 @@ def show(models: Models, compose: Callable[[Tensor], Tensor], z: Tensor) -> Tens
 
 
 def embed(models: Models, perceptor: Perceptor, cutouts: Sequence[Tensor]) -> list[Tensor]:
-    """Return the embeddings, (m, d) for each run, of the runs' cutouts (m, 3, s, s)."""
+    """Embed each run's cutouts (m, 3, s, s) and return (m, d) per run."""
     with autocast(models.device, models.dtype):
         embeddings = perceptor.embed_image(joined(cutouts).to(models.device))
     return list(embeddings.chunk(len(cutouts))) if len(cutouts) > 1 else [embeddings]

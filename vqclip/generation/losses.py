@@ -13,7 +13,7 @@ from vqclip.registry import Registry, own_function
 
 @dataclass(frozen=True)
 class Observation:
-    """The inputs of a loss function at one step.
+    """The inputs to a loss function at one step.
 
     image: (1, 3, h, w) in [0, 1].
     cutouts: (n, 3, s, s) in about [0, 1], as the perceptor sees them.
@@ -34,9 +34,9 @@ Losses = dict[str, Tensor]  # name to weighted scalar
 def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
     """Return 2·arcsin²(‖a − b‖/2), half the squared angle between unit vectors, 0 to π²/2.
 
-    a, b: (..., d), broadcast together; the result lacks the last dimension.
+    a, b: (..., d), broadcast together; the last dimension is reduced.
     """
-    # The slope of arcsin is infinite at 1, which only opposite vectors reach.
+    # arcsin has an infinite slope at 1, which only opposite vectors reach.
     half: Tensor = (a - b).norm(dim=-1).div(2).clamp(max=1 - 1e-6)
     return half.arcsin().square().mul(2)
 
@@ -67,7 +67,7 @@ def init_distance(z: Tensor, target: Tensor) -> Tensor:
 
 
 def total_variation(observation: Observation) -> Tensor:
-    """Return the mean squared difference of neighbouring pixels, which is low for smooth images."""
+    """Return the mean squared difference between neighbouring pixels, low for smooth images."""
     image = observation.image
     across = (image[..., :, 1:] - image[..., :, :-1]).square().mean()
     down = (image[..., 1:, :] - image[..., :-1, :]).square().mean()
@@ -75,12 +75,12 @@ def total_variation(observation: Observation) -> Tensor:
 
 
 def saturation(observation: Observation) -> Tensor:
-    """Return minus the mean spread of the colour channels, which is low for strong colours."""
+    """Return the negated mean spread of the colour channels, low for strong colours."""
     return -observation.image.std(dim=1).mean()
 
 
 def symmetry(observation: Observation) -> Tensor:
-    """Return the mean squared difference from the mirrored image, low for left-right symmetry."""
+    """Return the mean squared difference from the mirror image, low for left-right symmetry."""
     return F.mse_loss(observation.image, observation.image.flip(-1))
 
 

@@ -37,13 +37,13 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
 
 
 def find_optimizer(name: NameOrFunction) -> Optimizer:
-    """Return the optimizer with the given name, in any case; return a function unchanged.
+    """Return the optimizer with the given name, ignoring case; return a function unchanged.
 
-    torch's optimizers are always available; ``adamp``, ``diffgrad`` and all other names in the
+    torch's optimizers are always available; ``adamp``, ``diffgrad`` and all others from the
     package pytorch-optimizer need ``pip install 'vqclip[optimizers]'``.
 
     Raises:
-        UsageError: the name is unknown, or needs the extra and it is not installed.
+        UsageError: the name is unknown or needs the extra, which is not installed.
     """
     if callable(name):
         return name
@@ -72,7 +72,7 @@ def _from_extra(name: str) -> Optimizer:
 
 
 def _try(name: str, optimizer: Optimizer) -> None:
-    """Raise UsageError if an optimizer needs more than gradients: a closure, for example."""
+    """Raise UsageError if an optimizer needs more than gradients, such as a closure."""
     z = torch.zeros(1, 2, 2, 2, requires_grad=True)
     z.grad = torch.ones_like(z)
     try:
@@ -97,7 +97,7 @@ def _build_extra(
     return optimizer
 
 
-# As of pytorch-optimizer 4.1. The other 116 usable optimizers resume exactly from their state_dict.
+# In pytorch-optimizer 4.1, the other 116 usable optimizers resume exactly from their state_dict.
 _FORGETFUL = ("magma", "scalableshampoo", "stablespam")
 
 
@@ -106,7 +106,7 @@ def can_resume(name: NameOrFunction) -> bool:
     return callable(name) or name.lower() not in _FORGETFUL
 
 
-# Each schedule maps the progress of the run, 0 to 1, to a factor of the learning rate.
+# Each schedule maps the run's progress, 0 to 1, to a factor for the learning rate.
 SCHEDULES: Registry[Schedule] = Registry(
     "schedule",
     {

@@ -1,7 +1,7 @@
 """Several runs side by side, step by step.
 
-A ``Work`` is a generator that yields a run whenever the run needs a step, is sent the frame, and
-finally returns its result. It contains the actions between steps and the handling of failures.
+A ``Work`` is a generator that yields a run whenever the run needs a step, is sent the resulting
+frame, and finally returns its result. It does everything between steps and handles failures.
 """
 
 import time
@@ -19,13 +19,13 @@ from vqclip.models.runtime import settle, shrinking_on_oom
 _T = TypeVar("_T")
 Work = Generator[Run, Frame, _T]
 
-MOST = 8  # runs in progress while the fastest width is measured
-_ROUNDS = 4  # measurements per width; the fastest counts, as the first warms up
-_GAIN = 1.05  # speed-up required of a larger width, as each run ends sooner beside fewer others
+MOST = 8  # runs in progress while measuring the fastest width
+_ROUNDS = 4  # measurements per width; the fastest counts, because the first is a warm-up
+_GAIN = 1.05  # speed-up that justifies a larger width, although each run then finishes later
 
 
 def alone(work: Work[_T]) -> _T:
-    """Run a single work to its end and return its result."""
+    """Run a single work to the end and return its result."""
     try:
         run = next(work)
         while True:
@@ -41,15 +41,15 @@ def alone(work: Work[_T]) -> _T:
 
 
 def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[_T, None, None]:
-    """Yield the result of each work in the order of completion.
+    """Yield the result of each work in order of completion.
 
     works: their runs must be compatible with :func:`vqclip.generation.loop.step`; each work is
-        started as soon as another may be in progress.
+        started as soon as there is room for another.
     width: number of works in progress at a time; if memory is short, fewer of them share a step.
         None chooses the fastest width; see :class:`Width`.
 
     Ctrl-C, or closing this generator, interrupts all works in progress, so that they can save their
-    progress. Any other exception that a work raises closes all the others immediately.
+    progress. If a work raises any other exception, all the others are closed immediately.
     """
     waiting = iter(works)
     lanes: dict[Work[_T], Run] = {}
@@ -76,23 +76,23 @@ def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[
 class Width:
     """The number of runs in progress and the number of runs that share a step.
 
-    A number that is given is used up to what memory allows. Otherwise the fastest width is
-    measured, because it depends on the machine: with :data:`MOST` runs in progress, the first
-    steps, which are needed anyway, are timed with 8, 4, 2 and 1 runs together.
+    A given number is used as far as memory allows. Otherwise the fastest width is measured,
+    because it depends on the machine: with :data:`MOST` runs in progress, the first steps, which
+    are needed anyway, are timed with 8, 4, 2 and 1 runs together.
     """
 
     def __init__(self, width: int | None = None) -> None:
         self.lanes = self.together = width or MOST
         sizes = [] if width else [MOST >> halved for halved in range(MOST.bit_length())]
         self.trials = [size for size in sizes for _ in range(_ROUNDS)]
-        self.seconds: dict[int, list[float]] = defaultdict(list)  # per step of a run
+        self.seconds: dict[int, list[float]] = defaultdict(list)  # per run and step
 
     def room(self, lanes: Sized) -> int:
-        """Return how many runs may be started in addition to those in progress."""
+        """Return how many more runs may be started."""
         return max(0, self.lanes - len(lanes))
 
     def step(self, runs: Sequence[Run]) -> list[Frame | Exception]:
-        """Step every run once; return the frame, or the exception, of each run."""
+        """Step every run once; return a frame or an exception for each."""
         if self.trials and runs:
             return self._try(runs, min(self.trials.pop(0), len(runs)))
         self.together, seen = _step(runs, self.together)
@@ -119,10 +119,10 @@ class Width:
 
 
 def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Exception]]:
-    """Return how many runs shared a step, and the frame or the exception of each run.
+    """Return how many runs shared a step, and a frame or an exception for each run.
 
     If a batch of runs fails for a reason other than lack of memory, its runs are stepped one by
-    one, so that neither one failing run nor the size of the batch makes the others fail.
+    one, so that neither a failing run nor the size of the batch makes the others fail.
     """
     seen: list[Frame | Exception] = []
     while rest := runs[len(seen) :]:

@@ -1,11 +1,11 @@
-"""The transformer as a prior for the optimised codes.
+"""The transformer as a prior on the optimised codes.
 
-CLIP rewards textures that no image has. The transformer knows p(s | prompt) of whole images, so at
-every step z is pulled to the codes that are most likely given z, the prompt and the earlier codes:
+CLIP rewards textures that no image has. The transformer knows p(s | prompt) for whole images, so at
+every step z is pulled towards the codes most likely given z, the prompt and the earlier codes:
 
     k_i = argmin_k ‖z_i − e_k‖² / (2 d σ²) − log p(s_i = k | s_<i, prompt),    s = q(z)
 
-with the codebook's entries e_k of d dimensions. One pass over all codes gives every p.
+where e_k are the codebook's entries with d dimensions. One pass over all codes gives every p.
 """
 
 import torch
@@ -18,11 +18,11 @@ from vqclip.hub.loaders import Models
 from vqclip.models.frozen import autocast
 from vqclip.models.transformer import Net2NetTransformer
 
-_VARIANCE = 0.025  # σ², half the squared distance between neighbouring entries of the codebook
+_VARIANCE = 0.025  # σ², half the squared distance between neighbouring codebook entries
 
 
 class Prior:
-    """A transformer's p(s | condition) of the codes of one run.
+    """A transformer's p(s | condition) for the codes of one run.
 
     condition: (1, m, n_embd), see :func:`vqclip.generation.drafts.prompt_condition`.
     """
@@ -32,7 +32,7 @@ class Prior:
 
     @torch.no_grad()
     def target(self, z: Tensor) -> Tensor:
-        """Return the likely codes near z, as their entries: (1, d, h, w) -> (1, d, h, w)."""
+        """Return likely codes near z, as codebook entries: (1, d, h, w) -> (1, d, h, w)."""
         vqgan = self.transformer.vqgan
         log_p = self.log_probabilities(vqgan.nearest_indices(z), self.condition)
         distances = torch.cdist(z.flatten(2).mT, vqgan.codebook[None]).square()  # (1, h·w, entries)
@@ -40,7 +40,7 @@ class Prior:
         return vqgan.codes(codes.view(1, *z.shape[2:]))
 
     def log_probabilities(self, indices: Tensor, condition: Tensor) -> Tensor:
-        """Return log p of every entry at every code: (b, h, w) -> (b, h·w, entries)."""
+        """Return log p for every entry at every code: (b, h, w) -> (b, h·w, entries)."""
         with autocast(self.models.device, self.models.dtype):
             logits = self.transformer.predict(indices.flatten(1), condition)
         return logits.float().log_softmax(-1)
@@ -50,10 +50,10 @@ class Prior:
 def prior_of(
     config: GenerateConfig, models: Models, prompts: PromptEmbeddings, start: Tensor
 ) -> Prior | None:
-    """Return the prior of a run, in the style that makes its starting codes most likely.
+    """Return the prior for a run, in the style that makes its starting codes most likely.
 
     Return None if the transformer does not predict such codes: it is not conditioned on CLIP, or
-    its VQGAN or its training size differs from the run's.
+    its VQGAN or training size differs from the run's.
 
     start: starting values of z, (1, d, h, w).
     """

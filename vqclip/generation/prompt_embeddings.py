@@ -31,7 +31,7 @@ class PromptEmbeddings:
     """The prompts of a run, embedded once by each of its CLIP models.
 
     perceptors: the targets for each perceptor, in order.
-    guide: the targets for the CLIP model of the transformer, if it has one.
+    guide: the targets for the transformer's CLIP model, if it has one.
     """
 
     perceptors: tuple[Targets, ...]
@@ -54,9 +54,9 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
 
 @torch.no_grad()
 def embed_words(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Tensor | None:
-    """Return unit vectors (n, d) of the words of text prompts, each with and without an article.
+    """Return unit vectors (n, d) for the words in text prompts, each with and without an article.
 
-    None if there are no words. Prompts with negative weights are left out.
+    Return None if there are no words. Prompts with negative weights are left out.
     """
     texts = [p.content for p in prompts if p.kind == "text" and p.weight > 0]
     words = content_words(texts)
@@ -67,7 +67,7 @@ def embed_words(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Tensor | Non
 
 
 def content_words(texts: Iterable[str]) -> list[str]:
-    """Return the words of texts that name something, each once.
+    """Return the words in ``texts`` that name something, without duplicates.
 
     >>> content_words(["a glass of red wine", "Red!"])
     ['glass', 'red', 'wine']
@@ -77,7 +77,7 @@ def content_words(texts: Iterable[str]) -> list[str]:
 
 
 def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = load_image) -> Targets:
-    """Return the prompts as embedded by one perceptor, with their weights and stops."""
+    """Embed the prompts with one perceptor; return them with their weights and stops."""
     targets = torch.cat([embed_prompt(perceptor, prompt, load) for prompt in prompts])
     weights = targets.new_tensor([prompt.weight for prompt in prompts])
     stops = targets.new_tensor([prompt.stop for prompt in prompts])
@@ -86,7 +86,7 @@ def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = loa
 
 @torch.no_grad()
 def embed_prompt(perceptor: Perceptor, prompt: Prompt, load: Load = load_image) -> Tensor:
-    """Return the unit vector (1, d) of a text, image or noise prompt."""
+    """Return the unit vector (1, d) for a text, image or noise prompt."""
     if prompt.kind == "text":
         return perceptor.embed_text([prompt.content])
     if prompt.kind == "image":
@@ -103,8 +103,8 @@ def clip_scores(
 ) -> Tensor:
     """Return how well images (n, 3, h, w) in [0, 1] match the prompts, (n,), from -1 to 1.
 
-    The score is the cosine similarity of image and prompt, averaged over prompts and perceptors
-    according to their weights; a prompt with a negative weight counts against the image.
+    The score is the cosine similarity between image and prompt, averaged over prompts and
+    perceptors by weight; a prompt with a negative weight counts against the image.
     """
     total, mass = torch.zeros(len(images)), 0.0
     parts = zip(models.perceptors, config.clip, prompts.perceptors, strict=True)
@@ -117,7 +117,7 @@ def clip_scores(
 
 
 def noise_seed(prompt: Prompt) -> int:
-    """Return the seed of a noise prompt.
+    """Return a noise prompt's seed.
 
     Raises:
         UsageError: the prompt is not a whole number.
@@ -130,7 +130,7 @@ def noise_seed(prompt: Prompt) -> int:
 def blend_targets(here: Targets, there: Targets, time: float) -> Targets:
     """Interpolate between the targets of two scenes, with ``time`` from 0 to 1.
 
-    Targets are paired in order. Vectors move along the great circle between them, and weights and
+    Targets are paired in order. Vectors move along the great circle between them; weights and
     stops change linearly. A target without a partner fades in or out.
     """
     (a, a_weights, a_stops), (b, b_weights, b_stops) = _paired(here, there), _paired(there, here)
@@ -153,7 +153,7 @@ def slerp(a: Tensor, b: Tensor, time: float) -> Tensor:
 
 
 def _paired(targets: Targets, others: Targets) -> Targets:
-    """Append the targets in ``others`` that have no partner, with weight 0."""
+    """Append those targets in ``others`` that have no partner, with weight 0."""
     rest = slice(len(targets[0]), None)
     vectors, weights, stops = (
         torch.cat([t, o[rest]]) for t, o in zip(targets, others, strict=True)

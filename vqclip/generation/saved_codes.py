@@ -21,7 +21,7 @@ class Codes:
     """The codes of an image.
 
     indices: (1, h, w), int64.
-    codebook: hash of the codebook that the indices refer to; missing in files of older versions.
+    codebook: hash of the codebook that the indices refer to; missing in files from older versions.
     vqgan: name or absolute path of the VQGAN.
     name: file name to use in error messages.
     """
@@ -33,7 +33,7 @@ class Codes:
 
 
 def codes_of(indices: Tensor, vqgan: VQModel, source: str) -> Codes:
-    """Return indices as codes of the VQGAN ``source``, which is a path or a name."""
+    """Return indices as codes for the VQGAN with the path or name ``source``."""
     path = user_path(source)
     place = str(path.absolute()) if path.exists() else source
     return Codes(indices, hash_of(vqgan.codebook), place)

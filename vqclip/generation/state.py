@@ -1,4 +1,4 @@
-"""The state of a run between two steps."""
+"""A run's state between two steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from vqclip.hub.loaders import Models
 
 @dataclass(frozen=True)
 class State:
-    """The state that the next step of a run depends on, and the frames for its videos.
+    """The state on which a run's next step depends, and the frames for its videos.
 
     step: number of optimizer steps done.
     tensors, values: see :func:`state_of`.
@@ -34,7 +34,7 @@ class State:
 def state_of(run: Run) -> State:
     """Return a copy of the state that the next step depends on.
 
-    Call it only between two steps, because the state is inconsistent during a step.
+    Call this only between steps: during a step, the state is inconsistent.
     """
     tensors = {"z": run.z, "start": run.start, "average": run.average.sum}
     tensors["generator"] = run.generator.get_state()

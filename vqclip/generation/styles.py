@@ -1,4 +1,4 @@
-"""The styles of a transformer's images: chosen, named in a prompt, or several."""
+"""Styles for a transformer's images: chosen, named in a prompt, or alternating."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,10 +20,10 @@ _OTHER_WORDS = {
 
 
 def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the styles that images cycle through; empty for no style.
+    """Return the styles to cycle through, or an empty tuple for no style.
 
-    style: one of ``known``; ``none``; or ``auto``, which chooses the styles named in a prompt, else
-        the first two known styles.
+    style: one of ``known``; ``none``; or ``auto``, which chooses the styles named in a prompt, or
+        else the first two known styles.
 
     >>> chosen_styles("auto", ["a photo of an owl"], ["3d", "photo"])
     ('photo',)
@@ -43,7 +43,7 @@ def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tup
 
 
 def named_styles(texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return those of the ``known`` styles that occur in a text as whole words."""
+    """Return the ``known`` styles that occur in a text as whole words."""
     words = " ".join(" ".join(re.findall(r"\w+", text.lower())) for text in texts)
     for word, name in _OTHER_WORDS.items():
         words = re.sub(rf"\b{word}\b", name, words)
@@ -51,7 +51,7 @@ def named_styles(texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
 
 
 def style_places(styles: Sequence[str], known: Sequence[str], numbers: range) -> Tensor | None:
-    """Cycle through ``styles`` by an image's number; return indices into ``known``, or None."""
+    """Cycle through ``styles`` by image number; return indices into ``known``, or None."""
     if not styles:
         return None
     places = [known.index(styles[number % len(styles)]) for number in numbers]

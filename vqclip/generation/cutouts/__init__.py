@@ -1,8 +1,8 @@
-"""Cutouts: the views of the image that the perceptor embeds in each step.
+"""Cutouts: views of the image that the perceptor embeds at each step.
 
-Crop, flip, affine, perspective and bending are merged into one map per cutout and applied in one
-antialiased ``grid_sample``; changes of colour, erasing and noise follow. All random numbers of a
-step are drawn in advance, into a plan, so that chunking does not change the cutouts:
+Crop, flip, affine, perspective and bending are merged into one map per cutout and applied in a
+single antialiased ``grid_sample``; colour changes, erasing and noise follow. All random numbers
+for a step are drawn up front, into a plan, so the result does not depend on the chunk size:
 
 >>> image = torch.rand(1, 3, 64, 64)
 >>> cutouts = Cutouts(num_cutouts=32, augment=("flip", "affine(degrees=10)", "jitter"))
@@ -33,11 +33,11 @@ from vqclip.registry import own_function
 
 @dataclass(frozen=True)
 class CutoutPlan:
-    """The random numbers of one step: tensors with one row per cutout, on the CPU.
+    """The random numbers for one step, as tensors with one row per cutout, on the CPU.
 
-    ``size``: side of a cutout in pixels. ``image_hw``: size of the image that the plan was drawn
-    for. ``pooled``: whether the image is first pooled to size × size. ``warps``: position of each
-    cutout. ``steps``: photometric steps in order.
+    ``size``: side of a cutout in pixels. ``image_hw``: image size the plan was drawn for.
+    ``pooled``: whether the image is first pooled to size × size. ``warps``: position of each
+    cutout. ``steps``: photometric steps, in order.
     """
 
     size: int
@@ -51,25 +51,25 @@ class CutoutPlan:
 
     @property
     def levels(self) -> list[int]:
-        """The prefiltered copies of the image that the cutouts need, the finest first."""
+        """The prefiltered copies of the image that the cutouts need, finest first."""
         return sorted(set(self.warps.levels.tolist()))
 
 
 class Cutouts:
-    """Draws and takes cutouts; the defaults are those of :class:`vqclip.GenerateConfig`.
+    """Draws and takes cutouts, with the same defaults as :class:`vqclip.GenerateConfig`.
 
     Args:
         method: a name in :data:`CUT_METHODS`, optionally with parameters: ``"zoom(zoomed=0.5)"``.
         num_cutouts: number of cutouts per step, at least 1.
         cut_power: spread of the crop sizes, above 0; its exact meaning depends on the method.
         augment: names in :data:`AUGMENTATIONS`, optionally with parameters, or callables
-            (n, 3, h, w) -> (n, 3, h, w). Geometric ones are applied first, then all others in
-            order. A callable is called with one chunk at a time and supplies its own randomness.
-        noise: upper bound of the standard deviation of Gaussian noise added to each cutout, which
-            is uniform in [0, noise].
+            (n, 3, h, w) -> (n, 3, h, w). Geometric ones are applied first, then the rest in order.
+            A callable is called on one chunk at a time and must supply its own randomness.
+        noise: upper bound for the standard deviation of the Gaussian noise added to each cutout,
+            which is uniform in [0, noise].
 
     Raises:
-        UsageError: a name or parameter is unknown, or a number is out of range.
+        UsageError: a name or parameter is unknown, or a number out of range.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Cutouts:
         self._augment = [_augmentation(entry) for entry in augment]
 
     def plan(self, image_hw: tuple[int, int], size: int, generator: torch.Generator) -> CutoutPlan:
-        """Draw the cutouts of one step for an image of ``image_hw`` pixels.
+        """Draw one step's cutouts for an image of ``image_hw`` pixels.
 
-        ``size``: side of the cutouts in pixels. ``generator``: a CPU generator; its state alone
-        determines the random numbers, and each call advances it.
+        ``size``: side of the cutouts in pixels. ``generator``: a CPU generator, the only source of
+        randomness; each call advances it.
         """
         height, width = image_hw
         draw = Draw(self.num_cutouts, generator)
@@ -112,9 +112,9 @@ class Cutouts:
     def apply(self, image: Tensor, plan: CutoutPlan, start: int, stop: int) -> Tensor:
         """Return cutouts ``start`` to ``stop`` of the plan, differentiable in ``image``.
 
-        ``image`` in [0, 1] has the plan's size: (1, 3, h, w), or (stop - start, 3, h, w) with one
+        ``image`` in [0, 1] has the plan's size: (1, 3, h, w), or (stop - start, 3, h, w) for one
         image per cutout. The result (stop - start, 3, size, size) is in about [0, 1], because
-        changes of colour and noise are not clipped. It is computed in float32 (or in float64 for a
+        colour changes and noise are not clipped. It is computed in float32 (or float64 for a
         float64 image), even under autocast.
         """
         if tuple(image.shape[2:]) != plan.image_hw:

@@ -1,9 +1,9 @@
-"""Augmentations by name, each drawing random numbers for all cutouts.
+"""Augmentations by name, each drawing its random numbers for all cutouts.
 
 A geometric augmentation returns homographies (n, 3, 3) or a displacement field, which are merged
-into a single sampling; the others return a photometric step. Every number is drawn separately for
-each cutout, and ``p`` is the probability that a cutout is changed at all. A two-letter name in
-square brackets is the name in nerdyrodent/VQGAN-CLIP; the preset "nerdyrodent" uses its numbers.
+into a single sampling pass; the others return a photometric step. Every number is drawn separately
+for each cutout, and ``p`` is the probability that a cutout is changed at all. Two letters in square
+brackets are the name in nerdyrodent/VQGAN-CLIP, whose numbers the preset "nerdyrodent" uses.
 """
 
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def perspective(draw: Draw, *, distortion: float = 0.3, p: float = 0.7) -> Tenso
 def crop(draw: Draw, *, min_side: float = 0.8, p: float = 0.5) -> Tensor:
     """Zoom in on a square part whose side is min_side to 1 times the cutout's side [Cr].
 
-    nerdyrodent's "Cr" crops the cutout to its own size and therefore changes nothing.
+    nerdyrodent's "Cr" crops the cutout to its own size, so it changes nothing.
     """
     side, place = draw.uniform(min_side, 1), draw.uniform(0, 1, 2)
     left, top = place[:, 0] * (1 - side), place[:, 1] * (1 - side)
@@ -116,7 +116,7 @@ def jitter(
     hue: float = 0.1,
     p: float = 0.7,
 ) -> Colour:
-    """Vary brightness, contrast, saturation by factors of 1 ± value, and hue by ±hue turns [Ji]."""
+    """Vary brightness, contrast and saturation by 1 ± value, and hue by ±hue turns [Ji]."""
     chosen = draw.chance(p)
     return Colour(
         brightness=1 + draw.symmetric(brightness) * chosen,

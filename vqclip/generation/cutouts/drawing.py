@@ -1,4 +1,4 @@
-"""The source of all random numbers of a plan, on the CPU."""
+"""Random numbers for a plan, on the CPU."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Draw:
         return self.uniform(-bound, bound, *shape)
 
     def log_uniform(self, low: float, high: float) -> Tensor:
-        """Return (n,) values of uniform logarithm, so that a ratio is as likely as its inverse."""
+        """Return (n,) log-uniform values, so that a ratio is as likely as its inverse."""
         logs = torch.tensor([low, high]).log().tolist()
         return self.uniform(logs[0], logs[1]).exp()
 
@@ -35,5 +35,5 @@ class Draw:
         return torch.rand(self.n, generator=self.generator) < p
 
     def seeds(self) -> Tensor:
-        """Return (n,) int64 seeds for random numbers that are drawn later, on any device."""
+        """Return (n,) int64 seeds for random numbers drawn later, on any device."""
         return torch.randint(2**62, (self.n,), generator=self.generator)

@@ -1,8 +1,8 @@
 """Homographies and displacement fields that place the cutouts in the image.
 
-All maps go from the cutout to the image, as sampling needs them. Both are squares [-1, 1]²,
-x to the right and y down, with pixel edges (not centres) at ±1. A cutout that is augmented by a,
-then by b, is sampled at ``crop @ a @ b``.
+All maps go from the cutout to the image, as sampling requires. Both are squares [-1, 1]² with x to
+the right, y down, and pixel edges (not centres) at ±1. A cutout augmented first by a, then by b, is
+sampled at ``crop @ a @ b``.
 """
 
 import math
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Minimum of a homography's denominator: a point behind the horizon lands far outside the image, in
-# the padding, instead of flipping through infinity.
+# Lower bound for a homography's denominator: a point behind the horizon lands far outside the
+# image, in the padding, instead of flipping through infinity.
 HORIZON = 1e-3
 
 
@@ -24,7 +24,7 @@ def identity(n: int) -> Tensor:
 
 
 def matrices(*entries: Tensor | float) -> Tensor:
-    """Stack nine entries, each (n,) or a number, into (n, 3, 3), row by row."""
+    """Stack nine entries, each (n,) or a number, row by row into (n, 3, 3)."""
     n = max(len(e) for e in entries if isinstance(e, Tensor) and e.dim())
     rows = [torch.as_tensor(entry, dtype=torch.float32).expand(n) for entry in entries]
     return torch.stack(rows, dim=1).view(n, 3, 3)
@@ -63,10 +63,10 @@ def boxes(left: Tensor, top: Tensor, width: Tensor, height: Tensor) -> Tensor:
 
 
 def square_to_quad(corners: Tensor) -> Tensor:
-    """Return the (n, 3, 3) homographies that take the square's corners to ``corners`` (n, 4, 2).
+    """Return (n, 3, 3) homographies that map the square's corners to ``corners`` (n, 4, 2).
 
-    The order of the corners is top left, top right, bottom right, bottom left. This is the closed
-    form of Heckbert, "Fundamentals of Texture Mapping and Image Warping" (1989), 2.2.3.
+    The corners are ordered top left, top right, bottom right, bottom left. This is the closed
+    form from Heckbert, "Fundamentals of Texture Mapping and Image Warping" (1989), 2.2.3.
     """
     p0, p1, p2, p3 = corners.unbind(1)
     u, v, s = p1 - p2, p3 - p2, p0 - p1 + p2 - p3
@@ -82,7 +82,7 @@ def square_to_quad(corners: Tensor) -> Tensor:
 
 
 def cross(a: Tensor, b: Tensor) -> Tensor:
-    """Return the cross products (n,) of vectors in the plane, (n, 2) each."""
+    """Return the cross products (n,) of two batches of plane vectors (n, 2)."""
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
@@ -93,7 +93,7 @@ def jacobian(homographies: Tensor) -> Tensor:
 
 
 def grid(homographies: Tensor, size: int) -> Tensor:
-    """Return the x and y of each pixel centre of each cutout in the image, (n, 2, size, size)."""
+    """Return the image coordinates of the cutouts' pixel centres, (n, 2, size, size)."""
     centres = torch.arange(1, 2 * size, 2, device=homographies.device, dtype=homographies.dtype)
     centres = centres / size - 1
     columns = homographies[:, :, 0, None, None] * centres
@@ -104,7 +104,7 @@ def grid(homographies: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Elastic:
-    """A smooth random field: offsets (n, 2, k, k) on a coarse grid, cubic between its nodes."""
+    """A smooth field: offsets (n, 2, k, k) on a coarse grid, interpolated cubically."""
 
     offsets: Tensor
 
@@ -137,10 +137,10 @@ CONTROL_POINTS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (0.0, 0.0)
 
 @lru_cache(maxsize=8)
 def thin_plate_basis(size: int) -> Tensor:
-    """Return how far each pixel follows each control point, (5, size²).
+    """Return how strongly each pixel follows each control point, (5, size²).
 
-    The spline is linear in its offsets and its control points are fixed, so the system of
-    Bookstein, "Principal Warps" (1989), eq. 5–7, is solved only once per size.
+    The spline is linear in its offsets and its control points are fixed, so the system in
+    Bookstein, "Principal Warps" (1989), eq. 5–7, needs solving only once per size.
     """
     points = torch.tensor(CONTROL_POINTS, dtype=torch.float64)
     ones = torch.ones(len(points), 1, dtype=torch.float64)
@@ -156,7 +156,7 @@ def thin_plate_basis(size: int) -> Tensor:
 
 
 def radial(a: Tensor, b: Tensor) -> Tensor:
-    """Return U(r) = r² log r² between all points of ``a`` and ``b``."""
+    """Return U(r) = r² log r² for all pairs of points in ``a`` and ``b``."""
     squared = torch.cdist(a, b).square()
     bending: Tensor = torch.xlogy(squared, squared)
     return bending

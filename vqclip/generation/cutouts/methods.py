@@ -1,7 +1,7 @@
-"""Cut methods: the framing of a step's cutouts, before augmentation.
+"""Cut methods: how a step's cutouts are framed before augmentation.
 
-A method draws one homography per cutout. Its docstring describes the treatment of images that are
-not square, and the content beyond the image's edge.
+A method draws one homography per cutout. Its docstring describes how images that are not square are
+treated and how the image continues beyond its edge.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Framing:
 
     ``reflect`` (n,) and ``fill`` (n, 3): the content beyond the image's edge, as in
     :class:`vqclip.generation.cutouts.sampling.Warps`. ``pooled``: whether to take the cutouts from
-    the image pooled to a square instead of from the image itself.
+    the image pooled to a square instead of the image itself.
     """
 
     homographies: Tensor
@@ -32,13 +32,13 @@ class Framing:
 
 
 def mirrored(homographies: Tensor) -> Framing:
-    """Return the framing of ``homographies`` with the image mirrored beyond its edge."""
+    """Return a framing that mirrors the image beyond its edge."""
     n = len(homographies)
     return Framing(homographies, torch.ones(n), torch.zeros(n, 3))
 
 
 def square_boxes(sides: Tensor, position: Tensor, image_hw: tuple[int, int]) -> Tensor:
-    """Return (n, 3, 3) maps onto squares of whole pixels at a ``position`` (n, 2) in [0, 1)."""
+    """Return (n, 3, 3) maps onto whole-pixel squares at a ``position`` (n, 2) in [0, 1)."""
     height, width = image_hw
     left = (position[:, 0] * (width - sides + 1)).floor()
     top = (position[:, 1] * (height - sides + 1)).floor()
@@ -46,15 +46,15 @@ def square_boxes(sides: Tensor, position: Tensor, image_hw: tuple[int, int]) -> 
 
 
 def crops(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -> Framing:
-    """Take square crops anywhere, with sides from CLIP's input size to the image's short side.
+    """Take square crops anywhere, from CLIP's input size up to the image's short side.
 
-    The side is distributed as ``u ** cut_power`` with u uniform in [0, 1): a larger power gives
-    smaller crops. Crops are never distorted; of a wide image, each shows a square of at most its
-    height. An image smaller than ``size`` is shown whole along its short side. Beyond its edge, the
-    image is mirrored. The method is from the original notebook by Katherine Crowson. It corresponds
-    to "original", "updated" and "nrupdated" in nerdyrodent/VQGAN-CLIP, and to all of rkhamilton's
-    methods without "pooling" in the name, including "sg3", whose averaging of each crop corresponds
-    to the antialiasing of every method here.
+    The side is distributed as ``u ** cut_power`` with u uniform in [0, 1), so a larger power gives
+    smaller crops. Crops are never distorted; in a wide image, each covers at most a square of the
+    full height. If the image is smaller than ``size``, every crop spans its short side. Beyond its
+    edge, the image is mirrored. The method comes from Katherine Crowson's original notebook. It
+    corresponds to "original", "updated" and "nrupdated" in nerdyrodent/VQGAN-CLIP, and to all of
+    rkhamilton's methods without "pooling" in the name, including "sg3", which averages each crop
+    as the antialiasing does for every method here.
     """
     short = min(image_hw)
     smallest = min(size, short)
@@ -76,10 +76,10 @@ def normal_crops(
 ) -> Framing:
     """Take square crops with sides from N(mean, std), clipped to [low, high], times the short side.
 
-    ``low=0`` stands for ``size`` itself, as in EleutherAI's "latest"; big-sleep uses 0.5 to 0.95.
-    With ``center_focus`` above 0, the position is also drawn around the centre, with a standard
+    ``low=0`` means ``size`` itself, as in EleutherAI's "latest"; big-sleep uses 0.5 to 0.95. With
+    ``center_focus`` above 0, the position is also drawn around the centre, with a standard
     deviation of half the free space divided by ``center_focus``; a position outside the free space
-    is drawn uniformly instead. big-sleep's ``center_bias`` is 2. Crops are never distorted.
+    is redrawn uniformly. big-sleep's ``center_bias`` is 2. Crops are never distorted.
     ``cut_power`` is not used.
     """
     short = min(image_hw)
@@ -97,7 +97,7 @@ def pooled(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -
     """Pool the whole image to CLIP's input size, (average + maximum) / 2, for every cutout.
 
     All variety comes from the augmentations; beyond the edge the image is black. An image that is
-    not square is distorted into a square, as in nerdyrodent's "latest" and "updatedpooling"; use
+    not square is squashed into one, as in nerdyrodent's "latest" and "updatedpooling"; use
     ``crops`` for such images. ``cut_power`` is not used.
     """
     n = draw.n
@@ -112,7 +112,7 @@ def zoom(
     *,
     zoomed: float = 0.6,
 ) -> Framing:
-    """Take a share of the cutouts, ``zoomed``, as close-ups and the rest as wide views.
+    """Take a fraction ``zoomed`` of the cutouts as close-ups and the rest as wide views.
 
     A close-up is a box with 25–95 % of the area of the largest square in the image and an aspect
     ratio of 0.85–1.2, after a perspective of strength 0.4; beyond its edge the image is mirrored. A

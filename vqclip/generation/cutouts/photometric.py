@@ -1,7 +1,7 @@
-"""Steps that change pixel values, with random numbers per cutout.
+"""Photometric steps, which change pixel values with random numbers per cutout.
 
-A step holds tensors with one row per cutout of the plan, on the CPU, and is called with a chunk
-of cutouts (n, 3, h, w) and their rows in the plan.
+A step holds CPU tensors with one row per cutout in the plan. It is called with a chunk of cutouts
+(n, 3, h, w) and their rows in the plan.
 """
 
 import math
@@ -14,20 +14,19 @@ from torch import Tensor
 
 # Changes a chunk of cutouts (n, 3, h, w), given its rows in the plan.
 Photometric = Callable[[Tensor, slice], Tensor]
-CustomAugmentation = Callable[[Tensor], Tensor]  # a user's own, (n, 3, h, w) -> the same
+CustomAugmentation = Callable[[Tensor], Tensor]  # a user's function, (n, 3, h, w) -> (n, 3, h, w)
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as in torchvision and kornia
 
 
 @dataclass(frozen=True)
 class Colour:
-    """Brightness, contrast, saturation and hue as one 3×3 colour matrix and one offset.
+    """Brightness, contrast, saturation and hue as a 3×3 colour matrix and an offset.
 
     The changes are made in this order: multiply by the brightness; scale by the contrast about the
     cutout's mean luma; scale by the saturation about each pixel's own luma; rotate by the hue about
-    the grey axis. Each is linear in the colour, so a single pass makes all of them, and nothing is
-    clipped, so that the gradient reaches every pixel. The factors are (n,), the hue is (n,) in
-    turns.
+    the grey axis. Each is linear in the colour, so a single pass makes them all, and nothing is
+    clipped, so the gradient reaches every pixel. The factors are (n,); the hue is (n,), in turns.
     """
 
     brightness: Tensor
@@ -64,7 +63,7 @@ def hue_matrices(turns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sharpen:
-    """Blending with a 3×3 smoothed copy: factor 0 smooths, 1 changes nothing, above 1 sharpens."""
+    """Blend with a 3×3 smoothed copy: a factor of 0 smooths, above 1 sharpens."""
 
     factors: Tensor
 
@@ -95,17 +94,17 @@ class Erase:
 
 
 def between(count: int, low: Tensor, high: Tensor) -> Tensor:
-    """Return which of ``count`` pixel centres in [0, 1] lie in [low, high), as (n, count)."""
+    """Return a mask (n, count) of the ``count`` pixel centres in [0, 1] that lie in [low, high)."""
     centres = torch.arange(1, 2 * count, 2, device=low.device, dtype=low.dtype) / (2 * count)
     return (centres >= low) & (centres < high)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise of standard deviation ``std`` (n,), from one seed per cutout, ``seeds`` (n,).
+    """Gaussian noise with standard deviations ``std`` (n,), from one seed per cutout (n,).
 
     The noise is drawn when the step is called, on the batch's device, and depends only on the seed,
-    so that chunks of any size get the same noise.
+    so it is the same for any chunk size.
     """
 
     std: Tensor
@@ -129,7 +128,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Custom:
-    """Any callable (n, 3, h, w) -> (n, 3, h, w), called with each chunk."""
+    """A user's callable (n, 3, h, w) -> (n, 3, h, w), called on each chunk."""
 
     function: CustomAugmentation
 

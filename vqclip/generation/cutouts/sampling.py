@@ -2,8 +2,8 @@
 
 Bilinear sampling alone skips pixels when a cutout shrinks the image. As in mip mapping (Williams
 1983), each such cutout is taken from a prefiltered, smaller copy: level k is the image reduced by a
-factor of 2^(k/2). The levels in use lie side by side in one texture, an atlas, so that cutouts of
-all scales still share one call. If no cutout shrinks the image, no copies are built.
+factor of 2^(k/2). The levels in use lie side by side in one texture, an atlas, so that cutouts at
+any scale share one call. If no cutout shrinks the image, no copies are made.
 """
 
 import math
@@ -24,8 +24,8 @@ class Warps:
 
     ``homographies`` (n, 3, 3): maps from the cutout to the image. ``displacements``: fields that
     bend the cutouts, in the cutout's frame. ``levels`` (n,): the prefiltered copy to sample, int64
-    on the CPU. ``reflect`` (n,), 1 or 0: with 1, the image continues beyond its edge mirrored once,
-    then with its edge pixels; with 0, beyond the edge lies the colour ``fill`` (n, 3) in [0, 1].
+    on the CPU. ``reflect`` (n,), 1 or 0: if 1, the image continues beyond its edge mirrored once,
+    then with its edge pixels; if 0, the colour ``fill`` (n, 3) in [0, 1] lies beyond the edge.
     """
 
     homographies: Tensor
@@ -35,7 +35,7 @@ class Warps:
     fill: Tensor
 
     def rows(self, start: int, stop: int) -> "Warps":
-        """Return the warps of the cutouts ``start`` to ``stop``."""
+        """Return the warps of cutouts ``start`` to ``stop``."""
         bent = tuple(replace(d, offsets=d.offsets[start:stop]) for d in self.displacements)
         tensors = (self.homographies, self.levels, self.reflect, self.fill)
         homographies, levels, reflect, fill = (t[start:stop] for t in tensors)
@@ -99,10 +99,10 @@ def reduce(image: Tensor, level: int) -> Tensor:
 
 
 def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
-    """Return the cutouts (n, 3, size, size) of ``image`` (1, 3, h, w), differentiable in it.
+    """Return the cutouts (n, 3, size, size) of ``image`` (1, 3, h, w), differentiable in the image.
 
-    ``levels``: the levels to build, in order, including all of ``warps.levels``. Passing the same
-    list for every chunk of a plan keeps the result independent of the chunking.
+    ``levels``: the levels to build, in order, including every entry of ``warps.levels``. Pass the
+    same list for every chunk of a plan, so that the result does not depend on the chunk size.
     """
     atlas = build_atlas(image, levels)
     slots = torch.searchsorted(torch.tensor(levels), warps.levels).to(image.device)
@@ -111,7 +111,7 @@ def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
     low, high = atlas.low[slots, :, None, None], atlas.high[slots, :, None, None]
     pixel = atlas.pixel[:, None, None]
     reflect = warps.reflect.to(image)[:, None, None, None]
-    inset = (reflect - 0.5) * pixel  # the outermost samples are centres of edge or border pixels
+    inset = (reflect - 0.5) * pixel  # outermost samples fall on centres of edge or border pixels
     inside = mirror(points, low, high, reflect) if warps.reflect.any() else points
     inside = inside.clamp(low + inset, high - inset)
     cutouts = take(atlas.texture, inside.permute(0, 2, 3, 1))
@@ -125,7 +125,7 @@ def take(texture: Tensor, points: Tensor) -> Tensor:
     """Return the samples (n, 3, s, s) of a texture (1 or n, 3, H, W) at ``points`` (n, s, s, 2).
 
     A single texture is sampled as a few tall images of stacked cutouts, because each image
-    allocates a gradient of the texture's size, and threads divide the images among them.
+    allocates a gradient of the texture's size, and threads divide the work by image.
     """
     n, size = points.shape[:2]
     tall = math.gcd(n, _TALL) if len(texture) == 1 else n
@@ -146,11 +146,11 @@ def bend(points: Tensor, placed: Tensor, displacements: tuple[Displacement, ...]
 
 
 def mirror(points: Tensor, low: Tensor, high: Tensor, reflect: Tensor) -> Tensor:
-    """Fold points outside [low, high] back inside once, if ``reflect`` is 1."""
+    """Fold points outside [low, high] back inside, once, where ``reflect`` is 1."""
     return torch.addcmul(points, reflect, points.clamp(low, high) - points, value=2)
 
 
 def coverage(points: Tensor, low: Tensor, high: Tensor, pixel: Tensor) -> Tensor:
-    """Return the share of each bilinear sample that lies inside the image, (n, 1, size, size)."""
+    """Return the fraction of each bilinear sample inside the image, (n, 1, size, size)."""
     depth = (torch.minimum(points - low, high - points) / pixel + 0.5).clamp(0, 1)
     return depth[:, :1] * depth[:, 1:]

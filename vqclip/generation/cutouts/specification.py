@@ -1,4 +1,4 @@
-"""The text form of cut methods and augmentations: ``name`` or ``name(parameter=number, ...)``."""
+"""Text form of cut methods and augmentations: ``name`` or ``name(parameter=number, ...)``."""
 
 import inspect
 import math
@@ -13,7 +13,7 @@ from vqclip.registry import Registry, unknown
 _CALL = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:\((.*)\)\s*)?", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-# Range of each parameter by name, the same in every function; all others accept any finite number.
+# Parameter ranges by name, the same in every function; the rest accept any finite number.
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "p": (0, 1),
     "distortion": (0, 0.95),
@@ -43,8 +43,8 @@ def parse_call(text: str) -> tuple[str, dict[str, float]]:
     """Split ``"affine(degrees=15, p=0.7)"`` into ``("affine", {"degrees": 15.0, "p": 0.7})``.
 
     Raises:
-        UsageError: ``text`` is not of that form, a value is not a finite number, or a parameter
-            is given twice.
+        UsageError: ``text`` is malformed, a value is not a finite number, or a parameter is given
+            twice.
     """
     match = _CALL.fullmatch(text)
     if match is None:
