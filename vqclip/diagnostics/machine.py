@@ -38,7 +38,6 @@ class Finding:
         state: the severity: a note is for information, a problem needs a fix.
         about: the result, in one line.
         fix: a suggested fix.
-
     """
 
     name: str

@@ -10,7 +10,6 @@ def weights_folder() -> Path:
 
     Raises:
         UsageError: the installation lacks the folder.
-
     """
     package = Path(__file__).parents[1]
     for folder in (package / "weights", package.parent / "weights"):

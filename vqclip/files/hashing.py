@@ -12,7 +12,6 @@ def weights_hash(path: str | Path) -> str:
 
     Raises:
         UsageError: there is no such file.
-
     """
     path = Path(path)
     try:

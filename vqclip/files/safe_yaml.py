@@ -20,7 +20,6 @@ def read_yaml(path: Path) -> Any:
         UsageError: there is no such file.
         UnsafeCheckpointError: the file contains Python objects.
         CheckpointError: the file is not YAML, or too large for a config.
-
     """
     return parse_yaml(_text(path), path)
 

@@ -32,7 +32,6 @@ def export_checkpoint(
         UsageError: the name is wrong or taken, or taming-transformers does not support
             the model.
         CheckpointError: the source cannot be used.
-
     """
     files = [path, path.with_suffix(".yaml")]
     _check_names(files, overwrite)

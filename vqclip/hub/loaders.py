@@ -47,7 +47,6 @@ def load_vqgan(
         UsageError: the model or file does not exist, or the config is invalid.
         UnsafeCheckpointError: a file would run code; nothing was run.
         CheckpointError: a file is damaged, or config and weights do not match.
-
     """
     path = vqgan_path(source)
     check_unchanged(source)
@@ -86,7 +85,6 @@ def load_transformer(
         UsageError: the file or its config does not exist, or the config is invalid.
         UnsafeCheckpointError: a file would run code; nothing was run.
         CheckpointError: a file is damaged, or config and weights do not match.
-
     """
     path = transformer_path(source)
     check_unchanged(source)
@@ -117,7 +115,6 @@ def new_transformer(config: ModelConfig) -> Net2NetTransformer:
     Raises:
         UsageError: a VQGAN is not named or does not exist, or the config is invalid.
         CheckpointError: a VQGAN's file is damaged or contains no VQGAN.
-
     """
     stages = {stage: _separate_stage(None, {}, config, stage) for stage in checkpoints.STAGE_NAMES}
     for stage, vqgan in stages.items():
@@ -141,7 +138,6 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
     Raises:
         UsageError: the model does not exist.
         CheckpointError: its weights cannot be downloaded, read or loaded.
-
     """
     model = stored(source)
     if model is None:

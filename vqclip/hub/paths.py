@@ -19,7 +19,6 @@ def vqgan_path(source: str | Path = DEFAULT) -> Path:
 
     Raises:
         UsageError: the model or file does not exist, or the folder contains no weights.
-
     """
     if source == DEFAULT:
         return _weights_in(weights_folder() / "vqgan")
@@ -31,7 +30,6 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
 
     Raises:
         UsageError: the model or file does not exist, or the folder contains no weights.
-
     """
     if source != DEFAULT:
         return _weights_file(source, "transformer")

@@ -34,7 +34,6 @@ def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> 
     Args:
         config: the transformer's config.
         vqgans: the transformer's VQGANs, by stage.
-
     """
     params, elsewhere, referred = dict(config.params), set[StageName](), dict[StageName, VQModel]()
     for stage, vqgan in vqgans.items():

@@ -4,13 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_MOST_SCORES = 4096**2  # per head; beyond this the memory for the scores outweighs the time saved
+_MOST_SCORES = 4096**2  # per head; beyond this, the scores' memory outweighs the time saved
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> Tensor:
-    """Return softmax(q·kᵀ/√d)·v for q, k and v of shape (n, heads, tokens, d), as the same shape.
+    """Return softmax(q·kᵀ/√d)·v, with all tensors of shape (n, heads, tokens, d).
 
-    is_causal: whether each token attends only to itself and to earlier tokens.
+    is_causal: whether each token attends only to itself and earlier tokens.
 
     On a CPU in bfloat16, torch's fused kernel takes two to five times as long as explicit matrix
     products, so explicit products are used unless their scores would need too much memory.

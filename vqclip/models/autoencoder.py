@@ -43,7 +43,7 @@ class ResnetBlock(nn.Module):
 
 
 class AttnBlock(nn.Module):
-    """Residual single-head self-attention over all positions, scaled by C^-1/2."""
+    """Residual single-head self-attention over all positions, scaled by channels^-1/2."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class AttnBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halve the resolution with a stride-2 convolution, padded only at the right and bottom.
+    """Halve the resolution with a stride-2 convolution, padded only on the right and bottom.
 
     Without ``with_conv``, use average pooling instead.
     """
@@ -146,9 +146,9 @@ class Middle(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Encode images as features: (b, in_channels, H, W) -> (b, z_channels, H/f, W/f).
+    """Encode images to features: (b, in_channels, H, W) -> (b, z_channels, H/f, W/f).
 
-    With ``double_z`` the output has twice as many channels: a mean and a variance per latent
+    With ``double_z``, the output has twice as many channels: a mean and a variance for each latent
     channel.
     """
 

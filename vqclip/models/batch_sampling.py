@@ -21,10 +21,10 @@ _MEMORY = 1 << 30  # bytes for a batch's keys and values; guidance doubles them
 class Drawn:
     """The state of the samples being drawn.
 
-    indices: codes (n, h, w), -1 where a code has not been drawn yet.
-    turns: (n, h, w), the turn in which each code was drawn, counting from 1; 0 for codes that
-        were given, -1 for codes not drawn yet.
-    done, total: number of codes drawn so far and to be drawn in all, summed over all samples.
+    indices: codes (n, h, w), -1 for those not drawn yet.
+    turns: (n, h, w), the turn in which each code was drawn, counting from 1; 0 for given codes, -1
+        for those not drawn yet.
+    done, total: number of codes drawn so far and to be drawn in all, over all samples.
     current: index of the first sample in the current batch.
     """
 
@@ -43,7 +43,7 @@ def draw(
     sampling: Sampling,
     recalled: Tensor | None = None,
 ) -> Iterator[Drawn]:
-    """Draw one sample per seed, and yield the state of all samples after every drawn code.
+    """Draw one sample per seed, yielding the state of all samples after every code.
 
     condition: the output of ``encode_condition``: one for all samples, or one per sample.
     known: the given codes (h, w), -1 where a code is to be drawn.
@@ -76,12 +76,12 @@ def draw(
 
 
 def _rows(x: Tensor | None, part: slice, count: int) -> Tensor | None:
-    """Return a batch's part of x, which has a row for each of ``count`` samples, or one for all."""
+    """Return a batch's rows of x, which has one row per sample (``count``) or one for all."""
     return x if x is None or len(x) != count else x[part]
 
 
 def batch_size(transformer: Net2NetTransformer) -> int:
-    """Return how many samples to draw at a time, so that their keys and values fit in memory."""
+    """Return how many samples to draw at a time so that their keys and values fit in memory."""
     config = transformer.transformer.config
     element = cache_dtype(transformer.transformer.pos_emb).itemsize
     each = 2 * config.n_layer * config.block_size * config.n_embd * element
@@ -110,24 +110,24 @@ def draw_freely(
 
 
 def samples_begun(indices: Tensor, known: Tensor) -> list[int]:
-    """Return the indices of the samples (n, h, w) that have at least one code beyond ``known``."""
+    """Return the indices of samples (n, h, w) with at least one code beyond ``known``."""
     fresh = (indices >= 0) & (known < 0)
     return [number for number, grid in enumerate(fresh) if grid.any()]
 
 
 def after(drawn: Drawn, number: int, turn: int) -> Tensor:
-    """Return the codes (h, w) of sample ``number`` as they were after ``turn`` draws."""
+    """Return the codes (h, w) of sample ``number`` after ``turn`` draws."""
     return drawn.indices[number].masked_fill(drawn.turns[number] > turn, -1)
 
 
 @torch.no_grad()
 def filled(vqgan: VQModel, indices: Tensor) -> Tensor:
-    """Replace codes that are not drawn yet (-1) with the code nearest to the codebook's mean."""
+    """Replace codes not drawn yet (-1) with the code nearest to the codebook's mean."""
     mean = vqgan.codebook.mean(0)[None, :, None, None]
     return torch.where(indices < 0, vqgan.nearest_indices(mean), indices)
 
 
 @torch.no_grad()
 def decoded(vqgan: VQModel, indices: Tensor) -> Tensor:
-    """Decode one possibly unfinished sample (h, w) to an image (1, 3, f·h, f·w) in [0, 1]."""
+    """Decode a sample (h, w), possibly unfinished, to an image (1, 3, f·h, f·w) in [0, 1]."""
     return vqgan.image(vqgan.codes(filled(vqgan, indices[None])))

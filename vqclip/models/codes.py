@@ -14,7 +14,6 @@ def check_codes(codes: Tensor, name: str, count: int, least: int = 0) -> Tensor:
 
     Raises:
         UsageError: the shape or type is wrong, or a code is outside [least, count).
-
     """
     if codes.ndim not in (2, 3) or codes.is_floating_point() or not codes.numel():
         raise UsageError(
@@ -36,23 +35,17 @@ def hash_of(codebook: Tensor) -> str:
 
 
 def check_grid(size: tuple[int, int]) -> None:
-    """Raise UsageError unless ``size`` is two whole numbers of at least 1.
-
-    Raises:
-        UsageError: ``size`` is anything else.
-
-    """
+    """Raise UsageError unless ``size`` is a pair of whole numbers of at least 1."""
     fits = len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
     if not fits:
         raise UsageError(f"size must be the height and the width in codes, not {size!r:.80}")
 
 
 def common_batch(counts: Iterable[int]) -> int:
-    """Return the number of samples, given counts that are each 1 or that number.
+    """Return the number of samples; every count must equal it or be 1.
 
     Raises:
         UsageError: counts other than 1 differ.
-
     """
     several = sorted({count for count in counts if count != 1})
     if len(several) > 1:
@@ -73,16 +66,15 @@ def is_grid(condition: Tensor) -> bool:
 
 
 def sequence(condition: Tensor) -> Tensor:
-    """Return a condition in the form the GPT reads: codes (b, m) or vectors (b, m, n_embd)."""
+    """Return a condition in the form that the GPT reads: codes (b, m) or vectors (b, m, n_embd)."""
     return condition if condition.is_floating_point() else condition.flatten(1)
 
 
 def align(condition: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the codes of a condition image, (b, h*w) or (b, h, w), as a grid (b, h, w).
+    """Return a condition image's codes, (b, h*w) or (b, h, w), as a grid (b, h, w).
 
     Raises:
         UsageError: the condition's grid differs in size from the grid to be drawn.
-
     """
     if condition.ndim == 2 and condition.shape[1] == size[0] * size[1]:
         condition = condition.view(-1, *size)
@@ -97,7 +89,6 @@ def to_draw(known: Tensor | None, size: tuple[int, int]) -> Tensor:
 
     Raises:
         UsageError: ``known`` does not have this size.
-
     """
     if known is None:
         return torch.full((1, *size), -1)

@@ -2,7 +2,7 @@
 
 The codes of a condition precede those of the image. A VQGAN can also serve as a condition stage
 (for label maps, depth, edges and small images). The stages in this module map a condition to int64
-codes, except that a CLIP embedding is mapped to vectors, which replace the embedded codes.
+codes, except for CLIP embeddings, which are mapped to vectors that replace the embedded codes.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ConditionKind = Literal[
     "unconditional", "class", "coordinates", "labels", "picture", "codes", "clip"
 ]
 SPATIAL = ("coordinates", "labels", "picture")
-_SKETCH_SIZE = 0.1  # root mean square of a sketch's vectors; embedded codes do not exceed this
+_SKETCH_SIZE = 0.1  # root mean square of a sketch's vectors, at least that of the embedded codes
 
 
 class StartToken(nn.Module):
@@ -31,7 +31,7 @@ class StartToken(nn.Module):
         self.token = token
 
     def forward(self, x: Tensor | None) -> Tensor:
-        """Return the token as (1, 1) if ``x`` is None, else as (b, 1) for an ``x`` of b entries."""
+        """Return the token, (1, 1) if ``x`` is None, else (b, 1) for an ``x`` with b entries."""
         return torch.full((1 if x is None else len(x), 1), self.token)
 
 
@@ -52,7 +52,7 @@ class ClassLabel(nn.Module):
 
 
 class Coordinates(nn.Module):
-    """Condition stage for positions: the mean coordinate of each cell, in ``n_embed`` steps."""
+    """Condition stage for positions: each cell's mean coordinate, in ``n_embed`` steps."""
 
     def __init__(self, n_embed: int, down_factor: int) -> None:
         super().__init__()
@@ -85,8 +85,8 @@ class GivenCodes(nn.Module):
 class Sketch(nn.Module):
     """A coarse first guess at each code, based on the embedding alone.
 
-    A few convolutions double a 4x4 grid until it has a cell for every code. They learn the layout
-    of images from far fewer images, and in far less time, than the attention that refines it.
+    A few convolutions double a 4x4 grid until it has one cell per code. They learn the layout of
+    images from far fewer images, and far faster, than the attention that refines it.
     """
 
     def __init__(self, embed_dim: int, side: int, channels: int, n_embd: int) -> None:
@@ -102,9 +102,9 @@ class Sketch(nn.Module):
         self.out = nn.Conv2d(channels, n_embd, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map embeddings (b, embed_dim) to vectors (b, side², n_embd), row by row and equally long.
+        """Map embeddings (b, embed_dim) to equally long vectors (b, side², n_embd), row by row.
 
-        The loss on the sketch alone is computed after a norm, so nothing but the norm here keeps
+        The loss on the sketch alone is computed after a norm, so only the norm in this method keeps
         the vectors from growing until they drown out everything else.
         """
         grid = self.proj(x).view(-1, self.channels, 4, 4)
@@ -127,13 +127,12 @@ class ClipEmbedding(nn.Module):
         n_embd: length of these vectors, equal to the GPT's ``n_embd``.
         perceptor: the CLIP model, as a source for :func:`vqclip.load_perceptor`.
         sketch: side of a :class:`Sketch`, whose vectors follow the others and are added at the
-            position that predicts the code of the same cell; 0 for no sketch. "No condition"
+            positions that predict the codes of the same cells; 0 for no sketch. "No condition"
             has an all-zero sketch.
         sketch_channels: number of channels in the sketch's convolutions.
         styles: names of the supported styles; each has a learned vector, which is added to the
             embedding.
-        memory: images to recall while sampling, if there are any.
-
+        memory: images to recall while sampling, if any.
     """
 
     def __init__(
@@ -164,7 +163,7 @@ class ClipEmbedding(nn.Module):
         """Map embeddings (b, embed_dim), or None for no condition, to vectors (b, n, n_embd).
 
         n = n_tokens + sketch². The norm of an embedding has no effect. ``dropped`` (b,), bool,
-        marks the conditions to leave out; ``style`` (b,) or (1,) holds indices into :attr:`styles`,
+        marks conditions to leave out; ``style`` (b,) or (1,) holds indices into :attr:`styles`, or
         -1 for no style.
         """
         if x is None:
@@ -185,7 +184,7 @@ class ClipEmbedding(nn.Module):
         return torch.where(dropped[:, None, None], self.forward(None), vectors)
 
     def _style_vectors(self, style: Tensor) -> Tensor:
-        """Map indices into :attr:`styles` (b,) to vectors (b, embed_dim), zero for -1."""
+        """Map indices (b,) into :attr:`styles` to vectors (b, embed_dim), zero for -1."""
         if not self.styles:
             raise UsageError("this transformer has no styles")
         style = style.to(self.style.device)
@@ -201,7 +200,7 @@ class ClipEmbedding(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Split vectors into the prefix (b, n_tokens, n_embd) and the sketch (b, h, w, n_embd).
 
-        The sketch is None if the module has none; otherwise it is scaled to ``size``, if given.
+        The sketch is None if the module has none, and is scaled to ``size`` if that is given.
         """
         prefix, cells = vectors[:, : self.n_tokens], vectors[:, self.n_tokens :]
         if self.sketch is None:
@@ -213,7 +212,7 @@ class ClipEmbedding(nn.Module):
         return prefix, grid.permute(0, 2, 3, 1)
 
     def checked(self, vectors: Tensor) -> Tensor:
-        """Return an output of :meth:`forward` on this module's device; reject any other tensor."""
+        """Return an output of :meth:`forward` on this module's device; reject any other."""
         shape = (self.n_tokens + self._cells, self.null.shape[1])
         if not vectors.is_floating_point() or tuple(vectors.shape[1:]) != shape:
             raise UsageError(
@@ -234,7 +233,7 @@ _KINDS: dict[type[nn.Module], ConditionKind] = {
 
 
 def kind_of(stage: nn.Module) -> ConditionKind:
-    """Return the kind of condition that a stage encodes; ``"picture"`` covers depth, edges, etc."""
+    """Return the kind of condition a stage encodes; ``"picture"`` includes depth and edges."""
     return _KINDS.get(type(stage), "picture")
 
 
@@ -244,7 +243,7 @@ def styles_of(stage: nn.Module) -> tuple[str, ...]:
 
 
 def coordinates(height: int, width: int) -> Tensor:
-    """Return pixel numbers, row by row and scaled to [0, 1), as (1, 1, height, width)."""
+    """Return row-major pixel numbers scaled to [0, 1), (1, 1, height, width)."""
     count = height * width
     return (torch.arange(count, dtype=torch.float64) / count).float().view(1, 1, height, width)
 

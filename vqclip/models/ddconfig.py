@@ -19,12 +19,11 @@ _MOST_LEVELS, _MOST_BLOCKS, _MOST_CHANNELS = 16, 64, 1 << 16
 class DDConfig:
     """The ``ddconfig`` section of a taming config: the shape of the encoder and decoder.
 
-    Attention is placed at the levels whose size is in ``attn_resolutions`` for an input of
-    ``resolution`` pixels; actual inputs may have any size.
+    Levels whose size is in ``attn_resolutions``, for an input of ``resolution`` pixels, have
+    attention; actual inputs may have any size.
 
     Raises:
-        UsageError: a value has the wrong type or cannot work.
-
+        UsageError: a value is invalid.
     """
 
     ch: int
@@ -71,19 +70,19 @@ class DDConfig:
 
     @classmethod
     def of(cls, values: "DDConfig | Mapping[str, Any]") -> "DDConfig":
-        """Build a config from a mapping as read from YAML, ignoring unknown entries."""
+        """Build a config from a mapping read from YAML, ignoring unknown entries."""
         if isinstance(values, DDConfig):
             return values
         return built(cls, values, "ddconfig")
 
     @property
     def num_levels(self) -> int:
-        """Number of resolutions, each half the previous one."""
+        """Number of resolutions, each half of the previous one."""
         return len(self.ch_mult)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Channels at each level, from the highest resolution to the lowest."""
+        """Channels per level, from the highest resolution to the lowest."""
         return tuple(self.ch * multiplier for multiplier in self.ch_mult)
 
     @property
@@ -94,8 +93,8 @@ class DDConfig:
     def has_attention(self, level: int, *, from_bottom: bool = False) -> bool:
         """Return whether the blocks of ``level`` are followed by attention.
 
-        The encoder's sizes are halved from the top level down and the decoder's doubled from the
-        bottom up; the two differ when ``resolution`` is not a multiple of ``downsampling``.
+        Sizes are halved from the top level down in the encoder and doubled from the bottom up in
+        the decoder; they differ when ``resolution`` is not a multiple of ``downsampling``.
         """
         size = self.resolution >> level
         if from_bottom:
@@ -105,10 +104,10 @@ class DDConfig:
 
 
 def built(kind: type[_T], values: Mapping[str, Any], name: str) -> _T:
-    """Build a dataclass from the values of a config called ``name``, ignoring unknown entries.
+    """Build a dataclass from the config called ``name``, ignoring unknown entries.
 
     Raises:
-        UsageError: a value is missing or cannot work.
+        UsageError: a value is missing or invalid.
     """
     known = {field.name for field in fields(kind)}
     try:

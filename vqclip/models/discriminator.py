@@ -11,11 +11,9 @@ class PatchDiscriminator(nn.Module):
     Names match taming-transformers' ``NLayerDiscriminator``: ``main.0`` and so on.
 
     Args:
-        in_channels: number of channels of the images.
-        ndf: number of channels of the first layer, which each further layer doubles, up to 8
-            ``ndf``.
+        in_channels: number of image channels.
+        ndf: number of channels in the first layer, doubled by each further layer up to 8 ``ndf``.
         num_layers: number of convolutions that halve the resolution, including the first.
-
     """
 
     def __init__(self, in_channels: int = 3, ndf: int = 64, num_layers: int = 3) -> None:

@@ -1,4 +1,4 @@
-"""Frozen networks, rearranged to run fastest on a CPU."""
+"""Frozen networks, rearranged for speed on the CPU."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,18 +12,18 @@ from vqclip.models.upsampling import FusedUpsample
 from vqclip.models.vision import PatchEmbedding, SelfAttention
 from vqclip.models.winograd import WinogradConv2d, fits
 
-# In narrow decoders, Winograd's transforms cost more time than they save. Larger kernels occur only
-# in low-resolution layers, where little time is gained for eight times the weight memory.
+# In narrow decoders, Winograd's transforms take longer than they save. Larger kernels occur only in
+# low-resolution layers, where they would save little time for eight times the weight memory.
 _LEAST_WIDTH, _MOST_WEIGHTS = 64, 512 * 256 * 9
 _PRODUCTS = (nn.Conv2d, nn.Linear, FusedUpsample, PatchEmbedding, SelfAttention)
 
 
 class FrozenDecoder(Decoder):
-    """A decoder whose convolutions run in ``dtype`` and are fast on a CPU.
+    """A decoder whose convolutions run in ``dtype`` and are fast on the CPU.
 
     In float32, wide convolutions use Winograd's algorithm, which needs a quarter of the
-    multiplications. In bfloat16, native convolutions are faster, and their weights are cast once
-    instead of in every step.
+    multiplications. In bfloat16, native convolutions are faster, with weights cast once
+    instead of at every step.
     """
 
     def __init__(self, decoder: Decoder, dtype: torch.dtype) -> None:
@@ -54,9 +54,9 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 
 def cast_products(network: nn.Module, dtype: torch.dtype) -> None:
-    """Cast the weights of layers that compute matrix products, in place, but not those of norms.
+    """Cast the weights of matrix products, in place, but not those of norms.
 
-    Autocast would repeat this cast in every step.
+    Autocast would repeat this cast at every step.
     """
     for module in network.modules():
         if isinstance(module, _PRODUCTS) and not runs_in_float32(module):

@@ -20,14 +20,13 @@ _MOST = {"vocab_size": 1 << 24, "block_size": 1 << 20, "n_layer": 1 << 10, "n_em
 
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig:
-    """Shape of a :class:`GPT`; the fields are named as in a taming config's ``transformer_config``.
+    """Shape of a :class:`GPT`, with the field names of a taming config's ``transformer_config``.
 
     The first ``n_unmasked`` positions attend to each other in both directions. The three
     ``pdrop`` values are dropout probabilities for training, in [0, 1).
 
     Raises:
-        UsageError: a value has the wrong type or cannot work.
-
+        UsageError: a value is invalid.
     """
 
     vocab_size: int
@@ -69,9 +68,9 @@ def attention_mask(
 ) -> Tensor:
     """Return which keys each query attends to: a mask (n, stop), bool.
 
-    The queries are the n positions ``start … stop-1``, the keys the positions ``0 … stop-1``. A
-    query attends to itself and to earlier positions; the first ``n_unmasked`` positions also attend
-    to one another.
+    The queries are the n positions ``start … stop-1``; the keys are the positions ``0 … stop-1``.
+    A query attends to itself and to earlier positions; the first ``n_unmasked`` positions also
+    attend to one another.
     """
     query = torch.arange(start, stop, device=device)[:, None]
     key = torch.arange(stop, device=device)
@@ -81,8 +80,8 @@ def attention_mask(
 class KeyValueCache:
     """Keys and values of the positions read so far, in preallocated memory.
 
-    ``length`` counts these positions; lowering it discards the later ones. On a CPU the cache is
-    float32, because attention for a single query then takes a fifth of its time in bfloat16.
+    ``length`` counts these positions; lowering it discards the later ones. On the CPU, the cache is
+    float32, which makes attention for a single query five times as fast as in bfloat16.
     """
 
     def __init__(self, gpt: "GPT", batch: int, capacity: int) -> None:
@@ -97,7 +96,7 @@ class KeyValueCache:
         self.length = 0
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Append a layer's keys and values (b, head, n, d); return all so far (b, head, *, d)."""
+        """Append a layer's keys and values (b, head, n, d); return all of them (b, head, *, d)."""
         n, stop = k.shape[2], self.length + k.shape[2]
         keys, values = self.keys[layer], self.values[layer]
         keys.narrow(2, self.length, n).copy_(k)
@@ -135,7 +134,7 @@ class CausalSelfAttention(nn.Module):
         if cache is not None:
             k, v = cache.extend(layer, k, v)
         dropout = self.config.attn_pdrop if self.training else 0.0
-        is_causal = mask is None and n > 1  # a single query is the last position, which sees all
+        is_causal = mask is None and n > 1  # a single query is last and sees everything
         if mask is None and not dropout:
             y = attention(q.to(k.dtype), k, v, is_causal)
         else:
@@ -147,7 +146,7 @@ class CausalSelfAttention(nn.Module):
     def _mask(self, device: torch.device) -> Tensor:
         """Return the mask as stored in checkpoints, (1, 1, block_size, block_size)."""
         config = self.config
-        if device.type == "meta":  # comparing would import the compiler, for seconds
+        if device.type == "meta":  # comparing would import the compiler, which takes seconds
             return torch.empty(
                 (1, 1, config.block_size, config.block_size), dtype=torch.bool, device=device
             )
@@ -226,7 +225,7 @@ class GPT(nn.Module):
         embeddings: Tensor | None = None,
         hints: Tensor | None = None,
     ) -> Tensor:
-        """Return the input of the head: (b, n) -> (b, n, n_embd).
+        """Return the input to the head: (b, n) -> (b, n, n_embd).
 
         ``embeddings`` (b, m, n_embd) are read unchanged before the tokens; the result then has m +
         n positions, the first m for the embeddings. ``hints`` (b, at least m + n, n_embd) are added
@@ -235,7 +234,6 @@ class GPT(nn.Module):
 
         Raises:
             UsageError: the sequence is longer than ``block_size``.
-
         """
         x = self.tok_emb(tokens)
         if embeddings is not None:

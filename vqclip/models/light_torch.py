@@ -1,8 +1,8 @@
-"""Faster start-up by postponing imports that a run may not need.
+"""Faster start-up by deferring imports that a run may not need.
 
 Importing ``torch._dynamo``, the front end of ``torch.compile``, takes about as long as importing
 torch itself. torchvision imports it for one small function, and every optimizer imports it to
-keep its methods from being compiled. Neither matters to a run that compiles nothing.
+keep its methods from being compiled. A run that compiles nothing needs neither.
 """
 
 import importlib
@@ -19,7 +19,7 @@ _COMPILER = ("torch._dynamo", "torch._dynamo.utils")
 
 
 class _StandIn(ModuleType):
-    """Stand-in for the three ``torch._dynamo`` functions that torchvision and torch.optim use."""
+    """Stand-in for the three ``torch._dynamo`` functions used by torchvision and torch.optim."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -33,7 +33,7 @@ class _StandIn(ModuleType):
         pass
 
     def is_compile_supported(self, device_type: str) -> bool:
-        # torchvision keeps a reference to this method and may later need the real answer.
+        # torchvision keeps a reference to this method and may need the real answer later.
         return bool(self._real().is_compile_supported(device_type))
 
     def __getattr__(self, name: str) -> Any:
@@ -48,7 +48,7 @@ class _StandIn(ModuleType):
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Prevent the block from importing ``torch._dynamo``, unless it is already imported.
+    """Keep the block from importing ``torch._dynamo``, unless it is already imported.
 
     Use this to import torchvision, or to create and step an optimizer. The block leaves no trace:
     ``torch.compile`` imports the real module when it is called. Because ``sys.modules`` is
@@ -68,7 +68,7 @@ def without_compiler() -> Iterator[None]:
 
 
 class SkipInit(TorchFunctionMode):
-    """Mode that builds modules without random initialization, for weights that are loaded next."""
+    """Mode that builds modules without random initialization, for weights to be loaded next."""
 
     def __torch_function__(
         self,

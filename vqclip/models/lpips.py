@@ -5,7 +5,7 @@ over the channels, weights the squared differences, and averages over positions:
 
     d(x, y) = Σ_l mean_hw Σ_c w_lc (φ̂_l(x) − φ̂_l(y))²
 
-For a network without learned weights w, all weights are equal and the layers are averaged.
+For a network without learned weights w, the channels and layers are averaged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError
 
-# VGG16's layers as numbered by torchvision; the slices end at relu1_2, 2_2, 3_3, 4_3 and 5_3
+# VGG16's layers in torchvision's numbering; the slices end at relu1_2, 2_2, 3_3, 4_3 and 5_3
 _SLICES = (range(4), range(4, 9), range(9, 16), range(16, 23), range(23, 30))
 _WIDTHS = (64, 128, 256, 512, 512)
 _TINY = 1e-12  # keeps the gradient of the square root finite where all features are 0
@@ -30,13 +30,12 @@ def normalize(features: Tensor) -> Tensor:
 
 
 class FeatureDistance(nn.Module):
-    """Distance between two images in the features of any network, equally weighted.
+    """Distance between two images in the features of any network.
 
-    All channels of a layer and all layers have equal weights.
+    All channels within a layer, and all layers, have equal weights.
 
     Args:
         features: network from images in [-1, 1], (b, 3, h, w), to one map (b, c, h', w') per layer.
-
     """
 
     def __init__(self, features: nn.Module) -> None:
@@ -76,7 +75,7 @@ class VGGFeatures(nn.Module):
 
 
 class ScalingLayer(nn.Module):
-    """Rescaling of images in [-1, 1] to the normalization that VGG was trained with."""
+    """Rescaling of images in [-1, 1] to VGG's training normalization."""
 
     shift: Tensor
     scale: Tensor
@@ -92,9 +91,9 @@ class ScalingLayer(nn.Module):
 
 
 class Weighing(nn.Module):
-    """The learned channel weights of one layer.
+    """The learned channel weights for one layer.
 
-    The original applies dropout before them, meant for learning the weights. It is left out here
+    The original applies dropout before them, meant for learning the weights. It is omitted here
     because in taming-transformers ``model.train()`` switches it on, which makes the loss random.
     """
 
@@ -109,7 +108,7 @@ class Weighing(nn.Module):
 
 
 class LPIPS(nn.Module):
-    """The learned distance on VGG16; module names match taming-transformers' weights."""
+    """The learned distance on VGG16, with module names that match taming-transformers' weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +129,7 @@ class LPIPS(nn.Module):
 
 
 def lpips_from(states: Iterable[Mapping[str, Tensor]]) -> LPIPS:
-    """Build LPIPS from the weights of one or more files.
+    """Build LPIPS from the weights in one or more files.
 
     The weights can be those of taming's checkpoints (``loss.perceptual_loss.*``), torchvision's
     VGG16 (``features.*``) or the linear layers of the ``lpips`` package (``lin0.model.1.weight``).
@@ -158,7 +157,7 @@ def lpips_from(states: Iterable[Mapping[str, Tensor]]) -> LPIPS:
 
 
 def _lpips_key(key: str) -> str:
-    """Return the name of a weight in :class:`LPIPS`."""
+    """Return a weight's name in :class:`LPIPS`."""
     key = key.rpartition("perceptual_loss.")[2]
     kind, _, rest = key.partition(".")
     if kind != "features":
@@ -171,9 +170,9 @@ def _lpips_key(key: str) -> str:
 class ClipFeatures(nn.Module):
     """Features of a CLIP model's image tower, layer by layer.
 
-    From a ResNet these are the outputs of its stem and stages, from a timm tower those of its
-    stages, both computed at the images' own size. From a transformer they are the patch tokens
-    after every third block, computed on images resized to ``resolution``.
+    For a ResNet, these are the outputs of its stem and stages; for a timm tower, those of its
+    stages; both at the images' own size. For a transformer, they are the patch tokens after
+    every third block, for images resized to ``resolution``.
 
     Args:
         visual: open_clip's image tower.
@@ -181,8 +180,7 @@ class ClipFeatures(nn.Module):
         resolution: side of the tower's training images in pixels.
 
     Raises:
-        CheckpointError: the tower is of none of these kinds.
-
+        CheckpointError: the tower is none of these.
     """
 
     mean: Tensor

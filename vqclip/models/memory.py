@@ -29,12 +29,12 @@ _IMAGE = 0.5  # weight of the similarity to the image itself, beside that to its
 
 
 class Memory(nn.Module):
-    """Codes of images, to be found by the CLIP embeddings of their texts and of the images.
+    """Codes of images, found by the CLIP embeddings of the images and their texts.
 
     All buffers are filled by weights: ``codes`` (images, side, side); ``styles`` (images,), -1 for
     none; ``embeddings`` (images, embed_dim), unit vectors; ``texts`` (texts, embed_dim), unit
-    vectors; ``words`` (images, words), the index of each image's name in ``texts``, followed by
-    its keywords', -1 where it has no more.
+    vectors; ``words`` (images, words), the index in ``texts`` of each image's name, followed by
+    those of its keywords, padded with -1.
 
     Args:
         images: number of images.
@@ -42,7 +42,6 @@ class Memory(nn.Module):
         words: maximum number of texts per image.
         embed_dim: length of the embeddings.
         side: height and width of an image in codes.
-
     """
 
     codes: Tensor
@@ -63,10 +62,10 @@ class Memory(nn.Module):
     def recall(self, x: Tensor, style: Tensor | None = None, words: Tensor | None = None) -> Tensor:
         """Return p(image | condition), with "no image" last: (b, d) -> (b, images + 1).
 
-        style: (b,) or (1,), indices of styles. Only images of the same style are recalled; -1 or
+        style: (b,) or (1,), indices of styles. Only images in the same style are recalled; -1 or
             None recalls any.
-        words: embeddings (n, d) of the prompt's words, each on its own. In the embedding of "a
-            brown dog", the colour may outweigh the dog, so images that a word names count more.
+        words: embeddings (n, d) of the prompt's individual words. In the embedding of "a brown
+            dog", the colour may outweigh the dog, so images that a word names count more.
         """
         unit = F.normalize(x.to(self.texts), dim=-1)
         by_text = self._similarities(unit)
@@ -88,12 +87,7 @@ class Memory(nn.Module):
         return by_text.masked_fill(self.words < 0, -torch.inf)
 
     def check(self, num_codes: int) -> None:
-        """Raise CheckpointError if codes, or indices of texts, are out of range.
-
-        Raises:
-            CheckpointError: some are.
-
-        """
+        """Raise CheckpointError if codes or indices of texts are out of range."""
         for name, values, least, count in (
             ("codes", self.codes, 0, num_codes),
             ("words", self.words, -1, len(self.texts)),
@@ -105,8 +99,8 @@ class Memory(nn.Module):
 class Recalling:
     """A transformer's predictions, mixed with the codes of recalled images.
 
-    The images lie in the middle of the grid; around them, and where a grid is smaller than they
-    are, only the transformer predicts.
+    The images lie in the middle of the grid. Around them, and in a smaller grid, only the
+    transformer predicts.
 
     Args:
         predictor: the transformer's predictions.
@@ -114,7 +108,6 @@ class Recalling:
         weights: p(image | condition), "no image" last: (b, images + 1), or (1, images + 1) for all.
         share: probability r that a code is copied, in [0, 1].
         known: the given codes (b, h, w), -1 where a code is to be drawn.
-
     """
 
     def __init__(
@@ -133,7 +126,7 @@ class Recalling:
             self._update(row, column, known[:, row, column, None], _UNIFORM)
 
     def __call__(self, indices: Tensor, row: int, column: int) -> Tensor:
-        """Return log p of one cell's codes, given the cells before: (b, num_codes)."""
+        """Return log p of one cell's codes, given the earlier cells: (b, num_codes)."""
         self._observe(indices)
         logits = self.predictor(indices, row, column)
         remembered = self._remembered(row, column)
@@ -145,14 +138,14 @@ class Recalling:
         return (self.share * copied + (1 - self.share * copied.sum(1, True)) * own).log()
 
     def _remembered(self, row: int, column: int) -> Tensor | None:
-        """Return the images' codes at a cell, (images,), or None outside of the images."""
+        """Return the images' codes at a cell, (images,), or None outside the images."""
         side = self.codes.shape[-1]
         top, left = ((whole - side) // 2 for whole in self.size)
         inside = 0 <= row - top < side and 0 <= column - left < side
         return self.codes[:, row - top, column - left] if inside else None
 
     def _observe(self, indices: Tensor) -> None:
-        """Update p(image) by the code that was drawn last."""
+        """Update p(image) with the most recently drawn code."""
         if self.last is not None:
             row, column, own = self.last
             drawn = indices[:, row, column, None]
@@ -160,7 +153,7 @@ class Recalling:
             self.last = None
 
     def _update(self, row: int, column: int, code: Tensor, own: Tensor | float) -> None:
-        """Update p(image) by Bayes' rule, given a code (b, 1) and the transformer's p of it."""
+        """Update p(image) by Bayes' rule, given a code (b, 1) and the transformer's p for it."""
         remembered = self._remembered(row, column)
         if remembered is not None:
             copied = self.share * (remembered == code) + (1 - self.share) * own

@@ -1,4 +1,4 @@
-"""The package's only import of open_clip, with CLIP models for training."""
+"""The package's only import of open_clip, and CLIP models for training."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -51,7 +51,7 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
         raise UsageError(f"model.model_cfg.embed_dim must be a whole number above 0, not {width!r}")
     if {"hf_model_name", "hf_tokenizer_name"} & {*config["text_cfg"]}:
         raise UsageError("text towers of the Hugging Face hub cannot be trained; use CLIP's own")
-    custom = config.get("custom_text", False)  # keeps the text tower's weights in a submodule
+    custom = config.get("custom_text", False)  # puts the text tower's weights in a submodule
     options = {key: value for key, value in config.items() if key != "custom_text"}
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
     with quiet():
@@ -64,7 +64,7 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
 
 
 def tokenize(texts: list[str], length: int) -> Tensor:
-    """Return CLIP's tokens of ``texts``, (n, length) int64, truncating texts that are too long."""
+    """Return CLIP's tokens of ``texts``, (n, length) int64, truncating long texts."""
     tokens: Tensor = import_open_clip().tokenize(texts, length)
     return tokens
 
@@ -72,12 +72,12 @@ def tokenize(texts: list[str], length: int) -> Tensor:
 def encode_tokens(clip: Any, tokens: Tensor) -> Tensor:
     """Return the text tower's unnormalized output (n, d) for tokens (n, context_length).
 
-    Equivalent to ``clip.encode_text`` in about half the time: columns that are padding in every
+    Equivalent to ``clip.encode_text``, in about half the time: columns that are padding in every
     text are left out. Because attention is causal, they cannot affect the output token.
     """
     if getattr(clip, "text_pool_type", "") != "argmax" or clip.attn_mask is None:
         return _tensor(clip.encode_text(tokens))
-    ends = tokens.argmax(dim=1)  # the end token has the highest id of the vocabulary
+    ends = tokens.argmax(dim=1)  # the end token has the highest id in the vocabulary
     length = int(ends.max()) + 1
     x = clip.token_embedding(tokens[:, :length]) + clip.positional_embedding[:length]
     x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])

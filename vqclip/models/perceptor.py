@@ -58,8 +58,8 @@ class Perceptor(nn.Module):
     def embed_image(self, images: Tensor) -> Tensor:
         """Embed ``images`` (n, 3, h, w) in [0, 1] as float32 unit vectors (n, d).
 
-        Images of any other size or shape are resized to a square of side ``resolution``, bicubic
-        and antialiased. Gradients flow to ``images``. The caller may enable autocast.
+        Images of other sizes or shapes are resized to a square of side ``resolution``, bicubic and
+        antialiased. Gradients flow to ``images``. The caller may enable autocast.
         """
         if images.shape[-2:] != (size := (self.resolution,) * 2):
             images = F.interpolate(images, size, mode="bicubic", antialias=True)
@@ -70,7 +70,7 @@ class Perceptor(nn.Module):
 
     @torch.no_grad()
     def embed_text(self, texts: list[str]) -> Tensor:
-        """Embed ``texts`` as float32 unit vectors (n, d), truncating texts that are too long."""
+        """Embed ``texts`` as float32 unit vectors (n, d), truncating long texts."""
         tokens = self._tokenizer(texts, self._clip.context_length)  # (n, context_length)
         return F.normalize(self._clip.encode_text(tokens.to(self.mean.device)).float(), dim=-1)
 
@@ -79,13 +79,13 @@ class Perceptor(nn.Module):
         return is_cut(self._tokenizer, text, self._clip.context_length)
 
     def lost_from(self, text: str) -> tuple[int, int, str]:
-        """Return a truncated text's number of tokens, the number read, and the text cut off."""
+        """Return a truncated text's token count, the number of tokens read, and the lost text."""
         tokenize, length = self._tokenizer, int(self._clip.context_length)
         return count_tokens(tokenize, text), length, lost_text(tokenize, text, length)
 
 
 def open_perceptor(source: str = "default", device: str | torch.device = "cpu") -> Perceptor:
-    """Load a CLIP model, frozen, in evaluation mode and float32.
+    """Load a frozen CLIP model, in evaluation mode and float32.
 
     ``source`` is one of
 
@@ -96,7 +96,8 @@ def open_perceptor(source: str = "default", device: str | torch.device = "cpu") 
     - ``ViT-B-32:path/to/weights.safetensors``: an architecture and its weight file.
 
     Pickled weights are read as data, never executed. Raises :class:`UsageError` for a source that
-    does not exist, :class:`CheckpointError` for weights that cannot be downloaded, read or loaded.
+    does not exist, and :class:`CheckpointError` for weights that cannot be downloaded, read or
+    loaded.
     """
     with quiet():
         model = _locate(source)
@@ -128,12 +129,12 @@ def must_be_downloaded(source: str) -> bool:
 
 @dataclass(frozen=True)
 class _Model:
-    """The arguments for building a model with open_clip, whatever its source."""
+    """Arguments for building a model with open_clip, whatever its source."""
 
     name: str  # open_clip's model name: an architecture, or "local-dir:" and a path
     config: Mapping[str, Any]  # the ``model_cfg``
     weights: Path
-    pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)  # mean, std, … of the tag
+    pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)  # the tag's mean, std, etc.
 
 
 def _image_side(image_size: int | tuple[int, int], name: str) -> int:
@@ -154,7 +155,7 @@ def _build(model: _Model) -> nn.Module:
             force_quick_gelu=model.pretrained_cfg.get("quick_gelu", False),
             force_preprocess_cfg=dict(model.pretrained_cfg),
             require_pretrained=True,
-            weights_only=True,  # so that no pickle is executed
+            weights_only=True,  # never execute a pickle
         )
     return clip
 
@@ -182,7 +183,6 @@ def _locate(source: str, *, download: bool = True) -> _Model:
 
 
 def _in_directory(directory: Path) -> _Model:
-    """Read open_clip's ``local-dir:`` layout."""
     config = _read_config(directory / "open_clip_config.json")
     weights = import_open_clip().factory._find_checkpoint_in_dir(directory)
     if weights is None:
@@ -219,7 +219,7 @@ def _from_hub(source: str, download: bool) -> Path:
 
 
 def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: bool) -> Path:
-    """Call ``fetch`` with open_clip's downloader, using only the hub's cache if that suffices."""
+    """Call ``fetch`` with open_clip's downloader, using the hub's cache alone if possible."""
     hub = import_open_clip().pretrained
     with explained(f"cannot download CLIP model {source!r} (without a network, give {instead})"):
         with suppress(Exception), cached_only(hub):
@@ -250,15 +250,15 @@ def _named(source: str, download: bool) -> _Model:
     weights = user_path(rest)
     if not weights.is_file():
         raise _no_weights(architecture, rest, tags)
-    # A weight file lacks normalization statistics, so use those of the published weights.
+    # A weight file has no normalization statistics, so use those of the published weights.
     relative = open_clip.get_pretrained_cfg(architecture, tags[0]) if tags else {}
     statistics = {key: relative[key] for key in ("mean", "std") if key in relative}
     return _Model(architecture, config, weights, statistics)
 
 
 def _no_model(source: str, open_clip: Any) -> UsageError:
-    """Return the error for a source with no known architecture, or with nothing but one."""
-    architecture = source.replace("/", "-")  # the original CLIP uses names like ViT-B/32
+    """Return the error for a source with no known architecture, or with only that."""
+    architecture = source.replace("/", "-")  # the original CLIP has names like ViT-B/32
     if open_clip.get_model_config(architecture):
         tags = open_clip.list_pretrained_tags_by_model(architecture)
         return _no_weights(architecture, "", tags)

@@ -1,7 +1,7 @@
 """Orders in which a transformer reads the cells of a code grid.
 
-They follow Esser et al. 2021 (arXiv:2012.09841), appendix. Each function returns the row-major
-cell numbers of an ``h`` x ``w`` grid in reading order, (h*w,).
+They follow the appendix of Esser et al. 2021 (arXiv:2012.09841). Each function returns the
+row-major cell numbers of an ``h`` x ``w`` grid in reading order, (h*w,).
 """
 
 from collections.abc import Callable
@@ -17,11 +17,10 @@ Order = npt.NDArray[np.int64]
 
 
 class Permuter(nn.Module):
-    """Conversion of code grids to a reading order and back.
+    """Reorders code grids into a reading order and back.
 
     Args:
-        order: row-major cell numbers in reading order, (n,); None reads row by row.
-
+        order: row-major cell numbers in reading order, (n,); None for row by row.
     """
 
     forward_shuffle_idx: Tensor
@@ -63,7 +62,7 @@ def z_curve(h: int, w: int) -> Order:
 
 
 def spiral_out(h: int, w: int) -> Order:
-    """Return a spiral from the middle outwards: up, right, down, left, in ever longer runs."""
+    """Return a spiral from the middle outwards: up, right, down, left, in ever longer stretches."""
     if h != w or h % 2:
         raise UsageError(f"a spiral needs a square grid of even side, not {h}x{w}")
     row, column = h // 2, w // 2 - 1
@@ -88,7 +87,7 @@ def random_order(h: int, w: int) -> Order:
 
 
 def alternate_parsing(h: int, w: int) -> Order:
-    """Return the cells row by row, with every second row from right to left."""
+    """Return the cells row by row, with every other row from right to left."""
     cells = np.arange(h * w).reshape(h, w)
     cells[1::2] = cells[1::2, ::-1].copy()
     return cells.ravel()
@@ -105,7 +104,7 @@ ORDERS: dict[str, Callable[[int, int], Order]] = {
 
 
 def _interleave(h: int, w: int, places: list[int]) -> Order:
-    """Interleave row and column bits, the row's on top; bit p goes to pair ``places[p]``."""
+    """Interleave row and column bits, the row's first; bit p goes to pair ``places[p]``."""
     rows, columns = np.divmod(np.arange(h * w), w)
     mixed = np.zeros(h * w, dtype=np.int64)
     for bit, place in enumerate(places):

@@ -1,8 +1,8 @@
 """Arithmetic that rounds identically on every x86-64 processor.
 
-A floating-point sum depends on the order of its terms, and libraries choose that order by the
+A floating-point sum depends on the order of its terms, which libraries choose according to the
 processor's vector width, caches, vendor and number of cores. This module restricts the libraries to
-features that all processors since 2013 share, with a fixed number of threads.
+features shared by all processors since 2013, with a fixed number of threads.
 """
 
 import os
@@ -17,14 +17,14 @@ _SHARED = {
     "MKL_CBWR": "COMPATIBLE",  # matrix products; its AVX2 mode is guaranteed for one vendor only
 }
 _THREADS = 4  # fixed, because threads split sums
-_process: list[bool] = []  # whether this process is portable; empty until decided
+_process: list[bool] = []  # whether this process computes portably; empty until decided
 
 
 def settle_arithmetic(*, portable: bool) -> None:
-    """Make this process compute portably or at full speed, as the first call decides.
+    """Make this process compute portably or at full speed; the first call decides.
 
-    The libraries read their settings once, at the first computation. If portable, the number of
-    threads is set for the calling thread as well.
+    The libraries read their settings once, at the first computation. If portable, this also sets
+    the number of threads for the calling thread.
 
     Raises:
         UsageError: an earlier call chose the other mode, or the processor does not support it.
@@ -43,7 +43,7 @@ def settle_arithmetic(*, portable: bool) -> None:
 
 
 def threads(usual: int) -> int:
-    """Return the number of compute threads: ``usual``, or a fixed number if portable."""
+    """Return the number of compute threads: ``usual``, or the fixed number if portable."""
     return _THREADS if True in _process else usual
 
 

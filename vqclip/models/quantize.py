@@ -24,22 +24,21 @@ def nearest_ids(latents: Tensor, codebook: Tensor) -> Tensor:
     This is the argmin over e of |z - e|² = |z|² + |e|² - 2 z·e, where |z|² is the same for all e.
     """
     codebook = codebook.float()
-    # half precision would confuse codes at similar distances
+    # half precision would mix up codes at similar distances
     with torch.autocast(latents.device.type, enabled=False):
         distance = torch.addmm(codebook.square().sum(1), latents.float(), codebook.T, alpha=-2)
     return distance.argmin(1)
 
 
 class Quantizer(nn.Module):
-    """A codebook with an optional renumbering (``remap``) of the entries in use.
+    """A codebook whose used entries may be renumbered with ``remap``.
 
     With ``remap`` (ids of the entries in use, or a ``.npy`` file that lists them), an index is a
-    position among these entries. All other entries get ``unknown_index``: ``"random"`` (a random
+    position among these entries. Any other entry gets ``unknown_index``: ``"random"`` (a random
     index from torch's global generator), ``"extra"`` (one additional index), or a fixed index.
 
     Raises:
         UsageError: ``remap`` cannot be read, or ``unknown_index`` is out of range.
-
     """
 
     used: Tensor
@@ -69,7 +68,7 @@ class Quantizer(nn.Module):
         return straight_through(z, self._lookup(self._nearest_ids(z)))
 
     def nearest_indices(self, z: Tensor) -> Tensor:
-        """Return the indices of the vectors :meth:`nearest` returns: (b, c, h, w) -> (b, h, w)."""
+        """Return the indices of the vectors from :meth:`nearest`: (b, c, h, w) -> (b, h, w)."""
         return self._to_indices(self._nearest_ids(z))
 
     def codes(self, indices: Tensor) -> Tensor:
@@ -121,7 +120,7 @@ def _used_ids(remap: Tensor | str | Path, n_embed: int) -> Tensor:
 
 def _read_ids(path: str | Path) -> Tensor:
     try:
-        if Path(path).exists() and not Path(path).is_file():  # reading a pipe could block
+        if Path(path).exists() and not Path(path).is_file():  # reading from a pipe could block
             raise ValueError("it is not a file")
         return torch.from_numpy(np.load(path, allow_pickle=False).ravel())
     except (OSError, ValueError, EOFError, TypeError, AttributeError, MemoryError) as error:
@@ -165,10 +164,10 @@ class VectorQuantizer(Quantizer):
 
 
 class GumbelQuantizer(Quantizer):
-    """Deterministic Gumbel quantization by a learned projection (Jang et al. 2017).
+    """Deterministic Gumbel quantization with a learned projection (Jang et al. 2017).
 
-    Training (arXiv:1611.01144) samples from the logits with Gumbel noise; this class always takes
-    the most likely code.
+    In training (arXiv:1611.01144), codes are sampled from the logits with Gumbel noise; this class
+    always takes the most likely code.
     """
 
     def __init__(
@@ -189,7 +188,7 @@ class GumbelQuantizer(Quantizer):
         return self.embed.weight
 
     def logits(self, z: Tensor) -> Tensor:
-        """Return the codes' unnormalized log-probabilities, (b, c, h, w) -> (b, n_embed, h, w)."""
+        """Return the codes' unnormalized log-probabilities: (b, c, h, w) -> (b, n_embed, h, w)."""
         with torch.autocast(z.device.type, enabled=False):
             logits: Tensor = self.proj(z.float())
         return logits

@@ -1,4 +1,4 @@
-"""Device, precision and memory of a run."""
+"""Device, precision and memory for a run."""
 
 import ctypes
 import gc
@@ -35,7 +35,7 @@ PRECISIONS: Registry[torch.dtype | None] = Registry(
     },
 )
 
-# Measured with benchmarks/step.py: smaller chunks are slower, larger ones only take more memory.
+# Measured with benchmarks/step.py: smaller chunks are slower, larger ones just take more memory.
 _CPU_CHUNK = 32
 
 
@@ -70,13 +70,13 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """Return the type in which matrix products run: float32, bfloat16 or float16.
 
     ``auto`` is bfloat16 if the processor multiplies it faster than float32, else float32. The
-    choice depends only on the processor, never on a timing, so that a seed always gives
-    byte-identical images. ``portable`` is float32 that rounds identically on every x86-64
-    processor; this call applies it to the whole process. On CUDA it is float32, for steps under
-    :func:`determinism`.
+    ``auto`` is bfloat16 if the processor multiplies it faster than float32, else float32. The
+    choice depends only on the processor, never on timings, so that a seed always gives
+    byte-identical images. ``portable`` is float32 rounded identically on every x86-64 processor;
+    this call then applies to the whole process. On CUDA it is float32, for steps under
 
     Raises:
-        UsageError: the name is unknown; float16 on a CPU, where it is slow and overflows; or
+        UsageError: the name is unknown; it is float16 on a CPU, which is slow and overflows; or
             ``portable`` is not possible (:func:`vqclip.models.portable.settle_arithmetic`).
     """
     dtype = PRECISIONS[name]
@@ -84,7 +84,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
         settle_arithmetic(portable=name == "portable")
     elif name == "portable" and device.type != "cuda":
         raise UsageError(f"precision portable is not available on {device.type}: add `device=cpu`")
-    elif name == "portable":  # cuBLAS reads it at its first product
+    elif name == "portable":  # cuBLAS reads this at its first product
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if dtype is None:
         return torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
@@ -102,7 +102,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def settle(device: torch.device | None) -> None:
-    """Wait until an accelerator has finished its queued work, so that timings are meaningful."""
+    """Wait until an accelerator finishes its queued work, so that timings are meaningful."""
     if device is not None and device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -111,8 +111,8 @@ def accelerate(model: _Network, device: torch.device, dtype: torch.dtype) -> _Ne
     """Prepare a frozen VQGAN or perceptor, in place, for a run on ``device`` in ``dtype``.
 
     Results stay the same up to rounding, and state-dict keys do not change. Only gradients with
-    respect to inputs remain. On a CPU, the decoder and perceptor always run in ``dtype``, and the
-    weights of their matrix products are stored in it.
+    respect to inputs remain. On the CPU, the decoder and perceptor always run in ``dtype``, and
+    their matrix products' weights are stored in it.
     """
     if isinstance(visual := getattr(model, "visual", None), nn.Module):
         model.visual = depthwise_in_float32(streamline(visual))
@@ -124,7 +124,7 @@ def accelerate(model: _Network, device: torch.device, dtype: torch.dtype) -> _Ne
             model.dtype = dtype
             if dtype != torch.float32:
                 cast_products(model.visual, dtype)
-        for convolution in _convolutions(visual):  # makes a ResNet take a fifth less time
+        for convolution in _convolutions(visual):  # saves a fifth of a ResNet's time
             convolution.to(memory_format=torch.channels_last)
     return model
 
@@ -135,12 +135,12 @@ def _convolutions(module: nn.Module | None) -> list[nn.Conv2d]:
 
 @cache
 def keep_memory() -> None:
-    """Make the process keep the memory it frees, for reuse by the next step.
+    """Make the process keep freed memory for reuse by the next step.
 
-    glibc returns every freed block above 32 MiB to the system at once, so each step would spend a
-    tenth of its time on requesting and clearing the pages again. Blocks of large images are still
-    returned: keeping them caused fragmentation that doubled the memory at 1024x1024 pixels.
-    Without glibc this function does nothing.
+    glibc immediately returns every freed block above 32 MiB to the system, so each step would spend
+    a tenth of its time requesting and clearing the pages again. Blocks for large images are still
+    returned: keeping them caused fragmentation that doubled the memory use at 1024x1024 pixels.
+    Without glibc, this function does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -156,12 +156,12 @@ def chunk_size(device: torch.device, num_cutouts: int) -> int:
     return min(num_cutouts, _CPU_CHUNK) if device.type == "cpu" else num_cutouts
 
 
-# Out-of-memory messages of devices for which torch has no error class.
+# Out-of-memory messages from devices for which torch has no error class.
 _OUT_OF_MEMORY = ("can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that a device, including CPU and MPS, is out of memory."""
+    """Return whether an error means that a device (CPU and MPS included) is out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
@@ -170,7 +170,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def shrinking_on_oom(attempt: Callable[[int], _Result], chunk: int) -> tuple[int, _Result]:
     """Call ``attempt(chunk)``, halving the chunk each time it runs out of memory.
 
-    Return the chunk that fitted and the result. It must be possible to call ``attempt`` again.
+    Return the chunk that fitted and the result. Repeating ``attempt`` must be safe.
 
     Raises:
         VqclipError: not even a chunk of 1 fits.
@@ -183,7 +183,7 @@ def shrinking_on_oom(attempt: Callable[[int], _Result], chunk: int) -> tuple[int
                 raise
             if chunk == 1:
                 raise VqclipError("out of memory: choose a smaller size") from None
-        # outside the handler, because its traceback keeps the tensors alive
+        # outside the handler, whose traceback keeps the tensors alive
         chunk = chunk // 2
         _release_memory()
 
@@ -196,10 +196,10 @@ def _release_memory() -> None:
 
 @contextmanager
 def determinism(flag: bool) -> Iterator[None]:
-    """Context that, if ``flag`` is set, rejects operations whose results vary between runs.
+    """Context that rejects operations whose results vary between runs, if ``flag`` is set.
 
-    Such operations exist only on CUDA. They include the gradients of sampling and pooling; the
-    cutouts are therefore taken on the CPU if ``flag`` is set.
+    Such operations exist only on CUDA. They include the gradients of sampling and pooling, so the
+    cutouts are then taken on the CPU.
     """
     if not flag:
         yield

@@ -1,4 +1,4 @@
-"""Sampling of code grids from a transformer, one code at a time.
+"""Sampling code grids from a transformer, one code at a time.
 
 Grids larger than the training size are sampled with a sliding window: each code is predicted from
 the earlier codes in the window around it (Esser et al. 2021, section 3.2).
@@ -25,7 +25,7 @@ GridSize = tuple[int, int]
 
 @dataclass(frozen=True)
 class SampleStep:
-    """The state of sampling: the grid so far, and the number of codes drawn out of the total.
+    """State of the sampling: the grid so far, and the number of codes drawn out of the total.
 
     ``indices`` (b, h, w) holds -1 where no code has been drawn yet.
     """
@@ -36,7 +36,7 @@ class SampleStep:
 
 
 def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Return sampling probabilities (b, vocab) for logits (b, vocab), cut by top_k, then top_p."""
+    """Return probabilities (b, vocab) for logits (b, vocab), filtered by top_k, then top_p."""
     # subtract the maximum so that a small temperature does not overflow
     logits = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature
     if sampling.top_k:
@@ -47,7 +47,7 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
 def choose(
     logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator | None]
 ) -> Tensor:
-    """Choose one code per row, (b, vocab) -> (b,); rows without a generator use no randomness."""
+    """Choose one code per row, (b, vocab) -> (b,); rows without a generator are deterministic."""
     if sampling.temperature == 0 or sampling.top_k == 1:
         return logits.argmax(-1)
     return sample_tokens(probabilities(logits, sampling), generators)
@@ -60,7 +60,7 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Keep the fewest most likely codes that together exceed p; set other logits to -inf."""
+    """Keep the fewest codes whose total probability exceeds p; set other logits to -inf."""
     if p >= 1:
         return logits
     ordered, order = logits.sort(descending=True, stable=True)
@@ -73,7 +73,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 def sample_tokens(probabilities: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
     """Draw one code per row, (b, vocab) -> (b,), each with its own CPU generator.
 
-    With e ~ Exp(1), the code with the largest p / e is distributed according to p.
+    For e ~ Exp(1), the code with the largest p / e is distributed according to p.
     """
     races = torch.ones(probabilities.shape)
     for row, generator in zip(races, generators, strict=True):
@@ -113,7 +113,7 @@ def generator_of(seed: int) -> torch.Generator:
 
 
 def window_origin(place: int, size: int, window: int, side: int) -> int:
-    """Return the start of the window for ``place`` along one axis: ``side // 2`` cells before it.
+    """Return where the window for ``place`` starts along one axis: ``side // 2`` cells before it.
 
     The window is shifted to stay inside the grid. ``window`` is the smaller of ``side`` and the
     grid's ``size``.
@@ -122,7 +122,7 @@ def window_origin(place: int, size: int, window: int, side: int) -> int:
 
 
 class CellPredictor(Protocol):
-    """Predicts the code of one cell of a grid."""
+    """Predicts the code for one cell of a grid."""
 
     size: tuple[int, int]
     window: tuple[int, int]
@@ -136,9 +136,9 @@ class CellPredictor(Protocol):
 class Predictor:
     """Prediction of p(code | condition, earlier codes in its window) for the cells of a grid.
 
-    Keys and values are kept while the window does not move: throughout grids of the trained
-    size, and at the left and right edges of larger ones. When the window moves, every code
-    changes its position, so the cache becomes invalid except for a condition that does not move
+    Keys and values are cached while the window stays in place: throughout grids of the training
+    size, and along the left and right edges of larger ones. When the window moves, every code
+    changes position, so the cache becomes invalid except for a condition that does not move
     with the window.
 
     Args:
@@ -149,8 +149,7 @@ class Predictor:
         side: maximum height and width of the window.
         order: cells in reading order, (h*w,); only if the window covers the whole grid.
         sketch: vectors (b, h, w, n_embd), each added at the position that predicts its cell.
-        num_codes: number of image codes; higher codes only occur in conditions and are never drawn.
-
+        num_codes: number of image codes; higher ones occur only in conditions and are never drawn.
     """
 
     def __init__(
@@ -183,7 +182,7 @@ class Predictor:
         top, left = self.origin
         position = self.rank[(row - top) * self.window[1] + column - left]
         if self.cache.length < self.gpt.config.n_unmasked:
-            self.cache.length = 0  # unmasked positions also see later ones
+            self.cache.length = 0  # unmasked positions attend to later ones too
         read = self.cache.length
         condition = self._crop(self.condition) if is_grid(self.condition) else self.condition
         condition = condition[:, read:]
@@ -199,7 +198,7 @@ class Predictor:
         (h, w), (wh, ww) = self.size, self.window
         origin = window_origin(row, h, wh, self.side), window_origin(column, w, ww, self.side)
         if origin != self.origin:
-            # the condition's last code is read again, because it predicts the window's first
+            # reread the condition's last code, which predicts the window's first
             kept = 0 if is_grid(self.condition) else self.length - 1
             self.cache.length = min(self.cache.length, kept)
             self.origin = origin
@@ -218,10 +217,10 @@ class Predictor:
 
 
 def hints_of(cells: Tensor, length: int) -> Tensor:
-    """Shift the vectors of codes, (b, n, n_embd), to the positions that predict these codes.
+    """Shift the vectors of codes, (b, n, n_embd), to the positions that predict the codes.
 
-    Each code is predicted one position earlier; ``length`` is that of the condition before the
-    codes.
+    Each code is predicted one position earlier. ``length`` is the length of the condition that
+    precedes the codes.
     """
     return F.pad(cells, (0, 0, length - 1, 0))
 
@@ -229,7 +228,7 @@ def hints_of(cells: Tensor, length: int) -> Tensor:
 class GuidedPredictor(Predictor):
     """Classifier-free guidance: u + guidance · (c - u), with conditional and unconditional logits.
 
-    It follows Ho & Salimans 2022 (arXiv:2207.12598), applied to codes as in Gafni et al. 2022
+    This follows Ho & Salimans 2022 (arXiv:2207.12598), applied to codes as in Gafni et al. 2022
     (arXiv:2203.13131). ``condition`` (2b, m, n_embd) holds the conditions of all b samples (for c),
     then b conditions that stand for "no condition" (for u).
     """

@@ -1,4 +1,4 @@
-"""Token counts of texts, and the text beyond a CLIP model's limit."""
+"""Token counts, and the text beyond a CLIP model's limit."""
 
 import re
 from bisect import bisect_left
@@ -29,7 +29,7 @@ def count_tokens(tokenize: Tokenizer, text: str) -> int:
 def lost_text(tokenize: Tokenizer, text: str, length: int) -> str:
     """Return the part of a text beyond ``length`` tokens, starting at a word boundary.
 
-    In scripts without spaces it starts at a character instead.
+    In scripts without spaces, it starts at a character instead.
     """
 
     def is_lost(end: int) -> bool:

@@ -1,4 +1,4 @@
-"""Calls to other packages' loaders, silenced and with clear errors."""
+"""Calls to other packages' loaders, without their output and with clear errors."""
 
 import importlib
 import logging
@@ -35,7 +35,7 @@ def check_weights(path: Path) -> None:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn any error of open_clip, torch or the hub into one line that begins with ``what``."""
+    """Turn any error from open_clip, torch or the hub into one line that starts with ``what``."""
     try:
         yield
     except NotHereError:
@@ -59,14 +59,14 @@ def _reason(error: Exception, message: str) -> str:
     if "TorchScript" in message:
         return "the file is a TorchScript program, which is not run; save its state_dict instead"
     misfit, _, details = message.partition("Error(s) in loading state_dict for ")
-    if details or isinstance(error, AssertionError):  # open_clip checks sizes by assertion
+    if details or isinstance(error, AssertionError):  # open_clip asserts sizes
         message = f"the weights are those of another architecture ({details or misfit})"
     return textwrap.shorten(message, 240) or type(error).__name__
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the warnings of open_clip and the hub, and keep them from configuring logging."""
+    """Silence warnings from open_clip and the hub, and keep both from configuring logging."""
     handler, disabled = logging.NullHandler(), logging.root.manager.disable
     logging.root.addHandler(handler)
     logging.disable()

@@ -1,7 +1,7 @@
 """The second stage of Esser et al. 2021 (arXiv:2012.09841): a transformer over VQGAN codes.
 
-It models p(s | c), the probability of an image's codes s given the codes c of its condition, as
-the product over i of p(s_i | s_<i, c).
+It models p(s | c), the probability of an image's codes s given the codes c of its condition, as the
+product over i of p(s_i | s_<i, c).
 """
 
 import math
@@ -50,14 +50,13 @@ class Net2NetTransformer(nn.Module):
     Args:
         transformer: the GPT.
         first_stage_model: the VQGAN that encodes and decodes the images.
-        cond_stage_model: the encoder of conditions: a VQGAN (possibly the same one) or a stage
+        cond_stage_model: the encoder for conditions: a VQGAN (possibly the same one) or a stage
             from :mod:`vqclip.models.conditions`.
         permuter: the order in which the GPT reads image codes; all methods still take and return
             codes row by row.
         cond_stage_key: name of the condition in the training data, such as ``"depth"``.
-        downsample_cond_size: side to which condition images are resized first; -1 for no resizing.
+        downsample_cond_size: side to which condition images are first resized; -1 for no resizing.
         pkeep: in training, the fraction of image codes not replaced by random ones.
-
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def condition_kind(self) -> ConditionKind:
-        """The kind of input of :meth:`encode_condition`; ``"picture"`` covers depth, edges, etc."""
+        """The kind of input to :meth:`encode_condition`; ``"picture"`` includes depth and edges."""
         return kind_of(self.cond_stage_model)
 
     @property
@@ -104,16 +103,14 @@ class Net2NetTransformer(nn.Module):
                 (b, 1, H, W); one-hot labels (b, k, H, W); an image in [-1, 1], (b, c, H, W),
                 with one channel for depth; codes (b, m); CLIP embeddings (b, d), or None for no
                 condition.
-            style: for embeddings, the index of each embedding's style, (b,) or (1,); -1 for no
-                style.
+            style: for embeddings, the style index of each, (b,) or (1,); -1 for no style.
 
         Returns:
             Codes (b, h, w) if the condition is an image (or coordinates), else codes (b, m);
             vectors (b, m, n_embd) for embeddings.
 
         Raises:
-            UsageError: ``x`` does not fit this model's kind of condition.
-
+            UsageError: ``x`` does not match this model's kind of condition.
         """
         x = None if x is None else x.to(self.device)
         if self.downsample_cond_size > -1 and x is not None and x.ndim == 4:
@@ -134,7 +131,7 @@ class Net2NetTransformer(nn.Module):
         """Predict every code from the condition and the codes read before it.
 
         Args:
-            indices: the first n codes of images row by row, (b, n), or all codes (b, h, w).
+            indices: the first n codes of each image, row by row, (b, n), or all codes (b, h, w).
                 A model with a permuter needs all codes.
             condition: the output of :meth:`encode_condition`, one per image or one for all images;
                 None for an unconditional model.
@@ -182,7 +179,7 @@ class Net2NetTransformer(nn.Module):
         sampling: Sampling = _AS_TRAINED,
         seed: int | Sequence[int] | None = None,
     ) -> Tensor:
-        """Draw code grids (b, h, w) by running :meth:`sample_steps` to its end; see there."""
+        """Draw code grids (b, h, w) by running :meth:`sample_steps` to the end."""
         steps = self.sample_steps(condition, size, known, sampling, seed)
         return deque(steps, maxlen=1)[0].indices
 
@@ -195,7 +192,7 @@ class Net2NetTransformer(nn.Module):
         seed: int | Sequence[int] | None = None,
         recalled: Tensor | None = None,
     ) -> Iterator[SampleStep]:
-        """Draw code grids one code per step, so that a caller can watch or stop early.
+        """Draw code grids one code per step, so that the caller can watch or stop early.
 
         Codes are drawn row by row, or in the permuter's order. A grid larger than the training
         size is drawn through a sliding window; an image condition moves with the window.
@@ -205,7 +202,7 @@ class Net2NetTransformer(nn.Module):
                 samples; None for an unconditional model.
             size: height and width of the grid, in codes.
             known: given codes (b, h, w) or (1, h, w), -1 where a code is to be drawn.
-            sampling: temperature, top_k, top_p; for CLIP embeddings also guidance and recall.
+            sampling: temperature, top_k and top_p; for CLIP embeddings, also guidance and recall.
             seed: sample i is drawn with seed + i, or with the i-th seed of a sequence. A sample
                 does not depend on the rest of its batch (up to rounding). By default, torch's
                 global generator provides the seeds.
@@ -261,7 +258,7 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def _is_aligned(self) -> bool:
-        """Return whether the condition is an image with one code for each image code."""
+        """Return whether the condition is an image with one code per image code."""
         factor = getattr(self.cond_stage_model, "downsampling", None)
         return factor == self.vqgan.downsampling and self.downsample_cond_size == -1
 
@@ -269,7 +266,7 @@ class Net2NetTransformer(nn.Module):
         """Return the largest side of a square window that fits in ``block_size`` with ``c``.
 
         The last code of a window is never read, so it takes no room. Scene conditions vary in
-        length, but a short one does not enlarge the window. A permuter supports only a single
+        length, but a short one does not enlarge the window. With a permuter, there can be only one
         window.
         """
         room = self.transformer.config.block_size + 1

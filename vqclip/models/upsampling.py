@@ -1,9 +1,9 @@
 """Nearest-neighbour upsampling fused with the convolution after it.
 
 A 3x3 window on the doubled image sees several copies of the same pixel, and the weights of equal
-pixels add up. Each of the four copies of a pixel therefore becomes a 2x2 window of the small
-image, with 16 products instead of 36 (the reverse of the sub-pixel convolution of Shi et al.
-2016, arXiv:1609.05158).
+pixels add up. Each of a pixel's four copies therefore becomes a 2x2 window on the small image, with
+16 products instead of 36 (the reverse of the sub-pixel convolution of Shi et al. 2016,
+arXiv:1609.05158).
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ class FusedUpsample(nn.Module):
 
 
 def phase_kernels(weight: Tensor) -> Tensor:
-    """Return the kernels of the four phases, row by row: (out, in, 3, 3) -> (4 out, in, 2, 2).
+    """Return the kernels for the four phases, row by row: (out, in, 3, 3) -> (4 out, in, 2, 2).
 
     Along one axis, phase 0 sees the last copy of the previous pixel and both copies of its own;
     phase 1 sees both copies of its own and the first copy of the next. The weights (a, b, c) thus
@@ -81,7 +81,7 @@ class _Interleave(torch.autograd.Function):
 
 
 def _parts(phases: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
-    """Return the offset and the view (b, c, h, w) of each phase."""
+    """Return each phase's offset and view (b, c, h, w)."""
     height, width = phases.shape[2] - 1, phases.shape[3] - 1
     return [
         ((row, column), part[:, :, row : row + height, column : column + width])

@@ -1,8 +1,8 @@
 """A faster version of CLIP's vision transformer with the same weights and results.
 
 open_clip's tower (Radford et al. 2021, arXiv:2103.00020) is written for training. For inference
-and gradients with respect to pixels, three of its parts are slow on a CPU: the patch embedding as
-a convolution with large strides, attention on an input transposed in memory, and a last block that
+and gradients with respect to pixels, three of its parts are slow on the CPU: patch embedding by a
+convolution with large strides, attention on an input transposed in memory, and a last block that
 computes every token although only the class token is read.
 """
 

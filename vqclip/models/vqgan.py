@@ -24,15 +24,14 @@ class VQModel(nn.Module):
         ddconfig: shape of the encoder and decoder, a :class:`DDConfig` or a mapping of its values.
         n_embed: number of codes.
         embed_dim: length of a code vector.
-        remap: ids of the codes in use, or a ``.npy`` file of them; indices are positions among
-            these.
-        unknown_index: index of a code outside ``remap``: ``"random"``, ``"extra"`` or a number.
+        remap: ids of the codes in use, or a ``.npy`` file that lists them; an index is then a
+            position among these.
+        unknown_index: index for a code outside ``remap``: ``"random"``, ``"extra"`` or a number.
         colorize_nlabels: number of labels in the colour table that some checkpoints contain.
         image_key: name of the images in the training data, such as ``"depth"``.
 
     Raises:
-        UsageError: a value is missing or cannot work.
-
+        UsageError: a value is missing or invalid.
     """
 
     colorize: Tensor
@@ -90,7 +89,7 @@ class VQModel(nn.Module):
 
     @property
     def resolution(self) -> int:
-        """Side in pixels of the square images that the model was trained on."""
+        """Side of the square training images in pixels."""
         return self.ddconfig.resolution
 
     def encode(self, image: Tensor) -> Tensor:
@@ -98,7 +97,6 @@ class VQModel(nn.Module):
 
         Raises:
             UsageError: the model has ``double_z``, whose encoder does not fit the codebook.
-
         """
         if self.ddconfig.double_z:
             raise UsageError("a VQGAN with ddconfig.double_z: true cannot encode, only decode")
@@ -110,13 +108,12 @@ class VQModel(nn.Module):
 
         Raises:
             UsageError: see :meth:`encode`.
-
         """
         z_q, indices = self.quantize(self.encode(image))
         return z_q, indices
 
     def latent(self, image: Tensor) -> Tensor:
-        """Map an image (see `encode`) to a z (b, embed_dim, h, w) whose nearest codes encode it."""
+        """Map an image (see `encode`) to z (b, embed_dim, h, w), whose nearest codes encode it."""
         return self.encode(image)
 
     def nearest(self, z: Tensor) -> Tensor:
@@ -152,7 +149,7 @@ class VQModel(nn.Module):
 
 
 class GumbelVQ(VQModel):
-    """VQGAN that chooses the most likely code according to a learned projection.
+    """VQGAN that chooses the most likely code with a learned projection.
 
     ``quantize`` therefore differs from ``nearest``, which only uses the codebook.
     """
@@ -185,11 +182,7 @@ class VQSegmentationModel(VQModel):
 
 
 def check_rgb(vqgan: VQModel, source: str | Path) -> None:
-    """Raise UsageError for a VQGAN of depth maps, label maps or other non-RGB images.
-
-    Raises:
-        UsageError: the VQGAN is not for RGB images; the message names a command that accepts it.
-    """
+    """Raise UsageError unless a VQGAN is for RGB images, and name a command that accepts it."""
     kind = vqgan.picture_kind
     if vqgan.ddconfig.out_ch != 3 or vqgan.ddconfig.in_channels != 3 or kind == "labels":
         raise UsageError(
@@ -199,7 +192,7 @@ def check_rgb(vqgan: VQModel, source: str | Path) -> None:
 
 
 def with_channels(image: Tensor, channels: int) -> Tensor:
-    """Return an image (b, c, h, w) with 1 or 3 ``channels``: convert RGB to grey, repeat grey."""
+    """Return an image (b, c, h, w) with 1 or 3 ``channels``, converting RGB to grey or back."""
     if image.shape[1] == 3 and channels == 1:
         return (image * image.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
     if image.shape[1] == 1 and channels == 3:
@@ -208,5 +201,5 @@ def with_channels(image: Tensor, channels: int) -> Tensor:
 
 
 def _colours(n_labels: int) -> Tensor:
-    """Return a random projection (3, n_labels, 1, 1) from labels to colours, to show label maps."""
+    """Return a random projection (3, n_labels, 1, 1) from labels to colours for label maps."""
     return nn.init.normal_(torch.empty(3, n_labels, 1, 1))

@@ -3,9 +3,9 @@
 They use Winograd's minimal filtering F(4x4, 3x3) as in Lavin & Gray, "Fast Algorithms for
 Convolutional Neural Networks" (2016, arXiv:1509.09308). The image is cut into tiles of 4x4
 outputs; tiles (6x6 inputs) and kernel are evaluated at 6x6 points, Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A.
-The sums over channels at each point are a matrix product. The layout is channels-last, so that
-the transforms are sums of long rows, and a few rows of tiles are processed at a time, so that
-they stay in the cache.
+The sum over channels at each point is a matrix product. The layout is channels-last, which makes
+the transforms sums of long rows, and only a few rows of tiles are processed at a time, so that they
+stay in the cache.
 """
 
 import math
@@ -32,9 +32,8 @@ _KERNEL_TRANSFORM = (  # G
 class WinogradConv2d(nn.Module):
     """A 3x3 convolution (stride 1, padding 1) with frozen weights.
 
-    It replaces ``conv`` and keeps its parameters under the same names. Only the gradient with
-    respect to the input is available. Input and output are float32, (b, c, h, w) in channels-last
-    order.
+    It replaces ``conv`` and keeps its parameters under the same names. Gradients are available only
+    with respect to the input. Input and output are float32, (b, c, h, w) in channels-last order.
     """
 
     kernels: Tensor
@@ -81,7 +80,7 @@ class _Convolution(torch.autograd.Function):
 def transform_kernels(weight: Tensor) -> Tensor:
     """Return G g Gᵀ of all kernels, (out, in, 3, 3) -> (36, in, out), computed in float64."""
     g = torch.tensor(_KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
-    # points across come first, then points down, to match the transformed tiles
+    # horizontal points come first, then vertical, to match the transformed tiles
     transformed = torch.einsum("px,qy,oiyx->pqio", g, g, weight.double())
     return transformed.flatten(0, 1).to(weight.dtype).contiguous()
 
@@ -100,7 +99,7 @@ def convolve(x: Tensor, kernels: Tensor, bias: Tensor | None) -> Tensor:
 def _convolve_image(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) -> None:
     """Convolve x (h, w, in) into y (4 * rows, w, out), one block of tile rows at a time."""
     (height, width, channels), rows = x.shape, len(y) // TILE
-    tiles = math.ceil(width / TILE)  # in a row
+    tiles = math.ceil(width / TILE)  # per row
     widest = max(channels, kernels.shape[2])
     step = max(1, min(rows, _CACHE_FLOATS // (POINTS**2 * tiles * widest)))
     halo = _workspace("halo", TILE * step + 2, width, channels)
@@ -127,7 +126,7 @@ def _convolve_block(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) 
     _transform_tiles(_taps(down.movedim(2, 0), tiles, POINTS), points.movedim(3, 1).unbind())
     products = _workspace("products", POINTS, POINTS, n, tiles, c_out)
     torch.bmm(points.view(POINTS**2, -1, c_in), kernels, out=products.view(POINTS**2, -1, c_out))
-    if bias is not None:  # the point 1 enters every output with weight 1
+    if bias is not None:  # point 1 contributes to every output with weight 1
         products[1, 1] += bias
     across = _workspace("across", POINTS, n, TILE * tiles, c_out)
     _gather_tiles(products.movedim(3, 1).unbind(), _taps(across.movedim(2, 0), tiles, TILE))
@@ -135,7 +134,7 @@ def _convolve_block(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) 
 
 
 def _taps(x: Tensor, n: int, count: int) -> list[Tensor]:
-    """Return, for each of ``count`` offsets in a tile, the rows of x at that offset in n tiles."""
+    """For each of ``count`` offsets in a tile, return the rows of x at that offset in n tiles."""
     return [x[k : k + TILE * (n - 1) + 1 : TILE] for k in range(count)]
 
 
@@ -177,7 +176,7 @@ _local = threading.local()
 
 
 def _workspace(name: str, *shape: int) -> Tensor:
-    """Return uninitialized scratch memory, reused by later calls because fresh pages are slow."""
+    """Return uninitialized scratch memory, reused across calls because fresh pages are slow."""
     buffers: dict[str, Tensor] = _local.__dict__
     size = math.prod(shape)
     if name not in buffers or len(buffers[name]) < size:

@@ -18,7 +18,6 @@ class WeightAverage:
     Args:
         networks: networks to average; the average starts at their current weights.
         decay: d in [0, 1); 0 disables averaging.
-
     """
 
     def __init__(self, networks: Networks, decay: float) -> None:

@@ -51,7 +51,6 @@ class TrainingProgress:
         stopped: whether training stopped on request; it can be resumed from ``checkpoint``.
         best: the best value so far of the first validation score; ``best/`` holds its model.
         best_step: the number of steps after which ``best`` was reached.
-
     """
 
     step: int

@@ -31,7 +31,6 @@ class Records:
         device: device to move the batches to.
         step: number of completed steps; rows of later steps are dropped.
         best: the best validation score so far; ``best_step`` is the step at which it was reached.
-
     """
 
     def __init__(

@@ -42,7 +42,6 @@ class Objective:
             precision is float32. ``step`` counts from 0. If the loss is None, the objective is
             skipped in this step (as for a discriminator that has not started). Random numbers must
             come from torch's default generator, so that they depend only on (seed, step).
-
     """
 
     name: str
@@ -60,7 +59,6 @@ class Stage(Protocol):
         objectives: the objectives in the order of a step; only their parameters are trained.
         better: whether a small or a large first score of :meth:`validate` is better.
         settings: the section ``loss`` as parsed by the stage, a dataclass.
-
     """
 
     networks: Mapping[str, nn.Module]

@@ -25,7 +25,6 @@ class ModelConfig:
 
         Raises:
             CheckpointError: ``values`` does not contain a config.
-
         """
         if isinstance(values, Mapping) and isinstance(values.get("model"), Mapping):
             values = values["model"]
@@ -53,7 +52,6 @@ def read_config(path: Path | str) -> ModelConfig:
         UsageError: the file does not exist.
         UnsafeCheckpointError: the file would create Python objects.
         CheckpointError: the file is not YAML, is too large, or is not a model's config.
-
     """
     path = Path(path)
     return ModelConfig.of(read_yaml(path), str(path))

@@ -63,7 +63,6 @@ def read_checkpoint(path: Path | str) -> FileContent:
         UsageError: the file does not exist.
         UnsafeCheckpointError: the file would run code; nothing was run.
         CheckpointError: the file is damaged or is not a checkpoint.
-
     """
     path = Path(path)
     head = _head(path)
@@ -85,7 +84,6 @@ def recognise(path: Path) -> None:
     Raises:
         UsageError: the file does not exist.
         CheckpointError: the file is not a checkpoint, or is truncated.
-
     """
     try:
         _reader(path, _head(path))

@@ -21,7 +21,6 @@ def kind(state: Mapping[str, Tensor]) -> str:
     Returns:
         ``"Net2NetTransformer"``, ``"GumbelVQ"``, ``"VQSegmentationModel"``, ``"VQModel"``,
         ``"CLIP"`` or ``"unknown"``.
-
     """
     if any(key.startswith(("first_stage_model.", "transformer.tok_emb.")) for key in state):
         return "Net2NetTransformer"
@@ -38,7 +37,6 @@ def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelCon
 
     Raises:
         CheckpointError: they differ; the message lists the first few differences.
-
     """
     differences = [*_codebook_differences(expected, state), *_key_differences(expected, state)]
     if differences:
@@ -54,7 +52,6 @@ def check_numbers(state: StateDict) -> None:
 
     Raises:
         CheckpointError: some are NaN or infinite; the message names the weights.
-
     """
     for key, value in state.items():
         # the sum needs no memory; single numbers are checked only if it is not finite
@@ -111,7 +108,6 @@ def infer_config(state: StateDict) -> ModelConfig:
 
     Raises:
         CheckpointError: the weights are not those of a VQGAN.
-
     """
     try:
         return ModelConfig(*_infer(state), name="read off the weights")

@@ -53,7 +53,6 @@ class Converted:
         dropped: the parts that were left out, with their bytes.
         looks_like: published models with weights of the same shapes.
         rgb: whether the model generates RGB images rather than depth or label maps.
-
     """
 
     kind: Literal["vqgan", "transformer"]
@@ -111,7 +110,6 @@ def convert(
         UnsafeCheckpointError: a file would run code; nothing was run.
         CheckpointError: a file is damaged or unsupported, or config and weights do not match.
         VqclipError: the files cannot be written.
-
     """
     read = read_checkpoint(checkpoint)
     try:

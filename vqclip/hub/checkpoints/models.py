@@ -50,7 +50,6 @@ def load_vqgan_weights(
         CheckpointError: config and weights do not match; weights are missing, left over or not
             finite, or the stage does not exist.
         UsageError: the config is invalid.
-
     """
     if kind(state) == "Net2NetTransformer":
         state = stage_state(state, stage)
@@ -71,7 +70,6 @@ def stage_state(state: StateDict, stage: StageName) -> StateDict:
 
     Raises:
         CheckpointError: the checkpoint has no VQGAN as condition stage.
-
     """
     prefix = f"{stage}_stage_model."
     part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
@@ -87,7 +85,6 @@ def stage_config(config: ModelConfig, stage: StageName) -> ModelConfig:
 
     Raises:
         CheckpointError: the stage is not a VQGAN.
-
     """
     if config.target not in TRANSFORMER_TARGETS:
         return config
@@ -106,7 +103,6 @@ def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
     Raises:
         CheckpointError: the class is not a VQGAN's.
         UsageError: a parameter is missing or invalid.
-
     """
     cls, params = _class_and_params(config, used)
     with SkipInit(), torch.device("meta"):
@@ -118,7 +114,6 @@ def new_vqgan(config: ModelConfig) -> VQModel:
 
     Raises:
         CheckpointError, UsageError: under the same conditions as :func:`build_vqgan`.
-
     """
     cls, params = _class_and_params(config)
     return cls(**params)

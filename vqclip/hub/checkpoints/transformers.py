@@ -73,7 +73,6 @@ def load_transformer_weights(
         CheckpointError: config and weights do not match, or weights are missing, left over or
             not finite.
         UsageError: the config is invalid.
-
     """
     if kind(state) != "Net2NetTransformer":
         raise CheckpointError(f"it contains no transformer, but a {kind(state)}")
@@ -125,7 +124,6 @@ def untrained_transformer(
     Raises:
         CheckpointError: a class is unknown.
         UsageError: a parameter is missing or invalid.
-
     """
     check_target(config, TRANSFORMER_TARGETS, "transformer")
     first = first or build_vqgan(stage_config(config, "first"))
@@ -141,7 +139,6 @@ def stage_reference(
 
     Raises:
         UsageError: the reference in the config is invalid.
-
     """
     key = f"{stage}_stage_config"
     params = config.params.get(key)

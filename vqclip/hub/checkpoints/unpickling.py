@@ -59,7 +59,6 @@ class InertUnpickler(pickle._Unpickler):
     Raises (from ``load``):
         UnsafeCheckpointError: the pickle would run code; nothing was run.
         Exception: a damaged pickle can cause any error.
-
     """
 
     stack: list[Any]

@@ -56,7 +56,6 @@ def contrastive_loss(
         positive: (b, b) bool, marks the matching pairs.
         ignored: (b, b) bool, marks pairs that count as neither positive nor negative.
         smoothing: label smoothing, from 0 to 1.
-
     """
     count, more = len(texts), len(images) - len(texts)
     possible = ~ignored

@@ -70,7 +70,6 @@ class ClipStage:
         config: the contents of the ``open_clip_config.json`` to export.
         settings: the settings of the loss.
         learning_rate: the peak learning rate.
-
     """
 
     better: Literal["min", "max"] = "max"

@@ -31,7 +31,6 @@ def check_transformer(
 
     Raises:
         UsageError: they do not fit; the message names the setting and the remedy.
-
     """
     if "codes" in batch:  # encoded in advance
         count = batch["codes"][0].numel()

@@ -54,7 +54,6 @@ class Together(Optimizer):
 
     Args:
         optimizers: optimizers without shared parameters.
-
     """
 
     def __init__(self, *optimizers: Optimizer) -> None:

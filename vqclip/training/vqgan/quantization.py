@@ -75,7 +75,6 @@ def gumbel_quantize(
         temperature: τ.
         kl_weight: weight of the divergence.
         noise: Gumbel noise, (b, n_embed, h, w).
-
     """
     logits = quantizer.logits(z)  # (b, n_embed, h, w)
     soft = ((logits + noise) / temperature).softmax(1)
@@ -127,7 +126,6 @@ class CodebookUpdater(nn.Module):
         codebook: (n_embed, embed_dim).
         revive_after: number of steps without use; 0 never revives codes.
         decay: γ; 0 trains the codebook by gradients.
-
     """
 
     idle: Tensor

@@ -9,7 +9,6 @@ class Scores:
 
     Args:
         n_embed: number of codes in the codebook.
-
     """
 
     def __init__(self, n_embed: int) -> None:

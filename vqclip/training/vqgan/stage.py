@@ -88,7 +88,6 @@ class VQGANStage:
         config: the model's config, exported with the model.
         perceptual: distance between two images, (b, 3, h, w) each -> (b,); None disables it.
         discriminator: image -> logits; None disables it.
-
     """
 
     better: Literal["min", "max"] = "min"
