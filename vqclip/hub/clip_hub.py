@@ -1,4 +1,4 @@
-"""CLIP models for download: open_clip's list, and sizes on the hub."""
+"""Downloadable CLIP models: open_clip's list, and sizes on the hub."""
 
 import importlib
 import os
@@ -18,7 +18,7 @@ def pretrained_names() -> list[str]:
 
 
 def cached_repositories() -> dict[str, int]:
-    """Return the repositories in the hub's cache on this computer, with their size in bytes."""
+    """Return the repositories in the local hub cache, with their sizes in bytes."""
     hub: Any = importlib.import_module("huggingface_hub")
     errors: Any = importlib.import_module("huggingface_hub.errors")
     with suppress(errors.CacheNotFound):
@@ -28,7 +28,7 @@ def cached_repositories() -> dict[str, int]:
 
 
 def repository(source: str) -> tuple[str, str] | None:
-    """Return the hub's repository of a CLIP model, and the file within it if one is named.
+    """Return a CLIP model's repository on the hub, and its file there if one is named.
 
     source: ``hf-hub:org/name``, or one of :func:`pretrained_names`.
     """
@@ -40,7 +40,7 @@ def repository(source: str) -> tuple[str, str] | None:
 
 
 def download_size(source: str) -> int | None:
-    """Return the size in bytes of a CLIP model's download, as the hub reports it, or None."""
+    """Return a CLIP model's download size in bytes as reported by the hub, or None."""
     found = repository(source)
     if found is None or offline():
         return None

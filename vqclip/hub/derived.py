@@ -14,9 +14,9 @@ class Derived:
     """The settings of a run that depend on how it starts.
 
     init: how the run starts, never ``auto``.
-    transformer: the transformer that draws the starting image, or None if the run uses none.
-    learning_rate, init_weight, prior: settings of the optimisation. A draft only needs refining, so
-        by default its learning rate is lower and its two weights are higher.
+    transformer: the transformer that draws the starting image, or None if there is none.
+    learning_rate, init_weight, prior: settings for the optimisation. A draft only needs refining,
+        so it gets a lower default learning rate and higher default weights.
     """
 
     init: str
@@ -27,7 +27,7 @@ class Derived:
 
 
 def derive(config: GenerateConfig) -> Derived:
-    """Choose the settings that ``config`` leaves open, keeping those that it sets."""
+    """Choose the settings that ``config`` leaves open, and keep the others."""
     init = _best_init(config) if config.init == AUTO else config.init
     refines = init == "draft"
     rate, weight, prior = (0.05, 1.0, 8.0) if refines else (0.1, 0.0, 0.0)
@@ -42,16 +42,16 @@ def derive(config: GenerateConfig) -> Derived:
 
 
 def explicit(config: GenerateConfig) -> GenerateConfig:
-    """Return ``config`` with every setting filled in, in the form recorded in an image."""
+    """Return ``config`` with every setting filled in, as recorded in an image."""
     own = derive(config)
     values: dict[str, Any] = {name: getattr(own, name) for name in _OPEN}
     return replace(config, init=own.init, **values)
 
 
 def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
-    """Return ``config`` with every setting left open whose value equals the derived one.
+    """Return ``config`` with every setting left open that equals its derived value.
 
-    A recorded config sets everything; settings that are left open again adapt if ``init`` changes.
+    A recorded config sets everything; settings left open again adapt if ``init`` changes.
 
     fixed: names of settings to leave as they are.
     """
@@ -67,14 +67,14 @@ def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
 
 
 def transformer_of(config: GenerateConfig | SampleConfig) -> str | None:
-    """Return the transformer that a run uses, or None if it uses none."""
+    """Return the transformer used in a run, or None if there is none."""
     if isinstance(config, SampleConfig):
         return config.transformer
     return derive(config).transformer
 
 
 def vqgan_source(config: GenerateConfig | SampleConfig) -> str:
-    """Return the source of a run's VQGAN, which may be that of its transformer."""
+    """Return the source of a run's VQGAN, which may be the transformer's."""
     own = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     return own if own != DEFAULT else transformer_of(config) or DEFAULT
 

@@ -14,7 +14,7 @@ from vqclip.hub.loaders import load_transformer, load_vqgan
 from vqclip.hub.paths import vqgan_path
 from vqclip.hub.references import without_references
 
-_LIGHTNING = "1.0.8"  # the version in taming-transformers' environment
+_LIGHTNING = "1.0.8"  # the version required by taming-transformers
 
 
 def export_checkpoint(
@@ -24,13 +24,12 @@ def export_checkpoint(
 
     Args:
         source: a source for :func:`vqclip.hub.loaders.load_vqgan` or ``load_transformer``.
-        path: a path that ends in ``.ckpt``.
+        path: output path, ending in ``.ckpt``.
         config: the model's YAML, if it is not beside the weights.
         overwrite: replace existing files.
 
     Raises:
-        UsageError: the name is wrong or taken, or taming-transformers does not support
-            the model.
+        UsageError: the name is wrong or taken, or taming-transformers does not support the model.
         CheckpointError: the source cannot be used.
     """
     files = [path, path.with_suffix(".yaml")]
@@ -66,7 +65,7 @@ def _check_names(files: list[Path], overwrite: bool) -> None:
 
 
 def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the model, and the config from which taming-transformers builds it."""
+    """Return the model and the config from which taming-transformers builds it."""
     weights = vqgan_path(source)
     state = checkpoints.read_state_dict(weights)
     kind = checkpoints.kind(state)

@@ -30,7 +30,7 @@ _CLIP_CONFIG = "open_clip_config.json"
 class Installed:
     """A model that is now in the store.
 
-    new: whether the model was installed just now, rather than found in the store.
+    new: whether it was just installed, rather than found in the store.
     """
 
     model: StoredModel
@@ -45,15 +45,15 @@ def get(
     trust: bool = False,
     keep: bool = False,
 ) -> Installed:
-    """Download a model in the catalogue, unless it is already stored.
+    """Download a model from the catalogue, unless it is already stored.
 
-    If another process is downloading the model, wait for that process.
+    If another process is already downloading the model, wait for it.
 
     trust: accept files that differ from those downloaded before.
     keep: also keep the downloaded checkpoint, in the model's folder.
 
     Raises:
-        UsageError: the name is unknown, or the model cannot be downloaded automatically.
+        UsageError: the name is unknown or the model cannot be downloaded automatically.
         DownloadError: the download failed; the next attempt resumes it.
         CheckpointError: the file is not a model of this kind.
     """
@@ -82,7 +82,7 @@ def _note_waiting(name: str, listener: Listener, process: str) -> None:
 def _make(
     entry: CatalogueEntry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
 ) -> Installed:
-    """Download the config and the checkpoint, and convert them; the caller must hold the lock."""
+    """Download and convert the config and checkpoint; the caller must hold the lock."""
     place = store.downloads_folder() / entry.name
     checkpoint, config = place / "checkpoint", place / store.CONFIG
     fetched = {}
@@ -134,7 +134,7 @@ def _check_archive(members: set[str | None], path: Path) -> None:
 
 
 def _unpacked(archive: Path, member: str) -> Path:
-    """Unpack one member of a zip next to the zip, and return its path."""
+    """Unpack one member of a zip beside the zip and return its path."""
     place = archive.with_name("member")
     try:
         with zipfile.ZipFile(archive) as content:
@@ -202,7 +202,7 @@ def import_model(
 
 
 def _self_contained(own: ModelConfig | None) -> SelfContained | None:
-    """Return the config with the VQGANs it refers to made self-contained, or None if none."""
+    """Return a self-contained config, or None if the config refers to no VQGANs."""
     if own is None or not (vqgans := referred_stages(own)):
         return None
     return self_contained(own, vqgans)

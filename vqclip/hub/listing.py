@@ -1,4 +1,4 @@
-"""Named models: embedded, stored on this computer, or available for download."""
+"""Named models: embedded, stored on this computer, or downloadable."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Item:
     """A named model.
 
     state: embedded, downloaded, imported, missing, or damaged (its record cannot be read).
-    size: size in bytes on disk or, for a missing model, of the download, if known.
+    size: size in bytes on disk or, for a missing model, of its download, if known.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Item:
         return _OWN if self.state == EMBEDDED else self.entry.results if self.entry else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the item as JSON values, for scripts."""
+        """Return the item as JSON values for scripts."""
         entry, record = self.entry, self.model.record if self.model else {}
         return {
             "name": self.name,
@@ -73,7 +73,7 @@ def _published_hash(entry: CatalogueEntry | None) -> str | None:
 
 
 def inventory() -> list[Item]:
-    """Return all models: the embedded ones, the catalogue, then the user's other models.
+    """Return all models: embedded ones, the catalogue, then the user's other models.
 
     Raises:
         VqclipError: the user's catalogue cannot be read.

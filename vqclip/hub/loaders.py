@@ -1,4 +1,4 @@
-"""Model loading by name, file or folder, or as specified in a config."""
+"""Loading of models by name, file or folder, or as given in a config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,18 +31,17 @@ def load_vqgan(
     *,
     stage: StageName = "first",
 ) -> VQModel:
-    """Load a VQGAN, frozen, in evaluation mode and float32.
+    """Load a frozen VQGAN in evaluation mode and float32.
 
     Args:
         source: ``"default"`` for the model included with vqclip, a checkpoint file, a folder with
-            weights and config, or the name of a stored model (``vqclip weights``); a file of
+            weights and config, or the name of a stored model (``vqclip weights``); a file with
             that name takes precedence.
-        config: the model's YAML (or its content). By default the one beside the weights; if there
-            is none, the architecture is inferred from the weights.
+        config: the model's YAML or its content. Default: the file beside the weights; if there is
+            none, the architecture is inferred from the weights.
         device: device for the model.
-        stage: which VQGAN of a transformer's checkpoint to load: the image VQGAN (``"first"``)
+        stage: which VQGAN to load from a transformer's checkpoint: the image VQGAN (``"first"``)
             or the condition VQGAN (``"cond"``).
-
     Raises:
         UsageError: the model or file does not exist, or the config is invalid.
         UnsafeCheckpointError: a file would run code; nothing was run.
@@ -69,16 +68,16 @@ def load_transformer(
     first_stage: str | Path | None = None,
     cond_stage: str | Path | None = None,
 ) -> Net2NetTransformer:
-    """Load a transformer with its VQGANs, frozen, in evaluation mode and float32.
+    """Load a frozen transformer with its VQGANs in evaluation mode and float32.
 
     Args:
         source: ``"default"`` for the model included with vqclip, a checkpoint file, a folder with
-            weights and config, or the name of a stored model (``vqclip weights``); a file of
+            weights and config, or the name of a stored model (``vqclip weights``); a file with
             that name takes precedence.
-        config: the model's YAML (or its content). By default the one beside the weights.
+        config: the model's YAML or its content. Default: the file beside the weights.
         device: device for the model.
-        first_stage: weights of the image VQGAN. By default those in the checkpoint; if it has
-            none, those in the file that the config names as ``ckpt_path``.
+        first_stage: weights of the image VQGAN. Default: those in the checkpoint or, if it has
+            none, in the file that the config names as ``ckpt_path``.
         cond_stage: weights of the condition VQGAN, with the same defaults.
 
     Raises:
@@ -110,7 +109,7 @@ def load_transformer(
 
 
 def new_transformer(config: ModelConfig) -> Net2NetTransformer:
-    """Build an untrained transformer with the VQGANs that its config names.
+    """Build an untrained transformer with the VQGANs named in its config.
 
     Raises:
         UsageError: a VQGAN is not named or does not exist, or the config is invalid.
@@ -128,7 +127,7 @@ def new_transformer(config: ModelConfig) -> Net2NetTransformer:
 
 
 def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> Perceptor:
-    """Load a CLIP model, frozen, in evaluation mode and float32.
+    """Load a frozen CLIP model in evaluation mode and float32.
 
     Args:
         source: ``"default"`` for the model included with vqclip, an open_clip name such as
@@ -149,7 +148,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 def _separate_stage(
     source: str | Path | None, state: checkpoints.StateDict, config: ModelConfig, stage: StageName
 ) -> VQModel | None:
-    """Return a VQGAN that is stored apart from its transformer, or None if there is none."""
+    """Return a VQGAN stored apart from its transformer, or None if there is none."""
     if not checkpoints.has_stage(config, stage):
         if source is not None:
             raise UsageError(f"{config.name} has no separate VQGAN as {stage} stage; give none")
@@ -170,7 +169,7 @@ def _separate_stage(
 def referred(
     config: ModelConfig, stage: StageName, source: str | Path | None = None
 ) -> VQModel | None:
-    """Load the VQGAN that a config refers to, or return None if it refers to none.
+    """Load the VQGAN that a config refers to, or return None if there is none.
 
     Raises:
         UsageError: the VQGAN does not exist.
@@ -190,7 +189,7 @@ def referred(
 
 
 def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelConfig | None:
-    """Return the given config, or else the one beside the weights."""
+    """Return the given config or else the one beside the weights."""
     if isinstance(config, Mapping):
         return ModelConfig.of(config, "the config given")
     return checkpoints.config_for(path, None if config is None else user_path(config))
@@ -203,10 +202,10 @@ def _frozen(model: _Network) -> _Network:
 
 @dataclass(frozen=True)
 class Models:
-    """The networks of a run, loaded once and shared by any number of runs.
+    """The networks for a run, loaded once and shared by any number of runs.
 
     transformer: draws drafts or samples; its VQGAN may differ from ``vqgan``.
-    guide: the CLIP model whose embeddings condition the transformer, possibly a perceptor.
+    guide: the CLIP model whose embeddings condition the transformer; it may also be a perceptor.
     """
 
     vqgan: VQModel
@@ -218,7 +217,7 @@ class Models:
 
 
 def load_models(config: GenerateConfig | SampleConfig) -> Models:
-    """Load the models that ``config`` names, prepared for its device and precision.
+    """Load the models named in ``config``, prepared for its device and precision.
 
     Unless the config names a VQGAN, the run uses the transformer's VQGAN. Perceptors are loaded
     only if there are prompts.
@@ -248,7 +247,7 @@ def load_models(config: GenerateConfig | SampleConfig) -> Models:
 
 
 def weight_files(config: GenerateConfig | SampleConfig, models: Models) -> dict[str, list[Path]]:
-    """Return the weight files used in a run by kind: transformer, vqgan and clip."""
+    """Return a run's weight files by kind: transformer, vqgan and clip."""
     source = transformer_of(config)
     vqgan = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     paths = {} if source is None else {"transformer": [transformer_path(source)]}
@@ -265,7 +264,7 @@ def _run_transformer(
         return None
     transformer = load_transformer(source, config.transformer_config, device)
     transformer.transformer.to(dtype)
-    # Samples are decoded in float32, so that `vqclip decode` reproduces their bytes.
+    # Samples are decoded in float32 so that `vqclip decode` reproduces their bytes.
     drafts = isinstance(config, GenerateConfig)
     accelerate(transformer.vqgan, device, dtype if drafts else torch.float32)
     return transformer

@@ -1,4 +1,4 @@
-"""Checks that loaded models match the config of a run."""
+"""Checks that loaded models match a run's config."""
 
 from vqclip.config import AUTO, GenerateConfig
 from vqclip.errors import UsageError
@@ -11,7 +11,7 @@ def check_models(config: GenerateConfig, models: Models) -> None:
     """Check that loaded models match a config.
 
     Raises:
-        UsageError: device, precision or number of CLIP models differs, or drafts need a
+        UsageError: the device, precision or number of CLIP models differs, or drafts need a
             transformer.
     """
     if config.device != AUTO:

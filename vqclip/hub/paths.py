@@ -54,7 +54,7 @@ def _weights_file(source: str | Path, what: str) -> Path:
 
 
 def stored(source: str | Path) -> store.StoredModel | None:
-    """Return the stored model of this name, or None if there is none or a file has that name."""
+    """Return the stored model with this name, or None if there is none or it names a file."""
     is_path = source == DEFAULT or user_path(source).exists()
     return None if is_path else store.find(str(source))
 
@@ -66,7 +66,7 @@ def check_unchanged(source: str | Path) -> None:
 
 
 def _unknown(source: str, what: str) -> UsageError:
-    """Return the error for a missing model, with instructions for getting the model."""
+    """Return the error for a missing model, with instructions for getting it."""
     known = [name for name, e in catalogue().items() if what == "VQGAN" or e.kind == "transformer"]
     if source in known:
         return UsageError(

@@ -1,4 +1,4 @@
-"""VQGANs to which a transformer's config refers by name or path."""
+"""VQGANs that a transformer's config refers to by name or path."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from vqclip.models.vqgan import VQModel
 
 
 def referred_stages(config: ModelConfig) -> dict[StageName, VQModel]:
-    """Load the VQGANs to which a config refers.
+    """Load the VQGANs that a config refers to.
 
     Raises:
         UsageError: a VQGAN does not exist.
@@ -27,9 +27,9 @@ def referred_stages(config: ModelConfig) -> dict[StageName, VQModel]:
 def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> SelfContained:
     """Return a transformer's config that does not depend on the current folder.
 
-    A VQGAN called ``default`` or by a name that ``vqclip weights`` lists stays a reference, with
-    the hash of its codebook. A VQGAN referenced by path is described, so that it can be stored with
-    the transformer.
+    A VQGAN called ``default``, or by a name listed by ``vqclip weights``, remains a reference, with
+    the hash of its codebook. A VQGAN referenced by path is described in full, so that it can be
+    stored with the transformer.
 
     Args:
         config: the transformer's config.

@@ -1,4 +1,4 @@
-"""Checks, before a run starts, for missing models and their sizes."""
+"""Checks for missing models and their sizes before a run starts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Named = tuple[str, str]  # the kind (vqgan, transformer or clip) and the source 
 class Missing:
     """A required model that is available for download but not yet on this computer.
 
-    size: size in bytes, if known. where: the host to download from.
+    size: size in bytes, if known. where: the host it is downloaded from.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Missing:
 
 
 def names_of(config: GenerateConfig | SampleConfig | CodesConfig) -> Iterator[Named]:
-    """Yield the models that ``config`` names."""
+    """Yield the models named in ``config``."""
     if not isinstance(config, SampleConfig):
         yield "vqgan", config.vqgan
     if isinstance(config, CodesConfig):
@@ -51,7 +51,7 @@ def names_of(config: GenerateConfig | SampleConfig | CodesConfig) -> Iterator[Na
 
 
 def missing(named: Iterable[Named]) -> list[Missing]:
-    """Return those models in ``named`` that must be downloaded first.
+    """Return the models in ``named`` that must be downloaded first.
 
     Raises:
         UsageError: a model is of the wrong kind, or a CLIP model does not exist.
@@ -61,12 +61,9 @@ def missing(named: Iterable[Named]) -> list[Missing]:
 
 
 def refuse_missing(absent: Sequence[Missing], otherwise: str = "") -> None:
-    """Raise UsageError if models must be downloaded first.
+    """Raise UsageError, with the command that downloads them, if models are missing.
 
     otherwise: an alternative to append to the message.
-
-    Raises:
-        UsageError: a model is missing; the message contains the command that downloads it.
     """
     if absent:
         commands = " && ".join(f"vqclip weights get {m.name}" for m in absent)
@@ -105,7 +102,7 @@ def _get(name: str, listener: "Listener") -> object:
 
 
 def missing_clip(source: str) -> Missing | None:
-    """Return a CLIP model of open_clip or the hub as a missing model, or None if it is on disk.
+    """Return an open_clip or hub model as a missing model, or None if it is on disk.
 
     Raises:
         UsageError: the model does not exist.

@@ -4,7 +4,7 @@ Layout below :func:`vqclip.files.environment.home`::
 
     models/NAME/    model.safetensors, config.yaml, record.json (CLIP: open_clip's layout)
     downloads/      unfinished downloads
-    hashes/         one .json per name, with the hashes of its downloaded files
+    hashes/         one .json per name, with hashes of its downloaded files
     locks/          held while a model is being installed
 """
 
@@ -36,7 +36,7 @@ class StoredModel:
     """A model in the store, with its folder and its record.
 
     The record holds ``kind``, ``state`` (downloaded or imported), ``size`` in bytes, ``date``,
-    ``sha256`` of each file, and ``origin``.
+    the ``sha256`` of each file, and ``origin``.
     """
 
     name: str
@@ -50,22 +50,22 @@ class StoredModel:
 
     @property
     def kind(self) -> str:
-        """The kind of the model: vqgan, transformer or clip."""
+        """The kind of model: vqgan, transformer or clip."""
         return str(self.record.get("kind", "unknown"))
 
 
 def models_folder() -> Path:
-    """Return the folder that holds the folders of all models."""
+    """Return the folder that contains all model folders."""
     return home() / "models"
 
 
 def downloads_folder() -> Path:
-    """Return the folder of unfinished downloads."""
+    """Return the folder for unfinished downloads."""
     return home() / "downloads"
 
 
 def find(name: str) -> StoredModel | None:
-    """Return the model of this name, or None if there is none.
+    """Return the model with this name, or None if there is none.
 
     Raises:
         VqclipError: the model's record cannot be read.
@@ -78,7 +78,7 @@ def find(name: str) -> StoredModel | None:
 
 
 def models() -> list[StoredModel]:
-    """Return all models, sorted by name; a model whose record cannot be read gets an empty one."""
+    """Return all models sorted by name, with an empty record for any that cannot be read."""
     if not models_folder().is_dir():
         return []
     folders = sorted(p for p in models_folder().iterdir() if p.is_dir() and p.name[0] != ".")
@@ -101,7 +101,7 @@ def _read(folder: Path, *, strict: bool = True) -> StoredModel:
 
 
 def check(model: StoredModel) -> None:
-    """Check that the files of a model have not changed.
+    """Check that a model's files have not changed.
 
     Raises:
         CheckpointError: a file is missing or has changed.
@@ -120,7 +120,7 @@ def check(model: StoredModel) -> None:
 
 @contextmanager
 def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder that becomes the model's folder on success and is removed otherwise.
+    """Yield an empty folder that becomes the model's folder on success, else is removed.
 
     Raises:
         UsageError: the name is taken or invalid.
@@ -148,7 +148,7 @@ def _check_free(place: Path, overwrite: bool) -> None:
 
 
 def write_record(folder: Path, **values: Any) -> None:
-    """Write the record of the model in ``folder``, with the date and the hashes of its files."""
+    """Write the record for the model in ``folder``, with the date and hashes of its files."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != RECORD)
     record = {
         **values,
@@ -160,7 +160,7 @@ def write_record(folder: Path, **values: Any) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a folder in the store, atomically as seen by other processes.
+    """Delete a folder in the store, atomically for other processes.
 
     Raises:
         VqclipError: the folder cannot be deleted.
@@ -174,7 +174,7 @@ def discard(folder: Path) -> None:
 
 
 def remove_leftovers(name: str) -> None:
-    """Delete the files that a killed process left for ``name``; the caller must hold the lock."""
+    """Delete files left by a killed process for ``name``; the caller must hold the lock."""
     for left in models_folder().glob(f"{_MAKING}{name}~*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -183,14 +183,14 @@ def known_hash(name: str, part: str) -> str | None:
     """Return the recorded hash of a model's downloaded ``checkpoint`` or ``config``, or None.
 
     Raises:
-        VqclipError: the file of hashes cannot be read.
+        VqclipError: the hash file cannot be read.
     """
     value = _hashes(name).get(part)
     return str(value) if value else None
 
 
 def remember_hash(name: str, part: str, digest: str) -> None:
-    """Record a downloaded file's hash, to check later downloads; the caller must hold the lock."""
+    """Record a file's hash for checking later downloads; the caller must hold the lock."""
     hashes = {**_hashes(name), part: digest}
     with replacing(_hash_file(name), overwrite=True) as temporary:
         temporary.write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")

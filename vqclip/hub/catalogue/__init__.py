@@ -1,4 +1,4 @@
-"""The catalogue of models for download: published models, and the user's own."""
+"""The catalogue of downloadable models: published ones and the user's own."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -27,7 +27,7 @@ def catalogue() -> dict[str, CatalogueEntry]:
 
 
 def known_entry(name: str) -> CatalogueEntry:
-    """Return the entry of this name.
+    """Return the entry with this name.
 
     Raises:
         UsageError: the name is unknown.

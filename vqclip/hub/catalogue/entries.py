@@ -1,4 +1,4 @@
-"""Entries of the catalogue: the name, description and addresses of a model."""
+"""Catalogue entries: a model's name, description and addresses."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _KNOWN = {*_TEXTS, "kind", "tasks", "size", "about_size", "sha256", "checkpoint"
 
 @dataclass(frozen=True)
 class Source:
-    """The location of a file: its address, its hash if known, and its name within a zip, if any."""
+    """The location of a file: its address, its hash, if known, and its name in a zip, if any."""
 
     url: str
     sha256: str | None = None
@@ -35,9 +35,9 @@ class CatalogueEntry:
     """A model that can be downloaded.
 
     size: exact size of the checkpoint in bytes. about_size: approximate size in bytes.
-    checkpoint, config: sources of each file, in the order in which they are tried.
+    checkpoint, config: sources for each file, in the order in which to try them.
     results: terms of use for results, if known.
-    page: the model's web page, which is the only way to get the model if it has no source.
+    page: the model's web page, the only way to get a model without sources.
     """
 
     name: str
@@ -55,7 +55,7 @@ class CatalogueEntry:
 
     @property
     def expected_size(self) -> int | None:
-        """The size of the checkpoint in bytes, exact or approximate."""
+        """The checkpoint's size in bytes, exact or approximate."""
         return self.size or self.about_size
 
     @property

@@ -1,4 +1,4 @@
-"""Safe reading of any checkpoint, and construction of the model it contains.
+"""Safe reading of checkpoints, and construction of the models they contain.
 
 Nothing in a file is ever executed or imported (see :mod:`.unpickling`).
 """

@@ -1,4 +1,4 @@
-"""Model configs as plain data, of which nothing is imported."""
+"""Model configs as plain data; nothing in them is imported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,11 +36,11 @@ class ModelConfig:
         return cls(values["target"], params, name)
 
     def part(self, key: str) -> "ModelConfig":
-        """Return the config of a nested model, such as ``first_stage_config``."""
+        """Return a nested model's config, such as ``first_stage_config``."""
         return self.of(self.params.get(key), f"{key} in {self.name}")
 
     def file(self, name: str) -> Path:
-        """Return the path of a file that the config names, as given or relative to the config."""
+        """Return the path of a file named in the config, as given or relative to the config."""
         path, beside = Path(name), Path(self.name).parent / Path(name).name
         return beside if beside.is_file() and not path.is_file() else path
 
@@ -51,17 +51,17 @@ def read_config(path: Path | str) -> ModelConfig:
     Raises:
         UsageError: the file does not exist.
         UnsafeCheckpointError: the file would create Python objects.
-        CheckpointError: the file is not YAML, is too large, or is not a model's config.
+        CheckpointError: the file is not YAML, is too large, or does not contain a model config.
     """
     path = Path(path)
     return ModelConfig.of(read_yaml(path), str(path))
 
 
 def find_config(weights: Path) -> Path | None:
-    """Return the YAML file that belongs to a checkpoint, or None if there is none.
+    """Return a checkpoint's YAML file, or None if there is none.
 
     These files are tried in order: the checkpoint's own name with ``.yaml``; ``config.yaml`` and
-    ``model.yaml`` beside it; the same two names, and the newest ``*project.yaml``, in
+    ``model.yaml`` beside it; the same two names, then the newest ``*project.yaml``, in
     ``../configs`` (where training runs keep their config).
     """
     configs = weights.parent.parent / "configs"
@@ -73,13 +73,13 @@ def find_config(weights: Path) -> Path | None:
 
 
 def config_for(weights: Path, given: Path | str | None = None) -> ModelConfig | None:
-    """Read the given config, or else the one that belongs to a checkpoint, if there is one."""
+    """Read the given config, or else the checkpoint's own, if there is one."""
     file = given or find_config(weights)
     return read_config(file) if file else None
 
 
 def standalone(config: ModelConfig) -> dict[str, Any]:
-    """Return target and params as plain data, without references to other weights or losses."""
+    """Return target and params as plain data, without losses and references to other weights."""
     params = {
         key: plain_values(value) for key, value in config.params.items() if key != "ckpt_path"
     }

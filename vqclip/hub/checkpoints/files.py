@@ -17,18 +17,18 @@ from vqclip.hub.checkpoints.standins import StandIn
 from vqclip.hub.checkpoints.torchfiles import read_legacy, read_zip
 
 StateDict = dict[str, Tensor]
-_MOST_HEADER = 1 << 23  # bytes of a safetensors header
-_SPARE = 1 << 24  # bytes that weights may claim beyond what the file can hold
+_MOST_HEADER = 1 << 23  # maximum size of a safetensors header in bytes
+_SPARE = 1 << 24  # bytes that weights may claim beyond the file's capacity
 
 
 class FileContent(NamedTuple):
-    """Weights by name; and everything else in the file by name, with the bytes of its tensors."""
+    """Weights by name, and the file's other content by name with the bytes of its tensors."""
 
     state: StateDict
     rest: Mapping[str, int]
 
 
-# Errors that a damaged file can cause; any other error is a bug.
+# Errors that a damaged file can cause. Any other error is a bug.
 _DAMAGE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -55,8 +55,8 @@ def read_state_dict(path: Path | str) -> StateDict:
 def read_checkpoint(path: Path | str) -> FileContent:
     """Read the tensors in a checkpoint by name; they stay on disk (mapped) until used.
 
-    Lightning checkpoints with any further content, plain state dicts, the old and the new format of
-    ``torch.save``, and safetensors are supported. The format is detected by content, not by file
+    This supports Lightning checkpoints with any additional content, plain state dicts, both formats
+    of ``torch.save``, and safetensors. The format is detected from the content, not the file
     extension. Nothing in the file is executed or imported.
 
     Raises:
@@ -79,7 +79,7 @@ def read_checkpoint(path: Path | str) -> FileContent:
 
 
 def recognise(path: Path) -> None:
-    """Check that the first bytes (and the end of a zip) are those of a checkpoint.
+    """Check that a file's first bytes (and a zip's end) are those of a checkpoint.
 
     Raises:
         UsageError: the file does not exist.
@@ -95,7 +95,7 @@ def _head(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder, but a checkpoint file was expected")
-        if path.exists() and not path.is_file():  # reading a pipe could block forever
+        if path.exists() and not path.is_file():  # reading from a pipe could block forever
             raise UsageError(f"{path} is a device or a pipe, not a file; give a checkpoint")
         with path.open("rb") as file:
             return file.read(512)
@@ -143,7 +143,7 @@ def _read_safetensors(path: Path) -> StateDict:
 
 
 def _checkpoint(content: Any) -> FileContent:
-    """Split a loaded file into its state dict, with tensors only, and its other content."""
+    """Split a loaded file into its state dict, which has only tensors, and its other content."""
     if isinstance(content, StandIn):
         name = f"{type(content).__module__}.{type(content).__name__}"
         raise CheckpointError(
@@ -172,7 +172,7 @@ def _checkpoint(content: Any) -> FileContent:
 
 
 def _checked(checkpoint: FileContent, path: Path) -> FileContent:
-    """Check that the weights are not far larger than the file, allowing for shared weights."""
+    """Check that weights are not far larger than their file, allowing for shared weights."""
     claimed = sum(value.nbytes for value in checkpoint.state.values())
     if claimed > _SPARE + 4 * path.stat().st_size:
         raise CheckpointError(
@@ -183,7 +183,7 @@ def _checked(checkpoint: FileContent, path: Path) -> FileContent:
 
 
 def _tensor_bytes(content: Any) -> int:
-    """Return the bytes of all tensors in ``content``, counting each object only once."""
+    """Return the size in bytes of all tensors in ``content``, counting each object once."""
     total, seen, waiting = 0, set[int](), [content]
     while waiting:
         value = waiting.pop()

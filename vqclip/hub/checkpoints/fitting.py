@@ -16,7 +16,7 @@ _ASSUMED_RESOLUTION = 256
 
 
 def kind(state: Mapping[str, Tensor]) -> str:
-    """Return the kind of model to which a state dict belongs.
+    """Return the kind of model that a state dict belongs to.
 
     Returns:
         ``"Net2NetTransformer"``, ``"GumbelVQ"``, ``"VQSegmentationModel"``, ``"VQModel"``,
@@ -33,7 +33,7 @@ def kind(state: Mapping[str, Tensor]) -> str:
 
 
 def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelConfig) -> None:
-    """Check that the names, shapes and kinds of numbers of the weights match a config.
+    """Check that the weights' names, shapes and number types match a config.
 
     Raises:
         CheckpointError: they differ; the message lists the first few differences.
@@ -54,14 +54,14 @@ def check_numbers(state: StateDict) -> None:
         CheckpointError: some are NaN or infinite; the message names the weights.
     """
     for key, value in state.items():
-        # the sum needs no memory; single numbers are checked only if it is not finite
+        # the sum needs no memory; check individual numbers only if it is not finite
         finite = not value.is_floating_point() or value.sum(dtype=torch.float64).isfinite()
         if not finite:
             raise CheckpointError(f"the weights {key} are not all numbers (NaN or infinite)")
 
 
 def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
-    """Yield the usual differences between files that do not match: the quantizer or codebook."""
+    """Yield the most common differences between mismatched files: the quantizer or codebook."""
     expected_key = next((key for key in _CODEBOOKS if key in expected), None)
     found_key = next((key for key in _CODEBOOKS if key in state), None)
     if expected_key is None or found_key is None:
@@ -101,10 +101,10 @@ def _first_names(names: list[str], what: str) -> Iterable[str]:
 
 
 def infer_config(state: StateDict) -> ModelConfig:
-    """Return the config of a VQGAN, inferred from the names and shapes of its weights.
+    """Infer a VQGAN's config from the names and shapes of its weights.
 
     The training size cannot be inferred and is assumed to be 256 pixels. Attention is placed at the
-    levels for which the weights contain attention blocks.
+    levels that have weights of attention blocks.
 
     Raises:
         CheckpointError: the weights are not those of a VQGAN.

@@ -47,10 +47,10 @@ class Converted:
     """The result of converting a checkpoint.
 
     Attributes:
-        kind: the kind of the model: loaded with ``load_vqgan`` or with ``load_transformer``.
-        target: the class as named in the config.
+        kind: the kind of model: loaded with ``load_vqgan`` or with ``load_transformer``.
+        target: the class, as named in the config.
         parameters: number of parameters.
-        dropped: the parts that were left out, with their bytes.
+        dropped: the parts that were left out, with their sizes in bytes.
         looks_like: published models with weights of the same shapes.
         rgb: whether the model generates RGB images rather than depth or label maps.
     """
@@ -65,12 +65,12 @@ class Converted:
 
 @dataclass(frozen=True)
 class SelfContained:
-    """A transformer's config that works in any folder, and the VQGANs to which it refers.
+    """A transformer's config that works in any folder, and the VQGANs it refers to.
 
-    config: the config, in which VQGANs that were referenced by path are described.
+    config: the config, with full descriptions of VQGANs that were referenced by path.
     elsewhere: stages whose weights are not stored, because they are referenced by a name that
-        works on any computer, or are the same as the first stage.
-    vqgans: the VQGANs to which the original config referred.
+        works on any computer or are the same as the first stage.
+    vqgans: the VQGANs that the original config referred to.
     """
 
     config: ModelConfig
@@ -78,7 +78,7 @@ class SelfContained:
     vqgans: Mapping[StageName, VQModel] = field(default_factory=dict)
 
     def stored(self, state: StateDict) -> StateDict:
-        """Return the weights that belong in the file of the transformer."""
+        """Return the weights that belong in the transformer's file."""
         left = tuple(f"{stage}_stage_model." for stage in self.elsewhere)
         return {key: value for key, value in state.items() if not key.startswith(left)}
 
@@ -91,18 +91,18 @@ def convert(
     half: bool = False,
     whole: SelfContained | None = None,
 ) -> Converted:
-    """Write the weights of ``checkpoint`` and its config into ``folder``, and describe them.
+    """Write the weights in ``checkpoint`` and their config to ``folder``; return a summary.
 
-    The numbers keep their precision unless ``half`` is set. The file is memory-mapped, so that
-    dropped parts are not read.
+    The numbers keep their precision unless ``half`` is set. The file is memory-mapped, so dropped
+    parts are never read.
 
     Args:
         checkpoint: any taming-transformers, latent-diffusion or Lightning checkpoint, state dict
-            or safetensors file of a VQGAN or of a transformer over its codes.
-        config: the checkpoint's YAML. By default the one beside it; without any, a VQGAN's
+            or safetensors file that contains a VQGAN or a transformer over its codes.
+        config: the checkpoint's YAML. Default: the one beside it; if there is none, a VQGAN's
             config is inferred from its weights.
         folder: an existing folder without ``model.safetensors`` and ``config.yaml``.
-        half: store the numbers in half the space.
+        half: whether to store the numbers in half the space.
         whole: a transformer's config that works in any folder, if its own config refers to VQGANs.
 
     Raises:
@@ -154,7 +154,7 @@ def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelCon
 
 
 def _vqgan(state: StateDict, config: ModelConfig) -> StateDict:
-    """Return a VQGAN's weights in the form to store; of a larger model, take its first stage."""
+    """Return a VQGAN's weights, or those of a larger model's first stage, ready to store."""
     model = load_vqgan_weights(state, config)
     own = _first_stage_state(state)
     return {key: own.get(key, value) for key, value in model.state_dict().items()}
@@ -165,7 +165,7 @@ def _first_stage_state(state: StateDict) -> StateDict:
 
 
 def _transformer(state: StateDict, config: ModelConfig, whole: SelfContained) -> StateDict:
-    """Return the weights of a transformer and of its VQGANs in the form to store, each once."""
+    """Return the weights of a transformer and its VQGANs, without duplicates, ready to store."""
     first, cond = (whole.vqgans.get(stage) for stage in STAGE_NAMES)
     model = load_transformer_weights(state, config, first, cond)
     shared = model.cond_stage_model is model.vqgan
@@ -181,7 +181,7 @@ def _stored(value: Tensor, half: bool) -> Tensor:
 
 
 def _separate(state: StateDict) -> StateDict:
-    """Return weights that share no memory, as safetensors requires."""
+    """Return the weights without shared memory, as safetensors requires."""
     seen: set[int] = set()
     separate = {}
     for key, value in state.items():
@@ -204,7 +204,7 @@ def _write(state: StateDict, config: ModelConfig, folder: Path) -> None:
 
 
 def _dropped(read: FileContent, kept: StateDict) -> dict[str, int]:
-    """Return the sizes in bytes of the dropped parts, by description."""
+    """Return the dropped parts' sizes in bytes, by description."""
     sizes: Counter[str] = Counter()
     names = set(kept) | {f"first_stage_model.{key}" for key in kept}
     for key, value in read.state.items():

@@ -16,7 +16,7 @@ from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
 StageName = Literal["first", "cond"]
 STAGE_NAMES: tuple[StageName, ...] = ("first", "cond")
 
-# `target` is looked up here and nowhere else; several targets name the same model.
+# `target` is looked up only here; several targets name the same model.
 VQGAN_TARGETS: dict[str, type[VQModel]] = {
     "taming.models.vqgan.VQModel": VQModel,
     "taming.models.vqgan.VQNoDiscModel": VQModel,
@@ -43,7 +43,7 @@ def load_vqgan_weights(
 ) -> VQModel:
     """Build the VQGAN that ``config`` describes (or its weights imply), with weights ``state``.
 
-    From a transformer's checkpoint, its first stage is built or, with ``stage="cond"``, the VQGAN
+    Given a transformer's checkpoint, build its first stage or, with ``stage="cond"``, the VQGAN
     that encodes its condition. Weights become float32; no memory is spent on initial values.
 
     Raises:
@@ -66,10 +66,10 @@ def load_vqgan_weights(
 
 
 def stage_state(state: StateDict, stage: StageName) -> StateDict:
-    """Return the part of a transformer checkpoint that is its first or condition stage.
+    """Return the first or condition stage's part of a transformer checkpoint.
 
     Raises:
-        CheckpointError: the checkpoint has no VQGAN as condition stage.
+        CheckpointError: the checkpoint's condition stage is not a VQGAN.
     """
     prefix = f"{stage}_stage_model."
     part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
@@ -81,7 +81,7 @@ def stage_state(state: StateDict, stage: StageName) -> StateDict:
 
 
 def stage_config(config: ModelConfig, stage: StageName) -> ModelConfig:
-    """Return a VQGAN's config, taken from within a transformer's config if need be.
+    """Return a VQGAN's config, taken from a transformer's config if necessary.
 
     Raises:
         CheckpointError: the stage is not a VQGAN.
@@ -101,7 +101,7 @@ def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
         used: ids of the codes in use, if the checkpoint contains them (see ``remap``).
 
     Raises:
-        CheckpointError: the class is not a VQGAN's.
+        CheckpointError: the class is not a VQGAN.
         UsageError: a parameter is missing or invalid.
     """
     cls, params = _class_and_params(config, used)
@@ -134,7 +134,7 @@ def _class_and_params(
 
 
 def check_target(config: ModelConfig, known: Collection[str], what: str) -> None:
-    """Raise CheckpointError unless the class that a config describes is a ``known`` one."""
+    """Raise CheckpointError unless a config's class is in ``known``."""
     if config.target not in known:
         raise CheckpointError(
             f"{config.name} describes a {config.target!r:.100}, which is not a known {what}; "

@@ -6,7 +6,7 @@ from torch import Tensor
 
 _CODEBOOKS = ("quantize.embedding.weight", "quantize.embed.weight")
 
-# (number of codes, length of a code, channels of the image, number of halvings)
+# (number of codes, length of a code, image channels, number of halvings)
 _VQGANS: dict[tuple[int, ...], tuple[str, ...]] = {
     (1024, 256, 3, 4): ("imagenet-f16-1024", "wikiart-1024", "faceshq-vqgan", "imagenet-vqgan"),
     (16384, 256, 3, 4): ("imagenet-f16-16384", "wikiart-16384"),
@@ -49,7 +49,7 @@ def is_transformer(state: Mapping[str, Tensor]) -> bool:
 
 
 def advice(state: Mapping[str, Tensor]) -> str:
-    """Return what to append to "give the config that came with the checkpoint", or nothing."""
+    """Return a suffix for "give the config that came with the checkpoint", or nothing."""
     names = lookalikes(state)
     return f" (by its shapes that of {' or '.join(names)})" if names else ""
 
@@ -71,7 +71,7 @@ def _transformer_shape(state: Mapping[str, Tensor]) -> tuple[int, ...]:
 
 
 def count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """Return how many consecutive numbers, from 0, turn ``pattern`` into a name in ``state``."""
+    """Count the consecutive numbers from 0 that turn ``pattern`` into a name in ``state``."""
     number = 0
     while pattern.format(number) in state:
         number += 1

@@ -1,4 +1,4 @@
-"""Stand-ins for foreign names in a pickle, so that nothing is imported."""
+"""Stand-ins for foreign names in a pickle, which are never imported."""
 
 import re
 import sys
@@ -28,7 +28,7 @@ _STANDARD_DATA = {
 }
 _STANDARD_MODULES = sys.stdlib_module_names
 
-# Classes, recognised by naming convention, and the few functions with which numpy and torch
+# Classes, recognised by naming convention, and the few functions that numpy and torch use to
 # describe their data.
 _CLASS_NAME = re.compile(r"_*[A-Z]\w*")
 _DATA_FUNCTIONS = re.compile(
@@ -42,7 +42,7 @@ _DATA_FUNCTIONS = re.compile(
 
 
 class StandIn(dict[Any, Any]):
-    """An empty object in place of a foreign one; it discards all arguments and any state."""
+    """An empty object in place of a foreign one, which discards all arguments and any state."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class StandIn(dict[Any, Any]):
         """Accept and discard a list item."""
 
     def extend(self, _: Any) -> None:
-        """Accept and discard a list item."""
+        """Accept and discard list items."""
 
     def add(self, _: Any) -> None:
         """Accept and discard a set item."""
@@ -70,7 +70,7 @@ class StandIn(dict[Any, Any]):
 
 
 def stand_in(module: str, name: str) -> type[StandIn]:
-    """Return an empty class for a foreign name; for a function, one that cannot be called."""
+    """Return an empty class for a foreign name, one that cannot be called for a function."""
     full_name = f"{module}.{name}"
     if module.split(".")[0] in _STANDARD_MODULES and not _is_standard_data(module, name):
         _refuse(full_name)
@@ -80,7 +80,7 @@ def stand_in(module: str, name: str) -> type[StandIn]:
     def refuse_call(*_: Any, **__: Any) -> NoReturn:
         _refuse(full_name)
 
-    # a foreign function may be mentioned (as a setting, for example) but not called
+    # a foreign function may be mentioned (as a setting, for example), but not called
     return type(name, (StandIn,), {"__module__": module, "__new__": refuse_call})
 
 

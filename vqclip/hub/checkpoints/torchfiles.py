@@ -13,9 +13,9 @@ from vqclip.errors import CheckpointError
 from vqclip.hub.checkpoints.unpickling import InertUnpickler, LoadStorage, Storage
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LOCAL_HEADER = 30  # bytes of a zip member's own header, before its name
+_LOCAL_HEADER = 30  # bytes in a zip member's own header, before its name
 _ALIGNMENT = 64
-# Several times as large as the largest published model with its optimizer needs.
+# Several times the need of the largest published model with its optimizer.
 _MOST_PICKLE = _MOST_DIRECTORY = 1 << 22
 _TOO_LARGE = "its description is larger than any model's; it was refused"
 
@@ -43,7 +43,7 @@ def read_zip(path: Path) -> Any:
 
 
 def _archive(file: BinaryIO) -> zipfile.ZipFile:
-    """Return the archive, unless merely listing its members would take too long."""
+    """Return the archive, unless just listing its members would take too long."""
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
     if end and end[zipfile._ECD_SIZE] > _MOST_DIRECTORY:  # type: ignore[attr-defined]
         raise CheckpointError(_TOO_LARGE)
@@ -70,7 +70,7 @@ def _data_pickle(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.UntypedStorage:
-    """Return the bytes of one uncompressed zip member, within the mapped file."""
+    """Return the bytes of an uncompressed zip member in the mapped file."""
     if info.compress_type != zipfile.ZIP_STORED:
         raise CheckpointError("its weights are compressed; save them again with torch.save")
     file.seek(info.header_offset)
@@ -85,12 +85,12 @@ def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.Untyped
 
 
 def read_legacy(path: Path) -> Any:
-    """Return the content of a file by torch < 1.6, or the first object of any other pickle."""
+    """Return the content of a file from torch < 1.6, or the first object in any other pickle."""
     room = path.stat().st_size
     storages: dict[str, torch.UntypedStorage] = {}
 
     def load_storage(pid: Any) -> Storage:
-        """Return memory to fill later, because the bytes follow the pickle."""
+        """Return memory to be filled later, because the bytes follow the pickle."""
         nonlocal room
         dtype, key, count = _storage_id(pid)
         if key not in storages:
@@ -113,7 +113,7 @@ def read_legacy(path: Path) -> Any:
 
 
 def _next(file: BinaryIO, load_storage: LoadStorage) -> Any:
-    """Return the object of the pickle that begins here, and move the file position past it."""
+    """Return the object in the pickle that starts here, and move the file position past it."""
     start = file.tell()
     content = io.BytesIO(file.read(_MOST_PICKLE))
     try:
@@ -127,7 +127,7 @@ def _next(file: BinaryIO, load_storage: LoadStorage) -> Any:
 
 
 def _fill(storage: torch.UntypedStorage, file: BinaryIO) -> None:
-    """Read one storage: its number of elements (8 bytes), then their bytes."""
+    """Read one storage: the number of elements (8 bytes), then their bytes."""
     file.read(8)
     data = file.read(storage.nbytes())
     if len(data) != storage.nbytes():

@@ -39,7 +39,7 @@ _FIRST, _COND = "first_stage_model.", "cond_stage_model."
 _MOST_SIDE, _MOST_CODES, _MOST_WIDTH = 1 << 10, 1 << 31, 1 << 14
 
 LABELATOR = "taming.modules.util.Labelator"
-# A `target` is looked up here and nowhere else; all other targets must be those of VQGANs.
+# A `target` is looked up only here; all others must be those of VQGANs.
 _CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
     LABELATOR: lambda config: ClassLabel(_number(config, "n_classes"), _class_names(config)),
     "taming.modules.misc.coord.CoordStage": lambda config: Coordinates(
@@ -47,7 +47,7 @@ _CONDITIONS: dict[str, Callable[[ModelConfig], nn.Module]] = {
     ),
     "taming.models.dummy_cond_stage.DummyCondStage": lambda _: GivenCodes(),
 }
-# This class also needs the width of the GPT.
+# This class also needs the GPT's width.
 _CLIP = "vqclip.ClipEmbedding"
 # A VQGAN that is stored outside the model; `source` is as in vqclip.load_vqgan.
 REFERENCE = "vqclip.load_vqgan"
@@ -106,7 +106,7 @@ def _load(part: nn.Module, state: StateDict, prefix: str) -> None:
     }
     try:
         part.load_state_dict(own, strict=True, assign=True)
-    except RuntimeError as error:  # shapes and names fit already
+    except RuntimeError as error:  # shapes and names have already been checked
         reason = one_line(error, 200)
         raise CheckpointError(f"the weights do not fit the config: {reason}") from None
 
@@ -118,8 +118,8 @@ def untrained_transformer(
 
     Args:
         config: the classes and their parameters; irrelevant parameters are ignored.
-        first: the VQGAN that encodes images; by default built from the config.
-        cond: the VQGAN that encodes conditions, if there is one; by default built from the config.
+        first: the VQGAN that encodes images. Default: built from the config.
+        cond: the VQGAN that encodes conditions, if any. Default: built from the config.
 
     Raises:
         CheckpointError: a class is unknown.
@@ -135,7 +135,7 @@ def untrained_transformer(
 def stage_reference(
     config: ModelConfig, stage: StageName = "first"
 ) -> tuple[str, str | None] | None:
-    """Return the source of a VQGAN outside the checkpoint and the hash of its codebook, or None.
+    """Return the source and codebook hash of a VQGAN outside the checkpoint, or None.
 
     Raises:
         UsageError: the reference in the config is invalid.
@@ -168,7 +168,7 @@ def has_stage(config: ModelConfig, stage: StageName) -> bool:
 
 
 def _condition_target(config: ModelConfig) -> str:
-    """Return the class that encodes conditions; raise an error if the class is unknown."""
+    """Return the class that encodes conditions, or raise an error if it is unknown."""
     known = (_IS_UNCONDITIONAL, _IS_FIRST, *_CONDITIONS, _CLIP, REFERENCE, *sorted(VQGAN_TARGETS))
     given = config.params.get("cond_stage_config")
     target = given if isinstance(given, str) else config.part("cond_stage_config").target
@@ -178,7 +178,7 @@ def _condition_target(config: ModelConfig) -> str:
 
 
 def holds_stage(state: StateDict, stage: StageName) -> bool:
-    """Return whether a transformer's checkpoint contains the weights of this stage's VQGAN."""
+    """Return whether a transformer's checkpoint contains this stage's VQGAN weights."""
     return any(key.startswith(f"{stage}_stage_model.") for key in state)
 
 
@@ -238,7 +238,7 @@ def _class_names(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
-    """Check strictly which keys one of vqclip's own configs has."""
+    """Check strictly that one of vqclip's own configs has the right keys."""
     if missing := sorted(needed - set(config.params)):
         raise UsageError(f"{config.name} lacks {', '.join(missing)}")
     for key in config.params:

@@ -1,9 +1,9 @@
 """Reading of pickled tensors without running or importing code.
 
-A pickle is a program: it may name any function of any module and call it. Here every name it
-contains is passed to :meth:`InertUnpickler.find_class`, which accepts the few names that tensors
-need and replaces all others with empty stand-ins. No name is ever imported, so nothing in a file
-can reach code. Names that only an attack would use are rejected.
+A pickle is a program: it may name any function of any module and call it. Here, every name is
+passed to :meth:`InertUnpickler.find_class`, which accepts the few names that tensors need and
+replaces all others with empty stand-ins. No name is ever imported, so nothing in a file can reach
+code. Names that only an attack would use are rejected.
 
 torch's own restricted unpickler is not enough: even with stand-ins for foreign names, it rejects
 pickle protocols 4 and 5 and subclasses of dict, in which Lightning keeps hyperparameters; and it
@@ -42,19 +42,19 @@ _STORAGE_DTYPES = {
     "UntypedStorage": torch.uint8,
 }
 
-_MOST_EFFORT = 1 << 20  # number of calls, plus entries of their arguments
-_NAME_EFFORT = 1 << 7  # the effort that creating a stand-in counts as
+_MOST_EFFORT = 1 << 20  # number of calls, plus entries in their arguments
+_NAME_EFFORT = 1 << 7  # effort charged for creating a stand-in
 _MOST_BYTES = 1 << 48
 _MOST_KEY = 1 << 31
 
 
-# This is the pure-Python unpickler: with the one in C, a few bytes can claim gigabytes of memory.
+# This is the pure-Python unpickler; in the C one, a few bytes can claim gigabytes of memory.
 class InertUnpickler(pickle._Unpickler):
     """Unpickle plain containers and tensors; every foreign name becomes a stand-in.
 
     Args:
         file: a file positioned at the start of the pickle.
-        load_storage: returns the memory for one of torch's persistent ids.
+        load_storage: function that returns the memory for one of torch's persistent ids.
 
     Raises (from ``load``):
         UnsafeCheckpointError: the pickle would run code; nothing was run.
@@ -114,12 +114,12 @@ class InertUnpickler(pickle._Unpickler):
         self.append(StandIn())
 
     def load_frozenset(self) -> None:
-        """Replace a frozen set, including its members, with a stand-in."""
+        """Replace a frozen set and its members with a stand-in."""
         self.pop_mark()
         self.append(StandIn())
 
     def load_bytearray8(self) -> None:
-        """Read only as many bytes as the file contains."""
+        """Read a bytearray, but no more bytes than the file contains."""
         self.append(self.read(int.from_bytes(self.read(8), "little")))
 
     dispatch: ClassVar[dict[int, Any]] = {
@@ -135,13 +135,13 @@ class InertUnpickler(pickle._Unpickler):
     }
 
     def persistent_load(self, pid: Any) -> Storage:
-        """Return the memory of a tensor."""
+        """Return the memory for a tensor."""
         return self._load_storage(pid)
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a tensor building block or a stand-in for a name, without importing anything."""
         module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
-        module = _compat_pickle.IMPORT_MAPPING.get(module, module)  # as Python 2 called it
+        module = _compat_pickle.IMPORT_MAPPING.get(module, module)  # the name in Python 2
         full_name = f"{module}.{name}"
         if full_name in _REAL:
             return _REAL[full_name]
@@ -154,7 +154,7 @@ class InertUnpickler(pickle._Unpickler):
 
 
 def _cost(args: Iterable[Any]) -> int:
-    """Return the cost of a call: one, plus one for each entry of its arguments."""
+    """Return the cost of a call: one, plus one per entry in its arguments."""
     return 1 + sum(len(arg) for arg in args if isinstance(arg, Sized))
 
 
@@ -177,14 +177,14 @@ def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
 
 
 def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
-    """Return only the tensor from a tensor with Python attributes."""
+    """Rebuild a tensor without its Python attributes."""
     if rebuild not in (_rebuild_tensor, _rebuild_parameter):
         raise ValueError("a tensor of unknown make")
     return rebuild(*args)
 
 
 class _PlainDict(dict[Any, Any]):
-    """An OrderedDict without attributes, in which state dicts carry version numbers."""
+    """An OrderedDict without its attributes, where state dicts keep version numbers."""
 
     def __init__(self, pairs: Any = ()) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Resumable, verified downloads, which leave a complete file or none."""
+"""Resumable, verified downloads that leave a complete file or none."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -29,8 +29,8 @@ class DownloadRequest:
 
     path: destination of the file.
     size: size of the file in bytes, if known.
-    known: SHA-256 of the file as downloaded before, if it was.
-    check: function that raises a :class:`VqclipError` if the file has the wrong content.
+    known: SHA-256 of the file from an earlier download, if any.
+    check: function that raises a :class:`VqclipError` if the content of the file is wrong.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class DownloadRequest:
 
 @dataclass(frozen=True)
 class Listener:
-    """Callbacks for progress: one for every block, one for every failure before a new attempt."""
+    """Callbacks for progress: one after every block, one after every failure to be retried."""
 
     progress: ByteProgress
     note: Callable[[str], None]
@@ -62,7 +62,7 @@ def download(
     """Download a file completely or not at all, resuming any earlier attempt.
 
     Raises:
-        DownloadError: no source has the file, the disk is full, or the network is forbidden.
+        DownloadError: no source has the file, the disk is full, or network access is disabled.
     """
     if wanted.path.exists() and (fetched := _fetched_before(wanted)):
         return fetched
@@ -84,7 +84,7 @@ def download(
 
 
 def _fetched_before(wanted: DownloadRequest) -> Fetched | None:
-    """Return the complete file of an earlier attempt, if its source is still among those listed."""
+    """Return the complete file from an earlier attempt, if its source is still listed."""
     origin = Part(wanted.path).origin()
     source = next((s for s in wanted.sources if origin and s.url == origin.url), None)
     return Fetched(source, weights_hash(wanted.path)) if source else None
@@ -132,7 +132,7 @@ def _transfer_patiently(
 
 
 def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
-    """Verify the downloaded file, and return its hash."""
+    """Verify the downloaded file and return its hash."""
     if wanted.size is not None and part.size != wanted.size:
         raise DownloadError(
             f"{part.size:,} bytes arrived, not {wanted.size:,}: it is a different file"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Origin:
-    """The address of a partial download, and a validator that reveals whether the file has changed.
+    """The address of a partial download, and a validator that detects changes to the file.
 
     validator: a strong ETag or a Last-Modified date, as sent by the server.
     """
@@ -38,7 +38,7 @@ class Part:
             return None
 
     def restart(self, origin: Origin) -> None:
-        """Discard the bytes downloaded so far, and start over from ``origin``."""
+        """Discard the bytes downloaded so far and start over from ``origin``."""
         self.discard()
         self._about.write_text(json.dumps(asdict(origin)), encoding="utf-8")
 

@@ -25,11 +25,11 @@ ByteProgress = Callable[[int, int | None], None]  # bytes so far; total bytes, i
 
 
 class DownloadError(VqclipError):
-    """A file could not be downloaded, or its content is not the expected one."""
+    """A file could not be downloaded, or its content is not as expected."""
 
 
 class DiskFullError(DownloadError):
-    """The disk has no room for the file, whichever source it comes from."""
+    """The disk has no room for the file, so no other source can help."""
 
 
 class PassingError(Exception):
@@ -45,7 +45,7 @@ class Patience:
     """Limits on attempts and waiting times.
 
     attempts: maximum number of consecutive attempts without progress.
-    pause: seconds to wait after the first such attempt, doubled after each.
+    pause: seconds to wait after the first such attempt, doubled after each further one.
     timeout: seconds to wait for a connection or for the next byte.
     """
 
@@ -96,7 +96,7 @@ def transfer(
 
 
 def _range(source: Source, part: Part) -> dict[str, str]:
-    """Return headers that request only the rest of the file, provided it has not changed."""
+    """Return headers that request only the rest of the file if it has not changed."""
     origin = part.origin()
     same = origin is not None and origin.url == source.url
     if not part.size or origin is None or not same or not (origin.validator or source.sha256):
@@ -106,7 +106,7 @@ def _range(source: Source, part: Part) -> dict[str, str]:
 
 
 def _is_complete(response: httpx2.Response, part: Part) -> bool:
-    """Return whether the server reports that the part is already complete."""
+    """Return whether the part is already complete, according to the server."""
     if response.status_code != 416:
         return False
     found = _RANGE.fullmatch(response.headers.get("content-range", ""))
@@ -150,7 +150,7 @@ def _retry_after(response: httpx2.Response) -> float | None:
 
 
 def _extent(response: httpx2.Response) -> tuple[int, int | None]:
-    """Return the offset of the body within the file, and the file's size if reported."""
+    """Return the body's offset in the file, and the file's size if reported."""
     if response.status_code == 206:
         found = _RANGE.fullmatch(response.headers.get("content-range", ""))
         if found is None or found[1] is None:
