@@ -27,7 +27,7 @@ QUICK = (*SHORT, "--init", "random")
 
 
 def test_a_prompt_makes_a_picture() -> None:
-    result = vqclip("a red apple", *SHORT)
+    result = vqclip("a red apple", *SHORT, "--drafts", "2")
     assert leftovers(Path()) == ["a-red-apple-1.png"]
     assert result.stdout.startswith("a-red-apple-1.png  (seed 1, ")
     with Image.open("a-red-apple-1.png") as image:
