@@ -2,7 +2,7 @@
 
 ``checkpoints/step-0000500/`` holds ``networks.safetensors`` and ``average.safetensors`` (keys
 ``network/weight``), ``optimizers.safetensors`` and ``state.json``. A folder is written under a
-temporary name and renamed once it is complete.
+temporary name and renamed once complete.
 """
 
 import json
@@ -36,7 +36,7 @@ def save_training_state(
     extra: Mapping[str, Any],
     keep: int,
 ) -> Path:
-    """Save the state after ``step`` steps in ``folder``, keeping only the ``keep`` newest states.
+    """Save the state after ``step`` steps to ``folder``, keeping only the ``keep`` newest states.
 
     Raises:
         UsageError: the checkpoint cannot be written.
@@ -89,13 +89,13 @@ def load_training_state(
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
-    """Return the folders of the complete checkpoints in ``folder``, newest last."""
+    """Return the complete checkpoints in ``folder``, newest last."""
     found = [path for path in folder.glob("step-*") if _STEP.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write contiguous copies on the CPU, because safetensors rejects shared or strided tensors."""
+    """Save contiguous CPU copies, because safetensors rejects shared or strided tensors."""
     save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
 
 
@@ -112,7 +112,7 @@ def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def random_state(seed: int, step: int, process: int = 0) -> int:
-    """Return the seed of torch's generator for one step in one process.
+    """Return the seed for torch's generator for one step in one process.
 
     >>> random_state(0, 1) != random_state(1, 0)
     True
@@ -128,5 +128,5 @@ def random_state(seed: int, step: int, process: int = 0) -> int:
 
 
 def seed_step(seed: int, step: int, process: int = 0) -> None:
-    """Seed torch's generators so that its random numbers depend only on the arguments."""
+    """Seed torch's generators so that their random numbers depend only on the arguments."""
     torch.manual_seed(random_state(seed, step, process))

@@ -1,7 +1,7 @@
 """Process and device set-up with Hugging Face Accelerate.
 
-Gradients are averaged here, not by a wrapper around the networks, so that a loss may use the
-networks freely (in part, twice, or not at all) and every stage stays plain PyTorch.
+Gradients are averaged here rather than by a wrapper around the networks, so that a loss may use the
+networks freely (in part, twice, or not at all) and every stage remains plain PyTorch.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ def make_accelerator(settings: LoopSettings) -> "Accelerator":
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    # Accelerate reuses the first training's choices for the whole process, so they are reset
+    # Accelerate keeps its first choices for the whole process, so reset them
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     device = resolve_device(settings.device)
     precision = resolve_precision(settings.precision, device)

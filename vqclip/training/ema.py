@@ -13,10 +13,10 @@ class WeightAverage:
     """Moving average ē ← d·ē + (1 − d)·w of every weight after every step; buffers are copied.
 
     Early on, d is (1 + step) / (10 + step) if that is smaller, so that the initial weights fade
-    quickly. Frozen weights are averaged at no cost but memory.
+    quickly. Averaging frozen weights costs only memory.
 
     Args:
-        networks: networks to average; the average starts at their current weights.
+        networks: networks to average, starting at their current weights.
         decay: d in [0, 1); 0 disables averaging.
     """
 

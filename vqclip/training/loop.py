@@ -4,11 +4,11 @@
         print(progress.step, progress.metrics)
 
 For each objective, a step computes the loss over the step's batches, backpropagates, clips the
-gradients and steps the optimizer; then it runs the stage's other updates and updates the average.
+gradients and steps the optimizer. It then runs the stage's other updates and updates the average.
 
-Samples, random numbers and the learning rate depend only on (settings, step). On a CPU with the
-same number of threads, a training resumed from a checkpoint therefore ends with weights that are
-byte-identical to those of an uninterrupted training.
+Samples, random numbers and the learning rate depend only on (settings, step). On a CPU with a fixed
+number of threads, training resumed from a checkpoint therefore ends with weights byte-identical to
+those of uninterrupted training.
 """
 
 import math
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """The state of a training after a step.
+    """The state of training after a step.
 
     Attributes:
         step: number of completed steps, out of ``steps``.
@@ -49,7 +49,7 @@ class TrainingProgress:
         validation: scores on held-out data, if validation ran after this step.
         checkpoint: the checkpoint's folder, if one was written after this step.
         stopped: whether training stopped on request; it can be resumed from ``checkpoint``.
-        best: the best value so far of the first validation score; ``best/`` holds its model.
+        best: the best value so far of the first validation score; its model is in ``best/``.
         best_step: the number of steps after which ``best`` was reached.
     """
 
@@ -77,12 +77,12 @@ def fit(
 
     Args:
         stage: the stage to train, with its networks on the accelerator's device.
-        data: the training and the held-out data.
-        settings: the settings, of which only ``train`` and ``seed`` are used here.
+        data: the training and held-out data.
+        settings: the settings; only ``train`` and ``seed`` are used here.
         folder: the run's folder, for ``checkpoints/``, ``best/`` and ``last/`` (exported models),
             ``metrics.csv``, ``validation.csv``, ``samples/`` and ``tensorboard/``.
         accelerator: process and device. Default: the one from :func:`make_accelerator`.
-        resume: continue from the newest checkpoint in ``folder``, if there is one.
+        resume: continue from the newest checkpoint in ``folder``, if any.
         stop: called after every step; if it returns True, training writes a checkpoint and ends.
 
     Raises:
@@ -140,7 +140,7 @@ class Trainer:
         share_weights(self.accelerator, stage.networks.values())
 
     def batches(self, data: Data, first: int) -> Iterator[Batch]:
-        """Yield this process's batches, starting with step ``first``, moved to its device."""
+        """Yield this process's batches from step ``first`` on, moved to its device."""
         batches = training_batches(
             data,
             first,
@@ -157,7 +157,7 @@ class Trainer:
     def step(self, batches: Iterator[Batch], step: int) -> Metrics:
         """Run step ``step``, counted from 0, and return its metrics."""
         micro = [next(batches) for _ in range(self.settings.accumulate)]
-        # seed after loading: a data loader draws a random number when it starts
+        # seed after loading, because a data loader draws a random number when it starts
         seed_step(self.seed, step, self.accelerator.process_index)
         for network in self.stage.networks.values():
             network.train()
@@ -198,7 +198,7 @@ class Trainer:
 
     @contextmanager
     def _only_gradients_of(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-        """Require gradients only for the parameters of ``optimizer`` within the block."""
+        """Require gradients only for ``optimizer``'s parameters within the block."""
         own = {id(parameter) for parameter in _trainable(optimizer)}
         others = [parameter for parameter in self.trained if id(parameter) not in own]
         for parameter in others:
@@ -210,14 +210,14 @@ class Trainer:
                 parameter.requires_grad_(True)
 
     def records(self, data: Data, first: int) -> Records | None:
-        """Return the writer of the run's files in the main process, None in the others."""
+        """Return the writer of the run's files in the main process, and None in the others."""
         if not self.accelerator.is_main_process:
             return None
         where = (self.settings, self.average, self.accelerator.device, first)
         return Records(self.folder, self.stage, data, *where, self.best, self.best_step)
 
     def record(self, records: Records | None, step: int, metrics: Metrics) -> dict[str, float]:
-        """Write the records due after ``step`` steps; the other processes wait."""
+        """Write the records due after ``step`` steps, while the other processes wait."""
         figures: dict[str, float] = {}
         if records:
             figures = records.record(step, metrics)
@@ -245,7 +245,7 @@ class Trainer:
         )
 
     def resume(self) -> int:
-        """Load the newest checkpoint, if any; return how many steps were completed by then."""
+        """Load the newest checkpoint, if any; return the number of steps completed by then."""
         found = checkpoint_folders(self.folder / "checkpoints")
         if not found:
             return 0
@@ -257,9 +257,9 @@ class Trainer:
 
 
 def learning_rate_factor(step: int, settings: LoopSettings) -> float:
-    """Return the factor applied to the learning rate at ``step``, counted from 0.
+    """Return the factor for the learning rate at ``step``, counted from 0.
 
-    During warm-up the factor rises as (step + 1) / warmup; afterwards it falls from 1 to
+    During warm-up, the factor rises as (step + 1) / warmup; afterwards it falls from 1 to
     ``final_learning_rate`` at the last step, linearly or along half a cosine, unless it is
     constant.
     """

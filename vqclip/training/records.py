@@ -19,7 +19,7 @@ from vqclip.training.ema import WeightAverage
 from vqclip.training.settings import LoopSettings
 from vqclip.training.stage import Batch, Metrics, Stage
 
-_PICTURED = 8  # number of held-out samples in the grid of sample images
+_PICTURED = 8  # held-out samples in the grid of sample images
 
 
 class Records:
@@ -29,8 +29,8 @@ class Records:
         folder: the run's folder.
         stage, data, settings, average: as in the training loop.
         device: device to move the batches to.
-        step: number of completed steps; rows of later steps are dropped.
-        best: the best validation score so far; ``best_step`` is the step at which it was reached.
+        step: number of completed steps; rows for later steps are dropped.
+        best: the best validation score so far; ``best_step`` is the step that reached it.
     """
 
     def __init__(
@@ -119,14 +119,14 @@ class Records:
 
 
 def image_grid(pictures: Tensor, rows: int) -> Tensor:
-    """Arrange images (n·rows, 3, h, w) in n columns of ``rows`` each: (3, rows·h, n·w)."""
+    """Arrange images (n·rows, 3, h, w) in n columns of ``rows``: (3, rows·h, n·w)."""
     count, channels, height, width = pictures.shape
     table = pictures.reshape(count // rows, rows, channels, height, width)
     return table.permute(2, 1, 3, 0, 4).reshape(channels, rows * height, -1)
 
 
 def check_finite(metrics: Mapping[str, float], step: int) -> None:
-    """Check that all metrics of a step are finite.
+    """Check that all of a step's metrics are finite.
 
     Raises:
         VqclipError: a metric is not finite; the message names it.
@@ -146,8 +146,8 @@ def _due(step: int, every: int) -> bool:
 class Table:
     """A CSV file with one row per logged step; resuming drops the rows of later steps.
 
-    The first row sets the columns. If a row lacks a column, that cell is left empty; if a row has a
-    new column, the file is rewritten.
+    The first row sets the columns. A row that lacks a column gets an empty cell; a row with a new
+    column causes the file to be rewritten.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -158,7 +158,7 @@ class Table:
             self._rewrite(rows, list(rows[0]) if rows else [])
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Add the row of a step."""
+        """Add a step's row."""
         row = {"step": str(step)} | {key: f"{value:.6g}" for key, value in values.items()}
         if strange := [key for key in row if key not in self.columns]:
             self._rewrite(self._rows(), [*self.columns, *strange])
@@ -194,11 +194,11 @@ class TensorBoard:
             from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError:
             return
-        # a resumed run overwrites events that an interrupted run logged for later steps
+        # a resumed run overwrites events that the interrupted run logged for later steps
         self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def write(self, step: int, values: Mapping[str, float], prefix: str) -> None:
-        """Add the values of a step, named like ``train/loss`` for the prefix ``train``."""
+        """Add a step's values, named like ``train/loss`` for the prefix ``train``."""
         if self.writer is not None:
             for name, value in values.items():
                 self.writer.add_scalar(f"{prefix}/{name}", value, step)

@@ -1,4 +1,4 @@
-"""A complete training run from its settings: data, stage and loop."""
+"""Complete training runs from settings: data, stage and loop."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from vqclip.training.stage import Stage
 from vqclip.training.stages import open_stage
 from vqclip.training.transformer.encoding import EncodingConfig, data_config, open_data
 
-_CHECKED = 8  # samples, enough to distinguish a few missing captions from a folder without any
+_CHECKED = 8  # samples, enough to tell a few missing captions from none at all
 
 
 def train(
@@ -32,7 +32,7 @@ def train(
 ) -> Iterator[TrainingProgress]:
     """Run the training described by ``settings``, yielding after every step; see :func:`fit`.
 
-    The settings, including all defaults, are also saved in the run's folder as ``settings.yaml``.
+    The settings, with all defaults, are also saved in the run's folder as ``settings.yaml``.
 
     Raises:
         UsageError: the settings are invalid, or a required file is missing.
@@ -61,7 +61,7 @@ def train(
 
 
 def complete(settings: TrainSettings, stage: Stage) -> TrainSettings:
-    """Return the settings with the defaults of the sections ``data`` and ``loss`` filled in."""
+    """Return the settings with defaults filled in for the ``data`` and ``loss`` sections."""
     data: dict[str, Any] = asdict(data_config(settings))
     if "encode" in settings.data:
         data["encode"] = asdict(

@@ -1,4 +1,4 @@
-"""Settings of a training run: YAML to frozen dataclasses, without torch."""
+"""Training settings: YAML to frozen dataclasses, without torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,22 +19,22 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """Length, speed and precision of training: the section ``train``, common to all stages.
+    """Length, speed and precision of training: the ``train`` section, common to all stages.
 
     steps: number of optimizer steps in all, including those before a resume.
     batch_size: samples per forward pass and process; a step uses ``accumulate`` times as many.
-    learning_rate: the peak rate of every optimizer. Alternatively, ``base_learning_rate`` is a rate
+    learning_rate: peak rate for every optimizer. Alternatively, ``base_learning_rate`` is a rate
         per sample, multiplied by the number of samples in a step, as in taming-transformers.
     warmup: number of steps over which the learning rate rises linearly from 0.
     schedule: learning rate after warm-up: ``constant``; or ``linear`` or ``cosine``, which decay to
-        ``final_learning_rate`` times the rate at the last step.
+        ``final_learning_rate`` times the peak rate at the last step.
     ema: decay of the weight average used for validation and export; 0 disables the average.
-        Early on the average forgets faster, with the decay (1 + step) / (10 + step).
+        Early on, the average forgets faster, with the decay (1 + step) / (10 + step).
     precision: auto, float32, bfloat16 or float16 (only on CUDA), for operations under autocast.
     clip_gradients: maximum norm over all gradients of an optimizer.
     validate_every, sample_every, checkpoint_every, log_every: interval in steps; 0 means never.
     validate_samples: number of held-out samples to validate on, starting with the first.
-    keep: number of checkpoints to keep, the newest ones.
+    keep: number of checkpoints to keep.
     workers: number of data-loading processes; with 0, the main process loads the data.
 
 
@@ -83,9 +83,9 @@ class LoopSettings:
             raise UsageError("train.final_learning_rate is a share of the rate, 0 to 1")
 
     def rate(self, default: float, processes: int = 1) -> float:
-        """Return the peak learning rate: the one set, else ``default``.
+        """Return the peak learning rate if set, else ``default``.
 
-        If ``base_learning_rate`` is set, it is that rate times the number of samples in a step.
+        If ``base_learning_rate`` is set, the result is that rate times the samples in a step.
         """
         if self.base_learning_rate is not None:
             return self.base_learning_rate * self.batch_size * self.accumulate * processes
@@ -94,11 +94,11 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """The settings of a training run, as in its YAML.
+    """The settings of a training run, as in its YAML file.
 
     stage: ``vqgan``, ``transformer`` or ``clip``.
-    seed: seed of initial weights, data and noise; a step depends only on (seed, step).
-    model: the model to train, in the model's own config format (``target`` and ``params``).
+    seed: seed for initial weights, data and noise; a step depends only on (seed, step).
+    model: the model to train, in its own config format (``target`` and ``params``).
     start: weights to start from, a path or ``default``; with ``start_partial``, some weights may
         be missing or superfluous.
     loss, data: sections parsed by the stage and by :mod:`vqclip.training.data.dataset`.
@@ -132,12 +132,12 @@ def read_training_settings(stage: str, path: Path, changes: Sequence[str] = ()) 
 
 
 def settings_of(stage: str, values: Mapping[str, Any]) -> TrainSettings:
-    """Return the settings for values that are structured like the YAML file."""
+    """Return the settings for values structured like the YAML file."""
     return parse_section(TrainSettings, {**values, "stage": stage}, "")
 
 
 def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """Return ``values`` with each change ``a.b=value`` made, parsed as YAML; numbers index lists.
+    """Return ``values`` after changes ``a.b=value``, parsed as YAML; numbers index lists.
 
     >>> changed({"train": {"steps": 5}}, ["train.steps=7"])
     {'train': {'steps': 7}}

@@ -5,9 +5,9 @@ files are left to the loop (:mod:`vqclip.training.loop`). A new stage is a funct
 
     def open_mine_stage(settings: TrainSettings, device: torch.device) -> Stage
 
-named in :data:`vqclip.training.stages.STAGES`. It builds its networks on ``device``, in float32;
+named in :data:`vqclip.training.stages.STAGES`. It builds its networks on ``device``, in float32.
 torch's generator is seeded with ``settings.seed`` beforehand, so that the initial weights depend
-only on the settings. The stage defines its own section ``loss``, a frozen dataclass with all its
+only on the settings. The stage defines its own ``loss`` section, a frozen dataclass with all
 defaults, and reads it with ``parse_section(ItsSettings, settings.loss, "loss")``.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-#: Input of a loss, on the stage's device: ``image`` float (b, 3, h, w) in [-1, 1]; ``text``
+#: Input to a loss, on the stage's device: ``image`` float (b, 3, h, w) in [-1, 1]; ``text``
 #: list[str]; ``index`` int64 (b,), the sample numbers; and any other entries of the samples
 #: (tensors stacked, everything else as a list).
 Batch = Mapping[str, Any]
@@ -50,15 +50,15 @@ class Objective:
 
 
 class Stage(Protocol):
-    """The interface between the loop and a method of training.
+    """The interface between the loop and a training method.
 
     Attributes:
         networks: all trained and checkpointed networks by name, with parameters and buffers; the
             loop calls ``train()`` and ``eval()`` on them. State that a stage keeps between steps
-            is held in their buffers. Frozen helpers (a feature loss, a first stage) are left out.
-        objectives: the objectives in the order of a step; only their parameters are trained.
-        better: whether a small or a large first score of :meth:`validate` is better.
-        settings: the section ``loss`` as parsed by the stage, a dataclass.
+            is in their buffers. Frozen helpers (a feature loss, a first stage) are left out.
+        objectives: the objectives in order; only their parameters are trained.
+        better: whether a small or a large first score from :meth:`validate` is better.
+        settings: the ``loss`` section as parsed by the stage, a dataclass.
     """
 
     networks: Mapping[str, nn.Module]
@@ -74,9 +74,9 @@ class Stage(Protocol):
         """
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Update networks other than by gradients, for example revive dead codes.
+        """Update networks other than by gradients, such as by reviving dead codes.
 
-        ``batch`` is the last one of the step. The method is called after the optimizers, without
+        ``batch`` is the last one in the step. This is called after the optimizers, without
         gradients.
         """
 
@@ -90,17 +90,17 @@ class Stage(Protocol):
     def pictures(self, batch: Batch) -> Tensor:
         """Return sample images for the first held-out batch: (n, 3, h, w) in [0, 1].
 
-        The method is called like :meth:`validate`. With b inputs and r results for each, n = b·(1 +
-        r): each input is followed by its results. The grid has 1 + r rows; see :attr:`rows`.
+        This is called like :meth:`validate`. With b inputs and r results for each, n = b·(1 + r):
+        each input is followed by its results. The grid has 1 + r rows; see :attr:`rows`.
         """
 
     @property
     def rows(self) -> int:
-        """Return how many images of :meth:`pictures` form one column of the grid."""
+        """Return how many images from :meth:`pictures` form one column of the grid."""
 
     def export(self, folder: Path) -> None:
-        """Write the model into the empty folder ``folder`` in a format that other tools can load.
+        """Write the model to the empty folder ``folder`` in a format that other tools can load.
 
-        VQGANs and transformers are written as ``config.yaml`` and ``model.safetensors``, CLIP
-        models in open_clip's ``local-dir:`` layout. The method is called like :meth:`validate`.
+        VQGANs and transformers are written as ``config.yaml`` and ``model.safetensors``; CLIP
+        models, in open_clip's ``local-dir:`` layout. This is called like :meth:`validate`.
         """

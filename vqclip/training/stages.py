@@ -20,10 +20,10 @@ STAGES: Registry[str] = Registry(
 
 
 def open_stage(settings: TrainSettings, device: torch.device) -> Stage:
-    """Build the stage that ``settings`` describe; its initial weights depend only on the seed.
+    """Build the stage described by ``settings``; its initial weights depend only on the seed.
 
     Raises:
-        UsageError: the stage is unknown, or the settings are invalid.
+        UsageError: the stage is unknown or the settings are invalid.
         CheckpointError: the weights to start from cannot be used.
     """
     module, _, name = STAGES[settings.stage].partition(":")

@@ -1,12 +1,12 @@
 """Adversarial perturbations of images for training CLIP models.
 
-If a network is trained on images that were moved slightly towards another text but must still be
-matched to their own, its gradients draw meaningful content (Tsipras et al. 2019, arXiv:1805.12152;
-Santurkar et al. 2019, arXiv:1906.09453). Such gradients guide an image.
+If a network is trained on images that were moved slightly towards another text but must still match
+their own, its gradients draw meaningful content (Tsipras et al. 2019, arXiv:1805.12152; Santurkar
+et al. 2019, arXiv:1906.09453). Such gradients can guide an image.
 
-The perturbation δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root mean square over all values of one
+The perturbation δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root mean square over all values in an
 image, so that ε means the same at any size. As in Wong et al. 2020 (arXiv:2001.03994), δ starts at
-a random point, so that a single step suffices.
+a random point, so a single step is enough.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from vqclip.models.vqgan import VQModel
 
 
 class PixelSpace:
-    """δ is added to the pixels; with ``blur`` above 1, δ is coarser than they are by that factor.
+    """δ is added to the pixels; with ``blur`` above 1, it is coarser than they are by that factor.
 
-    The optimizer of a VQGAN's codes cannot draw single pixels either, and details at that scale are
+    An optimizer of VQGAN codes cannot draw single pixels either, and details at that scale are
     invisible.
     """
 
@@ -42,14 +42,14 @@ class PixelSpace:
         return F.interpolate(coarse, delta.shape[-2:], mode="bilinear", align_corners=False)
 
     def show(self, changed: Tensor) -> Tensor:
-        """Clip ``changed`` to [0, 1], which only brings it closer to the original images."""
+        """Clip ``changed`` to [0, 1], which only moves it closer to the original images."""
         return changed.clamp(0, 1)
 
 
 class LatentSpace:
     """δ is added to the output of a VQGAN's encoder: (n, c, h/f, w/f).
 
-    ε is measured in standard deviations of the codebook.
+    ε is in standard deviations of the codebook.
     """
 
     def __init__(self, vqgan: VQModel) -> None:
@@ -58,7 +58,7 @@ class LatentSpace:
 
     @torch.no_grad()
     def anchor(self, images: Tensor) -> Tensor:
-        """Return the encoded images, before quantization."""
+        """Encode the images, without quantization."""
         return self.vqgan.encode(images * 2 - 1).float()
 
     def spread(self, delta: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class LatentSpace:
         return self.vqgan.image(self.vqgan.nearest(changed))
 
 
-AttackSpace = PixelSpace | LatentSpace  # the space in which δ lies
+AttackSpace = PixelSpace | LatentSpace  # the space of δ
 
 
 def attack(
@@ -85,7 +85,7 @@ def attack(
     """Return ``images`` (n, 3, h, w) in [0, 1], changed to increase ``pull``, detached.
 
     The method is projected gradient ascent with normalised steps of 2.5·ε/steps (Madry et al. 2018,
-    arXiv:1706.06083). ``pull`` maps changed images to the values (n,) to increase.
+    arXiv:1706.06083). ``pull`` maps changed images to the values (n,) to be increased.
     """
     radius = epsilon * space.scale
     anchor = space.anchor(images)
@@ -120,13 +120,13 @@ def project(delta: Tensor, radius: float) -> Tensor:
 
 
 def choose_targets(similarity: Tensor, related: Tensor, scale: float) -> Tensor:
-    """Return for each of n images the index (n,) of another text, as the target of the attack.
+    """Return, for each of n images, the index (n,) of another text to attack towards.
 
-    Each target is drawn with the perceptor's probability from all texts that are not ``related``
+    Each target is sampled with the perceptor's probability from all texts that are not ``related``
     (n, b) to the image's own text, so that likely confusions are chosen more often. ``similarity``
     is (n, b). Random numbers come from torch's default generator on the CPU.
     """
     logits = (scale * similarity).masked_fill(related, -torch.inf).cpu()
     hopeless = related.all(dim=1).cpu()
-    logits[hopeless] = 0.0  # the batch has no other text: allow any
+    logits[hopeless] = 0.0  # the batch has no unrelated text, so allow any
     return torch.multinomial(logits.softmax(dim=1), 1)[:, 0].to(similarity.device)

@@ -1,8 +1,9 @@
-"""CLIP's contrastive loss (Radford et al. 2021, arXiv:2103.00020, fig. 3) with several positives.
+"""CLIP's contrastive loss (Radford et al. 2021, arXiv:2103.00020, fig. 3) with multiple positives.
 
-The rows are texts and the columns images, or vice versa. An image whose caption occurs several
-times has several correct texts, which share the probability equally, as in supervised contrastive
-learning (Khosla et al. 2020, arXiv:2004.11362) and UniCL (Yang et al. 2022, arXiv:2204.03610).
+The rows are texts and the columns images, or vice versa. An image whose caption occurs more than
+once has more than one correct text; these share the probability equally, as in supervised
+contrastive learning (Khosla et al. 2020, arXiv:2004.11362) and UniCL (Yang et al. 2022,
+arXiv:2204.03610).
 """
 
 from collections.abc import Hashable, Sequence
@@ -21,9 +22,9 @@ def coincide(names: Sequence[Hashable]) -> Tensor:
 
 
 def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return (n, m) target probabilities: positives share 1 − s, possible entries share s.
+    """Return (n, m) target probabilities: positives share 1 − s, all possible entries share s.
 
-    Here s is ``smoothing``. ``positive`` and ``possible`` are (n, m) bool; positives must be
+    Here s is ``smoothing``. ``positive`` and ``possible`` are (n, m) bool; every positive must be
     possible. A row without positives is all 0.
     """
     counts = positive.sum(1, keepdim=True)
@@ -33,7 +34,7 @@ def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> 
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return −Σ p·log q, averaged over the rows with targets; logits and targets are (n, m)."""
+    """Return −Σ p·log q for (n, m) logits and targets, averaged over the rows with targets."""
     losses = -(targets * logits.log_softmax(dim=1)).sum(1)
     return losses.sum() / (targets.sum(1) > 0).sum().clamp_min(1)
 
@@ -49,11 +50,11 @@ def contrastive_loss(
     """Return the cross entropy, averaged over both directions.
 
     Args:
-        images: (n, d) unit vectors; the first b belong to the texts, the others are negatives for
+        images: (n, d) unit vectors; the first b belong to the texts, the rest are negatives for
             every text.
         texts: (b, d) unit vectors.
         scale: the inverse temperature, a scalar.
-        positive: (b, b) bool, marks the matching pairs.
+        positive: (b, b) bool, marks matching pairs.
         ignored: (b, b) bool, marks pairs that count as neither positive nor negative.
         smoothing: label smoothing, from 0 to 1.
     """

@@ -1,4 +1,4 @@
-"""The CLIP model to train: construction, initial weights and token table, parameter groups."""
+"""CLIP models for training: construction, initial weights, token table, parameter groups."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +29,11 @@ PREPROCESSING = {
 
 
 def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the CLIP model to train, on the CPU, and the content of its ``open_clip_config.json``.
+    """Return a CLIP model to train, on the CPU, and the contents of its ``open_clip_config.json``.
 
     Raises:
         UsageError: the configuration is invalid, or a file does not exist.
-        CheckpointError: the initial weights do not fit, or cannot be read.
+        CheckpointError: the initial weights do not fit or cannot be read.
     """
     for key in settings.model:
         if key not in MODEL_KEYS:
@@ -64,8 +64,8 @@ def load_table(clip: nn.Module, path: Path, std: float) -> None:
     """Initialize the token embedding of ``clip`` from the table in ``path``, scaled to ``std``.
 
     Raises:
-        UsageError: the file does not exist, or has no such table.
-        CheckpointError: the table is for another vocabulary, or too narrow.
+        UsageError: the file does not exist or has no such table.
+        CheckpointError: the table is for another vocabulary or too narrow.
     """
     state = read_state_dict(path)
     if TABLE not in state:
@@ -81,10 +81,10 @@ def load_table(clip: nn.Module, path: Path, std: float) -> None:
 
 
 def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -> None:
-    """Load weights; with ``partial``, only those that exist in the model with the same shape.
+    """Load weights; with ``partial``, only those with the same name and shape in the model.
 
     Raises:
-        CheckpointError: without ``partial``, a weight is missing, superfluous or of another shape;
+        CheckpointError: without ``partial``, a weight is missing, superfluous or has another shape;
             with ``partial``, no weight fits.
     """
     own = clip.state_dict()
@@ -103,9 +103,10 @@ def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -
 def parameter_groups(
     clip: nn.Module, learning_rate: float, settings: ClipSettings
 ) -> list[dict[str, Any]]:
-    """Return AdamW's parameter groups, as in open_clip: gains, biases and the scale do not decay.
+    """Return AdamW's parameter groups, as in open_clip: no decay for gains, biases and the scale.
 
-    Nor does the token table, in which unseen words would fade; it has its own learning rate.
+    The token table does not decay either, because unseen words would fade; it has its own learning
+    rate.
     """
     named = {name: p for name, p in clip.named_parameters() if p.requires_grad}
     table = [p for name, p in named.items() if name.endswith(TABLE)]
@@ -121,7 +122,7 @@ def parameter_groups(
 
 
 def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Return the mean and the standard deviation of the images, each (3, 1, 1).
+    """Return the images' mean and standard deviation, each (3, 1, 1).
 
     Raises:
         UsageError: one of the two is not a list of three numbers.
@@ -137,5 +138,5 @@ def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def _parameter(clip: nn.Module, suffix: str) -> nn.Parameter:
-    """Return the parameter with this suffix, because CustomTextCLIP adds a prefix to names."""
+    """Return the parameter whose name ends in ``suffix``; CustomTextCLIP adds prefixes."""
     return next(p for name, p in clip.named_parameters() if name.endswith(suffix))

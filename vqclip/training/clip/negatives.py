@@ -15,7 +15,7 @@ from vqclip.training.clip.settings import NegativeSettings
 
 
 class Negatives:
-    """Hard negatives, kept in memory: ``pictures`` (m, 3, side, side) uint8, and ``names`` of each.
+    """Hard negatives in memory: ``pictures`` (m, 3, side, side) uint8, and ``names`` of each.
 
     Raises:
         UsageError: the file is missing, unreadable or empty, or one of its images is unreadable.
@@ -35,8 +35,8 @@ class Negatives:
         """Return k images (k, 3, side, side) in [0, 1] on the CPU, k = ``share`` · ``len(texts)``.
 
         Images whose prompt is among the texts or whose group is among the groups come first,
-        because only these are hard negatives. The order is otherwise drawn from torch's default
-        generator.
+        because only these are hard negatives. Apart from that, the order is drawn from torch's
+        default generator.
         """
         wanted = {name.lower() for name in (*texts, *groups)}
         order = torch.randperm(len(self.names)).tolist()
@@ -53,7 +53,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
-    """Return the file name in a line, with the line's prompt and group in lower case."""
+    """Return the file name in a line, and its prompt and group in lower case."""
     try:
         row: dict[str, Any] = json.loads(line)
         names = {str(row["prompt"]).lower(), str(row.get("group", row["prompt"])).lower()}

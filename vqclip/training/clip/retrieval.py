@@ -7,23 +7,23 @@ from torch import Tensor
 
 
 def ranks(similarity: Tensor) -> Tensor:
-    """Return the rank (n,), from 0, of each row's own column, for a similarity (n, n).
+    """Return the rank (n,), from 0, of each row's own column in a similarity matrix (n, n).
 
-    Ties count against that column, so that a model with constant output scores nothing.
+    Ties count against a row's own column, so that a model with constant output scores nothing.
     """
     own = similarity.diagonal()[:, None]
     return (similarity >= own).sum(1) - 1
 
 
 def recall(places: Tensor, k: int) -> float:
-    """Return R@k, the share of ``places`` below k."""
+    """Return R@k, the fraction of ``places`` below k."""
     return float((places < k).float().mean())
 
 
 def contests(groups: Sequence[str], size: int) -> Iterator[list[int]]:
     """Yield lists of ``size`` samples from different groups, with no sample in two lists.
 
-    The first sample of each group is used, in order; an incomplete last list is dropped. If there
+    The first sample of each group is used, in order; an incomplete final list is dropped. If there
     are fewer groups than ``size``, a single list holds them all.
     """
     first: dict[str, int] = {}
@@ -40,8 +40,8 @@ def retrieval(
     """Return R@1 and R@5 among ``size`` groups, and the accuracy among all groups.
 
     ``images`` and ``texts`` (n, d) are unit vectors, paired by index. ``r1`` and ``r5`` are means
-    over both directions and all lists of :func:`contests`; ``text_r1`` is R@1 when texts choose
-    images, and ``image_r1`` when images choose texts; ``zero_shot`` is the share of images that
+    over both directions and all lists from :func:`contests`; ``text_r1`` is R@1 when texts choose
+    images, and ``image_r1`` when images choose texts; ``zero_shot`` is the fraction of images that
     choose their own text from those of all groups.
     """
     places: dict[str, list[Tensor]] = {"text": [], "image": []}

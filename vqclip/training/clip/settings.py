@@ -1,4 +1,4 @@
-"""Settings of a CLIP model's training: the section ``loss`` of its YAML."""
+"""Settings for training a CLIP model: the ``loss`` section of its YAML."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,9 +14,9 @@ def _share(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How images are viewed during training: as cutouts, like those in generation.
+    """How images are viewed in training: as cutouts, like those in generation.
 
-    share: share of images viewed as a cutout; the others are viewed whole.
+    share: fraction of images viewed as a cutout; the rest are viewed whole.
     method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`. By default, the hue
         varies less than in generation, because captions name colours.
     """
@@ -42,11 +42,10 @@ class AttackSettings:
 
     kind: ``none``; ``pixel``, to perturb pixels; or ``latent``, to perturb the latents of
         ``vqgan``, which is a path or ``default``.
-    epsilon: size of the perturbation. For ``pixel``, the root mean square over the pixel values,
-        which lie in [0, 1]; for ``latent``, the same over latents, in standard deviations of the
-        codebook.
+    epsilon: size of the perturbation. For ``pixel``, the root mean square over pixel values in
+        [0, 1]; for ``latent``, the same over latents, in standard deviations of the codebook.
     steps: number of gradient ascent steps.
-    share: share of the images in a batch that are attacked.
+    share: fraction of the images in a batch that are attacked.
     blur: factor by which perturbations are coarser than the pixels.
     warmup: number of training steps over which epsilon grows from 0.
     """
@@ -71,9 +70,9 @@ class AttackSettings:
 class NegativeSettings:
     """Hard negatives: generated images that do not show their prompt.
 
-    path: JSONL file whose rows have a ``picture`` (an image file relative to it), a ``prompt`` and
-        optionally a ``group``.
-    share: number of added negatives relative to the batch size.
+    path: JSONL file whose rows have a ``picture`` (an image file relative to it), a ``prompt`` and,
+        optionally, a ``group``.
+    share: number of negatives to add, relative to the batch size.
     """
 
     path: str
@@ -89,9 +88,9 @@ class TokenSettings:
     """Initial values of the token embeddings.
 
     table: safetensors file with ``token_embedding.weight``, (vocabulary, width or more), of which
-        the first columns are used.
-    std: standard deviation that the table is scaled to.
-    rate: factor of the embeddings' learning rate; 0 freezes them.
+        only the first columns are used.
+    std: standard deviation to scale the table to.
+    rate: factor for the embeddings' learning rate; 0 freezes them.
     """
 
     table: str | None = None
@@ -105,10 +104,10 @@ class TokenSettings:
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """Settings of a CLIP model's training.
+    """Settings for training a CLIP model.
 
     positives: pairs match if they have the same ``text`` or the same ``group``. With ``text``,
-        pairs of the same group with different texts count as neither positive nor negative.
+        pairs from the same group with different texts count as neither positive nor negative.
     smoothing: label smoothing.
     contrast: weight of the contrastive loss; 0 trains without images.
     teacher, teacher_weight: another CLIP model, named as in :func:`vqclip.load_perceptor`, whose

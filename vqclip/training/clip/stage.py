@@ -1,8 +1,8 @@
 """Training of a CLIP model on matching texts and images.
 
-Guiding generation needs more than retrieval does: images are viewed as cutouts, a share of them is
-attacked (:mod:`vqclip.training.clip.attacks`), and images generated earlier serve as hard negatives
-(:mod:`vqclip.training.clip.negatives`).
+Guiding generation takes more than retrieval does: images are viewed as cutouts, some of them are
+attacked (:mod:`vqclip.training.clip.attacks`), and previously generated images serve as hard
+negatives (:mod:`vqclip.training.clip.negatives`).
 """
 
 import json
@@ -41,12 +41,12 @@ from vqclip.training.stage import Batch, Metrics, Objective
 
 LEARNING_RATE = 1e-3
 LARGEST_SCALE = 100.0  # maximum scale of the logits, as in CLIP, section 2.5
-TARGET_SCALE = 10.0  # inverse temperature for choosing an attack's target text
-DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # for the sample images, which are drawn from gradients
+TARGET_SCALE = 10.0  # inverse temperature for choosing a text to attack towards
+DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # for sample images, which are drawn by gradients
 
 
 def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
-    """Return the stage that trains the CLIP model of ``settings`` on ``device``.
+    """Return the stage that trains the CLIP model in ``settings`` on ``device``.
 
     ``settings.model`` has the entries of an ``open_clip_config.json``: ``model_cfg``, which may
     also be the name of an open_clip architecture, and ``preprocess_cfg``.
@@ -66,9 +66,9 @@ class ClipStage:
     """A CLIP model with its optimizer, loss and validation.
 
     Args:
-        clip: an open_clip model; the input of its ``visual`` is (n, 3, side, side), normalised.
+        clip: an open_clip model whose ``visual`` takes normalised (n, 3, side, side) images.
         config: the contents of the ``open_clip_config.json`` to export.
-        settings: the settings of the loss.
+        settings: the loss settings.
         learning_rate: the peak learning rate.
     """
 
@@ -92,11 +92,11 @@ class ClipStage:
         self.negatives: Negatives | None = None  # loaded once the image size is known
 
     def check(self, batch: Batch) -> None:
-        """Raise UsageError if no sample has a caption; any size fits, as images are resized."""
+        """Raise UsageError if no sample has a caption. Images may have any size."""
         check_captions(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return a batch's loss: contrast, plus the distance to a teacher's text embeddings."""
+        """Return a batch's contrastive loss plus the distance to a teacher's text embeddings."""
         texts = self.embed_text(list(batch["text"]))  # (b, d)
         total, metrics = texts.new_zeros(()), Metrics()
         if self.settings.contrast:
@@ -109,7 +109,7 @@ class ClipStage:
         return total, {"loss": total.detach(), **metrics}
 
     def contrast(self, batch: Batch, texts: Tensor, step: int) -> tuple[Tensor, Metrics]:
-        """Return the contrastive loss of a batch with attacked images and hard negatives."""
+        """Return a batch's contrastive loss with attacked images and hard negatives."""
         pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
         positive = coincide(names).to(texts.device)
         groups = list(batch.get("group", names))
@@ -139,7 +139,7 @@ class ClipStage:
     def _attacked(
         self, pictures: Tensor, texts: Tensor, related: Tensor, views: Views, step: int
     ) -> Tensor:
-        """Perturb the first images, a share of all, to look more like another image's text."""
+        """Perturb a fraction of the images, the first ones, to look more like other texts."""
         settings = self.settings.attack
         count = round(settings.share * len(pictures)) if self.space else 0
         if self.space is None or count == 0:
@@ -176,7 +176,7 @@ class ClipStage:
 
     @torch.no_grad()
     def after_step(self, batch: Batch, step: int) -> None:
-        """Clamp the scale of the logits to at most 100, as CLIP does."""
+        """Clamp the logits' scale to at most 100, as CLIP does."""
         self.clip.logit_scale.clamp_(0, math.log(LARGEST_SCALE))
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -187,13 +187,13 @@ class ClipStage:
             images.append(self.embed(whole(pictures, self.side)))
             texts.append(self.embed_text(names))
             groups += list(batch.get("group", names))
-            if number == 0 and self.space is not None:  # only once, because it is slow
+            if number == 0 and self.space is not None:  # only the first batch, because it is slow
                 robust = self._robust(pictures, texts[0], groups)
         figures = retrieval(torch.cat(images), torch.cat(texts), groups)
         return figures | ({"attacked_r1": recall(torch.cat(robust), 1)} if robust else {})
 
     def _robust(self, pictures: Tensor, texts: Tensor, groups: list[str]) -> list[Tensor]:
-        """Attack at most 100 whole images with three steps; return the ranks of their texts."""
+        """Attack up to 100 whole images with three steps; return the ranks of their texts."""
         assert self.space is not None
         pictures, texts, groups = pictures[:100], texts[:100], groups[:100]
         related = coincide(groups).to(texts.device)
@@ -208,7 +208,7 @@ class ClipStage:
         return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Return each image, the image moved far to the next text, and its text drawn from grey.
+        """Return each image, a copy moved far towards the next text, and its text drawn from grey.
 
         The last two show what the gradient draws. The shape is (b·3, 3, h, w), and values are in
         [0, 1].
@@ -239,7 +239,7 @@ class ClipStage:
 
 
 def open_space(settings: AttackSettings, device: torch.device) -> AttackSpace | None:
-    """Return the space in which attacks take place, or None if there are no attacks."""
+    """Return the space to attack in, or None if there are no attacks."""
     if settings.kind == "latent":
         vqgan = load_vqgan(settings.vqgan, device=device)
         check_rgb(vqgan, settings.vqgan)
@@ -248,7 +248,7 @@ def open_space(settings: AttackSettings, device: torch.device) -> AttackSpace | 
 
 
 def plain_attention(device: torch.device) -> AbstractContextManager[None]:
-    """Compute attention on a CPU as plain matrix products, which is faster for small towers."""
+    """Compute attention on the CPU as plain matrix products, which is faster for small towers."""
     if device.type == "cpu":
         plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
         return plain
@@ -257,7 +257,7 @@ def plain_attention(device: torch.device) -> AbstractContextManager[None]:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Keep ``network`` in evaluation mode in the block: batch norm then acts as in generation."""
+    """Keep ``network`` in evaluation mode, in which batch norm acts as in generation."""
     training = network.training
     network.eval()
     try:

@@ -19,10 +19,10 @@ def whole(pictures: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Views:
-    """One view per image of a batch: a cutout or the whole image.
+    """One view per image in a batch: a cutout or the whole image.
 
-    The first ``viewed`` of ``count`` images are viewed as cutouts, the rest of them whole. Images
-    after the first ``count`` are viewed as cutouts.
+    Of the first ``count`` images, the first ``viewed`` are viewed as cutouts and the rest whole.
+    All images after ``count`` are viewed as cutouts.
     """
 
     cutouts: Cutouts
@@ -41,7 +41,7 @@ class Views:
 def draw_views(
     settings: ViewSettings, count: int, more: int, picture_hw: tuple[int, int], side: int
 ) -> Views:
-    """Draw views for ``count`` images and ``more`` images after them, with torch's generator."""
+    """Draw views for ``count`` images and ``more`` images after them from torch's generator."""
     cutouts = Cutouts(
         settings.method, count + more, settings.cut_power, settings.augment, settings.noise
     )

@@ -1,1 +1,1 @@
-"""Training data: sources, captions, composition, batches."""
+"""Training data: sources, captions, composition and batches."""

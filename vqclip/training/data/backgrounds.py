@@ -13,7 +13,7 @@ LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
 
 @dataclass(frozen=True)
 class Background:
-    """A background: an RGB image, its description, and the probability that captions mention it."""
+    """An RGB image, its description, and the probability that captions mention it."""
 
     image: Image.Image
     words: str
@@ -38,7 +38,7 @@ def _shade(name: str, rng: np.random.Generator) -> RGB:
 
 
 def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: np.random.Generator) -> tuple[str, RGB]:
-    """Return a colour from ``names`` that contrasts with a cut-out, else the last colour tried."""
+    """Return a colour from ``names`` that contrasts with a cut-out, or else the last one tried."""
     colour, name = COLOURS["white"], "white"
     for number in rng.permutation(len(names))[:6]:
         name = names[number]
@@ -49,12 +49,12 @@ def _contrasting(rgba: Pixels, names: tuple[str, ...], rng: np.random.Generator)
 
 
 def solid(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
-    """Return a background of a strong colour that contrasts with the cut-out ``rgba``."""
+    """Return a background in a strong colour that contrasts with the cut-out ``rgba``."""
     return _coloured(rgba, tuple(COLOURS), size, 0.6, rng)
 
 
 def plain(rgba: Pixels, white: float, size: int, rng: np.random.Generator) -> Background:
-    """Return a light background or, for a share ``white`` of the contrasting cut-outs, white."""
+    """Return a light background: white, with probability ``white``, if the cut-out contrasts."""
     if rng.random() < white and stands_out(rgba, COLOURS["white"]):
         image = Image.new("RGB", (size, size), COLOURS["white"])
         return Background(image, "on a white background", 0.2)

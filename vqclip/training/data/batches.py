@@ -1,8 +1,8 @@
-"""The samples of each step as batches on the device.
+"""Batches of each step's samples, on the device.
 
-With n processes, batches of b samples and a accumulated batches, step s uses the samples s·S …
-(s+1)·S − 1, where S = a·n·b. The order depends only on the step, so a resumed training simply
-starts at step s.
+With n processes, batches of b samples and a accumulated batches, step s uses samples s·S … (s+1)·S
+− 1, where S = a·n·b. The order depends only on the step, so resumed training simply starts at step
+s.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ RawSample = Mapping[str, Any]
 
 
 class Data(Protocol):
-    """An endless sequence of training samples, and the held-out samples."""
+    """An endless sequence of training samples, with held-out samples."""
 
     def __getitem__(self, number: int) -> RawSample:
         """Return sample ``number``: ``image`` uint8 (3, h, w), ``text``, ``index``, and so on."""
@@ -58,7 +58,7 @@ def training_batches(
 def held_out_batches(data: Data, samples: int, batch_size: int) -> Iterator[Batch]:
     """Yield batches of the first ``samples`` held-out samples, or of all if there are fewer.
 
-    The last batch may be smaller than the others.
+    The last batch may be smaller.
     """
     held_out = data.held_out
     count = min(samples, len(held_out))
@@ -99,6 +99,6 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 def memory_format(device: torch.device) -> torch.memory_format:
     """Return the memory format in which a VQGAN trains fastest on ``device``.
 
-    On CPUs that is the contiguous format: slightly faster in float32, twice as fast in bfloat16.
+    On CPUs this is the contiguous format: slightly faster in float32, twice as fast in bfloat16.
     """
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format

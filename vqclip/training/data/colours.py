@@ -28,7 +28,7 @@ _LEAST = 0.12  # minimum share of pixels for a colour to be named
 
 
 def measured(rgba: Pixels) -> tuple[str, ...]:
-    """Return the colour words for an image's visible pixels, the most frequent first.
+    """Return the colour words for an image's visible pixels, most frequent first.
 
     rgba: (h, w, 4) uint8. At most four words are returned; colours that cover less than about an
         eighth of the visible pixels are left out.
@@ -44,7 +44,7 @@ def measured(rgba: Pixels) -> tuple[str, ...]:
 
 
 def _words(rgb: "np.ndarray[Any, np.dtype[Any]]") -> "np.ndarray[Any, np.dtype[np.str_]]":
-    """Name each colour of (n, 3) in [0, 1] by hue, saturation and value; later rules win."""
+    """Name colours (n, 3) in [0, 1] by hue, saturation and value; later rules win."""
     value, least = rgb.max(1), rgb.min(1)
     chroma = value - least
     saturation = chroma / np.maximum(value, 1e-6)
@@ -86,7 +86,7 @@ def _hue(rgb: Any, value: Any, chroma: Any) -> Any:
 
 
 def hue_turned(rgba: Pixels, turn: int) -> Pixels:
-    """Return an (h, w, 4) uint8 image with its hues rotated by ``turn``/256 of the circle."""
+    """Return an (h, w, 4) uint8 image with its hues rotated by ``turn``/256 of a circle."""
     hsv = np.array(Image.fromarray(rgba[..., :3]).convert("HSV"))
     hsv[..., 0] += np.uint8(turn % 256)  # wraps around, as hues do
     turned = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
@@ -94,7 +94,7 @@ def hue_turned(rgba: Pixels, turn: int) -> Pixels:
 
 
 def stands_out(rgba: Pixels, colour: RGB) -> bool:
-    """Return whether most visible pixels of a cut-out differ clearly from a colour behind it."""
+    """Return whether most of a cut-out's visible pixels differ clearly from a background colour."""
     coarse = rgba[::8, ::8]
     visible = coarse[coarse[..., 3] > _VISIBLE][:, :3].astype(np.int16)
     distance = np.abs(visible - np.array(colour, np.int16)).sum(1)

@@ -72,7 +72,7 @@ class Composer:
     def _subject(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Subject]:
-        """Return the cut-out and its colours, measured again if the cut-out was recoloured."""
+        """Return the cut-out and its colours, measured again if it was recoloured."""
         colours = tuple(entry.columns.get("colors") or ()) or measured(rgba)
         if rng.random() < self.settings.recolour and _may_be_recoloured(entry, colours):
             turned = hue_turned(rgba, int(rng.integers(40, 217)))
@@ -155,7 +155,7 @@ class Composer:
     def _partner(
         self, entry: DataEntry, canvas: Image.Image, rng: np.random.Generator
     ) -> tuple[Pixels, Subject] | None:
-        """For a share of the images, return a second cut-out if it stands out from the canvas."""
+        """For some of the images, return a second cut-out if it stands out from the canvas."""
         if rng.random() >= self.settings.pair or not len(self._edges) or not _is_thing(entry):
             return None
         place = min(int(np.searchsorted(self._edges, rng.random())), len(self._things) - 1)
@@ -185,7 +185,7 @@ class Composer:
 
 
 def _is_thing(entry: DataEntry) -> bool:
-    """Return whether an entry can stand beside another: a short name, and not a sign or flag."""
+    """Return whether an entry can stand beside another: it has a short name and no sign or flag."""
     columns = entry.columns
     return (
         bool(entry.texts)
@@ -202,7 +202,7 @@ def _may_be_mirrored(entry: DataEntry) -> bool:
 
 
 def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
-    """Return whether an entry has a colour that no text names, and shows no people."""
+    """Return whether an entry's colour is named in no text and it shows no people."""
     words = (*entry.texts, *(entry.columns.get("tags") or ()))
     people = entry.columns.get("category") in ("people & body", "flags")
     return (
@@ -214,7 +214,7 @@ def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
 
 
 def _trimmed(cutout: Image.Image, scale: float) -> Image.Image:
-    """Crop the empty border, and scale the longer side to ``scale`` times the image's side."""
+    """Crop the empty border and scale the longer side to ``scale`` times the image's side."""
     box = cutout.getchannel("A").point(_opaque).getbbox()
     part = cutout.crop(box) if box else cutout
     factor = scale * max(cutout.size) / max(part.size)
@@ -226,7 +226,7 @@ _opaque = [0] * 9 + [255] * 247  # nearly transparent pixels count as empty
 
 
 def _cast_shadow(canvas: Image.Image, part: Image.Image, place: tuple[int, int]) -> None:
-    """Draw a soft shadow on the canvas, below and to the right of a cut-out's place."""
+    """Draw a soft shadow on the canvas, below and to the right of a cut-out."""
     offset, blur = max(2, canvas.width // 32), max(2, canvas.width // 40)
     mask = Image.new("L", canvas.size)
     mask.paste(part.getchannel("A").point(_half), (place[0] + offset, place[1] + offset))

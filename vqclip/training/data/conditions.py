@@ -1,7 +1,7 @@
-"""Conditions of training samples: class, label map, depth, edges, small image.
+"""Conditions for training samples: class, label map, depth, edges, small image.
 
-Each condition covers the visible part of the image, in the format that ``encode_condition`` of a
-:class:`vqclip.models.transformer.Net2NetTransformer` accepts.
+Each condition covers the visible part of the image, in the format that
+:meth:`vqclip.models.transformer.Net2NetTransformer.encode_condition` accepts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,7 +43,7 @@ class Window:
         return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
 
     def of_map(self, planes: Map) -> Map:
-        """Return the part of a (c, h, w) map in the window, resized by nearest neighbour."""
+        """Return the visible part of a (c, h, w) map, resized by nearest neighbour."""
         places = (np.arange(self.size) * self.side + self.side // 2) // self.size
         cut = self._cut(planes.transpose(1, 2, 0))[places][:, places]
         return np.ascontiguousarray(cut.transpose(2, 0, 1))
@@ -54,7 +54,7 @@ class Window:
 
 
 def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) -> Window:
-    """Draw a random window according to the settings ``crop``, ``zoom`` and ``flip``."""
+    """Draw a random window according to ``crop``, ``zoom`` and ``flip`` in the settings."""
     size = side = settings.crop or settings.size
     if zooms and settings.zoom > 1:
         side = round(size / rng.uniform(1, settings.zoom))
@@ -67,11 +67,7 @@ def draw_window(settings: DataConfig, rng: np.random.Generator, *, zooms: bool) 
 def check_data_conditions(
     entries: Sequence[DataEntry], conditions: Iterable[ConditionConfig]
 ) -> None:
-    """Raise UsageError if a named class has no images, or an image has no map.
-
-    Raises:
-        UsageError: the message names the first class or map that is missing.
-    """
+    """Raise UsageError if a named class has no images, or an image has no map."""
     for number, config in enumerate(conditions):
         where = f"data.conditions.{number}"
         if config.kind == "class":
@@ -87,7 +83,7 @@ def check_data_conditions(
 
 
 def with_class_names(settings: DataConfig, entries: Sequence[DataEntry]) -> DataConfig:
-    """Return settings in which class conditions have names, by default those of all classes found.
+    """Return settings with names for class conditions, by default those of all classes found.
 
     Raises:
         UsageError: the images have no classes.
@@ -122,19 +118,19 @@ def _check_names(entries: Iterable[DataEntry], config: ConditionConfig, where: s
 
 
 def map_path(config: ConditionConfig, entry: DataEntry) -> Path:
-    """Return the path of the map that belongs to an image."""
+    """Return the path of an image's map."""
     return (user_path(config.folder) / entry.file).with_suffix(config.suffix)
 
 
 def has_class(entry: DataEntry, conditions: Iterable[ConditionConfig]) -> bool:
-    """Return whether an entry belongs to a class of every class condition."""
+    """Return whether an entry belongs to a class in every class condition."""
     return all(c.kind != "class" or entry.columns.get(c.column) in c.names for c in conditions)
 
 
 def condition(
     config: ConditionConfig, entry: DataEntry, image: Pixels, window: Window, size: int
 ) -> Any:
-    """Return a condition for the window ``image``, (h, w, 3), of an entry at ``size``.
+    """Return a condition at ``size`` for an entry's window ``image``, (h, w, 3).
 
     Without a folder of maps, depth, labels and black-and-white edges are read from the image
     itself.
@@ -155,7 +151,7 @@ def condition(
 
 
 def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
-    """Return an entry's whole map as (c, size, size), fitted to the square like its image."""
+    """Return an entry's whole map (c, size, size), fitted to the square like its image."""
     name, square = entry.name, (size, size)
     if config.folder:
         path = map_path(config, entry)
@@ -175,7 +171,7 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
 
 
 def _shows_edges(entry: DataEntry, image: Pixels) -> bool:
-    """Return whether an entry, shown as ``image``, is an edge map, to which resizing adds grey."""
+    """Return whether an entry, shown as ``image``, is an edge map (greyed by resizing)."""
     is_grey = bool((image == image[..., :1]).all())
     return is_grey and is_edge_map(flatten(open_entry(entry)))
 

@@ -1,6 +1,6 @@
-"""The training data set, in which sample k depends only on the seed and k.
+"""The training data set: sample k depends only on the seed and k.
 
-An interrupted training continues at the next k; the order is the same for any worker count.
+Interrupted training continues at the next k; the order is the same for any worker count.
 """
 
 import math
@@ -33,14 +33,14 @@ from vqclip.training.data.sources import (
     read_source,
 )
 
-_LEAST_SHOWN = 4  # minimum ratio of the number of all images to that of held-out images
+_LEAST_SHOWN = 4  # minimum ratio of all images to held-out images
 
 
 class Pictures:
     """Decoded images of entries, (size, size, 4) uint8, RGBA; kept in memory if ``cache`` is set.
 
-    An unreadable image is counted and replaced by the next readable one. Worker processes that are
-    forked later share the memory.
+    An unreadable image is counted and replaced by the next readable one. Worker processes forked
+    later share the memory.
     """
 
     def __init__(self, entries: Sequence[DataEntry], size: int, cache: bool) -> None:
@@ -61,7 +61,7 @@ class Pictures:
         self._allocate()
 
     def __getitem__(self, index: int) -> tuple[int, Pixels]:
-        """Return index and pixels of the image at ``index``, or of the next readable one.
+        """Return the index and pixels of image ``index``, or of the next readable one.
 
         Raises:
             UsageError: no image is readable.
@@ -87,7 +87,7 @@ class Pictures:
 
     @property
     def bad(self) -> list[str]:
-        """Return the images that could not be read so far."""
+        """Return the images found unreadable so far."""
         return [self.entries[int(i)].name for i in np.flatnonzero(self._state == _BAD)]
 
 
@@ -102,7 +102,7 @@ def _shared(*shape: int) -> Pixels:
 
 
 class Samples:
-    """The endless sequence of training samples, and the finite one of held-out samples.
+    """An endless sequence of training samples, and a finite one of held-out samples.
 
     ``samples[k]`` has ``image``, a (3, h, w) uint8 array; ``text``, one caption; ``group``;
     ``index``, which is k; and a key for each condition. Each epoch has its own order and contains
@@ -113,7 +113,7 @@ class Samples:
         seed: determines the order and the crops, but not which images are held out.
 
     Raises:
-        UsageError: a source is unreadable, a column unknown, or no images are left to train on.
+        UsageError: a source is unreadable, a column is unknown, or no images are left to train on.
     """
 
     def __init__(self, settings: DataConfig, seed: int = 0) -> None:
@@ -141,7 +141,7 @@ class Samples:
         self._captions = captions or None
 
     def __len__(self) -> int:
-        """Return the number of images in an epoch; an index may be larger."""
+        """Return the number of images in an epoch; indices may be larger."""
         return len(self.pictures.entries)
 
     def __getitem__(self, k: int) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Samples:
         """Return an entry's image on its background, (size, size, 3), and its content."""
         if self._compose and rgba[..., 3].min() < 255:
             return self._compose(entry, rgba, rng)
-        # a photo's colours are those of the whole scene, such as grass and sky, not of the cow
+        # a photo's colours come from the whole scene, such as grass and sky, not just the subject
         colours = tuple(entry.columns.get("colors") or ()) if rgba[..., 3].min() < 255 else ()
         return over(rgba, plain_background(entry)), Scene((Subject(entry, colours),))
 
@@ -181,8 +181,8 @@ class Samples:
     def draw(self, k: int, rng: np.random.Generator) -> int:
         """Return the index of the entry that sample k shows, drawn according to the weights.
 
-        Each epoch divides the unit interval into as many strata as there are images, and visits
-        them in random order.
+        Each epoch divides the unit interval into one stratum per image and visits the strata in
+        random order.
         """
         count = len(self)
         epoch, place = divmod(k, count)
@@ -194,7 +194,8 @@ class Samples:
 class HeldOut(Sequence[dict[str, Any]]):
     """Images never used in training, whole and on plain backgrounds, in a fixed order.
 
-    For any n, the first n images are a fair sample. ``text`` is the first caption, ``texts`` all.
+    For any n, the first n images are a fair sample. ``text`` is the first caption, ``texts`` all of
+    them.
     """
 
     def __init__(self, entries: Sequence[DataEntry], settings: DataConfig) -> None:
@@ -231,7 +232,7 @@ class HeldOut(Sequence[dict[str, Any]]):
 def _split(
     entries: Sequence[DataEntry], settings: DataConfig
 ) -> tuple[list[DataEntry], list[DataEntry], list[DataEntry]]:
-    """Split entries into those to train on, those held out by group and those held out as style."""
+    """Split entries into those for training, those held out by group, and those by style."""
     rule = settings.hold_out
     parts: tuple[list[DataEntry], list[DataEntry], list[DataEntry]] = ([], [], [])
     for entry in entries:
@@ -245,7 +246,7 @@ def _split(
 
 
 def _with_one_group(entries: list[DataEntry], salt: str) -> tuple[list[DataEntry], list[DataEntry]]:
-    """Hold out one small group, if that leaves enough images, when the hashes hold out none."""
+    """Hold out one small group when the hashes hold out none and enough images remain."""
     chosen = min((entry.group for entry in entries), key=lambda g: group_hash(g, salt), default="")
     held_out = [entry for entry in entries if entry.group == chosen]
     if len(held_out) * _LEAST_SHOWN > len(entries):
@@ -266,7 +267,7 @@ def _style(entry: DataEntry, settings: DataConfig) -> dict[str, int]:
 
 
 def style_of(entry: DataEntry, styles: Mapping[str, Where]) -> int:
-    """Return the index of an entry's style, the first that matches it, or -1 if none does."""
+    """Return the index of the first style that matches an entry, or -1 if none does."""
     return next((i for i, w in enumerate(styles.values()) if matches(entry.columns, w)), -1)
 
 
@@ -292,5 +293,5 @@ def over(rgba: Pixels, background: RGB) -> Pixels:
 
 
 def _planes(image: Pixels) -> Pixels:
-    """Return a contiguous copy: (h, w, 3) -> (3, h, w)."""
+    """Return a contiguous channels-first copy: (h, w, 3) -> (3, h, w)."""
     return np.ascontiguousarray(image.transpose(2, 0, 1))

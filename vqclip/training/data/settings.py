@@ -1,4 +1,4 @@
-"""Settings of the training data, without torch."""
+"""Settings for the training data, without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -25,11 +25,11 @@ class SourceConfig:
     """A source of images.
 
     path: a folder of images, or a ``.jsonl`` file in which each row names a ``file`` in a ``shard``
-        (a zip or tar beside it) and its ``text``; further columns serve ``where`` and the captions.
+        (a zip or tar beside it) and its ``text``; further columns are for ``where`` and captions.
         In a folder, ``a.txt`` beside ``a.png`` holds that image's captions, one per line.
-    weight: how often an image of this source is drawn, relative to other sources.
+    weight: how often images from this source are drawn, relative to other sources.
     where: use only the rows whose columns have these values.
-    fit: how images that are not square are made square, one of :data:`vqclip.config.FITS`.
+    fit: how to make other images square, one of :data:`vqclip.config.FITS`.
     """
 
     path: str
@@ -46,7 +46,7 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class WeightRule:
-    """A rule to draw images that match ``where`` ``weight`` times as often; rules multiply."""
+    """Draw images that match ``where`` ``weight`` times as often; rules multiply."""
 
     where: Where
     weight: float
@@ -60,13 +60,13 @@ class WeightRule:
 class HoldOutConfig:
     """The data held out of training.
 
-    share: share of groups to hold out; a group is all images of one caption. Groups are chosen by a
-        hash of the group alone, so that other settings do not change which ones are held out.
-        With few images, one group is held out if the hashes choose none.
+    share: fraction of groups to hold out; a group is all images with the same caption. Groups are
+        chosen by their hash alone, so other settings do not change which ones are held out. If
+        there are few images and the hashes choose no group, one is held out anyway.
     where: also hold out all images that match this, as a separate style.
     salt: text that changes which groups are chosen.
     judge: whether to validate on the held-out ``groups`` or on the held-out ``style``.
-    crop: validate on the centre of each image, as large as ``data.crop``, not on whole images.
+    crop: whether to validate on a centre crop of ``data.crop`` pixels instead of the whole image.
     """
 
     share: float = 0.04
@@ -84,16 +84,15 @@ class HoldOutConfig:
 
 @dataclass(frozen=True)
 class ConditionConfig:
-    """The condition of a transformer's samples.
+    """A condition of a transformer's samples.
 
-    kind: ``class`` (index of the row's ``column`` in ``names``, an int; rows whose value is not
-        among the names are not drawn); ``segmentation`` (one-hot (``count``, h, w)), ``depth``
-        ((1, h, w) in [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map in ``folder`` with the
-        image's name and ``suffix``; ``lr`` (the image shrunk by ``scale`` and enlarged again,
-        (3, h, w) in [-1, 1]); ``coordinates`` (position of a crop in the whole image, (1, h, w)
-        in [0, 1]).
-    folder: folder of the maps. If empty, edges are detected in the image, and for segmentation
-        and depth the images of the sources are the maps.
+    kind: ``class`` (index of the row's ``column`` in ``names``, an int; rows with any other value
+        are not drawn); ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w) in
+        [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map in ``folder`` with the image's name
+        and ``suffix``; ``lr`` (the image shrunk by ``scale`` and enlarged again, (3, h, w) in
+        [-1, 1]); ``coordinates`` (position of a crop in the whole image, (1, h, w) in [0, 1]).
+    folder: folder that contains the maps. If empty, edges are detected in the image, and for
+        segmentation and depth, the source images themselves are the maps.
     names: names of the classes; if empty, all classes found, in alphabetical order.
     key: name of the condition in a sample. Default: the kind.
     """
@@ -125,20 +124,20 @@ class ConditionConfig:
 class CompositionConfig:
     """Composition of cut-outs (images with transparency) on backgrounds.
 
-    The shares of the backgrounds add up to at most 1. In the remaining images the background is
-    plain: one large object stands in the middle, on white or a light colour.
+    The fractions of the backgrounds add up to at most 1. The remaining images have a plain
+    background: one large object is centred on white or a light colour.
 
-    colour, gradient, texture, scene: share of images with each background: a strong colour; two
+    colour, gradient, texture, scene: fraction of images with each background: a strong colour; two
         colours; a texture image; a photo or landscape.
     textures, scenes: which images without transparency serve as textures and as scenes.
-    white: share of plain backgrounds that are white.
-    moved: share of cut-outs that are scaled, rotated and shifted (in a scene, all are).
-    mirrored: share of cut-outs that are mirrored, unless the name mentions a side or writing.
+    white: fraction of plain backgrounds that are white.
+    moved: fraction of cut-outs that are scaled, rotated and shifted (in a scene, all are).
+    mirrored: fraction of cut-outs that are mirrored, unless the name mentions a side or writing.
     scale: minimum longer side of a moved cut-out, relative to the image's side.
     angle: maximum rotation of a moved cut-out in degrees.
-    shadow: share of moved cut-outs that cast a shadow.
-    recolour: share of cut-outs whose hue is rotated.
-    pair: share of images with a second object beside the first.
+    shadow: fraction of moved cut-outs that cast a shadow.
+    recolour: fraction of cut-outs whose hue is rotated.
+    pair: fraction of images with a second object beside the first.
     """
 
     colour: float = 0.1
@@ -168,14 +167,14 @@ class CompositionConfig:
 
 @dataclass(frozen=True)
 class CaptionConfig:
-    """Caption settings: the share of samples to which each change applies.
+    """Caption settings: the fraction of samples to which each change applies.
 
     alternatives: use another of the row's short captions instead of the first.
     article: put "a" or "an" in front.
     colour: add the measured colour.
     style: add the style, as in "emoji" or "an icon of …".
     tags: append one or two of the row's tags.
-    background: factor of the probability that the background is mentioned.
+    background: factor for the probability of mentioning the background.
     """
 
     alternatives: float = 0.25
@@ -193,23 +192,23 @@ class CaptionConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Settings that determine the image and the caption of sample k.
+    """Settings that determine the image and caption of sample k.
 
     sources: sources of the images.
-    folder: base of relative paths in sources and conditions; if empty, the current folder.
+    folder: base for relative paths in sources and conditions; if empty, the current folder.
     weights: rules that make some images more frequent than others.
     hold_out: the data held out of training.
     size: side of the images in pixels.
-    crop: side of a random crop in pixels; if None, the whole image is used.
+    crop: side of a random crop in pixels; None for the whole image.
     zoom: maximum factor by which images without transparency are randomly enlarged, then cropped.
-    flip: share of samples that are mirrored (including any writing in them).
+    flip: fraction of samples that are mirrored (including any writing in them).
     cache: keep decoded images in memory, size² · 4 bytes each.
-    composition: how cut-outs are put on backgrounds; if None, each is put on its own plain colour.
-    captions: how names become sentences; if None, one of an image's captions is used unchanged
-        (with a composition, the default settings apply instead).
+    composition: how cut-outs are put on backgrounds; None for each image's own plain colour.
+    captions: how names become sentences; None for one of an image's captions, unchanged (with a
+        composition, the default settings apply instead).
     conditions: conditions to add to image and text.
-    styles: names of styles, each with the ``where`` that selects its images; the style of a row
-        is the first one that matches it.
+    styles: names of styles, each with the ``where`` that selects its images; a row has the first
+        style that matches it.
 
     Raises:
         UsageError: a value is out of range.
@@ -251,7 +250,7 @@ class DataConfig:
         """Return the settings described by a mapping, such as parsed YAML.
 
         Raises:
-            UsageError: a key is unknown (the message suggests the nearest), or a value is invalid.
+            UsageError: a key is unknown (the message suggests the nearest) or a value is invalid.
         """
         return parse_section(cls, values, "data").placed()
 

@@ -31,9 +31,10 @@ _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.Bad
 class DataEntry:
     """An image in a source.
 
-    place: the shard or folder that contains it; ``file``: its name in that place.
-    texts: the image's captions, the name first; ``group``: shared by all images of the same thing.
-    columns: all columns of the image's row.
+    place: the shard or folder that contains it; ``file``: its name there.
+    texts: the image's captions, starting with its name; ``group``: shared by all images of the
+        same thing.
+    columns: all columns in the image's row.
     fit: how the image is made square.
     """
 
@@ -47,12 +48,12 @@ class DataEntry:
 
     @property
     def name(self) -> str:
-        """Return the name to use in messages: the shard or folder, and the file's name in it."""
+        """Return a name for messages: the shard or folder, and the file's name in it."""
         return f"{self.place.name}/{self.file}"
 
 
 def read_source(source: SourceConfig) -> list[DataEntry]:
-    """Return the images of a source that match its ``where``, in a fixed order.
+    """Return the images in a source that match its ``where``, in a fixed order.
 
     Raises:
         UsageError: the path does not exist or has no usable images, or a row names no file.
@@ -77,8 +78,8 @@ def read_source(source: SourceConfig) -> list[DataEntry]:
 def matches(columns: Mapping[str, Any], where: Where) -> bool:
     """Return whether a row's columns have the values in ``where``.
 
-    A key ``not_x`` excludes values of column x. A missing column has the value None; if a column
-    holds a list, it has all the values in the list.
+    A key ``not_x`` excludes values of column x. A missing column has the value None; a column that
+    holds a list has all the values in the list.
 
     >>> matches({"kind": "photo"}, {"kind": ["photo", "render"], "not_source": "noto"})
     True
@@ -96,7 +97,7 @@ def _values(value: Any) -> Sequence[Any]:
 
 
 def check_columns(where: Where, entries: Iterable[DataEntry]) -> None:
-    """Check that some image has each column that ``where`` uses.
+    """Check that each column in ``where`` exists for at least one image.
 
     Raises:
         UsageError: no image has the column; the message suggests the nearest one.
@@ -160,10 +161,10 @@ def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def read_bytes(entry: DataEntry) -> bytes:
-    """Return the bytes of an entry's file from its folder, zip or tar.
+    """Read an entry's file from its folder, zip or tar.
 
     Raises:
-        OSError, KeyError: the file does not exist, or cannot be read.
+        OSError, KeyError: the file does not exist or cannot be read.
     """
     if entry.place.suffix == ".zip":
         return _open_zip(entry.place, os.getpid()).read(entry.file)
@@ -175,7 +176,7 @@ def read_bytes(entry: DataEntry) -> bytes:
 
 @lru_cache(maxsize=256)
 def _open_zip(path: Path, _process: int) -> zipfile.ZipFile:
-    """Open a shard once per process, because its handle must not be shared across a fork."""
+    """Open a shard once per process, because forks must not share its handle."""
     return zipfile.ZipFile(path)
 
 
@@ -186,7 +187,7 @@ def _open_file(path: Path, _process: int) -> int:
 
 @lru_cache(maxsize=256)
 def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
-    """Return where each file lies in a tar, read only once: name -> (offset, size) in bytes."""
+    """Return each file's position in a tar, read only once: name -> (offset, size) in bytes."""
     with tarfile.open(path, "r:") as archive:
         return {m.name: (m.offset_data, m.size) for m in archive if m.isreg()}
 
@@ -222,7 +223,7 @@ def decode_image(entry: DataEntry, size: int) -> Pixels | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert 16- or 32-bit grey to 8 bits, stretching floats, which have no fixed range."""
+    """Convert 16- or 32-bit grey to 8 bits; floats, which have no fixed range, are stretched."""
     if image.mode not in ("F", "I") and not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image, np.float32)

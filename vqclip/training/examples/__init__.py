@@ -89,7 +89,7 @@ def _maps(name: str, what: str) -> str:
 
 _VQGAN_OF = {"depth": "depth-vqgan", "edges": "edges-vqgan", "labels": "segmentation-vqgan"}
 
-#: Configs that ``vqclip train --example`` writes, by name.
+#: Configs written by ``vqclip train --example``, by name.
 EXAMPLES: Registry[Values] = Registry(
     "example",
     {

@@ -1,4 +1,4 @@
-"""Checks of a transformer's settings against its data."""
+"""Checks that a transformer's settings fit its data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +51,7 @@ def check_transformer(
 
 
 def condition_name(model: Net2NetTransformer) -> str | None:
-    """Return the key of the condition in a sample, or None if the model reads no such key."""
+    """Return the key of the condition in a sample, or None if the model needs none."""
     kind = model.condition_kind
     if kind in ("unconditional", "coordinates", "clip"):
         return None
@@ -115,7 +115,7 @@ def _check_classes(stage: ClassLabel, condition: ConditionConfig, where: str) ->
 
 def _check_channels(stage: VQModel, x: Any, name: str) -> None:
     wanted, there = stage.ddconfig.in_channels, x.shape[1]
-    if there != wanted and {there, wanted} != {1, 3}:  # grey and RGB are converted into each other
+    if there != wanted and {there, wanted} != {1, 3}:  # grey and RGB are interchangeable
         raise UsageError(
             f"the condition {name!r} has {there} channels, but cond_stage_config's VQGAN takes "
             f"{wanted}: give data.conditions its count, or take another VQGAN"
@@ -135,7 +135,7 @@ def _condition_length(model: Net2NetTransformer, batch: Batch) -> int:
 
 
 def check_styles(model: Net2NetTransformer, settings: TrainSettings) -> None:
-    """Raise UsageError unless the data's styles have the same order as the model's."""
+    """Raise UsageError unless the data's styles and the model's have the same order."""
     styles = styles_of(model.cond_stage_model)
     named = tuple(settings.data.get("styles") or ())
     if styles != named:

@@ -1,7 +1,7 @@
-"""Samples for training transformers, stored as codes and embeddings in shards.
+"""Samples for training transformers, stored in shards as codes and embeddings.
 
 A transformer sees images only through its frozen VQGAN and CLIP model. Encoding each sample once
-instead of at every step leaves more compute for the transformer. Sample k of the shards is sample k
+instead of at every step leaves more compute for the transformer. Sample k in the shards is sample k
 of the data, whichever models encoded it. Interrupted encoding resumes where it stopped.
 """
 
@@ -39,8 +39,8 @@ _HELD_OUT = "held-out.safetensors"
 class EncodingConfig:
     """The ``encode`` entry of a transformer's ``data``.
 
-    folder: folder to save the shards in.
-    samples: number of samples to encode; training passes through them in epochs.
+    folder: folder for the shards.
+    samples: number of samples to encode; training runs through them in epochs.
     held_out: number of held-out samples to encode.
     """
 
@@ -54,7 +54,7 @@ class EncodingConfig:
 
     @property
     def shards(self) -> list[tuple[Path, range]]:
-        """Return the files of the training samples, each with its range of samples."""
+        """Return the training samples' files, each with its range of samples."""
         starts = range(0, self.samples, _SHARD)
         ranges = (range(start, min(start + _SHARD, self.samples)) for start in starts)
         return [(Path(self.folder) / f"{r.start:08d}-{len(r)}.safetensors", r) for r in ranges]
@@ -64,7 +64,7 @@ def open_data(settings: TrainSettings) -> Data:
     """Return the data for training a transformer, encoded if ``data.encode`` is set.
 
     Raises:
-        UsageError: the data are not encoded yet, or for another model; or the settings are invalid.
+        UsageError: the data are not encoded yet or for another model, or the settings are invalid.
     """
     if "encode" not in settings.data:
         return Samples(data_config(settings), settings.seed)
@@ -78,15 +78,15 @@ def open_data(settings: TrainSettings) -> Data:
 
 
 def data_config(settings: TrainSettings) -> DataConfig:
-    """Return the settings of the data; for a VQGAN of maps, these are added as a condition.
+    """Return the data settings; for a VQGAN of maps, these are added as a condition.
 
-    A VQGAN whose ``image_key`` is depth, edges or segmentation learns from the condition of that
-    name. If no such condition is configured, the images of the sources are read as such maps.
+    A VQGAN whose ``image_key`` is depth, edges or segmentation is trained on the condition with
+    that name. If no such condition is configured, the source images are read as the maps.
     """
     config = DataConfig.from_dict({k: v for k, v in settings.data.items() if k != "encode"})
     params = settings.model.get("params") or {}
     key = str(params.get("image_key", "segmentation" if "n_labels" in params else "image"))
-    if settings.stage == "transformer":  # only crops of this size fit into the transformer
+    if settings.stage == "transformer":  # the transformer fits only crops of this size
         return replace(config, hold_out=replace(config.hold_out, crop=config.crop is not None))
     if settings.stage != "vqgan" or key in (c.name for c in config.conditions):
         return config
@@ -119,12 +119,12 @@ class DatasetEncoder:
 
     @property
     def paths(self) -> list[Path]:
-        """Return the files that hold the complete encoding."""
+        """Return the files of the complete encoding."""
         folder = Path(self.config.folder)
         return [*(path for path, _ in self.config.shards), folder / _HELD_OUT]
 
     def _check_folder(self) -> None:
-        """Raise UsageError if the folder was encoded differently; record how it is encoded now."""
+        """Raise UsageError if the folder was encoded differently, else record the encoding."""
         about = {
             "codebook": codebook_hash(self.vqgan),
             "clip": weights_hash(self.perceptor.weights),
@@ -161,7 +161,7 @@ class DatasetEncoder:
         return self.config.samples + len(self.held_out)
 
     def run(self) -> Iterator[int]:
-        """Encode missing samples, held-out ones first; yield how many samples are done so far."""
+        """Encode missing samples, held-out ones first; yield the number done so far."""
         work: list[tuple[Path, range, Any]] = [
             (Path(self.config.folder) / _HELD_OUT, self.held_out, self.samples.held_out),
             *((path, numbers, self.samples) for path, numbers in self.config.shards),
@@ -188,7 +188,7 @@ class DatasetEncoder:
     def encode(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return ``codes`` (b, h, w), int16 or int32, and both embeddings (b, d) in float16.
 
-        ``style`` (b,) is also returned if the batch has styles.
+        Also return ``style`` (b,) if the batch has styles.
         """
         images = batch["image"].contiguous(memory_format=torch.channels_last)
         codes = self.vqgan.tokenize(images)[1]
@@ -202,7 +202,7 @@ class DatasetEncoder:
 
 
 class Encoded:
-    """Samples from shards; every epoch contains all of them, in a different order.
+    """Samples from shards, in a different order in each epoch.
 
     A sample has ``codes`` (h, w) int64, ``image_embedding`` and ``text_embedding`` (d,) float32,
     ``index``, and ``style`` if the data has styles; sample k depends only on the seed and k.

@@ -36,7 +36,7 @@ def optimizer_of(
 
 
 def weight_groups(networks: Iterable[nn.Module], decay: float) -> list[dict[str, Any]]:
-    """Return two parameter groups: weights of linear layers, which decay, and all others.
+    """Return two parameter groups: weights of linear layers, which decay, and the rest.
 
     Biases, norms, embeddings and positions do not decay, as in taming-transformers.
     """
@@ -50,7 +50,7 @@ def weight_groups(networks: Iterable[nn.Module], decay: float) -> list[dict[str,
 
 
 class Together(Optimizer):
-    """Several optimizers for different parameters that step together and are saved as one.
+    """Optimizers for different parameters, stepped together and saved as one.
 
     Args:
         optimizers: optimizers without shared parameters.
@@ -59,7 +59,7 @@ class Together(Optimizer):
     def __init__(self, *optimizers: Optimizer) -> None:
         self.optimizers = optimizers
         super().__init__([g for each in optimizers for g in each.param_groups], {})
-        # the optimizers' group objects are shared, so that a learning rate set here affects them
+        # shares the optimizers' group objects, so that learning rates set here affect them
         self.param_groups = [g for each in optimizers for g in each.param_groups]
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -68,7 +68,7 @@ class Together(Optimizer):
             optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the states of the optimizers, keyed by their index."""
+        """Return the optimizers' states, keyed by index."""
         return {str(i): each.state_dict() for i, each in enumerate(self.optimizers)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Settings of a transformer's training."""
+"""Settings for training a transformer."""
 
 from dataclasses import dataclass
 
@@ -12,27 +12,27 @@ from vqclip.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerLoss:
-    """The section ``loss`` of a transformer's training.
+    """The ``loss`` section for training a transformer.
 
-    The shares are fractions of the samples, for a transformer conditioned on CLIP embeddings. The
-    remaining samples are conditioned on the embedding of the image.
+    Shares are fractions of the samples, for a transformer conditioned on CLIP embeddings. The
+    remaining samples are conditioned on the image's embedding.
 
-    text: share conditioned on the embedding of the caption.
-    mix: share conditioned on a random point between the embeddings of caption and image.
+    text: share conditioned on the caption's embedding.
+    mix: share conditioned on a random point between the caption's embedding and the image's.
     noise: length of a random vector added to the unit-length embedding, as LAFITE does with
         images (Zhou et al. 2022, arXiv:2111.13792, eq. 4), to avoid memorizing captions too.
     drop: share without a condition, for classifier-free guidance.
     style: share for which the style is given, if model and data have styles.
     weight_decay: decay of the weights of linear layers.
-    muon: whether to train the matrices of the blocks with Muon (Jordan et al. 2024), and only the
+    muon: whether to train the matrices in the blocks with Muon (Jordan et al. 2024), and only the
         remaining parameters with AdamW.
-    guidance: guidance scale of the sample images.
+    guidance: guidance scale for the sample images.
     half: whether to store the exported weights in half precision.
     sketch: weight of an additional loss on the sketch of CLIP embeddings, which predicts p(s_i | c)
-        of each code on its own. The sketch learns outlines long before the rest of the model,
-        which then need not guess them.
+        for each code on its own. The sketch learns outlines long before the rest of the model,
+        which then does not have to guess them.
     sketch_only: train only the sketch of CLIP embeddings (and the head that reads it), with the
-        loss p(s_i | c) of each code on its own. This trains on hundreds of images per second and
+        loss p(s_i | c) for each code on its own. This trains on hundreds of images per second and
         provides initial weights for training the rest.
     """
 
@@ -63,13 +63,13 @@ class TransformerLoss:
 def mixed_embeddings(
     image: Tensor, text: Tensor, chance: Tensor, settings: TransformerLoss
 ) -> Tensor:
-    """Return conditions for training, unit vectors (b, d) that lie between images and captions.
+    """Return training conditions, unit vectors (b, d) that lie between images and captions.
 
     chance: (b,) in [0, 1). Values below ``text`` select the caption; values in the next ``mix``
-        select a point between caption and image, closer to the image the larger the value; all
+        select a point between caption and image, closer to the image for larger values; all
         higher values select the image.
     """
-    share = ((chance - settings.text) / (settings.mix or 1)).clamp(0, 1)  # share of the image
+    share = ((chance - settings.text) / (settings.mix or 1)).clamp(0, 1)  # the image's share
     share = torch.where(chance < settings.text + settings.mix, share, 1.0)[:, None]
     between = F.normalize(share * image + (1 - share) * text, dim=-1)
     noise = settings.noise * F.normalize(torch.randn_like(image), dim=-1)

@@ -1,9 +1,9 @@
 """Training of a transformer over VQGAN codes.
 
 The loss is -log p(s | c) of codes s given a condition c, averaged over codes. As in Esser et al.
-2021, AdamW decays only the weights of linear layers, and a share (1 - ``pkeep``) of the input codes
-is replaced by random codes. A transformer conditioned on CLIP embeddings learns from images and
-captions in one space.
+2021, AdamW decays only the weights of linear layers, and a fraction (1 - ``pkeep``) of the input
+codes is replaced by random ones. A transformer conditioned on CLIP embeddings learns from images
+and captions in one space.
 """
 
 import math
@@ -35,11 +35,11 @@ from vqclip.training.transformer.optimizer import optimizer_of
 from vqclip.training.transformer.settings import TransformerLoss, mixed_embeddings
 from vqclip.training.vqgan.models import pictures_for
 
-_DRAWN = 3  # number of samples for each image of the grid
+_DRAWN = 3  # number of samples for each image in the grid
 
 
 def open_transformer_stage(settings: TrainSettings, device: torch.device) -> "TransformerStage":
-    """Return the stage for a new transformer, or for the pretrained one that ``settings`` name.
+    """Return the stage for a new transformer, or for the pretrained one named in ``settings``.
 
     Raises:
         UsageError: the settings are invalid, or the VQGAN does not exist.
@@ -66,7 +66,7 @@ def has_sketch(model: Net2NetTransformer) -> bool:
 
 
 def take_fitting(model: Net2NetTransformer, other: Net2NetTransformer) -> None:
-    """Copy the weights that fit from another transformer, except those of its VQGANs."""
+    """Copy all weights that fit from another transformer, except those of its VQGANs."""
     own, theirs = (_trained_state(each) for each in (model, other))
     fitting = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
     model.load_state_dict({**model.state_dict(), **fitting})
@@ -81,7 +81,7 @@ def _trained_state(model: Net2NetTransformer) -> dict[str, Tensor]:
 
 
 def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
-    """Return the trained networks: the GPT and the projection of CLIP embeddings."""
+    """Return the trained networks: the GPT and the projection for CLIP embeddings."""
     networks: dict[str, nn.Module] = {"transformer": model.transformer}
     if model.condition_kind == "clip":
         networks["cond_stage_model"] = model.cond_stage_model
@@ -89,7 +89,7 @@ def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
 
 
 class TransformerStage:
-    """A :class:`vqclip.training.stage.Stage`; its VQGANs and its CLIP model are frozen helpers.
+    """A :class:`vqclip.training.stage.Stage`; its VQGANs and CLIP model are frozen helpers.
 
     Batches hold ``image``, and ``text`` or another source of the condition; or, if encoded in
     advance, ``codes`` (b, h, w), ``image_embedding`` and ``text_embedding`` (b, d).
@@ -119,7 +119,7 @@ class TransformerStage:
         check_transformer(self.model, batch, self.conditions, self.settings)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the mean of -log p(code) in nats, which is also reported in bits."""
+        """Return the mean of -log p(code) in nats, and report it in bits too."""
         codes = self.codes(batch)
         condition = self._training_condition(batch, len(codes))
         nll = self.nll(codes, condition, self.model.pkeep)
@@ -132,8 +132,8 @@ class TransformerStage:
     def sketch_nll(self, codes: Tensor, condition: Tensor) -> Tensor:
         """Return the mean of -log p(code | condition), with each code predicted on its own.
 
-        Samples without a condition have no sketch and do not count; the result is 0 if all lack
-        one.
+        Samples without a condition have no sketch and do not count; if all lack one, the result
+        is 0.
         """
         has_condition = condition[:, -codes.shape[1] :].flatten(1).any(1)
         logits = self.model.sketched(condition[has_condition])
@@ -157,7 +157,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return bits per code; for CLIP embeddings, given caption, image and no condition."""
+        """Return bits per code; for CLIP embeddings, given the caption, the image and neither."""
         totals: dict[str, float] = {}
         count = 0
         for batch in batches:
@@ -186,7 +186,7 @@ class TransformerStage:
 
     @property
     def rows(self) -> int:
-        """Return the number of rows: an image and its samples."""
+        """Return the number of rows: one for the image, and one per sample."""
         return 1 + _DRAWN
 
     def export(self, folder: Path) -> None:
@@ -207,12 +207,12 @@ class TransformerStage:
         (folder / "config.yaml").write_text(yaml.safe_dump({"model": config}), encoding="utf-8")
 
     def _named_classes(self, stage: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the config of a condition stage with the class names of the data, if any."""
+        """Return a condition stage's config with the data's class names, if any."""
         names = next((list(c.names) for c in self.conditions if c.kind == "class"), [])
         return {**stage, "params": {**stage["params"], "names": names}} if names else dict(stage)
 
     def codes(self, batch: Batch) -> Tensor:
-        """Return the codes of a batch's images, (b, n)."""
+        """Return the codes (b, n) of a batch's images."""
         return self._grids(batch).flatten(1)
 
     @torch.no_grad()
@@ -246,7 +246,7 @@ class TransformerStage:
         return torch.where(has_style, style, -1)
 
     def _judged_conditions(self, batch: Batch, count: int) -> dict[str, Tensor]:
-        """Return the conditions to validate with, keyed by the name of the score."""
+        """Return the conditions to validate with, by name of the score."""
         if self.model.condition_kind != "clip":
             return {"bits_per_code": self._given_condition(batch, count)}
         encode, text = self.model.encode_condition, self._embeddings(batch, "text")
@@ -282,7 +282,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def _embeddings(self, batch: Batch, what: str) -> Tensor:
-        """Return unit vectors (b, d) for the images or for their captions."""
+        """Return unit vectors (b, d) for the images or their captions."""
         if f"{what}_embedding" in batch:
             stored: Tensor = batch[f"{what}_embedding"]
             return stored.float()

@@ -1,4 +1,4 @@
-"""Checks of a VQGAN's settings against its data."""
+"""Checks that a VQGAN's settings fit its data."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def check_side(side: int, factor: int, whose: str) -> None:
 
 
 def _check_discriminator(layers: int, side: int) -> None:
-    """Raise UsageError if the discriminator has too many layers for ``side`` pixels."""
+    """Raise UsageError if the discriminator has too many layers for images of ``side`` pixels."""
     most = 0
     while side >> (most + 1) >= _LEAST_PATCH:  # each layer halves the side; the last two trim it
         most += 1

@@ -1,4 +1,4 @@
-"""Losses for training a VQGAN that need no model."""
+"""Model-free losses for training a VQGAN."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -31,10 +31,10 @@ def mixed_loss(x: Tensor, y: Tensor, weight: Tensor | float = 1.0) -> Tensor:
 
 
 def border_weights(height: int, width: int, weight: float) -> Tensor:
-    """Return the weight of each pixel's error, (height, width), with mean 1.
+    """Return a weight for each pixel's error, (height, width), with mean 1.
 
     The outer 6 rows and columns weigh ``weight`` times as much as the inner ones, and the corners
-    ``weight``² times as much: without context beyond the border, they are learned last.
+    ``weight``² times as much: with no context beyond the border, they are learned last.
     """
     rows, columns = (torch.ones(side) for side in (height, width))
     for line in (rows, columns):
@@ -74,7 +74,7 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, layer: Tensor) 
 
 
 def wide_enough(device: torch.device) -> AbstractContextManager[Any]:
-    """Disable float16 autocast in the block, because networks used there overflow in float16."""
+    """Disable float16 autocast in the block, because its networks overflow in float16."""
     kind = device.type
     if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16:
         return torch.autocast(kind, enabled=False)

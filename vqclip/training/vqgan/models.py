@@ -21,10 +21,10 @@ _DISCRIMINATOR = "loss.discriminator."
 
 
 def model_config(settings: TrainSettings) -> ModelConfig:
-    """Return the model's config, from the section ``model`` or else beside the initial weights.
+    """Return the model's config, from the ``model`` section or else beside the initial weights.
 
     Raises:
-        UsageError: the settings have neither a section ``model`` nor initial weights.
+        UsageError: the settings have neither a ``model`` section nor initial weights.
         CheckpointError: the section is not a valid model config.
     """
     if settings.model:
@@ -39,10 +39,10 @@ def model_config(settings: TrainSettings) -> ModelConfig:
 
 
 def open_model(config: ModelConfig, settings: TrainSettings, device: torch.device) -> VQModel:
-    """Build the model on ``device``, with pretrained weights if any are set, else random ones.
+    """Build the model on ``device``, with pretrained weights if set, else random ones.
 
     Raises:
-        UsageError: the config is invalid, or the weights do not exist.
+        UsageError: the config is invalid or the weights do not exist.
         CheckpointError: the weights do not fit the model.
     """
     if settings.start is None:
@@ -57,16 +57,16 @@ def open_model(config: ModelConfig, settings: TrainSettings, device: torch.devic
 
 
 def pictures_for(model: VQModel, batch: Batch) -> Tensor:
-    """Return a batch's input images for a VQGAN, (b, c, h, w), with the c channels of the model.
+    """Return a batch's input images for a VQGAN, (b, c, h, w), with the model's c channels.
 
-    They are the entry that the model's ``image_key`` names, or ``image`` if there is no such entry.
+    They are the entry named by the model's ``image_key``, or ``image`` if there is no such entry.
     """
     image: Tensor = batch.get(model.image_key, batch["image"])
     return with_channels(image, model.ddconfig.in_channels)
 
 
 def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights in ``state`` that fit, and for all others those of ``model``."""
+    """Return the weights in ``state`` that fit, and those of ``model`` for the rest."""
     return {
         key: state[key] if key in state and state[key].shape == value.shape else value
         for key, value in model.state_dict().items()
@@ -74,7 +74,7 @@ def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tenso
 
 
 def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> dict[str, Tensor]:
-    """Return the discriminator's weights in the initial checkpoint; empty if none fit."""
+    """Return the discriminator's weights in the initial checkpoint, or none if they do not fit."""
     if settings.start is None:
         return {}
     state = checkpoints.read_state_dict(vqgan_path(settings.start))

@@ -22,15 +22,15 @@ PERCEPTUAL_KINDS = ("lpips", "clip", "timm")
 
 
 def open_perceptual(name: str, device: torch.device) -> nn.Module:
-    """Return the distance named ``name``: two images (b, 3, h, w) in [-1, 1] -> (b,).
+    """Return the distance called ``name``: two images (b, 3, h, w) in [-1, 1] -> (b,).
 
     - ``lpips:PATH``: LPIPS on VGG16, with weights from a file or from all weight files in a folder
       (:func:`vqclip.models.lpips.lpips_from`);
-    - ``clip``: features of the bundled CLIP model; ``clip:SOURCE``: of another CLIP model;
+    - ``clip``: features of the bundled CLIP model; ``clip:SOURCE``: those of another CLIP model;
     - ``timm:NAME``: features of a timm model, downloaded; ``timm:NAME:FILE``: loaded from a file.
 
     Raises:
-        UsageError: the name is unknown, or the file does not exist.
+        UsageError: the name is unknown or the file does not exist.
         CheckpointError: the weights cannot be used.
     """
     kind, _, rest = name.partition(":")
@@ -95,7 +95,7 @@ def _timm(source: str) -> TimmFeatures:
 def _fitting(
     wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], file: str
 ) -> dict[str, Tensor]:
-    """Return weights in ``state`` for ``wanted``, by name, or in order if all shapes agree."""
+    """Return the weights in ``state`` for ``wanted``, by name, or in order if all shapes match."""
     optional = {key for key in wanted if key.endswith("num_batches_tracked")}
     if all(key in state for key in wanted.keys() - optional):
         return {key: state.get(key, value) for key, value in wanted.items()}

@@ -1,4 +1,4 @@
-"""Quantization in training: codebook losses, Gumbel noise, revival of dead codes."""
+"""Quantization in training: codebook losses, Gumbel noise and revival of dead codes."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Quantized:
     """A batch of quantized latents.
 
     z_q: the quantized latents, (b, embed_dim, h, w), with gradients for the encoder.
-    loss: scalar: the codebook and commitment loss, or the Gumbel divergence.
+    loss: the codebook and commitment loss, or the Gumbel divergence, a scalar.
     z: the latents, (b, embed_dim, h, w); ids: the chosen codes, (b, h, w).
     """
 
@@ -38,7 +38,7 @@ def vector_quantize(
 
         L = mean (sg[z] − e)² + β · mean (z − sg[e])²
 
-    With ``legacy_beta``, β weights the first term instead, as a bug in taming-transformers does. If
+    With ``legacy_beta``, β weights the first term instead, like a bug in taming-transformers. If
     the codebook is not ``learned`` by gradients, only the second term is used.
     """
     b, c, h, w = z.shape
@@ -56,7 +56,7 @@ def vector_quantize(
     z_q = (flat + (chosen - flat).detach()).view(b, h, w, c)  # straight through
     planes = z_q.permute(0, 3, 1, 2)
     if torch.is_autocast_enabled(z.device.type):
-        # in channels-last order, bfloat16 group norm's backward is 30 times slower on a CPU
+        # channels-last makes group norm's bfloat16 backward pass 30 times slower on a CPU
         planes = planes.contiguous(memory_format=memory_format(z.device))
     return Quantized(planes, loss, z, ids.view(b, h, w))
 
@@ -66,7 +66,7 @@ def gumbel_quantize(
 ) -> Quantized:
     """Quantize by sampling codes from softmax((logits + noise) / τ) (Jang et al., 1611.01144).
 
-    The forward pass uses the most likely code, the backward pass the softmax. The loss is
+    The forward pass uses the most likely code; the backward pass, the softmax. The loss is
     kl_weight · Σ q log(q·K), the divergence from a uniform choice among the K codes.
 
     Args:
@@ -94,9 +94,9 @@ def gumbel_noise(like: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmUpCosine:
-    """A value that rises linearly and then falls along half a cosine.
+    """A value that rises linearly, then falls along half a cosine.
 
-    It equals taming-transformers' ``LambdaWarmUpCosineScheduler``, with the same parameter names.
+    Equal to taming-transformers' ``LambdaWarmUpCosineScheduler``, with the same parameter names.
     """
 
     warm_up_steps: int = 0
@@ -117,7 +117,7 @@ class WarmUpCosine:
 class CodebookUpdater(nn.Module):
     """Updates a codebook other than by gradients, and holds the state needed for that.
 
-    - Codes that no latent has chosen for ``revive_after`` steps are moved to a random latent of the
+    - Codes that no latent has chosen for ``revive_after`` steps are moved to a random latent in the
       batch. ``idle`` (n_embed,) counts those steps.
     - With ``decay``, codes follow the latents that choose them as a running average instead of by
       gradients: N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N (van den Oord et al. 2017, A.1).
@@ -184,7 +184,7 @@ class CodebookUpdater(nn.Module):
 
 
 def temperature_schedule(params: Mapping[str, Any]) -> WarmUpCosine:
-    """Return the schedule in the ``temperature_scheduler_config`` of a taming config.
+    """Return the schedule in a taming config's ``temperature_scheduler_config``.
 
     Raises:
         UsageError: the config names another kind of schedule.

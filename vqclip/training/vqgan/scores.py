@@ -1,4 +1,4 @@
-"""Scores for a VQGAN's reconstructions and codebook usage."""
+"""Scores for a VQGAN's reconstructions and codebook use."""
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Scores:
     def figures(self) -> dict[str, float]:
         """Return ``rec_loss``, ``psnr`` in dB, ``codes`` (share in use) and their ``perplexity``.
 
-        If no images were added, the result is empty.
+        Without images, the result is empty.
         """
         if not self.losses:
             return {}

@@ -1,4 +1,4 @@
-"""The section ``loss`` of a VQGAN's training, without torch."""
+"""The ``loss`` section for training a VQGAN, without torch."""
 
 import math
 from collections.abc import Mapping
@@ -21,28 +21,27 @@ PARTS = ("encoder", "quant_conv", "quantize", "post_quant_conv", "decoder")
 
 @dataclass(frozen=True, kw_only=True)
 class VQGANLoss:
-    """The section ``loss`` of a VQGAN's training; names follow taming's ``lossconfig``.
+    """The ``loss`` section for training a VQGAN; names follow taming's ``lossconfig``.
 
     pixel: l1, l2 or mix (the mean of both), weighted by ``pixel_weight``.
     border_weight: weight of the outer 6 pixels in the pixel loss relative to the inner ones; the
         corners get the square of this weight.
     perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; None disables the
-        loss; auto is ``clip`` for images of 64 pixels or more, and None for smaller ones, because
-        the loss slows down the learning of their colours.
+        loss; auto is ``clip`` for images of 64 pixels or more, and None for smaller ones, whose
+        colours would be learned more slowly.
     codebook_weight: weight of L_VQ. ``beta`` is the weight of its commitment term or, with
         ``legacy_beta``, of its codebook term, as in taming-transformers.
-    codebook_decay: decay of a codebook that is a running average of its latents; with 0, gradients
-        train the codebook.
+    codebook_decay: decay for a codebook that is a running average of its latents; 0 for a codebook
+        trained by gradients.
     revive_after: number of unused steps after which a code is re-initialized; 0 means never.
-    disc_start: step from which the discriminator affects the generator; None means that there is no
-        discriminator.
+    disc_start: step from which the discriminator affects the generator; None for no discriminator.
     disc_training_start: step from which the discriminator is trained. Default: ``disc_start``.
     disc_weight, disc_factor: both multiply λ; disc_factor also multiplies the loss of D.
     disc_adaptive: whether λ adapts; otherwise it is 1.
     disc_in_channels: input channels of the discriminator. Default: the model's out_ch.
     disc_loss: hinge or vanilla (softplus).
     disc_learning_rate: learning rate of the discriminator. Default: that of the autoencoder.
-    kl_weight, kl_warmup: weight of the Gumbel divergence, and the steps over which it is reached.
+    kl_weight, kl_warmup: weight of the Gumbel divergence, and the number of steps to reach it.
     freeze: parts to keep fixed: encoder, quant_conv, quantize, post_quant_conv, decoder.
         If the first three are frozen, a transformer trained on the codes stays valid.
     """
@@ -95,7 +94,7 @@ class VQGANLoss:
 
 
 def chosen(loss: VQGANLoss, settings: TrainSettings) -> VQGANLoss:
-    """Return the loss settings with ``auto`` resolved for the image size."""
+    """Resolve ``auto`` in the loss settings for the image size."""
     if loss.perceptual != "auto":
         return loss
     side = settings.data.get("crop") or settings.data.get("size") or DataConfig.size
@@ -103,7 +102,7 @@ def chosen(loss: VQGANLoss, settings: TrainSettings) -> VQGANLoss:
 
 
 def taming_loss(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ``lossconfig`` of a taming config under our names, including its kl_weight."""
+    """Return a taming config's ``lossconfig`` under our names, including its kl_weight."""
     config = params.get("lossconfig") or {}
     own = dict(config.get("params") or {})
     own["pixel_weight"] = own.pop("pixelloss_weight", VQGANLoss.pixel_weight)

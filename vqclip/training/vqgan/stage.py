@@ -3,8 +3,8 @@
     L = |x − x̂| + w_p · LPIPS(x, x̂) + λ · (−mean D(x̂)) + L_VQ
     λ = ‖∇L_rec‖ / (‖∇L_GAN‖ + δ), gradients at the last layer of the decoder
 
-with the patch discriminator D trained by the hinge loss. As in taming-transformers, L_rec in λ is
-the sum of the first two terms, and the adversarial terms begin at a given step.
+where the patch discriminator D is trained with the hinge loss. As in taming-transformers, L_rec in
+λ is the sum of the first two terms, and the adversarial terms start at a given step.
 """
 
 from collections.abc import Iterable
@@ -51,7 +51,7 @@ from vqclip.training.vqgan.scores import Scores
 from vqclip.training.vqgan.settings import VQGANLoss, chosen, taming_loss
 
 _ADAM = (0.5, 0.9)
-_TAMING_RATE = 4.5e-6  # per sample of a step
+_TAMING_RATE = 4.5e-6  # per sample in a step
 
 
 def open_vqgan_stage(settings: TrainSettings, device: torch.device) -> "VQGANStage":
@@ -83,7 +83,7 @@ class VQGANStage:
 
     Args:
         model: the VQGAN to train.
-        loss: settings of the losses.
+        loss: the loss settings.
         settings: the training settings, for the learning rates.
         config: the model's config, exported with the model.
         perceptual: distance between two images, (b, 3, h, w) each -> (b,); None disables it.
@@ -133,7 +133,7 @@ class VQGANStage:
         check_vqgan(self.model, batch, self.settings)
 
     def autoencoder_loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the loss of encoder, codebook and decoder, and its metrics."""
+        """Return the loss for encoder, codebook and decoder, and its metrics."""
         image = self._inputs(batch)
         quantized = self.quantize(image, step)
         self._latents.append((quantized.z.detach(), quantized.ids))
@@ -164,7 +164,7 @@ class VQGANStage:
         )
 
     def reconstruction_loss(self, image: Tensor, output: Tensor, metrics: Metrics) -> Tensor:
-        """Return the loss on pixels and features or, for label maps, the binary cross entropy."""
+        """Return the pixel and feature loss or, for label maps, the binary cross entropy."""
         if isinstance(self.model, VQSegmentationModel):
             loss = F.binary_cross_entropy_with_logits(output, image)
             metrics["bce_loss"] = loss.detach()
@@ -217,7 +217,7 @@ class VQGANStage:
         }
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Update the codebook with the latents of all batches of the step in all processes."""
+        """Update the codebook with the latents of all the step's batches, in all processes."""
         latents, self._latents = self._latents, []
         if not latents or isinstance(self.model.quantize, GumbelQuantizer):
             return
@@ -260,7 +260,7 @@ class VQGANStage:
 
 
 def _learning_rate(settings: TrainSettings) -> float:
-    """Return the learning rate if set, else taming's, which grows with the samples per step."""
+    """Return the learning rate if set, else taming's, which scales with the samples per step."""
     train = settings.train
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     base = float(settings.model.get("base_learning_rate", _TAMING_RATE))
@@ -275,8 +275,8 @@ def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
 def _initialize_idle_adam(optimizer: torch.optim.Optimizer, steps: int) -> None:
     """Put a new Adam into the state that ``steps`` steps without gradients would produce.
 
-    In taming-transformers the discriminator's optimizer steps from the beginning, with its loss
-    multiplied by 0. Starting later differs from that only in the optimizer's step count.
+    In taming-transformers, the discriminator's optimizer steps from the beginning, with its loss
+    multiplied by 0. Starting later differs only in the optimizer's step count.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
