@@ -140,13 +140,13 @@ app.command(DEFAULT_COMMAND)(generate_command)
 
 def main() -> None:
     """Run the command line."""
-    gc.freeze()  # scanning the imported objects for garbage takes a tenth of the time of --help
+    gc.freeze()  # garbage-collecting the imported objects takes a tenth of the time of --help
     _end_like_ctrl_c()
     app()
 
 
 def _end_like_ctrl_c() -> None:
-    """Handle a closed terminal or a scheduler's stop signal like Ctrl-C, which keeps results."""
+    """Treat a closed terminal or a scheduler's stop signal like Ctrl-C, which keeps results."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # not under nohup

@@ -10,7 +10,7 @@ Completion = Callable[[str], list[tuple[str, str]]]
 
 
 def completion_of(option: str) -> Completion | None:
-    """Return the completer for the values of an option, or of an argument (in capitals)."""
+    """Return the completer for the values of an option or argument (in capitals)."""
     values = _VALUES.get(option)
     if values is None:
         return None

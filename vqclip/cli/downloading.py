@@ -1,4 +1,4 @@
-"""Downloads on the terminal: confirmation, then speed and time left."""
+"""Downloads on the terminal: confirmation, speed and time left."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def fetch_for(config: GenerateConfig | SampleConfig | CodesConfig, terminal: Terminal) -> None:
-    """Download missing models of ``config``; see :func:`fetch_missing`."""
+    """Download the missing models in ``config``; see :func:`fetch_missing`."""
     from vqclip.hub.requirements import names_of
 
     fetch_missing(names_of(config), terminal)
 
 
 def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
-    """Download the missing models of a command, after showing their size and asking.
+    """Download a command's missing models after showing their size and asking.
 
     Raises:
-        UsageError: there is no terminal for the question, or the answer was no.
+        UsageError: there is no terminal to ask on, or the answer was no.
         VqclipError: the download failed.
     """
     from vqclip.files.environment import home
@@ -50,7 +50,7 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
 
 
 def is_interactive() -> bool:
-    """Return whether a user can answer questions."""
+    """Return whether there is a user to answer questions."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -61,7 +61,7 @@ def _agreed(absent: "Iterable[Missing]") -> bool:
 
 @contextmanager
 def downloading(title: str, terminal: Terminal) -> "Iterator[Listener]":
-    """Show a progress bar during a download; only notes if stderr is not a terminal."""
+    """Show a progress bar during a download, or just notes if stderr is not a terminal."""
     from vqclip.cli.progress import download_bar
     from vqclip.hub.downloads import Listener
 

@@ -1,4 +1,4 @@
-"""``--dry-run``: files, time and memory of a command, without running it."""
+"""``--dry-run``: a command's files, time and memory, without running it."""
 
 from typing import TYPE_CHECKING
 

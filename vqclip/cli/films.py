@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def video_paths(
     params: Mapping[str, Any], name: str, *, continues: bool = False
 ) -> tuple[Path, ...]:
-    """Return the videos to write: the named one, and one of each other requested format.
+    """Return the videos to write: the named one, and one in each other requested format.
 
     Without --output, they are called ``name``.
 
-    continues: whether the command continues a run of its own that was killed.
+    continues: whether the command continues its own killed run.
 
     Raises:
         UsageError: a video could not be written.
@@ -42,7 +42,7 @@ def video_paths(
 
 
 def _is_published(film: Path, frames: Path | None) -> bool:
-    """Return whether a run was killed that may have published this video; it can be continued."""
+    """Return whether a killed run, which can be continued, may have published this video."""
     from vqclip.video.about import published, working_folder
 
     return film.absolute() in map(Path.absolute, published(frames or working_folder(film)))
@@ -56,7 +56,7 @@ def report_films(
     size: tuple[int, int],
     interrupted: bool = False,
 ) -> None:
-    """Print the videos, or their description as a line of JSON.
+    """Print the videos, or describe them in a line of JSON.
 
     Raises:
         typer.Exit: the command was interrupted.

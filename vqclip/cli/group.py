@@ -30,7 +30,7 @@ class InterruptionError(VqclipError):
 class PromptGroup(TyperGroup):
     """A group that treats its arguments as a prompt unless the first one is a command.
 
-    further: commands that are imported when they are used.
+    further: commands that are imported when used.
     """
 
     further: ClassVar[Mapping[str, LazyCommand]] = {}
@@ -45,7 +45,7 @@ class PromptGroup(TyperGroup):
         return list(self.commands)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; for the help of the group, only its summary."""
+        """Return a command, or just its summary for the group's help."""
         commands: Any = self.commands
         return commands.summary(cmd_name) if self.is_listing else commands.get(cmd_name)
 
@@ -74,7 +74,7 @@ class PromptGroup(TyperGroup):
             )
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command and report Ctrl-C, on which Typer would exit silently."""
+        """Run the command and report Ctrl-C; Typer would exit silently."""
         _check_current_folder()
         try:
             return super().invoke(ctx)
@@ -82,7 +82,7 @@ class PromptGroup(TyperGroup):
             raise InterruptionError("interrupted; nothing was written") from error
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Show the commands, then the options of the default command, the most common one."""
+        """Show the commands, then the options of the default command."""
         self.is_listing = True
         super().format_help(ctx, formatter)
         command = self.commands[DEFAULT_COMMAND]
@@ -91,7 +91,7 @@ class PromptGroup(TyperGroup):
     def main(
         self, args: Sequence[str] | None = None, *rest: Any, **extra: Any
     ) -> NoReturn:  # click's signature
-        """Run, and turn every expected failure into one line and an exit code."""
+        """Run, turning every expected failure into one line and an exit code."""
         extra["standalone_mode"] = False
         _print_any_text()
         words = list(sys.argv[1:] if args is None else args)
@@ -122,7 +122,7 @@ def _disk_error(error: OSError) -> str:
 
 
 def _print_any_text() -> None:
-    """Let streams with encodings other than UTF-8 print every prompt."""
+    """Make streams with encodings other than UTF-8 print any prompt."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""A group that imports a command only when it is used."""
+"""A group that imports commands only when they are used."""
 
 from collections import UserDict
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from typer.core import TyperCommand
 class LazyCommand:
     """A command that is not imported yet.
 
-    place: module below ``vqclip.cli.commands`` and name of the function or app, ``show:command``.
-    summary: what the help of the group prints: the first line of the command's own help.
+    place: module below ``vqclip.cli.commands`` and name of the function or app: ``show:command``.
+    summary: the line printed in the group's help, the first of the command's own.
     kind: class of the command.
     """
 
@@ -23,7 +23,7 @@ class LazyCommand:
     kind: type[TyperCommand] = TyperCommand
 
     def load(self, name: str) -> Any:
-        """Import the command, and return it under a name."""
+        """Import the command and return it under a name."""
         module, _, attribute = self.place.partition(":")
         found = getattr(import_module(f"vqclip.cli.commands.{module}"), attribute)
         app = found
@@ -44,6 +44,6 @@ class LazyCommands(UserDict[str, Any]):
         return found
 
     def summary(self, name: str) -> Any:
-        """Return a command for a list of commands, which shows no more than its summary."""
+        """Return a command for a list of commands, which shows just its summary."""
         found = self.data[name]
         return TyperCommand(name, help=found.summary) if isinstance(found, LazyCommand) else found

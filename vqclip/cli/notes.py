@@ -1,4 +1,4 @@
-"""Notes about deviations from the request."""
+"""Notes about deviations from the user's request."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ def note_long_prompts(
 
 
 def note_slow_precision(terminal: Terminal, models: "Models") -> None:
-    """Note if the processor emulates bfloat16, which is at least ten times slower."""
+    """Note that the processor emulates bfloat16, at least ten times slower, if it does."""
     import torch
 
     from vqclip.models.runtime import has_fast_bfloat16

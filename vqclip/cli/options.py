@@ -1,4 +1,4 @@
-"""Options outside configs, and options generated from settings."""
+"""Options that are not settings, and options generated from settings."""
 
 import inspect
 import typing
@@ -126,7 +126,7 @@ FilmOutput = Annotated[
 
 @dataclass(frozen=True)
 class TerminalOptions:
-    """Verbosity of a command, and whether it may ask questions."""
+    """A command's verbosity, and whether it may ask questions."""
 
     yes: bool = setting(
         False, "--yes", "-y", panel=MODELS, help="Download missing models without asking."
@@ -148,7 +148,7 @@ _BUILT_IN = "the built-in one"  # shown in help for the name "default"
 
 
 def info(declared: Option, default: bool | str = True) -> Any:
-    """Return a declared option for Typer; help shows its default, or ``default``."""
+    """Return a declared option for Typer; its help shows its own default or ``default``."""
     return typer.Option(
         *declared.flags,
         help=declared.help,
@@ -174,7 +174,7 @@ VideoSize = Annotated[str | None, info(shared.VIDEO_SIZE)]
 
 @cache
 def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
-    """Return command parameters for the settings of a dataclass that have an option."""
+    """Return command parameters for those settings in a dataclass that have an option."""
     hints, options = typing.get_type_hints(kind), options_of(kind)
     return {
         f.name: _parameter(f.name, hints[f.name], f.default, options[f.name])
@@ -184,7 +184,7 @@ def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
 
 
 def conditions(*kinds: str) -> dict[str, inspect.Parameter]:
-    """Return command parameters for some kinds of conditions."""
+    """Return command parameters for the given kinds of conditions."""
     each = {parameter_of(kind): CONDITIONS[kind] for kind in kinds}
     return {name: _parameter(name, str, None, one) for name, one in each.items()}
 

@@ -23,7 +23,7 @@ _CELL = (10, 20)  # approximate pixels per character cell, for protocols in pixe
 
 
 def find_preview(console: Console, keyboard: TextIO) -> Draw | None:
-    """Return a renderer for this terminal; None if stderr is not a terminal."""
+    """Return a renderer for this terminal, or None if stderr is not one."""
     if not console.is_terminal:
         return None
     encode = _encoder(keyboard)
@@ -31,7 +31,7 @@ def find_preview(console: Console, keyboard: TextIO) -> Draw | None:
 
 
 def graphics(console: Console, keyboard: TextIO) -> str:
-    """Return the name of the protocol; empty if stderr is not a terminal."""
+    """Return the protocol's name, empty if stderr is not a terminal."""
     if not console.is_terminal:
         return ""
     encode = _encoder(keyboard)
@@ -45,7 +45,7 @@ def _encoder(keyboard: TextIO) -> "Callable[[Image.Image], str] | None":
 def _protocol(env: "os._Environ[str]") -> "Callable[[Image.Image], str] | None":
     program, term = env.get("TERM_PROGRAM", ""), env.get("TERM", "")
     if env.get("TMUX") or term.startswith(("screen", "tmux")):
-        return None  # these discard graphics
+        return None  # these terminals discard graphics
     if env.get("KITTY_WINDOW_ID") or "kitty" in term or "ghostty" in (term + program.lower()):
         return kitty
     return iterm if program in ("iTerm.app", "WezTerm", "vscode", "mintty") else None
@@ -76,7 +76,7 @@ def _hex(colour: object) -> str:
 
 
 class Graphics:
-    """Real pixels: an escape sequence drawn over ``ROWS`` empty lines, with the cursor restored."""
+    """Real pixels: an escape sequence drawn over ``ROWS`` empty lines, restoring the cursor."""
 
     def __init__(self, image: Image.Image, encode: Callable[[Image.Image], str]) -> None:
         self.image, self.encode = image, encode

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from vqclip.cli.terminal import Terminal
     from vqclip.generation.frame import Frame
 
-_WORDS_EVERY = 0.25  # seconds: reading a loss stalls a GPU
+_WORDS_EVERY = 0.25  # seconds between readings of the loss, each of which stalls a GPU
 _PICTURE_EVERY = 1.0
-# Stage to its bar title ("" for the run's title) and unit; other stages count steps.
+# Each stage's bar title ("" for the run's title) and unit; other stages count steps.
 _STAGES = {
     "draft": ("drawing drafts", "code"),
     "sample": ("drawing", "code"),
@@ -43,7 +43,7 @@ _PICTURE_SHARE = 0.2  # maximum share of the time spent on images
 
 
 class SpeedColumn(ProgressColumn):
-    """Steps per second, or seconds per step for slow runs."""
+    """Steps per second, or seconds per step if slow."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class StageProgress(ExitStack):
         self.current = None
 
     def bar(self, stage: str, total: int) -> Progress:
-        """Return the bar of a stage, closing the previous stage's bar."""
+        """Return the bar for a stage, closing the previous stage's bar."""
         if stage != self.current:
             self.close()
             self.current = stage
@@ -136,7 +136,7 @@ class StageProgress(ExitStack):
         return self.progress
 
     def stage(self, stage: str, done: int, total: int, picture: Callable[[], Image.Image]) -> None:
-        """Show the progress of a stage."""
+        """Show a stage's progress."""
         self.bar(stage, total).update(done, picture)
 
     def frame(self, frame: "Frame") -> None:
@@ -152,7 +152,7 @@ def _loss(frame: "Frame") -> str:
 
 
 def download_bar(console: Console) -> Bar:
-    """Return a progress bar over bytes; silent if stderr is not a terminal."""
+    """Return a progress bar over bytes, silent if stderr is not a terminal."""
     return Bar(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vqclip.batch.entries import Row
     from vqclip.batch.jobs import Job, JobFiles
 
-# Options of one image that a batch replaces or does not support.
+# Single-image options that a batch replaces or does not support.
 NOT_OF_ROWS = (
     "prompts",
     "output",
@@ -83,14 +83,14 @@ def read_jobs(
     explicit: set[str],
     note: Callable[[str], None],
 ) -> "list[Job]":
-    """Return the jobs of all rows.
+    """Return the jobs for all rows.
 
-    params, explicit: options of the batch, and the names of those given explicitly; a row's
+    params, explicit: the batch's options, and the names of those given explicitly; a row's own
         options override them.
     note: prints a note about saved codes that do not record their VQGAN, once for all rows.
 
     Raises:
-        UsageError: rows cannot be read or run; the message contains their line numbers.
+        UsageError: some rows cannot be read or run; the message contains their line numbers.
     """
     from vqclip.batch.lists import MOST_JOBS
 
@@ -117,8 +117,8 @@ def read_jobs(
 
 
 def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
-    """Return errors of rows that give different images the same name, with their lines."""
-    rows: dict[str, dict[str, int]] = {}  # name to its jobs (by key) and their lines
+    """Return errors for rows that give different images the same name, with their lines."""
+    rows: dict[str, dict[str, int]] = {}  # image name to job keys to line numbers
     for job in jobs:
         if job.wanted.picture is not None:
             stem = Path(job.wanted.picture).stem.casefold()
@@ -143,7 +143,7 @@ def refuse(errors: Mapping[str, Sequence[int]]) -> None:
 
 
 def _places(lines: Sequence[int]) -> str:
-    """Return ``line 3``, or ``lines 3, 7-9`` for several lines."""
+    """Return ``line 3``, or ``lines 3, 7-9`` for more than one."""
     places = sorted(set(lines))
     runs = groupby(enumerate(places), lambda pair: pair[1] - pair[0])
     each = [[line for _, line in run] for _, run in runs]
@@ -179,7 +179,7 @@ def _jobs_of(
 
 
 def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
-    """Refuse words after the options that belong to no option; prompts come first."""
+    """Refuse words after the options that belong to none of them, because prompts come first."""
     meant = len(words) - words.index("--") - 1 if "--" in words else 0
     if stray := prompts[: len(prompts) - meant]:
         raise UsageError(
@@ -204,7 +204,7 @@ def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
 
 
 def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
-    """Name the images of a row by its pattern: ``apple.png``, or ``{prompt}-{seed}.jpg``.
+    """Name a row's images by its pattern: ``apple.png``, or ``{prompt}-{seed}.jpg``.
 
     Raises:
         UsageError: the name is not an image name that is valid on every file system.

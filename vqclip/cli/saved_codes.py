@@ -1,4 +1,4 @@
-"""The VQGAN of saved codes, unless the command line names one."""
+"""The VQGAN for saved codes, unless the command line names one."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
-    """Return the VQGAN to decode ``codes`` with: the given one, else the one recorded in them.
+    """Return the VQGAN for decoding ``codes``: the given one, or else the recorded one.
 
     Raises:
-        UsageError: none is given, and the recorded one is a path that does not exist.
+        UsageError: none is given and the recorded one is a path that does not exist.
     """
     if vqgan != DEFAULT or codes.vqgan in (None, DEFAULT):
         return vqgan
@@ -37,9 +37,9 @@ def note_unknown(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> Non
 
 
 def with_vqgan_of_init(config: GenerateConfig, note: Callable[[str], None]) -> GenerateConfig:
-    """Return ``config`` with the VQGAN of its starting codes, unless it names another.
+    """Return ``config`` with the VQGAN of its initial codes, unless it names another.
 
-    note: prints a note, if the codes do not record their VQGAN.
+    note: prints a note if the codes do not record their VQGAN.
 
     Raises:
         UsageError: the codes cannot be read, or their VQGAN no longer exists.

@@ -1,4 +1,4 @@
-"""One command on the terminal: models, progress, results."""
+"""Sessions: a command's models, progress and results on the terminal."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Session(ABC):
-    """The images of one command: load, then forecast, or generate and report."""
+    """The images of one command: load the models, then forecast, or generate and report."""
 
     trying = "trying a few steps"
 
@@ -36,7 +36,7 @@ class Session(ABC):
     ) -> None:
         self.config, self.outputs, self.terminal = config, outputs, terminal
         self.dry_run = dry_run
-        self.expected: Mapping[str, Any] = {}  # kind to hashes of the required weights
+        self.expected: Mapping[str, Any] = {}  # hashes of the required weights, by kind
 
     def run(self) -> None:
         """Make the images; Ctrl-C keeps the images made so far.
@@ -81,7 +81,7 @@ class Session(ABC):
         self.terminal.report(files, about, {"prompt": prompt, **values})
 
     def _check_expected(self, models: "Models") -> None:
-        """Raise UsageError if expected hashes are set and the weights do not match them."""
+        """Raise UsageError if the weights do not match the expected hashes, if set."""
         if self.expected:
             from vqclip.runs.render import metadata
             from vqclip.runs.replay import check_weight_hashes
@@ -90,7 +90,7 @@ class Session(ABC):
 
 
 class GenerateSession(Session):
-    """Images made by optimisation, one config after the other.
+    """Images made by optimisation, one config after another.
 
     state: saved state to resume a single run from, if any.
     """
@@ -106,7 +106,7 @@ class GenerateSession(Session):
     ) -> None:
         super().__init__(configs[0], outputs, terminal, dry_run=dry_run)
         self.configs, self.state = configs, state
-        self.extra: Mapping[str, Any] = {}  # additional metadata of the images
+        self.extra: Mapping[str, Any] = {}  # additional metadata for the images
 
     def load(self) -> "Models":
         """Load the models of all runs."""
@@ -116,7 +116,7 @@ class GenerateSession(Session):
         return self.models
 
     def note(self) -> None:
-        """Note a rounded size."""
+        """Note if a size was rounded."""
         from vqclip.generation.latents import picture_size
 
         config, vqgan = self.configs[0], self.models.vqgan
@@ -152,7 +152,7 @@ class GenerateSession(Session):
         return None
 
     def _interruption(self, done: int, output: OutputConfig) -> InterruptionError:
-        """Return the error for Ctrl-C outside the steps; during the steps, the image is saved."""
+        """Return the error for Ctrl-C outside the steps, when no image is saved."""
         if done:
             self._note_ahead(self.configs[done:])
         if output.checkpoint and output.checkpoint.exists():
@@ -191,7 +191,7 @@ def _kept(config: GenerateConfig, output: OutputConfig, result: "Rendered") -> s
 
 
 class SampleSession(Session):
-    """Images that a transformer samples or completes."""
+    """Images sampled or completed by a transformer."""
 
     config: SampleConfig
     trying = "trying a few codes"
@@ -204,7 +204,7 @@ class SampleSession(Session):
         return self.task.models
 
     def note(self) -> None:
-        """Note a rounded size, or kept pixels that change slightly."""
+        """Note if a size was rounded or kept pixels change slightly."""
         task = self.task
         if task.canvas is None:
             factor = task.models.vqgan.downsampling

@@ -1,4 +1,4 @@
-"""Commands with the options of configs and of other commands."""
+"""Commands that share the options of configs and other commands."""
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
@@ -16,7 +16,7 @@ def with_options_of(
 ) -> Callable[[Command], Command]:
     """Add the options of ``sources`` to a command.
 
-    If names repeat, the command's options take precedence, then earlier sources. The command
+    If names repeat, the command's own options take precedence, then earlier sources. The command
     reads the added values from the context's ``params``.
 
     sources: dataclasses whose fields have options, other commands, and parameters.

@@ -18,7 +18,7 @@ _FURTHER |= {"--save-codes", "--codes", "--json"}
 
 @contextmanager
 def image_to_stdout(words: Sequence[str], others: Collection[str]) -> Iterator[list[str]]:
-    """Yield ``words`` with a temporary file for ``-o -``, which is then copied to stdout.
+    """Yield ``words`` with a temporary file in place of ``-``, then copy it to stdout.
 
     others: commands that do not make an image.
 
@@ -46,7 +46,7 @@ def image_to_stdout(words: Sequence[str], others: Collection[str]) -> Iterator[l
 
 
 def _place(options: Sequence[str]) -> int | None:
-    """Return the position of ``-`` as the value of --output."""
+    """Return the position of ``-`` if it is the value of --output."""
     pairs = enumerate(pairwise(options), 1)
     return next((at for at, pair in pairs if pair in (("-o", "-"), ("--output", "-"))), None)
 

@@ -37,7 +37,7 @@ class Terminal:
         yes: bool = False,
     ) -> None:
         self.quiet, self.json_lines, self.preview = quiet, json_lines, preview
-        self.yes = yes  # download what is missing without asking
+        self.yes = yes  # download missing models without asking
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.started = time.monotonic()
 
@@ -46,8 +46,8 @@ class Terminal:
         """Show a status while torch and the models are loaded.
 
         Imports create a million objects that are never freed. If torch is not imported yet, the
-        garbage collector is kept from scanning them, now and later, which saves a third of the
-        time until the first step.
+        garbage collector is kept from scanning them, now and later, which cuts the time until the
+        first step by a third.
         """
         is_first = "torch" not in sys.modules
         if is_first:
@@ -69,7 +69,7 @@ class Terminal:
         self.console.print(text, markup=False, soft_wrap=True)
 
     def note_size(self, wanted: tuple[int, int] | None, size: tuple[int, int], factor: int) -> None:
-        """Note that a size was rounded to whole codes, if it was."""
+        """Note if a size was rounded to whole codes."""
         if wanted and wanted != size:
             self.note(
                 f"size {wanted[0]}x{wanted[1]} rounded to {size[0]}x{size[1]}, "
@@ -79,9 +79,9 @@ class Terminal:
     def size_within_memory(
         self, wanted: tuple[int, int] | None, own: tuple[int, int]
     ) -> tuple[int, int] | None:
-        """Return the size to compute at (None: the image's ``own``); note the cost of a large one.
+        """Return the size to compute at (None: the image's ``own``); note a large one's memory.
 
-        An image that would keep its size is reduced if that is too large.
+        An image that would keep its own size is reduced if that is too large.
         """
         from vqclip.media.images import within
 
@@ -137,6 +137,6 @@ class Terminal:
 
 
 def terminal_of(params: Mapping[str, Any]) -> Terminal:
-    """Return the terminal with the verbosity set by the given options."""
+    """Return a terminal with the verbosity set by the options."""
     names = ("quiet", "json_lines", "preview", "yes")
     return Terminal(**{name: params[name] for name in names if name in params})

@@ -1,4 +1,4 @@
-"""Words that Typer misreads: sizes in two words, prompts with a dash."""
+"""Words that Typer misreads: sizes in two words, prompts that start with a dash."""
 
 import re
 import shlex
@@ -31,7 +31,7 @@ def refuse_dashed_prompt(words: Sequence[str]) -> None:
 
 
 def numbers_joined(words: Sequence[str], options: Iterable[Any]) -> list[str]:
-    """Return the words with ``--size 64 48`` as ``--size 64x48``.
+    """Rewrite ``--size 64 48`` as ``--size 64x48``.
 
     Raises:
         UsageError: another number follows an option that already has its value.
@@ -56,7 +56,7 @@ def numbers_joined(words: Sequence[str], options: Iterable[Any]) -> list[str]:
 
 
 def explain(error: typer.TyperException, words: Sequence[str] = ()) -> str:
-    """Return Typer's error about ``words``, with the value and a hint."""
+    """Return Typer's error about ``words``, adding the value and a hint."""
     options = words[: words.index("--")] if "--" in words else words
     dashed = next((word for word in options if _DASHED.match(word)), None)
     message = error.format_message()
@@ -81,7 +81,7 @@ def _similar(one: str, other: str) -> bool:
 
 
 def _refused_value(error: BaseException) -> tuple[str, str] | None:
-    """Return the value that a numeric option refuses, and the accepted values."""
+    """Return the value that a numeric option refused, and the accepted values."""
     for detail in getattr(error.__cause__, "errors", tuple)():
         for words, kind in _KINDS.items():
             if words in detail.get("msg", ""):

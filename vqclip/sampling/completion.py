@@ -33,11 +33,11 @@ from vqclip.sampling.masks import (
 
 @dataclass(frozen=True)
 class Task:
-    """The samples of one command, ready to be generated.
+    """The samples for one command, ready to be generated.
 
-    prompts: the prompts, embedded by the CLIP models of ``models``.
+    prompts: the prompts, embedded by the CLIP models in ``models``.
     known: (h, w) codes, -1 for those to be sampled.
-    recalled: how likely the prompts recall each image of the transformer's memory, if it has one.
+    recalled: how likely the prompts recall each image in the transformer's memory, if it has one.
     """
 
     config: SampleConfig
@@ -79,7 +79,7 @@ class Sample:
 
     indices: the codes, (h, w).
     score: CLIP similarity to the prompts, from -1 to 1; None if not measured.
-    refined: whether the sample was optimised after it was sampled.
+    refined: whether the sample was optimised afterwards.
     """
 
     seed: int
@@ -94,8 +94,7 @@ def prepare(
 ) -> Task:
     """Read the inputs and load the models of a :class:`SampleConfig` or :class:`CompleteConfig`.
 
-    models: models that are already loaded. photo: image to complete instead of the one in the
-    config.
+    models: models that are already loaded. photo: image to complete, instead of the config's.
 
     Raises:
         UsageError: an input cannot be read or does not suit the transformer.
@@ -112,7 +111,7 @@ def prepare(
 def plan(
     config: SampleConfig, models: Models, wanted: tuple[int, int] | None, canvas: Canvas | None
 ) -> Task:
-    """Return the task of a config at the size ``wanted``, (width, height) in pixels, if given."""
+    """Return the task for a config, at the size ``wanted``, (width, height) in pixels, if given."""
     transformer, vqgan = models.transformer, models.vqgan
     assert transformer is not None
     conditions, factor = dict(config.conditions), vqgan.downsampling
@@ -138,7 +137,7 @@ def plan(
 
 @torch.no_grad()
 def _with_known(task: Task, canvas: Canvas) -> Task:
-    """Encode the kept pixels; a code is known if all the pixels it covers are kept."""
+    """Encode the kept pixels. A code is known if all the pixels it covers are kept."""
     vqgan = task.models.vqgan
     image = padded_to_codes(task.photo, vqgan.downsampling)
     indices = vqgan.tokenize(image.to(task.models.device) * 2 - 1)[1][0]
@@ -148,7 +147,7 @@ def _with_known(task: Task, canvas: Canvas) -> Task:
 
 
 def draw_samples(task: Task) -> Iterator[Drawn]:
-    """Generate all samples, and yield their state after every code."""
+    """Generate all samples, yielding their state after every code."""
     config = task.config
     seeds = [stream_seed(config.seed + number) for number in range(config.samples)]
     sampling = config.sampling
@@ -158,7 +157,7 @@ def draw_samples(task: Task) -> Iterator[Drawn]:
 
 
 def picture(task: Task, indices: Tensor) -> Image.Image:
-    """Return the image of one sample's codes (h, w); codes of -1 become a plain colour."""
+    """Return the image for one sample's codes (h, w); codes of -1 become a plain colour."""
     return finished(task, decoded(task.models.vqgan, indices))
 
 
@@ -175,7 +174,7 @@ def finished(task: Task, image: Tensor) -> Image.Image:
 
 
 def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]:
-    """Decode the started samples among (n, h, w); if ranked, sort them by score, best first."""
+    """Decode the samples (n, h, w) that were started; if ranked, sort them by score, best first."""
     samples = [
         Sample(task.config.seed + number, indices[number], picture(task, indices[number]))
         for number in samples_begun(indices, task.known)
@@ -194,7 +193,7 @@ def scored(task: Task, sample: Sample) -> Sample:
 
 
 def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
-    """Optimise the sampled codes towards the prompts; known codes stay fixed."""
+    """Optimise the sampled codes towards the prompts, keeping known codes fixed."""
     config = GenerateConfig(
         prompts=task.config.prompts,
         steps=steps,
@@ -211,13 +210,13 @@ def refine(task: Task, sample: Sample, steps: int) -> Iterator[Frame]:
 
 
 def codes_of_sample(task: Task, frame: Frame) -> Tensor:
-    """Return the codes, (h, w), of a frame that :func:`refine` yielded."""
+    """Return the codes, (h, w), of a frame from :func:`refine`."""
     indices: Tensor = task.models.vqgan.nearest_indices(frame.z)[0]
     return indices
 
 
 def refined(task: Task, sample: Sample, frame: Frame) -> Sample:
-    """Return the sample with the codes and the image of a frame that :func:`refine` yielded."""
+    """Return the sample with the codes and image of a frame from :func:`refine`."""
     indices = codes_of_sample(task, frame)
     image = finished(task, frame.image)
     return scored(task, replace(sample, indices=indices, picture=image, refined=True))

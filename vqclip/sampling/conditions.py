@@ -1,7 +1,7 @@
 """Conditions for a transformer: classes, label maps, depth, edges, small images.
 
-The user's input of each kind is converted to an argument of
-``Net2NetTransformer.encode_condition``, following the conventions of the published models.
+Each kind of user input is converted to an argument for ``Net2NetTransformer.encode_condition``,
+following the conventions of the published models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ _WHITE = 128
 
 
 def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
-    """Return the kinds of condition that a transformer accepts; empty if it needs none.
+    """Return the kinds of condition that a transformer accepts, or none if it needs none.
 
     The VQGAN that encodes the condition does not record what kind of image it encodes. The kind is
-    inferred from its number of channels and from the condition's name in the training data
+    inferred from its number of channels and the condition's name in the training data
     (``cond_stage_key``); if these leave it open, both edges and small images are accepted.
 
     Raises:
-        UsageError: conditions of this kind are supported only in Python.
+        UsageError: this kind of condition is supported only in Python.
     """
     kind, channels = transformer.condition_kind, _channels(transformer)
     if kind == "codes":
@@ -78,7 +78,7 @@ def check_conditions(transformer: Net2NetTransformer, conditions: Mapping[str, s
 
 
 def natural_size(conditions: Mapping[str, str]) -> tuple[int, int] | None:
-    """Return the (width, height) in pixels that a condition implies, if it implies one."""
+    """Return the (width, height) in pixels implied by a condition, if any."""
     for kind, value in conditions.items():
         if kind != "class":
             width, height = open_image(value).size
@@ -93,7 +93,7 @@ def read_condition(
     size: tuple[int, int],
     relabel: Sequence[str] = (),
 ) -> Tensor | None:
-    """Return the input of ``encode_condition`` for an image of ``size`` (width, height).
+    """Return the input to ``encode_condition`` for an image of ``size`` (width, height).
 
     Raises:
         UsageError: the condition does not suit the transformer or cannot be read.
@@ -118,9 +118,9 @@ def read_condition(
 
 
 def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
-    """Return the number of a class that is given by number or name.
+    """Return the number of a class given by number or name.
 
-    Names are the model's own names in ``own``; without them, a model with 1,000 classes uses
+    Names are the model's own in ``own``; without them, a model with 1,000 classes uses
     ImageNet's.
 
     Raises:
@@ -163,7 +163,7 @@ def labels_of(
     sets, a value is the label itself. ``relabel`` overrides this with entries ``"NUMBER=LABEL"``.
 
     Raises:
-        UsageError: the image is not a label map, or has numbers that the model does not have.
+        UsageError: the image is not a label map or has numbers that the model does not.
     """
     numbers = torch.from_numpy(_numbers(image, size, path))  # (h, w)
     if relabel:
@@ -243,7 +243,7 @@ def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -
 
 
 def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture") -> Tensor:
-    """Return edges (1, 3, h, w), 0 or 1: those of a photo, or a black and white map itself.
+    """Return edges (1, 3, h, w), 0 or 1: those in a photo, or a black and white map itself.
 
     Raises:
         UsageError: the image is a photo and scikit-image is not installed.
@@ -264,7 +264,7 @@ def is_edge_map(image: Image.Image) -> bool:
 
 
 def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-    """Return the Canny edges of a photo, (h, w) bool, with sigma 2 as in the models' training.
+    """Return the Canny edges in a photo, (h, w) bool, with sigma 2 as in the models' training.
 
     Raises:
         UsageError: scikit-image is not installed; the message names the photo by ``path``.

@@ -7,7 +7,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(" ".join(name.split()) for name in text.split(","))
 
 
-# The 182 categories, including those that never appear in the data set's images.
+# The 182 categories, including those that never appear in the data set.
 _COCO = _names("""
     person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire
     hydrant, street sign, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow,
@@ -60,5 +60,5 @@ LABELS: Registry[tuple[str, ...]] = Registry(
 
 
 def label_names(count: int) -> tuple[str, ...]:
-    """Return the label names of a model with ``count`` labels; empty if they are unknown."""
+    """Return the label names for a model with ``count`` labels, or none if they are unknown."""
     return next((names for names in LABELS.values() if len(names) == count), ())

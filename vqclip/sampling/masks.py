@@ -19,15 +19,15 @@ RGBPixels = np.ndarray[Any, np.dtype[np.uint8]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 SIDES = ("top", "bottom", "left", "right")
-_WHITE = 128  # lowest grey value of a mask that keeps a pixel
+_WHITE = 128  # lowest grey value in a mask that keeps a pixel
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """An image with room for the parts to be imagined.
+    """An image with room for the parts to imagine.
 
     pixels: (h, w, 4) uint8, RGBA.
-    kept: (h, w) bool, true for the pixels that stay unchanged.
+    kept: (h, w) bool, true for pixels that stay unchanged.
     """
 
     pixels: RGBPixels
@@ -53,7 +53,7 @@ def open_canvas(
     extend: tuple[int, int, int, int] = (0, 0, 0, 0),
     size: tuple[int, int] | None = None,
 ) -> Canvas:
-    """Read an image and its mask, resize both to ``size``, then extend them by ``extend`` pixels.
+    """Read an image and its mask, resize both to ``size``, and extend them by ``extend`` pixels.
 
     ``keep`` refers to the pixels of the file. See :class:`vqclip.config.CompleteConfig` for the
     forms of ``keep`` and ``extend``.
@@ -76,7 +76,7 @@ def open_canvas(
 
 
 def keep_mask(keep: str, size: tuple[int, int]) -> Mask:
-    """Return the (h, w) mask that ``keep`` describes for an image of (width, height).
+    """Return the mask (h, w) described by ``keep`` for an image of ``size`` (width, height).
 
     Raises:
         UsageError: ``keep`` has an unknown form or does not fit the size.
@@ -131,9 +131,9 @@ def _extended(canvas: Canvas, extend: tuple[int, int, int, int]) -> Canvas:
 
 
 def known_cells(kept: Mask, factor: int) -> Tensor:
-    """Return which codes cover only kept pixels, as (rows, columns) bool.
+    """Return a mask, (rows, columns) bool, of the codes that cover only kept pixels.
 
-    The part of a code beyond the right or bottom edge of the image is ignored.
+    Parts of codes beyond the image's right or bottom edge are ignored.
     """
     height, width = kept.shape
     whole = np.pad(kept, ((0, -height % factor), (0, -width % factor)), constant_values=True)
@@ -163,11 +163,11 @@ def continued(image: Tensor, kept: Tensor) -> Tensor:
 
 
 def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tensor:
-    """Blend the colours of the imagined part towards the kept pixels at the seam.
+    """Blend the colours of the imagined part into the kept pixels at the seam.
 
-    The difference between both images at the kept pixels, weighted towards the nearest pixels, is
-    added beyond the seam and fades out over about 2 · ``radius`` pixels. Both images are (1, 3, h,
-    w); ``kept`` is (1, 1, h, w).
+    The difference between the two images at the kept pixels, weighted towards the nearest pixels,
+    is added beyond the seam and fades out over about 2 · ``radius`` pixels. Both images are (1, 3,
+    h, w); ``kept`` is (1, 1, h, w).
     """
     weight = kept.to(imagined.dtype)
     total, mass, scale = torch.zeros_like(imagined), torch.zeros_like(weight), 1
@@ -175,7 +175,7 @@ def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tenso
         total += _blurred(weight * (photo - imagined), scale) / scale**3
         mass += _blurred(weight, scale) / scale**3
         scale *= 2
-    fading = (2 * _blurred(weight, radius)).clamp(max=1)  # half the box is kept at a straight seam
+    fading = (2 * _blurred(weight, radius)).clamp(max=1)  # at a straight seam, half the box is kept
     return imagined + fading * total / mass.clamp(min=1e-9)
 
 

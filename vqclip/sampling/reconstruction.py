@@ -1,4 +1,4 @@
-"""Reconstruction of an image by a VQGAN, with its error."""
+"""Reconstruction of images by a VQGAN, and their errors."""
 
 import colorsys
 import math
@@ -22,8 +22,8 @@ class Reconstruction:
 
     indices: the codes, (1, h, w), int64.
     psnr: peak signal-to-noise ratio in dB, infinite if nothing is lost.
-    l1: mean absolute error per channel, for values in [0, 1]; for label maps, the share of pixels
-        whose label changed.
+    l1: mean absolute error per channel, for values in [0, 1]; for label maps, the fraction of
+        pixels whose label changed.
     """
 
     picture: Image.Image
@@ -35,7 +35,7 @@ class Reconstruction:
 def reconstruct(
     vqgan: VQModel, photo: Image.Image, size: tuple[int, int] | None = None, how: str = "cover"
 ) -> Reconstruction:
-    """Encode, quantize and decode an image of the kind the VQGAN was trained on.
+    """Encode, quantize and decode an image of the kind that the VQGAN was trained on.
 
     The image is resized to ``size`` (width, height), by default its own size, rounded to whole
     codes; ``how`` is as in :func:`vqclip.media.images.fit_image`. Errors are measured at that size.
@@ -59,7 +59,7 @@ def reconstruct(
 def read_picture(
     vqgan: VQModel, photo: Image.Image, size: tuple[int, int], how: str = "cover"
 ) -> Tensor:
-    """Return an image, resized to ``size`` (width, height), as input of the VQGAN, (1, c, h, w).
+    """Resize an image to ``size`` (width, height) and return the VQGAN's input (1, c, h, w).
 
     Raises:
         UsageError: the image is not of the VQGAN's kind.
@@ -98,7 +98,7 @@ def psnr(error: Tensor) -> float:
 
 @torch.no_grad()
 def decode_codes(vqgan: VQModel, codes: Codes) -> Image.Image:
-    """Return the image that saved codes represent.
+    """Return the image represented by saved codes.
 
     Raises:
         UsageError: the codes belong to another VQGAN.

@@ -1,4 +1,4 @@
-"""``vqclip again``: an image again from its recorded settings."""
+"""``vqclip again``: an image generated again from its recorded settings."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
 }
 
 
-# If any of these changes, the settings that depend on it are chosen again.
+# When one of these changes, the settings that depend on it are chosen again.
 _DECIDE_THE_START = {"init", "draft", "vqgan", "vqgan_config", "transformer"}
 _NAME_PICTURES = {"init", "image_prompt", "keep", *map(parameter_of, CONDITIONS)}
 
@@ -108,7 +108,7 @@ def again_command(
     params = {**ctx.params, "prompt": prompts, "samples": count}
     params |= {**_kept(config, params, written), "seed": _seed(seed, config.seed)}
     session = _session_of(config, params, written)
-    # weights chosen by an option may differ from the recorded ones
+    # an option may choose weights other than the recorded ones
     weights = recorded.get("weights", {}).items()
     session.expected = {kind: digest for kind, digest in weights if kind not in written}
     for note in _notes(recorded, picture, written):
@@ -117,7 +117,7 @@ def again_command(
 
 
 def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Iterator[str]:
-    """Yield the differences from ``picture`` that the given options do not explain."""
+    """Yield differences from ``picture`` that the given options do not explain."""
     if foreign := recorded.get("parameters"):
         left = [name for name in foreign if name not in ("Seed", "Size", "Negative prompt")]
         yield (
@@ -154,7 +154,7 @@ def _session_of(
 def _check_options(
     ctx: typer.Context, written: set[str], config: GenerateConfig | SampleConfig
 ) -> None:
-    """Raise UsageError for options that the command of ``config`` does not accept."""
+    """Raise UsageError for options that the command for ``config`` does not accept."""
     name, command = _COMMANDS[type(config)]
     taken = {*inspect.signature(command).parameters, "prompts", "count"}
     for parameter in ctx.command.params:
@@ -165,7 +165,7 @@ def _check_options(
 def _kept(
     config: GenerateConfig | SampleConfig, params: Mapping[str, Any], written: set[str]
 ) -> dict[str, Any]:
-    """Return the options of ``config`` that no given option replaces."""
+    """Return the options in ``config`` that no given option replaces."""
     if "prompts" in written:
         written = written | {"prompt"}
     old = {**params_of(config), "samples": params["samples"]}
@@ -173,7 +173,7 @@ def _kept(
 
 
 def _seed(text: str | None, seed: int) -> int:
-    """Parse ``7``, ``+1`` or ``-1``; the latter two are relative to ``seed``."""
+    """Parse ``7``, ``+1`` or ``-1``, the last two relative to ``seed``."""
     try:
         number = int(text or "+0")
     except ValueError:

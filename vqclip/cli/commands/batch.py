@@ -136,7 +136,7 @@ def resume_batch(
 
 
 def _refuse_gone(jobs: "Iterable[Job]") -> None:
-    """Raise UsageError for jobs whose files no longer exist, or not in the current folder."""
+    """Raise UsageError for jobs whose files no longer exist in the current folder."""
     from vqclip.batch.checking import check_config
 
     errors: dict[str, list[int]] = {}
@@ -150,7 +150,7 @@ def _refuse_gone(jobs: "Iterable[Job]") -> None:
 
 
 def _refuse_missing(jobs: "Iterable[Job]") -> None:
-    """Raise UsageError for missing models before the batch starts: it never downloads any."""
+    """Raise UsageError for missing models before the batch starts, which never downloads any."""
     from vqclip.hub.requirements import missing, names_of, refuse_missing
 
     refuse_missing(missing(named for job in jobs for named in names_of(job.config)))
@@ -175,7 +175,7 @@ def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal, workers
 
 
 class _Session:
-    """The jobs of a batch on the terminal: one bar for the steps of all jobs."""
+    """A batch on the terminal, with one bar for the steps of all jobs."""
 
     def __init__(self, plan: "Sequence[Job]", terminal: Terminal) -> None:
         self.jobs = {job.key: job for job in plan}
@@ -184,7 +184,7 @@ class _Session:
         self.ahead = len(waiting)
         self.steps = {job.key: job.config.steps + 1 for job in waiting}
         self.before, self.ended_jobs = 0, 0
-        self.under_way: dict[str, int] = {}  # steps done by each running job
+        self.under_way: dict[str, int] = {}  # steps completed by each running job
         self.progress = terminal.progress("batch", sum(self.steps.values()))
 
     def count(self, state: str) -> int:
@@ -192,7 +192,7 @@ class _Session:
         return sum(job.state == state for job in self.jobs.values())
 
     def step(self, job: "Job", step: int, picture: "Callable[[], Image.Image]") -> None:
-        """Show the progress of a job."""
+        """Show a job's progress."""
         self.under_way[job.key] = step
         number = f"{self.ended_jobs + 1}/{self.ahead}"
         done = self.before + sum(self.under_way.values())
@@ -206,7 +206,7 @@ class _Session:
         self.before += self.steps[job.key]
         if job.state == "failed":
             _note_failure(self.terminal, job)
-        elif not self.terminal.console.is_terminal:  # a log, which shows no bar
+        elif not self.terminal.console.is_terminal:  # a log, which has no bar
             about = f"{job.seconds:.0f} s, CLIP {job.score:.3f}"
             self.terminal.message(f"{self.ended_jobs}/{self.ahead} {job.picture}  ({about})")
         if self.terminal.json_lines:
@@ -232,7 +232,7 @@ def _summary(session: _Session, folder: "RunFolder", terminal: Terminal) -> None
 
 
 def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:
-    """Print the jobs with their time and memory, and write nothing."""
+    """Print the jobs with their time and memory, but write nothing."""
     from vqclip.batch.engine import Loader, estimate
     from vqclip.batch.run import planned
     from vqclip.config.argv import command

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vqclip.generation.saved_codes import Codes
     from vqclip.models.vqgan import VQModel
 
-# File options that these two commands do not have.
+# File options that these two commands lack.
 _NO_FRAMES = (
     *("frames", "every", "gif", "mp4", "webp", "fps", "save_codes", "checkpoint", "dry_run"),
 )
@@ -102,7 +102,7 @@ def decode_command(
     from vqclip.sampling.reconstruction import decode_codes
 
     picture = decode_codes(model, saved_codes)
-    note_unknown(saved_codes, requested, terminal.note)  # not beside an error
+    note_unknown(saved_codes, requested, terminal.note)  # only if loading succeeds
     saved = _save(files, config, picture, {})
     terminal.show(picture)
     size = "x".join(map(str, picture.size))

@@ -48,7 +48,7 @@ def complete_command(
 
 
 def completing(params: Mapping[str, Any], picture: str) -> SampleSession:
-    """Return the session for the completion that the options describe.
+    """Return the session for the completion described by the options.
 
     Raises:
         UsageError: a value is invalid, or a file cannot be written.

@@ -1,4 +1,4 @@
-"""``vqclip encode``: codes and embeddings of a transformer's training samples."""
+"""``vqclip encode``: codes and embeddings for a transformer's training samples."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""``vqclip evaluate``: metrics of models and images."""
+"""``vqclip evaluate``: metrics for models and images."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
@@ -97,7 +97,7 @@ def _common(
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
 ) -> None:
-    """Declare the options that all kinds of models share."""
+    """Declare the options shared by all kinds of models."""
 
 
 @evaluate_app.command("vqgan")
@@ -255,7 +255,7 @@ def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
 
 
 def _report(title: str, figures: Mapping[str, float], terminal: Terminal, **more: Any) -> None:
-    """Print a table, or a line of JSON that includes ``more``."""
+    """Print a table, or a line of JSON that also contains ``more``."""
     if terminal.json_lines:
         rounded = {name: round(value, 6) for name, value in figures.items()}
         typer.echo(as_json({**rounded, **more}))

@@ -36,14 +36,13 @@ def generate_command(
 
 
 def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSession:
-    """Return the session for ``config``, with the number of runs and the files taken from the
-    options.
+    """Return the session for ``config``, with run count and files from the options.
 
     Raises:
         UsageError: a file cannot be written.
     """
     at_least("count", params["count"], 1)
-    from vqclip.runs.outputs import check_outputs  # slow to import: not for help and usage errors
+    from vqclip.runs.outputs import check_outputs  # slow to import: not for help or errors
 
     terminal = terminal_of(params)
     config = with_vqgan_of_init(config, terminal.note)
@@ -55,7 +54,7 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSes
 
 
 def name_outputs(asked: FileOptions, configs: Sequence[GenerateConfig]) -> list[OutputConfig]:
-    """Name the files of every run."""
+    """Name the files for every run."""
     from vqclip.runs.naming import default_name, fill_pattern, name_images
 
     paths = [

@@ -1,4 +1,4 @@
-"""``vqclip restyle``: a video in another style, frame by frame."""
+"""``vqclip restyle``: videos in another style, frame by frame."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ from vqclip.config.restyle import STEPS
 from vqclip.config.setting import IMAGE, read_options
 from vqclip.errors import UsageError
 
-# Settings that do not apply here, since every frame starts from the video.
+# Settings that do not apply because every frame starts from the video.
 _OTHERWISE = (
     *("prompts", "count", "draft", "drafts", "init", "every", "save_codes", "checkpoint"),
     *("transformer", "transformer_config", "style", "guidance"),
@@ -72,7 +72,7 @@ def restyle_command(
 def restyle(
     config: RestyleConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
-    """Generate the missing frames and the videos, or only print a forecast."""
+    """Generate the missing frames and the videos, or just print a forecast."""
     fetch_for(config.picture, terminal)
     with terminal.loading():
         from PIL import Image

@@ -117,10 +117,10 @@ def resume_command(
 def _continued(
     run: Path, steps: int | None, prompts: tuple[Prompt, ...], lr: float | None
 ) -> "tuple[Path, Checkpoint, bool]":
-    """Return the checkpoint's path, the checkpoint to continue from, and whether the run is new.
+    """Return the checkpoint's path, the checkpoint itself, and whether the run is new.
 
     Raises:
-        UsageError: the checkpoint is missing, or the run is finished.
+        UsageError: the checkpoint is missing or the run is finished.
         CheckpointError: the checkpoint is damaged.
     """
     from vqclip.runs.checkpoint import branched, extended, load_checkpoint
@@ -174,7 +174,7 @@ def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
     from vqclip.video.about import published, read_about
 
     settings, output = read_about(folder)
-    # The run compares published videos with its own.
+    # The run compares published videos with its own, so it may overwrite them.
     check_films(output.films, overwrite=output.overwrite or bool(published(folder)))
     film = recorded_film(settings, folder)
     if isinstance(film, StoryConfig):
@@ -202,7 +202,7 @@ def _target(
     *,
     apart: bool,
 ) -> "OutputConfig":
-    """Return the files to write: those of the run, unless its finished image exists.
+    """Return the files to write: the run's own, unless its finished image exists.
 
     apart: whether this is a new run, which writes to new files.
     """
@@ -224,7 +224,7 @@ def _target(
 
 
 def _is_of_run(picture: Path, saved: "Checkpoint") -> bool:
-    """Return whether this run wrote the image when it was interrupted."""
+    """Return whether this run wrote the image on interruption."""
     from vqclip.runs.replay import read_settings
 
     try:

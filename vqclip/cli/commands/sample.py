@@ -48,7 +48,7 @@ def sample_command(
 
 
 def sampling(params: Mapping[str, Any]) -> SampleSession:
-    """Return the session for the samples that the options describe.
+    """Return the session for the samples described by the options.
 
     Raises:
         UsageError: a value is invalid, or a file cannot be written.
@@ -58,10 +58,10 @@ def sampling(params: Mapping[str, Any]) -> SampleSession:
 
 
 def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the options of a command into the settings of its kind of config.
+    """Turn a command's options into the settings for its kind of config.
 
     Raises:
-        UsageError: a value is invalid, or no transformer is given.
+        UsageError: a value is invalid or no transformer is given.
     """
     if params["transformer"] is None and not has_transformer():
         raise UsageError("vqclip contains no transformer: name one with --transformer PATH")
@@ -78,7 +78,7 @@ def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict
 def sample_session(config: SampleConfig, params: Mapping[str, Any], stem: str) -> SampleSession:
     """Return the session for ``config``, with the files requested by the options.
 
-    stem: file name without suffix, if the options set none.
+    stem: default file name, without suffix.
 
     Raises:
         UsageError: a file cannot be written.

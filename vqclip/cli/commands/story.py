@@ -58,7 +58,7 @@ def story_command(
     story = _read(ctx, parse_scenes(scenes))
     parse_camera(story.zoom, story.pan, story.rotate)
     EASES[story.ease]  # raises for an unknown name
-    from vqclip.runs.naming import prompt_slug  # slow to import: not for help and usage errors
+    from vqclip.runs.naming import prompt_slug  # slow to import: not for help or errors
 
     params = ctx.params
     name = f"{prompt_slug(story.picture)}-{story.picture.seed}"
@@ -73,7 +73,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     first = " | ".join(map(str, scenes[0]))
     steps = len(scenes) * ctx.params["steps_per_scene"]
     params = {**ctx.params, "prompts": [first], "steps": steps}
-    for weight in ("init_weight", "prior"):  # would tie later scenes to the first one's draft
+    for weight in ("init_weight", "prior"):  # would tie later scenes to the first scene's draft
         params[weight] = params[weight] or 0.0
     picture = build_config(params, explicit_options(ctx) | {"steps"})
     picture = with_vqgan_of_init(picture, terminal_of(ctx.params).note)
@@ -83,7 +83,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
 def make_story(
     story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
-    """Generate the missing frames of a story and its videos, or only print a forecast."""
+    """Generate the missing frames of a story and its videos, or just print a forecast."""
     fetch_for(story.picture, terminal)
     with terminal.loading():
         from PIL import Image

@@ -1,4 +1,4 @@
-"""``vqclip train vqgan config.yaml``: start or resume the training of a model."""
+"""``vqclip train vqgan config.yaml``: training a model, or resuming its training."""
 
 import os
 import shlex
@@ -130,7 +130,7 @@ def _stage(name: str) -> str:
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Yield a list that collects stop signals; the second signal stops the training at once."""
+    """Yield a list that collects stop signals; a second signal stops training at once."""
     received: list[int] = []
 
     def receive(number: int, _: object) -> None:
@@ -172,7 +172,7 @@ def _follow(
 
 
 def _report_validation(terminal: Terminal, progress: "TrainingProgress") -> None:
-    """Print the metrics of a validation as a line of text or JSON."""
+    """Print validation metrics as a line of text or JSON."""
     if progress.validation:
         figures = dict(progress.validation)
         if terminal.json_lines:
@@ -187,7 +187,7 @@ def _words(metrics: Mapping[str, Any], count: int = _WORDS) -> str:
 
 
 def _again(stage: str, config: Path, folder: Path, changes: Iterable[str]) -> str:
-    """Return the command that resumes the training."""
+    """Return the command that resumes training."""
     words = ["vqclip", "train", stage, str(config), "--output", str(folder)]
     for change in changes:
         words += ["--set", change]

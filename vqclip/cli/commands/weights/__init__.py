@@ -1,4 +1,4 @@
-"""``vqclip weights``: management of models by name."""
+"""``vqclip weights``: managing models by name."""
 
 import typer
 

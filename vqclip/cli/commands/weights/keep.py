@@ -41,7 +41,7 @@ def verify_command(
 
 
 def _verify(model: "StoredModel", terminal: Terminal) -> bool:
-    """Report the state of a model; return whether its files have changed."""
+    """Report a model's state; return whether its files have changed."""
     from vqclip.hub import store
 
     problem = None

@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print each model as a line o
 
 
 def model_argument(help: str) -> Any:
-    """Return an argument for the names of models."""
+    """Return an argument for model names."""
     return typer.Argument(metavar="NAME", autocompletion=completion_of("MODEL"), help=help)
 
 
@@ -102,12 +102,12 @@ def info_command(name: Name, json_lines: Json = False) -> None:
 
 
 def is_clip(name: str) -> bool:
-    """Return whether a name is a model of open_clip or of the Hugging Face Hub."""
+    """Return whether a name is an open_clip or Hugging Face Hub model."""
     return "/" in name or name.startswith("hf-hub:")
 
 
 def items_of(name: str) -> "list[Item]":
-    """Return the models with a name: one, or for ``default`` all embedded ones.
+    """Return the model with this name or, for ``default``, all embedded ones.
 
     Raises:
         UsageError: there is no such model.
@@ -197,7 +197,7 @@ def _uses(item: "Item") -> Iterator[str]:
 
 
 def _draws(item: "Item") -> bool:
-    """Return whether a model was trained on RGB images, not on depth or label maps."""
+    """Return whether a model was trained on RGB images rather than depth or label maps."""
     if item.model is not None:
         return bool(item.model.record.get("rgb", True))
     tasks = item.entry.tasks if item.entry and item.entry.kind == "vqgan" else ()
@@ -205,7 +205,7 @@ def _draws(item: "Item") -> bool:
 
 
 def use_of(name: str, kind: str, *, draws: bool = True) -> str:
-    """Return an example command for a model; ``draws``: whether its images are RGB."""
+    """Return an example command for a model. ``draws``: whether its images are RGB."""
     if not draws:
         return f"vqclip reconstruct map.png --vqgan {name}"
     return f'vqclip "a fox" {"--clip" if kind == "clip" else "--vqgan"} {name}'
