@@ -1,4 +1,4 @@
-"""Generate an image for every prompt with models that are loaded once; keep existing files."""
+"""Generate an image per prompt, loading the models once and keeping existing files."""
 
 from pathlib import Path
 from typing import Any

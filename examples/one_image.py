@@ -1,4 +1,4 @@
-"""Generate one image and save it with its settings, which `vqclip again apple.png` uses."""
+"""Generate one image and save it with its settings, ready for `vqclip again apple.png`."""
 
 from pathlib import Path
 from typing import Any

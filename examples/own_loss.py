@@ -1,4 +1,4 @@
-"""Add your own loss: any function of the image, its cutouts, their embeddings or z."""
+"""Add your own loss, any function of the image, its cutouts, their embeddings or z."""
 
 from pathlib import Path
 from typing import Any

@@ -8,11 +8,11 @@ The folder then contains files such as:
     pictures/circle/003.png   one or two red circles on a light background; the folder is the class
     pictures/circle/003.txt   the caption
     labels/circle/003.png     0 for the background, 1 to 4 for the shape
-    depth/circle/003.png      16 bits, large values are near: a floor, and a distance for each kind
+    depth/circle/003.png      16 bits, larger is nearer: a floor, and a distance for each kind
     edges/circle/003.png      the outline, white on black
     small/circle/003.png      the image, 4 times smaller
 
-All shapes of a kind have the same colour, so that a model can infer the colour from an outline.
+All shapes of a kind have the same colour, so a model can infer the colour from an outline.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-#: kind -> (colour, name of the colour); its label is its position, counted from 1.
+#: kind -> (colour, name of the colour); the kind's label is its position, counted from 1.
 KINDS = {
     "circle": ((214, 48, 49), "red"),
     "square": ((38, 148, 82), "green"),
@@ -95,7 +95,7 @@ def caption(found: Sequence[Shape]) -> str:
 
 
 def draw(found: Sequence[Shape], size: int) -> dict[str, Image.Image]:
-    """Return the image and its maps, by the name of their folder; ``size`` is in pixels."""
+    """Return the image and its maps by folder name; ``size`` is in pixels."""
     fine, shape = size * _FINE, found[0]
     mask = Image.new("L", (fine, fine))
     for each in found:
@@ -135,7 +135,7 @@ def shapes(count: int, seed: int = 0) -> Iterator[tuple[str, list[Shape]]]:
 
 
 def write(folder: Path, count: int, size: int, seed: int = 0) -> None:
-    """Write a data set into ``folder``."""
+    """Write a data set to ``folder``."""
     for name, found in shapes(count, seed):
         for part, image in draw(found, size).items():
             path = folder / part / f"{name}.png"
@@ -145,7 +145,7 @@ def write(folder: Path, count: int, size: int, seed: int = 0) -> None:
 
 
 def main() -> None:
-    """Draw the data set that the command line describes."""
+    """Draw the data set described on the command line."""
     parser = argparse.ArgumentParser(description="Draw a labelled data set of shapes.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=64, help="number of images (default: 64)")

@@ -1,12 +1,12 @@
-"""Train every task of the paper on shapes, and measure the effect of the conditions.
+"""Train every task in the paper on shapes, and measure the effect of the conditions.
 
     python examples/shapes.py shapes
     python examples/tasks.py shapes --train       # 15 minutes; trained models are kept
     python examples/tasks.py shapes --figure tasks.png
 
 The configs are those of ``vqclip train --example``. Each transformer is sampled with conditions
-from its training data, at the training size and at twice the width, with two conditions side by
-side and a sliding window. A sample is right if its shape has the colour of the expected shape and
+from its training data, at the training size and, with a sliding window, at twice the width with two
+conditions side by side. A sample is right if its shape has the colour of the expected shape and
 overlaps it by more than half (intersection over union).
 """
 
@@ -46,7 +46,7 @@ ORDER = (
 )  # fmt: skip
 SIDE = 32
 _NEAR_GROUND = 60  # maximum RGB distance at which a pixel counts as background
-_LEAST_SHAPE = 0.02  # share of a square, half that of the smallest cross
+_LEAST_SHAPE = 0.02  # fraction of a square, half that of the smallest cross
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Drawn:
 
     @property
     def right(self) -> bool:
-        """Whether colour and position match the expected shape in every part."""
+        """Whether the colour and position match the expected shape in every part."""
         pairs = zip(parts(self.image), parts(self.wanted), strict=True)
         return all(alike(image, wanted) for image, wanted in pairs)
 
@@ -71,7 +71,7 @@ def parts(image: Image.Image) -> Iterator[Image.Image]:
 
 
 def shape_in(image: Image.Image) -> tuple[str, "np.ndarray"]:
-    """Return the kind with the colour of an image's shape, and the shape's pixels (h, w), bool."""
+    """Return the kind that has the shape's colour, and the shape's pixels (h, w), bool."""
     pixels = np.asarray(image.convert("RGB"), np.float32)
     inside = np.linalg.norm(pixels - GROUND, axis=2) > _NEAR_GROUND
     colour = np.median(pixels[inside], 0) if inside.any() else np.array(GROUND)
@@ -113,7 +113,7 @@ def conditions(
 ) -> Iterator[tuple[Image.Image, Image.Image]]:
     """Yield (condition, expected image) from the training data; a wide pair joins two of them."""
     files = sorted((folder / "pictures").rglob("*.png"))
-    chosen = files[:: max(1, len(files) // count)][:count]  # in the order of their kinds
+    chosen = files[:: max(1, len(files) // count)][:count]  # ordered by kind
     for number, file in enumerate(chosen):
         other = chosen[min(number ^ 1, len(chosen) - 1)]  # of the same kind
         pair = []
@@ -155,7 +155,7 @@ def sample(
 
 
 def from_classes(count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
-    """Sample every class; return the images and the share with the class's colour."""
+    """Sample every class; return the images and the fraction with the class's colour."""
     model = vqclip.load_transformer(Path("runs", "class", "last"))
     assert isinstance(model.cond_stage_model, ClassLabel)
     names = model.cond_stage_model.names
@@ -167,13 +167,13 @@ def from_classes(count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
 
 
 def kind_of_shape(image: Image.Image) -> str | None:
-    """Return the kind with the colour of an image's shapes, or None if it shows no shape."""
+    """Return the kind that has the shapes' colour, or None if there are no shapes."""
     kind, inside = shape_in(image)
     return kind if inside.mean() > _LEAST_SHAPE else None
 
 
 def from_nothing(kind: str, count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
-    """Sample without a condition; return the images and the share that shows shapes."""
+    """Sample without a condition; return the images and the fraction that shows shapes."""
     model = vqclip.load_transformer(Path("runs", kind, "last"))
     size = (2 * SIDE if wide else SIDE, SIDE)
     codes = None
@@ -184,7 +184,7 @@ def from_nothing(kind: str, count: int, *, wide: bool) -> tuple[list[Image.Image
 
 
 def figure(rows: list[tuple[str, list[Image.Image]]], path: Path, scale: int = 2) -> None:
-    """Draw rows of images, each row with a title."""
+    """Draw rows of images, each with a title."""
     title, gap = 132, 4
     widths = [title + sum(i.width * scale + gap for i in images) for _, images in rows]
     height = SIDE * scale + gap
@@ -203,7 +203,7 @@ def figure(rows: list[tuple[str, list[Image.Image]]], path: Path, scale: int = 2
 
 
 def shown(condition: Image.Image) -> Image.Image:
-    """Return a condition in displayable form, as high as the images."""
+    """Return a condition as an image as high as the samples."""
     values = np.asarray(condition, np.float32)
     if condition.mode != "RGB":  # label maps would be too dark, 16-bit depth too bright
         condition = Image.fromarray((values / max(1, values.max()) * 255).astype(np.uint8))
@@ -223,7 +223,7 @@ def measured(folder: Path, count: int) -> Iterator[tuple[str, list[Image.Image]]
         narrow, wide = (from_maps(kind, folder, count, wide=wide) for wide in (False, True))
         first, second = (sum(d.right for d in drawn) / count for drawn in (narrow, wide))
         tell(f"{kind:17} right colour and place {first:.0%}, at twice the width {second:.0%}")
-        apart = max(1, count // 4)  # so that each kind of shape occurs once
+        apart = max(1, count // 4)  # so that each kind of shape appears once
         some = [*narrow[::apart][:4], *wide[:: 2 * apart][:2]]
         yield f"{kind}: condition", [shown(d.condition) for d in some if d.condition]
         yield "wanted", [d.wanted for d in some]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 # By default, GNU OpenMP threads busy-wait for hundreds of thousands of spins, which makes runs on a
-# shared CPU several times slower; fewer spins cost nothing on an idle machine. The variable is read
+# shared CPU several times slower. Fewer spins cost nothing on an idle machine. The variable is read
 # when torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 

@@ -1,4 +1,4 @@
-"""Entry point of ``python -m vqclip``, which is the command ``vqclip``."""
+"""Entry point for ``python -m vqclip``, the same as the command ``vqclip``."""
 
 from vqclip.cli.app import main
 

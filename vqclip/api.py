@@ -1,4 +1,4 @@
-"""The Python API: load models once, and generate any number of images.
+"""The Python API: load models once, generate any number of images.
 
 >>> import vqclip
 >>> model = vqclip.load()  # doctest: +SKIP
@@ -51,8 +51,8 @@ class Result:
     """A finished image.
 
     picture: the image as a PIL image.
-    config: the settings of the image; ``config.seed`` is its random seed.
-    metadata: the settings and the hashes of the weights, as recorded in a saved file.
+    config: the image's settings; ``config.seed`` is its random seed.
+    metadata: the settings and hashes of the weights, as recorded in a saved file.
     score: CLIP similarity to the prompts, from -1 to 1; None if not measured.
     """
 
@@ -67,10 +67,10 @@ class Result:
         return to_tensor(flatten(self.picture))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Save the image as PNG, JPEG or WebP, with the settings for ``vqclip again`` inside.
+        """Save the image as PNG, JPEG or WebP, including the settings for ``vqclip again``.
 
         Raises:
-            UsageError: the suffix is unknown, or the file exists and ``overwrite`` is not set.
+            UsageError: the suffix is unknown, or the file exists without ``overwrite``.
             VqclipError: the file could not be written.
         """
         path = Path(path).expanduser()
@@ -82,11 +82,11 @@ class Result:
 
 
 class Model:
-    """A VQGAN, CLIP models and optionally a transformer, loaded once by :func:`load`.
+    """A VQGAN, CLIP models and, optionally, a transformer, loaded once by :func:`load`.
 
-    The methods accept as settings the fields of :class:`vqclip.GenerateConfig` (``draw`` and
+    As settings, the methods accept the fields of :class:`vqclip.GenerateConfig` (``draw`` and
     ``generate``), ``SampleConfig`` (``sample``) and ``CompleteConfig`` (``complete``) in
-    :mod:`vqclip.config`, except those that name the models and their device.
+    :mod:`vqclip.config`, except those for the models and their device.
     """
 
     def __init__(self, config: GenerateConfig, models: Models) -> None:
@@ -94,13 +94,13 @@ class Model:
 
     @property
     def device(self) -> str:
-        """The device of the models, such as ``cpu`` or ``cuda:0``."""
+        """The models' device, such as ``cpu`` or ``cuda:0``."""
         return str(self.models.device)
 
     def draw(self, prompt: Prompts, **settings: Any) -> Result:
         """Generate an image of the prompt.
 
-        See :meth:`generate` for the parameters. If no ``seed`` is given, it is random.
+        See :meth:`generate` for the parameters. The default ``seed`` is random.
 
         Raises:
             UsageError: a setting or name is unknown, or a value is out of range.
@@ -119,7 +119,7 @@ class Model:
         optimizer: str | Optimizer = "adam",
         **settings: Any,
     ) -> Iterator[Frame]:
-        """Yield the frames of a run: any drafts, the image before every step, and the final image.
+        """Yield the frames of a run: any drafts, the image before each step, and the final image.
 
         Args:
             prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of such prompts.
@@ -127,9 +127,9 @@ class Model:
                 functions from :class:`vqclip.Observation` to a scalar tensor; or either of these
                 with a weight, ``(loss, 0.5)``.
             augment: all augmentations of the cutouts, in order: names, or functions from a batch
-                (n, 3, h, w), with values in about [0, 1], to a batch of that shape.
+                (n, 3, h, w), with values in about [0, 1], to a batch of the same shape.
             optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer; its
-                learning rate is set before every step.
+                learning rate is set before each step.
             settings: fields of :class:`vqclip.GenerateConfig`, such as ``steps``, ``seed`` and
                 ``size``, (width, height) in pixels or a single number for a square.
 
@@ -145,7 +145,7 @@ class Model:
         """Return the config that :meth:`draw` uses for the same arguments.
 
         Raises:
-            UsageError: a setting is unknown, or a value is out of range.
+            UsageError: a setting is unknown or a value is out of range.
         """
         losses = tuple(with_weight(loss) for loss in settings.pop("losses", ()))
         if settings.get("augment", ()) is None:
@@ -173,7 +173,7 @@ class Model:
         prompt: Prompts | None = None,
         **settings: Any,
     ) -> list[Result]:
-        """Keep part of an image, and let the transformer generate the rest, best match first.
+        """Keep part of an image and let the transformer generate the rest, best match first.
 
         Args:
             image: a path, a URL or a PIL image.
@@ -207,12 +207,12 @@ class Model:
         return [_result(task, sample) for sample in samples]
 
     def _placed(self, config: _Config) -> _Config:
-        """Return a config with the CLIP models, device and precision of this model."""
+        """Return a config with this model's CLIP models, device and precision."""
         loaded = self._loaded
         return replace(config, clip=loaded.clip, device=loaded.device, precision=loaded.precision)
 
     def _named(self, config: GenerateConfig) -> GenerateConfig:
-        """Return a config with this model's names; the transformer only if it samples the codes."""
+        """Return a config with this model's names, that of the transformer only if it is used."""
         loaded = self._loaded
         vqgan, transformer = loaded.vqgan, loaded.transformer
         if config.init not in (AUTO, *DRAWN):
@@ -237,8 +237,8 @@ def load(
     Args:
         vqgan: ``"default"``, a name from :func:`list_models`, a checkpoint or a folder.
         clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or a
-            list of several, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
-        transformer: a name or path of a transformer for drafts, samples and completions. Default:
+            list of them, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
+        transformer: name or path of a transformer for drafts, samples and completions. Default:
             the embedded transformer if the VQGAN is the default one, else none.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         precision: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"portable"``.
@@ -260,7 +260,7 @@ def load(
 
 
 def list_models(kind: str | None = None) -> list[Item]:
-    """Return all models that vqclip knows by name, including those not downloaded yet.
+    """Return all models with a name in vqclip, including those not downloaded yet.
 
     kind: restricts the list to ``vqgan``, ``clip`` or ``transformer``.
     """

@@ -1,4 +1,4 @@
-"""The exceptions of vqclip, printed by the command line as one line.
+"""vqclip's exceptions, printed by the command line as one line.
 
 Messages name settings as in Python, in backticks: `steps`, `init=draft`. The command line prints
 its own options instead: --steps, --init draft.
@@ -18,7 +18,7 @@ def reason_of(error: BaseException) -> str:
 
 
 class VqclipError(Exception):
-    """Any failure; the message is one line with the problem and a remedy."""
+    """Any failure. The message is one line with the problem and a remedy."""
 
     exit_code = 1
 
@@ -29,7 +29,7 @@ class VqclipError(Exception):
 
 
 class UsageError(VqclipError, ValueError):
-    """The request itself is wrong: a name is unknown, a value out of range, or a file missing."""
+    """The request is wrong: a name is unknown, a value out of range, or a file missing."""
 
     exit_code = 2
 
@@ -40,7 +40,7 @@ def cannot_write(folder: object, error: OSError) -> UsageError:
 
 
 class RowsError(UsageError):
-    """Rows of a list are invalid; each argument is the reason why one row is."""
+    """Rows of a list are invalid; each argument is the reason for one row."""
 
     @property
     def messages(self) -> Sequence[str]:

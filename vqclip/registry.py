@@ -1,4 +1,4 @@
-"""Lookup by name at extension points, with helpful errors for unknown names."""
+"""Lookup by name, with helpful errors for unknown names."""
 
 import runpy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return a question that names the closest match, with a space after it; "" if none is."""
+    """Return a question about the closest match, with a space after it, or "" if none is close."""
     spelled = {entry.lower(): entry for entry in known}
     near = get_close_matches(name.lower(), spelled, n=1)
     return f"did you mean {spelled[near[0]]!r}? " if near else ""
@@ -30,12 +30,12 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by name, registered by load_fu
 
 
 def load_functions(path: Path) -> None:
-    """Run a Python file, and register its functions under the names that images record.
+    """Run a Python file and register its functions under the names recorded in images.
 
     Raises:
         UsageError: the file does not exist or raises an exception.
     """
-    if not path.is_file():  # reading a pipe could block forever
+    if not path.is_file():  # reading from a pipe could block forever
         raise UsageError(f"no such Python file: {path}")
     try:
         names = runpy.run_path(str(path), run_name=path.stem)
@@ -45,7 +45,7 @@ def load_functions(path: Path) -> None:
 
 
 def own_function(kind: str, name: str) -> Any:
-    """Return the user's function for a dotted name; return None for any other name.
+    """Return the user's function for a dotted name, or None for any other name.
 
     Raises:
         UsageError: no file with this function was loaded.
@@ -62,7 +62,7 @@ def own_function(kind: str, name: str) -> Any:
 
 
 class Registry(Mapping[str, _T], Generic[_T]):
-    """A mapping in which a missing key raises a :class:`UsageError` that lists the known names.
+    """A mapping in which a missing key raises a :class:`UsageError` listing the known names.
 
     >>> Registry("optimizer", {"adam": 1})["adam"]
     1

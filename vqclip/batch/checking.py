@@ -1,4 +1,4 @@
-"""Checks of a job that are made before any job starts."""
+"""Checks of jobs before any job starts."""
 
 from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig
 from vqclip.errors import UsageError
@@ -15,7 +15,7 @@ from vqclip.models.runtime import resolve_device, resolve_precision
 
 
 def check_config(config: GenerateConfig) -> None:
-    """Check the names and files in the settings of a job.
+    """Check the names and files in a job's settings.
 
     Raises:
         UsageError: a name is unknown or a file is missing.

@@ -1,6 +1,6 @@
-"""Joining or starting a Ray cluster, and its capacity.
+"""Ray clusters: joining, starting and capacity.
 
-Ray logs to files below /tmp/ray, which keeps the terminal free for the run.
+Ray logs to files in /tmp/ray, which keeps the terminal free for the run.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 
 from vqclip.errors import UsageError, VqclipError, reason_of
 
-LOCAL = "local"  # address of a cluster on this machine that exists only for the run
+LOCAL = "local"  # address of a cluster on this machine, just for the run
 _HOST = re.compile(r"(\[[\da-fA-F:]+\]|[^\s:/]+):(\d{1,5})")
 _REACH = 10.0  # seconds after which an unresponsive machine counts as unreachable
 _STORE = 256 << 20  # bytes for images and checkpoints sent between processes
@@ -29,18 +29,18 @@ class Cluster:
     """A cluster that this process has joined.
 
     ray: the module ``ray``.
-    need: resources that a worker needs, as Ray options: num_cpus, num_gpus.
+    need: a worker's resources, as Ray options: num_cpus, num_gpus.
     """
 
     ray: Any
     need: Mapping[str, int]
 
     def alive(self) -> set[str]:
-        """Return the ids of the connected nodes; a lost node is still listed for some seconds."""
+        """Return the ids of the connected nodes; a lost node remains listed for a few seconds."""
         return {node["NodeID"] for node in self._nodes()}
 
     def actor_here(self, actor: type, *values: Any) -> Any:
-        """Return the handle of an actor on this process's node; the actor reserves no resources."""
+        """Return the handle of an actor on this process's node that reserves no resources."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node = self.ray.get_runtime_context().get_node_id()
@@ -49,7 +49,7 @@ class Cluster:
         return made.remote(*values)
 
     def room(self) -> int:
-        """Return how many workers fit on the nodes if other work is ignored."""
+        """Return how many workers fit on the nodes, ignoring other work."""
         needs = {"CPU": self.need["num_cpus"], "GPU": self.need["num_gpus"]}
         return sum(
             min(int(node["Resources"].get(kind, 0) // n) for kind, n in needs.items() if n)
@@ -74,8 +74,8 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
         VqclipError: the cluster cannot be used.
     """
     check_address(address)
-    # Ray reads these on import. It listens on every interface of the machine, and no other user may
-    # use a cluster that belongs to this run.
+    # Ray reads these on import. It listens on every network interface, but no other user may use a
+    # cluster that belongs to this run.
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for name, value in {**_QUIET, **(own if address == LOCAL else {})}.items():
         os.environ.setdefault(name, value)
@@ -116,7 +116,7 @@ def _ray() -> Any:
         raise UsageError(
             f"Ray cannot be used ({error}): pip install 'vqclip[ray]', or drop `ray`"
         ) from None
-    # Ray would print events of nodes and workers at any log level.
+    # Ray would print node and worker events at any log level.
     worker._worker_logs_enabled = False
     return ray
 
@@ -132,5 +132,5 @@ def _join(ray: Any, address: str) -> None:
 
 
 def first_words(error: BaseException) -> str:
-    """Return the first words of a Ray error, which may be pages long."""
+    """Return the first words of a Ray error, which can be pages long."""
     return f"{' '.join(str(error).split()):.300}".rstrip()

@@ -1,8 +1,7 @@
 """Execution of jobs in this process, one by one or side by side.
 
 An engine runs jobs and yields their results in any order; each result is recorded at once. Jobs
-share nothing but the weights of the models, so that the bytes of a job's image do not depend on
-other jobs.
+share nothing but the models' weights, so the bytes of a job's image do not depend on other jobs.
 """
 
 import errno
@@ -32,10 +31,10 @@ from vqclip.models.runtime import resolve_device
 from vqclip.runs.checkpoint import load_checkpoint
 from vqclip.runs.render import metadata, rendering
 
-# A job, the number of finished steps, and a function that renders the current image.
+# Called with a job, its finished steps, and a function that renders the current image.
 OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]
 
-_MOST_LOADED = 2  # sets of models
+_MOST_LOADED = 2  # sets of models kept loaded
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -47,13 +46,13 @@ class Engine(Protocol):
 
 
 class Loader:
-    """Keeps the most recently used models, because most lists need only one set of them."""
+    """Keeps the most recently used models, because most lists need only one set."""
 
     def __init__(self) -> None:
         self.loaded: OrderedDict[Any, Models] = OrderedDict()
 
     def __call__(self, config: GenerateConfig) -> Models:
-        """Return the models of ``config``, reusing models that were loaded before if they match."""
+        """Return the models for ``config``, reusing loaded ones if they match."""
         key = models_key(config)
         if key not in self.loaded:
             if len(self.loaded) >= _MOST_LOADED:
@@ -64,7 +63,7 @@ class Loader:
 
 
 def models_key(config: GenerateConfig) -> tuple[Any, ...]:
-    """Return those settings that determine the models."""
+    """Return the settings that determine the models."""
     perceptors = tuple(source for source, _ in config.clip)
     transformer = (transformer_of(config), config.transformer_config)
     place = (config.device, config.precision)
@@ -72,11 +71,11 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 
 
 class Local:
-    """The engine of this process, which groups jobs by their models, then by their shape.
+    """The engine in this process, which groups jobs by their models, then by their shape.
 
     width: number of jobs to run side by side. None means the fastest number on a GPU, but one on
-        a CPU or with the precision ``portable``, with which the bytes of a job must not depend
-        on the jobs beside it.
+        a CPU or with the precision ``portable``, with which a job's bytes must not depend on the
+        jobs beside it.
     """
 
     def __init__(
@@ -100,12 +99,12 @@ class Local:
         return self.width or usual_width(config)
 
     def _beside(self, config: GenerateConfig) -> str | None:
-        """Return the key shared by jobs that run side by side; any value if each runs alone."""
+        """Return the key shared by jobs that run side by side, or any value if each runs alone."""
         return None if self._width(config) == 1 else shape(config)
 
 
 def usual_width(config: GenerateConfig) -> int | None:
-    """Return the default number of jobs to run side by side; None means the fastest number."""
+    """Return the default number of jobs to run side by side, or None for the fastest."""
     try:
         portable = config.precision == "portable"
         alone = portable or resolve_device(config.device).type == "cpu"
@@ -123,7 +122,7 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Jo
 
 
 def shape(config: GenerateConfig) -> str:
-    """Return the settings that jobs side by side must share, which are all but prompts and seed."""
+    """Return the settings that jobs side by side must share: all but prompts and seed."""
     values = {k: v for k, v in config.to_dict().items() if k not in ("prompts", "seed")}
     return json.dumps(values, sort_keys=True)
 
@@ -134,7 +133,7 @@ def attempt(
     load: Callable[[GenerateConfig], Models],
     on_step: OnStep | None = None,
 ) -> Work[Job]:
-    """Return the finished job, done or failed; a failed job does not stop the other jobs.
+    """Return the job, done or failed; a failure does not stop the other jobs.
 
     Raises:
         VqclipError: the disk is full or read-only, so that other jobs would fail too.
@@ -154,7 +153,7 @@ def _failed(job: Job, error: Exception) -> Job:
 
 
 def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = None) -> Work[Job]:
-    """Make the image of a job, from its checkpoint if there is one; return the job as done.
+    """Make a job's image, from its checkpoint if there is one, and return the job as done.
 
     Raises:
         VqclipError: the job failed.
@@ -185,7 +184,7 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
 
 
 def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None:
-    """Return the state to resume a job from; None if it has none or if other weights are loaded."""
+    """Return the state to resume a job from, or None if it has none or the weights changed."""
     if output.checkpoint is None:
         return None
     try:
@@ -200,9 +199,9 @@ def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None
 def estimate(
     jobs: Iterable[Job], load: Callable[[GenerateConfig], Models]
 ) -> tuple[float, list[Job]]:
-    """Return the predicted seconds for all jobs, from a few steps of each kind of job.
+    """Return the predicted seconds for all jobs, based on a few steps of each kind of job.
 
-    Jobs that fail in these steps are returned too, with their errors.
+    Jobs that fail in these steps are also returned, with their errors.
     """
     paces: dict[Any, Pace] = {}
     failed: list[Job] = []

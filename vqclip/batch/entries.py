@@ -14,12 +14,12 @@ SEVERAL = {"size": "x", "seeds": ","}  # single-value options that JSON may give
 
 @dataclass(frozen=True)
 class Row:
-    """One entry of a list.
+    """One entry in a list.
 
-    line: line number of the row, from 1; for a row of several lines in CSV or YAML, its first line.
+    line: line number of the row, from 1; its first line if it spans lines in CSV or YAML.
     words: options and prompt, as a shell would pass them to ``vqclip``.
     off: options that the row turns off, even if they are set for all rows.
-    error: reason why the row cannot be read, if any.
+    error: why the row cannot be read, if it cannot.
     """
 
     line: int
@@ -29,7 +29,7 @@ class Row:
 
 
 def row_of_value(line: int, value: Any) -> Row:
-    """Return the row of a prompt, or of a mapping of ``prompt`` and options."""
+    """Return the row for a prompt, or for a mapping of ``prompt`` and options."""
     return replace(safely(line, words_of_value, value), off=_off(value))
 
 
@@ -61,7 +61,7 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
     """Return ``{"prompt": "a", "init_weight": 5}`` as ``--init-weight=5 -- a``.
 
     Raises:
-        UsageError: a value is of a type that no option accepts.
+        UsageError: a value has a type that no option accepts.
     """
     options: list[str] = []
     prompts: list[str] = []
@@ -81,7 +81,7 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def _negative(text: str) -> str:
-    """Return ``text`` as a negative prompt, for a column found in tables of other programs."""
+    """Return ``text`` as a negative prompt, for a column in other programs' tables."""
     return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
 
 
@@ -96,7 +96,7 @@ def _word(name: Any, value: Any) -> str | bool | None:
 
 
 def safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Row:
-    """Return the row with the ``words`` of a value, or with the reason why there are none."""
+    """Return the row with a value's ``words``, or with the reason why there are none."""
     try:
         row = Row(line, words(value))
         "".join(row.words).encode()
@@ -108,5 +108,5 @@ def safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Ro
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the lines as editors count them; ``splitlines`` also splits at rare characters."""
+    """Return lines as editors count them; ``splitlines`` also splits at rare characters."""
     return re.split(r"\r\n|\r|\n", text)

@@ -1,9 +1,9 @@
-"""The folder of a batch: finished and unfinished jobs, under an exclusive lock.
+"""A batch's folder: finished and unfinished jobs, under an exclusive lock.
 
 ::
 
     pictures/       a-red-apple-7.png, its videos and codes
-    frames/         a folder for each job whose frames are kept
+    frames/         a folder per job whose frames are kept
     checkpoints/    checkpoints of running jobs
     jobs.jsonl      every job: state, settings, seed, time, score, files, error
     index.html      the gallery; contact-sheet.jpg
@@ -33,11 +33,11 @@ class RunFolder:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Create and lock the folder, and remove temporary files that killed processes left.
+        """Create and lock the folder, and remove temporary files left by killed processes.
 
         Raises:
-            UsageError: another process uses the folder, it contains other files, or it
-                is not writable.
+            UsageError: another process uses the folder, it contains other files, or it is not
+                writable.
         """
         self._refuse_foreign()
         try:
@@ -61,14 +61,14 @@ class RunFolder:
                 )
 
     def _sweep(self) -> None:
-        """Remove the temporary files that killed processes left."""
+        """Remove temporary files left by killed processes."""
         places = (self.path, self.path / "pictures", self.path / "checkpoints")
         frames = self.path / "frames"
         for folder in (*places, *(frames.iterdir() if frames.is_dir() else ())):
             sweep(folder)
 
     def jobs(self) -> list[Job]:
-        """Return the jobs recorded in ``jobs.jsonl``; none if the file does not exist.
+        """Return the jobs recorded in ``jobs.jsonl``, or none if it does not exist.
 
         Raises:
             VqclipError: the file is damaged.
@@ -83,7 +83,7 @@ class RunFolder:
             ) from error
 
     def names(self) -> set[str]:
-        """Return the names, without suffixes, of everything in the folders of the jobs' files."""
+        """Return the names, without suffixes, of everything in the folders for the jobs' files."""
         places = (self.path / "pictures", self.path / "frames")
         paths = [path for place in places if place.is_dir() for path in place.iterdir()]
         return {path.name if path.is_dir() else path.stem for path in paths}

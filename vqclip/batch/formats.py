@@ -1,7 +1,7 @@
 """Conversion of text, CSV, JSON Lines and YAML lists to command-line words.
 
-A row holds the arguments of one ``vqclip`` command: a prompt and options. In every format the
-options are those of the command, so that one parser validates them all.
+A row holds the arguments of one ``vqclip`` command: a prompt and options. The options are those of
+the command in every format, so that one parser validates them all.
 """
 
 import json
@@ -25,7 +25,7 @@ _KINDS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "jsonl")
 
 
 def list_format(suffix: str, text: str) -> str:
-    """Return the format of a list; standard input is JSON if it starts as JSON, else text.
+    """Return a list's format; standard input is JSON if it starts like JSON, else text.
 
     Excel saves "Unicode text", a table with tabs, as .txt.
     """
@@ -55,7 +55,7 @@ def _text_rows(text: str) -> Iterator[Row]:
 def _words_of_line(line: str) -> tuple[str, ...]:
     """Return the words of ``a red apple --steps 300``; quotes around the prompt are optional."""
     quoted = _QUOTED.match(line)
-    dashed = re.match(r"-(?!-[a-z])", line)  # a row starts with its prompt, or with --options
+    dashed = re.match(r"-(?!-[a-z])", line)  # a row starts with its prompt or with --options
     if quoted and re.match(r"\s+-|\s*$", line[quoted.end() :]):
         prompt, start = shlex.split(quoted[0])[0], quoted.end()
     else:

@@ -1,7 +1,6 @@
-"""The gallery of a batch: one HTML file that works when opened from disk.
+"""A batch's gallery: one HTML file that works when opened from disk.
 
-The page embeds its data as JSON and inserts them only as text, so that prompts cannot inject
-markup.
+The page embeds its data as JSON and inserts it only as text, so that prompts cannot inject markup.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ _MARK = "__JOBS__"
 
 
 def write_gallery(folder: Path, jobs: Sequence[Job]) -> Path:
-    """Write ``index.html`` for a run folder, atomically.
+    """Write ``index.html`` atomically for a run folder.
 
     Raises:
         OSError: the file cannot be written.

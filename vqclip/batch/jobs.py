@@ -1,4 +1,4 @@
-"""Jobs: the settings, file names and results of the rows of a list."""
+"""Jobs: the settings, file names and results for the rows of a list."""
 
 import hashlib
 import json
@@ -37,9 +37,9 @@ class Job:
 
     name: name of the job's files, without a suffix.
     line: line number of the job's row in the list.
-    seconds, score, error: results of the last attempt; for the score see
+    seconds, score, error: results of the last attempt; for the score, see
         :func:`vqclip.generation.prompt_embeddings.clip_scores`.
-    files: paths relative to the run folder, the image first.
+    files: paths relative to the run folder, image first.
     """
 
     config: GenerateConfig
@@ -54,7 +54,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Identity of the job: jobs with equal settings and requested files are the same."""
+        """The job's identity: jobs with equal settings and requested files are the same."""
         values = [explicit(self.config).to_dict(), asdict(self.wanted)]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -82,7 +82,7 @@ class Job:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the job as the values of a line in ``jobs.jsonl``."""
+        """Return the job as values for a line in ``jobs.jsonl``."""
         values = {
             "state": self.state,
             "prompt": self.prompt,
@@ -98,7 +98,7 @@ class Job:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Job":
-        """Return the job described by the values of a line in ``jobs.jsonl``."""
+        """Return the job described by the values in a line of ``jobs.jsonl``."""
         wanted = {**values["wanted"], "films": tuple(values["wanted"]["films"])}
         same = ("state", "seconds", "score", "error", "line")
         return cls(
@@ -118,9 +118,9 @@ def unique(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
 
 
 def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
-    """Return the jobs of an edited list; jobs known from before keep their results and names.
+    """Return the jobs of an edited list, in which known jobs keep their results and names.
 
-    Jobs that were dropped from the list come last, marked as removed; their files are kept.
+    Jobs dropped from the list come last, marked as removed; their files are kept.
 
     taken: names of other files, which new jobs must not use.
     """
@@ -138,7 +138,7 @@ def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] 
 def with_names(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
     """Give each unnamed job a unique name: ``a-red-apple-7``, then ``a-red-apple-7-2``.
 
-    Jobs whose rows give the image's file name are named first.
+    Jobs whose rows name the image file come first.
     """
     names = {name.casefold() for name in (*taken, *(job.name for job in jobs))}
     result = list(jobs)

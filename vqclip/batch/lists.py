@@ -23,7 +23,7 @@ MOST_JOBS = 100_000
 def read_rows(source: str, kind: str | None = None) -> list[Row]:
     """Return the rows of a file, or of standard input (``-``).
 
-    kind: one of :data:`LIST_FORMATS`; if None, inferred from the suffix or from the text on stdin.
+    kind: one of :data:`LIST_FORMATS`; if None, inferred from the suffix or the text on stdin.
 
     Raises:
         UsageError: the file is missing, empty, or not text.
@@ -55,7 +55,7 @@ def _text(source: str) -> str:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
-    if "\0" in text:  # also UTF-16 without its mark, and UTF-32
+    if "\0" in text:  # also UTF-32, and UTF-16 without its mark
         raise UsageError(
             f"{_name(source)} is not UTF-8 text: save the list as UTF-8, a table as 'CSV UTF-8'"
         )
@@ -65,7 +65,7 @@ def _text(source: str) -> str:
 def expand(row: Row) -> Iterator[Row]:
     r"""Yield a row for each choice in ``{red,green} apple``; the first choice varies slowest.
 
-    Braces without a comma are left as they are; ``\{``, ``\}`` and ``\,`` are literal characters.
+    Braces without a comma are left alone; ``\{``, ``\}`` and ``\,`` are literal characters.
     """
     if row.error is not None:
         yield row
@@ -75,7 +75,7 @@ def expand(row: Row) -> Iterator[Row]:
 
 
 def _expanded(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the expansions one by one, because there may be a huge number of them."""
+    """Yield the expansions one by one, because their number can be huge."""
     if not words:
         yield ()
         return

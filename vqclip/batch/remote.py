@@ -1,6 +1,6 @@
 """Execution of jobs on a Ray cluster.
 
-Ray schedules the tasks, even on nodes that join later, and repeats tasks whose worker is lost.
+Ray schedules the tasks, even on nodes that join later, and repeats those whose worker is lost.
 """
 
 import math
@@ -31,17 +31,17 @@ from vqclip.files.atomic import writing
 from vqclip.generation.parallel import MOST
 
 _PATIENCE = 300.0  # seconds to wait while no task is running
-_FAREWELL = 20.0  # seconds in which cancelled tasks can send their checkpoints
+_FAREWELL = 20.0  # seconds for cancelled tasks to send their checkpoints
 
 Note = Callable[[str], None]
 
 
 class Remote:
-    """The engine of a cluster: a context manager that cancels its tasks on exit.
+    """The engine on a cluster: a context manager that cancels its tasks on exit.
 
     on_step: called with each job's steps about twice a second; images come only with ``look``.
     note: called with a line about each problem that was handled.
-    width: number of jobs that a task runs side by side; if None, the fastest number on a GPU,
+    width: number of jobs that a task runs side by side; None means the fastest number on a GPU,
         else one.
     """
 
@@ -58,19 +58,19 @@ class Remote:
         self.folder, self.cluster, self.ray = folder, cluster, cluster.ray
         self.on_step, self.note, self.look = on_step, note, look
         self.width = width
-        self.running: dict[Any, tuple[Job, ...]] = {}  # Ray's reference to a task, to its jobs
+        self.running: dict[Any, tuple[Job, ...]] = {}  # a task's jobs, by Ray's reference to it
         self.jobs: dict[str, Job] = {}  # unfinished jobs, by key
         self.seen = time.monotonic()  # when a task was last running
 
     def __enter__(self) -> "Remote":
         self.board = self.cluster.actor_here(Board, self.cluster.alive)
-        # The board decides which losses are a job's fault, so Ray may retry without limit.
+        # The board decides which losses are a job's fault, so Ray can retry without limit.
         options = {**self.cluster.need, "max_retries": -1}
         self.draw = self.ray.remote(render_group).options(**options)
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Cancel the tasks, after running tasks have sent their checkpoints."""
+        """Cancel the tasks, once running ones have sent their checkpoints."""
         for call in self.running:
             self.ray.cancel(call, recursive=False)
         if self.running:
@@ -113,7 +113,7 @@ class Remote:
         return self.folder.checkpoint(job).relative_to(self.folder.path).as_posix()
 
     def _read_news(self) -> None:
-        """Save the checkpoints that tasks sent, and show the progress of running jobs."""
+        """Save the checkpoints sent by tasks, and show the progress of running jobs."""
         try:
             news = self.ray.get(self.board.news.remote())
         except self.ray.exceptions.RayError as error:
@@ -139,7 +139,7 @@ class Remote:
         )
 
     def _take(self, call: Any) -> Iterator[Job]:
-        """Process the result of a task, and yield its finished jobs."""
+        """Process a task's result and yield its finished jobs."""
         jobs = self.running.pop(call)
         try:
             ended = self.ray.get(call)

@@ -14,8 +14,7 @@ from vqclip.media.images import save_image
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _SIDE, _LABEL, _GAP, _PAGE = 160, 30, 8, 100
-# Pillow's default font has only Latin letters. These system fonts, by file name, cover more
-# scripts.
+# Pillow's default font has only Latin letters. These system fonts, by file name, cover more.
 _FONTS = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf", "Arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "Hiragino Sans GB.ttc", "msyh.ttc"),
@@ -31,7 +30,7 @@ def sheet_path(folder: Path, page: int) -> Path:
 
 
 def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
-    """Write pages with the images of ``jobs``, and return the paths of the pages, if any."""
+    """Write pages with the images of ``jobs``; return their paths, if any."""
     pages = [jobs[i : i + _PAGE] for i in range(0, len(jobs), _PAGE)]
     return [
         save_image(sheet(folder, page), sheet_path(folder, number), overwrite=True)
@@ -40,7 +39,7 @@ def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
 
 
 def sheet(folder: Path, jobs: Sequence[Job]) -> Image.Image:
-    """Return one page of thumbnails, laid out so that it is about square."""
+    """Return one page of thumbnails, roughly square."""
     columns = ceil(sqrt(len(jobs)))
     width, height = _SIDE + _GAP, _SIDE + _LABEL + _GAP
     page = Image.new(
@@ -68,7 +67,7 @@ def _thumbnail(path: Path) -> Image.Image:
 
 
 def font_for(text: str) -> Font:
-    """Return the first label font that has every letter of ``text``, else Pillow's default."""
+    """Return the first label font that has every letter in ``text``, else Pillow's default."""
     letters = frozenset(text) - frozenset(map(chr, range(128)))
     return next((font for font in _fonts() if _has(font, letters)), _fonts()[0])
 
@@ -83,7 +82,7 @@ def _fonts() -> list[Font]:
 
 
 def _has(font: Font, letters: Iterable[str]) -> bool:
-    """Return whether the font has a glyph for every letter, instead of a placeholder box."""
+    """Return whether the font has a glyph, not a placeholder box, for every letter."""
     box = bytes(font.getmask("\uffff"))
     return all(letter.isspace() or bytes(font.getmask(letter)) != box for letter in letters)
 

@@ -1,4 +1,4 @@
-"""Tables as lists: CSV in the variants of spreadsheet programs."""
+"""Tables as lists: CSV as written by spreadsheet programs."""
 
 import csv
 import re
@@ -14,9 +14,9 @@ _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.000)+)")
 
 
 def table_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
-    """Yield the rows of a table whose first filled row names the columns.
+    """Yield the rows of a table whose first non-empty row names the columns.
 
-    delimiter: delimiter of the cells. Default: the one that the first line suggests.
+    delimiter: cell delimiter. Default: inferred from the first line.
 
     Raises:
         UsageError: no column is called ``prompt``, or two have the same name.
@@ -59,7 +59,7 @@ def _row_of_cells(line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
 
 
 def _delimiter(text: str) -> str:
-    """Return the delimiter of cells: a comma, a semicolon (with decimal commas), a tab or a bar."""
+    """Return the cell delimiter: a comma, a semicolon (with decimal commas), a tab or a bar."""
     head = next((line for line in lines_of(text) if line.strip() and line[0] != "#"), "")
     if special := re.fullmatch('"?sep=(.)"?', head, re.IGNORECASE):
         return special[1]
@@ -81,7 +81,7 @@ def _head(cells: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str, cell: str) -> Any:
-    """Convert a table cell, in which booleans are words and 0.5 may be written as 0,5."""
+    """Convert a table cell; booleans are words, and 0.5 may be written as 0,5."""
     option = option_name(name)
     if option in (PROMPT, "negative-prompt"):
         return cell

@@ -1,8 +1,8 @@
-"""The worker side of a Ray cluster: rendering of jobs, and reports of progress.
+"""The worker side of a Ray cluster: rendering jobs and reporting progress.
 
-Tasks cannot access the run's folder: checkpoints and the files of jobs are sent as bytes, so that
-the machines need no shared disk. Ray repeats a task whose worker or node is lost; its jobs then
-resume from the newest checkpoints that the board has received.
+Tasks cannot access the run's folder: checkpoints and job files are sent as bytes, so that the
+machines need no shared disk. Ray repeats a task whose worker or node is lost; its jobs then resume
+from the newest checkpoints received by the board.
 """
 
 import os
@@ -28,21 +28,21 @@ from vqclip.files.atomic import replacing
 from vqclip.models.portable import threads
 
 NEWS_EVERY = 0.5  # seconds between reports
-TRIES = 3  # number of workers that a job may bring down
+TRIES = 3  # number of workers that a job may crash
 
-Files = Mapping[str, bytes]  # paths below the run's folder, and the content of each file
-_load = Loader()  # Ray reuses a process for several tasks in turn
+Files = Mapping[str, bytes]  # contents by path below the run's folder
+_load = Loader()  # Ray reuses a process for successive tasks
 
 
 @dataclass(frozen=True)
 class JobGroup:
-    """Jobs for one task, which renders them side by side.
+    """Jobs that one task renders side by side.
 
     checkpoints: checkpoints to resume the jobs from.
     threads: number of torch threads, which affects rounding.
     width: see :class:`vqclip.batch.engine.Local`.
-    place: folder that relative paths of images and models refer to, if it exists.
-    gpu: whether the task has its own GPU; otherwise it must not use one.
+    place: base folder for relative paths of images and models, if it exists.
+    gpu: whether the task has its own GPU; if not, it must not use one.
     look: whether to report images.
     """
 
@@ -58,7 +58,7 @@ class JobGroup:
 
 @dataclass
 class News:
-    """Reports since the last call.
+    """The reports since the last call.
 
     steps: step of each running job, by key. ``picture``: the latest image, if requested.
     checkpoints: the newest checkpoints. resumed: names of restarted jobs, and their machines.
@@ -73,7 +73,7 @@ class News:
 
 
 class Board:
-    """The newest reports of all tasks, held by a Ray actor on the machine that started the batch.
+    """The newest reports from all tasks, held by a Ray actor where the batch was started.
 
     alive: function that returns the connected nodes.
     """
@@ -81,15 +81,15 @@ class Board:
     def __init__(self, alive: Callable[[], set[str]]) -> None:
         self.alive = alive
         self.checkpoints: dict[str, bytes] = {}
-        self.begun: dict[str, list[str]] = defaultdict(list)  # job to the nodes that started it
-        self.active: dict[str, str] = {}  # job to the node that renders it
+        self.begun: dict[str, list[str]] = defaultdict(list)  # nodes that started each job
+        self.active: dict[str, str] = {}  # node that renders each job
         self.unread = News()
 
     def begin(self, jobs: Sequence[tuple[str, str]], node: str, machine: str) -> tuple[int, Files]:
         """Record that a node starts jobs, each given as a key and a name.
 
-        Return the number of workers that these jobs lost on nodes still connected, and the
-        jobs' checkpoints. The loss of a whole node does not count against a job.
+        Return the number of workers that these jobs have lost on nodes still connected, and the
+        jobs' checkpoints. Losing a whole node does not count against a job.
         """
         alive, lost = self.alive(), 0
         for key, name in jobs:
@@ -103,14 +103,14 @@ class Board:
         return lost, known
 
     def report(self, steps: Mapping[str, int], picture: Image.Image | None, files: Files) -> None:
-        """Record the progress of jobs, and the checkpoints that they wrote."""
+        """Record jobs' progress and the checkpoints that they wrote."""
         self.unread.steps.update(steps)
         self.unread.picture = picture or self.unread.picture
         self.unread.checkpoints.update(files)
         self.checkpoints.update(files)
 
     def end(self, keys: Iterable[str], names: Iterable[str]) -> None:
-        """Remove finished jobs, and their checkpoints."""
+        """Remove finished jobs and their checkpoints."""
         for key, name in zip(keys, names, strict=True):
             self.active.pop(key, None)
             for path in [path for path in self.checkpoints if _stem(path) == name]:
@@ -128,14 +128,14 @@ def _stem(path: str) -> str:
 
 
 def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
-    """Render the jobs of a group; this function is run as a Ray task.
+    """Render a group's jobs; this runs as a Ray task.
 
     Returns:
-        The finished jobs with their files, the image first. None if a group of several jobs lost a
-        worker: the caller must then run the jobs one by one, because one of them may be at fault.
+        The finished jobs with their files, image first; or None if a group of jobs lost a worker:
+        the caller must then run them one by one, because one of them may be at fault.
 
     Raises:
-        VqclipError: the vqclip version differs, or the disk of this machine is full.
+        VqclipError: the vqclip version differs or this machine's disk is full.
     """
     import ray
 
@@ -180,7 +180,7 @@ def _drawn(
 
 
 class Reporter:
-    """Reports steps, images and checkpoints of the jobs in ``folder`` to the board."""
+    """Reports the steps, images and checkpoints of jobs in ``folder`` to the board."""
 
     def __init__(self, folder: RunFolder, board: Any, *, look: bool) -> None:
         self.folder, self.board, self.look = folder, board, look
@@ -190,7 +190,7 @@ class Reporter:
         self.reported = time.monotonic()
 
     def step(self, job: Job, step: int, picture: Callable[[], Image.Image]) -> None:
-        """Record a step of a job, and send a report from time to time."""
+        """Record a job's step, and send a report from time to time."""
         self.steps[job.key], self.picture = step, picture
         if time.monotonic() - self.reported >= NEWS_EVERY:
             self.report()
@@ -214,7 +214,7 @@ class Reporter:
 
 
 def read_files(folder: Path, names: Sequence[str]) -> Files:
-    """Return the contents of those files below ``folder`` that still exist."""
+    """Return the contents of the files below ``folder`` that still exist."""
     contents: dict[str, bytes] = {}
     for name in names:
         with suppress(FileNotFoundError):
@@ -223,7 +223,7 @@ def read_files(folder: Path, names: Sequence[str]) -> Files:
 
 
 def write_files(folder: Path, files: Files) -> None:
-    """Write files below ``folder``, each of them atomically, the first file last.
+    """Write files below ``folder``, each atomically, the first one last.
 
     Raises:
         OSError: a file cannot be written.

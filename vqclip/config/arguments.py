@@ -1,4 +1,4 @@
-"""Settings given as Python arguments, for example one number for a square."""
+"""Settings from Python arguments, such as a single number for a square."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -18,7 +18,7 @@ Prompts = str | Prompt | Sequence[str | Prompt]
 
 
 def with_weight(loss: Any) -> tuple[Any, float]:
-    """Return a loss and its weight; the loss is given as a name or function, or as that pair.
+    """Return a loss and its weight, given the loss as a name or function, or such a pair.
 
     >>> with_weight("symmetry:2")
     ('symmetry', 2.0)
@@ -43,10 +43,10 @@ _OF_THE_DEVICE = {"device", "precision"}
 def config_from(
     kind: type[_Config], prompt: Prompts | None, settings: Mapping[str, Any], **own: Any
 ) -> _Config:
-    """Return a config of the class ``kind`` from all settings except those of models.
+    """Return a config of class ``kind`` from all settings except those for models.
 
     Raises:
-        UsageError: a setting is unknown, or a value is out of range.
+        UsageError: a setting is unknown or a value is out of range.
     """
     known = {f.name for f in fields(kind)} - {"prompts"}
     for name in settings:

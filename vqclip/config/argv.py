@@ -17,7 +17,7 @@ from vqclip.config.restyle import STEPS
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import Option, changed_words, options_of, write_options
 
-# The command parameter for each kind of prompt, which is also the name of its option.
+# The command parameter for each kind of prompt, which is also its option's name.
 PROMPTS: dict[Kind, str] = {"text": "prompts", "image": "image_prompt", "noise": "noise_prompt"}
 _TEXTS = {name: f"--{name.replace('_', '-')}" for name in (*PROMPTS.values(), "prompt")}
 
@@ -28,7 +28,7 @@ def parameter_of(condition: str) -> str:
 
 
 def params_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
-    """Return the parameters of the command that correspond to ``config``."""
+    """Return the command parameters that correspond to ``config``."""
     values = write_options(config)
     if isinstance(config, GenerateConfig):
         for kind, name in PROMPTS.items():
@@ -40,7 +40,7 @@ def params_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
 
 
 def command(config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig) -> str:
-    """Return the command that makes the image or video, leaving out options at their defaults.
+    """Return the command that makes the image or video, omitting options at their defaults.
 
     >>> from vqclip.config.prompts import parse_prompts
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))
@@ -73,16 +73,16 @@ def _command_words(
 
 
 def _with(text: str, words: Iterable[str]) -> list[str]:
-    """Return the words of options and of a text, which may start with a dash or be empty."""
+    """Return the words for options and a text, which may be empty or start with a dash."""
     if text.startswith("-"):
         return [*words, "--", text]
     return [text, *words] if text else [*words]
 
 
 def _generate_words(config: GenerateConfig, **usual: Any) -> tuple[str, list[str]]:
-    """Return the prompt, and the words of all options that are not at their defaults.
+    """Return the prompt, and the words for all options that are not at their defaults.
 
-    usual: those defaults of the command that differ from the defaults of ``vqclip generate``.
+    usual: defaults of the command that differ from those of ``vqclip generate``.
     """
     params = params_of(config)
     prompt = " | ".join(params.pop("prompts"))
@@ -97,7 +97,7 @@ def _own_words(config: StoryConfig | RestyleConfig) -> Iterable[str]:
 
 
 def _words(config: Any, params: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the words of the options that differ from ``expected``, and always the seed's."""
+    """Return the words for options that differ from ``expected``, and always for the seed."""
     options = dict(options_of(config))
     options |= {name: Option((flag,), "", "") for name, flag in _TEXTS.items()}
     options |= {parameter_of(kind): one for kind, one in CONDITIONS.items()}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
-AUTO = "auto"  # the value is chosen when the run begins
+AUTO = "auto"  # the value is chosen when the run starts
 NONE = "none"  # no style
 DEFAULT = "default"  # the embedded models
 FITS = ("cover", "contain", "stretch")
@@ -39,7 +39,7 @@ def check_seed(seed: int) -> None:
 
 
 def check_size(size: tuple[int, int] | None) -> None:
-    """Raise UsageError unless (width, height) is a valid image size, or left open."""
+    """Raise UsageError unless (width, height) is a valid image size or None."""
     if size is None:
         return
     width, height = size
@@ -48,25 +48,25 @@ def check_size(size: tuple[int, int] | None) -> None:
 
 
 def at_least(name: str, value: int | None, least: int) -> None:
-    """Raise UsageError if ``value`` is below ``least``, unless it is left open."""
+    """Raise UsageError if ``value`` is below ``least``; None is allowed."""
     if value is not None and value < least:
         raise UsageError(f"{name} must be at least {least}, not {value}")
 
 
 def finite(name: str, value: float | None) -> None:
-    """Raise UsageError unless ``value`` is finite and at least 0, or left open."""
+    """Raise UsageError unless ``value`` is None, or finite and at least 0."""
     if value is not None and not 0 <= value < math.inf:
         raise UsageError(f"{name} must be a number of at least 0, not {value}")
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise UsageError unless ``value`` is one of the known words."""
+    """Raise UsageError unless ``value`` is in ``known``."""
     if value not in known:
         raise UsageError(f"unknown {name} {value!r}; known: {', '.join(known)}")
 
 
 def name_of(value: NameOrFunction) -> str:
-    """Return a name unchanged; return a function as its module and name: ``my_losses.warmth``.
+    """Return a name unchanged, and a function as its module and name: ``my_losses.warmth``.
 
     >>> name_of(math.sqrt)
     'math.sqrt'
@@ -89,7 +89,7 @@ def frozen(value: Any) -> Any:
 
 
 def json_values(config: Any) -> dict[str, Any]:
-    """Return the settings as JSON values: tuples become lists, and an infinite stop None."""
+    """Return the settings as JSON values: tuples become lists, and infinite stops None."""
     values = {name: _plain(value) for name, value in asdict(config).items()}
     for prompt in values["prompts"]:
         prompt["stop"] = None if prompt["stop"] == -math.inf else prompt["stop"]
@@ -100,10 +100,10 @@ _DROPPED = {"deterministic"}  # found in older files and ignored; now the precis
 
 
 def config_of(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """Return a config of the class ``kind`` from values that :func:`json_values` returned.
+    """Return a config of class ``kind`` from values returned by :func:`json_values`.
 
     Raises:
-        UsageError: a setting is unknown, or a value is out of range.
+        UsageError: a setting is unknown or a value is out of range.
     """
     known = {f.name for f in fields(kind)}
     values = {name: value for name, value in values.items() if name not in _DROPPED}

@@ -1,4 +1,4 @@
-"""Settings of input and output files: codes, images and videos."""
+"""Settings for input and output files: codes, images and videos."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,11 @@ from vqclip.errors import UsageError
 
 @dataclass(frozen=True)
 class CodesConfig:
-    """The settings of ``reconstruct`` and ``decode``.
+    """The settings for ``reconstruct`` and ``decode``.
 
     source: path or URL of the image, or path of the ``.npz`` file of codes.
-    size: (width, height) to fit the image to first, with the method ``fit``; None keeps its
-        own size.
+    size: (width, height) to first fit the image to with the method ``fit``; None keeps its own
+        size.
     """
 
     source: str
@@ -40,7 +40,7 @@ class OutputConfig:
         .gif, .mp4 or .webp format).
     fps: frames per second of the videos; None shows all frames in about eight seconds.
     codes: ``.npz`` file for the code indices of the result.
-    checkpoint: file to resume the run from; see :mod:`vqclip.runs.checkpoint`.
+    checkpoint: file for resuming the run; see :mod:`vqclip.runs.checkpoint`.
     """
 
     path: Path
@@ -63,9 +63,9 @@ VIDEO_KINDS = ("gif", "mp4", "webp")
 
 @dataclass(frozen=True)
 class FileOptions:
-    """The output files requested from a command, before they have names.
+    """The output files requested from a command, before they are named.
 
-    output: path of the image, or a pattern for the path; None chooses a free name.
+    output: path of the image, or a pattern for it; None chooses a free name.
     every, fps: see :class:`OutputConfig`.
     """
 

@@ -1,4 +1,4 @@
-"""Settings of videos made from frames."""
+"""Settings for videos made from frames."""
 
 import math
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class FilmConfig:
 
     rate: frames per second.
     quality: quality of MP4 and WebP, 0 to 100.
-    codec: codec of MP4; h264 plays everywhere, vp9 and av1 make smaller videos.
-    loop: number of times that a GIF or WebP is played; 0 repeats it for ever.
-    sound: a file whose sound is copied to an MP4.
+    codec: codec for MP4; h264 plays everywhere, vp9 and av1 make smaller videos.
+    loop: number of times to play a GIF or WebP; 0 repeats it forever.
+    sound: file whose sound is copied to an MP4.
     """
 
     rate: float
@@ -42,14 +42,14 @@ class FilmConfig:
 
 @dataclass(frozen=True)
 class TimingConfig:
-    """The timing of the frames in a video.
+    """The timing of a video's frames.
 
     fps: frames per second; None fits the frames into ``length`` if set, else into about eight
         seconds.
     length: total length in seconds, including holds; None shows every frame once.
-    hold_first, hold_last: seconds to hold the first and the last frame.
-    bounce: after the last frame, play backwards to the first.
-    ease: a key of :data:`vqclip.media.timing.EASES`; ``in`` shows many early frames and few late
+    hold_first, hold_last: seconds to hold the first and last frame.
+    bounce: whether to play backwards to the first frame after the last.
+    ease: a key in :data:`vqclip.media.timing.EASES`; ``in`` shows many early frames and few late
         ones.
     interpolate: none; blend, which mixes two frames; or flow, which moves their parts.
     """
@@ -102,7 +102,7 @@ class TimingConfig:
 
 
 def check_rate(rate: float | None) -> None:
-    """Raise UsageError unless the frame rate is 0.1 to 120, or left open."""
+    """Raise UsageError unless the frame rate is None or 0.1 to 120."""
     if rate is not None and not 0.1 <= rate <= 120:
         raise UsageError(f"fps must be 0.1 to 120, not {rate:g}")
 
@@ -111,8 +111,8 @@ def check_rate(rate: float | None) -> None:
 class AnimateConfig:
     """The settings for videos made from frames on disk.
 
-    size: (width, height) to fit every frame to with the method ``fit``; None keeps the
-        frames' own size, which must be the same for all.
+    size: (width, height) to fit every frame to with the method ``fit``; None keeps the frames'
+        own size, which must be the same for all.
     quality, codec, loop: see :class:`FilmConfig`; an MP4 contains its frames ``loop`` times.
     """
 
@@ -138,8 +138,8 @@ class AnimateConfig:
 class FilmOutput:
     """The output files of a video.
 
-    films: paths of .mp4, .gif and .webp files. frames: folder to save every frame in, as an
-    image.
+    films: paths of .mp4, .gif and .webp files.
+    frames: folder in which to save every frame as an image.
     """
 
     films: tuple[Path, ...]

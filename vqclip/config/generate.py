@@ -1,4 +1,4 @@
-"""Settings of an image that is optimised towards its prompts."""
+"""Settings for images optimised towards prompts."""
 
 import math
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from vqclip.config.setting import IMAGE, METHOD, MODELS, setting, shared_setting
 from vqclip.config.spelling import LIST, NAME, WEIGHTED
 from vqclip.errors import UsageError
 
-DRAWN = ("draft", "sample")  # values of init for which a transformer samples the start
+DRAWN = ("draft", "sample")  # values of init for which a transformer samples the initial image
 DECAYS = ("constant", "harmonic")
 TARGETS = ("start", "zero")
 SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
@@ -36,29 +36,29 @@ SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """The settings that determine every byte of an image, and no other settings.
+    """The settings that determine every byte of an image, and nothing else.
 
     prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
     size: (width, height) in pixels; None means the VQGAN's training size.
-    steps: number of optimizer steps; 0 returns the starting image.
-    seed: seed of all random numbers of the run, 0 to 2⁶³−1.
+    steps: number of optimizer steps; 0 returns the initial image.
+    seed: seed for all random numbers in the run, 0 to 2⁶³−1.
     vqgan, vqgan_config: weights and, unless it is next to them, their YAML file.
     clip: perceptors with their weights.
     transformer, transformer_config: the transformer that samples drafts; its VQGAN is used unless
         ``vqgan`` names another.
     init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
-        saved as ``.npz``; ``draft`` is sampled by a transformer from the prompts, ``sample``
+        saved as ``.npz``; ``draft`` is sampled from the prompts by a transformer, ``sample``
         without them. ``auto`` is ``draft`` if a transformer is given or included with the VQGAN,
-        else ``random``. ``fit`` determines how a starting image is fitted to the size.
+        else ``random``. ``fit`` determines how an initial image is fitted to the size.
     drafts: number of drafts for CLIP to choose from.
     style: style of the drafts, if the transformer has styles: a name, ``auto`` or ``none``; see
         :func:`vqclip.generation.styles.chosen_styles`.
     guidance, temperature, top_k, top_p, recall: for drafts, see
         :class:`vqclip.config.sampling.Sampling`.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) pulls z to t, the
-        starting z or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
+        initial z or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
         for a draft, which only needs refinement, else 0: see :mod:`vqclip.hub.derived`.
-    prior: weight of the loss that pulls z to the codes that the transformer finds likely, see
+    prior: weight of the loss that pulls z towards codes that are likely for the transformer, see
         :mod:`vqclip.generation.prior`. If None, 8 for a draft, else 0.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
     losses: additional losses with their weights: names in :data:`vqclip.generation.losses.LOSSES`,
@@ -70,10 +70,9 @@ class GenerateConfig:
         is 0.05 for a draft, else 0.1.
     ema: decay of the running average of z that is displayed, from 0 (no average) to below 1.
     device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. With the precision
-        ``portable``, float32 results are byte-identical on every x86-64 processor, and on CUDA
-        from run to run on the same GPU, where the cutouts are then taken on the CPU.
+        ``portable``, float32 results are byte-identical on every x86-64 processor and, on CUDA,
+        from run to run on the same GPU, with cutouts taken on the CPU.
     cut_chunk: number of cutouts embedded at a time; fewer need less memory. None chooses it.
-
     Raises:
         UsageError: a value is out of range.
     """
@@ -258,7 +257,7 @@ class GenerateConfig:
 
     @property
     def sampling(self) -> Sampling:
-        """The sampling parameters of the transformer."""
+        """The transformer's sampling parameters."""
         return Sampling.of(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -267,5 +266,5 @@ class GenerateConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GenerateConfig":
-        """Return the config for values of :meth:`to_dict`; an unknown key raises UsageError."""
+        """Return the config for values from :meth:`to_dict`; an unknown key raises UsageError."""
         return config_of(cls, values)

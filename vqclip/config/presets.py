@@ -1,7 +1,7 @@
 """Presets with the default settings of other VQGAN+CLIP programs.
 
-Each preset maps fields of :class:`vqclip.config.GenerateConfig` to the defaults in the source code
-of the other program. Presets cover the method and do not change the models. The names and
+Each preset maps fields of :class:`vqclip.config.GenerateConfig` to the defaults in the other
+program's source code. Presets cover the method and do not change the models. The names and
 parameters of cut methods and augmentations are defined in :mod:`vqclip.generation.cutouts`.
 """
 
@@ -34,7 +34,7 @@ _LATEST = (
     _JITTER,
     _ERASING,
 )
-# The augmentations of the original notebook's second version, "updated" or "kornia" elsewhere.
+# Augmentations of the original notebook's second version, called "updated" or "kornia" elsewhere.
 _UPDATED = (
     "flip(p=0.5)",
     "jitter(brightness=0,contrast=0,saturation=0.01,hue=0.01,p=0.7)",

@@ -1,4 +1,4 @@
-r"""Parser of prompts such as ``"a red apple:1.5 | blurry:-0.5"``.
+r"""Parser for prompts such as ``"a red apple:1.5 | blurry:-0.5"``.
 
 The grammar of text, image and noise prompts::
 
@@ -7,11 +7,11 @@ The grammar of text, image and noise prompts::
     prompt  = content [":" weight [":" stop]]
 
 A weight or stop directly follows its colon and is a plain decimal number. Everything else is text:
-in ``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a clock time or ratio at the end (``at
-3:00``, with nothing but digits on both sides of the colon) there is no weight. To override this
-guess, escape with a backslash (``\:``, ``\|``, ``\^`` and ``\\`` are the literal characters), or
-write a weight after a number with a point or a sign (``route 66:2.0``, ``route 66:+2``). ``^``
-separates scenes in a story only; elsewhere it is an ordinary character.
+``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a final clock time or ratio (``at 3:00``,
+with only digits on both sides of the colon) have no weight. To override this guess, escape with a
+backslash (``\:``, ``\|``, ``\^`` and ``\\`` are the literal characters), or write a weight after a
+number with a point or a sign (``route 66:2.0``, ``route 66:+2``). ``^`` separates scenes only in a
+story; elsewhere it is an ordinary character.
 """
 
 import math
@@ -26,7 +26,7 @@ from vqclip.errors import UsageError
 
 Kind = Literal["text", "image", "noise"]
 
-NEGATIVE_WEIGHT = -0.5  # weight of other programs' negative prompts, which state none
+NEGATIVE_WEIGHT = -0.5  # weight for other programs' negative prompts, which have none
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
@@ -43,7 +43,7 @@ class Prompt:
     """A target that the image moves towards (``weight > 0``) or away from (``weight < 0``).
 
     content: the text, the path or URL of the image, or the seed of the noise.
-    weight: factor of the prompt's loss; any finite number.
+    weight: factor for the prompt's loss; any finite number.
     stop: spherical distance at which the pull ends (0 to π²/2, see
         :func:`vqclip.generation.losses.spherical_distance`); with −inf, the pull never ends. With a
         negative weight, the push ends once the distance exceeds −``stop``.
@@ -62,7 +62,7 @@ class Prompt:
             )
 
     def __str__(self) -> str:
-        """Return the prompt in this module's grammar, so that parsing the text gives this prompt.
+        """Return the prompt in this module's grammar, so that parsing it gives the same prompt.
 
         Special characters are escaped only if the plain text would be parsed differently.
         """
@@ -94,7 +94,7 @@ def parse_prompts(text: str, kind: Kind = "text") -> tuple[Prompt, ...]:
     'ratio 4:3'
 
     Raises:
-        UsageError: a prompt is empty, or a weight is not a finite number.
+        UsageError: a prompt is empty or a weight is not a finite number.
     """
     return tuple(_parse_one(part, kind) for part in _split(text, "|"))
 
@@ -106,13 +106,13 @@ def parse_scenes(text: str) -> tuple[tuple[Prompt, ...], ...]:
     [1, 2]
 
     Raises:
-        UsageError: a scene or prompt is empty, or a weight is not a finite number.
+        UsageError: a scene or prompt is empty or a weight is not a finite number.
     """
     return tuple(parse_prompts(part) for part in _split(text, "^"))
 
 
 def parse_all(texts: Sequence[str], kind: Kind = "text") -> tuple[Prompt, ...]:
-    """Parse several prompt strings of one kind into one tuple."""
+    """Parse prompt strings of one kind into a single tuple."""
     return tuple(prompt for text in texts for prompt in parse_prompts(text, kind))
 
 
@@ -128,10 +128,10 @@ def _split(text: str, mark: str) -> list[str]:
 
 
 def split_weight(text: str) -> tuple[str, float]:
-    """Parse ``name:0.5``, a name with an optional weight (by default 1) but without a stop.
+    """Parse ``name:0.5``, a name with an optional weight (default 1) and no stop.
 
     Raises:
-        UsageError: the name is empty, or the weight is not a finite number.
+        UsageError: the name is empty or the weight is not a finite number.
     """
     name, colon, number = text.rpartition(":")
     if not colon or not re.fullmatch(_NUMBER, number):
@@ -155,7 +155,7 @@ def _parse_one(text: str, kind: Kind) -> Prompt:
 
 
 def _decoded(text: str) -> str:
-    """Decode the bytes of an argument as UTF-8 if Python could not do so because of the locale."""
+    """Decode an argument's bytes as UTF-8 if the locale kept Python from doing so."""
     try:
         return os.fsencode(text).decode() if _SURROGATE.search(text) else text
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""Settings of a restyled video."""
+"""Settings for restyled videos."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ STEPS = 15  # default number of steps per frame
 class RestyleConfig:
     """The settings that determine the images of a restyled video.
 
-    source: path of a video, or of a folder of images.
+    source: path of a video or of a folder of images.
     picture: settings for every frame, including the seed.
-    coherence: share, from 0 to 1, of the previous result, warped to follow the motion, in the
-        starting image of a frame, wherever both frames show the same content; the rest is the
-        source frame.
-    fps: frames per second to generate; None means the frame rate of the video.
+    coherence: fraction, from 0 to 1, of the previous result, warped to follow the motion, in a
+        frame's initial image, wherever both frames show the same content; the rest is the source
+        frame.
+    fps: frames per second to generate; None means the video's frame rate.
     """
 
     source: str
@@ -46,9 +46,9 @@ class RestyleConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "RestyleConfig":
-        """Return the config for values from :meth:`to_dict` and the settings for single images."""
+        """Return the config for values from :meth:`to_dict` and the settings for one image."""
         return cls(values["source"], picture, values["coherence"], values["fps"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings other than those of single images, as JSON values."""
+        """Return all settings except those for single images as JSON values."""
         return {"source": self.source, **write_options(self)}

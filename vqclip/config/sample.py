@@ -1,4 +1,4 @@
-"""Settings of images that a transformer samples or completes."""
+"""Settings for images sampled or completed by a transformer."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,7 +56,7 @@ class SampleConfig:
 
     transformer, transformer_config: weights and, unless it is next to them, their YAML file.
     conditions: pairs (kind, value); see :mod:`vqclip.sampling.conditions`.
-    relabel: meanings of the numbers in a label map, such as ``"3=sky"``; if empty, those of the
+    relabel: meanings of the numbers in a label map, such as ``"3=sky"``; if empty, those in the
         data set.
     size: (width, height) in pixels; None means the condition's size or, without a condition, the
         VQGAN's training size.
@@ -64,7 +64,7 @@ class SampleConfig:
     style: style of the images, if the transformer has styles: a name, ``auto`` or ``none``.
     guidance, temperature, top_k, top_p, recall: see :class:`vqclip.config.sampling.Sampling`;
         guidance and recall affect only CLIP-conditioned transformers.
-    prompts, clip: prompts and the CLIP models that rank the images by them.
+    prompts, clip: prompts, and the CLIP models that rank the images by them.
 
     Raises:
         UsageError: a value is out of range.
@@ -112,7 +112,7 @@ class SampleConfig:
 
     @property
     def sampling(self) -> Sampling:
-        """The sampling parameters of the transformer."""
+        """The transformer's sampling parameters."""
         return Sampling.of(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -127,9 +127,9 @@ class CompleteConfig(SampleConfig):
     picture: path or URL of the image, which is first resized to ``size``.
     keep: part to keep: top, bottom, left or right (half the image); ``box:x,y,w,h``; or the path
         of a mask, white where the image is kept. None keeps all opaque pixels.
-    extend: number of pixels to add on the left, at the top, on the right and at the bottom.
+    extend: number of pixels to add on the left, top, right and bottom.
     refine: number of optimisation steps for the generated codes of the best image.
-    paste: leave the kept pixels unchanged; otherwise, use the VQGAN's reconstruction of them.
+    paste: whether to leave the kept pixels unchanged instead of using the VQGAN's reconstruction.
     """
 
     picture: str

@@ -1,4 +1,4 @@
-"""Sampling parameters of all commands that use a transformer."""
+"""Sampling parameters for all commands that use a transformer."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,16 +9,16 @@ from vqclip.errors import UsageError
 
 @dataclass(frozen=True)
 class Sampling:
-    """The parameters of autoregressive sampling, code by code.
+    """The parameters of autoregressive sampling.
 
     temperature: divisor of the logits, at least 0; 0 always takes the most likely code.
-    top_k: keep only the k most likely codes, including ties with the last of them; 0 keeps all.
+    top_k: keep only the k most likely codes, including ties with the last one; 0 keeps all.
     top_p: keep only the most likely codes, up to and including the one that raises their total
         probability above p, in (0, 1] (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps all.
     guidance: scale of classifier-free guidance, at least 0: 0 ignores the condition, 1 samples as
         trained, and larger values follow the condition more closely (Ho & Salimans 2022,
         arXiv:2207.12598).
-    recall: share of the codes that are copied from images in the transformer's memory, from 0 to 1;
+    recall: fraction of the codes copied from images in the transformer's memory, from 0 to 1;
         see :mod:`vqclip.models.memory`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Declaration of settings as config fields with option, help and panel."""
+"""Declaration of settings as config fields with an option, help and a panel."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -17,7 +17,7 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Spelling:
-    """Conversion between the value of a setting and the words of a command.
+    """Conversion between a setting's value and the words of a command.
 
     read: converts a word, or a list of words for repeatable options, to the value.
     write: converts the value back to a word or a list of words.
@@ -31,11 +31,11 @@ class Spelling:
 
 @dataclass(frozen=True)
 class Option:
-    """The option of a setting on the command line.
+    """A setting's command-line option.
 
-    flags: the names of the option, the long one first; a switch may include its negation,
+    flags: the names of the option, long one first; a switch may include its negation,
         ``--paste/--no-paste``.
-    help: a self-contained phrase that is true of every command with the option.
+    help: a self-contained phrase that is true for every command with the option.
     spelling: format of the value, unless it is a plain number, text or path.
     left_open: whether the command chooses the value if the user gives none.
     """
@@ -49,15 +49,15 @@ class Option:
 
     @property
     def name(self) -> str:
-        """The long name without its dashes, such as ``cut-power``."""
+        """The long name without dashes, such as ``cut-power``."""
         return self.flags[0].partition("/")[0].removeprefix("--")
 
     def read(self, value: Any) -> Any:
-        """Convert a value from the command line to the value of the setting."""
+        """Convert a command-line value to the setting's value."""
         return self.spelling.read(value) if self.spelling else value
 
     def write(self, value: Any) -> Any:
-        """Convert the value of the setting to a value for the command line."""
+        """Convert the setting's value to a command-line value."""
         return self.spelling.write(value) if self.spelling else value
 
     def words(self, written: Any) -> list[str]:
@@ -81,22 +81,22 @@ def setting(
     metavar: str | None = None,
     spelling: Spelling | None = None,
 ) -> Any:
-    """Return a dataclass field that is set by an option of its own; see :class:`Option`."""
+    """Return a dataclass field set by its own option; see :class:`Option`."""
     return shared_setting(default, Option(flags, panel, help, metavar, spelling))
 
 
 def shared_setting(default: Any, declared: Option) -> Any:
-    """Return a dataclass field that is set by an option of several configs."""
+    """Return a dataclass field set by an option that configs share."""
     return field(default=default, metadata={_KEY: declared})
 
 
 def options_of(kind: Any) -> dict[str, Option]:
-    """Return the options of a dataclass by the names of their fields."""
+    """Return a dataclass's options by field name."""
     return {f.name: f.metadata[_KEY] for f in fields(kind) if _KEY in f.metadata}
 
 
 def read_options(kind: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a dataclass that are present in a command's ``params``.
+    """Return a dataclass's settings that are present in a command's ``params``.
 
     Raises:
         UsageError: a value cannot be read.
@@ -106,16 +106,16 @@ def read_options(kind: Any, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_options(config: Any) -> dict[str, Any]:
-    """Return the settings of a config as a command's ``params``, the inverse of `read_options`."""
+    """Return a config's settings as a command's ``params``, the inverse of `read_options`."""
     return {name: one.write(getattr(config, name)) for name, one in options_of(config).items()}
 
 
 def changed_words(
     options: Mapping[str, Option], written: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> Iterable[str]:
-    """Yield the words of the options whose values are set and differ from the expected ones.
+    """Yield the words for options whose values are set and differ from the expected ones.
 
-    written, expected: values returned by :meth:`Option.write`, by the names of the settings.
+    written, expected: values returned by :meth:`Option.write`, by setting.
     """
     for name, value in written.items():
         if value is not None and value != expected[name]:

@@ -1,4 +1,4 @@
-"""Options shared by several configs."""
+"""Options shared by configs."""
 
 from dataclasses import replace
 

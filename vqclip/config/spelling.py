@@ -29,7 +29,7 @@ def write_size(size: Size | None) -> str | None:
 
 
 def parse_list(text: str) -> tuple[str, ...]:
-    """Split at commas outside parentheses; ``none`` and empty items are dropped.
+    """Split at commas outside parentheses, dropping ``none`` and empty items.
 
     >>> parse_list("flip,affine(degrees=15,p=0.7)")
     ('flip', 'affine(degrees=15,p=0.7)')
@@ -45,7 +45,7 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 
 def parse_extend(text: str | None) -> Border:
-    """Parse ``256,0,0,0``: pixels on the left, at the top, on the right and at the bottom.
+    """Parse ``256,0,0,0``: pixels on the left, top, right and bottom.
 
     Raises:
         UsageError: the text has another form.

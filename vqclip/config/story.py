@@ -1,4 +1,4 @@
-"""Settings of a story: scenes, transitions and camera."""
+"""Settings for stories: scenes, transitions and camera."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ class StoryConfig:
     """The settings that determine the images of a story.
 
     scenes: the prompts of each scene.
-    picture: all other settings for the images; their prompts and steps are replaced by the story's.
+    picture: all other settings for the images; the story replaces their prompts and steps.
     steps_per_scene: number of optimizer steps, including the transition to the next scene.
-    transition: number of final steps in which a scene turns into the next; None means half the
+    transition: number of final steps in which a scene turns into the next; None means half of the
         scene's steps.
-    ease: pace of the transition, a key of :data:`vqclip.media.timing.EASES`.
-    loop: return to the first scene after the last, so that the video repeats seamlessly.
-    every: number of optimizer steps from one frame to the next.
-    zoom, pan, rotate: camera motion per frame: a factor; pixels by which the image moves to the
-        right and down; degrees clockwise. For keyframes see :mod:`vqclip.video.camera`.
+    ease: pace of the transition, a key in :data:`vqclip.media.timing.EASES`.
+    loop: whether to return to the first scene after the last, so that the video repeats seamlessly.
+    every: number of optimizer steps between frames.
+    zoom, pan, rotate: camera motion per frame: a factor; pixels by which the image moves right and
+        down; degrees clockwise. For keyframes, see :mod:`vqclip.video.camera`.
     """
 
     scenes: tuple[tuple[Prompt, ...], ...]
@@ -98,7 +98,7 @@ class StoryConfig:
 
     @property
     def steps(self) -> int:
-        """The number of optimizer steps in all scenes together."""
+        """The number of optimizer steps in all scenes."""
         return len(self.scenes) * self.steps_per_scene
 
     @property
@@ -113,7 +113,7 @@ class StoryConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "StoryConfig":
-        """Return the config for values from :meth:`to_dict` and the settings for single images."""
+        """Return the config for values from :meth:`to_dict` and the settings for one image."""
         scenes = tuple(parse_prompts(scene) for scene in values["scenes"])
         return cls(scenes, picture, **{name: values[name] for name in options_of(cls)})
 

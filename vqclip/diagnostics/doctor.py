@@ -37,7 +37,7 @@ _NEEDED = {
     "safetensors": "safetensors",
     "numpy": "numpy",
 }
-# Each extra of vqclip, with its package, its module and its purpose.
+# Each of vqclip's extras with its package, module and purpose.
 _EXTRAS = {
     "optimizers": ("pytorch-optimizer", "pytorch_optimizer", "adamp, diffgrad and others"),
     "edges": ("scikit-image", "skimage", "edges of photos"),
@@ -60,7 +60,7 @@ _LOADERS: dict[str, Callable[[], object]] = {
 def examine() -> Iterator[Finding]:
     """Yield findings about this installation and machine, one by one.
 
-    Only short-lived temporary files are written, and the network is not used.
+    This writes only short-lived temporary files and does not use the network.
     """
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "python": python,
@@ -88,7 +88,7 @@ def checked(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 
 
 def hub_cache() -> Path:
-    """Return the folder of the Hugging Face cache, which open_clip's downloads use."""
+    """Return the Hugging Face cache folder, which open_clip downloads to."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("HF_HOME") or caches / "huggingface")
     return user_path(os.environ.get("HF_HUB_CACHE") or home / "hub")
@@ -104,7 +104,7 @@ def python() -> Iterator[Finding]:
 
 
 def torch_pair() -> Iterator[Finding]:
-    """Check that torchvision fits torch, because each build works with only one torch version."""
+    """Check that torchvision, each build of which works with only one torch version, fits torch."""
     about = f"{_version('torch')} with torchvision {_version('torchvision')}"
     wanted = _pinned_torch()
     if wanted and wanted != _version("torch").partition("+")[0]:
@@ -187,7 +187,7 @@ def _encodes(name: str, file: str, film: FilmConfig, fix: str) -> Finding:
 
 
 def embedded_models() -> Iterator[Finding]:
-    """Compare the embedded files with their known hashes, then load the models."""
+    """Check the embedded files against their known hashes, then load the models."""
     folder, fix = weights_folder(), f"{_REINSTALL} vqclip"
     for name, expected in known_sums(folder).items():
         kind = name.partition("/")[0]
@@ -202,15 +202,15 @@ def embedded_models() -> Iterator[Finding]:
 
 
 def known_sums(folder: Path) -> dict[str, str]:
-    """Return the hashes of the embedded weights by file name, read from ``sha256sum``'s format."""
+    """Return the embedded weights' hashes by file name, from a file in ``sha256sum``'s format."""
     lines = (folder / SUMS).read_text().splitlines()
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 
 def named_models() -> Iterator[Finding]:
-    """Check that the files of every named model exist, and that their sizes are unchanged.
+    """Check that the files of every named model exist and that their sizes are unchanged.
 
-    The hashes are left to ``vqclip weights verify``, because reading gigabytes takes a while.
+    Hashes are left to ``vqclip weights verify``, because reading gigabytes takes a while.
     """
     kept = store.models()
     for model in kept:

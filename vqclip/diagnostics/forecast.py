@@ -1,4 +1,4 @@
-"""Forecasts of time and peak memory from a few steps of a command."""
+"""Forecasts of time and peak memory, based on a few steps of a command."""
 
 import sys
 import time
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from vqclip.video.animation import Animation
     from vqclip.video.restyle import SourceVideo
 
-_CODES = 5  # number of codes sampled for a forecast, of hundreds
-_ENCODED = 8  # number of frames encoded for a forecast, because encoders look ahead
+_CODES = 5  # codes sampled for a forecast, out of hundreds
+_ENCODED = 8  # frames encoded for a forecast; encoders look ahead
 
 
 @dataclass(frozen=True)
 class Pace:
-    """The seconds before the first step, and those that each step takes."""
+    """The seconds before the first step, and the seconds per step."""
 
     start: float
     step: float
 
     def seconds(self, steps: int) -> float:
-        """Return the time of ``steps`` steps."""
+        """Return the time for ``steps`` steps."""
         return self.start + self.step * max(0, steps)
 
 
@@ -51,7 +51,7 @@ class Pace:
 class Forecast:
     """The predicted time and memory of a run.
 
-    reads, writes: files. A video, or a folder of frames, stands for all its frames.
+    reads, writes: files. A video or a folder of frames stands for all its frames.
     peak: peak memory in bytes, of CUDA or else of the process; 0 if the system does not report it.
     """
 
@@ -67,10 +67,10 @@ def pace(
     device: torch.device | None = None,
     done: Callable[[Any], int] | None = None,
 ) -> Pace:
-    """Time the first of ``steps`` and ``more`` steps after it, and consume no others.
+    """Time the first of ``steps`` and ``more`` steps after it, consuming no others.
 
     device: device to synchronise with.
-    done: function that returns the number of steps done after an item. Default: each item is one.
+    done: returns the number of steps done after an item. Default: one step per item.
     """
     began, marks = time.monotonic(), list[tuple[float, int]]()
     for number, item in enumerate(islice(steps, more + 1), 1):
@@ -103,7 +103,7 @@ def peak_memory(device: torch.device | None = None) -> int:
 def forecast(
     seconds: float, reads: Iterable[Path], writes: Iterable[Path], device: torch.device | None
 ) -> Forecast:
-    """Return a forecast with the peak memory of this process until now."""
+    """Return a forecast with this process's peak memory so far."""
     unique = tuple(dict.fromkeys(reads))
     return Forecast(unique, tuple(writes), max(0.0, seconds), peak_memory(device))
 
@@ -122,7 +122,7 @@ def picture_pace(config: GenerateConfig, models: Models) -> Pace:
 
 
 def _drawing_seconds(steps: Iterable[Drawn]) -> tuple[float, Drawn | None]:
-    """Return the predicted time for sampling all codes, and the codes sampled to predict it."""
+    """Return the predicted time for sampling all codes, and the codes sampled so far."""
     seen: list[Drawn] = []
 
     def done(drawn: Drawn) -> int:
@@ -145,7 +145,7 @@ def of_pictures(
 
 
 def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> Forecast:
-    """Return the forecast for a transformer's samples, the best refined for ``refined`` steps."""
+    """Return the forecast for a transformer's samples, with ``refined`` steps for the best."""
     models = task.models
     seconds, drawn = _drawing_seconds(draw_samples(task))
     if drawn is not None and refined:
@@ -194,7 +194,7 @@ def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
 
 
 def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, None, None]:
-    """Encode frames to videos of the same formats in a temporary folder."""
+    """Encode frames to videos with the same formats in a temporary folder."""
     with TemporaryDirectory() as folder, ExitStack() as stack:
         places = (Path(folder) / f"film{path.suffix}" for path in films)
         writers = [stack.enter_context(film_writer(place, animation.film)) for place in places]
@@ -205,7 +205,7 @@ def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, N
 
 
 def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
-    """Return the forecast for a training run's steps, not counting validation.
+    """Return the forecast for a training run's steps, without validation.
 
     Raises:
         UsageError, CheckpointError: under the same conditions as the training itself.
@@ -241,7 +241,7 @@ def of_encoding(settings: "TrainSettings", device: torch.device) -> Forecast:
 
 
 def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
-    """Yield the files that a run reads: its weights, its starting image and its image prompts."""
+    """Yield the files that a run reads: weights, initial image and image prompts."""
     for paths in weight_files(config, models).values():
         yield from paths
     pictures = (prompt.content for prompt in config.prompts if prompt.kind == "image")

@@ -1,4 +1,4 @@
-"""Findings of ``vqclip doctor``, and its checks of the machine."""
+"""Findings for ``vqclip doctor``, and its checks of the machine."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from vqclip.models.runtime import has_fast_bfloat16, resolve_device, resolve_pre
 
 FindingState = Literal["ok", "note", "problem"]
 
-_LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes: for the embedded models; for a published model
+_LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes, for the embedded models and for a published model
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _FIXES = {
     "here": "name another folder as `output`",
@@ -35,7 +35,7 @@ class Finding:
 
     Attributes:
         name: name of the checked item.
-        state: the severity: a note is for information, a problem needs a fix.
+        state: the severity. A note is informative; a problem needs a fix.
         about: the result, in one line.
         fix: a suggested fix.
     """
@@ -47,7 +47,7 @@ class Finding:
 
 
 def probe(name: str, about: str, fix: str, trial: Callable[[], object]) -> Finding:
-    """Run ``trial``; return a finding with ``about``, or with the error and the ``fix``."""
+    """Run ``trial``; return a finding with ``about``, or with the error and ``fix``."""
     try:
         trial()
     except Exception as error:
@@ -56,7 +56,7 @@ def probe(name: str, about: str, fix: str, trial: Callable[[], object]) -> Findi
 
 
 def device() -> Iterator[Finding]:
-    """Check the device that runs the models, and its memory."""
+    """Check the device for the models, and its memory."""
     chosen = resolve_device()
     free, total = _memory(chosen)
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
@@ -71,7 +71,7 @@ def device() -> Iterator[Finding]:
 
 
 def precisions() -> Iterator[Finding]:
-    """Check every precision that can be requested, by one multiplication in each."""
+    """Check every available precision with one multiplication."""
     chosen = resolve_device()
     own = resolve_precision("auto", chosen)
     for name in ("float32", "bfloat16", *(("float16",) if chosen.type != "cpu" else ())):
@@ -95,7 +95,7 @@ def precisions() -> Iterator[Finding]:
 
 
 def _threads() -> Finding:
-    """Compare the number of torch's threads with the processors that this process may use."""
+    """Compare torch's number of threads with the processors available to this process."""
     threads, usable = torch.get_num_threads(), len(_affinity())
     about = f"{threads} on {usable} processors"
     if threads > usable:
@@ -116,7 +116,7 @@ def _affinity() -> set[int]:
 
 
 def _memory(device: torch.device) -> tuple[float, float]:
-    """Return the free and the total memory in bytes, or zeros if the system reports neither."""
+    """Return the free and total memory in bytes, or zeros if the system reports neither."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)
     try:
@@ -170,7 +170,7 @@ def network(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _host(proxy: str) -> str:
-    """Return the host and port of a proxy, without user name and password; "" without a host."""
+    """Return a proxy's host and port, without user name and password, or "" without a host."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         port = f":{parts.port}" if parts.port else ""

@@ -1,4 +1,4 @@
-"""Quality measures for VQGANs, CLIP models, transformers and their images.
+"""Quality metrics for VQGANs, CLIP models, transformers and their images.
 
-Every function returns metrics by name, measured on data held out of training.
+Every function returns metrics by name, measured on held-out data.
 """

@@ -1,4 +1,4 @@
-"""Data for evaluation: samples held out of training, or images of your own."""
+"""Evaluation data: samples held out of training, or images of your own."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,10 +24,10 @@ def open_material(
 ) -> HeldOut:
     """Return the samples for an evaluation.
 
-    path: a training YAML (or only its ``data`` section), whose held-out groups or style are used;
-        or a folder of images or a ``.jsonl`` file, of which all images are used.
+    path: a training YAML (or just its ``data`` section), whose held-out groups or style are used;
+        or a folder of images or a ``.jsonl`` file, all of whose images are used.
     size: side of the images in pixels. Default: the size in the YAML.
-    changes: changes to make to the YAML, such as ``data.size=64``.
+    changes: changes to the YAML, such as ``data.size=64``.
 
     Raises:
         UsageError: there are no samples, or the YAML holds none out.
@@ -52,7 +52,7 @@ def open_material(
 
 
 def counted(batches: Iterable[Batch], on_count: Callable[[int], None]) -> Iterator[Batch]:
-    """Yield batches, and report after each one how many images have been used so far."""
+    """Yield batches, reporting after each one how many images have been used so far."""
     done = 0
     for batch in batches:
         yield batch
@@ -61,7 +61,7 @@ def counted(batches: Iterable[Batch], on_count: Callable[[int], None]) -> Iterat
 
 
 def batches(samples: Sequence[Any], count: int, device: torch.device) -> Iterator[Batch]:
-    """Yield the first ``count`` samples in batches on a device, with ``image`` in [-1, 1]."""
+    """Yield the first ``count`` samples in batches on ``device``, with ``image`` in [-1, 1]."""
     for start in range(0, count, BATCH):
         chosen = [samples[i] for i in range(start, min(start + BATCH, count))]
         yield to_device(collate(chosen), device)

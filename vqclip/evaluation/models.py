@@ -1,4 +1,4 @@
-"""Quality measures for single models: VQGAN, CLIP and transformer."""
+"""Quality metrics for single models: VQGAN, CLIP and transformer."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -32,11 +32,11 @@ def evaluate_vqgan(
 ) -> Figures:
     """Evaluate a VQGAN by its reconstructions.
 
-    distance: perceptual distance of two images (b, 3, h, w) in [-1, 1] -> (b,).
+    distance: perceptual distance between two images (b, 3, h, w) in [-1, 1] -> (b,).
 
     Returns:
         Means over the images: ``psnr`` in dB, ``ssim`` and ``perceptual``. Also ``codes``, the
-        share of codes in use; ``perplexity``, the exponential of the entropy of their use; and
+        fraction of codes in use; ``perplexity``, the exponential of the entropy of their use; and
         ``pictures``, the number of images.
     """
     scores, similar, done = Scores(len(vqgan.codebook)), 0.0, 0
@@ -58,13 +58,13 @@ def evaluate_vqgan(
 
 @torch.no_grad()
 def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int) -> Figures:
-    """Evaluate a CLIP model by retrieving texts for images, and images for texts.
+    """Evaluate a CLIP model by retrieving texts for images and images for texts.
 
     Returns:
-        ``r1`` and ``r5``: recall at 1 and at 5 among ``concepts`` images of different groups,
-        averaged over all such sets and over both directions: ``text_r1``, in which texts choose
-        images, and ``image_r1``, in which images choose texts. ``zero_shot`` and ``zero_shot_5``:
-        the share of images whose name ranks first, or among the first five, of all ``classes``
+        ``r1`` and ``r5``: recall at 1 and at 5 among ``concepts`` images from different groups,
+        averaged over all such sets and both directions: ``text_r1``, in which texts choose images,
+        and ``image_r1``, in which images choose texts. ``zero_shot`` and ``zero_shot_5``: the
+        fraction of images whose name ranks first, or among the first five, of all ``classes``
         names, each embedded in several sentences. ``pictures``: the number of images.
     """
     images: list[Tensor] = []
@@ -81,7 +81,7 @@ def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int)
 
 
 def zero_shot(perceptor: Perceptor, images: Tensor, names: Sequence[str]) -> Figures:
-    """Classify embedded images (n, d) among all their names, each put in several sentences."""
+    """Classify embedded images (n, d) among all their names, each in several sentences."""
     classes = list(dict.fromkeys(names))
     embedded = [
         perceptor.embed_text([sentence.format(name) for sentence in TEMPLATES]).mean(0).cpu()
@@ -98,11 +98,11 @@ def zero_shot(perceptor: Perceptor, images: Tensor, names: Sequence[str]) -> Fig
 
 
 def evaluate_transformer(transformer: Net2NetTransformer, batches: Iterable[Batch]) -> Figures:
-    """Evaluate a transformer by its bits per code on images.
+    """Evaluate a transformer by its bits per code.
 
     Returns:
         ``bits_per_code`` given the condition and, for a transformer conditioned on CLIP embeddings,
-        given the image's embedding (``…_by_image``) and given no condition (``…_unconditional``);
+        given the image's embedding (``…_by_image``) and without a condition (``…_unconditional``);
         ``perplexity``, that of ``bits_per_code``; and ``pictures``, the number of images.
 
     Raises:

@@ -17,10 +17,10 @@ from vqclip.models.perceptor import Perceptor
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict of a CLIP model, as judge, on one image.
+    """A judging CLIP model's verdict on one image.
 
     place: rank of the image's own prompt among all prompts, counting from 1.
-    similarity: cosine similarity of the image and its own prompt.
+    similarity: cosine similarity between the image and its own prompt.
     taken_for: the prompt that matches the image best.
     """
 
@@ -77,9 +77,9 @@ def _verdicts(
 def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return metrics over all verdicts, by name.
 
-    ``r_precision`` and ``top5`` are the shares of images whose own prompt ranks first or in the top
-    5, and ``similarity`` is the mean similarity to that prompt; ``pictures`` and ``prompts`` are
-    the numbers of images and of different prompts.
+    ``r_precision`` and ``top5`` are the fractions of images whose own prompt ranks first or in the
+    top 5; ``similarity`` is the mean similarity to that prompt; ``pictures`` and ``prompts`` are
+    the numbers of images and of distinct prompts.
     """
     count = len(verdicts)
     return {
@@ -92,10 +92,10 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 
 def read_pictures(folder: Path) -> list[tuple[str, str, Image.Image]]:
-    """Return the name, prompt and image of every image in a folder made by vqclip.
+    """Return the name, prompt and image for every image in a folder made by vqclip.
 
     Raises:
-        UsageError: the folder does not exist, or an image in it has no prompt.
+        UsageError: the folder does not exist or an image in it has no prompt.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}")

@@ -12,8 +12,8 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     """Return the mean structural similarity of images (b, c, h, w) in [0, 1], (b,).
 
     SSIM = (2 μx μy + C1)(2 σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2)), computed in Gaussian
-    windows of 11 pixels (σ = 1.5) that lie wholly inside the image, and averaged over positions and
-    channels. It is computed in float64 on the CPU, because the variances are small differences.
+    windows of 11 pixels (σ = 1.5) that lie entirely inside the image, and averaged over positions
+    and channels. Float64 on the CPU is used because the variances are small differences.
     """
     x, y = x.cpu().double(), y.cpu().double()
     channels = x.shape[1]

@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders, and unused names."""
+"""Atomic writing of files and folders, and unused names."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ _TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as named by 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Turn errors of writing into one-line messages.
+    """Turn errors while writing into one-line messages.
 
     Raises:
         VqclipError: a file could not be written.
@@ -32,7 +32,7 @@ def writing() -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it on success and is removed otherwise.
+    """Yield a temporary path beside ``path`` that replaces it on success, else is removed.
 
     A symbolic link is kept, and its target is written.
 
@@ -56,7 +56,7 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
-    """Remove the temporary files that :func:`replacing` left when its process was killed."""
+    """Remove temporary files left by :func:`replacing` in killed processes."""
     for path in folder.glob(".*-*.part*") if folder.is_dir() else ():
         if _TEMPORARY.fullmatch(path.name) and only(path):
             path.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
         temporary.replace(path)
         return
     try:
-        os.link(temporary, path)  # unlike a rename, fails if the name is taken
+        os.link(temporary, path)  # unlike a rename, this fails if the name is taken
     except (PermissionError, NotImplementedError, OSError) as error:
         if isinstance(error, FileExistsError) or is_taken(path):
             raise FileExistsError(f"{path} exists") from error
@@ -105,17 +105,17 @@ def is_taken(path: Path) -> bool:
 
 
 def target_of(path: Path) -> Path:
-    """Return the target of a symbolic link, which need not exist; else ``path`` itself."""
+    """Return a symbolic link's target, which need not exist, or else ``path`` itself."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def is_special(path: Path) -> bool:
-    """Return whether ``path`` exists but is neither a file nor a folder: a pipe or device."""
+    """Return whether ``path`` is neither a file nor a folder, but a pipe or device."""
     return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def free_path(path: Path, taken: Callable[[Path], bool] = is_taken) -> Path:
-    """Return ``path``, or the first of ``name-2``, ``name-3``, … that is not taken.
+    """Return ``path`` or the first of ``name-2``, ``name-3``, … that is not taken.
 
     >>> free_path(Path("a.png"), {Path("a.png")}.__contains__).name
     'a-2.png'
@@ -144,7 +144,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:
-    """Rename a finished folder to its final name, then remove an older one of that name."""
+    """Rename a finished folder to its final name, then remove an older one with that name."""
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():

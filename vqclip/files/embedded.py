@@ -6,7 +6,7 @@ from vqclip.errors import UsageError
 
 
 def weights_folder() -> Path:
-    """Return the folder of the embedded models, in an installed package or a source checkout.
+    """Return the embedded models' folder, in an installed package or a source checkout.
 
     Raises:
         UsageError: the installation lacks the folder.

@@ -11,10 +11,10 @@ _OFFLINE = ("VQCLIP_OFFLINE", "HF_HUB_OFFLINE")
 
 
 def user_path(text: str | Path) -> Path:
-    """Return the path that a user typed, with ``~`` and ``~name`` expanded.
+    """Return the path typed by a user, with ``~`` and ``~name`` expanded.
 
     Raises:
-        UsageError: the home folder does not exist, or the name is invalid.
+        UsageError: the home folder does not exist or the name is invalid.
     """
     try:
         path = Path(text).expanduser()
@@ -24,7 +24,7 @@ def user_path(text: str | Path) -> Path:
     except RuntimeError as error:
         name = Path(text).parts[0]
         raise UsageError(f"there is no home folder {name}: set HOME, or write the path") from error
-    except (OSError, ValueError) as error:  # the path is too long, or contains a null byte
+    except (OSError, ValueError) as error:  # the path is too long or contains a null byte
         raise UsageError(
             f"{str(text)[:60]!r} cannot be the name of a file: {reason_of(error)}"
         ) from error
@@ -44,7 +44,7 @@ def file_path(text: str | Path) -> Path:
 
 
 def home() -> Path:
-    """Return the folder of named models: ``VQCLIP_HOME`` if set, else the platform's data folder.
+    """Return the folder for named models: ``VQCLIP_HOME`` if set, else the platform's data folder.
 
     Raises:
         UsageError: the user has no home folder, as in some containers.
@@ -60,6 +60,6 @@ def home() -> Path:
 
 
 def offline() -> str | None:
-    """Return the environment variable that disables the network, if one is set."""
+    """Return the name of the environment variable that disables the network, if one is set."""
     on = ("1", "on", "yes", "true")
     return next((n for n in _OFFLINE if os.environ.get(n, "").strip().lower() in on), None)

@@ -7,7 +7,7 @@ WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _LFS = b"version https://git-lfs"
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-# Patterns of the first bytes of files that people pass as images.
+# Patterns for the first bytes of files that are mistaken for images.
 _NO_IMAGES = {
     rb"%PDF": "a PDF",
     rb"%!PS": "a PostScript file",
@@ -23,7 +23,7 @@ _NO_IMAGES = {
 def is_web_page(head: bytes | str) -> bool:
     """Return whether a file that starts with ``head`` is HTML (or XML).
 
-    Hosts that lost a file often send a web page, which is then saved in its place.
+    A host that no longer has a file often sends a web page, which is saved in its place.
     """
     text = head.encode(errors="replace") if isinstance(head, str) else head
     start = text.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -31,7 +31,7 @@ def is_web_page(head: bytes | str) -> bool:
 
 
 def why_no_weights(head: bytes) -> str | None:
-    """Return why a file cannot contain weights, or None if its first bytes ``head`` allow it."""
+    """Return why a file with the first bytes ``head`` cannot contain weights, or None if it can."""
     if not head.strip():
         return "the file is empty; download it again"
     if is_web_page(head):
@@ -42,7 +42,7 @@ def why_no_weights(head: bytes) -> str | None:
 
 
 def why_no_image(head: bytes) -> str:
-    """Return the reason why Pillow cannot identify a file, and what to do.
+    """Return why Pillow cannot identify a file, and what to do.
 
     head: the first 1024 bytes of the file, or all of it.
     """
@@ -61,7 +61,7 @@ def why_no_image(head: bytes) -> str:
 
 
 def why_no_list(head: bytes) -> str | None:
-    """Return what a file is that is not a list of prompts, if ``head`` identifies it."""
+    """Identify a file that is not a list of prompts by its first bytes, if possible."""
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "is a spreadsheet, a document or an archive: save the list as CSV or text"
     if is_web_page(head):
@@ -72,5 +72,5 @@ def why_no_list(head: bytes) -> str | None:
 
 
 def is_heic(head: bytes) -> bool:
-    """Return whether a file that starts with ``head``, 32 bytes, is a HEIC image."""
+    """Return whether a file with the first 32 bytes ``head`` is a HEIC image."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC and b"avif" not in head

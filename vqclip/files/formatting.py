@@ -21,12 +21,12 @@ def readable(size: float) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return ``text`` with U+FFFD for each byte that is not UTF-8, as found in old file names."""
+    """Replace each byte in ``text`` that is not UTF-8, as in old file names, with U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def as_json(value: Any, *, sort_keys: bool = False) -> str:
-    r"""Return JSON that any file can hold, with bytes that are not UTF-8 escaped reversibly.
+    r"""Return JSON for any file, with bytes that are not UTF-8 escaped reversibly.
 
     >>> as_json({"init": "caf\udce9 é.png"})
     '{"init": "caf\\udce9 é.png"}'

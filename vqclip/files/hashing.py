@@ -8,7 +8,7 @@ from vqclip.errors import UsageError
 
 
 def weights_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; an unchanged file is read only once per process.
+    """Return a file's SHA-256 in hexadecimal, reading an unchanged file only once per process.
 
     Raises:
         UsageError: there is no such file.

@@ -1,6 +1,6 @@
 """Locks that end with the process that holds them.
 
-The package filelock is unsuitable: before version 4 it truncates the locked file, which here is a
+The package filelock is unsuitable: before version 4, it truncates the locked file, which here is a
 video being written, and it does not identify the process that holds a lock.
 """
 
@@ -20,8 +20,8 @@ _PAUSE = 0.2  # seconds between checks of a lock held by another process
 def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the lock file ``path``; the system releases it when the process ends.
 
-    waiting: called once with the id of the process that holds the lock, before waiting for that
-        process; without it, a lock that is held elsewhere is an error.
+    waiting: called once with the id of the process that holds the lock, before waiting for it;
+        without it, a lock held elsewhere is an error.
 
     Raises:
         UsageError: another process holds the lock, or the folder is not writable.
@@ -59,7 +59,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Return True if a process is using a file, or if that cannot be determined."""
+    """Return whether a process is using a file; True if that cannot be determined."""
     if os.name == "nt":
         return True
     try:
@@ -81,7 +81,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: int) -> None:
-        os.lseek(file, 1 << 20, os.SEEK_SET)  # beyond the part that others read
+        os.lseek(file, 1 << 20, os.SEEK_SET)  # beyond the part read by others
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
 
 else:

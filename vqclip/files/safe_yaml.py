@@ -14,18 +14,18 @@ _MOST_NODES = 100_000
 
 
 def read_yaml(path: Path) -> Any:
-    """Return the content of a YAML file: mappings, lists, strings, numbers, booleans, None.
+    """Return the contents of a YAML file: mappings, lists, strings, numbers, booleans, None.
 
     Raises:
         UsageError: there is no such file.
         UnsafeCheckpointError: the file contains Python objects.
-        CheckpointError: the file is not YAML, or too large for a config.
+        CheckpointError: the file is not YAML or too large for a config.
     """
     return parse_yaml(_text(path), path)
 
 
 def _text(path: Path) -> str:
-    if is_special(path):  # reading a pipe could wait forever
+    if is_special(path):  # reading from a pipe could block forever
         raise UsageError(f"{path} is a pipe or device: give a YAML file")
     try:
         if path.stat().st_size > _MOST_BYTES:
@@ -42,7 +42,7 @@ def _text(path: Path) -> str:
 
 
 def parse_yaml(text: str, path: Path) -> Any:
-    """Return the content of YAML ``text``; errors are as in :func:`read_yaml`."""
+    """Return the contents of YAML ``text``, with errors as in :func:`read_yaml`."""
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -67,7 +67,7 @@ def _not_yaml(path: Path, error: Exception) -> CheckpointError:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """Return the number of entries of ``node`` with aliases expanded; cycles exceed the limit."""
+    """Return the number of entries in ``node`` with aliases expanded; cycles exceed the limit."""
     if id(node) not in known:
         known[id(node)] = _MOST_NODES + 1  # used if a cycle returns here during the count
         children = node.value if isinstance(node, yaml.CollectionNode) else ()

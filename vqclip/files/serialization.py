@@ -1,7 +1,7 @@
 """Serialization of optimizer states as tensors and JSON, without pickle.
 
-Tensors are stored by name in safetensors, and all other values exactly in JSON: floats keep every
-bit, and nested tuples, tensors and mappings are distinguished from lists and numbers.
+Tensors are stored by name in safetensors; all other values, exactly in JSON: floats keep every bit,
+and nested tuples, tensors and mappings are distinguished from lists and numbers.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ Device = str | torch.device
 
 
 def to_json(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
-    """Return ``value`` as JSON; nested tensors are put in ``tensors``, under names below ``name``.
+    """Return ``value`` as JSON; nested tensors go into ``tensors``, under names below ``name``.
 
     Raises:
         UsageError: the value contains an unsupported type.
@@ -66,7 +66,7 @@ def from_json(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu")
 
 
 def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Restore exactly the state of an optimizer's ``state_dict``.
+    """Restore the state in an optimizer's ``state_dict`` exactly.
 
     ``load_state_dict`` would cast integers in the state to the parameter's dtype.
     """
@@ -80,7 +80,7 @@ def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
 
 def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies on the CPU that later steps cannot change."""
+    """Return CPU copies that later steps cannot change."""
     return {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()

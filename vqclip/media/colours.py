@@ -1,4 +1,4 @@
-"""Conversion of any mode and colour profile to 8-bit sRGB."""
+"""Conversion from any mode and colour profile to 8-bit sRGB."""
 
 from functools import cache
 from io import BytesIO
@@ -15,7 +15,7 @@ _CODES, _RANGES = 255, (255, 65535)
 def to_srgb(image: Image.Image) -> Image.Image:
     """Return ``image`` as L, RGB or RGBA in sRGB, using its embedded colour profile, if any.
 
-    A profile that is broken, or not for pixels of this mode, is ignored.
+    A profile that is broken or for another mode is ignored.
 
     Raises:
         UsageError: floats lie outside 0 to 1, or integers have more than 16 bits.
@@ -72,7 +72,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Return an image of greyscale integers or floats as L, or LA if one value is transparent."""
+    """Return a greyscale integer or float image as L, or LA if one value is transparent."""
     grey = image if image.mode in ("I", "F") else image.convert("I")
     low, high = grey.getextrema()
     if image.mode == "F":

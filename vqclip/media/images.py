@@ -32,14 +32,14 @@ _MOST_READ = 16_000_000  # more pixels than any generated image has
 _HEAD = 1024  # bytes that identify the format
 _MAX_DOWNLOAD = 64 * 2**20  # bytes
 _TIMEOUT = 30  # seconds
-# Without a handler, Pillow's errors about tags would be printed beside our own.
+# Without a handler, Pillow would print errors about tags beside our own.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def load_image(source: str | Path) -> Image.Image:
     """Return the sRGB image at a path or an http(s) URL, upright, with transparency over white.
 
-    Images of more than 16 megapixels are reduced to half their width and height, or less.
+    Images of more than 16 megapixels are reduced to at most half their width and height.
 
     Raises:
         UsageError: the file is missing, not an image, or too large to be one.
@@ -72,7 +72,7 @@ def open_image(source: str | Path) -> Image.Image:
 
 @contextmanager
 def _reading(source: str | Path) -> Iterator[None]:
-    """Turn errors of reading an image into one-line messages."""
+    """Turn errors while reading an image into one-line messages."""
     try:
         with _up_to_the_limit():
             yield
@@ -95,9 +95,9 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _up_to_the_limit() -> Iterator[None]:
-    """Make Pillow apply our size limit, which is above the size of the largest cameras' images.
+    """Make Pillow apply our size limit, which exceeds the size of the largest cameras' images.
 
-    Its warnings about damaged metadata in readable images are suppressed.
+    Suppress its warnings about damaged metadata in readable images.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -159,7 +159,7 @@ def within(size: tuple[int, int], most: int) -> tuple[int, int]:
 
 
 def reduced(image: Image.Image, most: int) -> Image.Image:
-    """Return ``image`` with its sides divided by the least integer that leaves ``most`` pixels."""
+    """Shrink ``image`` by the smallest whole factor that leaves at most ``most`` pixels."""
     by = math.ceil(math.sqrt(image.width * image.height / most))
     if by < 2:
         return image
@@ -216,7 +216,7 @@ def fit_image(image: Image.Image, size: tuple[int, int], how: str = "cover") -> 
 def in_shape(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
     """Crop or pad a map of any mode to the proportions of ``size``, like :func:`fit_image`.
 
-    The values are unchanged; ``contain`` pads with 0, and ``stretch`` returns the map as it is.
+    The values do not change. ``contain`` pads with 0, and ``stretch`` returns the map as it is.
     """
     if how == "stretch":
         return image
@@ -264,7 +264,7 @@ def save_image(
     """Save an image atomically, with its settings inside; the suffix determines the format.
 
     A PNG contains ``metadata`` as JSON in an iTXt chunk named ``vqclip``, and the prompt as
-    ``Description``; JPEG and WebP contain the JSON in the Exif ``UserComment``, in which a JPEG has
+    ``Description``. JPEG and WebP contain the JSON in the Exif ``UserComment``, which in a JPEG has
     room for prompts of about 30,000 characters.
 
     Raises:
@@ -293,7 +293,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file is not an image, or has no settings.
     """
-    load_image(path)  # raises the right error for a file that is not an image
+    load_image(path)  # raises the right error if the file is not an image
     with _reading(path), Image.open(path) as image:
         text = embedded_text(image)
     return parse_metadata(text, path)

@@ -20,10 +20,10 @@ _MAX_EXIF = 32_000  # number of two-byte characters that fit in a JPEG
 def save_options(
     name: str, metadata: Mapping[str, Any] | None, size: tuple[int, int]
 ) -> dict[str, Any]:
-    """Return Pillow's options to save an image of format ``name`` with its settings inside.
+    """Return Pillow's options for saving an image in the format ``name`` with its settings.
 
     A PNG holds the settings as JSON in an iTXt chunk, the prompt as ``Description``, and those
-    settings that other programs understand as ``parameters``; JPEG and WebP hold the JSON in the
+    settings that other programs understand as ``parameters``. JPEG and WebP hold the JSON in the
     Exif ``UserComment``, or nothing if it is too long.
     """
     text = as_json(metadata, sort_keys=True) if metadata else ""
@@ -50,7 +50,7 @@ def exif(text: str) -> bytes:
 
 
 def embedded_text(image: Image.Image) -> str:
-    """Return the text that holds an image's settings, or an empty string if there is none.
+    """Return the text with an image's settings, or an empty string if there is none.
 
     The text is vqclip's JSON, or the ``parameters`` text of other programs.
     """
@@ -63,9 +63,9 @@ def embedded_text(image: Image.Image) -> str:
 
 
 def parse_metadata(text: str, path: Path) -> dict[str, Any]:
-    """Return the settings recorded in ``text``, which was read from the image at ``path``.
+    """Return the settings recorded in ``text``, which comes from the image at ``path``.
 
-    The text is vqclip's JSON, or else in the format of
+    The text is either vqclip's JSON or in the format of
     :func:`vqclip.media.parameters.parse_parameters`.
 
     Raises:
@@ -82,7 +82,7 @@ def parse_metadata(text: str, path: Path) -> dict[str, Any]:
 
 
 def check_metadata(values: Mapping[str, Any], path: Path) -> None:
-    """Check that metadata have vqclip's form.
+    """Check that metadata has vqclip's form.
 
     Raises:
         UsageError: the settings are not a mapping, or a hash of weights or images is not text.

@@ -17,13 +17,13 @@ from vqclip.files.formatting import encodable
 PARAMETERS = "parameters"  # key of the text chunk, and of the metadata read from the chunk
 NEGATIVE = "Negative prompt"
 _PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-_LEAST_PAIRS = 3  # in the last line; the web UI recognises settings by the same rule
+_LEAST_PAIRS = 3  # in the last line, the rule by which the web UI recognises settings
 _EXTRA_NETWORK = re.compile(r"<[^<>]*>")
 _EMPHASIS = re.compile(r":[\d.]+(?=\))|(?<!\\)[()\[\]]")
 
 
 def parse_parameters(text: str) -> dict[str, Any] | None:
-    """Return the prompt and, under ``parameters``, the other settings in ``text``; None if none."""
+    """Return the prompt and, as ``parameters``, the other settings in ``text``, or None."""
     *lines, last = text.strip().split("\n")
     pairs = [(name.strip(), value.strip(' "')) for name, value in _PAIR.findall(last)]
     if len(pairs) < _LEAST_PAIRS:

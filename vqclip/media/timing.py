@@ -1,4 +1,4 @@
-"""Timing of videos: rate, length, easing, holds and bounces."""
+"""Video timing: rate, length, easing, holds and bounces."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ EASES: Registry[Ease] = Registry(
 
 @dataclass(frozen=True)
 class Plan:
-    """Frames of a video at ``rate`` per second, given by their positions in the source frames.
+    """Frames of a video at ``rate`` per second, as positions in the source frames.
 
     positions: from 0 (the first frame) to n − 1 (the last); fractions lie between two frames.
     """
@@ -35,7 +35,7 @@ class Plan:
 
 
 def film_fps(frames: int) -> int:
-    """Return the frame rate that shows ``frames`` in about eight seconds, from 5 to 30 per second.
+    """Return a frame rate, from 5 to 30, that shows ``frames`` in about eight seconds.
 
     >>> film_fps(41)
     5
@@ -47,7 +47,7 @@ def plan_film(frames: int, timing: TimingConfig) -> Plan:
     """Return the plan of a video that shows ``frames`` source frames.
 
     Raises:
-        UsageError: the length is too short for the frames, or has no bound.
+        UsageError: the length is too short for the frames or unbounded.
     """
     natural = 2 * frames - 2 if timing.bounce and frames > 2 else frames
     rate = timing.fps or _rate(natural, timing)
@@ -82,7 +82,7 @@ def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
 
 
 def _path(frames: int, moving: int, timing: TimingConfig) -> tuple[list[float], list[float]]:
-    """Return the positions forwards, and those backwards if the video bounces."""
+    """Return the positions forwards and, if the video bounces, backwards."""
     ease = EASES[timing.ease]
     count = moving // 2 + 1 if timing.bounce else moving
     # A video of one frame shows the last source frame, the result of the run.

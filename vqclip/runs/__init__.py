@@ -1,1 +1,1 @@
-"""One run on disk: rendering, output names, checkpoints and replay."""
+"""Runs on disk: rendering, output names, checkpoints and replay."""

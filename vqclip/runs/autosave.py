@@ -1,4 +1,4 @@
-"""Checkpoints of a run, written at intervals and at the end."""
+"""A run's checkpoints, written at intervals and at the end."""
 
 import time
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from vqclip.runs.checkpoint import EVERY, Checkpoint, save_checkpoint
 
 
 class Autosave:
-    """The checkpoint writer of one run.
+    """The checkpoint writer for one run.
 
-    The state of the run is copied after every step, which takes a thousandth of the step's time, so
-    that a consistent state is available whenever Ctrl-C is pressed.
+    The run's state is copied after every step, which takes a thousandth of the step's time, so that
+    a consistent state is available whenever Ctrl-C is pressed.
 
     Args:
         run: the run to save, in its current state.
-        output: the output files of the run, including the checkpoint.
+        output: the run's output files, including the checkpoint.
         metadata: the metadata of the run's image.
         begun: the state that the run continues from, if any.
 
@@ -48,14 +48,14 @@ class Autosave:
         self.state = state_of(run)
         self.written = time.monotonic()
         if begun is None:
-            self.save()  # the run can be resumed from the start, without repeating slow drafts
+            self.save()  # lets the run resume without repeating slow drafts
 
     def shows(self, step: int, codes: Tensor) -> None:
-        """Record the codes (1, h/f, w/f) of a frame that is shown in the videos."""
+        """Record the codes (1, h/f, w/f) of a frame shown in the videos."""
         self.shown[step] = codes.cpu()
 
     def after_step(self) -> None:
-        """Copy the state of the run, and write the checkpoint if it is due."""
+        """Copy the run's state, and write the checkpoint if due."""
         self.state = state_of(self.run)
         if time.monotonic() - self.written >= EVERY:
             self.save()
@@ -67,7 +67,7 @@ class Autosave:
             OSError: the file cannot be written.
         """
         assert self.output.checkpoint is not None
-        # Ctrl-C may come between a frame and the state after it; that frame will be shown again.
+        # Ctrl-C may come between a frame and the state after it; then that frame is shown again.
         shown = {step: codes for step, codes in self.shown.items() if step < self.state.step}
         state = replace(self.state, shown=shown)
         whole = Checkpoint(self.run.config, self.output, self.metadata, state)

@@ -1,6 +1,6 @@
 """Checkpoints of a run: one file of tensors and JSON.
 
-``apple.checkpoint.safetensors`` holds z, its starting values, the running average, the optimizer's
+``apple.checkpoint.safetensors`` holds z, its initial values, the running average, the optimizer's
 moments and the random generator's state as tensors. Its header holds the rest of the state, the
 settings, the hashes of the weights and the output files as JSON. The file is written under another
 name and renamed when complete; nothing in it is ever executed.
@@ -29,9 +29,9 @@ from vqclip.generation.state import State
 from vqclip.media.metadata import check_metadata
 
 _FORMAT = 1
-EVERY = 10.0  # seconds between checkpoints, the most work that a killed run loses, plus one step
+EVERY = 10.0  # seconds between checkpoints; a killed run loses at most this plus one step
 _KEY = "vqclip"
-CONTINUED = "continued_from"  # metadata key of a run that starts from the state of another run
+CONTINUED = "continued_from"  # metadata key for a run that starts from another run's state
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None) -> None:
-    """Write a state, and the JSON values ``about`` it, atomically, replacing an older file.
+    """Write a state and the JSON values ``about`` it atomically, replacing an older file.
 
     Raises:
         OSError: the file cannot be written.
@@ -71,7 +71,7 @@ def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None)
     shown = {f"shown/{step}": codes.to(torch.int32) for step, codes in state.shown.items()}
     tensors = {**state.tensors, **detached(shown)}
     with replacing(path, overwrite=True) as temporary:
-        # save_file would write to another temporary file, which nothing removes after a kill.
+        # save_file would write to another temporary file, which a kill would leave behind.
         temporary.write_bytes(save(tensors, {_KEY: as_json(header)}))
 
 
@@ -80,7 +80,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         UsageError: the file does not exist.
-        CheckpointError: the file is not a checkpoint, or is damaged.
+        CheckpointError: the file is not a checkpoint or is damaged.
     """
     if not path.is_file():
         raise UsageError(f"no such checkpoint: {path}")
@@ -99,14 +99,14 @@ def load_state(path: Path) -> State:
     """Read the state in a file written by :func:`save_state`.
 
     Raises:
-        CheckpointError: the file is not a checkpoint, or is damaged.
+        CheckpointError: the file is not a checkpoint or is damaged.
     """
     with _reading(path):
         return _read_state(*_read(path))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the header and the tensors of a file."""
+    """Return a file's header and tensors."""
     with safe_open(path, framework="pt") as file:
         header = json.loads((file.metadata() or {})[_KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -168,10 +168,10 @@ def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
 
 
 def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
-    """Return the checkpoint of the same run with the number of steps changed to ``steps``.
+    """Return the same run's checkpoint with the number of steps changed to ``steps``.
 
     Raises:
-        UsageError: the run is already past ``steps``, or its schedule depends on the length.
+        UsageError: the run is already past ``steps`` or its schedule depends on the length.
     """
     done = checkpoint.state.step
     if steps < done:
@@ -190,10 +190,10 @@ def branched(
 ) -> Checkpoint:
     """Return the checkpoint of a new run that continues from this state with other settings.
 
-    The new run's metadata record the original run, because its settings alone do not reproduce the
+    The new run's metadata records the original run, because its settings alone do not reproduce the
     image.
 
-    prompts, learning_rate: settings of the new run. Default: those of the original run.
+    prompts, learning_rate: settings for the new run. Default: those of the original run.
     """
     old = checkpoint.metadata["settings"]
     rate = old["learning_rate"] if learning_rate is None else learning_rate

@@ -34,9 +34,9 @@ def checkpoint_path(picture: Path) -> Path:
 def name_images(
     asked: FileOptions, paths: Sequence[Path], labels: Sequence[object]
 ) -> list[OutputConfig]:
-    """Return the output files of several images; if paths are equal, each image adds its label.
+    """Return the output files for images; if paths are equal, each image adds its label.
 
-    paths: paths given by the user, or else default names, which are numbered if files exist.
+    paths: paths given by the user, or default names, which are numbered if files exist.
     """
     if not (asked.output or asked.overwrite):
         free = {path: _free_stem(asked, path, paths.count(path), labels) for path in set(paths)}
@@ -45,7 +45,7 @@ def name_images(
 
 
 def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[object]) -> Path:
-    """Return the first numbered variant of ``path`` for which no file of the images exists."""
+    """Return the first numbered variant of ``path`` for which none of the images' files exist."""
 
     def taken(candidate: Path) -> bool:
         several = distinct_paths([candidate] * images, labels[:images])
@@ -55,7 +55,7 @@ def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[obj
 
 
 def free_image(image: Path, suffixes: Iterable[str]) -> Path:
-    """Return the first numbered variant of an image for which no file beside it exists."""
+    """Return the first numbered variant of an image with no files beside it."""
     return free_path(image, lambda candidate: _is_taken(candidate, suffixes))
 
 
@@ -65,7 +65,7 @@ def _is_taken(image: Path, suffixes: Iterable[str]) -> bool:
 
 
 def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
-    """Return the output files of an image, which has its own frame folder if there are several."""
+    """Return an image's output files, with its own frame folder if there are more images."""
     folder = asked.frames
     return files_beside(
         image,
@@ -87,7 +87,7 @@ def files_beside(
     checkpoint: bool = False,
     **others: Any,
 ) -> OutputConfig:
-    """Return an image's output files: beside it, with its name, videos, codes and a checkpoint.
+    """Return an image's output files, named after it: videos, codes and a checkpoint.
 
     suffixes: suffixes of the videos.
     others: further fields of the result.
@@ -117,7 +117,7 @@ def renamed(output: OutputConfig, image: Path, suffixes: Iterable[str]) -> Outpu
 def name_videos(
     asked: FileOptions, name: str, taken: Callable[[Path], bool] = is_taken
 ) -> tuple[Path, ...]:
-    """Return the paths of a video, one for each requested format; the default is ``name.mp4``.
+    """Return a video's paths, one for each requested format; the default is ``name.mp4``.
 
     taken: function that returns whether a default name is in use.
     """
@@ -135,7 +135,7 @@ def name_videos(
 
 
 def default_name(config: GenerateConfig) -> str:
-    """Return a portable file name of the shortened prompts and the seed: ``a-red-apple-7.png``."""
+    """Return a portable file name with shortened prompts and the seed: ``a-red-apple-7.png``."""
     return f"{prompt_slug(config)}-{config.seed}.png"
 
 
@@ -146,7 +146,7 @@ def batch_folder(source: str) -> Path:
 
 
 def prompt_slug(config: GenerateConfig) -> str:
-    """Return the prompts as part of a file name; an image prompt adds the name of its file."""
+    """Return the prompts as part of a file name; an image prompt adds its file's name."""
     words = (Path(p.content).stem if p.kind == "image" else p.content for p in config.prompts)
     return slug(" ".join(words))
 
@@ -160,7 +160,7 @@ def slug(text: str) -> str:
     'a-red-apple'
     """
     letters = unicodedata.normalize("NFKC", text).lower()
-    # a locale without UTF-8 cannot encode names in most scripts
+    # without UTF-8, a locale cannot encode names in most scripts
     encoding = sys.getfilesystemencoding()
     letters = letters.encode(encoding, "ignore").decode(encoding)
     plain = ""
@@ -169,13 +169,13 @@ def slug(text: str) -> str:
         belongs = letter.isalnum() or (is_mark and plain[-1:] not in ("", "-"))
         plain += letter if belongs else "-"
     words = re.sub("-+", "-", plain).strip("-")[:_LONGEST_SLUG]
-    # File systems allow 255 bytes, and a suffix and a number need some of those.
+    # File systems allow 255 bytes, and a suffix and number need some of them.
     cut = words.encode()[: 3 * _LONGEST_SLUG].decode(errors="ignore").strip("-")
     return cut or "picture"
 
 
 def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
-    """Return the path for a pattern such as ``out/{prompt}-{seed}.png``.
+    """Fill in a pattern such as ``out/{prompt}-{seed}.png``.
 
     Raises:
         UsageError: the pattern has an unknown field.
@@ -193,7 +193,7 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
 
 
 def _refuse_formats(pattern: str) -> None:
-    """Raise ValueError if a field has a format or a conversion, such as ``{seed:>30}``."""
+    """Raise ValueError if a field has a format or conversion, such as ``{seed:>30}``."""
     if any(spec or conversion for _, _, spec, conversion in Formatter().parse(pattern)):
         raise ValueError(pattern)
 
@@ -202,7 +202,7 @@ def check_file_name(path: Path) -> None:
     """Check that ``path`` is a portable file name without a folder.
 
     Raises:
-        UsageError: the name has a folder, is too long, or is invalid on some file system.
+        UsageError: the name includes a folder, is too long, or is invalid on some file system.
     """
     if path.name != str(path):
         raise UsageError(
@@ -217,7 +217,7 @@ def check_file_name(path: Path) -> None:
 
 
 def distinct_paths(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:
-    """Append the labels to all names if any are equal: ``apple.png`` becomes ``apple-7.png``."""
+    """Add the labels to all names if any are equal: ``apple.png`` becomes ``apple-7.png``."""
     if len(set(paths)) == len(paths):
         return list(paths)
     return [

@@ -1,4 +1,4 @@
-"""Output files of a run, and checks that they can be written."""
+"""A run's output files, and checks that they can be written."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,12 @@ from vqclip.media.writers import film_format, frame_path
 
 
 def shown_steps(output: OutputConfig, steps: int) -> list[int]:
-    """Return the steps whose frames are saved: every ``output.every`` steps, and the last step."""
+    """Return the steps whose frames are saved: every ``output.every`` steps, and the last one."""
     return sorted({*range(0, steps + 1, output.every), steps})
 
 
 def files(output: OutputConfig, steps: int) -> Iterator[Path]:
-    """Yield every path that a run of ``steps`` steps writes, the image first."""
+    """Yield every path written by a run of ``steps`` steps, image first."""
     single = (output.path, output.codes, output.checkpoint, *output.films)
     yield from (path for path in single if path)
     if output.frames:
@@ -54,7 +54,7 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
     """Check that files can be written.
 
     Raises:
-        UsageError: a file exists, or a folder is not writable.
+        UsageError: a file exists or a folder is not writable.
     """
     for path in map(user_path, paths):
         if path.is_dir():
@@ -68,10 +68,10 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Try to write a file, as permission bits are unreliable (for root, on read-only disks)."""
+    """Try writing a file, because permission bits are unreliable (for root, on read-only disks)."""
     try:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        with tempfile.TemporaryFile(dir=nearest):  # without a name on Linux, where kills leave none
+        with tempfile.TemporaryFile(dir=nearest):  # unnamed on Linux, so a kill leaves nothing
             pass
     except OSError as error:
         raise cannot_write(folder, error) from error

@@ -1,4 +1,4 @@
-"""One run, from its config to its files."""
+"""Runs, from config to files."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -34,7 +34,7 @@ OnFrame = Callable[[Frame], None]
 
 @dataclass(frozen=True)
 class Rendered:
-    """The result of a run: its files, the image first, and whether Ctrl-C ended it early.
+    """The result of a run: its files, image first, and whether Ctrl-C ended it early.
 
     frame: the last frame. prompts: the embedded prompts.
     """
@@ -53,17 +53,17 @@ def rendering(
     state: State | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Work[Rendered]:
-    """Run ``config`` and write the files of ``output``; yield the run whenever it needs a step.
+    """Run ``config`` and write the files in ``output``, yielding the run for each step.
 
     on_frame: called with every frame, including those of drafts.
     state: the state in the checkpoint that the run continues from, if any.
     extra: additional metadata for the files.
 
-    Ctrl-C ends the run early and keeps the current image and the videos so far. If a file with the
+    Ctrl-C ends the run early, keeping the current image and the videos so far. If a file with the
     image's name appears during the run, the image is saved under the next free name.
 
     Raises:
-        VqclipError: the run failed, or a file could not be written.
+        VqclipError: the run failed or a file could not be written.
     """
     with writing():
         settings = {**metadata(config, models), **(extra or {})}
@@ -127,7 +127,7 @@ def _write(writers: list[Writer], image: Tensor, step: int) -> None:
 
 
 def _show_again(run: Run, autosave: Autosave, writers: list[Writer]) -> None:
-    """Write the earlier frames of a resumed run once more to its videos and its frame folder."""
+    """Write a resumed run's earlier frames to its videos and frame folder again."""
     for step, indices in sorted(autosave.shown.items()):
         z_q = run.models.vqgan.codes(indices.to(run.models.device))
         with torch.no_grad():
@@ -154,7 +154,7 @@ def save_picture(
 ) -> Path:
     """Write an image, and its codes if ``output`` includes them; return the image's path.
 
-    Unless ``output.overwrite`` is set, an existing file is kept, and the image is saved under the
+    Unless ``output.overwrite`` is set, an existing file is kept and the image is saved under the
     next free name.
     """
     path = output.path

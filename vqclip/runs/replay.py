@@ -22,7 +22,7 @@ from vqclip.runs.naming import CHECKPOINT
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return the settings recorded in an image, a video or a checkpoint.
+    """Return the settings recorded in an image, video or checkpoint.
 
     Raises:
         UsageError: the file contains no settings or does not exist.
@@ -47,7 +47,7 @@ def recorded_config(
     """Return the settings that reproduce an image, as the config of the original command.
 
     Raises:
-        UsageError: the metadata belong to a story, a restyled video or a newer version.
+        UsageError: the metadata belongs to a story, a restyled video or a newer version.
     """
     if parameters.PARAMETERS in metadata:
         return _foreign_config(metadata, path)
@@ -63,7 +63,7 @@ def recorded_config(
 
 
 def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
-    """Return the prompts, seed and size of another program's image; other settings are defaults."""
+    """Return the prompts, seed and size of another program's image, with defaults for the rest."""
     values = metadata[parameters.PARAMETERS]
     try:
         size = parse_size(values.get("Size"))
@@ -74,7 +74,7 @@ def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
 
 
 def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:
-    """Return the options of the command that made an image or video; empty if it is unknown."""
+    """Return the options of the command that made an image or video, or none if unknown."""
     settings = metadata.get("settings", {})
     return next((options_of(kind) for kind, own in _OWN.items() if own in settings), {})
 
@@ -99,7 +99,7 @@ def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
     """Return the command that reproduces an image or video, without automatic settings.
 
     Raises:
-        UsageError: the settings belong to neither, or to a newer version.
+        UsageError: the settings belong to neither or to a newer version.
     """
     if metadata.keys() & _FILMS.keys():
         film = recorded_film(metadata, path)
@@ -113,12 +113,12 @@ _FILMS: dict[str, type[StoryConfig] | type[RestyleConfig]] = {
     "story": StoryConfig,
     "restyle": RestyleConfig,
 }
-# A setting that identifies each config; complete comes first, as it has all settings of sample.
+# A setting that identifies each config. complete comes first: it has all of sample's settings.
 _OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "samples"}
 
 
 def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
-    """Return the SHA-256 hash of each input file of an image, by file name."""
+    """Return the SHA-256 hashes of an image's input files, by file name."""
     return {
         name: weights_hash(user_path(name))
         for name in _image_paths(config)
@@ -129,7 +129,7 @@ def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
 def _image_paths(config: GenerateConfig | SampleConfig) -> Iterator[str]:
     yield from (prompt.content for prompt in config.prompts if prompt.kind == "image")
     if isinstance(config, GenerateConfig):
-        if Path(config.init).suffix:  # otherwise it is the name of a generated start
+        if Path(config.init).suffix:  # otherwise it names a generated initial image
             yield config.init
     else:
         yield from (value for kind, value in config.conditions if kind != "class")
@@ -145,7 +145,7 @@ def check_pictures(
     recorded: hashes from :func:`picture_hashes` in the metadata of the image at ``path``.
 
     Raises:
-        UsageError: an input image differs from its recorded hash.
+        UsageError: an input image does not match its recorded hash.
     """
     for name, now in picture_hashes(config).items():
         if now != (before := recorded.get(name, now)):

@@ -1,4 +1,4 @@
-"""One transformer task, from its config to its files: samples, refinement and videos."""
+"""Transformer tasks, from config to files: samples, refinement and videos."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -32,21 +32,21 @@ from vqclip.sampling.completion import (
     refined,
 )
 
-# Called with the stage (sample, refine or video), the steps done, the total number of steps, and
-# a function that returns the current image.
+# Called with the stage (sample, refine or video), the steps completed, the total number of steps,
+# and a function that returns the current image.
 OnStage = Callable[[str, int, int, Callable[[], Image.Image]], None]
 
 
 @dataclass(frozen=True)
 class SampleResult:
-    """The files of a sample, the image first."""
+    """A sample's files, image first."""
 
     files: tuple[Path, ...]
     sample: Sample
 
 
 class SampleRun:
-    """The generation of one task's samples; Ctrl-C keeps the codes sampled so far.
+    """Generates one task's samples; Ctrl-C keeps the codes sampled so far.
 
     interrupted: whether Ctrl-C was pressed.
     drawn: the codes of all samples so far.
@@ -56,11 +56,11 @@ class SampleRun:
         self.task, self.outputs, self.show = task, outputs, show
         self.steps = task.config.refine if isinstance(task.config, CompleteConfig) else 0
         self.drawn: Drawn | None = None
-        self.refinement: list[Tensor] = []  # codes (h, w) of the refinement's video frames
+        self.refinement: list[Tensor] = []  # codes (h, w) for the refinement's video frames
         self.interrupted = False
 
     def results(self) -> Iterator[SampleResult]:
-        """Yield every sample as soon as its files are written, the best first.
+        """Yield every sample as soon as its files are written, best first.
 
         Raises:
             VqclipError: a file could not be written.
@@ -80,7 +80,7 @@ class SampleRun:
             yield SampleResult(files, sample)
 
     def _draw(self) -> Drawn:
-        """Return all codes; after Ctrl-C, codes that were not sampled are -1."""
+        """Return all codes, with -1 for those that Ctrl-C kept from being sampled."""
         try:
             for drawn in draw_samples(self.task):
                 self.drawn = drawn
@@ -102,7 +102,7 @@ class SampleRun:
             return collect(self.task, drawn.indices, ranked=False)
 
     def _refine(self, sample: Sample) -> Sample:
-        """Return the refined sample, which Ctrl-C leaves refined only in part."""
+        """Return the refined sample, or a partly refined one after Ctrl-C."""
         last, filmed = None, shown_steps(self.outputs[0], self.steps)[1:]
         try:
             for last in refine(self.task, sample, self.steps):
@@ -116,14 +116,14 @@ class SampleRun:
     def _stages(
         self, drawn: Drawn, sample: Sample, output: OutputConfig, *, best: bool
     ) -> list[Tensor]:
-        """Return the codes (h, w) of each frame of a sample's video; only the best is refined."""
+        """Return the codes (h, w) for each frame of a sample's video; only the best is refined."""
         number = sample.seed - self.task.config.seed
         turns = shown_steps(output, int(drawn.turns[number].max()))
         drawing = [after(drawn, number, turn) for turn in turns]
         return drawing + self.refinement if best else drawing
 
     def _film(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
-        """Write the video of how a sample was made; return False if Ctrl-C interrupted it."""
+        """Write a video of how a sample was made; return False if Ctrl-C interrupted it."""
         try:
             film_sample(self.task, sample, stages, output, partial(self.show, "video"))
         except KeyboardInterrupt:
@@ -135,7 +135,7 @@ class SampleRun:
 def save_sample(
     task: Task, sample: Sample, output: OutputConfig, *, unfinished: bool = False
 ) -> tuple[Path, ...]:
-    """Write a sample with the settings that reproduce this one alone; return its paths.
+    """Write a sample with the settings that reproduce it alone; return its paths.
 
     Raises:
         VqclipError: the file could not be written.
@@ -157,7 +157,7 @@ def save_sample(
 
 
 def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
-    """Return the metadata that reproduce one sample of a task; only the best was refined."""
+    """Return the metadata that reproduces one sample of a task; only the best was refined."""
     alone = replace(task.config, seed=sample.seed, samples=1)
     if isinstance(alone, CompleteConfig) and not sample.refined:
         alone = replace(alone, refine=0)
@@ -171,9 +171,9 @@ def film_sample(
     output: OutputConfig,
     on_frame: Callable[[int, int, Callable[[], Image.Image]], None],
 ) -> None:
-    """Write the videos of how a sample was made; Ctrl-C keeps the videos so far.
+    """Write videos of how a sample was made; Ctrl-C keeps the videos so far.
 
-    stages: codes (h, w); codes that are not sampled yet are -1 and shown as a plain colour.
+    stages: codes (h, w), with -1 for those not sampled yet, which are shown as a plain colour.
     on_frame: called with the number of frames done, the total number, and a function that returns
         the last frame.
 

@@ -1,1 +1,1 @@
-"""Videos: animations, stories and restyled videos; camera and optical flow."""
+"""Videos: animations, stories and restyled videos, with camera motion and optical flow."""

@@ -1,4 +1,4 @@
-"""The record of a video in progress: ``about.json`` in the folder of its frames."""
+"""The record of a video in progress: ``about.json`` in its frame folder."""
 
 import json
 import os
@@ -11,28 +11,28 @@ from vqclip.errors import CheckpointError, one_line
 from vqclip.files.atomic import replacing
 
 ABOUT_FILE = "about.json"
-# The current stage of a run: generate frames, publish videos, or remove temporary files.
+# A run's current stage: generating frames, publishing videos, or removing temporary files.
 VideoStage = Literal["frames", "videos", "whole"]
 _FILM = ("rate", "quality", "codec", "loop")
 
 
 def folder_of(output: FilmOutput) -> Path:
-    """Return the folder of the frames: the one requested, else a temporary one."""
+    """Return the frame folder: the requested one, or else a temporary one."""
     return output.frames or working_folder(output.films[0])
 
 
 def working_folder(film: Path) -> Path:
-    """Return the folder that holds a video's frames until it is complete."""
+    """Return the folder that holds a video's frames until the video is complete."""
     return film.with_name(f"{film.stem}.frames")
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Return whether a folder belongs to a video that is in progress."""
+    """Return whether a folder belongs to a video in progress."""
     return (folder / ABOUT_FILE).is_file()
 
 
 def is_whole(folder: Path, output: FilmOutput) -> bool:
-    """Return whether a run in this folder was killed after it had published these videos."""
+    """Return whether a run in this folder was killed after publishing these videos."""
     about = _read(folder)
     return about.get("stage") == "whole" and about["output"] == _output_values(output, folder)
 
@@ -47,7 +47,7 @@ def published(folder: Path) -> tuple[Path, ...]:
 
 
 def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
-    """Return the settings and the output files of the video whose frames are in a folder.
+    """Return the settings and output files of the video whose frames are in ``folder``.
 
     Raises:
         CheckpointError: about.json is damaged.
@@ -64,7 +64,7 @@ def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
 def write_about(
     folder: Path, settings: Mapping[str, Any], output: FilmOutput, stage: VideoStage
 ) -> None:
-    """Write the settings, the output files and the stage of the video whose frames are in a folder.
+    """Write the settings, output files and stage of the video whose frames are in ``folder``.
 
     Raises:
         OSError: the file cannot be written.
@@ -79,7 +79,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _output_values(output: FilmOutput, folder: Path) -> dict[str, Any]:
-    """Return ``output`` with paths relative to ``folder``, so that ``folder`` can be moved."""
+    """Return ``output`` with paths relative to ``folder``, which can then be moved."""
     film = {name: getattr(output.film, name) for name in _FILM}
     films = [os.path.relpath(path, folder) for path in output.films]
     kept = {"frames": output.frames is not None, "overwrite": output.overwrite}

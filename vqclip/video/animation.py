@@ -22,10 +22,10 @@ from vqclip.video.optical_flow import Between, blend, opencv
 
 
 def find_frames(sources: Sequence[str]) -> list[Path]:
-    """Return the images among files and in folders, each folder sorted by number, then by name.
+    """Return the images given as files or folders, each folder sorted by number, then name.
 
     Raises:
-        UsageError: a source does not exist, or a folder has no images.
+        UsageError: a source does not exist or a folder has no images.
     """
     frames: list[Path] = []
     for source in map(Path, sources):
@@ -44,7 +44,7 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
 
 
 def _is_film(path: Path) -> bool:
-    """Return whether a GIF or WebP is animated, and thus a video stored among the frames."""
+    """Return whether a GIF or WebP is animated, and so a video rather than a frame."""
     if path.suffix.lower() not in FILMS:
         return False
     try:
@@ -61,7 +61,7 @@ def natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 class Animation:
-    """A video made from frames on disk; iterating yields its frames without writing anything."""
+    """A video made from frames on disk; iterating yields the frames without writing any files."""
 
     def __init__(self, sources: Sequence[str], config: AnimateConfig) -> None:
         self.config = config
@@ -81,7 +81,7 @@ class Animation:
         return map(self.frame, self.plan.positions)
 
     def frame(self, position: float) -> Array:
-        """Return the frame at a position, (h, w, 3) uint8, interpolated according to the config."""
+        """Return the frame at a position, (h, w, 3) uint8, interpolated as configured."""
         number = int(position)
         time = position - number
         if time < 1e-6:
@@ -94,7 +94,7 @@ class Animation:
         return np.asarray(fit_image(load_image(self.paths[number]), self.size, self.config.fit))
 
     def metadata(self) -> dict[str, Any]:
-        """Return the settings of the last frame, if recorded, and those of the video."""
+        """Return the last frame's settings, if recorded, and the video's."""
         try:
             known: Mapping[str, Any] = read_metadata(self.paths[-1])
         except UsageError:
@@ -126,12 +126,12 @@ class Animation:
                 on_frame(number + 1, frame)
 
     def plays(self, films: Sequence[Path]) -> int:
-        """Return how often the frames must be played to write all videos."""
+        """Return how many times the frames must be played to write all videos."""
         return max(_plays(path, self.config.loop) for path in films)
 
 
 def _plays(path: Path, loop: int) -> int:
-    """Return how often a video's frames are written, as an MP4 cannot be marked as looping."""
+    """Return how many times to write a video's frames, as an MP4 cannot be marked as looping."""
     return max(1, loop) if path.suffix.lower() == ".mp4" else 1
 
 

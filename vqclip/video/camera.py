@@ -1,6 +1,6 @@
-"""The camera of a video: keyframes of zoom, pan and rotation.
+"""A video's camera: keyframes for zoom, pan and rotation.
 
-Keyframes are a single number, or a list such as ``0:1.0, 50:1.05``. The grammar::
+Keyframes are a single number or a list such as ``0:1.0, 50:1.05``. The grammar::
 
     keyframes = value | key ("," key)*
     key       = frame ":" value
@@ -27,13 +27,13 @@ _MOST_GIVEN_BACK = 1.3  # maximum factor by which fine detail is amplified per f
 
 @dataclass(frozen=True)
 class Keyframes:
-    """Values at ascending frame numbers; all values have the same length."""
+    """Values at ascending frame numbers, all of the same length."""
 
     frames: tuple[int, ...]
     values: tuple[tuple[float, ...], ...]
 
     def __call__(self, frame: float) -> tuple[float, ...]:
-        """Return the value at a frame, interpolated if need be."""
+        """Return the value at a frame, interpolated if necessary."""
         after = bisect_right(self.frames, frame)
         if after == 0 or after == len(self.frames):
             return self.values[max(0, after - 1)]
@@ -81,7 +81,7 @@ class Motion:
     """The motion from one frame to the next, about the centre.
 
     zoom: factor to enlarge the content by.
-    pan: pixels to move the content to the right and down.
+    pan: pixels to move the content right and down.
     rotate: degrees to turn the content clockwise.
     """
 
@@ -109,10 +109,10 @@ class Camera:
 
 
 def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
-    """Parse the keyframes of a camera.
+    """Parse a camera's keyframes.
 
     Raises:
-        UsageError: the keyframes are invalid, or a zoom is not above 0.
+        UsageError: the keyframes are invalid or a zoom is not above 0.
     """
     zooms = parse_keyframes(zoom)
     if min(zooms.values) <= (0,):
@@ -124,8 +124,7 @@ def move(image: "Tensor", motion: Motion) -> "Tensor":
     """Return the moved image (1, 3, h, w) in [0, 1], mirrored beyond its edges.
 
     The image is sampled bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. Sampling
-    weakens the finest detail, which would add up over the frames, so that detail is amplified
-    again.
+    weakens the finest detail a little every frame, so that detail is amplified again.
     """
     import torch.nn.functional as F
 
@@ -133,7 +132,7 @@ def move(image: "Tensor", motion: Motion) -> "Tensor":
     angle = math.radians(motion.rotate)
     cosine, sine = math.cos(angle) / motion.zoom, math.sin(angle) / motion.zoom
     right, down = motion.pan
-    # The rows of the matrix for coordinates from -1 to 1 along each side.
+    # Rows of the matrix, for coordinates from -1 to 1 along each side.
     theta = image.new_tensor(
         [
             [cosine, sine * height / width, -(cosine * right + sine * down) * 2 / width],

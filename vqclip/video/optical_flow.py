@@ -10,7 +10,7 @@ from vqclip.media.writers import Array
 
 Flow = np.ndarray[Any, np.dtype[np.float32]]
 
-_LEAST_SIDE = 16  # pixels; smaller images are enlarged for the search
+_LEAST_SIDE = 16  # pixels; smaller images are enlarged before the search
 
 
 @cache
@@ -48,7 +48,7 @@ def find_flow(here: Array, there: Array) -> Flow:
 
 
 def warp(image: Array, flow: Flow) -> Array:
-    """Return the image sampled at x + flow(x) for each pixel x; edge pixels are repeated."""
+    """Return the image sampled at x + flow(x) for each pixel x, repeating edge pixels."""
     cv2 = opencv()
     height, width = flow.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -65,7 +65,7 @@ def warp(image: Array, flow: Flow) -> Array:
 def visibility(flow: Flow, back: Flow) -> Flow:
     """Return the confidence, (h, w) in [0, 1], that each pixel is visible in the other frame.
 
-    ``flow`` leads from here to there, ``back`` from there to here. For visible pixels the two
+    ``flow`` leads from here to there, and ``back`` from there to here. For visible pixels, the two
     cancel out (Sundaram et al. 2010): |f + b|² < 0.01 (|f|² + |b|²) + 0.5.
     """
     returned = warp(back.astype(np.float32), flow)
@@ -79,7 +79,7 @@ def visibility(flow: Flow, back: Flow) -> Flow:
 
 
 class Between:
-    """Intermediate frames, made by warping both frames along the flow and blending them."""
+    """Intermediate frames: both frames warped along the flow and blended."""
 
     def __init__(self, first: Array, second: Array) -> None:
         self.first, self.second = first, second

@@ -1,4 +1,4 @@
-"""Generated videos, from config to files: stories and restyled videos."""
+"""Stories and restyled videos, from config to files."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ from vqclip.video.work_folder import WorkFolder
 
 
 class StoryRun:
-    """The rendering of one story: frames in a folder, then the videos.
+    """Renders one story: frames in a folder, then the videos.
 
     If it is stopped or killed, it continues from the saved state and ends with byte-identical
     files.
@@ -35,11 +35,11 @@ class StoryRun:
     ) -> None:
         """Generate the missing frames and write the videos.
 
-        on_frame: called with every frame, including those numbered below 0, which no video shows.
-        on_draft: called with every frame of the drafts, if any are sampled.
+        on_frame: called with every frame, including hidden ones, which are numbered below 0.
+        on_draft: called with every draft frame, if drafts are sampled.
 
         Raises:
-            VqclipError: the run failed, or a file could not be written.
+            VqclipError: the run failed or a file could not be written.
             KeyboardInterrupt: Ctrl-C was pressed; the frames and the state so far are kept.
         """
         folder = self.work_folder
@@ -57,10 +57,10 @@ class StoryRun:
 
 
 class RestyleRun:
-    """The rendering of one restyled video: frames in a folder, then the videos.
+    """Renders one restyled video: frames in a folder, then the videos.
 
-    Each frame depends only on the source and on the previous result, which is on disk. A stopped
-    run therefore continues where it stopped and ends with byte-identical files.
+    Each frame depends only on the source and the previous result, which is on disk. A stopped run
+    therefore continues where it stopped and ends with byte-identical files.
     """
 
     def __init__(self, source: SourceVideo, output: FilmOutput, models: Models) -> None:
@@ -79,8 +79,8 @@ class RestyleRun:
         Ctrl-C keeps the frames so far and writes no video.
 
         Raises:
-            UsageError: the folder holds frames of other settings, or another process uses it.
-            VqclipError: the run failed, or a file could not be written.
+            UsageError: the folder holds frames with other settings, or another process uses it.
+            VqclipError: the run failed or a file could not be written.
         """
         with self.work_folder.opened():
             if self.work_folder.whole:

@@ -18,8 +18,8 @@ from vqclip.media.writers import Array, open_clip
 from vqclip.video.animation import find_frames
 from vqclip.video.optical_flow import find_flow, opencv, visibility, warp
 
-LARGEST = 512  # pixels, the longest side by default
-_RATE = 12.0  # default frame rate of a folder of images
+LARGEST = 512  # pixels along the longest side, by default
+_RATE = 12.0  # default frame rate for a folder of images
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class PreviousFrame:
 
 
 class SourceVideo:
-    """The frames of a video, or of a folder of images.
+    """The frames of a video or a folder of images.
 
     Raises:
-        UsageError: the source is neither, or optical flow is requested and OpenCV not installed.
+        UsageError: the source is neither, or optical flow is requested but OpenCV is not installed.
     """
 
     def __init__(self, config: RestyleConfig) -> None:
@@ -56,7 +56,7 @@ class SourceVideo:
 
     @cached_property
     def bytes(self) -> int:
-        """The total size of the files, which reveals another source with the same name."""
+        """The files' total size, which tells apart sources with the same name."""
         paths = [self.path] if self.is_film else self.paths
         return sum(path.stat().st_size for path in paths)
 
@@ -74,7 +74,7 @@ class SourceVideo:
 def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
     """Return the (width, height) of the restyled frames, rounded to whole codes.
 
-    If no size is requested, this is the source's own size, shrunk to at most ``LARGEST`` a side.
+    By default, this is the source's own size, shrunk to at most ``LARGEST`` pixels per side.
     """
     factor = models.vqgan.downsampling
     width, height = source.own_size
@@ -89,8 +89,8 @@ def restyle_frame(
 ) -> Array:
     """Return one restyled frame, (h, w, 3) uint8.
 
-    The frame starts from the warped previous result; wherever the two source frames differ, or if
-    there is no previous result, it starts from the source frame.
+    The frame starts from the warped previous result or, where the two source frames differ or there
+    is no previous result, from the source frame.
     """
     start = source if before is None else mixed(source, before, config.coherence)
     height, width, _ = source.shape
@@ -103,10 +103,10 @@ def restyle_frame(
 
 
 def mixed(source: Array, before: PreviousFrame, coherence: float) -> Array:
-    """Return the starting image of a frame: c·v·W(previous result) + (1 − c·v)·frame.
+    """Return a frame's initial image: c·v·W(previous result) + (1 − c·v)·frame.
 
     W warps the previous result along the flow between the two source frames; v is 1 where both
-    frames show the same content, and 0 where new content appears.
+    show the same content, and 0 where new content appears.
     """
     if not coherence:
         return source

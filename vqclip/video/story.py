@@ -23,10 +23,10 @@ from vqclip.video.optical_flow import blend
 
 
 def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
-    """Return the scene of a step, the scene into which it changes, and the progress from 0 to 1.
+    """Return a step's scene, the scene that it changes into, and the progress from 0 to 1.
 
-    Steps below 0 belong to the first scene, so that a loop starts in the middle of that scene. The
-    last frame may have steps past the end; in a loop they belong to the first scene, else to the
+    Steps below 0 belong to the first scene, so that a loop starts in the middle of it. The last
+    frame may have steps past the end; in a loop they belong to the first scene, otherwise to the
     last.
     """
     step = step % story.steps if story.loop and step > 0 else min(step, story.steps - 1)
@@ -41,14 +41,13 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
 
 
 class MovedPicture:
-    """The image of a run under a moving camera, with a residual that the codes cannot represent.
+    """A run's image under a moving camera, with a residual that the codes cannot represent.
 
-    A decoded image cannot follow a small motion: encoded and quantized again, it stays in place and
-    loses colour and detail. Therefore the image itself is moved: z encodes the moved image as well
-    as the codes allow, and the residual, image − decoded z, is added to every decoded image until
-    the next motion. The sum is also what CLIP sees, or CLIP would correct errors that viewers never
-    see.
-
+    A decoded image cannot follow a small motion: when encoded and quantized again, it stays in
+    place and loses colour and detail. So the image itself is moved: z encodes the moved image as
+    well as the codes allow, and the residual, image − decoded z, is added to every decoded image
+    until the next motion. CLIP sees the sum too; otherwise it would correct errors that viewers
+    never see.
     residual: (1, 3, h, w), for images in [0, 1]; None before the first motion.
     """
 
@@ -63,7 +62,7 @@ class MovedPicture:
 
     @torch.no_grad()
     def move(self, motion: Motion) -> None:
-        """Move the image; with a running average, z keeps its offset from the average."""
+        """Move the image; with a running average, z keeps its offset from it."""
         run = self.run
         image = move(run.result().image, motion)
         z = run.clamped(run.models.vqgan.latent(image * 2 - 1))
@@ -74,15 +73,15 @@ class MovedPicture:
 
 
 class StoryFrames:
-    """The frames of a story: an optimisation whose image a camera moves.
+    """The frames of a story: an optimisation whose image is moved by a camera.
 
     A loop starts with hidden frames, numbered below 0, in which the first scene takes shape. The
-    end of the video fades into the last of these frames, so that the video continues seamlessly at
-    its start.
+    end of the video fades into the last of them, so that the video continues seamlessly at its
+    beginning.
 
     state: a state returned by :meth:`state`, to continue from; on a CPU, the frames are then
         byte-identical to those of an uninterrupted run.
-    on_draft: called with every frame of the drafts, if any are sampled.
+    on_draft: called with every draft frame, if drafts are sampled.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class StoryFrames:
         state: State | None = None,
         on_draft: Callable[[Frame], None] | None = None,
     ) -> None:
-        EASES[story.ease]  # raises UsageError for an unknown name now, not at the first transition
+        EASES[story.ease]  # raises UsageError now, not at the first transition
         self.story = story
         steps = (story.unseen + story.frames) * story.every
         config = replace(story.picture, prompts=story.scenes[0], steps=steps)
@@ -113,7 +112,7 @@ class StoryFrames:
         self.before = deque(before, maxlen=self.fading)
 
     def state(self) -> State:
-        """Return the state on which the next frame depends; call it only between two frames."""
+        """Return the state on which the next frame depends; call this only between frames."""
         state = state_of(self.run)
         tensors = dict(state.tensors)
         if self.picture.residual is not None:
@@ -140,7 +139,7 @@ class StoryFrames:
         return replace(frame, picture=blend(frame.picture, self.before[late], share))
 
     def next(self, number: int) -> FilmFrame:
-        """Move the camera, take the steps to the next frame, and return the frame before them."""
+        """Move the camera, take the steps to the next frame, and return the one before them."""
         motion = self.camera(number)
         if self.run.steps_done and motion:
             self.picture.move(motion)

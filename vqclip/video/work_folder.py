@@ -1,11 +1,11 @@
-"""The folder with the frames of a video in progress.
+"""The folder for the frames of a video in progress.
 
 ::
 
     castle-7.frames/            the folder for castle-7.mp4
         00000.png, 00001.png    the frames so far
-        about.json              their settings, the videos to write, and the stage of the work
-        state.safetensors       further state on which the next frame depends, if any
+        about.json              their settings, the videos to write, and the current stage
+        state.safetensors       any other state on which the next frame depends
 """
 
 import filecmp
@@ -43,10 +43,10 @@ _STATE, _LOCK = "state.safetensors", ".lock"
 
 
 class WorkFolder:
-    """The folder of a video in progress: the requested frame folder, or a temporary one.
+    """The folder for a video in progress: the requested frame folder or a temporary one.
 
     Args:
-        output: the videos to write from the frames.
+        output: the videos to make from the frames.
         settings: the metadata of every frame and video.
     """
 
@@ -62,7 +62,7 @@ class WorkFolder:
         """Create and lock the folder, and clean it up once the video is complete.
 
         Raises:
-            UsageError: the folder holds frames of something else, or another process uses it.
+            UsageError: the folder holds other frames, or another process uses it.
             VqclipError: the folder cannot be written.
         """
         lock, over = self.path / _LOCK, False
@@ -86,14 +86,14 @@ class WorkFolder:
                     self.path.rmdir()
 
     def _clean_up(self, lock: Path) -> None:
-        """Remove all files, about.json last: a folder that has it is cleaned up by the next run."""
+        """Remove all files, about.json last: the next run cleans up any folder that has it."""
         self._remove(frames=self.output.frames is None)
         with suppress(OSError):  # Windows keeps a locked file
             lock.unlink()
         (self.path / ABOUT_FILE).unlink(missing_ok=True)
 
     def _begin(self) -> None:
-        """Continue with the existing frames, or raise UsageError if they have other settings."""
+        """Keep the existing frames, or raise UsageError if they have other settings."""
         sweep(self.path)
         known = json.loads(json.dumps(self.settings))
         stage: VideoStage = "frames"
@@ -118,7 +118,7 @@ class WorkFolder:
         return frame_path(self.path, 0).exists() or self.state_path.exists()
 
     def _remove(self, *, frames: bool) -> None:
-        """Remove the state, and the frames; the state goes first, as it is useless without them."""
+        """Remove the state, then the frames, without which it is useless."""
         self.state_path.unlink(missing_ok=True)
         for path in reversed(self.numbered()) if frames else ():
             path.unlink()
@@ -145,24 +145,24 @@ class WorkFolder:
         return self.path / _STATE
 
     def state(self) -> State | None:
-        """Return the state after the frames so far, if one was saved."""
+        """Return the state after the frames so far, if saved."""
         return load_state(self.state_path) if self.state_path.exists() else None
 
     def keep(self, state: State) -> None:
-        """Remember the state after the last frame, and write it if that is due."""
+        """Remember the state after the last frame, and write it if due."""
         self.last = state
         if time.monotonic() - self.saved >= EVERY:
             self.save()
 
     def save(self) -> None:
-        """Write the state that was last remembered."""
+        """Write the last remembered state."""
         if self.last is not None:
             save_state(self.state_path, self.last)
             self.saved = time.monotonic()
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Write the last state when the block ends, even if it ends with an exception."""
+        """Write the last state when the block ends, even with an exception."""
         try:
             yield
         finally:
@@ -171,8 +171,7 @@ class WorkFolder:
     def write_films(self, frames: int) -> None:
         """Write the videos from the first ``frames`` frames.
 
-        Each video is first completed in this folder, so that Ctrl-C never publishes part of a
-        video.
+        Each video is completed in this folder first, so that Ctrl-C never publishes part of one.
 
         Raises:
             FileExistsError: another file has the name of a video.
@@ -195,7 +194,7 @@ class WorkFolder:
 
 
 def _publish(complete: Path, path: Path, *, overwrite: bool) -> None:
-    """Publish a video, unless an earlier run did so before it was killed."""
+    """Publish a video, unless an earlier run did so before being killed."""
     try:
         publish(complete, path, overwrite=overwrite)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""The base class of writers, and how their files are published."""
+"""The writer protocol, and how finished files are published."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing, sweep
 from vqclip.files.locking import held, is_held
 
-_YOUNG = 5  # seconds during which a file may be in use without being marked
+_YOUNG = 5  # seconds in which a file may be in use without being marked
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -32,7 +32,7 @@ class FilmFrame:
 
 
 class Writer(Protocol):
-    """Protocol of a writer, called with one frame after another."""
+    """Protocol for a writer, called with one frame after another."""
 
     def __call__(self, image: Array, step: int) -> None:
         """Write the frame of a step, (h, w, 3) uint8."""
@@ -40,10 +40,10 @@ class Writer(Protocol):
 
 @contextmanager
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Like :func:`replacing`, but Ctrl-C publishes the partial file before it propagates.
+    """Like :func:`replacing`, but on Ctrl-C, publish the partial file before propagating it.
 
-    An empty file is not published. A killed process leaves its temporary file, which is removed by
-    the next writer of ``path``.
+    An empty file is not published. A killed process leaves its temporary file, which the next
+    writer of ``path`` removes.
     """
     interrupt: KeyboardInterrupt | None = None
     _sweep_killed(path)
@@ -59,7 +59,7 @@ def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def _sweep_killed(path: Path) -> None:
-    """Remove a video's temporary files that killed processes left, but not those in use.
+    """Remove a video's temporary files left by killed processes, but not those in use.
 
     Files in use are marked by :func:`vqclip.files.locking.held`, except for a moment after
     creation.

@@ -1,4 +1,4 @@
-"""Reading of videos as upright frames at one rate."""
+"""Reading videos as upright frames at a constant rate."""
 
 import math
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ class Clip:
 
 
 def open_clip(path: Path, fps: float | None = None) -> Clip:
-    """Return the video at ``path``, to be read at its frame rate or at ``fps``.
+    """Return the video at ``path``, to be read at ``fps`` or its own frame rate.
 
     Raises:
         UsageError: the file is missing or not a video.

@@ -49,7 +49,7 @@ def film_writer(
 
 
 def film_metadata(path: Path) -> dict[str, Any]:
-    """Return the settings in a video that one of the writers made.
+    """Return the settings in a video made by one of the writers.
 
     Raises:
         UsageError: the file is not a video, or was not made by vqclip.

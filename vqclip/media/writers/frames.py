@@ -15,7 +15,7 @@ from vqclip.media.writers.base import Array, Writer
 def frames_writer(
     folder: Path, metadata: Mapping[str, Any] | None = None, *, overwrite: bool = False
 ) -> Iterator[Writer]:
-    """Write ``folder/00010.png`` for step 10 and so on, atomically, with the settings inside."""
+    """Write ``folder/00010.png`` for step 10 and so on, atomically, including the settings."""
 
     def write(image: Array, step: int) -> None:
         settings = {**metadata, "step": step} if metadata else None

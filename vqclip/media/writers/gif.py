@@ -1,4 +1,4 @@
-"""GIFs with one palette for all frames, in which only changed pixels are stored."""
+"""GIFs with one palette for all frames, storing only changed pixels."""
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ _LEAST_TICKS = 2  # hundredths of a second; browsers slow down anything faster
 def gif_writer(
     path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
-    """Write a GIF with one palette and ordered dithering, and its settings as a comment."""
+    """Write a GIF with one palette, ordered dithering and its settings as a comment."""
     histogram = Histogram()
 
     def encode(spool: Spool, file: Path) -> None:
@@ -43,7 +43,7 @@ def gif_writer(
 
 
 def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:
-    """Yield frames and their ticks, merging equal frames and dropping those that are too short."""
+    """Yield frames with their ticks, merging equal frames and dropping those too short."""
     shown, since = None, 0
     for number, frame in enumerate(frames):
         now = round(100 * number / rate)

@@ -21,16 +21,16 @@ from vqclip.media.writers.base import (
     refuse_empty,
 )
 
-# Each encoder, with its constant rate factors for qualities 0 and 100.
+# Each encoder with its constant rate factors for qualities 0 and 100.
 _ENCODERS = {
     "h264": ("libx264", 40, 10),
     "h265": ("libx265", 42, 12),
     "vp9": ("libvpx-vp9", 56, 12),
     "av1": ("libsvtav1", 60, 12),
 }
-# These options avoid faults: the assembly of x264's and x265's rate control and of x265's weighted
-# prediction sometimes encodes the same frames to different bytes; with small videos x265's rate
-# control crashes the process, and in short videos its B-frames have invalid timestamps.
+# These options avoid faults. The assembly in x264's and x265's rate control and in x265's weighted
+# prediction sometimes encodes the same frames to different bytes. With small videos, x265's rate
+# control crashes the process, and in short videos, its B-frames have invalid timestamps.
 _FURTHER = {
     "h264": {"x264-params": "cpu-independent=1"},
     "h265": {"x265-params": "log-level=error:no-cutree=1:no-weightp=1:bframes=0"},
@@ -47,7 +47,7 @@ Encode = Callable[[Array], None]
 def mp4_writer(
     path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
-    """Write an MP4 with its settings, in yuv420p, by default in H.264, which plays everywhere.
+    """Write an MP4 with its settings, in yuv420p and by default H.264, which plays everywhere.
 
     An odd last row or column is repeated, because the format supports only even sizes.
 
@@ -104,7 +104,7 @@ def _encoder(
             container.mux(stream.encode(frame))
 
         def flush() -> None:
-            with suppress(av.error.EOFError):  # if Ctrl-C came after the encoder was flushed
+            with suppress(av.error.EOFError):  # Ctrl-C came after the encoder was flushed
                 container.mux(stream.encode(None))
 
         with finishing(flush):
@@ -132,10 +132,10 @@ def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
 
 @contextmanager
 def _usual_priority() -> Iterator[None]:
-    """Undo the priority that AV1's encoder sets if run as root.
+    """Undo the priority that AV1's encoder sets when run as root.
 
-    It gives its threads and the calling thread the highest priority, so that threads waiting
-    for one another would stall the machine.
+    It gives its threads and the calling thread the highest priority, so that threads waiting for
+    each other would stall the machine.
     """
     if not _THREADS.is_dir():
         yield

@@ -21,7 +21,7 @@ _FINE_BITS = 6  # per channel, for looking up colours
 def _bayer(doublings: int) -> np.ndarray[Any, Any]:
     """Return Bayer's thresholds, (2^n, 2^n), between -1/2 and 1/2.
 
-    Their dots stay in place from frame to frame; with error diffusion, still areas would shimmer
+    The dots stay in place from frame to frame; with error diffusion, still areas would shimmer
     whenever anything above them changes.
     """
     matrix = np.zeros((1, 1))
@@ -34,7 +34,7 @@ _BAYER = _bayer(3)
 
 
 class Histogram:
-    """Pixel count and mean colour of each cell of the colour space."""
+    """Pixel count and mean colour of each cell in colour space."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(1 << (3 * _BITS))
@@ -52,8 +52,8 @@ class Histogram:
     def palette(self, colours: int) -> Array:
         """Return a palette of at most ``colours`` colours, (n, 3): median cut, then k-means.
 
-        Each cell is weighted by its sampled pixels, at least one, so that small bright areas keep
-        their colour.
+        Each cell is weighted by its number of sampled pixels, at least one, so that small bright
+        areas keep their colour.
         """
         used = np.flatnonzero(self.counts)
         counts = self.counts[used]
@@ -67,7 +67,7 @@ class Histogram:
 class Ditherer:
     """Maps frames to palette indices with ordered dithering.
 
-    For green the thresholds are used upside down, which reduces errors in brightness.
+    The thresholds for green are inverted, which reduces errors in brightness.
     """
 
     def __init__(self, palette: Array) -> None:
@@ -92,7 +92,7 @@ def _nearest(palette: Array) -> Array:
     table = np.empty((cells, cells, cells), np.uint8)
     for number, red in enumerate(centres):
         plane = np.stack(np.broadcast_arrays(red, centres[:, None], centres), -1)  # (64, 64, 3)
-        # The squared distance, without the term that is the same for all palette colours.
+        # The squared distance without the term common to all palette colours.
         table[number] = ((points**2).sum(1) - 2 * plane @ points.T).argmin(-1)
     return table
 

@@ -12,9 +12,9 @@ _KEPT = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
 
 
 def add_sound(film: Path, source: Path) -> None:
-    """Add the sound in another file, if any, to an MP4, up to the end of the video.
+    """Add the sound from another file, if any, to an MP4, up to the end of the video.
 
-    The images are not re-encoded, nor is sound in a codec that players support in an MP4.
+    Neither the images nor sound in a codec that players support in an MP4 are re-encoded.
     """
     with av.open(source) as source_file:
         if not source_file.streams.audio:
@@ -44,7 +44,7 @@ def _join(video: Any, source_file: Any, target: Any) -> None:
 
 
 def _start(container: Any) -> float:
-    """Return the start time of a source's images in seconds; those of the new video start at 0."""
+    """Return when a source's images start, in seconds; the new video's start at 0."""
     pictures = next(iter(container.streams.video), None)
     if pictures is None or pictures.start_time is None:
         return 0.0
@@ -71,5 +71,5 @@ def _encoded(container: Any, stream: Any, target: Any) -> Iterator[Any]:
 
 
 def _time(packet: Any) -> float:
-    """Return the decoding time of a packet in seconds."""
+    """Return a packet's decoding time in seconds."""
     return float((packet.dts or 0) * packet.time_base)

@@ -13,7 +13,7 @@ from vqclip.media.writers.base import Array, finishing, kept_on_interrupt, refus
 
 
 class Spool:
-    """A list of frames, (h, w, 3) uint8 of one size, in a temporary file.
+    """A list of frames, (h, w, 3) uint8, all of one size, in a temporary file.
 
     Repeated frames are stored only once.
     """
@@ -53,12 +53,12 @@ class Spool:
 
 @contextmanager
 def spooled(path: Path, overwrite: bool, encode: Callable[[Spool, Path], None]) -> Iterator[Spool]:
-    """Collect the frames of a video; at the end, call ``encode`` with them and the path to write.
+    """Collect a video's frames; at the end, call ``encode`` with them and the output path.
 
     Raises:
         UsageError: there are no frames.
     """
-    # beside the video, because the system's temporary folder may be in memory
+    # beside the video because the system's temporary folder may be in memory
     with kept_on_interrupt(path, overwrite) as temporary, TemporaryFile(dir=path.parent) as file:
         spool = Spool(file)
 

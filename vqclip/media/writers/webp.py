@@ -19,7 +19,7 @@ from vqclip.media.writers.spool import Spool, spooled
 def webp_writer(
     path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
-    """Write an animated WebP whose Exif data contain the settings, as in a still image."""
+    """Write an animated WebP with the settings in its Exif data, as in a still image."""
 
     def encode(spool: Spool, file: Path) -> None:
         with file.open("wb") as out:
@@ -44,7 +44,7 @@ def webp_writer(
 
 
 def _milliseconds(frames: int, rate: float) -> list[int]:
-    """Return the duration of each frame in ms; rounding errors carry over to the next frame."""
+    """Return each frame's duration in ms; rounding errors carry over to the next frame."""
     times = [round(1000 * number / rate) for number in range(frames + 1)]
     return [after - before for before, after in pairwise(times)]
 
@@ -52,7 +52,7 @@ def _milliseconds(frames: int, rate: float) -> list[int]:
 class _FollowingFrames:
     """All frames but the first, as the multi-frame image that Pillow expects.
 
-    Pillow seeks frame by frame, whereas a list of images would keep all of them in memory.
+    Pillow seeks frame by frame; a list of images would keep all of them in memory.
     """
 
     def __init__(self, spool: Spool) -> None:
