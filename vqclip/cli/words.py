@@ -61,18 +61,38 @@ def explain(error: typer.TyperException, words: Sequence[str] = ()) -> str:
     dashed = next((word for word in options if _DASHED.match(word)), None)
     message = error.format_message()
     if (name := getattr(error, "option_name", None)) and hasattr(error, "possibilities"):
-        near = [known for known in error.possibilities or () if _similar(name, known)]
         message = getattr(error, "message", message)
         if dashed:
             message += f"; a prompt that begins with a dash must follow --: -- {dashed!r}"
-        elif near:
-            message += f"; did you mean {' or '.join(sorted(near))}?"
+        else:
+            message += _option_hint(name, error.possibilities or (), getattr(error, "ctx", None))
     elif (found := _refused_value(error)) is not None:
         value, kind = found
         message = f"{message.partition(': ')[0]}: {value!r} is not {kind}"
         if kind == "a number" and re.fullmatch(r"[+-]?\d*,\d+", value):
             message += f"; write {value.replace(',', '.')}"
     return message
+
+
+def _option_hint(name: str, known: Iterable[str], ctx: Any) -> str:
+    """Return a hint for an unknown option: its longer name, its commands, or similar options."""
+    own = [option for param in ctx.command.params for option in param.opts] if ctx else []
+    near = [option for option in own if option.startswith(f"{name}-")]
+    if not near and (others := _commands_with(name, ctx)):
+        return f"; it works only with vqclip {_listed(others)}"
+    near = near or sorted(option for option in known if _similar(name, option))
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _commands_with(option: str, ctx: Any) -> list[str]:
+    """Return the names of all commands that accept an option."""
+    commands = ctx.parent.command.commands if ctx and ctx.parent else {}
+    options = {name: (p.opts for p in getattr(commands[name], "params", ())) for name in commands}
+    return [name for name, opts in options.items() if any(option in names for names in opts)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _similar(one: str, other: str) -> bool:
