@@ -351,7 +351,7 @@ def test_a_dry_run_shows_and_leaves_nothing() -> None:
     pear = "vqclip 'a pear' --size 16x16 --steps 2 --seed 7 --init random --cutouts 1"
     assert pear in result.stdout
     assert len(result.stdout.splitlines()) == 4
-    assert "4 of 4 to do, about " in result.stderr
+    assert "4 of 4 images to make, about " in result.stderr
 
 
 def test_other_lists_and_outputs() -> None:
@@ -494,7 +494,7 @@ def test_empty_and_missing_files_are_made_again(name: str) -> None:
 def test_a_dry_run_tells_the_rows_that_fail() -> None:
     told = batch("--dry-run", text="b --lr 1e300\na\n", code=1)
     assert "note: line 1: b: " in told.stderr
-    assert "2 of 2 to do" in told.stderr
+    assert "2 of 2 images to make" in told.stderr
 
 
 def test_without_a_list_it_says_so() -> None:

@@ -66,7 +66,8 @@ def batch_command(
         bool,
         typer.Option(
             "--dry-run",
-            help="Print the jobs and the time and memory that they need; write nothing.",
+            help="List the jobs and estimate the time and memory that they need, without "
+            "writing anything.",
             rich_help_panel=TERMINAL,
         ),
     ] = False,
@@ -77,9 +78,9 @@ def batch_command(
 ) -> None:
     """Generate an image for every prompt in a list. Run the same command again to continue.
 
-    A line is a prompt and its options, such as `a red apple --steps 300 --seed 7`; a table has a
+    Each line is a prompt and its options, such as `a red apple --steps 300 --seed 7`. A table has a
     column `prompt` and one column per option. `{red,green} apple` expands to two rows. The
-    command's options apply to all rows; a row's own options override them. The default seed is 0.
+    command's options apply to all rows, unless a row overrides them. The default seed is 0.
 
     vqclip batch prompts.txt --steps 200
 
@@ -241,9 +242,12 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
 
     plan = planned(folder, jobs)
     waiting = [job for job in plan if job.state == "waiting"]
+    listed = [job for job in plan if job.state != "removed"]
     for job in plan:
         if terminal.json_lines:
             terminal.json(job.to_dict())
+        elif job.state == "removed":
+            typer.echo(f"no longer in the list, would be marked as removed: {job.picture}")
         else:
             typer.echo(f"{job.state:8} line {job.line:<4} {job.picture}  {command(job.config)}")
     with terminal.console.status("trying a few steps"):
@@ -251,6 +255,8 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
     for job in failed:
         _note_failure(terminal, job)
     peak = f", {readable(peak_memory())} of memory at the peak" if waiting else ""
-    terminal.message(f"{len(waiting)} of {len(plan)} to do, about {duration(seconds)}{peak}")
+    terminal.message(
+        f"{len(waiting)} of {len(listed)} images to make, about {duration(seconds)}{peak}"
+    )
     if failed:
         raise typer.Exit(1)
