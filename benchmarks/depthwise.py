@@ -1,6 +1,6 @@
 """Compare the gradients of depthwise convolutions in bfloat16 and float32 on this CPU.
 
-The layers are those of EfficientNet-lite0 at 96x96, the image tower of the embedded CLIP model.
+The layers are those of EfficientNet-lite0 at 96x96, the image tower of the built-in CLIP model.
 vqclip.models.depthwise computes layers in float32 if their ratio of times is far above 1.
 
     python benchmarks/depthwise.py --batch 64

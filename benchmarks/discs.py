@@ -1,6 +1,6 @@
 """Measure whether a VQGAN keeps plain backgrounds, with discs in 14 pairs of colours.
 
-    python benchmarks/discs.py                              # the embedded VQGAN
+    python benchmarks/discs.py                              # the built-in VQGAN
     python benchmarks/discs.py --vqgan runs/vqgan/best
 
 Each image is encoded and decoded once, at the VQGAN's training size. All figures are mean absolute

@@ -122,7 +122,7 @@ def plain(side: int, args: argparse.Namespace, device: torch.device) -> Callable
 
 
 def batches(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
-    """Time prompts one by one and side by side, with the embedded models."""
+    """Time prompts one by one and side by side, with the built-in models."""
     config = config_of(args.sides[0], args.cutouts, steps=args.steps, device=args.device)
     models = published_models(args.device, "auto", small=args.small)
     draw(config, models, 1, 1)

@@ -9,7 +9,7 @@ over the whole image and its corners as for drafts, outside the measured time. T
 share of the time after which the run from a draft reaches the other run's final score, or "never"
 if it does not reach that score.
 
-With --published, drafts are sampled by the embedded transformer and encoded for f16-16384 and
+With --published, drafts are sampled by the built-in transformer and encoded for f16-16384 and
 ViT-B/32 with random weights. Only times can be measured then: of all drafts, of a step from a
 draft, and of a step from noise.
 """

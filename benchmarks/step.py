@@ -3,7 +3,7 @@
     python benchmarks/step.py [--models embedded published] [--compare] [--repeats 5]
     python benchmarks/step.py --small --repeats 1       # the same code in seconds
 
-``embedded`` means the embedded models at their training size; ``published`` means f16-16384 at
+``embedded`` means the built-in models at their training size; ``published`` means f16-16384 at
 256x256 with open_clip's ViT-B-32, with random weights, which do not affect the time. The steps are
 those of ``vqclip.generate``. With --compare, the published sizes also run with the plain float32
 implementation in plain.py (needs kornia: pip install 'vqclip[bench]'). Every contender has its own

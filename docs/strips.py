@@ -1,4 +1,4 @@
-"""Make the comparison strips of the guides with the embedded models: ``python docs/strips.py``.
+"""Make the comparison strips of the guides with the built-in models: ``python docs/strips.py``.
 
 Each strip shows several values of one setting, with all other settings equal, as a labelled WebP
 in ``docs/strips``. Names on the command line select strips.

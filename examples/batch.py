@@ -1,4 +1,4 @@
-"""Generate an image per prompt, loading the models once and keeping existing files."""
+"""Generate an image for every prompt, loading the models only once, and keep existing files."""
 
 from pathlib import Path
 from typing import Any

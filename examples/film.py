@@ -1,4 +1,4 @@
-"""Record how an image is generated: every frame of a run, including drafts, as a GIF."""
+"""Record how an image develops: save every second frame of the optimisation as a GIF."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Generate one image and save it with its settings, ready for `vqclip again apple.png`."""
+"""Generate an image and save it with its settings, for `vqclip again apple.png`."""
 
 from pathlib import Path
 from typing import Any

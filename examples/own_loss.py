@@ -1,4 +1,4 @@
-"""Add your own loss, any function of the image, its cutouts, their embeddings or z."""
+"""Add your own loss: any function of the image, its cutouts, their embeddings, or z."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import vqclip
 
 
 def warmth(seen: vqclip.Observation) -> Tensor:
-    """Return blue minus red, which is low for warm images; values are in [0, 1]."""
+    """Return mean blue minus mean red, which is low for warm images."""
     red, _, blue = seen.image.mean((0, 2, 3))
     return blue - red
 

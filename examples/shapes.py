@@ -1,4 +1,4 @@
-"""Draw a labelled data set of shapes: images, classes, captions, label maps, depth, edges.
+"""Draw a labelled data set of shapes, with classes, captions, label maps, depth and edges.
 
     python examples/shapes.py shapes            # 64 images of 32 x 32 pixels
     python examples/shapes.py shapes --count 256 --size 64
@@ -12,7 +12,7 @@ The folder then contains files such as:
     edges/circle/003.png      the outline, white on black
     small/circle/003.png      the image, 4 times smaller
 
-All shapes of a kind have the same colour, so a model can infer the colour from an outline.
+All shapes of the same kind have the same colour, so that a model can infer colours from outlines.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-#: kind -> (colour, name of the colour); the kind's label is its position, counted from 1.
+#: kind -> (colour, name of the colour); its label is its position, starting at 1.
 KINDS = {
     "circle": ((214, 48, 49), "red"),
     "square": ((38, 148, 82), "green"),
@@ -32,7 +32,7 @@ KINDS = {
     "cross": ((240, 180, 20), "yellow"),
 }
 GROUND = (236, 236, 240)
-_FINE = 4  # factor by which shapes are drawn larger, for smooth outlines
+_FINE = 4  # factor of supersampling, for smooth outlines
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=64, help="number of images (default: 64)")
     parser.add_argument("--size", type=int, default=32, help="side in pixels (default: 32)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws other shapes")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the shapes (default: 0)")
     options = parser.parse_args()
     write(options.folder, options.count, options.size, options.seed)
 

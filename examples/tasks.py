@@ -1,13 +1,13 @@
-"""Train every task in the paper on shapes, and measure the effect of the conditions.
+"""Train every task of the paper on shapes, and measure how well samples follow their conditions.
 
     python examples/shapes.py shapes
-    python examples/tasks.py shapes --train       # 15 minutes; trained models are kept
+    python examples/tasks.py shapes --train       # 15 minutes; keeps trained models
     python examples/tasks.py shapes --figure tasks.png
 
-The configs are those of ``vqclip train --example``. Each transformer is sampled with conditions
-from its training data, at the training size and, with a sliding window, at twice the width with two
-conditions side by side. A sample is right if its shape has the colour of the expected shape and
-overlaps it by more than half (intersection over union).
+The configs come from ``vqclip train --example``. Each transformer is sampled with conditions from
+its training data, at the training size and at twice the width, where two conditions are placed side
+by side and the sliding window is used. A sample is right if its shape has the same colour as the
+expected shape and overlaps it by more than half (intersection over union).
 """
 
 import argparse
@@ -71,7 +71,7 @@ def parts(image: Image.Image) -> Iterator[Image.Image]:
 
 
 def shape_in(image: Image.Image) -> tuple[str, "np.ndarray"]:
-    """Return the kind that has the shape's colour, and the shape's pixels (h, w), bool."""
+    """Return the kind of shape in an image, by its colour, and its pixels (h, w), bool."""
     pixels = np.asarray(image.convert("RGB"), np.float32)
     inside = np.linalg.norm(pixels - GROUND, axis=2) > _NEAR_GROUND
     colour = np.median(pixels[inside], 0) if inside.any() else np.array(GROUND)
@@ -167,7 +167,7 @@ def from_classes(count: int, *, wide: bool) -> tuple[list[Image.Image], float]:
 
 
 def kind_of_shape(image: Image.Image) -> str | None:
-    """Return the kind that has the shapes' colour, or None if there are no shapes."""
+    """Return the kind of shape in an image, judged by its colour, or None if there is no shape."""
     kind, inside = shape_in(image)
     return kind if inside.mean() > _LEAST_SHAPE else None
 
@@ -203,7 +203,7 @@ def figure(rows: list[tuple[str, list[Image.Image]]], path: Path, scale: int = 2
 
 
 def shown(condition: Image.Image) -> Image.Image:
-    """Return a condition as an image as high as the samples."""
+    """Return a condition as a displayable image, as high as the samples."""
     values = np.asarray(condition, np.float32)
     if condition.mode != "RGB":  # label maps would be too dark, 16-bit depth too bright
         condition = Image.fromarray((values / max(1, values.max()) * 255).astype(np.uint8))
@@ -222,8 +222,8 @@ def measured(folder: Path, count: int) -> Iterator[tuple[str, list[Image.Image]]
     for kind in filter(is_trained, MAPS):
         narrow, wide = (from_maps(kind, folder, count, wide=wide) for wide in (False, True))
         first, second = (sum(d.right for d in drawn) / count for drawn in (narrow, wide))
-        tell(f"{kind:17} right colour and place {first:.0%}, at twice the width {second:.0%}")
-        apart = max(1, count // 4)  # so that each kind of shape appears once
+        tell(f"{kind:17} right colour and position {first:.0%}, at twice the width {second:.0%}")
+        apart = max(1, count // 4)  # so that each kind of shape occurs once
         some = [*narrow[::apart][:4], *wide[:: 2 * apart][:2]]
         yield f"{kind}: condition", [shown(d.condition) for d in some if d.condition]
         yield "wanted", [d.wanted for d in some]
@@ -236,10 +236,10 @@ def tell(text: str) -> None:
 
 
 def main() -> None:
-    """Train, sample and measure as requested on the command line."""
+    """Train, sample and measure, as set on the command line."""
     parser = argparse.ArgumentParser(description="Train and measure every task on shapes.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--train", action="store_true", help="train the models missing in runs/")
+    parser.add_argument("--train", action="store_true", help="train models missing from runs/")
     parser.add_argument("--count", type=int, default=16, help="samples per task (default: 16)")
     parser.add_argument("--figure", type=Path, help="write a figure of some samples")
     options = parser.parse_args()

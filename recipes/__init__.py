@@ -1,1 +1,1 @@
-"""Recipes of the embedded models: their data and their training."""
+"""Recipes of the built-in models: their data and their training."""

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Continues the training of the embedded models on a CPU, a GPU, or several GPUs with accelerate.
-# An interrupted stage resumes from its last checkpoint.
+# Continues training the built-in models on a CPU, a GPU, or several GPUs with accelerate. An
+# interrupted stage resumes from its last checkpoint.
 #
 #     bash recipes/train.sh DATA STAGE...       # DATA: output of `python -m recipes.data build`
 #
-#     vqgan         trains the embedded VQGAN
+#     vqgan         trains the built-in VQGAN
 #     features      continues runs/vqgan with CLIP features; copy the result to weights/vqgan
-#     clip          trains the embedded CLIP model; copy the result to weights/clip
-#     encode        codes and embeddings of the images, with weights/vqgan and weights/clip
-#     grow          adds two blocks and styles to the transformer of version 3, in runs/grown
-#     transformer   trains the embedded transformer, or START, on the encoded images
-#     judge         trains the judge of R-precision from START, made by imagenet_features.py
+#     clip          trains the built-in CLIP model; copy the result to weights/clip
+#     encode        encodes the images with weights/vqgan and weights/clip
+#     grow          adds two blocks and styles to the transformer from version 3, in runs/grown
+#     transformer   trains the built-in transformer, or START, on the encoded images
+#     judge         trains the judge for R-precision from START, made by imagenet_features.py
 #
-# Results are saved in runs/STAGE/best. STEPS=9000 sets the number of steps, and PROGRAM the command
-# that runs vqclip, such as PROGRAM="accelerate launch -m vqclip".
+# Results are saved in runs/STAGE/best. Set the number of steps with STEPS=9000, and the command that
+# runs vqclip with PROGRAM, as in PROGRAM="accelerate launch -m vqclip".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ $# -ge 2 ] || { sed -n '2,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }

@@ -1,4 +1,4 @@
-"""The embedded models start without slow imports of unused packages."""
+"""The built-in models start without slow imports of unused packages."""
 
 import os
 import subprocess

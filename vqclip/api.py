@@ -239,7 +239,7 @@ def load(
         clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or a
             list of them, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
         transformer: name or path of a transformer for drafts, samples and completions. Default:
-            the embedded transformer if the VQGAN is the default one, else none.
+            the built-in transformer if the VQGAN is the default one, else none.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         precision: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"portable"``.
 

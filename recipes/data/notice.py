@@ -31,11 +31,11 @@ _HEAD = """\
 vqclip
 Copyright (c) 2026 The vqclip authors; MIT License, see LICENSE.
 
-The models in weights/ were trained on pictures by others, listed here with their authors and
-licences. The pictures themselves are not part of this distribution. For training they were drawn
-at 128x128, cropped, some of them recoloured, put on backgrounds and mixed. That their authors are
-named does not mean that they endorse vqclip. `python -m recipes.data` rebuilds the pictures from
-the packages and git repositories named and wrote this file.
+The models in weights/ were trained on images from the sources listed here, with their authors and
+licences. The images themselves are not part of this distribution. For training, they were scaled to
+128x128 and cropped, and some were recoloured, put on backgrounds or mixed. Naming the authors does
+not imply that they endorse vqclip. `python -m recipes.data build` rebuilds the images from these
+packages and git repositories, and `python -m recipes.data notice` writes this file.
 """
 
 

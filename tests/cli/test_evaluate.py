@@ -1,4 +1,4 @@
-"""The command evaluate, with the embedded models."""
+"""The command evaluate, with the built-in models."""
 
 import json
 from pathlib import Path

@@ -34,7 +34,7 @@ def test_list_and_info_tell_every_state(server: Server) -> None:
     vqclip("weights", "get", "tiny")
     vqclip("weights", "import", str(REFERENCE / "gumbel_f8"), "--name", "mine")
     states = {(item["name"], item["kind"]): item["state"] for item in lines("weights", "list")}
-    assert states["default", "vqgan"] == "embedded"
+    assert states["default", "vqgan"] == "built-in"
     assert states["tiny", "vqgan"] == "downloaded"
     assert states["mine", "vqgan"] == "imported"
     assert states["cin", "transformer"] == "missing"

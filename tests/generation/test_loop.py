@@ -1,4 +1,4 @@
-"""The loop with the embedded models, small images and few cutouts."""
+"""The loop with the built-in models, small images and few cutouts."""
 
 import math
 from collections.abc import Iterator

@@ -23,7 +23,7 @@ from vqclip.hub.loaders import Models, load_models
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    """Return the embedded CLIP model in float32, with a VQGAN of 24 codes."""
+    """Return the built-in CLIP model in float32, with a VQGAN of 24 codes."""
     torch.manual_seed(0)
     config = replace(BASE, precision="float32")
     return replace(load_models(config), vqgan=tiny.vqgan())

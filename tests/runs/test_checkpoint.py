@@ -42,7 +42,7 @@ EXTRA = ("adamp", "adashift", "aggmo", "diffgrad", "prodigy", "soap", "emonavi",
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    """Return the embedded CLIP model with a VQGAN of 24 codes, which is fast."""
+    """Return the built-in CLIP model with a VQGAN of 24 codes, which is fast."""
     torch.manual_seed(0)
     return replace(load_models(BASE), vqgan=tiny.vqgan())
 

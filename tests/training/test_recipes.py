@@ -1,4 +1,4 @@
-"""The recipes can be trained, and the embedded models keep their size."""
+"""The recipes can be trained, and the built-in models keep their size."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Stories with the embedded models, small images and few steps."""
+"""Stories with the built-in models, small images and few steps."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -41,11 +41,9 @@ COMMANDS = {
     ),
     "sample": LazyCommand(
         "sample:sample_command",
-        "Sample images from a transformer: freely, or for a class, a map or a small image.",
+        "Sample images from a transformer, with or without a class, a map or a small image.",
     ),
-    "story": LazyCommand(
-        "story:story_command", "Make a video whose prompts change from scene to scene."
-    ),
+    "story": LazyCommand("story:story_command", "Make a video that moves from scene to scene."),
     "batch": LazyCommand(
         "batch:batch_command",
         "Generate an image for every prompt in a list. Run the same command again to continue.",
@@ -57,31 +55,30 @@ COMMANDS = {
     ),
     "show": LazyCommand(
         "show:show_command",
-        "Show the prompt, seed, settings and hashes of weights recorded in an image or video.",
+        "Show the prompt, seed, settings and weight hashes recorded in an image or video.",
     ),
     "resume": LazyCommand(
         "resume:resume_command",
-        "Continue a run made with --checkpoint, a batch or a video; the result is byte-identical.",
+        "Resume a run made with --checkpoint, a batch or a video. The result is byte-identical.",
         RayCommand,
     ),
     "restyle": LazyCommand(
         "restyle:restyle_command",
-        "Restyle a video and keep its sound. After an interruption, run the same command to "
-        "continue.",
+        "Restyle a video and keep its sound. If interrupted, run the same command to continue.",
     ),
     "animate": LazyCommand(
-        "animate:animate_command", "Make a video of the images in a folder, in numerical order."
+        "animate:animate_command", "Make a video from the images in a folder, in numerical order."
     ),
     "reconstruct": LazyCommand(
         "codes:reconstruct_command", "Encode, quantize and decode an image, and report the error."
     ),
     "decode": LazyCommand(
         "codes:decode_command",
-        "Decode codes saved by --codes or --save-codes, using the VQGAN that made them.",
+        "Decode codes saved with --codes or --save-codes, using the VQGAN that made them.",
     ),
     "encode": LazyCommand(
         "encode:encode_command",
-        "Encode a transformer's training samples in advance, into the folder set by `data.encode`.",
+        "Encode a transformer's training samples in advance, in the folder set by `data.encode`.",
     ),
     "train": LazyCommand(
         "train:train_command", "Train a VQGAN, a transformer over its codes, or a CLIP model."
@@ -90,7 +87,8 @@ COMMANDS = {
         "export:export_command", "Export a VQGAN or transformer for taming-transformers."
     ),
     "list": LazyCommand(
-        "list:list_command", "List the names that an option accepts, with one line about each."
+        "list:list_command",
+        "List the names that an option accepts, with a short description of each.",
     ),
     "doctor": LazyCommand("doctor:doctor_command", "Check the installation and suggest fixes."),
     "evaluate": LazyCommand(
@@ -98,7 +96,7 @@ COMMANDS = {
         "Evaluate models on held-out images, or generated images against their prompts.",
     ),
     "weights": LazyCommand(
-        "weights:weights_app", "Manage models by name: published ones and your own."
+        "weights:weights_app", "List, download, import, export and remove models. "
     ),
 }
 

@@ -40,7 +40,7 @@ ImagePrompts = Annotated[
         "--image-prompt",
         rich_help_panel=IMAGE,
         metavar="FILE:WEIGHT",
-        help="Image to use as a prompt; repeat for several.",
+        help="Image to use as a prompt; may be repeated.",
     ),
 ]
 NoisePrompts = Annotated[
@@ -49,7 +49,7 @@ NoisePrompts = Annotated[
         "--noise-prompt",
         rich_help_panel=IMAGE,
         metavar="SEED:WEIGHT",
-        help="Add a random CLIP direction as a prompt; repeat for several.",
+        help="Add a random CLIP direction as a prompt; may be repeated.",
     ),
 ]
 Count = Annotated[
@@ -58,7 +58,7 @@ Count = Annotated[
         "--count",
         "-c",
         rich_help_panel=IMAGE,
-        help="Number of images; the seed increases by 1 for each.",
+        help="Number of images to make, with consecutive seeds.",
     ),
 ]
 DraftOnly = Annotated[
@@ -72,7 +72,7 @@ Changes = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change a value in the config, such as data.seed=1; repeat for several.",
+        help="Change a value in the config, such as data.seed=1; may be repeated.",
     ),
 ]
 Preset = Annotated[
@@ -81,7 +81,7 @@ Preset = Annotated[
         *("--preset", "-p"),
         autocompletion=completion_of("--preset"),
         rich_help_panel=METHOD,
-        help="Settings of another program: a name in `vqclip list presets`.",
+        help="Use another program's settings: a name from `vqclip list presets`.",
     ),
 ]
 RankPrompts = Annotated[
@@ -90,8 +90,8 @@ RankPrompts = Annotated[
         "--prompt",
         rich_help_panel=IMAGE,
         metavar="TEXT",
-        help="Prompt that guides a transformer trained on CLIP embeddings and ranks the samples; "
-        "repeat for several.",
+        help="Prompt that ranks the samples and guides a transformer trained on CLIP "
+        "embeddings; may be repeated.",
     ),
 ]
 PlainOutput = Annotated[
@@ -100,7 +100,7 @@ PlainOutput = Annotated[
         *("--output", "-o"),
         rich_help_panel=OUTPUT,
         metavar="FILE",
-        help="Image file (.png, .jpg or .webp). Default: an unused name.",
+        help="Image file to write (.png, .jpg or .webp). Default: an unused name.",
     ),
 ]
 CodesOut = Annotated[
@@ -109,7 +109,7 @@ CodesOut = Annotated[
         "--codes",
         rich_help_panel=OUTPUT,
         metavar="FILE",
-        help="Save the codes as .npz, for `vqclip decode`.",
+        help="File to save the codes in (.npz), for `vqclip decode`.",
     ),
 ]
 FilmOutput = Annotated[
@@ -118,8 +118,8 @@ FilmOutput = Annotated[
         *("--output", "-o"),
         rich_help_panel=OUTPUT,
         metavar="VIDEO",
-        help="Video file (.mp4, .gif or .webp). Default: an unused name; MP4 unless --gif or "
-        "--webp is given.",
+        help="Video file to write (.mp4, .gif or .webp). Default: an unused name, ending in "
+        ".mp4 unless you use --gif or --webp.",
     ),
 ]
 
@@ -134,13 +134,14 @@ class TerminalOptions:
     quiet: bool = setting(False, "--quiet", "-q", panel=TERMINAL, help="Print only the file names.")
     json_lines: bool = setting(False, "--json", panel=TERMINAL, help="Print results as JSON Lines.")
     preview: bool = setting(
-        False, "--preview", panel=TERMINAL, help="Show the image in the terminal."
+        False, "--preview", panel=TERMINAL, help="Preview the image in the terminal."
     )
     dry_run: bool = setting(
         False,
         "--dry-run",
         panel=TERMINAL,
-        help="Print the files, time and memory that the command needs; write nothing.",
+        help="List the files and estimate the time and memory that the command needs, without "
+        "writing anything.",
     )
 
 

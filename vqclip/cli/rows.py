@@ -39,7 +39,7 @@ Seeds = Annotated[
     typer.Option(
         "--seeds",
         metavar="1-4",
-        help="Random seeds, such as 1-4 or 1,3,7-9; each produces one image.",
+        help="Random seeds, such as 1-4 or 1,3,7-9, for one image each.",
         rich_help_panel=IMAGE,
     ),
 ]

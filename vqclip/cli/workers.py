@@ -22,7 +22,8 @@ Ray = Annotated[
     typer.Option(
         "--ray",
         metavar="[ADDRESS]",
-        help="Run on a Ray cluster: host:port, or auto. With no address, run Ray on this machine.",
+        help="Run on the Ray cluster at this address: host:port, or auto. Without an address, "
+        "run Ray on this machine.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -43,8 +44,8 @@ SideBySide = Annotated[
         "--side-by-side",
         metavar="N",
         min=1,
-        help="Number of jobs with equal settings to run together. Default: the fastest number on "
-        "a GPU, 1 on a CPU.",
+        help="Number of jobs with the same settings to run side by side. Default: the fastest "
+        "number on a GPU, 1 on a CPU.",
         rich_help_panel=PANEL,
     ),
 ]

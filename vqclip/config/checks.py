@@ -16,7 +16,7 @@ Config = TypeVar("Config", bound="DataclassInstance")
 
 AUTO = "auto"  # the value is chosen when the run starts
 NONE = "none"  # no style
-DEFAULT = "default"  # the embedded models
+DEFAULT = "default"  # the built-in models
 FITS = ("cover", "contain", "stretch")
 MAX_SEED = 2**63 - 1
 MAX_SIDE = 16384

@@ -74,9 +74,9 @@ class FileOptions:
         *("--output", "-o"),
         panel=OUTPUT,
         metavar="FILE",
-        help="Image file (.png, .jpg or .webp), or - for standard output; {prompt}, {seed}, "
-        "{steps}, {size} and {n} are filled in. Default: a name made from the prompt and"
-        " the seed.",
+        help="Image file to write (.png, .jpg or .webp), or - for standard output. The name may "
+        "contain {prompt}, {seed}, {steps}, {size} and {n}. Default: a name made from the "
+        "prompt and the seed.",
     )
     overwrite: bool = setting(False, "--overwrite", panel=OUTPUT, help="Replace existing files.")
     frames: Path | None = setting(
@@ -84,7 +84,7 @@ class FileOptions:
         "--frames",
         panel=OUTPUT,
         metavar="DIR",
-        help="Save the frames in this folder.",
+        help="Save frames in this folder.",
     )
     every: int = setting(
         OutputConfig.every,
@@ -99,7 +99,8 @@ class FileOptions:
         None,
         "--fps",
         panel=OUTPUT,
-        help="Frames per second of videos. Default: chosen for about 8 seconds of video.",
+        help="Frames per second of videos. Default: 5 to 30, for about 8 seconds of video; "
+        "short runs give shorter videos.",
     )
     save_codes: bool = setting(
         False,

@@ -58,7 +58,8 @@ class TimingConfig:
         None,
         "--fps",
         panel=TIME,
-        help="Frames per second. Default: set by --length, or chosen for about 8 seconds of video.",
+        help="Frames per second. Default: set by --length, or 5 to 30 for about 8 seconds of "
+        "video.",
     )
     length: float | None = setting(
         None,
@@ -88,8 +89,8 @@ class TimingConfig:
         "none",
         "--interpolate",
         panel=TIME,
-        help="How to fill the time between two frames: none, blend (mix them) or flow (move "
-        "their parts).",
+        help="How to interpolate between frames: none, blend (mix them) or flow (follow the "
+        "motion).",
     )
 
     def __post_init__(self) -> None:
@@ -125,7 +126,7 @@ class AnimateConfig:
         FilmConfig.loop,
         "--loop",
         panel=TIME,
-        help="Number of times to play; 0 repeats GIF and WebP forever and plays MP4 once.",
+        help="Number of times to play. With 0, GIF and WebP repeat forever, and MP4 plays once.",
     )
 
     def __post_init__(self) -> None:

@@ -115,13 +115,13 @@ class GenerateConfig:
         "--init-weight",
         panel=IMAGE,
         help="Weight of the loss that keeps the image close to its starting point. Default: 1 "
-        "after a draft, otherwise 0.",
+        "when starting from a draft, otherwise 0.",
     )
     init_decay: str = setting(
         "constant",
         "--init-decay",
         panel=IMAGE,
-        help="Decay of --init-weight: constant (none) or harmonic (a factor of 1/(2i+1) at "
+        help="Decay of --init-weight: constant (no decay) or harmonic (multiply by 1/(2i+1) at "
         "step i).",
     )
     init_target: str = setting(
@@ -135,7 +135,8 @@ class GenerateConfig:
         "--prior",
         panel=IMAGE,
         help="Weight of the loss that pulls the codes towards those that the transformer finds "
-        "likely for the prompt, at its training size. Default: 8 after a draft, otherwise 0.",
+        "likely for the prompt; only for images of its training size. Default: 8 when "
+        "starting from a draft, otherwise 0.",
     )
     num_cutouts: int = setting(
         16, "--cutouts", panel=METHOD, help="Number of cutouts that CLIP sees at each step."
@@ -144,13 +145,13 @@ class GenerateConfig:
         "normal-crops(mean=0.9,std=0.2,low=0.6)",
         "--cut-method",
         panel=METHOD,
-        help="Method that places the cutouts: a name in `vqclip list cut-methods`.",
+        help="How to place the cutouts: a name from `vqclip list cut-methods`.",
     )
     cut_power: float = setting(
         1.0,
         "--cut-power",
         panel=METHOD,
-        help="Exponent of the cutout sizes, for the crops and avg-pooled cut methods; values "
+        help="Exponent for the cutout sizes, for the cut methods crops and avg-pooled; values "
         "above 1 make cutouts smaller.",
     )
     augment: tuple[NameOrFunction, ...] = setting(
@@ -159,8 +160,8 @@ class GenerateConfig:
         panel=METHOD,
         metavar="A,B(x=1)",
         spelling=LIST,
-        help="Augmentations of the cutouts, in order (names in `vqclip list augmentations`), "
-        "or none.",
+        help="Augmentations to apply to the cutouts, in order (names from `vqclip list "
+        "augmentations`), or none.",
     )
     noise: float = setting(
         0.1,
@@ -174,20 +175,20 @@ class GenerateConfig:
         panel=METHOD,
         metavar="NAME:WEIGHT",
         spelling=WEIGHTED,
-        help="Additional loss: a name in `vqclip list losses`; repeat for several.",
+        help="Additional loss: a name from `vqclip list losses`; may be repeated.",
     )
     optimizer: NameOrFunction = setting(
         "adam",
         "--optimizer",
         panel=METHOD,
         spelling=NAME,
-        help="Optimizer: a name in `vqclip list optimizers`.",
+        help="Optimizer: a name from `vqclip list optimizers`.",
     )
     learning_rate: float | None = setting(
         None,
         "--lr",
         panel=METHOD,
-        help="Learning rate. Default: 0.05 after a draft, otherwise 0.1.",
+        help="Learning rate. Default: 0.05 when starting from a draft, otherwise 0.1.",
     )
     schedule: str = setting(
         "constant",
@@ -208,8 +209,8 @@ class GenerateConfig:
         None,
         "--cut-chunk",
         panel=MODELS,
-        help="Number of cutouts embedded at a time; fewer need less memory. Default: chosen "
-        "for the device.",
+        help="Number of cutouts to embed at a time; smaller numbers use less memory. Default: "
+        "depends on the device.",
     )
 
     def __post_init__(self) -> None:

@@ -30,13 +30,13 @@ class RestyleConfig:
         0.5,
         "--coherence",
         panel=IMAGE,
-        help="Share of the previous result in the starting image of each frame, 0 to 1.",
+        help="Share of the previous result in each frame's starting image, from 0 to 1.",
     )
     fps: float | None = setting(
         None,
         "--fps",
         panel=TIME,
-        help="Frames per second to generate. Default: the frame rate of the video.",
+        help="Frames per second to generate. Default: the video's frame rate.",
     )
 
     def __post_init__(self) -> None:

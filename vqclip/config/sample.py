@@ -26,7 +26,7 @@ CONDITIONS = {
         ("--class",),
         panel=IMAGE,
         metavar="NAME|ID",
-        help="Class: a name or number, such as those of ImageNet in `vqclip list classes`.",
+        help="Class name or number, such as those of ImageNet (see `vqclip list classes`).",
     ),
     "labels": Option(
         ("--labels",),
@@ -38,13 +38,13 @@ CONDITIONS = {
         ("--depth",),
         panel=IMAGE,
         metavar="MAP",
-        help="Depth map: 8- or 16-bit greyscale, or RGBA whose bytes are float32 values.",
+        help="Depth map: 8- or 16-bit greyscale, or float32 values stored as RGBA bytes.",
     ),
     "edges": Option(
         ("--edges",),
         panel=IMAGE,
         metavar="MAP|PHOTO",
-        help="Edge map (white lines on black), or a photo in which edges are detected.",
+        help="Edge map (white lines on black), or a photo to detect edges in.",
     ),
     "upscale": Option(("--upscale",), panel=IMAGE, metavar="IMAGE", help="Small image to enlarge."),
 }
@@ -79,15 +79,15 @@ class SampleConfig:
         panel=IMAGE,
         metavar="NUMBER=NAME",
         spelling=WORDS,
-        help="Label that a number in the map stands for, such as 3=sky or 3=157 (see `vqclip "
-        "list coco-stuff`); repeat for several.",
+        help="Label for a number in the map, such as 3=sky or 3=157 (see `vqclip list "
+        "coco-stuff`); may be repeated.",
     )
     size: tuple[int, int] | None = shared_setting(None, shared.SAMPLE_SIZE)
     samples: int = setting(
         1,
         *("--samples", "-c"),
         panel=IMAGE,
-        help="Number of images; the seed increases by 1 for each.",
+        help="Number of images to make, with consecutive seeds.",
     )
     seed: int = shared_setting(0, shared.SEED)
     style: str = shared_setting(AUTO, shared.STYLE)
@@ -140,8 +140,8 @@ class CompleteConfig(SampleConfig):
         panel=IMAGE,
         metavar="PART",
         help="Part to keep: top, bottom, left or right (half the image); box:x,y,w,h (in "
-        "pixels); or a mask image, white where the image is kept. Default: everything "
-        "that is not transparent.",
+        "pixels); or a mask image that is white where the image is kept. Default: "
+        "everything that is not transparent.",
     )
     extend: Border = setting(
         (0, 0, 0, 0),
@@ -149,14 +149,14 @@ class CompleteConfig(SampleConfig):
         panel=IMAGE,
         metavar="L,T,R,B",
         spelling=EXTEND,
-        help="Pixels to add on the left, at the top, on the right and at the bottom.",
+        help="Number of pixels to add on the left, top, right and bottom.",
     )
     refine: int = setting(
         0,
         "--refine",
         panel=IMAGE,
         metavar="STEPS",
-        help="Number of optimisation steps for the new codes of the best sample.",
+        help="Number of steps to optimise the generated codes of the best sample.",
     )
     paste: bool = setting(
         True,

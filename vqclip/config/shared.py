@@ -5,7 +5,7 @@ from dataclasses import replace
 from vqclip.config.setting import IMAGE, METHOD, MODELS, OUTPUT, Option
 from vqclip.config.spelling import SIZES, WEIGHTED
 
-_NAMED = "a name in `vqclip weights list`, a checkpoint or a folder"
+_NAMED = "a name from `vqclip weights list`, a checkpoint or a folder"
 
 SIZE = Option(
     ("--size", "-s"),
@@ -16,16 +16,16 @@ SIZE = Option(
 )
 SAMPLE_SIZE = replace(
     SIZE,
-    help="Image size in pixels. Default: the size of a given map, four times that of the image "
-    "for --upscale, otherwise the VQGAN's training size.",
+    help="Image size in pixels. Default: the size of the map, four times the size of the "
+    "--upscale image, or otherwise the VQGAN's training size.",
 )
 VIDEO_SIZE = replace(
     SIZE,
-    help="Video size in pixels. Default: the size of the input, at most 512 pixels per side.",
+    help="Video size in pixels. Default: the input's size, limited to 512 pixels per side.",
 )
 INPUT_SIZE = replace(
     SIZE,
-    help="Size in pixels to resize the input to first. Default: its own size.",
+    help="Resize the input to this size in pixels first. Default: keep its size.",
 )
 FIT = Option(
     ("--fit",),
@@ -48,14 +48,15 @@ VQGAN_CONFIG = Option(
     ("--vqgan-config",),
     panel=MODELS,
     metavar="YAML",
-    help="Config of the VQGAN. Default: the YAML beside its weights.",
+    help="Config for the VQGAN. Default: the YAML file beside its weights.",
 )
 CLIP = Option(
     ("--clip",),
     panel=MODELS,
     metavar="NAME:WEIGHT",
     spelling=WEIGHTED,
-    help="CLIP model: MODEL/PRETRAINED in open_clip, hf-hub:NAME or a folder; repeat for several.",
+    help="CLIP model: an open_clip name (MODEL/PRETRAINED), hf-hub:NAME or a folder; may be "
+    "repeated.",
 )
 TRANSFORMER = Option(
     ("--transformer", "-t"),
@@ -67,26 +68,25 @@ TRANSFORMER_CONFIG = Option(
     ("--transformer-config",),
     panel=MODELS,
     metavar="YAML",
-    help="Config of the transformer. Default: the YAML beside its weights.",
+    help="Config for the transformer. Default: the YAML file beside its weights.",
 )
 DEVICE = Option(("--device",), panel=MODELS, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 PRECISION = Option(
     ("--precision",),
     panel=MODELS,
-    help="Number format: auto, float32, bfloat16, float16 or portable (float32; the output is "
-    "byte-identical on every x86-64 CPU and, on a GPU, from run to run).",
+    help="Precision: auto, float32, bfloat16, float16 or portable (float32 with byte-identical "
+    "output on every x86-64 CPU and, on a GPU, from run to run).",
 )
 STYLE = Option(
     ("--style",),
     panel=IMAGE,
-    help="Style that the transformer uses: a name in `vqclip list styles`; auto (the styles named"
-    " in the prompt, otherwise its first two in turn); or none.",
+    help="Style for the transformer: a name from `vqclip list styles`, none, or auto (the "
+    "styles named in the prompt, or else its first two styles in turn).",
 )
 GUIDANCE = Option(
     ("--guidance",),
     panel=METHOD,
-    help="How strongly the transformer follows the prompt while it samples codes; 1 is plain "
-    "sampling.",
+    help="How closely the transformer follows the prompt; 1 is plain sampling.",
 )
 TEMPERATURE = Option(
     ("--temperature",),
@@ -106,7 +106,9 @@ RECALL = Option(
     panel=METHOD,
     help="Share of the codes that the transformer copies from images in its memory, from 0 to 1.",
 )
-QUALITY = Option(("--quality",), panel=OUTPUT, help="Quality of MP4 and WebP videos, 0 to 100.")
+QUALITY = Option(
+    ("--quality",), panel=OUTPUT, help="Quality of MP4 and WebP videos, from 0 to 100."
+)
 CODEC = Option(
     ("--codec",), panel=OUTPUT, help="MP4 codec: h264 (plays everywhere), h265, vp9 or av1."
 )

@@ -39,8 +39,8 @@ class StoryConfig:
         None,
         "--transition",
         panel=SCENES,
-        help="Number of final steps of a scene that lead into the next one. Default: half of "
-        "its steps.",
+        help="Number of steps at the end of each scene that lead into the next one. Default: "
+        "half of the scene's steps.",
     )
     ease: str = setting(
         "in-out",
@@ -52,7 +52,7 @@ class StoryConfig:
         False,
         "--loop",
         panel=SCENES,
-        help="Return to the first scene, so that the video repeats seamlessly.",
+        help="Return to the first scene at the end, so that the video repeats seamlessly.",
     )
     every: int = setting(
         2, *("--every", "-e"), panel=SCENES, help="Number of optimisation steps per frame."
@@ -62,7 +62,7 @@ class StoryConfig:
         "--zoom",
         panel=CAMERA,
         metavar="FACTOR",
-        help="Zoom factor per frame (1.02 moves in, 0.98 moves out), or keyframes such as "
+        help="Zoom factor per frame (1.02 zooms in, 0.98 zooms out), or keyframes such as "
         '"0:1.0, 50:1.05".',
     )
     pan: str = setting(
@@ -70,7 +70,7 @@ class StoryConfig:
         "--pan",
         panel=CAMERA,
         metavar="X,Y",
-        help="Pixels that the image moves right and down per frame, or keyframes such as "
+        help="Number of pixels to move the image right and down per frame, or keyframes such as "
         '"0:0,0, 40:2,0".',
     )
     rotate: str = setting(

@@ -187,7 +187,7 @@ def _encodes(name: str, file: str, film: FilmConfig, fix: str) -> Finding:
 
 
 def embedded_models() -> Iterator[Finding]:
-    """Check the embedded files against their known hashes, then load the models."""
+    """Check the built-in files against their known hashes, then load the models."""
     folder, fix = weights_folder(), f"{_REINSTALL} vqclip"
     for name, expected in known_sums(folder).items():
         kind = name.partition("/")[0]
@@ -202,7 +202,7 @@ def embedded_models() -> Iterator[Finding]:
 
 
 def known_sums(folder: Path) -> dict[str, str]:
-    """Return the embedded weights' hashes by file name, from a file in ``sha256sum``'s format."""
+    """Return the built-in weights' hashes by file name, from a file in ``sha256sum``'s format."""
     lines = (folder / SUMS).read_text().splitlines()
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 

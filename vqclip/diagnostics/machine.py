@@ -19,7 +19,7 @@ from vqclip.models.runtime import has_fast_bfloat16, resolve_device, resolve_pre
 
 FindingState = Literal["ok", "note", "problem"]
 
-_LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes, for the embedded models and for a published model
+_LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes, for the built-in models and for a published model
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _FIXES = {
     "here": "name another folder as `output`",

@@ -1,4 +1,4 @@
-"""The folder of the embedded models, and the models it contains."""
+"""The folder of the built-in models, and the models it contains."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from vqclip.errors import UsageError
 
 
 def weights_folder() -> Path:
-    """Return the embedded models' folder, in an installed package or a source checkout.
+    """Return the built-in models' folder, in an installed package or a source checkout.
 
     Raises:
         UsageError: the installation lacks the folder.
@@ -15,11 +15,11 @@ def weights_folder() -> Path:
     for folder in (package / "weights", package.parent / "weights"):
         if (folder / "vqgan").is_dir():
             return folder
-    raise UsageError("the embedded models are missing; install vqclip again")
+    raise UsageError("the built-in models are missing: install vqclip again")
 
 
 def has_transformer() -> bool:
-    """Return whether the embedded models include a transformer, which can draft images."""
+    """Return whether the built-in models include a transformer, which can draft images."""
     try:
         return (weights_folder() / "transformer").is_dir()
     except UsageError:

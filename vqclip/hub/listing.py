@@ -1,4 +1,4 @@
-"""Named models: embedded, stored on this computer, or downloadable."""
+"""Named models: built-in, stored on this computer, or downloadable."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from vqclip.hub.catalogue import catalogue
 from vqclip.hub.catalogue.entries import CatalogueEntry
 from vqclip.hub.store import StoredModel
 
-EMBEDDED, MISSING, DAMAGED = "embedded", "missing", "damaged"
+EMBEDDED, MISSING, DAMAGED = "built-in", "missing", "damaged"
 _KINDS = ("vqgan", "clip", "transformer")
 _OWN = "yours, for any purpose"
 
@@ -21,7 +21,7 @@ _OWN = "yours, for any purpose"
 class Item:
     """A named model.
 
-    state: embedded, downloaded, imported, missing, or damaged (its record cannot be read).
+    state: built-in, downloaded, imported, missing, or damaged (its record cannot be read).
     size: size in bytes on disk or, for a missing model, of its download, if known.
     """
 
@@ -73,7 +73,7 @@ def _published_hash(entry: CatalogueEntry | None) -> str | None:
 
 
 def inventory() -> list[Item]:
-    """Return all models: embedded ones, the catalogue, then the user's other models.
+    """Return all models: built-in ones, the catalogue, then the user's other models.
 
     Raises:
         VqclipError: the user's catalogue cannot be read.
@@ -91,7 +91,7 @@ def _embedded() -> Iterator[Item]:
     for folder in folders:
         if folder.is_dir():
             size = sum(path.stat().st_size for path in folder.iterdir())
-            about = "the embedded default"
+            about = "the default model"
             yield Item("default", folder.name, EMBEDDED, size, about, folder)
 
 

@@ -1,4 +1,4 @@
-"""Paths of weight files: embedded, in the model store, or given as a path."""
+"""Paths of weight files: built-in, in the model store, or given as a path."""
 
 from pathlib import Path
 

@@ -47,7 +47,9 @@ def again_command(
     prompts: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Prompts that replace the recorded ones.", metavar="PROMPT", show_default=False
+            help="Prompts to use instead of the recorded ones.",
+            metavar="PROMPT",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -63,7 +65,7 @@ def again_command(
         int,
         typer.Option(
             *("--count", "--samples", "-c"),
-            help="Number of images; the seed increases by 1 for each.",
+            help="Number of images to make, with consecutive seeds.",
             rich_help_panel=IMAGE,
         ),
     ] = 1,
@@ -72,8 +74,8 @@ def again_command(
         typer.Option(
             "--python",
             metavar="FILE",
-            help="Python file that defines the losses, augmentations or optimizer named in the "
-            "image; vqclip runs it.",
+            help="Python file that defines the losses, augmentations or optimizer recorded in "
+            "the image; vqclip runs this file.",
             rich_help_panel=METHOD,
         ),
     ] = None,

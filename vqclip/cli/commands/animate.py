@@ -33,13 +33,13 @@ def animate_command(
         list[str],
         typer.Argument(
             metavar="FRAMES",
-            help="Folder of frames, or the frames as image files.",
+            help="Folder of frames, or image files to use as frames.",
             show_default=False,
         ),
     ],
     output: opt.FilmOutput = None,
 ) -> None:
-    """Make a video of the images in a folder, in numerical order.
+    """Make a video from the images in a folder, in numerical order.
 
     vqclip animate steps/ -o apple.mp4 --length 10 --hold-last 2
 

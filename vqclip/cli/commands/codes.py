@@ -42,8 +42,8 @@ def reconstruct_command(
 ) -> None:
     """Encode, quantize and decode an image, and report the error.
 
-    The image must be of the kind that the VQGAN was trained on: RGB, a depth map, edges or a
-    label map. Its sides are rounded to whole codes.
+    Use an image of the kind that the VQGAN was trained on: RGB, a depth map, edges or a label map.
+    Its sides are rounded to whole codes.
 
     vqclip reconstruct photo.jpg --codes photo.npz
     """
@@ -79,13 +79,13 @@ def decode_command(
     ctx: typer.Context,
     codes: Annotated[
         Path,
-        typer.Argument(metavar="CODES", help="Saved codes (an .npz file).", show_default=False),
+        typer.Argument(metavar="CODES", help="File of saved codes (.npz).", show_default=False),
     ],
     output: opt.PlainOutput = None,
 ) -> None:
-    """Decode codes saved by --codes or --save-codes, using the VQGAN that made them.
+    """Decode codes saved with --codes or --save-codes, using the VQGAN that made them.
 
-    The file records that VQGAN; a --vqgan with a different codebook is refused.
+    The file records this VQGAN. A --vqgan with a different codebook is refused.
 
     vqclip decode photo.npz -o photo.png
     """

@@ -33,7 +33,7 @@ def complete_command(
 ) -> None:
     """Keep part of an image and let a transformer generate the rest.
 
-    Kept pixels stay identical, bit for bit. --gif, --mp4 and --webp record how the rest is
+    The pixels you keep stay identical, bit for bit. --gif, --mp4 and --webp record how the rest is
     generated.
 
     vqclip complete photo.jpg --keep top -t ffhq

@@ -22,7 +22,7 @@ def doctor_command(quiet: opt.Quiet = False, json_lines: opt.Json = False) -> No
     """Check the installation and suggest fixes.
 
     Checks versions, device and memory, precisions, threads, folders, network settings, video
-    encoders, embedded models and the terminal. The exit status is 1 if there is a problem.
+    encoders, built-in models and the terminal. The exit status is 1 if there is a problem.
 
     vqclip doctor
 

@@ -21,15 +21,13 @@ from vqclip.config import CodesConfig
 )
 def encode_command(
     ctx: typer.Context,
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="Training config (a YAML file).")
-    ],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Training config (YAML).")],
     changes: opt.Changes = None,
 ) -> None:
-    """Encode a transformer's training samples in advance, into the folder set by `data.encode`.
+    """Encode a transformer's training samples in advance, in the folder set by `data.encode`.
 
-    Codes and embeddings are then computed once instead of at every step. After an interruption,
-    run the same command to continue.
+    Training then does not have to compute codes and embeddings at every step. If interrupted, run
+    the same command to continue.
     """
     from vqclip.training.settings import read_training_settings
 

@@ -38,7 +38,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Training config with held-out images, or a folder or .jsonl of images.",
+        help="Training config with held-out images, or a folder or .jsonl file of images.",
         show_default=False,
     ),
 ]
@@ -48,14 +48,14 @@ Limit = Annotated[
 Size = Annotated[
     int | None,
     typer.Option(
-        min=16, help="Side of the images in pixels. Default: the size in the config, or 128."
+        min=16, help="Side length of the images in pixels. Default: the size in the config, or 128."
     ),
 ]
 Part = Annotated[
     bool,
     typer.Option(
         "--unseen/--held-out",
-        help="Held-out images to use: the unseen style, or the held-out groups.",
+        help="Which held-out images to use: those in the unseen style, or the held-out groups.",
     ),
 ]
 Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP model to evaluate.")]
@@ -141,7 +141,7 @@ def clip_command(
     clip: Clip = DEFAULT,
     concepts: Annotated[
         int,
-        typer.Option(min=2, help="Number of image and text pairs in each retrieval contest."),
+        typer.Option(min=2, help="Number of image–text pairs in each retrieval test."),
     ] = 100,
     unseen: Part = True,
 ) -> None:
@@ -194,14 +194,15 @@ def pictures_command(
         typer.Option(
             "--judge",
             metavar="CLIP",
-            help="CLIP model to judge with; not the one that guided the images.",
+            help="CLIP model that judges the images; should differ from the one that guided them.",
         ),
     ],
     prompts: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="File listing all the prompts. Default: the prompts stored in the images.",
+            help="File that lists all prompts, one per line. Default: the prompts recorded in "
+            "the images.",
         ),
     ] = None,
     yes: opt.Yes = False,

@@ -13,12 +13,15 @@ from vqclip.errors import UsageError
 def export_command(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="Model: a name, a checkpoint, or a folder with one."),
+        typer.Argument(
+            metavar="MODEL",
+            help="Model to export: a name, a checkpoint, or a folder that contains one.",
+        ),
     ],
     output: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT.ckpt", help="Checkpoint to write; its config is saved beside it as .yaml."
+            metavar="OUT.ckpt", help="Checkpoint to write. Its config is saved beside it as .yaml."
         ),
     ],
     config: Annotated[
@@ -26,7 +29,7 @@ def export_command(
         typer.Option(
             "--config",
             metavar="FILE",
-            help="Config of the model. Default: the YAML beside its weights.",
+            help="Config for the model. Default: the YAML file beside its weights.",
         ),
     ] = None,
     overwrite: opt.Overwrite = False,

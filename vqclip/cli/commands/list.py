@@ -30,13 +30,13 @@ def list_command(
     preset: Annotated[
         str | None,
         typer.Argument(
-            help="Preset to show the settings of.",
+            help="Preset whose settings to show.",
             show_default=False,
             autocompletion=completion_of("--preset"),
         ),
     ] = None,
 ) -> None:
-    """List the names that an option accepts, with one line about each.
+    """List the names that an option accepts, with a short description of each.
 
     vqclip list augmentations
 

@@ -42,11 +42,11 @@ def restyle_command(
     ] = STEPS,
     size: opt.VideoSize = None,
     seed: Annotated[
-        int, typer.Option(help="Random seed of every frame.", rich_help_panel=IMAGE)
+        int, typer.Option(help="Random seed for every frame.", rich_help_panel=IMAGE)
     ] = 0,
     output: opt.FilmOutput = None,
 ) -> None:
-    """Restyle a video and keep its sound. After an interruption, run the same command to continue.
+    """Restyle a video and keep its sound. If interrupted, run the same command to continue.
 
     vqclip restyle clip.mp4 "an oil painting" --coherence 0.8
 

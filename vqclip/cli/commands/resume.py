@@ -37,8 +37,8 @@ def resume_command(
     run: Annotated[
         Path,
         typer.Argument(
-            help="Run to resume: its checkpoint or image, the folder of a batch, or the .frames "
-            "folder of a video.",
+            help="Run to resume: its checkpoint or image, a batch's folder, or a video's "
+            ".frames folder.",
             show_default=False,
         ),
     ],
@@ -55,7 +55,7 @@ def resume_command(
         typer.Option(
             "--prompt",
             metavar="TEXT",
-            help="Prompt of a new run that starts from the checkpoint; repeat for several.",
+            help="Prompt for a new run that starts from the checkpoint; may be repeated.",
             rich_help_panel=IMAGE,
         ),
     ] = None,
@@ -63,7 +63,7 @@ def resume_command(
         float | None,
         typer.Option(
             "--lr",
-            help="Learning rate of a new run that starts from the checkpoint.",
+            help="Learning rate for a new run that starts from the checkpoint.",
             rich_help_panel=METHOD,
         ),
     ] = None,
@@ -72,9 +72,9 @@ def resume_command(
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
 ) -> None:
-    """Continue a run made with --checkpoint, a batch or a video; the result is byte-identical.
+    """Resume a run made with --checkpoint, a batch or a video. The result is byte-identical.
 
-    The run's videos continue too; a video that is first requested here starts at the current step.
+    The run's videos continue as well. A video that you add here starts at the current step.
 
     vqclip resume apple.checkpoint.safetensors
 

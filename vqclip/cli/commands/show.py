@@ -22,7 +22,7 @@ def show_command(
         bool, typer.Option("--json", help="Print the settings as one line of JSON.")
     ] = False,
 ) -> None:
-    """Show the prompt, seed, settings and hashes of weights recorded in an image or video.
+    """Show the prompt, seed, settings and weight hashes recorded in an image or video.
 
     vqclip show apple.png
 

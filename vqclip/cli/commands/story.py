@@ -39,7 +39,7 @@ def story_command(
         str,
         typer.Argument(
             metavar="SCENES",
-            help='Prompts of the scenes, separated by ^, such as "one ^ two | blurry:-0.5 ^ '
+            help='Prompts for the scenes, separated by ^, such as "one ^ two | blurry:-0.5 ^ '
             'three".',
             show_default=False,
         ),
@@ -49,7 +49,7 @@ def story_command(
         float, typer.Option("--fps", help="Frames per second.", rich_help_panel=OUTPUT)
     ] = FPS,
 ) -> None:
-    """Make a video whose prompts change from scene to scene.
+    """Make a video that moves from scene to scene.
 
     vqclip story "a castle at dawn ^ a castle at night" --steps-per-scene 60 --loop
 

@@ -34,14 +34,14 @@ def train_command(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Argument(metavar="CONFIG", help="Training config (a YAML file).", show_default=False),
+        typer.Argument(metavar="CONFIG", help="Training config (YAML).", show_default=False),
     ] = None,
     example: Annotated[
         str | None,
         typer.Option(
             "--example",
             metavar="KIND",
-            help="Print a commented config: vqgan, depth-vqgan, edges-vqgan or "
+            help="Print a commented example config: vqgan, depth-vqgan, edges-vqgan or "
             "segmentation-vqgan; unconditional, class, segmentation, depth, edges, "
             "super-resolution, text or coordinates; or clip.",
         ),
@@ -65,8 +65,8 @@ def train_command(
 ) -> None:
     """Train a VQGAN, a transformer over its codes, or a CLIP model.
 
-    Checkpoints, the best and the last model, metrics and sample images are saved in the output
-    folder. Ctrl-C finishes the step and writes a checkpoint. To use several GPUs, run
+    The output folder contains checkpoints, the best and the latest model, metrics and sample
+    images. Ctrl-C finishes the step and writes a checkpoint. To use several GPUs, run
     accelerate launch -m vqclip train …
 
     vqclip train --example vqgan > vqgan.yaml

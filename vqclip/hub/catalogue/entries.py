@@ -77,7 +77,7 @@ def check_model_name(name: str) -> str:
     """Return ``name`` if it is a valid model name.
 
     Raises:
-        UsageError: the name is a path, an option, or the name of the embedded models.
+        UsageError: the name is a path, an option, or the name of the built-in models.
     """
     if name == "default" or not _NAME.fullmatch(name):
         raise UsageError(

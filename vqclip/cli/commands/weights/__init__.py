@@ -9,7 +9,7 @@ from vqclip.cli.commands.weights.supply import get_command, import_command
 from vqclip.errors import UsageError
 
 HELP = """
-Manage models by name: published ones and your own.
+List, download, import, export and remove models.
 
 vqclip weights list
 
@@ -19,7 +19,7 @@ vqclip "a fox" --vqgan imagenet-f16-16384
 
 vqclip weights import last.ckpt --config project.yaml --name mine
 
-Models are stored in VQCLIP_HOME, by default the platform's data folder (see vqclip weights path).
+Models are stored in VQCLIP_HOME (default: the platform's data folder; see vqclip weights path).
 """
 
 weights_app = typer.Typer(help=HELP, add_completion=False)

@@ -23,7 +23,7 @@ def verify_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Verify the files of models against their recorded hashes.
+    """Check models' files against their recorded hashes.
 
     The exit status is 1 if a file has changed or is missing.
 
@@ -71,11 +71,11 @@ def _kept(name: str) -> "StoredModel":
 
 
 def remove_command(
-    names: Annotated[list[str], model_argument("Names of the models to remove.")],
+    names: Annotated[list[str], model_argument("Names of models to remove.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Delete models and their unfinished downloads. The embedded models cannot be removed.
+    """Delete models and their unfinished downloads. The built-in models cannot be removed.
 
     vqclip weights remove coco ffhq
     """
@@ -98,11 +98,12 @@ def remove_command(
 def _folders(name: str) -> list[Path]:
     from vqclip.hub import store
     from vqclip.hub.catalogue.entries import check_model_name
+    from vqclip.hub.listing import EMBEDDED
 
     items_of(name)  # raises for an unknown name
     places = (store.models_folder(), store.downloads_folder())
     found = [place / check_model_name(name) for place in places if (place / name).is_dir()]
-    if not found and any(item.state == "embedded" for item in items_of(name)):
+    if not found and any(item.state == EMBEDDED for item in items_of(name)):
         raise UsageError(f"{name} is part of vqclip and cannot be removed")
     if not found:
         raise UsageError(f"{name} is not on this computer: there is nothing to remove")
@@ -118,10 +119,11 @@ def _ask(question: str) -> None:
 
 def path_command(
     name: Annotated[
-        str | None, model_argument("Name of a model. Default: print the folder of all models.")
+        str | None,
+        model_argument("Name of a model. Default: print the folder that contains all models."),
     ] = None,
 ) -> None:
-    """Print the folder of a model, or of all models.
+    """Print the folder that contains a model, or all models.
 
     ls $(vqclip weights path imagenet-f16-16384)
     """

@@ -21,16 +21,16 @@ def model_argument(help: str) -> Any:
     return typer.Argument(metavar="NAME", autocompletion=completion_of("MODEL"), help=help)
 
 
-Name = Annotated[str, model_argument("Name of a model; see `vqclip weights list`.")]
+Name = Annotated[str, model_argument("Name of a model from `vqclip weights list`.")]
 
 
 def list_models_command(
     clip: Annotated[
-        bool, typer.Option("--clip", help="List the pretrained models of open_clip.")
+        bool, typer.Option("--clip", help="List open_clip's pretrained models.")
     ] = False,
     json_lines: Json = False,
 ) -> None:
-    """List all models, and whether they are on this computer.
+    """List all models and whether they are on this computer.
 
     vqclip weights list
 
@@ -50,7 +50,7 @@ def list_models_command(
             typer.echo(as_json(item.to_dict()))
         return
     for item in items:
-        size = readable(item.size) if item.size else "?"
+        size = readable(item.size) if item.size else "unknown"
         columns = f"{item.name:22} {item.kind:12} {item.state:11} {size:>9}  {item.about}"
         typer.echo(columns.rstrip())
     _hint("vqclip weights get NAME downloads one; vqclip weights info NAME describes one")
@@ -84,7 +84,7 @@ def _clips() -> Iterator[dict[str, Any]]:
 
 
 def info_command(name: Name, json_lines: Json = False) -> None:
-    """Show a model's description, licence, sources and uses.
+    """Show what a model is, its licence, where it comes from and how to use it.
 
     vqclip weights info gumbel-f8
 
@@ -107,7 +107,7 @@ def is_clip(name: str) -> bool:
 
 
 def items_of(name: str) -> "list[Item]":
-    """Return the model with this name or, for ``default``, all embedded ones.
+    """Return the model with this name or, for ``default``, all built-in ones.
 
     Raises:
         UsageError: there is no such model.

@@ -21,7 +21,7 @@ def get_command(
     names: Annotated[
         list[str],
         model_argument(
-            "Names of models; see `vqclip weights list` and `vqclip weights list --clip`."
+            "Names of models from `vqclip weights list` or `vqclip weights list --clip`."
         ),
     ],
     trust: Annotated[
@@ -34,18 +34,18 @@ def get_command(
         int,
         typer.Option(
             min=1,
-            help="Number of consecutive attempts without progress before giving up on a source.",
+            help="Number of attempts in a row without progress before giving up on a source.",
         ),
     ] = 5,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to wait for a response before the next attempt.")
+        float, typer.Option(min=0.1, help="Seconds to wait for a response before trying again.")
     ] = 30.0,
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
     """Download and check models, and keep only their weights.
 
-    Optimizer states and loss networks are dropped. After an interruption, run the same command to
+    Optimizer states and loss networks are dropped. If interrupted, run the same command to
     continue. Proxies are read from the environment; VQCLIP_OFFLINE=1 disables network access.
 
     vqclip weights get imagenet-f16-16384
@@ -99,21 +99,19 @@ def _get_clip(name: str, terminal: Terminal) -> None:
 
 def import_command(
     source: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Checkpoint, or a folder with one.")
+        Path, typer.Argument(metavar="FILE", help="Checkpoint, or a folder that contains one.")
     ],
     config: Annotated[
         Path | None,
         typer.Option(
             "--config",
             metavar="YAML",
-            help="Config of the model. Default: the YAML beside the checkpoint.",
+            help="Config for the model. Default: the YAML file beside the checkpoint.",
         ),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(
-            "--name", help="Name of the model. Default: a name made from the file's name."
-        ),
+        typer.Option("--name", help="Name for the model. Default: derived from the file name."),
     ] = None,
     half: Annotated[
         bool,
@@ -123,10 +121,10 @@ def import_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Import a checkpoint under a name; nothing in it is executed.
+    """Import a checkpoint under a name, without executing any code in it.
 
-    Reads checkpoints from taming-transformers, latent-diffusion and Lightning, and folders with an
-    open_clip model. The original file is kept.
+    You can import checkpoints from taming-transformers, latent-diffusion and Lightning, and folders
+    that contain an open_clip model. The original file is kept.
 
     vqclip weights import last.ckpt --config 2021-04-23T18-19-01-project.yaml --name ffhq
 
