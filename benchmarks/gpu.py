@@ -154,7 +154,7 @@ def training_step(
     if styles := read_training_settings(stage, recipe).data.get("styles"):  # as in the model
         data["styles"] = {name: {"group": name} for name in styles}
     if stage == "transformer":
-        data["encode"] = {"folder": str(folder / "codes"), "samples": 64, "held_out": 4}
+        data["encode"] = {"folder": str(folder / "codes"), "samples": args.samples, "held_out": 4}
     options = {"steps": args.repeats + 2, "validate_samples": 2, "sample_every": 0, "warmup": 1}
     options |= {"validate_every": 10**6, "checkpoint_every": 10**6}
     options |= {"batch_size": args.batch} if args.batch else {}
@@ -198,8 +198,10 @@ def main() -> None:
     args = parser.parse_args()
     full = {"sides": (256, 512, 1024), "widths": (1, 8, 64), "jobs": 64, "steps": 20}
     full |= {"cutouts": 32, "repeats": 10, "precisions": ("float32", "bfloat16"), "batch": None}
-    small = {"sides": (64, 128), "widths": (1, 2), "jobs": 2, "steps": 1, "cutouts": 2}
-    vars(args).update(full | (small | {"repeats": 2, "batch": 2} if args.small else {}))
+    full |= {"samples": 64}
+    small = {"sides": (64,), "widths": (1, 2), "jobs": 2, "steps": 1, "cutouts": 2, "repeats": 1}
+    small |= {"precisions": ("float32",), "batch": 2, "samples": 8}  # bfloat16 may be emulated
+    vars(args).update(full | (small if args.small else {}))
     device = resolve_device(args.device)
     resolve_precision("auto", device)
     machine = describe(args.device, "auto", torch.get_num_threads())

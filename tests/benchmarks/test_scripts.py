@@ -32,8 +32,13 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         monkeypatch.delitem(sys.modules, name, raising=False)
 
     def run(name: str, *words: object) -> str:
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
-        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+        path = str(FOLDER / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [path, *map(str, words)])
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except SystemExit as end:
+            if end.code:
+                raise
         return capsys.readouterr().out
 
     return run
@@ -57,8 +62,8 @@ def test_start() -> None:
 
 
 @pytest.mark.slow
-def test_fuzz() -> None:
-    assert "0 failures" in in_a_process("fuzz", "--commands", 3, "--pictures", 3)
+def test_fuzz(script: Script) -> None:
+    assert "0 failures" in script("fuzz", "--commands", 3, "--pictures", 3)
 
 
 @pytest.mark.slow
@@ -119,8 +124,8 @@ def test_head_start(script: Script) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-def test_large() -> None:
-    out = in_a_process("large", "--small", "--sides", 64, "--cutouts", 1, "--steps", 1)
+def test_large(script: Script) -> None:
+    out = script("large", "--small", "--sides", 64, "--cutouts", 1, "--steps", 1)
     assert "| 64x64 | 0." in out
 
 
@@ -153,9 +158,9 @@ def test_digests_of_portable(script: Script) -> None:
 
 
 @pytest.mark.slow
-def test_portable() -> None:
+def test_portable(script: Script) -> None:
     small = ("--init", "random", "--size", 16, "--cutouts", 1)
-    assert "portable" in in_a_process("portable", "--steps", 1, "--rounds", 1, "--", *small)
+    assert "portable" in script("portable", "--steps", 1, "--rounds", 1, "--", *small)
 
 
 PROMPTS = ("a red apple", "a fish", "a moon", "a hat")
