@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import pytest
 
 from tests.conftest import leftovers
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'vqclip[ray]'")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="needs signals")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="needs signals"),
+    pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed"),
+]
 
 QUICK = ("--size", "16", "--cutouts", "1", "--init", "random", "--steps", "30")
 LIST = "a red apple --gif --every 10\n{green,blue} car\na pear --seed 7 --optimizer sgd\na fox\n"
