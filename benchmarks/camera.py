@@ -3,9 +3,10 @@
     python benchmarks/camera.py
     python benchmarks/camera.py "a castle" --frames 200 --zoom 1.02 --out frames
 
-Compares the last image of a story with a camera, of the same story without one, and of simpler ways
-to move the image. Sharpness is the standard deviation of the Laplacian, contrast that of the pixels
-(-1 to 1); motion is the optical flow from frame to frame, relative to the requested motion.
+Compares the last image of a story with a moving camera with the same story without one, and with
+simpler ways to move the image. Sharpness is the standard deviation of the Laplacian, contrast that
+of the pixels (-1 to 1); motion is the optical flow between frames, relative to the requested
+motion.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from vqclip.video.camera import parse_camera
 from vqclip.video.optical_flow import find_flow
 from vqclip.video.story import MovedPicture, StoryFrames
 
-_MOTIONS = 10  # number of last frames over which the motion is averaged
+_MOTIONS = 10  # number of final frames to average the motion over
 
 
 class EncodedAgain(MovedPicture):
@@ -90,7 +91,7 @@ def matrix(story: StoryConfig) -> Tensor:
 
 
 def measure(name: str, story: StoryConfig, models: Models, out: Path | None) -> str:
-    """Generate a story in one of the ways; return its line of the table."""
+    """Generate a story in one of the ways; return its line in the table."""
     with WAYS[name]():
         last = [f.picture for f in deque(StoryFrames(story, models), maxlen=_MOTIONS + 1)]
     picture = Image.fromarray(last[-1])

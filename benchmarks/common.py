@@ -1,4 +1,4 @@
-"""Functions shared by several scripts."""
+"""Functions shared by the scripts."""
 
 import ast
 import platform
@@ -16,7 +16,7 @@ _SMALL, _LINE, _LONGEST = 128, 14, 24  # pixels per side and line, letters per l
 
 
 def describe(device: str, precision: str, threads: int) -> str:
-    """Return the processor, torch's instruction set and threads, and the type of the products."""
+    """Return the processor, torch's instruction set and threads, and the matrix products' type."""
     place = resolve_device(device)
     dtype = str(resolve_precision(precision, place)).removeprefix("torch.")
     names = [processor(), platform.machine(), torch.backends.cpu.get_cpu_capability()]

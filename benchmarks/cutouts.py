@@ -5,7 +5,7 @@
 The comparison is nerdyrodent/VQGAN-CLIP's default method, implemented with kornia (pip install
 'vqclip[bench]'): pool the image once per cutout, then apply affine, perspective, colour jitter,
 erasing and noise, each in a separate pass. Without kornia, only vqclip is timed. The two alternate,
-so that a busy machine slows both; the best of all repeats counts.
+so that a busy machine slows both down; the best of all repeats counts.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from vqclip import GenerateConfig
 from vqclip.config.presets import PRESETS
 from vqclip.generation.cutouts import Cutouts
 
-CASES = ((256, 224), (128, 96), (512, 224))  # sides of image and cutout
+CASES = ((256, 224), (128, 96), (512, 224))  # sides of the image and cutouts
 NERDYRODENT = PRESETS["nerdyrodent"]["augment"]
 OURS = {
     "vqclip default": (GenerateConfig.cut_method, GenerateConfig.augment),
@@ -91,7 +91,7 @@ def compare(side: int, size: int, count: int, repeats: int, device: str) -> dict
     for _ in range(repeats + 1):
         for name, take in contenders.items():
             times[name].append(timed(take, image))
-    return {name: min(values[1:]) for name, values in times.items()}  # the first one warms up
+    return {name: min(values[1:]) for name, values in times.items()}  # the first is a warm-up
 
 
 def main() -> None:

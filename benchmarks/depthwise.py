@@ -1,7 +1,7 @@
 """Compare the gradients of depthwise convolutions in bfloat16 and float32 on this CPU.
 
 The layers are those of EfficientNet-lite0 at 96x96, the image tower of the built-in CLIP model.
-vqclip.models.depthwise computes layers in float32 if their ratio of times is far above 1.
+vqclip.models.depthwise computes layers in float32 if the ratio of their times is far above 1.
 
     python benchmarks/depthwise.py --batch 64
 """
@@ -31,7 +31,7 @@ LAYERS = (
 def seconds(
     layer: tuple[int, int, int, int], dtype: torch.dtype, batch: int, weights: bool
 ) -> float:
-    """Return the median time of a backward pass to the input or also to the weights."""
+    """Return the median time of a backward pass to the input and, optionally, the weights."""
     channels, side, kernel, stride = layer
     x = torch.randn(batch, channels, side, side, dtype=dtype)
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_()

@@ -4,7 +4,7 @@
     python benchmarks/discs.py --vqgan runs/vqgan/best
 
 Each image is encoded and decoded once, at the VQGAN's training size. All figures are mean absolute
-errors in levels of 255: of the background away from the disc, the outer 8 pixels, and their
+errors in levels of 255: in the background away from the disc, in the outer 8 pixels, and in their
 corners.
 """
 
@@ -23,7 +23,7 @@ PAIRS = (
     *(("green", "beige"), ("purple", "yellow"), ("brown", "pink"), ("white", "black")),
     *(("teal", "orange"), ("gold", "purple")),
 )
-RADIUS, CLEAR = 0.31, 0.34  # radius of the disc and of the ignored area, relative to the side
+RADIUS, CLEAR = 0.31, 0.34  # radii of the disc and the ignored area, relative to the side
 EDGE = 8  # pixels
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 RATE = 25
 MOST = 150  # MB
-# Not ru_maxrss, which starts at the memory of the parent process.
+# Not ru_maxrss, which starts at the parent process's memory.
 _CHILD = """
 import sys
 from vqclip.cli.app import app
@@ -37,7 +37,7 @@ print(int(peak.split()[1]) / 1024)
 
 @dataclass(frozen=True)
 class Film:
-    """The decoded frames of a video; ``peak``: peak memory of its process in MiB."""
+    """A video's decoded frames; ``peak`` is its process's peak memory in MiB."""
 
     path: Path
     peak: float
@@ -103,7 +103,7 @@ def decoded(path: Path) -> tuple[list[tuple[int, int]], float]:
 def problems(short: Film, long: Film, args: argparse.Namespace) -> Iterator[str]:
     """Yield the differences from the request."""
     for film, count in zip((short, long), args.counts, strict=True):
-        # in videos of a run, GIF and WebP merge equal frames
+        # in a run's videos, GIF and WebP merge equal frames
         frames = min(count, film.frames) if args.draw and film.path.suffix != ".mp4" else count
         wanted = (frames, (args.size, args.size), round(count / RATE, 2))
         if (film.frames, film.size, round(film.seconds, 2)) != wanted:

@@ -2,8 +2,8 @@
 
     python benchmarks/fuzz.py --commands 10000 --pictures 500 --seed 1
 
-It continues after a failure and prints each kind once, with the words or bytes that cause it; at
-the end it prints the counts, the longest time and the peak memory.
+It continues after a failure and prints each kind of failure once, with the words or bytes that
+cause it. At the end it prints the counts, the longest time and the peak memory.
 """
 
 import argparse

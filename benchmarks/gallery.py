@@ -4,10 +4,10 @@
     python benchmarks/gallery.py --check        # does vqclip again reproduce the bytes of each?
     python benchmarks/gallery.py --only a-robot -- --steps 20
 
-Every prompt in prompts.txt is used once, with the default settings and seed 0, on the CPU, in
+Every prompt in prompts.txt is used once, with the default settings and seed 0, on the CPU in
 portable precision. Options after ``--`` are passed to every ``vqclip``. The bytes depend on the
-weights and on torch, which drawn_with.json records; the exit status of --check is 3 if these
-differ, and 1 if only bytes differ.
+weights and on torch, which drawn_with.json records. The exit status of --check is 3 if these
+differ, and 1 if only the bytes differ.
 """
 
 import argparse
@@ -38,7 +38,7 @@ _ANYWHERE = ("--device", "cpu", "--precision", "portable")
 
 
 def drawn_with() -> dict[str, Any]:
-    """Return the versions and hashes on which the bytes depend besides the settings."""
+    """Return the versions and hashes on which the bytes depend, apart from the settings."""
     return {
         "vqclip": vqclip.__version__,
         "torch": torch.__version__,
@@ -88,7 +88,7 @@ def check(folder: Path, names: list[str], options: list[str]) -> int:
 
 
 def is_the_same(folder: Path, name: str, options: list[str]) -> bool:
-    """Return whether ``vqclip again`` reproduces an image's bytes; it names weights that differ."""
+    """Return whether ``vqclip again``, which names differing weights, reproduces an image."""
     path = folder / f"{name}.png"
     with tempfile.TemporaryDirectory() as other:
         again = Path(other) / path.name

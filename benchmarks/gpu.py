@@ -3,8 +3,8 @@
     python benchmarks/gpu.py                       # 15 minutes at most; gpu.json and a table
     python benchmarks/gpu.py --device cpu --small  # the same code in half a minute
 
-Steps: f16-16384 and ViT-B-32 with random weights, 32 cutouts, at 256, 512 and 1024 pixels, in the
-precisions of vqclip and with the plain float32 implementation in plain.py (needs kornia). Batches:
+Steps: f16-16384 and ViT-B-32 with random weights, 32 cutouts, at 256, 512 and 1024 pixels, in
+vqclip's precisions and with the plain float32 implementation in plain.py (needs kornia). Batches:
 64 prompts one by one and side by side. Training: steps of each recipe on random images.
 Measurements that do not fit in memory are reported as such. Sections that would start after
 --minutes are skipped.
@@ -45,7 +45,7 @@ OUT_OF_MEMORY = "out of memory"
 
 @dataclass(frozen=True)
 class Row:
-    """One result: seconds, or the reason why there are none; ``memory`` in GiB on a GPU."""
+    """One result: seconds or the reason for their absence; ``memory`` in GiB on a GPU."""
 
     section: str
     name: str
@@ -90,7 +90,7 @@ def config_of(side: int, cutouts: int, **options: Any) -> vqclip.GenerateConfig:
 
 
 def steps(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
-    """Time single steps in every precision and size."""
+    """Time single steps in every precision at every size."""
     ways: dict[str, Callable[[int], Callable[[], Any]]] = {}
     for precision in args.precisions:
         models = published_models(args.device, precision, small=args.small)
@@ -132,7 +132,7 @@ def batches(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
 
 
 def training(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
-    """Time the steps of each recipe, on random images."""
+    """Time the steps of each recipe on random images."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         numbers = np.random.default_rng(0)
@@ -147,7 +147,7 @@ def training(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
 def training_step(
     stage: str, folder: Path, args: argparse.Namespace, device: torch.device
 ) -> float | str:
-    """Return the median seconds of a training step of a recipe."""
+    """Return the median seconds of a recipe's training step."""
     data: dict[str, Any] = {"sources": [{"path": str(folder)}], "hold_out": {"share": 0.25}}
     data |= {"size": 128}
     recipe = ROOT / "recipes" / f"{stage}.yaml"

@@ -4,14 +4,14 @@
     python benchmarks/head_start.py --published
 
 Each prompt is optimised from random codes, as in other programs, and then with vqclip's defaults,
-from the best of its drafts. The score of an image is its CLIP similarity to the prompt, averaged
-over the whole image and its corners as for drafts, outside the measured time. The output is the
-share of the time after which the run from a draft reaches the other run's final score, or "never"
-if it does not reach that score.
+from the best of its drafts. An image's score is its CLIP similarity to the prompt, averaged over
+the whole image and its corners as for drafts, outside the measured time. The output is the fraction
+of the time after which the run from a draft reaches the other run's final score, or "never" if it
+does not.
 
 With --published, drafts are sampled by the built-in transformer and encoded for f16-16384 and
-ViT-B/32 with random weights. Only times can be measured then: of all drafts, of a step from a
-draft, and of a step from noise.
+ViT-B/32 with random weights. Then only times can be measured: for all drafts, for a step from a
+draft, and for a step from noise.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def first_as_good(points: list[Point], score: float) -> Point | None:
 
 
 def compare(base: vqclip.GenerateConfig, args: argparse.Namespace) -> None:
-    """Print a row per prompt, and the median share of time."""
+    """Print a row per prompt, and the median fraction of the time."""
     models = load_models(base)
     lines = read_prompts(PROMPTS)
     shares = []

@@ -4,7 +4,7 @@
     python benchmarks/kills.py --kills 20 --kinds story
 
 A round repeats one command until it finishes. Then every job must have one image, and every story
-its videos and frames, with the same bytes and no other files; the last line has the counts.
+its videos and frames, with the same bytes and no other files. The last line has the counts.
 """
 
 import argparse
@@ -21,7 +21,11 @@ from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 
-CHANGING = ("jobs.jsonl", "index.html", ".lock")  # compared only by name, because they hold times
+CHANGING = (
+    "jobs.jsonl",
+    "index.html",
+    ".lock",
+)  # compared only by name, because they contain times
 STORY = ("story", "a fox ^ a moon", "--every", "1", "--zoom", "1.1", "--gif", "--webp")
 KINDS = ("batch", "story", "frames")
 
@@ -43,7 +47,7 @@ def main() -> None:
 
 
 def rounds(folder: Path, options: argparse.Namespace) -> Counter[str]:
-    """Return how many files were lost, left over and different after all the kills."""
+    """Return how many files were lost, left over or different after all the kills."""
     options.log = folder / "log"  # of the last process
     if options.fork:
         load_libraries(folder, options)
@@ -69,7 +73,7 @@ def rounds(folder: Path, options: argparse.Namespace) -> Counter[str]:
 
 
 def command(kind: str, folder: Path, options: argparse.Namespace) -> list[str]:
-    """Return the words of a batch, of a story, or of a looping story that keeps its frames."""
+    """Return the command for a batch, a story, or a looping story that keeps its frames."""
     output = folder / kind
     settings = ["--size", str(options.size), "--cutouts", "2", "--init", "random", "--quiet"]
     steps = str(options.steps)
@@ -118,7 +122,7 @@ def run(words: list[str], log: Path) -> None:
 
 
 def load_libraries(folder: Path, options: argparse.Namespace) -> None:
-    """Run every kind once in this process, so that child processes need not import anything."""
+    """Run every kind once in this process, so that child processes do not import anything."""
     from vqclip.cli.app import app
 
     for kind in options.kinds:
@@ -129,9 +133,9 @@ def load_libraries(folder: Path, options: argparse.Namespace) -> None:
 def killed(
     kind: str, folder: Path, seconds: float, moments: random.Random, options: argparse.Namespace
 ) -> int:
-    """Repeat a command until it finishes; return how often it was killed before that.
+    """Repeat a command until it finishes; return how many times it was killed.
 
-    seconds: its duration without kills; it is killed after a third of that time on average.
+    seconds: its duration without kills; on average, it is killed after a third of that.
     """
     words = command(kind, folder / "war", options)
     kills = 0
@@ -155,7 +159,7 @@ def is_over(story: Path, whole: Path) -> bool:
 
 
 def differences(peace: Path, war: Path) -> Counter[str]:
-    """Count the files or jobs that are lost, left over and different, and print them."""
+    """Count and print the files or jobs that are lost, left over or different."""
     expected, there = files(peace), files(war)
     found = {
         "lost": expected.keys() - there.keys(),

@@ -1,4 +1,4 @@
-"""Measure peak memory and time of steps on a large image: f16-16384 and ViT-B-32 on a CPU.
+"""Measure the peak memory and time of steps on large images, with f16-16384 and ViT-B-32 on a CPU.
 
     python benchmarks/large.py [--sides 512 1024] [--precision auto] [--cutouts 32] [--limit 6]
 
@@ -21,7 +21,7 @@ import vqclip
 
 
 def peak() -> float:
-    """Return the peak memory of this process in GiB."""
+    """Return this process's peak memory in GiB."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 

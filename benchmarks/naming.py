@@ -1,16 +1,16 @@
-"""Test whether people recognise the images: sheets for viewers without the prompts, and scores.
+"""Test whether people recognise the images: sheets without prompts for viewers, and scores.
 
     python benchmarks/naming.py sheets out/ --output naming/       # images made by vqclip
     python benchmarks/naming.py score naming/ naming/answers.csv [--sheet sheet.jpg --pictures out/]
 
 ``sheets`` shuffles the images in a folder and writes sheet-1.png and so on, with numbers only;
 names.txt, the list of possible names, which ``--prompts`` can extend; and answers.csv. The key is
-written beside the folder, as naming.key.json, so give the viewer only the folder. One viewer sees
-one set, because a draft reveals the image made from it. Each line of answers.csv has an image's
-number; a description in the viewer's own words; the most likely and the second most likely name in
+written beside the folder, as naming.key.json, so give viewers only the folder. Each viewer sees one
+set, because a draft gives away the image made from it. Each line of answers.csv has an image's
+number; a description in the viewer's own words; the most likely and second most likely name in
 names.txt; and the look: 0 a smear, 1 something similar, 2 clearly a drawing of the subject, 3 a
-nice image. ``--sheet`` shows all images with their prompts, in the order of the key, and wrong
-answers in red.
+nice image. ``--sheet`` shows all images with their prompts, in the key's order, with wrong answers
+in red.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def key_path(folder: Path) -> Path:
 
 
 def write_sheets(source: Path, folder: Path, prompts: Path | None, seed: int, page: int) -> None:
-    """Write sheets, names and an empty form into the new folder ``folder``, and the key."""
+    """Write sheets, names and an empty form to the new folder ``folder``, and the key beside it."""
     pictures = read_pictures(source)
     random.Random(seed).shuffle(pictures)
     shown = [prompt for _, prompt, _ in pictures]
@@ -127,7 +127,7 @@ def _answer(
 
 
 def figures(answers: Sequence[Answer]) -> dict[str, float]:
-    """Return the shares of images that are right, clear and nice."""
+    """Return the fractions of images that are right, clear and nice."""
     count = len(answers)
     shares = {
         "right": sum(a.right for a in answers),
@@ -161,7 +161,7 @@ def labelled(answers: Sequence[Answer], folder: Path, pictures: Path) -> Image.I
 
 
 def report(answers: Sequence[Answer]) -> str:
-    """Return the scores and the confusions, one per line."""
+    """Return the scores and confusions, one per line."""
     lines = [f"{share:4.0%}  {name}" for name, share in figures(answers).items()]
     wrong = confusions(answers)
     return "\n".join([f"{len(answers)} pictures", *lines, f"{len(wrong)} confusions:", *wrong])

@@ -8,9 +8,9 @@
 Its generate.py runs unchanged, with its defaults: 256x256 pixels, 32 cutouts, Adam, float32. The
 models are f16-16384 and ViT-B/32 with random weights, which do not affect the time. CLIP and
 taming-transformers come from the checkout, as its README describes, or else from pip; Lightning and
-the download of CLIP are replaced by stand-ins. Each program has its own process; they take steps
-alternately. The output is wall and processor time per step, peak memory, and vqclip's ratios to the
-peer.
+the CLIP download are replaced by stand-ins. Each program has its own process; they take steps
+alternately. The output is wall and processor time per step, peak memory, and the ratios of vqclip
+to the peer.
 """
 
 import argparse
@@ -41,7 +41,7 @@ PEER = "peer"
 
 
 class Turns:
-    """The child's end of the pipe: it takes a step when the parent requests one."""
+    """The child's end of the pipe, which takes a step whenever the parent requests one."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe, self.began = pipe, (0.0, 0.0)
@@ -72,7 +72,7 @@ def run_vqclip(precision: str, turns: Turns, args: argparse.Namespace) -> None:
 
 
 def run_peer(turns: Turns, args: argparse.Namespace) -> None:
-    """Run generate.py; turns begin and end in the progress bar of its loop."""
+    """Run generate.py; turns begin and end in its loop's progress bar."""
 
     class Bar:
         """Stand-in for tqdm."""
@@ -116,7 +116,7 @@ def write_vqgan(folder: Path, *, small: bool) -> None:
 
 
 def prepare_imports(path: Path, *, small: bool) -> None:
-    """Provide the program's packages, from the checkout or installed, and two stand-ins."""
+    """Provide the program's packages, from the checkout or pip, and two stand-ins."""
     sys.path[:0] = [str(path), str(path / "taming-transformers")]
     lightning: Any = ModuleType("pytorch_lightning")
     lightning.LightningModule = nn.Module
@@ -132,7 +132,7 @@ def prepare_imports(path: Path, *, small: bool) -> None:
 
 
 def peer_clip(package: str, *, small: bool) -> nn.Module:
-    """Return the peer's CLIP model with the weights of vqclip's."""
+    """Return the peer's CLIP model with vqclip's weights."""
     build: Any = importlib.import_module(f"{package}.model").build_model
     model: nn.Module = build(dict(vit_b_32(small=small).state_dict()))  # in float16, as published
     return model.float()
@@ -190,7 +190,7 @@ def main() -> None:
     print(describe("cpu", "float32", args.threads).replace(", float32", ""), flush=True)
     names: list[str] = [PEER, *(f"vqclip {precision}" for precision in args.precisions)]
     contenders = [Contender(name, args) for name in names]
-    for contender in contenders:  # the first step warms up
+    for contender in contenders:  # the first step is a warm-up
         contender.ask("step")
     rounds = [[contender.ask("step") for contender in contenders] for _ in range(args.repeats)]
     report(contenders, rounds, [contender.ask("end") for contender in contenders])

@@ -55,7 +55,7 @@ class PlainStep:
 
 
 def one_after_another(count: int, size: int) -> Take:
-    """Return image (1, 3, h, w) -> cutouts (count, 3, size, size); ImportError without kornia."""
+    """Return a function (1, 3, h, w) -> (count, 3, size, size); ImportError without kornia."""
     import kornia.augmentation as K
 
     augment = nn.Sequential(

@@ -4,8 +4,8 @@
     python benchmarks/portable.py --digests portable     # to compare with those of another machine
     qemu-x86_64 -cpu Haswell-v1 python benchmarks/portable.py --digests float32
 
-Images are generated in each precision alternately, each in its own process, because the first
-computation of a process determines its rounding.
+Images are generated in each precision alternately, each in its own process, because a process's
+first computation determines its rounding.
 """
 
 import argparse
@@ -37,11 +37,11 @@ def seconds(precision: str, steps: int, options: list[str]) -> float:
 
 
 def results() -> Iterator[tuple[str, Tensor]]:
-    """Yield the results of a run's operations, for inputs that are the same everywhere."""
+    """Yield the results of a run's operations for inputs that are the same everywhere."""
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator) * 2 - 1  # exact: no logarithm, as in randn
+        return torch.rand(shape, generator=generator) * 2 - 1  # exact, unlike randn
 
     yield "product", random(65, 257) @ random(257, 129)
     yield "products", random(5, 33, 70) @ random(5, 70, 41)
@@ -73,7 +73,10 @@ def results() -> Iterator[tuple[str, Tensor]]:
     yield "normal numbers", torch.randn(1000, generator=generator)
     yield "draws", torch.multinomial(random(10, 500).softmax(-1), 1, generator=generator)
     grid = random(4, 32, 32, 2)
-    yield "grid sample", F.grid_sample(maps, grid, align_corners=False)  # last: QEMU 7.2 ends here
+    yield (
+        "grid sample",
+        F.grid_sample(maps, grid, align_corners=False),
+    )  # last: QEMU 7.2 crashes here
 
 
 def main() -> None:

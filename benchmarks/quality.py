@@ -2,8 +2,8 @@
 
 Every prompt is used once with the given settings. Every image is then compared with every prompt in
 views that the run did not use: another cut method, other augmentations, another seed. The figures
-are the mean similarity of an image to its own prompt and to the other prompts, and how often its
-own prompt is the nearest (R-precision).
+are an image's mean similarity to its own prompt and to the other prompts, and how often its own
+prompt is the nearest (R-precision).
 
     python benchmarks/quality.py
     python benchmarks/quality.py --prompts 6 --set steps=60 --set learning_rate=0.2 --sheet s.png
@@ -55,7 +55,7 @@ def draw(config: vqclip.GenerateConfig, models: Models) -> tuple[Tensor, float]:
 
 @torch.no_grad()
 def views(image: Tensor, models: Models) -> Tensor:
-    """Return the mean embedding, (1, d), of views that no run has used."""
+    """Return the mean embedding, (1, d), of views that no run used."""
     (perceptor,) = models.perceptors
     generator = torch.Generator().manual_seed(2**40)
     plan = UNSEEN.plan((image.shape[-2], image.shape[-1]), perceptor.resolution, generator)
@@ -63,7 +63,7 @@ def views(image: Tensor, models: Models) -> Tensor:
 
 
 def report(similarity: Tensor) -> str:
-    """Return the figures of an (images, prompts) matrix with each own prompt on the diagonal."""
+    """Return the figures for an (images, prompts) matrix with own prompts on the diagonal."""
     own = similarity.diagonal()
     others = similarity[~torch.eye(len(own), dtype=torch.bool)]
     hits = (similarity.argmax(1) == torch.arange(len(own))).float().mean()

@@ -1,6 +1,6 @@
 """Measure R-precision over 100 prompts with a judge that guided no image.
 
-Every prompt is used with every seed. An image counts if its own prompt fits it best among all 100
+Every prompt is used with every seed. An image counts if its own prompt fits it best among all 100,
 according to the judge, a separate CLIP model trained only for this purpose. Drafts (the images
 before the first step) and refined images (after the last step) are judged separately. The images, a
 sheet of each kind and results.json are saved in OUT; existing images are reused, so a run can be
@@ -38,7 +38,7 @@ _ROW, _GAP = 10, 8  # images per row, pixels between them
 def draw(
     config: vqclip.GenerateConfig, models: Models, kinds: Sequence[str]
 ) -> Iterator[tuple[str, Image.Image, float]]:
-    """Yield both kinds of image of one run, and the seconds until each was finished."""
+    """Yield both kinds of image from one run, and the seconds until each was finished."""
     started = time.perf_counter()
     frames = vqclip.generate(config, models)
     first = next(frame for frame in frames if frame.stage == "optimization")
@@ -55,7 +55,7 @@ def path_of(folder: Path, kind: str, config: vqclip.GenerateConfig) -> Path:
 
 
 def is_drawn(folder: Path, kind: str, config: vqclip.GenerateConfig) -> bool:
-    """Return whether the image exists; raise an error if it has other settings."""
+    """Return whether the image exists, or raise an error if it has other settings."""
     path = path_of(folder, kind, config)
     if not path.is_file():
         return False
@@ -91,7 +91,7 @@ def draw_all(
 
 
 def judged(folder: Path, name: str, prompts: Sequence[str]) -> tuple[list[Verdict], list[float]]:
-    """Judge all images in a folder; return the verdicts and the seconds of each image."""
+    """Judge all images in a folder; return the verdicts and each image's seconds."""
     files = sorted(folder.glob("*.png"))
     told = [read_metadata(file) for file in files]
     pictures = (
@@ -102,7 +102,7 @@ def judged(folder: Path, name: str, prompts: Sequence[str]) -> tuple[list[Verdic
 
 
 def sheet(folder: Path, verdicts: Sequence[Verdict], prompts: Sequence[str], path: Path) -> None:
-    """Write a sheet with one image per prompt, of the first seed, with its prompt and rank below.
+    """Write a sheet with one image per prompt, for the first seed, above its prompt and rank.
 
     If the judge ranked another prompt first, that prompt is shown in red.
     """

@@ -4,9 +4,9 @@
 
 Without a cache, every step reads the whole sequence again, like the reference's ``sample``. The
 weights are random, which does not affect the time. The variants alternate, so that a busy machine
-slows all of them; the best of all repeats counts. With a cache, the speed of a step is limited by
-reading the weights once, and torch multiplies a single row on one thread, so more threads help only
-the variant without a cache.
+slows all of them down; the best of all repeats counts. With a cache, reading the weights limits the
+speed of a step, and torch multiplies a single row on one thread, so more threads help only the
+variant without a cache.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def sample_uncached(model: Net2NetTransformer, batch: int, steps: int) -> None:
 def best_times(
     functions: dict[str, Callable[[], object]], repeats: int, device: str
 ) -> dict[str, float]:
-    """Return the best time of each function in seconds; the functions alternate."""
+    """Return each function's best time in seconds; the functions alternate."""
     best = dict.fromkeys(functions, float("inf"))
     for _ in range(repeats):
         for name, function in functions.items():

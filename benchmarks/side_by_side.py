@@ -3,9 +3,9 @@
     python benchmarks/side_by_side.py [--device cuda] [--size 256] [--steps 20] [--cutouts 32]
         [--vqgan PATH] [--clip ViT-B-32/laion2b_s34b_b79k] [--widths 1 2 4 8] [--jobs 16]
 
-Every width runs the same jobs in its turn, after a warm-up round; nothing is written. If memory
-does not suffice, the number is halved until it does, and the output has the number that fitted. The
-last line is for the default of a batch on a GPU: the fastest number, measured during the run.
+Every width runs the same jobs in turn, after a warm-up round; nothing is written. If memory does
+not suffice, the number is halved until it does, and the output has the number that fitted. The last
+line is for the default of a batch on a GPU: the fastest number, measured during the run.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def draw(config: GenerateConfig, models: Models, jobs: int, width: int | None) -> tuple[float, int]:
-    """Run the jobs; return the seconds, and how many shared a step at the end."""
+    """Run the jobs; return the seconds, and how many jobs shared a step at the end."""
     works = (drawing(replace(config, seed=seed), models) for seed in range(jobs))
     with patch.object(models.vqgan, "decode", wraps=models.vqgan.decode) as decode:
         began = time.monotonic()
@@ -69,7 +69,7 @@ def draw(config: GenerateConfig, models: Models, jobs: int, width: int | None) -
 
 
 def drawing(config: GenerateConfig, models: Models) -> Work[float]:
-    """Return the work of one job, including the final image, as in a batch."""
+    """Return the work for one job, including the final image, as in a batch."""
     run = watched(begin(config, models))
     while run.steps_done < config.steps:
         yield run

@@ -1,9 +1,9 @@
-"""Time the start-up: --help, the first step, and imports.
+"""Time the start-up: --help, the first step and imports.
 
     python benchmarks/start.py [--rounds 5] [--only help "first step"]
 
-Each command has its own process, and the commands alternate. The output is the best and the median
-of wall time and of processor time; on a busy machine, processor time is more meaningful.
+Each command has its own process, and the commands alternate. The output is the best and median wall
+and processor times; on a busy machine, processor time is more meaningful.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def commands(folder: str) -> dict[str, list[str]]:
 
 
 def seconds(command: list[str]) -> tuple[float, float]:
-    """Return the wall time and the processor time of a command."""
+    """Return a command's wall time and processor time."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -7,8 +7,8 @@
 256x256 with open_clip's ViT-B-32, with random weights, which do not affect the time. The steps are
 those of ``vqclip.generate``. With --compare, the published sizes also run with the plain float32
 implementation in plain.py (needs kornia: pip install 'vqclip[bench]'). Every contender has its own
-process, so that memory is measured separately; they take steps alternately, so that a busy machine
-slows all of them, and medians count. If other programs keep the machine busy, --threads 1
+process, so that memory is measured separately. They take steps alternately, so that a busy machine
+slows them all down, and medians count. If other programs keep the machine busy, --threads 1
 --cpu-time counts work instead of waiting.
 """
 
@@ -41,7 +41,7 @@ from vqclip.models.runtime import settle
 Times = dict[str, float]
 Step = Callable[[], Times]
 
-# "backward" is the rest of a step: backward passes, losses, and the overhead between the parts.
+# "backward" is the rest of a step: backward passes, losses and overhead.
 PARTS = ("quantize+decode", "cutouts", "perceptor", "backward", "optimizer")
 
 
@@ -114,7 +114,7 @@ class Stopwatch:
         return result
 
     def watch(self, name: str, owner: Any, method: str) -> None:
-        """Time every call of a method of ``owner``, an object or a class."""
+        """Time every call to a method of ``owner``, an object or class."""
         function = getattr(owner, method)
         setattr(owner, method, lambda *args, **kwargs: self.time(name, function, *args, **kwargs))
 
@@ -130,7 +130,7 @@ class Stopwatch:
 
 
 def stepper(config: vqclip.GenerateConfig, models: Models) -> Step:
-    """Return the step of ``vqclip.generate``, which yields a frame before every step but one."""
+    """Return the step in ``vqclip.generate``, which yields a frame before every step but one."""
     stopwatch = Stopwatch(str(models.device))
     for method in ("nearest", "decode"):
         stopwatch.watch("quantize+decode", models.vqgan, method)
@@ -186,7 +186,7 @@ def serve(pipe: Connection, name: str, settings: argparse.Namespace) -> None:
 
 
 def peak_memory(device: str) -> float:
-    """Return the peak memory of this process so far in GiB, on the GPU if it used one."""
+    """Return this process's peak memory so far in GiB, on the GPU if it used one."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**30
     with suppress(ImportError):  # not on Windows
@@ -240,9 +240,9 @@ def main() -> None:
 
 
 def race(names: list[str], settings: argparse.Namespace) -> dict[str, tuple[float, float]]:
-    """Run the contenders alternately; return the median and best step of each in seconds."""
+    """Run the contenders alternately; return each one's median and best step in seconds."""
     contenders = [Contender(name, settings) for name in names]
-    for contender in contenders:  # the first step warms up
+    for contender in contenders:  # the first step is a warm-up
         contender.step()
     rounds = [[c.step() for c in contenders] for _ in range(settings.repeats)]
     columns = zip(contenders, zip(*rounds, strict=True), strict=True)

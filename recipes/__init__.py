@@ -1,1 +1,1 @@
-"""Recipes of the built-in models: their data and their training."""
+"""Recipes for the built-in models: data and training."""

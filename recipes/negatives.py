@@ -1,11 +1,11 @@
-"""Generate images with a perceptor, to use as hard negatives in its further training.
+"""Generate images with a perceptor, as hard negatives for training it further.
 
     python recipes/negatives.py runs/clip/best negatives --captions data/captions.jsonl
     vqclip train clip recipes/clip.yaml --set start=runs/clip/best \\
         --set loss.negatives.path=negatives/negatives.jsonl
 
-Each image is optimised in a few steps from random codes for a caption of the training data. The
-perceptor sees the caption's content in it although people would not.
+Each image is optimised in a few steps from random codes for a caption in the training data. The
+perceptor sees the caption's subject in it, although people would not.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from vqclip.media.images import save_image, to_pil
 
 
 def captions(file: Path, count: int, seed: int) -> list[tuple[str, str]]:
-    """Return ``count`` random captions of different groups, each with its group."""
+    """Return ``count`` random captions from different groups, each with its group."""
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
     texts = {row["group"]: row["text"][0] for row in rows if row["text"]}
     return [(texts[group], group) for group in random.Random(seed).sample(sorted(texts), count)]

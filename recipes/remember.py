@@ -3,7 +3,7 @@
     python recipes/remember.py recipes/transformer.yaml weights/transformer runs/remembering \\
         --data ../data/captions.jsonl --sources fluent-emoji-3d noto fluent-emoji
 
-It remembers all images of the sources in the styles of the recipe, cut-outs on white.
+It remembers all images from these sources in the recipe's styles, with cut-outs on white.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def images(entries: Sequence[DataEntry], size: int) -> Iterator[Tensor]:
 
 
 def names(entry: DataEntry) -> list[str]:
-    """Return the name of an image and its keywords, without repetitions."""
+    """Return an image's name and keywords, without repetitions."""
     return list(dict.fromkeys((*entry.texts, *map(str, entry.columns.get("tags") or ()))))
 
 
@@ -57,7 +57,7 @@ def text_embeddings(perceptor: Perceptor, texts: Sequence[str]) -> Tensor:
 def memory(
     entries: Sequence[DataEntry], styles: Sequence[int], vqgan: VQModel, perceptor: Perceptor
 ) -> dict[str, Tensor]:
-    """Return the buffers of a :class:`vqclip.models.memory.Memory` of the entries."""
+    """Return the buffers of a :class:`vqclip.models.memory.Memory` for the entries."""
     codes, embeddings = [], []
     for batch in images(entries, vqgan.resolution):
         codes.append(vqgan.tokenize(batch * 2 - 1)[1].to(torch.int16))
@@ -77,7 +77,7 @@ def memory(
 
 
 def main() -> None:
-    """Read, remember, write."""
+    """Read the transformer, add the memory, and write the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

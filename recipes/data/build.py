@@ -1,8 +1,8 @@
-"""Building of the data set: one part per source, rendered on all cores and joined into shards.
+"""Building the data set: one part per source, rendered on all cores and joined into shards.
 
-A part is a zip of ``rows.jsonl``, ``report.json`` and the images. It is written atomically, and
-reused until its packages or the recipe change, so that an interrupted build can be resumed.
-Every byte is a function of the packages, the recipe and the pinned libraries.
+A part is a zip of ``rows.jsonl``, ``report.json`` and the images. It is written atomically and
+reused until its packages or the recipe change, so that an interrupted build can be resumed. Every
+byte is a function of the packages, the recipe and the pinned libraries.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 DIGESTS = HERE / "digests.json"
 _DATE = (2020, 1, 1, 0, 0, 0)  # date of every file in a zip
 _SHARD_SIZE = 12_000_000  # bytes
-# Code that does not affect the images: downloads of packages, and reports.
+# Code that does not affect the images: package downloads and reports.
 _WITHOUT_EFFECT = ("__main__.py", "notice.py", "sheets.py", "packages.py", "repositories.py")
 _LIBRARIES = ("numpy", "pillow", "resvg-py", "OpenEXR", "zstandard")
 Row = dict[str, Any]
@@ -83,9 +83,9 @@ def is_current(path: Path, mark: str) -> bool:
 
 
 def join(parts: Mapping[str, Path], folder: Path) -> dict[str, Summary]:
-    """Write shards, captions.jsonl and checksums.txt from the parts of the sources, in order.
+    """Write shards, captions.jsonl and checksums.txt from the sources' parts, in order.
 
-    Of several images that look the same, the first is kept.
+    Of images that look the same, the first is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Candidates, which readers yield: images to be rendered, with their packages' metadata."""
+"""Candidates, yielded by readers: images to render, with their packages' metadata."""
 
 import random
 import re
@@ -11,17 +11,17 @@ from PIL import Image
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One image of a source, not yet rendered.
+    """An image in a source, not yet rendered.
 
-    key: name within the source, which must stay the same because random choices depend on it.
-    texts: the captions, the name first.
+    key: name within the source, which must not change because random choices depend on it.
+    texts: the captions, starting with the name.
     draw: returns the image, RGBA (a cut-out) or RGB (a full frame); must be picklable.
     kind: photo, painting, drawing, emoji, render or texture.
-    license, author: for the row and the NOTICE; the author that the package names for this image.
+    license, author: for the row and the NOTICE; the author is the one named for this image.
     background: name of the colour to place it on; if None, a colour is chosen.
     padding: pixels left free around a cut-out.
-    pixelated: whether pixels stay sharp squares when the image is enlarged.
-    columns: further columns of the row.
+    pixelated: whether pixels remain sharp squares when the image is enlarged.
+    columns: additional columns of the row.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Candidate:
 
 
 def choices(source: str, key: str) -> random.Random:
-    """Return the random generator of one image, which depends only on its source and key."""
+    """Return an image's random generator, which depends only on its source and key."""
     return random.Random(f"{source}:{key}")
 
 
@@ -52,7 +52,7 @@ def clean(text: str) -> str:
 
 
 def unique(words: Iterable[str]) -> tuple[str, ...]:
-    """Return cleaned words without empty ones and without repetitions, ignoring case.
+    """Return the cleaned words, without empty ones and repetitions, ignoring case.
 
     >>> unique(["Red fox", "red_fox", "", "animal"])
     ('Red fox', 'animal')

@@ -1,4 +1,4 @@
-"""The lock file: packages with images, the hashes of their files, and credits."""
+"""The lock file: image packages, the hashes of their files, and credits."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ class PackageError(Exception):
 class Package:
     """A locked package: its source, the hash of its file, and its credit.
 
-    kind: npm, deb, pip or git. version: the version; for git, the commit.
+    kind: npm, deb, pip or git. version: the version or, for git, the commit.
     options: additional options for ``pip download``.
     file: file name on disk. license, credit: for the NOTICE.
     """
@@ -51,7 +51,7 @@ def verify(package: Package, path: Path) -> None:
     """Check that a file is the locked one.
 
     Raises:
-        PackageError: the file is a different one.
+        PackageError: the file is not the locked one.
     """
     found = sha256_of(path)
     if found != package.sha256:

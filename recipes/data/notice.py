@@ -40,7 +40,7 @@ packages and git repositories, and `python -m recipes.data notice` writes this f
 
 
 def credits(contents: Contents) -> Iterator[Row]:
-    """Yield source, licence, author and origin of all images in the packages, kept or not.
+    """Yield the source, licence, author and origin of every image in the packages, kept or not.
 
     origin: the image's own page; None if its row names a file in a repository.
     """

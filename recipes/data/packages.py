@@ -1,6 +1,6 @@
-"""Packages with images: downloaded in the locked version, verified and unpacked.
+"""Image packages: downloaded in the locked version, verified and unpacked.
 
-Each package is downloaded with its own tool, from the registry that the tool is configured to use.
+Each package is downloaded with its own tool from the registry configured for that tool.
 """
 
 import os
@@ -21,12 +21,12 @@ from recipes.data.lock import Package, PackageError, verify
 def provide(
     packages: Iterable[Package], folder: Path, clones: Path | None = None
 ) -> dict[str, Path]:
-    """Return the folder of each package's content, by name; download and unpack missing packages.
+    """Return each package's content folder by name, downloading and unpacking missing packages.
 
     clones: a folder of local clones of git repositories, which then need no download.
 
     Raises:
-        PackageError: a package cannot be downloaded, or is not the locked one.
+        PackageError: a package cannot be downloaded or is not the locked one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return {package.name: _provided(package, folder, clones) for package in packages}
@@ -36,7 +36,7 @@ def _provided(package: Package, folder: Path, clones: Path | None) -> Path:
     content = folder / "node_modules" / package.name
     if package.kind != "npm":
         content = folder / "unpacked" / f"{package.name}-{package.sha256[:12]}"
-    # An npm package must be in the folder that node searches, so its hash is recorded inside.
+    # An npm package must be in a folder that node searches, so its hash is recorded inside it.
     note = content / ".sha256"
     if note.is_file() and note.read_text() == package.sha256:
         return content
@@ -51,7 +51,7 @@ def _provided(package: Package, folder: Path, clones: Path | None) -> Path:
 
 
 def fetch(package: Package, folder: Path, clones: Path | None = None) -> None:
-    """Download a package's file into the folder with the tool of its kind.
+    """Download a package's file to the folder, with the tool for its kind.
 
     Raises:
         PackageError: the tool is missing or fails, or downloads a different file.
@@ -119,7 +119,7 @@ def _without_top(tarball: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _unpack_deb(file: Path, folder: Path) -> None:
-    """Unpack the data of a Debian package: an `ar` archive that contains a tarball."""
+    """Unpack a Debian package's data, a tarball in an `ar` archive."""
     with file.open("rb") as archive:
         archive.seek(len(b"!<arch>\n"))
         while header := archive.read(60):

@@ -1,6 +1,6 @@
 """Rendering of candidates: drawn, fitted to 128×128, measured, and encoded as WebP.
 
-All steps give the same result on every machine: they use integers, or float64 rounded only once.
+All steps give the same result on every machine: they use integers or float64, rounded only once.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from recipes.data.candidates import Candidate, choices, clean, unique
 SIZE = 128
 Array = np.ndarray[Any, Any]
 
-# Names of colours: for backgrounds, icons, and images rendered here.
+# Names of colours, for backgrounds, icons and images rendered here.
 PALETTE: Mapping[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
     "orange": (245, 140, 30),
@@ -46,14 +46,14 @@ _FILE_LIMIT, _PIXEL_LIMIT = 30_000_000, 40_000_000
 
 
 class UnusableError(Exception):
-    """An image does not belong in the data set; the message is the reason, which is counted."""
+    """An image does not belong in the data set; the message is the reason, for the counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A finished image.
 
-    row: its columns in captions.jsonl; ``webp``: the content of its file.
+    row: its columns in captions.jsonl; ``webp``: the contents of its file.
     look: a hash that is equal for images that look the same.
     """
 
@@ -63,7 +63,7 @@ class Picture:
 
 
 def rasterise(svg: str, width: int = 2 * SIZE) -> Image.Image:
-    """Return an SVG drawn ``width`` pixels wide, RGBA, without text, because fonts vary.
+    """Return an SVG drawn ``width`` pixels wide, RGBA, without text because fonts vary.
 
     Raises:
         ValueError: resvg cannot draw the SVG.
@@ -75,7 +75,7 @@ def rasterise(svg: str, width: int = 2 * SIZE) -> Image.Image:
 
 
 def opened(path: Path) -> Image.Image:
-    """Return the image in a file: RGBA if any of it is transparent, else RGB.
+    """Return the image in a file, RGBA if any of it is transparent, else RGB.
 
     Raises:
         UnusableError: the image is far too large.
@@ -104,7 +104,7 @@ def render(source: str, candidate: Candidate) -> Picture | str:
     except UnusableError as reason:
         return str(reason)
     except Exception as error:
-        # A broken file can cause any error in a decoder, and must only cost its own image.
+        # A broken file can cause any error in a decoder, but must not affect other images.
         return f"unreadable ({type(error).__name__})"
 
 
@@ -134,7 +134,7 @@ def _finished(source: str, candidate: Candidate, image: Image.Image) -> Picture:
 
 
 def fitted(image: Image.Image, padding: int, pixelated: bool = False) -> Image.Image:
-    """Return a cut-out, trimmed and centred, as RGBA of 128×128 with a margin of ``padding``.
+    """Return a trimmed, centred cut-out as 128×128 RGBA with a margin of ``padding``.
 
     Raises:
         UnusableError: the image is empty, or too small or narrow to show anything.

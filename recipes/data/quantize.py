@@ -1,4 +1,4 @@
-"""Conversion of numbers to pixels with the same result on every machine."""
+"""Conversion of numbers to pixels, the same on every machine."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Images from git repositories at a commit, read from a local clone or downloaded.
+"""Images from git repositories at a given commit, read from a local clone or downloaded.
 
-Only the files in a repository's table are read, without checkout, filters or hooks.
+Only the files in a repository's table are read, with no checkout, filters or hooks.
 """
 
 import io
@@ -18,9 +18,9 @@ HOST = "https://github.com"
 
 
 def pack(package: Package, clones: Path | None, folder: Path) -> None:
-    """Write the package's file into the folder: an uncompressed zip of the chosen files.
+    """Write the package's file to the folder: an uncompressed zip of the chosen files.
 
-    The same files give the same bytes, whatever their origin.
+    The same files always give the same bytes.
 
     Raises:
         PackageError: git is missing or fails, or the repository lacks a file.
@@ -37,7 +37,7 @@ def pack(package: Package, clones: Path | None, folder: Path) -> None:
 
 
 def find_clone(repository: str, clones: Path | None) -> Path | None:
-    """Return the clone of ``owner/name`` in a folder: its ``owner+name`` or ``owner/name``."""
+    """Return the clone of ``owner/name`` in a folder, under ``owner+name`` or ``owner/name``."""
     for name in (repository.replace("/", "+"), repository):
         if clones and (clones / name).is_dir():
             return clones / name
@@ -45,7 +45,7 @@ def find_clone(repository: str, clones: Path | None) -> Path | None:
 
 
 def _download(package: Package, paths: Iterable[str], folder: Path) -> None:
-    """Download only the commit and the chosen files into a bare repository in the folder."""
+    """Download just the commit and the chosen files to a bare repository in the folder."""
     url = f"{HOST}/{package.name}"
     partial = ("fetch", "--quiet", "--no-tags", "--depth=1", "--filter=blob:none")
     _git(package, folder, "init", "--quiet", "--bare")

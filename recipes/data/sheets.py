@@ -1,4 +1,4 @@
-"""Contact sheets, which show the actual content of a source."""
+"""Contact sheets, which show the actual contents of a source."""
 
 import io
 import json
@@ -16,7 +16,7 @@ _COLUMNS, _ROWS, _LINE = 10, 6, 14
 
 
 def write_sheets(folder: Path) -> list[Path]:
-    """Write ``sheets/SOURCE.png`` with 60 evenly spaced images of each source; return the paths."""
+    """Write ``sheets/SOURCE.png`` with 60 evenly spaced images per source; return the paths."""
     sources = defaultdict(list)
     for line in (folder / "captions.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)

@@ -1,4 +1,4 @@
-"""The table of sources, with their readers and packages, in the order of the data set.
+"""The table of sources with their readers and packages, in data set order.
 
 If two sources contain the same image, the first keeps it. Only licences that require at most
 attribution are accepted: no share-alike, no GPL.
@@ -26,7 +26,7 @@ from recipes.data.readers import (
     sweethome3d,
 )
 
-# Folder of each package's content, by package name.
+# Folder with each package's contents, by package name.
 Contents = Mapping[str, Path]
 Reader = Callable[[Contents], Iterator[Candidate]]
 

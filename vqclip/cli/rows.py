@@ -207,7 +207,7 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
     """Name a row's images by its pattern: ``apple.png``, or ``{prompt}-{seed}.jpg``.
 
     Raises:
-        UsageError: the name is not an image name that is valid on every file system.
+        UsageError: the name is not a valid image name on every file system.
     """
     from vqclip.media.images import image_format
     from vqclip.runs.naming import check_file_name, distinct_paths, fill_pattern

@@ -95,7 +95,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _up_to_the_limit() -> Iterator[None]:
-    """Make Pillow apply our size limit, which exceeds the size of the largest cameras' images.
+    """Make Pillow apply our size limit, which admits images from the largest cameras.
 
     Suppress its warnings about damaged metadata in readable images.
     """

@@ -1,4 +1,4 @@
-"""Helpers that check, batch and flatten codes."""
+"""Helpers for checking, batching and flattening codes."""
 
 import hashlib
 from collections.abc import Iterable

@@ -1,15 +1,16 @@
 """A memory of training images, for semi-parametric sampling.
 
-A small transformer draws well what it sees often, and has too few parameters to draw from a prompt
-alone what it saw once. A memory of codes costs 512 bytes per image. As in retrieval-augmented
-synthesis (Blattmann et al. 2022, arXiv:2204.11824) it is searched by CLIP embeddings; as in nearest
-neighbour language models (Khandelwal et al. 2020, arXiv:1911.00172) its codes are mixed with the
-predictions. With a latent image j, or none, each code is copied from it with probability r:
+A small transformer learns to draw subjects that it sees often, but has too few parameters to draw
+one that it saw once. A memory of codes costs 512 bytes per image. As in retrieval-augmented
+synthesis (Blattmann et al. 2022, arXiv:2204.11824), it is searched by CLIP embeddings; as in
+nearest-neighbour language models (Khandelwal et al. 2020, arXiv:1911.00172), its codes are mixed
+with the predictions. Given a latent image j, or none, each code is copied from it with probability
+r:
 
     p(s | c) = Σ_j p(j | c) Π_i [r · 1(s_i = m_ji) + (1 − r) · p(s_i | s_<i, c)]
 
-where p(s_i | s_<i, c) is the transformer's. The sampled codes say more and more clearly which image
-is remembered, while the transformer fills in what does not fit together.
+where p(s_i | s_<i, c) is the transformer's. The sampled codes show more and more clearly which
+image is being recalled, while the transformer smooths over inconsistencies.
 """
 
 import torch
@@ -20,12 +21,12 @@ from vqclip.errors import CheckpointError
 from vqclip.models.sampling import CellPredictor
 
 _SHARPNESS = 45.0  # of p(image | condition); scores differ by about 0.1 between concepts
-_NONE = 1.02  # score of "no image": that of a vague relation, such as a judge and a woman
-_KEYWORD = 0.06  # how much less the similarity to a keyword counts than that to the name
-_SAME = 0.97  # cosine similarity from which two words are taken for the same
-_WORD, _WORD_IN_KEYWORDS = 0.15, 0.1  # for a word of the prompt that is the name, or a keyword
-_UNIFORM = 1e-3  # the transformer's p of given codes, which it does not predict
-_IMAGE = 0.5  # weight of the similarity to the image itself, beside that to its texts
+_NONE = 1.02  # score of "no image", equal to that of a vague relation, like a judge and a woman
+_KEYWORD = 0.06  # subtracted from the similarity to a keyword, because a name counts more
+_SAME = 0.97  # cosine similarity above which two words count as the same
+_WORD, _WORD_IN_KEYWORDS = 0.15, 0.1  # bonus for a prompt word that is the name, or a keyword
+_UNIFORM = 1e-3  # stands for the transformer's p of given codes, which it does not predict
+_IMAGE = 0.5  # weight of the similarity to the image itself, relative to that to its texts
 
 
 class Memory(nn.Module):

@@ -103,7 +103,7 @@ class Quantizer(nn.Module):
         return torch.tensor(index)
 
     def _to_ids(self, indices: Tensor) -> Tensor:
-        """Convert indices within ``used`` to codebook rows; the extra index becomes the first."""
+        """Convert indices within ``used`` to codebook rows; the extra index maps to the first."""
         if not self.has_remap:
             return indices
         if self.unknown_index == "extra":

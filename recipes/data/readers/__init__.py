@@ -1,1 +1,1 @@
-"""Readers of unpacked packages, which yield candidates; one module for each kind of source."""
+"""Readers, which yield candidates from unpacked packages; one module per kind of source."""

@@ -18,7 +18,7 @@ _ACROSS = {"": 0.5, "left": 0.0, "right": 1.0}
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """Defaults for all images of a repository, which its table can override.
+    """Defaults for all images in a repository, which its table can override.
 
     texts: templates for the captions; ``{}`` stands for an image's first caption.
     """
@@ -32,7 +32,7 @@ class Wording:
 
 
 def read(folder: Path, repository: str, wording: Wording) -> Iterator[Candidate]:
-    """Yield the images in the table of a repository, whose files are in ``folder``.
+    """Yield the images in a repository's table, with files in ``folder``.
 
     The table's columns are ``path``; ``box``, the part to use (empty: the centre square; ``left``
     or ``right``: the square on that side; ``whole``; or the left, top, right and bottom edges in
@@ -79,7 +79,7 @@ def _draw(path: Path, box: str) -> Image.Image:
 
 
 def _upright(path: Path) -> Image.Image:
-    """Return an RGB image, turned upright as recorded by its camera."""
+    """Return an RGB image, turned upright as its camera recorded."""
     return ImageOps.exif_transpose(opened(path)).convert("RGB")
 
 

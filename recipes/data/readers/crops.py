@@ -1,4 +1,4 @@
-"""Several square crops of one photo or texture."""
+"""Square crops of a photo or texture."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +12,8 @@ from recipes.data.candidates import Candidate, choices
 def crops(source: str, whole: Candidate, count: int, smallest: float) -> Iterator[Candidate]:
     """Yield the centre square of an image and ``count - 1`` random squares.
 
-    smallest: the minimum side, as a share of the image's shorter side.
-    Random squares may miss the subject of the caption, so their rows have ``crop: true``.
+    smallest: the minimum side, as a fraction of the image's shorter side.
+    Random squares may miss the caption's subject, so their rows have ``crop: true``.
     """
     draw = whole.draw
     yield replace(whole, draw=partial(_centre, draw))

@@ -1,4 +1,4 @@
-"""Cartoon faces composed by DiceBear, captioned by their parts."""
+"""Cartoon faces composed by DiceBear, captioned from their parts."""
 
 import json
 import random
@@ -16,7 +16,7 @@ from recipes.data.pictures import rasterise
 SCRIPT = Path(__file__).with_suffix(".mjs")
 COUNT = 260  # number of faces per style
 
-# Each style, with its package and the name of its faces.
+# Each style with its package and the name for its faces.
 STYLES = {
     "openPeeps": ("@dicebear/open-peeps", "hand drawn"),
     "lorelei": ("@dicebear/lorelei", "black and white ink"),
@@ -60,7 +60,7 @@ Parts = Mapping[str, Any]
 
 
 def read(node_modules: Path, licenses: Mapping[str, str], style: str) -> Iterator[Candidate]:
-    """Yield the faces of a style; ``licenses``: licences of the styles' packages.
+    """Yield the faces of a style; ``licenses``: licences of the packages.
 
     Raises:
         PackageError: node is missing or fails.

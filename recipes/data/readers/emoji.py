@@ -1,4 +1,4 @@
-"""Emoji: images from Iconify sets or files, names and tags from Emojibase."""
+"""Emoji: images from Iconify sets or files, with names and tags from Emojibase."""
 
 import json
 import math
@@ -25,7 +25,7 @@ _TONED_NAME = re.compile(r"skin-tone|-(light|medium|dark|medium-light|medium-dar
 
 @dataclass(frozen=True, slots=True)
 class Emoji:
-    """The data of an emoji in Emojibase: English label, tags, group, labels in other languages."""
+    """An emoji's Emojibase data: English label, tags, group, labels in other languages."""
 
     code: str
     label: str
@@ -50,7 +50,7 @@ class Names:
         counts = Counter(w for w in words if w.isalpha() and (len(w) > 2 or w in _SHORT_WORDS))
         counts.update({f"{word}s": 1 for word in counts if f"{word}s" not in counts})
         total = counts.total()
-        # Without two extra nats per word, frequent short words would be found everywhere.
+        # Without two extra nats per word, common short words would be found everywhere.
         self._costs = {word: 2 - math.log(n / total) for word, n in counts.items()}
 
     def find(self, code: str, name: str = "") -> Emoji | None:
@@ -77,7 +77,7 @@ class Names:
 
 
 def _bare(code: str) -> str:
-    """Return a code point sequence without the selector that requests colour."""
+    """Return a code point sequence without the selector for colour."""
     return code.lower().replace("-fe0f", "")
 
 

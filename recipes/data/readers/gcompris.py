@@ -1,4 +1,4 @@
-"""The photographs of GCompris that their README places under CC0, CC BY or no copyright."""
+"""Photos from GCompris that their READMEs place under CC0, CC BY or no copyright."""
 
 import io
 import re
@@ -18,7 +18,7 @@ _ROOT = "gcompris/src/activities"
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """An activity with photos: the end of their captions, its tag, and squares per photo."""
+    """An activity with photos: the end of their captions, its tag, and the squares per photo."""
 
     suffix: str = ""
     tag: str = ""
@@ -59,7 +59,7 @@ def read(source: str, folder: Path) -> Iterator[Candidate]:
 
 
 def permissive(license: str) -> str:
-    """Return the usual name of a licence that requires at most attribution; "" for any other.
+    """Return the usual name of a licence that requires at most attribution, else "".
 
     >>> permissive("CC-BY 2.0"), permissive("CC-BY-SA 4.0")
     ('CC-BY-2.0', '')
@@ -85,7 +85,7 @@ def read_rights(files: Mapping[str, bytes]) -> dict[str, Rights]:
 
 
 def _stanza(text: str) -> tuple[Rights | None, list[str]]:
-    """Return the rights in a stanza, "Copyright: ...", "License: ...", "Files:", and its files."""
+    """Return the rights and files in a stanza, "Copyright: ...", "License: ...", "Files:"."""
     fields = {
         key.lower(): value.strip()
         for key, value in re.findall(r"(?m)^(\w+):((?:.|\n(?!\w+:))*)", text)

@@ -1,4 +1,4 @@
-"""Views of panoramas: HDRIs of Poly Haven, packed as base64 in JavaScript modules."""
+"""Views of panoramas: Poly Haven's HDRIs, packed as base64 in JavaScript modules."""
 
 import base64
 import math
@@ -42,7 +42,7 @@ _VIEW = 256  # pixels
 
 
 def read(folder: Path, license: str) -> Iterator[Candidate]:
-    """Yield 18 views of each panorama, ``name.exr.js`` in the folder."""
+    """Yield 18 views of each panorama (``name.exr.js``) in the folder."""
     for name, caption in _CAPTIONS.items():
         for yaw in range(0, 360, 30):
             for pitch in (0, 22) if yaw % 60 == 0 else (8,):

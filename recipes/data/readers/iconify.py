@@ -1,4 +1,4 @@
-"""Icon sets as packed by Iconify: an icons.json with the SVG body of each name."""
+"""Icon sets packed by Iconify: an icons.json with an SVG body for each name."""
 
 import json
 import re
@@ -22,7 +22,7 @@ class Icon:
 
 
 def icons(package: Path) -> Iterator[Icon]:
-    """Yield the icons of a set, except hidden ones."""
+    """Yield the icons in a set, except hidden ones."""
     found = json.loads((package / "icons.json").read_text(encoding="utf-8"))
     codes = _codes(package / "chars.json")
     for name, icon in found["icons"].items():
@@ -71,7 +71,7 @@ _SILHOUETTE_GROUNDS = (
 
 
 def read_silhouettes(package: Path, license: str, source: str) -> Iterator[Candidate]:
-    """Yield a set of icons without colours, each drawn in a colour that its caption names."""
+    """Yield a set of colourless icons, each drawn in a colour that its caption names."""
     for icon in icons(package):
         if icon.name.startswith("abstract-"):
             continue

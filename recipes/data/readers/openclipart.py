@@ -11,13 +11,13 @@ from PIL import Image
 from recipes.data.candidates import Candidate, clean
 from recipes.data.pictures import UnusableError, rasterise
 
-# Signs, shapes and user interface elements have poor captions here and are frequent elsewhere.
+# Signs, shapes and user interface elements have poor captions here and are common elsewhere.
 _SKIPPED = re.compile(
     r"/(shapes|special|buttons|logos|map_symbols|led|roadsigns|aiga-symbols|duplicates|callouts"
     r"|flowchart|arrows|diagrams|connectors|folders|icons|network|flags|hazard|disability"
     r"|cards/(white|simple|bordered|cardbacks|ornamental)|battery)/"
 )
-# Text that is not a title: the name of the file, the artist or a whole collection.
+# Text that is not a title but the name of the file, the artist or a whole collection.
 _UNTITLED = re.compile(
     r"|untitled|drawing|unknown|unnamed.*|.*\bsvg\b.*|.*clip ?art by.*"
     r"|.*\b(collection|icons|iconset|cliparts?|theme)\b.*"
@@ -72,7 +72,7 @@ def _plain(text: str) -> str:
 
 
 def _file_title(stem: str, author: str) -> str:
-    """Return the title in a file's name, without the artist (often truncated) and the number.
+    """Return the title in a file's name, without the artist (often truncated) and number.
 
     >>> _file_title("crazy_monkey_shandy_brow_01", "Shandy Brown")
     'crazy monkey'
@@ -87,12 +87,12 @@ def _file_title(stem: str, author: str) -> str:
 
 
 def _other_name(title: str, name: str) -> tuple[str, ...]:
-    """Return the file's title if it differs from the title and does not merely say less."""
+    """Return the file's title if it adds to the title."""
     return () if len(name) < 3 or _squeezed(title).startswith(_squeezed(name)) else (name,)
 
 
 def _tags(words: Iterable[str], author: str) -> tuple[str, ...]:
-    """Return keywords without those of programs, the collection's structure and the artist."""
+    """Return keywords, except those for programs, the collection's structure and the artist."""
     none = ("", "hash", "unsorted", author.lower())
     return tuple(w for w in words if w.lower() not in none and "hash(" not in w.lower())
 
@@ -107,7 +107,7 @@ def _sentence(description: str) -> tuple[str, ...]:
 
 
 def _draw(png: Path, svg: str) -> Image.Image:
-    """Draw the PNG, because resvg rejects half of these old SVGs; without a PNG, draw the SVG."""
+    """Draw the PNG, as resvg rejects half of these old SVGs; without a PNG, draw the SVG."""
     if not png.is_file():
         return rasterise(svg)
     if png.stat().st_size > _PNG_LIMIT:

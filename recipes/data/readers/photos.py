@@ -22,7 +22,7 @@ class Photo:
     author: str = ""
 
 
-# Photos whose licence scikit-image states, which excludes the moon and the motorcycle.
+# Photos with a licence in scikit-image, which excludes the moon and the motorcycle.
 SCIKIT_IMAGE = {
     "chelsea.png": Photo("close-up photo of a tabby cat face", "CC0-1.0", "Stefan van der Walt"),
     "coffee.png": Photo(
@@ -48,7 +48,7 @@ SCIKIT_LEARN = {
         "a red and orange dahlia flower close up", "CC-BY-2.0", "vultilion (on Flickr)"
     ),
 }
-# Photos under CC BY 4.0 or CC0; all others in the package are share-alike.
+# Photos under CC BY 4.0 or CC0. All others in the package are share-alike.
 _AITZOL = "Aitzol Berasategi"
 LOMIRI = {
     "Picture_0B_by_freespace.jpg": Photo(
@@ -108,7 +108,7 @@ def _side(path: Path) -> int:
 
 
 def read_textures(source: str, folder: Path, license: str) -> Iterator[Candidate]:
-    """Yield five squares of each PNG in a folder, named by its file: "wood_1" is wood texture."""
+    """Yield five squares of each PNG in a folder, named after it: "wood_1" is a wood texture."""
     for path in sorted(folder.glob("*.png")):
         name = re.sub(r"_?\d+$", "", path.stem)
         if "logo" in name or _side(path) < 64:

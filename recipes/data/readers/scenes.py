@@ -21,7 +21,7 @@ _DOWN, _RIGHT = np.mgrid[0:SIZE, 0:SIZE].astype(np.float64)
 
 @dataclass(frozen=True, slots=True)
 class Sky:
-    """A sky: its colours above and at the horizon, its description, the brightness of the land."""
+    """A sky: its colours above and at the horizon, its description, and the land's brightness."""
 
     top: Color
     bottom: Color
@@ -62,7 +62,7 @@ class Scene:
         self.canvas = self.canvas * (1 - share) + np.asarray(color, float) * share
 
     def fill(self, ridge: Array, color: Color, haze: float = 0.0) -> None:
-        """Paint the area below a line, (128,), in a grainy colour, blended into the sky by haze."""
+        """Paint the area below a line, (128,), in a grainy colour that haze blends into the sky."""
         light = np.multiply(color, self.sky.light)
         base = light * (1 - haze) + np.multiply(self.sky.bottom, haze)
         grain = (noise(self.number + sum(color)) - 0.5) * 28 * self.sky.light
@@ -229,7 +229,7 @@ def _light_windows(scene: Scene, line: Array, depth: int) -> None:
     scene.blend(color, (lit & raster & inside).astype(float))
 
 
-# Each land, with its name in captions and the function that paints it.
+# Each land with its name in captions and its painting function.
 _LANDS: Mapping[str, tuple[str, Callable[[Scene], None]]] = {
     "mountains": ("mountains", _mountains),
     "snowy mountains": ("snowy mountains", partial(_mountains, snow=True)),

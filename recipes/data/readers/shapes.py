@@ -22,9 +22,9 @@ _RADII = {"small": 36, "": 66, "large": 96}
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A shape to be drawn: its colours and their names, its position and size.
+    """A shape to draw: its colours and their names, its position and size.
 
-    variant: the image's number, for shapes that come in two directions.
+    variant: the image's number, for shapes with two orientations.
     extent: the scale of a pattern's repetition, in [0, 1].
     """
 
@@ -44,7 +44,7 @@ class Shape:
         return _RADII[self.size]
 
     def ring(self, count: int, start: float = 0.0, inner: float = 1.0) -> list[Point]:
-        """Return ``count`` points around the centre, every other one at ``inner`` × radius."""
+        """Return ``count`` points around the centre, with every other one at ``inner`` × radius."""
         points = []
         for place in range(count):
             reach = self.radius * (inner if place % 2 else 1)
@@ -183,7 +183,7 @@ def _sphere(s: Shape, image: Image.Image) -> Image.Image:
 
 
 Draw = Callable[[Shape, ImageDraw.ImageDraw], None]
-# Functions that draw shapes; sphere and gradient are computed pixel by pixel instead.
+# Functions that draw shapes. Spheres and gradients are computed pixel by pixel instead.
 _DRAWN: Mapping[str, Draw | None] = {
     "circle": _ellipse,
     "square": _square,

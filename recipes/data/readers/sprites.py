@@ -1,4 +1,4 @@
-"""Folders of game art and icons, named by their files."""
+"""Folders of game art and icons, named after their files."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from recipes.data.candidates import Candidate, uncamel
 from recipes.data.pictures import drawn_svg, opened
 
-# Frames of animations except the first, sheets, backdrops, and work by others than Kenney.
+# Animation frames except the first, sheets, backdrops, and work not by Kenney.
 _FRAMES = re.compile(
     r"walk|run|climb|fall|jump|idle|attack|hit|dead|swim|_\w*sheet|spritesheet|parallax"
     r"|explosion|test|alt_|isometric|cybercity|topdown_tanks/treebrown_small",
@@ -18,7 +18,7 @@ _FIRST_FRAME = re.compile(r"walk0|idle$")
 
 
 def read_game_art(folder: Path, license: str) -> Iterator[Candidate]:
-    """Yield the sprites below a folder, one for each animation."""
+    """Yield the sprites below a folder, one per animation."""
     for path in sorted(folder.rglob("*.png")):
         relative = path.relative_to(folder)
         if _FRAMES.search(relative.as_posix()) and not _FIRST_FRAME.search(path.stem):

@@ -30,7 +30,7 @@ def read(folder: Path) -> Iterator[Candidate]:
 
 
 def read_catalogue(path: Path) -> dict[str, dict[str, str]]:
-    """Return the properties of each piece by its number, parsed from ``name#7=Armchair``."""
+    """Return each piece's properties by its number, parsed from ``name#7=Armchair``."""
     with zipfile.ZipFile(path) as archive:
         text = archive.read("PluginFurnitureCatalog.properties").decode("latin-1")
     pieces: dict[str, dict[str, str]] = {}
@@ -40,7 +40,7 @@ def read_catalogue(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _unescaped(value: str) -> str:
-    r"""Return a value of a Java properties file with escapes such as ``\u00e9`` resolved."""
+    r"""Return a value from a Java properties file with escapes such as ``\u00e9`` resolved."""
     return re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), value)
 
 

@@ -59,7 +59,7 @@ class Atlas:
 
 
 def level_of(homographies: Tensor, texture_hw: tuple[int, int], size: int) -> Tensor:
-    """Return the level (n,), int64, nearest to the scale of each cutout."""
+    """Return the level nearest to each cutout's scale, (n,) int64."""
     height, width = texture_hw
     area = torch.linalg.det(jacobian(homographies)).abs() * (height * width / size**2)
     coarsest = 2 * max(min(texture_hw), 1).bit_length() - 2

@@ -33,7 +33,7 @@ def mixed_loss(x: Tensor, y: Tensor, weight: Tensor | float = 1.0) -> Tensor:
 def border_weights(height: int, width: int, weight: float) -> Tensor:
     """Return a weight for each pixel's error, (height, width), with mean 1.
 
-    The outer 6 rows and columns weigh ``weight`` times as much as the inner ones, and the corners
+    The outer 6 rows and columns count ``weight`` times as much as the inner ones, and the corners
     ``weight``² times as much: with no context beyond the border, they are learned last.
     """
     rows, columns = (torch.ones(side) for side in (height, width))
