@@ -25,7 +25,7 @@ CHANGING = (
     "jobs.jsonl",
     "index.html",
     ".lock",
-)  # compared only by name, because they contain times
+)  # compared only by name: they contain times
 STORY = ("story", "a fox ^ a moon", "--every", "1", "--zoom", "1.1", "--gif", "--webp")
 KINDS = ("batch", "story", "frames")
 

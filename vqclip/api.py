@@ -98,7 +98,7 @@ class Model:
         return str(self.models.device)
 
     def draw(self, prompt: Prompts, **settings: Any) -> Result:
-        """Generate an image of the prompt.
+        """Generate an image for the prompt.
 
         See :meth:`generate` for the parameters. The default ``seed`` is random.
 
@@ -212,7 +212,7 @@ class Model:
         return replace(config, clip=loaded.clip, device=loaded.device, precision=loaded.precision)
 
     def _named(self, config: GenerateConfig) -> GenerateConfig:
-        """Return a config with this model's names, that of the transformer only if it is used."""
+        """Return a config with this model's names, the transformer's only if it is used."""
         loaded = self._loaded
         vqgan, transformer = loaded.vqgan, loaded.transformer
         if config.init not in (AUTO, *DRAWN):

@@ -1,6 +1,6 @@
 """Rendering of candidates: drawn, fitted to 128×128, measured, and encoded as WebP.
 
-All steps give the same result on every machine: they use integers or float64, rounded only once.
+All steps give the same result on every machine: they use integers, or float64 rounded only once.
 """
 
 import hashlib

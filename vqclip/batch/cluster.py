@@ -14,7 +14,7 @@ from typing import Any
 
 from vqclip.errors import UsageError, VqclipError, reason_of
 
-LOCAL = "local"  # address of a cluster on this machine, just for the run
+LOCAL = "local"  # address that stands for a new cluster on this machine
 _HOST = re.compile(r"(\[[\da-fA-F:]+\]|[^\s:/]+):(\d{1,5})")
 _REACH = 10.0  # seconds after which an unresponsive machine counts as unreachable
 _STORE = 256 << 20  # bytes for images and checkpoints sent between processes
@@ -62,7 +62,7 @@ class Cluster:
 
 @contextmanager
 def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
-    """Join the cluster at ``address``, or start one on this machine; leave it at the end.
+    """Join the cluster at ``address``, or start one on this machine; leave it on exit.
 
     address: :data:`LOCAL`, ``auto`` (the cluster running on this machine), or ``host:port`` of
         a cluster that this machine belongs to.

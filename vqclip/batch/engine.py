@@ -1,6 +1,6 @@
 """Execution of jobs in this process, one by one or side by side.
 
-An engine runs jobs and yields their results in any order; each result is recorded at once. Jobs
+An engine runs jobs and yields their results in any order; each result is recorded immediately. Jobs
 share nothing but the models' weights, so the bytes of a job's image do not depend on other jobs.
 """
 

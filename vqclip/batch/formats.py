@@ -1,7 +1,7 @@
 """Conversion of text, CSV, JSON Lines and YAML lists to command-line words.
 
-A row holds the arguments of one ``vqclip`` command: a prompt and options. The options are those of
-the command in every format, so that one parser validates them all.
+A row holds the arguments of one ``vqclip`` command: a prompt and options. Every format uses the
+command's own options, so that one parser validates them all.
 """
 
 import json

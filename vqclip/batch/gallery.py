@@ -51,6 +51,6 @@ def _entry(job: Job) -> Mapping[str, Any]:
         "error": job.error,
         "file": quote(job.picture) if job.files else None,
         "films": films,
-        "again": job.picture if job.files else None,  # the page knows its own folder
+        "again": job.picture if job.files else None,  # the page adds its own folder
         "command": command(job.config),
     }

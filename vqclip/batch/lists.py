@@ -1,4 +1,4 @@
-"""Reading of prompt lists, with ``{a,b}`` alternatives and limits."""
+"""Reading prompt lists, with ``{a,b}`` alternatives and limits."""
 
 import re
 import sys
@@ -98,7 +98,7 @@ def parse_seeds(text: str) -> list[int]:
     """Return the seeds in ``1-4`` or ``1,3,7-9``.
 
     Raises:
-        UsageError: the text has another form.
+        UsageError: the text is malformed.
     """
     seeds: list[int] = []
     for part in text.split(","):

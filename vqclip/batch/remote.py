@@ -39,7 +39,7 @@ Note = Callable[[str], None]
 class Remote:
     """The engine on a cluster: a context manager that cancels its tasks on exit.
 
-    on_step: called with each job's steps about twice a second; images come only with ``look``.
+    on_step: called with each job's steps about twice a second; with ``look``, images too.
     note: called with a line about each problem that was handled.
     width: number of jobs that a task runs side by side; None means the fastest number on a GPU,
         else one.

@@ -28,7 +28,7 @@ def note_long_prompts(
 
 
 def note_slow_precision(terminal: Terminal, models: "Models") -> None:
-    """Note that the processor emulates bfloat16, at least ten times slower, if it does."""
+    """Note if the processor emulates bfloat16, which is at least ten times slower."""
     import torch
 
     from vqclip.models.runtime import has_fast_bfloat16

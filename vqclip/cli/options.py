@@ -149,7 +149,7 @@ _BUILT_IN = "the built-in one"  # shown in help for the name "default"
 
 
 def info(declared: Option, default: bool | str = True) -> Any:
-    """Return a declared option for Typer; its help shows its own default or ``default``."""
+    """Return an option for Typer; its help shows its default value, or ``default`` instead."""
     return typer.Option(
         *declared.flags,
         help=declared.help,

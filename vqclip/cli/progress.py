@@ -39,7 +39,7 @@ _STAGES = {
     "video": ("filming", "frame"),
     "story": ("", "frame"),
 }
-_PICTURE_SHARE = 0.2  # maximum share of the time spent on images
+_PICTURE_SHARE = 0.2  # maximum fraction of the time spent on images
 
 
 class SpeedColumn(ProgressColumn):

@@ -18,7 +18,7 @@ Prompts = str | Prompt | Sequence[str | Prompt]
 
 
 def with_weight(loss: Any) -> tuple[Any, float]:
-    """Return a loss and its weight, given the loss as a name or function, or such a pair.
+    """Return a loss and its weight from a name, a function, or a pair of either and a weight.
 
     >>> with_weight("symmetry:2")
     ('symmetry', 2.0)

@@ -18,9 +18,9 @@ class RestyleConfig:
 
     source: path of a video or of a folder of images.
     picture: settings for every frame, including the seed.
-    coherence: fraction, from 0 to 1, of the previous result, warped to follow the motion, in a
-        frame's initial image, wherever both frames show the same content; the rest is the source
-        frame.
+    coherence: how much of the previous result, from 0 to 1, goes into a frame's initial image
+        where both frames show the same content, warped to follow the motion; the rest is the
+        source frame.
     fps: frames per second to generate; None means the video's frame rate.
     """
 

@@ -13,7 +13,7 @@ def parse_size(text: str | None) -> Size | None:
     """Parse ``256x192`` or ``256`` into (width, height) in pixels.
 
     Raises:
-        UsageError: the text has another form.
+        UsageError: the text is malformed.
     """
     if text is None:
         return None
@@ -48,7 +48,7 @@ def parse_extend(text: str | None) -> Border:
     """Parse ``256,0,0,0``: pixels on the left, top, right and bottom.
 
     Raises:
-        UsageError: the text has another form.
+        UsageError: the text is malformed.
     """
     if text is None:
         return 0, 0, 0, 0

@@ -104,7 +104,7 @@ def python() -> Iterator[Finding]:
 
 
 def torch_pair() -> Iterator[Finding]:
-    """Check that torchvision, each build of which works with only one torch version, fits torch."""
+    """Check that torchvision was built for the installed torch."""
     about = f"{_version('torch')} with torchvision {_version('torchvision')}"
     wanted = _pinned_torch()
     if wanted and wanted != _version("torch").partition("+")[0]:

@@ -78,8 +78,8 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return metrics over all verdicts, by name.
 
     ``r_precision`` and ``top5`` are the fractions of images whose own prompt ranks first or in the
-    top 5; ``similarity`` is the mean similarity to that prompt; ``pictures`` and ``prompts`` are
-    the numbers of images and of distinct prompts.
+    top 5; ``similarity`` is the mean similarity to that prompt; ``pictures`` and ``prompts`` count
+    the images and the distinct prompts.
     """
     count = len(verdicts)
     return {

@@ -1,7 +1,7 @@
 """Serialization of optimizer states as tensors and JSON, without pickle.
 
-Tensors are stored by name in safetensors; all other values, exactly in JSON: floats keep every bit,
-and nested tuples, tensors and mappings are distinguished from lists and numbers.
+Tensors are stored by name in safetensors, and all other values exactly in JSON: floats keep every
+bit, and nested tuples, tensors and mappings are distinguished from lists and numbers.
 """
 
 from collections import deque

@@ -48,7 +48,7 @@ def drafts(
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
-    """Convert a grid of the run's VQGAN to the transformer's VQGAN, for the same image size."""
+    """Convert a grid from the run's VQGAN to the transformer's VQGAN, for the same image size."""
     factor = models.vqgan.downsampling
     return grid_size((grid[1] * factor, grid[0] * factor), transformer.vqgan.downsampling)
 

@@ -89,7 +89,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
     its image is the same as if it ran alone, up to rounding in products over larger batches.
 
     Raises:
-        RuntimeError: memory ran out, for example; the runs keep their state from before the step.
+        RuntimeError: the step failed, as when memory runs out; the runs keep their earlier state.
     """
     models, config = runs[0].models, runs[0].config
     portable = config.precision == "portable" and models.device.type == "cuda"

@@ -1,6 +1,6 @@
 """The transformer as a prior on the optimised codes.
 
-CLIP rewards textures that no image has. The transformer knows p(s | prompt) for whole images, so at
+CLIP rewards textures that no image has. The transformer models p(s | prompt) of whole images, so at
 every step z is pulled towards the codes most likely given z, the prompt and the earlier codes:
 
     k_i = argmin_k ‖z_i − e_k‖² / (2 d σ²) − log p(s_i = k | s_<i, prompt),    s = q(z)

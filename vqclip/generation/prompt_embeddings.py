@@ -104,7 +104,7 @@ def clip_scores(
     """Return how well images (n, 3, h, w) in [0, 1] match the prompts, (n,), from -1 to 1.
 
     The score is the cosine similarity between image and prompt, averaged over prompts and
-    perceptors by weight; a prompt with a negative weight counts against the image.
+    perceptors by their weights; a prompt with a negative weight counts against the image.
     """
     total, mass = torch.zeros(len(images)), 0.0
     parts = zip(models.perceptors, config.clip, prompts.perceptors, strict=True)

@@ -49,7 +49,7 @@ def explicit(config: GenerateConfig) -> GenerateConfig:
 
 
 def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
-    """Return ``config`` with every setting left open that equals its derived value.
+    """Return ``config`` with settings left open where they equal their derived values.
 
     A recorded config sets everything; settings left open again adapt if ``init`` changes.
 

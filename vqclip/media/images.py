@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-MOST_PIXELS = 256_000_000  # limit for reading an image, which takes a gigabyte of memory
+MOST_PIXELS = 256_000_000  # maximum for reading an image, which takes a gigabyte of memory
 _MOST_READ = 16_000_000  # more pixels than any generated image has
 _HEAD = 1024  # bytes that identify the format
 _MAX_DOWNLOAD = 64 * 2**20  # bytes

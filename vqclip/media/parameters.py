@@ -17,7 +17,7 @@ from vqclip.files.formatting import encodable
 PARAMETERS = "parameters"  # key of the text chunk, and of the metadata read from the chunk
 NEGATIVE = "Negative prompt"
 _PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-_LEAST_PAIRS = 3  # in the last line, the rule by which the web UI recognises settings
+_LEAST_PAIRS = 3  # in the last line, as the web UI requires to recognise settings
 _EXTRA_NETWORK = re.compile(r"<[^<>]*>")
 _EMPHASIS = re.compile(r":[\d.]+(?=\))|(?<!\\)[()\[\]]")
 

@@ -24,7 +24,7 @@ class Drawn:
     indices: codes (n, h, w), -1 for those not drawn yet.
     turns: (n, h, w), the turn in which each code was drawn, counting from 1; 0 for given codes, -1
         for those not drawn yet.
-    done, total: number of codes drawn so far and to be drawn in all, over all samples.
+    done, total: number of codes drawn so far and in total, over all samples.
     current: index of the first sample in the current batch.
     """
 

@@ -24,7 +24,7 @@ _SKETCH_SIZE = 0.1  # root mean square of a sketch's vectors, at least that of t
 
 
 class StartToken(nn.Module):
-    """Condition stage of an unconditional transformer: one fixed token for every image."""
+    """Condition stage for an unconditional transformer: one fixed token for every image."""
 
     def __init__(self, token: int = 0) -> None:
         super().__init__()

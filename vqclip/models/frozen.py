@@ -12,8 +12,8 @@ from vqclip.models.upsampling import FusedUpsample
 from vqclip.models.vision import PatchEmbedding, SelfAttention
 from vqclip.models.winograd import WinogradConv2d, fits
 
-# In narrow decoders, Winograd's transforms take longer than they save. Larger kernels occur only in
-# low-resolution layers, where they would save little time for eight times the weight memory.
+# In narrow decoders, Winograd's transforms cost more time than they save. Larger kernels occur only
+# in low-resolution layers, where they would save little time for eight times the weight memory.
 _LEAST_WIDTH, _MOST_WEIGHTS = 64, 512 * 256 * 9
 _PRODUCTS = (nn.Conv2d, nn.Linear, FusedUpsample, PatchEmbedding, SelfAttention)
 

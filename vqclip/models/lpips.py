@@ -93,7 +93,7 @@ class ScalingLayer(nn.Module):
 class Weighing(nn.Module):
     """The learned channel weights for one layer.
 
-    The original applies dropout before them, meant for learning the weights. It is omitted here
+    The original applies dropout before them, for learning the weights. It is omitted here
     because in taming-transformers ``model.train()`` switches it on, which makes the loss random.
     """
 

@@ -21,7 +21,7 @@ from vqclip.errors import CheckpointError
 from vqclip.models.sampling import CellPredictor
 
 _SHARPNESS = 45.0  # of p(image | condition); scores differ by about 0.1 between concepts
-_NONE = 1.02  # score of "no image", equal to that of a vague relation, like a judge and a woman
+_NONE = 1.02  # score of "no image", that of a loose relation such as judge and woman
 _KEYWORD = 0.06  # subtracted from the similarity to a keyword, because a name counts more
 _SAME = 0.97  # cosine similarity above which two words count as the same
 _WORD, _WORD_IN_KEYWORDS = 0.15, 0.1  # bonus for a prompt word that is the name, or a keyword
@@ -100,7 +100,7 @@ class Memory(nn.Module):
 class Recalling:
     """A transformer's predictions, mixed with the codes of recalled images.
 
-    The images lie in the middle of the grid. Around them, and in a smaller grid, only the
+    The images are centred in the grid. Around them, and in a smaller grid, only the
     transformer predicts.
 
     Args:

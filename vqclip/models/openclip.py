@@ -27,7 +27,7 @@ def architecture(name: str) -> dict[str, Any]:
     """Return the ``model_cfg`` of an open_clip architecture such as ``ViT-B-32``.
 
     Raises:
-        UsageError: open_clip has no architecture of this name.
+        UsageError: open_clip has no architecture with this name.
     """
     open_clip = import_open_clip()
     config: dict[str, Any] | None = open_clip.get_model_config(name)
@@ -64,7 +64,7 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
 
 
 def tokenize(texts: list[str], length: int) -> Tensor:
-    """Return CLIP's tokens of ``texts``, (n, length) int64, truncating long texts."""
+    """Return CLIP's tokens for ``texts``, (n, length) int64, truncating long texts."""
     tokens: Tensor = import_open_clip().tokenize(texts, length)
     return tokens
 

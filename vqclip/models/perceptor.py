@@ -226,7 +226,7 @@ def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: 
             return fetch(hub)
         if not allowed:
             raise NotHereError(source)
-        check_network()  # fails at once, whereas the hub's client retries for a minute
+        check_network()  # fails at once; the hub's client would retry for a minute
         return fetch(hub)
 
 

@@ -64,7 +64,7 @@ class Quantizer(nn.Module):
         return len(self.used) + (self.unknown_index == "extra")
 
     def nearest(self, z: Tensor) -> Tensor:
-        """Return the code vectors nearest to ``z`` (b, c, h, w), with straight-through gradient."""
+        """Return the code vectors nearest to ``z`` (b, c, h, w), straight-through."""
         return straight_through(z, self._lookup(self._nearest_ids(z)))
 
     def nearest_indices(self, z: Tensor) -> Tensor:

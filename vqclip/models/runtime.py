@@ -70,10 +70,10 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """Return the type in which matrix products run: float32, bfloat16 or float16.
 
     ``auto`` is bfloat16 if the processor multiplies it faster than float32, else float32. The
-    ``auto`` is bfloat16 if the processor multiplies it faster than float32, else float32. The
     choice depends only on the processor, never on timings, so that a seed always gives
     byte-identical images. ``portable`` is float32 rounded identically on every x86-64 processor;
     this call then applies to the whole process. On CUDA it is float32, for steps under
+    :func:`determinism`.
 
     Raises:
         UsageError: the name is unknown; it is float16 on a CPU, which is slow and overflows; or

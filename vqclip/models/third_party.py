@@ -91,7 +91,7 @@ def cached_only(downloader: Any) -> Iterator[None]:
 
 
 def check_network() -> None:
-    """Raise :class:`ConnectionError` if the hub does not answer or offline mode is set."""
+    """Raise :class:`ConnectionError` if the hub does not respond or offline mode is set."""
     if variable := offline():
         raise ConnectionError(f"network access is disabled by {variable}")
     hub = importlib.import_module("huggingface_hub")  # imported here because it is slow

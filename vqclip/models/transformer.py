@@ -265,7 +265,7 @@ class Net2NetTransformer(nn.Module):
     def _window_side(self, c: Tensor, size: GridSize) -> int:
         """Return the largest side of a square window that fits in ``block_size`` with ``c``.
 
-        The last code of a window is never read, so it takes no room. Scene conditions vary in
+        The last code of a window is never read, so it needs no room. Scene conditions vary in
         length, but a short one does not enlarge the window. With a permuter, there can be only one
         window.
         """

@@ -124,7 +124,7 @@ class VQModel(nn.Module):
         return self.quantize.nearest(z)
 
     def nearest_indices(self, z: Tensor) -> Tensor:
-        """Return the indices of :meth:`nearest`: (b, embed_dim, h, w) -> (b, h, w)."""
+        """Return the codes' indices for :meth:`nearest`: (b, embed_dim, h, w) -> (b, h, w)."""
         return self.quantize.nearest_indices(z)
 
     def codes(self, indices: Tensor) -> Tensor:

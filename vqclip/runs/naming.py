@@ -34,7 +34,7 @@ def checkpoint_path(picture: Path) -> Path:
 def name_images(
     asked: FileOptions, paths: Sequence[Path], labels: Sequence[object]
 ) -> list[OutputConfig]:
-    """Return the output files for images; if paths are equal, each image adds its label.
+    """Return the output files for images; if paths are equal, each gets its image's label.
 
     paths: paths given by the user, or default names, which are numbered if files exist.
     """
@@ -65,7 +65,7 @@ def _is_taken(image: Path, suffixes: Iterable[str]) -> bool:
 
 
 def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
-    """Return an image's output files, with its own frame folder if there are more images."""
+    """Return an image's output files, with its own frame folder if there is more than one image."""
     folder = asked.frames
     return files_beside(
         image,
@@ -90,7 +90,7 @@ def files_beside(
     """Return an image's output files, named after it: videos, codes and a checkpoint.
 
     suffixes: suffixes of the videos.
-    others: further fields of the result.
+    others: other fields of the result.
     """
     return OutputConfig(
         image,

@@ -75,7 +75,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a task.
+    """One image in a task.
 
     indices: the codes, (h, w).
     score: CLIP similarity to the prompts, from -1 to 1; None if not measured.

@@ -137,7 +137,7 @@ def resume_batch(
 
 
 def _refuse_gone(jobs: "Iterable[Job]") -> None:
-    """Raise UsageError for jobs whose files no longer exist in the current folder."""
+    """Raise UsageError for jobs whose files do not exist, as seen from the current folder."""
     from vqclip.batch.checking import check_config
 
     errors: dict[str, list[int]] = {}
@@ -151,7 +151,7 @@ def _refuse_gone(jobs: "Iterable[Job]") -> None:
 
 
 def _refuse_missing(jobs: "Iterable[Job]") -> None:
-    """Raise UsageError for missing models before the batch starts, which never downloads any."""
+    """Raise UsageError for missing models up front, because a batch never downloads any."""
     from vqclip.hub.requirements import missing, names_of, refuse_missing
 
     refuse_missing(missing(named for job in jobs for named in names_of(job.config)))

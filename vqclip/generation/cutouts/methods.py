@@ -97,7 +97,7 @@ def pooled(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -
     """Pool the whole image to CLIP's input size, (average + maximum) / 2, for every cutout.
 
     All variety comes from the augmentations; beyond the edge the image is black. An image that is
-    not square is squashed into one, as in nerdyrodent's "latest" and "updatedpooling"; use
+    not square is squashed into a square, as in nerdyrodent's "latest" and "updatedpooling"; use
     ``crops`` for such images. ``cut_power`` is not used.
     """
     n = draw.n
@@ -117,7 +117,7 @@ def zoom(
     A close-up is a box with 25–95 % of the area of the largest square in the image and an aspect
     ratio of 0.85–1.2, after a perspective of strength 0.4; beyond its edge the image is mirrored. A
     wide view is a square slightly larger than the long side, anywhere around the image, after a
-    perspective of strength 0.2, on a background of random colour. Only close-ups are stretched, at
+    perspective of strength 0.2, on a randomly coloured background. Only close-ups are stretched, at
     most by their aspect ratio. This is based on pixray's cutouts (60 % and 40 %). ``cut_power`` is
     not used.
     """

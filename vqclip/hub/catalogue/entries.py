@@ -35,7 +35,7 @@ class CatalogueEntry:
     """A model that can be downloaded.
 
     size: exact size of the checkpoint in bytes. about_size: approximate size in bytes.
-    checkpoint, config: sources for each file, in the order in which to try them.
+    checkpoint, config: sources for each file, in the order to try them.
     results: terms of use for results, if known.
     page: the model's web page, the only way to get a model without sources.
     """

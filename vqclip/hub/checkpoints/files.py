@@ -22,7 +22,7 @@ _SPARE = 1 << 24  # bytes that weights may claim beyond the file's capacity
 
 
 class FileContent(NamedTuple):
-    """Weights by name, and the file's other content by name with the bytes of its tensors."""
+    """Weights by name, and the names of other content with the size of its tensors in bytes."""
 
     state: StateDict
     rest: Mapping[str, int]

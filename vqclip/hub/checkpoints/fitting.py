@@ -104,7 +104,7 @@ def infer_config(state: StateDict) -> ModelConfig:
     """Infer a VQGAN's config from the names and shapes of its weights.
 
     The training size cannot be inferred and is assumed to be 256 pixels. Attention is placed at the
-    levels that have weights of attention blocks.
+    levels that have attention weights.
 
     Raises:
         CheckpointError: the weights are not those of a VQGAN.

@@ -70,7 +70,7 @@ class StandIn(dict[Any, Any]):
 
 
 def stand_in(module: str, name: str) -> type[StandIn]:
-    """Return an empty class for a foreign name, one that cannot be called for a function."""
+    """Return an empty class for a foreign name; for a function, the class cannot be called."""
     full_name = f"{module}.{name}"
     if module.split(".")[0] in _STANDARD_MODULES and not _is_standard_data(module, name):
         _refuse(full_name)

@@ -15,7 +15,7 @@ from vqclip.hub.checkpoints.unpickling import InertUnpickler, LoadStorage, Stora
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LOCAL_HEADER = 30  # bytes in a zip member's own header, before its name
 _ALIGNMENT = 64
-# Several times the need of the largest published model with its optimizer.
+# Several times the size needed by the largest published model with its optimizer.
 _MOST_PICKLE = _MOST_DIRECTORY = 1 << 22
 _TOO_LARGE = "its description is larger than any model's; it was refused"
 

@@ -1,6 +1,6 @@
-"""Reading of pickled tensors without running or importing code.
+"""Reading pickled tensors without running or importing code.
 
-A pickle is a program: it may name any function of any module and call it. Here, every name is
+A pickle is a program: it may name any function in any module and call it. Here, every name is
 passed to :meth:`InertUnpickler.find_class`, which accepts the few names that tensors need and
 replaces all others with empty stand-ins. No name is ever imported, so nothing in a file can reach
 code. Names that only an attack would use are rejected.

@@ -40,7 +40,7 @@ class Writer(Protocol):
 
 @contextmanager
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Like :func:`replacing`, but on Ctrl-C, publish the partial file before propagating it.
+    """Like :func:`replacing`, but publish the partial file on Ctrl-C before re-raising it.
 
     An empty file is not published. A killed process leaves its temporary file, which the next
     writer of ``path`` removes.

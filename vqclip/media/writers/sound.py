@@ -14,7 +14,7 @@ _KEPT = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
 def add_sound(film: Path, source: Path) -> None:
     """Add the sound from another file, if any, to an MP4, up to the end of the video.
 
-    Neither the images nor sound in a codec that players support in an MP4 are re-encoded.
+    Images, and sound in a codec that players support in an MP4, are not re-encoded.
     """
     with av.open(source) as source_file:
         if not source_file.streams.audio:

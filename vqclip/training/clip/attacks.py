@@ -19,7 +19,7 @@ from vqclip.models.vqgan import VQModel
 
 
 class PixelSpace:
-    """δ is added to the pixels; with ``blur`` above 1, it is coarser than they are by that factor.
+    """δ is added to the pixels; with ``blur`` above 1, it is that many times coarser.
 
     An optimizer of VQGAN codes cannot draw single pixels either, and details at that scale are
     invisible.

@@ -185,7 +185,7 @@ class Composer:
 
 
 def _is_thing(entry: DataEntry) -> bool:
-    """Return whether an entry can stand beside another: it has a short name and no sign or flag."""
+    """Return whether an entry can stand beside another: a short name, and not a sign or flag."""
     columns = entry.columns
     return (
         bool(entry.texts)
@@ -202,7 +202,7 @@ def _may_be_mirrored(entry: DataEntry) -> bool:
 
 
 def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
-    """Return whether an entry's colour is named in no text and it shows no people."""
+    """Return whether no text names an entry's colour and it shows no people."""
     words = (*entry.texts, *(entry.columns.get("tags") or ()))
     people = entry.columns.get("category") in ("people & body", "flags")
     return (

@@ -25,7 +25,7 @@ class SourceConfig:
     """A source of images.
 
     path: a folder of images, or a ``.jsonl`` file in which each row names a ``file`` in a ``shard``
-        (a zip or tar beside it) and its ``text``; further columns are for ``where`` and captions.
+        (a zip or tar beside it) and its ``text``; other columns are for ``where`` and captions.
         In a folder, ``a.txt`` beside ``a.png`` holds that image's captions, one per line.
     weight: how often images from this source are drawn, relative to other sources.
     where: use only the rows whose columns have these values.

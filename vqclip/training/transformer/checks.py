@@ -27,7 +27,7 @@ def check_transformer(
         model: the model to train.
         batch: a few samples.
         conditions: entries of ``data.conditions``.
-        loss: the section ``loss``.
+        loss: the ``loss`` section.
 
     Raises:
         UsageError: they do not fit; the message names the setting and the remedy.

@@ -1,4 +1,4 @@
-"""Model-free losses for training a VQGAN."""
+"""Losses for training a VQGAN that do not need a model."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

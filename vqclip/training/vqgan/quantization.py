@@ -38,7 +38,7 @@ def vector_quantize(
 
         L = mean (sg[z] − e)² + β · mean (z − sg[e])²
 
-    With ``legacy_beta``, β weights the first term instead, like a bug in taming-transformers. If
+    With ``legacy_beta``, β weights the first term instead, reproducing taming-transformers' bug. If
     the codebook is not ``learned`` by gradients, only the second term is used.
     """
     b, c, h, w = z.shape
