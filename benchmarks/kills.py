@@ -21,11 +21,7 @@ from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 
-CHANGING = (
-    "jobs.jsonl",
-    "index.html",
-    ".lock",
-)  # compared only by name: they contain times
+CHANGING = ("jobs.jsonl", "index.html", ".lock")  # compared only by name: they contain times
 STORY = ("story", "a fox ^ a moon", "--every", "1", "--zoom", "1.1", "--gif", "--webp")
 KINDS = ("batch", "story", "frames")
 

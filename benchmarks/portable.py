@@ -73,10 +73,8 @@ def results() -> Iterator[tuple[str, Tensor]]:
     yield "normal numbers", torch.randn(1000, generator=generator)
     yield "draws", torch.multinomial(random(10, 500).softmax(-1), 1, generator=generator)
     grid = random(4, 32, 32, 2)
-    yield (
-        "grid sample",
-        F.grid_sample(maps, grid, align_corners=False),
-    )  # last: QEMU 7.2 crashes here
+    # last, because QEMU 7.2 crashes here
+    yield "grid sample", F.grid_sample(maps, grid, align_corners=False)
 
 
 def main() -> None:
