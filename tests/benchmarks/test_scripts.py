@@ -96,6 +96,13 @@ def test_cutouts(script: Script) -> None:
     assert out.count("vqclip nerdyrodent") == 3
 
 
+@pytest.mark.slow
+def test_floor(script: Script) -> None:
+    lines = script("floor", "--small", "--repeats", 1, "--cutouts", 1).splitlines()
+    assert [line.split(" | ")[0] for line in lines[3:]] == ["| float32", "| bfloat16"]
+    assert all(float(line.split()[-3]) > 0 for line in lines[3:])
+
+
 def test_depthwise(script: Script) -> None:
     assert len(script("depthwise", "--batch", 1).splitlines()) == 11
 

@@ -44,7 +44,12 @@ def settle_arithmetic(*, portable: bool) -> None:
 
 def threads(usual: int) -> int:
     """Return the number of compute threads: ``usual``, or the fixed number if portable."""
-    return _THREADS if True in _process else usual
+    return _THREADS if is_portable() else usual
+
+
+def is_portable() -> bool:
+    """Return whether this process computes portably."""
+    return True in _process
 
 
 def supported() -> bool:

@@ -17,6 +17,7 @@ from vqclip.models.depthwise import depthwise_in_float32
 from vqclip.models.frozen import FrozenDecoder, cast_products
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.portable import settle_arithmetic
+from vqclip.models.products import multiply_in_onednn, prefers_onednn
 from vqclip.models.recompute import LARGE
 from vqclip.models.vision import streamline
 from vqclip.registry import Registry
@@ -124,6 +125,8 @@ def accelerate(model: _Network, device: torch.device, dtype: torch.dtype) -> _Ne
             model.dtype = dtype
             if dtype != torch.float32:
                 cast_products(model.visual, dtype)
+            elif prefers_onednn():
+                multiply_in_onednn(model.visual)
         for convolution in _convolutions(visual):  # saves a fifth of a ResNet's time
             convolution.to(memory_format=torch.channels_last)
     return model

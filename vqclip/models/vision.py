@@ -63,8 +63,11 @@ class PatchEmbedding(nn.Module):
         rows, columns = images.shape[2] // p, images.shape[3] // q
         patches = images[..., : rows * p, : columns * q].reshape(-1, 3, rows, p, columns, q)
         patches = patches.permute(0, 2, 4, 1, 3, 5)  # (n, rows, columns, 3, p, q)
-        tokens = F.linear(patches.flatten(3), self.weight.flatten(1), self.bias)
-        return tokens.permute(0, 3, 1, 2)
+        return self.project(patches.flatten(3)).permute(0, 3, 1, 2)
+
+    def project(self, patches: Tensor) -> Tensor:
+        """Map (..., 3 p q) -> (..., width)."""
+        return F.linear(patches, self.weight.flatten(1), self.bias)
 
 
 class SelfAttention(nn.Module):
@@ -79,7 +82,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, query: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
         """Map (n, tokens, width) to the same shape; return no attention weights."""
-        qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias)
+        qkv = self.project(query)
         # (n, tokens, width) -> (n, heads, tokens, width per head)
         q, k, v = (
             part.view(*part.shape[:2], self.num_heads, -1).transpose(1, 2)
@@ -87,6 +90,10 @@ class SelfAttention(nn.Module):
         )
         seen = attention(q, k, v)
         return self.out_proj(seen.transpose(1, 2).flatten(2)), None
+
+    def project(self, x: Tensor) -> Tensor:
+        """Map x (..., width) to queries, keys and values, (..., 3 width)."""
+        return F.linear(x, self.in_proj_weight, self.in_proj_bias)
 
     def first(self, x: Tensor) -> Tensor:
         """Return the output for the first token only: (n, tokens, width) -> (n, 1, width).

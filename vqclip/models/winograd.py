@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vqclip.models.products import pack, prefers_onednn, product
+
 POINTS = 6  # 0, 1, -1, 2, -2 and infinity, along each axis
 TILE = 4  # outputs per tile along each axis
 _CACHE_FLOATS = 1 << 21  # size of a block of transformed tiles: 8 MiB, part of the L3 cache
@@ -36,16 +38,13 @@ class WinogradConv2d(nn.Module):
     with respect to the input. Input and output are float32, (b, c, h, w) in channels-last order.
     """
 
-    kernels: Tensor
-    adjoint_kernels: Tensor
-
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         weight = conv.weight.detach()
         adjoint = weight.flip(2, 3).transpose(0, 1)
-        self.register_buffer("kernels", transform_kernels(weight), persistent=False)
-        self.register_buffer("adjoint_kernels", transform_kernels(adjoint), persistent=False)
+        self.kernels = Kernels(transform_kernels(weight))
+        self.adjoint_kernels = Kernels(transform_kernels(adjoint))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, in, h, w) -> (b, out, h, w)."""
@@ -62,12 +61,32 @@ def fits(conv: nn.Conv2d) -> bool:
     )
 
 
+class Kernels:
+    """Transformed kernels (36, in, out), which multiply the tiles at all points.
+
+    oneDNN, where it is faster, takes one product at a time, MKL all of them.
+    """
+
+    def __init__(self, kernels: Tensor) -> None:
+        self.c_out = kernels.shape[2]
+        self.kernels: Tensor | list[Tensor] = kernels
+        if prefers_onednn():
+            self.kernels = [pack(kernel.t()) for kernel in kernels]
+
+    def multiply(self, tiles: Tensor) -> Sequence[Tensor]:
+        """Map tiles (36, m, in) to their products, 36 x (m, out), in scratch memory."""
+        if isinstance(self.kernels, list):
+            return [product(*pair) for pair in zip(tiles, self.kernels, strict=True)]
+        products = _workspace("products", POINTS**2, tiles.shape[1], self.c_out)
+        return torch.bmm(tiles, self.kernels, out=products).unbind()
+
+
 class _Convolution(torch.autograd.Function):
     """Convolution whose input gradient is a convolution with rotated, transposed kernels."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, kernels: Tensor, adjoint_kernels: Tensor, bias: Tensor | None
+        ctx: Any, x: Tensor, kernels: Kernels, adjoint_kernels: Kernels, bias: Tensor | None
     ) -> Tensor:
         ctx.adjoint_kernels = adjoint_kernels
         return convolve(x, kernels, bias)
@@ -85,22 +104,22 @@ def transform_kernels(weight: Tensor) -> Tensor:
     return transformed.flatten(0, 1).to(weight.dtype).contiguous()
 
 
-def convolve(x: Tensor, kernels: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve x (b, in, h, w), padded by 1, with kernels (36, in, out) -> (b, out, h, w)."""
+def convolve(x: Tensor, kernels: Kernels, bias: Tensor | None) -> Tensor:
+    """Convolve x (b, in, h, w), padded by 1, with kernels -> (b, out, h, w)."""
     x = x.permute(0, 2, 3, 1).contiguous()  # (b, h, w, in): no copy for channels-last x
     b, height, width, _ = x.shape
     rows = math.ceil(height / TILE)
-    y = x.new_empty(b, TILE * rows, width, kernels.shape[2])
+    y = x.new_empty(b, TILE * rows, width, kernels.c_out)
     for image, result in zip(x, y, strict=True):
         _convolve_image(image, kernels, bias, result)
     return y[:, :height].permute(0, 3, 1, 2)
 
 
-def _convolve_image(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) -> None:
+def _convolve_image(x: Tensor, kernels: Kernels, bias: Tensor | None, y: Tensor) -> None:
     """Convolve x (h, w, in) into y (4 * rows, w, out), one block of tile rows at a time."""
     (height, width, channels), rows = x.shape, len(y) // TILE
     tiles = math.ceil(width / TILE)  # per row
-    widest = max(channels, kernels.shape[2])
+    widest = max(channels, kernels.c_out)
     step = max(1, min(rows, _CACHE_FLOATS // (POINTS**2 * tiles * widest)))
     halo = _workspace("halo", TILE * step + 2, width, channels)
     for row in range(0, rows, step):
@@ -115,21 +134,22 @@ def _convolve_image(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) 
         _convolve_block(block, kernels, bias, y[TILE * row : TILE * (row + n)])
 
 
-def _convolve_block(x: Tensor, kernels: Tensor, bias: Tensor | None, y: Tensor) -> None:
+def _convolve_block(x: Tensor, kernels: Kernels, bias: Tensor | None, y: Tensor) -> None:
     """Convolve x (4n + 2, w, in) into y (4n, w, out)."""
-    (_, width, c_in), c_out, n = x.shape, kernels.shape[2], len(y) // TILE
+    (_, width, c_in), c_out, n = x.shape, kernels.c_out, len(y) // TILE
     tiles = math.ceil(width / TILE)
     down = _workspace("down", POINTS, n, TILE * tiles + 2, c_in)
     down[:, :, 0], down[:, :, width + 1 :] = 0, 0  # padding left and right
     _transform_tiles(_taps(x, n, POINTS), down[:, :, 1 : width + 1].unbind())
     points = _workspace("points", POINTS, POINTS, n, tiles, c_in)
     _transform_tiles(_taps(down.movedim(2, 0), tiles, POINTS), points.movedim(3, 1).unbind())
-    products = _workspace("products", POINTS, POINTS, n, tiles, c_out)
-    torch.bmm(points.view(POINTS**2, -1, c_in), kernels, out=products.view(POINTS**2, -1, c_out))
+    products = kernels.multiply(points.view(POINTS**2, n * tiles, c_in))
     if bias is not None:  # point 1 contributes to every output with weight 1
-        products[1, 1] += bias
+        products[POINTS + 1].add_(bias)
     across = _workspace("across", POINTS, n, TILE * tiles, c_out)
-    _gather_tiles(products.movedim(3, 1).unbind(), _taps(across.movedim(2, 0), tiles, TILE))
+    for point, row in enumerate(across):  # down; the points across are summed
+        seen = [one.view(n, tiles, c_out).movedim(1, 0) for one in products[point::POINTS]]
+        _gather_tiles(seen, _taps(row.movedim(1, 0), tiles, TILE))
     _gather_tiles(across[:, :, :width].unbind(), _taps(y, n, TILE))
 
 

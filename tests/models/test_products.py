@@ -1,0 +1,73 @@
+"""Float32 products in oneDNN: the same values and gradients as torch's."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.models.test_vision import tower
+from vqclip.models import portable, products, winograd
+from vqclip.models.products import frozen_linear, multiply_in_onednn, prefers_onednn
+from vqclip.models.vision import streamline
+from vqclip.models.winograd import WinogradConv2d
+
+pytestmark = pytest.mark.skipif(
+    not torch._C._has_mkldnn, reason="this build of torch has no oneDNN"
+)
+
+
+def same(value: Tensor | None, expected: Tensor | None) -> bool:
+    assert value is not None
+    assert expected is not None
+    return torch.allclose(value, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 32), (1, 32), (64, 32)], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+def test_equals_a_linear_layer_and_its_gradient(shape: tuple[int, ...], bias: bool) -> None:
+    weight, offset = torch.randn(48, 32), torch.randn(48) if bias else None
+    x = torch.randn(shape, requires_grad=True)
+    other = x.detach().requires_grad_()
+    y, expected = frozen_linear(weight, offset)(x), F.linear(other, weight, offset)
+    assert same(y, expected)
+    gradient = torch.randn_like(y).transpose(0, -1).contiguous().transpose(0, -1)
+    y.backward(gradient)
+    expected.backward(gradient)
+    assert same(x.grad, other.grad)
+
+
+def test_a_tower_keeps_features_gradients_and_keys() -> None:
+    plain = streamline(tower())
+    quick = copy.deepcopy(plain)
+    multiply_in_onednn(quick)
+    assert list(quick.state_dict()) == list(plain.state_dict())
+    images = torch.rand(5, 3, 48, 48, requires_grad=True)
+    other = images.detach().requires_grad_()
+    features, expected = quick(images), plain(other)
+    assert same(features, expected)
+    replaced = ["forward" in vars(layer) for layer in quick.modules() if type(layer) is nn.Linear]
+    assert replaced == [True] * 6  # two in each of three blocks
+    features.square().sum().backward()
+    expected.square().sum().backward()
+    assert same(images.grad, other.grad)
+
+
+def test_winograd_convolutions_agree_in_both_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = nn.Conv2d(16, 32, 3, padding=1).requires_grad_(False)
+    x = torch.randn(2, 16, 21, 33, requires_grad=True)
+    results = []
+    for quick in (False, True):
+        monkeypatch.setattr(winograd, "prefers_onednn", lambda quick=quick: quick)
+        y = WinogradConv2d(conv)(x)
+        results.append((y, *torch.autograd.grad(y.square().sum(), x)))
+    assert all(same(value, expected) for value, expected in zip(*results, strict=True))
+
+
+def test_portable_results_never_come_from_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_is_faster_in_onednn", lambda: True)
+    monkeypatch.setattr(portable, "_process", [False])
+    assert prefers_onednn()
+    monkeypatch.setattr(portable, "_process", [True])
+    assert not prefers_onednn()

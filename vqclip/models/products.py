@@ -1,0 +1,97 @@
+"""Float32 matrix products with frozen weights, by the faster of torch's two libraries.
+
+torch multiplies float32 matrices with MKL, which does not use AVX-512 on AMD processors. There,
+oneDNN, the library of torch's convolutions, takes less than half the time.
+"""
+
+import platform
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqclip.models.portable import is_portable
+from vqclip.models.vision import PatchEmbedding, SelfAttention
+
+
+def prefers_onednn() -> bool:
+    """Return whether float32 matrix products should run in oneDNN instead of MKL."""
+    return not is_portable() and _is_faster_in_onednn()
+
+
+@cache
+def _is_faster_in_onednn() -> bool:
+    has_both = torch._C.has_mkl and torch._C._has_mkldnn
+    return has_both and torch.cpu._is_avx512_supported() and _is_amd()
+
+
+def _is_amd() -> bool:
+    with suppress(OSError):  # Linux
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    return "AuthenticAMD" in platform.processor()
+
+
+def pack(weight: Tensor) -> Tensor:
+    """Return a copy of a float32 weight (out, in) in the order in which oneDNN reads it."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
+    return packed
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Map float32 x (..., in) to x·weightᵀ + bias, (..., out), with oneDNN.
+
+    weight: (out, in), as it is or from `pack`, which saves a copy in every call.
+    """
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return y
+
+
+def frozen_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Return the float32 map x -> x·weightᵀ + bias, differentiable with respect to x only.
+
+    Only the transposed weight of the backward pass is packed, because packing gains less in the
+    forward pass and takes as much memory.
+    """
+    weight, adjoint = weight.detach(), pack(weight.detach().t())
+    bias = None if bias is None else bias.detach()
+
+    def linear(x: Tensor) -> Tensor:
+        y: Tensor = _Linear.apply(x, weight, bias, adjoint)
+        return y
+
+    return linear
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, adjoint: Tensor
+    ) -> Tensor:
+        ctx.adjoint = adjoint
+        return product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return product(gradient, ctx.adjoint), None, None, None
+
+
+def multiply_in_onednn(network: nn.Module) -> None:
+    """Make a frozen float32 network's linear layers run in oneDNN, in place.
+
+    Parameters and state-dict keys stay the same.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            _replace(layer, "forward", layer.weight, layer.bias)
+        elif isinstance(layer, PatchEmbedding):
+            _replace(layer, "project", layer.weight.flatten(1), layer.bias)
+        elif isinstance(layer, SelfAttention):
+            _replace(layer, "project", layer.in_proj_weight, layer.in_proj_bias)
+
+
+def _replace(layer: nn.Module, method: str, weight: Tensor, bias: Tensor | None) -> None:
+    setattr(layer, method, frozen_linear(weight, bias))
