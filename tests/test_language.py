@@ -69,7 +69,7 @@ def found(text: str) -> list[str]:
     return sorted({match[0] for match in RULE.finditer(prose(text))})
 
 
-def test_the_rule_finds_what_it_is_for() -> None:
+def test_rule_finds_banned_phrases() -> None:
     assert found("Goes on where it was; the likeliest picture.") == [
         "Goes on ",
         "likeliest",

@@ -82,7 +82,7 @@ def test_every_help_stands_alone() -> None:
             assert not re.search(r"\b[Ee]lse [a-z' ]+\.$", text.partition("Default:")[0]), text
 
 
-def test_words_of_switches() -> None:
+def test_switch_words() -> None:
     paste = options_of(CompleteConfig)["paste"]
     assert (paste.words(True), paste.words(False)) == (["--paste"], ["--no-paste"])
     assert options_of(FileOptions)["overwrite"].words(False) == []
