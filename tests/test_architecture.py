@@ -49,7 +49,7 @@ def name(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield every absolute name that a file imports, relative ones resolved."""
+    """Yield every absolute name that a file imports, with relative ones resolved."""
     package = ["vqclip", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -132,7 +132,7 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def test_only_the_command_line_names_options() -> None:
-    """Messages below cli name settings as `steps`; only whole shell commands may have options."""
+    """Messages below cli name a setting `steps`; only complete shell commands contain options."""
     named = [
         f"{name(path)}: {text}"
         for path in MODULES

@@ -1,4 +1,4 @@
-"""The README's gallery: reproducible images of prompts that were chosen beforehand."""
+"""The README's gallery: reproducible images of prompts that were chosen in advance."""
 
 import json
 import runpy
@@ -69,7 +69,7 @@ def test_every_image_records_how_it_was_made() -> None:
 @needs_pictures
 @pytest.mark.slow
 def test_gallery_image_is_reproduced(script: Script) -> None:
-    """Each command of the script has its own process, as portable precision requires."""
+    """Each of the script's commands has its own process, as portable precision requires."""
     status, told = script("--check", "--only", PICTURES[0].stem)
     if status == 3:
         pytest.skip(f"bytes differ with other versions: {told}")

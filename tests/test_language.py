@@ -18,7 +18,7 @@ PAGES = [
     *sorted(p.relative_to(ROOT) for p in ROOT.glob("docs/**/*.md")),
 ]
 SOURCES = sorted((ROOT / "vqclip").rglob("*.py"))
-BANNED = {  # phrase: what to write
+BANNED = {  # phrase: replacement
     r"go(es)? on( |$|[,.:;])(?!disk)": "continue, resume",
     r"gone on with": "continued",
     r"likeliest": "most likely",

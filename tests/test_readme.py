@@ -71,7 +71,7 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Treat models that would be downloaded or imported as stored."""
+    """Treat models that would be downloaded or imported as already stored."""
     monkeypatch.setattr("vqclip.hub.export.export_checkpoint", lambda _, path, *__, **___: [path])
     for name in ("get", "import_model"):
         monkeypatch.setattr(f"vqclip.hub.install.{name}", lambda *_, **__: _kept("mine"))

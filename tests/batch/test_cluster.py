@@ -1,4 +1,4 @@
-"""Addresses of clusters, and errors if there is no cluster."""
+"""Cluster addresses, and errors when there is no cluster."""
 
 import sys
 

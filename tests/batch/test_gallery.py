@@ -85,7 +85,7 @@ def test_shown_command_reproduces_the_image(tmp_path: Path) -> None:
 
 
 class Browser:
-    """The few commands of the WebDriver protocol that a test needs."""
+    """The WebDriver commands that the tests use."""
 
     def __init__(self, url: str, profile: Path, width: int, height: int) -> None:
         arguments = [*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"]
@@ -110,7 +110,7 @@ class Browser:
         return self.call("POST", "/execute/sync", {"script": f"return {script}", "args": []})
 
     def keys(self, text: str) -> None:
-        """Press keys at the focused element."""
+        """Send keys to the focused element."""
         presses = [{"type": kind, "value": k} for k in text for kind in ("keyDown", "keyUp")]
         source = {"type": "key", "id": "keyboard", "actions": presses}
         self.call("POST", "/actions", {"actions": [source]})
@@ -120,7 +120,7 @@ class Browser:
         return entries
 
     def requests(self) -> set[str]:
-        """Return every address that a page from disk has requested so far."""
+        """Return every address that pages loaded from disk have requested so far."""
         messages = (json.loads(e["message"])["message"] for e in self.log("performance"))
         wanted = (m for m in messages if m["method"] == "Network.requestWillBeSent")
         ours = (m["params"] for m in wanted if m["params"]["documentURL"].startswith("file:"))

@@ -1,4 +1,4 @@
-"""Jobs and their journal, for changed lists and damaged folders."""
+"""Jobs and their journal, with changed lists and damaged folders."""
 
 from dataclasses import replace
 from pathlib import Path

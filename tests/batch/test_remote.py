@@ -1,6 +1,6 @@
-"""The engine of a cluster: tasks, their results, and their losses.
+"""The cluster engine: tasks, their results, and lost tasks.
 
-Ray itself is replaced here, call by call; tests/cli/test_batch_ray.py uses a real cluster.
+Ray is replaced by a fake; tests/cli/test_batch_ray.py uses a real cluster.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Tasks of a cluster, without a cluster: jobs and checkpoints in, files and checkpoints out."""
+"""Cluster tasks, run without a cluster: jobs and checkpoints in, files and checkpoints out."""
 
 import tempfile
 from collections.abc import Callable

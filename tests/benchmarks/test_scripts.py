@@ -26,7 +26,7 @@ Script = Callable[..., str]
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
-    """Return a function that runs a script in this process, and returns its output."""
+    """Return a function that runs a script in this process and returns its output."""
     monkeypatch.syspath_prepend(str(FOLDER))
     for name in LIBRARIES:
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -68,7 +68,7 @@ def test_fuzz(script: Script) -> None:
 
 @pytest.mark.slow
 def test_step() -> None:
-    """Both models run the steps of vqclip.generate, and every part takes its share of time."""
+    """Both models take the steps of vqclip.generate, and each part takes some of the time."""
     out = in_a_process("step", "--small", "--repeats", 1, "--cutouts", 1, "--threads", 1)
     for name in ("embedded", "published"):
         _, _, table = out.partition(f"\n{name}: ")
@@ -264,7 +264,7 @@ with tqdm() as pbar:
 
 @pytest.mark.slow
 def test_peer(tmp_path: Path) -> None:
-    """A program like the peer alternates with vqclip; the real peer needs its packages."""
+    """A stand-in for the peer alternates with vqclip; the real one needs its own packages."""
     files = {
         "generate.py": PEER,
         "CLIP/clip/__init__.py": "",

@@ -1,4 +1,4 @@
-"""again, show and resume: images from their recorded settings and states."""
+"""The commands again, show and resume, with recorded settings and states."""
 
 import hashlib
 import json

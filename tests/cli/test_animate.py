@@ -19,7 +19,7 @@ def shade(number: int) -> int:
 
 @pytest.fixture
 def frames() -> Path:
-    """Write eleven frames of increasing brightness, whose names need sorting by number."""
+    """Write eleven frames of increasing brightness whose names must be sorted by number."""
     folder = Path("steps")
     for number in range(11):
         settings = {"prompt": "a <red> äpfelchen", "settings": {"seed": 7}, "step": number}

@@ -1,4 +1,4 @@
-"""Batches: a list becomes a folder of images despite any interruption."""
+"""Batches: a list becomes a folder of images, even after interruptions."""
 
 import errno
 import json
@@ -101,7 +101,7 @@ def test_rerun_continues_with_an_edited_list() -> None:
         "(4 of 4 images, 1 new"
         in batch(text="a red apple\n{green,blue} car --steps 1\na fox\n").stdout
     )
-    assert "4 of 4 images" in batch().stdout  # rows that return are already done
+    assert "4 of 4 images" in batch().stdout  # restored rows are already done
     assert {n: j["state"] for n, j in jobs().items()}["a-pear-7.png"] == "done"
 
 
@@ -307,7 +307,7 @@ def test_full_disk_stops_the_batch_and_loses_nothing(monkeypatch: pytest.MonkeyP
 
 
 def interrupted(patch: pytest.MonkeyPatch, at: int) -> None:
-    """Raise Ctrl-C after ``at`` steps of all jobs together."""
+    """Raise KeyboardInterrupt after a total of ``at`` steps across all jobs."""
     from vqclip.cli import progress
 
     def update(self: Any, done: int, *_: Any) -> None:

@@ -22,7 +22,7 @@ FRAMES = tuple(Image.new("RGB", (16, 16), (80 * n, 9, 9)) for n in range(3))
 
 
 def told(*words: str) -> dict[str, Any]:
-    """Return the forecast; no files may be left."""
+    """Return the forecast, and check that no files are left."""
     before = leftovers(Path())
     result = vqclip(*words, "--dry-run", "--json")
     assert leftovers(Path()) == before

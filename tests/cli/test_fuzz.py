@@ -1,6 +1,6 @@
 """Random command lines and damaged images cause one-line errors and leave no files.
 
-For more of them, run python benchmarks/fuzz.py.
+To try many more, run python benchmarks/fuzz.py.
 """
 
 import pytest

@@ -27,7 +27,7 @@ KINDS = [
     *(AnimateConfig, CodesConfig, CompleteConfig, FileOptions, GenerateConfig),
     *(RestyleConfig, SampleConfig, StoryConfig, TimingConfig),
 ]
-# Settings that the command line has as arguments, as several options, or in a separate config.
+# Settings that are arguments, multiple options, or in a separate config on the command line.
 OTHERWISE = {"prompts", "conditions", "picture", "scenes", "source", "timing"}
 FLAG = re.compile(r"(--[a-z][a-z0-9-]+(/--[a-z-]+)?)|-[a-z]")
 

@@ -1,4 +1,4 @@
-"""Every problem is found, with a fix and without a traceback."""
+"""Every problem is reported with a fix and without a traceback."""
 
 import shutil
 import tempfile
@@ -26,7 +26,7 @@ def broken(*_: Any, **__: Any) -> Any:
 
 
 def test_sums_match_the_built_in_weights() -> None:
-    # after a change to the weights: cd weights && sha256sum */*.safetensors > SHA256SUMS
+    # if the weights change: cd weights && sha256sum */*.safetensors > SHA256SUMS
     folder = weights_folder()
     files = {path.relative_to(folder).as_posix(): path for path in folder.glob("*/*.safetensors")}
     assert doctor.known_sums(folder) == {name: weights_hash(file) for name, file in files.items()}

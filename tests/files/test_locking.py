@@ -1,4 +1,4 @@
-"""A lock keeps other processes out until its process ends in any way."""
+"""A lock keeps other processes out until its own process ends, even if it is killed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Drafts: sampled from prompts, ranked by CLIP, and used as a start for any VQGAN and size."""
+"""Drafts: sampled from prompts, ranked by CLIP, used as initial images for any VQGAN and size."""
 
 from collections import deque
 from dataclasses import replace
@@ -126,7 +126,7 @@ def test_each_batch_of_drafts_has_its_own_styles(styled: Models) -> None:
 
 @pytest.fixture(scope="module")
 def remembering(styled: Models) -> Models:
-    """A transformer that also remembers an image of code 5 in one style, of code 6 in the other."""
+    """Return models whose transformer remembers one image of code 5 and one of code 6."""
     assert styled.transformer
     memory = Memory(2, 1, 1, 3, 8)
     memory.codes += torch.tensor([5, 6])[:, None, None]

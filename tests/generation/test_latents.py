@@ -69,7 +69,7 @@ def test_codes_round_trip_through_a_file(tmp_path: Path, generator: torch.Genera
     save_codes(tmp_path / "a.npz", Codes(indices))
     read = read_codes(tmp_path / "a.npz")
     assert torch.equal(read.indices, indices)
-    assert read.codebook is read.vqgan is None  # as in files of older versions
+    assert read.codebook is read.vqgan is None  # as in files from older versions
     z = initial_latent(Pixels(), str(tmp_path / "a.npz"), (3, 5), "cover", generator)
     assert torch.equal(z, Pixels().codes(indices))
 

@@ -219,7 +219,7 @@ def test_clamping_keeps_the_gradient_back_into_range() -> None:
     image = torch.tensor([-1.0, 0.5, 2.0], requires_grad=True)
     clamp_with_grad(image).backward(torch.tensor([-1.0, -1.0, -1.0]))
     assert image.grad is not None
-    assert image.grad.tolist() == [-1, -1, 0]  # a step would raise all, so the one above 1 is held
+    assert image.grad.tolist() == [-1, -1, 0]  # a step would raise all: hold the one above 1
     assert clamp_with_grad(image).tolist() == [0, 0.5, 1]
 
 

@@ -1,4 +1,4 @@
-"""Runs side by side give the same images as alone, up to rounding."""
+"""Parallel runs give the same images as separate ones, up to rounding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ def models() -> Models:
     return replace(load_models(config), vqgan=tiny.vqgan())
 
 
-# Plain descent, because Adam's first steps are signs, which rounding decides for gradients near 0.
+# Plain descent, because Adam's first steps are signs, which rounding can flip near 0.
 # Crops of all sizes, because with large crops alone, rounding flips a code within four steps.
 PLAIN = replace(BASE, optimizer="sgd", learning_rate=20.0, cut_method="crops")
 CONFIGS = [
@@ -61,7 +61,7 @@ def check_as_alone(drawn: Sequence[list[Frame]], models: Models) -> None:
 
 
 def in_order(works: Sequence[Work[Any]], width: int | None) -> list[Any]:
-    """Return the results in the order of the works."""
+    """Return the results in the order of ``works``."""
     results: dict[int, Any] = {}
 
     def numbered(number: int, work: Work[Any]) -> Work[None]:
@@ -111,7 +111,7 @@ def test_batch_that_fails_for_its_size_runs_one_by_one(
 
 
 class Machine:
-    """A machine that takes ``seconds(lot)`` for a step of a lot, with memory for ``most`` runs."""
+    """A machine that takes ``seconds(n)`` to step n runs together, with memory for ``most``."""
 
     def __init__(self, seconds: Callable[[int], float], most: int = 99) -> None:
         self.seconds, self.most, self.now, self.lots = seconds, most, 0.0, list[int]()

@@ -53,7 +53,7 @@ def test_run_ends_with_more_likely_codes(models: Models) -> None:
 
 
 def test_style_is_that_of_the_initial_codes(models: Models) -> None:
-    """The chosen style is the one in which the start is most likely, among the drafts' styles."""
+    """Of the drafts' styles, the one that makes the initial codes most likely is chosen."""
     assert models.transformer
     prompts = embed_prompts(models, CONFIG.prompts)
     start = watched(begin(CONFIG, models)).start
@@ -73,7 +73,7 @@ def test_style_is_that_of_the_initial_codes(models: Models) -> None:
 
 @pytest.mark.parametrize("other", ["size", "vqgan"])
 def test_other_codes_have_no_prior(models: Models, other: str) -> None:
-    """The loss is left out if the transformer predicts codes other than the run's."""
+    """The loss is omitted if the transformer predicts codes other than the run's."""
     config = replace(CONFIG, size=(64, 64)) if other == "size" else CONFIG
     if other == "vqgan":
         assert models.transformer

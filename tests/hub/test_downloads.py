@@ -1,4 +1,4 @@
-"""With a misbehaving server, a file arrives complete, or not at all with a reason."""
+"""Files from a misbehaving server arrive complete, or not at all and with a reason."""
 
 import errno
 import hashlib
@@ -49,7 +49,7 @@ def fetch(
 
 
 def refused(*urls: str | Source, **options: Any) -> str:
-    """Return the one-line reason of the failure; there must be no file."""
+    """Return the one-line reason for the failure, and check that there is no file."""
     with pytest.raises(DownloadError) as caught:
         fetch(*urls, **options)
     assert not PLACE.exists()

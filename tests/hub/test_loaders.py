@@ -1,4 +1,4 @@
-"""Sources of models."""
+"""Model sources."""
 
 import hashlib
 import os

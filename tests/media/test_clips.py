@@ -118,7 +118,7 @@ def test_files_that_are_not_videos(tmp_path: Path) -> None:
 
 
 def late(path: Path, start: float) -> Path:
-    """Write a video of two seconds that starts at time ``start`` and is silent in the first."""
+    """Write a two-second video that starts at time ``start``, silent for the first second."""
     with av.open(path, "w") as container:
         shown = container.add_stream("libx264", rate=8)
         shown.width, shown.height, shown.pix_fmt = 48, 32, "yuv420p"
@@ -170,7 +170,7 @@ def test_damaged_video_is_reported(tmp_path: Path) -> None:
     ("codec", "side"), [("h264", 64), ("h264", 160), ("h265", 40), ("h265", 64)]
 )
 def test_same_frames_give_the_same_video(codec: str, side: int, tmp_path: Path) -> None:
-    """Compare all eight videos; of x265, which varies in 1 of 15 on a busy machine, most."""
+    """All eight must be equal; of x265's, which vary in 1 of 15 on a busy machine, most must."""
     noise = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
     picture = Image.fromarray(noise).resize((2 * side, side), Image.Resampling.BICUBIC)
     wide = np.asarray(picture)

@@ -25,7 +25,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 
 def profile(grey: bool = False) -> bytes:
-    """Return a profile of gamma 1.8 with sRGB's primaries (ICC v2, matrix and curves), or grey."""
+    """Return a profile (ICC v2) with gamma 1.8: grey, or sRGB's primaries (matrix and curves)."""
 
     def fixed(*values: float) -> bytes:
         return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))

@@ -56,7 +56,7 @@ def test_fit_keeps_or_changes_the_proportions() -> None:
     halves.paste("blue", (20, 0, 40, 20))
     assert fit_image(halves, (10, 10), "stretch").getpixel((1, 0)) == (255, 0, 0)
     red, _, blue = fit_image(halves, (20, 20), "contain").getpixel((10, 0))  # type: ignore[misc]
-    assert abs(red - blue) < 4  # the mean colour pads
+    assert abs(red - blue) < 4  # padded with the mean colour
     assert fit_image(halves, (20, 20), "cover").getpixel((1, 1)) == (255, 0, 0)
 
 

@@ -217,7 +217,7 @@ def test_gif_has_one_palette_of_its_own(tmp_path: Path) -> None:
             shown = gif.convert("RGB")
             used |= {tuple(colour) for colour in np.asarray(shown).reshape(-1, 3).tolist()}
             error = np.abs(np.asarray(shown, int) - smooth(number))
-            assert error.mean() < 8  # the web palette's is above 12
+            assert error.mean() < 8  # with the web palette, it is above 12
             local_means = error.reshape(8, 8, 8, 8, 3).mean((1, 3))
             assert local_means.max() < 16
     assert 128 < len(used) <= 255

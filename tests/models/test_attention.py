@@ -34,7 +34,7 @@ def test_equals_scaled_dot_product_attention(
 def test_many_tokens_use_the_fused_kernel(
     qkv: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many tokens use the fused kernel, so that memory does not grow with their square."""
+    """Otherwise, memory would grow with the square of the number of tokens."""
     calls = []
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *_, **__: calls.append("fused"))
     q, k, v = (part.bfloat16() for part in qkv)

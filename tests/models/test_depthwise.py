@@ -1,4 +1,4 @@
-"""Depthwise convolutions in float32: the same convolution in another type."""
+"""Depthwise convolutions in float32: the same convolutions in another type."""
 
 from copy import deepcopy
 
@@ -21,7 +21,7 @@ def network() -> nn.Sequential:
 
 
 def types_seen(model: nn.Module, dtype: torch.dtype) -> list[torch.dtype]:
-    """Return the types in which the convolutions were computed, from the casts of their inputs."""
+    """Return the types that the convolutions run in."""
     seen: list[torch.dtype] = []
     original = torch.nn.functional.conv2d
 

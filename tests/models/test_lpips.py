@@ -23,7 +23,7 @@ def torchvision_names(model: LPIPS) -> dict[str, Tensor]:
 
 
 def test_reference_linear_layers_load() -> None:
-    """Return LPIPS with random VGG weights, because the recorded checkpoint lacks VGG."""
+    """VGG's weights are random, because the recorded checkpoint lacks them."""
     recorded = read_state_dict(CASE / "checkpoints" / "last.ckpt")
     model = lpips_from([torchvision_names(LPIPS()), recorded])
     for key, value in model.state_dict().items():

@@ -1,4 +1,4 @@
-"""The memory of images: who is recalled, and how its codes are mixed with the predictions."""
+"""The image memory: which images are recalled, and how their codes are mixed with predictions."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ DIM = 8
 
 
 def memory(side: int = 2) -> Memory:
-    """Three images with names 0, 1, 2; image 0 has the keyword 3; styles 0, 0, 1."""
+    """Return a memory of images named 0, 1, 2, with styles 0, 0, 1; image 0 has the keyword 3."""
     made = Memory(3, 4, 2, DIM, side)
     axes = torch.eye(DIM)
     made.texts.copy_(axes[:4])
@@ -54,7 +54,7 @@ def test_texts_and_images_are_recalled_by_similarity() -> None:
 
 
 def test_prompt_words_count_individually() -> None:
-    """Of two images equally like the whole prompt, the one that a word names is recalled."""
+    """Of two images equally similar to the whole prompt, the one named by a word is recalled."""
     made = memory()
     x = toward(t0=1.0, t1=1.0, i0=0.8, i1=0.8)
     first, second = made.recall(x)[0, :2]
@@ -80,7 +80,7 @@ def test_only_images_in_the_style_are_recalled() -> None:
 
 @dataclass
 class Fixed:
-    """Predicts p of three codes from the sum of the codes before."""
+    """Predicts p for three codes from the sum of the preceding codes."""
 
     size: tuple[int, int] = (2, 2)
     window: tuple[int, int] = (2, 2)
@@ -116,7 +116,7 @@ def test_sequences_have_the_probability_of_the_mixture() -> None:
 
 
 def drawn(weights: Tensor, share: float, known: Tensor, codes: Tensor) -> Tensor:
-    """Return the grids that are drawn from copies of the codes and from :class:`Fixed`."""
+    """Return grids drawn from copies of the codes and from :class:`Fixed`."""
     size = (known.shape[1], known.shape[2])
     predictor = Recalling(
         Fixed(size, size, torch.arange(size[0] * size[1])), codes, weights, share, known
@@ -181,7 +181,7 @@ def test_damaged_memories_are_refused() -> None:
 
 
 def test_padding_words_never_count() -> None:
-    """A missing keyword must not be taken for the first text."""
+    """A missing keyword must not be mistaken for the first text."""
     made = memory()
     score = made.recall(F.normalize(toward(t0=1.0, i1=0.2, i0=0.2), dim=-1))[0]
     assert score[0] > 100 * score[1]

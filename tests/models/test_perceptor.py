@@ -69,7 +69,7 @@ def architecture(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def refused(source: str, kind: type[VqclipError]) -> str:
-    """Return the one-line message of the error, of class ``kind``, from opening ``source``."""
+    """Return the one-line message of the ``kind`` of error raised by opening ``source``."""
     with pytest.raises(kind) as caught:
         open_perceptor(source)
     assert "\n" not in str(caught.value)
@@ -170,7 +170,7 @@ def test_distinguishes_images(perceptor: Perceptor) -> None:
 @given(words=st.integers(0, 40))
 def test_truncation_is_reported(words: int) -> None:
     perceptor = open_cached()
-    assert perceptor.truncates("apple " * words) == (words + 2 > 32)  # with the two end marks
+    assert perceptor.truncates("apple " * words) == (words + 2 > 32)  # plus start and end tokens
 
 
 def test_text_beyond_the_context_is_ignored(perceptor: Perceptor) -> None:
@@ -342,7 +342,7 @@ def test_a_pickle_is_never_executed(directory: Path, architecture: str) -> None:
     zipped, plain, modern = (directory / f"payload{i}.pt" for i in range(3))
     torch.save({"state_dict": Payload()}, zipped)
     plain.write_bytes(pickle.dumps(Payload(), protocol=2))
-    modern.write_bytes(pickle.dumps(Payload(), protocol=5))  # torch cannot read even its start
+    modern.write_bytes(pickle.dumps(Payload(), protocol=5))  # torch cannot even read its beginning
     for file in (zipped, plain):
         assert "code" in refused(f"{architecture}:{file}", UnsafeCheckpointError)
     refused(f"{architecture}:{modern}", CheckpointError)

@@ -1,4 +1,4 @@
-"""The choice of codes, and the traversal of grids of any size."""
+"""Choosing codes, and traversing grids of any size."""
 
 import math
 from collections import Counter
@@ -137,7 +137,7 @@ def test_windows_contain_their_cell_and_stay_inside(size: int, side: int) -> Non
 def greedy_walk(
     model: Net2NetTransformer, c: Tensor, size: tuple[int, int], known: Tensor, side: int
 ) -> Tensor:
-    """Read every whole window again."""
+    """Recompute every window from scratch."""
     h, w = size
     wh, ww = min(h, side), min(w, side)
     indices = known.clone()

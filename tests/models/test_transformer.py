@@ -87,7 +87,7 @@ def test_reading_in_parts_changes_nothing(n_unmasked: int) -> None:
     pieces = torch.split(tokens, [7, 1, 5, 1, 6], dim=1)
     logits = torch.cat([gpt(piece, cache) for piece in pieces], 1)
     torch.testing.assert_close(logits, gpt(tokens), rtol=0, atol=1e-5)
-    cache.length = 8  # forget, and read again
+    cache.length = 8  # forget these, and read them again
     torch.testing.assert_close(gpt(tokens[:, 8:], cache), logits[:, 8:], rtol=0, atol=1e-5)
 
 

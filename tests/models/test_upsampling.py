@@ -1,4 +1,4 @@
-"""Upsampling and the next convolution, as one small convolution."""
+"""Upsampling and the convolution after it, as one small convolution."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The data set has the same bytes in every build, resumes, and has no duplicates."""
+"""Builds of the data set give the same bytes, can be resumed, and have no duplicates."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""Fitting of images, colour names, and detection of duplicates."""
+"""Image fitting, colour names, and duplicate detection."""
 
 import io
 from functools import partial

@@ -36,7 +36,7 @@ BASE = GenerateConfig(
     num_cutouts=2,
     learning_rate=0.3,
 )
-# Optimizers of pytorch-optimizer with other kinds of state: queues, mappings, lists, numbers.
+# Optimizers from pytorch-optimizer with other kinds of state: queues, mappings, lists, numbers.
 EXTRA = ("adamp", "adashift", "aggmo", "diffgrad", "prodigy", "soap", "emonavi", "dadaptadam")
 
 

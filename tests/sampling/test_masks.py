@@ -1,4 +1,4 @@
-"""Masks, known codes and seams: kept pixels are unchanged, and imagined ones join them."""
+"""Masks, known codes and seams: kept pixels are unchanged, and generated ones join them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The commands and configs of the guide to every task, with tiny data."""
+"""The commands and configs in the guide to every task, with tiny data."""
 
 import re
 import shlex

@@ -88,7 +88,7 @@ def test_own_edge_maps_need_no_edge_detection(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("zoom", [1.0, 1.5])
 def test_edge_maps_of_any_size_need_no_edge_detection(tmp_path: Path, zoom: float) -> None:
-    """Edge maps are accepted also when zoomed and reduced, which adds grey."""
+    """Edge maps are accepted even after resizing, which adds grey."""
     edges = np.zeros((3 * SIDE, 3 * SIDE), np.uint8)
     edges[20:22] = 255
     Image.fromarray(edges).save(tmp_path / "a.png")

@@ -60,7 +60,7 @@ def _vqgans() -> None:
 
 
 def with_files(folder: str) -> Values:
-    """Return the same stage as a reference in taming-transformers' form."""
+    """Return a reference to the same stage in taming-transformers' form."""
     config = yaml.safe_load((Path(folder) / "config.yaml").read_text())["model"]
     weights = str(Path(folder) / "model.safetensors")
     return {**config, "params": {**config["params"], "ckpt_path": weights}}

@@ -9,7 +9,7 @@ from vqclip.video.optical_flow import Between, blend, find_flow, opencv, visibil
 
 
 def texture(right: int = 0, down: int = 0, side: int = 96) -> Any:
-    """Return part of a large smooth random image, whose content moves left and up."""
+    """Return part of a large smooth random image; its content moves left and up."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3)).astype(np.uint8)
     large = opencv().resize(noise, (180, 180), interpolation=opencv().INTER_CUBIC)
     return large[20 + down : 20 + down + side, 20 + right : 20 + right + side]

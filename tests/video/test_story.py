@@ -145,7 +145,7 @@ def test_moving_image_stays_sharp(models: Models) -> None:
 
 
 def test_clip_sees_the_displayed_image(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise CLIP corrects errors that are not displayed, and colours drift: by 60 in 20."""
+    """Otherwise, CLIP corrects errors that are not displayed, and colours drift."""
     from vqclip.generation.cutouts import Cutouts
     from vqclip.media.images import to_array
 

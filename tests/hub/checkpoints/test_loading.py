@@ -1,4 +1,4 @@
-"""Weights and configs that match, and those that do not."""
+"""Matching and mismatched weights and configs."""
 
 from pathlib import Path
 from typing import Any

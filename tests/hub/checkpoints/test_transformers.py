@@ -288,7 +288,7 @@ def test_conditioned_on_clip_embeddings_with_a_vqgan_elsewhere(tmp_path: Path, s
 
 
 def with_memory(folder: Path, **changes: Any) -> Path:
-    """Save a transformer that remembers three images; changes are those of the memory's config."""
+    """Save a transformer that remembers three images; ``changes`` apply to the memory's config."""
     _, folder = clip_conditional(folder)
     made = Memory(3, 4, 2, 6, 4).state_dict()
     made["codes"] += 7

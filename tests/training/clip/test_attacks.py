@@ -24,7 +24,7 @@ def images() -> Tensor:
 
 
 class Remembering:
-    """A space that remembers what was shown."""
+    """A space that records the shown images."""
 
     def __init__(self, space: AttackSpace) -> None:
         self.space, self.scale = space, space.scale

@@ -24,7 +24,7 @@ def write(folder: Path, count: int = 6) -> Path:
 
 
 def greys(drawn: torch.Tensor) -> list[int]:
-    """Return the numbers of the drawn images, in order of their grey."""
+    """Return the numbers of the drawn images, sorted by grey."""
     return sorted((drawn[:, 0, 0, 0] * 25.5).round().int().tolist())
 
 

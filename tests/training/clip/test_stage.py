@@ -1,4 +1,4 @@
-"""CLIP's stage learns, resists attacks, resumes, and exports models for open_clip."""
+"""The CLIP stage learns, resists attacks, resumes, and exports models for open_clip."""
 
 import json
 from collections.abc import Mapping
@@ -94,7 +94,7 @@ def batch(number: int = 0, count: int = 16, size: int = 16) -> Any:
 
 
 def lower(trained: ClipStage, steps: int) -> list[float]:
-    """Take steps without the loop; return the losses."""
+    """Take steps without the loop, and return the losses."""
     (objective,) = trained.objectives
     losses = []
     for step in range(steps):
@@ -173,7 +173,7 @@ def test_attacked_training_withstands_attacks(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_hard_negatives_are_pushed_away(tmp_path: Path) -> None:
-    """Orange stands for an optimiser's red: only training with it separates the two."""
+    """Orange stands in for red in optimised images: only training on it separates the two."""
     Image.new("RGB", (16, 16), (230, 110, 30)).save(tmp_path / "orange.png")
     row = {"picture": "orange.png", "prompt": "a red thing"}
     (tmp_path / "wrong.jsonl").write_text((json.dumps(row) + "\n") * 8)

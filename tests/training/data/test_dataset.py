@@ -40,7 +40,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, count: int = 40, bad: tuple[int, ...] = ()) -> str:
-    """Write a zip and a tar of plain images whose red is their number, and their JSONL."""
+    """Write a zip and a tar of plain images whose red grows with their number, and a JSONL."""
     entries = rows(count)
     with (
         zipfile.ZipFile(folder / "a.zip", "w") as shard,

@@ -139,7 +139,7 @@ def test_model_learns_to_follow_the_embedding(tmp_path: Path) -> None:
     ]
     assert all(after[name] < before[name] for name in after)
     assert after["bits_per_code"] < 0.1
-    # Without a condition, the first code is a coin toss and determines the fifteen others.
+    # Without a condition, the first code is a coin toss and determines the other fifteen.
     assert 1 / 16 < after["bits_per_code_unconditional"] < 0.5
     for embedding, code in ((0, 3), (1, 17), (2, 3), (3, 17)):
         condition = stage.model.encode_condition(torch.eye(DIM)[embedding : embedding + 1])
@@ -382,7 +382,7 @@ def styled(folder: Path, **changes: Any) -> TransformerStage:
 
 
 def test_model_learns_styles(tmp_path: Path) -> None:
-    """Return samples with one embedding and two styles that differ in the codes."""
+    """The samples have one embedding and two styles with different codes."""
     stage = styled(tmp_path, loss={"text": 0.5, "noise": 0.0, "drop": 0.0, "style": 0.9})
     batch = two_kinds(16)
     batch["style"] = batch["codes"][:, 0, 0].eq(17).long()

@@ -118,8 +118,8 @@ def test_recorded_trace(tmp_path: Path) -> None:
     """Compare three steps of both optimizers.
 
     The trace depends chaotically on rounding: changing the images by 1e-7 changes its second and
-    third rows by 2e-3 and 4e-3, and so does another way to compute convolutions. Processors differ
-    by more, so it is computed portably, in a separate process.
+    third rows by 2e-3 and 4e-3, as does computing convolutions in another way. Processors differ
+    by more, so the trace is computed portably, in a separate process.
     """
     precision = "portable" if supported() else "auto"
     line = [sys.executable, "-c", TRACE, str(tmp_path), precision]
