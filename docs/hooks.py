@@ -126,7 +126,7 @@ def row(param: Any) -> str:
     names = param.opts if param.opts[0].startswith("-") else [usage(param)]
     shown = ", ".join(f"`{name}`" for name in names)
     text = (param.help or "").replace("|", r"\|")
-    if param.default not in (None, False, "", ()) and param.show_default:
+    if param.default not in (None, False, "", (), []) and param.show_default:
         text += f" [default: `{default(param.default)}`]"
     return f"| {shown} | {kind(param)} | {text} |"
 

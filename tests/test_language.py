@@ -1,4 +1,4 @@
-"""Phrases that read like a translation stay out of help, README, docs and docstrings."""
+"""Phrases that read like a translation stay out of help, errors, README, docs and docstrings."""
 
 import ast
 import re
@@ -15,10 +15,14 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "weights/README.md",
+    "recipes/README.md",
+    "benchmarks/RESULTS.md",
     *sorted(p.relative_to(ROOT) for p in ROOT.glob("docs/**/*.md")),
 ]
 SOURCES = sorted((ROOT / "vqclip").rglob("*.py"))
-BANNED = {  # phrase: replacement
+BANNED = {  # phrase: what to write
     r"go(es)? on( |$|[,.:;])(?!disk)": "continue, resume",
     r"gone on with": "continued",
     r"likeliest": "most likely",
@@ -35,6 +39,15 @@ BANNED = {  # phrase: replacement
     r"somebody else('s)?": "another process, another user",
     r"nobody": "no one, or name the thing",
     r"pictures?": "image",
+    r"in all(?= ?[,.;:)]|$)": "in total",
+    r"repeat for several": "may be repeated",
+    r"embedded (models?|VQGAN|CLIP|transformer|weights)": "built-in",
+    r"thus|hence|namely": "so, therefore, or nothing",
+    r"for instance": "for example",
+    r"in place of": "instead of",
+    r"belongs? to (no|none)": "does not belong to any",
+    r"none is left out": "all are shown",
+    r"at the peak": "peak memory, up to",
     r"films?": "video",
     r"fetch(es|ed|ing)?": "download",
 }
@@ -45,6 +58,14 @@ def docstrings(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             yield ast.get_docstring(node) or ""
+
+
+def errors(path: Path) -> Iterator[str]:
+    """Yield the texts in the raise statements of a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Raise):
+            texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+            yield " ".join(text for text in texts if isinstance(text, str))
 
 
 def commands(group: Any) -> Iterator[Any]:
@@ -69,7 +90,7 @@ def found(text: str) -> list[str]:
     return sorted({match[0] for match in RULE.finditer(prose(text))})
 
 
-def test_rule_finds_banned_phrases() -> None:
+def test_the_rule_finds_what_it_is_for() -> None:
     assert found("Goes on where it was; the likeliest picture.") == [
         "Goes on ",
         "likeliest",
@@ -89,5 +110,6 @@ def test_help() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_docstrings(path: Path) -> None:
-    assert [words for text in docstrings(path) if (words := found(text))] == []
+def test_docstrings_and_errors(path: Path) -> None:
+    texts = [*docstrings(path), *errors(path)]
+    assert [words for text in texts if (words := found(text))] == []

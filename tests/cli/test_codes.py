@@ -31,7 +31,7 @@ def test_there_and_back() -> None:
     assert read_metadata(Path("b.png"))["weights"]["vqgan"]
 
 
-def test_preview_shows_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_shows_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.cli import preview
 
     shown: list[tuple[int, int]] = []
@@ -47,7 +47,7 @@ def test_preview_shows_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown == [(32, 32), (32, 32)]
 
 
-def test_json_contains_the_errors() -> None:
+def test_json_tells_the_errors() -> None:
     result = vqclip("reconstruct", "photo.png", "--size", "16x24", "--json", "-o", "a.png")
     line = json.loads(result.stdout)
     assert (line["size"], line["codes"]) == ([16, 24], [3, 2])
@@ -56,7 +56,7 @@ def test_json_contains_the_errors() -> None:
     assert line["files"] == ["a.png"]
 
 
-def test_errors_match_their_definition() -> None:
+def test_the_errors_are_those_of_the_definition() -> None:
     assert psnr(torch.full((5,), 0.1)) == pytest.approx(20)
     assert psnr(torch.zeros(5)) == math.inf
     with Image.open("photo.png") as image:
@@ -80,7 +80,7 @@ def test_errors_match_their_definition() -> None:
         (["decode", "far.npz"], "the saved codes go up to 5000"),
     ],
 )
-def test_invalid_input_gives_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
+def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
     np.savez("far.npz", indices=np.full((1, 2, 2), 5000))
     assert message in refused(*words)
     assert leftovers(Path()) == ["far.npz", "photo.png"]
@@ -97,21 +97,21 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
     with Image.open("r.png") as a, Image.open("b.png") as b:
         assert a.tobytes() == b.tobytes()
     line = refused("decode", "a.npz", "--vqgan", "other", "-o", "c.png")
-    assert "a.npz contains codes of another VQGAN" in line
-    assert "mine: name that one with --vqgan" in line
+    assert "a.npz contains codes from another VQGAN" in line
+    assert "mine: select it with --vqgan" in line
     vqclip("a fox", "--init", "a.npz", "--steps", "1", "--save-codes", "-o", "d.png")
     assert np.load("d.npz")["vqgan"] == np.load("a.npz")["vqgan"] == str(Path("mine").absolute())
     line = refused("a fox", "--init", "a.npz", "--vqgan", "other", "--steps", "1", "-o", "e.png")
-    assert "contains codes of another VQGAN" in line
+    assert "contains codes from another VQGAN" in line
     Path("mine").rename("moved")
-    assert "no longer exists: name it with --vqgan" in refused("decode", "a.npz", "-o", "f.png")
+    assert "no longer exists: select one with --vqgan" in refused("decode", "a.npz", "-o", "f.png")
     vqclip("decode", "a.npz", "--vqgan", "moved", "-o", "f.png")
     np.savez("old.npz", indices=np.load("a.npz")["indices"])
     told = vqclip("decode", "old.npz", "--vqgan", "moved", "-o", "g.png")
     assert "old.npz does not record its VQGAN; it is decoded with moved" in told.stderr
 
 
-def test_batches_and_stories_find_the_vqgan_for_codes(tmp_path: Path) -> None:
+def test_batches_and_stories_find_the_vqgan_of_codes(tmp_path: Path) -> None:
     """Batches behave like the single command; a missing VQGAN is reported before any job starts."""
     from tests.training.test_references import write_vqgan
 
@@ -134,11 +134,11 @@ def test_batches_and_stories_find_the_vqgan_for_codes(tmp_path: Path) -> None:
     assert told.stderr.count("old.npz does not record its VQGAN; it is decoded with default") == 1
 
 
-def test_large_images_are_reduced_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_pictures_are_reduced_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (64, 32), "red").save("large.png")
     monkeypatch.setattr("vqclip.cli.terminal.MAX_OWN_PIXELS", 16 * 32)
     told = vqclip("reconstruct", "large.png", "-o", "small.png").stderr
-    assert "reduced to 32x16; choose another size with --size" in told
+    assert "reduced to 32x16; to choose another size, use --size" in told
     assert image_size(Path("small.png")) == (32, 16)
     assert "memory" in vqclip("reconstruct", "large.png", "--size", "64x32").stderr
     words = ("complete", "large.png", "--keep", "left", "--size", "32x16", "-o", "c.png")

@@ -24,7 +24,7 @@ def _pictures() -> None:
     Path("data.yaml").write_text(yaml.safe_dump({"data": data}))
 
 
-def test_evaluate_vqgan_on_a_folder() -> None:
+def test_vqgan_on_a_folder() -> None:
     result = vqclip("evaluate", "vqgan", "pictures", "--size", "32", "--json")
     figures = json.loads(result.stdout)
     assert figures["pictures"] == len(NAMES)
@@ -34,7 +34,7 @@ def test_evaluate_vqgan_on_a_folder() -> None:
     assert figures["perceptual"] > 0
 
 
-def test_yaml_uses_its_held_out_images() -> None:
+def test_a_yaml_is_judged_by_what_it_holds_out() -> None:
     result = vqclip("evaluate", "vqgan", "data.yaml", "--perceptual", "none", "--json")
     held_out = json.loads(result.stdout)["pictures"]
     assert 0 < held_out < len(NAMES)
@@ -43,13 +43,13 @@ def test_yaml_uses_its_held_out_images() -> None:
     assert "no image is left to train on" in more.stderr
 
 
-def test_evaluate_clip_as_a_table() -> None:
+def test_clip_as_a_table() -> None:
     result = vqclip("evaluate", "clip", "pictures", "--concepts", "3")
     assert "R@1, both directions" in result.stdout
     assert "%" in result.stdout
 
 
-def test_evaluate_images_with_a_judge() -> None:
+def test_pictures_with_a_judge() -> None:
     for name in NAMES[:3]:
         picture = Image.new("RGB", (32, 32), name)
         save_image(picture, Path(f"out/{name}.png"), {"prompt": f"a {name} square"})
@@ -63,14 +63,14 @@ def test_evaluate_images_with_a_judge() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "choose what to evaluate: vqgan, clip, transformer or pictures"),
+        ([], "choose what to evaluate: vqgan, clip, transformer, pictures"),
         (["vqgan", "none.yaml"], "none.yaml"),
         (["vqgan", "none"], "no images at none"),
-        (["vqgan", "empty"], "there are no images in empty"),
+        (["vqgan", "empty"], "no images in empty"),
         (["clip", "data.yaml"], "nothing is held out in data.yaml"),
         (["transformer", "pictures", "-t", "none"], "unknown transformer 'none'"),
         (["pictures", "pictures", "--judge", "default"], "contains no vqclip settings"),
     ],
 )
-def test_invalid_calls(words: list[str], message: str) -> None:
+def test_wrong_calls(words: list[str], message: str) -> None:
     assert message in refused("evaluate", *words)

@@ -85,7 +85,7 @@ DEPTH_MAPS = {"kind": "depth", "folder": "depth"}
 LABEL_MAPS = data(sources=[{"path": "labels"}])
 BROKEN: dict[str, tuple[str, Values, str]] = {
     "size": ("vqgan", vqgan_config(data(crop=15)), "15 is not a multiple of 2, .* use 14 or 16"),
-    "width": ("vqgan", shaped(ch=16), r"ddconfig.ch 16 .* multiples of 32.*set ddconfig.ch to 32"),
+    "width": ("vqgan", shaped(ch=16), r"ddconfig.ch 16 .* multiple of 32.*set ddconfig.ch to 32"),
     "channels": ("vqgan", vqgan_config(channels=2), "in_channels is 2: images have 3"),
     "key": ("vqgan", vqgan_config(image_key="dept"), "image_key is 'dept', which the data lacks"),
     "labels": (
@@ -117,7 +117,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "classes": (
         "transformer",
         transformer_config(LABELLED, data({"kind": "class", "names": ["a", "b", "c"]})),
-        "names has 'c', of which there are no images: their category is a, b",
+        "names has 'c', which no image belongs to: their category is a, b",
     ),
     "names": (
         "transformer",
@@ -141,12 +141,12 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "dropout": (
         "vqgan",
         shaped(dropout=2),
-        "ddconfig.dropout cannot be 2: give a number from 0 to below 1",
+        "ddconfig.dropout cannot be 2: use a number from 0 to below 1",
     ),
     "levels": (
         "vqgan",
         shaped(ch_mult="1, 2"),
-        "ddconfig.ch_mult cannot be '1, 2': give a list of whole numbers above 0",
+        "ddconfig.ch_mult cannot be '1, 2': use a list of whole numbers above 0",
     ),
     "discriminator's start": (
         "vqgan",
@@ -161,18 +161,18 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "heads": (
         "transformer",
         transformer_config("__is_unconditional__", data(), n_head=3),
-        "n_head cannot be 3: give a divisor of n_embd, 16",
+        "n_head cannot be 3: use a divisor of n_embd, 16",
     ),
     "stage": (
         "transformer",
         transformer_config("__is_frist_stage__", data()),
         "unknown cond_stage_config .* did you mean '__is_first_stage__'",
     ),
-    "first stage": ("transformer", label_images(), "encodes label maps: give that of the images"),
+    "first stage": ("transformer", label_images(), "encodes label maps: use the VQGAN for images"),
     "scale": (
         "transformer",
         transformer_config("__is_first_stage__", data({"kind": "lr", "scale": 100})),
-        "the scale 100 of the condition lr leaves nothing of images of 16 pixels: take at most 16",
+        "the scale 100 of the condition lr leaves nothing of images of 16 pixels: use at most 16",
     ),
     "subfolders": (
         "transformer",
@@ -200,7 +200,7 @@ def test_broken_settings_leave_nothing_behind(name: str) -> None:
 
 
 @pytest.mark.parametrize("stage", ["vqgan", "transformer"])
-def test_corrected_settings_work(stage: str) -> None:
+def test_the_same_settings_work_once_mended(stage: str) -> None:
     """Only the invalid setting is refused, and all settings are saved."""
     values = vqgan_config() if stage == "vqgan" else transformer_config(DEPTH, data(DEPTH_MAPS))
     Path("mended.yaml").write_text(yaml.safe_dump(values))

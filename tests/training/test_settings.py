@@ -45,7 +45,7 @@ def test_reads_a_file_with_changes(tmp_path: Path) -> None:
         ({"seed": -1}, "seed must be at least 0"),
     ],
 )
-def test_invalid_values_are_named(values: dict[str, object], message: str) -> None:
+def test_what_is_wrong_is_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         settings_of("vqgan", values)
 
@@ -55,16 +55,16 @@ def test_changes_reach_into_lists_and_make_mappings() -> None:
     assert changed(values, ["a.0.b=3", "c.d=[1, x]"]) == {"a": [{"b": 3}, 2], "c": {"d": [1, "x"]}}
     assert values == {"a": [{"b": 1}, 2]}
     for change, message in {
-        "a": "write, for instance, train.steps=100",
-        "a.2=1": "'2' is not an index of a list of 2",
-        "a.1.b=1": "nothing below 2",
+        "a": "write, for example, train.steps=100",
+        "a.2=1": "'2' is not an index into a list of 2 items",
+        "a.1.b=1": "no settings in 2",
         "a={": "as YAML",
     }.items():
         with pytest.raises(UsageError, match=message):
             changed(values, [change])
 
 
-def test_files_that_are_not_settings(tmp_path: Path) -> None:
+def test_files_that_are_no_settings(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the config"):
         read_training_settings("vqgan", tmp_path / "none.yaml")
     file = tmp_path / "list.yaml"

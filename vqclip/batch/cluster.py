@@ -99,13 +99,13 @@ def check_address(address: str) -> None:
     found = _HOST.fullmatch(address)
     if not found:
         raise UsageError(
-            f"cannot read the address {address!r} of a Ray cluster: write host:port, or auto for "
-            "the one on this machine"
+            f"cannot read the Ray address {address!r}: write host:port, or auto for the cluster "
+            "on this machine"
         )
     try:
         socket.create_connection((found[1].strip("[]"), int(found[2])), _REACH).close()
     except (OSError, OverflowError) as error:
-        raise UsageError(f"no Ray cluster answers at {address}: {reason_of(error)}") from None
+        raise UsageError(f"no Ray cluster responds at {address}: {reason_of(error)}") from None
 
 
 def _ray() -> Any:
@@ -114,7 +114,7 @@ def _ray() -> Any:
         from ray._private import worker
     except ImportError as error:
         raise UsageError(
-            f"Ray cannot be used ({error}): pip install 'vqclip[ray]', or drop `ray`"
+            f"Ray cannot be used ({error}): run pip install 'vqclip[ray]', or drop `ray`"
         ) from None
     # Ray would print node and worker events at any log level.
     worker._worker_logs_enabled = False

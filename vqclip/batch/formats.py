@@ -98,7 +98,7 @@ def _yaml_rows(text: str) -> Iterator[Row]:
     try:
         values = parse_yaml(text, Path("the list"))
     except CheckpointError as error:
-        raise UsageError(str(error).replace("; give the model's config", "")) from None
+        raise UsageError(str(error).replace("; use the model's config", "")) from None
     node = yaml.compose(text, yaml.SafeLoader)
     if not isinstance(values, list) or not isinstance(node, yaml.SequenceNode):
         raise UsageError("a YAML list has one entry per row, such as: - prompt: a red apple")

@@ -105,6 +105,6 @@ def parse_seeds(text: str) -> list[int]:
         found = re.fullmatch(r"\s*(\d+)(?:\s*(?:-|\.\.)\s*(\d+))?\s*", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if not first <= last < first + MOST_JOBS:
-            raise UsageError(f"cannot read the seeds {text!r}: write 1-4 or 1,3,7-9")
+            raise UsageError(f"cannot read the seeds {text!r}: write, for example, 1-4 or 1,3,7-9")
         seeds += range(first, last + 1)
     return list(dict.fromkeys(seeds))

@@ -117,11 +117,13 @@ class Remote:
         try:
             news = self.ray.get(self.board.news.remote())
         except self.ray.exceptions.RayError as error:
-            raise VqclipError(f"the cluster is lost: {first_words(error)}") from error
+            raise VqclipError(
+                f"lost the connection to the cluster: {first_words(error)}"
+            ) from error
         self._keep(news.checkpoints)
         for name, machine in news.resumed:
             if self.note:
-                self.note(f"{name} lost its worker; it continues on {machine}")
+                self.note(f"{name} lost its worker and continues on {machine}")
         for key, step in news.steps.items():
             if self.on_step and key in self.jobs:
                 self.on_step(self.jobs[key], step, lambda: _shown(news.picture))
@@ -134,8 +136,8 @@ class Remote:
         need = self.cluster.need
         wanted = "a free GPU" if need["num_gpus"] else f"{need['num_cpus']} free CPUs"
         return (
-            f"no worker has come up for {_PATIENCE:.0f} s: the cluster is busy, or no node of "
-            f"it has {wanted}; finished jobs are kept"
+            f"no worker has started for {_PATIENCE:.0f} s: the cluster is busy, or none of its "
+            f"nodes has {wanted}; finished jobs are kept"
         )
 
     def _take(self, call: Any) -> Iterator[Job]:
@@ -146,12 +148,12 @@ class Remote:
         except self.ray.exceptions.RayTaskError as error:
             if "No module named 'vqclip'" in str(error):
                 raise VqclipError(
-                    "vqclip is missing on a node of the cluster: pip install 'vqclip[ray]' "
-                    "on every node"
+                    "vqclip is not installed on a node of the cluster: run pip install "
+                    "'vqclip[ray]' on every node"
                 ) from error
             raise VqclipError(first_words(error.cause)) from error
         except self.ray.exceptions.RayError as error:
-            reason = f"its worker is lost: {first_words(error)}"
+            reason = f"its worker was lost: {first_words(error)}"
             ended = [(replace(job, state=FAILED, error=reason, files=()), {}) for job in jobs]
         if ended is None:
             for job in jobs:

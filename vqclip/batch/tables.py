@@ -1,4 +1,4 @@
-"""Lists in tables: CSV from spreadsheet programs."""
+"""Tables as lists: CSV as written by spreadsheet programs."""
 
 import csv
 import re
@@ -45,12 +45,16 @@ def table_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
 
 def _row_of_cells(line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
     if len(cells) > len(names):
-        error = f"{len(cells)} cells, but the head has {len(names)}: quote the commas"
+        error = (
+            f"{len(cells)} cells, but the header has {len(names)}: "
+            "put quotes around cells that contain commas"
+        )
         return Row(line, error=error)
     filled = {name: cell for name, cell in zip(names, cells, strict=False) if cell.strip()}
     if "" in filled:
         return Row(
-            line, error=f"{filled['']!r:.60} is in a column without a name: name it, or empty it"
+            line,
+            error=f"{filled['']!r:.60} is in a column without a name: name the column, or empty it",
         )
     try:
         return row_of_value(line, {name: _plain(name, cell) for name, cell in filled.items()})
@@ -71,7 +75,7 @@ def _head(cells: Sequence[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     plain = [option_name(name) for name in names if name]
     if twice := next((name for name in plain if plain.count(name) > 1), None):
-        raise UsageError(f"two columns of the list are called {twice}")
+        raise UsageError(f"two columns in the list are called {twice}")
     if not any(name.endswith(PROMPT) for name in plain):
         raise UsageError(
             f"the list has no column {PROMPT!r}, but {', '.join(names)[:60]!r}: its first row "
@@ -87,7 +91,7 @@ def _plain(name: str, cell: str) -> Any:
         return cell
     if option not in SEVERAL and _THOUSANDS.fullmatch(cell.strip()):
         raise UsageError(
-            f"{name}: {cell.strip()!r} may mean thousands or decimals: write it without a separator"
+            f"{name}: {cell.strip()!r} is ambiguous: write it without a thousands separator"
         )
     if option not in SEVERAL and _DECIMAL.fullmatch(cell.strip()):
         return cell.strip().replace(",", ".")

@@ -151,7 +151,7 @@ def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
     if lost and len(group.jobs) > 1:
         return None
     if lost >= TRIES:
-        error = f"its worker died {TRIES} times, at last on {machine}; is there enough memory?"
+        error = f"its worker died {TRIES} times, last on {machine}; is there enough memory?"
         return [(replace(job, state=FAILED, error=error, files=()), {}) for job in group.jobs]
     with suppress(OSError):
         os.chdir(group.place)

@@ -96,7 +96,7 @@ COMMANDS = {
         "Evaluate models on held-out images, or generated images against their prompts.",
     ),
     "weights": LazyCommand(
-        "weights:weights_app", "List, download, import, export and remove models. "
+        "weights:weights_app", "List, download, import, export and remove models."
     ),
 }
 

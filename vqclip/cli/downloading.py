@@ -42,7 +42,7 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
     if not terminal.yes and not is_interactive():
         refuse_missing(absent, "; or add --yes")
     if not terminal.yes and not _agreed(absent):
-        raise UsageError("nothing was downloaded, but the command needs it")
+        raise UsageError("cannot continue without the missing models; nothing was downloaded")
     for model in absent:
         terminal.message(f"downloading {model} into {home()}")
         with downloading(model.name, terminal) as listener:

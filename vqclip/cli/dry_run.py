@@ -35,7 +35,7 @@ def show_forecast(terminal: Terminal, forecast: "Forecast") -> None:
             typer.echo(f"{verb:7} {line}")
         if len(lines) > _SHOWN:
             typer.echo(f"{verb:7} and {len(lines) - _SHOWN} more")
-    memory = f", {readable(forecast.peak)} of memory at the peak" if forecast.peak else ""
+    memory = f", {readable(forecast.peak)} of memory" if forecast.peak else ""
     typer.echo(f"takes   about {duration(forecast.seconds)}{memory}; nothing was written")
 
 

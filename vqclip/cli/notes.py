@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def note_long_prompts(
     terminal: Terminal, prompts: Iterable[Prompt], perceptors: "Sequence[Perceptor]"
 ) -> None:
-    """Print which prompts are truncated."""
+    """Note which prompts are truncated."""
     for prompt in prompts:
         text = prompt.content
         cut = [p.lost_from(text) for p in perceptors if prompt.kind == "text" and p.truncates(text)]
@@ -22,13 +22,13 @@ def note_long_prompts(
             count, read, lost = min(cut, key=lambda each: each[1])
             number = len(text.split()) - len(lost.split()) + 1
             terminal.note(
-                f"the prompt {text[:40]!r}… has {count} tokens, but CLIP reads only the "
-                f"first {read}: it ignores the rest, from word {number} on, {lost[:40]!r}"
+                f"the prompt {text[:40]!r}… has {count} tokens, but CLIP reads only the first "
+                f"{read} and ignores the rest, from word {number} on, {lost[:40]!r}"
             )
 
 
 def note_slow_precision(terminal: Terminal, models: "Models") -> None:
-    """Print a note if the processor emulates bfloat16, which is at least ten times slower."""
+    """Note if the processor emulates bfloat16, which is at least ten times slower."""
     import torch
 
     from vqclip.models.runtime import has_fast_bfloat16

@@ -96,7 +96,7 @@ def read_jobs(
 
     parser = typer.main.get_command(_app)
     jobs: list[Job] = []
-    errors: dict[str, list[int]] = {}  # line numbers by message
+    errors: dict[str, list[int]] = {}  # message to line numbers
     notes: dict[str, None] = {}  # in order, each once
     for row in rows:
         try:
@@ -118,7 +118,7 @@ def read_jobs(
 
 def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
     """Return errors for rows that give different images the same name, with their lines."""
-    rows: dict[str, dict[str, int]] = {}  # line numbers by image name and job key
+    rows: dict[str, dict[str, int]] = {}  # image name to job keys to line numbers
     for job in jobs:
         if job.wanted.picture is not None:
             stem = Path(job.wanted.picture).stem.casefold()
@@ -133,7 +133,7 @@ def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
 def refuse(errors: Mapping[str, Sequence[int]]) -> None:
     """Raise an error for invalid rows.
 
-    errors: line numbers by message.
+    errors: message to line numbers.
 
     Raises:
         UsageError: there are any errors.
@@ -179,12 +179,12 @@ def _jobs_of(
 
 
 def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
-    """Refuse words after the options that belong to none of them, because prompts come first."""
+    """Refuse words after the options that do not belong to any of them: prompts come first."""
     meant = len(words) - words.index("--") - 1 if "--" in words else 0
     if stray := prompts[: len(prompts) - meant]:
         raise UsageError(
-            f"{' '.join(stray)!r} after the options belongs to none of them: the prompt comes "
-            "first, in quotes if it contains such words"
+            f"{' '.join(stray)!r} after the options does not belong to any of them: put the "
+            "prompt first, in quotes if it contains such words"
         )
 
 
@@ -218,7 +218,9 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
         image_format(path)
         check_file_name(path)
         if path.suffix in jobs[0].wanted.films:
-            raise UsageError(f"{path} would be both the image and the video: name a .png")
+            raise UsageError(
+                f"{path} would be both the image and the video: choose a .png for the image"
+            )
     return [
         replace(job, wanted=replace(job.wanted, picture=str(path)))
         for job, path in zip(jobs, paths, strict=True)

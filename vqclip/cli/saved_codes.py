@@ -24,14 +24,14 @@ def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
     path = user_path(codes.vqgan)
     if path.is_absolute() and not path.exists():
         raise UsageError(
-            f"{codes.name} was made with the VQGAN {codes.vqgan}, which no longer exists: "
-            "name it with --vqgan"
+            f"{codes.name} was made with the VQGAN {codes.vqgan}, which no longer exists: select "
+            "one with --vqgan"
         )
     return codes.vqgan
 
 
 def note_unknown(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> None:
-    """Print a note that codes from an older version do not record a VQGAN."""
+    """Note that codes from an older version do not record a VQGAN."""
     if codes.vqgan is None:
         note(f"{codes.name} does not record its VQGAN; it is decoded with {vqgan}")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Session(ABC):
     """The images of one command: load the models, then forecast, or generate and report."""
 
-    trying = "trying a few steps"
+    trying = "timing a few steps"
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Session(ABC):
 
     @abstractmethod
     def note(self) -> None:
-        """Print notes about deviations from the request."""
+        """Note deviations from the request."""
 
     @abstractmethod
     def forecast(self) -> "Forecast":
@@ -116,7 +116,7 @@ class GenerateSession(Session):
         return self.models
 
     def note(self) -> None:
-        """Print a note if a size was rounded."""
+        """Note if a size was rounded."""
         from vqclip.generation.latents import picture_size
 
         config, vqgan = self.configs[0], self.models.vqgan
@@ -164,11 +164,13 @@ class GenerateSession(Session):
         return InterruptionError(f"interrupted; {written if done else 'nothing was written'}")
 
     def _note_ahead(self, ahead: Sequence[GenerateConfig]) -> None:
-        """Print how to make the images that were not started."""
+        """Note how to make the images that were not started."""
         if ahead:
             many = f"{len(ahead)} images were" if len(ahead) > 1 else "one image was"
             again = f"--seed {ahead[0].seed} --count {len(ahead)}"
-            self.terminal.note(f"{many} not started: the same command with {again} makes the rest")
+            self.terminal.note(
+                f"{many} not started; to make the rest, run the same command with {again}"
+            )
 
     def _report_result(self, config: GenerateConfig, result: "Rendered") -> None:
         seconds = self.terminal.seconds()
@@ -194,7 +196,7 @@ class SampleSession(Session):
     """Images sampled or completed by a transformer."""
 
     config: SampleConfig
-    trying = "trying a few codes"
+    trying = "timing a few codes"
 
     def load(self) -> "Models":
         """Read the inputs, and load the models."""
@@ -204,7 +206,7 @@ class SampleSession(Session):
         return self.task.models
 
     def note(self) -> None:
-        """Print a note if a size was rounded or kept pixels change slightly."""
+        """Note if a size was rounded or kept pixels change slightly."""
         task = self.task
         if task.canvas is None:
             factor = task.models.vqgan.downsampling

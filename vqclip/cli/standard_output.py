@@ -18,7 +18,7 @@ _FURTHER |= {"--save-codes", "--codes", "--json"}
 
 @contextmanager
 def image_to_stdout(words: Sequence[str], others: Collection[str]) -> Iterator[list[str]]:
-    """Yield ``words`` with a temporary file in place of ``-``, then copy it to stdout.
+    """Yield ``words`` with a temporary file instead of ``-``, then copy it to stdout.
 
     others: commands that do not make an image.
 
@@ -53,6 +53,10 @@ def _place(options: Sequence[str]) -> int | None:
 
 def _refuse(options: Sequence[str]) -> None:
     if sys.stdout.isatty():
-        raise UsageError("an image cannot go to a terminal: name a file, or add > image.png")
+        raise UsageError(
+            "an image cannot be written to a terminal: choose a file, or add > image.png"
+        )
     if further := next((word for word in options if word.split("=")[0] in _FURTHER), None):
-        raise UsageError(f"-o - writes one image and nothing else: drop {further}, or name a file")
+        raise UsageError(
+            f"-o - writes one image and nothing else: drop {further}, or choose a file"
+        )

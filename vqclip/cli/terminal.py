@@ -69,7 +69,7 @@ class Terminal:
         self.console.print(text, markup=False, soft_wrap=True)
 
     def note_size(self, wanted: tuple[int, int] | None, size: tuple[int, int], factor: int) -> None:
-        """Print a note if a size was rounded to whole codes."""
+        """Note if a size was rounded to whole codes."""
         if wanted and wanted != size:
             self.note(
                 f"size {wanted[0]}x{wanted[1]} rounded to {size[0]}x{size[1]}, "
@@ -88,9 +88,9 @@ class Terminal:
         size = wanted or within(own, MAX_OWN_PIXELS)
         if wanted is None and size != own:
             self.note(
-                f"the image has {own[0] * own[1] / 1000000.0:.1f} megapixels and is reduced "
-                f"to {size[0]}x{size[1]}; choose another size with --size, at {_MEMORY} GB "
-                "of memory per megapixel"
+                f"the image has {own[0] * own[1] / 1000000.0:.1f} megapixels, so it is reduced "
+                f"to {size[0]}x{size[1]}; to choose another size, use --size, which needs "
+                f"{_MEMORY} GB of memory per megapixel"
             )
             return size
         if size[0] * size[1] > MAX_OWN_PIXELS:

@@ -49,8 +49,8 @@ def numbers_joined(words: Sequence[str], options: Iterable[Any]) -> list[str]:
             result[-1] = f"{before}x{word}"
         else:
             raise UsageError(
-                f"{word!r} belongs to no option, because {result[-2]} already has {before}: "
-                "a prompt comes first, or follows --"
+                f"{word!r} does not belong to any option, because {result[-2]} already has "
+                f"{before}: put a prompt first, or after --"
             )
     return [*result, *words[end:]] if end else list(words)
 

@@ -51,7 +51,7 @@ def config_from(
     known = {f.name for f in fields(kind)} - {"prompts"}
     for name in settings:
         if name in _OF_THE_MODEL | _OF_THE_DEVICE:
-            raise UsageError(f"{name!r} is a setting of vqclip.load, not of an image")
+            raise UsageError(f"{name!r} is a setting for vqclip.load, not for an image")
         if name not in known:
             raise unknown("setting", name, known - _OF_THE_MODEL - _OF_THE_DEVICE)
     values = {name: _plain(value) for name, value in settings.items()}

@@ -44,7 +44,7 @@ def check_size(size: tuple[int, int] | None) -> None:
         return
     width, height = size
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
-        raise UsageError(f"size must be 1 to {MAX_SIDE} pixels per side, not {width}x{height}")
+        raise UsageError(f"size must be from 1 to {MAX_SIDE} pixels per side, not {width}x{height}")
 
 
 def at_least(name: str, value: int | None, least: int) -> None:

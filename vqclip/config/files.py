@@ -15,8 +15,8 @@ class CodesConfig:
     """The settings for ``reconstruct`` and ``decode``.
 
     source: path or URL of the image, or path of the ``.npz`` file of codes.
-    size: (width, height) that the image is fitted to first, with the method ``fit``; None keeps
-        its own size.
+    size: (width, height) to first fit the image to with the method ``fit``; None keeps its own
+        size.
     """
 
     source: str
@@ -55,7 +55,7 @@ class OutputConfig:
     def __post_init__(self) -> None:
         at_least("every", self.every, 1)
         if self.fps is not None and not 1 <= self.fps <= 120:
-            raise UsageError(f"fps must be 1 to 120, not {self.fps}")
+            raise UsageError(f"fps must be from 1 to 120, not {self.fps}")
 
 
 VIDEO_KINDS = ("gif", "mp4", "webp")

@@ -33,7 +33,7 @@ class FilmConfig:
     def __post_init__(self) -> None:
         check_rate(self.rate)
         if not 0 <= self.quality <= 100:
-            raise UsageError(f"quality must be 0 to 100, not {self.quality}")
+            raise UsageError(f"quality must be from 0 to 100, not {self.quality}")
         one_of("codec", self.codec, CODECS)
         at_least("loop", self.loop, 0)
         if self.loop > 65535:
@@ -105,14 +105,14 @@ class TimingConfig:
 def check_rate(rate: float | None) -> None:
     """Raise UsageError unless the frame rate is None or 0.1 to 120."""
     if rate is not None and not 0.1 <= rate <= 120:
-        raise UsageError(f"fps must be 0.1 to 120, not {rate:g}")
+        raise UsageError(f"fps must be from 0.1 to 120, not {rate:g}")
 
 
 @dataclass(frozen=True)
 class AnimateConfig:
     """The settings for videos made from frames on disk.
 
-    size: (width, height) that frames are fitted to, with the method ``fit``; None keeps their
+    size: (width, height) to fit every frame to with the method ``fit``; None keeps the frames'
         own size, which must be the same for all.
     quality, codec, loop: see :class:`FilmConfig`; an MP4 contains its frames ``loop`` times.
     """

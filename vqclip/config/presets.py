@@ -44,15 +44,15 @@ _UPDATED = (
 )
 
 ABOUT: Mapping[str, str] = {
-    "nerdyrodent": "nerdyrodent/VQGAN-CLIP by default: pooled cutouts and four augmentations.",
+    "nerdyrodent": "nerdyrodent/VQGAN-CLIP, defaults: pooled cutouts and four augmentations.",
     "nerdyrodent-original": "nerdyrodent/VQGAN-CLIP, method original: plain crops.",
     "nerdyrodent-updated": "nerdyrodent/VQGAN-CLIP, method updated: augmented crops.",
     "nerdyrodent-nrupdated": "nerdyrodent/VQGAN-CLIP, method nrupdated: other augmentations.",
     "nerdyrodent-updatedpooling": "nerdyrodent/VQGAN-CLIP, method updatedpooling: milder colours.",
     "crowson": "Katherine Crowson's first notebook: 64 plain crops, learning rate 0.05.",
     "eleutherai": "EleutherAI/vqgan-clip: crops with normally distributed sizes.",
-    "pixray": "pixray at normal quality, widescreen: Perlin noise to start from, zoomed cutouts.",
-    "bigsleep": "lucidrains/big-sleep: its cutouts and average, for 1 of 20 epochs.",
+    "pixray": "pixray at normal quality, widescreen: zoomed cutouts, starting from Perlin noise.",
+    "bigsleep": "lucidrains/big-sleep: its cutouts and averaging, for 1 of 20 epochs.",
     "rkhamilton": "rkhamilton/vqgan-clip-generator: kornia cutouts.",
     "rkhamilton-sg3": "rkhamilton/vqgan-clip-generator: sg3 cutouts, plain and averaged.",
 }

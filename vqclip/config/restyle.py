@@ -41,7 +41,7 @@ class RestyleConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.coherence <= 1:
-            raise UsageError(f"coherence must be 0 to 1, not {self.coherence}")
+            raise UsageError(f"coherence must be from 0 to 1, not {self.coherence}")
         check_rate(self.fps)
 
     @classmethod

@@ -108,7 +108,7 @@ class SampleConfig:
         check_seed(self.seed + self.samples - 1)
         _ = self.sampling  # checks its values
         if self.relabel and "labels" not in dict(self.conditions):
-            raise UsageError("`relabel` names the labels of a map: give one with `labels`")
+            raise UsageError("`relabel` needs a label map: add `labels`")
 
     @property
     def sampling(self) -> Sampling:
@@ -169,6 +169,6 @@ class CompleteConfig(SampleConfig):
         super().__post_init__()
         at_least("refine", self.refine, 0)
         if self.refine and not self.prompts:
-            raise UsageError("`refine` needs a prompt: give one, or drop `refine`")
+            raise UsageError("`refine` needs a prompt: add one, or drop `refine`")
         if min(self.extend) < 0 or max(self.extend) > MAX_SIDE:
             raise UsageError(f"extend takes 0 to {MAX_SIDE} pixels per side, not {self.extend}")

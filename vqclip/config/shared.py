@@ -94,12 +94,14 @@ TEMPERATURE = Option(
     help="Sampling temperature of the transformer; 0 always takes the most likely code.",
 )
 TOP_K = Option(
-    ("--top-k",), panel=METHOD, help="Sample from the K most likely codes; 0 samples from all."
+    ("--top-k",),
+    panel=METHOD,
+    help="Number of most likely codes to sample from; 0 samples from all.",
 )
 TOP_P = Option(
     ("--top-p",),
     panel=METHOD,
-    help="Sample from the most likely codes whose probabilities add up to P.",
+    help="Sample only from the most likely codes, up to this total probability.",
 )
 RECALL = Option(
     ("--recall",),

@@ -87,7 +87,7 @@ class StoryConfig:
         at_least("transition", self.transition, 0)
         if self.changing > self.steps_per_scene:
             raise UsageError(
-                f"the transition takes {self.transition} steps, the scene has only "
+                f"the transition takes {self.transition} steps, but the scene has only "
                 f"{self.steps_per_scene}: lower `transition` or raise `steps_per_scene`"
             )
 

@@ -40,8 +40,8 @@ _NEEDED = {
 # Each of vqclip's extras with its package, module and purpose.
 _EXTRAS = {
     "optimizers": ("pytorch-optimizer", "pytorch_optimizer", "adamp, diffgrad and others"),
-    "edges": ("scikit-image", "skimage", "edges of photos"),
-    "heic": ("pillow-heif", "pillow_heif", "images of iPhones"),
+    "edges": ("scikit-image", "skimage", "edges in photos"),
+    "heic": ("pillow-heif", "pillow_heif", "images from iPhones"),
     "flow": ("opencv-python-headless", "cv2", "restyle, and animate with `interpolate=flow`"),
     "train": ("accelerate", "accelerate", "training on several devices"),
 }
@@ -134,7 +134,7 @@ def extras() -> Iterator[Finding]:
         if _has(module):
             yield Finding(f"[{extra}]", "ok", f"{package} {_version(package)}: {purpose}")
         else:
-            fix = f'if you want it: pip install "vqclip[{extra}]"'
+            fix = f'to add it, run pip install "vqclip[{extra}]"'
             yield Finding(f"[{extra}]", "note", f"not installed: {purpose}", fix)
 
 
@@ -195,7 +195,7 @@ def embedded_models() -> Iterator[Finding]:
         if not file.is_file():
             yield Finding(kind, "problem", f"{file} is missing", fix)
         elif weights_hash(file) != expected:
-            yield Finding(kind, "problem", f"{file} is not the one that was shipped", fix)
+            yield Finding(kind, "problem", f"{file} differs from the original", fix)
         else:
             about = f"default, {file.stat().st_size / 1e6:.0f} MB, unchanged, loads"
             yield probe(kind, about, fix, _LOADERS[kind])
@@ -227,7 +227,7 @@ def named_models() -> Iterator[Finding]:
     yield Finding(
         "named models",
         "ok",
-        f"{len(kept)} on this computer, {absent} to download: vqclip weights list",
+        f"{len(kept)} on this computer, {absent} to download; see vqclip weights list",
     )
 
 

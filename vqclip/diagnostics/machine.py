@@ -22,10 +22,10 @@ FindingState = Literal["ok", "note", "problem"]
 _LEAST_MEMORY, _LEAST_DISK = 2e9, 2e9  # bytes, for the built-in models and for a published model
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _FIXES = {
-    "here": "name another folder as `output`",
-    "temporary": "set TMPDIR to a folder that can be written",
-    "models": "set VQCLIP_HOME to a folder that can be written",
-    "hub": "set HF_HOME to a folder that can be written",
+    "here": "choose another folder as `output`",
+    "temporary": "set TMPDIR to a writable folder",
+    "models": "set VQCLIP_HOME to a writable folder",
+    "hub": "set HF_HOME to a writable folder",
 }
 
 

@@ -103,7 +103,7 @@ def evaluate_transformer(transformer: Net2NetTransformer, batches: Iterable[Batc
     Returns:
         ``bits_per_code`` given the condition and, for a transformer conditioned on CLIP embeddings,
         given the image's embedding (``…_by_image``) and without a condition (``…_unconditional``);
-        ``perplexity``, 2 to the power of ``bits_per_code``; and ``pictures``, the number of images.
+        ``perplexity``, that of ``bits_per_code``; and ``pictures``, the number of images.
 
     Raises:
         UsageError: the samples lack the transformer's condition.
@@ -114,5 +114,5 @@ def evaluate_transformer(transformer: Net2NetTransformer, batches: Iterable[Batc
     figures = stage.validate(counted(batches, counts.append))
     transformer.requires_grad_(False)  # the training stage enables gradients
     if not counts[-1]:
-        raise UsageError("there is no image to evaluate the transformer on")
+        raise UsageError("no images to evaluate the transformer on")
     return {**figures, "perplexity": 2 ** figures["bits_per_code"], "pictures": float(counts[-1])}

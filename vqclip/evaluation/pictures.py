@@ -48,7 +48,7 @@ def judge(
         own.append(wanted.index(prompt))
         embedded.append(_embedding(perceptor, picture))
     if not files:
-        raise UsageError("there is no image to evaluate")
+        raise UsageError("no images to evaluate")
     similarity = torch.cat(embedded) @ perceptor.embed_text(wanted).cpu().T
     return _verdicts(files, torch.tensor(own), similarity, wanted)
 
@@ -98,10 +98,10 @@ def read_pictures(folder: Path) -> list[tuple[str, str, Image.Image]]:
         UsageError: the folder does not exist or an image in it has no prompt.
     """
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
+        raise UsageError(f"no such folder: {folder}")
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in FORMATS)
     if not files:
-        raise UsageError(f"there are no images in {folder}")
+        raise UsageError(f"no images in {folder}")
     return [(file.name, _prompt(file), load_image(file)) for file in files]
 
 

@@ -26,7 +26,7 @@ def writing() -> Iterator[None]:
     except FileExistsError as error:
         raise VqclipError(f"{error}; it was left unchanged") from error
     except OSError as error:
-        advice = "; make room and start again" if error.errno == errno.ENOSPC else ""
+        advice = "; free some space and try again" if error.errno == errno.ENOSPC else ""
         raise VqclipError(f"cannot write: {error.strerror or error}{advice}") from error
 
 

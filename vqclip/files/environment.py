@@ -39,7 +39,7 @@ def file_path(text: str | Path) -> Path:
     """
     path = user_path(text)
     if not path.name:
-        raise UsageError(f"{path} is a folder: name a file")
+        raise UsageError(f"{path} is a folder: choose a file")
     return path
 
 

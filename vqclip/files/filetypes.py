@@ -35,7 +35,7 @@ def why_no_weights(head: bytes) -> str | None:
     if not head.strip():
         return "the file is empty; download it again"
     if is_web_page(head):
-        return "it is a web page saved in place of the weights; download it again"
+        return "it is a web page that was saved instead of the weights; download it again"
     if head.lstrip().startswith(_LFS):
         return "it is a Git LFS pointer; download the weights with 'git lfs pull'"
     return None
@@ -51,7 +51,7 @@ def why_no_image(head: bytes) -> str:
     if b"<svg" in head.lower():
         return "it is an SVG drawing: save it as PNG or JPEG"
     if is_web_page(head):
-        return "it is a web page saved in place of the image: download it again"
+        return "it is a web page that was saved instead of the image: download it again"
     if head.startswith(_LFS):
         return "it is a Git LFS pointer: get the image with 'git lfs pull'"
     for start, kind in _NO_IMAGES.items():
@@ -65,7 +65,7 @@ def why_no_list(head: bytes) -> str | None:
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "is a spreadsheet, a document or an archive: save the list as CSV or text"
     if is_web_page(head):
-        return "is a web page saved in place of the list: download it again"
+        return "is a web page that was saved instead of the list: download it again"
     if head.startswith((b"%PDF", b"{\\rtf")):
         return "is a document: save the list as text"
     return None

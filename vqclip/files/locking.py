@@ -34,8 +34,8 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
         if not _locks(file):
             if waiting is None:
                 raise UsageError(
-                    f"another vqclip (process {_owner(file)}) is running in {path.parent}: "
-                    "let it finish, or choose another folder as `output`"
+                    f"another vqclip (process {_owner(file)}) is running in {path.parent}: wait "
+                    "for it to finish, or choose another folder as `output`"
                 )
             waiting(_owner(file))
             while not _locks(file):

@@ -26,7 +26,7 @@ def read_yaml(path: Path) -> Any:
 
 def _text(path: Path) -> str:
     if is_special(path):  # reading from a pipe could block forever
-        raise UsageError(f"{path} is a pipe or device: give a YAML file")
+        raise UsageError(f"{path} is a pipe or device: use a YAML file")
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise CheckpointError(f"{path} is too large for a config; is it the checkpoint?")
@@ -35,9 +35,11 @@ def _text(path: Path) -> str:
         reason = error.strerror or str(error)
         raise UsageError(f"cannot read the config {path}: {reason}") from None
     except UnicodeDecodeError:
-        raise CheckpointError(f"{path} is not a text file; give the model's YAML") from None
+        raise CheckpointError(f"{path} is not a text file; use the model's YAML") from None
     if is_web_page(text):
-        raise CheckpointError(f"{path} is a web page saved in place of a config; download it again")
+        raise CheckpointError(
+            f"{path} is a web page that was saved instead of the config; download it again"
+        )
     return text
 
 
@@ -47,14 +49,14 @@ def parse_yaml(text: str, path: Path) -> Any:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
-            raise CheckpointError(f"{path} is empty; give the model's YAML")
+            raise CheckpointError(f"{path} is empty; use the model's YAML")
         if _size(node, {}) > _MOST_NODES:
-            raise CheckpointError(f"{path} expands to far too many entries; it was refused")
+            raise CheckpointError(f"{path} expands to too many entries, so it was refused")
         return loader.construct_document(node)
     except yaml.constructor.ConstructorError as error:
         if "2002:python/" in str(error.problem):
             raise UnsafeCheckpointError(
-                f"{path} would create Python objects ({error.problem}); it was refused"
+                f"{path} would create Python objects ({error.problem}), so it was refused"
             ) from None
         raise _not_yaml(path, error) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -63,7 +65,7 @@ def parse_yaml(text: str, path: Path) -> Any:
 
 def _not_yaml(path: Path, error: Exception) -> CheckpointError:
     reason = one_line(error, 150)
-    return CheckpointError(f"{path} is not valid YAML ({reason}); give the model's config")
+    return CheckpointError(f"{path} is not valid YAML ({reason}); use the model's config")
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:

@@ -133,8 +133,8 @@ def _matching(saved: Codes, vqgan: VQModel, grid: tuple[int, int]) -> Tensor:
     if tuple(indices.shape[1:]) != grid:
         found, wanted = ("x".join(map(str, g)) for g in (indices.shape[1:], grid))
         raise UsageError(
-            f"the saved codes are {found} (rows x columns), the image needs {wanted}: "
-            "drop `size` to use that of the codes"
+            f"the saved codes are {found} (rows x columns), but the image needs {wanted}: drop "
+            "`size` to use the size of the codes"
         )
     return indices
 

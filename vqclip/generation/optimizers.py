@@ -60,7 +60,7 @@ def _from_extra(name: str) -> Optimizer:
     except ImportError:
         known = ", ".join(OPTIMIZERS)
         raise UsageError(
-            f"unknown optimizer {name!r}; known: {known}; for adamp, diffgrad and others: "
+            f"unknown optimizer {name!r}; known: {known}; for adamp, diffgrad and others, run "
             "pip install 'vqclip[optimizers]'"
         ) from None
     extra = pytorch_optimizer.get_supported_optimizers()

@@ -77,8 +77,7 @@ def check_fits(codes: Codes, vqgan: VQModel) -> Tensor:
     """
     if codes.codebook is not None and codes.codebook != hash_of(vqgan.codebook):
         raise UsageError(
-            f"{codes.name} contains codes of another VQGAN, {codes.vqgan}: name that one "
-            "with `vqgan`"
+            f"{codes.name} contains codes from another VQGAN, {codes.vqgan}: select it with `vqgan`"
         )
     if codes.indices.max() >= len(vqgan.codebook):
         raise UsageError(

@@ -51,12 +51,12 @@ def resumed(config: GenerateConfig, models: Models, state: State) -> Run:
     """
     start = state.tensors["start"]
     if start.shape[-2:] != grid_of(config, models.vqgan):
-        raise CheckpointError("the checkpoint does not fit its settings: another size")
+        raise CheckpointError("the checkpoint does not match its settings: the size differs")
     run = Run(config, models, embed_prompts(models, config.prompts), start.to(models.device))
     try:
         _restore(run, state)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"the checkpoint does not fit its settings: {error}") from error
+        raise CheckpointError(f"the checkpoint does not match its settings: {error}") from error
     return run
 
 

@@ -71,7 +71,8 @@ def get(
             raise type(error)(f"cannot download {name}: {error}. {entry.by_hand}") from error
         except CheckpointError as error:
             raise type(error)(
-                f"{error}; the downloaded part is kept: vqclip weights remove {name} deletes it"
+                f"{error}; the downloaded part is kept (to delete it, run vqclip weights remove "
+                f"{name})"
             ) from error
 
 
@@ -142,9 +143,8 @@ def _unpacked(archive: Path, member: str) -> Path:
             free = shutil.disk_usage(archive.parent).free
             if info.file_size > free:
                 raise DownloadError(
-                    f"unpacked, it takes {readable(info.file_size)}, but {archive.parent} "
-                    f"has room for {readable(free)}: free some space and run the command "
-                    "again"
+                    f"unpacked, it takes {readable(info.file_size)}, but {archive.parent} has "
+                    f"only {readable(free)} free: free some space and run the command again"
                 )
             with (
                 writing(),

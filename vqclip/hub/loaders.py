@@ -90,7 +90,7 @@ def load_transformer(
     model_config = _config(path, config)
     if model_config is None:
         raise UsageError(
-            f"{path} has no config beside it, and a transformer needs one; give its YAML"
+            f"{path} has no config beside it, and a transformer needs one; add its YAML"
         )
     if "transformer_config" not in model_config.params:
         kind = model_config.target.split(".")[-1]
@@ -151,7 +151,9 @@ def _separate_stage(
     """Return a VQGAN stored apart from its transformer, or None if there is none."""
     if not checkpoints.has_stage(config, stage):
         if source is not None:
-            raise UsageError(f"{config.name} has no separate VQGAN as {stage} stage; give none")
+            raise UsageError(
+                f"{config.name} has no separate VQGAN as its {stage} stage, so do not pass one"
+            )
         return None
     if checkpoints.stage_reference(config, stage) is not None:
         return referred(config, stage, source)
@@ -182,8 +184,8 @@ def referred(
     vqgan = load_vqgan(source)
     if codebook is not None and checkpoints.codebook_hash(vqgan) != codebook:
         raise CheckpointError(
-            f"{config.name} was trained for the codes of another VQGAN than {source}; "
-            f"give that one as {stage}_stage"
+            f"{config.name} was trained on codes from a different VQGAN than {source}; pass that "
+            f"VQGAN as {stage}_stage"
         )
     return vqgan
 

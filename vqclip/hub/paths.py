@@ -35,7 +35,7 @@ def transformer_path(source: str | Path = DEFAULT) -> Path:
         return _weights_file(source, "transformer")
     folder = weights_folder() / "transformer"
     if not folder.is_dir():
-        raise UsageError("vqclip contains no transformer; name one as `transformer`")
+        raise UsageError("there is no built-in transformer: choose one with `transformer`")
     return _weights_in(folder)
 
 
@@ -74,8 +74,9 @@ def _unknown(source: str, what: str) -> UsageError:
         )
     hint = suggestion(source, known)
     return UsageError(
-        f"unknown {what} {source!r}; {hint}give {DEFAULT}, a name of 'vqclip weights list', or the "
-        f"path of a {', '.join(WEIGHT_SUFFIXES[:3])} file or of a folder with config and weights"
+        f"unknown {what} {source!r}; {hint}use {DEFAULT}, a name from 'vqclip weights list', or "
+        f"the path of a {', '.join(WEIGHT_SUFFIXES[:3])} file or of a folder that contains a "
+        "config and weights"
     )
 
 
@@ -90,7 +91,7 @@ def _weights_in(folder: Path) -> Path:
         files = sorted(file for file in place.glob("*") if file.suffix in WEIGHT_SUFFIXES)
         if len(files) > 1:
             names = ", ".join(file.name for file in files[:5])
-            raise UsageError(f"{place} contains several weight files ({names}); give one of them")
+            raise UsageError(f"{place} contains several weight files ({names}); choose one of them")
         if files:
             return files[0]
     raise UsageError(

@@ -80,7 +80,7 @@ def _missing(kind: str, source: str) -> Missing | None:
     if known is None:
         return None  # loading reports the error
     if kind == "transformer" and known.kind != kind:
-        raise UsageError(f"{source} is a VQGAN, not a transformer: name it as `vqgan`")
+        raise UsageError(f"{source} is a VQGAN, not a transformer: select it with `vqgan`")
     return missing_entry(known)
 
 

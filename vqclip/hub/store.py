@@ -93,8 +93,8 @@ def _read(folder: Path, *, strict: bool = True) -> StoredModel:
     except (OSError, ValueError, TypeError) as error:
         if strict:
             raise VqclipError(
-                f"the record of {folder.name} cannot be read ({error}): "
-                f"vqclip weights remove {folder.name}, then get or import it again"
+                f"the record of {folder.name} cannot be read ({error}): run vqclip weights "
+                f"remove {folder.name}, then get or import it again"
             ) from error
         record = {}
     return StoredModel(folder.name, folder, record)

@@ -32,7 +32,7 @@ _MOST_READ = 16_000_000  # more pixels than any generated image has
 _HEAD = 1024  # bytes that identify the format
 _MAX_DOWNLOAD = 64 * 2**20  # bytes
 _TIMEOUT = 30  # seconds
-# Without a handler, Pillow would print errors about tags alongside our own.
+# Without a handler, Pillow would print errors about tags beside our own.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
@@ -118,7 +118,7 @@ def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
     if is_heic(_head(stream)[:32]):
         if find_spec("pillow_heif") is None:
             raise UsageError(
-                f"{source} is a HEIC image: pip install 'vqclip[heic]', or save it as JPEG"
+                f"{source} is a HEIC image: run pip install 'vqclip[heic]', or save it as JPEG"
             )
         import pillow_heif
 

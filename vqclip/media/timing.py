@@ -56,9 +56,11 @@ def plan_film(frames: int, timing: TimingConfig) -> Plan:
     if timing.length is not None:
         moving -= first + last
     if moving < 1:
-        raise UsageError(f"a video of {timing.length:g} s has no time left after its holds")
+        raise UsageError(
+            f"a video of {timing.length:g} s is too short for its holds: raise `length`"
+        )
     if moving + first + last > _MOST_FRAMES:
-        raise UsageError(f"the video would have more than {_MOST_FRAMES} frames: reduce `length`")
+        raise UsageError(f"the video would have more than {_MOST_FRAMES} frames: lower `length`")
     there, back = _path(frames, moving, timing)
     return Plan(rate, (*[there[0]] * first, *there, *[there[-1]] * last, *back))
 

@@ -216,8 +216,8 @@ class ClipEmbedding(nn.Module):
         shape = (self.n_tokens + self._cells, self.null.shape[1])
         if not vectors.is_floating_point() or tuple(vectors.shape[1:]) != shape:
             raise UsageError(
-                f"a condition of this transformer is vectors (b, {shape[0]}, {shape[1]}), as "
-                f"encode_condition makes them of CLIP embeddings, not {tuple(vectors.shape)}"
+                f"this transformer's condition must be vectors (b, {shape[0]}, {shape[1]}), as "
+                f"encode_condition returns them for CLIP embeddings, not {tuple(vectors.shape)}"
             )
         return vectors.to(self.null.device)
 

@@ -61,9 +61,9 @@ class DDConfig:
         odd = [width for width in self.widths if width % NORM_GROUPS]
         if odd:
             raise UsageError(
-                f"ddconfig.ch {self.ch} with ch_mult {list(self.ch_mult)!s:.60} makes levels of "
-                f"{odd[0]} channels: all must be multiples of {NORM_GROUPS}, the groups of the "
-                f"norms; set ddconfig.ch to {NORM_GROUPS} or a multiple"
+                f"ddconfig.ch {self.ch} with ch_mult {list(self.ch_mult)!s:.60} gives a level "
+                f"{odd[0]} channels, which is not a multiple of {NORM_GROUPS}, the number of "
+                f"norm groups: set ddconfig.ch to {NORM_GROUPS} or a multiple"
             )
         most = f"smaller ones, for at most {_MOST_CHANNELS} channels"
         _require(max(self.widths) <= _MOST_CHANNELS, "ch_mult", self.ch_mult, most)
@@ -114,7 +114,7 @@ def built(kind: type[_T], values: Mapping[str, Any], name: str) -> _T:
         return kind(**{name: value for name, value in values.items() if name in known})
     except TypeError as error:
         missing = str(error).split("__init__() ")[-1]
-        raise UsageError(f"{name} is incomplete: {missing}; give these values") from None
+        raise UsageError(f"{name} is incomplete: {missing}; add these values") from None
 
 
 def _is_count(value: object) -> bool:
@@ -123,7 +123,7 @@ def _is_count(value: object) -> bool:
 
 def _require(fits: bool, name: str, value: object, wanted: str) -> None:
     if not fits:
-        raise UsageError(f"ddconfig.{name} cannot be {value!r:.80}: give {wanted}")
+        raise UsageError(f"ddconfig.{name} cannot be {value!r:.80}: use {wanted}")
 
 
 def _int_tuple(name: str, values: Any) -> tuple[int, ...]:

@@ -60,7 +60,7 @@ def _is_int(value: object, least: int, most: int) -> bool:
 
 def _require(fits: bool, name: str, value: object, wanted: str) -> None:
     if not fits:
-        raise UsageError(f"a GPT's {name} cannot be {value!r:.80}: give {wanted}")
+        raise UsageError(f"a GPT's {name} cannot be {value!r:.80}: use {wanted}")
 
 
 def attention_mask(

@@ -199,8 +199,8 @@ class ClipFeatures(nn.Module):
             self._features = self._intermediates
         else:
             raise CheckpointError(
-                f"a {type(visual).__name__} gives no features layer by layer; "
-                "use another CLIP, or timm:NAME"
+                f"a {type(visual).__name__} has no features layer by layer; use another CLIP "
+                "model, or timm:NAME"
             )
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -203,7 +203,7 @@ def _read_config(file: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is not an open_clip configuration") from error
     if "trust_remote_code" in json.dumps(config):
-        raise UnsafeCheckpointError(f"{file} would run downloaded code; it was refused")
+        raise UnsafeCheckpointError(f"{file} would run downloaded code, so it was refused")
     return config
 
 
@@ -221,7 +221,7 @@ def _from_hub(source: str, download: bool) -> Path:
 def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: bool) -> Path:
     """Call ``fetch`` with open_clip's downloader, using the hub's cache alone if possible."""
     hub = import_open_clip().pretrained
-    with explained(f"cannot download CLIP model {source!r} (without a network, give {instead})"):
+    with explained(f"cannot download CLIP model {source!r} (without a network, use {instead})"):
         with suppress(Exception), cached_only(hub):
             return fetch(hub)
         if not allowed:
@@ -257,7 +257,7 @@ def _named(source: str, download: bool) -> _Model:
 
 
 def _no_model(source: str, open_clip: Any) -> UsageError:
-    """Return the error for a source with no known architecture, or with nothing else."""
+    """Return the error for a source with no known architecture, or with only that."""
     architecture = source.replace("/", "-")  # the original CLIP has names like ViT-B/32
     if open_clip.get_model_config(architecture):
         tags = open_clip.list_pretrained_tags_by_model(architecture)

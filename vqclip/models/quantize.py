@@ -133,8 +133,8 @@ def _check_unknown_index(unknown_index: str | int, count: int) -> None:
     )
     if not fits:
         raise UsageError(
-            f"unknown_index cannot be {unknown_index!r}; give 'random', 'extra' "
-            f"or an index below {count}"
+            f"unknown_index cannot be {unknown_index!r}; use 'random', 'extra' or an index below "
+            f"{count}"
         )
 
 

@@ -92,7 +92,7 @@ def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.
     else:
         seeds = [int(value) for value in seed]
     if len(seeds) != count:
-        raise UsageError(f"{len(seeds)} seeds do not fit {count} samples; give one for each")
+        raise UsageError(f"{len(seeds)} seeds do not fit {count} samples; pass one for each")
     return [generator_of(value) for value in seeds]
 
 

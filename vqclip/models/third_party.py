@@ -42,12 +42,12 @@ def explained(what: str) -> Iterator[None]:
         raise
     except ImportError as error:
         package = (error.name or "").partition(".")[0]
-        hint = f"it needs the package {package}: pip install {package}" if package else error
+        hint = f"it needs the package {package}: run pip install {package}" if package else error
         raise UsageError(f"{what}: {hint}") from error
     except Exception as error:
         message = " ".join(str(error).split())
         if isinstance(error, pickle.UnpicklingError) and "Unsupported global" in message:
-            raise UnsafeCheckpointError(f"{what}: it would run code; it was refused") from error
+            raise UnsafeCheckpointError(f"{what}: it would run code, so it was refused") from error
         raise CheckpointError(f"{what}: {_reason(error, message)}") from error
 
 

@@ -40,7 +40,7 @@ def phase_kernels(weight: Tensor) -> Tensor:
     """Return the kernels for the four phases, row by row: (out, in, 3, 3) -> (4 out, in, 2, 2).
 
     Along one axis, phase 0 sees the last copy of the previous pixel and both copies of its own;
-    phase 1 sees both copies of its own and the first copy of the next. The weights (a, b, c) thus
+    phase 1 sees both copies of its own and the first copy of the next. The weights (a, b, c)
     become (a, b + c) in phase 0 and (a + b, c) in phase 1.
     """
     a, b, c = weight.detach().unbind(2)

@@ -206,8 +206,8 @@ def check_file_name(path: Path) -> None:
     """
     if path.name != str(path):
         raise UsageError(
-            f"{str(path)!r} names a folder: a batch saves all images in its own folder, so "
-            "give only a file name"
+            f"{str(path)!r} names a folder: a batch saves all images in its own folder, so use "
+            "only a file name"
         )
     reserved = _RESERVED.fullmatch(path.name.partition(".")[0])
     if reserved or _UNSAFE.search(path.name) or path.name.startswith("."):

@@ -35,7 +35,9 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
     for path in output.films:
         film_format(path)
         if path == output.path:
-            raise UsageError(f"{path} would be both the image and the video: name a .png")
+            raise UsageError(
+                f"{path} would be both the image and the video: choose a .png for the image"
+            )
     check_files(list(files(output, steps)), overwrite=output.overwrite)
 
 
@@ -58,9 +60,9 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
     """
     for path in map(user_path, paths):
         if path.is_dir():
-            raise UsageError(f"{path} is a folder: name a file")
+            raise UsageError(f"{path} is a folder: choose a file")
         if is_special(path):
-            raise UsageError(f"{path} is a pipe or device: name a file")
+            raise UsageError(f"{path} is a pipe or device: choose a file")
         if not overwrite and is_taken(path):
             raise UsageError(f"{path} exists: choose another name, or add `overwrite`")
     for folder in sorted({target_of(path).absolute().parent for path in paths}):

@@ -151,7 +151,7 @@ def check_pictures(
         if now != (before := recorded.get(name, now)):
             raise UsageError(
                 f"{name} is not the file that {path} was made with ({_short(now)}, not "
-                f"{_short(before)}): restore that file, or name another in the options"
+                f"{_short(before)}): restore the original file, or choose another with its option"
             )
 
 
@@ -167,8 +167,8 @@ def check_weight_hashes(recorded: Mapping[str, Any], current: Mapping[str, Any])
         now = current.get(kind)
         if before and now is not None and now != before:
             raise UsageError(
-                f"the weights of the {kind} are not those that made the image "
-                f"({_short(now)}, not {_short(before)}): give those, or set `{kind}` to use others"
+                f"the weights of the {kind} are not the ones that made the image ({_short(now)}, "
+                f"not {_short(before)}): restore them, or set `{kind}` to use others"
             )
 
 

@@ -137,7 +137,7 @@ def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
     names = [name.lower() for name in own or imagenet_classes()]
     if not own and count != len(names):
         raise UsageError(
-            f"the names of this model's {count} classes are unknown: give a number from 0 to "
+            f"the names of this model's {count} classes are unknown: use a number from 0 to "
             f"{count - 1}"
         )
     wanted = text.strip().lower()
@@ -274,7 +274,7 @@ def canny_edges(photo: Image.Image, path: str) -> "np.ndarray[tuple[int, ...], n
     except ImportError:
         raise UsageError(
             f"{path} is not a black-and-white map, and detecting edges in a photo needs "
-            "scikit-image: pip install 'vqclip[edges]'"
+            "scikit-image: run pip install 'vqclip[edges]'"
         ) from None
     edges: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = canny(
         np.asarray(photo.convert("L")) / 255, sigma=2

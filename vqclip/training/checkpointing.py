@@ -83,7 +83,7 @@ def load_training_state(
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = one_line(error, 200)
         raise CheckpointError(
-            f"cannot resume from {path}: {reason}; give the config that it was made with"
+            f"cannot resume from {path}: {reason}; use the config that it was made with"
         ) from error
     return state
 

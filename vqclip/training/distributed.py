@@ -28,7 +28,7 @@ def make_accelerator(settings: LoopSettings) -> "Accelerator":
         UsageError: Accelerate is not installed, or the device or precision is unavailable.
     """
     if find_spec("accelerate") is None:
-        raise UsageError("training needs more packages: pip install 'vqclip[train]'")
+        raise UsageError("training needs more packages: run pip install 'vqclip[train]'")
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 

@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 class LoopSettings:
     """Length, speed and precision of training: the ``train`` section, common to all stages.
 
-    steps: number of optimizer steps in all, including those before a resume.
+    steps: total number of optimizer steps, including those before a resume.
     batch_size: samples per forward pass and process; a step uses ``accumulate`` times as many.
     learning_rate: peak rate for every optimizer. Alternatively, ``base_learning_rate`` is a rate
         per sample, multiplied by the number of samples in a step, as in taming-transformers.
@@ -72,7 +72,7 @@ class LoopSettings:
         ):
             at_least(f"train.{name}", getattr(self, name), 0)
         if self.learning_rate is not None and self.base_learning_rate is not None:
-            raise UsageError("train: give learning_rate or base_learning_rate, not both")
+            raise UsageError("train: set learning_rate or base_learning_rate, not both")
         for name in ("learning_rate", "base_learning_rate", "clip_gradients"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -80,7 +80,10 @@ class LoopSettings:
         if not 0 <= self.ema < 1:
             raise UsageError(f"train.ema must be at least 0 and below 1, not {self.ema}")
         if not 0 <= self.final_learning_rate <= 1:
-            raise UsageError("train.final_learning_rate is a share of the rate, 0 to 1")
+            raise UsageError(
+                "train.final_learning_rate is a fraction of the learning rate: it "
+                "must be from 0 to 1"
+            )
 
     def rate(self, default: float, processes: int = 1) -> float:
         """Return the peak learning rate if set, else ``default``.
@@ -149,7 +152,7 @@ def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
     for change in changes:
         name, equals, text = change.partition("=")
         if not equals or not name:
-            raise UsageError(f"cannot read {change!r}: write, for instance, train.steps=100")
+            raise UsageError(f"cannot read {change!r}: write, for example, train.steps=100")
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
@@ -165,12 +168,12 @@ def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
     key, rest = keys[0], keys[1:]
     if isinstance(values, list):
         if not key.isdecimal() or int(key) >= len(values):
-            raise UsageError(f"{name}: {key!r} is not an index of a list of {len(values)}")
+            raise UsageError(f"{name}: {key!r} is not an index into a list of {len(values)} items")
         place = int(key)
         new = _replaced(values[place], rest, value, name)
         return [*values[:place], new, *values[place + 1 :]]
     if values is not None and not isinstance(values, Mapping):
-        raise UsageError(f"{name}: there is nothing below {values!r:.40}")
+        raise UsageError(f"{name}: there are no settings in {values!r:.40}")
     inner = dict(values or {})
     inner[key] = _replaced(inner.get(key), rest, value, name)
     return inner

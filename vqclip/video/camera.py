@@ -72,7 +72,9 @@ def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
         one = ",".join(["1.5"] * numbers)
         raise UsageError(f"cannot read {text!r}: write {one}, or keyframes as 0:{one}, 50:{one}")
     if sorted(set(frames)) != list(frames):
-        raise UsageError(f"the frames in {text!r} must rise: {', '.join(map(str, frames))}")
+        raise UsageError(
+            f"the frame numbers in {text!r} must increase: {', '.join(map(str, frames))}"
+        )
     return Keyframes(frames, tuple(values))
 
 

@@ -23,7 +23,7 @@ def opencv() -> "Any":
     try:
         import cv2
     except ImportError:
-        raise UsageError("optical flow needs OpenCV: pip install 'vqclip[flow]'") from None
+        raise UsageError("optical flow needs OpenCV: run pip install 'vqclip[flow]'") from None
     return cv2
 
 

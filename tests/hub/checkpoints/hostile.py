@@ -113,7 +113,7 @@ def truncated(folder: Path) -> Pair:
 
 
 def legacy(change: Callable[[bytes], bytes]) -> Make:
-    """Make a changed file in the format of torch < 1.6."""
+    """Make a changed file of torch < 1.6."""
 
     def make(folder: Path) -> Pair:
         path = folder / "model.ckpt"
@@ -126,7 +126,7 @@ def legacy(change: Callable[[bytes], bytes]) -> Make:
 
 
 def strided(size: list[int], stride: list[int]) -> Make:
-    """Make a codebook of this shape that is a view of only a few numbers."""
+    """Make a codebook that is a view of this shape of a few numbers."""
     pid = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" + b"0X\x03\0\0\0cpuJ\0\0\1\0tQ"
     numbers = [
         b"(" + b"".join(b"\x8a\x08" + struct.pack("<q", n) for n in ns) + b"t"
@@ -163,7 +163,7 @@ def linked(target: str) -> Make:
 
 
 def pipe(folder: Path) -> Pair:
-    """Make a pipe, which would block a reader."""
+    """Make a pipe, which a reader would wait for."""
     os.mkfifo(folder / "model.ckpt")
     return folder / "model.ckpt", None
 
@@ -179,7 +179,7 @@ def changed(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def spoiled(number: float) -> Callable[[dict[str, Any]], None]:
-    """Replace one weight with this number."""
+    """Put one such number among the weights."""
     return lambda state: state["quant_conv.weight"].view(-1).__setitem__(3, number)
 
 
@@ -189,7 +189,7 @@ def without(key: str) -> Callable[[dict[str, Any]], None]:
 
 
 def global_call(module: str, name: str, argument: str) -> bytes:
-    """Return a pickle that calls ``module.name(argument)`` through STACK_GLOBAL."""
+    """Return a pickle that calls ``module.name(argument)`` by STACK_GLOBAL."""
     words = (module, name, argument)
     module_op, name_op, text_op = (b"X" + struct.pack("<I", len(w)) + w.encode() for w in words)
     return b"\x80\x04" + module_op + name_op + b"\x93" + text_op + b"\x85R."
@@ -201,7 +201,7 @@ def nested_key(depth: int) -> bytes:
 
 
 def colliding_keys(count: int) -> bytes:
-    """Return a dict whose keys are integers with the same hash."""
+    """Return a dict of numbers that all have the same hash."""
     keys = (number * (2**61 - 1) for number in range(1, count))
     entries = (b"\x8a\x0b" + key.to_bytes(11, "little") + b"N" for key in keys)
     return b"\x80\x02}(" + b"".join(entries) + b"u."
@@ -246,19 +246,25 @@ CASES: dict[str, tuple[Make, str]] = {
     "name that leads out": (named("../" * 40 + "etc/passwd"), "not a checkpoint|no VQGAN file"),
     "endless name": (named("a" * 5000), "too long|unknown VQGAN"),
     "name with a null": (named("a\0b.ckpt"), "null|there is no VQGAN file"),
-    "os.system": (content(global_call("os", "system", "touch trace")), "nothing was run"),
-    "posix.system": (content(global_call("posix", "system", "touch trace")), "nothing was run"),
-    "eval": (content(global_call("builtins", "eval", "open('trace', 'w')")), "nothing was run"),
-    "python 2's eval": (content(global_call("__builtin__", "eval", "1")), "nothing was run"),
+    "os.system": (content(global_call("os", "system", "touch trace")), "so it was not loaded"),
+    "posix.system": (
+        content(global_call("posix", "system", "touch trace")),
+        "so it was not loaded",
+    ),
+    "eval": (
+        content(global_call("builtins", "eval", "open('trace', 'w')")),
+        "so it was not loaded",
+    ),
+    "python 2's eval": (content(global_call("__builtin__", "eval", "1")), "so it was not loaded"),
     "a name within a name": (
         content(global_call("torch", "serialization.os.system", "touch trace")),
-        "nothing was run",
+        "so it was not loaded",
     ),
     "a method of a class": (
         content(global_call("collections", "OrderedDict.fromkeys", "x")),
-        "nothing was run",
+        "so it was not loaded",
     ),
-    "pickle in a pickle": (content(global_call("pickle", "loads", "x")), "nothing was run"),
+    "pickle in a pickle": (content(global_call("pickle", "loads", "x")), "so it was not loaded"),
     "lists without end": (content(b"\x80\x02" + b"]" * 9_000_000 + b"."), "larger than any"),
     "bytes that are not there": (content(GIANT), "not a checkpoint|damaged"),
     "memo without end": (content(b"\x80\x02}r\xff\xff\xff\xff."), "no named weights"),
@@ -287,17 +293,17 @@ CASES: dict[str, tuple[Make, str]] = {
         "damaged|longer than",
     ),
     "legacy, half": (legacy(lambda data: data[: len(data) // 2]), "damaged|ends within"),
-    "nan": (weights(spoiled(float("nan"))), "not all numbers"),
-    "infinite": (weights(spoiled(float("inf"))), "not all numbers"),
+    "nan": (weights(spoiled(float("nan"))), "contain NaN or infinite values"),
+    "infinite": (weights(spoiled(float("inf"))), "contain NaN or infinite values"),
     "a weight is missing": (weights(without("quant_conv.bias")), r"missing quant_conv\.bias"),
-    "a weight too many": (weights(changed("encoder.x", torch.ones(1))), r"left over encoder\.x"),
+    "a weight too many": (weights(changed("encoder.x", torch.ones(1))), r"unexpected encoder\.x"),
     "a wrong shape": (
         weights(changed("quant_conv.bias", torch.ones(7))),
-        r"quant_conv\.bias is \(\d+,\) by the config, \(7,\)",
+        r"quant_conv\.bias is \(\d+,\) in the config but \(7,\)",
     ),
     "a clip": (
         weights(lambda _: {"visual.conv1.weight": torch.ones(1)}),
-        "left over visual",
+        "unexpected visual",
     ),
     "meta": (weights(changed("quant_conv.bias", torch.ones(7, device="meta"))), "without numbers"),
     "sparse": (weights(changed("quant_conv.bias", torch.eye(3).to_sparse())), "are sparse"),
@@ -319,7 +325,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "safetensors: hole": (safetensors(described(a=([8], [0, 32]), b=([4], [48, 64]))), "damaged"),
     "safetensors: shape": (safetensors(described(a=([1 << 40], [0, 64]))), "damaged"),
     "safetensors: short": (safetensors(described(a=([16], [0, 64])), data=9), "truncated|damaged"),
-    "yaml bomb": (config(yaml_bomb()), "far too many entries"),
+    "yaml bomb": (config(yaml_bomb()), "too many entries"),
     "yaml that runs": (config("model: !!python/object/apply:os.system [ls]"), "Python objects"),
     "yaml web page": (config(HTML), "web page"),
     "yaml of brackets": (config("[" * 100_000), "not valid YAML"),

@@ -58,7 +58,7 @@ def test_published_transformers_have_the_listed_keys(name: str) -> None:
     assert all(value.is_meta for value in model.state_dict().values())
 
 
-def test_all_published_transformers_are_tested() -> None:
+def test_published_transformers_are_all_here() -> None:
     assert len(FULL) == 10
 
 
@@ -111,14 +111,14 @@ def test_a_loaded_model_is_frozen_and_saves_what_it_was_loaded_from() -> None:
     assert all(torch.equal(ours[key], published[key]) for key in ours)
 
 
-def test_masks_take_no_memory() -> None:
+def test_masks_cost_nothing() -> None:
     gpt = tiny.gpt(16)
     assert not list(gpt.buffers())
     mask = gpt.state_dict()["blocks.1.attn.mask"]
     assert torch.equal(mask, torch.ones(16, 16).tril()[None, None])
 
 
-def test_stages_from_separate_files(tmp_path: Path) -> None:
+def test_stages_from_files_of_their_own(tmp_path: Path) -> None:
     model = tiny.transformer(block_size=16)
     state = model.state_dict()
     own = {key: value for key, value in state.items() if not key.startswith("first_stage")}
@@ -133,7 +133,7 @@ def test_stages_from_separate_files(tmp_path: Path) -> None:
         "logs/vqgan.safetensors"
     )
     assert same(vqclip.load_transformer(save(tmp_path, own, config)), model)
-    with pytest.raises(UsageError, match="no separate VQGAN as cond stage"):
+    with pytest.raises(UsageError, match="no separate VQGAN as its cond stage"):
         vqclip.load_transformer(file, first_stage=tmp_path / "vqgan.safetensors", cond_stage=file)
 
 
@@ -178,7 +178,7 @@ def test_condition_stages(tmp_path: Path, stage: object, kind: str) -> None:
         assert loaded.cond_stage_model is loaded.vqgan
 
 
-def test_old_unconditional_option(tmp_path: Path) -> None:
+def test_unconditional_by_the_old_option(tmp_path: Path) -> None:
     model = tiny.transformer()
     config = config_of(model, cond_stage_config=None, unconditional=True)
     loaded = vqclip.load_transformer(save(tmp_path, model.state_dict(), config))
@@ -189,9 +189,9 @@ def test_old_unconditional_option(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sos_token": "one"}, "sos_token 'one'; give a whole number"),
+        ({"sos_token": "one"}, "sos_token 'one'; use a whole number"),
         ({"sos_token": -1}, "sos_token -1"),
-        ({"pkeep": 2}, "pkeep 2; give a number from 0 to 1"),
+        ({"pkeep": 2}, "pkeep 2; use a number from 0 to 1"),
         ({"downsample_cond_size": 1.5}, "downsample_cond_size 1.5"),
         ({"permuter_config": {"target": "os.system"}}, "not a known permuter"),
         ({"transformer_config": {"target": "os.system"}}, "not a known GPT"),
@@ -203,37 +203,39 @@ def test_old_unconditional_option(tmp_path: Path) -> None:
         ({"cond_stage_config": {"target": "taming.modules.util.Labelator"}}, "n_classes None"),
     ],
 )
-def test_invalid_configs(changes: Params, message: str) -> None:
+def test_configs_that_cannot_work(changes: Params, message: str) -> None:
     config = ModelConfig.of(config_of(tiny.transformer(), **changes), "project.yaml")
     with pytest.raises((CheckpointError, UsageError), match=message):
         untrained_transformer(config)
 
 
-def test_mismatches_are_explained(tmp_path: Path) -> None:
+def test_misfits_are_explained(tmp_path: Path) -> None:
     model = tiny.transformer()
     state, config = model.state_dict(), config_of(model)
-    with pytest.raises(CheckpointError, match=r"left over extra.*config that came with"):
+    with pytest.raises(CheckpointError, match=r"unexpected extra.*config that came with"):
         vqclip.load_transformer(save(tmp_path, {**state, "extra": torch.ones(1)}, config))
     masked = {**state, "transformer.blocks.0.attn.mask": torch.ones(1, 1, 16, 16)}
     with pytest.raises(CheckpointError, match=r"blocks\.0\.attn\.mask is not that of n_unmasked 0"):
         vqclip.load_transformer(save(tmp_path, masked, config))
     broken = {**state, "transformer.head.weight": torch.full((24, 16), torch.nan)}
-    with pytest.raises(CheckpointError, match=r"transformer\.head\.weight are not all numbers"):
+    with pytest.raises(
+        CheckpointError, match=r"transformer\.head\.weight contain NaN or infinite values"
+    ):
         vqclip.load_transformer(save(tmp_path, broken, config))
     del state["transformer.blocks.1.ln1.bias"]
     with pytest.raises(CheckpointError, match=r"missing transformer\.blocks\.1\.ln1\.bias"):
         vqclip.load_transformer(save(tmp_path, state, config))
     config["model"]["params"]["transformer_config"]["params"]["n_embd"] = 32
-    with pytest.raises(CheckpointError, match=r"is \(1, 16, 32\) by the config, \(1, 16, 16\)"):
+    with pytest.raises(CheckpointError, match=r"is \(1, 16, 32\) in the config but \(1, 16, 16\)"):
         vqclip.load_transformer(save(tmp_path, model.state_dict(), config))
 
 
-def test_sources_without_a_transformer(tmp_path: Path) -> None:
+def test_sources_that_are_no_transformer(tmp_path: Path) -> None:
     model = tiny.transformer()
     with pytest.raises(CheckpointError, match=r"it contains no transformer, but a VQModel"):
         vqclip.load_transformer(save(tmp_path, model.vqgan.state_dict(), config_of(model)))
     (tmp_path / "last.yaml").unlink()
-    with pytest.raises(UsageError, match="a transformer needs one; give its YAML"):
+    with pytest.raises(UsageError, match="a transformer needs one; add its YAML"):
         vqclip.load_transformer(save(tmp_path, model.state_dict(), None))
     with pytest.raises(UsageError, match="there is no transformer file"):
         vqclip.load_transformer(tmp_path / "none.ckpt")
@@ -288,7 +290,7 @@ def test_conditioned_on_clip_embeddings_with_a_vqgan_elsewhere(tmp_path: Path, s
 
 
 def with_memory(folder: Path, **changes: Any) -> Path:
-    """Save a transformer that remembers three images; ``changes`` apply to the memory's config."""
+    """Save a transformer that remembers three images; changes are those of the memory's config."""
     _, folder = clip_conditional(folder)
     made = Memory(3, 4, 2, 6, 4).state_dict()
     made["codes"] += 7
@@ -302,7 +304,7 @@ def with_memory(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def test_memory_is_loaded(tmp_path: Path) -> None:
+def test_a_memory_is_loaded(tmp_path: Path) -> None:
     memory = vqclip.load_transformer(with_memory(tmp_path)).memory
     assert memory is not None
     assert (memory.codes == 7).all()
@@ -312,8 +314,8 @@ def test_memory_is_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"images": 5}, CheckpointError, "config and checkpoint do not belong together"),
-        ({"images": 0}, UsageError, "has images 0; give a whole number"),
+        ({"images": 5}, CheckpointError, "config and checkpoint do not match"),
+        ({"images": 0}, UsageError, "has images 0; use a whole number"),
         ({"more": 1}, UsageError, "unknown setting of memory"),
     ],
 )
@@ -328,7 +330,7 @@ def test_codes_of_another_vqgan_are_refused(tmp_path: Path) -> None:
     model, folder = clip_conditional(tmp_path)
     other = {key: value + 1 for key, value in model.vqgan.state_dict().items()}
     save_file(other, tmp_path / "vqgan" / "model.safetensors")
-    with pytest.raises(CheckpointError, match="trained for the codes of another VQGAN"):
+    with pytest.raises(CheckpointError, match="trained on codes from a different VQGAN"):
         vqclip.load_transformer(folder)
 
 
@@ -348,7 +350,7 @@ def test_a_codebook_is_the_same_in_half_precision() -> None:
         ("first_stage_config", {"source": "none/such"}, "there is no VQGAN file"),
         ("cond_stage_config", {"embed_dim": 6}, "lacks n_tokens"),
         ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "heads": 1}, "setting .*'heads'"),
-        ("cond_stage_config", {"embed_dim": 0, "n_tokens": 2}, "embed_dim 0; give a whole number"),
+        ("cond_stage_config", {"embed_dim": 0, "n_tokens": 2}, "embed_dim 0; use a whole number"),
         ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "perceptor": 1}, "perceptor 1"),
         ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "sketch": 5}, "must be 4, 8, 16"),
         ("cond_stage_config", {"embed_dim": 6, "n_tokens": 2, "sketch": -4}, "sketch -4"),
@@ -363,7 +365,7 @@ def test_our_own_configs_are_strict(
         vqclip.load_transformer(folder)
 
 
-def test_condition_weights_are_required(tmp_path: Path) -> None:
+def test_weights_of_the_condition_are_needed(tmp_path: Path) -> None:
     _, folder = clip_conditional(tmp_path)
     state = read_state_dict(folder / "model.safetensors")
     del state["cond_stage_model.null"]

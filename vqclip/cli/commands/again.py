@@ -1,4 +1,4 @@
-"""``vqclip again``: regenerating an image from its recorded settings."""
+"""``vqclip again``: an image generated again from its recorded settings."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -123,24 +123,21 @@ def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Ite
     if foreign := recorded.get("parameters"):
         left = [name for name in foreign if name not in ("Seed", "Size", "Negative prompt")]
         yield (
-            f"{picture} was made by another program: its prompt, seed and size are used, "
-            f"but not {', '.join(left)}"
+            f"{picture} was made by another program: vqclip uses its prompt, seed and size, but "
+            f"not {', '.join(left)}"
         )
     if before := recorded.get("continued_from"):
         yield (
-            f"{picture} continued step {before['step']} of a run with other settings: this "
-            "image uses its last settings from the beginning"
+            f"{picture} continued step {before['step']} of a run with other settings: this image "
+            "uses the final settings from the start"
         )
     if "interrupted_at" in recorded and "steps" not in written:
         yield (
             f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or "
-            "codes: this image is generated with all of them"
+            "codes: this image uses all of them"
         )
     if "step" in recorded and "steps" not in written:
-        yield (
-            f"{picture} is the frame after {recorded['step']} steps: this image is generated with "
-            "all steps"
-        )
+        yield (f"{picture} is the frame after {recorded['step']} steps: this image uses all steps")
 
 
 def _session_of(
@@ -161,7 +158,9 @@ def _check_options(
     taken = {*inspect.signature(command).parameters, "prompts", "count"}
     for parameter in ctx.command.params:
         if parameter.name in written - taken:
-            raise UsageError(f"vqclip {name} made the image and takes no {parameter.opts[0]}")
+            raise UsageError(
+                f"vqclip {name} made the image and does not accept {parameter.opts[0]}"
+            )
 
 
 def _kept(
@@ -179,5 +178,7 @@ def _seed(text: str | None, seed: int) -> int:
     try:
         number = int(text or "+0")
     except ValueError:
-        raise UsageError(f"cannot read the seed {text!r}: write 7, +1 or -1") from None
+        raise UsageError(
+            f"cannot read the seed {text!r}: write a number such as 7, or a change such as +1 or -1"
+        ) from None
     return seed + number if text is None or text.strip()[0] in "+-" else number

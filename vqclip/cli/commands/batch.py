@@ -101,9 +101,8 @@ def batch_command(
     with terminal.console.status("reading the list"):
         jobs, again = unique(read_jobs(rows, ctx.params, explicit_options(ctx), terminal.note))
     if again:
-        many = f"{len(again)} rows repeat others, the first"
-        one = "a row repeats another,"
-        terminal.note(f"{one if len(again) == 1 else many} in line {again[0].line}")
+        more = f" and {len(again) - 1} more" if len(again) > 1 else ""
+        terminal.note(f"duplicate rows are skipped: line {again[0].line}{more}")
     _refuse_missing(jobs)
     folder = RunFolder(user_path(output) if output else batch_folder(source))
     if dry_run:
@@ -126,7 +125,7 @@ def resume_batch(
     folder = RunFolder(path)
     jobs = [job for job in folder.jobs() if job.state != REMOVED]
     if not jobs:
-        raise UsageError(f"{path} is not the folder of a batch: it has no jobs.jsonl")
+        raise UsageError(f"{path} is not a batch folder: it has no jobs.jsonl")
     ahead = [job for job in jobs if job.state != DONE]
     _refuse_gone(ahead)
     _refuse_missing(ahead)
@@ -250,11 +249,11 @@ def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> Non
             typer.echo(f"no longer in the list, would be marked as removed: {job.picture}")
         else:
             typer.echo(f"{job.state:8} line {job.line:<4} {job.picture}  {command(job.config)}")
-    with terminal.console.status("trying a few steps"):
+    with terminal.console.status("timing a few steps"):
         seconds, failed = estimate(waiting, Loader())
     for job in failed:
         _note_failure(terminal, job)
-    peak = f", {readable(peak_memory())} of memory at the peak" if waiting else ""
+    peak = f", {readable(peak_memory())} of memory" if waiting else ""
     terminal.message(
         f"{len(waiting)} of {len(listed)} images to make, about {duration(seconds)}{peak}"
     )

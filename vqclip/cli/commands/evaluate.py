@@ -31,7 +31,8 @@ evaluate_app = typer.Typer(add_completion=False)
 def evaluate_callback(ctx: typer.Context) -> None:
     """Evaluate models on held-out images, or generated images against their prompts."""
     if ctx.invoked_subcommand is None:
-        raise UsageError("choose what to evaluate: vqgan, clip, transformer or pictures")
+        known = ", ".join(command.name or "" for command in evaluate_app.registered_commands)
+        raise UsageError(f"choose what to evaluate: {known}")
 
 
 Data = Annotated[
@@ -60,28 +61,28 @@ Part = Annotated[
 ]
 Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP model to evaluate.")]
 
-#: Meanings by metric; shares are shown as percentages.
+#: Metric to its meaning; shares are shown as percentages.
 ABOUT = {
     "psnr": "dB, mean over images",
-    "ssim": "structural similarity, 1 is the same",
-    "perceptual": "distance of features, 0 is the same",
-    "codes": "share of the codes that is used",
-    "perplexity": "effective number of choices",
+    "ssim": "structural similarity; 1 means identical",
+    "perceptual": "distance between features; 0 means identical",
+    "codes": "share of codes in use",
+    "perplexity": "effective number of codes in use",
     "r1": "R@1, both directions",
     "r5": "R@5, both directions",
-    "text_r1": "a text finds its image",
-    "image_r1": "an image finds its text",
-    "zero_shot": "an image finds its name among all classes",
-    "zero_shot_5": "… among the first five",
-    "classes": "names to choose from",
-    "bits_per_code": "given its condition",
+    "text_r1": "R@1, text to image",
+    "image_r1": "R@1, image to text",
+    "zero_shot": "right name ranked first",
+    "zero_shot_5": "right name in the top five",
+    "classes": "number of names",
+    "bits_per_code": "given the condition",
     "bits_per_code_by_image": "given the image's embedding",
-    "bits_per_code_unconditional": "given nothing",
-    "r_precision": "own prompt first",
-    "top5": "own prompt among the first five",
-    "similarity": "mean cosine to the own prompt",
+    "bits_per_code_unconditional": "without a condition",
+    "r_precision": "own prompt ranked first",
+    "top5": "own prompt in the top five",
+    "similarity": "mean cosine similarity to the own prompt",
     "pictures": "judged",
-    "prompts": "different ones",
+    "prompts": "number of different prompts",
 }
 SHARES = frozenset(
     ("codes", "r1", "r5", "text_r1", "image_r1", "zero_shot", "zero_shot_5", "r_precision", "top5")

@@ -43,7 +43,7 @@ def list_command(
     vqclip list presets pixray
     """
     if kind is None:
-        raise UsageError(f"nothing to list: name one of {', '.join(KINDS)}")
+        raise UsageError(f"choose what to list: {', '.join(KINDS)}")
     names = KINDS[kind]() if preset is None else _settings_of(kind, preset)
     width = max(_WIDTH, *map(len, names))
     for name, about in names.items():
@@ -67,7 +67,7 @@ def _settings_of(kind: str, preset: str) -> Mapping[str, str]:
     from vqclip.config.presets import PRESETS
 
     if kind != "presets":
-        raise UsageError(f"{preset!r} is one word too many: only presets have settings to list")
+        raise UsageError(f"{preset!r} cannot be listed: only presets have settings to list")
     options, values = options_of(GenerateConfig), PRESETS[preset]
     return {options[name].flags[0]: str(options[name].write(values[name])) for name in values}
 

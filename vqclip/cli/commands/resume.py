@@ -98,8 +98,8 @@ def resume_command(
     if run.is_dir():
         if steps is not None or output or further or prompt or lr is not None:
             raise UsageError(
-                "a batch or video continues with its recorded settings: "
-                "drop --steps, --prompt, --lr, --output and videos"
+                "a batch or video continues with its recorded settings: drop --steps, --prompt, "
+                "--lr, --output, --gif, --mp4 and --webp"
             )
         _resume_folder(run, terminal, workers, dry_run=dry_run)
         return
@@ -108,8 +108,8 @@ def resume_command(
     target = _target(saved, path, output, further, apart=apart)
     if apart:
         terminal.note(
-            f"this is a new run that starts from step {saved.state.step} of {path} and "
-            f"writes {target.path}; the old run stays unchanged"
+            f"starting a new run from step {saved.state.step} of {path} and writes "
+            f"{target.path}; the old run is not changed"
         )
     _session(saved, target, terminal, dry_run=dry_run).run()
 
@@ -133,7 +133,7 @@ def _continued(
     if steps is not None:
         saved = extended(saved, steps)
     elif saved.state.step >= saved.config.steps and (apart or _is_complete(saved.output.path)):
-        raise UsageError(f"{run} is finished: extend it with --steps above {saved.config.steps}")
+        raise UsageError(f"{run} is finished: to extend it, use --steps above {saved.config.steps}")
     return path, branched(saved, prompts, lr) if apart else saved, apart
 
 
@@ -185,7 +185,7 @@ def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
 
 def _refuse_workers(workers: Workers) -> None:
     if workers != Workers():
-        raise UsageError("a single run uses no workers: drop --ray and --side-by-side")
+        raise UsageError("only a batch uses workers: drop --ray and --side-by-side")
 
 
 def _is_complete(picture: Path) -> bool:

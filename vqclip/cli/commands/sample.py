@@ -64,7 +64,7 @@ def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict
         UsageError: a value is invalid or no transformer is given.
     """
     if params["transformer"] is None and not has_transformer():
-        raise UsageError("vqclip contains no transformer: name one with --transformer PATH")
+        raise UsageError("there is no built-in transformer: choose one with --transformer PATH")
     values = {one: params.get(parameter_of(one)) for one in CONDITIONS}
     return {
         **read_options(kind, params),

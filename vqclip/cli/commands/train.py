@@ -82,8 +82,8 @@ def train_command(
         return
     if stage is None or config is None:
         raise UsageError(
-            "give STAGE and CONFIG, such as vqgan vqgan.yaml; vqclip train --example vqgan > "
-            "vqgan.yaml writes a config"
+            "STAGE or CONFIG is missing: write, for example, vqclip train vqgan vqgan.yaml; to "
+            "make a config, run vqclip train --example vqgan > vqgan.yaml"
         )
     from vqclip.training.settings import read_training_settings
 
@@ -143,7 +143,8 @@ def signals() -> Iterator[list[int]]:
         yield received
     except KeyboardInterrupt as error:
         raise InterruptionError(
-            "interrupted at once; --resume continues from the last checkpoint, if there is one"
+            "interrupted during a step; --resume continues from the last checkpoint, if there "
+            "is one"
         ) from error
     finally:
         for number, handler in before.items():

@@ -96,7 +96,7 @@ def _head(path: Path) -> bytes:
         if path.is_dir():
             raise UsageError(f"{path} is a folder, but a checkpoint file was expected")
         if path.exists() and not path.is_file():  # reading from a pipe could block forever
-            raise UsageError(f"{path} is a device or a pipe, not a file; give a checkpoint")
+            raise UsageError(f"{path} is a device or a pipe, not a file; use a checkpoint")
         with path.open("rb") as file:
             return file.read(512)
     except (OSError, ValueError) as error:  # a name with a null byte raises ValueError
@@ -117,7 +117,7 @@ def _reader(path: Path, head: bytes) -> Callable[[Path], Any]:
     if _is_safetensors(path, head):
         return _read_safetensors
     if head[257:262] == b"ustar" or head.startswith(b"\x1f\x8b"):
-        raise CheckpointError("it is a tar or gzip archive; unpack it and give the weights inside")
+        raise CheckpointError("it is a tar or gzip archive; unpack it and use the weights inside")
     if head[:1] not in b"\x80(}]c":
         raise CheckpointError("it is not a checkpoint (no torch, safetensors or pickle file)")
     return read_legacy
@@ -131,9 +131,9 @@ def _read_safetensors(path: Path) -> StateDict:
     with path.open("rb") as file:
         length = file.read(8)  # length of the header, little-endian
     if int.from_bytes(length, "little") > _MOST_HEADER and path.stat().st_size > _MOST_HEADER:
-        raise CheckpointError("its header is larger than any model's; it was refused")
+        raise CheckpointError("its header is larger than any model's, so it was refused")
     if len(length) < 8 or 8 + int.from_bytes(length, "little") > path.stat().st_size:
-        raise CheckpointError("the file is truncated (its header announces more)")
+        raise CheckpointError("the file is truncated (its header promises more)")
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -176,8 +176,8 @@ def _checked(checkpoint: FileContent, path: Path) -> FileContent:
     claimed = sum(value.nbytes for value in checkpoint.state.values())
     if claimed > _SPARE + 4 * path.stat().st_size:
         raise CheckpointError(
-            f"its weights claim {claimed / 1e9:,.1f} GB, far more than the file holds; "
-            "it was refused"
+            f"its weights claim {claimed / 1e9:,.1f} GB, far more than the file holds, so it was "
+            "refused"
         )
     return checkpoint
 

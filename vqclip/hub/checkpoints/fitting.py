@@ -41,9 +41,8 @@ def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelCon
     differences = [*_codebook_differences(expected, state), *_key_differences(expected, state)]
     if differences:
         raise CheckpointError(
-            f"config and checkpoint do not belong together: {'; '.join(differences)} "
-            f"(config: {config.name}); give the config that came with the checkpoint"
-            f"{advice(state)}"
+            f"config and checkpoint do not match: {'; '.join(differences)} (config: "
+            f"{config.name}); use the config that came with the checkpoint{advice(state)}"
         )
 
 
@@ -57,7 +56,7 @@ def check_numbers(state: StateDict) -> None:
         # the sum needs no memory; check individual numbers only if it is not finite
         finite = not value.is_floating_point() or value.sum(dtype=torch.float64).isfinite()
         if not finite:
-            raise CheckpointError(f"the weights {key} are not all numbers (NaN or infinite)")
+            raise CheckpointError(f"the weights {key} contain NaN or infinite values")
 
 
 def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
@@ -79,7 +78,8 @@ def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> I
 def _key_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
     shared = [key for key in expected if key in state]
     shapes = [
-        f"{key} is {tuple(expected[key].shape)} by the config, {tuple(state[key].shape)} in it"
+        f"{key} is {tuple(expected[key].shape)} in the config but {tuple(state[key].shape)} in "
+        "the checkpoint"
         for key in shared
         if expected[key].shape != state[key].shape
     ]
@@ -91,7 +91,7 @@ def _key_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterab
     yield from _first_names(shapes, "")
     yield from _first_names(types, "")
     yield from _first_names([key for key in expected if key not in state], "missing ")
-    yield from _first_names([key for key in state if key not in expected], "left over ")
+    yield from _first_names([key for key in state if key not in expected], "unexpected ")
 
 
 def _first_names(names: list[str], what: str) -> Iterable[str]:
@@ -110,14 +110,14 @@ def infer_config(state: StateDict) -> ModelConfig:
         CheckpointError: the weights are not those of a VQGAN.
     """
     try:
-        return ModelConfig(*_infer(state), name="read off the weights")
+        return ModelConfig(*_infer(state), name="inferred from the weights")
     except (KeyError, ValueError, ZeroDivisionError, IndexError):
         if kind(state) == "CLIP":
-            raise CheckpointError("these are the weights of a CLIP, not of a VQGAN") from None
+            raise CheckpointError("these are the weights of a CLIP model, not of a VQGAN") from None
         keys = ", ".join(list(state)[:_MOST_NAMED])
         raise CheckpointError(
-            f"these are not the weights of a VQGAN ({keys[:150]} …); "
-            "if they are, give the YAML config that came with them"
+            f"these are not the weights of a VQGAN ({keys[:150]} …); if they are, use the YAML "
+            "config that came with them"
         ) from None
 
 

@@ -47,7 +47,7 @@ def load_vqgan_weights(
     that encodes its condition. Weights become float32; no memory is spent on initial values.
 
     Raises:
-        CheckpointError: config and weights do not match; weights are missing, left over or not
+        CheckpointError: config and weights do not match; weights are missing, unexpected or not
             finite, or the stage does not exist.
         UsageError: the config is invalid.
     """
@@ -144,13 +144,13 @@ def check_target(config: ModelConfig, known: Collection[str], what: str) -> None
 
 def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
     if not isinstance(params.get("ddconfig"), Mapping):
-        raise UsageError(f"{config.name} has no ddconfig; give the model's complete config")
+        raise UsageError(f"{config.name} has no ddconfig; use the model's complete config")
     for key in ("n_embed", "embed_dim", *sorted({"n_labels", "colorize_nlabels"} & set(params))):
         value = params.get(key)
         most = _MOST_WIDTH if key == "embed_dim" else _MOST_CODES
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
             raise UsageError(
-                f"{config.name} has {key} {value!r:.80}; give a whole number up to {most}"
+                f"{config.name} has {key} {value!r:.80}; use a whole number up to {most}"
             )
 
 

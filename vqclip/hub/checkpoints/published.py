@@ -49,9 +49,9 @@ def is_transformer(state: Mapping[str, Tensor]) -> bool:
 
 
 def advice(state: Mapping[str, Tensor]) -> str:
-    """Return a note that names the published models with these shapes, or "" if there are none."""
+    """Return a suffix for "give the config that came with the checkpoint", or nothing."""
     names = lookalikes(state)
-    return f" (by its shapes that of {' or '.join(names)})" if names else ""
+    return f" (its shapes match {' or '.join(names)})" if names else ""
 
 
 def _vqgan_shape(state: Mapping[str, Tensor]) -> tuple[int, ...]:

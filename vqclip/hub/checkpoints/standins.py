@@ -42,7 +42,7 @@ _DATA_FUNCTIONS = re.compile(
 
 
 class StandIn(dict[Any, Any]):
-    """An empty object in place of a foreign one, which discards all arguments and any state."""
+    """An empty object instead of a foreign one, which discards all arguments and any state."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -100,6 +100,6 @@ def _is_data(module: str, name: str) -> bool:
 
 def _refuse(full_name: str) -> NoReturn:
     raise UnsafeCheckpointError(
-        f"it would run {full_name!r:.100} on loading; nothing was run: "
-        "do not trust this file, get the weights from elsewhere"
+        f"loading it would run {full_name!r:.100}, so it was not loaded: do not trust this file, "
+        "and get the weights elsewhere"
     )

@@ -17,7 +17,7 @@ _LOCAL_HEADER = 30  # bytes in a zip member's own header, before its name
 _ALIGNMENT = 64
 # Several times the size needed by the largest published model with its optimizer.
 _MOST_PICKLE = _MOST_DIRECTORY = 1 << 22
-_TOO_LARGE = "its description is larger than any model's; it was refused"
+_TOO_LARGE = "its description is larger than any model's, so it was refused"
 
 
 def read_zip(path: Path) -> Any:
@@ -35,7 +35,7 @@ def read_zip(path: Path) -> Any:
             if key not in cache:
                 cache[key] = _member(memory, file, members[f"{root}data/{key}"])
             if cache[key].nbytes() < count * dtype.itemsize:
-                raise ValueError("a storage is shorter than announced")
+                raise ValueError("a storage is shorter than declared")
             return cache[key], dtype
 
         content = io.BytesIO(_data_pickle(archive, members[f"{root}data.pkl"]))
@@ -55,12 +55,14 @@ def _root(members: dict[str, zipfile.ZipInfo]) -> str:
     if any(name.endswith("/constants.pkl") for name in members):
         raise CheckpointError("it is a TorchScript program, not weights; export a state dict")
     if astray := next((name for name in members if ".." in name.split("/")), None):
-        raise CheckpointError(f"its part {astray!r:.100} points outside the file; it was refused")
+        raise CheckpointError(
+            f"its part {astray!r:.100} points outside the file, so it was refused"
+        )
     for name in members:
         if name.count("/") == 1 and name.endswith("/data.pkl"):
             return name.removesuffix("data.pkl")
     names = ", ".join(list(members)[:3]) or "nothing"
-    raise CheckpointError(f"it is a zip archive that holds {names:.200}; unpack it and give a file")
+    raise CheckpointError(f"it is a zip archive that holds {names:.200}; unpack it and use a file")
 
 
 def _data_pickle(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -140,7 +142,7 @@ def _storage_id(pid: Any) -> tuple[torch.dtype, str, int]:
     """Parse torch's persistent id ("storage", type, key, device, count[, view])."""
     kind, dtype, key, _, count, *view = pid
     if kind != "storage" or not isinstance(dtype, torch.dtype) or (view and view[0] is not None):
-        raise pickle.UnpicklingError("a tensor of unknown make")
+        raise pickle.UnpicklingError("an unknown kind of tensor")
     if not isinstance(key, str) or not isinstance(count, int) or count < 0:
         raise pickle.UnpicklingError("a tensor without data")
     return dtype, key, count

@@ -70,7 +70,7 @@ def load_transformer_weights(
         cond: the VQGAN that encodes conditions.
 
     Raises:
-        CheckpointError: config and weights do not match, or weights are missing, left over or
+        CheckpointError: config and weights do not match, or weights are missing, unexpected or
             not finite.
         UsageError: the config is invalid.
     """
@@ -206,7 +206,9 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
     )
     perceptor = config.params.get("perceptor", "default")
     if not isinstance(perceptor, str):
-        raise UsageError(f"{config.name} has perceptor {perceptor!r:.80}; give a CLIP's name")
+        raise UsageError(
+            f"{config.name} has perceptor {perceptor!r:.80}; use the name of a CLIP model"
+        )
     embed_dim, n_tokens = (
         _number(config, name, most=_MOST_WIDTH) for name in ("embed_dim", "n_tokens")
     )
@@ -214,7 +216,7 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
     channels = _number(config, "sketch_channels", 128, least=1, most=_MOST_WIDTH)
     styles = config.params.get("styles", ())
     if not isinstance(styles, list | tuple) or not all(isinstance(name, str) for name in styles):
-        raise UsageError(f"{config.name} has styles {styles!r:.80}; give a list of names")
+        raise UsageError(f"{config.name} has styles {styles!r:.80}; use a list of names")
     memory = _memory(config, embed_dim) if config.params.get("memory") else None
     return ClipEmbedding(embed_dim, n_tokens, n_embd, perceptor, sketch, channels, styles, memory)
 
@@ -222,7 +224,7 @@ def _clip_embedding(config: ModelConfig, n_embd: int) -> ClipEmbedding:
 def _memory(config: ModelConfig, embed_dim: int) -> Memory:
     values = config.params["memory"]
     if not isinstance(values, Mapping):
-        raise UsageError(f"{config.name} has memory {values!r:.80}; give its sizes")
+        raise UsageError(f"{config.name} has memory {values!r:.80}; use its sizes")
     part = ModelConfig("memory", values, f"memory in {config.name}")
     _check_keys(part, {"images", "texts", "words", "side"}, set())
     images, texts, words = (_number(part, name) for name in ("images", "texts", "words"))
@@ -233,7 +235,7 @@ def _class_names(config: ModelConfig) -> tuple[str, ...]:
     """Return the class names, which vqclip's own models have and taming's do not."""
     names = config.params.get("names") or ()
     if not isinstance(names, list | tuple):
-        raise UsageError(f"{config.name} has names {names!r:.80}; give a list")
+        raise UsageError(f"{config.name} has names {names!r:.80}; use a list")
     return tuple(map(str, names))
 
 
@@ -266,7 +268,7 @@ def _permuter(config: ModelConfig) -> Permuter:
 def _options(config: ModelConfig) -> Mapping[str, Any]:
     pkeep = config.params.get("pkeep", 1.0)
     if not isinstance(pkeep, int | float) or not 0 <= pkeep <= 1:
-        raise UsageError(f"{config.name} has pkeep {pkeep!r:.80}; give a number from 0 to 1")
+        raise UsageError(f"{config.name} has pkeep {pkeep!r:.80}; use a number from 0 to 1")
     return {
         "cond_stage_key": str(config.params.get("cond_stage_key", "depth")),
         "downsample_cond_size": _number(config, "downsample_cond_size", -1, least=-1),
@@ -284,5 +286,5 @@ def _number(
     value = config.params.get(name, default)
     least = (1 if default is None else 0) if least is None else least
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise UsageError(f"{config.name} has {name} {value!r:.80}; give a whole number")
+        raise UsageError(f"{config.name} has {name} {value!r:.80}; use a whole number")
     return value

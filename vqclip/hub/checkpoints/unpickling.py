@@ -2,8 +2,8 @@
 
 A pickle is a program: it may name any function in any module and call it. Here, every name is
 passed to :meth:`InertUnpickler.find_class`, which accepts the few names that tensors need and
-replaces all others with empty stand-ins. No name is ever imported, so no file can run code.
-Names that only an attack would use are rejected.
+replaces all others with empty stand-ins. No name is ever imported, so nothing in a file can reach
+code. Names that only an attack would use are rejected.
 
 torch's own restricted unpickler is not enough: even with stand-ins for foreign names, it rejects
 pickle protocols 4 and 5 and subclasses of dict, in which Lightning keeps hyperparameters; and it
@@ -76,7 +76,7 @@ class InertUnpickler(pickle._Unpickler):
         """Skip the state of a foreign object; no other object has one."""
         self.stack.pop()
         if not isinstance(self.stack[-1], StandIn | _PlainDict):
-            raise pickle.UnpicklingError("state for something that has none")
+            raise pickle.UnpicklingError("it sets the state of an object that has none")
 
     def load_reduce(self) -> None:
         """Call one of the few permitted functions."""
@@ -91,7 +91,7 @@ class InertUnpickler(pickle._Unpickler):
         self._effort += effort
         if self._effort > _MOST_EFFORT:
             raise CheckpointError(
-                "it would build far more objects than any model needs; it was refused"
+                "it would build far more objects than any model needs, so it was refused"
             )
 
     def load_setitem(self) -> None:
@@ -139,7 +139,7 @@ class InertUnpickler(pickle._Unpickler):
         return self._load_storage(pid)
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the tensor building block called ``name``, or a stand-in; import nothing."""
+        """Return a tensor building block or a stand-in for a name, without importing anything."""
         module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
         module = _compat_pickle.IMPORT_MAPPING.get(module, module)  # the name in Python 2
         full_name = f"{module}.{name}"
@@ -179,7 +179,7 @@ def _rebuild_parameter(data: Tensor, *_: Any) -> Tensor:
 def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
     """Rebuild a tensor without its Python attributes."""
     if rebuild not in (_rebuild_tensor, _rebuild_parameter):
-        raise ValueError("a tensor of unknown make")
+        raise ValueError("an unknown kind of tensor")
     return rebuild(*args)
 
 

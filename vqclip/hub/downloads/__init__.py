@@ -144,7 +144,7 @@ def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
     digest = weights_hash(part.path)
     if source.sha256 is not None and digest != source.sha256:
         raise DownloadError(
-            f"the file has sha256 {digest[:12]}…, not {source.sha256[:12]}…: it is a different one"
+            f"the file has sha256 {digest[:12]}…, not {source.sha256[:12]}…: it is a different file"
         )
     if source.sha256 is None and wanted.known is not None and digest != wanted.known:
         raise DownloadError(

@@ -1,4 +1,4 @@
-"""Partial downloads on disk, and their origins."""
+"""Partial downloads on disk, and where they came from."""
 
 import json
 import os

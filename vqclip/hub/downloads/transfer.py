@@ -19,7 +19,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 _LONGEST_WAIT = 60.0
 _LONGEST_REASON = 150  # characters
-_PAGE = "it answered with a web page in place of the file"
+_PAGE = "it sent a web page instead of the file"
 
 ByteProgress = Callable[[int, int | None], None]  # bytes so far; total bytes, if known
 
@@ -122,13 +122,13 @@ def _begin(response: httpx2.Response, source: Source, part: Part, size: int | No
     start, total = _extent(response)
     if start and start != part.size:
         part.discard()
-        raise PassingError("it answered with another part of the file")
+        raise PassingError("it sent a different part of the file")
     if size is not None and total is not None and total != size:
         is_page = "html" in response.headers.get("content-type", "")
         raise DownloadError(
             _PAGE
             if is_page
-            else f"the file there has {total:,} bytes, not {size:,}: it is another one"
+            else f"the file there has {total:,} bytes, not {size:,}: it is a different file"
         )
     _check_room(part, total or size, start)
     if not start:
@@ -154,7 +154,7 @@ def _extent(response: httpx2.Response) -> tuple[int, int | None]:
     if response.status_code == 206:
         found = _RANGE.fullmatch(response.headers.get("content-range", ""))
         if found is None or found[1] is None:
-            raise PassingError("it answered with an unspecified part of the file")
+            raise PassingError("it sent an unspecified part of the file")
         return int(found[1]), int(found[2]) if found[2] != "*" else None
     length = response.headers.get("content-length", "")
     plain = response.headers.get("content-encoding", "identity") == "identity"
@@ -173,8 +173,8 @@ def _check_room(part: Part, total: int | None, start: int) -> None:
     needed = (total or 0) - start
     if needed > free:
         raise DiskFullError(
-            f"{readable(needed)} remain to download, but {part.path.parent} has room for "
-            f"{readable(free)}: free some space, or choose another disk with VQCLIP_HOME"
+            f"{readable(needed)} are left to download, but {part.path.parent} has only "
+            f"{readable(free)} free: free some space, or choose another disk with VQCLIP_HOME"
         )
 
 
@@ -210,7 +210,7 @@ def _unwritable(part: Part, error: OSError) -> DownloadError:
 def _explained(error: httpx2.TransportError) -> Exception:
     text = one_line(error, _LONGEST_REASON)
     if isinstance(error, httpx2.TimeoutException):
-        return PassingError("it stopped answering")
+        return PassingError("it stopped responding")
     if isinstance(error, httpx2.UnsupportedProtocol) or "certificate" in text.lower():
         return DownloadError(text)
     if isinstance(error, httpx2.ConnectError):

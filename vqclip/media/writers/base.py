@@ -99,4 +99,4 @@ def refuse_empty(path: Path, frames: int) -> None:
         UsageError: there are no frames.
     """
     if not frames:
-        raise UsageError(f"no frame to write to {path}")
+        raise UsageError(f"there are no frames to write to {path}")

@@ -42,7 +42,7 @@ def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, di
     if isinstance(model_cfg, str):
         model_cfg = architecture(model_cfg)
     if not isinstance(model_cfg, Mapping):
-        raise UsageError("model.model_cfg is missing: give an open_clip architecture or its config")
+        raise UsageError("model.model_cfg is missing: use an open_clip architecture or its config")
     clip = depthwise_in_float32(build_clip(model_cfg).to(memory_format=torch.channels_last))
     tokens = loss.tokens
     if tokens.table is not None:

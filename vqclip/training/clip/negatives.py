@@ -26,7 +26,7 @@ class Negatives:
         path = user_path(settings.path)
         rows = [_row(line, path) for line in _lines(path) if line.strip()]
         if not rows:
-            raise UsageError(f"{path} is empty: it needs lines with an image and a prompt")
+            raise UsageError(f"{path} is empty: each line must contain an image and a prompt")
         self.names = [names for _, names in rows]
         pictures = [_picture(path.parent / file, side) for file, _ in rows]
         self.pictures = torch.stack(pictures)  # (m, 3, side, side) uint8

@@ -112,8 +112,8 @@ def _check_names(entries: Iterable[DataEntry], config: ConditionConfig, where: s
     if absent := [name for name in config.names if name not in found]:
         known = ", ".join(sorted(found)) or "nothing"
         raise UsageError(
-            f"{where}.names has {absent[0]!r}, of which there are no images: their "
-            f"{config.column} is {known:.200}"
+            f"{where}.names has {absent[0]!r}, which no image belongs to: their {config.column} "
+            f"is {known:.200}"
         )
 
 

@@ -53,7 +53,7 @@ class WeightRule:
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:
-            raise UsageError(f"a weight must not be below 0, not {self.weight}")
+            raise UsageError(f"a weight must be at least 0, not {self.weight}")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class ConditionConfig:
         if self.kind not in DATA_CONDITIONS:
             raise unknown("condition", self.kind, DATA_CONDITIONS)
         if self.kind == "segmentation" and self.count < 1:
-            raise UsageError("a segmentation condition needs the count of its labels")
+            raise UsageError("a segmentation condition needs count, the number of its labels")
         if self.scale < 1:
             raise UsageError(f"a condition's scale must be at least 1, not {self.scale}")
 
@@ -158,11 +158,13 @@ class CompositionConfig:
     def __post_init__(self) -> None:
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"composition's {name} is a share, from 0 to 1")
+                raise UsageError(f"composition.{name} must be from 0 to 1")
         if self.colour + self.gradient + self.texture + self.scene > 1:
-            raise UsageError("composition's shares of backgrounds add up to more than 1")
+            raise UsageError(
+                "the shares of backgrounds in composition must not add up to more than 1"
+            )
         if not 0 < self.scale <= 1:
-            raise UsageError("composition's scale must be above 0 and at most 1")
+            raise UsageError("composition.scale must be above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ class CaptionConfig:
     def __post_init__(self) -> None:
         for entry in fields(self):
             if not 0 <= getattr(self, entry.name) <= 1:
-                raise UsageError(f"captions.{entry.name} is a share, from 0 to 1")
+                raise UsageError(f"captions.{entry.name} must be from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,8 @@ class DataConfig:
     flip: fraction of samples that are mirrored (including any writing in them).
     cache: keep decoded images in memory, size² · 4 bytes each.
     composition: how cut-outs are put on backgrounds; None for each image's own plain colour.
-    captions: how names become sentences; None uses one of an image's captions unchanged (with a
-        composition, it means the default settings).
+    captions: how names become sentences; None for one of an image's captions, unchanged (with a
+        composition, the default settings apply instead).
     conditions: conditions to add to image and text.
     styles: names of styles, each with the ``where`` that selects its images; a row has the first
         style that matches it.
@@ -230,7 +232,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise UsageError("data.sources is empty: name a folder of images or a .jsonl")
+            raise UsageError("data.sources is empty: add a folder of images or a .jsonl")
         if not 8 <= self.size <= MAX_SIDE:
             raise UsageError(f"data.size must be from 8 to {MAX_SIDE} pixels, not {self.size}")
         if self.crop is not None and not 8 <= self.crop <= self.size:
@@ -242,7 +244,7 @@ class DataConfig:
             if given.kind == "lr" and given.scale > side:
                 raise UsageError(
                     f"the scale {given.scale} of the condition lr leaves nothing of images of "
-                    f"{side} pixels: take at most {side}"
+                    f"{side} pixels: use at most {side}"
                 )
 
     @classmethod

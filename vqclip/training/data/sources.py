@@ -64,10 +64,10 @@ def read_source(source: SourceConfig) -> list[DataEntry]:
     elif path.suffix == ".jsonl" and path.is_file():
         rows = _jsonl_rows(path)
     else:
-        raise UsageError(f"no images at {source.path}: give a folder, or a .jsonl of captions")
+        raise UsageError(f"no images at {source.path}: use a folder, or a .jsonl of captions")
     entries = _with_categories([_entry(place, row, source) for place, row in rows])
     if not entries:
-        raise UsageError(f"there are no images in {source.path}: give a folder with PNGs or JPEGs")
+        raise UsageError(f"no images in {source.path}: use a folder that contains PNGs or JPEGs")
     check_columns(source.where, entries)
     taken = [entry for entry in entries if matches(entry.columns, source.where)]
     if not taken:

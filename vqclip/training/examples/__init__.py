@@ -51,7 +51,7 @@ def _condition(config: str) -> str:
 
 def _stage(source: str) -> str:
     return (
-        "    cond_stage_config:   # the VQGAN of the conditions\n"
+        "    cond_stage_config:   # the VQGAN for the conditions\n"
         "      target: vqclip.load_vqgan\n"
         f"      params: {{source: {source}}}"
     )
@@ -77,13 +77,13 @@ def _transformer(title: str, kind: str, option: str, needs: str, cond: str, **mo
     }
 
 
-_IMAGES = "FOLDER/pictures contains the images; first train --example vqgan on it."
+_IMAGES = "FOLDER/pictures contains the images; train --example vqgan on them first."
 
 
 def _maps(name: str, what: str) -> str:
     return (
-        f"FOLDER/pictures contains the images, FOLDER/{name} the {what} with the same names;\n"
-        f"# first train --example vqgan and {_VQGAN_OF[name]} on them."
+        f"FOLDER/pictures contains the images, FOLDER/{name} {what} with the same names;\n"
+        f"# train --example vqgan and {_VQGAN_OF[name]} on them first."
     )
 
 

@@ -81,8 +81,8 @@ def _check_data(
     name, stage = condition_name(model), model.cond_stage_model
     if isinstance(model.vqgan, VQSegmentationModel):
         raise UsageError(
-            "first_stage_config's VQGAN encodes label maps: give that of the images, and the one "
-            "of label maps as cond_stage_config"
+            "first_stage_config's VQGAN encodes label maps: use the VQGAN for images, and the "
+            "one for label maps as cond_stage_config"
         )
     if name is not None and name not in batch:
         known = ", ".join(c.name for c in conditions) or "none"
@@ -96,7 +96,7 @@ def _check_data(
             and condition.kind in ("depth", "segmentation")
             and not condition.folder
         ):
-            raise UsageError(f"data.conditions.{number} needs folder, where the maps are")
+            raise UsageError(f"data.conditions.{number} needs folder, the folder of the maps")
         if isinstance(stage, ClassLabel) and condition.name == name:
             _check_classes(stage, condition, f"data.conditions.{number}")
     if isinstance(stage, VQModel | Coordinates):
@@ -118,7 +118,7 @@ def _check_channels(stage: VQModel, x: Any, name: str) -> None:
     if there != wanted and {there, wanted} != {1, 3}:  # grey and RGB are interchangeable
         raise UsageError(
             f"the condition {name!r} has {there} channels, but cond_stage_config's VQGAN takes "
-            f"{wanted}: give data.conditions its count, or take another VQGAN"
+            f"{wanted}: set count in data.conditions, or use another VQGAN"
         )
 
 

@@ -64,7 +64,7 @@ def open_data(settings: TrainSettings) -> Data:
     """Return the data for training a transformer, encoded if ``data.encode`` is set.
 
     Raises:
-        UsageError: the data are not encoded for this model, or the settings are invalid.
+        UsageError: the data are not encoded yet or for another model, or the settings are invalid.
     """
     if "encode" not in settings.data:
         return Samples(data_config(settings), settings.seed)
@@ -141,8 +141,8 @@ class DatasetEncoder:
         ):
             odd = [key for key in about if made.get(key) != json.loads(json.dumps(about[key]))]
             raise UsageError(
-                f"{file.parent} contains samples encoded with other settings "
-                f"({', '.join(odd)}); delete it, or name another folder"
+                f"{file.parent} contains samples encoded with other settings ({', '.join(odd)}); "
+                "delete it, or choose another folder"
             )
 
     @cached_property

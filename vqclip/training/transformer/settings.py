@@ -55,7 +55,9 @@ class TransformerLoss:
                     f"loss.{name} must be a share from 0 to 1, not {getattr(self, name)}"
                 )
         if self.text + self.mix > 1:
-            raise UsageError("loss.text and loss.mix are shares of all samples: at most 1 together")
+            raise UsageError(
+                "loss.text and loss.mix are shares of all samples: their sum must be at most 1"
+            )
         for name in ("noise", "weight_decay", "guidance", "sketch"):
             finite(f"loss.{name}", getattr(self, name))
 

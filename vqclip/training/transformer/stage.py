@@ -47,7 +47,7 @@ def open_transformer_stage(settings: TrainSettings, device: torch.device) -> "Tr
     """
     loss = parse_section(TransformerLoss, settings.loss, "loss")
     if not settings.model:
-        raise UsageError("the settings describe no model: give its target and params")
+        raise UsageError("the settings do not describe a model: add its target and params")
     if settings.start is None or settings.start_partial:
         model = new_transformer(ModelConfig.of(settings.model, "the settings' model"))
     else:

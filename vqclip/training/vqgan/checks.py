@@ -33,13 +33,14 @@ def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
         _check_discriminator(loss.disc_num_layers, batch["image"].shape[-1])
     if shape.in_channels not in (1, 3):
         raise UsageError(
-            f"ddconfig.in_channels is {shape.in_channels}: images have 3 channels, grey and depth "
-            "1; label maps need target taming.models.vqgan.VQSegmentationModel and n_labels"
+            f"ddconfig.in_channels is {shape.in_channels}: images have 3 channels, and grey and "
+            "depth images 1; label maps need target taming.models.vqgan.VQSegmentationModel and "
+            "n_labels"
         )
     if model.image_key not in batch and model.image_key not in ("image", "grey", "gray", "jpg"):
         raise UsageError(
-            f"image_key is {model.image_key!r}, which the data lacks: take image, grey, "
-            f"{', '.join(MAPS)}, or the key of an entry of data.conditions"
+            f"image_key is {model.image_key!r}, which the data lacks: use image, grey, "
+            f"{', '.join(MAPS)}, or the key of an entry in data.conditions"
         )
 
 
@@ -74,8 +75,8 @@ def _check_labels(model: VQSegmentationModel, batch: Batch) -> None:
     n_labels, channels = model.n_labels, model.ddconfig.in_channels
     if n_labels != channels:
         raise UsageError(
-            f"n_labels {n_labels} and ddconfig.in_channels {channels} differ: give in_channels and "
-            "out_ch the number of labels"
+            f"n_labels {n_labels} and ddconfig.in_channels {channels} differ: set in_channels "
+            "and out_ch to the number of labels"
         )
     labels: Any = batch.get("segmentation")
     if labels is None:

@@ -26,7 +26,7 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
 
     - ``lpips:PATH``: LPIPS on VGG16, with weights from a file or from all weight files in a folder
       (:func:`vqclip.models.lpips.lpips_from`);
-    - ``clip``: features of the built-in CLIP model; ``clip:SOURCE``: those of another CLIP model;
+    - ``clip``: features of the bundled CLIP model; ``clip:SOURCE``: those of another CLIP model;
     - ``timm:NAME``: features of a timm model, downloaded; ``timm:NAME:FILE``: loaded from a file.
 
     Raises:
@@ -38,8 +38,8 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
         raise unknown("perceptual loss", name, PERCEPTUAL_KINDS)
     if kind == "lpips" and not rest:
         raise UsageError(
-            "loss.perceptual: lpips needs a path, lpips:PATH, of a file or folder with VGG16 and "
-            "LPIPS's linear layers; or take clip, or none"
+            "loss.perceptual: lpips needs a path, lpips:PATH, of a file or folder with VGG16 "
+            "and LPIPS's linear layers; or use clip, or none"
         )
     if kind == "lpips":
         distance: nn.Module = lpips_from(map(read_state_dict, _files(rest)))

@@ -75,7 +75,10 @@ class VQGANLoss:
             if part not in PARTS:
                 raise unknown("part to freeze", part, PARTS)
         if "quantize" in self.freeze and (self.revive_after or self.codebook_decay):
-            raise UsageError("a frozen quantize can neither be revived nor follow its latents")
+            raise UsageError(
+                "if quantize is frozen, its codes cannot change: drop "
+                "loss.revive_after and loss.codebook_decay"
+            )
         for name in _AT_LEAST_0:
             finite(f"loss.{name}", getattr(self, name) or 0)
         if not 0 < self.border_weight < math.inf:

@@ -35,7 +35,9 @@ def verify_command(
     models = [_kept(name) for name in names] if names else store.models()
     problems = [_verify(model, terminal) for model in models]
     if not models:
-        terminal.note("there are no downloaded models yet: vqclip weights get NAME")
+        terminal.note(
+            "there are no downloaded models yet: download one with vqclip weights get NAME"
+        )
     if any(problems):
         raise typer.Exit(1)
 

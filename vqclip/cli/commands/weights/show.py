@@ -53,7 +53,7 @@ def list_models_command(
         size = readable(item.size) if item.size else "unknown"
         columns = f"{item.name:22} {item.kind:12} {item.state:11} {size:>9}  {item.about}"
         typer.echo(columns.rstrip())
-    _hint("vqclip weights get NAME downloads one; vqclip weights info NAME describes one")
+    _hint("to download a model: vqclip weights get NAME; for details: vqclip weights info NAME")
 
 
 def _hint(text: str) -> None:
@@ -68,8 +68,8 @@ def _list_clips(json_lines: bool) -> None:
             typer.echo(f"{values['name']:56} {values['state']}")
     if not json_lines:
         _hint(
-            'vqclip weights get NAME downloads one; "…" --clip NAME uses it; '
-            "hf-hub:org/name names any other model on the Hugging Face Hub"
+            'to download a model: vqclip weights get NAME; to use it: "…" --clip NAME; '
+            "hf-hub:org/name selects any other model on the Hugging Face Hub"
         )
 
 
