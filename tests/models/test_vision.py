@@ -1,12 +1,14 @@
 import copy
 from typing import Any
 
-import open_clip
 import pytest
 import torch
 from torch import nn
 
+from vqclip.models.openclip import import_open_clip
 from vqclip.models.vision import ClassTokenBlock, PatchEmbedding, SelfAttention, streamline
+
+open_clip = import_open_clip()
 
 
 def tower(**options: Any) -> Any:

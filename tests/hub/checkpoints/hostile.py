@@ -32,11 +32,11 @@ Pair = tuple[Path, Path | None]
 Make = Callable[[Path], Pair]
 
 
-def content(data: bytes, name: str = "model.ckpt") -> Make:
-    """Make a file with these bytes."""
+def content(data: bytes | Callable[[], bytes], name: str = "model.ckpt") -> Make:
+    """Make a file with these bytes; a function returns them when they are needed."""
 
     def make(folder: Path) -> Pair:
-        (folder / name).write_bytes(data)
+        (folder / name).write_bytes(data() if callable(data) else data)
         return folder / name, None
 
     return make
@@ -219,6 +219,16 @@ def many_names(count: int) -> bytes:
     return b"\x80\x02" + b"".join(b"cm\nC%d\n" % number for number in range(count)) + b"."
 
 
+def gzip_bomb() -> bytes:
+    """Return 130 kB that expand to 128 MB."""
+    return b"\x1f\x8b\x08\0" + zlib.compress(bytes(1 << 27), 9)
+
+
+def zip_bomb(folder: Path) -> Pair:
+    """Make a zip with a member of 128 MB."""
+    return archive({"a/data.pkl": bytes(1 << 27)}, zipfile.ZIP_DEFLATED)(folder)
+
+
 def yaml_bomb() -> str:
     """Return ten lines that expand to billions."""
     lines = ["a0: &a0 [lol]"]
@@ -228,7 +238,6 @@ def yaml_bomb() -> str:
 
 HTML = b"<!DOCTYPE html><html><title>Link does not exist</title></html>"
 GIANT = b"\x80\x05\x96" + struct.pack("<Q", 1 << 37) + b"."
-ZEROS = zlib.compress(bytes(1 << 27), 9)
 
 CASES: dict[str, tuple[Make, str]] = {
     "empty": (content(b""), "is empty"),
@@ -237,7 +246,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "picture": (content(b"\x89PNG\r\n\x1a\n" + bytes(99)), "not a checkpoint"),
     "yaml as checkpoint": (content(b"model:\n  target: a\n"), "not a checkpoint"),
     "git lfs": (content(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
-    "gzip": (content(b"\x1f\x8b\x08\0" + ZEROS), "unpack it"),
+    "gzip": (content(gzip_bomb), "unpack it"),
     "folder": (lambda folder: (folder, None), "a folder|no weights in"),
     "pipe": (pipe, "device or a pipe|no VQGAN file"),
     "device": (named("/dev/zero"), "device or a pipe|unknown|no VQGAN file"),
@@ -265,13 +274,16 @@ CASES: dict[str, tuple[Make, str]] = {
         "so it was not loaded",
     ),
     "pickle in a pickle": (content(global_call("pickle", "loads", "x")), "so it was not loaded"),
-    "lists without end": (content(b"\x80\x02" + b"]" * 9_000_000 + b"."), "larger than any"),
+    "lists without end": (
+        content(lambda: b"\x80\x02" + b"]" * 9_000_000 + b"."),
+        "larger than any",
+    ),
     "bytes that are not there": (content(GIANT), "not a checkpoint|damaged"),
     "memo without end": (content(b"\x80\x02}r\xff\xff\xff\xff."), "no named weights"),
     "hash without end": (content(nested_key(60)), "no named weights"),
-    "hashes that collide": (content(colliding_keys(100_000)), "no named weights"),
-    "copies without end": (content(copies(50_000, 500_000)), "far more objects than any"),
-    "names without end": (content(many_names(300_000)), "far more objects than any"),
+    "hashes that collide": (content(lambda: colliding_keys(100_000)), "no named weights"),
+    "copies without end": (content(lambda: copies(50_000, 500_000)), "far more objects than any"),
+    "names without end": (content(lambda: many_names(300_000)), "far more objects than any"),
     "an int": (content(pickle.dumps(5)), "of type int"),
     "a whole module": (
         lambda folder: (
@@ -282,7 +294,7 @@ CASES: dict[str, tuple[Make, str]] = {
     ),
     "zip of something else": (archive({"readme.txt": b"hello"}), "zip archive that holds readme"),
     "zip that leads out": (archive({"../data.pkl": b"N."}), r"\.\./data.pkl' points outside"),
-    "zip bomb": (archive({"a/data.pkl": bytes(1 << 27)}, zipfile.ZIP_DEFLATED), "larger than any"),
+    "zip bomb": (zip_bomb, "larger than any"),
     "zip that lies": (lying_size, "damaged"),
     "zip without end": (endless_directory, "larger than any"),
     "compressed weights": (compressed, "weights are compressed"),
