@@ -157,7 +157,8 @@ def training_step(
         data["encode"] = {"folder": str(folder / "codes"), "samples": args.samples, "held_out": 4}
     options = {"steps": args.repeats + 2, "validate_samples": 2, "sample_every": 0, "warmup": 1}
     options |= {"validate_every": 10**6, "checkpoint_every": 10**6}
-    options |= {"batch_size": args.batch} if args.batch else {}
+    if args.small:  # a processor may emulate the precision of a recipe
+        options |= {"batch_size": args.batch, "precision": "auto"}
     changes = [
         "start=null",
         f"data={json.dumps(data)}",
