@@ -2,10 +2,10 @@
 
 import csv
 import json
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -28,14 +28,13 @@ Script = Callable[..., str]
 def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
     """Return a function that runs a script in this process, and returns its output."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    for name in LIBRARIES:
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    for path in FOLDER.glob("*.py"):
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
 
     def run(name: str, *words: object) -> str:
-        path = str(FOLDER / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [path, *map(str, words)])
+        monkeypatch.setattr(sys, "argv", [str(FOLDER / f"{name}.py"), *map(str, words)])
         try:
-            runpy.run_path(path, run_name="__main__")
+            import_module(name).main()
         except SystemExit as end:
             if end.code:
                 raise
@@ -57,6 +56,12 @@ def test_every_script_is_run_by_a_test() -> None:
     assert [name for name in sorted(scripts) if f'("{name}"' not in source] == []
 
 
+def test_every_script_has_a_command_line() -> None:
+    ends = 'if __name__ == "__main__":\n    main()\n'
+    sources = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py")}
+    assert {name for name, text in sources.items() if not text.endswith(ends)} == LIBRARIES
+
+
 def test_start() -> None:
     assert "| help | " in in_a_process("start", "--rounds", 1, "--only", "help")
 
@@ -67,9 +72,9 @@ def test_fuzz(script: Script) -> None:
 
 
 @pytest.mark.slow
-def test_step() -> None:
+def test_step(script: Script) -> None:
     """Both models run the steps of vqclip.generate, and every part takes its share of time."""
-    out = in_a_process("step", "--small", "--repeats", 1, "--cutouts", 1, "--threads", 1)
+    out = script("step", "--small", "--repeats", 1, "--cutouts", 1, "--threads", 1)
     for name in ("embedded", "published"):
         _, _, table = out.partition(f"\n{name}: ")
         parts = [line.split() for line in table.splitlines()[1:6]]
@@ -263,7 +268,7 @@ with tqdm() as pbar:
 
 
 @pytest.mark.slow
-def test_peer(tmp_path: Path) -> None:
+def test_peer(script: Script, tmp_path: Path) -> None:
     """A program like the peer alternates with vqclip; the real peer needs its packages."""
     files = {
         "generate.py": PEER,
@@ -275,7 +280,7 @@ def test_peer(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     small = ("--small", "--cutouts", 1, "--repeats", 1, "--precisions", "float32")
-    lines = in_a_process("peer", tmp_path, *small).splitlines()
+    lines = script("peer", tmp_path, *small).splitlines()
     assert [line.split(" | ")[0] for line in lines[-2:]] == ["| peer", "| vqclip float32"]
     assert ", 1.00" in lines[-2]
 
