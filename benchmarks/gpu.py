@@ -45,7 +45,7 @@ OUT_OF_MEMORY = "out of memory"
 
 @dataclass(frozen=True)
 class Row:
-    """One result: seconds or the reason for their absence; ``memory`` in GiB on a GPU."""
+    """One result: seconds, or the reason they are missing; ``memory`` in GiB on a GPU."""
 
     section: str
     name: str

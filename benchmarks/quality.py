@@ -63,7 +63,7 @@ def views(image: Tensor, models: Models) -> Tensor:
 
 
 def report(similarity: Tensor) -> str:
-    """Return the figures for an (images, prompts) matrix with own prompts on the diagonal."""
+    """Return the figures for an (images, prompts) matrix with matching pairs on the diagonal."""
     own = similarity.diagonal()
     others = similarity[~torch.eye(len(own), dtype=torch.bool)]
     hits = (similarity.argmax(1) == torch.arange(len(own))).float().mean()

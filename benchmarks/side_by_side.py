@@ -3,9 +3,9 @@
     python benchmarks/side_by_side.py [--device cuda] [--size 256] [--steps 20] [--cutouts 32]
         [--vqgan PATH] [--clip ViT-B-32/laion2b_s34b_b79k] [--widths 1 2 4 8] [--jobs 16]
 
-Every width runs the same jobs in turn, after a warm-up round; nothing is written. If memory does
-not suffice, the number is halved until it does, and the output has the number that fitted. The last
-line is for the default of a batch on a GPU: the fastest number, measured during the run.
+Every width runs the same jobs in turn, after a warm-up round; nothing is written. If memory
+runs out, the number is halved until the jobs fit, and the output shows that number. The last line
+is for the default of a batch on a GPU: the fastest number, measured during the run.
 """
 
 import argparse

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Tests never use the network, and run side by side in processes of one thread each. This must be
+# Tests never use the network, and run in parallel processes with one thread each. This must be
 # set before torch and the hub are imported, and applies to subprocesses too.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
-# A shell starts background jobs with Ctrl-C ignored, which all subprocesses would inherit.
+# Shells start background jobs with Ctrl-C ignored, and all subprocesses would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
@@ -28,7 +28,7 @@ _frozen = {"modules": 0}
 def pytest_runtest_logfinish() -> None:
     """Exempt imported modules from garbage collection.
 
-    imageio runs a collection after closing a video file, which takes half a second each time with
+    imageio collects garbage whenever it closes a video file, which takes half a second with
     torch and the test modules on the heap.
     """
     if len(sys.modules) > _frozen["modules"] + 50:
@@ -44,7 +44,7 @@ pytest_collection_finish = pytest_runtest_logfinish
 def _own_folder(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keep tests from writing to the checkout or to the models of the user who runs them."""
+    """Keep tests from writing to the checkout or the user's models."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VQCLIP_HOME", str(tmp_path_factory.getbasetemp() / f"{tmp_path.name}-home"))
 

@@ -22,7 +22,7 @@ from vqclip.errors import VqclipError
 from vqclip.media.images import image_size, load_image, read_metadata
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-# Commands that take long with the values below, or need a network or a cluster.
+# Commands that take too long with the values below, or need a network or a cluster.
 LONG = {"train", "encode", "evaluate", "weights", "export"}
 NOT_RANDOM = {"--steps", "-n", "--size", "-s", "--count", "-c", "--samples", "--drafts", "--ray"}
 NOT_RANDOM |= {
@@ -71,7 +71,7 @@ prompts = st.one_of(st.sampled_from(WORDS), st.text(max_size=40))
 
 
 def values(option: Any) -> st.SearchStrategy[list[str]]:
-    """Return the words after an option, which are mostly valid."""
+    """Return the words after an option, most of which are valid."""
     kind = option.bare_type()
     if kind == "bool":
         return st.just([])
@@ -83,7 +83,7 @@ def values(option: Any) -> st.SearchStrategy[list[str]]:
 
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
-    """Draw a command with its own arguments and options in any order, and a few others."""
+    """Draw a command with its arguments and options in any order, and some invalid ones."""
     command = draw(st.sampled_from(sorted(COMMANDS.keys() - LONG)))
     params = COMMANDS[command].params
     taken = [one for one in params if one.opts[0].startswith("-") and one.opts[0] not in NOT_RANDOM]
@@ -99,7 +99,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 
 
 class Stop(VqclipError):  # noqa: N818
-    """A command is about to load its models."""
+    """Raised when a command is about to load its models."""
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def make_files() -> None:
 def run(words: list[str]) -> None:
     """Run a command line, and raise AssertionError if it does something forbidden.
 
-    It must not print a traceback, take more than a minute, or fail with files left or no message.
+    It must not print a traceback, take more than a minute, or fail silently or with files left.
     """
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
@@ -207,7 +207,7 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 def read(name: str, data: bytes) -> None:
-    """Read an image in every way; only vqclip's errors may occur."""
+    """Read an image in every way; only vqclip's own errors may be raised."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)

@@ -14,7 +14,7 @@ PAGE = b"<!DOCTYPE html><html><title>Link does not exist</title></html>"
 
 @dataclass
 class File:
-    """The content that the server has under a path, and its behaviour.
+    """The content served under a path, and the server's behaviour.
 
     etag: the ETag to send; None sends none.
     ranges: whether range requests are honoured.

@@ -43,7 +43,7 @@ def model() -> vqclip.Model:
     return vqclip.load(device="cpu", precision="float32")
 
 
-def test_the_exported_names_are_these() -> None:
+def test_exported_names() -> None:
     assert set(vqclip.__all__) == EXPORTED
     for name in EXPORTED:
         assert getattr(vqclip, name).__doc__, name
@@ -57,7 +57,7 @@ def test_public_methods_are_documented_and_typed() -> None:
                 assert "return" in member.__annotations__, name
 
 
-def test_an_image_is_saved_with_settings_that_make_it_again(model: vqclip.Model) -> None:
+def test_image_is_saved_with_settings_that_reproduce_it(model: vqclip.Model) -> None:
     result = model.draw("a red apple:1.5 | blurry:-0.5", losses=["symmetry:0.5"], **QUICK)
     assert result.image.shape == (1, 3, 32, 32)
     assert 0 <= result.image.min() <= result.image.max() <= 1
@@ -118,7 +118,7 @@ def test_the_same_loss_twice_counts_twice(model: vqclip.Model) -> None:
     assert float(twice.losses[name]) == pytest.approx(float(once.losses[name]))
 
 
-def test_a_command_does_not_know_the_functions_of_an_image(
+def test_command_needs_the_file_with_an_image_s_functions(
     model: vqclip.Model,
 ) -> None:
     model.draw("a fox", losses=[darkness], **QUICK).save("own.png")
@@ -127,7 +127,7 @@ def test_a_command_does_not_know_the_functions_of_an_image(
     assert "its file as --python" in told
 
 
-def test_a_command_makes_it_again_with_the_file_of_the_functions(model: vqclip.Model) -> None:
+def test_command_reproduces_it_with_the_file_of_functions(model: vqclip.Model) -> None:
     Path("mine.py").write_text(
         "def darkness(seen):\n    return seen.image.mean()\n\n"
         "def half(batch):\n    return batch / 2\n"
@@ -166,7 +166,7 @@ def test_samples_and_completions_are_ranked_results(model: vqclip.Model) -> None
         ({"steps": -1}, "steps must be at least 0"),
     ],
 )
-def test_wrong_settings_are_said(
+def test_invalid_settings_are_reported(
     model: vqclip.Model, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(vqclip.UsageError, match=message):

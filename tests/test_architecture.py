@@ -49,7 +49,7 @@ def name(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield every absolute name that a file imports, relative ones resolved."""
+    """Yield every absolute name that a file imports, with relative ones resolved."""
     package = ["vqclip", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -62,7 +62,7 @@ def imports(path: Path) -> Iterator[str]:
                 yield from (f"vqclip.{alias.name}" for alias in node.names)
 
 
-def test_the_rooms_are_these() -> None:
+def test_package_names() -> None:
     entries = {p.name for p in PACKAGE.iterdir()} - {"__pycache__", "weights"}
     assert entries == {*ROOMS, *FILES}
 
@@ -80,7 +80,7 @@ def test_imports_go_down() -> None:
     assert not up
 
 
-def test_each_library_has_its_place() -> None:
+def test_each_library_is_imported_only_in_its_package() -> None:
     strays = []
     for path in MODULES:
         for imported in imports(path):
@@ -132,7 +132,7 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def test_only_the_command_line_names_options() -> None:
-    """Messages below cli name settings as `steps`; only whole shell commands may have options."""
+    """Messages below cli name a setting `steps`; only complete shell commands contain options."""
     named = [
         f"{name(path)}: {text}"
         for path in MODULES
@@ -191,7 +191,7 @@ def test_help_and_usage_errors_never_import_torch(command: list[str]) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
 
 
-def test_public_names_are_all_there() -> None:
+def test_all_public_names_exist() -> None:
     import vqclip
 
     assert set(vqclip.__all__) <= set(dir(vqclip))

@@ -14,7 +14,7 @@ TINY: dict[str, Any] = {"size": 32, "steps": 2, "num_cutouts": 2, "init": "rando
 @pytest.mark.parametrize("name", ["one_image", "own_loss", "batch", "film"])
 def test_an_example_leaves_its_images(name: str) -> None:
     main = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
-    output = main.__defaults__[0]  # a relative path in the test's folder
+    output = main.__defaults__[0]  # relative to the test's folder
     main(output, **TINY)
     made = sorted(output.iterdir()) if output.is_dir() else [output]
     assert made

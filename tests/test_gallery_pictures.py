@@ -1,4 +1,4 @@
-"""The README's gallery: reproducible images of prompts that were chosen beforehand."""
+"""The README's gallery: reproducible images of prompts that were chosen in advance."""
 
 import json
 import runpy
@@ -49,12 +49,12 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
-def test_the_prompts_are_two_dozen() -> None:
+def test_there_are_two_dozen_prompts() -> None:
     assert len({slug(prompt) for prompt in read_prompts(FOLDER / "prompts.txt")}) == 24
 
 
 @needs_pictures
-def test_every_picture_tells_how_it_was_made() -> None:
+def test_every_image_records_how_it_was_made() -> None:
     prompts = {slug(prompt): prompt for prompt in read_prompts(FOLDER / "prompts.txt")}
     for path in PICTURES:
         recorded = read_metadata(path)
@@ -68,8 +68,8 @@ def test_every_picture_tells_how_it_was_made() -> None:
 
 @needs_pictures
 @pytest.mark.slow
-def test_a_picture_of_the_gallery_is_made_again(script: Script) -> None:
-    """Each command of the script has its own process, as portable precision requires."""
+def test_gallery_image_is_reproduced(script: Script) -> None:
+    """Each of the script's commands has its own process, as portable precision requires."""
     status, told = script("--check", "--only", PICTURES[0].stem)
     if status == 3:
         pytest.skip(f"bytes differ with other versions: {told}")
@@ -83,7 +83,7 @@ def in_this_process(*words: object) -> None:
 
 
 @pytest.mark.slow
-def test_the_script_draws_and_checks(script: Script, tmp_path: Path) -> None:
+def test_script_generates_and_checks(script: Script, tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     folder.mkdir()
     (folder / "prompts.txt").write_text("# two\na red apple\na robot\n")

@@ -22,7 +22,7 @@ PAGES = [
     *sorted(p.relative_to(ROOT) for p in ROOT.glob("docs/**/*.md")),
 ]
 SOURCES = sorted((ROOT / "vqclip").rglob("*.py"))
-BANNED = {  # phrase: what to write
+BANNED = {  # phrase: replacement
     r"go(es)? on( |$|[,.:;])(?!disk)": "continue, resume",
     r"gone on with": "continued",
     r"likeliest": "most likely",
@@ -90,7 +90,7 @@ def found(text: str) -> list[str]:
     return sorted({match[0] for match in RULE.finditer(prose(text))})
 
 
-def test_the_rule_finds_what_it_is_for() -> None:
+def test_rule_finds_banned_phrases() -> None:
     assert found("Goes on where it was; the likeliest picture.") == [
         "Goes on ",
         "likeliest",

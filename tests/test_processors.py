@@ -11,7 +11,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 SENSITIVE = (
-    "tests/diagnostics/test_doctor.py::test_what_the_processor_cannot_do_is_told",
+    "tests/diagnostics/test_doctor.py::test_slow_precisions_are_reported",
     "tests/models/test_runtime.py",
     "tests/models/test_vqgan.py",
     "tests/training/vqgan/test_stage.py::test_recorded_trace",

@@ -44,7 +44,7 @@ OTHER = {
 }
 
 
-def test_every_line_of_shell_is_tested_or_says_why_not() -> None:
+def test_every_shell_line_is_tested_or_exempt() -> None:
     others = [line for line in LINES if line and line not in COMMANDS]
     assert {line.split()[0] for line in others} <= OTHER.keys()
     assert len(COMMANDS) > 100
@@ -71,7 +71,7 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Treat models that would be downloaded or imported as stored."""
+    """Treat models that would be downloaded or imported as already stored."""
     monkeypatch.setattr("vqclip.hub.export.export_checkpoint", lambda _, path, *__, **___: [path])
     for name in ("get", "import_model"):
         monkeypatch.setattr(f"vqclip.hub.install.{name}", lambda *_, **__: _kept("mine"))

@@ -36,7 +36,7 @@ def test_the_reference_has_every_command_with_every_option(hooks: ModuleType) ->
             assert f"`{option}`" in sections[name], (name, option)
 
 
-def test_every_command_of_the_top_is_in_the_reference(hooks: ModuleType) -> None:
+def test_every_top_level_command_is_in_the_reference(hooks: ModuleType) -> None:
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout
     for name, _ in hooks.leaves(typer.main.get_command(app)):
         assert name.split()[0] in shown

@@ -260,7 +260,7 @@ def load(
 
 
 def list_models(kind: str | None = None) -> list[Item]:
-    """Return all models with a name in vqclip, including those not downloaded yet.
+    """Return all named models, including those not downloaded yet.
 
     kind: restricts the list to ``vqgan``, ``clip`` or ``transformer``.
     """

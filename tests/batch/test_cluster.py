@@ -1,4 +1,4 @@
-"""Addresses of clusters, and errors if there is no cluster."""
+"""Cluster addresses, and errors when there is no cluster."""
 
 import sys
 
@@ -11,24 +11,24 @@ from vqclip.errors import UsageError
 @pytest.mark.parametrize(
     "address", ["foo", "ray://10.0.0.1:1", "a:b", "10.0.0.1", "x:123456", ":1"]
 )
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_invalid_addresses_are_refused(address: str) -> None:
     with pytest.raises(UsageError, match="cannot read the Ray address"):
         check_address(address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "[::1]:9", "127.0.0.1:99999"])
-def test_where_nothing_listens_it_is_told_at_once(address: str) -> None:
+def test_unreachable_addresses_fail_immediately(address: str) -> None:
     with pytest.raises(UsageError, match="no Ray cluster responds at"):
         check_address(address)
 
 
-def test_without_ray_the_command_to_get_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_error_gives_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install 'vqclip\[ray\]'"), join_cluster("local"):
         pass
 
 
-def test_workers_are_counted_node_by_node() -> None:
+def test_workers_are_counted_per_node() -> None:
     class Ray:
         @staticmethod
         def nodes() -> list[dict[str, object]]:

@@ -60,7 +60,7 @@ def gallery(folder: Path, count: int) -> Path:
     return write_gallery(folder, [*done, Job(**{**vars(jobs[-1]), **failed})]).resolve()
 
 
-def test_prompts_are_never_markup(tmp_path: Path) -> None:
+def test_prompts_are_escaped(tmp_path: Path) -> None:
     page = gallery(tmp_path / "run", 5).read_text()
     assert EVIL not in page
     assert page.count("<script") == 2
@@ -70,13 +70,13 @@ def test_prompts_are_never_markup(tmp_path: Path) -> None:
     assert json.loads(as_script({"a": "</script>\u2028&"})) == {"a": "</script>\u2028&"}
 
 
-def test_nothing_is_fetched_from_anywhere(tmp_path: Path) -> None:
+def test_page_loads_nothing_external(tmp_path: Path) -> None:
     page = gallery(tmp_path / "run", 5).read_text()
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|@import|url\(""", page)
     assert "default-src 'none'" in page
 
 
-def test_the_command_makes_the_picture(tmp_path: Path) -> None:
+def test_shown_command_reproduces_the_image(tmp_path: Path) -> None:
     config = GenerateConfig(parse_prompts("a b"), size=(16, 16), init="random")
     job = Job(config, name="a-b-0", state=DONE, files=("pictures/a-b-0.png",))
     page = write_gallery(tmp_path, [job]).read_text()
@@ -85,7 +85,7 @@ def test_the_command_makes_the_picture(tmp_path: Path) -> None:
 
 
 class Browser:
-    """The few commands of the WebDriver protocol that a test needs."""
+    """The WebDriver commands that the tests use."""
 
     def __init__(self, url: str, profile: Path, width: int, height: int) -> None:
         arguments = [*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"]
@@ -110,7 +110,7 @@ class Browser:
         return self.call("POST", "/execute/sync", {"script": f"return {script}", "args": []})
 
     def keys(self, text: str) -> None:
-        """Press keys at the focused element."""
+        """Send keys to the focused element."""
         presses = [{"type": kind, "value": k} for k in text for kind in ("keyDown", "keyUp")]
         source = {"type": "key", "id": "keyboard", "actions": presses}
         self.call("POST", "/actions", {"actions": [source]})
@@ -120,7 +120,7 @@ class Browser:
         return entries
 
     def requests(self) -> set[str]:
-        """Return every address that a page from disk has requested so far."""
+        """Return every address that pages loaded from disk have requested so far."""
         messages = (json.loads(e["message"])["message"] for e in self.log("performance"))
         wanted = (m for m in messages if m["method"] == "Network.requestWillBeSent")
         ours = (m["params"] for m in wanted if m["params"]["documentURL"].startswith("file:"))
@@ -172,7 +172,7 @@ def choose(browser: Browser, value: str, select: str = "#sort") -> list[str]:
 
 @pytest.mark.slow
 @needs_browser
-def test_a_hundred_pictures_in_a_browser(browser: Browser, tmp_path: Path) -> None:
+def test_hundred_images_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     page = gallery(tmp_path / "run", 100)
     browser.open(page)
 

@@ -1,4 +1,4 @@
-"""Jobs and their journal, for changed lists and damaged folders."""
+"""Jobs and their journal, with changed lists and damaged folders."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,20 +16,20 @@ def job(prompt: str, seed: int = 0, **settings: object) -> Job:
     return replace(Job(config), **settings)  # type: ignore[arg-type]
 
 
-def test_the_same_settings_are_the_same_job() -> None:
+def test_equal_settings_are_the_same_job() -> None:
     jobs = [job("a"), job("b"), job("a", line=3), job("a", 1), job("a", wanted=JobFiles((".gif",)))]
     first, again = unique(jobs)
     assert first == [jobs[0], jobs[1], jobs[3], jobs[4]]
     assert again == [jobs[2]]
 
 
-def test_names_are_readable_safe_and_their_own() -> None:
+def test_names_are_readable_safe_and_unique() -> None:
     jobs = merged([], [job("A red/apple?"), job("a: red apple"), job("x" * 500), job("..\\con")])
     assert [j.name for j in jobs] == ["a-red-apple-0", "a-red-apple-0-2", "x" * 60 + "-0", "con-0"]
     assert merged(jobs, [job("a red apple"), job("A red/apple?")])[0].name == "a-red-apple-0-3"
 
 
-def test_an_edited_list_keeps_what_is_known() -> None:
+def test_edited_list_keeps_known_jobs() -> None:
     before = [
         job("a", name="a-0", state=DONE, files=("pictures/a-0.png",)),
         job("b", name="b-0", state="running"),
@@ -49,7 +49,7 @@ def test_an_edited_list_keeps_what_is_known() -> None:
     assert after[0].line == 9
 
 
-def test_the_journal_comes_back(tmp_path: Path) -> None:
+def test_journal_round_trip(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     wanted = JobFiles((".gif",), frames=True, fps=2.5)
     jobs = [job('a "b" | c:-0.5', 2**63 - 1, wanted=wanted, name="ä-0", score=0.5, files=("x",))]
@@ -62,7 +62,7 @@ def test_the_journal_comes_back(tmp_path: Path) -> None:
         folder.jobs()
 
 
-def test_only_temporary_files_are_swept(tmp_path: Path) -> None:
+def test_only_temporary_files_are_removed(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     with folder.opened():
         folder.save([])
@@ -75,7 +75,7 @@ def test_only_temporary_files_are_swept(tmp_path: Path) -> None:
         assert (kept.exists(), gone.exists()) == (True, False)
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_file_instead_of_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("x")
     with pytest.raises(UsageError, match="is a file"), RunFolder(tmp_path / "run").opened():
         pass

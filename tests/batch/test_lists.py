@@ -18,7 +18,7 @@ def rows(name: str, text: str) -> list[Row]:
     return read_rows(name)
 
 
-def test_text_is_a_prompt_a_line_with_its_options() -> None:
+def test_text_has_one_prompt_per_line_with_options() -> None:
     found = rows(
         "a.txt",
         "# apples\n\na red apple\n a dog's house --steps 300 --seed 7\n"
@@ -46,7 +46,7 @@ def test_all_formats_give_the_same_words() -> None:
         assert [row.words for row in rows(name, text)] == expected, name
 
 
-def test_lines_are_those_of_the_file() -> None:
+def test_line_numbers_match_the_file() -> None:
     assert [r.line for r in rows("a.csv", 'prompt\n\n"a\nb"\nc\n')] == [3, 5]
     assert [r.line for r in rows("a.yaml", "# x\n- a\n\n- prompt: b\n  steps: 3\n- c\n")] == [
         2,
@@ -55,12 +55,12 @@ def test_lines_are_those_of_the_file() -> None:
     ]
 
 
-def test_lists_repeat_an_option() -> None:
+def test_lists_repeat_options() -> None:
     words = words_of_value({"prompt": ["a", "b"], "clip": ["x", "y:0.5"], "init_weight": 0.5})
     assert words == ("--clip=x", "--clip=y:0.5", "--init-weight=0.5", "--", "a", "b")
 
 
-def test_errors_tell_the_line_and_the_rest_is_read() -> None:
+def test_errors_name_the_line_and_other_rows_are_read() -> None:
     found = rows("a.jsonl", '{"prompt": "a"}\n{oops\n7\n{"prompt": "a", "steps": {}}\n"b"\n')
     assert [row.line for row in found if row.error] == [2, 3, 4]
     assert "not JSON" in (found[1].error or "")
@@ -89,7 +89,7 @@ def test_errors_tell_the_line_and_the_rest_is_read() -> None:
         ("a.csv", "text,steps\na,3\n", "no column 'prompt', but 'text, steps'"),
     ],
 )
-def test_lists_that_are_none(name: str, text: str | bytes | None, message: str) -> None:
+def test_invalid_lists(name: str, text: str | bytes | None, message: str) -> None:
     if text is not None:
         Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(UsageError, match=message):
@@ -114,7 +114,7 @@ def test_braces_expand() -> None:
 
 
 @given(st.text())
-def test_any_line_is_a_row_or_an_error(line: str) -> None:
+def test_any_line_gives_a_row_or_an_error(line: str) -> None:
     from vqclip.batch.formats import _text_rows
 
     for row in _text_rows(line):
@@ -145,7 +145,7 @@ def test_prompts_with_quotes_and_rare_characters(line: str, words: tuple[str, ..
     assert [row.words for row in rows("a.txt", f"{line}\n")] == [words]
 
 
-def test_tables_of_other_programs() -> None:
+def test_tables_from_other_programs() -> None:
     expected = [Row(2, ("--steps=3", "--", "yes")), Row(3, ("--", "#1 fan"), ("gif",))]
     text = "Prompt;Steps;GIF\nyes;3;\n#1 fan;;no\n"
     assert rows("a.csv", text) == expected
@@ -168,23 +168,23 @@ def test_tables_of_other_programs() -> None:
         '"prompt";"lr"\n"a; b";"0,5"\n',
     ],
 )
-def test_variants_of_tables(text: str) -> None:
+def test_table_variants(text: str) -> None:
     assert [row.words for row in rows("a.csv", text)] == [("--lr=0.5", "--", "a; b")]
 
 
-def test_a_quoted_comma_in_the_head_is_no_delimiter() -> None:
+def test_quoted_comma_in_the_header_is_not_a_delimiter() -> None:
     (row,) = rows("a.csv", '"prompt";"size, pixels"\na;64\n')
     assert row.words == ("--size,-pixels=64", "--", "a")
 
 
 @pytest.mark.parametrize("cell", ['"1,000"', "1.000", '"12,345,678"', '"1,250"'])
-def test_thousands_are_not_taken_for_decimals(cell: str) -> None:
+def test_thousands_separators_are_not_decimals(cell: str) -> None:
     (row,) = rows("a.csv", f"prompt,steps\na,{cell}\n")
     plain = cell.strip('"')
     assert row.error == f"steps: '{plain}' is ambiguous: write it without a thousands separator"
 
 
-def test_decimals_are_not_taken_for_thousands() -> None:
+def test_decimals_are_not_thousands_separators() -> None:
     text = "prompt;lr;temperature;seeds;negative prompt\na;0,125;1.250;1,200;1,000\n"
     (row,) = rows("a.csv", text)
     assert row.words == (
@@ -203,13 +203,13 @@ def test_cells_without_a_column_name() -> None:
     assert other.error == "'a note' is in a column without a name: name the column, or empty it"
 
 
-def test_unicode_text_of_excel_is_a_table() -> None:
+def test_excel_unicode_text_is_a_table() -> None:
     Path("a.txt").write_bytes("Prompt\tSteps\r\nein grüner Apfel\t3\r\n".encode("utf-16"))
     assert read_rows("a.txt") == [Row(2, ("--steps=3", "--", "ein grüner Apfel"))]
     assert rows("b.txt", "a prompt\nof two\tcolumns\n")[0].words == ("--", "a prompt")
 
 
-def test_json_of_other_programs() -> None:
+def test_json_from_other_programs() -> None:
     text = '[\n {"prompt": "a",\n  "size": [32, 48]},\n "b"\n,\n {"seeds": [1, 2], "gif": false}]'
     expected = [
         Row(2, ("--size=32x48", "--", "a")),
@@ -228,7 +228,7 @@ def test_json_of_other_programs() -> None:
     ("text", "kind", "count"),
     [('{ "prompt":"a"}\n', None, 1), ('["a", "b"]', None, 2), ("prompt,steps\na,3\n", "csv", 1)],
 )
-def test_formats_of_standard_input(
+def test_format_detection_on_standard_input(
     text: str, kind: str | None, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
@@ -236,6 +236,6 @@ def test_formats_of_standard_input(
     assert [row.words[-1] for row in found] == ["a", "b"][:count]
 
 
-def test_too_many_are_refused_before_they_are_made() -> None:
+def test_too_many_rows_are_refused_before_expansion() -> None:
     with pytest.raises(UsageError, match="more than 100000 rows"):
         rows("a.txt", "{a,b}" * 40 + "\n")

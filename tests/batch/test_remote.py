@@ -1,6 +1,6 @@
-"""The engine of a cluster: tasks, their results, and their losses.
+"""The cluster engine: tasks, their results, and lost tasks.
 
-Ray itself is replaced here, call by call; tests/cli/test_batch_ray.py uses a real cluster.
+Ray is replaced by a fake; tests/cli/test_batch_ray.py uses a real cluster.
 """
 
 from collections.abc import Callable
@@ -107,7 +107,7 @@ def drawn(remote: Remote, jobs: list[Job] = JOBS) -> dict[str, Job]:
         return {job.name: job for job in remote(jobs)}
 
 
-def test_files_steps_and_checkpoints_come_back(folder: RunFolder) -> None:
+def test_files_steps_and_checkpoints_are_returned(folder: RunFolder) -> None:
     ray, steps = Ray("a", "b"), list[str]()
 
     def task(lot: JobGroup, board: Board) -> Any:
@@ -126,14 +126,14 @@ def test_files_steps_and_checkpoints_come_back(folder: RunFolder) -> None:
     assert (len(ray.killed), ray.cancelled) == (1, [])
 
 
-def test_jobs_resume_from_the_checkpoints_of_the_folder(folder: RunFolder) -> None:
+def test_jobs_resume_from_checkpoints_in_the_folder(folder: RunFolder) -> None:
     folder.checkpoint(JOBS[1]).parent.mkdir(parents=True)
     folder.checkpoint(JOBS[1]).write_bytes(b"at 3")
     drawn(engine(ray := Ray("a"), folder))
     assert [lot.checkpoints for lot in ray.lots] == [{}, {PLACES[1]: b"at 3"}, {}]
 
 
-def test_a_repeated_task_is_noted(folder: RunFolder) -> None:
+def test_repeated_task_is_noted(folder: RunFolder) -> None:
     ray, notes = Ray("a"), list[str]()
 
     def task(lot: JobGroup, board: Board) -> Any:
@@ -146,7 +146,7 @@ def test_a_repeated_task_is_noted(folder: RunFolder) -> None:
     assert notes[0] == f"{JOBS[0].name} lost its worker and continues on host-a"
 
 
-def test_a_lot_that_lost_its_worker_is_drawn_one_by_one(folder: RunFolder) -> None:
+def test_group_that_lost_its_worker_runs_one_by_one(folder: RunFolder) -> None:
     ray = Ray("a")
     ray.task = lambda lot, board: None if len(lot.jobs) > 1 else ray.draw(lot, board)
     jobs = drawn(engine(ray, folder, width=3))
@@ -154,7 +154,7 @@ def test_a_lot_that_lost_its_worker_is_drawn_one_by_one(folder: RunFolder) -> No
     assert {job.state for job in jobs.values()} == {DONE}
 
 
-def test_a_task_that_ray_gives_up_has_failed_and_no_other(folder: RunFolder) -> None:
+def test_only_the_task_that_ray_gives_up_fails(folder: RunFolder) -> None:
     ray = Ray("a")
 
     def task(lot: JobGroup, board: Board) -> Any:
@@ -171,16 +171,14 @@ def test_a_task_that_ray_gives_up_has_failed_and_no_other(folder: RunFolder) -> 
 @pytest.mark.parametrize(
     ("nodes", "count", "lots"), [("a", 9, [8, 1]), ("ab", 9, [5, 4]), ("abc", 3, [1, 1, 1])]
 )
-def test_gpus_share_what_there_is(
-    folder: RunFolder, nodes: str, count: int, lots: list[int]
-) -> None:
+def test_gpus_share_the_jobs(folder: RunFolder, nodes: str, count: int, lots: list[int]) -> None:
     ray = Ray(*nodes)
     jobs = with_names([Job(replace(BASE, seed=seed)) for seed in range(count)])
     drawn(engine(ray, folder, gpus=1), jobs)
     assert [len(lot.jobs) for lot in ray.lots] == lots
 
 
-def test_leaving_it_cancels_the_tasks_and_keeps_their_checkpoints(folder: RunFolder) -> None:
+def test_exit_cancels_tasks_and_keeps_their_checkpoints(folder: RunFolder) -> None:
     ray = Ray("a", "b")
     with engine(ray, folder) as remote:
         jobs = remote(JOBS)
@@ -199,7 +197,7 @@ def test_leaving_it_cancels_the_tasks_and_keeps_their_checkpoints(folder: RunFol
         (ModuleNotFoundError("No module named 'vqclip'"), "vqclip is not installed on a node"),
     ],
 )
-def test_an_error_of_a_task_ends_it(folder: RunFolder, cause: Exception, message: str) -> None:
+def test_task_error_ends_the_batch(folder: RunFolder, cause: Exception, message: str) -> None:
     ray = Ray("a")
 
     def task(lot: JobGroup, board: Board) -> Any:
@@ -212,7 +210,7 @@ def test_an_error_of_a_task_ends_it(folder: RunFolder, cause: Exception, message
         drawn(engine(ray, folder))
 
 
-def test_without_any_worker_it_ends_after_a_while(
+def test_batch_ends_after_a_while_without_workers(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = Ray("a")

@@ -11,7 +11,7 @@ from vqclip.batch.sheet import font_for, sheet, write_sheets
 ALEPH, NOWHERE = "א", "\U0010fffd"
 
 
-def test_a_hundred_to_the_page(tmp_path: Path) -> None:
+def test_hundred_images_per_page(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     Image.new("RGB", (64, 32), "red").save(tmp_path / "pictures" / "p.png")
     jobs = [job("a", seed, name="p" if seed else "gone") for seed in range(101)]
@@ -25,13 +25,13 @@ def test_a_hundred_to_the_page(tmp_path: Path) -> None:
     assert write_sheets(tmp_path, []) == []
 
 
-def test_labels_differ_where_letters_do(tmp_path: Path) -> None:
+def test_labels_show_different_letters(tmp_path: Path) -> None:
     texts = ("a red apple", "a red axple", "x" * 200, f"{ALEPH}{NOWHERE}\n\t")
     pages = [sheet(tmp_path, [job(text, name="p")]).tobytes() for text in texts]
     assert len(set(pages)) == len(pages)
 
 
-def test_labels_take_a_font_that_has_the_letters() -> None:
+def test_label_font_has_the_letters() -> None:
     own = font_for("a red apple")
     assert font_for(NOWHERE) is own
     other = font_for(f"{ALEPH} apple")

@@ -1,4 +1,4 @@
-"""Tasks of a cluster, without a cluster: jobs and checkpoints in, files and checkpoints out."""
+"""Cluster tasks, run without a cluster: jobs and checkpoints in, files and checkpoints out."""
 
 import tempfile
 from collections.abc import Callable
@@ -85,7 +85,7 @@ def interrupted(board: Board, at: int, error: type[BaseException]) -> Callable[.
     return last
 
 
-def test_files_are_those_of_a_local_run(board: Board, models: Models) -> None:
+def test_files_match_a_local_run(board: Board, models: Models) -> None:
     ended = drawn(board, *JOBS)
     assert [job.state for job, _ in ended] == [DONE, DONE]
     assert [list(files) for _, files in ended] == [list(job.files) for job, _ in ended]
@@ -94,7 +94,7 @@ def test_files_are_those_of_a_local_run(board: Board, models: Models) -> None:
     assert not [name for name in leftovers(Path()) if "vqclip-" in name]
 
 
-def test_a_repeated_task_resumes_from_the_newest_checkpoint(board: Board, models: Models) -> None:
+def test_repeated_task_resumes_from_the_newest_checkpoint(board: Board, models: Models) -> None:
     board.report = interrupted(board, 2, SystemExit)  # type: ignore[method-assign]
     with pytest.raises(SystemExit):
         drawn(board, JOBS[1])
@@ -110,26 +110,26 @@ def test_a_repeated_task_resumes_from_the_newest_checkpoint(board: Board, models
     assert min(news.steps.values()) > 2
 
 
-def test_a_cancelled_task_hands_in_its_checkpoint(board: Board) -> None:
+def test_cancelled_task_sends_its_checkpoint(board: Board) -> None:
     board.report = interrupted(board, 1, KeyboardInterrupt)  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         drawn(board, *JOBS)
     assert list(board.news().checkpoints) == [PLACES[0]]
 
 
-def test_a_job_that_fails_is_told(board: Board) -> None:
+def test_failed_job_is_reported(board: Board) -> None:
     broken = replace(JOBS[0], config=replace(BASE, init="none.png"))
     ended = drawn(board, broken, JOBS[1])
     assert [(job.state, len(files)) for job, files in ended] == [(FAILED, 0), (DONE, 2)]
 
 
-def test_jobs_that_lost_a_worker_together_are_drawn_alone(board: Board) -> None:
+def test_jobs_that_lost_a_worker_together_run_alone(board: Board) -> None:
     board.begin(NAMES, "b", "host")
     lot = JobGroup(JOBS, {}, 1, 1, ".", gpu=False, look=False)
     assert render_group(lot, Remote(board)) is None
 
 
-def test_a_job_that_kills_its_workers_fails(board: Board) -> None:
+def test_job_that_kills_its_workers_fails(board: Board) -> None:
     for _ in range(TRIES):
         board.begin(NAMES[:1], "b", "host")
     ((job, files),) = drawn(board, JOBS[0])
@@ -137,13 +137,13 @@ def test_a_job_that_kills_its_workers_fails(board: Board) -> None:
     assert str(job.error).startswith(f"its worker died {TRIES} times, last on ")
 
 
-def test_lost_nodes_are_no_fault_of_the_job(board: Board) -> None:
+def test_lost_nodes_do_not_count_against_the_job(board: Board) -> None:
     for _ in range(TRIES):
         board.begin(NAMES[:1], "gone", "host")
     assert board.begin(NAMES[:1], "a", "host")[0] == 0
 
 
-def test_ended_jobs_leave_nothing_on_the_board(board: Board) -> None:
+def test_finished_jobs_leave_nothing_on_the_board(board: Board) -> None:
     board.begin(NAMES, "a", "host")
     board.report({}, None, dict.fromkeys(PLACES, b"x"))
     board.end(*zip(*NAMES[:1], strict=True))
@@ -153,6 +153,6 @@ def test_ended_jobs_leave_nothing_on_the_board(board: Board) -> None:
     assert not board.news().busy
 
 
-def test_other_versions_are_told(board: Board) -> None:
+def test_version_mismatch_is_reported(board: Board) -> None:
     with pytest.raises(VqclipError, match=r"started with 0\.0\.1: install the same"):
         drawn(board, JOBS[0], version="0.0.1")

@@ -26,7 +26,7 @@ Script = Callable[..., str]
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Script:
-    """Return a function that runs a script in this process, and returns its output."""
+    """Return a function that runs a script in this process and returns its output."""
     monkeypatch.syspath_prepend(str(FOLDER))
     for path in FOLDER.glob("*.py"):
         monkeypatch.delitem(sys.modules, path.stem, raising=False)
@@ -50,7 +50,7 @@ def in_a_process(name: str, *words: object) -> str:
     return result.stdout
 
 
-def test_every_script_is_run_by_a_test() -> None:
+def test_every_script_has_a_test() -> None:
     scripts = {path.stem for path in FOLDER.glob("*.py")} - LIBRARIES - set(ELSEWHERE)
     source = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in sorted(scripts) if f'("{name}"' not in source] == []
@@ -73,7 +73,7 @@ def test_fuzz(script: Script) -> None:
 
 @pytest.mark.slow
 def test_step(script: Script) -> None:
-    """Both models run the steps of vqclip.generate, and every part takes its share of time."""
+    """Both models take the steps of vqclip.generate, and each part takes some of the time."""
     out = script("step", "--small", "--repeats", 1, "--cutouts", 1, "--threads", 1)
     for name in ("embedded", "published"):
         _, _, table = out.partition(f"\n{name}: ")
@@ -165,7 +165,7 @@ def test_kills() -> None:
     assert "0 lost, 0 left over, 0 differing" in out
 
 
-def test_digests_of_portable(script: Script) -> None:
+def test_portable_digests(script: Script) -> None:
     assert script("portable", "--digests", "float32") == script("portable", "--digests", "float32")
 
 
@@ -200,7 +200,7 @@ def filled_in(folder: Path, first: dict[str, str], look: str = "2") -> Path:
     return form
 
 
-def test_sheets_to_name_tell_nothing(named: Path) -> None:
+def test_sheets_do_not_reveal_prompts(named: Path) -> None:
     files = sorted(path.name for path in named.iterdir())
     assert files == ["answers.csv", "names.txt", "sheet-1.png", "sheet-2.png"]
     assert (named / "names.txt").read_text().splitlines() == sorted(PROMPTS)
@@ -212,7 +212,7 @@ def test_sheets_to_name_tell_nothing(named: Path) -> None:
     ]
 
 
-def test_names_are_scored(script: Script, named: Path) -> None:
+def test_answers_are_scored(script: Script, named: Path) -> None:
     out = script("naming", "score", named, filled_in(named, {"a moon": "a hat", "a fish": "a hat"}))
     assert " 50%  right" in out
     assert " 75%  first or second right" in out
@@ -221,7 +221,7 @@ def test_names_are_scored(script: Script, named: Path) -> None:
     assert out.endswith("a fish -> a hat\na moon -> a hat\n")
 
 
-def test_the_labelled_sheet_shows_confusions_in_red(
+def test_labelled_sheet_shows_confusions_in_red(
     script: Script, named: Path, tmp_path: Path
 ) -> None:
     form, sheet = filled_in(named, {"a moon": "a hat"}), tmp_path / "sheet.png"
@@ -239,7 +239,7 @@ def test_the_labelled_sheet_shows_confusions_in_red(
     ("first", "look", "message"),
     [("a dog", "2", "'a dog' is not in names.txt"), ("a fish", "4", "the look is one of")],
 )
-def test_forms_that_cannot_be_scored_are_refused(
+def test_invalid_forms_are_refused(
     script: Script, named: Path, first: str, look: str, message: str
 ) -> None:
     with pytest.raises(SystemExit, match=message):
@@ -269,7 +269,7 @@ with tqdm() as pbar:
 
 @pytest.mark.slow
 def test_peer(script: Script, tmp_path: Path) -> None:
-    """A program like the peer alternates with vqclip; the real peer needs its packages."""
+    """A stand-in for the peer alternates with vqclip; the real one needs its own packages."""
     files = {
         "generate.py": PEER,
         "CLIP/clip/__init__.py": "",

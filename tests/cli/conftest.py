@@ -15,7 +15,7 @@ _loaded: dict[Hashable, Models] = {}
 
 @pytest.fixture(autouse=True)
 def _load_embedded_models_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Share the embedded models among tests, because runs do not change the models they share."""
+    """Share the built-in models among tests; runs do not change them."""
     for module in (loaders, engine, completion):
         monkeypatch.setattr(module, "load_models", _shared_models)
 

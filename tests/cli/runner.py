@@ -1,4 +1,4 @@
-"""The command line, called as by users."""
+"""The command line, called as users call it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def vqclip(*words: str, code: int = 0) -> Result:
 
 
 def refused(*words: str, code: int = 2) -> str:
-    """Return the single line that an invalid call prints; no files may be left."""
+    """Return the one line that an invalid call prints, and check that it leaves no files."""
     before = leftovers(Path())
     result = vqclip(*words, code=code)
     lines = result.stderr.strip().splitlines()

@@ -1,4 +1,4 @@
-"""again, show and resume: images from their recorded settings and states."""
+"""The commands again, show and resume, with recorded settings and states."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def again(*words: str, **options: Any) -> Any:
     return vqclip("again", *words, **options)
 
 
-def test_note_on_a_frame() -> None:
+def test_note_for_a_frame() -> None:
     (note,) = _notes({"step": 20}, Path("0020.png"), set())
     assert note == ("0020.png is the frame after 20 steps: this image uses all steps")
     assert not list(_notes({"step": 20}, Path("0020.png"), {"steps"}))
@@ -65,7 +65,7 @@ def test_note_on_a_frame() -> None:
         ],
     ],
 )
-def test_the_same_bytes_again(words: list[str]) -> None:
+def test_again_reproduces_the_bytes(words: list[str]) -> None:
     Image.new("RGB", (8, 8), "red").save("photo.png")
     vqclip(words[0], *QUICK, *words[1:])
     name = words[-1]
@@ -90,7 +90,7 @@ def test_again_with_changes() -> None:
     assert read_metadata(Path("a-red-apple-5.png"))["settings"]["ema"] == 0.5
 
 
-def test_weights_that_changed_or_went_are_named() -> None:
+def test_changed_or_missing_weights_are_named() -> None:
     shutil.copytree(weights_folder() / "vqgan", "mine")
     vqclip("x", *QUICK, "--vqgan", "mine", "-o", "a.png")
     model = next(Path("mine").glob("*.safetensors"))
@@ -104,7 +104,7 @@ def test_weights_that_changed_or_went_are_named() -> None:
     assert "mine" in refused("again", "a.png", "-o", "c.png")
 
 
-def test_pictures_that_changed_are_named() -> None:
+def test_changed_input_images_are_named() -> None:
     Image.new("RGB", (16, 16), "red").save("photo.png")
     shutil.copy("photo.png", "style.png")
     words = ["generate", "x", *QUICK[:-2], "--init", "photo.png", "--image-prompt", "style.png"]
@@ -145,7 +145,7 @@ DRAWN = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", DRAWN)
-def test_what_a_transformer_drew_is_drawn_again(words: list[str]) -> None:
+def test_again_reproduces_samples(words: list[str]) -> None:
     Image.new("RGB", (18, 14), "red").save("photo.png")
     Image.new("L", (4, 4), 2).save("map.png")
     vqclip(*words, "--seed", "3", "--top-k", "9", "-o", "a.png", "--gif")
@@ -159,7 +159,7 @@ def test_what_a_transformer_drew_is_drawn_again(words: list[str]) -> None:
     assert Path("a-1.png").read_bytes() == Path("b.png").read_bytes()
 
 
-def test_what_a_transformer_drew_is_changed() -> None:
+def test_again_changes_samples() -> None:
     small = ["-t", str(REFERENCE / "n2n_uncond"), "--size", "16"]
     vqclip("sample", *small, "--seed", "3", "--prompt", "a pear", "-o", "a.png")
     again("a.png", "an apple", "--seed", "+1", "--samples", "2", "--top-k", "5", "-o", "b.png")
@@ -173,7 +173,7 @@ def test_what_a_transformer_drew_is_changed() -> None:
     assert "takes no --class" in refused("again", "c.png", "--class", "goldfish")
 
 
-def test_what_cannot_be_made_again() -> None:
+def test_files_that_cannot_be_reproduced() -> None:
     Image.new("RGB", (8, 8)).save("plain.png")
     assert "contains no vqclip settings" in refused("again", "plain.png")
     assert "no such file" in refused("again", "none.png")
@@ -188,7 +188,7 @@ def test_what_cannot_be_made_again() -> None:
     assert "unknown settings: wings" in refused("again", "c.png")
 
 
-def test_show_tells_all() -> None:
+def test_show_prints_everything() -> None:
     vqclip("a <b>x</b> [red]", *QUICK, "-o", "a.png", "--mp4", "--gif", "--checkpoint")
     shown = vqclip("show", "a.png").stdout
     for text in (
@@ -217,7 +217,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     monkeypatch.setattr(progress.Progress, "update", update)
 
 
-def test_resume_ends_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_ends_with_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip("x", *QUICK, "-o", "whole/a.png", "--gif", "--every", "1")
     words = ["x", *QUICK, "-o", "part/a.png", "--gif", "--every", "1", "--checkpoint"]
     with monkeypatch.context() as patch:
@@ -233,7 +233,7 @@ def test_resume_ends_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is finished: to extend it, use --steps" in refused("resume", "moved/a.png")
 
 
-def test_resume_takes_further_films(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_accepts_more_videos(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         interrupt(patch, 1)
         words = ["--webp", "--every", "1", "--checkpoint"]
@@ -246,7 +246,7 @@ def test_resume_takes_further_films(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Path("a.gif").read_text() == "mine"
 
 
-def test_resume_beyond_the_end_keeps_the_first_picture() -> None:
+def test_resume_beyond_the_end_keeps_the_first_image() -> None:
     vqclip("x", *QUICK, "-o", "a.png", "--checkpoint")
     vqclip("x", *QUICK, "--steps", "4", "-o", "four.png")
     vqclip("resume", "a.checkpoint.safetensors", "--steps", "4")
@@ -258,7 +258,7 @@ def test_resume_beyond_the_end_keeps_the_first_picture() -> None:
     assert "no such checkpoint" in refused("resume", "four.png")
 
 
-def test_a_checkpoint_is_not_overwritten() -> None:
+def test_checkpoint_is_not_overwritten() -> None:
     Path("a.checkpoint.safetensors").write_text("theirs")
     assert "exists" in refused("x", *QUICK, "-o", "a.png", "--checkpoint")
 
@@ -280,11 +280,11 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("config", "text"), COMMANDS)
-def test_commands_are_spelled(config: GenerateConfig, text: str) -> None:
+def test_commands_are_written_in_full(config: GenerateConfig, text: str) -> None:
     assert command(config) == text
 
 
-def test_every_setting_is_an_option() -> None:
+def test_every_setting_has_an_option_in_again() -> None:
     from vqclip.cli.commands.generate import build_config, generate_command
 
     config = GenerateConfig(
@@ -299,7 +299,7 @@ def test_every_setting_is_an_option() -> None:
     assert build_config({**usual, **params_of(config)}, set()) == config
 
 
-def test_another_start_gets_its_own_learning_rate() -> None:
+def test_changed_init_gets_its_own_learning_rate() -> None:
     vqclip("x", *QUICK, "-o", "a.png")
     recorded = read_metadata(Path("a.png"))
     draft = {"init": "draft", "learning_rate": 0.05, "init_weight": 1.0}
@@ -315,14 +315,14 @@ def test_another_start_gets_its_own_learning_rate() -> None:
     assert "--init" not in typed
 
 
-def test_the_number_of_pictures() -> None:
+def test_number_of_images() -> None:
     vqclip("x", *QUICK, "-o", "a.png")
     assert "count must be at least 1, not 0" in refused("again", "a.png", "--count", "0")
     again("a.png", "-c", "2", "-o", "b.png")
     assert [Path(f"b-{seed}.png").exists() for seed in (5, 6)] == [True, True]
 
 
-def test_several_pictures_are_no_prompts() -> None:
+def test_more_images_are_not_prompts() -> None:
     for name in ("a.png", "b.png"):
         vqclip("generate", "x", *QUICK, "-o", name)
     assert "b.png is a file, not a prompt" in refused("again", "a.png", "b.png")
@@ -332,7 +332,7 @@ def test_several_pictures_are_no_prompts() -> None:
     "values",
     [{"settings": 3}, {"weights": [1]}, {"weights": {"clip": 2}}, {"pictures": {"a.jpg": [3]}}],
 )
-def test_damaged_settings_are_told(values: dict[str, Any]) -> None:
+def test_damaged_settings_are_reported(values: dict[str, Any]) -> None:
     save_image(Image.new("RGB", (8, 8)), Path("a.png"), values)
     for name in ("show", "again"):
         assert "the settings in a.png are damaged" in refused(name, "a.png")
@@ -342,7 +342,7 @@ def test_damaged_settings_are_told(values: dict[str, Any]) -> None:
     ("name", "value"),
     [("step", "3"), ("step", -5), ("values", []), ("metadata", {}), ("output", {"path": None})],
 )
-def test_damaged_checkpoints_are_told(name: str, value: Any) -> None:
+def test_damaged_checkpoints_are_reported(name: str, value: Any) -> None:
     vqclip("generate", "x", *QUICK, "--checkpoint", "-o", "a.png")
     path = Path("a.checkpoint.safetensors")
     with safe_open(path, framework="pt") as file:

@@ -19,7 +19,7 @@ def shade(number: int) -> int:
 
 @pytest.fixture
 def frames() -> Path:
-    """Write eleven frames of increasing brightness, whose names need sorting by number."""
+    """Write eleven frames of increasing brightness whose names must be sorted by number."""
     folder = Path("steps")
     for number in range(11):
         settings = {"prompt": "a <red> äpfelchen", "settings": {"seed": 7}, "step": number}
@@ -36,7 +36,7 @@ def reds(path: str) -> list[int]:
     return [round(float(frame[..., 0].mean())) for frame in iio.imiter(path, **options)]
 
 
-def test_a_folder_becomes_a_film(frames: Path) -> None:
+def test_folder_becomes_a_video(frames: Path) -> None:
     result = vqclip("animate", "steps", "--fps", "4")
     assert result.stdout == "steps.mp4  (11 frames, 2.8 s, 32x24)\n"
     shown = reds("steps.mp4")
@@ -46,7 +46,7 @@ def test_a_folder_becomes_a_film(frames: Path) -> None:
     assert about["duration"] == pytest.approx(11 / 4)
 
 
-def test_settings_of_the_frames_and_of_the_film_are_kept(frames: Path) -> None:
+def test_frame_and_video_settings_are_kept(frames: Path) -> None:
     vqclip("animate", "steps", "--gif", "--mp4", "--webp", "--ease", "in")
     for name in ("steps.gif", "steps.mp4", "steps.webp"):
         settings = film_metadata(Path(name))
@@ -72,14 +72,14 @@ def test_length_holds_and_bounces(frames: Path) -> None:
     assert total == 4000
 
 
-def test_blending_shows_what_is_between(frames: Path) -> None:
+def test_blending_mixes_neighbouring_frames(frames: Path) -> None:
     vqclip("animate", "steps", "--webp", "--fps", "10", "--length", "2.1", "--interpolate", "blend")
     shown = reds("steps.webp")
     assert len(shown) == 21
     assert all(abs(red - shade(n) / 2) < 5 for n, red in enumerate(shown))
 
 
-def test_flow_moves_what_is_between() -> None:
+def test_flow_moves_content_between_frames() -> None:
     y, x = np.mgrid[:96, :96]
     for number in range(3):
         blob = 255 * np.exp(-((x - 30 - 12 * number) ** 2 + (y - 48) ** 2) / 100)
@@ -96,7 +96,7 @@ def test_flow_moves_what_is_between() -> None:
     assert brightest["flow"] > 235 > brightest["blend"]
 
 
-def test_an_mp4_is_as_long_as_it_plays_often(frames: Path) -> None:
+def test_mp4_contains_every_loop(frames: Path) -> None:
     result = vqclip("animate", "steps", "--mp4", "--gif", "--loop", "3", "--json")
     assert json.loads(result.stdout)["frames"] == 33
     assert len(reds("steps.mp4")) == 33
@@ -104,7 +104,7 @@ def test_an_mp4_is_as_long_as_it_plays_often(frames: Path) -> None:
         assert (gif.n_frames, gif.info["loop"]) == (11, 2)
 
 
-def test_frames_of_several_sizes_need_one(frames: Path) -> None:
+def test_frames_of_different_sizes_need_a_size(frames: Path) -> None:
     Image.new("RGB", (64, 64)).save("steps/f20.png")
     line = refused("animate", "steps")
     assert "f0.png is 32x24" in line
@@ -140,12 +140,12 @@ def test_nothing_is_overwritten(frames: Path) -> None:
         (["steps", "--size", "big"], "cannot read the size"),
     ],
 )
-def test_wrong_input_is_one_line(frames: Path, words: list[str], message: str) -> None:
+def test_invalid_input_gives_one_line(frames: Path, words: list[str], message: str) -> None:
     Path("empty").mkdir()
     assert message in refused("animate", *words)
 
 
-def test_ctrl_c_keeps_the_film_so_far(frames: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_the_video_so_far(frames: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.video.animation import Animation
 
     real = Animation.frame

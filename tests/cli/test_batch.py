@@ -1,4 +1,4 @@
-"""Batches: a list becomes a folder of images despite any interruption."""
+"""Batches: a list becomes a folder of images, even after interruptions."""
 
 import errno
 import json
@@ -44,7 +44,7 @@ def pictures(folder: str = "p") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(folder, "pictures").iterdir()}
 
 
-def test_a_list_becomes_a_folder() -> None:
+def test_list_becomes_a_folder() -> None:
     assert "p/index.html  (4 of 4 images, 4 new)" in batch().stdout
     assert leftovers(Path("p")) == [
         ".lock",
@@ -79,7 +79,7 @@ def test_bytes_do_not_depend_on_neighbours_or_order() -> None:
     assert Path("again.png").read_bytes() == pictures()["a-pear-7.png"]
 
 
-def test_started_again_it_goes_on_with_an_edited_list() -> None:
+def test_rerun_continues_with_an_edited_list() -> None:
     batch()
     before = {path: path.stat().st_mtime_ns for path in Path("p/pictures").iterdir()}
     result = batch(text="a red apple\n{green,blue} car --steps 1\na fox\n")
@@ -101,11 +101,11 @@ def test_started_again_it_goes_on_with_an_edited_list() -> None:
         "(4 of 4 images, 1 new"
         in batch(text="a red apple\n{green,blue} car --steps 1\na fox\n").stdout
     )
-    assert "4 of 4 images" in batch().stdout  # rows that return are already done
+    assert "4 of 4 images" in batch().stdout  # restored rows are already done
     assert {n: j["state"] for n, j in jobs().items()}["a-pear-7.png"] == "done"
 
 
-def test_rows_name_their_pictures() -> None:
+def test_rows_can_name_their_images() -> None:
     text = (
         "a --output 'My apple.v2.jpg' --gif --every 1\nmy apple.v2\n"
         "b --output {seed}-{prompt}.png --count 2\nc --output c.webp --seeds 1,2\n"
@@ -121,13 +121,13 @@ def test_rows_name_their_pictures() -> None:
     assert [name for name, job in jobs().items() if job["state"] == "done"] == ["c-1-2.png"]
 
 
-def test_different_pictures_of_one_name_are_refused() -> None:
+def test_different_images_with_one_name_are_refused() -> None:
     Path("p.txt").write_text("a -o x.png\nb -o y.png\na -o x.png\nc -o X.jpg\nd -o x.png\n")
     told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
     assert told == "vqclip: error: lines 1, 4-5: different images would be called x\n"
 
 
-def test_pictures_put_into_the_folder_keep_their_names() -> None:
+def test_foreign_images_in_the_folder_keep_their_names() -> None:
     batch(text="a fox\n")
     mine = Path("p/pictures/a-cat-0.png")
     mine.write_text("mine")
@@ -141,7 +141,7 @@ BESIDE = ("--side-by-side", "3")
 
 
 @pytest.mark.slow
-def test_side_by_side_each_picture_is_its_own_but_for_rounding() -> None:
+def test_side_by_side_images_match_up_to_rounding() -> None:
     batch("-o", "alone", text=ALIKE)
     assert "(5 of 5 images, 5 new)" in batch(*BESIDE, text=ALIKE).stdout
     assert leftovers(Path("p")) == leftovers(Path("alone"))
@@ -155,7 +155,7 @@ def test_side_by_side_each_picture_is_its_own_but_for_rounding() -> None:
 
 
 @pytest.mark.slow
-def test_on_a_gpu_they_are_side_by_side_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_runs_side_by_side_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     real, alone, sizes = together.step, together.step_alone, set()
 
     def counted(runs: Sequence[Any]) -> Any:
@@ -179,7 +179,7 @@ def test_on_a_gpu_they_are_side_by_side_unasked(monkeypatch: pytest.MonkeyPatch)
     assert leftovers(Path("p")) == leftovers(Path("alone"))
 
 
-def test_side_by_side_a_failure_is_one_job_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_side_by_side_failure_affects_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
     broken(monkeypatch, "green")
     batch(*BESIDE, text=ALIKE, code=1)
     states = {name: job["state"] for name, job in jobs().items()}
@@ -196,7 +196,7 @@ def test_side_by_side_ctrl_c_keeps_every_checkpoint(monkeypatch: pytest.MonkeyPa
     assert not Path("p/checkpoints").exists()
 
 
-def test_workers_that_cannot_be_had_are_told_before_anything_runs() -> None:
+def test_unavailable_workers_are_reported_before_the_run() -> None:
     Path("p.txt").write_text(LIST)
     line = refused("batch", "p.txt", *QUICK, "--cpus", "2")
     assert "--cpus sets the cores of a --ray worker: add --ray" in line
@@ -212,7 +212,7 @@ def test_seeds_and_counts_multiply() -> None:
     )
 
 
-def test_all_errors_are_told_with_their_lines_before_anything_runs() -> None:
+def test_all_errors_are_reported_with_lines_before_the_run() -> None:
     text = (
         "a --stepz 3\nfine\nb --steps many\nc --lr 0\nd --optimizer adamm\n"
         "e --init none.png\nf 'g --gif 'x\nh --augment affine(oops)\ni:1,5\n--steps 3\n"
@@ -278,7 +278,7 @@ def test_one_failure_never_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> 
     assert "(4 of 4 images, 2 new)" in batch().stdout
 
 
-def test_a_full_disk_stops_it_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_stops_the_batch_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     batch("-o", "whole")
     real, calls = RunFolder.save, 0
 
@@ -307,7 +307,7 @@ def test_a_full_disk_stops_it_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatc
 
 
 def interrupted(patch: pytest.MonkeyPatch, at: int) -> None:
-    """Raise Ctrl-C after ``at`` steps of all jobs together."""
+    """Raise KeyboardInterrupt after a total of ``at`` steps across all jobs."""
     from vqclip.cli import progress
 
     def update(self: Any, done: int, *_: Any) -> None:
@@ -333,7 +333,7 @@ def test_ctrl_c_keeps_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Path("p/checkpoints").exists()
 
 
-def test_only_one_process_at_a_time_and_only_its_own_folder() -> None:
+def test_folder_is_exclusive_and_must_be_a_batch() -> None:
     Path("p").mkdir()
     with locked(Path("p/.lock")):
         Path("p.txt").write_text(LIST)
@@ -344,7 +344,7 @@ def test_only_one_process_at_a_time_and_only_its_own_folder() -> None:
     assert "drop --steps" in refused("resume", "p", "--steps", "3")
 
 
-def test_a_dry_run_shows_and_leaves_nothing() -> None:
+def test_dry_run_leaves_nothing() -> None:
     Path("p.txt").write_text(LIST)
     result = vqclip("batch", "p.txt", *QUICK, "--dry-run")
     assert leftovers(Path()) == ["p.txt"]
@@ -369,7 +369,7 @@ def test_other_lists_and_outputs() -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_ends_the_same() -> None:
+def test_kill_at_any_moment_gives_the_same_result() -> None:
     """Kill whole processes twice; benchmarks/kills.py does so many times."""
     batch("-o", "whole", "--steps", "9")
     words = [sys.executable, "-m", "vqclip", "batch", "p.txt", *QUICK, "--steps", "9"]
@@ -390,7 +390,7 @@ def test_killed_at_any_moment_it_ends_the_same() -> None:
     assert leftovers(Path("p")) == leftovers(Path("whole"))
 
 
-def test_a_killed_job_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_job_resumes_from_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.runs import autosave as keeping
 
     batch("-o", "whole")
@@ -424,19 +424,19 @@ def test_a_killed_job_goes_on_from_its_checkpoint(monkeypatch: pytest.MonkeyPatc
         (["--seed", "4", "--count", "2"], "a --seeds 1,3", [1, 3]),
     ],
 )
-def test_a_row_s_own_seeds_come_first(words: list[str], row: str, seeds: list[int]) -> None:
+def test_row_seeds_take_precedence(words: list[str], row: str, seeds: list[int]) -> None:
     told = batch("--dry-run", "--json", *words, text=row).stdout.splitlines()
     assert [json.loads(line)["seed"] for line in told] == seeds
 
 
-def test_words_behind_the_options_are_no_prompts() -> None:
+def test_words_after_options_are_not_prompts() -> None:
     Path("p.txt").write_text("a --steps 2 on a table\nb --gif c\n")
     told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
     assert "line 1: 'on a table' after the options does not belong to any of them" in told
     assert "line 2: 'c' after the options" in told
 
 
-def test_equal_errors_are_told_once_with_their_lines() -> None:
+def test_equal_errors_are_reported_once_with_lines() -> None:
     Path("p.csv").write_text("prompt,stepz\n" + "a,3\n" * 30 + "b,\n")
     assert refused("batch", "p.csv", *QUICK).startswith(
         "vqclip: error: lines 2-31: No such option: --stepz"
@@ -445,13 +445,13 @@ def test_equal_errors_are_told_once_with_their_lines() -> None:
     assert "count must be at most" in refused("batch", "p.txt", *QUICK)
 
 
-def test_a_row_switches_off_what_all_have() -> None:
+def test_row_turns_off_a_shared_option() -> None:
     Path("p.csv").write_text("prompt,gif\na,no\nb,\n")
     vqclip("batch", "p.csv", *QUICK, "--gif")
     assert sorted(pictures()) == ["a-0.png", "b-0.gif", "b-0.png"]
 
 
-def test_what_others_put_into_the_folder_is_left_alone() -> None:
+def test_foreign_files_in_the_folder_are_left_alone() -> None:
     Path("p/pictures").mkdir(parents=True)
     mine = Path("p/pictures/a-red-apple-0.png")
     mine.write_text("mine")
@@ -464,13 +464,13 @@ def test_what_others_put_into_the_folder_is_left_alone() -> None:
     assert Path("p/.notes.part1.md").read_text() == "mine"
 
 
-def test_rare_line_ends_in_a_prompt_do_not_break_the_journal() -> None:
+def test_rare_line_separators_do_not_break_the_journal() -> None:
     text = "a\u2028b\na\x85c\n"
     batch(text=text)
     assert "2 of 2 images" in batch(text=text).stdout
 
 
-def test_a_row_that_comes_back_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restored_row_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         interrupted(patch, at=2)
         batch("--steps", "5", text="a\nb\n", code=130)
@@ -483,7 +483,7 @@ def test_a_row_that_comes_back_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["a-0.png", "a-0.gif"])
-def test_empty_and_missing_files_are_made_again(name: str) -> None:
+def test_empty_and_missing_files_are_regenerated(name: str) -> None:
     batch("--gif", text="a\n")
     before = pictures()
     Path("p/pictures", name).write_bytes(b"")
@@ -491,18 +491,18 @@ def test_empty_and_missing_files_are_made_again(name: str) -> None:
     assert pictures() == before
 
 
-def test_a_dry_run_tells_the_rows_that_fail() -> None:
+def test_dry_run_reports_failing_rows() -> None:
     told = batch("--dry-run", text="b --lr 1e300\na\n", code=1)
     assert "note: line 1: b: " in told.stderr
     assert "2 of 2 images to make" in told.stderr
 
 
-def test_without_a_list_it_says_so() -> None:
+def test_missing_list_is_reported() -> None:
     assert "Missing argument" in refused("batch")
     assert "Missing argument" in refused("resume")
 
 
-def test_a_log_has_a_line_for_each_picture() -> None:
+def test_log_has_one_line_per_image() -> None:
     told = batch(text="a\nb\n").stderr.splitlines()
     assert [line.split("  (")[0] for line in told] == [
         "1/2 pictures/a-0.png",
@@ -512,7 +512,7 @@ def test_a_log_has_a_line_for_each_picture() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_scheduler_s_end_is_like_ctrl_c() -> None:
+def test_scheduler_stop_is_like_ctrl_c() -> None:
     Path("p.txt").write_text("a\n")
     words = [sys.executable, "-m", "vqclip", "batch", "p.txt", *QUICK, "--steps", "100000"]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -525,7 +525,7 @@ def test_a_scheduler_s_end_is_like_ctrl_c() -> None:
     assert "continue with: vqclip resume p" in told
 
 
-def test_resume_tells_of_pictures_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_reports_missing_images(monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (16, 16), "red").save("mine.png")
     with monkeypatch.context() as patch:
         interrupted(patch, at=1)

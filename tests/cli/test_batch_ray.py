@@ -106,7 +106,7 @@ def done(folder: str) -> int:
     return sum(job["state"] == "done" for job in jobs(folder))
 
 
-def test_a_node_is_killed_and_the_bytes_are_those_of_a_local_run(nodes: Nodes) -> None:
+def test_killed_node_does_not_change_the_bytes(nodes: Nodes) -> None:
     Path("p.txt").write_text(LIST)
     batch = start("batch", "p.txt", *QUICK, "--ray", nodes.address, "-o", "ray")
     wait_for(lambda: done("ray") > 0, batch)

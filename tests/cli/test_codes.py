@@ -31,7 +31,7 @@ def test_there_and_back() -> None:
     assert read_metadata(Path("b.png"))["weights"]["vqgan"]
 
 
-def test_a_preview_shows_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preview_shows_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.cli import preview
 
     shown: list[tuple[int, int]] = []
@@ -47,7 +47,7 @@ def test_a_preview_shows_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown == [(32, 32), (32, 32)]
 
 
-def test_json_tells_the_errors() -> None:
+def test_json_contains_the_errors() -> None:
     result = vqclip("reconstruct", "photo.png", "--size", "16x24", "--json", "-o", "a.png")
     line = json.loads(result.stdout)
     assert (line["size"], line["codes"]) == ([16, 24], [3, 2])
@@ -56,7 +56,7 @@ def test_json_tells_the_errors() -> None:
     assert line["files"] == ["a.png"]
 
 
-def test_the_errors_are_those_of_the_definition() -> None:
+def test_errors_match_their_definition() -> None:
     assert psnr(torch.full((5,), 0.1)) == pytest.approx(20)
     assert psnr(torch.zeros(5)) == math.inf
     with Image.open("photo.png") as image:
@@ -80,7 +80,7 @@ def test_the_errors_are_those_of_the_definition() -> None:
         (["decode", "far.npz"], "the saved codes go up to 5000"),
     ],
 )
-def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
+def test_invalid_input_gives_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
     np.savez("far.npz", indices=np.full((1, 2, 2), 5000))
     assert message in refused(*words)
     assert leftovers(Path()) == ["far.npz", "photo.png"]
@@ -111,7 +111,7 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
     assert "old.npz does not record its VQGAN; it is decoded with moved" in told.stderr
 
 
-def test_batches_and_stories_find_the_vqgan_of_codes(tmp_path: Path) -> None:
+def test_batches_and_stories_find_the_vqgan_for_codes(tmp_path: Path) -> None:
     """Batches behave like the single command; a missing VQGAN is reported before any job starts."""
     from tests.training.test_references import write_vqgan
 
@@ -134,7 +134,7 @@ def test_batches_and_stories_find_the_vqgan_of_codes(tmp_path: Path) -> None:
     assert told.stderr.count("old.npz does not record its VQGAN; it is decoded with default") == 1
 
 
-def test_large_pictures_are_reduced_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_reduced_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (64, 32), "red").save("large.png")
     monkeypatch.setattr("vqclip.cli.terminal.MAX_OWN_PIXELS", 16 * 32)
     told = vqclip("reconstruct", "large.png", "-o", "small.png").stderr

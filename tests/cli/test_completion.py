@@ -38,11 +38,11 @@ def completed(option: str, begun: str = "") -> list[str]:
         ("--format", LIST_FORMATS),
     ],
 )
-def test_values_of_registries(option: str, known: object) -> None:
+def test_values_come_from_registries(option: str, known: object) -> None:
     assert set(completed(option)) == set(known)  # type: ignore[call-overload]
 
 
-def test_what_is_begun_is_completed() -> None:
+def test_partial_words_are_completed() -> None:
     assert completed("--preset", "pix") == ["pixray"]
     assert completed("--augment", "flip,shar") == ["flip,sharpness"]
     assert "default" in completed("--vqgan")
@@ -53,7 +53,7 @@ def test_what_is_begun_is_completed() -> None:
 
 
 @pytest.mark.parametrize("option", ["--init", "--schedule", "--fit", "--init-decay"])
-def test_configs_take_every_value(option: str) -> None:
+def test_configs_accept_every_completed_value(option: str) -> None:
     name = option.removeprefix("--").replace("-", "_")
     assert name in parameters_of(GenerateConfig)
     for value in completed(option):
@@ -70,7 +70,7 @@ def test_configs_take_every_value(option: str) -> None:
         ("vqclip again fox.png --schedule l", ["linear"]),
     ],
 )
-def test_a_shell_gets_them(
+def test_shell_receives_completions(
     line: str,
     values: list[str],
     monkeypatch: pytest.MonkeyPatch,

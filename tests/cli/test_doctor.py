@@ -32,7 +32,7 @@ def test_all_is_well(found: list[Finding]) -> None:
     assert vqclip("doctor", "--quiet").stdout == ""
 
 
-def test_a_problem_is_told_with_its_fix(found: list[Finding]) -> None:
+def test_problem_is_reported_with_its_fix(found: list[Finding]) -> None:
     found.append(BROKEN)
     result = vqclip("doctor", "--quiet", code=1)
     assert [line.split() for line in result.stdout.splitlines()] == [
@@ -41,7 +41,7 @@ def test_a_problem_is_told_with_its_fix(found: list[Finding]) -> None:
     ]
 
 
-def test_lines_of_json(found: list[Finding]) -> None:
+def test_json_lines_are_printed(found: list[Finding]) -> None:
     found.append(BROKEN)
     lines = [json.loads(line) for line in vqclip("doctor", "--json", code=1).stdout.splitlines()]
     assert lines[2] == {

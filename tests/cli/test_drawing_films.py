@@ -36,7 +36,7 @@ def frames(path: str) -> "np.ndarray[Any, Any]":
     return np.stack(shown)
 
 
-def test_a_sample_is_filmed_from_the_first_code_to_the_last() -> None:
+def test_video_shows_a_sample_from_first_to_last_code() -> None:
     words = ["--gif", "--mp4", "--webp", "--every", "3", "--fps", "10"]
     result = vqclip("sample", *FREE, *SMALL, *words, "-o", "a.png", "--json")
     assert json.loads(result.stdout)["files"] == ["a.png", "a.gif", "a.mp4", "a.webp"]
@@ -51,7 +51,7 @@ def test_a_sample_is_filmed_from_the_first_code_to_the_last() -> None:
     assert film_metadata(Path("a.gif"))["settings"] == read_metadata(Path("a.png"))["settings"]
 
 
-def test_what_is_not_drawn_yet_is_plain() -> None:
+def test_codes_not_drawn_yet_are_plain() -> None:
     vqclip("sample", *FREE, *SMALL, "--webp", "--every", "1", "-o", "a.png", "--save-codes")
     film = frames("a.webp")
     assert len(film) > 8  # equal frames are merged
@@ -59,7 +59,7 @@ def test_what_is_not_drawn_yet_is_plain() -> None:
     assert changes.any(1).all()
 
 
-def test_every_sample_has_a_film_of_its_own() -> None:
+def test_every_sample_has_its_own_video() -> None:
     words = [*FREE, "--size", "16", "--mp4", "--every", "8"]
     vqclip("sample", *words, "--seed", "1", "--samples", "2", "-o", "a.png")
     assert leftovers(Path()) == ["a-1.mp4", "a-1.png", "a-2.mp4", "a-2.png"]
@@ -67,7 +67,7 @@ def test_every_sample_has_a_film_of_its_own() -> None:
     assert Path("a-2.mp4").read_bytes() == Path("b.mp4").read_bytes()
 
 
-def test_a_refinement_is_part_of_the_film(photo: "np.ndarray[Any, Any]") -> None:
+def test_video_includes_the_refinement(photo: "np.ndarray[Any, Any]") -> None:
     words = ["--keep", "top", "--prompt", "a red apple", "--refine", "2", "--seed", "1"]
     vqclip("complete", "photo.png", *FREE, *words, "--mp4", "--every", "1", "-o", "a.png")
     film = iio.imread("a.mp4", plugin="pyav")
@@ -79,7 +79,7 @@ def test_a_refinement_is_part_of_the_film(photo: "np.ndarray[Any, Any]") -> None
     assert np.abs(np.diff(kept, axis=0)).mean() < 5
 
 
-def test_ctrl_c_while_drawing_keeps_the_film_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_sampling_keeps_the_video_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.cli import progress
 
     def interrupt(self: Any, done: int, *_: Any) -> None:
@@ -92,7 +92,7 @@ def test_ctrl_c_while_drawing_keeps_the_film_so_far(monkeypatch: pytest.MonkeyPa
     assert len(iio.imread("a.mp4", plugin="pyav")) == 7
 
 
-def test_ctrl_c_while_filming_keeps_all_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_writing_videos_keeps_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.runs import samples
 
     def interrupt(*_: Any) -> Any:
@@ -106,7 +106,7 @@ def test_ctrl_c_while_filming_keeps_all_pictures(monkeypatch: pytest.MonkeyPatch
     assert "interrupted_at" not in read_metadata(Path("a-1.png"))
 
 
-def test_films_of_others_are_left_alone() -> None:
+def test_foreign_videos_are_left_alone() -> None:
     Path("a.gif").write_text("mine")
     assert "a.gif exists" in refused("sample", *FREE, *SMALL, "--gif", "-o", "a.png")
     assert "fps must be" in refused("sample", *FREE, *SMALL, "--gif", "--fps", "0", "-o", "b.png")

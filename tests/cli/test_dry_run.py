@@ -22,7 +22,7 @@ FRAMES = tuple(Image.new("RGB", (16, 16), (80 * n, 9, 9)) for n in range(3))
 
 
 def told(*words: str) -> dict[str, Any]:
-    """Return the forecast; no files may be left."""
+    """Return the forecast, and check that no files are left."""
     before = leftovers(Path())
     result = vqclip(*words, "--dry-run", "--json")
     assert leftovers(Path()) == before
@@ -53,19 +53,19 @@ def test_a_picture() -> None:
     assert values["reads"][1]["bytes"] == size
 
 
-def test_in_words() -> None:
+def test_forecast_as_text() -> None:
     lines = vqclip("x", *TINY, "--dry-run").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["reads", "reads", "writes", "takes"]
     assert lines[2].split() == ["writes", "x-1.png"]
     assert lines[3].endswith("of memory; nothing was written")
 
 
-def test_what_could_not_be_written_is_refused_all_the_same() -> None:
+def test_unwritable_files_are_refused_too() -> None:
     Path("x.png").touch()
     assert "x.png exists" in refused("x", *TINY, "-o", "x.png", "--dry-run")
 
 
-def test_again_and_on() -> None:
+def test_again_and_resume() -> None:
     vqclip("x", *TINY, "-o", "x.png", "--checkpoint")
     assert told("again", "x.png", "-o", "y.png")["writes"] == ["y.png"]
     values = told("resume", "x.png", "--steps", "6")
@@ -82,7 +82,7 @@ def test_samples_and_completions() -> None:
     assert told("complete", "photo.png", *words)["writes"] == ["photo-completed-1.png"]
 
 
-def test_films(frames: None) -> None:
+def test_videos(frames: None) -> None:
     story = ("--steps-per-scene", "4", "--every", "2", "--init", "random")
     values = told("story", "x ^ y", "--size", "16", "--cutouts", "1", "--seed", "1", *story)
     assert values["writes"] == ["x-1.mp4"]
@@ -91,7 +91,7 @@ def test_films(frames: None) -> None:
     assert len(values["reads"]) == 3
 
 
-def test_a_clip_in_another_style(frames: None) -> None:
+def test_restyled_clip(frames: None) -> None:
     pytest.importorskip("cv2")
     words = ("--size", "16", "--steps", "1", "--cutouts", "1", "-o", "out.gif")
     values = told("restyle", "frames", "x", *words)
@@ -106,7 +106,7 @@ def test_pace_is_extrapolated(seconds: int) -> None:
     assert duration(seconds) in ("3 s", "2 min", "3 h 20 min")
 
 
-def test_no_more_steps_are_taken_than_needed() -> None:
+def test_only_the_needed_steps_are_taken() -> None:
     taken: list[int] = []
 
     def steps(count: int) -> Iterator[int]:

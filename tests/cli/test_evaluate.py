@@ -24,7 +24,7 @@ def _pictures() -> None:
     Path("data.yaml").write_text(yaml.safe_dump({"data": data}))
 
 
-def test_vqgan_on_a_folder() -> None:
+def test_evaluate_vqgan_on_a_folder() -> None:
     result = vqclip("evaluate", "vqgan", "pictures", "--size", "32", "--json")
     figures = json.loads(result.stdout)
     assert figures["pictures"] == len(NAMES)
@@ -34,7 +34,7 @@ def test_vqgan_on_a_folder() -> None:
     assert figures["perceptual"] > 0
 
 
-def test_a_yaml_is_judged_by_what_it_holds_out() -> None:
+def test_yaml_uses_its_held_out_images() -> None:
     result = vqclip("evaluate", "vqgan", "data.yaml", "--perceptual", "none", "--json")
     held_out = json.loads(result.stdout)["pictures"]
     assert 0 < held_out < len(NAMES)
@@ -43,13 +43,13 @@ def test_a_yaml_is_judged_by_what_it_holds_out() -> None:
     assert "no image is left to train on" in more.stderr
 
 
-def test_clip_as_a_table() -> None:
+def test_evaluate_clip_as_a_table() -> None:
     result = vqclip("evaluate", "clip", "pictures", "--concepts", "3")
     assert "R@1, both directions" in result.stdout
     assert "%" in result.stdout
 
 
-def test_pictures_with_a_judge() -> None:
+def test_evaluate_images_with_a_judge() -> None:
     for name in NAMES[:3]:
         picture = Image.new("RGB", (32, 32), name)
         save_image(picture, Path(f"out/{name}.png"), {"prompt": f"a {name} square"})
@@ -72,5 +72,5 @@ def test_pictures_with_a_judge() -> None:
         (["pictures", "pictures", "--judge", "default"], "contains no vqclip settings"),
     ],
 )
-def test_wrong_calls(words: list[str], message: str) -> None:
+def test_invalid_calls(words: list[str], message: str) -> None:
     assert message in refused("evaluate", *words)

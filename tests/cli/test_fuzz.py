@@ -1,6 +1,6 @@
 """Random command lines and damaged images cause one-line errors and leave no files.
 
-For more of them, run python benchmarks/fuzz.py.
+To try many more, run python benchmarks/fuzz.py.
 """
 
 import pytest
@@ -22,5 +22,5 @@ def test_random_command_lines(words: list[str]) -> None:
 
 @few
 @given(picture=fuzzing.damaged())
-def test_damaged_pictures(picture: tuple[str, bytes]) -> None:
+def test_damaged_images(picture: tuple[str, bytes]) -> None:
     fuzzing.read(*picture)

@@ -26,7 +26,7 @@ SHORT = ("--size", "32", "--steps", "2", "--cutouts", "2", "--seed", "1", "--lr"
 QUICK = (*SHORT, "--init", "random")
 
 
-def test_a_prompt_makes_a_picture() -> None:
+def test_prompt_makes_an_image() -> None:
     result = vqclip("a red apple", *SHORT, "--drafts", "2")
     assert leftovers(Path()) == ["a-red-apple-1.png"]
     assert result.stdout.startswith("a-red-apple-1.png  (seed 1, ")
@@ -34,7 +34,7 @@ def test_a_prompt_makes_a_picture() -> None:
         assert (image.size, image.mode) == ((32, 32), "RGB")
 
 
-def test_the_picture_tells_how_to_make_it_again() -> None:
+def test_image_records_how_to_reproduce_it() -> None:
     vqclip("a red apple:1.5 | blurry:-0.5", *QUICK, "-o", "a.png", "--init", "perlin")
     settings = read_metadata(Path("a.png"))
     assert settings["version"] == __version__
@@ -46,7 +46,7 @@ def test_the_picture_tells_how_to_make_it_again() -> None:
     assert config.prompts[1].weight == -0.5
 
 
-def test_same_settings_same_bytes_whatever_else_is_written() -> None:
+def test_same_settings_give_same_bytes_with_other_outputs() -> None:
     vqclip("x", *QUICK, "-o", "a.png")
     vqclip("x", *QUICK, "-o", "b.png", "--frames", "f", "--every", "1", "--gif", "--mp4", "--webp")
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
@@ -59,7 +59,7 @@ def test_same_settings_same_bytes_whatever_else_is_written() -> None:
 
 
 @pytest.mark.slow
-def test_same_bytes_in_any_process_and_count() -> None:
+def test_same_bytes_for_any_process_and_count() -> None:
     vqclip("x", *QUICK, "--count", "2", "-o", "{seed}.png")
     alone = [sys.executable, "-m", "vqclip", "x", *QUICK, "-o", "alone.png", "--seed", "2"]
     subprocess.run(alone, check=True, timeout=300, capture_output=True)
@@ -67,7 +67,7 @@ def test_same_bytes_in_any_process_and_count() -> None:
     assert Path("1.png").read_bytes() != Path("2.png").read_bytes()
 
 
-def test_counted_pictures_get_names_of_their_own() -> None:
+def test_counted_images_get_their_own_names() -> None:
     vqclip("x", *QUICK, "--count", "2", "-o", "out/a.png", "--frames", "f", "--every", "2")
     assert leftovers(Path()) == [
         "f/a-1/00000.png",
@@ -79,7 +79,7 @@ def test_counted_pictures_get_names_of_their_own() -> None:
     ]
 
 
-def test_json_is_a_line_a_picture() -> None:
+def test_json_has_one_line_per_image() -> None:
     result = vqclip("x", *QUICK, "--count", "2", "--json", "--gif")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert [line["seed"] for line in lines] == [1, 2]
@@ -95,13 +95,13 @@ def test_json_is_a_line_a_picture() -> None:
     }
 
 
-def test_quiet_prints_the_names_alone() -> None:
+def test_quiet_prints_only_names() -> None:
     result = vqclip("x", *QUICK, "--quiet", "--size", "30x33")
     assert result.stdout == "x-1.png\n"
     assert result.stderr == ""
 
 
-def test_a_drawn_seed_is_told() -> None:
+def test_random_seed_is_printed() -> None:
     result = vqclip("x", *CHEAP, "--json")
     seed = json.loads(result.stdout)["seed"]
     assert leftovers(Path()) == [f"x-{seed}.png"]
@@ -113,7 +113,7 @@ def test_rounded_sizes_and_long_prompts_are_noted() -> None:
     assert "but CLIP reads only the first 32" in result.stderr.replace("\n", " ")
 
 
-def test_a_name_in_use_is_never_overwritten() -> None:
+def test_existing_files_are_never_overwritten() -> None:
     vqclip("x", *QUICK)
     vqclip("x", *QUICK)
     assert leftovers(Path()) == ["x-1-2.png", "x-1.png"]
@@ -125,14 +125,14 @@ def test_a_name_in_use_is_never_overwritten() -> None:
     assert read_metadata(Path("x-1.png"))
 
 
-def test_codes_can_be_kept_and_started_from() -> None:
+def test_codes_can_be_saved_and_used_as_init() -> None:
     vqclip("x", *QUICK, "-o", "a.png", "--save-codes")
     vqclip("x", *QUICK, "-o", "b.png", "--init", "a.npz", "--frames", "f")
     with Image.open("a.png") as a, Image.open("f/00000.png") as b:
         assert a.tobytes() == b.tobytes()
 
 
-def test_a_preset_gives_way_to_what_is_written() -> None:
+def test_explicit_options_override_a_preset() -> None:
     vqclip("x", *QUICK, "--preset", "crowson", "-o", "a.png")
     settings = read_metadata(Path("a.png"))["settings"]
     from vqclip.config.presets import PRESETS
@@ -174,7 +174,7 @@ def test_a_preset_gives_way_to_what_is_written() -> None:
         (["x", "--precision", "half"], "precision"),
     ],
 )
-def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
+def test_invalid_input_gives_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
     Path("broken.png").write_bytes(b"not a picture")
     assert message in refused(words[0], *CHEAP, *words[1:])
 
@@ -187,16 +187,16 @@ def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: s
         (["list", "planets"], "unknown list"),
     ],
 )
-def test_wrong_commands(words: list[str], message: str) -> None:
+def test_invalid_commands(words: list[str], message: str) -> None:
     assert message in refused(*words)
 
 
-def test_a_broken_checkpoint_is_a_failure() -> None:
+def test_broken_checkpoint_is_a_failure() -> None:
     Path("a.ckpt").write_text("<html>not found</html>")
     assert "a.ckpt" in refused("x", "--vqgan", "a.ckpt", code=1)
 
 
-def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_the_current_image(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.cli import progress
 
     def interrupt(self: Any, done: int, *_: Any) -> None:
@@ -215,7 +215,7 @@ def test_ctrl_c_keeps_the_picture_as_it_stands(monkeypatch: pytest.MonkeyPatch) 
     assert read_metadata(Path("a-1.png"))["interrupted_at"] == 1
 
 
-def test_ctrl_c_before_the_first_frame_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_before_the_first_frame_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.hub import loaders as loading
 
     def interrupt(config: GenerateConfig) -> None:
@@ -227,7 +227,7 @@ def test_ctrl_c_before_the_first_frame_says_so(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
-def test_a_real_ctrl_c() -> None:
+def test_real_ctrl_c() -> None:
     words = ["x", *QUICK, "--steps", "100000", "-o", "a.png", "--frames", "f", "--every", "1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "vqclip", *words], stderr=subprocess.PIPE, text=True
@@ -243,7 +243,7 @@ def test_a_real_ctrl_c() -> None:
     assert not [name for name in leftovers(Path()) if ".part" in name]
 
 
-def test_the_name_may_be_taken_during_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_may_be_taken_during_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.cli import progress
 
     monkeypatch.setattr(progress.Progress, "update", lambda *_: Path("a.png").write_text("theirs"))

@@ -41,7 +41,7 @@ def test_half_blocks_show_the_colours(picture: Image.Image) -> None:
     assert "48;2;0;0;255" in lines[-1]
 
 
-def test_kitty_sends_the_png_in_pieces(picture: Image.Image) -> None:
+def test_kitty_sends_the_png_in_chunks(picture: Image.Image) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
     pieces = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", kitty(noise))
     assert len(pieces) > 1
@@ -57,7 +57,7 @@ def test_iterm_sends_the_png(picture: Image.Image) -> None:
         assert image.tobytes() == picture.tobytes()
 
 
-def test_sixel_draws_the_picture(picture: Image.Image) -> None:
+def test_sixel_draws_the_image(picture: Image.Image) -> None:
     text = sixel(picture)
     match = re.fullmatch(r'\x1bPq"1;1;(\d+);(\d+)([^\x1b]*)\x1b\\', text)
     assert match
@@ -92,7 +92,7 @@ def test_graphics_reserve_their_rows(picture: Image.Image) -> None:
         ({"KITTY_WINDOW_ID": "1", "TMUX": "x"}, HalfBlocks),
     ],
 )
-def test_the_terminal_decides(
+def test_terminal_determines_the_protocol(
     env: dict[str, str], kind: type, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("KITTY_WINDOW_ID", "TERM_PROGRAM", "TERM", "TMUX"):

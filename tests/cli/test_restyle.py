@@ -39,7 +39,7 @@ def clip() -> Path:
     return path
 
 
-def test_a_clip_keeps_its_time_and_its_sound(clip: Path) -> None:
+def test_clip_keeps_its_timing_and_sound(clip: Path) -> None:
     result = vqclip("restyle", "clip.mp4", "an oil painting", *QUICK, "--gif", "--mp4", "--json")
     values = json.loads(result.stdout)
     assert values["files"] == ["clip-restyled.gif", "clip-restyled.mp4"]
@@ -58,7 +58,7 @@ def test_a_clip_keeps_its_time_and_its_sound(clip: Path) -> None:
     assert leftovers(Path()) == ["clip-restyled.gif", "clip-restyled.mp4", "clip.mp4"]
 
 
-def test_show_tells_the_command_that_makes_it_again(clip: Path) -> None:
+def test_show_prints_the_command_to_reproduce_it(clip: Path) -> None:
     vqclip("restyle", "clip.mp4", "snow | x:-1", *QUICK, "--coherence", "0.7", "-o", "a.webp")
     told = vqclip("show", "a.webp").stdout.splitlines()[-1]
     command = shlex.split(told.removeprefix("again"))
@@ -68,7 +68,7 @@ def test_show_tells_the_command_that_makes_it_again(clip: Path) -> None:
     assert "vqclip show prints the command" in refused("again", "a.webp")
 
 
-def test_a_folder_of_pictures_keeps_its_frames(clip: Path) -> None:
+def test_folder_of_images_keeps_its_frames(clip: Path) -> None:
     for number in (1, 2, 10):
         Path("in").mkdir(exist_ok=True)
         Image.fromarray(scene(number)).save(f"in/{number}.png")
@@ -88,7 +88,7 @@ def test_a_folder_of_pictures_keeps_its_frames(clip: Path) -> None:
     [("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.mp4"), ("resume", "a.frames")],
     ids=["same command", "resume"],
 )
-def test_interrupted_it_goes_on_to_the_same_bytes(
+def test_interrupted_run_resumes_to_the_same_bytes(
     clip: Path, again: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "whole.mp4")
@@ -118,14 +118,14 @@ def test_interrupted_it_goes_on_to_the_same_bytes(
     assert leftovers(Path()) == ["a.mp4", "clip.mp4", "whole.mp4"]
 
 
-def test_where_frames_start_from() -> None:
+def test_frames_start_from_the_warped_result() -> None:
     source, result = scene(0), np.full((32, 48, 3), 200, np.uint8)
     same = mixed(source, PreviousFrame(source, result), 0.5)
     assert np.abs(same - (source / 2 + 100)).max() <= 1
     assert np.array_equal(mixed(source, PreviousFrame(source, result), 0), source)
 
 
-def test_results_move_along_with_the_clip() -> None:
+def test_results_follow_the_motion_of_the_clip() -> None:
     marked = scene(0).copy()
     marked[12:16, 10:14] = (0, 0, 255)  # drawn onto the square
     start = mixed(scene(1), PreviousFrame(scene(0), marked), 1.0).astype(int)
@@ -145,20 +145,20 @@ def test_results_move_along_with_the_clip() -> None:
         (["empty", "snow"], "no images in empty"),
     ],
 )
-def test_wrong_input_is_one_line(clip: Path, words: list[str], message: str) -> None:
+def test_invalid_input_gives_one_line(clip: Path, words: list[str], message: str) -> None:
     Path("note.txt").write_text("not a film")
     Path("empty").mkdir()
     assert message in refused("restyle", *words)
 
 
-def test_frames_of_something_else_are_left_alone(clip: Path) -> None:
+def test_foreign_frames_are_left_alone(clip: Path) -> None:
     Path("f").mkdir()
     Image.fromarray(scene(0)).save("f/00000.png")
     line = refused("restyle", "clip.mp4", "snow", *QUICK, "--frames", "f")
     assert "f contains other frames" in line
 
 
-def test_a_clip_is_not_replaced_by_what_is_made_of_it(clip: Path) -> None:
+def test_clip_is_not_overwritten_by_its_result(clip: Path) -> None:
     before = clip.read_bytes()
     words = ("restyle", "clip.mp4", "snow", *QUICK, "-o", "clip.mp4", "--overwrite")
     assert "clip.mp4 would be overwritten" in refused(*words)

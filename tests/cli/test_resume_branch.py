@@ -25,7 +25,7 @@ def settings(name: str) -> dict[str, Any]:
     return found
 
 
-def test_a_new_run_from_the_state_of_another() -> None:
+def test_new_run_starts_from_another_run_s_state() -> None:
     before = Path("fox.checkpoint.safetensors").read_bytes(), Path("fox.png").read_bytes()
     told = vqclip("resume", "fox.png", "--steps", "4", "--lr", "0.5", "--prompt", "a dog").stderr
     assert (
@@ -41,7 +41,7 @@ def test_a_new_run_from_the_state_of_another() -> None:
     assert settings("plain.png")["learning_rate"] == 0.1
 
 
-def test_the_new_run_is_resumed_like_any_other() -> None:
+def test_new_run_is_resumed_like_any_other() -> None:
     for steps in ("3", "5"):
         vqclip("resume", "fox.png", "--steps", steps, "--lr", "0.5", "-o", f"{steps}.png")
     vqclip("resume", "3.png", "--steps", "5", "-o", "again.png")
@@ -49,7 +49,7 @@ def test_the_new_run_is_resumed_like_any_other() -> None:
     assert "continued step 2" in vqclip("again", "5.png", "-o", "b.png").stderr
 
 
-def test_a_checkpoint_from_before_the_prior_has_none() -> None:
+def test_older_checkpoints_have_no_prior() -> None:
     path = Path("fox.checkpoint.safetensors")
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["vqclip"])
@@ -60,7 +60,7 @@ def test_a_checkpoint_from_before_the_prior_has_none() -> None:
     assert settings("fox.png")["prior"] == 0
 
 
-def test_what_cannot_be() -> None:
+def test_impossible_changes_are_refused() -> None:
     assert "is finished: to extend it, use --steps" in refused("resume", "fox.png", "--lr", "0.5")
     taken = ("resume", "fox.png", "--steps", "3", "--lr", "1", "-o", "fox.png")
     assert "fox.png exists" in refused(*taken)

@@ -14,7 +14,7 @@ from vqclip.cli.app import app
 QUICK = ("--steps", "1", "--init", "random", "--size", "32", "--cutouts", "2", "--seed", "1")
 
 
-def test_the_bytes_of_the_file() -> None:
+def test_stdout_has_the_bytes_of_the_file() -> None:
     vqclip("a fox", *QUICK, "-o", "fox.png")
     for words in (("a fox", *QUICK, "-o", "-"), ("again", "fox.png", "--output", "-")):
         result = CliRunner().invoke(app, list(words))
@@ -24,7 +24,7 @@ def test_the_bytes_of_the_file() -> None:
     assert leftovers(Path()) == ["fox.png"]
 
 
-def test_reconstruct() -> None:
+def test_reconstruct_to_stdout() -> None:
     Image.new("RGB", (16, 16), "red").save("a.png")
     result = CliRunner().invoke(app, ["reconstruct", "a.png", "-o", "-"])
     with Image.open(io.BytesIO(result.stdout_bytes)) as image:
@@ -32,9 +32,9 @@ def test_reconstruct() -> None:
 
 
 @pytest.mark.parametrize("further", [("--count", "2"), ("--gif",), ("--json",), ("--checkpoint",)])
-def test_one_image_and_nothing_else(further: tuple[str, ...]) -> None:
+def test_only_one_image_is_allowed(further: tuple[str, ...]) -> None:
     assert f"drop {further[0]}" in refused("a fox", *QUICK, "-o", "-", *further)
 
 
-def test_a_prompt_of_a_dash_is_a_prompt() -> None:
+def test_dash_can_be_a_prompt() -> None:
     assert "--dry-run" not in vqclip("--dry-run", *QUICK, "--", "-o", "-").stdout

@@ -17,13 +17,13 @@ QUICK = ("--size", "32", "--cutouts", "1", "--seed", "1", "--init", "random")
 STORY = ("story", "a red apple ^ a green tree", "--steps-per-scene", "4", *QUICK)
 
 
-def test_a_story_becomes_a_film() -> None:
+def test_story_becomes_a_video() -> None:
     result = vqclip(*STORY)
     assert result.stdout == "a-red-apple-1.mp4  (4 frames, 0.3 s, 32x32)\n"
     assert iio.improps("a-red-apple-1.mp4", plugin="pyav").shape == (4, 32, 32, 3)
 
 
-def test_every_kind_of_film_and_the_frames() -> None:
+def test_every_video_format_and_the_frames() -> None:
     films = ["-o", "s.gif", "--mp4", "--webp", "--frames", "f", "--fps", "8", "--json"]
     result = vqclip(*STORY, *films, "--zoom", "1.05", "--loop", "--optimizer", "adamw")
     values = json.loads(result.stdout)
@@ -38,7 +38,7 @@ def test_every_kind_of_film_and_the_frames() -> None:
         assert settings["settings"]["optimizer"] == "adamw"
 
 
-def test_show_tells_the_command_that_makes_it_again() -> None:
+def test_show_prints_the_command_to_reproduce_it() -> None:
     words = ["--zoom", "1.05", "--loop", "--ema", "0.5", "--fps", "15", "-o", "a.webp"]
     vqclip(*STORY, *words)
     told = vqclip("show", "a.webp").stdout.splitlines()[-1]
@@ -57,7 +57,7 @@ def test_steps_need_not_fill_the_last_frame(words: list[str]) -> None:
     assert leftovers(Path()) == ["a.gif"]
 
 
-def test_presets_and_options_of_the_method_are_taken() -> None:
+def test_presets_and_method_options_are_accepted() -> None:
     vqclip(*STORY, "--preset", "nerdyrodent", "-o", "a.mp4", "--lr", "0.05")
     settings = film_metadata(Path("a.mp4"))["settings"]
     assert settings["learning_rate"] == 0.05
@@ -79,7 +79,7 @@ def test_presets_and_options_of_the_method_are_taken() -> None:
         (["a", "--steps", "5"], "No such option: --steps"),
     ],
 )
-def test_wrong_input_is_one_line(words: list[str], message: str) -> None:
+def test_invalid_input_gives_one_line(words: list[str], message: str) -> None:
     assert message in refused("story", *words)
 
 
@@ -101,7 +101,7 @@ MOVED = (*STORY, "--zoom", "1.1", "--ema", "0.5", "--every", "1")
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", [[], ["--loop"]])
 @pytest.mark.parametrize("at", [1, 3, 6])
-def test_ctrl_c_keeps_the_frames_and_resume_goes_on_to_the_same_bytes(
+def test_resume_after_ctrl_c_ends_with_the_same_bytes(
     at: int, loop: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vqclip(*MOVED, *loop, "-o", "whole.webp")
@@ -121,7 +121,7 @@ def test_ctrl_c_keeps_the_frames_and_resume_goes_on_to_the_same_bytes(
     assert leftovers(Path()) == ["a.webp", "whole.webp"]
 
 
-def test_killed_it_goes_on_from_its_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_run_resumes_from_its_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip(*MOVED, "-o", "whole.gif")
     save = WorkFolder.save
     with monkeypatch.context() as patch:
@@ -137,7 +137,7 @@ def test_killed_it_goes_on_from_its_last_state(monkeypatch: pytest.MonkeyPatch) 
     assert leftovers(Path()) == ["a.gif", "whole.gif"]
 
 
-def test_only_the_film_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_video_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip(*MOVED, "-o", "whole.gif")
     with monkeypatch.context() as patch:
         patch.setattr(WorkFolder, "write_films", lambda *_: (_ for _ in ()).throw(OSError("full")))
@@ -152,7 +152,7 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(monkeypatch: pytest.Monkey
     assert leftovers(Path()) == []
 
 
-def test_frames_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_from_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stops(patch, 5, KeyboardInterrupt)
         vqclip(*STORY, "-o", "a.mp4", code=130)
@@ -171,7 +171,7 @@ def test_frames_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Path("b/00000.png").read_bytes() == b"mine"
 
 
-def test_a_film_of_the_same_name_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_video_with_the_same_name_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stops(patch, 5, KeyboardInterrupt)
         vqclip(*STORY, "-o", "a.mp4", "--frames", "f", code=130)
@@ -185,7 +185,7 @@ def test_a_film_of_the_same_name_is_left_alone(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"settings": {}, "output": 7}'])
-def test_damaged_folders_are_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_folders_are_reported(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         stops(patch, 5, KeyboardInterrupt)
         vqclip(*STORY, "-o", "a.mp4", code=130)
@@ -224,7 +224,7 @@ FILMED = (*MOVED, "--gif", "--webp", "--mp4")
     ],
 )
 @pytest.mark.parametrize(("name", "call"), [("_encode", 2), ("_record", 3)])
-def test_killed_between_two_videos_it_writes_the_others(
+def test_kill_between_two_videos_leaves_the_rest_to_resume(
     words: list[str], again: list[str], name: str, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vqclip(*FILMED, *words)
@@ -247,7 +247,7 @@ def test_killed_between_two_videos_it_writes_the_others(
     assert contents() == whole
 
 
-def test_killed_while_it_cleans_up_it_goes_on_cleaning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kill_during_clean_up_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip(*FILMED)
     whole = emptied()
 
@@ -265,7 +265,7 @@ def test_killed_while_it_cleans_up_it_goes_on_cleaning(monkeypatch: pytest.Monke
     assert contents() == whole
 
 
-def test_the_record_is_the_last_file_of_a_work_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_is_removed_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run killed before its clean-up can be continued; killed afterwards, it leaves no file."""
     unlink, left = Path.unlink, []
 
@@ -279,7 +279,7 @@ def test_the_record_is_the_last_file_of_a_work_folder(monkeypatch: pytest.Monkey
     assert left == [[]]
 
 
-def test_ctrl_c_while_a_video_is_written_publishes_no_part_of_it(
+def test_ctrl_c_while_writing_publishes_no_partial_video(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vqclip(*MOVED, "-o", "a.gif")
@@ -298,7 +298,7 @@ def test_ctrl_c_while_a_video_is_written_publishes_no_part_of_it(
     assert contents() == whole
 
 
-def test_a_file_that_appears_under_a_video_s_name_is_left_alone(
+def test_file_that_takes_a_video_s_name_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     encode = WorkFolder._encode

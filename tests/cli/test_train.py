@@ -79,7 +79,7 @@ def files(folder: str) -> dict[str, bytes]:
     }
 
 
-def test_a_run_and_what_it_leaves() -> None:
+def test_run_writes_its_files() -> None:
     result = vqclip(*RUN)
     last, best = result.stdout.splitlines()
     assert last.startswith("run/last  (step 4: rec_loss 0.")
@@ -90,7 +90,7 @@ def test_a_run_and_what_it_leaves() -> None:
     vqclip("reconstruct", "pictures/0.png", "--vqgan", "run/best", "-o", "out.png")
 
 
-def test_a_dry_run_tells_how_long_it_would_take() -> None:
+def test_dry_run_predicts_the_time() -> None:
     result = vqclip(*RUN, "--dry-run", "--json", "--set", "train.steps=1000")
     told = json.loads(result.stdout)
     assert told["writes"] == ["run"]
@@ -107,7 +107,7 @@ def test_json_lines() -> None:
     assert lines[-1]["psnr"] == lines[1]["psnr"]
 
 
-def test_a_run_goes_on_and_is_not_overwritten() -> None:
+def test_run_resumes_and_is_not_overwritten() -> None:
     vqclip(*RUN, "--quiet", "--set", "train.steps=2")
     assert "run exists: add --resume" in refused(*RUN)
     vqclip(*RUN, "--quiet", "--resume")
@@ -117,7 +117,7 @@ def test_a_run_goes_on_and_is_not_overwritten() -> None:
     assert [name for name in whole if resumed[name] != whole[name]] == []
 
 
-def test_what_is_refused() -> None:
+def test_invalid_calls_are_refused() -> None:
     assert "did you mean 'vqgan'" in refused("train", "vqgn", "tiny.yaml")
     assert "cannot read the config" in refused("train", "vqgan", "none.yaml")
     assert "did you mean 'steps'" in refused(*RUN, "--set", "train.stesp=3")
@@ -141,7 +141,7 @@ def wait_for(pattern: str, process: "subprocess.Popen[str]") -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_signal_costs_nothing(number: signal.Signals) -> None:
+def test_signal_loses_nothing(number: signal.Signals) -> None:
     """Train with enough steps that the signal arrives during training."""
     long = ("--set", "train.steps=24", "--set", "train.validate_every=0")
     process = start(*long)
@@ -164,7 +164,7 @@ def test_a_signal_costs_nothing(number: signal.Signals) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_are_a_batch_twice_as_large() -> None:
+def test_two_processes_double_the_batch() -> None:
     """Compare by the first gradients, which Adam keeps, up to rounding."""
     once = ("--quiet", "--set", "train.steps=1", "--set", "loss.revive_after=0")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]

@@ -38,7 +38,7 @@ def made() -> list[str]:
     return [name for name in leftovers(Path()) if name not in ("photo.png", "mask.png", "map.png")]
 
 
-def test_complete_keeps_what_it_is_told(photo: "np.ndarray[Any, Any]") -> None:
+def test_complete_keeps_the_given_part(photo: "np.ndarray[Any, Any]") -> None:
     result = vqclip("complete", "photo.png", "--keep", "top", *FREE, "--seed", "1")
     assert made() == ["photo-completed-1.png"]
     assert result.stdout == "photo-completed-1.png  (seed 1)\n"
@@ -65,7 +65,7 @@ def test_complete_extends_and_ranks_and_refines(photo: "np.ndarray[Any, Any]") -
             assert (np.asarray(image)[:, 4:22] == photo).all()
 
 
-def test_a_sample_is_the_same_alone() -> None:
+def test_sample_is_the_same_on_its_own() -> None:
     vqclip("sample", *FREE, *SMALL, "--samples", "2", "-o", "a.png", "--quiet")
     vqclip("sample", *FREE, "--size", "16", "--seed", "2", "-o", "b.png")
     assert Path("a-2.png").read_bytes() == Path("b.png").read_bytes()
@@ -85,7 +85,7 @@ def test_sample_from_a_label_map() -> None:
         assert a.tobytes() == d.tobytes()
 
 
-def test_the_optimisation_starts_from_a_draft() -> None:
+def test_optimisation_starts_from_a_draft() -> None:
     size = ["--size", "16", "--seed", "1", "--top-k", "0", "--temperature", "1"]
     words = [*size, "--cutouts", "1", "--steps", "1", "--frames", "f", "--drafts", "2"]
     vqclip("a red apple", "--init", "sample", *FREE, *words, "-o", "a.png")
@@ -97,7 +97,7 @@ def test_the_optimisation_starts_from_a_draft() -> None:
     assert min(np.abs(start - sample).max() for sample in samples) < 16  # bfloat16
 
 
-def test_a_draft_alone_is_the_start() -> None:
+def test_draft_only_returns_the_initial_image() -> None:
     words = [*FREE, "--size", "16", "--seed", "1", "--drafts", "2"]
     result = vqclip("a red apple", *words, "--draft", "-o", "a.png", "--json")
     assert json.loads(result.stdout)["steps"] == 0
@@ -146,16 +146,16 @@ def test_a_draft_alone_is_the_start() -> None:
         (["x", *SEG, "--init", "sample", "--size", "16"], "without a condition"),
     ],
 )
-def test_wrong_input_is_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
+def test_invalid_input_gives_one_line_and_leaves_nothing(words: list[str], message: str) -> None:
     assert message in refused(*words)
 
 
-def test_a_map_of_too_many_labels() -> None:
+def test_map_with_too_many_labels() -> None:
     Image.new("L", (4, 4), 8).save("map.png")
     assert "has 8 labels, 0 to 7" in refused("sample", *SEG, "--labels", "map.png")
 
 
-def test_ctrl_c_keeps_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_the_codes_drawn_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.cli import progress
 
     def interrupt(self: Any, done: int, *_: Any) -> None:
@@ -172,7 +172,7 @@ def test_ctrl_c_keeps_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "nothing was written" in refused("sample", *FREE, *SMALL, code=130)
 
 
-def test_ctrl_c_while_refining_keeps_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_refining_keeps_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.runs import samples
 
     def interrupt(*_: Any) -> None:
@@ -185,7 +185,7 @@ def test_ctrl_c_while_refining_keeps_the_picture(monkeypatch: pytest.MonkeyPatch
     assert "interrupted after sampling" in result.stderr
 
 
-def test_ctrl_c_while_ranking_keeps_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_ranking_keeps_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.sampling import completion
 
     def interrupt(*_: Any) -> None:
@@ -198,7 +198,7 @@ def test_ctrl_c_while_ranking_keeps_the_pictures(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
-def test_a_real_ctrl_c() -> None:
+def test_real_ctrl_c() -> None:
     words = ["sample", *FREE, "--size", "128", "-o", "a.png"]
     process = subprocess.Popen(
         [sys.executable, "-c", _TOLD, *words], stderr=subprocess.PIPE, text=True
@@ -226,7 +226,7 @@ app(sys.argv[1:])
 """
 
 
-def test_the_names_of_classes_and_labels_are_listed() -> None:
+def test_class_and_label_names_are_listed() -> None:
     assert "1                  goldfish" in vqclip("list", "classes").stdout
     for kind, count in (("coco-stuff", 183), ("ade20k", 151), ("s-flckr", 182)):
         assert len(vqclip("list", kind).stdout.splitlines()) == count

@@ -29,7 +29,7 @@ def lines(*words: str) -> list[Any]:
     return [json.loads(line) for line in vqclip(*words, "--json").stdout.splitlines()]
 
 
-def test_list_and_info_tell_every_state(server: Server) -> None:
+def test_list_and_info_show_every_state(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16", about="a tiny one", licence="CC0")
     vqclip("weights", "get", "tiny")
     vqclip("weights", "import", str(REFERENCE / "gumbel_f8"), "--name", "mine")
@@ -60,7 +60,7 @@ def test_list_and_info_tell_every_state(server: Server) -> None:
     assert "results    no terms stated; trained on CelebA-HQ (non-commercial research)\n" in faces
 
 
-def test_from_the_list_to_a_picture_by_what_the_tool_says(server: Server) -> None:
+def test_suggested_commands_lead_from_list_to_image(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     told = vqclip("weights", "list").stderr
     assert "vqclip weights get NAME" in told
@@ -76,7 +76,7 @@ def test_from_the_list_to_a_picture_by_what_the_tool_says(server: Server) -> Non
     assert Path("again.png").read_bytes() == Path("fox.png").read_bytes()
 
 
-def test_yes_fetches(server: Server) -> None:
+def test_yes_downloads(server: Server) -> None:
     offer(server, "tiny-uncond", "n2n_uncond", about_size=1)
     result = vqclip("sample", "-t", "tiny-uncond", "--yes", "-o", "a.png")
     assert "downloading tiny-uncond (1 MiB, from 127.0.0.1)" in result.stderr
@@ -84,7 +84,7 @@ def test_yes_fetches(server: Server) -> None:
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_people_are_asked(answer: bool, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_is_asked(answer: bool, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def confirm(text: str, **_: Any) -> bool:
@@ -101,7 +101,7 @@ def test_people_are_asked(answer: bool, server: Server, monkeypatch: pytest.Monk
     assert answer or "nothing was downloaded" in result.stderr
 
 
-def test_a_batch_refuses_before_anything_runs(server: Server) -> None:
+def test_batch_refuses_missing_models_before_the_run(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     Path("list.txt").write_text("a fox\na cat --vqgan tiny\n")
     line = refused("batch", "list.txt", "--steps", "1")
@@ -111,7 +111,7 @@ def test_a_batch_refuses_before_anything_runs(server: Server) -> None:
     assert "No such option" in refused("batch", "list.txt", "--yes")
 
 
-def test_a_batch_refuses_a_clip_that_would_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_refuses_a_clip_model_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perceptor, "must_be_downloaded", lambda _: True)
     monkeypatch.setattr(hub, "download_size", lambda _: 600 << 20)
     Path("list.txt").write_text("a fox\n")
@@ -120,20 +120,20 @@ def test_a_batch_refuses_a_clip_that_would_be_downloaded(monkeypatch: pytest.Mon
     assert "vqclip weights get ViT-B-32/openai" in line
 
 
-def test_kinds_are_told_apart_before_anything_is_fetched(server: Server) -> None:
+def test_kinds_are_checked_before_any_download(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     line = refused("sample", "-t", "tiny", "--yes")
     assert "is a VQGAN, not a transformer" in line
     assert server.requests == []
 
 
-def test_a_clip_is_named_and_told() -> None:
+def test_imported_clip_model_is_used_and_described() -> None:
     vqclip("weights", "import", str(REFERENCE.parents[1] / "weights" / "clip"), "--name", "my-clip")
     vqclip("a fox", "--clip", "my-clip", "--init", "random", *SMALL, "-o", "a.png")
     assert 'vqclip "a fox" --clip my-clip' in vqclip("weights", "info", "my-clip").stdout
 
 
-def test_open_clips_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_clip_names(monkeypatch: pytest.MonkeyPatch) -> None:
     repository = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
     monkeypatch.setattr(hub, "cached_repositories", lambda: {repository: 1})
     listed = {item["name"]: item for item in lines("weights", "list", "--clip")}
@@ -143,7 +143,7 @@ def test_open_clips_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ViT-B-32/openai" in vqclip("weights", "list", "--clip").stdout
 
 
-def test_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "none"))
     assert hub.cached_repositories() == {}
     assert hub.repository("hf-hub:org/name") == ("org/name", "")
@@ -154,7 +154,7 @@ def test_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert hub.download_size("hf-hub:org/name") is None  # offline
 
 
-def test_a_clip_is_fetched_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clip_model_is_downloaded_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[str] = []
     absent = missing.Missing("RN50/openai", "clip", 5 << 20, "the hub", lambda _: None)
     monkeypatch.setattr(missing, "missing_clip", lambda _: absent)
@@ -179,7 +179,7 @@ def test_verify(server: Server) -> None:
     assert "nothing to verify" in refused("weights", "verify", "coco")
 
 
-def test_export_goes_back_to_tamings_layout() -> None:
+def test_export_restores_taming_s_layout() -> None:
     vqclip("weights", "import", str(REFERENCE / "vqmodel_f16"), "--name", "mine")
     vqclip("weights", "export", "mine", "out.ckpt")
     assert set(yaml.safe_load(Path("out.yaml").read_text())) == {"model"}
@@ -198,7 +198,7 @@ def test_remove(server: Server) -> None:
     assert "unknown model" in refused("weights", "remove", "../tiny", "--yes")
 
 
-def test_what_is_half_fetched_is_removed_too(server: Server) -> None:
+def test_unfinished_downloads_are_removed_too(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     server.files["/tiny.ckpt"].drops = [1000] + [0] * 9
     vqclip("weights", "get", "tiny", "--attempts", "2", "--timeout", "0.2", code=1)
@@ -217,7 +217,7 @@ def test_path(server: Server) -> None:
     assert (Path(vqclip("weights", "path", "default").stdout.strip())).is_dir()
 
 
-def test_import_tells_what_it_leaves_out() -> None:
+def test_import_reports_dropped_parts() -> None:
     words = ("weights", "import", str(checkpoint("vqmodel_f16")))
     result = vqclip(*words, "--config", str(config("vqmodel_f16")), "--name", "mine")
     assert "dropped: loss and discriminator" in result.stderr
@@ -225,7 +225,7 @@ def test_import_tells_what_it_leaves_out() -> None:
     vqclip(*words, "--name", "mine", "--overwrite", "--half", "--json")
 
 
-def test_wrong_words(server: Server) -> None:
+def test_invalid_words(server: Server) -> None:
     assert "choose a command: list, info" in refused("weights")
     assert "did you mean 'gumbel-f8'" in refused("weights", "get", "gumbel-f9")
     assert "did you mean 'gumbel-f8'" in refused("weights", "info", "gumbel-f9")

@@ -34,7 +34,7 @@ def test_sizes_may_be_two_words(words: str, read: str) -> None:
 @pytest.mark.parametrize(
     "words", ["--steps 3 64", "--size 64x64 3", "--lr 0.1 0,2", "-n 3 4 a", "-s 64 64 64"]
 )
-def test_numbers_of_no_option_are_refused(words: str) -> None:
+def test_stray_numbers_are_refused(words: str) -> None:
     with pytest.raises(UsageError, match="does not belong to any option"):
         numbers_joined(words.split(), OPTIONS)
 
@@ -57,11 +57,11 @@ def test_numbers_of_no_option_are_refused(words: str) -> None:
         (["x", "-o", "{n:03}.png"], "cannot read the name"),
     ],
 )
-def test_the_message_tells_what_to_write(words: list[str], message: str) -> None:
+def test_message_suggests_the_right_words(words: list[str], message: str) -> None:
     assert message in refused(*words)
 
 
-def test_rows_that_begin_with_a_dash_are_prompts() -> None:
+def test_rows_that_start_with_a_dash_are_prompts() -> None:
     text = "- a list item --steps 3\n-a cat\n--image-prompt x.png\n"
     assert [row.words for row in LIST_FORMATS["text"](text)] == [
         ("--steps", "3", "--", "- a list item"),
@@ -88,7 +88,7 @@ def test_decimal_commas_and_tabs_in_tables(mark: str) -> None:
         ("resume i.frames", "no such folder: i.frames"),
     ],
 )
-def test_what_is_not_there_is_told(words: str, message: str) -> None:
+def test_missing_files_are_reported(words: str, message: str) -> None:
     assert message in refused(*words.split())
 
 
@@ -101,7 +101,7 @@ def test_presets_have_a_sentence_and_settings() -> None:
     assert "--augment          none\n" in settings
 
 
-def test_ctrl_c_before_a_step_tells_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_before_a_step_reports_saved_files(monkeypatch: pytest.MonkeyPatch) -> None:
     from vqclip.runs.autosave import Autosave
 
     save = Autosave.save

@@ -17,7 +17,7 @@ METHOD = {"cut_method", "num_cutouts", "cut_power", "augment", "noise"}
 RUN = {"size", "steps", "optimizer", "learning_rate", "init", "init_weight", "ema"}
 
 
-def test_every_peer_is_there() -> None:
+def test_every_peer_has_a_preset() -> None:
     assert set(PRESETS) >= ASKED
 
 

@@ -45,7 +45,7 @@ def test_one_prompt(text: str, content: str, weight: float, stop: float) -> None
     assert parse_prompts(text) == (Prompt(content, weight, stop),)
 
 
-def test_several_prompts() -> None:
+def test_multiple_prompts() -> None:
     assert parse_prompts("apple:1.5 | blurry:-0.5") == (
         Prompt("apple", 1.5),
         Prompt("blurry", -0.5),

@@ -27,7 +27,7 @@ KINDS = [
     *(AnimateConfig, CodesConfig, CompleteConfig, FileOptions, GenerateConfig),
     *(RestyleConfig, SampleConfig, StoryConfig, TimingConfig),
 ]
-# Settings that the command line has as arguments, as several options, or in a separate config.
+# Settings that are arguments, multiple options, or in a separate config on the command line.
 OTHERWISE = {"prompts", "conditions", "picture", "scenes", "source", "timing"}
 FLAG = re.compile(r"(--[a-z][a-z0-9-]+(/--[a-z-]+)?)|-[a-z]")
 
@@ -82,7 +82,7 @@ def test_every_help_stands_alone() -> None:
             assert not re.search(r"\b[Ee]lse [a-z' ]+\.$", text.partition("Default:")[0]), text
 
 
-def test_words_of_switches() -> None:
+def test_switch_words() -> None:
     paste = options_of(CompleteConfig)["paste"]
     assert (paste.words(True), paste.words(False)) == (["--paste"], ["--no-paste"])
     assert options_of(FileOptions)["overwrite"].words(False) == []

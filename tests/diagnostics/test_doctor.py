@@ -1,4 +1,4 @@
-"""Every problem is found, with a fix and without a traceback."""
+"""Every problem is reported with a fix and without a traceback."""
 
 import shutil
 import tempfile
@@ -25,14 +25,14 @@ def broken(*_: Any, **__: Any) -> Any:
     raise RuntimeError("no such\nthing")
 
 
-def test_the_sums_are_those_of_the_embedded_weights() -> None:
-    # after a change to the weights: cd weights && sha256sum */*.safetensors > SHA256SUMS
+def test_sums_match_the_built_in_weights() -> None:
+    # if the weights change: cd weights && sha256sum */*.safetensors > SHA256SUMS
     folder = weights_folder()
     files = {path.relative_to(folder).as_posix(): path for path in folder.glob("*/*.safetensors")}
     assert doctor.known_sums(folder) == {name: weights_hash(file) for name, file in files.items()}
 
 
-def test_everything_is_well_here() -> None:
+def test_this_installation_is_sound() -> None:
     findings = list(examine())
     assert not problems(iter(findings)), findings
     names = [finding.name for finding in findings]
@@ -44,7 +44,7 @@ def test_everything_is_well_here() -> None:
 
 
 @pytest.mark.parametrize("fast", ["", "_is_avx512_bf16_supported", "_is_amx_tile_supported"])
-def test_what_the_processor_cannot_do_is_told(fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_precisions_are_reported(fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "resolve_device", lambda: torch.device("cpu"))
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda name=name: name == fast)
@@ -63,7 +63,7 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_check_that_fails_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_check_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def check() -> Iterator[Finding]:
         yield Finding("a", "ok", "fine")
         broken()
@@ -77,7 +77,7 @@ def test_a_check_that_fails_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> Non
     assert {"device", "precision", "models", "torch"} <= problems(examine()).keys()
 
 
-def test_probes_say_what_went_wrong_and_what_to_do() -> None:
+def test_probes_report_the_error_and_a_fix() -> None:
     assert probe("x", "works", "mend it", lambda: None) == Finding("x", "ok", "works")
     assert probe("x", "works", "mend it", broken) == Finding(
         "x", "problem", "no such thing", "mend it"
@@ -94,7 +94,7 @@ def test_torchvision_for_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problems(doctor.torch_pair())["torch"].about == "no such thing"
 
 
-def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_has", lambda module: module not in ("av", "cv2"))
     assert problems(doctor.needed_packages())["packages"].fix == "pip install av"
     notes = {f.name: f for f in doctor.extras() if f.state == "note"}
@@ -113,7 +113,7 @@ def test_little_memory_and_too_many_threads(monkeypatch: pytest.MonkeyPatch) -> 
     assert next(f for f in machine.device() if f.name == "threads").state == "note"
 
 
-def test_folders_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -139,16 +139,14 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(HTTP_PROXY="http://:99999") == [("http_proxy", "problem", "it is not an address")]
 
 
-def test_an_encoder_that_does_not_encode(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "film_writer", broken)
     found = problems(doctor.encoders())
     assert "use another `codec`" in found["mp4 av1"].fix
     assert "pillow" in found["gif"].fix
 
 
-def test_embedded_models_that_are_not_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_built_in_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "vqgan").mkdir()
     (tmp_path / "vqgan" / "model.safetensors").write_bytes(b"short")
     shutil.copy(weights_folder() / doctor.SUMS, tmp_path)
@@ -181,7 +179,7 @@ def test_named_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_the_hubs_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     assert doctor.hub_cache() == Path.home() / ".cache/huggingface/hub"

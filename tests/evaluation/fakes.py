@@ -1,4 +1,4 @@
-"""A fake CLIP model that understands the mean colour of an image, and colour words."""
+"""A fake CLIP model that recognises an image's mean colour, and colour words."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ COLOURS = {
 
 
 class ColourPerceptor:
-    """The parts of a perceptor that evaluation uses; ``blind``: colours that it ignores."""
+    """The parts of a perceptor that evaluation uses; it ignores the colours in ``blind``."""
 
     def __init__(self, *blind: str) -> None:
         self.mean = torch.zeros(3, 1, 1)
@@ -31,7 +31,7 @@ class ColourPerceptor:
 
 
 def plain(name: str, size: int = 16) -> Tensor:
-    """Return an image of a colour, (3, h, w) uint8."""
+    """Return an image of one colour, (3, h, w) uint8."""
     colour = torch.tensor(COLOURS[name]) * 255
     return colour.to(torch.uint8)[:, None, None].expand(3, size, size)
 

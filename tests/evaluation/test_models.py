@@ -38,7 +38,7 @@ def grey(count: int) -> list[dict[str, Any]]:
     return [{"image": image, "text": "", "group": str(i), "index": i} for i in range(count)]
 
 
-def test_vqgan_figures_are_those_of_the_definitions() -> None:
+def test_vqgan_metrics_match_their_definitions() -> None:
     told: list[int] = []
     shown = counted(batches(grey(20), 18, CPU), told.append)
     figures = evaluate_vqgan(cast(Any, Halving()), shown, distance)
@@ -58,14 +58,14 @@ def distance(x: Tensor, y: Tensor) -> Tensor:
     return (x - y).abs().mean((1, 2, 3))
 
 
-def test_clip_that_knows_all_finds_all() -> None:
+def test_perfect_clip_finds_everything() -> None:
     perceptor = cast(Perceptor, ColourPerceptor())
     figures = evaluate_clip(perceptor, all_of(samples(*COLOURS)), 3)
     assert (figures["r1"], figures["text_r1"], figures["image_r1"]) == (1, 1, 1)
     assert (figures["zero_shot"], figures["classes"], figures["pictures"]) == (1, 6, 6)
 
 
-def test_clip_that_is_blind_to_one_of_three_finds_two() -> None:
+def test_clip_blind_to_one_of_three_finds_two() -> None:
     perceptor = cast(Perceptor, ColourPerceptor("blue"))
     figures = evaluate_clip(perceptor, all_of(samples("red", "green", "blue")), 3)
     assert figures["image_r1"] == pytest.approx(2 / 3)
@@ -82,7 +82,7 @@ def test_zero_shot_counts_classes_once() -> None:
     assert wrong["zero_shot"] == pytest.approx(1 / 3)
 
 
-def test_an_even_transformer_needs_the_bits_of_its_codes() -> None:
+def test_uniform_transformer_needs_log2_n_bits() -> None:
     transformer = tiny.transformer(block_size=64)
     torch.nn.init.zeros_(transformer.transformer.head.weight)  # all codes are equally likely
     figures = evaluate_transformer(transformer, all_of(grey(3)))
@@ -92,6 +92,6 @@ def test_an_even_transformer_needs_the_bits_of_its_codes() -> None:
     assert not any(parameter.requires_grad for parameter in transformer.parameters())
 
 
-def test_nothing_to_judge_on_is_told() -> None:
+def test_missing_samples_are_reported() -> None:
     with pytest.raises((UsageError, ZeroDivisionError)):
         evaluate_transformer(tiny.transformer(block_size=64), [])

@@ -28,7 +28,7 @@ def verdicts() -> list[Verdict]:
     return judge(cast(Perceptor, ColourPerceptor()), shown, PROMPTS)
 
 
-def test_places_of_the_own_prompt() -> None:
+def test_rank_of_the_own_prompt() -> None:
     assert [(v.file, v.prompt, v.place) for v in verdicts()] == [
         ("1.png", "a red thing", 1),
         ("2.png", "a green thing", 2),
@@ -39,7 +39,7 @@ def test_places_of_the_own_prompt() -> None:
     assert verdicts()[1].similarity == pytest.approx(0.5**0.5)
 
 
-def test_r_precision_is_the_share_of_firsts() -> None:
+def test_r_precision_is_the_fraction_ranked_first() -> None:
     figures = summary(verdicts())
     assert figures["r_precision"] == 0.5
     assert figures["top5"] == 1
@@ -47,7 +47,7 @@ def test_r_precision_is_the_share_of_firsts() -> None:
     assert (figures["pictures"], figures["prompts"]) == (4, 3)
 
 
-def test_a_prompt_must_be_among_the_prompts() -> None:
+def test_prompt_must_be_among_the_prompts() -> None:
     shown = [("1.png", "a purple thing", picture("red"))]
     with pytest.raises(UsageError, match="'a purple thing', is not among"):
         judge(cast(Perceptor, ColourPerceptor()), shown, PROMPTS)
@@ -55,7 +55,7 @@ def test_a_prompt_must_be_among_the_prompts() -> None:
         judge(cast(Perceptor, ColourPerceptor()), [], PROMPTS)
 
 
-def test_pictures_bring_their_prompts(tmp_path: Path) -> None:
+def test_images_contain_their_prompts(tmp_path: Path) -> None:
     save_image(picture("red"), tmp_path / "b.png", {"prompt": PROMPTS[0]})
     save_image(picture("blue"), tmp_path / "a.jpg", {"prompt": PROMPTS[2]})
     (tmp_path / "results.json").write_text("{}")
@@ -70,7 +70,7 @@ def test_pictures_bring_their_prompts(tmp_path: Path) -> None:
         read_pictures(tmp_path / "none")
 
 
-def test_prompts_are_lines(tmp_path: Path) -> None:
+def test_prompts_are_one_per_line(tmp_path: Path) -> None:
     file = tmp_path / "p.txt"
     file.write_text("# what to draw\na cat\n\n  a dog \n")
     assert read_prompts(file) == ["a cat", "a dog"]
@@ -79,6 +79,6 @@ def test_prompts_are_lines(tmp_path: Path) -> None:
         read_prompts(file)
 
 
-def test_the_benchmark_has_a_hundred_prompts() -> None:
+def test_benchmark_has_a_hundred_prompts() -> None:
     file = Path(__file__).parents[2] / "benchmarks" / "prompts100.txt"
     assert len(read_prompts(file)) == 100

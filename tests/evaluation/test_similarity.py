@@ -7,18 +7,18 @@ import torch
 from vqclip.evaluation.similarity import places, ssim
 
 
-def test_ssim_of_the_same_is_one() -> None:
+def test_ssim_of_equal_images_is_one() -> None:
     x = torch.rand(2, 3, 16, 16)
     assert ssim(x, x).tolist() == pytest.approx([1, 1])
 
 
-def test_ssim_of_plain_pictures_compares_their_means() -> None:
+def test_ssim_of_plain_images_compares_their_means() -> None:
     x, y = torch.full((1, 3, 12, 12), 0.5), torch.full((1, 3, 12, 12), 0.25)
     # (2 · 0.5 · 0.25 + 0.0001) / (0.25 + 0.0625 + 0.0001), because the variances are 0
     assert float(ssim(x, y)) == pytest.approx(0.2501 / 0.3126, abs=1e-5)
 
 
-def test_ssim_is_the_formula_written_out() -> None:
+def test_ssim_equals_the_formula() -> None:
     rng = np.random.default_rng(0)
     x = rng.random((13, 12))
     y = np.clip(x + rng.normal(0, 0.2, x.shape), 0, 1)
@@ -37,6 +37,6 @@ def test_ssim_is_the_formula_written_out() -> None:
     assert float(ssim(*images)) == pytest.approx(np.mean(values), abs=1e-10)
 
 
-def test_places_count_what_stands_before() -> None:
+def test_ranks_count_better_answers() -> None:
     similarity = torch.tensor([[0.9, 0.1, 0.2], [0.9, 0.1, 0.2], [0.5, 0.5, 0.1]])
     assert places(similarity, torch.tensor([0, 1, 0])).tolist() == [0, 2, 1]  # a tie counts

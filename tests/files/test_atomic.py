@@ -8,7 +8,7 @@ from tests.conftest import leftovers
 from vqclip.files.atomic import free_path, replacing, replacing_folder
 
 
-def test_a_name_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
+def test_name_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
 
     def write() -> None:
@@ -22,7 +22,7 @@ def test_a_name_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == ["a.txt"]
 
 
-def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+def test_failure_leaves_nothing(tmp_path: Path) -> None:
     def write() -> None:
         with replacing(tmp_path / "new" / "a.txt") as temporary:
             temporary.write_text("half")
@@ -40,7 +40,7 @@ def test_free_path(tmp_path: Path) -> None:
         free_path(path).touch()
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), replacing_folder(tmp_path / "a") as temporary:
         (temporary / "none" / "file").write_text("1")
     assert list(tmp_path.iterdir()) == []

@@ -17,11 +17,11 @@ from vqclip.files.filetypes import why_no_image, why_no_weights
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:12", "Git LFS"),
     ],
 )
-def test_what_is_no_weights_is_recognised(head: bytes, reason: str) -> None:
+def test_files_without_weights_are_recognised(head: bytes, reason: str) -> None:
     assert reason in str(why_no_weights(head))
 
 
-def test_the_length_of_a_header_may_look_like_a_tag() -> None:
+def test_header_length_may_look_like_a_tag() -> None:
     """Safetensors files begin with the length of their header, and 60 is ``<``."""
     assert why_no_weights(struct.pack("<Q", ord("<")) + b'{"w":{}}') is None
     assert why_no_weights(b"PK\3\4") is None
@@ -48,5 +48,5 @@ def test_the_length_of_a_header_may_look_like_a_tag() -> None:
         (b"a list of words", "unknown, or it is damaged: save it as PNG or JPEG"),
     ],
 )
-def test_what_is_no_image_is_recognised(head: bytes, reason: str) -> None:
+def test_files_that_are_not_images_are_recognised(head: bytes, reason: str) -> None:
     assert reason in why_no_image(head)

@@ -1,4 +1,4 @@
-"""A lock keeps other processes out until its process ends in any way."""
+"""A lock keeps other processes out until its own process ends, even if it is killed."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_one_at_a_time() -> None:
             pass
 
 
-def test_a_killed_process_lets_go() -> None:
+def test_killed_process_releases_its_lock() -> None:
     other = subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout is not None

@@ -26,7 +26,7 @@ OLD = os.fsdecode(b"caf\xe9")  # a name in Latin-1
 QUICK = ("--steps", "1", "--init", "random", "--size", "32", "--cutouts", "2")
 
 
-def test_a_link_to_nowhere_is_taken_and_written_through() -> None:
+def test_dangling_link_is_taken_and_written_through() -> None:
     Path("link.png").symlink_to("deep/x.png")
     with pytest.raises(UsageError, match="exists"):
         check_files([Path("link.png")], overwrite=False)
@@ -64,7 +64,7 @@ def test_functions_are_not_read_from_a_pipe() -> None:
         assert f"no such Python file: {name}" in refused("again", "a.png", "--python", name)
 
 
-def test_settings_keep_the_bytes_of_names(tmp_path: Path) -> None:
+def test_settings_keep_file_name_bytes(tmp_path: Path) -> None:
     settings = {"prompt": "é", "settings": {"init": f"{OLD}.png"}}
     assert json.loads(as_json(settings)) == settings
     for suffix in (".png", ".jpg", ".webp"):
@@ -74,7 +74,7 @@ def test_settings_keep_the_bytes_of_names(tmp_path: Path) -> None:
     assert slug(OLD) == "caf"
 
 
-def test_a_picture_begins_with_a_file_of_an_old_name() -> None:
+def test_image_can_start_from_a_file_with_an_old_name() -> None:
     Image.new("RGB", (8, 8), "red").save(f"{OLD}.png")
     words = ("a cat", *QUICK, "--init", f"{OLD}.png", "-o", f"{OLD}-2.png")
     vqclip(*words, "--checkpoint", "--gif", "--json")
@@ -88,7 +88,7 @@ def test_prompts_that_are_not_text_are_refused() -> None:
     assert Prompt(OLD, kind="image").content == OLD
 
 
-def test_prompts_of_a_locale_without_utf8_are_read() -> None:
+def test_prompts_in_a_locale_without_utf8_are_read() -> None:
     code = (
         "import sys; from vqclip.config.prompts import parse_prompts;"
         "from vqclip.runs.naming import slug;"
@@ -106,7 +106,7 @@ def test_prompts_of_a_locale_without_utf8_are_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 260 + ".png", "a\0b.png"])
-def test_names_that_no_file_can_have(name: str) -> None:
+def test_impossible_file_names(name: str) -> None:
     for use in (lambda: user_path(name), lambda: check_files([Path(name)], overwrite=True)):
         with pytest.raises(UsageError, match="cannot be the name of a file"):
             use()
@@ -119,7 +119,7 @@ def test_long_names_on_the_command_line() -> None:
     assert "file name too long" in refused("again", long, code=1)
 
 
-def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(_: object) -> None:
         raise KeyError("uid not found")
 
@@ -135,7 +135,7 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip("a cat", *QUICK, "-o", "a.png")
 
 
-def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleted_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -148,7 +148,7 @@ def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("name", [".", "/", ""])
-def test_a_file_needs_a_name(name: str) -> None:
+def test_file_needs_a_name(name: str) -> None:
     with pytest.raises(UsageError, match="is a folder: choose a file"):
         file_path(name)
     Path("frames").mkdir()

@@ -32,13 +32,13 @@ def there_and_back(value: Any) -> Any:
         torch.float16,
     ],
 )
-def test_values_come_back(value: Any) -> None:
+def test_values_round_trip(value: Any) -> None:
     again = there_and_back(value)
     assert again == value
     assert type(again) is type(value)
 
 
-def test_tensors_come_back_wherever_they_are() -> None:
+def test_tensors_round_trip_from_any_device() -> None:
     value = {0: {"m": torch.rand(2, 3).T, "deep": [{"q": torch.arange(3)}]}, "ema": torch.ones(())}
     again = there_and_back(value)
     assert torch.equal(again[0]["m"], value[0]["m"])
@@ -52,13 +52,13 @@ def test_queues_keep_their_length() -> None:
     assert list(again) == [2, 3]
 
 
-def test_what_no_file_holds_is_refused() -> None:
+def test_unsupported_values_are_refused() -> None:
     with pytest.raises(UsageError, match="keeps a function"):
         there_and_back({"step": lambda: 1})
 
 
 @pytest.mark.parametrize("name", ["Adam", "SGD", "Rprop"])
-def test_an_optimizer_goes_on_as_if_nothing_had_happened(name: str) -> None:
+def test_restored_optimizer_continues_exactly(name: str) -> None:
     torch.manual_seed(0)
     z = torch.rand(4, requires_grad=True)
     build = getattr(torch.optim, name)

@@ -41,7 +41,7 @@ def take(cutouts: Cutouts, image: Tensor, size: int, seed: int = 0) -> Tensor:
     count=st.integers(1, 5),
     seed=st.integers(0, 2**32),
 )
-def test_any_picture_gives_finite_cutouts_of_the_asked_size(
+def test_any_image_gives_finite_cutouts_of_the_requested_size(
     method: str, height: int, width: int, size: int, count: int, seed: int
 ) -> None:
     cutouts = Cutouts(method, count, augment=ALL)
@@ -96,7 +96,7 @@ def test_chunks_of_the_default_are_bit_identical() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_augmentation_draws_per_cutout(name: str) -> None:
+def test_every_augmentation_varies_per_cutout(name: str) -> None:
     """All cutouts have the same frame, so that only the augmentation can make them differ."""
     taken = take(Cutouts("pooled", 24, augment=(name,), noise=0), random_image(32, 32), 32)
     distinct = {tuple(cutout.flatten().tolist()) for cutout in taken}
@@ -111,7 +111,7 @@ def test_probability_zero_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (224, 224), (17, 17)])
-def test_identity_reproduces_the_picture(height: int, width: int) -> None:
+def test_identity_reproduces_the_image(height: int, width: int) -> None:
     image = random_image(height, width)
     taken = take(Cutouts("crops", 2, augment=(), noise=0), image, height)
     torch.testing.assert_close(taken, image.expand(2, -1, -1, -1), atol=3e-5, rtol=0)
@@ -124,7 +124,7 @@ def test_enlarging_equals_interpolation() -> None:
     torch.testing.assert_close(taken, expected, atol=1e-5, rtol=0)
 
 
-def test_a_crop_equals_its_slice_interpolated() -> None:
+def test_crop_equals_its_slice_interpolated() -> None:
     """Compare the inside only: at its edge a crop blends with outside pixels, unlike a slice."""
     image, cutouts = random_image(64, 80), Cutouts("normal-crops(low=0.3)", 8, augment=(), noise=0)
     plan = plan_of(cutouts, image, 96)
@@ -143,7 +143,7 @@ def test_a_crop_equals_its_slice_interpolated() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 4, 7])
-def test_shrinking_averages_what_it_covers(factor: int) -> None:
+def test_shrinking_averages_the_covered_pixels(factor: int) -> None:
     """A checkerboard, the finest pattern, becomes grey instead of moiré."""
     side = 32 * factor
     board = (torch.arange(side)[:, None] + torch.arange(side)).remainder(2).float()
@@ -179,14 +179,14 @@ def test_gradient_matches_finite_differences(method: str) -> None:
     assert torch.autograd.gradcheck(take_both, (image,), atol=1e-4, fast_mode=True)
 
 
-def test_every_pixel_of_a_shrunk_picture_has_a_gradient() -> None:
+def test_every_pixel_of_a_shrunk_image_has_a_gradient() -> None:
     image = random_image(128, 128).requires_grad_()
     take(Cutouts("normal-crops(low=1)", 1, augment=(), noise=0), image, 16).sum().backward()
     assert image.grad is not None
     assert (image.grad > 0).all()
 
 
-def test_half_precision_pictures_and_autocast_are_computed_in_float32() -> None:
+def test_half_precision_and_autocast_are_computed_in_float32() -> None:
     image, cutouts = random_image(32, 32), Cutouts(num_cutouts=2)
     expected = take(cutouts, image, 24)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -203,7 +203,7 @@ def test_callables_are_augmentations_too() -> None:
     torch.testing.assert_close(taken, 1 - image.expand(2, -1, -1, -1), atol=3e-5, rtol=0)
 
 
-def test_a_plan_is_for_one_picture_size() -> None:
+def test_plan_is_for_one_image_size() -> None:
     cutouts = Cutouts(num_cutouts=2)
     plan = plan_of(cutouts, random_image(16, 16), 8)
     with pytest.raises(ValueError, match="for a plan of"):
@@ -227,13 +227,13 @@ def test_a_plan_is_for_one_picture_size() -> None:
         (lambda: Cutouts(noise=float("inf")), "use 0 or more"),
     ],
 )
-def test_wrong_settings_are_one_line(make: Callable[[], Cutouts], message: str) -> None:
+def test_invalid_settings_give_one_line(make: Callable[[], Cutouts], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
 
 
-def test_defaults_are_known() -> None:
+def test_defaults_are_registered_names() -> None:
     assert set(GenerateConfig.augment) <= set(AUGMENTATIONS)
     count = GenerateConfig.num_cutouts
     assert take(Cutouts(), random_image(40, 60), 32).shape == (count, 3, 32, 32)

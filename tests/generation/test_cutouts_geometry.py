@@ -74,7 +74,7 @@ def test_affine_stays_within_its_bounds() -> None:
 
 
 @pytest.mark.parametrize("name", ["crop", "resized-crop"])
-def test_recrops_stay_inside(name: str) -> None:
+def test_zooming_crops_stay_inside(name: str) -> None:
     maps = bind(f"{name}(p=1)", AUGMENTATIONS)(draw(500))
     assert project(maps, CORNERS).abs().max() <= 1 + 1e-5
 
@@ -98,7 +98,7 @@ def test_cut_power_makes_crops_smaller() -> None:
     assert sides[0] > sides[1] > sides[2]
 
 
-def test_center_focus_gathers_the_crops() -> None:
+def test_center_focus_pulls_crops_to_the_centre() -> None:
     spread = [
         bind(f"normal-crops(low=0.5,high=0.5,center_focus={focus})", CUT_METHODS)(
             draw(500), (200, 200), 32, 1.0
@@ -110,12 +110,12 @@ def test_center_focus_gathers_the_crops() -> None:
     assert spread[0] > spread[1] > spread[2]
 
 
-def test_wide_boxes_hold_the_whole_picture() -> None:
+def test_wide_boxes_contain_the_whole_image() -> None:
     shown = project(torch.linalg.inv(wide_boxes(draw(), (30, 70))), CORNERS)
     assert shown.abs().max() <= 1 + 1e-5
 
 
-def test_beyond_the_edge_lies_the_colour_or_the_mirrored_picture() -> None:
+def test_beyond_the_edge_is_the_colour_or_the_mirrored_image() -> None:
     image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     double = geometry.scaling(torch.tensor([2.0]), torch.tensor([2.0]))
     filled = sample(image, warps_of(double, fill=0.25), 16, [0])
@@ -126,7 +126,7 @@ def test_beyond_the_edge_lies_the_colour_or_the_mirrored_picture() -> None:
     torch.testing.assert_close(mirrored[:, :, 4:-4], expected, atol=1e-5, rtol=0)
 
 
-def test_a_thin_plate_meets_its_control_points() -> None:
+def test_thin_plate_meets_its_control_points() -> None:
     size = 401  # pixel centres near the corners, and one at the centre
     basis = geometry.thin_plate_basis(size).view(5, size, size)
     at = [basis[:, 0, 0], basis[:, 0, -1], basis[:, -1, -1], basis[:, -1, 0], basis[:, 200, 200]]
@@ -154,7 +154,7 @@ def test_the_strongest_perspective_is_finite() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 6, 8])
-def test_cutouts_of_one_texture_are_those_of_a_copy_each(
+def test_cutouts_from_one_texture_match_cutouts_from_copies(
     count: int, generator: torch.Generator
 ) -> None:
     texture = torch.rand(1, 3, 9, 7, generator=generator, requires_grad=True)

@@ -91,7 +91,7 @@ def test_smoothing_is_pils_kernel() -> None:
     torch.testing.assert_close(smooth[1:4, 1:4], expected)
 
 
-def test_erasing_blacks_out_one_rectangle_and_no_more() -> None:
+def test_erasing_blacks_out_exactly_one_rectangle() -> None:
     batch = batch_of(1, 10) + 0.1
     erased = Erase(torch.tensor([[0.2, 0.5]]), torch.tensor([[0.3, 0.4]]))(batch, ALL)
     assert (erased[..., 5:9, 2:5] == 0).all()
@@ -100,7 +100,7 @@ def test_erasing_blacks_out_one_rectangle_and_no_more() -> None:
     assert torch.equal(erased[..., kept], batch[..., kept])
 
 
-def test_erased_areas_and_shapes_are_as_asked_for() -> None:
+def test_erased_areas_and_shapes_are_within_bounds() -> None:
     step = bind("erasing(p=1)", AUGMENTATIONS)(draw(1000))
     area, ratio = step.sides.prod(1), step.sides[:, 0] / step.sides[:, 1]
     assert area.max() <= 0.4001
@@ -110,7 +110,7 @@ def test_erased_areas_and_shapes_are_as_asked_for() -> None:
     assert (step.corner + step.sides).max() <= 1 + 1e-6
 
 
-def test_noise_has_its_deviation_and_depends_on_the_seed_alone() -> None:
+def test_noise_has_its_deviation_and_depends_only_on_the_seed() -> None:
     step = Noise(torch.tensor([0.1, 0.0, 0.3]), torch.tensor([5, 6, 5]))
     batch = torch.zeros(3, 3, 64, 64)
     noisy = step(batch, ALL)
@@ -121,7 +121,7 @@ def test_noise_has_its_deviation_and_depends_on_the_seed_alone() -> None:
     assert (batch == 0).all()
 
 
-def test_each_row_gets_its_own_draw() -> None:
+def test_each_row_is_drawn_separately() -> None:
     step = bind("jitter(p=1)", AUGMENTATIONS)(draw(4))
     same = batch_of(1).expand(4, -1, -1, -1)
     whole = step(same, slice(0, 4))

@@ -16,7 +16,7 @@ SPACE = st.sampled_from(["", " ", "  ", "\n"])
 
 
 @given(NAMES, st.dictionaries(KEYS, NUMBERS, max_size=5), SPACE)
-def test_what_is_written_is_read(name: str, parameters: dict[str, float], space: str) -> None:
+def test_specification_round_trip(name: str, parameters: dict[str, float], space: str) -> None:
     inner = f"{space},{space}".join(f"{k}{space}={space}{v!r}" for k, v in parameters.items())
     text = f"{space}{name}{space}({space}{inner}{space}){space}"
     assert parse_call(text) == (name, parameters)

@@ -1,4 +1,4 @@
-"""Drafts: sampled from prompts, ranked by CLIP, and used as a start for any VQGAN and size."""
+"""Drafts: sampled from prompts, ranked by CLIP, used as initial images for any VQGAN and size."""
 
 from collections import deque
 from dataclasses import replace
@@ -103,7 +103,7 @@ def styled(models: Models) -> Models:
     return replace(models, transformer=transformer)
 
 
-def test_drafts_have_the_style_asked_for_or_named_or_several(styled: Models) -> None:
+def test_drafts_have_the_requested_named_or_alternating_styles(styled: Models) -> None:
     free = {"temperature": 1.0, "guidance": 1.0, "drafts": 4}
     photo, icon, none = (
         drawn(config(style=name, **free), styled) for name in ("photo", "icon", "none")
@@ -117,7 +117,7 @@ def test_drafts_have_the_style_asked_for_or_named_or_several(styled: Models) -> 
     assert torch.equal(drawn(config("a photograph", **free), styled), photo)
 
 
-def test_a_batch_of_drafts_has_the_styles_of_its_own(styled: Models) -> None:
+def test_each_batch_of_drafts_has_its_own_styles(styled: Models) -> None:
     free = {"temperature": 1.0, "guidance": 1.0, "drafts": 4}
     whole = drawn(config(**free), styled)
     with patch("vqclip.models.batch_sampling._BATCH", 3):
@@ -126,7 +126,7 @@ def test_a_batch_of_drafts_has_the_styles_of_its_own(styled: Models) -> None:
 
 @pytest.fixture(scope="module")
 def remembering(styled: Models) -> Models:
-    """A transformer that also remembers an image of code 5 in one style, of code 6 in the other."""
+    """Return models whose transformer remembers one image of code 5 and one of code 6."""
     assert styled.transformer
     memory = Memory(2, 1, 1, 3, 8)
     memory.codes += torch.tensor([5, 6])[:, None, None]
@@ -138,7 +138,7 @@ def remembering(styled: Models) -> Models:
     return replace(styled, transformer=transformer)
 
 
-def test_drafts_recall_images_of_their_own_style(remembering: Models) -> None:
+def test_drafts_recall_images_in_their_own_style(remembering: Models) -> None:
     free = {"temperature": 1.0, "guidance": 1.0, "drafts": 4, "recall": 1.0}
     photo, icon, *_ = drawn(config(**free), remembering)
     assert (photo == 5).all()
@@ -149,7 +149,7 @@ def test_drafts_recall_images_of_their_own_style(remembering: Models) -> None:
     assert len(without.unique()) > 2
 
 
-def test_styles_that_are_not_known_are_refused(models: Models, styled: Models) -> None:
+def test_unknown_styles_are_refused(models: Models, styled: Models) -> None:
     with pytest.raises(UsageError, match="has no styles: drop `style=photo`"):
         drawn(config(style="photo"), models)
     with pytest.raises(UsageError, match="unknown style 'foto'"):
@@ -157,7 +157,7 @@ def test_styles_that_are_not_known_are_refused(models: Models, styled: Models) -
     assert torch.equal(drawn(config(style="none"), models), drawn(config(), models))
 
 
-def test_seeds_of_several_runs_share_no_draft(models: Models) -> None:
+def test_runs_with_different_seeds_share_no_drafts(models: Models) -> None:
     seeds = (0, 1, 2**28, 2**28 + 1, 2**30, 2**32, 2**59, 2**60, 2**63 - 1)
     drafted = [drawn(config(seed=seed, init="sample", drafts=16), models) for seed in seeds]
     for first, second in combinations(drafted, 2):
@@ -173,7 +173,7 @@ def test_prompts_are_mixed_by_their_weights(models: Models) -> None:
     assert torch.equal(cancelled, encode(None))
 
 
-def test_the_best_draft_is_the_one_that_fits_best(models: Models) -> None:
+def test_best_draft_matches_the_prompt_best(models: Models) -> None:
     codes = tiny.random_codes(5, 8, 8)
     vqgan = models.vqgan
     images = vqgan.image(vqgan.codes(codes))
@@ -197,7 +197,7 @@ def test_large_drafts_are_decoded_few_at_a_time(
         assert [len(call.args[0]) for call in decode.call_args_list] == counts
 
 
-def test_parts_show_most_of_a_picture() -> None:
+def test_parts_cover_most_of_an_image() -> None:
     images = torch.rand(2, 3, 16, 24)
     shown = list(parts(images))
     assert len(shown) == 6
@@ -210,7 +210,7 @@ def test_parts_show_most_of_a_picture() -> None:
 @pytest.mark.parametrize(
     ("grid", "expected"), [((8, 8), (8, 8)), ((16, 32), (8, 16)), ((4, 6), (8, 12))]
 )
-def test_drafts_have_the_trained_size_on_the_shorter_side(
+def test_shorter_side_of_drafts_has_the_training_size(
     models: Models, grid: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     assert models.transformer
@@ -219,14 +219,14 @@ def test_drafts_have_the_trained_size_on_the_shorter_side(
         assert tuple(drawn(config(drafts=1), models, grid).shape[1:]) == expected
 
 
-def test_a_larger_picture_starts_from_the_enlarged_draft(models: Models) -> None:
+def test_larger_image_starts_from_the_enlarged_draft(models: Models) -> None:
     codes = tiny.random_codes(1, 8, 8)
     z = best(config(), models, codes, (16, 16))
     assert z.shape == (1, 4, 16, 16)
     assert torch.equal(models.vqgan.nearest(z), z)
 
 
-def test_another_vqgan_starts_from_the_same_picture(models: Models) -> None:
+def test_another_vqgan_starts_from_the_same_image(models: Models) -> None:
     torch.manual_seed(1)
     other = replace(models, vqgan=tiny.vqgan())
     chosen = config(size=(16, 16))
@@ -236,7 +236,7 @@ def test_another_vqgan_starts_from_the_same_picture(models: Models) -> None:
     assert torch.allclose(other.vqgan.codes(codes), run.start, atol=1e-6)
 
 
-def test_a_run_of_no_steps_is_the_best_draft(models: Models) -> None:
+def test_run_without_steps_returns_the_best_draft(models: Models) -> None:
     chosen = config(size=(16, 16))
     *_, frame = generate(chosen, models)
     codes = drawn(chosen, models)
@@ -244,7 +244,7 @@ def test_a_run_of_no_steps_is_the_best_draft(models: Models) -> None:
     assert frame.step == 0
 
 
-def test_auto_drafts_where_there_is_a_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_drafts_if_there_is_a_transformer(monkeypatch: pytest.MonkeyPatch) -> None:
     def init(**options: Any) -> str:
         return derive(config(**{"init": "auto", **options})).init
 
@@ -259,7 +259,7 @@ def test_auto_drafts_where_there_is_a_transformer(monkeypatch: pytest.MonkeyPatc
     assert init(transformer="mine") == "draft"
 
 
-def test_drafts_are_frames_of_their_own_stage(models: Models) -> None:
+def test_drafts_are_frames_with_their_own_stage(models: Models) -> None:
     frames = list(generate(config(size=(16, 16), steps=1), models))
     *drafted, start, result = frames
     assert {frame.stage for frame in drafted} == {"draft"}
@@ -271,7 +271,7 @@ def test_drafts_are_frames_of_their_own_stage(models: Models) -> None:
     assert all(0 <= frame.image.min() <= frame.image.max() <= 1 for frame in frames)
 
 
-def test_prompts_are_embedded_once_a_run(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prompts_are_embedded_once_per_run(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[list[str]] = []
     embed = Clip.embed_text
     monkeypatch.setattr(Clip, "embed_text", lambda self, t: texts.append(t) or embed(self, t))

@@ -34,7 +34,7 @@ class Pixels:
 
 @pytest.mark.parametrize("init", ["random", *PICTURES])
 @pytest.mark.parametrize("grid", [(1, 1), (3, 5), (16, 7)])
-def test_starts_are_codes_and_follow_the_seed(init: str, grid: tuple[int, int]) -> None:
+def test_initial_latents_are_codes_and_follow_the_seed(init: str, grid: tuple[int, int]) -> None:
     def start(seed: int) -> Tensor:
         return initial_latent(Pixels(), init, grid, "cover", torch.Generator().manual_seed(seed))
 
@@ -46,7 +46,7 @@ def test_starts_are_codes_and_follow_the_seed(init: str, grid: tuple[int, int]) 
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_drawn_pictures_are_in_range(name: str, generator: torch.Generator) -> None:
+def test_generated_images_are_in_range(name: str, generator: torch.Generator) -> None:
     image = PICTURES[name](24, 33, generator)
     assert image.shape == (1, 3, 24, 33)
     assert 0 <= image.min() <= image.max() <= 1
@@ -58,18 +58,18 @@ def test_perlin_noise_is_smooth(generator: torch.Generator) -> None:
     assert (image[..., 1:] - image[..., :-1]).abs().mean() < 0.2 * image.std()
 
 
-def test_a_picture_is_the_start(tmp_path: Path, generator: torch.Generator) -> None:
+def test_image_can_be_the_init(tmp_path: Path, generator: torch.Generator) -> None:
     Image.new("L", (64, 32), 255).save(tmp_path / "white.png")
     z = initial_latent(Pixels(), str(tmp_path / "white.png"), (4, 4), "contain", generator)
     assert torch.equal(z, torch.ones(1, 1, 4, 4))
 
 
-def test_codes_survive_a_file(tmp_path: Path, generator: torch.Generator) -> None:
+def test_codes_round_trip_through_a_file(tmp_path: Path, generator: torch.Generator) -> None:
     indices = torch.randint(11, (1, 3, 5), generator=generator)
     save_codes(tmp_path / "a.npz", Codes(indices))
     read = read_codes(tmp_path / "a.npz")
     assert torch.equal(read.indices, indices)
-    assert read.codebook is read.vqgan is None  # as in files of older versions
+    assert read.codebook is read.vqgan is None  # as in files from older versions
     z = initial_latent(Pixels(), str(tmp_path / "a.npz"), (3, 5), "cover", generator)
     assert torch.equal(z, Pixels().codes(indices))
 
@@ -97,7 +97,7 @@ def test_codes_of_another_codebook_are_refused(tmp_path: Path, generator: torch.
         initial_latent(Other(), str(tmp_path / "a.npz"), (3, 5), "cover", generator)
 
 
-def test_files_that_hold_no_codes(tmp_path: Path) -> None:
+def test_files_without_codes(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with pytest.raises(UsageError, match="no such codes file"):
         read_codes(path)
@@ -117,7 +117,7 @@ def test_files_that_hold_no_codes(tmp_path: Path) -> None:
         read_codes(path)
 
 
-def test_unknown_starts_get_a_hint(generator: torch.Generator) -> None:
+def test_unknown_inits_get_a_hint(generator: torch.Generator) -> None:
     with pytest.raises(UsageError, match="did you mean 'perlin'"):
         initial_latent(Pixels(), "perlyn", (2, 2), "cover", generator)
 

@@ -46,7 +46,7 @@ def total(frame: vqclip.Frame) -> float:
     return sum(float(loss) for loss in frame.losses.values())
 
 
-def test_frames_are_the_start_the_steps_and_the_result(models: Models) -> None:
+def test_frames_are_the_initial_image_the_steps_and_the_result(models: Models) -> None:
     frames = list(vqclip.generate(SMALL, models))
     assert [frame.step for frame in frames] == [0, 1, 2, 3]
     for frame in frames:
@@ -58,7 +58,7 @@ def test_frames_are_the_start_the_steps_and_the_result(models: Models) -> None:
     assert not torch.equal(frames[0].image, frames[-1].image)
 
 
-def test_a_frame_does_not_change_afterwards(models: Models) -> None:
+def test_frame_does_not_change_afterwards(models: Models) -> None:
     run = vqclip.generate(SMALL, models)
     first = next(run)
     z, image = first.z.clone(), first.image.clone()
@@ -67,14 +67,14 @@ def test_a_frame_does_not_change_afterwards(models: Models) -> None:
     assert torch.equal(first.image, image)
 
 
-def test_same_seed_same_bytes_another_seed_another_picture(models: Models) -> None:
+def test_same_seed_gives_same_bytes(models: Models) -> None:
     first, again = images(SMALL, models), images(SMALL, models)
     assert all(map(torch.equal, first, again))
     assert not torch.equal(first[-1], images(replace(SMALL, seed=2), models)[-1])
     assert not torch.equal(first[-1], images(replace(SMALL, seed=1 + 2**32), models)[-1])
 
 
-def test_torch_s_global_generator_does_not_matter(models: Models) -> None:
+def test_global_generator_does_not_matter(models: Models) -> None:
     torch.manual_seed(1)
     first = images(SMALL, models)[-1]
     torch.manual_seed(2)
@@ -113,7 +113,7 @@ def test_every_optimizer_moves_towards_the_prompt(models: Models, optimizer: str
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_joins_in(models: Models, name: str) -> None:
+def test_every_loss_is_reported(models: Models, name: str) -> None:
     config = replace(SMALL, steps=1, losses=((name, 0.5),))
     frame = next(vqclip.generate(config, models))
     assert set(frame.losses) == {"prompt", name}
@@ -140,7 +140,7 @@ def test_chunks_add_up_to_the_whole(models: Models) -> None:
     torch.testing.assert_close(gradient(4), gradient(3), rtol=1e-3, atol=1e-6)
 
 
-def test_init_weight_holds_the_start(models: Models) -> None:
+def test_init_weight_pulls_to_the_initial_latent(models: Models) -> None:
     def moved(**settings: object) -> float:
         config = replace(SMALL, steps=8, **settings)
         first, *_, last = vqclip.generate(config, models)
@@ -151,7 +151,7 @@ def test_init_weight_holds_the_start(models: Models) -> None:
     assert moved(init_weight=1000.0, init_decay="harmonic") > held
 
 
-def test_init_weight_can_hold_to_zero(models: Models) -> None:
+def test_init_weight_can_pull_to_zero(models: Models) -> None:
     config = replace(SMALL, init_weight=2.0, init_target="zero")
     frame = next(vqclip.generate(config, models))
     assert frame.losses["init"].item() == pytest.approx(frame.z.square().mean().item(), rel=1e-4)
@@ -191,7 +191,7 @@ def test_image_and_noise_prompts(models: Models, tmp_path: Path) -> None:
     assert blue - red > first.image.mean((0, 2, 3))[2] - first.image.mean((0, 2, 3))[0] + 0.05
 
 
-def test_several_perceptors_are_weighted(models: Models) -> None:
+def test_perceptors_are_weighted(models: Models) -> None:
     both = replace(models, perceptors=models.perceptors * 2)
     config = replace(SMALL, clip=(("default", 1.0), ("default", 0.5)), augment=(), noise=0.0)
     single = next(vqclip.generate(replace(SMALL, augment=(), noise=0.0), models))
@@ -200,7 +200,7 @@ def test_several_perceptors_are_weighted(models: Models) -> None:
     assert ratio == pytest.approx(1.5, rel=0.1)
 
 
-def test_the_average_is_shown_where_asked(models: Models) -> None:
+def test_average_is_shown_if_requested(models: Models) -> None:
     config = replace(SMALL, steps=6, learning_rate=0.3)
     *_, plain = vqclip.generate(config, models)
     frames = list(vqclip.generate(replace(config, ema=0.9), models))
@@ -215,11 +215,11 @@ def test_average_is_unbiased() -> None:
     torch.testing.assert_close(average.value(torch.zeros(2)), torch.tensor([1.0, -2.0]))
 
 
-def test_clamp_lets_pixels_back_in() -> None:
+def test_clamping_keeps_the_gradient_back_into_range() -> None:
     image = torch.tensor([-1.0, 0.5, 2.0], requires_grad=True)
     clamp_with_grad(image).backward(torch.tensor([-1.0, -1.0, -1.0]))
     assert image.grad is not None
-    assert image.grad.tolist() == [-1, -1, 0]  # a step would raise all, so the one above 1 is held
+    assert image.grad.tolist() == [-1, -1, 0]  # a step would raise all: hold the one above 1
     assert clamp_with_grad(image).tolist() == [0, 0.5, 1]
 
 
@@ -244,7 +244,7 @@ def test_codes_set_the_size(models: Models, tmp_path: Path) -> None:
     assert torch.equal(models.vqgan.nearest_indices(frame.z), indices)
 
 
-def test_divergence_is_said(models: Models) -> None:
+def test_divergence_is_reported(models: Models) -> None:
     run = tiny.run(SMALL, models)
     with torch.no_grad():
         run.z.fill_(math.nan)
@@ -264,14 +264,14 @@ def test_divergence_is_said(models: Models) -> None:
         ({"prompts": vqclip.parse_prompts("x.png", "image")}, "no such image"),
     ],
 )
-def test_wrong_names_are_said(models: Models, wrong: dict[str, object], message: str) -> None:
+def test_invalid_names_are_reported(models: Models, wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         next(vqclip.generate(replace(SMALL, **wrong), models))
 
 
-def test_it_is_an_iterator(models: Models) -> None:
+def test_generate_is_an_iterator(models: Models) -> None:
     assert isinstance(vqclip.generate(SMALL, models), Iterator)
 
 
-def test_settings_of_older_files_are_taken() -> None:
+def test_older_settings_are_accepted() -> None:
     assert GenerateConfig.from_dict({**SMALL.to_dict(), "deterministic": True}) == SMALL

@@ -59,7 +59,7 @@ def test_init_distance() -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_falls_by_its_gradient(name: str, generator: torch.Generator) -> None:
+def test_every_loss_falls_along_its_gradient(name: str, generator: torch.Generator) -> None:
     image = torch.rand(1, 3, 8, 8, generator=generator).requires_grad_()
     before = LOSSES[name](observe(unit(0.0), image))
     (gradient,) = torch.autograd.grad(before, image)
@@ -67,7 +67,7 @@ def test_every_loss_falls_by_its_gradient(name: str, generator: torch.Generator)
     assert after < before
 
 
-def test_losses_know_their_ideal() -> None:
+def test_losses_are_lowest_for_their_ideal() -> None:
     flat = torch.full((1, 3, 8, 8), 0.5)
     assert LOSSES["total-variation"](observe(unit(0.0), flat)) == 0
     assert LOSSES["symmetry"](observe(unit(0.0), flat)) == 0

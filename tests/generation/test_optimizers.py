@@ -31,7 +31,7 @@ def test_unknown_names_get_a_hint() -> None:
         find_optimizer("adamm")
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_gives_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
     _from_extra.cache_clear()
     with pytest.raises(UsageError, match=r"vqclip\[optimizers\]"):
@@ -40,7 +40,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules_start_whole_and_stay_positive(name: str) -> None:
+def test_schedules_start_at_one_and_stay_positive(name: str) -> None:
     factors = [SCHEDULES[name](i / 20) for i in range(20)]
     assert factors[0] == pytest.approx(1)
     assert factors == sorted(factors, reverse=True)

@@ -1,4 +1,4 @@
-"""Runs side by side give the same images as alone, up to rounding."""
+"""Parallel runs give the same images as separate ones, up to rounding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ def models() -> Models:
     return replace(load_models(config), vqgan=tiny.vqgan())
 
 
-# Plain descent, because Adam's first steps are signs, which rounding decides for gradients near 0.
+# Plain descent, because Adam's first steps are signs, which rounding can flip near 0.
 # Crops of all sizes, because with large crops alone, rounding flips a code within four steps.
 PLAIN = replace(BASE, optimizer="sgd", learning_rate=20.0, cut_method="crops")
 CONFIGS = [
@@ -61,7 +61,7 @@ def check_as_alone(drawn: Sequence[list[Frame]], models: Models) -> None:
 
 
 def in_order(works: Sequence[Work[Any]], width: int | None) -> list[Any]:
-    """Return the results in the order of the works."""
+    """Return the results in the order of ``works``."""
     results: dict[int, Any] = {}
 
     def numbered(number: int, work: Work[Any]) -> Work[None]:
@@ -72,13 +72,11 @@ def in_order(works: Sequence[Work[Any]], width: int | None) -> list[Any]:
 
 
 @pytest.mark.parametrize("width", [2, 5, None])
-def test_each_picture_is_that_of_its_run_alone(models: Models, width: int | None) -> None:
+def test_images_match_those_of_single_runs(models: Models, width: int | None) -> None:
     check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
 
 
-def test_without_memory_fewer_are_seen_together(
-    models: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scarce_memory_reduces_the_width(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     real, sizes = together.step, []
 
     def scarce(runs: Sequence[Run]) -> list[Frame]:
@@ -94,7 +92,7 @@ def test_without_memory_fewer_are_seen_together(
 
 
 @pytest.mark.parametrize("width", [5, None])
-def test_a_lot_that_fails_for_its_size_is_drawn_one_by_one(
+def test_batch_that_fails_for_its_size_runs_one_by_one(
     models: Models, monkeypatch: pytest.MonkeyPatch, width: int | None
 ) -> None:
     real, sizes = together.step, []
@@ -113,7 +111,7 @@ def test_a_lot_that_fails_for_its_size_is_drawn_one_by_one(
 
 
 class Machine:
-    """A machine that takes ``seconds(lot)`` for a step of a lot, with memory for ``most`` runs."""
+    """A machine that takes ``seconds(n)`` to step n runs together, with memory for ``most``."""
 
     def __init__(self, seconds: Callable[[int], float], most: int = 99) -> None:
         self.seconds, self.most, self.now, self.lots = seconds, most, 0.0, list[int]()
@@ -140,7 +138,7 @@ class Machine:
         (Machine(lambda lot: 1.0, most=1), 8, 1),
     ],
 )
-def test_what_pays_is_measured_on_the_way(
+def test_fastest_width_is_measured_during_the_run(
     machine: Machine, runs: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(together, "step", machine.step)
@@ -158,7 +156,7 @@ def test_what_pays_is_measured_on_the_way(
     assert sum(lot > machine.most for lot in machine.lots) == 0
 
 
-def test_what_fails_at_once_does_not_count_as_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_steps_do_not_count_as_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda lot: 1.0)
 
     def step(runs: Sequence[Any]) -> list[Any]:
@@ -181,7 +179,7 @@ def test_what_fails_at_once_does_not_count_as_fast(monkeypatch: pytest.MonkeyPat
     assert width.together == 3
 
 
-def test_runs_stand_as_before_when_memory_fails(
+def test_runs_are_unchanged_when_memory_fails(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [tiny.run(config, models) for config in CONFIGS[:2]]
@@ -202,7 +200,7 @@ def test_runs_stand_as_before_when_memory_fails(
         assert all(torch.equal(after.tensors[n], t) for n, t in before.tensors.items())
 
 
-def test_what_one_raises_ends_it_alone_if_it_sees_to_that(models: Models) -> None:
+def test_handled_exception_ends_only_its_own_work(models: Models) -> None:
     def fragile(config: GenerateConfig) -> Work[str]:
         try:
             frames = yield from drawing(config, models)
@@ -216,7 +214,7 @@ def test_what_one_raises_ends_it_alone_if_it_sees_to_that(models: Models) -> Non
     assert in_order(works, 3) == ["5 frames", "broke", "3 frames"]
 
 
-def test_ctrl_c_reaches_all_that_are_under_way(models: Models) -> None:
+def test_ctrl_c_reaches_all_works_in_progress(models: Models) -> None:
     told = []
 
     def patient(number: int) -> Work[None]:
@@ -235,7 +233,7 @@ def test_ctrl_c_reaches_all_that_are_under_way(models: Models) -> None:
     assert sorted(told) == [0, 1, 2]  # the fourth never started
 
 
-def test_the_end_of_the_caller_reaches_them_too(models: Models) -> None:
+def test_closing_the_generator_reaches_all_works(models: Models) -> None:
     told = []
 
     def work(number: int, steps: int) -> Work[int]:

@@ -33,7 +33,7 @@ def nll(models: Models, z: torch.Tensor) -> float:
     return -float(log_p.gather(-1, indices.flatten(1)[..., None]).mean())
 
 
-def test_the_target_is_more_likely_than_the_codes_themselves(models: Models) -> None:
+def test_target_is_more_likely_than_the_codes(models: Models) -> None:
     run = watched(begin(CONFIG, models))
     assert run.prior
     target = run.prior.target(run.z.detach())
@@ -44,7 +44,7 @@ def test_the_target_is_more_likely_than_the_codes_themselves(models: Models) -> 
     assert near < anything / 4
 
 
-def test_a_run_ends_with_likelier_codes(models: Models) -> None:
+def test_run_ends_with_more_likely_codes(models: Models) -> None:
     def end(prior: float) -> torch.Tensor:
         *_, last = vqclip.generate(replace(CONFIG, prior=prior, steps=10), models)
         return last.z
@@ -52,8 +52,8 @@ def test_a_run_ends_with_likelier_codes(models: Models) -> None:
     assert nll(models, end(1000.0)) < nll(models, end(0.0)) - 0.2
 
 
-def test_the_style_is_the_one_of_the_start(models: Models) -> None:
-    """The chosen style is the one in which the start is most likely, among the drafts' styles."""
+def test_style_is_that_of_the_initial_codes(models: Models) -> None:
+    """Of the drafts' styles, the one that makes the initial codes most likely is chosen."""
     assert models.transformer
     prompts = embed_prompts(models, CONFIG.prompts)
     start = watched(begin(CONFIG, models)).start
@@ -73,7 +73,7 @@ def test_the_style_is_the_one_of_the_start(models: Models) -> None:
 
 @pytest.mark.parametrize("other", ["size", "vqgan"])
 def test_other_codes_have_no_prior(models: Models, other: str) -> None:
-    """The loss is left out if the transformer predicts codes other than the run's."""
+    """The loss is omitted if the transformer predicts codes other than the run's."""
     config = replace(CONFIG, size=(64, 64)) if other == "size" else CONFIG
     if other == "vqgan":
         assert models.transformer
@@ -82,7 +82,7 @@ def test_other_codes_have_no_prior(models: Models, other: str) -> None:
     assert set(frame.losses) == {"prompt"}
 
 
-def test_the_loss_is_told(models: Models) -> None:
+def test_prior_loss_is_reported(models: Models) -> None:
     frame = next(iter(vqclip.generate(CONFIG, models)))
     assert set(frame.losses) == {"prompt", "prior"}
     assert float(frame.losses["prior"]) > 0

@@ -36,7 +36,7 @@ def test_slerp_between_the_same() -> None:
 
 
 @pytest.mark.parametrize(("mine", "others"), [(1, 1), (3, 1), (1, 2)])
-def test_at_its_ends_a_transition_is_the_scenes_themselves(mine: int, others: int) -> None:
+def test_transition_starts_and_ends_with_the_scenes(mine: int, others: int) -> None:
     here, there = targets(mine, 0, 1.5, -0.2), targets(others, 1, -0.5)
     for end, time in ((here, 0.0), (there, 1.0)):
         points, weights, stops = blend_targets(here, there, time)
@@ -47,7 +47,7 @@ def test_at_its_ends_a_transition_is_the_scenes_themselves(mine: int, others: in
         assert not weights[count:].any()
 
 
-def test_what_has_no_partner_fades() -> None:
+def test_targets_without_a_partner_fade() -> None:
     here, there = targets(1, 0), targets(2, 1, 2.0)
     points, weights, _ = blend_targets(here, there, 0.25)
     assert torch.allclose(points[1], there[0][1])
@@ -66,7 +66,7 @@ class Clip:
         return F.normalize(image.mean((2, 3)), dim=-1)
 
 
-def test_an_image_prompt_is_loaded_once_for_all_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_prompt_is_loaded_once_for_all_perceptors(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
 
     def load(source: str) -> Image.Image:

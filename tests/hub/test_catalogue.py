@@ -45,7 +45,7 @@ def test_the_published_models() -> None:
     assert known["vq-f8"].checkpoint[0].member == "model.ckpt"
 
 
-def test_no_hash_is_made_up() -> None:
+def test_hashes_come_from_publishers() -> None:
     assert set(re.findall(r"\b[0-9a-f]{64}\b", PUBLISHED.read_text())) == set(HASHES.values())
     for name, digest in HASHES.items():
         assert {source.sha256 for source in catalogue()[name].checkpoint} == {digest}
@@ -90,7 +90,7 @@ def test_the_users_own_models_come_first() -> None:
         ({"kind": "vqgan", "page": 7}, "page must be text"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(values: Any, reason: str) -> None:
+def test_invalid_entries_are_reported_with_their_place(values: Any, reason: str) -> None:
     write(mine=values)
     with pytest.raises(UsageError, match=re.escape(reason)) as caught:
         catalogue()
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_told_with_its_place(values: Any, reason: str) ->
 @pytest.mark.parametrize(
     "name", ["../evil", "a/b", "", ".hidden", "default", "a" * 65, "a b", "-x"]
 )
-def test_names_are_no_paths(name: str) -> None:
+def test_paths_are_not_valid_names(name: str) -> None:
     with pytest.raises(UsageError, match="cannot be the name of a model"):
         check_model_name(name)
     write(**{name: {"kind": "vqgan"}})
@@ -108,7 +108,7 @@ def test_names_are_no_paths(name: str) -> None:
         catalogue()
 
 
-def test_yaml_that_wants_objects_is_refused() -> None:
+def test_yaml_with_python_objects_is_refused() -> None:
     write()
     user_file().write_text("a: !!python/object/apply:os.system ['true']")
     with pytest.raises(VqclipError, match="Python objects"):

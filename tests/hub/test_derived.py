@@ -17,12 +17,12 @@ def _transformer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(derived, "has_transformer", lambda: True)
 
 
-def test_a_config_keeps_what_it_leaves_open() -> None:
+def test_config_keeps_open_settings() -> None:
     assert (CONFIG.init, CONFIG.learning_rate, CONFIG.init_weight) == ("auto", None, None)
     assert CONFIG.to_dict()["learning_rate"] is None
 
 
-def test_rate_and_weight_follow_the_start() -> None:
+def test_rate_and_weight_depend_on_the_init() -> None:
     assert astuple(derive(CONFIG)) == ("draft", "default", 0.05, 1.0, 8.0)
     assert astuple(derive(replace(CONFIG, init="random"))) == ("random", None, 0.1, 0.0, 0.0)
     assert derive(replace(CONFIG, learning_rate=0.3)).learning_rate == 0.3
@@ -30,7 +30,7 @@ def test_rate_and_weight_follow_the_start() -> None:
     assert derive(replace(CONFIG, prior=0)).prior == 0
 
 
-def test_a_prior_needs_the_transformer_whatever_the_start() -> None:
+def test_prior_needs_the_transformer_for_any_init() -> None:
     assert derive(replace(CONFIG, init="random", prior=1.0)).transformer == "default"
 
 

@@ -1,4 +1,4 @@
-"""With a misbehaving server, a file arrives complete, or not at all with a reason."""
+"""Files from a misbehaving server arrive complete, or not at all and with a reason."""
 
 import errno
 import hashlib
@@ -49,7 +49,7 @@ def fetch(
 
 
 def refused(*urls: str | Source, **options: Any) -> str:
-    """Return the one-line reason of the failure; there must be no file."""
+    """Return the one-line reason for the failure, and check that there is no file."""
     with pytest.raises(DownloadError) as caught:
         fetch(*urls, **options)
     assert not PLACE.exists()
@@ -58,7 +58,7 @@ def refused(*urls: str | Source, **options: Any) -> str:
     return message
 
 
-def test_a_file_arrives_with_progress(server: Server) -> None:
+def test_file_arrives_with_progress(server: Server) -> None:
     told = Told()
     fetched = fetch(server.add("/a", CONTENT), told=told, size=len(CONTENT))
     assert PLACE.read_bytes() == CONTENT
@@ -70,7 +70,7 @@ def test_a_file_arrives_with_progress(server: Server) -> None:
     assert len(server.requests) == 1
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(server: Server) -> None:
+def test_broken_connection_is_resumed(server: Server) -> None:
     told = Told()
     fetch(server.add("/a", CONTENT, drops=[70_000, 90_000, 1000, 50_000]), told=told)
     assert PLACE.read_bytes() == CONTENT
@@ -79,18 +79,18 @@ def test_a_broken_connection_is_taken_up_where_it_broke(server: Server) -> None:
     assert "trying again" in told.notes[0]
 
 
-def test_many_broken_connections_are_no_failure_while_there_is_progress(server: Server) -> None:
+def test_broken_connections_are_retried_while_there_is_progress(server: Server) -> None:
     fetch(server.add("/a", CONTENT, drops=[30_000] * 9))
     assert PLACE.read_bytes() == CONTENT
 
 
-def test_a_server_that_ignores_ranges(server: Server) -> None:
+def test_server_that_ignores_ranges(server: Server) -> None:
     fetch(server.add("/a", CONTENT, ranges=False, drops=[70_000, 90_000]))
     assert PLACE.read_bytes() == CONTENT
     assert server.sent("/a") == len(CONTENT) + 160_000
 
 
-def test_another_file_of_the_same_name_is_not_spliced(server: Server) -> None:
+def test_changed_file_is_not_spliced(server: Server) -> None:
     url = server.add("/a", b"x" * len(CONTENT), drops=[70_000, 0, 0])
     assert "3 times in a row" in refused(url)
     assert Part(PLACE).size == 70_000
@@ -99,19 +99,19 @@ def test_another_file_of_the_same_name_is_not_spliced(server: Server) -> None:
     assert PLACE.read_bytes() == CONTENT
 
 
-def test_a_weak_etag_vouches_for_nothing(server: Server) -> None:
+def test_weak_etag_is_not_trusted(server: Server) -> None:
     fetch(server.add("/a", CONTENT, etag='W/"1"', drops=[70_000]))
     assert PLACE.read_bytes() == CONTENT
     assert server.requests[1]["range"] is None
 
 
-def test_without_an_etag_a_known_hash_makes_up_for_it(server: Server) -> None:
+def test_known_hash_replaces_a_missing_etag(server: Server) -> None:
     fetch(Source(server.add("/a", CONTENT, etag=None, drops=[70_000]), DIGEST))
     assert PLACE.read_bytes() == CONTENT
     assert server.requests[1]["range"] == "bytes=70000-"
 
 
-def test_a_part_that_is_whole_already(server: Server) -> None:
+def test_part_that_is_already_complete(server: Server) -> None:
     url = server.add("/a", CONTENT, drops=[70_000, 0, 0])
     refused(url)
     Part(PLACE).path.write_bytes(CONTENT)
@@ -120,7 +120,7 @@ def test_a_part_that_is_whole_already(server: Server) -> None:
     assert PLACE.read_bytes() == CONTENT
 
 
-def test_a_part_that_is_too_long_is_thrown_away(server: Server) -> None:
+def test_part_that_is_too_long_is_discarded(server: Server) -> None:
     url = server.add("/a", CONTENT, drops=[70_000, 0, 0])
     refused(url)
     Part(PLACE).path.write_bytes(CONTENT + b"more")
@@ -128,7 +128,7 @@ def test_a_part_that_is_too_long_is_thrown_away(server: Server) -> None:
     assert PLACE.read_bytes() == CONTENT
 
 
-def test_a_length_that_is_too_long(server: Server) -> None:
+def test_declared_length_too_long(server: Server) -> None:
     message = refused(server.add("/a", CONTENT, claims=len(CONTENT) + 9, ranges=False))
     assert "connection broke" in message
     assert "127.0.0.1" in message
@@ -136,7 +136,7 @@ def test_a_length_that_is_too_long(server: Server) -> None:
     assert PLACE.read_bytes() == CONTENT
 
 
-def test_a_length_that_is_too_short(server: Server) -> None:
+def test_declared_length_too_short(server: Server) -> None:
     url = server.add("/a", CONTENT, claims=1000)
     assert "has 1,000 bytes, not 307,200" in refused(url, size=len(CONTENT))
     assert "sha256" in refused(Source(url, DIGEST))
@@ -162,14 +162,14 @@ def test_mirrors_in_order(server: Server) -> None:
     assert "404" in told.notes[0]
 
 
-def test_a_part_of_one_mirror_outlives_the_failure_of_the_next(server: Server) -> None:
+def test_part_survives_the_failure_of_another_mirror(server: Server) -> None:
     url = server.add("/a", CONTENT, drops=[70_000, 0, 0])
     refused(url, server.url("/gone"))
     fetch(url)
     assert server.sent("/a") == len(CONTENT)
 
 
-def test_all_reasons_are_told(server: Server) -> None:
+def test_all_reasons_are_reported(server: Server) -> None:
     message = refused(server.url("/gone"), server.add("/page", PAGE))
     assert "404" in message
     assert "web page" in message
@@ -196,12 +196,12 @@ def test_a_silent_server(server: Server) -> None:
     assert "stopped responding, 2 times in a row" in refused(url, patience=brief)
 
 
-def test_a_slow_server_is_waited_for(server: Server) -> None:
+def test_slow_server_is_awaited(server: Server) -> None:
     fetch(server.add("/a", CONTENT, pause=0.01), patience=Patience(1, 0.01, 10))
     assert PLACE.read_bytes() == CONTENT
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_missing_server() -> None:
     with serving() as server:
         url = server.add("/a", CONTENT)
     os.environ.pop("HF_HUB_OFFLINE")
@@ -227,12 +227,12 @@ def test_proxies_are_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> No
     assert PLACE.read_bytes() == CONTENT
 
 
-def test_a_proxy_that_cannot_be_one(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "nonsense://a")
     assert "the proxy or certificates" in refused(server.add("/a", CONTENT))
 
 
-def test_another_hash(server: Server) -> None:
+def test_wrong_hash(server: Server) -> None:
     url = server.add("/a", CONTENT)
     assert "not aaaaaaaaaaaa" in refused(Source(url, "a" * 64))
     assert "previous download" in refused(url, known="a" * 64)
@@ -240,14 +240,14 @@ def test_another_hash(server: Server) -> None:
     assert fetch(url, known=DIGEST).sha256 == DIGEST
 
 
-def test_a_file_that_is_something_else(server: Server) -> None:
+def test_wrong_content(server: Server) -> None:
     def check(path: Path) -> None:
         raise CheckpointError(f"{path} is no checkpoint")
 
     assert "the file is no checkpoint" in refused(server.add("/a", CONTENT), check=check)
 
 
-def test_too_little_room(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_enough_disk_space(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     mirror = server.add("/b", CONTENT)
     message = refused(server.add("/a", CONTENT), mirror)
@@ -256,7 +256,7 @@ def test_too_little_room(server: Server, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [r["path"] for r in server.requests] == ["/a"]  # a mirror would not help
 
 
-def test_a_disk_that_fills_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_fills_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         def __enter__(self) -> "Full":
             return self
@@ -286,7 +286,7 @@ download(DownloadRequest(Path("files/weights.ckpt"), [source], lambda _: None), 
 """
 
 
-def test_a_killed_process_is_gone_on_from(server: Server) -> None:
+def test_killed_download_is_resumed(server: Server) -> None:
     url = server.add("/a", CONTENT, pause=0.02)
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True

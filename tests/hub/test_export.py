@@ -14,7 +14,7 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 @pytest.mark.parametrize("source", ["default", "vqmodel_f16", "gumbel_f8"])
-def test_a_vqgan_comes_back(source: str, tmp_path: Path) -> None:
+def test_vqgan_round_trip(source: str, tmp_path: Path) -> None:
     model = source if source == "default" else str(REFERENCE / source)
     result = vqclip("export", model, "out/model.ckpt", "--quiet")
     assert result.stdout.split() == ["out/model.ckpt", "out/model.yaml"]
@@ -25,7 +25,7 @@ def test_a_vqgan_comes_back(source: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["n2n_uncond", "n2n_seg"])
-def test_a_transformer_comes_back(name: str, tmp_path: Path) -> None:
+def test_transformer_round_trip(name: str, tmp_path: Path) -> None:
     vqclip("export", str(REFERENCE / name), "model.ckpt")
     before, after = load_transformer(REFERENCE / name), load_transformer("model.ckpt")
     for key, value in before.state_dict().items():
@@ -34,7 +34,7 @@ def test_a_transformer_comes_back(name: str, tmp_path: Path) -> None:
     assert set(read_state_dict("model.ckpt")) == {key for key in keys if ".loss." not in key}
 
 
-def test_the_layout_is_lightnings() -> None:
+def test_layout_is_lightning_s() -> None:
     vqclip("export", "default", "model.ckpt")
     content = torch.load("model.ckpt", weights_only=True)
     assert set(content) >= {"state_dict", "epoch", "global_step", "pytorch-lightning_version"}

@@ -66,7 +66,7 @@ def same(before: torch.nn.Module, after: torch.nn.Module) -> None:
         torch.testing.assert_close(after.state_dict()[key], value, rtol=0, atol=0)
 
 
-def test_a_model_is_fetched_once_and_kept_as_weights_alone(server: Server) -> None:
+def test_model_is_downloaded_once_and_only_weights_are_kept(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16", size=checkpoint("vqmodel_f16").stat().st_size)
     supplied = get("tiny")
     assert supplied.new
@@ -97,7 +97,7 @@ def test_the_checkpoint_can_be_kept(server: Server) -> None:
     load_vqgan("tiny")
 
 
-def test_a_checkpoint_within_a_zip(server: Server) -> None:
+def test_checkpoint_in_a_zip(server: Server) -> None:
     with zipfile.ZipFile("vq.zip", "w") as archive:
         archive.write(checkpoint("vqmodel_f16"), "model.ckpt")
     url = server.add("/vq.zip", Path("vq.zip").read_bytes())
@@ -109,7 +109,7 @@ def test_a_checkpoint_within_a_zip(server: Server) -> None:
         get("none")
 
 
-def test_a_source_that_has_changed_since(server: Server) -> None:
+def test_changed_source(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     store.discard(get("tiny").model.folder)
     server.add("/tiny.ckpt", checkpoint("gumbel_f8").read_bytes())
@@ -121,7 +121,7 @@ def test_a_source_that_has_changed_since(server: Server) -> None:
     get("tiny")  # the new hash is now the known one
 
 
-def test_config_and_checkpoint_that_do_not_belong_together(server: Server) -> None:
+def test_mismatched_config_and_checkpoint(server: Server) -> None:
     other = server.add("/other.yaml", config("gumbel_f8").read_bytes())
     offer(server, "tiny", "vqmodel_f16", config=other)
     with pytest.raises(CheckpointError, match="do not match"):
@@ -130,7 +130,7 @@ def test_config_and_checkpoint_that_do_not_belong_together(server: Server) -> No
     assert store.known_hash("tiny", "checkpoint") is None
 
 
-def test_a_web_page_in_place_of_the_config(server: Server) -> None:
+def test_web_page_instead_of_the_config(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16", page="https://a.org/b")
     server.add("/tiny.yaml", PAGE)
     message = r"web page.*Find it at https://a\.org/b, then: vqclip weights import FILE --config"
@@ -138,14 +138,14 @@ def test_a_web_page_in_place_of_the_config(server: Server) -> None:
         get("tiny")
 
 
-def test_what_no_program_can_fetch() -> None:
+def test_models_without_a_direct_download() -> None:
     with pytest.raises(UsageError, match=r"no address.*k00\.fr.*--name faceshq-vqgan"):
         get("faceshq-vqgan")
     with pytest.raises(UsageError, match="did you mean 'gumbel-f8'"):
         get("gumbel-f9")
 
 
-def test_a_model_that_was_tampered_with_is_not_loaded(server: Server) -> None:
+def test_modified_model_is_not_loaded(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     weights = get("tiny").model.weights
     content = bytearray(weights.read_bytes())
@@ -165,7 +165,7 @@ def test_import(tmp_path: Path) -> None:
     assert type(load_vqgan("mine")).__name__ == "GumbelVQ"
 
 
-def test_what_cannot_be_imported_leaves_nothing() -> None:
+def test_failed_import_leaves_nothing() -> None:
     Path("bad.ckpt").write_bytes(b"no checkpoint")
     with pytest.raises(CheckpointError):
         supply.import_model(Path("bad.ckpt"), "mine", overwrite=False)
@@ -174,7 +174,7 @@ def test_what_cannot_be_imported_leaves_nothing() -> None:
     assert [name for name in leftovers(home()) if not name.endswith(".lock")] == []
 
 
-def test_a_clip_can_be_named() -> None:
+def test_clip_model_can_be_imported_by_name() -> None:
     supplied = supply.import_model(EMBEDDED_CLIP, "my-clip", overwrite=False)
     assert supplied.model.kind == "clip"
     assert load_perceptor("my-clip").resolution == load_perceptor("default").resolution
@@ -192,7 +192,7 @@ def test_names_of_imported_files(path: str, name: str) -> None:
     assert supply.default_model_name(Path(path)) == name
 
 
-def test_a_file_of_that_name_comes_first(server: Server) -> None:
+def test_file_with_that_name_takes_precedence(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     get("tiny")
     shutil.copytree(REFERENCE / "gumbel_f8", "tiny")
@@ -206,7 +206,7 @@ def start(*words: str) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.slow
-def test_two_processes_at_once_fetch_once(server: Server) -> None:
+def test_two_processes_download_once(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     server.files["/tiny.ckpt"].pause = 0.002
     both = [start("get", "tiny") for _ in range(2)]
@@ -216,7 +216,7 @@ def test_two_processes_at_once_fetch_once(server: Server) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on(server: Server) -> None:
+def test_killed_command_resumes(server: Server) -> None:
     offer(server, "tiny", "vqmodel_f16")
     file = server.files["/tiny.ckpt"]
     file.pause = 0.01

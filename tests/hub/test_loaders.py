@@ -1,4 +1,4 @@
-"""Sources of models."""
+"""Model sources."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ def run(tmp_path: Path) -> Path:
     return shutil.copytree(RUN, tmp_path / "run")
 
 
-def test_the_default_is_ready_to_use() -> None:
+def test_default_is_ready_to_use() -> None:
     vqgan = load_vqgan()
     assert not vqgan.training
     assert not any(parameter.requires_grad for parameter in vqgan.parameters())
@@ -35,14 +35,14 @@ def test_the_default_is_ready_to_use() -> None:
     assert vqgan.decode(z_q).shape == image.shape
 
 
-def test_embedded_weights_are_no_pickles() -> None:
+def test_built_in_weights_are_not_pickles() -> None:
     files = [path for path in weights_folder().rglob("*") if path.is_file()]
     assert files
     pickles = {".ckpt", ".pt", ".pth", ".bin", ".pkl", ".npy"}
     assert not pickles & {path.suffix for path in files}
 
 
-def test_weights_of_an_installed_package_come_first(
+def test_weights_in_an_installed_package_take_precedence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = tmp_path / "site" / "vqclip" / "files" / "embedded.py"
@@ -67,7 +67,7 @@ def test_sources() -> None:
         assert vqgan.resolution == 64
 
 
-def test_config_as_a_mapping_and_none_at_all(run: Path) -> None:
+def test_config_as_a_mapping_or_none(run: Path) -> None:
     shutil.rmtree(run / "configs")
     source = run / "checkpoints" / "last.ckpt"
     image = torch.zeros(1, 3, 32, 32)
@@ -89,7 +89,7 @@ def test_wrong_config_is_named() -> None:
     assert "last.ckpt" in str(caught.value)
 
 
-def test_folders_with_no_weights_or_several(run: Path) -> None:
+def test_folders_without_or_with_multiple_weights(run: Path) -> None:
     (run / "checkpoints" / "last.ckpt").rename(run / "checkpoints" / "a.ckpt")
     assert vqgan_path(run).name == "a.ckpt"
     (run / "checkpoints" / "b.ckpt").touch()
@@ -109,7 +109,7 @@ def test_unknown_names() -> None:
         load_vqgan(RUN, "missing.yaml")
 
 
-def test_clip_weights_are_no_vqgan() -> None:
+def test_clip_weights_are_not_a_vqgan() -> None:
     with pytest.raises(CheckpointError, match="CLIP"):
         load_vqgan(weights_folder() / "clip")
 

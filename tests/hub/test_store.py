@@ -21,7 +21,7 @@ def make(name: str, content: bytes = b"weights", *, overwrite: bool = False) -> 
     return model
 
 
-def test_a_model_is_kept_with_its_hashes() -> None:
+def test_model_is_stored_with_its_hashes() -> None:
     model = make("mine")
     assert model.weights.read_bytes() == b"weights"
     assert model.kind == "vqgan"
@@ -32,14 +32,14 @@ def test_a_model_is_kept_with_its_hashes() -> None:
     assert store.find("../models/mine") is None
 
 
-def test_a_failure_leaves_nothing() -> None:
+def test_failure_leaves_nothing() -> None:
     with pytest.raises(RuntimeError), store.adding("mine"):
         raise RuntimeError
     assert store.models() == []
     assert leftovers(home()) == []
 
 
-def test_nothing_is_overwritten_unasked() -> None:
+def test_nothing_is_overwritten_by_default() -> None:
     make("mine")
     with pytest.raises(UsageError, match="already"):
         make("mine", b"others")
@@ -47,7 +47,7 @@ def test_nothing_is_overwritten_unasked() -> None:
     assert len(leftovers(home())) == 2
 
 
-def test_what_has_changed_is_told() -> None:
+def test_changed_files_are_reported() -> None:
     model = make("mine")
     model.weights.write_bytes(b"others!")
     with pytest.raises(CheckpointError, match="has changed since it was saved"):
@@ -65,7 +65,7 @@ def test_a_damaged_record(record: bytes) -> None:
     assert store.models()[0].record == {}
 
 
-def test_what_a_killed_process_left_is_swept_for_its_name_only() -> None:
+def test_leftovers_are_removed_only_for_that_name() -> None:
     make("coco")
     for name in ("coco", "coco-8k"):
         (store.models_folder() / f".making-{name}~abc").mkdir()
@@ -74,7 +74,7 @@ def test_what_a_killed_process_left_is_swept_for_its_name_only() -> None:
     assert [p.name for p in store.models_folder().glob(".*")] == [".making-coco-8k~abc"]
 
 
-def test_hashes_outlive_the_model() -> None:
+def test_hashes_survive_the_model() -> None:
     store.remember_hash("mine", "checkpoint", "abc")
     store.remember_hash("mine", "config", "def")
     store.discard(make("mine").folder)
@@ -87,7 +87,7 @@ def test_hashes_outlive_the_model() -> None:
         store.known_hash("mine", "config")
 
 
-def test_the_second_waits_for_the_first() -> None:
+def test_second_process_waits_for_the_first() -> None:
     waited: list[str] = []
     order: list[str] = []
 
@@ -106,7 +106,7 @@ def test_the_second_waits_for_the_first() -> None:
     assert len(waited) == 1
 
 
-def test_a_folder_that_cannot_be_written() -> None:
+def test_unwritable_folder() -> None:
     home().parent.mkdir(parents=True, exist_ok=True)
     home().write_text("a file")
     with (
@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_written() -> None:
         pass
 
 
-def test_the_place_is_the_platforms_unless_it_is_given(
+def test_folder_is_the_platform_s_by_default(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("VQCLIP_HOME", str(tmp_path))

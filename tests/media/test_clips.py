@@ -57,7 +57,7 @@ def loudness(path: Path) -> tuple[str, float, float]:
         )
 
 
-def test_a_clip_is_read_frame_by_frame(tmp_path: Path) -> None:
+def test_clip_is_read_frame_by_frame(tmp_path: Path) -> None:
     clip = open_clip(film(tmp_path / "a.mp4"))
     assert (clip.rate, clip.frames, clip.size, clip.turns) == (8, 8, (48, 32), 0)
     shown = list(clip)
@@ -71,7 +71,7 @@ def test_another_rate_keeps_the_duration(tmp_path: Path) -> None:
     assert len(list(clip)) == 4
 
 
-def test_clips_of_telephones_are_turned_upright(tmp_path: Path) -> None:
+def test_phone_videos_are_turned_upright(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4")
     data = path.read_bytes()
     clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 32 << 16, 0, 1 << 30]  # QuickTime's matrix
@@ -89,7 +89,7 @@ def test_clips_of_telephones_are_turned_upright(tmp_path: Path) -> None:
     ("name", "codec", "kept"),
     [("t.m4a", "aac", "aac"), ("t.mp3", "libmp3lame", "mp3"), ("t.wav", "pcm_s16le", "aac")],
 )
-def test_sound_is_taken_along(tmp_path: Path, name: str, codec: str, kept: str) -> None:
+def test_sound_is_copied(tmp_path: Path, name: str, codec: str, kept: str) -> None:
     source = tone(tmp_path / name, codec)
     path = film(tmp_path / "a.mp4", sound=source)
     found, seconds, level = loudness(path)
@@ -102,12 +102,12 @@ def test_sound_is_taken_along(tmp_path: Path, name: str, codec: str, kept: str) 
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "a.mp4"])
 
 
-def test_a_silent_source_is_no_trouble(tmp_path: Path) -> None:
+def test_silent_source_is_accepted(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", sound=film(tmp_path / "b.mp4"))
     assert len(list(open_clip(path))) == 8
 
 
-def test_what_is_no_film(tmp_path: Path) -> None:
+def test_files_that_are_not_videos(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("nothing")
     with pytest.raises(UsageError, match=r"cannot read .* as a video"):
         open_clip(tmp_path / "a.mp4")
@@ -118,7 +118,7 @@ def test_what_is_no_film(tmp_path: Path) -> None:
 
 
 def late(path: Path, start: float) -> Path:
-    """Write a video of two seconds that starts at time ``start`` and is silent in the first."""
+    """Write a two-second video that starts at time ``start``, silent for the first second."""
     with av.open(path, "w") as container:
         shown = container.add_stream("libx264", rate=8)
         shown.width, shown.height, shown.pix_fmt = 48, 32, "yuv420p"
@@ -139,9 +139,7 @@ def late(path: Path, start: float) -> Path:
 
 @pytest.mark.parametrize("start", [0.0, 1.5])
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
-def test_sound_stays_with_the_pictures_wherever_their_time_begins(
-    suffix: str, start: float, tmp_path: Path
-) -> None:
+def test_sound_stays_in_sync_for_any_start_time(suffix: str, start: float, tmp_path: Path) -> None:
     source = late(tmp_path / f"late{suffix}", start)
     joined = film(tmp_path / "b.mp4", count=16, sound=source)
     with av.open(joined) as container:
@@ -154,7 +152,7 @@ def test_sound_stays_with_the_pictures_wherever_their_time_begins(
     assert max(levels) > 1.7
 
 
-def test_a_damaged_film_is_told(tmp_path: Path) -> None:
+def test_damaged_video_is_reported(tmp_path: Path) -> None:
     source = late(tmp_path / "a.mkv", 0)
     data = bytearray(source.read_bytes())
     middle = len(data) // 3
@@ -171,8 +169,8 @@ def test_a_damaged_film_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("codec", "side"), [("h264", 64), ("h264", 160), ("h265", 40), ("h265", 64)]
 )
-def test_the_same_frames_are_the_same_film(codec: str, side: int, tmp_path: Path) -> None:
-    """Compare all eight videos; of x265, which varies in 1 of 15 on a busy machine, most."""
+def test_same_frames_give_the_same_video(codec: str, side: int, tmp_path: Path) -> None:
+    """All eight must be equal; of x265's, which vary in 1 of 15 on a busy machine, most must."""
     noise = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
     picture = Image.fromarray(noise).resize((2 * side, side), Image.Resampling.BICUBIC)
     wide = np.asarray(picture)

@@ -25,7 +25,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 
 def profile(grey: bool = False) -> bytes:
-    """Return a profile of gamma 1.8 with sRGB's primaries (ICC v2, matrix and curves), or grey."""
+    """Return a profile (ICC v2) with gamma 1.8: grey, or sRGB's primaries (matrix and curves)."""
 
     def fixed(*values: float) -> bytes:
         return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
@@ -68,7 +68,7 @@ def test_profiles_that_change_nothing(tmp_path: Path, embedded: bytes) -> None:
     assert load_image(tmp_path / "a.png").getpixel((0, 0)) == (120, 60, 30)
 
 
-def test_alpha_outlives_a_profile() -> None:
+def test_alpha_survives_a_profile() -> None:
     image = Image.new("RGBA", (2, 2), (120, 60, 30, 7))
     image.info["icc_profile"] = profile()
     assert to_srgb(image).getpixel((0, 0))[3] == 7  # type: ignore[index]
@@ -91,7 +91,7 @@ def test_floats_and_wide_integers_are_scaled(
     assert np.abs(grey - np.array(shown)).max() <= 1
 
 
-def test_a_transparent_value_of_sixteen_bits(tmp_path: Path) -> None:
+def test_transparent_16_bit_value(tmp_path: Path) -> None:
     values = np.array([[0, 255, 256, 65535]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png", transparency=255)
     shown = np.asarray(load_image(tmp_path / "a.png"))[0, :, 0]
@@ -107,7 +107,7 @@ def test_other_ranges_are_refused(tmp_path: Path, value: float) -> None:
         load_image(tmp_path / "a.tif")
 
 
-def test_large_pictures_are_reduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_reduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned
     Image.new("RGB", (30, 20), "red").save(tmp_path / "a.jpg", exif=exif)
@@ -131,7 +131,7 @@ def test_heic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load_image(tmp_path / "a.heic")
 
 
-def test_the_size_of_a_picture_without_its_pixels(tmp_path: Path) -> None:
+def test_image_size_without_decoding(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (30, 20), "red").save(tmp_path / "a.jpg", exif=exif)

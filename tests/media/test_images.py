@@ -32,7 +32,7 @@ def picture() -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def test_tensors_and_pictures_are_inverse(picture: Image.Image) -> None:
+def test_tensors_and_images_round_trip(picture: Image.Image) -> None:
     tensor = to_tensor(picture)
     assert tensor.shape == (1, 3, 20, 30)
     assert tensor.min() >= 0
@@ -40,7 +40,7 @@ def test_tensors_and_pictures_are_inverse(picture: Image.Image) -> None:
     assert np.array_equal(np.array(to_pil(tensor)), np.array(picture))
 
 
-def test_values_out_of_range_are_cut() -> None:
+def test_values_out_of_range_are_clamped() -> None:
     image = torch.tensor([-3.0, 3.0]).view(1, 1, 1, 2).expand(1, 3, 1, 2)
     assert to_array(image)[0, :, 0].tolist() == [0, 255]
 
@@ -51,12 +51,12 @@ def test_fit_always_gives_the_size(how: str, width: int, height: int) -> None:
     assert fit_image(Image.new("RGB", (13, 7), "red"), (width, height), how).size == (width, height)
 
 
-def test_fit_keeps_or_changes_the_shape() -> None:
+def test_fit_keeps_or_changes_the_proportions() -> None:
     halves = Image.new("RGB", (40, 20), "red")
     halves.paste("blue", (20, 0, 40, 20))
     assert fit_image(halves, (10, 10), "stretch").getpixel((1, 0)) == (255, 0, 0)
     red, _, blue = fit_image(halves, (20, 20), "contain").getpixel((10, 0))  # type: ignore[misc]
-    assert abs(red - blue) < 4  # the mean colour pads
+    assert abs(red - blue) < 4  # padded with the mean colour
     assert fit_image(halves, (20, 20), "cover").getpixel((1, 1)) == (255, 0, 0)
 
 
@@ -65,7 +65,7 @@ def test_transparency_is_over_white(tmp_path: Path) -> None:
     assert load_image(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_pictures_are_turned_upright(tmp_path: Path) -> None:
+def test_images_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
@@ -73,14 +73,14 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n broken"])
-def test_broken_pictures_are_one_line(tmp_path: Path, content: bytes) -> None:
+def test_broken_images_give_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(UsageError, match=r"a\.png") as error:
         load_image(tmp_path / "a.png")
     assert "\n" not in str(error.value)
 
 
-def test_truncated_and_missing_pictures(tmp_path: Path, picture: Image.Image) -> None:
+def test_truncated_and_missing_images(tmp_path: Path, picture: Image.Image) -> None:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     (tmp_path / "cut.png").write_bytes(buffer.getvalue()[:-300])
@@ -90,7 +90,7 @@ def test_truncated_and_missing_pictures(tmp_path: Path, picture: Image.Image) ->
         load_image(tmp_path / "none.png")
 
 
-def test_reasons_say_what_to_do(tmp_path: Path, picture: Image.Image) -> None:
+def test_errors_suggest_a_remedy(tmp_path: Path, picture: Image.Image) -> None:
     path = tmp_path / "a.png"
     picture.save(path)
     path.write_bytes(path.read_bytes()[:-30])
@@ -103,7 +103,7 @@ def test_reasons_say_what_to_do(tmp_path: Path, picture: Image.Image) -> None:
         load_image("/proc/self/mem")
 
 
-def test_damaged_metadata_of_an_image_are_no_warning(
+def test_damaged_metadata_gives_no_warning(
     tmp_path: Path, picture: Image.Image, capfd: pytest.CaptureFixture[str]
 ) -> None:
     picture.save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff")
@@ -121,20 +121,22 @@ def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
-def test_settings_travel_in_the_picture(tmp_path: Path, picture: Image.Image, suffix: str) -> None:
+def test_settings_are_stored_in_the_image(
+    tmp_path: Path, picture: Image.Image, suffix: str
+) -> None:
     settings = {"prompt": "яблоко 🍎", "settings": {"seed": 7}}
     path = save_image(picture, tmp_path / f"a{suffix}", settings)
     assert read_metadata(path) == settings
     assert leftovers(tmp_path) == [f"a{suffix}"]
 
 
-def test_pictures_of_others_have_no_settings(tmp_path: Path, picture: Image.Image) -> None:
+def test_foreign_images_have_no_settings(tmp_path: Path, picture: Image.Image) -> None:
     picture.save(tmp_path / "a.png")
     with pytest.raises(UsageError, match="no vqclip settings"):
         read_metadata(tmp_path / "a.png")
 
 
-def test_nothing_is_overwritten_unasked(tmp_path: Path, picture: Image.Image) -> None:
+def test_nothing_is_overwritten_by_default(tmp_path: Path, picture: Image.Image) -> None:
     path = tmp_path / "a.png"
     path.write_text("mine")
     with pytest.raises(FileExistsError):
@@ -169,7 +171,7 @@ class _Server(BaseHTTPRequestHandler):
         pass
 
 
-def test_pictures_from_a_url() -> None:
+def test_images_from_a_url() -> None:
     server = HTTPServer(("127.0.0.1", 0), _Server)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -38,13 +38,13 @@ def test_the_settings_are_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a fox", "a fox\nSteps: 20, Seed: 1", "{}", "a: b, c"])
-def test_other_texts_are_no_settings(text: str) -> None:
+def test_other_texts_are_not_settings(text: str) -> None:
     assert parse_parameters(text) is None
     assert "contains no vqclip settings" in refused("show", picture("a.png", text))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_show_and_again_take_them(name: str) -> None:
+def test_show_and_again_accept_them(name: str) -> None:
     told = vqclip("show", picture(name)).stdout
     assert f"prompt             {PROMPT}\n" in told
     assert "Sampler            Euler a\n" in told
@@ -56,12 +56,12 @@ def test_show_and_again_take_them(name: str) -> None:
     assert [prompt["weight"] for prompt in made["settings"]["prompts"]] == [1.0, -0.5]
 
 
-def test_broken_settings_of_others() -> None:
+def test_broken_foreign_settings() -> None:
     name = picture("a.png", TEXT.replace("Size: 32x16", "Size: huge"))
     assert "the settings in a.png cannot be used" in refused("again", name)
 
 
-def test_own_images_have_them() -> None:
+def test_own_images_have_parameters() -> None:
     typed = "a fox:2 | 16:9 poster | blurry:-0.5"
     vqclip(typed, *QUICK, "--size", "16", "--seed", "3", "-o", "a.png")
     with Image.open("a.png") as image:
@@ -87,12 +87,12 @@ def test_own_images_have_them() -> None:
         ("dawn ^ night", r"dawn \^ night"),
     ],
 )
-def test_prompts_are_told_as_typed(typed: str, told: str) -> None:
+def test_prompts_are_shown_as_typed(typed: str, told: str) -> None:
     assert " | ".join(map(str, parse_prompts(typed))) == told
     assert parse_prompts(told) == parse_prompts(typed)
 
 
-def test_a_column_of_negative_prompts() -> None:
+def test_negative_prompt_column() -> None:
     table = 'prompt,Negative Prompt,steps\na fox,"blurry, ugly",3\na cat,,4\n'
     rows = [row.words for row in LIST_FORMATS["csv"](table)]
     assert rows == [

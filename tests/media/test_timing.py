@@ -32,7 +32,7 @@ def test_holds_and_bounces() -> None:
     assert positions(2, bounce=True) == [0, 1]
 
 
-def test_a_length_is_kept_holds_and_all() -> None:
+def test_length_includes_holds() -> None:
     plan = plan_film(11, TimingConfig(fps=10, length=3, hold_first=0.5, hold_last=0.5))
     assert len(plan.positions) == 30
     assert plan.positions[:6] == (0,) * 6
@@ -41,7 +41,7 @@ def test_a_length_is_kept_holds_and_all() -> None:
     assert plan_film(11, TimingConfig(length=2, hold_last=1)).rate == 11
 
 
-def test_a_rate_that_nothing_shows_is_not_taken() -> None:
+def test_impossible_rates_are_not_chosen() -> None:
     assert plan_film(600, TimingConfig(length=1)).rate == 60
     assert len(positions(600, length=1)) == 60
     assert plan_film(2, TimingConfig(length=60)).rate == 1
@@ -51,7 +51,7 @@ def test_frames_between_frames() -> None:
     blended = positions(3, fps=2, length=2.5, interpolate="blend")
     assert blended == [0, 0.5, 1, 1.5, 2]
     plan = plan_film(41, TimingConfig(interpolate="flow"))
-    assert (plan.rate, len(plan.positions)) == (30, 246)  # as long as without
+    assert (plan.rate, len(plan.positions)) == (30, 246)  # as long as without it
 
 
 def test_easing_in_shows_many_early_frames_and_few_late_ones() -> None:
@@ -82,7 +82,7 @@ def test_eases_rise_from_0_to_1(name: str) -> None:
     ),
 )
 @example(1, TimingConfig(fps=1.0, interpolate="blend"))
-def test_positions_are_frames(frames: int, timing: TimingConfig) -> None:
+def test_positions_are_valid_frames(frames: int, timing: TimingConfig) -> None:
     plan = plan_film(frames, timing)
     assert plan.positions
     assert all(0 <= position <= frames - 1 for position in plan.positions)
@@ -106,6 +106,6 @@ def test_positions_are_frames(frames: int, timing: TimingConfig) -> None:
         ({"length": 1e7}, "lower `length`"),
     ],
 )
-def test_what_cannot_be_shown(timing: dict[str, Any], message: str) -> None:
+def test_invalid_timings(timing: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         plan_film(10, TimingConfig(**timing))

@@ -58,7 +58,7 @@ def durations(path: Path) -> list[int]:
         return times
 
 
-def test_frames_are_numbered_by_step_and_carry_the_settings(tmp_path: Path) -> None:
+def test_frames_are_numbered_by_step_and_contain_settings(tmp_path: Path) -> None:
     with frames_writer(tmp_path / "f", SETTINGS) as writer:
         write_all(writer, 2)
         assert leftovers(tmp_path) == ["f/00000.png", "f/00001.png"]  # immediately, not at the end
@@ -113,7 +113,7 @@ def test_frames_may_be_too_large_for_a_codec(tmp_path: Path, codec: str) -> None
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_films_may_be_short(codec: str, count: int, tmp_path: Path) -> None:
+def test_videos_may_be_short(codec: str, count: int, tmp_path: Path) -> None:
     for take in range(6 if codec == "h265" else 1):  # the fault did not occur every time
         with film(path := tmp_path / f"{take}.mp4", codec=codec) as writer:
             write_all(writer, count)
@@ -132,7 +132,7 @@ def files_up_to(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_disk_that_is_full_is_one_error(name: str, tmp_path: Path) -> None:
+def test_full_disk_is_one_error(name: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (80, 128, 128, 3)).astype(np.uint8)
 
     def write() -> None:
@@ -147,7 +147,7 @@ def test_a_disk_that_is_full_is_one_error(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_killed_processes_left_is_swept(name: str, tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_are_removed(name: str, tmp_path: Path) -> None:
     """Files in use, recent files, and files of other videos or with other names are kept."""
     end = Path(name).suffix
     others = [f".b-abcdefgh.part{end}", f".a-ABCDEFGH.part{end}", f".a-now_begu.part{end}"]
@@ -167,7 +167,7 @@ def test_what_killed_processes_left_is_swept(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_killed_process_lets_go_of_its_film(name: str, tmp_path: Path) -> None:
+def test_killed_process_releases_its_video(name: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", FILMING, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )
@@ -183,7 +183,7 @@ def test_a_killed_process_lets_go_of_its_film(name: str, tmp_path: Path) -> None
     assert leftovers(tmp_path) == [name]
 
 
-def test_quality_is_size(tmp_path: Path) -> None:
+def test_quality_affects_size(tmp_path: Path) -> None:
     for suffix in ("mp4", "webp"):
         sizes = []
         for quality in (10, 90):
@@ -206,7 +206,7 @@ def test_gif_plays_back(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == ["a.gif"]
 
 
-def test_a_gif_has_one_palette_and_it_is_its_own(tmp_path: Path) -> None:
+def test_gif_has_one_palette_of_its_own(tmp_path: Path) -> None:
     with film(tmp_path / "a.gif") as writer:
         for step in range(12):
             writer(smooth(step), step)
@@ -217,7 +217,7 @@ def test_a_gif_has_one_palette_and_it_is_its_own(tmp_path: Path) -> None:
             shown = gif.convert("RGB")
             used |= {tuple(colour) for colour in np.asarray(shown).reshape(-1, 3).tolist()}
             error = np.abs(np.asarray(shown, int) - smooth(number))
-            assert error.mean() < 8  # the web palette's is above 12
+            assert error.mean() < 8  # with the web palette, it is above 12
             local_means = error.reshape(8, 8, 8, 8, 3).mean((1, 3))
             assert local_means.max() < 16
     assert 128 < len(used) <= 255
@@ -225,7 +225,7 @@ def test_a_gif_has_one_palette_and_it_is_its_own(tmp_path: Path) -> None:
     assert data[10] == 0xF7  # a palette of 256 for all frames
 
 
-def test_what_stands_still_is_not_written_again(tmp_path: Path) -> None:
+def test_still_areas_are_not_written_again(tmp_path: Path) -> None:
     for name, moving in (("still", 0), ("moving", 1)):
         with film(tmp_path / f"{name}.gif") as writer:
             for step in range(10):
@@ -262,7 +262,7 @@ def test_gif_times_add_up(tmp_path: Path, rate: float, expected: list[int]) -> N
     assert durations(tmp_path / "a.gif") == expected
 
 
-def test_equal_frames_are_one_shown_longer(tmp_path: Path) -> None:
+def test_equal_frames_are_merged(tmp_path: Path) -> None:
     with film(tmp_path / "a.gif") as writer:
         for step in (0, 0, 0, 1, 2, 2):
             writer(smooth(step), step)
@@ -281,14 +281,14 @@ def test_loops(tmp_path: Path, loop: int, gif_again: int | None) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_films_carry_their_settings(tmp_path: Path, name: str) -> None:
+def test_videos_contain_their_settings(tmp_path: Path, name: str) -> None:
     with film(tmp_path / name) as writer:
         write_all(writer, 2)
     assert film_metadata(tmp_path / name) == SETTINGS
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_single_frame_is_a_film(tmp_path: Path, name: str) -> None:
+def test_single_frame_is_a_video(tmp_path: Path, name: str) -> None:
     with film(tmp_path / name) as writer:
         write_all(writer, 1)
     assert iio.imread(tmp_path / name, index=0).shape[2] == 3
@@ -296,7 +296,7 @@ def test_a_single_frame_is_a_film(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_films_of_others_carry_none(tmp_path: Path, name: str) -> None:
+def test_foreign_videos_have_no_settings(tmp_path: Path, name: str) -> None:
     with film_writer(tmp_path / name, FilmConfig(5)) as writer:
         write_all(writer, 2)
     with pytest.raises(UsageError, match="contains no vqclip settings"):
@@ -310,7 +310,7 @@ def test_films_of_others_carry_none(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_ctrl_c_keeps_the_film_so_far(tmp_path: Path, name: str) -> None:
+def test_ctrl_c_keeps_the_video_so_far(tmp_path: Path, name: str) -> None:
     def run() -> None:
         with film(tmp_path / name) as writer:
             write_all(writer, 3)
@@ -323,7 +323,7 @@ def test_ctrl_c_keeps_the_film_so_far(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_failure_leaves_no_film(tmp_path: Path, name: str) -> None:
+def test_failure_leaves_no_video(tmp_path: Path, name: str) -> None:
     def run() -> None:
         with film(tmp_path / name) as writer:
             write_all(writer, 1)
@@ -335,7 +335,7 @@ def test_a_failure_leaves_no_film(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_frame_no_film(tmp_path: Path, name: str) -> None:
+def test_no_frames_no_video(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="no frame"), film(tmp_path / name):
         pass
     assert leftovers(tmp_path) == []
@@ -348,7 +348,7 @@ def test_ctrl_c_before_the_first_frame_leaves_nothing(tmp_path: Path, name: str)
     assert leftovers(tmp_path) == []
 
 
-def test_films_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_foreign_videos_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_text("mine")
 
     def run() -> None:
@@ -375,14 +375,14 @@ def test_unknown_suffix() -> None:
         ({"rate": 5, "loop": -1}, "loop must be"),
     ],
 )
-def test_settings_of_films_are_checked(options: dict[str, Any], message: str) -> None:
+def test_video_settings_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         FilmConfig(**options)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are read from /proc")
 @pytest.mark.parametrize("codec", CODECS)
-def test_encoders_are_as_urgent_as_all_else(codec: str, tmp_path: Path) -> None:
+def test_encoders_run_at_normal_priority(codec: str, tmp_path: Path) -> None:
     """For root, AV1's encoder would make its threads and the calling thread realtime."""
     with film(tmp_path / "a.mp4", codec=codec) as writer:
         write_all(writer, 2)

@@ -15,7 +15,7 @@ def qkv(generator: torch.Generator) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("is_causal", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_it_is_scaled_dot_product_attention(
+def test_equals_scaled_dot_product_attention(
     dtype: torch.dtype, is_causal: bool, qkv: list[torch.Tensor]
 ) -> None:
     q, k, v = (part.to(dtype).requires_grad_() for part in qkv)
@@ -31,10 +31,10 @@ def test_it_is_scaled_dot_product_attention(
     torch.testing.assert_close(gradients, wanted, **tolerance)
 
 
-def test_many_tokens_take_the_fused_kernel(
+def test_many_tokens_use_the_fused_kernel(
     qkv: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many tokens use the fused kernel, so that memory does not grow with their square."""
+    """Otherwise, memory would grow with the square of the number of tokens."""
     calls = []
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *_, **__: calls.append("fused"))
     q, k, v = (part.bfloat16() for part in qkv)

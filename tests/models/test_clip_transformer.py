@@ -34,7 +34,7 @@ def test_an_embedding_becomes_vectors_whatever_its_length(model: Net2NetTransfor
     assert not torch.allclose(condition[0], condition[1], atol=1e-2)
 
 
-def test_dropped_conditions_are_none(model: Net2NetTransformer) -> None:
+def test_dropped_conditions_equal_no_condition(model: Net2NetTransformer) -> None:
     stage = model.cond_stage_model
     given = stage(embeddings())
     dropped = stage(embeddings(), torch.tensor([True, False]))
@@ -71,7 +71,7 @@ def test_guidance_1_is_plain_sampling(model: Net2NetTransformer) -> None:
     assert torch.allclose(combined(grid, 0, 0), alone(grid, 0, 0), atol=1e-5)
 
 
-def test_guidance_0_is_sampling_without_a_condition(model: Net2NetTransformer) -> None:
+def test_guidance_0_ignores_the_condition(model: Net2NetTransformer) -> None:
     condition = model.encode_condition(embeddings(1))
     guided = model.sample(condition, (4, 4), seed=3, sampling=Sampling(guidance=0))
     assert torch.equal(guided, model.sample(None, (4, 4), seed=3))
@@ -106,14 +106,14 @@ def paired(model: Net2NetTransformer, condition: Tensor) -> Tensor:
     return torch.cat((condition, none.expand(len(condition), -1, -1)))
 
 
-def test_several_at_once_are_those_alone(model: Net2NetTransformer) -> None:
+def test_batched_samples_match_single_ones(model: Net2NetTransformer) -> None:
     condition = model.encode_condition(embeddings())
     both = model.sample(condition, (4, 4), seed=[8, 9], sampling=GUIDED)
     alone = model.sample(condition[1:], (4, 4), seed=9, sampling=GUIDED)
     assert torch.equal(both[1:], alone)
 
 
-def test_known_codes_stay(model: Net2NetTransformer) -> None:
+def test_known_codes_are_kept(model: Net2NetTransformer) -> None:
     known = torch.full((1, 4, 4), -1)
     known[:, :2] = 5
     condition = model.encode_condition(embeddings(1))
@@ -137,7 +137,7 @@ def test_embeddings_need_encoding_first(model: Net2NetTransformer) -> None:
         model.logits(tiny.random_codes(1, 16), tiny.random_codes(1, 1))
 
 
-def test_guidance_needs_a_model_that_can_do_without() -> None:
+def test_guidance_needs_an_unconditional_model() -> None:
     with pytest.raises(UsageError, match="also sample without its condition"):
         tiny.transformer().sample(None, (4, 4), sampling=GUIDED)
 
@@ -149,7 +149,7 @@ def sketching() -> Net2NetTransformer:
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_a_sketch_is_read_the_same_in_training_and_sampling(
+def test_sketch_is_the_same_in_training_and_sampling(
     sketching: Net2NetTransformer, guidance: float
 ) -> None:
     condition = sketching.encode_condition(embeddings())
@@ -158,7 +158,7 @@ def test_a_sketch_is_read_the_same_in_training_and_sampling(
     assert torch.equal((none + guidance * (given - none)).argmax(-1), drawn.flatten(1))
 
 
-def test_a_sketch_counts_at_its_own_place_and_later(sketching: Net2NetTransformer) -> None:
+def test_sketch_affects_its_own_and_later_positions(sketching: Net2NetTransformer) -> None:
     codes = tiny.random_codes(1, 4, 4)
     condition = sketching.encode_condition(embeddings(1))
     changed = condition.clone()
@@ -168,13 +168,13 @@ def test_a_sketch_counts_at_its_own_place_and_later(sketching: Net2NetTransforme
     assert (before[:, 9:] - after[:, 9:]).abs().amax(-1).min() > 1e-2
 
 
-def test_a_sketch_of_nothing_says_nothing(sketching: Net2NetTransformer) -> None:
+def test_sketch_without_a_condition_is_zero(sketching: Net2NetTransformer) -> None:
     none = sketching.encode_condition(None)
     assert none.shape == (1, 3 + 16, 16)
     assert not none[:, 3:].any()
 
 
-def test_a_sketch_is_scaled_to_other_sizes(sketching: Net2NetTransformer) -> None:
+def test_sketch_is_scaled_to_other_sizes(sketching: Net2NetTransformer) -> None:
     condition = sketching.encode_condition(embeddings(1))
     stage = sketching.cond_stage_model
     assert isinstance(stage, ClipEmbedding)
@@ -187,7 +187,7 @@ def test_a_sketch_is_scaled_to_other_sizes(sketching: Net2NetTransformer) -> Non
     assert sketching.sample(condition, (3, 7), seed=1).shape == (1, 3, 7)
 
 
-def test_a_sketch_alone_predicts_each_code_by_itself(sketching: Net2NetTransformer) -> None:
+def test_sketch_alone_predicts_each_code(sketching: Net2NetTransformer) -> None:
     condition = sketching.encode_condition(embeddings())
     logits = sketching.sketched(condition)
     assert logits.shape == (2, 16, tiny.CODES)
@@ -198,7 +198,7 @@ def test_a_sketch_alone_predicts_each_code_by_itself(sketching: Net2NetTransform
 
 
 @pytest.mark.parametrize("side", [0, 2, 3, 12, 17])
-def test_impossible_sides_of_a_sketch(side: int) -> None:
+def test_invalid_sketch_sides(side: int) -> None:
     if side == 0:
         assert ClipEmbedding(DIM, 3, 16, sketch=0).sketch is None
         return
@@ -206,7 +206,7 @@ def test_impossible_sides_of_a_sketch(side: int) -> None:
         ClipEmbedding(DIM, 3, 16, sketch=side)
 
 
-def test_half_precision_draws_by_the_condition_too() -> None:
+def test_half_precision_follows_the_condition() -> None:
     torch.manual_seed(0)
     model = tiny.transformer(ClipEmbedding(DIM, 3, 16, sketch=4, sketch_channels=8), block_size=18)
     codes = tiny.random_codes(1, 16)
@@ -225,7 +225,7 @@ def test_half_precision_draws_by_the_condition_too() -> None:
 STYLES = ("photo", "icon")
 
 
-def test_a_style_moves_the_condition_once_it_is_learned() -> None:
+def test_learned_style_changes_the_condition() -> None:
     stage = ClipEmbedding(DIM, 3, 16, styles=STYLES)
     model = tiny.transformer(stage, block_size=18)
     assert styles_of(stage) == STYLES
@@ -238,6 +238,6 @@ def test_a_style_moves_the_condition_once_it_is_learned() -> None:
     assert torch.equal(styled[1], plain[1])
 
 
-def test_a_style_is_refused_where_none_is_known(model: Net2NetTransformer) -> None:
+def test_style_is_refused_by_a_model_without_styles(model: Net2NetTransformer) -> None:
     with pytest.raises(UsageError, match="has no styles"):
         model.encode_condition(embeddings(), torch.tensor([0]))

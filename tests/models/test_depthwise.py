@@ -1,4 +1,4 @@
-"""Depthwise convolutions in float32: the same convolution in another type."""
+"""Depthwise convolutions in float32: the same convolutions in another type."""
 
 from copy import deepcopy
 
@@ -21,7 +21,7 @@ def network() -> nn.Sequential:
 
 
 def types_seen(model: nn.Module, dtype: torch.dtype) -> list[torch.dtype]:
-    """Return the types in which the convolutions were computed, from the casts of their inputs."""
+    """Return the types that the convolutions run in."""
     seen: list[torch.dtype] = []
     original = torch.nn.functional.conv2d
 
@@ -35,7 +35,7 @@ def types_seen(model: nn.Module, dtype: torch.dtype) -> list[torch.dtype]:
     return seen
 
 
-def test_the_slow_ones_run_in_float32_and_no_others() -> None:
+def test_only_slow_convolutions_run_in_float32() -> None:
     half, single = torch.bfloat16, torch.float32
     changed = depthwise_in_float32(network())
     assert types_seen(network(), half) == [half] * 5
@@ -58,7 +58,7 @@ def test_results_keep_the_type_of_the_input_and_stay_close() -> None:
     assert torch.allclose(y.float(), network()(x), atol=0.03)
 
 
-def test_doing_it_twice_and_copying_is_fine() -> None:
+def test_repeating_and_copying_is_harmless() -> None:
     once = depthwise_in_float32(network())
     twice = deepcopy(depthwise_in_float32(once))
     assert [type(m) for m in once] == [type(m) for m in twice]

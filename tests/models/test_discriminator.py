@@ -14,7 +14,7 @@ CASE = Path(__file__).parents[1] / "reference" / "vqmodel_f16"
 FULL = CASE.parent / "full"
 
 
-def test_logits_are_the_recorded_ones() -> None:
+def test_logits_match_the_recorded_ones() -> None:
     state = read_state_dict(CASE / "checkpoints" / "last.ckpt")
     prefix = "loss.discriminator."
     model = PatchDiscriminator(3, ndf=8, num_layers=2).eval()
@@ -26,7 +26,7 @@ def test_logits_are_the_recorded_ones() -> None:
     torch.testing.assert_close(logits, recorded["disc_logits_eval"], rtol=0, atol=1e-5)
 
 
-def test_the_published_shape() -> None:
+def test_published_shape() -> None:
     keys = json.loads(gzip.decompress((FULL / "vqgan_imagenet_f16_1024.keys.json.gz").read_bytes()))
     prefix = "loss.discriminator."
     wanted = {k.removeprefix(prefix): v[0] for k, v in keys.items() if k.startswith(prefix)}

@@ -22,8 +22,8 @@ def torchvision_names(model: LPIPS) -> dict[str, Tensor]:
     return {f"features.{key.split('.', 2)[2]}": value for key, value in state.items()}
 
 
-def test_linear_layers_of_the_reference_load() -> None:
-    """Return LPIPS with random VGG weights, because the recorded checkpoint lacks VGG."""
+def test_reference_linear_layers_load() -> None:
+    """VGG's weights are random, because the recorded checkpoint lacks them."""
     recorded = read_state_dict(CASE / "checkpoints" / "last.ckpt")
     model = lpips_from([torchvision_names(LPIPS()), recorded])
     for key, value in model.state_dict().items():
@@ -32,7 +32,7 @@ def test_linear_layers_of_the_reference_load() -> None:
     assert model.state_dict()["net.slice5.28.weight"].shape == (512, 512, 3, 3)
 
 
-def test_names_and_shapes_are_tamings() -> None:
+def test_names_and_shapes_match_taming() -> None:
     file = CASE.parent / "full" / "vqgan_imagenet_f16_1024.keys.json.gz"
     keys = json.loads(gzip.decompress(file.read_bytes()))
     prefix = "loss.perceptual_loss."
@@ -40,7 +40,7 @@ def test_names_and_shapes_are_tamings() -> None:
     assert {key: list(value.shape) for key, value in LPIPS().state_dict().items()} == wanted
 
 
-def test_lpips_is_its_formula(generator: torch.Generator) -> None:
+def test_lpips_equals_its_formula(generator: torch.Generator) -> None:
     torch.manual_seed(0)
     model = LPIPS()
     x, y = (torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1 for _ in range(2))
@@ -56,7 +56,7 @@ def test_lpips_is_its_formula(generator: torch.Generator) -> None:
     assert model.train()(x, x).abs().max() == 0
 
 
-def test_no_features_no_infinite_slope() -> None:
+def test_zero_features_have_a_finite_gradient() -> None:
     zeros = torch.zeros(1, 4, 2, 2, requires_grad=True)
     normalize(zeros).sum().backward()
     assert zeros.grad is not None
@@ -72,7 +72,7 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
         open_perceptual("lpip:x", torch.device("cpu"))
 
 
-def test_features_of_the_embedded_clip(generator: torch.Generator) -> None:
+def test_features_of_the_built_in_clip(generator: torch.Generator) -> None:
     distance = open_perceptual("clip", torch.device("cpu"))
     image = torch.rand(2, 3, 64, 64, generator=generator) * 2 - 1
     near, far = image + 0.05 * torch.randn_like(image), image.flip(0)
@@ -127,7 +127,7 @@ def test_features_of_a_timm_model_from_a_file(tmp_path: Path) -> None:
         open_perceptual(f"timm:resnet18:{tmp_path}/named.pth", torch.device("cpu"))
 
 
-def test_layers_count_alike() -> None:
+def test_layers_are_weighted_equally() -> None:
     class Two(nn.Module):
         def forward(self, x: Tensor) -> list[Tensor]:
             return [x, 10 * x[..., ::2, ::2]]

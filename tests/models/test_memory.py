@@ -1,4 +1,4 @@
-"""The memory of images: who is recalled, and how its codes are mixed with the predictions."""
+"""The image memory: which images are recalled, and how their codes are mixed with predictions."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ DIM = 8
 
 
 def memory(side: int = 2) -> Memory:
-    """Three images with names 0, 1, 2; image 0 has the keyword 3; styles 0, 0, 1."""
+    """Return a memory of images named 0, 1, 2, with styles 0, 0, 1; image 0 has the keyword 3."""
     made = Memory(3, 4, 2, DIM, side)
     axes = torch.eye(DIM)
     made.texts.copy_(axes[:4])
@@ -53,8 +53,8 @@ def test_texts_and_images_are_recalled_by_similarity() -> None:
     assert by_keyword[0] < made.recall(toward(t0=1.0, i0=1.0))[0, 0]
 
 
-def test_words_of_the_prompt_count_on_their_own() -> None:
-    """Of two images equally like the whole prompt, the one that a word names is recalled."""
+def test_prompt_words_count_individually() -> None:
+    """Of two images equally similar to the whole prompt, the one named by a word is recalled."""
     made = memory()
     x = toward(t0=1.0, t1=1.0, i0=0.8, i1=0.8)
     first, second = made.recall(x)[0, :2]
@@ -67,7 +67,7 @@ def test_words_of_the_prompt_count_on_their_own() -> None:
     assert torch.equal(unknown, made.recall(x)[0]), "a word that is merely similar counts"
 
 
-def test_only_images_of_the_style_are_recalled() -> None:
+def test_only_images_in_the_style_are_recalled() -> None:
     made = memory()
     x = toward(t0=1.0, i0=0.8).expand(3, -1)
     any_style, own, other = made.recall(x, torch.tensor([-1, 0, 1]))
@@ -80,7 +80,7 @@ def test_only_images_of_the_style_are_recalled() -> None:
 
 @dataclass
 class Fixed:
-    """Predicts p of three codes from the sum of the codes before."""
+    """Predicts p for three codes from the sum of the preceding codes."""
 
     size: tuple[int, int] = (2, 2)
     window: tuple[int, int] = (2, 2)
@@ -116,7 +116,7 @@ def test_sequences_have_the_probability_of_the_mixture() -> None:
 
 
 def drawn(weights: Tensor, share: float, known: Tensor, codes: Tensor) -> Tensor:
-    """Return the grids that are drawn from copies of the codes and from :class:`Fixed`."""
+    """Return grids drawn from copies of the codes and from :class:`Fixed`."""
     size = (known.shape[1], known.shape[2])
     predictor = Recalling(
         Fixed(size, size, torch.arange(size[0] * size[1])), codes, weights, share, known
@@ -125,7 +125,7 @@ def drawn(weights: Tensor, share: float, known: Tensor, codes: Tensor) -> Tensor
     return last.indices
 
 
-def test_all_codes_are_copied_with_a_share_of_1() -> None:
+def test_share_of_1_copies_all_codes() -> None:
     codes = torch.tensor([[[0, 1], [2, 1]], [[2, 2], [0, 2]]])
     result = drawn(
         torch.tensor([[0.5, 0.5, 0.0]]).expand(32, -1), 1.0, -torch.ones(32, 2, 2).long(), codes
@@ -135,14 +135,14 @@ def test_all_codes_are_copied_with_a_share_of_1() -> None:
     assert {int(grid[0, 0]) for grid in result} == {0, 2}
 
 
-def test_given_codes_tell_which_image_is_meant() -> None:
+def test_given_codes_identify_the_image() -> None:
     codes = torch.tensor([[[0, 1], [2, 1]], [[2, 2], [0, 2]]])
     known = torch.tensor([[[2, -1], [-1, -1]]]).expand(8, -1, -1).clone()
     result = drawn(torch.tensor([[0.9, 0.1, 0.0]]).expand(8, -1), 0.99, known, codes)
     assert (result == codes[1]).float().mean() > 0.95
 
 
-def test_images_lie_in_the_middle_of_larger_grids() -> None:
+def test_images_are_centred_in_larger_grids() -> None:
     codes = torch.tensor([[[0, 1], [2, 1]]])
     result = drawn(torch.tensor([[1.0, 0.0]]), 1.0, -torch.ones(1, 4, 6).long(), codes)
     assert torch.equal(result[:, 1:3, 2:4], codes)
@@ -150,7 +150,7 @@ def test_images_lie_in_the_middle_of_larger_grids() -> None:
     assert narrow[0, 0, 2:4].tolist() in codes[0].tolist()
 
 
-def test_a_transformer_samples_what_it_recalls() -> None:
+def test_transformer_samples_recalled_images() -> None:
     made = memory(4)
     model = tiny.transformer(ClipEmbedding(DIM, 2, 16, memory=made), block_size=18)
     x = toward(t1=1.0, i1=1.0).expand(3, -1)
@@ -181,7 +181,7 @@ def test_damaged_memories_are_refused() -> None:
 
 
 def test_padding_words_never_count() -> None:
-    """A missing keyword must not be taken for the first text."""
+    """A missing keyword must not be mistaken for the first text."""
     made = memory()
     score = made.recall(F.normalize(toward(t0=1.0, i1=0.2, i0=0.2), dim=-1))[0]
     assert score[0] > 100 * score[1]

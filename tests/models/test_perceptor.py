@@ -69,7 +69,7 @@ def architecture(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def refused(source: str, kind: type[VqclipError]) -> str:
-    """Return the one-line message of the error, of class ``kind``, from opening ``source``."""
+    """Return the one-line message of the ``kind`` of error raised by opening ``source``."""
     with pytest.raises(kind) as caught:
         open_perceptor(source)
     assert "\n" not in str(caught.value)
@@ -79,7 +79,7 @@ def refused(source: str, kind: type[VqclipError]) -> str:
 # --- embeddings
 
 
-def test_images_are_embedded_as_by_open_clip(perceptor: Perceptor, direct: Any) -> None:
+def test_image_embeddings_match_open_clip(perceptor: Perceptor, direct: Any) -> None:
     clip, preprocess, _ = direct
     pixels = torch.randint(256, (96, 96, 3), dtype=torch.uint8)
     expected = clip.encode_image(preprocess(Image.fromarray(pixels.numpy()))[None], normalize=True)
@@ -87,7 +87,7 @@ def test_images_are_embedded_as_by_open_clip(perceptor: Perceptor, direct: Any) 
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
 
 
-def test_texts_are_embedded_as_by_open_clip(perceptor: Perceptor, direct: Any) -> None:
+def test_text_embeddings_match_open_clip(perceptor: Perceptor, direct: Any) -> None:
     clip, _, tokenizer = direct
     texts = ["a red apple", "Ünïcode & émojis 🍎", "", "word " * 100]
     expected = clip.encode_text(tokenizer(texts), normalize=True)
@@ -106,7 +106,7 @@ def test_embeddings_are_float32_unit_vectors(perceptor: Perceptor) -> None:
         torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(len(embeddings)))
 
 
-def test_autocast_is_the_callers_choice(perceptor: Perceptor) -> None:
+def test_autocast_is_up_to_the_caller(perceptor: Perceptor) -> None:
     images = torch.rand(1, 3, 96, 96)
     with torch.autocast("cpu", torch.bfloat16):
         rough = perceptor.embed_image(images)
@@ -151,7 +151,7 @@ def test_gradients_flow_to_the_images_only(perceptor: Perceptor, size: int) -> N
     assert not any(parameter.requires_grad for parameter in perceptor.parameters())
 
 
-def test_it_tells_pictures_apart(perceptor: Perceptor) -> None:
+def test_distinguishes_images(perceptor: Perceptor) -> None:
     colours = ("red", "green", "blue", "yellow", "black")
     images = []
     for colour in colours:
@@ -168,9 +168,9 @@ def test_it_tells_pictures_apart(perceptor: Perceptor) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(words=st.integers(0, 40))
-def test_truncation_is_told(words: int) -> None:
+def test_truncation_is_reported(words: int) -> None:
     perceptor = open_cached()
-    assert perceptor.truncates("apple " * words) == (words + 2 > 32)  # with the two end marks
+    assert perceptor.truncates("apple " * words) == (words + 2 > 32)  # plus start and end tokens
 
 
 def test_text_beyond_the_context_is_ignored(perceptor: Perceptor) -> None:
@@ -188,7 +188,7 @@ def test_text_beyond_the_context_is_ignored(perceptor: Perceptor) -> None:
         ("りんご" * 40, 242, "りんご" * 35),
     ],
 )
-def test_what_is_lost_of_a_long_text(text: str, count: int, lost: str) -> None:
+def test_lost_text_of_a_long_prompt(text: str, count: int, lost: str) -> None:
     assert open_cached().truncates(text)
     assert open_cached().lost_from(text) == (count, 32, lost)
 
@@ -228,7 +228,7 @@ def test_pickled_weights_open(directory: Path, architecture: str, wrap: Callable
     assert open_perceptor(f"{architecture}:{file}").weights == file
 
 
-def test_a_tag_brings_its_weights_activation_and_statistics(
+def test_tag_includes_weights_activation_and_statistics(
     directory: Path, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = str(directory / "open_clip_model.safetensors")
@@ -241,7 +241,7 @@ def test_a_tag_brings_its_weights_activation_and_statistics(
     assert "QuickGELU" in repr(perceptor.visual)
 
 
-def test_a_hub_model_is_the_directory_that_the_hub_client_fills(
+def test_hub_model_uses_the_downloaded_directory(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def download(name: str, filename: str = "open_clip_model.safetensors") -> str:
@@ -288,7 +288,7 @@ def test_unknown_names(source: str, parts: list[str]) -> None:
         assert part in message
 
 
-def test_a_lone_file_is_told_to_name_its_architecture() -> None:
+def test_file_without_architecture_is_explained() -> None:
     file = EMBEDDED / "open_clip_model.safetensors"
     assert f"ViT-B-32:{file}" in refused(str(file), UsageError)
 
@@ -303,7 +303,7 @@ def test_a_lone_file_is_told_to_name_its_architecture() -> None:
     ],
 )
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_files_that_are_no_weights(
+def test_files_without_weights(
     directory: Path, architecture: str, content: bytes, reason: str, suffix: str
 ) -> None:
     file = directory / f"weights{suffix}"
@@ -342,7 +342,7 @@ def test_a_pickle_is_never_executed(directory: Path, architecture: str) -> None:
     zipped, plain, modern = (directory / f"payload{i}.pt" for i in range(3))
     torch.save({"state_dict": Payload()}, zipped)
     plain.write_bytes(pickle.dumps(Payload(), protocol=2))
-    modern.write_bytes(pickle.dumps(Payload(), protocol=5))  # torch cannot read even its start
+    modern.write_bytes(pickle.dumps(Payload(), protocol=5))  # torch cannot even read its beginning
     for file in (zipped, plain):
         assert "code" in refused(f"{architecture}:{file}", UnsafeCheckpointError)
     refused(f"{architecture}:{modern}", CheckpointError)
@@ -369,12 +369,12 @@ def test_a_torchscript_program_is_not_run(directory: Path, architecture: str) ->
         '{"model_cfg": {"embed_dim": 8, "vision_cfg": {"a": 1}, "text_cfg": {}}}',
     ],
 )
-def test_configurations_that_are_none(directory: Path, config: str) -> None:
+def test_invalid_configurations(directory: Path, config: str) -> None:
     (directory / "open_clip_config.json").write_text(config)
     refused(str(directory), CheckpointError)
 
 
-def test_a_configuration_cannot_ask_for_code(directory: Path) -> None:
+def test_configuration_cannot_run_code(directory: Path) -> None:
     text_cfg = TINY["text_cfg"] | {
         "hf_tokenizer_name": "org/name",
         "tokenizer_kwargs": {"trust_remote_code": True},
@@ -389,7 +389,7 @@ def test_a_directory_without_weights(directory: Path) -> None:
     assert "contains no weights" in refused(str(directory), UsageError)
 
 
-def test_pictures_that_are_not_square(directory: Path) -> None:
+def test_non_square_images(directory: Path) -> None:
     config = {"model_cfg": TINY | {"vision_cfg": TINY["vision_cfg"] | {"image_size": [8, 32]}}}
     (directory / "open_clip_config.json").write_text(json.dumps(config))
     assert "not square" in refused(str(directory), UsageError)

@@ -41,12 +41,12 @@ def test_without_an_order_nothing_changes() -> None:
 @pytest.mark.parametrize(
     ("name", "size"), [("SpiralOut", (4, 6)), ("SpiralIn", (3, 3)), ("Subsample", (6, 6))]
 )
-def test_orders_for_grids_that_have_none(name: str, size: tuple[int, int]) -> None:
+def test_orders_refuse_unsupported_grids(name: str, size: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match="needs a square grid"):
         ORDERS[name](*size)
 
 
-def test_damaged_buffers_are_noticed() -> None:
+def test_damaged_buffers_are_detected() -> None:
     permuter = Permuter(np.array([2, 0, 1]))
     permuter.forward_shuffle_idx[0] = 1
     assert not permuter.is_valid()

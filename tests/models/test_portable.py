@@ -64,7 +64,7 @@ def command(*words: str, **environment: str) -> None:
 
 @pytest.mark.slow
 @needs_avx2
-def test_neither_threads_nor_vectors_change_a_bit() -> None:
+def test_threads_and_vector_width_do_not_change_bits() -> None:
     other = {
         "OMP_NUM_THREADS": "1",
         "ATEN_CPU_CAPABILITY": "default",
@@ -81,7 +81,7 @@ def test_neither_threads_nor_vectors_change_a_bit() -> None:
 
 @pytest.mark.slow
 @needs_avx2
-def test_a_picture_is_the_same_again_on_other_threads(
+def test_image_is_the_same_with_other_thread_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -95,14 +95,14 @@ def test_a_picture_is_the_same_again_on_other_threads(
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_process_computes_in_one_way(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_keeps_its_mode(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portable, "_process", [before])
     assert threads(7) == (4 if before else 7)
     with pytest.raises(UsageError, match="all images of a process or to none"):
         settle_arithmetic(portable=not before)
 
 
-def test_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="is not available on mps: add `device=cpu`"):
         resolve_precision("portable", torch.device("mps"))
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
@@ -120,9 +120,7 @@ def test_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     assert portable._process == []
 
 
-def test_rows_of_a_list_are_portable_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_portable_applies_to_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(portable, "_process", [])
     Path("list.txt").write_text("a\n\nb --precision portable\n")

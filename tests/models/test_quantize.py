@@ -65,7 +65,7 @@ def test_nearest_is_nearest(h: int, w: int, scale: float, seed: int) -> None:
     assert indices.dtype == torch.int64
 
 
-def test_autocast_leaves_the_choice_of_codes_alone() -> None:
+def test_autocast_does_not_change_the_codes() -> None:
     for model in (small(), small(GumbelVQ)):
         z = torch.randn(1, 8, 16, 16)
         with torch.autocast("cpu", torch.bfloat16):
@@ -108,7 +108,7 @@ def test_random_unknown_indices_follow_the_seed() -> None:
     assert torch.equal(*drawn)
 
 
-def test_gumbel_with_remap_chooses_among_codes_in_use() -> None:
+def test_gumbel_with_remap_chooses_codes_in_use() -> None:
     used = torch.tensor([5, 2, 17])
     model = small(GumbelVQ, remap=used)
     z = torch.randn(1, 8, 6, 6)

@@ -7,7 +7,7 @@ from tests import tiny
 from vqclip.models import recompute
 
 
-def test_recomputed_decoders_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recomputation_does_not_change_results(monkeypatch: pytest.MonkeyPatch) -> None:
     vqgan = tiny.vqgan().requires_grad_(False)
     results, calls, original = [], [], recompute.checkpoint
 

@@ -64,14 +64,14 @@ def test_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -> Non
         assert resolve_precision("float32", CPU) == torch.float32
 
 
-def test_wrong_precisions() -> None:
+def test_invalid_precisions() -> None:
     with pytest.raises(UsageError, match="float16 is not useful"):
         resolve_precision("float16", CPU)
     with pytest.raises(UsageError, match="unknown precision 'fp8'"):
         resolve_precision("fp8", CPU)
 
 
-def test_autocast_casts_products_only_when_asked() -> None:
+def test_autocast_casts_products_only_if_requested() -> None:
     a = torch.rand(4, 4)
     for dtype in (torch.float32, torch.bfloat16):
         with autocast(CPU, dtype):
@@ -79,7 +79,7 @@ def test_autocast_casts_products_only_when_asked() -> None:
 
 
 @pytest.mark.parametrize("grid", [(8, 8), (5, 11), (2, 3)])
-def test_accelerated_decoder_agrees(vqgan: VQModel, grid: tuple[int, int]) -> None:
+def test_accelerated_decoder_matches(vqgan: VQModel, grid: tuple[int, int]) -> None:
     quick = accelerate(copy.deepcopy(vqgan), CPU, torch.float32)
     assert isinstance(quick.decoder, FrozenDecoder)
     assert any(isinstance(m, WinogradConv2d) for m in quick.decoder.modules())
@@ -97,7 +97,7 @@ def test_accelerated_decoder_agrees(vqgan: VQModel, grid: tuple[int, int]) -> No
     assert (gradient - quick_gradient).norm() < 1e-3 * gradient.norm()
 
 
-def test_accelerated_decoder_repeats_itself(vqgan: VQModel) -> None:
+def test_accelerated_decoder_is_deterministic(vqgan: VQModel) -> None:
     quick = accelerate(vqgan, CPU, torch.float32)
     z = torch.randn(1, 16, 8, 8)
     with torch.no_grad():
@@ -159,7 +159,7 @@ def test_retry_with_smaller_chunks(error: Exception) -> None:
     assert tried == [50, 25, 12, 6]
 
 
-def test_out_of_memory_at_last() -> None:
+def test_out_of_memory_for_a_single_chunk() -> None:
     def attempt(chunk: int) -> None:
         raise torch.OutOfMemoryError
 
@@ -167,7 +167,7 @@ def test_out_of_memory_at_last() -> None:
         shrinking_on_oom(attempt, 3)
 
 
-def test_torch_s_own_error_of_a_full_cpu_is_known() -> None:
+def test_torch_s_cpu_memory_error_is_recognised() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
     assert is_out_of_memory(caught.value)
@@ -175,7 +175,7 @@ def test_torch_s_own_error_of_a_full_cpu_is_known() -> None:
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_determinism_is_confined(before: bool) -> None:
+def test_determinism_is_limited_to_the_block(before: bool) -> None:
     torch.use_deterministic_algorithms(before)
     try:
         with determinism(False):

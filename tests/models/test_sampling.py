@@ -1,4 +1,4 @@
-"""The choice of codes, and the traversal of grids of any size."""
+"""Choosing codes, and traversing grids of any size."""
 
 import math
 from collections import Counter
@@ -33,7 +33,7 @@ rows = st.lists(st.integers(-8, 8).map(lambda n: n / 2), min_size=1, max_size=12
 
 @settings(deadline=None)
 @given(rows, st.integers(1, 15))
-def test_top_k_keeps_the_k_likeliest_and_ties(row: list[float], k: int) -> None:
+def test_top_k_keeps_the_k_most_likely_and_ties(row: list[float], k: int) -> None:
     kept = keep_top_k(torch.tensor([row]), k)[0]
     kth = sorted(row, reverse=True)[min(k, len(row)) - 1]
     assert kept.tolist() == [x if x >= kth else -math.inf for x in row]
@@ -58,7 +58,7 @@ def test_top_p_keeps_the_smallest_set_above_p(row: list[float], p: float) -> Non
 
 @settings(deadline=None)
 @given(rows, st.integers(1, 5), st.floats(0, 1, exclude_min=True), st.floats(0.01, 10))
-def test_what_is_drawn_was_kept(row: list[float], k: int, p: float, temperature: float) -> None:
+def test_only_kept_codes_are_drawn(row: list[float], k: int, p: float, temperature: float) -> None:
     sampling = Sampling(temperature=temperature, top_k=k, top_p=p)
     logits = torch.tensor([row])
     chances = probabilities(logits, sampling)
@@ -110,14 +110,14 @@ def test_draws_follow_the_probabilities() -> None:
         {"guidance": math.nan},
     ],
 )
-def test_senseless_options_are_refused(options: dict[str, float]) -> None:
+def test_invalid_options_are_refused(options: dict[str, float]) -> None:
     name = next(iter(options)).replace("_", "-")
     with pytest.raises(UsageError, match=name):
         Sampling(**options)
 
 
 @given(st.integers(1, 60))
-def test_windows_begin_as_in_the_reference(size: int) -> None:
+def test_windows_start_as_in_the_reference(size: int) -> None:
     for place in range(size):
         if size < 16 or place <= 8:
             inside = place
@@ -128,7 +128,7 @@ def test_windows_begin_as_in_the_reference(size: int) -> None:
 
 
 @given(st.integers(1, 30), st.integers(1, 9))
-def test_windows_hold_their_cell_and_lie_within(size: int, side: int) -> None:
+def test_windows_contain_their_cell_and_stay_inside(size: int, side: int) -> None:
     for place in range(size):
         start = window_origin(place, size, min(size, side), side)
         assert 0 <= start <= place < start + min(size, side) <= size
@@ -137,7 +137,7 @@ def test_windows_hold_their_cell_and_lie_within(size: int, side: int) -> None:
 def greedy_walk(
     model: Net2NetTransformer, c: Tensor, size: tuple[int, int], known: Tensor, side: int
 ) -> Tensor:
-    """Read every whole window again."""
+    """Recompute every window from scratch."""
     h, w = size
     wh, ww = min(h, side), min(w, side)
     indices = known.clone()
@@ -175,7 +175,7 @@ def test_any_size_and_any_known_cells(size: tuple[int, int], kind: str, seed: in
 
 
 @pytest.mark.parametrize("n_unmasked", [1, 3, 7])
-def test_positions_that_see_each_other(n_unmasked: int) -> None:
+def test_unmasked_positions(n_unmasked: int) -> None:
     model = tiny.transformer(GivenCodes(), 18, n_unmasked=n_unmasked)
     c, known = tiny.random_codes(2, 3), torch.full((2, 4, 4), -1)
     tokens = c
@@ -184,7 +184,7 @@ def test_positions_that_see_each_other(n_unmasked: int) -> None:
     assert torch.equal(model.sample(c, (4, 4), known, sampling=GREEDY).flatten(1), tokens[:, 3:])
 
 
-def test_a_permuter_orders_the_walk() -> None:
+def test_permuter_orders_the_walk() -> None:
     permuter = Permuter(spiral_in(4, 4))
     model = tiny.transformer(permuter=permuter)
     tokens = torch.tensor([[1]])
@@ -202,7 +202,7 @@ def test_a_permuter_orders_the_walk() -> None:
         model.logits(expected[:, :5])
 
 
-def test_samples_do_not_depend_on_their_company() -> None:
+def test_samples_do_not_depend_on_their_batch() -> None:
     model = tiny.transformer()
     eight = model.sample(None, (5, 6), seed=range(10, 18))
     assert torch.equal(eight, model.sample(torch.tensor([[1]] * 8), (5, 6), seed=10))
@@ -211,7 +211,7 @@ def test_samples_do_not_depend_on_their_company() -> None:
     assert len({tuple(sample.flatten().tolist()) for sample in eight}) == 8
 
 
-def test_known_cells_of_one_sample_do_not_move_another() -> None:
+def test_known_cells_of_one_sample_do_not_affect_another() -> None:
     model = tiny.transformer()
     known = torch.full((2, 4, 4), -1)
     alone = model.sample(None, (4, 4), known[:1], seed=5)
@@ -219,7 +219,7 @@ def test_known_cells_of_one_sample_do_not_move_another() -> None:
     assert torch.equal(model.sample(None, (4, 4), known, seed=5)[:1], alone)
 
 
-def test_generators_are_those_of_torch_for_32_bits_and_differ_beyond() -> None:
+def test_generators_match_torch_up_to_32_bits() -> None:
     for seed in (0, 7, 2**28 * 16 - 1, 2**32 - 1):
         assert torch.equal(draws(generator_of(seed)), draws(torch.Generator().manual_seed(seed)))
     large = [7, *(7 + 2**bits for bits in range(32, 70))]
@@ -231,7 +231,7 @@ def draws(generator: torch.Generator) -> torch.Tensor:
     return torch.rand(4, generator=generator)
 
 
-def test_without_a_seed_the_global_generator_decides() -> None:
+def test_without_a_seed_the_global_generator_is_used() -> None:
     model = tiny.transformer()
     samples = []
     for seed in (0, 0, 1):
@@ -241,7 +241,7 @@ def test_without_a_seed_the_global_generator_decides() -> None:
     assert not torch.equal(samples[0], samples[2])
 
 
-def test_steps_tell_the_progress_and_keep_what_is_there() -> None:
+def test_steps_report_progress_and_keep_known_codes() -> None:
     model = tiny.transformer()
     known = torch.full((1, 3, 4), -1)
     known[0, 1] = 2
@@ -259,7 +259,7 @@ def test_nothing_to_draw() -> None:
     assert torch.equal(model.sample(None, (3, 3), known), known)
 
 
-def test_memory_for_keys_and_values_does_not_grow_with_the_picture() -> None:
+def test_key_value_memory_does_not_grow_with_the_image() -> None:
     model = tiny.transformer()
     steps = model.sample_steps(None, (50, 70), seed=0)
     next(steps)
@@ -288,7 +288,7 @@ def test_codes_that_only_conditions_use_are_never_drawn() -> None:
         ({"condition": torch.zeros(3, 1, dtype=torch.long), "seed": [1, 2]}, "different numbers"),
     ],
 )
-def test_wrong_inputs(arguments: dict[str, object], message: str | None) -> None:
+def test_invalid_inputs(arguments: dict[str, object], message: str | None) -> None:
     call = {"condition": None, "size": (4, 4), **arguments}
     if message is None:
         tiny.transformer().sample(**call, seed=0)

@@ -80,14 +80,14 @@ def test_window_samples_equal_the_reference() -> None:
 
 
 @pytest.mark.parametrize("n_unmasked", [0, 5])
-def test_reading_in_pieces_changes_nothing(n_unmasked: int) -> None:
+def test_reading_in_parts_changes_nothing(n_unmasked: int) -> None:
     gpt = tiny.gpt(20, n_unmasked=n_unmasked)
     tokens = tiny.random_codes(2, 20)
     cache = KeyValueCache(gpt, 2, 20)
     pieces = torch.split(tokens, [7, 1, 5, 1, 6], dim=1)
     logits = torch.cat([gpt(piece, cache) for piece in pieces], 1)
     torch.testing.assert_close(logits, gpt(tokens), rtol=0, atol=1e-5)
-    cache.length = 8  # forget, and read again
+    cache.length = 8  # forget these, and read them again
     torch.testing.assert_close(gpt(tokens[:, 8:], cache), logits[:, 8:], rtol=0, atol=1e-5)
 
 
@@ -143,7 +143,7 @@ def test_coordinates() -> None:
             model.encode_condition(wrong)
 
 
-def test_pictures_as_conditions() -> None:
+def test_images_as_conditions() -> None:
     depth = tiny.vqgan(1)
     model = tiny.transformer(depth, 32)
     assert model.condition_kind == "picture"
@@ -166,7 +166,7 @@ def test_the_first_stage_as_condition_stage() -> None:
     assert keys == {"first_stage_model", "cond_stage_model", "transformer"}
 
 
-def test_condition_pictures_are_resized_where_the_model_says_so() -> None:
+def test_condition_images_are_resized_if_configured() -> None:
     model = tiny.transformer(tiny.vqgan(1), 20, downsample_cond_size=4)
     x = torch.rand(1, 1, 12, 20) * 2 - 1
     c = model.encode_condition(x)
@@ -177,7 +177,7 @@ def test_condition_pictures_are_resized_where_the_model_says_so() -> None:
         model.sample(c, (4, 5))
 
 
-def test_conditions_that_are_codes() -> None:
+def test_codes_as_conditions() -> None:
     model = tiny.transformer(GivenCodes(), 20)
     assert model.condition_kind == "codes"
     assert torch.equal(model.encode_condition(torch.tensor([[1, 2]])), torch.tensor([[1, 2]]))
@@ -199,7 +199,7 @@ def test_no_condition() -> None:
     assert torch.equal(model.logits(codes), model.logits(codes, torch.tensor([[1], [1]])))
 
 
-def test_logits_of_the_first_codes_are_the_first_logits() -> None:
+def test_logits_of_a_prefix_are_a_prefix_of_the_logits() -> None:
     model = tiny.transformer()
     codes = tiny.random_codes(2, 16)
     torch.testing.assert_close(model.logits(codes[:, :5]), model.logits(codes)[:, :5])
@@ -221,12 +221,12 @@ def test_logits_of_the_first_codes_are_the_first_logits() -> None:
         ("n_embd", 10**9),
     ],
 )
-def test_configs_that_cannot_work(name: str, value: object) -> None:
+def test_invalid_configs(name: str, value: object) -> None:
     shape = {"vocab_size": 24, "block_size": 16, "n_embd": 16, "n_head": 2, name: value}
     with pytest.raises(UsageError, match=f"a GPT's {name} cannot be"):
         GPTConfig(**shape)  # type: ignore[arg-type]
 
 
-def test_an_incomplete_config() -> None:
+def test_incomplete_config() -> None:
     with pytest.raises(UsageError, match=r"incomplete: missing 1 required .* 'block_size'"):
         built(GPTConfig, {"vocab_size": 24}, "the GPT's config")

@@ -1,4 +1,4 @@
-"""Upsampling and the next convolution, as one small convolution."""
+"""Upsampling and the convolution after it, as one small convolution."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from vqclip.models.upsampling import FusedUpsample
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("grid", [(4, 6), (5, 1), (1, 1)])
-def test_fused_upsampling_agrees(
+def test_fused_upsampling_matches(
     layout: torch.memory_format, grid: tuple[int, int], generator: torch.Generator
 ) -> None:
     plain = Upsample(3, with_conv=True).eval().requires_grad_(False)

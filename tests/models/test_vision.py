@@ -75,11 +75,11 @@ def test_all_tokens_are_kept_where_they_are_used() -> None:
 
 
 @pytest.mark.parametrize("other", [nn.Linear(2, 2), nn.Sequential(nn.Conv2d(3, 3, 2))])
-def test_other_towers_stay(other: nn.Module) -> None:
+def test_other_towers_are_unchanged(other: nn.Module) -> None:
     before = list(other.modules())
     assert list(streamline(other).modules()) == before
 
 
-def test_unusual_attention_stays() -> None:
+def test_unusual_attention_is_unchanged() -> None:
     assert isinstance(streamline(tower(attentional_pool=True)).conv1, nn.Conv2d)
     assert isinstance(streamline(tower(qk_norm=True)).conv1, nn.Conv2d)

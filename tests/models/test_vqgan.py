@@ -139,7 +139,7 @@ def test_any_ddconfig(change: dict[str, object], size: tuple[int, int]) -> None:
     assert not model.ddconfig.tanh_out or out.abs().max() <= 1
 
 
-def test_give_pre_end_stops_before_the_last_norm() -> None:
+def test_give_pre_end_stops_before_the_final_norm() -> None:
     model = VQModel(replace(SMALL, give_pre_end=True), 20, 8)
     assert model.decode(torch.zeros(1, 8, 2, 2)).shape == (1, 32, 8, 8)
 
@@ -186,7 +186,7 @@ def test_dropout_acts_only_in_training() -> None:
         ("attn_type", "linear"),
     ],
 )
-def test_impossible_ddconfig(name: str, value: object) -> None:
+def test_invalid_ddconfig(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"ddconfig.{name}|ddconfig.ch_mult"):
         replace(SMALL, **{name: value})
 

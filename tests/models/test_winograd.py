@@ -47,14 +47,14 @@ def test_equals_the_convolution_and_its_gradient(
     assert relative_error(x.grad, exact.grad) < 1e-5
 
 
-def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_boundaries_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, x = WinogradConv2d(frozen_conv(8, 16)), torch.randn(1, 8, 50, 22)
     whole = layer(x)
     monkeypatch.setattr(winograd, "_CACHE_FLOATS", 1)  # one row of tiles at a time
     assert torch.allclose(layer(x), whole, atol=1e-6)
 
 
-def test_channels_last_comes_out_and_calls_do_not_disturb_each_other() -> None:
+def test_output_is_channels_last_and_calls_are_independent() -> None:
     layer, other = WinogradConv2d(frozen_conv(8, 8)), WinogradConv2d(frozen_conv(8, 24))
     x = torch.randn(2, 8, 21, 33).contiguous(memory_format=torch.channels_last)
     first = layer(x)
@@ -83,7 +83,7 @@ def test_keeps_the_keys() -> None:
         nn.Conv2d(4, 4, 3, padding="same"),
     ],
 )
-def test_fits_nothing_else(conv: nn.Conv2d) -> None:
+def test_fits_no_other_convolution(conv: nn.Conv2d) -> None:
     assert not fits(conv.requires_grad_(False))
 
 

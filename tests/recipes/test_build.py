@@ -1,4 +1,4 @@
-"""The data set has the same bytes in every build, resumes, and has no duplicates."""
+"""Builds of the data set give the same bytes, can be resumed, and have no duplicates."""
 
 import json
 import zipfile
@@ -50,7 +50,7 @@ def parts(tmp_path: Path) -> Mapping[str, Path]:
     return {"toys": built(tmp_path / "a.zip"), "more": built(tmp_path / "b.zip", "more")}
 
 
-def test_a_part_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None:
+def test_part_does_not_depend_on_worker_count(tmp_path: Path) -> None:
     one, four = built(tmp_path / "1.zip", workers=1), built(tmp_path / "4.zip", workers=4)
     assert one.read_bytes() == four.read_bytes()
 
@@ -61,12 +61,12 @@ def test_failures_are_counted_by_reason(parts: Mapping[str, Path], tmp_path: Pat
     assert summary.kept == 12
 
 
-def test_what_looks_the_same_is_kept_once(parts: Mapping[str, Path], tmp_path: Path) -> None:
+def test_duplicates_are_kept_once(parts: Mapping[str, Path], tmp_path: Path) -> None:
     summaries = build.join(parts, tmp_path / "set")
     assert (summaries["more"].kept, summaries["more"].doubles) == (0, 12)
 
 
-def test_the_set_is_the_same_every_time(parts: Mapping[str, Path], tmp_path: Path) -> None:
+def test_data_set_is_reproducible(parts: Mapping[str, Path], tmp_path: Path) -> None:
     for folder in ("one", "two"):
         build.join(parts, tmp_path / folder)
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
@@ -75,14 +75,14 @@ def test_the_set_is_the_same_every_time(parts: Mapping[str, Path], tmp_path: Pat
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_the_set_is_read_by_the_training(parts: Mapping[str, Path], tmp_path: Path) -> None:
+def test_data_set_can_be_used_for_training(parts: Mapping[str, Path], tmp_path: Path) -> None:
     build.join(parts, tmp_path / "set")
     entries = read_source(SourceConfig(path=str(tmp_path / "set" / "captions.jsonl")))
     assert [entry.texts[0] for entry in entries] == [f"thing {n}" for n in range(12)]
     assert read_bytes(entries[0])[8:12] == b"WEBP"
 
 
-def test_checksums_are_those_of_the_pictures(parts: Mapping[str, Path], tmp_path: Path) -> None:
+def test_checksums_match_the_images(parts: Mapping[str, Path], tmp_path: Path) -> None:
     import hashlib
 
     build.join(parts, tmp_path / "set")
@@ -92,7 +92,7 @@ def test_checksums_are_those_of_the_pictures(parts: Mapping[str, Path], tmp_path
             assert hashlib.sha256(shard.read(name)).hexdigest() == digest
 
 
-def test_shards_are_bounded_and_old_ones_go(
+def test_shards_are_bounded_and_old_ones_removed(
     parts: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "_SHARD_SIZE", 1000)
@@ -105,7 +105,7 @@ def test_shards_are_bounded_and_old_ones_go(
     assert not list((tmp_path / "set").glob(".*"))
 
 
-def test_a_part_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_part_leaves_nothing(tmp_path: Path) -> None:
     def failing(_: Contents) -> Iterator[Candidate]:
         yield from candidates({}, 1)
         raise OSError("package broken")
@@ -122,7 +122,7 @@ def test_a_part_is_current_until_its_fingerprint_changes(tmp_path: Path) -> None
     assert not build.is_current(path, "other")
 
 
-def test_digests_tell_pictures_apart_but_not_fingerprints(tmp_path: Path) -> None:
+def test_digests_depend_on_images_but_not_fingerprints(tmp_path: Path) -> None:
     other = Source((), partial(candidates, count=3))
     with ThreadPoolExecutor(1) as pool:
         build.build_part("toys", TOYS, {}, tmp_path / "later.zip", "later", pool)

@@ -47,14 +47,14 @@ def test_credits_are_read_from_the_packages(monkeypatch: pytest.MonkeyPatch) -> 
     assert list(credits({})) == [row("noto", "MIT", author="Ann", origin="https://example.org")]
 
 
-def test_a_file_of_a_repository_is_no_page_of_its_author(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repository_file_is_not_an_author_page(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = Candidate("a", ("a",), Image.new, "photo", "MIT", columns={"origin": "ann/cats:a.jpg"})
     monkeypatch.setattr("recipes.data.notice.SOURCES", {"cats": Source(("x",), lambda _: [toy])})
     assert list(credits({})) == [row("cats", "MIT", author="", origin=None)]
 
 
 @pytest.mark.skipif(not NOTICE.is_file(), reason="not written yet")
-def test_the_notice_of_the_repository_names_every_source_and_credit() -> None:
+def test_notice_names_every_source_and_credit() -> None:
     flat = " ".join(NOTICE.read_text(encoding="utf-8").split())
     for name, source in SOURCES.items():
         assert not source.packages or f"{name}: pictures under " in flat
@@ -62,7 +62,7 @@ def test_the_notice_of_the_repository_names_every_source_and_credit() -> None:
         assert " ".join(package.credit.split()) in flat
 
 
-def test_the_notice_of_the_repository_credits_every_chosen_picture() -> None:
+def test_notice_credits_every_chosen_image() -> None:
     flat = " ".join(NOTICE.read_text(encoding="utf-8").split())
     git = [name for name, package in read_lock().items() if package.kind == "git"]
     rows = [row for name in git for row in read_table(table_path(name))]

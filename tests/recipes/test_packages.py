@@ -24,12 +24,12 @@ def tarball() -> bytes:
     return tar({"package/icons.json": b"{}", "package/lib/a.js": b"1"}, "w:gz")
 
 
-def test_every_package_of_a_source_is_locked_and_every_locked_one_used() -> None:
+def test_locked_packages_are_exactly_those_used() -> None:
     used = {name for source in SOURCES.values() for name in source.packages}
     assert used == set(read_lock())
 
 
-def test_the_lock_is_permissive_pinned_and_names_whom_to_thank() -> None:
+def test_lock_is_permissive_pinned_and_credited() -> None:
     for locked in read_lock().values():
         assert not re.search(r"SA|GPL|NC|ND", locked.license), locked.name
         assert re.fullmatch(r"[0-9a-f]{64}", locked.sha256)
@@ -51,7 +51,7 @@ def test_a_changed_file_is_refused(tmp_path: Path, tarball: bytes) -> None:
     assert not (tmp_path / "node_modules").exists() or not list(tmp_path.glob("node_modules/*/*"))
 
 
-def test_verify_lets_the_locked_file_pass(tmp_path: Path, tarball: bytes) -> None:
+def test_verify_accepts_the_locked_file(tmp_path: Path, tarball: bytes) -> None:
     path = tmp_path / "toy-1.0.tgz"
     path.write_bytes(tarball)
     verify(package(tarball), path)
@@ -64,7 +64,7 @@ def test_npm_packages_are_unpacked_where_node_finds_them(tmp_path: Path, tarball
     assert (folder / "lib" / "a.js").read_bytes() == b"1"
 
 
-def test_what_is_unpacked_needs_no_file_any_more(tmp_path: Path, tarball: bytes) -> None:
+def test_unpacked_package_does_not_need_its_file(tmp_path: Path, tarball: bytes) -> None:
     (tmp_path / "toy-1.0.tgz").write_bytes(tarball)
     first = provide([package(tarball)], tmp_path)
     (tmp_path / "toy-1.0.tgz").unlink()
@@ -99,7 +99,7 @@ def test_a_tarball_cannot_write_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["npm", "deb", "pip"])
-def test_a_missing_tool_is_told_in_one_line(
+def test_missing_tool_gives_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -115,7 +115,7 @@ def tool(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def test_a_package_is_fetched_by_its_tool_and_verified(
+def test_package_is_downloaded_with_its_tool_and_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tarball: bytes
 ) -> None:
     (tmp_path / "served").write_bytes(tarball)
@@ -128,9 +128,7 @@ def test_a_package_is_fetched_by_its_tool_and_verified(
     assert not list((tmp_path / "other").glob("*.tgz"))
 
 
-def test_a_release_without_the_version_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_version_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool(tmp_path, "apt-get", "echo \"E: Version '1.0' for 'toy' was not found\" >&2; exit 100")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(PackageError, match=r"was not found.*Debian 12"):

@@ -1,4 +1,4 @@
-"""Fitting of images, colour names, and detection of duplicates."""
+"""Image fitting, colour names, and duplicate detection."""
 
 import io
 from functools import partial
@@ -52,7 +52,7 @@ def test_a_cutout_is_trimmed_and_centred() -> None:
 @pytest.mark.parametrize(
     ("size", "reason"), [((10, 10), "too small"), ((200, 10), "too narrow"), (None, "empty")]
 )
-def test_what_shows_nothing_is_refused(size: tuple[int, int] | None, reason: str) -> None:
+def test_empty_images_are_refused(size: tuple[int, int] | None, reason: str) -> None:
     image = Image.new("RGBA", (300, 300), (0, 0, 0, 0))
     if size:
         image.paste(solid("red", size), (20, 20))
@@ -72,25 +72,25 @@ def test_enlarged_pixel_art_stays_sharp() -> None:
     "name", ["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black",
              "white", "gray", "cyan"]
 )  # fmt: skip
-def test_colours_are_called_by_their_names(name: str) -> None:
+def test_colours_are_named(name: str) -> None:
     assert colors(solid(name).convert("RGB"), full()) == [name]
 
 
-def test_small_shares_of_a_colour_are_not_named() -> None:
+def test_rare_colours_are_not_named() -> None:
     image = solid("blue").convert("RGB")
     image.paste(PALETTE["red"], (0, 0, 128, 64))
     image.paste(PALETTE["yellow"], (0, 0, 32, 32))
     assert colors(image, full()) == ["blue", "red"]
 
 
-def test_pictures_that_look_alike_have_one_look() -> None:
+def test_similar_images_have_the_same_look() -> None:
     noisy = np.asarray(solid("red")) + np.random.RandomState(0).randint(0, 2, (128, 128, 4))
     shown = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
     assert look(solid("red"), full()) == look(shown, full())
     assert look(solid("red"), full()) != look(solid("blue"), full())
 
 
-def test_a_rendered_row_says_all_of_the_picture() -> None:
+def test_rendered_row_describes_the_image() -> None:
     texts, tags = ("Red_Apple", "red apple", "Fruit"), ("food", "", "Food")
     picture = render("toys", candidate(png((100, 80), "RGBA"), texts=texts, tags=tags, author="A"))
     assert isinstance(picture, Picture)
@@ -118,11 +118,11 @@ def test_a_full_frame_has_no_background() -> None:
         (png((1, 1)), {}, "of one colour"),
     ],
 )
-def test_a_failure_is_a_reason(data: bytes, changes: dict[str, object], reason: str) -> None:
+def test_failure_gives_a_reason(data: bytes, changes: dict[str, object], reason: str) -> None:
     assert render("toys", candidate(data, **changes)) == reason
 
 
-def test_a_picture_of_one_colour_may_be_a_texture() -> None:
+def test_plain_image_may_be_a_texture() -> None:
     assert isinstance(render("toys", candidate(png((1, 1)), kind="texture")), Picture)
 
 
@@ -137,12 +137,12 @@ def test_a_light_cutout_never_stands_on_white() -> None:
         assert picture.row["bg"] not in ("white", "beige", "yellow")
 
 
-def test_choices_hang_on_source_and_key_alone() -> None:
+def test_choices_depend_only_on_source_and_key() -> None:
     assert choices("noto", "apple").random() == choices("noto", "apple").random()
     assert choices("noto", "apple").random() != choices("noto", "pear").random()
 
 
-def test_svgs_are_rasterised_without_the_fonts_of_the_machine() -> None:
+def test_svgs_are_rasterised_without_system_fonts() -> None:
     pytest.importorskip("resvg_py")
     drawn = rasterise(SVG.format(APPLE))
     assert drawn.size == (256, 256)
@@ -151,14 +151,14 @@ def test_svgs_are_rasterised_without_the_fonts_of_the_machine() -> None:
     assert text.getchannel("A").getextrema() == (0, 0)
 
 
-def test_huge_pictures_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_images_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.png").write_bytes(png())
     monkeypatch.setattr("recipes.data.pictures._PIXEL_LIMIT", 100)
     with pytest.raises(UnusableError, match="too many pixels"):
         opened(tmp_path / "a.png")
 
 
-def test_the_last_bit_of_a_float_does_not_reach_the_pixels() -> None:
+def test_last_bit_of_a_float_does_not_affect_pixels() -> None:
     half = np.full((2, 2, 3), 100.5 / 255)
     nearly = [np.nextafter(half, 0), half, np.nextafter(half, 1)]
     assert {to_image(values).tobytes() for values in nearly} == {bytes([101] * 12)}

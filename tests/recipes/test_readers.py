@@ -53,7 +53,7 @@ def texts(candidates: object) -> list[tuple[str, ...]]:
     return [candidate.texts for candidate in candidates]  # type: ignore[attr-defined]
 
 
-def test_icons_are_called_by_their_names_and_hidden_ones_left(tmp_path: Path) -> None:
+def test_icons_are_named_and_hidden_ones_skipped(tmp_path: Path) -> None:
     package = packages.iconify(tmp_path, {"red-apple-2": APPLE, "sun-fill": APPLE})
     found = list(iconify.read_icons(package, "MIT"))
     assert texts(found) == [("red-apple",), ("sun",)]
@@ -62,7 +62,7 @@ def test_icons_are_called_by_their_names_and_hidden_ones_left(tmp_path: Path) ->
     assert found[0].draw().size == (256, 256)
 
 
-def test_silhouettes_are_coloured_as_their_caption_says(tmp_path: Path) -> None:
+def test_silhouettes_have_the_colour_in_their_caption(tmp_path: Path) -> None:
     body = '<path fill="currentColor" d="M2 2h12v9H2z"/>'
     package = packages.iconify(tmp_path, {"dragon-head": body, "abstract-1": body})
     (found,) = iconify.read_silhouettes(package, "CC-BY-3.0", "toys")
@@ -91,9 +91,7 @@ def test_emoji_are_found_by_code_point_or_name(names: emoji.Names) -> None:
     assert names.find("1f600", "grinning") is None
 
 
-def test_an_emoji_set_has_one_skin_tone_and_flags_on_demand(
-    tmp_path: Path, names: emoji.Names
-) -> None:
+def test_emoji_set_has_one_skin_tone_and_optional_flags(tmp_path: Path, names: emoji.Names) -> None:
     icons = dict.fromkeys(["apple", "hand-dark", "wave", "peru", "flag-x", "blob"], APPLE)
     codes = {"1f34e": "apple", "1f44b-1f3fb": "wave", "1f1f5-1f1ea": "peru"}
     package = packages.iconify(tmp_path / "set", icons, codes)
@@ -106,7 +104,7 @@ def test_an_emoji_set_has_one_skin_tone_and_flags_on_demand(
     assert ("flag: Peru", "peru") in texts(flagged)
 
 
-def test_run_together_names_are_taken_apart(tmp_path: Path, names: emoji.Names) -> None:
+def test_run_together_names_are_split(tmp_path: Path, names: emoji.Names) -> None:
     package = packages.iconify(
         tmp_path / "set", dict.fromkeys(["redfruit", "redapple", "bluefruit"], APPLE)
     )
@@ -114,7 +112,7 @@ def test_run_together_names_are_taken_apart(tmp_path: Path, names: emoji.Names) 
     assert texts(found) == [("red fruit",), ("red apple",), ("blue fruit",)]
 
 
-def test_emoji_files_are_called_by_code_point(tmp_path: Path, names: emoji.Names) -> None:
+def test_emoji_files_are_named_by_code_point(tmp_path: Path, names: emoji.Names) -> None:
     image = png((40, 40), "RGBA", "WEBP")
     files = ["1f34e.webp", "2764-fe0f.webp", "1f34e-1f3fb.webp", "ffff.webp"]
     write_files(tmp_path, dict.fromkeys(files, image))
@@ -126,7 +124,7 @@ def test_emoji_files_are_called_by_code_point(tmp_path: Path, names: emoji.Names
 @pytest.mark.parametrize(
     ("title", "expected"), [("A Red Apple", "A Red Apple"), ("Untitled", "ripe apple")]
 )
-def test_clip_art_is_told_by_its_metadata(tmp_path: Path, title: str, expected: str) -> None:
+def test_clip_art_is_described_by_its_metadata(tmp_path: Path, title: str, expected: str) -> None:
     svg, name = OPENCLIPART.format(title=title), "food/fruit/ripe_apple_ann_artist_01"
     write_files(tmp_path / "svg", {f"{name}.svg": svg, "shapes/a.svg": svg})
     write_files(tmp_path / "png", {f"{name}.png": png((60, 60), "RGBA")})
@@ -181,11 +179,11 @@ def test_only_photos_under_free_licences_are_read(tmp_path: Path) -> None:
     [("Public Domain", "public domain"), ("CC0-1.0", "CC0-1.0"), ("CC-BY 3.0", "CC-BY-3.0"),
      ("CC-BY-SA-4.0", ""), ("CC-BY-NC-2.0", ""), ("GPLv3", ""), ("GFDL", "")],
 )  # fmt: skip
-def test_licences_are_told_apart(license: str, expected: str) -> None:
+def test_licences_are_distinguished(license: str, expected: str) -> None:
     assert gcompris.permissive(license) == expected
 
 
-def test_crops_say_that_they_may_miss_the_thing(tmp_path: Path) -> None:
+def test_random_crops_are_marked(tmp_path: Path) -> None:
     write_files(tmp_path, {"a.png": png((90, 60))})
     photo = {"a.png": photos.Photo("an a", "CC0-1.0", "Ann")}
     found = list(photos.read_photos("toys", tmp_path, photo, count=4))
@@ -196,7 +194,7 @@ def test_crops_say_that_they_may_miss_the_thing(tmp_path: Path) -> None:
     assert len({c.key for c in found}) == 4
 
 
-def test_crops_are_the_same_every_time(tmp_path: Path) -> None:
+def test_crops_are_reproducible(tmp_path: Path) -> None:
     write_files(tmp_path, {"a.png": png((90, 60))})
     whole = next(photos.read_photos("toys", tmp_path, {"a.png": photos.Photo("a", "MIT")}))
     first, second = ([c.draw().tobytes() for c in crops.crops("t", whole, 5, 0.5)] for _ in "12")
@@ -204,7 +202,7 @@ def test_crops_are_the_same_every_time(tmp_path: Path) -> None:
     assert len(set(first)) == 5
 
 
-def test_textures_are_called_by_their_files(tmp_path: Path) -> None:
+def test_textures_are_named_after_their_files(tmp_path: Path) -> None:
     names = {"light-wood_2.png": png((70, 70)), "logo.png": png((70, 70)), "tiny.png": png()}
     write_files(tmp_path, names)
     found = list(photos.read_textures("toys", tmp_path, "MIT"))
@@ -220,14 +218,14 @@ def test_one_frame_of_an_animation_is_read(tmp_path: Path) -> None:
     assert found[0].tags == ("animals",)
 
 
-def test_a_theme_is_read_without_doubles(tmp_path: Path) -> None:
+def test_theme_is_read_without_duplicates(tmp_path: Path) -> None:
     names = ["apps/clock.svg", "apps/gnome-x.svg", "mimetypes/text.svg"]
     write_files(tmp_path, dict.fromkeys(names, SVG.format(APPLE)))
     (tmp_path / "apps" / "link.svg").symlink_to("clock.svg")
     assert texts(sprites.read_theme(tmp_path, "CC-PDDC")) == [("clock",)]
 
 
-def test_a_view_looks_where_it_says() -> None:
+def test_view_has_the_right_direction() -> None:
     panorama = np.zeros((64, 128, 3))
     panorama[:32] = (0, 0, 1)
     panorama[32:, :64] = (0, 1, 0)
@@ -256,7 +254,7 @@ def face(style: str, **parts: object) -> Candidate:
     return dicebear.candidate(style, "a1", SVG.format(APPLE), parts, "CC0-1.0")
 
 
-def test_a_face_is_told_by_its_parts() -> None:
+def test_face_is_described_by_its_parts() -> None:
     told = face(
         "openPeeps", head="shortHair1", skinColor="ffdbb4", facialHair="moustache2", face="smile"
     ).texts[0]
@@ -269,13 +267,13 @@ def test_ink_faces_have_no_colours() -> None:
     assert told.texts[0].endswith(" with beard")
 
 
-def test_clothes_and_glasses_are_told() -> None:
+def test_clothes_and_glasses_are_described() -> None:
     told = face("toonHead", clothesColor="0000ff", glasses="round", hair="bun", hairColor="000000")
     assert told.tags[-3:] == ("black bun", "glasses", "blue clothes")
 
 
 @pytest.mark.parametrize("number", range(0, 36, 3))
-def test_landscapes_are_painted_and_told(number: int) -> None:
+def test_landscapes_are_painted_and_described(number: int) -> None:
     scene, land = scenes.paint(number)
     (candidate,) = list(scenes.read(number + 1, "MIT"))[-1:]
     assert scene.sky.told in candidate.texts[0]
@@ -294,7 +292,7 @@ def test_every_land_can_be_painted() -> None:
         assert np.isfinite(scene.canvas).all()
 
 
-def test_shapes_have_the_colours_of_their_captions() -> None:
+def test_shapes_have_the_colours_in_their_captions() -> None:
     for number in range(60):
         shape = shapes.shape(number)
         image = np.asarray(shapes.draw(shape)).reshape(-1, 3).astype(int)
@@ -305,5 +303,5 @@ def test_shapes_have_the_colours_of_their_captions() -> None:
         assert shape.ground in shapes.caption(shape)
 
 
-def test_every_kind_of_shape_comes() -> None:
+def test_every_kind_of_shape_occurs() -> None:
     assert {shapes.shape(number).kind for number in range(300)} == set(shapes._DRAWN)

@@ -34,7 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_images_of_the_sources_are_recalled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_from_the_sources_are_recalled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["remember.py", folder / "recipe.yaml", weights_folder() / "transformer"]
     words += [folder / "new", "--data", folder / "captions.jsonl", "--sources", "emoji"]
     monkeypatch.setattr(sys, "argv", [str(word) for word in words])

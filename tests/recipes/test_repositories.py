@@ -54,7 +54,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     return replace(locked, sha256=sha256_of(tmp_path / locked.file))
 
 
-def test_the_chosen_files_are_those_of_the_commit(package: Package, tmp_path: Path) -> None:
+def test_chosen_files_are_from_the_commit(package: Package, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / package.file) as archive:
         assert archive.namelist() == ["a/red cat.png", "a/2.png", "b/3.png"]
         assert archive.read("a/2.png") == png()
@@ -62,7 +62,7 @@ def test_the_chosen_files_are_those_of_the_commit(package: Package, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["ann/cats", "ann+cats"])
 @pytest.mark.parametrize("bare", [True, False])
-def test_a_local_clone_is_read_bare_or_not(
+def test_local_clone_may_be_bare(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, bare: bool
 ) -> None:
     source, clone = tmp_path / "host" / "ann" / "cats", tmp_path / "clones" / name
@@ -80,19 +80,19 @@ def test_without_a_clone_the_chosen_files_are_downloaded(package: Package, tmp_p
     assert [path.name for path in (tmp_path / "kept").glob("*.zip")] == [package.file]
 
 
-def test_other_files_than_the_locked_ones_are_refused(package: Package, tmp_path: Path) -> None:
+def test_files_other_than_the_locked_ones_are_refused(package: Package, tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="is not the locked ann/cats"):
         provide([replace(package, sha256="0" * 64)], tmp_path / "kept", tmp_path / "host")
     assert not list((tmp_path / "kept").glob("*.zip"))
 
 
-def test_a_clone_without_the_commit_is_told(package: Package, tmp_path: Path) -> None:
+def test_clone_without_the_commit_is_reported(package: Package, tmp_path: Path) -> None:
     other = replace(package, version="0" * 40)
     with pytest.raises(PackageError, match=r"lacks a/red cat\.png at commit 00000000: update"):
         provide([other], tmp_path / "kept", tmp_path / "host")
 
 
-def test_a_host_out_of_reach_and_a_missing_git_are_told(
+def test_unreachable_host_and_missing_git_are_reported(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repositories, "HOST", f"file://{tmp_path}/nowhere")
@@ -117,7 +117,7 @@ def test_a_table_gives_captions_tags_and_columns(package: Package, tmp_path: Pat
     assert (third.key, third.texts) == ("b/3.png#whole", dog.texts)
 
 
-def test_a_row_may_say_otherwise(
+def test_row_may_override_defaults(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = "path\tcaptions\tkind\tlicense\tauthor\torigin\n"
@@ -142,7 +142,7 @@ def halves(size: tuple[int, int] = (90, 30), **options: object) -> bytes:
 @pytest.mark.parametrize(
     ("box", "color"), [("", "lime"), ("left", "red"), ("right", "blue"), ("35 5 50 20", "lime")]
 )
-def test_a_box_says_which_part_is_taken(tmp_path: Path, box: str, color: str) -> None:
+def test_box_selects_the_part(tmp_path: Path, box: str, color: str) -> None:
     image = chosen._draw(write_files(tmp_path, {"a.png": halves()}) / "a.png", box)
     assert image.width == image.height
     assert set(image.get_flattened_data()) == set(
@@ -150,7 +150,7 @@ def test_a_box_says_which_part_is_taken(tmp_path: Path, box: str, color: str) ->
     )
 
 
-def test_a_whole_picture_is_padded_with_its_border() -> None:
+def test_whole_image_is_padded_with_its_border() -> None:
     image = Image.new("RGB", (40, 20), (10, 200, 30))
     image.paste((255, 255, 255), (10, 5, 30, 15))
     square = chosen.padded(image)
@@ -159,14 +159,14 @@ def test_a_whole_picture_is_padded_with_its_border() -> None:
     assert square.getpixel((20, 20)) == (255, 255, 255)
 
 
-def test_a_picture_is_turned_as_its_camera_noted(tmp_path: Path) -> None:
+def test_image_is_turned_as_recorded_by_the_camera(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     path = write_files(tmp_path, {"a.png": halves(exif=exif)}) / "a.png"
     assert chosen._draw(path, "left").getpixel((0, 0)) == (0, 0, 255)
 
 
-def test_a_render_keeps_its_transparent_ground(package: Package, tmp_path: Path) -> None:
+def test_render_keeps_its_transparent_background(package: Package, tmp_path: Path) -> None:
     write_files(tmp_path, {"a/red cat.png": png(mode="RGBA")})
     first = read(package, tmp_path, chosen.Wording("MIT", kind="render"))[0]
     assert first.draw().mode == "RGBA"
@@ -175,7 +175,7 @@ def test_a_render_keeps_its_transparent_ground(package: Package, tmp_path: Path)
 @pytest.mark.parametrize(
     "name", [name for name, locked in read_lock().items() if locked.kind == "git"]
 )
-def test_the_tables_of_the_recipe_are_sound(name: str) -> None:
+def test_tables_of_the_recipe_are_valid(name: str) -> None:
     rows = read_table(table_path(name))
     pictures = [(row["path"], row.get("box", "")) for row in rows]
     assert len(set(pictures)) == len(pictures)

@@ -36,7 +36,7 @@ BASE = GenerateConfig(
     num_cutouts=2,
     learning_rate=0.3,
 )
-# Optimizers of pytorch-optimizer with other kinds of state: queues, mappings, lists, numbers.
+# Optimizers from pytorch-optimizer with other kinds of state: queues, mappings, lists, numbers.
 EXTRA = ("adamp", "adashift", "aggmo", "diffgrad", "prodigy", "soap", "emonavi", "dadaptadam")
 
 
@@ -58,7 +58,7 @@ def through_a_file(config: GenerateConfig, run: Run) -> Checkpoint:
     return load_checkpoint(path)
 
 
-def test_a_checkpoint_has_no_other_temporary_file(
+def test_checkpoint_uses_only_one_temporary_file(
     monkeypatch: pytest.MonkeyPatch, models: Models
 ) -> None:
     """The only file is the one that `replacing` creates, and removes if the process survives."""
@@ -89,7 +89,7 @@ def check_every_step(config: GenerateConfig, models: Models) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, *EXTRA])
-def test_every_optimizer_goes_on_exactly(models: Models, optimizer: str) -> None:
+def test_every_optimizer_resumes_exactly(models: Models, optimizer: str) -> None:
     check_every_step(replace(BASE, optimizer=optimizer, ema=0.5, schedule="cosine"), models)
 
 
@@ -104,7 +104,7 @@ def test_every_optimizer_goes_on_exactly(models: Models, optimizer: str) -> None
         {"steps": 0},
     ],
 )
-def test_every_setting_goes_on_exactly(models: Models, changes: Mapping[str, Any]) -> None:
+def test_every_setting_resumes_exactly(models: Models, changes: Mapping[str, Any]) -> None:
     check_every_step(replace(BASE, **changes), models)
 
 
@@ -129,7 +129,7 @@ def outputs(folder: str) -> OutputConfig:
 
 
 @pytest.mark.parametrize("step", [0, 2, 4])
-def test_ctrl_c_keeps_what_the_picture_and_its_films_need(models: Models, step: int) -> None:
+def test_ctrl_c_keeps_the_state_for_image_and_videos(models: Models, step: int) -> None:
     config = replace(BASE, ema=0.5)
     alone(rendering(config, replace(outputs("whole"), checkpoint=None), models))
     result = alone(rendering(config, outputs("part"), models, interrupted_at(step)))
@@ -142,7 +142,7 @@ def test_ctrl_c_keeps_what_the_picture_and_its_films_need(models: Models, step: 
         assert whole.read_bytes() == Path("part", whole.relative_to("whole")).read_bytes(), whole
 
 
-def test_a_finished_run_goes_on_to_more_steps(models: Models) -> None:
+def test_finished_run_continues_to_more_steps(models: Models) -> None:
     longer = final(tiny.run(replace(BASE, steps=6), models))
     run = tiny.run(BASE, models)
     final(run)
@@ -155,7 +155,7 @@ def test_a_finished_run_goes_on_to_more_steps(models: Models) -> None:
         extended(scheduled, 8)
 
 
-def test_the_folder_of_a_checkpoint_may_move(models: Models) -> None:
+def test_folder_of_a_checkpoint_can_be_moved(models: Models) -> None:
     output = replace(outputs("x"), codes=Path("x/a.npz"))
     path = checkpoint_path(output.path)
     save_checkpoint(path, Checkpoint(BASE, output, {"a": 1}, state_of(tiny.run(BASE, models))))
@@ -165,7 +165,7 @@ def test_the_folder_of_a_checkpoint_may_move(models: Models) -> None:
     assert moved.metadata == {"a": 1}
 
 
-def test_what_is_no_checkpoint(models: Models) -> None:
+def test_files_that_are_not_checkpoints(models: Models) -> None:
     with pytest.raises(UsageError, match="no such checkpoint"):
         load_checkpoint(Path("none"))
     path = Path("a.safetensors")
@@ -180,14 +180,16 @@ def test_what_is_no_checkpoint(models: Models) -> None:
         resume(BASE, models, replace(state, values={}))
 
 
-def test_an_optimizer_that_keeps_secrets_is_refused(models: Models) -> None:
+def test_optimizer_with_hidden_state_is_refused(models: Models) -> None:
     path = Path("a.checkpoint.safetensors")
     config = replace(BASE, optimizer="StableSPAM")
     with pytest.raises(UsageError, match="cannot be resumed exactly"):
         alone(rendering(config, OutputConfig(Path("a.png"), checkpoint=path), models))
 
 
-def test_it_is_written_now_and_then(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_is_written_at_intervals(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(keeping, "EVERY", 0)
     path = Path("a.checkpoint.safetensors")
     seen: list[int] = []

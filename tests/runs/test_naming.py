@@ -56,23 +56,23 @@ def test_slugs_are_safe_on_every_file_system(text: str) -> None:
         ("👩\u200d👩\u200d👧", "picture"),
     ],
 )
-def test_marks_stay_with_their_letters(text: str, name: str) -> None:
+def test_combining_marks_are_kept(text: str, name: str) -> None:
     assert slug(text) == name
 
 
 @pytest.mark.parametrize("pattern", ["{promt}.png", "{}.png", "{0}.png", "{seed", "{seed.x}.png"])
-def test_wrong_patterns_list_the_fields(pattern: str) -> None:
+def test_invalid_patterns_list_the_fields(pattern: str) -> None:
     with pytest.raises(UsageError, match=r"\{prompt\} \{seed\}"):
         fill_pattern(pattern, CONFIG, 1)
 
 
-def test_equal_names_are_told_apart() -> None:
+def test_equal_names_are_made_distinct() -> None:
     a, b = Path("a.png"), Path("b.png")
     assert distinct_paths([a, b], [1, 2]) == [a, b]
     assert distinct_paths([a, a], [7, 8]) == [Path("a-7.png"), Path("a-8.png")]
 
 
-def test_default_names_give_way_to_every_file_beside_them() -> None:
+def test_default_names_avoid_all_existing_files() -> None:
     a, b = Path("a.png"), Path("b.png")
     asked = FileOptions(gif=True)
     for name in ("a.gif", "a-2.checkpoint.safetensors", "b.npz"):
@@ -82,7 +82,7 @@ def test_default_names_give_way_to_every_file_beside_them() -> None:
         assert name_images(certain, [a], [1])[0].path == a
 
 
-def test_samples_of_one_name_stay_together() -> None:
+def test_samples_with_one_name_stay_together() -> None:
     a = Path("a.png")
     Path("a-2.png").touch()
     asked = FileOptions(save_codes=True, frames=Path("frames"))
@@ -93,19 +93,19 @@ def test_samples_of_one_name_stay_together() -> None:
     assert name_images(asked, [a], [1])[0].frames == Path("frames")
 
 
-def test_files_of_a_renamed_image_stand_beside_it() -> None:
+def test_files_of_a_renamed_image_are_beside_it() -> None:
     (old,) = name_images(FileOptions(save_codes=True, frames=Path("f")), [Path("a.png")], [1])
     new = renamed(old, Path("b.png"), [".gif"])
     assert (new.path, new.codes, new.films) == (Path("b.png"), Path("b.npz"), (Path("b.gif"),))
     assert (new.frames, new.checkpoint) == (Path("f-b"), Path("b.checkpoint.safetensors"))
 
 
-def test_folders_of_batches_are_named_after_their_lists() -> None:
+def test_batch_folders_are_named_after_their_lists() -> None:
     names = {"-": "batch", "in/prompts.v2.txt": "prompts.v2", "prompts": "prompts-run"}
     assert {source: str(batch_folder(source)) for source in names} == names
 
 
-def test_names_of_videos() -> None:
+def test_video_names() -> None:
     Path("a.gif").touch()
     both = FileOptions(gif=True, webp=True)
     assert name_videos(FileOptions(), "a") == (Path("a.mp4"),)

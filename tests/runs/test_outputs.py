@@ -32,7 +32,7 @@ def test_the_last_step_is_always_shown() -> None:
         (OutputConfig(Path("/proc/none/a.png")), "cannot write to"),
     ],
 )
-def test_what_could_not_be_written_is_refused(output: OutputConfig, message: str) -> None:
+def test_unwritable_outputs_are_refused(output: OutputConfig, message: str) -> None:
     for name in ("taken.png", "taken.gif", "taken.npz"):
         Path(name).touch()
     Path("folder.png").mkdir()
@@ -44,12 +44,12 @@ def test_what_could_not_be_written_is_refused(output: OutputConfig, message: str
     assert leftovers(Path()) == before
 
 
-def test_overwriting_can_be_asked_for() -> None:
+def test_overwriting_can_be_requested() -> None:
     Path("taken.png").touch()
     check_outputs(OutputConfig(Path("taken.png"), overwrite=True), 3)
 
 
-def test_the_trial_of_a_folder_cannot_leave_a_file(tmp_path: Path) -> None:
+def test_folder_check_leaves_no_file(tmp_path: Path) -> None:
     """Checking does not change the folder by creating or removing a name."""
     try:
         os.close(os.open(tmp_path, os.O_RDWR | os.O_TMPFILE))
@@ -60,6 +60,6 @@ def test_the_trial_of_a_folder_cannot_leave_a_file(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mtime == 0
 
 
-def test_new_folders_are_fine_and_not_made_yet() -> None:
+def test_new_folders_are_accepted_but_not_created() -> None:
     check_outputs(OutputConfig(Path("new/deep/a.png")), 3)
     assert not Path("new").exists()

@@ -130,7 +130,7 @@ def test_samples_of_a_large_transformer_are_drawn_in_smaller_batches(
     assert drafts.batch_size(model) == 1
 
 
-def test_what_was_begun_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_started_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "_BATCH", 8)
     work = task(samples=10)
     steps = draw_samples(work)
@@ -150,13 +150,13 @@ def test_sizes_are_whole_codes_or_the_models_own() -> None:
     assert plan(config, TINY, None, None).size == (16, 16)
 
 
-def test_coordinates_need_nothing_to_be_said() -> None:
+def test_coordinates_need_no_input() -> None:
     some = models(condition=Coordinates(tiny.CODES - 1, 2), block_size=32)
     work = plan(SampleConfig(transformer="tiny"), some, (8, 8), None)
     assert finish(work).shape == (1, 4, 4)
 
 
-def test_a_class_is_asked_for() -> None:
+def test_class_is_required() -> None:
     some = models(condition=ClassLabel(7))
     with pytest.raises(UsageError, match="needs a condition: `class`"):
         plan(SampleConfig(transformer="tiny"), some, (8, 8), None)
@@ -180,7 +180,7 @@ def test_settings_out_of_range(options: dict[str, Any], message: str) -> None:
         SampleConfig(transformer="tiny", **options)
 
 
-def test_refining_moves_imagined_codes_alone() -> None:
+def test_refining_changes_only_imagined_codes() -> None:
     Image.new("RGB", (16, 16), "red").save("photo.png")
     config = CompleteConfig(
         transformer=UNCONDITIONAL,
@@ -201,7 +201,7 @@ def test_refining_moves_imagined_codes_alone() -> None:
     assert better.score is not None
 
 
-def test_the_best_comes_first() -> None:
+def test_best_sample_comes_first() -> None:
     perceptor = accelerate(load_perceptor(), torch.device("cpu"), torch.float32)
     transformer = TINY.transformer
     some = Models(TINY.vqgan, (perceptor,), TINY.device, TINY.dtype, transformer)

@@ -56,11 +56,11 @@ def labels(path: str, count: int, *relabel: str) -> list[list[int]]:
         ({"condition": tiny.vqgan(3), "cond_stage_key": "segmentation"}, ("labels",)),
     ],
 )
-def test_what_a_transformer_takes(options: dict[str, Any], takes: tuple[str, ...]) -> None:
+def test_accepted_conditions(options: dict[str, Any], takes: tuple[str, ...]) -> None:
     assert accepted(tiny.transformer(**options)) == takes
 
 
-def test_what_it_does_not_take_is_refused_with_what_it_does() -> None:
+def test_wrong_conditions_are_refused_with_the_accepted_ones() -> None:
     segmentation = tiny.transformer(tiny.segmenter(6))
     with pytest.raises(UsageError, match=r"takes `labels` \(labels\), not `class`"):
         check_conditions(segmentation, {"class": "3"})
@@ -135,7 +135,7 @@ def test_labels_by_name() -> None:
         (183, "5=sea", r"also contains \[0\]: add `relabel=0=NAME`"),
     ],
 )
-def test_wrong_label_names(count: int, relabel: str, message: str) -> None:
+def test_invalid_label_names(count: int, relabel: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         labels(save([[0]]), count, relabel)
 
@@ -159,7 +159,7 @@ def test_depth_as_floats_in_rgba() -> None:
     assert (depth_of(open_image(save([[7, 7]])), (2, 1)) == -1).all()
 
 
-def test_an_edge_map_is_taken_as_it_is() -> None:
+def test_edge_map_is_used_unchanged() -> None:
     edges = edges_of(open_image(save([[0, 255], [255, 0]])), (2, 2))
     assert edges.shape == (1, 3, 2, 2)
     assert edges[0, 2].tolist() == [[0, 1], [1, 0]]
@@ -177,7 +177,7 @@ def test_edges_of_a_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     assert edges[0, 0, 16].nonzero().flatten().tolist() in ([15], [16])
 
 
-def test_small_pictures_grow() -> None:
+def test_small_images_are_enlarged() -> None:
     path = save([[[0, 0, 0], [255, 255, 255]]])
     assert natural_size({"upscale": path}) == (8, 4)
     assert natural_size({"depth": path}) == (2, 1)
@@ -196,7 +196,7 @@ def test_small_pictures_grow() -> None:
         (tiny.vqgan(3), "upscale"),
     ],
 )
-def test_conditions_are_what_the_transformer_encodes(stage: Any, kind: str) -> None:
+def test_conditions_can_be_encoded(stage: Any, kind: str) -> None:
     transformer = tiny.transformer(stage, block_size=32)
     path = save([[0, 255], [255, 0]] if kind != "labels" else [[0, 5]])
     x = read_condition(transformer, {kind: path}, (8, 4))

@@ -1,4 +1,4 @@
-"""Masks, known codes and seams: kept pixels are unchanged, and imagined ones join them."""
+"""Masks, known codes and seams: kept pixels are unchanged, and generated ones join them."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def photo(size: tuple[int, int] = SIZE, alpha: int = 255) -> str:
         ("box:1,2,3,2", range(2, 4), range(1, 4)),
     ],
 )
-def test_parts_that_are_kept(keep: str, rows: range, columns: range) -> None:
+def test_kept_parts(keep: str, rows: range, columns: range) -> None:
     wanted = np.zeros((4, 5), bool)
     wanted[rows.start : rows.stop, columns.start : columns.stop] = True
     assert (keep_mask(keep, SIZE) == wanted).all()
@@ -65,7 +65,7 @@ def test_white_of_a_mask_is_kept() -> None:
         ("mask.png", "the mask mask.png is 4x5 pixels, but the image is 5x4"),
     ],
 )
-def test_wrong_parts(keep: str, message: str) -> None:
+def test_invalid_parts(keep: str, message: str) -> None:
     Image.new("L", (4, 5)).save("mask.png")
     with pytest.raises(UsageError, match=message):
         keep_mask(keep, SIZE)
@@ -85,7 +85,7 @@ def test_a_canvas_grows_beyond_the_edges() -> None:
     assert (canvas.pixels[2:6, 1:6] == np.asarray(Image.open("photo.png"))).all()
 
 
-def test_a_resized_picture_keeps_what_was_kept_wholly() -> None:
+def test_resized_image_keeps_only_fully_kept_pixels() -> None:
     canvas = open_canvas(photo((8, 8)), "box:0,0,5,8", size=(4, 4))
     assert canvas.kept.tolist() == [[True, True, False, False]] * 4
 
@@ -97,7 +97,7 @@ def test_nothing_to_imagine_is_refused() -> None:
         open_canvas(photo(), extend=(16384, 0, 0, 0))
 
 
-def test_codes_are_known_where_all_their_pixels_are() -> None:
+def test_codes_are_known_if_all_their_pixels_are_kept() -> None:
     kept = np.ones((4, 5), bool)
     kept[3, 1] = False
     assert known_cells(kept, 2).tolist() == [[True, True, True], [False, True, True]]
@@ -110,7 +110,7 @@ def test_whole_codes_repeat_the_edge() -> None:
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**32 - 1))
-def test_continuations_stay_within_what_is_kept(height: int, width: int, seed: int) -> None:
+def test_continuations_stay_within_the_kept_range(height: int, width: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     image = torch.rand(1, 3, height, width, generator=generator) * 2 - 1
     kept = torch.rand(1, 1, height, width, generator=generator) < 0.3
@@ -122,7 +122,7 @@ def test_continuations_stay_within_what_is_kept(height: int, width: int, seed: i
         assert (filled >= known.amin(-1)[..., None, None] - 1e-5).all()
 
 
-def test_seams_vanish_and_the_far_side_stays() -> None:
+def test_seams_vanish_and_distant_pixels_stay() -> None:
     photo, imagined = torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64)
     kept = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     kept[..., :32] = True

@@ -42,7 +42,7 @@ class State:
 
 
 @pytest.mark.parametrize("optimizer", ["AdamW", "SGD", "RMSprop"])
-def test_state_comes_back_exactly(optimizer: str, tmp_path: Path) -> None:
+def test_state_round_trips_exactly(optimizer: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     state, other = State(optimizer), State(optimizer)
     state.step()
@@ -83,13 +83,13 @@ def test_foreign_and_damaged_checkpoints(tmp_path: Path) -> None:
         State().load(path)
 
 
-def test_steps_have_seeds_of_their_own() -> None:
+def test_each_step_has_its_own_seed() -> None:
     seeds = {random_state(*key) for key in ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0))}
     assert len(seeds) == 4
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_average_follows_and_is_applied_for_a_while() -> None:
+def test_average_follows_and_is_applied_temporarily() -> None:
     network = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(network.weight)
     average = WeightAverage({"a": network}, 0.5)

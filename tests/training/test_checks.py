@@ -200,7 +200,7 @@ def test_broken_settings_leave_nothing_behind(name: str) -> None:
 
 
 @pytest.mark.parametrize("stage", ["vqgan", "transformer"])
-def test_the_same_settings_work_once_mended(stage: str) -> None:
+def test_corrected_settings_work(stage: str) -> None:
     """Only the invalid setting is refused, and all settings are saved."""
     values = vqgan_config() if stage == "vqgan" else transformer_config(DEPTH, data(DEPTH_MAPS))
     Path("mended.yaml").write_text(yaml.safe_dump(values))

@@ -1,4 +1,4 @@
-"""The commands and configs of the guide to every task, with tiny data."""
+"""The commands and configs in the guide to every task, with tiny data."""
 
 import re
 import shlex
@@ -62,9 +62,7 @@ def run(line: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("section", list(SECTIONS))
-def test_the_commands_of_the_guide(
-    folder: Path, section: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_in_the_guide(folder: Path, section: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     for needed in dict.fromkeys(("VQGAN", section)):  # other sections may run in another process
         if needed == "VQGAN" and Path("runs/vqgan/best").is_dir():
@@ -88,7 +86,7 @@ def test_examples_are_complete_and_commented(kind: str) -> None:
     assert all(len(line) <= 100 for line in text.splitlines())
 
 
-def test_what_counts_as_right() -> None:
+def test_right_samples_are_recognised() -> None:
     shapes, tasks = script("shapes"), script("tasks")
     here = shapes.Shape("circle", 0.3, 0.3, 0.2)
     near, far = shapes.Shape("circle", 0.33, 0.3, 0.2), shapes.Shape("circle", 0.7, 0.7, 0.2)

@@ -78,7 +78,7 @@ def test_resumed_equals_uninterrupted(train: dict[str, Any], tmp_path: Path) -> 
     assert [name for name in whole if whole[name] != parts[name]] == []
 
 
-def test_what_was_written_after_the_checkpoint_is_written_again(tmp_path: Path) -> None:
+def test_rows_after_the_checkpoint_are_rewritten(tmp_path: Path) -> None:
     run(tmp_path / "whole")
     settings = settings_of("toy", {"train": QUICK})
     for progress in fit(ToyStage(), ToyData(), settings, tmp_path / "parts"):
@@ -99,7 +99,7 @@ def test_the_exported_model_is_the_average(tmp_path: Path) -> None:
     assert plain["last/model.safetensors"] != averaged["last/model.safetensors"]
 
 
-def test_accumulated_gradients_are_those_of_the_large_batch(tmp_path: Path) -> None:
+def test_accumulated_gradients_match_a_large_batch(tmp_path: Path) -> None:
     class Plain(ToyStage):
         def __init__(self) -> None:
             super().__init__()
@@ -124,7 +124,7 @@ def test_accumulated_gradients_are_those_of_the_large_batch(tmp_path: Path) -> N
         torch.testing.assert_close(one, other)
 
 
-def test_objectives_train_nothing_but_their_own(tmp_path: Path) -> None:
+def test_objectives_train_only_their_own_parameters(tmp_path: Path) -> None:
     stage = ToyStage()
     before = stage.judge.weight.detach().clone()
     settings = settings_of("toy", {"train": QUICK | {"steps": 2}})
@@ -133,7 +133,7 @@ def test_objectives_train_nothing_but_their_own(tmp_path: Path) -> None:
     assert all(p.requires_grad for p in stage.judge.parameters())
 
 
-def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+def test_non_finite_loss_ends_the_run(tmp_path: Path) -> None:
     stage = ToyStage(learning_rate=1e30)
     settings = settings_of("toy", {"train": QUICK})
     with pytest.raises(VqclipError, match=r"error is (nan|inf) at step"):
@@ -150,7 +150,7 @@ def test_learning_rate_factor() -> None:
     assert learning_rate_factor(6, linear) == pytest.approx(0.5)
 
 
-def test_without_accelerate_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_accelerate_gives_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("vqclip.training.distributed.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'vqclip\[train\]'"):
         run(tmp_path)

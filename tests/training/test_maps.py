@@ -57,7 +57,7 @@ def test_depth_of_every_format_is_the_source_itself(tmp_path: Path, kind: str) -
     assert len(samples.held_out) == 1  # one of a few images is held out
 
 
-def test_a_wide_map_is_cut_as_its_picture_is(tmp_path: Path) -> None:
+def test_wide_map_is_cropped_like_its_image(tmp_path: Path) -> None:
     pixels = np.zeros((SIDE, 2 * SIDE), np.uint8)
     pixels[:, SIDE:] = 3
     (tmp_path / "pictures").mkdir()
@@ -88,7 +88,7 @@ def test_own_edge_maps_need_no_edge_detection(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("zoom", [1.0, 1.5])
 def test_edge_maps_of_any_size_need_no_edge_detection(tmp_path: Path, zoom: float) -> None:
-    """Edge maps are accepted also when zoomed and reduced, which adds grey."""
+    """Edge maps are accepted even after resizing, which adds grey."""
     edges = np.zeros((3 * SIDE, 3 * SIDE), np.uint8)
     edges[20:22] = 255
     Image.fromarray(edges).save(tmp_path / "a.png")
@@ -133,7 +133,7 @@ def test_a_vqgan_of_maps_trains_exports_and_reconstructs(tmp_path: Path, kind: s
     assert ("keep their label" in told.stdout) == (kind == "labels")
 
 
-def test_where_rgb_is_needed_a_depth_vqgan_is_refused(tmp_path: Path) -> None:
+def test_depth_vqgan_is_refused_where_rgb_is_needed(tmp_path: Path) -> None:
     from vqclip.hub.checkpoints import ModelConfig, new_vqgan
     from vqclip.training.vqgan.models import save_model
 
@@ -148,7 +148,7 @@ def test_where_rgb_is_needed_a_depth_vqgan_is_refused(tmp_path: Path) -> None:
     assert '"a fox"' not in told
 
 
-def test_the_published_depth_vqgan_is_not_advised_for_drawing() -> None:
+def test_published_depth_vqgan_is_not_suggested_for_images() -> None:
     told = vqclip("weights", "info", "imagenet-depth-vqgan").stdout
     assert "vqclip reconstruct map.png --vqgan imagenet-depth-vqgan" in told
     assert '"a fox"' not in told

@@ -5,7 +5,7 @@ from pathlib import Path
 from vqclip.training.records import Table, TensorBoard
 
 
-def test_rows_after_a_resumption_replace_those_before(tmp_path: Path) -> None:
+def test_rows_after_resuming_replace_earlier_ones(tmp_path: Path) -> None:
     file = tmp_path / "metrics.csv"
     table = Table(file, 0)
     for step in (1, 2, 3):
@@ -24,7 +24,7 @@ def test_a_new_column_is_added(tmp_path: Path) -> None:
     assert (tmp_path / "a.csv").read_text() == "step,loss,g_loss\n1,1,\n2,2,3\n3,,4\n"
 
 
-def test_tensorboard_has_scalars_and_pictures(tmp_path: Path) -> None:
+def test_tensorboard_has_scalars_and_images(tmp_path: Path) -> None:
     import numpy as np
     import pytest
 

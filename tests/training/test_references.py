@@ -60,14 +60,14 @@ def _vqgans() -> None:
 
 
 def with_files(folder: str) -> Values:
-    """Return the same stage as a reference in taming-transformers' form."""
+    """Return a reference to the same stage in taming-transformers' form."""
     config = yaml.safe_load((Path(folder) / "config.yaml").read_text())["model"]
     weights = str(Path(folder) / "model.safetensors")
     return {**config, "params": {**config["params"], "ckpt_path": weights}}
 
 
 @pytest.mark.parametrize("how", [reference, with_files])
-def test_the_vqgans_go_along(how: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_vqgans_are_included(how: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run = export(transformer(how("runs/vqgan"), how("runs/depth")), "runs/t")
     codebooks = [codebook_hash(load_vqgan(f"runs/{name}")) for name in ("vqgan", "depth")]
     elsewhere = tmp_path / "elsewhere" / "far"

@@ -45,7 +45,7 @@ def test_reads_a_file_with_changes(tmp_path: Path) -> None:
         ({"seed": -1}, "seed must be at least 0"),
     ],
 )
-def test_what_is_wrong_is_named(values: dict[str, object], message: str) -> None:
+def test_invalid_values_are_named(values: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         settings_of("vqgan", values)
 
@@ -64,7 +64,7 @@ def test_changes_reach_into_lists_and_make_mappings() -> None:
             changed(values, [change])
 
 
-def test_files_that_are_no_settings(tmp_path: Path) -> None:
+def test_files_that_are_not_settings(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the config"):
         read_training_settings("vqgan", tmp_path / "none.yaml")
     file = tmp_path / "list.yaml"

@@ -15,7 +15,7 @@ def picture(rows: int = 24, columns: int = 32) -> torch.Tensor:
     return torch.stack(waves)[None] * 0.4 + 0.5
 
 
-def test_no_motion_is_no_change() -> None:
+def test_no_motion_changes_nothing() -> None:
     assert torch.allclose(move(picture(), Motion()), picture(), atol=1e-5)
     assert not Motion()
 
@@ -30,7 +30,7 @@ def test_a_quarter_turn_is_clockwise() -> None:
     assert torch.allclose(moved, picture(24, 24).rot90(-1, (-2, -1)), atol=1e-4)
 
 
-def test_turning_does_not_distort_wide_pictures() -> None:
+def test_turning_does_not_distort_wide_images() -> None:
     turned = move(picture(), Motion(rotate=180))
     assert torch.allclose(turned, picture().rot90(2, (-2, -1)), atol=1e-4)
     wide = move(picture(), Motion(rotate=90))[0, :, 4:-4, 8:-8]
@@ -53,7 +53,7 @@ def test_zoom_enlarges_about_the_centre() -> None:
     assert int(enlarged[0, 0, 10].argmax()) == 18
 
 
-def test_keyframes_of_the_camera() -> None:
+def test_camera_keyframes() -> None:
     camera = parse_camera("0:1, 10:1.1", "4,0", "0")
     assert isinstance(camera, Camera)
     assert camera(5).zoom == pytest.approx(1.05)
@@ -72,12 +72,12 @@ def test_keyframes_of_the_camera() -> None:
         (("1", "0,0", "left"), "cannot read 'left'"),
     ],
 )
-def test_wrong_cameras(words: tuple[str, str, str], message: str) -> None:
+def test_invalid_cameras(words: tuple[str, str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_camera(*words)
 
 
-def test_the_range_of_pictures_is_kept() -> None:
+def test_image_range_is_kept() -> None:
     checks = torch.where(picture() > 0, 1.0, -1.0)
     moved = move(checks, Motion(1.03, (0.5, 0.5), math.pi))
     assert moved.abs().max() <= 1
@@ -95,7 +95,7 @@ def keyframes(draw: st.DrawFn) -> Keyframes:
 
 
 @given(keyframes())
-def test_written_keyframes_are_read_again(keys: Keyframes) -> None:
+def test_keyframes_round_trip(keys: Keyframes) -> None:
     written = ", ".join(
         f"{frame}:{','.join(map(repr, value))}"
         for frame, value in zip(keys.frames, keys.values, strict=True)
@@ -144,6 +144,6 @@ def test_values_before_between_and_after() -> None:
         ("5:1, 5:2", 1, "must increase"),
     ],
 )
-def test_what_are_no_keyframes(text: str, numbers: int, message: str) -> None:
+def test_invalid_keyframes(text: str, numbers: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_keyframes(text, numbers)

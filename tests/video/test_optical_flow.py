@@ -9,7 +9,7 @@ from vqclip.video.optical_flow import Between, blend, find_flow, opencv, visibil
 
 
 def texture(right: int = 0, down: int = 0, side: int = 96) -> Any:
-    """Return part of a large smooth random image, whose content moves left and up."""
+    """Return part of a large smooth random image; its content moves left and up."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3)).astype(np.uint8)
     large = opencv().resize(noise, (180, 180), interpolation=opencv().INTER_CUBIC)
     return large[20 + down : 20 + down + side, 20 + right : 20 + right + side]
@@ -29,7 +29,7 @@ def test_warping_undoes_it() -> None:
     assert np.array_equal(warp(here, still), here)
 
 
-def test_what_left_the_picture_is_not_visible() -> None:
+def test_content_that_left_the_image_is_not_visible() -> None:
     here, there = texture(), texture(12, 0)  # moves left, so that the left edge disappears
     seen = visibility(find_flow(here, there), find_flow(there, here))
     assert seen.shape == (96, 96)
@@ -37,7 +37,7 @@ def test_what_left_the_picture_is_not_visible() -> None:
     assert seen[:, :8].mean() < 0.3
 
 
-def test_frames_between_move_instead_of_fading() -> None:
+def test_intermediate_frames_move_instead_of_fading() -> None:
     first, middle, second = texture(), texture(4, 0), texture(8, 0)
     between = Between(first, second)
     moved = np.abs(between(0.5).astype(int) - middle)[:, 12:-12].mean()
@@ -47,7 +47,7 @@ def test_frames_between_move_instead_of_fading() -> None:
     assert np.array_equal(between(1), second)
 
 
-def test_small_pictures_have_flow_too() -> None:
+def test_small_images_have_flow_too() -> None:
     assert find_flow(texture(side=8), texture(side=8)).shape == (8, 8, 2)
 
 

@@ -58,7 +58,7 @@ def test_scenes_turn_into_each_other() -> None:
     assert scene_at(story(steps_per_scene=10), -3) == (0, 0, 0.0)
 
 
-def test_at_the_boundaries_the_targets_are_those_of_the_scenes(
+def test_targets_at_scene_boundaries_match_the_scenes(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = story(steps_per_scene=4)
@@ -80,7 +80,7 @@ def test_at_the_boundaries_the_targets_are_those_of_the_scenes(
     assert float(middle @ ends[1]) > float(ends[0] @ ends[1])
 
 
-def test_a_story_has_its_frames_and_its_bytes(models: Models) -> None:
+def test_story_is_reproducible(models: Models) -> None:
     frames = pictures(story(), models)
     assert len(frames) == 6
     assert all(frame.shape == (32, 32, 3) and frame.dtype == np.uint8 for frame in frames)
@@ -89,7 +89,7 @@ def test_a_story_has_its_frames_and_its_bytes(models: Models) -> None:
     assert not np.array_equal(frames[0], frames[-1])
 
 
-def test_one_scene_without_a_camera_is_a_run(models: Models) -> None:
+def test_single_scene_without_a_camera_equals_a_run(models: Models) -> None:
     from vqclip import generate
     from vqclip.media.images import to_array
 
@@ -107,7 +107,7 @@ def test_a_loop_has_no_seam(models: Models) -> None:
 
 
 @pytest.mark.parametrize("camera", [{"pan": "4,0"}, {"zoom": "1.2"}, {"rotate": "0:0, 1:20"}])
-def test_the_picture_follows_the_camera(camera: dict[str, str], models: Models) -> None:
+def test_image_follows_the_camera(camera: dict[str, str], models: Models) -> None:
     from vqclip.video.camera import move, parse_camera
 
     config = story(scenes=SCENES[:1], steps_per_scene=4, every=1, **camera)
@@ -136,7 +136,7 @@ def sharpness(frames: Sequence[Any]) -> float:
 
 
 @pytest.mark.slow
-def test_a_moving_picture_does_not_turn_to_mush(models: Models) -> None:
+def test_moving_image_stays_sharp(models: Models) -> None:
     camera = {"pan": "3,1", "rotate": "1"}
     shape = {"scenes": SCENES[:1], "steps_per_scene": 20, "every": 1}
     still, moving = (pictures(story(**shape, **c), models) for c in ({}, camera))
@@ -144,8 +144,8 @@ def test_a_moving_picture_does_not_turn_to_mush(models: Models) -> None:
     assert moving[-1].std() > 0.6 * still[-1].std()
 
 
-def test_clip_sees_what_the_audience_sees(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise CLIP corrects errors that are not displayed, and colours drift: by 60 in 20."""
+def test_clip_sees_the_displayed_image(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise, CLIP corrects errors that are not displayed, and colours drift."""
     from vqclip.generation.cutouts import Cutouts
     from vqclip.media.images import to_array
 
@@ -164,7 +164,7 @@ def test_clip_sees_what_the_audience_sees(models: Models, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_camera_alone_changes_nothing_but_the_place(ema: float, models: Models) -> None:
+def test_camera_alone_only_moves_the_image(ema: float, models: Models) -> None:
     """Without optimisation, each frame is the previous frame moved."""
     from vqclip.video.camera import move, parse_camera
 
@@ -184,7 +184,7 @@ def test_a_camera_alone_changes_nothing_but_the_place(ema: float, models: Models
         ({"every": 0}, "every must be at least 1"),
     ],
 )
-def test_wrong_settings(changes: dict[str, int], message: str) -> None:
+def test_invalid_settings(changes: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         story(**changes)
 
@@ -205,7 +205,7 @@ def test_a_moved_image_keeps_its_codes_with_gumbel_vq(models: Models) -> None:
     assert torch.equal(own.vqgan.nearest_indices(run.z), expected)
 
 
-def test_a_frame_of_an_average_keeps_the_camera_s_image_of_its_time(models: Models) -> None:
+def test_averaged_frame_keeps_the_camera_image_of_its_step(models: Models) -> None:
     run = tiny.run(replace(PICTURE, prompts=SCENES[0], steps=4, ema=0.5), models)
     step_alone(run)
     early, late = run.result(), run.result()

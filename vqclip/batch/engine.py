@@ -153,7 +153,7 @@ def _failed(job: Job, error: Exception) -> Job:
 
 
 def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = None) -> Work[Job]:
-    """Make a job's image, from its checkpoint if there is one, and return the job as done.
+    """Make a job's image, from its checkpoint if there is one, and return the finished job.
 
     Raises:
         VqclipError: the job failed.

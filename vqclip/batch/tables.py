@@ -1,4 +1,4 @@
-"""Tables as lists: CSV as written by spreadsheet programs."""
+"""Lists in tables: CSV from spreadsheet programs."""
 
 import csv
 import re

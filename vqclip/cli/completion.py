@@ -5,12 +5,12 @@ from functools import partial
 
 from vqclip.config import CODECS, DECAYS, FITS, INTERPOLATIONS, SCHEDULE_NAMES, TARGETS
 
-Values = Mapping[str, str]  # value to its description
+Values = Mapping[str, str]  # descriptions by value
 Completion = Callable[[str], list[tuple[str, str]]]
 
 
 def completion_of(option: str) -> Completion | None:
-    """Return the completer for the values of an option or argument (in capitals)."""
+    """Return the completer for the values of an option or an argument (named in capitals)."""
     values = _VALUES.get(option)
     if values is None:
         return None

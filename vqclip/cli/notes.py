@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def note_long_prompts(
     terminal: Terminal, prompts: Iterable[Prompt], perceptors: "Sequence[Perceptor]"
 ) -> None:
-    """Note which prompts are truncated."""
+    """Print which prompts are truncated."""
     for prompt in prompts:
         text = prompt.content
         cut = [p.lost_from(text) for p in perceptors if prompt.kind == "text" and p.truncates(text)]
@@ -28,7 +28,7 @@ def note_long_prompts(
 
 
 def note_slow_precision(terminal: Terminal, models: "Models") -> None:
-    """Note if the processor emulates bfloat16, which is at least ten times slower."""
+    """Print a note if the processor emulates bfloat16, which is at least ten times slower."""
     import torch
 
     from vqclip.models.runtime import has_fast_bfloat16

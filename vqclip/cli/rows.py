@@ -96,7 +96,7 @@ def read_jobs(
 
     parser = typer.main.get_command(_app)
     jobs: list[Job] = []
-    errors: dict[str, list[int]] = {}  # message to line numbers
+    errors: dict[str, list[int]] = {}  # line numbers by message
     notes: dict[str, None] = {}  # in order, each once
     for row in rows:
         try:
@@ -118,7 +118,7 @@ def read_jobs(
 
 def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
     """Return errors for rows that give different images the same name, with their lines."""
-    rows: dict[str, dict[str, int]] = {}  # image name to job keys to line numbers
+    rows: dict[str, dict[str, int]] = {}  # line numbers by image name and job key
     for job in jobs:
         if job.wanted.picture is not None:
             stem = Path(job.wanted.picture).stem.casefold()
@@ -133,7 +133,7 @@ def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
 def refuse(errors: Mapping[str, Sequence[int]]) -> None:
     """Raise an error for invalid rows.
 
-    errors: message to line numbers.
+    errors: line numbers by message.
 
     Raises:
         UsageError: there are any errors.

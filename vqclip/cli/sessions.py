@@ -65,7 +65,7 @@ class Session(ABC):
 
     @abstractmethod
     def note(self) -> None:
-        """Note deviations from the request."""
+        """Print notes about deviations from the request."""
 
     @abstractmethod
     def forecast(self) -> "Forecast":
@@ -116,7 +116,7 @@ class GenerateSession(Session):
         return self.models
 
     def note(self) -> None:
-        """Note if a size was rounded."""
+        """Print a note if a size was rounded."""
         from vqclip.generation.latents import picture_size
 
         config, vqgan = self.configs[0], self.models.vqgan
@@ -164,7 +164,7 @@ class GenerateSession(Session):
         return InterruptionError(f"interrupted; {written if done else 'nothing was written'}")
 
     def _note_ahead(self, ahead: Sequence[GenerateConfig]) -> None:
-        """Note how to make the images that were not started."""
+        """Print how to make the images that were not started."""
         if ahead:
             many = f"{len(ahead)} images were" if len(ahead) > 1 else "one image was"
             again = f"--seed {ahead[0].seed} --count {len(ahead)}"
@@ -206,7 +206,7 @@ class SampleSession(Session):
         return self.task.models
 
     def note(self) -> None:
-        """Note if a size was rounded or kept pixels change slightly."""
+        """Print a note if a size was rounded or kept pixels change slightly."""
         task = self.task
         if task.canvas is None:
             factor = task.models.vqgan.downsampling

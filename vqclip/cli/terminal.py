@@ -69,7 +69,7 @@ class Terminal:
         self.console.print(text, markup=False, soft_wrap=True)
 
     def note_size(self, wanted: tuple[int, int] | None, size: tuple[int, int], factor: int) -> None:
-        """Note if a size was rounded to whole codes."""
+        """Print a note if a size was rounded to whole codes."""
         if wanted and wanted != size:
             self.note(
                 f"size {wanted[0]}x{wanted[1]} rounded to {size[0]}x{size[1]}, "

@@ -15,8 +15,8 @@ class CodesConfig:
     """The settings for ``reconstruct`` and ``decode``.
 
     source: path or URL of the image, or path of the ``.npz`` file of codes.
-    size: (width, height) to first fit the image to with the method ``fit``; None keeps its own
-        size.
+    size: (width, height) that the image is fitted to first, with the method ``fit``; None keeps
+        its own size.
     """
 
     source: str

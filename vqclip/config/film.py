@@ -112,7 +112,7 @@ def check_rate(rate: float | None) -> None:
 class AnimateConfig:
     """The settings for videos made from frames on disk.
 
-    size: (width, height) to fit every frame to with the method ``fit``; None keeps the frames'
+    size: (width, height) that frames are fitted to, with the method ``fit``; None keeps their
         own size, which must be the same for all.
     quality, codec, loop: see :class:`FilmConfig`; an MP4 contains its frames ``loop`` times.
     """

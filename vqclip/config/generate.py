@@ -58,7 +58,7 @@ class GenerateConfig:
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) pulls z to t, the
         initial z or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
         for a draft, which only needs refinement, else 0: see :mod:`vqclip.hub.derived`.
-    prior: weight of the loss that pulls z towards codes that are likely for the transformer, see
+    prior: weight of the loss that pulls z towards codes likely under the transformer; see
         :mod:`vqclip.generation.prior`. If None, 8 for a draft, else 0.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
     losses: additional losses with their weights: names in :data:`vqclip.generation.losses.LOSSES`,
@@ -72,7 +72,7 @@ class GenerateConfig:
     device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. With the precision
         ``portable``, float32 results are byte-identical on every x86-64 processor and, on CUDA,
         from run to run on the same GPU, with cutouts taken on the CPU.
-    cut_chunk: number of cutouts embedded at a time; fewer need less memory. None chooses it.
+    cut_chunk: number of cutouts embedded at a time; fewer need less memory. If None, automatic.
     Raises:
         UsageError: a value is out of range.
     """

@@ -103,7 +103,7 @@ def evaluate_transformer(transformer: Net2NetTransformer, batches: Iterable[Batc
     Returns:
         ``bits_per_code`` given the condition and, for a transformer conditioned on CLIP embeddings,
         given the image's embedding (``…_by_image``) and without a condition (``…_unconditional``);
-        ``perplexity``, that of ``bits_per_code``; and ``pictures``, the number of images.
+        ``perplexity``, 2 to the power of ``bits_per_code``; and ``pictures``, the number of images.
 
     Raises:
         UsageError: the samples lack the transformer's condition.

@@ -100,7 +100,7 @@ def prompt_recall(
     prompts: PromptEmbeddings,
     styles: Tensor | None = None,
 ) -> Tensor | None:
-    """Return how likely the prompts' mixture recalls each image in a transformer's memory.
+    """Return how likely the prompts' mixture is to recall each image in a transformer's memory.
 
     Return None if it has no memory or the prompts cancel out.
 

@@ -18,7 +18,7 @@ class Frame:
     step: codes sampled so far, over all drafts, or optimizer steps done, starting at 0.
     total: the final value of ``step``.
     z: (1, embed_dim, h/f, w/f), detached; for a draft, its code vectors in the transformer's VQGAN.
-    losses: name to weighted scalar tensor, on the run's device; empty for drafts and the result.
+    losses: weighted scalar tensors by name, on the run's device; none for drafts and the result.
     """
 
     def __init__(

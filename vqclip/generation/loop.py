@@ -1,4 +1,4 @@
-"""Optimisation of z until CLIP sees the prompt in every cutout."""
+"""Optimisation of z towards the prompts, judged by CLIP on cutouts of the image."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -28,7 +28,7 @@ class Observation:
 
 
 Loss = Callable[[Observation], Tensor]
-Losses = dict[str, Tensor]  # name to weighted scalar
+Losses = dict[str, Tensor]  # weighted scalars by name
 
 
 def spherical_distance(a: Tensor, b: Tensor) -> Tensor:

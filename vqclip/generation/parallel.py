@@ -1,4 +1,4 @@
-"""Several runs side by side, step by step.
+"""Multiple runs side by side, step by step.
 
 A ``Work`` is a generator that yields a run whenever the run needs a step, is sent the resulting
 frame, and finally returns its result. It does everything between steps and handles failures.
@@ -76,9 +76,9 @@ def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[
 class Width:
     """The number of runs in progress and the number of runs that share a step.
 
-    A given number is used as far as memory allows. Otherwise the fastest width is measured,
+    A given number is used as far as memory allows. Otherwise, the fastest width is measured,
     because it depends on the machine: with :data:`MOST` runs in progress, the first steps, which
-    are needed anyway, are timed with 8, 4, 2 and 1 runs together.
+    are needed anyway, are timed with batches of 8, 4, 2 and 1 runs.
     """
 
     def __init__(self, width: int | None = None) -> None:

@@ -52,7 +52,7 @@ def prior_of(
 ) -> Prior | None:
     """Return the prior for a run, in the style that makes its starting codes most likely.
 
-    Return None if the transformer does not predict such codes: it is not conditioned on CLIP, or
+    Return None if the transformer cannot predict such codes: it is not conditioned on CLIP, or
     its VQGAN or training size differs from the run's.
 
     start: starting values of z, (1, d, h, w).

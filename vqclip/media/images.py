@@ -32,7 +32,7 @@ _MOST_READ = 16_000_000  # more pixels than any generated image has
 _HEAD = 1024  # bytes that identify the format
 _MAX_DOWNLOAD = 64 * 2**20  # bytes
 _TIMEOUT = 30  # seconds
-# Without a handler, Pillow would print errors about tags beside our own.
+# Without a handler, Pillow would print errors about tags alongside our own.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 

@@ -37,7 +37,7 @@ class Task:
 
     prompts: the prompts, embedded by the CLIP models in ``models``.
     known: (h, w) codes, -1 for those to be sampled.
-    recalled: how likely the prompts recall each image in the transformer's memory, if it has one.
+    recalled: how likely the prompts are to recall each image in the transformer's memory, if any.
     """
 
     config: SampleConfig

@@ -1,4 +1,4 @@
-"""Masks of kept and imagined parts of an image, and their blending."""
+"""Masks of the kept and generated parts of an image, and their blending."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ _WHITE = 128  # lowest grey value in a mask that keeps a pixel
 
 @dataclass(frozen=True)
 class Canvas:
-    """An image with room for the parts to imagine.
+    """An image with room for the parts to be generated.
 
     pixels: (h, w, 4) uint8, RGBA.
     kept: (h, w) bool, true for pixels that stay unchanged.
@@ -60,7 +60,7 @@ def open_canvas(
 
     Raises:
         UsageError: an image or mask is unreadable, a box lies outside the image, or there is
-            nothing to imagine.
+            nothing to generate.
     """
     photo = open_image(source) if isinstance(source, str) else source
     photo = to_srgb(photo).convert("RGBA")
@@ -165,7 +165,7 @@ def continued(image: Tensor, kept: Tensor) -> Tensor:
 
 
 def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tensor:
-    """Blend the colours of the imagined part into the kept pixels at the seam.
+    """Blend the colours of the generated part into the kept pixels at the seam.
 
     The difference between the two images at the kept pixels, weighted towards the nearest pixels,
     is added beyond the seam and fades out over about 2 · ``radius`` pixels. Both images are (1, 3,

@@ -58,7 +58,7 @@ class Names:
         return self._by_code.get(_bare(code)) or self._by_name.get(_squeezed(name))
 
     def words(self, name: str) -> str:
-        """Return a run-together name as words.
+        """Split a run-together name into words.
 
         Dynamic programming finds the cheapest division: a known word costs its surprisal in nats,
         and an unknown word costs more than any known word, increasing with its length.

@@ -87,7 +87,7 @@ def _file_title(stem: str, author: str) -> str:
 
 
 def _other_name(title: str, name: str) -> tuple[str, ...]:
-    """Return the file's title if it adds to the title."""
+    """Return ``(name,)`` if the name adds to the title, else an empty tuple."""
     return () if len(name) < 3 or _squeezed(title).startswith(_squeezed(name)) else (name,)
 
 

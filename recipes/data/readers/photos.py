@@ -22,7 +22,7 @@ class Photo:
     author: str = ""
 
 
-# Photos with a licence in scikit-image, which excludes the moon and the motorcycle.
+# Photos in scikit-image that come with a licence, which excludes the moon and the motorcycle.
 SCIKIT_IMAGE = {
     "chelsea.png": Photo("close-up photo of a tabby cat face", "CC0-1.0", "Stefan van der Walt"),
     "coffee.png": Photo(

@@ -113,7 +113,7 @@ def truncated(folder: Path) -> Pair:
 
 
 def legacy(change: Callable[[bytes], bytes]) -> Make:
-    """Make a changed file of torch < 1.6."""
+    """Make a changed file in the format of torch < 1.6."""
 
     def make(folder: Path) -> Pair:
         path = folder / "model.ckpt"
@@ -126,7 +126,7 @@ def legacy(change: Callable[[bytes], bytes]) -> Make:
 
 
 def strided(size: list[int], stride: list[int]) -> Make:
-    """Make a codebook that is a view of this shape of a few numbers."""
+    """Make a codebook of this shape that is a view of only a few numbers."""
     pid = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" + b"0X\x03\0\0\0cpuJ\0\0\1\0tQ"
     numbers = [
         b"(" + b"".join(b"\x8a\x08" + struct.pack("<q", n) for n in ns) + b"t"
@@ -163,7 +163,7 @@ def linked(target: str) -> Make:
 
 
 def pipe(folder: Path) -> Pair:
-    """Make a pipe, which a reader would wait for."""
+    """Make a pipe, which would block a reader."""
     os.mkfifo(folder / "model.ckpt")
     return folder / "model.ckpt", None
 
@@ -179,7 +179,7 @@ def changed(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def spoiled(number: float) -> Callable[[dict[str, Any]], None]:
-    """Put one such number among the weights."""
+    """Replace one weight with this number."""
     return lambda state: state["quant_conv.weight"].view(-1).__setitem__(3, number)
 
 
@@ -189,7 +189,7 @@ def without(key: str) -> Callable[[dict[str, Any]], None]:
 
 
 def global_call(module: str, name: str, argument: str) -> bytes:
-    """Return a pickle that calls ``module.name(argument)`` by STACK_GLOBAL."""
+    """Return a pickle that calls ``module.name(argument)`` through STACK_GLOBAL."""
     words = (module, name, argument)
     module_op, name_op, text_op = (b"X" + struct.pack("<I", len(w)) + w.encode() for w in words)
     return b"\x80\x04" + module_op + name_op + b"\x93" + text_op + b"\x85R."
@@ -201,7 +201,7 @@ def nested_key(depth: int) -> bytes:
 
 
 def colliding_keys(count: int) -> bytes:
-    """Return a dict of numbers that all have the same hash."""
+    """Return a dict whose keys are integers with the same hash."""
     keys = (number * (2**61 - 1) for number in range(1, count))
     entries = (b"\x8a\x0b" + key.to_bytes(11, "little") + b"N" for key in keys)
     return b"\x80\x02}(" + b"".join(entries) + b"u."

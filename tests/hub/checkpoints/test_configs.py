@@ -130,7 +130,7 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
         assert "\n" not in str(error)
 
 
-def test_the_config_lying_nearest_is_found(tmp_path: Path) -> None:
+def test_nearest_config_is_found(tmp_path: Path) -> None:
     weights = tmp_path / "run" / "checkpoints" / "last.ckpt"
     configs = tmp_path / "run" / "configs"
     for folder in (weights.parent, configs):

@@ -32,7 +32,7 @@ FORMATS = [save_zip, save_legacy, save_safetensors]
 
 @pytest.mark.parametrize("save", FORMATS)
 @pytest.mark.parametrize("name", ["model.ckpt", "model.safetensors", "model"])
-def test_the_content_counts_not_the_name(
+def test_content_determines_the_format(
     save: Callable[[Path], None], name: str, tmp_path: Path
 ) -> None:
     save(tmp_path / name)
@@ -135,7 +135,7 @@ def test_unaligned_weights(tmp_path: Path) -> None:
     assert all(torch.equal(state[key], WEIGHTS[key]) for key in WEIGHTS)
 
 
-def test_changing_weights_leaves_the_file_alone(tmp_path: Path) -> None:
+def test_changing_weights_does_not_change_the_file(tmp_path: Path) -> None:
     for save in FORMATS:
         save(tmp_path / "a.ckpt")
         before = (tmp_path / "a.ckpt").read_bytes()
@@ -145,7 +145,7 @@ def test_changing_weights_leaves_the_file_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", FORMATS)
-def test_damage_never_surprises(save: Callable[[Path], None], tmp_path: Path) -> None:
+def test_any_damage_gives_a_known_error(save: Callable[[Path], None], tmp_path: Path) -> None:
     save(tmp_path / "a.ckpt")
     whole, rng = (tmp_path / "a.ckpt").read_bytes(), random.Random(0)
     for _ in range(150):

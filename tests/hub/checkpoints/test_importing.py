@@ -127,7 +127,7 @@ def pictures(model: VQModel | Net2NetTransformer) -> Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_every_published_layout_comes_back_exactly(name: str, tmp_path: Path) -> None:
+def test_every_published_layout_is_imported_exactly(name: str, tmp_path: Path) -> None:
     checkpoint, state = published(name, tmp_path)
     result = converted(checkpoint)
     kind = "transformer" if "transformer.pos_emb" in state else "vqgan"
@@ -146,7 +146,7 @@ def test_all_published_layouts_are_tried() -> None:
 
 
 @pytest.mark.parametrize("name", ["vqmodel_f16", "gumbel_f8", "n2n_uncond", "n2n_seg"])
-def test_checkpoints_of_the_original(name: str) -> None:
+def test_original_checkpoints(name: str) -> None:
     checkpoint = REFERENCE / name / "checkpoints" / "last.ckpt"
     result = converted(checkpoint)
     assert (result.kind == "transformer") == name.startswith("n2n")
@@ -160,7 +160,7 @@ def test_checkpoints_of_the_original(name: str) -> None:
         assert torch.equal(after.logits(codes), before.logits(codes))
 
 
-def test_what_it_says_is_so(tmp_path: Path) -> None:
+def test_summary_is_correct(tmp_path: Path) -> None:
     checkpoint, state = published("vqgan_imagenet_f16_16384", tmp_path)
     result = converted(checkpoint)
     written = Path("out/model.safetensors")
@@ -193,7 +193,7 @@ def test_precision_is_kept_or_halved(tmp_path: Path) -> None:
         convert(tmp_path / "large.pt", None, tmp_path, half=True)
 
 
-def test_a_stage_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
+def test_duplicate_stage_is_stored_once(tmp_path: Path) -> None:
     config, model = small_model("ffhq_transformer")
     config["model"]["params"]["cond_stage_config"] = "__is_first_stage__"
     state = model.state_dict()
@@ -206,7 +206,7 @@ def test_a_stage_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
     assert torch.equal(pictures(vqclip.load_transformer("out")), pictures(model))
 
 
-def test_a_vqgan_out_of_a_transformer(tmp_path: Path) -> None:
+def test_vqgan_from_a_transformer_checkpoint(tmp_path: Path) -> None:
     checkpoint, _ = published("cin_transformer", tmp_path)
     config = yaml.safe_load((tmp_path / "cin_transformer.yaml").read_text())
     (tmp_path / "first.yaml").write_text(
@@ -218,7 +218,7 @@ def test_a_vqgan_out_of_a_transformer(tmp_path: Path) -> None:
     assert torch.equal(pictures(vqclip.load_vqgan("out")), pictures(vqclip.load_vqgan(checkpoint)))
 
 
-def test_a_transformers_config_for_its_vqgan_alone(tmp_path: Path) -> None:
+def test_transformer_config_for_a_vqgan_checkpoint(tmp_path: Path) -> None:
     _, model = small_model("sflckr")
     assert isinstance(model, Net2NetTransformer)
     torch.save(model.vqgan.state_dict(), tmp_path / "vqgan.ckpt")
@@ -228,7 +228,7 @@ def test_a_transformers_config_for_its_vqgan_alone(tmp_path: Path) -> None:
     assert torch.equal(pictures(vqclip.load_vqgan("out")), pictures(model))
 
 
-def test_latent_diffusions_own_keys(tmp_path: Path) -> None:
+def test_latent_diffusion_keys(tmp_path: Path) -> None:
     config, model = small_model("vqgan_imagenet_f16_1024")
     config["model"]["target"] = "ldm.models.autoencoder.VQModelInterface"
     averages = {"model_ema.decay": torch.ones(1), "model_ema.encoderconv_inweight": torch.ones(9)}
@@ -239,7 +239,7 @@ def test_latent_diffusions_own_keys(tmp_path: Path) -> None:
     assert torch.equal(pictures(vqclip.load_vqgan("out")), pictures(model))
 
 
-def test_remapped_codes_travel_with_the_weights(tmp_path: Path) -> None:
+def test_remapped_codes_are_stored_with_the_weights(tmp_path: Path) -> None:
     import numpy as np
 
     config, model = small_model("vqgan_imagenet_f16_1024")
@@ -264,7 +264,7 @@ def test_without_a_config(tmp_path: Path) -> None:
         convert(checkpoint, None, tmp_path)
 
 
-def test_weights_that_share_memory_are_written_apart(tmp_path: Path) -> None:
+def test_weights_that_share_memory_are_written_separately(tmp_path: Path) -> None:
     _, model = small_model("vqgan_imagenet_f16_1024")
     state = dict(model.state_dict())
     state["quant_conv.bias"] = state["post_quant_conv.bias"]
@@ -282,12 +282,12 @@ def test_published_shapes_are_recognised(name: str) -> None:
     assert not lookalikes(cut)
 
 
-def test_models_that_are_named_are_those_of_the_catalogue() -> None:
+def test_recognised_models_are_in_the_catalogue() -> None:
     names = {name for names in (*_VQGANS.values(), *_TRANSFORMERS.values()) for name in names}
     assert {name.partition("'s ")[0] for name in names} == set(catalogue())
 
 
-def test_a_wrong_config_is_explained_with_the_one_that_fits(tmp_path: Path) -> None:
+def test_wrong_config_error_names_the_right_one(tmp_path: Path) -> None:
     keys = ["quantize.embedding.weight", "encoder.conv_in.weight"]
     keys += [f"encoder.down.{level}.downsample.conv.bias" for level in range(4)]
     state = {key: torch.zeros(layout("vqgan_imagenet_f16_1024")[key]) for key in keys}
@@ -301,7 +301,7 @@ def test_a_wrong_config_is_explained_with_the_one_that_fits(tmp_path: Path) -> N
     assert str(caught.value).startswith(f"cannot import {tmp_path / 'a.ckpt'}: ")
 
 
-def test_nothing_is_overwritten_or_left_behind(tmp_path: Path) -> None:
+def test_import_overwrites_and_leaves_nothing(tmp_path: Path) -> None:
     checkpoint, _ = published("vqgan_imagenet_f16_1024", tmp_path)
     Path("out").mkdir()
     Path("out/config.yaml").write_text("mine")

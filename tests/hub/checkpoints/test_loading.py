@@ -1,4 +1,4 @@
-"""Weights and configs that match, and those that do not."""
+"""Matching and mismatched weights and configs."""
 
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def test_unknown_targets(target: str) -> None:
         build_vqgan(config_of(target))
 
 
-def test_what_only_training_needs_is_dropped() -> None:
+def test_training_only_weights_are_dropped() -> None:
     extra = {
         "loss.discriminator.main.0.weight": torch.full((2,), torch.nan),
         "loss.perceptual_loss.lin0.model.1.weight": torch.ones(2),
@@ -139,7 +139,7 @@ def test_wrong_pairings_are_explained(config: ModelConfig, message: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_no_key_may_be_missing_or_left_over() -> None:
+def test_missing_and_leftover_keys_are_refused() -> None:
     state = state_of()
     with pytest.raises(CheckpointError, match=r"unexpected encoder\.extra"):
         load_vqgan_weights(state | {"encoder.extra": torch.ones(1)}, config_of())
@@ -216,7 +216,7 @@ def test_remap_comes_from_the_checkpoint_or_from_its_file(tmp_path: Path) -> Non
         {"attn_type": "none"},
     ],
 )
-def test_configs_are_read_off_the_weights(cls: type[VQModel], change: dict[str, Any]) -> None:
+def test_configs_are_inferred_from_weights(cls: type[VQModel], change: dict[str, Any]) -> None:
     options = {"n_labels": 4} if cls is VQSegmentationModel else {}
     torch.manual_seed(0)
     model = cls(DDCONFIG | change, 20, 8, **options).eval()
@@ -228,7 +228,7 @@ def test_configs_are_read_off_the_weights(cls: type[VQModel], change: dict[str, 
 
 
 @pytest.mark.parametrize("keys", [["x"], ["visual.proj"], ["quantize.embedding.weight"]])
-def test_other_weights_reveal_no_vqgan(keys: list[str]) -> None:
+def test_other_weights_are_not_a_vqgan(keys: list[str]) -> None:
     with pytest.raises(CheckpointError, match=r"not (the weights )?of a VQGAN"):
         load_vqgan_weights({key: torch.ones(2, 2) for key in keys})
 

@@ -58,7 +58,7 @@ def test_published_transformers_have_the_listed_keys(name: str) -> None:
     assert all(value.is_meta for value in model.state_dict().values())
 
 
-def test_published_transformers_are_all_here() -> None:
+def test_all_published_transformers_are_tested() -> None:
     assert len(FULL) == 10
 
 
@@ -111,14 +111,14 @@ def test_a_loaded_model_is_frozen_and_saves_what_it_was_loaded_from() -> None:
     assert all(torch.equal(ours[key], published[key]) for key in ours)
 
 
-def test_masks_cost_nothing() -> None:
+def test_masks_take_no_memory() -> None:
     gpt = tiny.gpt(16)
     assert not list(gpt.buffers())
     mask = gpt.state_dict()["blocks.1.attn.mask"]
     assert torch.equal(mask, torch.ones(16, 16).tril()[None, None])
 
 
-def test_stages_from_files_of_their_own(tmp_path: Path) -> None:
+def test_stages_from_separate_files(tmp_path: Path) -> None:
     model = tiny.transformer(block_size=16)
     state = model.state_dict()
     own = {key: value for key, value in state.items() if not key.startswith("first_stage")}
@@ -178,7 +178,7 @@ def test_condition_stages(tmp_path: Path, stage: object, kind: str) -> None:
         assert loaded.cond_stage_model is loaded.vqgan
 
 
-def test_unconditional_by_the_old_option(tmp_path: Path) -> None:
+def test_old_unconditional_option(tmp_path: Path) -> None:
     model = tiny.transformer()
     config = config_of(model, cond_stage_config=None, unconditional=True)
     loaded = vqclip.load_transformer(save(tmp_path, model.state_dict(), config))
@@ -203,13 +203,13 @@ def test_unconditional_by_the_old_option(tmp_path: Path) -> None:
         ({"cond_stage_config": {"target": "taming.modules.util.Labelator"}}, "n_classes None"),
     ],
 )
-def test_configs_that_cannot_work(changes: Params, message: str) -> None:
+def test_invalid_configs(changes: Params, message: str) -> None:
     config = ModelConfig.of(config_of(tiny.transformer(), **changes), "project.yaml")
     with pytest.raises((CheckpointError, UsageError), match=message):
         untrained_transformer(config)
 
 
-def test_misfits_are_explained(tmp_path: Path) -> None:
+def test_mismatches_are_explained(tmp_path: Path) -> None:
     model = tiny.transformer()
     state, config = model.state_dict(), config_of(model)
     with pytest.raises(CheckpointError, match=r"unexpected extra.*config that came with"):
@@ -230,7 +230,7 @@ def test_misfits_are_explained(tmp_path: Path) -> None:
         vqclip.load_transformer(save(tmp_path, model.state_dict(), config))
 
 
-def test_sources_that_are_no_transformer(tmp_path: Path) -> None:
+def test_sources_without_a_transformer(tmp_path: Path) -> None:
     model = tiny.transformer()
     with pytest.raises(CheckpointError, match=r"it contains no transformer, but a VQModel"):
         vqclip.load_transformer(save(tmp_path, model.vqgan.state_dict(), config_of(model)))
@@ -290,7 +290,7 @@ def test_conditioned_on_clip_embeddings_with_a_vqgan_elsewhere(tmp_path: Path, s
 
 
 def with_memory(folder: Path, **changes: Any) -> Path:
-    """Save a transformer that remembers three images; changes are those of the memory's config."""
+    """Save a transformer that remembers three images; ``changes`` apply to the memory's config."""
     _, folder = clip_conditional(folder)
     made = Memory(3, 4, 2, 6, 4).state_dict()
     made["codes"] += 7
@@ -304,7 +304,7 @@ def with_memory(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def test_a_memory_is_loaded(tmp_path: Path) -> None:
+def test_memory_is_loaded(tmp_path: Path) -> None:
     memory = vqclip.load_transformer(with_memory(tmp_path)).memory
     assert memory is not None
     assert (memory.codes == 7).all()
@@ -365,7 +365,7 @@ def test_our_own_configs_are_strict(
         vqclip.load_transformer(folder)
 
 
-def test_weights_of_the_condition_are_needed(tmp_path: Path) -> None:
+def test_condition_weights_are_required(tmp_path: Path) -> None:
     _, folder = clip_conditional(tmp_path)
     state = read_state_dict(folder / "model.safetensors")
     del state["cond_stage_model.null"]

@@ -192,7 +192,7 @@ def foreign() -> dict[str, Any]:
 
 @pytest.mark.parametrize("save", [save_zip, save_legacy])
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_foreign_objects_are_passed_over(
+def test_foreign_objects_are_skipped(
     save: Callable[[Path, object, int], None], protocol: int, tmp_path: Path
 ) -> None:
     file = tmp_path / "last.ckpt"
@@ -203,7 +203,7 @@ def test_foreign_objects_are_passed_over(
 
 
 @pytest.mark.parametrize("save", [save_zip, save_legacy])
-def test_tensors_of_every_make(save: Callable[[Path, object, int], None], tmp_path: Path) -> None:
+def test_every_kind_of_tensor(save: Callable[[Path, object, int], None], tmp_path: Path) -> None:
     base = torch.randn(4, 6)
     tensors = {
         "slice": base[1:3, ::2],
@@ -240,7 +240,7 @@ def test_tensors_pickled_without_torch_are_explained(tmp_path: Path) -> None:
         read_state_dict(tmp_path / "plain.pkl")
 
 
-def test_a_modules_state_dict_keeps_its_order(tmp_path: Path) -> None:
+def test_module_state_dict_keeps_its_order(tmp_path: Path) -> None:
     # an OrderedDict with attributes, in a pickle
     module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     torch.save(module.state_dict(), tmp_path / "m.pth")
@@ -255,7 +255,7 @@ def test_our_own_functions_cannot_be_changed(tmp_path: Path) -> None:
             read_state_dict(tmp_path / "evil.pt")
 
 
-def test_whole_objects_are_no_weights(tmp_path: Path) -> None:
+def test_whole_objects_are_refused(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
     with pytest.raises(CheckpointError, match=r"torch.nn.modules.linear.Linear.*state_dict\(\)"):
         read_state_dict(tmp_path / "module.pt")
@@ -289,7 +289,7 @@ def test_tensors_cannot_reach_beyond_their_data(old: bytes, new: bytes, tmp_path
         read_state_dict(file)
 
 
-def test_a_huge_memo_costs_nothing(tmp_path: Path) -> None:
+def test_huge_memo_takes_no_memory(tmp_path: Path) -> None:
     # "store this as number 2^32 - 1": the C unpickler would request 64 GB
     (tmp_path / "evil.pt").write_bytes(b"\x80\x02}r\xff\xff\xff\xff.")
     with pytest.raises(CheckpointError, match="no named weights"):

@@ -24,7 +24,7 @@ def images() -> Tensor:
 
 
 class Remembering:
-    """A space that remembers what was shown."""
+    """A space that records the shown images."""
 
     def __init__(self, space: AttackSpace) -> None:
         self.space, self.scale = space, space.scale
@@ -66,7 +66,7 @@ def test_the_change_stays_in_its_ball(space: AttackSpace, steps: int, images: Te
 @pytest.mark.parametrize(
     ("space", "epsilon"), [(PixelSpace(), 0.05), (LatentSpace(tiny.vqgan()), 1.0)]
 )
-def test_it_raises_what_it_pulls_at(space: AttackSpace, epsilon: float, images: Tensor) -> None:
+def test_attack_increases_the_pull(space: AttackSpace, epsilon: float, images: Tensor) -> None:
     before = space.show(space.anchor(images))
     after = attack(images, to_the_left, space, epsilon, 3)
     assert (to_the_left(after) > to_the_left(before)).all()
@@ -75,7 +75,7 @@ def test_it_raises_what_it_pulls_at(space: AttackSpace, epsilon: float, images: 
     assert after.max() <= 1
 
 
-def test_pixels_may_have_to_move_together(images: Tensor) -> None:
+def test_pixels_can_be_tied_together(images: Tensor) -> None:
     def checkerboard(images: Tensor) -> Tensor:
         sign = 1 - 2 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2)
         return (images * sign).sum((1, 2, 3))
@@ -88,7 +88,7 @@ def test_pixels_may_have_to_move_together(images: Tensor) -> None:
     assert checkerboard(coarse).abs().max() < 0.1
 
 
-def test_a_flat_pull_changes_nothing_but_by_chance(images: Tensor) -> None:
+def test_flat_pull_changes_images_only_randomly(images: Tensor) -> None:
     changed = attack(
         images, lambda seen: 0 * seen.sum((1, 2, 3)), PixelSpace(), 0.1, random_start=False
     )
@@ -109,7 +109,7 @@ def test_sizes() -> None:
     torch.testing.assert_close(project(delta, 10.0), delta)
 
 
-def test_targets_are_other_texts_and_rather_near_ones() -> None:
+def test_targets_are_other_texts_preferably_near() -> None:
     texts = F.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 1.0], [-1.0, 0.0]]), dim=1)
     related = torch.eye(4).bool()
     related[0, 1] = related[1, 0] = True

@@ -47,7 +47,7 @@ def test_coinciding_captions_share_the_probability() -> None:
     assert float(loss) == pytest.approx((2 * row_a + row_b) / 3)
 
 
-def test_what_is_ignored_neither_helps_nor_hurts() -> None:
+def test_ignored_pairs_do_not_count() -> None:
     images, texts = units(3), units(3, 1)
     ignored = none(3)
     ignored[0, 1] = ignored[1, 0] = True
@@ -71,7 +71,7 @@ def test_what_is_ignored_neither_helps_nor_hurts() -> None:
     assert of_first(texts) != of_first(changed)
 
 
-def test_more_pictures_are_wrong_answers_of_every_text() -> None:
+def test_extra_images_are_wrong_answers_for_every_text() -> None:
     images, texts, scale = units(4), units(4, 1), torch.tensor(3.0)
     positive = torch.eye(4).bool()
     without = contrastive_loss(images, texts, scale, positive, none(4))

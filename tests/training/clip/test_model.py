@@ -32,12 +32,12 @@ def build(model: dict[str, Any], **more: Any) -> Any:
         ),
     ],
 )
-def test_models_that_cannot_be_are_refused(model: dict[str, Any], words: str) -> None:
+def test_invalid_models_are_refused(model: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         build(model)
 
 
-def test_it_starts_from_exported_weights(tmp_path: Path) -> None:
+def test_training_starts_from_exported_weights(tmp_path: Path) -> None:
     first = stage()
     first.export(tmp_path)
     second = build({"model_cfg": TINY}, start=str(tmp_path), seed=1)
@@ -50,12 +50,12 @@ def test_it_starts_from_exported_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(third.state_dict()[key], second.state_dict()[key])
 
 
-def test_nothing_in_common_is_refused() -> None:
+def test_weights_with_nothing_in_common_are_refused() -> None:
     with pytest.raises(CheckpointError, match="nothing in it"):
         start_from(stage().clip, {"a": torch.zeros(1)}, "it", partial=True)
 
 
-def test_the_token_table_is_where_words_start(tmp_path: Path) -> None:
+def test_token_table_initializes_the_words(tmp_path: Path) -> None:
     file = tmp_path / "table.safetensors"
     table = torch.randn(49408, 20)
     save_file({TABLE: table}, file)
@@ -73,7 +73,7 @@ def test_the_token_table_is_where_words_start(tmp_path: Path) -> None:
         load_table(clip, file, 0.05)
 
 
-def test_groups_are_those_of_clip_and_the_table_apart() -> None:
+def test_parameter_groups_match_clip_with_a_separate_table() -> None:
     clip = stage(RESNET).clip
     decayed, plain, table = parameter_groups(
         clip, 1e-3, ClipSettings(tokens=TokenSettings(rate=0.1), weight_decay=0.2)

@@ -24,11 +24,11 @@ def write(folder: Path, count: int = 6) -> Path:
 
 
 def greys(drawn: torch.Tensor) -> list[int]:
-    """Return the numbers of the drawn images, in order of their grey."""
+    """Return the numbers of the drawn images, sorted by grey."""
     return sorted((drawn[:, 0, 0, 0] * 25.5).round().int().tolist())
 
 
-def test_those_of_the_texts_and_groups_come_first(tmp_path: Path) -> None:
+def test_matching_negatives_come_first(tmp_path: Path) -> None:
     negatives = Negatives(NegativeSettings(str(write(tmp_path)), share=0.5), 8)
     texts = ["thing 4", "something", "thing 2", "else"]
     drawn = negatives.draw(texts)
@@ -37,7 +37,7 @@ def test_those_of_the_texts_and_groups_come_first(tmp_path: Path) -> None:
     assert set(greys(negatives.draw(["a", "b"], ["group 5"]))) == {5}
 
 
-def test_the_rest_is_drawn_at_random_and_no_more_than_there_are(tmp_path: Path) -> None:
+def test_rest_is_random_and_limited_to_the_available(tmp_path: Path) -> None:
     negatives = Negatives(NegativeSettings(str(write(tmp_path)), share=1.0), 8)
     assert len({tuple(greys(negatives.draw(["x"] * 3))) for _ in range(20)}) > 3
     assert greys(negatives.draw(["x"] * 99)) == list(range(6))

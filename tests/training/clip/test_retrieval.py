@@ -6,12 +6,12 @@ import torch
 from vqclip.training.clip.retrieval import contests, ranks, recall, retrieval
 
 
-def test_ranks_count_what_is_as_good_or_better() -> None:
+def test_ranks_count_equal_or_better_answers() -> None:
     similarity = torch.tensor([[0.9, 0.1, 0.2], [0.5, 0.4, 0.3], [0.2, 0.7, 0.7]])
     assert ranks(similarity).tolist() == [0, 1, 1]
 
 
-def test_the_same_answer_to_everything_finds_nothing() -> None:
+def test_constant_answers_find_nothing() -> None:
     assert recall(ranks(torch.ones(10, 10)), 1) == 0
 
 

@@ -1,4 +1,4 @@
-"""CLIP's stage learns, resists attacks, resumes, and exports models for open_clip."""
+"""The CLIP stage learns, resists attacks, resumes, and exports models for open_clip."""
 
 import json
 from collections.abc import Mapping
@@ -94,7 +94,7 @@ def batch(number: int = 0, count: int = 16, size: int = 16) -> Any:
 
 
 def lower(trained: ClipStage, steps: int) -> list[float]:
-    """Take steps without the loop; return the losses."""
+    """Take steps without the loop, and return the losses."""
     (objective,) = trained.objectives
     losses = []
     for step in range(steps):
@@ -111,7 +111,7 @@ def lower(trained: ClipStage, steps: int) -> list[float]:
     return losses
 
 
-def test_locked_image_tower_stays_and_the_texts_come_to_it() -> None:
+def test_locked_image_tower_is_fixed_and_texts_adapt() -> None:
     trained = stage(lock=True)
     before = {name: value.clone() for name, value in trained.clip.visual.state_dict().items()}
     losses = lower(trained, 25)
@@ -173,7 +173,7 @@ def test_attacked_training_withstands_attacks(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_hard_negatives_are_pushed_away(tmp_path: Path) -> None:
-    """Orange stands for an optimiser's red: only training with it separates the two."""
+    """Orange stands in for red in optimised images: only training on it separates the two."""
     Image.new("RGB", (16, 16), (230, 110, 30)).save(tmp_path / "orange.png")
     row = {"picture": "orange.png", "prompt": "a red thing"}
     (tmp_path / "wrong.jsonl").write_text((json.dumps(row) + "\n") * 8)
@@ -190,7 +190,7 @@ def test_hard_negatives_are_pushed_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model_cfg", [TINY, RESNET], ids=["vit", "resnet"])
-def test_what_is_exported_loads_everywhere(model_cfg: dict[str, Any], tmp_path: Path) -> None:
+def test_exported_model_loads_everywhere(model_cfg: dict[str, Any], tmp_path: Path) -> None:
     trained = stage(model_cfg)
     side = trained.side
     trained.clip.train()
@@ -235,7 +235,7 @@ def test_resuming_is_exact(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_there_is_something_to_look_at() -> None:
+def test_sample_images_are_drawn() -> None:
     trained = stage()
     pictures = trained.pictures(batch(count=4))
     assert pictures.shape == (4 * trained.rows, 3, 16, 16)
@@ -250,7 +250,7 @@ def test_the_scale_of_the_logits_stays_below_a_hundred() -> None:
     assert float(trained.clip.logit_scale.detach().exp()) == pytest.approx(100)
 
 
-def test_texts_are_embedded_as_by_the_model_itself() -> None:
+def test_text_embeddings_match_the_model() -> None:
     clip = stage().clip
     tokens = tokenize(["a cat", "word " * 20, "", "a red apple on a table"], 8)
     with torch.no_grad():
@@ -268,7 +268,7 @@ def test_texts_are_embedded_as_by_the_model_itself() -> None:
         ({"tokens": {"table": "none.safetensors"}}, "none.safetensors"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(loss: dict[str, Any], words: str) -> None:
+def test_invalid_settings_are_refused(loss: dict[str, Any], words: str) -> None:
     with pytest.raises((UsageError, CheckpointError), match=words):
         stage(**loss)
 
@@ -284,6 +284,6 @@ def test_texts_learn_from_a_teacher_alone(tmp_path: Path) -> None:
     assert all(torch.equal(v, before[k]) for k, v in learning.clip.visual.state_dict().items())
 
 
-def test_contrast_or_a_teacher_there_must_be() -> None:
+def test_contrast_or_a_teacher_is_required() -> None:
     with pytest.raises(UsageError, match=r"there must be a loss\.teacher"):
         stage(contrast=0)

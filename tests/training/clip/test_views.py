@@ -8,7 +8,7 @@ from vqclip.training.clip.views import draw_views, whole
 PLAIN = {"augment": (), "noise": 0.0, "cut_power": 1.0}
 
 
-def test_each_view_shows_its_own_picture() -> None:
+def test_each_view_shows_its_own_image() -> None:
     pictures = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 16, 16) / 10
     views = draw_views(ViewSettings(share=0.5, augment=("affine",), noise=0.0), 4, 2, (16, 16), 8)
     seen = views(pictures)
@@ -17,7 +17,7 @@ def test_each_view_shows_its_own_picture() -> None:
     torch.testing.assert_close(seen, expected, atol=1e-5, rtol=0)
 
 
-def test_the_share_of_whole_pictures_is_seen_whole() -> None:
+def test_whole_views_show_the_whole_image() -> None:
     pictures = torch.rand(4, 3, 16, 16)
     settings = ViewSettings(share=0.5, method="normal-crops(mean=0.5, std=0, low=0.5)", **PLAIN)
     seen = draw_views(settings, 3, 1, (16, 16), 8)(pictures)
@@ -26,7 +26,7 @@ def test_the_share_of_whole_pictures_is_seen_whole() -> None:
         assert not torch.allclose(seen[i], whole(pictures[i : i + 1], 8)[0], atol=0.05)
 
 
-def test_the_first_pictures_alone_are_seen_as_in_the_batch() -> None:
+def test_first_views_match_the_batch() -> None:
     pictures = torch.rand(5, 3, 16, 16, requires_grad=True)
     torch.manual_seed(0)
     views = draw_views(ViewSettings(), 5, 0, (16, 16), 8)
@@ -46,7 +46,7 @@ def test_views_follow_torchs_seed() -> None:
     assert torch.equal(*seen)
 
 
-def test_whole_leaves_the_right_size_alone() -> None:
+def test_whole_keeps_images_of_the_right_size() -> None:
     pictures = torch.rand(1, 3, 8, 8)
     assert whole(pictures, 8) is pictures
     assert whole(pictures, 4).shape == (1, 3, 4, 4)

@@ -11,7 +11,7 @@ def numbers(*args: int, **options: int) -> list[list[int]]:
     return [batch["index"].tolist() for batch in training_batches(ToyData(), *args, **options)]
 
 
-def test_batches_follow_from_the_step() -> None:
+def test_batches_depend_on_the_step() -> None:
     assert numbers(0, 2, 3) == [[0, 1, 2], [3, 4, 5]]
     assert numbers(1, 2, 3) == [[3, 4, 5]]
     assert numbers(1, 2, 1, 3) == [[3], [4], [5]]
@@ -36,7 +36,7 @@ def test_held_out_batches_end() -> None:
     assert [len(batch["index"]) for batch in held_out_batches(ToyData(), 3, 4)] == [3]
 
 
-def test_bytes_become_numbers_around_zero() -> None:
+def test_bytes_become_floats_around_zero() -> None:
     image = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(2, 3, 4, 2)
     moved = to_device({"image": image, "text": ["a", "b"]}, torch.device("cpu"))
     assert moved["image"].unique().tolist() == [-1.0, 1.0]

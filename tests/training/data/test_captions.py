@@ -72,7 +72,7 @@ def test_tidy(text: str, expected: str) -> None:
     assert tidy(text) == expected
 
 
-def test_names_leave_noise_out_where_they_can() -> None:
+def test_noisy_names_are_left_out_if_possible() -> None:
     def of(*texts: str) -> list[str]:
         return names(subject(*texts).entry)
 
@@ -97,17 +97,17 @@ def test_each_share_adds_its_words() -> None:
     }  # fmt: skip
 
 
-def test_a_named_colour_is_not_told_again() -> None:
+def test_named_colour_is_not_repeated() -> None:
     assert said(subject("red apple", colours=("green",)), colour=1.0) == {"red apple"}
     people = subject("woman", colours=("orange",), category="people & body")
     assert said(people, colour=1.0) == {"woman"}
 
 
-def test_greys_are_told_less_often() -> None:
+def test_greys_are_mentioned_less_often() -> None:
     assert said(subject("box", colours=("gray",)), colour=1.0) == {"box", "gray box"}
 
 
-def test_a_style_is_not_told_twice() -> None:
+def test_style_is_not_repeated() -> None:
     face = subject("pixel art portrait of a face", style="pixel art", kind="drawing")
     assert said(face, style=1.0) == {"pixel art portrait of a face"}
     photo = subject("dog", kind="photo")
@@ -116,7 +116,7 @@ def test_a_style_is_not_told_twice() -> None:
     }  # fmt: skip
 
 
-def test_backgrounds_are_told_in_their_share() -> None:
+def test_backgrounds_are_mentioned_with_their_probability() -> None:
     scene = Scene((subject("cat"),), "on a red background", 0.5)
     settings = CaptionConfig(**NONE)
     texts = [caption(scene, settings, np.random.default_rng(seed)) for seed in range(400)]

@@ -56,7 +56,7 @@ SHELF = Shelf(
 )
 
 
-def test_plain_is_the_cutout_as_it_is_on_white() -> None:
+def test_plain_shows_the_cutout_unchanged_on_white() -> None:
     composer = Composer(replace(NOTHING, white=1.0), SHELF)
     image, scene = composer(*RED, np.random.default_rng(0))
     expected = np.full((SIZE, SIZE, 3), 255, np.uint8)
@@ -81,14 +81,14 @@ def test_plain_avoids_white_behind_white() -> None:
         ("scene", "beige", "in front of desert dunes"),
     ],
 )
-def test_pictures_serve_as_backgrounds(kind: str, behind: str, words: str) -> None:
+def test_images_serve_as_backgrounds(kind: str, behind: str, words: str) -> None:
     composer = Composer(replace(NOTHING, **{kind: 1.0}), SHELF)
     image, scene = composer(*RED, np.random.default_rng(0))
     assert tuple(image[0, 0]) == COLOURS[behind]
     assert scene.background == words
 
 
-def test_a_colour_behind_is_the_one_that_is_told() -> None:
+def test_background_colour_matches_the_caption() -> None:
     composer = Composer(replace(NOTHING, colour=1.0), SHELF)
     for seed in range(30):
         image, scene = composer(*RED, np.random.default_rng(seed))
@@ -97,14 +97,14 @@ def test_a_colour_behind_is_the_one_that_is_told() -> None:
         assert stands_out(RED[1], tuple(image[0, 0]))
 
 
-def test_a_gradient_ends_in_the_colours_that_are_told() -> None:
+def test_gradient_ends_match_the_caption() -> None:
     composer = Composer(replace(NOTHING, gradient=1.0), SHELF)
     image, scene = composer(*RED, np.random.default_rng(1))
     assert scene.background.endswith("gradient background")
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 10
 
 
-def test_recoloured_things_have_the_colour_that_is_told() -> None:
+def test_recoloured_objects_match_the_caption() -> None:
     composer = Composer(replace(NOTHING, recolour=1.0), SHELF)
     seen = set()
     for seed in range(40):
@@ -140,7 +140,7 @@ def test_named_colours_greys_and_people_keep_their_colours(thing: DataEntry) -> 
         assert not scene.subjects[0].recoloured
 
 
-def test_pairs_are_told_from_left_to_right() -> None:
+def test_pairs_are_described_from_left_to_right() -> None:
     composer = Composer(replace(NOTHING, pair=1.0, white=1.0), SHELF)
     orders = set()
     for seed in range(20):
@@ -157,7 +157,7 @@ def test_pairs_are_told_from_left_to_right() -> None:
     assert ("crate", "box") in orders
 
 
-def test_what_has_no_weight_stands_beside_nothing() -> None:
+def test_entries_without_weight_are_never_partners() -> None:
     composer = Composer(replace(NOTHING, pair=1.0), SHELF, weights=[1, 0, 1, 1])
     for seed in range(20):
         _, scene = composer(*RED, np.random.default_rng(seed))
@@ -168,7 +168,7 @@ def assert_matches(pattern: str, text: str) -> None:
     assert re.search(pattern.replace(" .* ", ".*"), text), (pattern, text)
 
 
-def test_what_has_sides_or_writing_is_not_mirrored() -> None:
+def test_images_with_sides_or_writing_are_not_mirrored() -> None:
     rgba = block("red")
     rgba[:, 16:, :3] = COLOURS["blue"]
     composer = Composer(replace(NOTHING, mirrored=1.0, white=1.0), SHELF)
@@ -192,7 +192,7 @@ def test_composition_is_a_function_of_the_generator() -> None:
         assert one[0].dtype == np.uint8
 
 
-def test_something_of_every_thing_is_always_seen() -> None:
+def test_every_object_is_always_partly_visible() -> None:
     composer = Composer(replace(EVERYTHING, recolour=0.0), SHELF)
     for seed in range(100):
         image, _ = composer(*RED, np.random.default_rng(seed))
@@ -207,11 +207,11 @@ def test_the_library_may_lack_backgrounds_and_partners() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(COLOURS) - {"teal", "gold", "navy"}))
-def test_measured_names_the_palette(name: str) -> None:
+def test_measured_colours_name_the_palette(name: str) -> None:
     assert measured(block(name)) == (name,)
 
 
-def test_measured_orders_by_share_and_leaves_out_little() -> None:
+def test_measured_colours_are_sorted_and_rare_ones_left_out() -> None:
     rgba = full("blue")
     rgba[:12] = (*COLOURS["yellow"], 255)
     rgba[-2:] = (*COLOURS["red"], 255)  # a sixteenth of the image
@@ -219,7 +219,7 @@ def test_measured_orders_by_share_and_leaves_out_little() -> None:
     assert measured(np.zeros((SIZE, SIZE, 4), np.uint8)) == ()
 
 
-def test_hue_turned_by_a_third_turns_red_green() -> None:
+def test_hue_turned_by_a_third_turns_red_into_green() -> None:
     rgba = np.full((4, 4, 4), (255, 0, 0, 77), np.uint8)
     turned = hue_turned(rgba, 85)  # 85/256 of the circle: a third
     assert turned[0, 0, 1] == 255
@@ -236,7 +236,7 @@ def test_transparent_pixels_do_not_count_for_contrast() -> None:
     assert stands_out(np.array(rgba), COLOURS["black"])
 
 
-def test_a_scene_without_words_is_told_without() -> None:
+def test_scene_without_words_is_not_mentioned() -> None:
     scene = Scene((Subject(RED[0], ("red",)),))
     nothing = CaptionConfig(alternatives=0, article=0, colour=0, style=0, tags=0)
     assert caption(scene, nothing, np.random.default_rng(0)) == "box"

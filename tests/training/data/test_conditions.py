@@ -38,7 +38,7 @@ def samples(folder: Path, *conditions: dict[str, Any], **more: Any) -> Samples:
     return Samples(DataConfig.from_dict(values))
 
 
-def test_maps_follow_the_picture_through_crops_and_flips(folder: Path) -> None:
+def test_maps_follow_the_image_through_crops_and_flips(folder: Path) -> None:
     maps = str(folder / "maps")
     data = samples(
         folder,
@@ -56,7 +56,7 @@ def test_maps_follow_the_picture_through_crops_and_flips(folder: Path) -> None:
         np.testing.assert_allclose(sample["depth"][0], labels / 3 * 2 - 1, atol=1e-6)
 
 
-def test_classes_are_places_among_names(folder: Path) -> None:
+def test_classes_are_indices_of_names(folder: Path) -> None:
     data = samples(folder, {"kind": "class", "names": ["b"]})
     assert len(data) == 1  # the other image has none of these classes
     assert data[0]["class"] == 0
@@ -64,7 +64,7 @@ def test_classes_are_places_among_names(folder: Path) -> None:
     assert {both[k]["group"]: both[k]["class"] for k in range(2)} == {"b/x.png": 0, "a/x.png": 1}
 
 
-def test_lr_is_the_picture_small_and_large_again(folder: Path) -> None:
+def test_lr_is_the_image_shrunk_and_enlarged(folder: Path) -> None:
     data = samples(folder, {"kind": "lr", "scale": 4, "key": "low_res"})
     sample = data[0]
     assert sample["low_res"].shape == (3, SIDE, SIDE)
@@ -86,7 +86,7 @@ def test_edges_are_where_the_labels_change(folder: Path) -> None:
     assert set(columns) <= {7, 8}
 
 
-def test_a_missing_map_is_one_clear_line(folder: Path) -> None:
+def test_missing_map_gives_one_clear_line(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"2 of 2 images have no depth map: .*x\.png is missing"):
         samples(folder, {"kind": "depth", "folder": str(folder)})
 
@@ -100,13 +100,13 @@ def test_a_window_enlarges() -> None:
     assert window.of_map(pixels[None])[0].tolist() == expected
 
 
-def test_zoom_shows_less_of_opaque_pictures(folder: Path) -> None:
+def test_zoom_shows_less_of_opaque_images(folder: Path) -> None:
     data = samples(folder, zoom=2.0)
     assert all(data[k]["image"].shape == (3, SIDE, SIDE) for k in range(10))
     assert min(len(np.unique(data[k]["image"] // 60)) for k in range(10)) < 4
 
 
-def test_coordinates_are_of_the_part_that_is_seen(folder: Path) -> None:
+def test_coordinates_match_the_visible_part(folder: Path) -> None:
     data = samples(folder, {"kind": "coordinates"}, crop=8, hold_out={"share": 0.5, "crop": True})
     parts = [data[k]["coordinates"] for k in range(20)]
     assert all(part.shape == (1, 8, 8) for part in parts)

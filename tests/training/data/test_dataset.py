@@ -40,7 +40,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, count: int = 40, bad: tuple[int, ...] = ()) -> str:
-    """Write a zip and a tar of plain images whose red is their number, and their JSONL."""
+    """Write a zip and a tar of plain images whose red grows with their number, and a JSONL."""
     entries = rows(count)
     with (
         zipfile.ZipFile(folder / "a.zip", "w") as shard,
@@ -69,7 +69,7 @@ def number(sample: dict[str, Any]) -> int:
     return round(int(sample["image"][0, 0, 0]) / 5)
 
 
-def test_picture_and_words_belong_together(tmp_path: Path) -> None:
+def test_image_and_caption_belong_together(tmp_path: Path) -> None:
     samples = Samples(config(write(tmp_path)))
     for k in range(80):
         sample = samples[k]
@@ -92,7 +92,7 @@ def test_sample_is_a_function_of_seed_and_k(tmp_path: Path) -> None:
     ]
 
 
-def test_an_epoch_shows_every_picture_once(tmp_path: Path) -> None:
+def test_epoch_contains_every_image_once(tmp_path: Path) -> None:
     samples = Samples(config(write(tmp_path)))
     epochs = [[samples[k]["group"] for k in range(e * 40, e * 40 + 40)] for e in range(2)]
     for epoch in epochs:
@@ -109,7 +109,7 @@ def test_weights_are_frequencies(tmp_path: Path) -> None:
     assert not any(number(never[k]) % 2 for k in range(200))
 
 
-def test_the_first_style_that_matches_is_the_samples(tmp_path: Path) -> None:
+def test_sample_has_the_first_matching_style(tmp_path: Path) -> None:
     path = write(tmp_path)
     styles = {"even": {"source": "even"}, "photo": {"kind": "photo"}}
     samples = Samples(config(path, styles=styles, hold_out={"share": 0.3}))
@@ -120,7 +120,7 @@ def test_the_first_style_that_matches_is_the_samples(tmp_path: Path) -> None:
     assert "style" not in Samples(config(path))[0]
 
 
-def test_groups_are_held_out_whatever_else_is_set(tmp_path: Path) -> None:
+def test_held_out_groups_do_not_depend_on_other_settings(tmp_path: Path) -> None:
     path = write(tmp_path)
     hold_out = {"share": 0.3, "where": {"file": ["000.webp", "001.webp"]}}
     samples = Samples(config(path, hold_out=hold_out))
@@ -151,7 +151,7 @@ def test_held_out_samples_have_all_texts_and_a_fixed_order(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("cache", [False, True])
-def test_bad_pictures_are_passed_over_and_counted(tmp_path: Path, cache: bool) -> None:
+def test_unreadable_images_are_skipped_and_counted(tmp_path: Path, cache: bool) -> None:
     samples = Samples(config(write(tmp_path, bad=(3, 4)), cache=cache))
     assert samples.pictures.bad == []
     drawn = {number(samples[k]) for k in range(80)}
@@ -165,7 +165,7 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
         samples[0]
 
 
-def test_cached_pictures_are_those_of_the_files(tmp_path: Path) -> None:
+def test_cached_images_match_the_files(tmp_path: Path) -> None:
     samples = Samples(config(write(tmp_path), cache=True))
     entry = samples.pictures.entries[7]
     first = samples.pictures[7][1].copy()
@@ -175,7 +175,7 @@ def test_cached_pictures_are_those_of_the_files(tmp_path: Path) -> None:
     assert entry.file == "007.webp"
 
 
-def test_samples_travel_to_worker_processes(tmp_path: Path) -> None:
+def test_samples_can_be_sent_to_worker_processes(tmp_path: Path) -> None:
     samples = Samples(config(write(tmp_path), cache=True), 5)
     copy = pickle.loads(pickle.dumps(samples))
     np.testing.assert_array_equal(copy[11]["image"], samples[11]["image"])
@@ -210,7 +210,7 @@ def test_over_mixes_by_alpha() -> None:
     assert over(rgba, (10, 20, 250)).tolist() == [[[200, 0, 100], [10, 20, 250], [48, 16, 220]]]
 
 
-def test_crops_and_flips_are_parts_of_the_picture(tmp_path: Path) -> None:
+def test_crops_and_flips_are_parts_of_the_image(tmp_path: Path) -> None:
     pixels = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     samples = Samples(config(str(tmp_path), crop=8, flip=0.5))
@@ -247,7 +247,7 @@ def test_collate_stacks(tmp_path: Path) -> None:
         ({"composition": {"colour": 0.9, "scene": 0.9}}, "more than 1"),
     ],
 )
-def test_wrong_settings_are_one_clear_line(
+def test_invalid_settings_give_one_clear_line(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
@@ -271,5 +271,5 @@ def test_group_hash_is_spread_evenly_and_salted() -> None:
     assert group_hash("a") == group_hash("a") != group_hash("a", "salt")
 
 
-def test_pictures_count_nothing_before_they_are_read(tmp_path: Path) -> None:
+def test_unread_images_are_not_counted(tmp_path: Path) -> None:
     assert Pictures([], 16, cache=False).bad == []

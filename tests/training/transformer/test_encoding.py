@@ -69,7 +69,7 @@ def encode(chosen: TrainSettings) -> list[int]:
     return list(DatasetEncoder(chosen, CPU).run())
 
 
-def test_shards_hold_what_encoding_on_the_fly_gives(tmp_path: Path) -> None:
+def test_shards_match_encoding_on_the_fly(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     told = encode(chosen)
     assert told == sorted(told)
@@ -87,7 +87,7 @@ def test_shards_hold_what_encoding_on_the_fly_gives(tmp_path: Path) -> None:
     assert len(data.held_out) == min(3, len(samples.held_out))
 
 
-def test_every_sample_comes_once_an_epoch_in_an_order_of_its_own(tmp_path: Path) -> None:
+def test_every_epoch_has_all_samples_in_its_own_order(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     encode(chosen)
     data = open_data(chosen)
@@ -106,7 +106,7 @@ def test_every_sample_comes_once_an_epoch_in_an_order_of_its_own(tmp_path: Path)
     assert (sample["codes"].dtype, sample["text_embedding"].dtype) == (torch.int64, torch.float32)
 
 
-def test_encoding_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_encoding_resumes_where_it_stopped(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     encoder = DatasetEncoder(chosen, CPU)
     held_out, steps = len(encoder.held_out), encoder.run()
@@ -128,7 +128,7 @@ def test_encoding_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(open_data(chosen).held_out) > 0
 
 
-def test_what_others_made_is_refused(tmp_path: Path) -> None:
+def test_foreign_shards_are_refused(tmp_path: Path) -> None:
     encode(settings(tmp_path))
     with pytest.raises(UsageError, match=r"other settings \(seed\); delete it"):
         open_data(settings(tmp_path, seed=1))
@@ -139,7 +139,7 @@ def test_what_others_made_is_refused(tmp_path: Path) -> None:
     assert set(about) == {"codebook", "clip", "data", "seed"}
 
 
-def test_damaged_shards_are_told(tmp_path: Path) -> None:
+def test_damaged_shards_are_reported(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     encode(chosen)
     (tmp_path / "encoded" / "00000004-4.safetensors").write_bytes(b"nothing")
@@ -147,7 +147,7 @@ def test_damaged_shards_are_told(tmp_path: Path) -> None:
         open_data(chosen)
 
 
-def test_a_forecast_leaves_nothing(tmp_path: Path) -> None:
+def test_forecast_leaves_nothing(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     made = sorted(tmp_path.rglob("*"))
     told = of_encoding(chosen, CPU)
@@ -156,7 +156,7 @@ def test_a_forecast_leaves_nothing(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == made
 
 
-def test_data_that_are_not_encoded_are_pictures(tmp_path: Path) -> None:
+def test_data_without_encoding_are_images(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     data = {key: value for key, value in chosen.data.items() if key != "encode"}
     plain = open_data(settings_of("transformer", {**clip_values(tmp_path), "data": data}))

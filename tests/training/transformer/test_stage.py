@@ -52,7 +52,7 @@ def reference_batch(case: str, stage: TransformerStage) -> Values:
 
 
 @pytest.mark.parametrize("case", ["n2n_uncond", "n2n_seg"])
-def test_loss_and_trace_are_the_recorded_ones(case: str) -> None:
+def test_loss_and_trace_match_the_recorded_ones(case: str) -> None:
     meta = json.loads((REFERENCE / case / "meta.json").read_text())
     stage = reference_stage(case)
     batch = reference_batch(case, stage)
@@ -70,7 +70,7 @@ def test_loss_and_trace_are_the_recorded_ones(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["n2n_uncond", "n2n_seg"])
-def test_weight_groups_are_the_recorded_ones(case: str) -> None:
+def test_weight_groups_match_the_recorded_ones(case: str) -> None:
     recorded = json.loads((REFERENCE / case / "meta.json").read_text())["adamw_groups"]
     stage = reference_stage(case)
     names = {id(p): name for name, p in stage.model.transformer.named_parameters()}
@@ -127,7 +127,7 @@ def train(stage: TransformerStage, batch: Values, steps: int) -> None:
         objective.optimizer.step()
 
 
-def test_it_learns_to_draw_what_the_embedding_says(tmp_path: Path) -> None:
+def test_model_learns_to_follow_the_embedding(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path, loss={"text": 0.5, "mix": 0.0, "noise": 0.1, "drop": 0.2})
     before = stage.validate([two_kinds()])
     train(stage, two_kinds(16), 60)
@@ -139,7 +139,7 @@ def test_it_learns_to_draw_what_the_embedding_says(tmp_path: Path) -> None:
     ]
     assert all(after[name] < before[name] for name in after)
     assert after["bits_per_code"] < 0.1
-    # Without a condition, the first code is a coin toss and determines the fifteen others.
+    # Without a condition, the first code is a coin toss and determines the other fifteen.
     assert 1 / 16 < after["bits_per_code_unconditional"] < 0.5
     for embedding, code in ((0, 3), (1, 17), (2, 3), (3, 17)):
         condition = stage.model.encode_condition(torch.eye(DIM)[embedding : embedding + 1])
@@ -147,7 +147,7 @@ def test_it_learns_to_draw_what_the_embedding_says(tmp_path: Path) -> None:
         assert (drawn == code).all()
 
 
-def test_the_sketch_counts_beside_the_rest(tmp_path: Path) -> None:
+def test_sketch_loss_is_added(tmp_path: Path) -> None:
     def loss(weight: float) -> tuple[Tensor, Values]:
         values = clip_values(tmp_path, loss={"sketch": weight, "drop": 0.5})
         values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
@@ -162,7 +162,7 @@ def test_the_sketch_counts_beside_the_rest(tmp_path: Path) -> None:
     assert torch.equal(metrics["nll"], plain)
 
 
-def test_what_sees_no_condition_does_not_count_for_the_sketch(tmp_path: Path) -> None:
+def test_samples_without_a_condition_do_not_train_the_sketch(tmp_path: Path) -> None:
     values = clip_values(tmp_path)
     values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
     stage, batch = open_transformer_stage(settings_of("transformer", values), CPU), two_kinds(4)
@@ -173,7 +173,7 @@ def test_what_sees_no_condition_does_not_count_for_the_sketch(tmp_path: Path) ->
     )
 
 
-def test_a_batch_that_sees_no_condition_trains_all_but_the_sketch(tmp_path: Path) -> None:
+def test_unconditional_batch_trains_all_but_the_sketch(tmp_path: Path) -> None:
     values = clip_values(tmp_path, loss={"sketch": 1.0, "drop": 1.0})
     values["model"]["params"]["cond_stage_config"]["params"]["sketch"] = 4
     stage = open_transformer_stage(settings_of("transformer", values), CPU)
@@ -184,7 +184,7 @@ def test_a_batch_that_sees_no_condition_trains_all_but_the_sketch(tmp_path: Path
     assert all(gradient is None or gradient.isfinite().all() for gradient in gradients)
 
 
-def test_an_export_is_loaded_and_draws_the_same(tmp_path: Path) -> None:
+def test_exported_model_gives_the_same_samples(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path, loss={"half": True})
     train(stage, two_kinds(), 3)
     (tmp_path / "out").mkdir()
@@ -197,7 +197,7 @@ def test_an_export_is_loaded_and_draws_the_same(tmp_path: Path) -> None:
     assert torch.allclose(loaded.logits(codes), stage.model.logits(codes), atol=0.02)
 
 
-def test_an_export_of_the_published_layout_holds_its_vqgans(tmp_path: Path) -> None:
+def test_export_in_the_published_layout_contains_its_vqgans(tmp_path: Path) -> None:
     stage = reference_stage("n2n_seg")
     stage.export(tmp_path)
     loaded = vqclip.load_transformer(tmp_path)
@@ -224,7 +224,7 @@ def test_starting_from_weights(tmp_path: Path) -> None:
     assert torch.equal(head, stage.model.transformer.head.weight)
 
 
-def test_pictures_are_rows_of_a_picture_and_its_samples(tmp_path: Path) -> None:
+def test_grid_columns_are_an_image_and_its_samples(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path)
     pictures = stage.pictures(two_kinds(2))
     assert pictures.shape == (2 * stage.rows, 3, 8, 8)
@@ -235,7 +235,7 @@ def test_pictures_are_rows_of_a_picture_and_its_samples(tmp_path: Path) -> None:
     assert torch.allclose(pictures[:1], expected, atol=1e-5)
 
 
-def test_pkeep_replaces_what_is_read_and_not_what_is_predicted(tmp_path: Path) -> None:
+def test_pkeep_replaces_inputs_but_not_targets(tmp_path: Path) -> None:
     values = clip_values(tmp_path)
     values["model"]["params"]["pkeep"] = 0.0
     stage = open_transformer_stage(settings_of("transformer", values), CPU)
@@ -262,14 +262,14 @@ def mixed(chance: list[float], **settings: float) -> Tensor:
     return mixed_embeddings(image, text, torch.tensor(chance), TransformerLoss(**settings))
 
 
-def test_conditions_lie_between_caption_and_picture() -> None:
+def test_conditions_lie_between_caption_and_image() -> None:
     vectors = mixed([0.0, 0.45, 0.5, 0.6, 0.7, 0.9], text=0.5, mix=0.2)
     half = math.sqrt(0.5)
     expected = [[0, 1], [0, 1], [0, 1], [half, half], [1, 0], [1, 0]]
     assert torch.allclose(vectors, torch.tensor(expected), atol=1e-5)
 
 
-def test_noise_moves_captions_and_pictures_a_little() -> None:
+def test_noise_moves_captions_and_images_slightly() -> None:
     torch.manual_seed(0)
     vectors = mixed([0.1, 0.9], text=0.5, mix=0.0, noise=0.5)
     for vector, before in zip(vectors, torch.eye(2).flip(0), strict=True):
@@ -286,7 +286,7 @@ def test_noise_moves_captions_and_pictures_a_little() -> None:
         ({"txt": 0.5}, "did you mean 'text'"),
     ],
 )
-def test_settings_that_cannot_work(tmp_path: Path, loss: Values, message: str) -> None:
+def test_invalid_settings(tmp_path: Path, loss: Values, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         clip_stage(tmp_path, loss=loss)
 
@@ -302,7 +302,7 @@ def test_a_model_and_its_vqgan_must_be_named(tmp_path: Path) -> None:
         open_transformer_stage(settings_of("transformer", values), CPU)
 
 
-def test_a_condition_that_the_data_lack_is_named() -> None:
+def test_missing_condition_is_named() -> None:
     stage = reference_stage("n2n_seg")
     batch = {"image": load_file(REFERENCE / "n2n_seg" / "ref.safetensors")["input"]}
     with pytest.raises(UsageError, match="condition is 'segmentation', which the data lacks"):
@@ -365,7 +365,7 @@ def test_resumed_training_is_the_same(tmp_path: Path) -> None:
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
 
 
-def test_pictures_are_encoded_in_full_precision(tmp_path: Path) -> None:
+def test_images_are_encoded_in_full_precision(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path)
     batch = {"image": torch.rand(4, 3, 8, 8) * 2 - 1}
     plain = stage.codes(batch)
@@ -381,8 +381,8 @@ def styled(folder: Path, **changes: Any) -> TransformerStage:
     return open_transformer_stage(settings_of("transformer", values), CPU)
 
 
-def test_it_learns_what_a_style_is(tmp_path: Path) -> None:
-    """Return samples with one embedding and two styles that differ in the codes."""
+def test_model_learns_styles(tmp_path: Path) -> None:
+    """The samples have one embedding and two styles with different codes."""
     stage = styled(tmp_path, loss={"text": 0.5, "noise": 0.0, "drop": 0.0, "style": 0.9})
     batch = two_kinds(16)
     batch["style"] = batch["codes"][:, 0, 0].eq(17).long()
@@ -396,7 +396,7 @@ def test_it_learns_what_a_style_is(tmp_path: Path) -> None:
         assert (stage.model.sample(condition, (4, 4), seed=0) == code).all()
 
 
-def test_a_share_is_not_told_its_style(tmp_path: Path) -> None:
+def test_some_samples_train_without_a_style(tmp_path: Path) -> None:
     batch = {"style": torch.ones(2000, dtype=torch.long)}
     told = styled(tmp_path, loss={"style": 0.7})._training_style(batch, 2000)
     assert told is not None
@@ -404,12 +404,12 @@ def test_a_share_is_not_told_its_style(tmp_path: Path) -> None:
     assert float(told.eq(1).float().mean()) == pytest.approx(0.7, abs=0.05)
 
 
-def test_styles_of_model_and_data_are_the_same(tmp_path: Path) -> None:
+def test_styles_of_model_and_data_must_match(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the model's styles are none, those of data\.styles a"):
         clip_stage(tmp_path, data={"styles": {"a": {}}})
 
 
-def test_muon_trains_the_matrices_of_blocks_and_is_saved(tmp_path: Path) -> None:
+def test_muon_trains_block_matrices_and_is_saved(tmp_path: Path) -> None:
     stage = clip_stage(tmp_path, loss={"muon": True, "noise": 0.1})
     optimizer = stage.objectives[0].optimizer
     assert isinstance(optimizer, Together)

@@ -32,7 +32,7 @@ def test_recorded_codebook_loss(view: str) -> None:
     assert torch.equal(result.ids.flatten(), recorded[f"{view}indices"])
 
 
-def test_beta_weighs_commitment_or_by_tradition_the_codebook() -> None:
+def test_beta_weights_commitment_or_with_legacy_the_codebook() -> None:
     torch.manual_seed(0)
     z, codebook = torch.randn(1, 2, 2, 2, requires_grad=True), torch.randn(5, 2, requires_grad=True)
     for legacy, share in ((False, 0.25), (True, 4.0)):

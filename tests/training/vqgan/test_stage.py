@@ -118,8 +118,8 @@ def test_recorded_trace(tmp_path: Path) -> None:
     """Compare three steps of both optimizers.
 
     The trace depends chaotically on rounding: changing the images by 1e-7 changes its second and
-    third rows by 2e-3 and 4e-3, and so does another way to compute convolutions. Processors differ
-    by more, so it is computed portably, in a separate process.
+    third rows by 2e-3 and 4e-3, as does computing convolutions in another way. Processors differ
+    by more, so the trace is computed portably, in a separate process.
     """
     precision = "portable" if supported() else "auto"
     line = [sys.executable, "-c", TRACE, str(tmp_path), precision]
@@ -230,7 +230,7 @@ def test_a_short_training_lowers_the_loss(name: str, tmp_path: Path) -> None:
     assert figures(stage, few.held_out)["rec_loss"] < 0.7 * before
 
 
-def test_what_is_frozen_stays(tmp_path: Path) -> None:
+def test_frozen_parts_do_not_change(tmp_path: Path) -> None:
     train = settings(loss={"freeze": ["encoder", "quant_conv", "quantize"]})
     stage = open_vqgan_stage(train, CPU)
     before = {key: value.clone() for key, value in stage.model.state_dict().items()}
@@ -268,7 +268,7 @@ def test_a_partial_start_keeps_what_fits(tmp_path: Path) -> None:
     assert len(stage.model.codebook) == 8
 
 
-def test_lossconfig_of_taming_is_heeded() -> None:
+def test_taming_lossconfig_is_used() -> None:
     params = {
         "kl_weight": 1e-8,
         "lossconfig": {"target": "x", "params": {"disc_start": 7, "pixelloss_weight": 2.0}},
@@ -280,7 +280,7 @@ def test_lossconfig_of_taming_is_heeded() -> None:
     assert stage.discriminator is not None
 
 
-def test_what_cannot_work_is_refused() -> None:
+def test_invalid_combinations_are_refused() -> None:
     with pytest.raises(UsageError, match="did you mean 'decoder'"):
         VQGANLoss(freeze=("decodr",))
     with pytest.raises(UsageError, match="if quantize is frozen"):
@@ -293,7 +293,7 @@ def test_what_cannot_work_is_refused() -> None:
         open_vqgan_stage(settings(loss={"codebok_weight": 1.0}), CPU)
 
 
-def test_adaptive_weight_is_its_formula_and_bounded() -> None:
+def test_adaptive_weight_matches_its_formula_and_is_bounded() -> None:
     layer = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
     weight = adaptive_weight((2 * layer).sum(), (0.5 * layer).sum(), layer)
     assert float(weight) == pytest.approx(8**0.5 / (0.5**0.5 + 1e-4))

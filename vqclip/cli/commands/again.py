@@ -1,4 +1,4 @@
-"""``vqclip again``: an image generated again from its recorded settings."""
+"""``vqclip again``: regenerating an image from its recorded settings."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping

@@ -49,7 +49,7 @@ def is_transformer(state: Mapping[str, Tensor]) -> bool:
 
 
 def advice(state: Mapping[str, Tensor]) -> str:
-    """Return a suffix for "give the config that came with the checkpoint", or nothing."""
+    """Return a note that names the published models with these shapes, or "" if there are none."""
     names = lookalikes(state)
     return f" (its shapes match {' or '.join(names)})" if names else ""
 

@@ -2,8 +2,8 @@
 
 A pickle is a program: it may name any function in any module and call it. Here, every name is
 passed to :meth:`InertUnpickler.find_class`, which accepts the few names that tensors need and
-replaces all others with empty stand-ins. No name is ever imported, so nothing in a file can reach
-code. Names that only an attack would use are rejected.
+replaces all others with empty stand-ins. No name is ever imported, so no file can run code.
+Names that only an attack would use are rejected.
 
 torch's own restricted unpickler is not enough: even with stand-ins for foreign names, it rejects
 pickle protocols 4 and 5 and subclasses of dict, in which Lightning keeps hyperparameters; and it
@@ -139,7 +139,7 @@ class InertUnpickler(pickle._Unpickler):
         return self._load_storage(pid)
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a tensor building block or a stand-in for a name, without importing anything."""
+        """Return the tensor building block called ``name``, or a stand-in; import nothing."""
         module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
         module = _compat_pickle.IMPORT_MAPPING.get(module, module)  # the name in Python 2
         full_name = f"{module}.{name}"

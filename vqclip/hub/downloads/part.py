@@ -1,4 +1,4 @@
-"""Partial downloads on disk, and where they came from."""
+"""Partial downloads on disk, and their origins."""
 
 import json
 import os

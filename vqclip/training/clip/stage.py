@@ -208,10 +208,10 @@ class ClipStage:
         return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Return each image, a copy moved far towards the next text, and its text drawn from grey.
+        """Return each image, a copy moved far towards the next text, and a drawing of its own text.
 
-        The last two show what the gradient draws. The shape is (b·3, 3, h, w), and values are in
-        [0, 1].
+        The copy and the drawing, which starts from grey, show what the gradient draws. The shape is
+        (b·3, 3, h, w), and values are in [0, 1].
         """
         pictures, texts = batch["image"] / 2 + 0.5, self.embed_text(list(batch["text"]))
         moved = self._drawn(pictures, texts.roll(-1, 0))

@@ -202,7 +202,7 @@ def _may_be_mirrored(entry: DataEntry) -> bool:
 
 
 def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
-    """Return whether no text names an entry's colour and it shows no people."""
+    """Return whether an entry shows no people and no text names its colour."""
     words = (*entry.texts, *(entry.columns.get("tags") or ()))
     people = entry.columns.get("category") in ("people & body", "flags")
     return (

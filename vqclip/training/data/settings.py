@@ -206,8 +206,8 @@ class DataConfig:
     flip: fraction of samples that are mirrored (including any writing in them).
     cache: keep decoded images in memory, size² · 4 bytes each.
     composition: how cut-outs are put on backgrounds; None for each image's own plain colour.
-    captions: how names become sentences; None for one of an image's captions, unchanged (with a
-        composition, the default settings apply instead).
+    captions: how names become sentences; None uses one of an image's captions unchanged (with a
+        composition, it means the default settings).
     conditions: conditions to add to image and text.
     styles: names of styles, each with the ``where`` that selects its images; a row has the first
         style that matches it.

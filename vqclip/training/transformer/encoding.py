@@ -64,7 +64,7 @@ def open_data(settings: TrainSettings) -> Data:
     """Return the data for training a transformer, encoded if ``data.encode`` is set.
 
     Raises:
-        UsageError: the data are not encoded yet or for another model, or the settings are invalid.
+        UsageError: the data are not encoded for this model, or the settings are invalid.
     """
     if "encode" not in settings.data:
         return Samples(data_config(settings), settings.seed)

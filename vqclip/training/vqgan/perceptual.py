@@ -26,7 +26,7 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
 
     - ``lpips:PATH``: LPIPS on VGG16, with weights from a file or from all weight files in a folder
       (:func:`vqclip.models.lpips.lpips_from`);
-    - ``clip``: features of the bundled CLIP model; ``clip:SOURCE``: those of another CLIP model;
+    - ``clip``: features of the built-in CLIP model; ``clip:SOURCE``: those of another CLIP model;
     - ``timm:NAME``: features of a timm model, downloaded; ``timm:NAME:FILE``: loaded from a file.
 
     Raises:
