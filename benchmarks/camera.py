@@ -91,7 +91,7 @@ def matrix(story: StoryConfig) -> Tensor:
 
 
 def measure(name: str, story: StoryConfig, models: Models, out: Path | None) -> str:
-    """Generate a story in one of the ways; return its line in the table."""
+    """Generate a story, moving the image in the way ``name``; return its line in the table."""
     with WAYS[name]():
         last = [f.picture for f in deque(StoryFrames(story, models), maxlen=_MOTIONS + 1)]
     picture = Image.fromarray(last[-1])

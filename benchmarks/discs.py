@@ -4,8 +4,8 @@
     python benchmarks/discs.py --vqgan runs/vqgan/best
 
 Each image is encoded and decoded once, at the VQGAN's training size. All figures are mean absolute
-errors in levels of 255: in the background away from the disc, in the outer 8 pixels, and in their
-corners.
+errors on a scale of 0 to 255: in the background away from the disc, in the outer 8 pixels, and in
+their corners.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def distance(side: int) -> Tensor:
 
 @torch.no_grad()
 def errors(vqgan: VQModel, image: Tensor) -> dict[str, float]:
-    """Return the mean absolute errors in parts of an image, in levels of 255."""
+    """Return the mean absolute errors in parts of an image, on a scale of 0 to 255."""
     again = vqgan.decode(vqgan.tokenize(image)[0]).clamp(-1, 1)
     error = (again - image).abs().mean(1)[0] * 127.5
     inner = error.new_zeros(error.shape, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Time the start-up: --help, the first step and imports.
+"""Time start-up: --help, the first step and imports.
 
     python benchmarks/start.py [--rounds 5] [--only help "first step"]
 

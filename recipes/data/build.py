@@ -172,7 +172,7 @@ def digests(parts: Mapping[str, Path]) -> dict[str, str]:
 
 
 def store(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Put a file into a zip uncompressed, with a fixed date and fixed permissions."""
+    """Store a file in a zip, uncompressed, with a fixed date and fixed permissions."""
     entry = zipfile.ZipInfo(name, _DATE)
     entry.external_attr = 0o644 << 16
     archive.writestr(entry, content)

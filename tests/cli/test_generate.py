@@ -20,7 +20,7 @@ from vqclip.config import GenerateConfig
 from vqclip.media.images import read_metadata
 from vqclip.media.writers import film_metadata
 
-# Without drafts, which take most of a short run; tests/cli/test_transformers.py tests them.
+# No drafts: they take most of a short run's time, and tests/cli/test_transformers.py tests them.
 CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1", "--init", "random")
 SHORT = ("--size", "32", "--steps", "2", "--cutouts", "2", "--seed", "1", "--lr", "0.5")
 QUICK = (*SHORT, "--init", "random")

@@ -83,7 +83,7 @@ class Remote:
         """Yield every job when it is done or has failed.
 
         Raises:
-            VqclipError: no worker is available, or its disk is full; finished jobs are kept.
+            VqclipError: no worker is available, or a worker's disk is full; finished jobs are kept.
         """
         for alike in grouped(jobs, lambda job: models_key(job.config)):
             for alike_jobs in grouped(alike, lambda job: shape(job.config)):

@@ -21,7 +21,7 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
     """Hold the lock file ``path``; the system releases it when the process ends.
 
     waiting: called once with the id of the process that holds the lock, before waiting for it;
-        without it, a lock held elsewhere is an error.
+        if None, a lock held elsewhere is an error.
 
     Raises:
         UsageError: another process holds the lock, or the folder is not writable.

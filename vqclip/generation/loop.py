@@ -98,7 +98,8 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
         decoded = decode(models, z).chunk(len(runs))
         image = joined([run.shown(one) for run, one in zip(runs, decoded, strict=True)])
 
-        # Chunks accumulate gradients here: bounded memory, and one backward pass of the decoder.
+        # Gradients of all chunks add up here, so memory is bounded and the decoder needs only one
+        # backward pass.
         place = torch.device("cpu") if portable else models.device  # see `determinism`
         seen = [one.detach().to(place).requires_grad_() for one in image.chunk(len(runs))]
         losses: list[Losses] = [{} for _ in runs]

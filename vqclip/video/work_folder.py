@@ -88,7 +88,7 @@ class WorkFolder:
     def _clean_up(self, lock: Path) -> None:
         """Remove all files, about.json last: the next run cleans up any folder that has it."""
         self._remove(frames=self.output.frames is None)
-        with suppress(OSError):  # Windows keeps a locked file
+        with suppress(OSError):  # Windows cannot delete a locked file
             lock.unlink()
         (self.path / ABOUT_FILE).unlink(missing_ok=True)
 

@@ -57,7 +57,7 @@ class Shape:
         return self.centre[0] + right, self.centre[1] + down
 
     def box(self, right: float, down: float) -> tuple[float, float, float, float]:
-        """Return a box around the centre with half the sides ``right`` and ``down``."""
+        """Return a box around the centre with half-width ``right`` and half-height ``down``."""
         return (*self.at(-right, -down), *self.at(right, down))
 
 

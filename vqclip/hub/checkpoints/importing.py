@@ -102,7 +102,7 @@ def convert(
         config: the checkpoint's YAML. Default: the one beside it; if there is none, a VQGAN's
             config is inferred from its weights.
         folder: an existing folder without ``model.safetensors`` and ``config.yaml``.
-        half: whether to store the numbers in half the space.
+        half: whether to store the numbers in half precision.
         whole: a transformer's config that works in any folder, if its own config refers to VQGANs.
 
     Raises:

@@ -21,8 +21,8 @@ from vqclip.models.vqgan import VQModel
 class PixelSpace:
     """δ is added to the pixels; with ``blur`` above 1, it is that many times coarser.
 
-    An optimizer of VQGAN codes cannot draw single pixels either, and details at that scale are
-    invisible.
+    The reason for ``blur``: an optimizer of VQGAN codes cannot draw single pixels, and details at
+    that scale are invisible.
     """
 
     scale = 1.0
