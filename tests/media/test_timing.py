@@ -51,7 +51,7 @@ def test_frames_between_frames() -> None:
     blended = positions(3, fps=2, length=2.5, interpolate="blend")
     assert blended == [0, 0.5, 1, 1.5, 2]
     plan = plan_film(41, TimingConfig(interpolate="flow"))
-    assert (plan.rate, len(plan.positions)) == (30, 246)  # as long as without it
+    assert (plan.rate, len(plan.positions)) == (30, 246)  # the same length as without it
 
 
 def test_easing_in_shows_many_early_frames_and_few_late_ones() -> None:

@@ -50,7 +50,7 @@ def test_overwriting_can_be_requested() -> None:
 
 
 def test_folder_check_leaves_no_file(tmp_path: Path) -> None:
-    """Checking does not change the folder by creating or removing a name."""
+    """The check creates and removes no files in the folder."""
     try:
         os.close(os.open(tmp_path, os.O_RDWR | os.O_TMPFILE))
     except (AttributeError, OSError):
