@@ -170,7 +170,7 @@ def test_again_changes_samples() -> None:
     line = refused("again", "a.png", "--cutouts", "3")
     assert "vqclip sample made the image and does not accept --cutouts" in line
     vqclip("x", *QUICK, "-o", "c.png")
-    assert "takes no --class" in refused("again", "c.png", "--class", "goldfish")
+    assert "does not accept --class" in refused("again", "c.png", "--class", "goldfish")
 
 
 def test_files_that_cannot_be_reproduced() -> None:

@@ -89,8 +89,8 @@ class Terminal:
         if wanted is None and size != own:
             self.note(
                 f"the image has {own[0] * own[1] / 1000000.0:.1f} megapixels, so it is reduced "
-                f"to {size[0]}x{size[1]}; to choose another size, use --size, which needs "
-                f"{_MEMORY} GB of memory per megapixel"
+                f"to {size[0]}x{size[1]}; to choose another size, use --size (each megapixel "
+                f"takes {_MEMORY} GB of memory)"
             )
             return size
         if size[0] * size[1] > MAX_OWN_PIXELS:

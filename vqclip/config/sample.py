@@ -156,7 +156,7 @@ class CompleteConfig(SampleConfig):
         "--refine",
         panel=IMAGE,
         metavar="STEPS",
-        help="Number of steps to optimise the generated codes of the best sample.",
+        help="Number of optimisation steps for the generated part of the best sample.",
     )
     paste: bool = setting(
         True,

@@ -50,7 +50,7 @@ def common_batch(counts: Iterable[int]) -> int:
     several = sorted({count for count in counts if count != 1})
     if len(several) > 1:
         raise UsageError(
-            f"conditions, known codes and seeds are for different numbers of samples: {several}"
+            f"conditions, known codes and seeds do not have the same number of samples: {several}"
         )
     return several[0] if several else 1
 

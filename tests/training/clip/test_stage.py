@@ -285,5 +285,5 @@ def test_texts_learn_from_a_teacher_alone(tmp_path: Path) -> None:
 
 
 def test_contrast_or_a_teacher_is_required() -> None:
-    with pytest.raises(UsageError, match=r"there must be a loss\.teacher"):
+    with pytest.raises(UsageError, match=r"requires a loss\.teacher"):
         stage(contrast=0)

@@ -139,4 +139,4 @@ class ClipSettings:
         if not self.contrast >= 0 or not self.teacher_weight > 0:
             raise UsageError("loss.contrast must be at least 0, and loss.teacher_weight above 0")
         if self.contrast == 0 and self.teacher is None:
-            raise UsageError("without contrast (loss.contrast: 0) there must be a loss.teacher")
+            raise UsageError("loss.contrast: 0 requires a loss.teacher")
