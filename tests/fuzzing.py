@@ -23,7 +23,7 @@ from vqclip.media.images import image_size, load_image, read_metadata
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # Commands that take too long with the values below, or need a network or a cluster.
-LONG = {"train", "encode", "evaluate", "weights", "export"}
+LONG = {"train", "encode", "weights", "export"}
 NOT_RANDOM = {"--steps", "-n", "--size", "-s", "--count", "-c", "--samples", "--drafts", "--ray"}
 NOT_RANDOM |= {
     "--refine",
