@@ -60,17 +60,6 @@ def why_no_image(head: bytes) -> str:
     return "its format is unknown, or it is damaged: save it as PNG or JPEG"
 
 
-def why_no_list(head: bytes) -> str | None:
-    """Identify a file that is not a list of prompts by its first bytes, if possible."""
-    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return "is a spreadsheet, a document or an archive: save the list as CSV or text"
-    if is_web_page(head):
-        return "is a web page that was saved instead of the list: download it again"
-    if head.startswith((b"%PDF", b"{\\rtf")):
-        return "is a document: save the list as text"
-    return None
-
-
 def is_heic(head: bytes) -> bool:
     """Return whether a file with the first 32 bytes ``head`` is a HEIC image."""
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC and b"avif" not in head
