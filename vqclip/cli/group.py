@@ -1,6 +1,8 @@
 """The command group: prompts without a command, and one-line errors."""
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -14,10 +16,10 @@ from typer.core import TyperGroup
 from vqclip.cli.lazy import LazyCommand, LazyCommands
 from vqclip.cli.messages import in_options
 from vqclip.cli.standard_output import COMMANDS, image_to_stdout
-from vqclip.cli.words import explain, numbers_joined, refuse_dashed_prompt
 from vqclip.errors import UsageError, VqclipError, one_line
 
 DEFAULT_COMMAND = "generate"
+_DASHED = re.compile(r"-[^=]*\s[^=]*", re.DOTALL)  # a prompt that would be parsed as options
 INTERRUPTED = 130  # exit status that shells expect after Ctrl-C
 
 
@@ -58,11 +60,9 @@ class PromptGroup(TyperGroup):
         if args[0] not in self.commands and args[0].split("=")[0] not in own:
             if not ctx.resilient_parsing:  # set during shell completion
                 self._refuse_typo(args[0])
-                refuse_dashed_prompt(args)
+                _refuse_dashed_prompt(args)
             args = [DEFAULT_COMMAND, *args]
-        command = self.commands.get(args[0])
-        if command and not ctx.resilient_parsing:
-            args = [args[0], *numbers_joined(args[1:], command.params)]
+        _refuse_split_size(args)
         return super().parse_args(ctx, args)
 
     def _refuse_typo(self, word: str) -> None:
@@ -101,12 +101,28 @@ class PromptGroup(TyperGroup):
         except VqclipError as error:
             _fail(error.messages, error.exit_code, error)
         except typer.TyperException as error:
-            _fail([explain(error, words)], error.exit_code, error)
+            _fail([error.format_message()], error.exit_code, error)
         except OSError as error:
             _fail([_disk_error(error)], 1, error)
         except MemoryError as error:
             _fail(["out of memory: try a smaller --size or fewer --cutouts"], 1, error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_dashed_prompt(words: Sequence[str]) -> None:
+    alone = len(words) == 1 or words[1].startswith("-")
+    if alone and _DASHED.fullmatch(words[0]):
+        raise UsageError(
+            f"a prompt that begins with a dash must follow --: vqclip {shlex.join(words[1:])}"
+            f"{' ' if words[1:] else ''}-- {shlex.quote(words[0])}"
+        )
+
+
+def _refuse_split_size(words: Sequence[str]) -> None:
+    """Refuse ``--size 64 48``, as other programs write it: 48 would be a prompt."""
+    for option, width, height in zip(words, words[1:], words[2:], strict=False):
+        if option in ("--size", "-s") and width.isdecimal() and height.isdecimal():
+            raise UsageError(f"write the size as one word: {option} {width}x{height}")
 
 
 def _check_current_folder() -> None:
