@@ -15,7 +15,6 @@ from typer.core import TyperGroup
 
 from vqclip.cli.lazy import LazyCommand, LazyCommands
 from vqclip.cli.messages import in_options
-from vqclip.cli.standard_output import COMMANDS, image_to_stdout
 from vqclip.errors import UsageError, VqclipError, one_line
 
 DEFAULT_COMMAND = "generate"
@@ -94,10 +93,8 @@ class PromptGroup(TyperGroup):
         """Run, turning every expected failure into one line and an exit code."""
         extra["standalone_mode"] = False
         _print_any_text()
-        words = list(sys.argv[1:] if args is None else args)
         try:
-            with image_to_stdout(words, self.commands.keys() - COMMANDS) as words:
-                code = super().main(words, *rest, **extra)
+            code = super().main(args, *rest, **extra)
         except VqclipError as error:
             _fail(error.messages, error.exit_code, error)
         except typer.TyperException as error:
