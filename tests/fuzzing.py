@@ -4,7 +4,7 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from tests.conftest import leftovers
 from vqclip.cli.app import app
-from vqclip.cli.completion import completion_of
+from vqclip.cli.commands.list import KINDS
+from vqclip.config import CODECS, DECAYS, FITS, INTERPOLATIONS, SCHEDULE_NAMES, TARGETS
 from vqclip.errors import VqclipError
 from vqclip.media.images import image_size, load_image, read_metadata
 
@@ -33,6 +34,25 @@ NOT_RANDOM |= {
     "--cpus",
     "--seeds",
     "--extend",
+}
+# Values that options accept, most of them by name.
+NAMES: dict[str, Iterable[str]] = {
+    "--preset": KINDS["presets"](),
+    "--cut-method": KINDS["cut-methods"](),
+    "--augment": KINDS["augmentations"](),
+    "--optimizer": KINDS["optimizers"](),
+    "--loss": KINDS["losses"](),
+    "--init": KINDS["inits"](),
+    "--style": KINDS["styles"](),
+    "--schedule": SCHEDULE_NAMES,
+    "--fit": FITS,
+    "--init-decay": DECAYS,
+    "--init-target": TARGETS,
+    "--keep": ("top", "bottom", "left", "right"),
+    "--precision": ("auto", "float32", "bfloat16", "portable"),
+    "--codec": CODECS,
+    "--interpolate": INTERPOLATIONS,
+    "--ease": ("linear", "in", "out", "in-out"),
 }
 LONGEST = 60  # seconds that a command may take
 FILES = (
@@ -76,7 +96,7 @@ def values(option: Any) -> st.SearchStrategy[list[str]]:
     if kind == "bool":
         return st.just([])
     numbers = ["0", "1", "2", "0.5", "-1", "1e9", "nan"]
-    known = [name for name, _ in (completion_of(option.opts[0]) or (lambda begun: []))("")]
+    known = [*NAMES.get(option.opts[0], ())]
     likely = numbers if kind in ("int", "float") else [*known, *known, *WORDS]
     return st.one_of(st.sampled_from(likely), st.sampled_from(likely), prompts).map(lambda w: [w])
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from vqclip.cli.completion import completion_of
 from vqclip.config import DEFAULT, FileOptions, shared
 from vqclip.config.argv import parameter_of
 from vqclip.config.sample import CONDITIONS
@@ -79,7 +78,6 @@ Preset = Annotated[
     str | None,
     typer.Option(
         *("--preset", "-p"),
-        autocompletion=completion_of("--preset"),
         rich_help_panel=METHOD,
         help="Use another program's settings: a name from `vqclip list presets`.",
     ),
@@ -155,7 +153,6 @@ def info(declared: Option, default: bool | str = True) -> Any:
         help=declared.help,
         rich_help_panel=declared.panel,
         metavar=declared.metavar,
-        autocompletion=completion_of(declared.flags[0]),
         show_default=default,
     )
 

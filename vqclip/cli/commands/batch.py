@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqclip.cli.commands.generate import explicit_options, generate_command
-from vqclip.cli.completion import completion_of
 from vqclip.cli.dry_run import duration
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.messages import in_options
@@ -57,7 +56,6 @@ def batch_command(
         str | None,
         typer.Option(
             "--format",
-            autocompletion=completion_of("--format"),
             help="Format of the list: text, csv, tsv, jsonl or yaml. Default: detected from its "
             "name or first line.",
         ),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from vqclip.cli.completion import completion_of
 from vqclip.files.formatting import as_json
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print each model as a line o
 
 def model_argument(help: str) -> Any:
     """Return an argument for model names."""
-    return typer.Argument(metavar="NAME", autocompletion=completion_of("MODEL"), help=help)
+    return typer.Argument(metavar="NAME", help=help)
 
 
 Name = Annotated[str, model_argument("Name of a model from `vqclip weights list`.")]
