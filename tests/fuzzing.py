@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from tests.conftest import leftovers
 from vqclip.cli.app import app
 from vqclip.cli.commands.list import KINDS
-from vqclip.config import CODECS, DECAYS, FITS, INTERPOLATIONS, SCHEDULE_NAMES, TARGETS
+from vqclip.config import DECAYS, FITS, INTERPOLATIONS, SCHEDULE_NAMES, TARGETS
 from vqclip.errors import VqclipError
 from vqclip.media.images import image_size, load_image, read_metadata
 
@@ -50,7 +50,6 @@ NAMES: dict[str, Iterable[str]] = {
     "--init-target": TARGETS,
     "--keep": ("top", "bottom", "left", "right"),
     "--precision": ("auto", "float32", "bfloat16", "portable"),
-    "--codec": CODECS,
     "--interpolate": INTERPOLATIONS,
     "--ease": ("linear", "in", "out", "in-out"),
 }

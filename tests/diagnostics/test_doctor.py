@@ -73,7 +73,6 @@ def test_failed_check_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((machine, "resolve_device"), (doctor, "weights_folder")):
         monkeypatch.setattr(module, name, broken)
     monkeypatch.setattr(doctor, "torch_pair", broken)
-    monkeypatch.setattr(doctor, "CODECS", ())
     assert {"device", "precision", "models", "torch"} <= problems(examine()).keys()
 
 
@@ -142,7 +141,7 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_broken_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "film_writer", broken)
     found = problems(doctor.encoders())
-    assert "use another `codec`" in found["mp4 av1"].fix
+    assert "av imageio" in found["mp4"].fix
     assert "pillow" in found["gif"].fix
 
 

@@ -3,7 +3,6 @@
 from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_OWN_PIXELS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, FileOptions, OutputConfig
 from vqclip.config.film import (
-    CODECS,
     INTERPOLATIONS,
     AnimateConfig,
     FilmConfig,
@@ -17,7 +16,6 @@ from vqclip.config.story import StoryConfig
 
 __all__ = [
     "AUTO",
-    "CODECS",
     "DECAYS",
     "DEFAULT",
     "DRAWN",

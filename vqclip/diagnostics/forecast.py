@@ -189,7 +189,7 @@ def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
     """Return the forecast for videos made from frames on disk."""
     with closing(_encoded(animation, films)) as frames:
         one = pace(frames, _ENCODED)
-    seconds = one.seconds(len(animation) * animation.plays(films))
+    seconds = one.seconds(len(animation))
     return forecast(seconds, animation.paths, films, None)
 
 

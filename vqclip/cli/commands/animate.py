@@ -69,9 +69,8 @@ def _write(
 
     from vqclip.files.atomic import writing
 
-    total, done = len(animation) * animation.plays(paths), 0
-    interrupted = False
-    with terminal.progress("animating", total, "frame") as progress:
+    done, interrupted = 0, False
+    with terminal.progress("animating", len(animation), "frame") as progress:
 
         def show(number: int, frame: "Array") -> None:
             nonlocal done
