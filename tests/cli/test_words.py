@@ -15,7 +15,7 @@ from vqclip.config.presets import PRESETS
         (["-a cat", "--steps", "3"], "must follow --: vqclip --steps 3 -- '-a cat'"),
         (["--help me draw"], "must follow --"),
         (["x", "--size", "64", "48"], "write the size as one word: --size 64x48"),
-        (["x", "--lrr", "3"], "No such option: --lrr (Possible options: --lr)"),
+        (["x", "--lrr", "3"], "No such option: --lrr"),
         (["resume", "x", "--lrate", "3"], "No such option: --lrate"),
         (["story", "x", "--draft"], "--draft; it works only with vqclip generate, batch and again"),
         (["story", "x", "--steps", "3"], "did you mean --steps-per-scene?"),

@@ -71,8 +71,8 @@ def open_vqgan_stage(settings: TrainSettings, device: torch.device) -> "VQGANSta
         perceptual = open_perceptual(loss.perceptual, device)
     discriminator = None
     if loss.disc_start is not None and not segmentation:
-        channels = loss.disc_in_channels or model.ddconfig.out_ch
-        discriminator = PatchDiscriminator(channels, loss.disc_ndf, loss.disc_num_layers).to(device)
+        shape = (model.ddconfig.out_ch, loss.disc_ndf, loss.disc_num_layers)
+        discriminator = PatchDiscriminator(*shape).to(device)
         if state := discriminator_state(settings, discriminator):
             discriminator.load_state_dict(state)
     return VQGANStage(model, loss, settings, config, perceptual, discriminator)
@@ -153,8 +153,8 @@ class VQGANStage:
         if isinstance(quantizer, GumbelQuantizer):
             b, _, h, w = z.shape
             noise = gumbel_noise(z.new_empty(b, len(quantizer.codebook), h, w))
-            weight = settings.kl_weight * min(1.0, (step + 1) / max(1, settings.kl_warmup))
-            return gumbel_quantize(z, quantizer, self.temperature(step), weight, noise)
+            temperature = self.temperature(step)
+            return gumbel_quantize(z, quantizer, temperature, settings.kl_weight, noise)
         return vector_quantize(
             z,
             self.model.codebook,
@@ -196,9 +196,7 @@ class VQGANStage:
     def discriminator_loss(self, batch: Batch, step: int) -> tuple[Tensor | None, Metrics]:
         """Return the discriminator's hinge or softplus loss on real and reconstructed images."""
         assert self.discriminator is not None
-        settings = self.settings
-        start = settings.disc_training_start
-        start = settings.disc_start if start is None else start
+        settings, start = self.settings, self.settings.disc_start
         if start is None or step < start:
             return None, {"disc_loss": torch.zeros((), device=self.model.codebook.device)}
         if step == start:
