@@ -79,5 +79,5 @@ def test_ctrl_c_before_a_step_reports_saved_files(monkeypatch: pytest.MonkeyPatc
 
 def test_messages_name_options_for_settings() -> None:
     assert in_options("`num_cutouts` or `init=draft`") == "--cutouts or --init draft"
-    assert in_options("`name`, `overwrite`, `trust`") == "--name, --overwrite, --trust"
+    assert in_options("`name`, `overwrite`") == "--name, --overwrite"
     assert in_options("`nothing`, `vqclip list losses`") == "`nothing`, `vqclip list losses`"

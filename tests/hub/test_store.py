@@ -74,19 +74,6 @@ def test_leftovers_are_removed_only_for_that_name() -> None:
     assert [p.name for p in store.models_folder().glob(".*")] == [".making-coco-8k~abc"]
 
 
-def test_hashes_survive_the_model() -> None:
-    store.remember_hash("mine", "checkpoint", "abc")
-    store.remember_hash("mine", "config", "def")
-    store.discard(make("mine").folder)
-    assert store.find("mine") is None
-    assert store.known_hash("mine", "checkpoint") == "abc"
-    assert store.known_hash("mine", "config") == "def"
-    assert store.known_hash("other", "config") is None
-    (home() / "hashes" / "mine.json").write_text("{")
-    with pytest.raises(VqclipError, match="repair or delete it"):
-        store.known_hash("mine", "config")
-
-
 def test_second_process_waits_for_the_first() -> None:
     waited: list[str] = []
     order: list[str] = []

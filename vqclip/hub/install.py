@@ -41,16 +41,10 @@ def get(
     name: str,
     listener: Listener,
     patience: Patience | None = None,
-    *,
-    trust: bool = False,
-    keep: bool = False,
 ) -> Installed:
     """Download a model from the catalogue, unless it is already stored.
 
     If another process is already downloading the model, wait for it.
-
-    trust: accept files that differ from those downloaded before.
-    keep: also keep the downloaded checkpoint, in the model's folder.
 
     Raises:
         UsageError: the name is unknown or the model cannot be downloaded automatically.
@@ -64,7 +58,7 @@ def get(
         store.remove_leftovers(name)
         entry.check_fetchable()
         try:
-            return _make(entry, listener, patience, trust, keep)
+            return _make(entry, listener, patience)
         except DiskFullError:
             raise
         except DownloadError as error:
@@ -80,15 +74,13 @@ def _note_waiting(name: str, listener: Listener, process: str) -> None:
     listener.note(f"another vqclip (process {process}) is downloading {name}: waiting for it")
 
 
-def _make(
-    entry: CatalogueEntry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
-) -> Installed:
+def _make(entry: CatalogueEntry, listener: Listener, patience: Patience | None) -> Installed:
     """Download and convert the config and checkpoint; the caller must hold the lock."""
     place = store.downloads_folder() / entry.name
     checkpoint, config = place / "checkpoint", place / store.CONFIG
     fetched = {}
     for part, path in (("config", config), ("checkpoint", checkpoint)):
-        if wanted := _download_request(entry, part, path, trust):
+        if wanted := _download_request(entry, part, path):
             fetched[part] = download(wanted, listener, patience)
     member = fetched["checkpoint"].source.member
     original = _unpacked(checkpoint, member) if member else checkpoint
@@ -98,26 +90,16 @@ def _make(
             part: {"url": came.source.url, "sha256": came.sha256} for part, came in fetched.items()
         }
         store.write_record(folder, **_record(converted, store.DOWNLOADED, origin))
-        if keep:
-            (folder / store.ORIGINAL).mkdir()
-            shutil.move(original, folder / store.ORIGINAL / f"{entry.name}.ckpt")
-    for part, came in fetched.items():
-        store.remember_hash(entry.name, part, came.sha256)
     shutil.rmtree(place, ignore_errors=True)
     return _supplied(entry.name)
 
 
-def _download_request(
-    entry: CatalogueEntry, part: str, path: Path, trust: bool
-) -> DownloadRequest | None:
-    known = None if trust else store.known_hash(entry.name, part)
+def _download_request(entry: CatalogueEntry, part: str, path: Path) -> DownloadRequest | None:
     if part == "config":
-        return (
-            DownloadRequest(path, entry.config, read_config, known=known) if entry.config else None
-        )
+        return DownloadRequest(path, entry.config, read_config) if entry.config else None
     members = {source.member for source in entry.checkpoint}
     check = recognise if members == {None} else partial(_check_archive, members)
-    return DownloadRequest(path, entry.checkpoint, check, entry.size, known)
+    return DownloadRequest(path, entry.checkpoint, check, entry.size)
 
 
 def _check_archive(members: set[str | None], path: Path) -> None:
@@ -164,8 +146,6 @@ def _record(converted: Converted, state: str, origin: Mapping[str, Any]) -> dict
         "state": state,
         "class": converted.target.rpartition(".")[2],
         "parameters": converted.parameters,
-        "dropped": dict(converted.dropped),
-        "looks_like": list(converted.looks_like),
         "rgb": converted.rgb,
         "origin": origin,
     }

@@ -4,7 +4,6 @@ Layout below :func:`vqclip.files.environment.home`::
 
     models/NAME/    model.safetensors, config.yaml, record.json (CLIP: open_clip's layout)
     downloads/      unfinished downloads
-    hashes/         one .json per name, with hashes of its downloaded files
     locks/          held while a model is being installed
 """
 
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.errors import CheckpointError, UsageError, VqclipError, reason_of
-from vqclip.files.atomic import replacing
 from vqclip.files.environment import home
 from vqclip.files.hashing import weights_hash
 from vqclip.files.locking import locked
@@ -27,7 +25,6 @@ from vqclip.hub.catalogue.entries import check_model_name
 
 DOWNLOADED, IMPORTED = "downloaded", "imported"
 WEIGHTS, CONFIG, RECORD = "model.safetensors", "config.yaml", "record.json"
-ORIGINAL = "original"
 _MAKING = ".making-"
 
 
@@ -177,35 +174,6 @@ def remove_leftovers(name: str) -> None:
     """Delete files left by a killed process for ``name``; the caller must hold the lock."""
     for left in models_folder().glob(f"{_MAKING}{name}~*"):
         shutil.rmtree(left, ignore_errors=True)
-
-
-def known_hash(name: str, part: str) -> str | None:
-    """Return the recorded hash of a model's downloaded ``checkpoint`` or ``config``, or None.
-
-    Raises:
-        VqclipError: the hash file cannot be read.
-    """
-    value = _hashes(name).get(part)
-    return str(value) if value else None
-
-
-def remember_hash(name: str, part: str, digest: str) -> None:
-    """Record a file's hash for checking later downloads; the caller must hold the lock."""
-    hashes = {**_hashes(name), part: digest}
-    with replacing(_hash_file(name), overwrite=True) as temporary:
-        temporary.write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
-
-
-def _hash_file(name: str) -> Path:
-    return home() / "hashes" / f"{check_model_name(name)}.json"
-
-
-def _hashes(name: str) -> dict[str, Any]:
-    path = _hash_file(name)
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-    except (OSError, ValueError, TypeError) as error:
-        raise VqclipError(f"cannot read {path} ({error}): repair or delete it") from error
 
 
 @contextmanager
