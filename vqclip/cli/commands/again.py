@@ -120,12 +120,6 @@ def again_command(
 
 def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Iterator[str]:
     """Yield differences from ``picture`` that the given options do not explain."""
-    if foreign := recorded.get("parameters"):
-        left = [name for name in foreign if name not in ("Seed", "Size", "Negative prompt")]
-        yield (
-            f"{picture} was made by another program: vqclip uses its prompt, seed and size, but "
-            f"not {', '.join(left)}"
-        )
     if before := recorded.get("continued_from"):
         yield (
             f"{picture} continued step {before['step']} of a run with other settings: this image "
