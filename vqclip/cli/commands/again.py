@@ -120,11 +120,6 @@ def again_command(
 
 def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Iterator[str]:
     """Yield differences from ``picture`` that the given options do not explain."""
-    if before := recorded.get("continued_from"):
-        yield (
-            f"{picture} continued step {before['step']} of a run with other settings: this image "
-            "uses the final settings from the start"
-        )
     if "interrupted_at" in recorded and "steps" not in written:
         yield (
             f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or "
