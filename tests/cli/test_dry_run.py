@@ -82,13 +82,10 @@ def test_samples_and_completions() -> None:
     assert told("complete", "photo.png", *words)["writes"] == ["photo-completed-1.png"]
 
 
-def test_videos(frames: None) -> None:
+def test_a_story() -> None:
     story = ("--steps-per-scene", "4", "--every", "2", "--init", "random")
     values = told("story", "x ^ y", "--size", "16", "--cutouts", "1", "--seed", "1", *story)
     assert values["writes"] == ["x-1.mp4"]
-    values = told("animate", "frames", "--gif", "--mp4")
-    assert values["writes"] == ["frames.gif", "frames.mp4"]
-    assert len(values["reads"]) == 3
 
 
 def test_restyled_clip(frames: None) -> None:

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,6 @@ from vqclip.generation.loop import generate
 from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, weight_files
-from vqclip.media.writers import film_writer
 from vqclip.models.batch_sampling import Drawn
 from vqclip.models.runtime import settle
 from vqclip.runs.outputs import files
@@ -28,11 +27,9 @@ from vqclip.sampling.completion import Task, collect, draw_samples, refine
 
 if TYPE_CHECKING:
     from vqclip.training.settings import TrainSettings
-    from vqclip.video.animation import Animation
     from vqclip.video.restyle import SourceVideo
 
-_CODES = 5  # codes sampled for a forecast, out of hundreds
-_ENCODED = 8  # frames encoded for a forecast; encoders look ahead
+_CODES = 5  # number of codes sampled for a forecast, of hundreds
 
 
 @dataclass(frozen=True)
@@ -185,25 +182,6 @@ def of_restyle(
     return forecast(seconds, reads, _written(output), models.device)
 
 
-def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
-    """Return the forecast for videos made from frames on disk."""
-    with closing(_encoded(animation, films)) as frames:
-        one = pace(frames, _ENCODED)
-    seconds = one.seconds(len(animation))
-    return forecast(seconds, animation.paths, films, None)
-
-
-def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, None, None]:
-    """Encode frames to videos with the same formats in a temporary folder."""
-    with TemporaryDirectory() as folder, ExitStack() as stack:
-        places = (Path(folder) / f"film{path.suffix}" for path in films)
-        writers = [stack.enter_context(film_writer(place, animation.film)) for place in places]
-        for number, frame in enumerate(animation):
-            for write in writers:
-                write(frame, number)
-            yield
-
-
 def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
     """Return the forecast for a training run's steps, without validation.
 
@@ -217,27 +195,6 @@ def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
         with closing(steps):
             seconds = pace(steps).seconds(settings.train.steps)
     return forecast(seconds, (), (folder,), None)
-
-
-def of_encoding(settings: "TrainSettings", device: torch.device) -> Forecast:
-    """Return the forecast for encoding all samples for training.
-
-    Raises:
-        UsageError, CheckpointError: under the same conditions as the encoding itself.
-    """
-    from vqclip.training.transformer.encoding import DatasetEncoder
-
-    encoded = settings.data.get("encode")
-    writes: tuple[Path, ...] = ()
-    with TemporaryDirectory() as elsewhere:
-        if isinstance(encoded, dict):
-            data = {**settings.data, "encode": {**encoded, "folder": elsewhere}}
-            settings, writes = replace(settings, data=data), (Path(str(encoded.get("folder"))),)
-        encoder = DatasetEncoder(settings, device)
-        steps: Any = encoder.run()
-        with closing(steps):
-            seconds = pace(steps, done=int).seconds(encoder.total)
-    return forecast(seconds, (), writes, None)
 
 
 def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vqclip.cli import dry_run as forecasts
 from vqclip.cli import films
 from vqclip.cli import options as opt
 from vqclip.cli.options import TerminalOptions
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     AnimateConfig,
     FileOptions,
     TerminalOptions,
-    without=("every", "frames", "save_codes", "checkpoint", "yes"),
+    without=("every", "frames", "save_codes", "checkpoint", "yes", "dry_run"),
 )
 def animate_command(
     ctx: typer.Context,
@@ -53,13 +52,7 @@ def animate_command(
     source = Path(frames[0])
     paths = films.video_paths(params, source.resolve().name if source.is_dir() else source.stem)
     animation = Animation(frames, config)
-    terminal = terminal_of(params)
-    if params["dry_run"]:
-        from vqclip.diagnostics.forecast import of_animation
-
-        forecasts.show_forecast(terminal, of_animation(animation, paths))
-        return
-    _write(animation, paths, params["overwrite"], terminal)
+    _write(animation, paths, params["overwrite"], terminal_of(params))
 
 
 def _write(

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from vqclip.cli import dry_run as forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.options import TerminalOptions
@@ -17,7 +16,7 @@ from vqclip.config import CodesConfig
 @with_options_of(
     CodesConfig,
     TerminalOptions,
-    without=("size", "fit", "vqgan", "vqgan_config", "yes", "preview"),
+    without=("size", "fit", "vqgan", "vqgan_config", "yes", "preview", "dry_run"),
 )
 def encode_command(
     ctx: typer.Context,
@@ -39,13 +38,8 @@ def encode_command(
         from vqclip.models.runtime import resolve_device
         from vqclip.training.transformer.encoding import DatasetEncoder
 
-        place = torch.device(resolve_device(ctx.params["device"]))
-        if ctx.params["dry_run"]:
-            from vqclip.diagnostics.forecast import of_encoding
-
-            forecasts.show_forecast(terminal, of_encoding(settings, place))
-            return
-        encoder = DatasetEncoder(settings, place)
+        device = torch.device(resolve_device(ctx.params["device"]))
+        encoder = DatasetEncoder(settings, device)
     folder, done, total = Path(encoder.config.folder), 0, encoder.total
     with terminal.progress("encoding", total, "sample") as progress:
         try:
