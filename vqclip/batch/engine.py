@@ -31,8 +31,8 @@ from vqclip.models.runtime import resolve_device
 from vqclip.runs.checkpoint import load_checkpoint
 from vqclip.runs.render import metadata, rendering
 
-# Called with a job, its finished steps, and a function that renders the current image.
-OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]
+# A job, the number of finished steps, and a function that renders the current image, if here.
+OnStep = Callable[[Job, int, Callable[[], Image.Image] | None], None]
 
 _MOST_LOADED = 2  # sets of models kept loaded
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -100,13 +100,6 @@ def engine(
 
         with join_cluster(workers.ray, workers.cpus) as cluster:
             status.stop()
-            remote = Remote(
-                folder,
-                cluster,
-                on_step,
-                terminal.note,
-                look=terminal.preview,
-                width=workers.side_by_side,
-            )
+            remote = Remote(folder, cluster, on_step, terminal.note, workers.side_by_side)
             with remote:
                 yield remote

@@ -189,7 +189,7 @@ class _Session:
         """Return how many jobs are in a state."""
         return sum(job.state == state for job in self.jobs.values())
 
-    def step(self, job: "Job", step: int, picture: "Callable[[], Image.Image]") -> None:
+    def step(self, job: "Job", step: int, picture: "Callable[[], Image.Image] | None") -> None:
         """Show a job's progress."""
         self.under_way[job.key] = step
         number = f"{self.ended_jobs + 1}/{self.ahead}"
