@@ -45,7 +45,7 @@ def test_list_and_info_show_every_state(server: Server) -> None:
     for part in (
         "845a6880",
         "heibox",
-        "mirror",
+        "sources",
         "licence",
         "vqclip weights get imagenet-f16-16384",
     ):

@@ -158,14 +158,10 @@ def info(declared: Option, default: bool | str = True) -> Any:
 
 
 _TERMINAL = options_of(TerminalOptions)
-Yes = Annotated[bool, info(_TERMINAL["yes"])]
 Quiet = Annotated[bool, info(_TERMINAL["quiet"])]
 Json = Annotated[bool, info(_TERMINAL["json_lines"])]
 DryRun = Annotated[bool, info(_TERMINAL["dry_run"])]
 Overwrite = Annotated[bool, info(options_of(FileOptions)["overwrite"])]
-Vqgan = Annotated[str, info(shared.VQGAN, _BUILT_IN)]
-VqganConfig = Annotated[str | None, info(shared.VQGAN_CONFIG)]
-TransformerConfig = Annotated[str | None, info(shared.TRANSFORMER_CONFIG)]
 Device = Annotated[str, info(shared.DEVICE)]
 VideoSize = Annotated[str | None, info(shared.VIDEO_SIZE)]
 
