@@ -34,6 +34,7 @@ from vqclip.runs.render import metadata, rendering
 # A job, the number of finished steps, and a function that renders the current image, if here.
 OnStep = Callable[[Job, int, Callable[[], Image.Image] | None], None]
 
+ON_GPU = 8  # jobs side by side, by default
 _MOST_LOADED = 2  # sets of models kept loaded
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -73,9 +74,9 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 class Local:
     """The engine in this process, which groups jobs by their models, then by their shape.
 
-    width: number of jobs to run side by side. None means the fastest number on a GPU, but one on
-        a CPU or with the precision ``portable``, with which a job's bytes must not depend on the
-        jobs beside it.
+    width: number of jobs to run side by side. None means :data:`ON_GPU` on a GPU, but one on a
+        CPU or with the precision ``portable``, with which the bytes of a job must not depend
+        on the jobs beside it.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Local:
                 works = (attempt(job, self.folder, self.load, self.on_step) for job in group)
                 yield from side_by_side(works, self._width(group[0].config))
 
-    def _width(self, config: GenerateConfig) -> int | None:
+    def _width(self, config: GenerateConfig) -> int:
         return self.width or usual_width(config)
 
     def _beside(self, config: GenerateConfig) -> str | None:
@@ -103,14 +104,14 @@ class Local:
         return None if self._width(config) == 1 else shape(config)
 
 
-def usual_width(config: GenerateConfig) -> int | None:
-    """Return the default number of jobs to run side by side, or None for the fastest."""
+def usual_width(config: GenerateConfig) -> int:
+    """Return the default number of jobs to run side by side."""
     try:
         portable = config.precision == "portable"
         alone = portable or resolve_device(config.device).type == "cpu"
     except UsageError:  # reported by the job itself
         alone = True
-    return 1 if alone else None
+    return 1 if alone else ON_GPU
 
 
 def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Job]]:

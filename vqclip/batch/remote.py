@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.batch.cluster import Cluster, first_words
-from vqclip.batch.engine import OnStep, grouped, models_key, shape
+from vqclip.batch.engine import ON_GPU, OnStep, grouped, models_key, shape
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import FAILED, Job
 from vqclip.batch.worker import (
@@ -25,7 +25,6 @@ from vqclip.batch.worker import (
 )
 from vqclip.errors import UsageError, VqclipError
 from vqclip.files.atomic import writing
-from vqclip.generation.parallel import MOST
 
 _TRIES = 3  # number of workers that a job may lose
 _FAREWELL = 20.0  # seconds for cancelled tasks to send their checkpoints
@@ -38,8 +37,8 @@ class Remote:
 
     on_step: called with each job's steps about twice a second, without images.
     note: called with a line about each problem that was handled.
-    width: number of jobs that a task runs side by side; None means the fastest number on a GPU,
-        else one.
+    width: number of jobs that a task runs side by side; if None, as many as suit a GPU, else
+        one.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class Remote:
 
     def _groups(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         """Divide the jobs among the available workers."""
-        most = self.width or (MOST if self.cluster.need["num_gpus"] else 1)
+        most = self.width or (ON_GPU if self.cluster.need["num_gpus"] else 1)
         size = min(most, math.ceil(len(jobs) / max(1, self.cluster.room())))
         return (jobs[start : start + size] for start in range(0, len(jobs), size))
 
