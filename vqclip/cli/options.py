@@ -138,8 +138,7 @@ class TerminalOptions:
         False,
         "--dry-run",
         panel=TERMINAL,
-        help="List the files and estimate the time and memory that the command needs, without "
-        "writing anything.",
+        help="Print the output files, and the time and memory needed; write nothing.",
     )
 
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vqclip.config import DRAWN, FilmOutput, GenerateConfig, OutputConfig, StoryConfig
-from vqclip.files.environment import user_path
 from vqclip.generation.drafts import drafts
 from vqclip.generation.latents import grid_of
 from vqclip.generation.loop import generate
 from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.hub.derived import derive
-from vqclip.hub.loaders import Models, weight_files
+from vqclip.hub.loaders import Models
 from vqclip.models.batch_sampling import Drawn
 from vqclip.models.runtime import settle
 from vqclip.runs.outputs import files
@@ -48,11 +47,10 @@ class Pace:
 class Forecast:
     """The predicted time and memory of a run.
 
-    reads, writes: files. A video or a folder of frames stands for all its frames.
+    writes: files. A folder of frames stands for all its frames.
     peak: peak memory in bytes, of CUDA or else of the process; 0 if the system does not report it.
     """
 
-    reads: tuple[Path, ...]
     writes: tuple[Path, ...]
     seconds: float
     peak: int
@@ -97,12 +95,9 @@ def peak_memory(device: torch.device | None = None) -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
-def forecast(
-    seconds: float, reads: Iterable[Path], writes: Iterable[Path], device: torch.device | None
-) -> Forecast:
+def forecast(seconds: float, writes: Iterable[Path], device: torch.device | None) -> Forecast:
     """Return a forecast with this process's peak memory so far."""
-    unique = tuple(dict.fromkeys(reads))
-    return Forecast(unique, tuple(writes), max(0.0, seconds), peak_memory(device))
+    return Forecast(tuple(writes), max(0.0, seconds), peak_memory(device))
 
 
 def picture_pace(config: GenerateConfig, models: Models) -> Pace:
@@ -138,7 +133,7 @@ def of_pictures(
     one = picture_pace(first, models)
     seconds = sum(one.seconds(config.steps) for config, _ in runs) - one.step * done
     writes = (path for config, output in runs for path in files(output, config.steps))
-    return forecast(seconds, _inputs(first, models), writes, models.device)
+    return forecast(seconds, writes, models.device)
 
 
 def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> Forecast:
@@ -150,9 +145,7 @@ def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> For
         refining = refine(task, sample, min(3, refined))
         seconds += pace(refining, device=models.device).seconds(refined)
     writes = (path for output in outputs for path in files(output, 0))
-    reads = [path for paths in weight_files(task.config, models).values() for path in paths]
-    reads += _existing(value for _, value in task.config.conditions)
-    return forecast(seconds, reads, writes, models.device)
+    return forecast(seconds, writes, models.device)
 
 
 def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast:
@@ -161,7 +154,7 @@ def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast
 
     one = pace(StoryFrames(story, models), device=models.device)
     seconds = one.seconds(story.unseen + story.frames)
-    return forecast(seconds, _inputs(story.picture, models), _written(output), models.device)
+    return forecast(seconds, _written(output), models.device)
 
 
 def of_restyle(
@@ -178,8 +171,7 @@ def of_restyle(
             yield
 
     seconds = pace(restyled(), 1, models.device).seconds(source.frames)
-    reads = [*_inputs(source.config.picture, models), source.path]
-    return forecast(seconds, reads, _written(output), models.device)
+    return forecast(seconds, _written(output), models.device)
 
 
 def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
@@ -194,21 +186,7 @@ def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
         steps: Any = train(settings, Path(elsewhere) / "run")
         with closing(steps):
             seconds = pace(steps).seconds(settings.train.steps)
-    return forecast(seconds, (), (folder,), None)
-
-
-def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
-    """Yield the files that a run reads: weights, initial image and image prompts."""
-    for paths in weight_files(config, models).values():
-        yield from paths
-    pictures = (prompt.content for prompt in config.prompts if prompt.kind == "image")
-    yield from _existing((config.init, *pictures))
-
-
-def _existing(names: Iterable[str]) -> list[Path]:
-    """Return the paths of existing files among ``names``."""
-    paths = (user_path(name) for name in names if name)
-    return [path for path in paths if path.is_file()]
+    return forecast(seconds, (folder,), None)
 
 
 def _written(output: FilmOutput) -> tuple[Path, ...]:
