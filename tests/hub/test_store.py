@@ -65,13 +65,13 @@ def test_a_damaged_record(record: bytes) -> None:
     assert store.models()[0].record == {}
 
 
-def test_leftovers_are_removed_only_for_that_name() -> None:
-    make("coco")
+def test_what_a_killed_process_left_is_replaced_for_its_name_only() -> None:
     for name in ("coco", "coco-8k"):
-        (store.models_folder() / f".making-{name}~abc").mkdir()
+        (store.models_folder() / f".{name}.partial").mkdir(parents=True)
+    assert store.models() == []
+    make("coco")
     assert [m.name for m in store.models()] == ["coco"]
-    store.remove_leftovers("coco")
-    assert [p.name for p in store.models_folder().glob(".*")] == [".making-coco-8k~abc"]
+    assert [p.name for p in store.models_folder().glob(".*")] == [".coco-8k.partial"]
 
 
 def test_second_process_waits_for_the_first() -> None:
