@@ -37,7 +37,7 @@ def test_this_installation_is_sound() -> None:
     assert not problems(iter(findings)), findings
     names = [finding.name for finding in findings]
     assert len(set(names)) == len(names)
-    for name in ("python", "torch", "device", "float32", "mp4 h264", "gif", "vqgan", "clip"):
+    for name in ("python", "torch", "device", "float32", "mp4", "gif", "vqgan", "clip"):
         assert name in names
     assert all(finding.about and "\n" not in finding.about for finding in findings)
     assert all(finding.fix for finding in findings if finding.state != "ok")

@@ -98,12 +98,36 @@ class PromptGroup(TyperGroup):
         except VqclipError as error:
             _fail(error.messages, error.exit_code, error)
         except typer.TyperException as error:
-            _fail([error.format_message()], error.exit_code, error)
+            _fail([explain(error)], error.exit_code, error)
         except OSError as error:
             _fail([_disk_error(error)], 1, error)
         except MemoryError as error:
             _fail(["out of memory: try a smaller --size or fewer --cutouts"], 1, error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def explain(error: typer.TyperException) -> str:
+    """Return Typer's error; for an unknown option, with its longer name or its commands."""
+    name, ctx = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if not (name and ctx and ctx.parent):
+        return error.format_message()
+    own = [option for param in ctx.command.params for option in param.opts]
+    others = _commands_with(name, ctx.parent.command.commands)
+    if near := [option for option in own if option.startswith(f"{name}-")]:
+        return f"no such option {name}; did you mean {' or '.join(near)}?"
+    if others:
+        return f"no such option {name}; it works only with vqclip {_listed(others)}"
+    return error.format_message()
+
+
+def _commands_with(option: str, commands: Mapping[str, Any]) -> list[str]:
+    """Return the names of the commands that accept an option."""
+    options = {name: (p.opts for p in getattr(commands[name], "params", ())) for name in commands}
+    return [name for name, opts in options.items() if any(option in names for names in opts)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _refuse_dashed_prompt(words: Sequence[str]) -> None:

@@ -138,7 +138,8 @@ class TerminalOptions:
         False,
         "--dry-run",
         panel=TERMINAL,
-        help="Print the output files, and the time and memory needed; write nothing.",
+        help="List the output files and estimate the time and memory that the command needs, "
+        "without writing anything.",
     )
 
 

@@ -44,7 +44,8 @@ SideBySide = Annotated[
         "--side-by-side",
         metavar="N",
         min=1,
-        help="Number of jobs with equal settings to run together. Default: 8 on a GPU, 1 on a CPU.",
+        help="Number of jobs with the same settings to run side by side. Default: 8 on a GPU, 1 on "
+        "a CPU.",
         rich_help_panel=PANEL,
     ),
 ]

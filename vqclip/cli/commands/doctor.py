@@ -20,7 +20,7 @@ def doctor_command(quiet: opt.Quiet = False, json_lines: opt.Json = False) -> No
     """Check the installation and suggest fixes.
 
     Checks versions, device and memory, precisions, threads, folders, network settings, video
-    encoders and embedded models. The exit status is 1 if there is a problem.
+    encoders and built-in models. The exit status is 1 if there is a problem.
 
     vqclip doctor
 
