@@ -84,13 +84,10 @@ def test_probes_report_the_error_and_a_fix() -> None:
 
 
 def test_torchvision_for_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_pinned_torch", lambda: "2.6.0")
-    found = problems(doctor.torch_pair())["torch"]
-    assert "which is for torch 2.6.0" in found.about
-    assert "both from the same index" in found.fix
-    monkeypatch.undo()
     monkeypatch.setattr(doctor.importlib, "import_module", broken)
-    assert problems(doctor.torch_pair())["torch"].about == "no such thing"
+    found = problems(doctor.torch_pair())["torch"]
+    assert found.about == "no such thing"
+    assert "both from the same index" in found.fix
 
 
 def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,9 +130,8 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert found() == [("network", "ok", "direct; no proxy is set")]
     assert found(https_proxy="http://me:secret@proxy.example:3128") == [
-        ("https_proxy", "ok", "proxy.example:3128")
+        ("network", "ok", "through the proxy in https_proxy")
     ]
-    assert found(HTTP_PROXY="http://:99999") == [("http_proxy", "problem", "it is not an address")]
 
 
 def test_broken_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
