@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.config.checks import NameOrFunction
-from vqclip.registry import Registry, own_function
+from vqclip.registry import Registry, refuse_function
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def find_loss(named: NameOrFunction) -> Loss:
     """
     if callable(named):
         return named
-    return own_function("loss", named) or LOSSES[named]
+    refuse_function("loss", named)
+    return LOSSES[named]
 
 
 def add_backward(totals: Sequence[Losses], losses: Sequence[Losses]) -> None:

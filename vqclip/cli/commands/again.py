@@ -21,10 +21,9 @@ from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.config.argv import parameter_of, params_of
 from vqclip.config.checks import at_least
 from vqclip.config.sample import CONDITIONS
-from vqclip.config.setting import IMAGE, METHOD
+from vqclip.config.setting import IMAGE
 from vqclip.errors import UsageError
 from vqclip.hub.derived import reopened
-from vqclip.registry import load_functions
 
 _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
     GenerateConfig: ("generate", generate_command),
@@ -69,16 +68,6 @@ def again_command(
             rich_help_panel=IMAGE,
         ),
     ] = 1,
-    python: Annotated[
-        Path | None,
-        typer.Option(
-            "--python",
-            metavar="FILE",
-            help="Python file that defines the losses, augmentations or optimizer recorded in "
-            "the image; vqclip runs this file.",
-            rich_help_panel=METHOD,
-        ),
-    ] = None,
 ) -> None:
     """Generate an image again from its recorded settings, or with some of them changed.
 
@@ -96,11 +85,9 @@ def again_command(
         raise UsageError(
             f"{further[0]} is a file, not a prompt; vqclip again takes one image at a time"
         )
-    if python is not None:
-        load_functions(python)
     recorded = read_settings(picture)
     config = recorded_config(recorded, picture)
-    written = explicit_options(ctx) - {"picture", "python"}
+    written = explicit_options(ctx) - {"picture"}
     _check_options(ctx, written, config)
     at_least("count", count, 1)
     if isinstance(config, GenerateConfig) and written & _DECIDE_THE_START:

@@ -28,7 +28,7 @@ from vqclip.generation.cutouts.methods import CUT_METHODS, Framing
 from vqclip.generation.cutouts.photometric import Custom, CustomAugmentation, Noise, Photometric
 from vqclip.generation.cutouts.sampling import Warps, level_of, sample
 from vqclip.generation.cutouts.specification import bind
-from vqclip.registry import own_function
+from vqclip.registry import refuse_function
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,10 @@ class Cutouts:
 
 
 def _augmentation(entry: str | CustomAugmentation) -> Callable[[Draw], Contribution]:
-    own = own_function("augmentation", entry) if isinstance(entry, str) else entry
-    if own is None:
-        return bind(str(entry), AUGMENTATIONS)
-    return partial(lambda step, draw: step, Custom(own))
+    if isinstance(entry, str):
+        refuse_function("augmentation", entry)
+        return bind(entry, AUGMENTATIONS)
+    return partial(lambda step, draw: step, Custom(entry))
 
 
 def _warps(
