@@ -114,9 +114,9 @@ def explain(error: typer.TyperException) -> str:
     own = [option for param in ctx.command.params for option in param.opts]
     others = _commands_with(name, ctx.parent.command.commands)
     if near := [option for option in own if option.startswith(f"{name}-")]:
-        return f"no such option {name}; did you mean {' or '.join(near)}?"
+        return f"No such option: {name}; did you mean {' or '.join(near)}?"
     if others:
-        return f"no such option {name}; it works only with vqclip {_listed(others)}"
+        return f"No such option: {name}; it works only with vqclip {_listed(others)}"
     return error.format_message()
 
 
