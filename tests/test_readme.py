@@ -67,7 +67,7 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
     _inputs(words)
     result = CliRunner().invoke(app, words, input="a red apple\n")
     assert result.exit_code == 0, result.output
-    assert ran or words[0] in ("list", "reconstruct", "decode", "show", "weights")
+    assert ran or words[0] in ("list", "reconstruct", "decode", "show", "weights", "export")
 
 
 def _without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,6 +215,6 @@ def test_task_error_ends_the_batch(folder: RunFolder, cause: Exception, message:
         drawn(engine(ray, folder))
 
 
-def test_a_cluster_that_is_too_small_is_told(folder: RunFolder) -> None:
+def test_cluster_that_is_too_small_is_reported(folder: RunFolder) -> None:
     with pytest.raises(UsageError, match="no node of the cluster has 1 CPUs"):
         drawn(engine(Ray(), folder))

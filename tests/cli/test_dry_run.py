@@ -72,7 +72,7 @@ def test_samples_and_completions() -> None:
     assert told("complete", "photo.png", *words)["writes"] == ["photo-completed-1.png"]
 
 
-def test_a_story() -> None:
+def test_story() -> None:
     story = ("--steps-per-scene", "4", "--every", "2", "--init", "random")
     values = told("story", "x ^ y", "--size", "16", "--cutouts", "1", "--seed", "1", *story)
     assert values["writes"] == ["x-1.mp4"]

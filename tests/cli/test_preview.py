@@ -39,7 +39,7 @@ def test_half_blocks_show_the_colours(picture: Image.Image) -> None:
     assert "48;2;0;0;255" in lines[-1]
 
 
-def test_a_preview_needs_a_terminal(
+def test_preview_needs_a_terminal(
     picture: Image.Image, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Terminal(preview=True)

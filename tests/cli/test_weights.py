@@ -199,7 +199,7 @@ def test_remove(server: Server) -> None:
     assert "unknown model" in refused("weights", "remove", "../tiny", "--yes")
 
 
-def test_what_is_half_fetched_is_removed_too(
+def test_unfinished_downloads_are_removed_too(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "Patience", lambda: Patience(2, 0.01, 0.2))

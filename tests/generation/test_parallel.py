@@ -71,7 +71,7 @@ def in_order(works: Sequence[Work[Any]], width: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("width", [2, 5, 8])
-def test_each_picture_is_that_of_its_run_alone(models: Models, width: int) -> None:
+def test_images_match_those_of_single_runs(models: Models, width: int) -> None:
     check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
 
 

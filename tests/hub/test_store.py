@@ -65,7 +65,7 @@ def test_a_damaged_record(record: bytes) -> None:
     assert store.models()[0].record == {}
 
 
-def test_what_a_killed_process_left_is_replaced_for_its_name_only() -> None:
+def test_leftovers_are_replaced_only_for_that_name() -> None:
     for name in ("coco", "coco-8k"):
         (store.models_folder() / f".{name}.partial").mkdir(parents=True)
     assert store.models() == []

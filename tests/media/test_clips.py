@@ -166,7 +166,7 @@ def test_damaged_video_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("side", [64, 160])
-def test_the_same_frames_are_the_same_film(side: int, tmp_path: Path) -> None:
+def test_same_frames_give_the_same_video(side: int, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
     picture = Image.fromarray(noise).resize((2 * side, side), Image.Resampling.BICUBIC)
     wide = np.asarray(picture)

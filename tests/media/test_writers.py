@@ -78,7 +78,7 @@ def test_mp4_plays_back(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == ["a.mp4"]
 
 
-def test_frames_may_be_tiny_or_too_large(tmp_path: Path) -> None:
+def test_frames_may_be_too_small_or_too_large(tmp_path: Path) -> None:
     with film(tmp_path / "1.mp4") as write:
         write(np.full((1, 32, 3), 99, np.uint8), 0)
     (tmp_path / "1.mp4").unlink()
@@ -91,7 +91,7 @@ def test_frames_may_be_tiny_or_too_large(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_films_may_be_short(count: int, tmp_path: Path) -> None:
+def test_videos_may_be_short(count: int, tmp_path: Path) -> None:
     with film(path := tmp_path / "a.mp4") as writer:
         write_all(writer, count)
     assert len(iio.imread(path, plugin="pyav")) == count

@@ -249,7 +249,7 @@ def test_weights_that_share_memory_are_written_separately(tmp_path: Path) -> Non
     assert torch.equal(written["quant_conv.bias"], written["post_quant_conv.bias"])
 
 
-def test_a_wrong_config_is_explained(tmp_path: Path) -> None:
+def test_wrong_config_is_explained(tmp_path: Path) -> None:
     keys = ["quantize.embedding.weight", "encoder.conv_in.weight"]
     keys += [f"encoder.down.{level}.downsample.conv.bias" for level in range(4)]
     state = {key: torch.zeros(layout("vqgan_imagenet_f16_1024")[key]) for key in keys}

@@ -40,7 +40,7 @@ def test_the_change_stays_in_its_ball(blur: int, steps: int, images: Tensor) -> 
     assert size(changed - images).min() > 0.04
 
 
-def test_it_raises_what_it_pulls_at(images: Tensor) -> None:
+def test_attack_increases_the_pull(images: Tensor) -> None:
     after = attack(images, to_the_left, 0.05, 3)
     assert (to_the_left(after) > to_the_left(images)).all()
     assert not after.requires_grad
