@@ -64,7 +64,7 @@ def check_conditions(transformer: Net2NetTransformer, conditions: Mapping[str, s
     """Check that the transformer accepts the given conditions and that none is missing.
 
     Raises:
-        UsageError: a condition is wrong, missing or superfluous; the message lists accepted ones.
+        UsageError: a condition is wrong, missing or not needed; the message lists accepted ones.
     """
     takes = accepted(transformer)
     names = " or ".join(f"`{kind}`" for kind in takes) or "no condition"

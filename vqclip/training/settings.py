@@ -98,7 +98,7 @@ class TrainSettings:
     seed: seed for initial weights, data and noise; a step depends only on (seed, step).
     model: the model to train, in its own config format (``target`` and ``params``).
     start: weights to start from, a path or ``default``; with ``start_partial``, some weights may
-        be missing or superfluous.
+        be missing or unexpected.
     loss, data: sections parsed by the stage and by :mod:`vqclip.training.data.dataset`.
     train: see :class:`LoopSettings`.
     """

@@ -84,7 +84,7 @@ def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -
     """Load weights; with ``partial``, only those with the same name and shape in the model.
 
     Raises:
-        CheckpointError: without ``partial``, a weight is missing, superfluous or has another shape;
+        CheckpointError: without ``partial``, a weight is missing, unexpected or of another shape;
             with ``partial``, no weight fits.
     """
     own = clip.state_dict()
