@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from vqclip.models.autoencoder import Decoder, Upsample
 from vqclip.models.depthwise import runs_in_float32
+from vqclip.models.norms import freeze_norms
+from vqclip.models.portable import is_portable
 from vqclip.models.upsampling import FusedUpsample
 from vqclip.models.vision import PatchEmbedding, SelfAttention
 from vqclip.models.winograd import WinogradConv2d, fits
@@ -23,7 +25,7 @@ class FrozenDecoder(Decoder):
 
     In float32, wide convolutions use Winograd's algorithm, which needs a quarter of the
     multiplications. In bfloat16, native convolutions are faster, with weights cast once
-    instead of at every step.
+    instead of at every step. Wide decoders run in the channels-last layout, which both prefer.
     """
 
     def __init__(self, decoder: Decoder, dtype: torch.dtype) -> None:
@@ -35,9 +37,12 @@ class FrozenDecoder(Decoder):
         self.memory_format = torch.contiguous_format
         if dtype != torch.float32:
             cast_products(self, dtype)
-        elif self.config.ch >= _LEAST_WIDTH:
-            _replace_convolutions(self)
+        if self.config.ch >= _LEAST_WIDTH:
             self.memory_format = torch.channels_last
+            if not is_portable():  # its rounding must not change
+                freeze_norms(self)
+            if dtype == torch.float32:
+                _replace_convolutions(self)
         self.eval().to(memory_format=self.memory_format)
 
     def forward(self, z: Tensor) -> Tensor:
