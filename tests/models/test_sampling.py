@@ -285,7 +285,10 @@ def test_codes_that_only_conditions_use_are_never_drawn() -> None:
         ({"condition": torch.tensor([[24]])}, "condition codes of this model are 0 to 23"),
         ({"condition": torch.zeros(1, 16, dtype=torch.long), "size": (5, 5)}, None),
         ({"condition": torch.zeros(1, 17, dtype=torch.long)}, "leaves no room"),
-        ({"condition": torch.zeros(3, 1, dtype=torch.long), "seed": [1, 2]}, "do not have the same number"),
+        (
+            {"condition": torch.zeros(3, 1, dtype=torch.long), "seed": [1, 2]},
+            "do not have the same number",
+        ),
     ],
 )
 def test_invalid_inputs(arguments: dict[str, object], message: str | None) -> None:
