@@ -127,7 +127,7 @@ def test_draft_only_returns_the_initial_image() -> None:
         (["sample", *SEG, "--labels", "photo.png"], "is not a label map"),
         (["sample", *SEG, "--labels", "map.png", "--label", "0=8"], "labels are 0 to 7"),
         (["sample", "-t", VQGAN], "is a VQModel, not a transformer"),
-        (["sample", *FREE, "--label", "0=1"], "give one with --labels"),
+        (["sample", *FREE, "--label", "0=1"], "add --labels"),
         (["sample", *FREE, "--samples", "2", "--seed", str(2**63 - 1)], "seed must be at most"),
         (["sample", *FREE, "--samples", "0"], "samples must be at least 1"),
         (["sample", *FREE, "--temperature", "-1"], "temperature"),

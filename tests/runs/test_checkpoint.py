@@ -176,7 +176,7 @@ def test_files_that_are_not_checkpoints(models: Models) -> None:
     with pytest.raises(CheckpointError, match="not a checkpoint of a run"):
         load_checkpoint(path)
     state = state_of(tiny.run(BASE, models))
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(CheckpointError, match="does not match its settings"):
         resume(BASE, models, replace(state, values={}))
 
 

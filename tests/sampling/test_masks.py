@@ -93,7 +93,7 @@ def test_resized_image_keeps_only_fully_kept_pixels() -> None:
 def test_nothing_to_imagine_is_refused() -> None:
     with pytest.raises(UsageError, match="there is nothing to complete"):
         open_canvas(photo())
-    with pytest.raises(UsageError, match="at most"):
+    with pytest.raises(UsageError, match="the maximum is"):
         open_canvas(photo(), extend=(16384, 0, 0, 0))
 
 
