@@ -48,7 +48,7 @@ def test_forecast_as_text() -> None:
     lines = vqclip("x", *TINY, "--dry-run").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["writes", "takes"]
     assert lines[0].split() == ["writes", "x-1.png"]
-    assert lines[1].endswith("of memory at the peak; nothing was written")
+    assert lines[1].endswith("of memory; nothing was written")
 
 
 def test_unwritable_files_are_refused_too() -> None:

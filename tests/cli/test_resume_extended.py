@@ -37,7 +37,7 @@ def test_a_checkpoint_from_before_the_prior_has_none() -> None:
 
 
 def test_a_finished_run_is_extended_or_refused() -> None:
-    assert "is finished: extend it with --steps" in refused("resume", "fox.png")
+    assert "is finished: to extend it, use --steps" in refused("resume", "fox.png")
     vqclip("resume", "fox.png", "--steps", "4", "-o", "more.png")
     assert settings("more.png")["steps"] == 4
     assert leftovers(Path()) == ["fox.checkpoint.safetensors", "fox.png", "more.png"]

@@ -84,7 +84,10 @@ def _table_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
 
 def _row_of_cells(line: int, names: list[str], cells: list[str]) -> Row:
     if len(cells) > len(names):
-        error = f"{len(cells)} cells, but the head has {len(names)}: quote the commas"
+        error = (
+            f"{len(cells)} cells, but the header has {len(names)}: "
+            "put quotes around cells that contain commas"
+        )
         return Row(line, error=error)
     filled = ((name, cell) for name, cell in zip(names, cells, strict=False) if cell.strip())
     return row_of_value(line, {name: _value(name, cell) for name, cell in filled})

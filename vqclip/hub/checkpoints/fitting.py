@@ -41,8 +41,8 @@ def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelCon
     differences = [*_codebook_differences(expected, state), *_key_differences(expected, state)]
     if differences:
         raise CheckpointError(
-            f"config and checkpoint do not belong together: {'; '.join(differences)} "
-            f"(config: {config.name}); give the config that came with the checkpoint"
+            f"config and checkpoint do not match: {'; '.join(differences)} "
+            f"(config: {config.name}); use the config that came with the checkpoint"
         )
 
 

@@ -131,7 +131,7 @@ def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelCon
         return stage_config(own or infer_config(_first_stage_state(state)), "first")
     if own is None:
         raise UsageError(
-            f"{checkpoint} has no config beside it, and a transformer needs one; give its YAML"
+            f"{checkpoint} has no config beside it, and a transformer needs one; add its YAML"
         )
     return own
 
