@@ -256,7 +256,7 @@ def test_wrong_config_is_explained(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "a.ckpt")
     with pytest.raises(
         CheckpointError,
-        match=r"has n_embed 16384, checkpoint has 1024 codes.*give the config that came with",
+        match=r"has n_embed 16384, checkpoint has 1024 codes.*use the config that came with",
     ) as caught:
         convert(tmp_path / "a.ckpt", FULL / "vqgan_imagenet_f16_16384.yaml", tmp_path)
     assert str(caught.value).startswith(f"cannot import {tmp_path / 'a.ckpt'}: ")
