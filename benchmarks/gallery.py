@@ -21,10 +21,10 @@ from typing import Any
 
 import torch
 from common import montage
-from judging import read_prompts
 from PIL import Image
 
 import vqclip
+from vqclip.evaluation.pictures import read_prompts
 from vqclip.files.embedded import weights_folder
 from vqclip.files.hashing import weights_hash
 from vqclip.runs.naming import slug

@@ -24,10 +24,10 @@ from statistics import median
 
 import torch
 from common import describe, read_settings
-from judging import read_prompts
 from published import published_models
 
 import vqclip
+from vqclip.evaluation.pictures import read_prompts
 from vqclip.generation.drafts import draft_scores
 from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.hub.loaders import Models, load_models

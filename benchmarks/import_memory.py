@@ -32,10 +32,11 @@ def peak():  # of this program alone; getrusage would count the one that started
 
 ready = peak()
 began = time.monotonic()
-convert(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+done = convert(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 print(json.dumps({
     "seconds": time.monotonic() - began,
     "bytes": (Path(sys.argv[3]) / "model.safetensors").stat().st_size,
+    "dropped": done.dropped,
     "ready": ready, "peak": peak(),
 }))
 """
@@ -64,6 +65,7 @@ def measure(checkpoint: Path, config: Path, out: Path) -> None:
     mega = {"checkpoint": checkpoint.stat().st_size / 1e6, "written": told["bytes"] / 1e6}
     mega |= {"peak": told["peak"] * 1024 / 1e6, "before": told["ready"] * 1024 / 1e6}
     print(f"{told['seconds']:.1f} s;", *(f"{k} {v:.0f} MB;" for k, v in mega.items()))
+    print("dropped:", {what: f"{size / 1e6:.0f} MB" for what, size in told["dropped"].items()})
     before = decoded(checkpoint, config)
     print(f"difference of the decoded: {(decoded(out) - before).abs().max():.1e}")
 

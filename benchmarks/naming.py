@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import captioned, montage
-from judging import read_pictures, read_prompts
 from PIL import Image, ImageDraw, ImageFont
 
 from vqclip.errors import UsageError
+from vqclip.evaluation.pictures import read_pictures, read_prompts
 from vqclip.media.images import load_image
 
 COLUMNS = ("number", "words", "first", "second", "look")

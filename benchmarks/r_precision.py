@@ -22,10 +22,10 @@ from typing import Any
 
 import torch
 from common import captioned, montage, read_settings
-from judging import Verdict, judge, read_prompts, summary
 from PIL import Image
 
 import vqclip
+from vqclip.evaluation.pictures import Verdict, judge, read_prompts, summary
 from vqclip.hub.loaders import Models, load_models, load_perceptor
 from vqclip.media.images import load_image, read_metadata, save_image, to_pil
 from vqclip.runs.naming import prompt_slug

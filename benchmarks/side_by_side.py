@@ -3,8 +3,9 @@
     python benchmarks/side_by_side.py [--device cuda] [--size 256] [--steps 20] [--cutouts 32]
         [--vqgan PATH] [--clip ViT-B-32/laion2b_s34b_b79k] [--widths 1 2 4 8] [--jobs 16]
 
-Every width runs the same jobs in its turn, after a warm-up round; nothing is written. If memory
-does not suffice, the number is halved until it does, and the output has the number that fitted.
+Every width runs the same jobs in turn, after a warm-up round; nothing is written. If memory
+runs out, the number is halved until the jobs fit, and the output shows that number. The last line
+is for the default of a batch on a GPU: the fastest number, measured during the run.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import torch
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.generation.frame import watched
 from vqclip.generation.loop import begin
-from vqclip.generation.parallel import Work, side_by_side
+from vqclip.generation.parallel import MOST, Work, side_by_side
 from vqclip.hub.loaders import Models, load_models
 
 
@@ -46,18 +47,17 @@ def main() -> None:
     print(f"{name_of(models.device)}, {models.dtype}, torch {torch.__version__}")
     draw(replace(config, steps=2), models, 1, 1)
     slowest = None
-    for width in options.widths:
-        draw(replace(config, steps=2), models, width, width)
+    for width in [*options.widths, None]:
+        draw(replace(config, steps=2), models, width or 1, width)
         seconds, fitted = draw(config, models, options.jobs, width)
         rate = 60 * options.jobs / seconds
         slowest = slowest or rate
-        print(
-            f"{width} side by side: {rate:.1f} jobs per minute, {rate / slowest:.2f} times", end=""
-        )
-        print("" if width == fitted else f" ({fitted} fitted into memory)")
+        number = f"{width} side by side" if width else f"what pays, {fitted} at last"
+        print(f"{number}: {rate:.1f} jobs per minute, {rate / slowest:.2f} times", end="")
+        print("" if width in (None, fitted) else f" ({fitted} fitted into memory)")
 
 
-def draw(config: GenerateConfig, models: Models, jobs: int, width: int) -> tuple[float, int]:
+def draw(config: GenerateConfig, models: Models, jobs: int, width: int | None) -> tuple[float, int]:
     """Run the jobs; return the seconds, and how many jobs shared a step at the end."""
     works = (drawing(replace(config, seed=seed), models) for seed in range(jobs))
     with patch.object(models.vqgan, "decode", wraps=models.vqgan.decode) as decode:
@@ -65,7 +65,7 @@ def draw(config: GenerateConfig, models: Models, jobs: int, width: int) -> tuple
         list(side_by_side(works, width))
         seconds = time.monotonic() - began
     sizes = [len(call.args[0]) for call in decode.call_args_list]
-    return seconds, max(sizes[-width * 2 :])  # the last image of every run is decoded alone
+    return seconds, max(sizes[-MOST * 2 :])  # the last image of every run is decoded alone
 
 
 def drawing(config: GenerateConfig, models: Models) -> Work[float]:

@@ -4,7 +4,7 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,13 @@ from typer.testing import CliRunner
 
 from tests.conftest import leftovers
 from vqclip.cli.app import app
-from vqclip.cli.commands.list import KINDS
-from vqclip.config import DECAYS, FITS, INTERPOLATIONS, SCHEDULE_NAMES, TARGETS
+from vqclip.cli.completion import completion_of
 from vqclip.errors import VqclipError
 from vqclip.media.images import image_size, load_image, read_metadata
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # Commands that take too long with the values below, or need a network or a cluster.
-LONG = {"train", "encode", "weights", "export"}
+LONG = {"train", "encode", "evaluate", "weights", "export"}
 NOT_RANDOM = {"--steps", "-n", "--size", "-s", "--count", "-c", "--samples", "--drafts", "--ray"}
 NOT_RANDOM |= {
     "--refine",
@@ -34,24 +33,6 @@ NOT_RANDOM |= {
     "--cpus",
     "--seeds",
     "--extend",
-}
-# Values that options accept, most of them by name.
-NAMES: dict[str, Iterable[str]] = {
-    "--preset": KINDS["presets"](),
-    "--cut-method": KINDS["cut-methods"](),
-    "--augment": KINDS["augmentations"](),
-    "--optimizer": KINDS["optimizers"](),
-    "--loss": KINDS["losses"](),
-    "--init": KINDS["inits"](),
-    "--style": KINDS["styles"](),
-    "--schedule": SCHEDULE_NAMES,
-    "--fit": FITS,
-    "--init-decay": DECAYS,
-    "--init-target": TARGETS,
-    "--keep": ("top", "bottom", "left", "right"),
-    "--precision": ("auto", "float32", "bfloat16", "portable"),
-    "--interpolate": INTERPOLATIONS,
-    "--ease": ("linear", "in", "out", "in-out"),
 }
 LONGEST = 60  # seconds that a command may take
 FILES = (
@@ -95,7 +76,7 @@ def values(option: Any) -> st.SearchStrategy[list[str]]:
     if kind == "bool":
         return st.just([])
     numbers = ["0", "1", "2", "0.5", "-1", "1e9", "nan"]
-    known = [*NAMES.get(option.opts[0], ())]
+    known = [name for name, _ in (completion_of(option.opts[0]) or (lambda begun: []))("")]
     likely = numbers if kind in ("int", "float") else [*known, *known, *WORDS]
     return st.one_of(st.sampled_from(likely), st.sampled_from(likely), prompts).map(lambda w: [w])
 

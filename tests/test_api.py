@@ -1,7 +1,9 @@
 """The Python API: names, strings, user functions and files."""
 
 import inspect
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -122,7 +124,21 @@ def test_command_needs_the_file_with_an_image_s_functions(
     model.draw("a fox", losses=[darkness], **QUICK).save("own.png")
     told = refused("again", "own.png")
     assert f"the loss '{__name__}.darkness' is a Python function" in told
-    assert "pass the function itself" in told
+    assert "its file as --python" in told
+
+
+def test_command_reproduces_it_with_the_file_of_functions(model: vqclip.Model) -> None:
+    Path("mine.py").write_text(
+        "def darkness(seen):\n    return seen.image.mean()\n\n"
+        "def half(batch):\n    return batch / 2\n"
+    )
+    mine = SimpleNamespace(**runpy.run_path("mine.py", run_name="mine"))
+    own = {"losses": [(mine.darkness, 5.0)], "augment": ["flip", mine.half]}
+    path = model.draw("a fox", **own, **QUICK).save("a.png")
+    command("again", "a.png", "--python", "mine.py", "-o", "b.png")
+    assert Path("b.png").read_bytes() == path.read_bytes()
+    Path("broken.py").write_text("1 / 0\n")
+    assert "cannot run broken.py: division" in refused("again", "a.png", "--python", "broken.py")
 
 
 def test_samples_and_completions_are_ranked_results(model: vqclip.Model) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from tests.cli.runner import vqclip
 from vqclip.cli.app import app
 from vqclip.config import GenerateConfig
+from vqclip.evaluation.pictures import read_prompts
 from vqclip.hub.derived import explicit
 from vqclip.media.images import read_metadata
 from vqclip.runs.naming import slug
@@ -22,8 +23,6 @@ from vqclip.runs.replay import recorded_config
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "gallery.py"
 FOLDER = ROOT / "docs" / "gallery"
-LINES = (FOLDER / "prompts.txt").read_text(encoding="utf-8").splitlines()
-PROMPTS = [line for line in LINES if not line.startswith("#")]
 PICTURES = sorted(FOLDER.glob("*.png"))
 needs_pictures = pytest.mark.skipif(not PICTURES, reason="docs/gallery holds no pictures yet")
 
@@ -51,12 +50,12 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_there_are_two_dozen_prompts() -> None:
-    assert len({slug(prompt) for prompt in PROMPTS}) == 24
+    assert len({slug(prompt) for prompt in read_prompts(FOLDER / "prompts.txt")}) == 24
 
 
 @needs_pictures
 def test_every_image_records_how_it_was_made() -> None:
-    prompts = {slug(prompt): prompt for prompt in PROMPTS}
+    prompts = {slug(prompt): prompt for prompt in read_prompts(FOLDER / "prompts.txt")}
     for path in PICTURES:
         recorded = read_metadata(path)
         assert recorded["prompt"] == prompts[path.stem]

@@ -1,10 +1,12 @@
 """Lookup by name, with helpful errors for unknown names."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import runpy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from vqclip.errors import UsageError
+from vqclip.errors import UsageError, one_line
 
 _T = TypeVar("_T")
 
@@ -24,12 +26,39 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"did you mean {spelled[near[0]]!r}? " if near else ""
 
 
-def refuse_function(kind: str, name: str) -> None:
-    """Raise UsageError for the name of a user's function, which contains a dot."""
-    if "." in name.partition("(")[0]:
+_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by name, registered by load_functions
+
+
+def load_functions(path: Path) -> None:
+    """Run a Python file and register its functions under the names recorded in images.
+
+    Raises:
+        UsageError: the file does not exist or raises an exception.
+    """
+    if not path.is_file():  # reading from a pipe could block forever
+        raise UsageError(f"no such Python file: {path}")
+    try:
+        names = runpy.run_path(str(path), run_name=path.stem)
+    except Exception as error:
+        raise UsageError(f"cannot run {path}: {one_line(error)}") from error
+    _FUNCTIONS.update({name: value for name, value in names.items() if callable(value)})
+
+
+def own_function(kind: str, name: str) -> Any:
+    """Return the user's function for a dotted name, or None for any other name.
+
+    Raises:
+        UsageError: no file with this function was loaded.
+    """
+    _, dot, function = name.partition("(")[0].rpartition(".")
+    if not dot:
+        return None
+    if function not in _FUNCTIONS:
         raise UsageError(
-            f"the {kind} {name!r} is a Python function: pass the function itself, in Python"
+            f"the {kind} {name!r} is a Python function: pass the function itself, or its file as "
+            "`python`"
         )
+    return _FUNCTIONS[function]
 
 
 class Registry(Mapping[str, _T], Generic[_T]):

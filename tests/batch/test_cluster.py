@@ -41,3 +41,4 @@ def test_workers_are_counted_per_node() -> None:
     assert Cluster(Ray, {"num_cpus": 2, "num_gpus": 0}).room() == 3
     assert Cluster(Ray, {"num_cpus": 1, "num_gpus": 1}).room() == 2
     assert Cluster(Ray, {"num_cpus": 4, "num_gpus": 1}).room() == 1
+    assert Cluster(Ray, {"num_cpus": 1, "num_gpus": 0}).alive() == {"a", "b"}

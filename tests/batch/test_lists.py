@@ -74,14 +74,17 @@ def test_errors_name_the_line_and_other_rows_are_read() -> None:
         ("a.txt", "# nothing\n", "contains no prompt"),
         ("a.yaml", "prompt: a\n", "one entry per row"),
         ("a.yaml", "- !!python/object/apply:os.system [x]\n", "refused"),
-        ("a.json", "[1,", "not valid YAML"),
+        ("a.json", "[1,", "not JSON"),
         ("none.txt", None, "cannot read the list none.txt: no such file"),
         ("a.txt", b"\xff\xfe\x00", "UTF-8"),
         ("a.csv", "prompt;steps\na;3\n".encode("utf-16-le"), "not UTF-8 text"),
         ("a.csv", "prompt;steps\na;3\n".encode("utf-32"), "not UTF-8 text"),
         ("a.csv", "prompt\nä\n".encode("cp1252"), "a table as 'CSV UTF-8'"),
         ("a.txt", "a\0b\n", "not UTF-8 text"),
-        ("a.xlsx", b"PK\3\4\x14\0\6\0", "not UTF-8 text"),
+        ("a.xlsx", b"PK\3\4\x14\0\6\0", "is a spreadsheet.*save the list as CSV"),
+        ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet"),
+        ("a.csv", "<!DOCTYPE html><html>Sign in</html>", "is a web page that was saved instead"),
+        ("a.txt", "{\\rtf1\\ansi a fox\\par}", "is a document: save the list as text"),
         ("a.csv", "a red apple\na fox\n", "no column 'prompt', but 'a red apple': its first row"),
         ("a.csv", "text,steps\na,3\n", "no column 'prompt', but 'text, steps'"),
     ],
@@ -142,21 +145,68 @@ def test_prompts_with_quotes_and_rare_characters(line: str, words: tuple[str, ..
     assert [row.words for row in rows("a.txt", f"{line}\n")] == [words]
 
 
+def test_tables_from_other_programs() -> None:
+    expected = [Row(2, ("--steps=3", "--", "yes")), Row(3, ("--", "#1 fan"), ("gif",))]
+    text = "Prompt;Steps;GIF\nyes;3;\n#1 fan;;no\n"
+    assert rows("a.csv", text) == expected
+    assert [row.words for row in rows("b.csv", f"sep=;\n{text}")] == [r.words for r in expected]
+    Path("c.csv").write_bytes(text.replace(";", ",").encode("utf-16"))
+    assert read_rows("c.csv") == expected
+    with pytest.raises(UsageError, match="two columns in the list are called init-weight"):
+        rows("d.csv", "prompt,init_weight,init weight\na,1,2\n")
+
+
 @pytest.mark.parametrize(
     "text",
     [
         'prompt,lr\r"a; b",0.5\r',
-        '\ufeffPROMPT;"LR"\r\n"a; b";0.5\r\n',
-        'prompt,lr,\n,,,\n"a; b",0.5,\n',
+        'PROMPT;"LR"\r\n"a; b";0,5\r\n',
+        '"Prompt"|lr\n"a; b"|0.5\n',
+        'SEP=;\r\nprompt;lr\r\n"a; b";0,5\r\n',
+        '\ufeff"sep=\t"\nprompt\tlr\n"a; b"\t0.5\n',
+        ',,\n,prompt,lr,\n,,,\n,"a; b",0.5,\n',
+        '"prompt";"lr"\n"a; b";"0,5"\n',
     ],
 )
 def test_table_variants(text: str) -> None:
     assert [row.words for row in rows("a.csv", text)] == [("--lr=0.5", "--", "a; b")]
 
 
-def test_switches_in_tables_are_words() -> None:
-    expected = [Row(2, ("--steps=3", "--", "yes")), Row(3, ("--", "#1 fan"), ("gif",))]
-    assert rows("a.csv", "Prompt;Steps;GIF\nyes;3;\n#1 fan;;no\n") == expected
+def test_quoted_comma_in_the_header_is_not_a_delimiter() -> None:
+    (row,) = rows("a.csv", '"prompt";"size, pixels"\na;64\n')
+    assert row.words == ("--size,-pixels=64", "--", "a")
+
+
+@pytest.mark.parametrize("cell", ['"1,000"', "1.000", '"12,345,678"', '"1,250"'])
+def test_thousands_separators_are_not_decimals(cell: str) -> None:
+    (row,) = rows("a.csv", f"prompt,steps\na,{cell}\n")
+    plain = cell.strip('"')
+    assert row.error == f"steps: '{plain}' is ambiguous: write it without a thousands separator"
+
+
+def test_decimals_are_not_thousands_separators() -> None:
+    text = "prompt;lr;temperature;seeds;negative prompt\na;0,125;1.250;1,200;1,000\n"
+    (row,) = rows("a.csv", text)
+    assert row.words == (
+        "--lr=0.125",
+        "--temperature=1.250",
+        "--seeds=1,200",
+        "--",
+        "a",
+        "1,000:-0.5",
+    )
+
+
+def test_cells_without_a_column_name() -> None:
+    named, other = rows("a.csv", "prompt,,steps\na,,3\nb,a note,3\n")
+    assert named.words == ("--steps=3", "--", "a")
+    assert other.error == "'a note' is in a column without a name: name the column, or empty it"
+
+
+def test_excel_unicode_text_is_a_table() -> None:
+    Path("a.txt").write_bytes("Prompt\tSteps\r\nein grüner Apfel\t3\r\n".encode("utf-16"))
+    assert read_rows("a.txt") == [Row(2, ("--steps=3", "--", "ein grüner Apfel"))]
+    assert rows("b.txt", "a prompt\nof two\tcolumns\n")[0].words == ("--", "a prompt")
 
 
 def test_json_from_other_programs() -> None:
@@ -176,7 +226,7 @@ def test_json_from_other_programs() -> None:
 
 @pytest.mark.parametrize(
     ("text", "kind", "count"),
-    [('{ "prompt":"a"}\n', None, 1), ('["a", "b"]', "yaml", 2), ("prompt,steps\na,3\n", "csv", 1)],
+    [('{ "prompt":"a"}\n', None, 1), ('["a", "b"]', None, 2), ("prompt,steps\na,3\n", "csv", 1)],
 )
 def test_format_detection_on_standard_input(
     text: str, kind: str | None, count: int, monkeypatch: pytest.MonkeyPatch

@@ -1,11 +1,14 @@
-"""Contact sheets: a hundred images per page, each with its label."""
+"""Contact sheets: a hundred images per page, each with its label, in any script."""
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.batch.test_jobs import job
-from vqclip.batch.sheet import sheet, write_sheets
+from vqclip.batch.sheet import font_for, sheet, write_sheets
+
+ALEPH, NOWHERE = "א", "\U0010fffd"
 
 
 def test_hundred_images_per_page(tmp_path: Path) -> None:
@@ -23,6 +26,16 @@ def test_hundred_images_per_page(tmp_path: Path) -> None:
 
 
 def test_labels_show_different_letters(tmp_path: Path) -> None:
-    texts = ("a red apple", "a red axple", "x" * 200, "a  fox\n\t")
+    texts = ("a red apple", "a red axple", "x" * 200, f"{ALEPH}{NOWHERE}\n\t")
     pages = [sheet(tmp_path, [job(text, name="p")]).tobytes() for text in texts]
     assert len(set(pages)) == len(pages)
+
+
+def test_label_font_has_the_letters() -> None:
+    own = font_for("a red apple")
+    assert font_for(NOWHERE) is own
+    other = font_for(f"{ALEPH} apple")
+    if other is own:
+        pytest.skip("this machine has no font with Hebrew letters")
+    assert bytes(other.getmask(ALEPH)) != bytes(other.getmask("\uffff"))
+    assert bytes(own.getmask(ALEPH)) == bytes(own.getmask("\uffff"))

@@ -17,7 +17,7 @@ from vqclip.batch import worker as workers
 from vqclip.batch.engine import Local
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import DONE, FAILED, Job, JobFiles, with_names
-from vqclip.batch.worker import Board, Files, JobGroup, read_files, render_group, write_files
+from vqclip.batch.worker import TRIES, Board, Files, JobGroup, read_files, render_group, write_files
 from vqclip.errors import VqclipError
 from vqclip.hub.loaders import Models, load_models
 from vqclip.runs import autosave
@@ -27,7 +27,7 @@ JOBS = tuple(
         [Job(replace(BASE, seed=seed), JobFiles(films=(".gif",), every=1)) for seed in (1, 2)]
     )
 )
-NAMES = [job.name for job in JOBS]
+NAMES = [(job.key, job.name) for job in JOBS]
 PLACES = [f"checkpoints/{job.name}.checkpoint.safetensors" for job in JOBS]
 
 
@@ -51,17 +51,19 @@ def models() -> Models:
 def board(models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "get", lambda answer: answer)
+    context = SimpleNamespace(get_node_id=lambda: "a")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
     monkeypatch.setattr(workers, "NEWS_EVERY", 0)
     monkeypatch.setattr(workers, "_load", lambda config: models)
     monkeypatch.setattr(autosave, "EVERY", 0)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    return Board()
+    return Board(lambda: {"a", "b"})
 
 
 def drawn(board: Board, *jobs: Job, **options: Any) -> list[tuple[Job, Files]]:
-    lot = JobGroup(jobs, {}, torch.get_num_threads(), 1, str(Path.cwd()), gpu=False)
-    return render_group(replace(lot, **options), Remote(board))
+    lot = JobGroup(jobs, {}, torch.get_num_threads(), 1, str(Path.cwd()), gpu=False, look=True)
+    return render_group(replace(lot, **options), Remote(board)) or []
 
 
 def alone(models: Models) -> dict[str, bytes]:
@@ -74,8 +76,8 @@ def interrupted(board: Board, at: int, error: type[BaseException]) -> Callable[.
     """Return a report after which the task ends with an error."""
     report = board.report
 
-    def last(steps: Any, files: Files) -> None:
-        report(steps, files)
+    def last(steps: Any, picture: Any, files: Files) -> None:
+        report(steps, picture, files)
         if at in steps.values():
             board.report = report  # type: ignore[method-assign]
             raise error
@@ -97,7 +99,9 @@ def test_repeated_task_resumes_from_the_newest_checkpoint(board: Board, models: 
     with pytest.raises(SystemExit):
         drawn(board, JOBS[1])
     news = board.news()
-    assert (news.steps, news.resumed) == ({JOBS[1].key: 2}, [])
+    assert (news.steps, news.resumed, news.busy) == ({JOBS[1].key: 2}, [], True)
+    assert news.picture is not None
+    assert news.picture.size == (16, 16)
     assert list(news.checkpoints) == [PLACES[1]]
     ((_, files),) = drawn(board, JOBS[1])
     assert files == {name: alone(models)[name] for name in files}
@@ -119,11 +123,34 @@ def test_failed_job_is_reported(board: Board) -> None:
     assert [(job.state, len(files)) for job, files in ended] == [(FAILED, 0), (DONE, 2)]
 
 
+def test_jobs_that_lost_a_worker_together_run_alone(board: Board) -> None:
+    board.begin(NAMES, "b", "host")
+    lot = JobGroup(JOBS, {}, 1, 1, ".", gpu=False, look=False)
+    assert render_group(lot, Remote(board)) is None
+
+
+def test_job_that_kills_its_workers_fails(board: Board) -> None:
+    for _ in range(TRIES):
+        board.begin(NAMES[:1], "b", "host")
+    ((job, files),) = drawn(board, JOBS[0])
+    assert (job.state, files) == (FAILED, {})
+    assert str(job.error).startswith(f"its worker died {TRIES} times, last on ")
+
+
+def test_lost_nodes_do_not_count_against_the_job(board: Board) -> None:
+    for _ in range(TRIES):
+        board.begin(NAMES[:1], "gone", "host")
+    assert board.begin(NAMES[:1], "a", "host")[0] == 0
+
+
 def test_finished_jobs_leave_nothing_on_the_board(board: Board) -> None:
-    board.begin(NAMES, "host")
-    board.report({}, dict.fromkeys(PLACES, b"x"))
-    board.end(NAMES[:1])
-    assert board.begin(NAMES, "host") == {PLACES[1]: b"x"}
+    board.begin(NAMES, "a", "host")
+    board.report({}, None, dict.fromkeys(PLACES, b"x"))
+    board.end(*zip(*NAMES[:1], strict=True))
+    assert board.news().busy
+    assert board.begin(NAMES, "a", "host")[1] == {PLACES[1]: b"x"}
+    board.end(*zip(*NAMES, strict=True))
+    assert not board.news().busy
 
 
 def test_version_mismatch_is_reported(board: Board) -> None:

@@ -16,7 +16,7 @@ from vqclip.media.images import save_image
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
 REFERENCE = ROOT / "tests" / "reference" / "vqmodel_f16"
-LIBRARIES = {"common", "judging", "plain", "published"}  # shared modules without a command line
+LIBRARIES = {"common", "plain", "published"}  # shared modules without a command line
 # These are tested together with the code that they measure.
 ELSEWHERE = {"films": "media/test_writers", "gallery": "test_gallery_pictures"}
 QUICK = ("--set", "num_cutouts=1", "--set", "drafts=1", "--set", "size=(32, 32)")
@@ -139,15 +139,6 @@ def test_head_start(script: Script) -> None:
 def test_large(script: Script) -> None:
     out = script("large", "--small", "--sides", 64, "--cutouts", 1, "--steps", 1)
     assert "| 64x64 | 0." in out
-
-
-def test_held_out(script: Script, tmp_path: Path) -> None:
-    for name in ("red", "green", "blue"):
-        Image.new("RGB", (32, 32), name).save(tmp_path / f"{name}.png")
-        (tmp_path / f"{name}.txt").write_text(f"a {name} square")
-    out = script("held_out", "vqgan", "default", tmp_path, "--size", 32, "--samples", 2)
-    assert [line.split()[0] for line in out.splitlines()[:3]] == ["psnr", "ssim", "perceptual"]
-    assert "r1 " in script("held_out", "clip", "default", tmp_path, "--concepts", 3)
 
 
 def test_discs(script: Script) -> None:

@@ -96,6 +96,14 @@ def test_flow_moves_content_between_frames() -> None:
     assert brightest["flow"] > 235 > brightest["blend"]
 
 
+def test_mp4_contains_every_loop(frames: Path) -> None:
+    result = vqclip("animate", "steps", "--mp4", "--gif", "--loop", "3", "--json")
+    assert json.loads(result.stdout)["frames"] == 33
+    assert len(reds("steps.mp4")) == 33
+    with Image.open("steps.gif") as gif:
+        assert (gif.n_frames, gif.info["loop"]) == (11, 2)
+
+
 def test_frames_of_different_sizes_need_a_size(frames: Path) -> None:
     Image.new("RGB", (64, 64)).save("steps/f20.png")
     line = refused("animate", "steps")
@@ -126,7 +134,8 @@ def test_nothing_is_overwritten(frames: Path) -> None:
         (["steps", "-o", "steps"], "must end in"),
         (["steps", "--fps", "500"], "fps must be"),
         (["steps", "--ease", "inn"], "unknown ease 'inn'"),
-        (["steps", "--length", "1", "--hold-first", "2"], "too short for its holds"),
+        (["steps", "--codec", "divx"], "unknown codec"),
+        (["steps", "--length", "1", "--hold-first", "2"], "no time left"),
         (["steps/notes.txt"], "cannot read steps/notes.txt as an image"),
         (["steps", "--size", "big"], "cannot read the size"),
     ],

@@ -172,7 +172,7 @@ def test_gpu_runs_side_by_side_by_default(monkeypatch: pytest.MonkeyPatch) -> No
     assert sizes == {1}
     monkeypatch.setattr(engine, "resolve_device", lambda name: torch.device("cuda"))
     alike = GenerateConfig(parse_prompts("a fox"))
-    assert engine.usual_width(alike) == engine.ON_GPU
+    assert engine.usual_width(alike) is None
     assert engine.usual_width(replace(alike, precision="portable")) == 1
     batch(text=ALIKE)
     assert max(sizes) > 1

@@ -11,7 +11,6 @@ from PIL import Image
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip.cli.terminal import Terminal
 from vqclip.hub.loaders import load_vqgan
 from vqclip.media.images import image_size, read_metadata
 from vqclip.sampling.reconstruction import psnr, reconstruct
@@ -33,11 +32,19 @@ def test_there_and_back() -> None:
 
 
 def test_preview_shows_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[tuple[bool, tuple[int, int]]] = []
-    monkeypatch.setattr(Terminal, "show", lambda self, it: shown.append((self.preview, it.size)))
-    vqclip("reconstruct", "photo.png", "--codes", "a.npz", "--preview")
-    vqclip("decode", "a.npz", "-o", "b.png")
-    assert shown == [(True, (32, 32)), (False, (32, 32))]
+    from vqclip.cli import preview
+
+    shown: list[tuple[int, int]] = []
+
+    def find(*_: object) -> preview.Draw:
+        return lambda image: shown.append(image.size) or "drawn"  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(preview, "find_preview", find)
+    result = vqclip("reconstruct", "photo.png", "--codes", "a.npz", "--preview")
+    assert "drawn" in result.stderr
+    vqclip("decode", "a.npz", "-o", "b.png", "--preview")
+    vqclip("decode", "a.npz", "-o", "c.png")
+    assert shown == [(32, 32), (32, 32)]
 
 
 def test_json_contains_the_errors() -> None:

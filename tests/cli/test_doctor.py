@@ -28,7 +28,7 @@ def test_all_is_well(found: list[Finding]) -> None:
     assert lines[0].split() == ["✓", "python", "3.11"]
     assert lines[1].split() == ["!", "[flow]", "not", "installed"]
     assert lines[2].strip() == '→ pip install "vqclip[flow]"'
-    assert len(lines) == 3
+    assert lines[3] == "✓ terminal     no terminal: --preview shows nothing"
     assert vqclip("doctor", "--quiet").stdout == ""
 
 
@@ -50,4 +50,4 @@ def test_json_lines_are_printed(found: list[Finding]) -> None:
         "about": "it is broken",
         "fix": "mend it",
     }
-    assert [line["name"] for line in lines] == ["python", "[flow]", "torch"]
+    assert [line["name"] for line in lines] == ["python", "[flow]", "torch", "terminal"]

@@ -13,6 +13,7 @@ from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.cli.dry_run import duration
 from vqclip.diagnostics.forecast import Pace, pace, peak_memory
+from vqclip.files.embedded import weights_folder
 from vqclip.media.images import save_image
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -29,7 +30,12 @@ def told(*words: str) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(line)
     assert values["seconds"] > 0
     assert values["peak_memory"] > 1e8
+    assert all(read["bytes"] for read in values["reads"] if not Path(read["path"]).is_dir())
     return values
+
+
+def names(values: dict[str, Any]) -> list[str]:
+    return [Path(read["path"]).parent.name for read in values["reads"]]
 
 
 @pytest.fixture
@@ -41,14 +47,17 @@ def frames() -> None:
 
 def test_a_picture() -> None:
     values = told("x", *TINY, "--count", "2", "--gif", "--save-codes")
+    assert names(values) == ["vqgan", "clip"]
     assert values["writes"] == [f"x-{n}.{kind}" for n in (1, 2) for kind in ("png", "npz", "gif")]
+    size = (weights_folder() / "clip" / "open_clip_model.safetensors").stat().st_size
+    assert values["reads"][1]["bytes"] == size
 
 
 def test_forecast_as_text() -> None:
     lines = vqclip("x", *TINY, "--dry-run").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["writes", "takes"]
-    assert lines[0].split() == ["writes", "x-1.png"]
-    assert lines[1].endswith("of memory; nothing was written")
+    assert [line.split()[0] for line in lines] == ["reads", "reads", "writes", "takes"]
+    assert lines[2].split() == ["writes", "x-1.png"]
+    assert lines[3].endswith("of memory; nothing was written")
 
 
 def test_unwritable_files_are_refused_too() -> None:
@@ -67,15 +76,19 @@ def test_samples_and_completions() -> None:
     free = ("-t", str(REFERENCE / "n2n_uncond"), "--seed", "1")
     values = told("sample", *free, "--size", "16", "--samples", "2")
     assert values["writes"] == ["sample-1-1.png", "sample-1-2.png"]
+    assert values["reads"][0]["path"].endswith("last.ckpt")
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save("photo.png")
     words = ("--keep", "top", "--prompt", "x", "--refine", "4", *free)
     assert told("complete", "photo.png", *words)["writes"] == ["photo-completed-1.png"]
 
 
-def test_story() -> None:
+def test_videos(frames: None) -> None:
     story = ("--steps-per-scene", "4", "--every", "2", "--init", "random")
     values = told("story", "x ^ y", "--size", "16", "--cutouts", "1", "--seed", "1", *story)
     assert values["writes"] == ["x-1.mp4"]
+    values = told("animate", "frames", "--gif", "--mp4")
+    assert values["writes"] == ["frames.gif", "frames.mp4"]
+    assert len(values["reads"]) == 3
 
 
 def test_restyled_clip(frames: None) -> None:
@@ -83,6 +96,7 @@ def test_restyled_clip(frames: None) -> None:
     words = ("--size", "16", "--steps", "1", "--cutouts", "1", "-o", "out.gif")
     values = told("restyle", "frames", "x", *words)
     assert values["writes"] == ["out.gif"]
+    assert values["reads"][-1]["path"] == "frames"
 
 
 @pytest.mark.parametrize("seconds", [3, 120, 12000])

@@ -1,11 +1,42 @@
 """Words that Typer would misread are parsed as intended, or refused with a suggestion."""
 
 import pytest
+import typer
 
 from tests.cli.runner import refused, vqclip
 from vqclip.batch.formats import LIST_FORMATS
+from vqclip.cli.app import app
 from vqclip.cli.messages import in_options
+from vqclip.cli.words import numbers_joined
 from vqclip.config.presets import PRESETS
+from vqclip.errors import UsageError
+
+OPTIONS = typer.main.get_command(app).commands["generate"].params  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ("a --size 64 48 --steps 3", "a --size 64x48 --steps 3"),
+        ("-s 64 48", "-s 64x48"),
+        ("64 48", "64 48"),
+        ("2024 --steps 3 -- 64", "2024 --steps 3 -- 64"),
+        ("--size 64 -- 48", "--size 64 -- 48"),
+        ("-- --size 64 48", "-- --size 64 48"),
+        ("--image-prompt 3 4", "--image-prompt 3 4"),
+        ("", ""),
+    ],
+)
+def test_sizes_may_be_two_words(words: str, read: str) -> None:
+    assert numbers_joined(words.split(), OPTIONS) == read.split()
+
+
+@pytest.mark.parametrize(
+    "words", ["--steps 3 64", "--size 64x64 3", "--lr 0.1 0,2", "-n 3 4 a", "-s 64 64 64"]
+)
+def test_stray_numbers_are_refused(words: str) -> None:
+    with pytest.raises(UsageError, match="does not belong to any option"):
+        numbers_joined(words.split(), OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -14,13 +45,14 @@ from vqclip.config.presets import PRESETS
         (["- a list item"], "must follow --: vqclip -- '- a list item'"),
         (["-a cat", "--steps", "3"], "must follow --: vqclip --steps 3 -- '-a cat'"),
         (["--help me draw"], "must follow --"),
-        (["x", "--size", "64", "48"], "write the size as one word: --size 64x48"),
-        (["x", "--lrr", "3"], "No such option: --lrr"),
+        (["generate", "- a cat"], "must follow --: -- '- a cat'"),
+        (["x", "--lrr", "3"], "No such option: --lrr; did you mean --lr?"),
         (["resume", "x", "--lrate", "3"], "No such option: --lrate"),
         (["story", "x", "--draft"], "--draft; it works only with vqclip generate, batch and again"),
         (["story", "x", "--steps", "3"], "did you mean --steps-per-scene?"),
         (["generate", "x", "--seeds", "1-4"], "it works only with vqclip batch"),
-        (["x", "--lr", "0,5"], "Invalid value for '--lr'"),
+        (["x", "--lr", "0,5"], "'--lr': '0,5' is not a number; write 0.5"),
+        (["x", "--steps", "many"], "'many' is not a whole number"),
         (["x", "-o", "{prompt!r:>30}.png"], "cannot read the name"),
         (["x", "-o", "{n:03}.png"], "cannot read the name"),
     ],
@@ -36,6 +68,14 @@ def test_rows_that_start_with_a_dash_are_prompts() -> None:
         ("--", "-a cat"),
         ("--image-prompt", "x.png"),
     ]
+
+
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_decimal_commas_and_tabs_in_tables(mark: str) -> None:
+    cells = [["Prompt", "Init Weight", "Seeds"], ["a, b", "0,5", "1,3"]]
+    text = "\n".join(mark.join(f'"{cell}"' for cell in row) for row in cells)
+    (row,) = LIST_FORMATS["csv"](text)
+    assert row.words == ("--init-weight=0.5", "--seeds=1,3", "--", "a, b")
 
 
 @pytest.mark.parametrize(
@@ -79,5 +119,5 @@ def test_ctrl_c_before_a_step_reports_saved_files(monkeypatch: pytest.MonkeyPatc
 
 def test_messages_name_options_for_settings() -> None:
     assert in_options("`num_cutouts` or `init=draft`") == "--cutouts or --init draft"
-    assert in_options("`name`, `overwrite`") == "--name, --overwrite"
+    assert in_options("`name`, `overwrite`, `trust`") == "--name, --overwrite, --trust"
     assert in_options("`nothing`, `vqclip list losses`") == "`nothing`, `vqclip list losses`"

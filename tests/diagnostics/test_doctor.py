@@ -37,7 +37,7 @@ def test_this_installation_is_sound() -> None:
     assert not problems(iter(findings)), findings
     names = [finding.name for finding in findings]
     assert len(set(names)) == len(names)
-    for name in ("python", "torch", "device", "float32", "mp4", "gif", "vqgan", "clip"):
+    for name in ("python", "torch", "device", "float32", "mp4 h264", "gif", "vqgan", "clip"):
         assert name in names
     assert all(finding.about and "\n" not in finding.about for finding in findings)
     assert all(finding.fix for finding in findings if finding.state != "ok")
@@ -73,6 +73,7 @@ def test_failed_check_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((machine, "resolve_device"), (doctor, "weights_folder")):
         monkeypatch.setattr(module, name, broken)
     monkeypatch.setattr(doctor, "torch_pair", broken)
+    monkeypatch.setattr(doctor, "CODECS", ())
     assert {"device", "precision", "models", "torch"} <= problems(examine()).keys()
 
 
@@ -84,10 +85,13 @@ def test_probes_report_the_error_and_a_fix() -> None:
 
 
 def test_torchvision_for_another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.importlib, "import_module", broken)
+    monkeypatch.setattr(doctor, "_pinned_torch", lambda: "2.6.0")
     found = problems(doctor.torch_pair())["torch"]
-    assert found.about == "no such thing"
+    assert "which is for torch 2.6.0" in found.about
     assert "both from the same index" in found.fix
+    monkeypatch.undo()
+    monkeypatch.setattr(doctor.importlib, "import_module", broken)
+    assert problems(doctor.torch_pair())["torch"].about == "no such thing"
 
 
 def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,14 +134,15 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert found() == [("network", "ok", "direct; no proxy is set")]
     assert found(https_proxy="http://me:secret@proxy.example:3128") == [
-        ("network", "ok", "through the proxy in https_proxy")
+        ("https_proxy", "ok", "proxy.example:3128")
     ]
+    assert found(HTTP_PROXY="http://:99999") == [("http_proxy", "problem", "it is not an address")]
 
 
 def test_broken_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "film_writer", broken)
     found = problems(doctor.encoders())
-    assert "av imageio" in found["mp4"].fix
+    assert "use another `codec`" in found["mp4 av1"].fix
     assert "pillow" in found["gif"].fix
 
 

@@ -31,12 +31,20 @@ def test_header_length_may_look_like_a_tag() -> None:
     ("head", "reason"),
     [
         (b"", "empty: copy it again"),
+        (b"<!-- made by hand -->\n<SVG xmlns='http://www.w3.org/2000/svg'>", "an SVG drawing"),
+        (b"<?xml version='1.0'?>\n<!DOCTYPE svg PUBLIC ''><svg width='9'>", "an SVG drawing"),
         (
             b"<!DOCTYPE html><title>Not found</title>",
             "web page that was saved instead of the image",
         ),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:12", "Git LFS"),
+        (b"%PDF-1.7\n", "a PDF: save it as PNG"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", "a video"),
+        (b"RIFF\n\r\0\0AVI LIST", "a video"),
         (b"RIFF\n\r\0\0WAVEfmt ", "unknown, or it is damaged"),
+        (b"\xff\n\xfa\x1f", "a JPEG XL image"),
+        (b"v/1\1\2\0\0\0", "an OpenEXR image"),
+        (b"#?RADIANCE\n", "a Radiance HDR image"),
         (b"a list of words", "unknown, or it is damaged: save it as PNG or JPEG"),
     ],
 )

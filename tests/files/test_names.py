@@ -58,6 +58,12 @@ def test_a_config_is_not_read_from_a_pipe() -> None:
         read_yaml(Path("pipe.yaml"))
 
 
+def test_functions_are_not_read_from_a_pipe() -> None:
+    os.mkfifo("pipe.py")
+    for name in ("pipe.py", "none.py"):
+        assert f"no such Python file: {name}" in refused("again", "a.png", "--python", name)
+
+
 def test_settings_keep_file_name_bytes(tmp_path: Path) -> None:
     settings = {"prompt": "é", "settings": {"init": f"{OLD}.png"}}
     assert json.loads(as_json(settings)) == settings

@@ -1,7 +1,8 @@
 """Parallel runs give the same images as separate ones, up to rounding."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from vqclip.errors import VqclipError
 from vqclip.generation import parallel as together
 from vqclip.generation.frame import Frame
 from vqclip.generation.loop import Run, rewinding, step
-from vqclip.generation.parallel import Work, side_by_side
+from vqclip.generation.parallel import Width, Work, side_by_side
 from vqclip.generation.state import state_of
 from vqclip.hub.loaders import Models, load_models
 
@@ -59,7 +60,7 @@ def check_as_alone(drawn: Sequence[list[Frame]], models: Models) -> None:
         torch.testing.assert_close(frames[-1].image, alone[-1].image, atol=0.02, rtol=0)
 
 
-def in_order(works: Sequence[Work[Any]], width: int) -> list[Any]:
+def in_order(works: Sequence[Work[Any]], width: int | None) -> list[Any]:
     """Return the results in the order of ``works``."""
     results: dict[int, Any] = {}
 
@@ -70,8 +71,8 @@ def in_order(works: Sequence[Work[Any]], width: int) -> list[Any]:
     return [results[number] for number in range(len(works))]
 
 
-@pytest.mark.parametrize("width", [2, 5, 8])
-def test_images_match_those_of_single_runs(models: Models, width: int) -> None:
+@pytest.mark.parametrize("width", [2, 5, None])
+def test_images_match_those_of_single_runs(models: Models, width: int | None) -> None:
     check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
 
 
@@ -90,9 +91,9 @@ def test_scarce_memory_reduces_the_width(models: Models, monkeypatch: pytest.Mon
     assert max(sizes[1:]) == 2
 
 
-@pytest.mark.parametrize("width", [5, 8])
+@pytest.mark.parametrize("width", [5, None])
 def test_batch_that_fails_for_its_size_runs_one_by_one(
-    models: Models, monkeypatch: pytest.MonkeyPatch, width: int
+    models: Models, monkeypatch: pytest.MonkeyPatch, width: int | None
 ) -> None:
     real, sizes = together.step, []
 
@@ -107,6 +108,75 @@ def test_batch_that_fails_for_its_size_runs_one_by_one(
     monkeypatch.setattr(together, "step", particular)
     check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
     assert max(sizes) == 5
+
+
+class Machine:
+    """A machine that takes ``seconds(n)`` to step n runs together, with memory for ``most``."""
+
+    def __init__(self, seconds: Callable[[int], float], most: int = 99) -> None:
+        self.seconds, self.most, self.now, self.lots = seconds, most, 0.0, list[int]()
+
+    def step(self, runs: Sequence[Any]) -> list[Any]:
+        self.lots.append(len(runs))
+        if len(runs) > self.most:
+            raise torch.OutOfMemoryError
+        warming = 9 if self.lots.count(len(runs)) == 1 else 0
+        self.now += self.seconds(len(runs)) + warming
+        return [object() for _ in runs]
+
+
+@pytest.mark.parametrize(
+    ("machine", "runs", "expected"),
+    [
+        (Machine(lambda lot: 1.0), 8, 8),
+        (Machine(lambda lot: 1.0), 5, 5),
+        (Machine(lambda lot: float(lot)), 8, 1),
+        (Machine(lambda lot: 0.04 + lot), 8, 1),  # a small gain is not worth the wait
+        (Machine(lambda lot: max(2.0, lot)), 8, 2),
+        (Machine(lambda lot: max(3.0, lot**2)), 8, 2),
+        (Machine(lambda lot: 1.0, most=4), 8, 4),
+        (Machine(lambda lot: 1.0, most=1), 8, 1),
+    ],
+)
+def test_fastest_width_is_measured_during_the_run(
+    machine: Machine, runs: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "step", machine.step)
+    monkeypatch.setattr(together, "step_alone", lambda run: machine.step([run])[0])
+    monkeypatch.setattr(together.time, "monotonic", lambda: machine.now)
+    run: Any = SimpleNamespace(models=SimpleNamespace(device=torch.device("cpu")))
+    width = Width()
+    for _ in range(20):
+        assert len(width.step([run] * runs)) == runs
+    assert width.lanes == width.together == expected
+    machine.lots.clear()
+    width.step([run] * runs)
+    assert machine.lots[0] == expected
+    assert width.room([run] * runs) == 0
+    assert sum(lot > machine.most for lot in machine.lots) == 0
+
+
+def test_failing_steps_do_not_count_as_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda lot: 1.0)
+
+    def step(runs: Sequence[Any]) -> list[Any]:
+        if bad in runs:
+            raise RuntimeError("broke")
+        return machine.step(runs)
+
+    monkeypatch.setattr(together, "step", step)
+    monkeypatch.setattr(together, "step_alone", lambda run: step([run])[0])
+    monkeypatch.setattr(together.time, "monotonic", lambda: machine.now)
+    bad: Any = SimpleNamespace(models=SimpleNamespace(device=torch.device("cpu")))
+    run = SimpleNamespace(models=bad.models, steps_done=0)
+    width = Width()
+    for _ in range(4):
+        seen = width.step([run, run, bad])
+        assert [isinstance(frame, RuntimeError) for frame in seen] == [False, False, True]
+    assert not width.seconds
+    while width.trials:
+        width.step([run] * 3)
+    assert width.together == 3
 
 
 def test_runs_are_unchanged_when_memory_fails(

@@ -235,8 +235,9 @@ def test_invalid_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_hash(server: Server) -> None:
     url = server.add("/a", CONTENT)
     assert "not aaaaaaaaaaaa" in refused(Source(url, "a" * 64))
+    assert "previous download" in refused(url, known="a" * 64)
     assert not [p for p in Path().rglob("*") if p.is_file()]
-    assert fetch(url).sha256 == DIGEST
+    assert fetch(url, known=DIGEST).sha256 == DIGEST
 
 
 def test_wrong_content(server: Server) -> None:

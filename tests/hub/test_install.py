@@ -70,6 +70,7 @@ def test_model_is_downloaded_once_and_only_weights_are_kept(server: Server) -> N
     offer(server, "tiny", "vqmodel_f16", size=checkpoint("vqmodel_f16").stat().st_size)
     supplied = get("tiny")
     assert supplied.new
+    assert "loss and discriminator" in supplied.model.record["dropped"]
     same(load_vqgan(REFERENCE / "vqmodel_f16"), load_vqgan("tiny"))
     files = sorted(p.name for p in supplied.model.folder.iterdir())
     assert files == ["config.yaml", "model.safetensors", "record.json"]
@@ -88,6 +89,14 @@ def test_a_transformer(server: Server) -> None:
     load_vqgan("tiny-uncond")  # the transformer's own VQGAN
 
 
+def test_the_checkpoint_can_be_kept(server: Server) -> None:
+    offer(server, "tiny", "vqmodel_f16")
+    folder = get("tiny", keep=True).model.folder
+    kept = (folder / "original" / "tiny.ckpt").read_bytes()
+    assert kept == checkpoint("vqmodel_f16").read_bytes()
+    load_vqgan("tiny")
+
+
 def test_checkpoint_in_a_zip(server: Server) -> None:
     with zipfile.ZipFile("vq.zip", "w") as archive:
         archive.write(checkpoint("vqmodel_f16"), "model.ckpt")
@@ -100,12 +109,25 @@ def test_checkpoint_in_a_zip(server: Server) -> None:
         get("none")
 
 
+def test_changed_source(server: Server) -> None:
+    offer(server, "tiny", "vqmodel_f16")
+    store.discard(get("tiny").model.folder)
+    server.add("/tiny.ckpt", checkpoint("gumbel_f8").read_bytes())
+    server.add("/tiny.yaml", config("gumbel_f8").read_bytes())
+    with pytest.raises(DownloadError, match=r"differs from the previous download.*`trust`"):
+        get("tiny")
+    assert get("tiny", trust=True).model.record["class"] == "GumbelVQ"
+    store.discard(store.models_folder() / "tiny")
+    get("tiny")  # the new hash is now the known one
+
+
 def test_mismatched_config_and_checkpoint(server: Server) -> None:
     other = server.add("/other.yaml", config("gumbel_f8").read_bytes())
     offer(server, "tiny", "vqmodel_f16", config=other)
     with pytest.raises(CheckpointError, match="do not match"):
         get("tiny")
     assert store.find("tiny") is None
+    assert store.known_hash("tiny", "checkpoint") is None
 
 
 def test_web_page_instead_of_the_config(server: Server) -> None:

@@ -65,13 +65,26 @@ def test_a_damaged_record(record: bytes) -> None:
     assert store.models()[0].record == {}
 
 
-def test_leftovers_are_replaced_only_for_that_name() -> None:
-    for name in ("coco", "coco-8k"):
-        (store.models_folder() / f".{name}.partial").mkdir(parents=True)
-    assert store.models() == []
+def test_leftovers_are_removed_only_for_that_name() -> None:
     make("coco")
+    for name in ("coco", "coco-8k"):
+        (store.models_folder() / f".making-{name}~abc").mkdir()
     assert [m.name for m in store.models()] == ["coco"]
-    assert [p.name for p in store.models_folder().glob(".*")] == [".coco-8k.partial"]
+    store.remove_leftovers("coco")
+    assert [p.name for p in store.models_folder().glob(".*")] == [".making-coco-8k~abc"]
+
+
+def test_hashes_survive_the_model() -> None:
+    store.remember_hash("mine", "checkpoint", "abc")
+    store.remember_hash("mine", "config", "def")
+    store.discard(make("mine").folder)
+    assert store.find("mine") is None
+    assert store.known_hash("mine", "checkpoint") == "abc"
+    assert store.known_hash("mine", "config") == "def"
+    assert store.known_hash("other", "config") is None
+    (home() / "hashes" / "mine.json").write_text("{")
+    with pytest.raises(VqclipError, match="repair or delete it"):
+        store.known_hash("mine", "config")
 
 
 def test_second_process_waits_for_the_first() -> None:

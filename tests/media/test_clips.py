@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -165,17 +166,20 @@ def test_damaged_video_is_reported(tmp_path: Path) -> None:
         assert count > 0  # FFmpeg could recover
 
 
-@pytest.mark.parametrize("side", [64, 160])
-def test_same_frames_give_the_same_video(side: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("codec", "side"), [("h264", 64), ("h264", 160), ("h265", 40), ("h265", 64)]
+)
+def test_same_frames_give_the_same_video(codec: str, side: int, tmp_path: Path) -> None:
+    """All eight must be equal; of x265's, which vary in 1 of 15 on a busy machine, most must."""
     noise = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
     picture = Image.fromarray(noise).resize((2 * side, side), Image.Resampling.BICUBIC)
     wide = np.asarray(picture)
-    films = set()
+    films: Counter[bytes] = Counter()
     for number in range(8):
         junk = np.empty(1000 * number + 17, np.uint8)  # moves the encoder's memory
-        with film_writer(tmp_path / f"{number}.mp4", FilmConfig(12)) as write:
+        with film_writer(tmp_path / f"{number}.mp4", FilmConfig(12, codec=codec)) as write:
             for step in range(24):
                 write(wide[:, 2 * step : 2 * step + side].copy(), step)
-        films.add((tmp_path / f"{number}.mp4").read_bytes())
+        films[(tmp_path / f"{number}.mp4").read_bytes()] += 1
         del junk
-    assert len(films) == 1
+    assert max(films.values()) >= (5 if codec == "h265" else 8)

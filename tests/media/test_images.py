@@ -97,7 +97,7 @@ def test_errors_suggest_a_remedy(tmp_path: Path, picture: Image.Image) -> None:
     with pytest.raises(UsageError, match=r"a\.png as an image: .*truncated.*copy it again"):
         load_image(path)
     path.write_text("<svg/>")
-    with pytest.raises(UsageError, match=r"a\.png as an image: its format is unknown.*save it"):
+    with pytest.raises(UsageError, match=r"a\.png as an image: it is an SVG drawing: save it"):
         load_image(path)
     with pytest.raises(UsageError, match=r"/proc/self/mem as an image: [a-z/ ]+$"):
         load_image("/proc/self/mem")

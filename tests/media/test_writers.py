@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import leftovers
-from vqclip.config import FilmConfig
+from vqclip.config import CODECS, FilmConfig
 from vqclip.errors import UsageError, VqclipError
 from vqclip.media.images import read_metadata
 from vqclip.media.writers import Writer, film_metadata, film_writer, frames_writer
@@ -78,23 +78,46 @@ def test_mp4_plays_back(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == ["a.mp4"]
 
 
-def test_frames_may_be_too_small_or_too_large(tmp_path: Path) -> None:
-    with film(tmp_path / "1.mp4") as write:
-        write(np.full((1, 32, 3), 99, np.uint8), 0)
-    (tmp_path / "1.mp4").unlink()
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_codec_plays_back(tmp_path: Path, codec: str, capfd: Any) -> None:
+    with film(tmp_path / "a.mp4", codec=codec) as writer:
+        for step in range(5):
+            writer(smooth(step), step)
+    frames = iio.imread(tmp_path / "a.mp4", plugin="pyav")
+    assert frames.shape == (5, 64, 64, 3)
+    assert np.abs(frames[4].astype(int) - smooth(4)).mean() < 8
+
+
+@pytest.mark.parametrize(("codec", "least"), [("h264", 2), ("vp9", 2), ("av1", 4), ("h265", 16)])
+def test_frames_may_be_too_small_for_a_codec(tmp_path: Path, codec: str, least: int) -> None:
+    for side in (1, least - 2, least):
+        path, config = tmp_path / f"{side}.mp4", FilmConfig(12, codec=codec)
+        small = side + side % 2 < least
+        told = pytest.raises(VqclipError, match=f"at least {least}x{least}")
+        if side > 0:
+            with told if small else nullcontext(), film_writer(path, config) as write:
+                write(np.full((side, 32, 3), 99, np.uint8), 0)
+            assert leftovers(tmp_path) == ([] if small else [path.name])
+            path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1"])
+def test_frames_may_be_too_large_for_a_codec(tmp_path: Path, codec: str) -> None:
     with (
         pytest.raises(VqclipError, match="cannot encode frames of 20000x16"),
-        film(tmp_path / "a.mp4") as write,
+        film(tmp_path / "a.mp4", codec=codec) as write,
     ):
         write_all(write, 2, (16, 20000))
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_videos_may_be_short(count: int, tmp_path: Path) -> None:
-    with film(path := tmp_path / "a.mp4") as writer:
-        write_all(writer, count)
-    assert len(iio.imread(path, plugin="pyav")) == count
+def test_videos_may_be_short(codec: str, count: int, tmp_path: Path) -> None:
+    for take in range(6 if codec == "h265" else 1):  # the fault did not occur every time
+        with film(path := tmp_path / f"{take}.mp4", codec=codec) as writer:
+            write_all(writer, count)
+        assert len(iio.imread(path, plugin="pyav")) == count
 
 
 @contextmanager
@@ -125,7 +148,7 @@ def test_full_disk_is_one_error(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_leftovers_of_killed_processes_are_removed(name: str, tmp_path: Path) -> None:
-    """Recent files, and files of other videos or with other names are kept."""
+    """Files in use, recent files, and files of other videos or with other names are kept."""
     end = Path(name).suffix
     others = [f".b-abcdefgh.part{end}", f".a-ABCDEFGH.part{end}", f".a-now_begu.part{end}"]
     for left in (mine := f".a-abcdefgh.part{end}", *others):
@@ -136,6 +159,7 @@ def test_leftovers_of_killed_processes_are_removed(name: str, tmp_path: Path) ->
         write_all(writer, 1)
         (part,) = set(leftovers(tmp_path)) - {*others}
         assert part != mine
+        os.utime(tmp_path / part, (0, 0))
         with film(tmp_path / name) as other:
             write_all(other, 1)
         assert part in leftovers(tmp_path)
@@ -245,6 +269,17 @@ def test_equal_frames_are_merged(tmp_path: Path) -> None:
     assert durations(tmp_path / "a.gif") == [300, 100, 200]
 
 
+@pytest.mark.parametrize(("loop", "gif_again"), [(0, 0), (1, None), (3, 2)])
+def test_loops(tmp_path: Path, loop: int, gif_again: int | None) -> None:
+    for name in ("a.gif", "a.webp"):
+        with film(tmp_path / name, loop=loop) as writer:
+            write_all(writer, 2)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.info.get("loop") == gif_again
+    with Image.open(tmp_path / "a.webp") as webp:
+        assert webp.info["loop"] == loop
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_videos_contain_their_settings(tmp_path: Path, name: str) -> None:
     with film(tmp_path / name) as writer:
@@ -336,11 +371,26 @@ def test_unknown_suffix() -> None:
         ({"rate": 0}, "fps must be"),
         ({"rate": float("nan")}, "fps must be"),
         ({"rate": 5, "quality": 101}, "quality must be"),
+        ({"rate": 5, "codec": "divx"}, "unknown codec 'divx'; known: h264"),
+        ({"rate": 5, "loop": -1}, "loop must be"),
     ],
 )
 def test_video_settings_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         FilmConfig(**options)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are read from /proc")
+@pytest.mark.parametrize("codec", CODECS)
+def test_encoders_run_at_normal_priority(codec: str, tmp_path: Path) -> None:
+    """For root, AV1's encoder would make its threads and the calling thread realtime."""
+    with film(tmp_path / "a.mp4", codec=codec) as writer:
+        write_all(writer, 2)
+        threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
+        assert len(threads) > 1
+        urgent = {thread for thread in threads if os.sched_getscheduler(thread)}
+        assert [Path(f"/proc/self/task/{thread}/comm").read_text() for thread in urgent] == []
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 @pytest.mark.slow

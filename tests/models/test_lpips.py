@@ -106,6 +106,27 @@ def test_features_of_clips_resnet() -> None:
     ]  # fmt: skip
 
 
+def test_features_of_a_timm_model_from_a_file(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    whole = timm.create_model("resnet10t", pretrained=False)
+    for name, state in {
+        "named": whole.state_dict(),
+        "ordered": {f"x{i}": value for i, value in enumerate(whole.state_dict().values())},
+    }.items():
+        torch.save(state, tmp_path / f"{name}.pth")
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    distances = [
+        open_perceptual(f"timm:resnet10t:{tmp_path}/{name}.pth", torch.device("cpu"))
+        for name in ("named", "ordered")
+    ]
+    values = [distance(image, -image) for distance in distances]
+    assert values[0] > 0
+    torch.testing.assert_close(values[0], values[1])
+    with pytest.raises(CheckpointError, match="does not hold the weights"):
+        open_perceptual(f"timm:resnet18:{tmp_path}/named.pth", torch.device("cpu"))
+
+
 def test_layers_are_weighted_equally() -> None:
     class Two(nn.Module):
         def forward(self, x: Tensor) -> list[Tensor]:

@@ -169,17 +169,28 @@ def test_distinguishes_images(perceptor: Perceptor) -> None:
 @settings(deadline=None, max_examples=30)
 @given(words=st.integers(0, 40))
 def test_truncation_is_reported(words: int) -> None:
-    count = words + 2  # with the two end marks
-    told = open_cached().too_long("apple " * words)
-    assert told == ((count, 32) if count > 32 else None)
+    perceptor = open_cached()
+    assert perceptor.truncates("apple " * words) == (words + 2 > 32)  # plus start and end tokens
 
 
 def test_text_beyond_the_context_is_ignored(perceptor: Perceptor) -> None:
     start, more = "apple " * 30, "apple " * 30 + "pear"
-    assert perceptor.too_long(start) is None
-    assert perceptor.too_long(more) == (33, 32)
-    assert open_cached().too_long("りんご" * 40) == (242, 32)
+    assert not perceptor.truncates(start)
+    assert perceptor.truncates(more)
     torch.testing.assert_close(perceptor.embed_text([start]), perceptor.embed_text([more]))
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "lost"),
+    [
+        ("apple " * 30 + "pear plum", 34, "pear plum"),
+        ("a " * 28 + "supercalifragilistic pear", 36, "supercalifragilistic pear"),
+        ("りんご" * 40, 242, "りんご" * 35),
+    ],
+)
+def test_lost_text_of_a_long_prompt(text: str, count: int, lost: str) -> None:
+    assert open_cached().truncates(text)
+    assert open_cached().lost_from(text) == (count, 32, lost)
 
 
 def open_cached(_cache: list[Perceptor] = []) -> Perceptor:  # noqa: B006

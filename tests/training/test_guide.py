@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from vqclip.training.data.settings import (
+    CaptionConfig,
     CompositionConfig,
     ConditionConfig,
     DataConfig,
@@ -37,7 +38,7 @@ def documented(rows: list[str]) -> dict[str, str]:
     "settings",
     [
         LoopSettings, DataConfig, SourceConfig, HoldOutConfig, ConditionConfig, VQGANLoss,
-        TransformerLoss, EncodingConfig, CompositionConfig,
+        TransformerLoss, EncodingConfig, CompositionConfig, CaptionConfig,
     ],
 )  # fmt: skip
 def test_every_setting_is_documented_with_its_default(settings: Any) -> None:

@@ -8,11 +8,11 @@ from typing import Literal
 
 import pytest
 
-from vqclip.config.sections import parse_section
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.training.settings import (
     LoopSettings,
     changed,
+    parse_section,
     read_training_settings,
     settings_of,
 )

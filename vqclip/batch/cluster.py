@@ -35,22 +35,29 @@ class Cluster:
     ray: Any
     need: Mapping[str, int]
 
-    def actor_here(self, actor: type) -> Any:
+    def alive(self) -> set[str]:
+        """Return the ids of the connected nodes; a lost node remains listed for a few seconds."""
+        return {node["NodeID"] for node in self._nodes()}
+
+    def actor_here(self, actor: type, *values: Any) -> Any:
         """Return the handle of an actor on this process's node that reserves no resources."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node = self.ray.get_runtime_context().get_node_id()
         here = NodeAffinitySchedulingStrategy(node, soft=False)
-        return self.ray.remote(actor).options(num_cpus=0, scheduling_strategy=here).remote()
+        made = self.ray.remote(actor).options(num_cpus=0, scheduling_strategy=here)
+        return made.remote(*values)
 
     def room(self) -> int:
         """Return how many workers fit on the nodes, ignoring other work."""
         needs = {"CPU": self.need["num_cpus"], "GPU": self.need["num_gpus"]}
         return sum(
             min(int(node["Resources"].get(kind, 0) // n) for kind, n in needs.items() if n)
-            for node in self.ray.nodes()
-            if node["Alive"]
+            for node in self._nodes()
         )
+
+    def _nodes(self) -> list[Any]:
+        return [node for node in self.ray.nodes() if node["Alive"]]
 
 
 @contextmanager

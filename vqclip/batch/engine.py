@@ -31,10 +31,9 @@ from vqclip.models.runtime import resolve_device
 from vqclip.runs.checkpoint import load_checkpoint
 from vqclip.runs.render import metadata, rendering
 
-# A job, the number of finished steps, and a function that renders the current image, if here.
-OnStep = Callable[[Job, int, Callable[[], Image.Image] | None], None]
+# Called with a job, its finished steps, and a function that renders the current image.
+OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]
 
-ON_GPU = 8  # jobs side by side, by default
 _MOST_LOADED = 2  # sets of models kept loaded
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -74,9 +73,9 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 class Local:
     """The engine in this process, which groups jobs by their models, then by their shape.
 
-    width: number of jobs to run side by side. None means :data:`ON_GPU` on a GPU, but one on a
-        CPU or with the precision ``portable``, with which the bytes of a job must not depend
-        on the jobs beside it.
+    width: number of jobs to run side by side. None means the fastest number on a GPU, but one on
+        a CPU or with the precision ``portable``, with which a job's bytes must not depend on the
+        jobs beside it.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Local:
                 works = (attempt(job, self.folder, self.load, self.on_step) for job in group)
                 yield from side_by_side(works, self._width(group[0].config))
 
-    def _width(self, config: GenerateConfig) -> int:
+    def _width(self, config: GenerateConfig) -> int | None:
         return self.width or usual_width(config)
 
     def _beside(self, config: GenerateConfig) -> str | None:
@@ -104,14 +103,14 @@ class Local:
         return None if self._width(config) == 1 else shape(config)
 
 
-def usual_width(config: GenerateConfig) -> int:
-    """Return the default number of jobs to run side by side."""
+def usual_width(config: GenerateConfig) -> int | None:
+    """Return the default number of jobs to run side by side, or None for the fastest."""
     try:
         portable = config.precision == "portable"
         alone = portable or resolve_device(config.device).type == "cpu"
     except UsageError:  # reported by the job itself
         alone = True
-    return 1 if alone else ON_GPU
+    return 1 if alone else None
 
 
 def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Job]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vqclip.config.prompts import NEGATIVE_WEIGHT, Prompt
 from vqclip.errors import UsageError
 
 PROMPT = "prompt"
@@ -69,13 +70,19 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
         if option in SEVERAL and isinstance(value, list):
             value = SEVERAL[option].join(map(str, value))
         each = [_word(name, one) for one in (value if isinstance(value, list) else [value])]
-        if option == PROMPT:
-            prompts += [word for word in each if isinstance(word, str)]
+        if option in (PROMPT, "negative-prompt"):
+            texts = [word for word in each if isinstance(word, str)]
+            prompts += texts if option == PROMPT else map(_negative, texts)
             continue
         flag = f"--{option}"
         for word in each:
             options += [flag] if word is True else [f"{flag}={word}"] if word is not None else []
     return (*options, *(("--", *prompts) if prompts else ()))
+
+
+def _negative(text: str) -> str:
+    """Return ``text`` as a negative prompt, for a column in other programs' tables."""
+    return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
 
 
 def _word(name: Any, value: Any) -> str | bool | None:

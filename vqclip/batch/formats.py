@@ -4,37 +4,46 @@ A row holds the arguments of one ``vqclip`` command: a prompt and options. Every
 command's own options, so that one parser validates them all.
 """
 
-import csv
 import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from vqclip.batch.entries import PROMPT, Row, lines_of, option_name, row_of_value, safely
+from vqclip.batch.tables import table_rows
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.safe_yaml import parse_yaml
 from vqclip.registry import Registry
 
 _OPTION = re.compile(r"(?:^|\s)(?=--[a-z]|-[a-z](?:\s|$))")  # start of the options in a line
 _QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""")
-_KINDS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_KINDS |= dict.fromkeys((".yaml", ".yml", ".json"), "yaml")  # JSON is YAML
-_SWITCHES = {"true": True, "yes": True, "false": False, "no": False}
+_KINDS = {".csv": "csv", ".tsv": "tsv", ".yaml": "yaml", ".yml": "yaml"}
+_KINDS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "jsonl")
 
 
 def list_format(suffix: str, text: str) -> str:
-    """Return the format of a list; standard input is JSON Lines if it starts so, else text."""
-    if suffix:
-        return _KINDS.get(suffix, "text")
+    """Return a list's format; standard input is JSON if it starts like JSON, else text.
+
+    Excel saves "Unicode text", a table with tabs, as .txt.
+    """
+    first = lines_of(text.strip())[0].strip()
+    cells = first.split("\t")
+    if suffix in ("", ".txt") and len(cells) > 1 and PROMPT in map(option_name, cells):
+        return "tsv"
+    if not suffix:
+        begins = _holds_json(first, dict) or _holds_json(text, list)
+        return "jsonl" if begins else "text"
+    return _KINDS.get(suffix, "text")
+
+
+def _holds_json(text: str, kind: type) -> bool:
     try:
-        return "jsonl" if isinstance(json.loads(lines_of(text.strip())[0]), dict) else "text"
+        return isinstance(json.loads(text), kind)
     except ValueError:
-        return "text"
+        return False
 
 
 def _text_rows(text: str) -> Iterator[Row]:
@@ -57,49 +66,10 @@ def _words_of_line(line: str) -> tuple[str, ...]:
     return (*options, *(("--", prompt) if prompt else ()))
 
 
-def _table_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
-    """Yield the rows of a table whose first row names the columns.
-
-    delimiter: delimiter of the cells. Default: a comma or, if the first row has none, a semicolon.
-    """
-    head = lines_of(text)[0]
-    delimiter = delimiter or (";" if ";" in head and "," not in head else ",")
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
-    try:
-        names = next(reader, [])
-        if PROMPT not in map(option_name, names):
-            raise UsageError(
-                f"the list has no column {PROMPT!r}, but {', '.join(names)[:60]!r}: its first row "
-                "must name the columns, such as prompt,steps"
-            )
-        line = reader.line_num + 1
-        for cells in reader:
-            if any(cells):
-                yield _row_of_cells(line, names, cells)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        yield Row(line, error=f"cannot read the row: {error}; check its quotes")
-
-
-def _row_of_cells(line: int, names: list[str], cells: list[str]) -> Row:
-    if len(cells) > len(names):
-        error = (
-            f"{len(cells)} cells, but the header has {len(names)}: "
-            "put quotes around cells that contain commas"
-        )
-        return Row(line, error=error)
-    filled = ((name, cell) for name, cell in zip(names, cells, strict=False) if cell.strip())
-    return row_of_value(line, {name: _value(name, cell) for name, cell in filled})
-
-
-def _value(name: str, cell: str) -> str | bool:
-    """Return the value of a table cell, in which switches are words."""
-    is_prompt = option_name(name) == PROMPT
-    return cell if is_prompt else _SWITCHES.get(cell.strip().lower(), cell)
-
-
 def _jsonl_rows(text: str) -> Iterator[Row]:
+    if text.lstrip().startswith("["):
+        yield from _array_rows(text)
+        return
     for number, line in enumerate(lines_of(text), 1):
         if (line := line.strip()) and not line.startswith("#"):
             try:
@@ -108,9 +78,25 @@ def _jsonl_rows(text: str) -> Iterator[Row]:
                 yield Row(number, error=f"not JSON: {error.msg} at character {error.pos + 1}")
 
 
+def _array_rows(text: str) -> Iterator[Row]:
+    """Yield the entries of a JSON array, each with its first line number."""
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"the list is not JSON: {error}") from None
+    decoder, start = json.JSONDecoder(), text.index("[") + 1
+    while text[start] != "]":
+        if text[start] in " \t\r\n,":
+            start += 1
+            continue
+        value, end = decoder.raw_decode(text, start)
+        yield row_of_value(len(lines_of(text[:start])), value)
+        start = end
+
+
 def _yaml_rows(text: str) -> Iterator[Row]:
     try:
-        values: Any = parse_yaml(text, Path("the list"))
+        values = parse_yaml(text, Path("the list"))
     except CheckpointError as error:
         raise UsageError(str(error).replace("; use the model's config", "")) from None
     node = yaml.compose(text, yaml.SafeLoader)
@@ -126,8 +112,8 @@ LIST_FORMATS: Registry[Reader] = Registry(
     "list format",
     {
         "text": _text_rows,
-        "csv": _table_rows,
-        "tsv": lambda text: _table_rows(text, "\t"),
+        "csv": table_rows,
+        "tsv": lambda text: table_rows(text, "\t"),
         "jsonl": _jsonl_rows,
         "yaml": _yaml_rows,
     },

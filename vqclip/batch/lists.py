@@ -2,6 +2,7 @@
 
 import re
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -11,6 +12,7 @@ from vqclip.batch.entries import Row
 from vqclip.batch.formats import LIST_FORMATS, list_format
 from vqclip.errors import UsageError, reason_of
 from vqclip.files.environment import user_path
+from vqclip.files.filetypes import why_no_list
 
 _CHOICE = re.compile(r"(?<!\\)\{((?:[^{}\\]|\\.)*,(?:[^{}\\]|\\.)*)\}")
 _COMMA = re.compile(r"(?<!\\),")
@@ -46,11 +48,14 @@ def _text(source: str) -> str:
         data = sys.stdin.buffer.read() if source == "-" else user_path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read the list {source}: {reason_of(error)}") from None
+    if other := why_no_list(data[:64]):
+        raise UsageError(f"{_name(source)} {other}")
+    wide = data.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # as saved by Windows programs
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
-    if "\0" in text:  # UTF-16, or no text at all
+    if "\0" in text:  # also UTF-32, and UTF-16 without its mark
         raise UsageError(
             f"{_name(source)} is not UTF-8 text: save the list as UTF-8, a table as 'CSV UTF-8'"
         )

@@ -4,14 +4,17 @@ Ray schedules the tasks, even on nodes that join later, and repeats those whose 
 """
 
 import math
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from vqclip.batch.cluster import Cluster, first_words
-from vqclip.batch.engine import ON_GPU, OnStep, grouped, models_key, shape
+from vqclip.batch.engine import OnStep, grouped, models_key, shape
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import FAILED, Job
 from vqclip.batch.worker import (
@@ -23,10 +26,11 @@ from vqclip.batch.worker import (
     render_group,
     write_files,
 )
-from vqclip.errors import UsageError, VqclipError
+from vqclip.errors import VqclipError
 from vqclip.files.atomic import writing
+from vqclip.generation.parallel import MOST
 
-_TRIES = 3  # number of workers that a job may lose
+_PATIENCE = 300.0  # seconds to wait while no task is running
 _FAREWELL = 20.0  # seconds for cancelled tasks to send their checkpoints
 
 Note = Callable[[str], None]
@@ -35,10 +39,10 @@ Note = Callable[[str], None]
 class Remote:
     """The engine on a cluster: a context manager that cancels its tasks on exit.
 
-    on_step: called with each job's steps about twice a second, without images.
+    on_step: called with each job's steps about twice a second; with ``look``, images too.
     note: called with a line about each problem that was handled.
-    width: number of jobs that a task runs side by side; if None, as many as suit a GPU, else
-        one.
+    width: number of jobs that a task runs side by side; None means the fastest number on a GPU,
+        else one.
     """
 
     def __init__(
@@ -47,17 +51,21 @@ class Remote:
         cluster: Cluster,
         on_step: OnStep | None = None,
         note: Note | None = None,
+        *,
+        look: bool = False,
         width: int | None = None,
     ) -> None:
         self.folder, self.cluster, self.ray = folder, cluster, cluster.ray
-        self.on_step, self.note = on_step, note
+        self.on_step, self.note, self.look = on_step, note, look
         self.width = width
         self.running: dict[Any, tuple[Job, ...]] = {}  # a task's jobs, by Ray's reference to it
         self.jobs: dict[str, Job] = {}  # unfinished jobs, by key
+        self.seen = time.monotonic()  # when a task was last running
 
     def __enter__(self) -> "Remote":
-        self.board = self.cluster.actor_here(Board)
-        options = {**self.cluster.need, "max_retries": _TRIES - 1}
+        self.board = self.cluster.actor_here(Board, self.cluster.alive)
+        # The board decides which losses are a job's fault, so Ray can retry without limit.
+        options = {**self.cluster.need, "max_retries": -1}
         self.draw = self.ray.remote(render_group).options(**options)
         return self
 
@@ -75,13 +83,8 @@ class Remote:
         """Yield every job when it is done or has failed.
 
         Raises:
-            UsageError: no node of the cluster is large enough for a worker.
-            VqclipError: the disk of a worker is full; finished jobs are kept.
+            VqclipError: no worker is available, or a worker's disk is full; finished jobs are kept.
         """
-        if not self.cluster.room():
-            need = self.cluster.need
-            wanted = "a GPU" if need["num_gpus"] else f"{need['num_cpus']} CPUs"
-            raise UsageError(f"no node of the cluster has {wanted}: add one, or lower `cpus`")
         for alike in grouped(jobs, lambda job: models_key(job.config)):
             for alike_jobs in grouped(alike, lambda job: shape(job.config)):
                 for group in self._groups(alike_jobs):
@@ -94,7 +97,7 @@ class Remote:
 
     def _groups(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         """Divide the jobs among the available workers."""
-        most = self.width or (ON_GPU if self.cluster.need["num_gpus"] else 1)
+        most = self.width or (MOST if self.cluster.need["num_gpus"] else 1)
         size = min(most, math.ceil(len(jobs) / max(1, self.cluster.room())))
         return (jobs[start : start + size] for start in range(0, len(jobs), size))
 
@@ -102,7 +105,7 @@ class Remote:
         need = self.cluster.need
         begun = read_files(self.folder.path, [self._checkpoint(job) for job in jobs])
         place, gpu = str(Path.cwd()), bool(need["num_gpus"])
-        group = JobGroup(tuple(jobs), begun, need["num_cpus"], self.width, place, gpu)
+        group = JobGroup(tuple(jobs), begun, need["num_cpus"], self.width, place, gpu, self.look)
         self.running[self.draw.remote(group, self.board)] = group.jobs
         self.jobs |= {job.key: job for job in jobs}
 
@@ -123,7 +126,19 @@ class Remote:
                 self.note(f"{name} lost its worker and continues on {machine}")
         for key, step in news.steps.items():
             if self.on_step and key in self.jobs:
-                self.on_step(self.jobs[key], step, None)
+                self.on_step(self.jobs[key], step, lambda: _shown(news.picture))
+        if news.busy:
+            self.seen = time.monotonic()
+        elif time.monotonic() - self.seen > _PATIENCE:
+            raise VqclipError(self._no_worker())
+
+    def _no_worker(self) -> str:
+        need = self.cluster.need
+        wanted = "a free GPU" if need["num_gpus"] else f"{need['num_cpus']} free CPUs"
+        return (
+            f"no worker has started for {_PATIENCE:.0f} s: the cluster is busy, or none of its "
+            f"nodes has {wanted}; finished jobs are kept"
+        )
 
     def _take(self, call: Any) -> Iterator[Job]:
         """Process a task's result and yield its finished jobs."""
@@ -138,13 +153,14 @@ class Remote:
                 ) from error
             raise VqclipError(first_words(error.cause)) from error
         except self.ray.exceptions.RayError as error:
-            if len(jobs) > 1:  # one of them may be at fault
-                for job in jobs:
-                    self._submit([job])
-                return
-            reason = f"its worker was lost {_TRIES} times: {first_words(error)}"
-            ended = [(replace(jobs[0], state=FAILED, error=reason, files=()), {})]
-        self.board.end.remote([job.name for job in jobs])
+            reason = f"its worker was lost: {first_words(error)}"
+            ended = [(replace(job, state=FAILED, error=reason, files=()), {}) for job in jobs]
+        if ended is None:
+            for job in jobs:
+                self._submit([job])
+            return
+        self.seen = time.monotonic()
+        self.board.end.remote([job.key for job in jobs], [job.name for job in jobs])
         for job, files in ended:
             self.jobs.pop(job.key, None)
             with writing():
@@ -155,3 +171,8 @@ class Remote:
         known = {self._checkpoint(job) for job in self.jobs.values()}
         with writing():
             write_files(self.folder.path, {n: c for n, c in checkpoints.items() if n in known})
+
+
+def _shown(picture: Image.Image | None) -> Image.Image:
+    assert picture is not None, "images come with the news on request"
+    return picture

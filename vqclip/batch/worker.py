@@ -8,24 +8,27 @@ from the newest checkpoints received by the board.
 import os
 import platform
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from PIL import Image
 
 from vqclip import __version__
 from vqclip.batch.engine import Loader, Local
 from vqclip.batch.folder import RunFolder
-from vqclip.batch.jobs import Job
+from vqclip.batch.jobs import FAILED, Job
 from vqclip.errors import VqclipError
 from vqclip.files.atomic import replacing
 from vqclip.models.portable import threads
 
 NEWS_EVERY = 0.5  # seconds between reports
+TRIES = 3  # number of workers that a job may crash
 
 Files = Mapping[str, bytes]  # contents by path below the run's folder
 _load = Loader()  # Ray reuses a process for successive tasks
@@ -40,6 +43,7 @@ class JobGroup:
     width: see :class:`vqclip.batch.engine.Local`.
     place: base folder for relative paths of images and models, if it exists.
     gpu: whether the task has its own GPU; if not, it must not use one.
+    look: whether to report images.
     """
 
     jobs: tuple[Job, ...]
@@ -48,6 +52,7 @@ class JobGroup:
     width: int | None
     place: str
     gpu: bool
+    look: bool
     version: str = __version__
 
 
@@ -55,44 +60,66 @@ class JobGroup:
 class News:
     """The reports since the last call.
 
-    steps: step of each running job, by key. checkpoints: the newest checkpoints.
-    resumed: names of restarted jobs, and their machines.
+    steps: step of each running job, by key. ``picture``: the latest image, if requested.
+    checkpoints: the newest checkpoints. resumed: names of restarted jobs, and their machines.
+    busy: whether any task is running.
     """
 
     steps: dict[str, int] = field(default_factory=dict)
+    picture: Image.Image | None = None
     checkpoints: dict[str, bytes] = field(default_factory=dict)
     resumed: list[tuple[str, str]] = field(default_factory=list)
+    busy: bool = False
 
 
 class Board:
-    """The newest reports of all tasks, as a Ray actor on the machine that started the batch."""
+    """The newest reports from all tasks, held by a Ray actor where the batch was started.
 
-    def __init__(self) -> None:
+    alive: function that returns the connected nodes.
+    """
+
+    def __init__(self, alive: Callable[[], set[str]]) -> None:
+        self.alive = alive
         self.checkpoints: dict[str, bytes] = {}
-        self.begun: set[str] = set()
+        self.begun: dict[str, list[str]] = defaultdict(list)  # nodes that started each job
+        self.active: dict[str, str] = {}  # node that renders each job
         self.unread = News()
 
-    def begin(self, names: Sequence[str], machine: str) -> Files:
-        """Record that a machine starts jobs, given by name; return their checkpoints."""
-        self.unread.resumed += [(name, machine) for name in names if name in self.begun]
-        self.begun.update(names)
-        return {path: file for path, file in self.checkpoints.items() if _stem(path) in names}
+    def begin(self, jobs: Sequence[tuple[str, str]], node: str, machine: str) -> tuple[int, Files]:
+        """Record that a node starts jobs, each given as a key and a name.
 
-    def report(self, steps: Mapping[str, int], files: Files) -> None:
+        Return the number of workers that these jobs have lost on nodes still connected, and the
+        jobs' checkpoints. Losing a whole node does not count against a job.
+        """
+        alive, lost = self.alive(), 0
+        for key, name in jobs:
+            lost = max(lost, sum(before in alive for before in self.begun[key]))
+            if self.begun[key]:
+                self.unread.resumed.append((name, machine))
+            self.begun[key].append(node)
+            self.active[key] = node
+        stems = {name for _, name in jobs}
+        known = {n: c for n, c in self.checkpoints.items() if _stem(n) in stems}
+        return lost, known
+
+    def report(self, steps: Mapping[str, int], picture: Image.Image | None, files: Files) -> None:
         """Record jobs' progress and the checkpoints that they wrote."""
         self.unread.steps.update(steps)
+        self.unread.picture = picture or self.unread.picture
         self.unread.checkpoints.update(files)
         self.checkpoints.update(files)
 
-    def end(self, names: Iterable[str]) -> None:
-        """Remove the checkpoints of finished jobs."""
-        for name in names:
+    def end(self, keys: Iterable[str], names: Iterable[str]) -> None:
+        """Remove finished jobs and their checkpoints."""
+        for key, name in zip(keys, names, strict=True):
+            self.active.pop(key, None)
             for path in [path for path in self.checkpoints if _stem(path) == name]:
                 del self.checkpoints[path]
 
     def news(self) -> News:
         """Return the reports since the last call."""
         news, self.unread = self.unread, News()
+        news.busy = not self.alive().isdisjoint(self.active.values())
         return news
 
 
@@ -100,8 +127,12 @@ def _stem(path: str) -> str:
     return Path(path).name.partition(".checkpoint")[0]
 
 
-def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]]:
-    """Return the finished jobs of a group with their files, the image first; run as a Ray task.
+def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
+    """Render a group's jobs; this runs as a Ray task.
+
+    Returns:
+        The finished jobs with their files, image first; or None if a group of jobs lost a worker:
+        the caller must then run them one by one, because one of them may be at fault.
 
     Raises:
         VqclipError: the vqclip version differs or this machine's disk is full.
@@ -114,14 +145,21 @@ def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]]:
             f"{machine} has vqclip {__version__}, but the run was started with "
             f"{group.version}: install the same version on every machine"
         )
-    newest = ray.get(board.begin.remote([job.name for job in group.jobs], machine))
+    node = ray.get_runtime_context().get_node_id()
+    names = [(job.key, job.name) for job in group.jobs]
+    lost, checkpoints = ray.get(board.begin.remote(names, node, machine))
+    if lost and len(group.jobs) > 1:
+        return None
+    if lost >= TRIES:
+        error = f"its worker died {TRIES} times, last on {machine}; is there enough memory?"
+        return [(replace(job, state=FAILED, error=error, files=()), {}) for job in group.jobs]
     with suppress(OSError):
         os.chdir(group.place)
     if not group.gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(threads(group.threads))
     try:
-        return _drawn(group, {**group.checkpoints, **newest}, board, ray.get)
+        return _drawn(group, {**group.checkpoints, **checkpoints}, board, ray.get)
     except VqclipError as error:
         raise VqclipError(f"on {machine}: {error}") from error
 
@@ -132,7 +170,7 @@ def _drawn(
     with TemporaryDirectory(prefix="vqclip-") as path:
         folder = RunFolder(Path(path))
         write_files(folder.path, checkpoints)
-        reporter = Reporter(folder, board)
+        reporter = Reporter(folder, board, look=group.look)
         try:
             jobs = Local(folder, reporter.step, _load, group.width)(group.jobs)
             return [(job, read_files(folder.path, job.files)) for job in jobs]
@@ -142,23 +180,25 @@ def _drawn(
 
 
 class Reporter:
-    """Reports steps and checkpoints of the jobs in ``folder`` to the board."""
+    """Reports the steps, images and checkpoints of jobs in ``folder`` to the board."""
 
-    def __init__(self, folder: RunFolder, board: Any) -> None:
-        self.folder, self.board = folder, board
+    def __init__(self, folder: RunFolder, board: Any, *, look: bool) -> None:
+        self.folder, self.board, self.look = folder, board, look
         self.steps: dict[str, int] = {}
+        self.picture: Callable[[], Image.Image] | None = None
         self.written: dict[Path, int] = {}
         self.reported = time.monotonic()
 
-    def step(self, job: Job, step: int, picture: object) -> None:
+    def step(self, job: Job, step: int, picture: Callable[[], Image.Image]) -> None:
         """Record a job's step, and send a report from time to time."""
-        self.steps[job.key] = step
+        self.steps[job.key], self.picture = step, picture
         if time.monotonic() - self.reported >= NEWS_EVERY:
             self.report()
 
     def report(self) -> Any:
         """Send new reports to the board; return Ray's reference to the call."""
-        sent = self.board.report.remote(self.steps, self._checkpoints())
+        shown = self.picture() if self.look and self.picture else None
+        sent = self.board.report.remote(self.steps, shown, self._checkpoints())
         self.steps, self.reported = {}, time.monotonic()
         return sent
 

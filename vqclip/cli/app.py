@@ -91,6 +91,10 @@ COMMANDS = {
         "List the names that an option accepts, with a short description of each.",
     ),
     "doctor": LazyCommand("doctor:doctor_command", "Check the installation and suggest fixes."),
+    "evaluate": LazyCommand(
+        "evaluate:evaluate_app",
+        "Evaluate models on held-out images, or generated images against their prompts.",
+    ),
     "weights": LazyCommand(
         "weights:weights_app", "List, download, import, export and remove models."
     ),

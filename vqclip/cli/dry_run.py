@@ -1,4 +1,4 @@
-"""``--dry-run``: output files, time and memory of a command, without running it."""
+"""``--dry-run``: a command's files, time and memory, without running it."""
 
 from typing import TYPE_CHECKING
 
@@ -15,19 +15,26 @@ _SHOWN = 8  # number of files to list
 
 def show_forecast(terminal: Terminal, forecast: "Forecast") -> None:
     """Print a forecast, or its values as a line of JSON."""
+    sizes = {path: path.stat().st_size for path in forecast.reads if path.is_file()}
     if terminal.json_lines:
         terminal.json(
             {
+                "reads": [{"path": str(p), "bytes": sizes.get(p)} for p in forecast.reads],
                 "writes": [str(path) for path in forecast.writes],
                 "seconds": round(forecast.seconds, 3),
                 "peak_memory": forecast.peak,
             }
         )
         return
-    for path in forecast.writes[:_SHOWN]:
-        typer.echo(f"writes  {path}")
-    if len(forecast.writes) > _SHOWN:
-        typer.echo(f"writes  and {len(forecast.writes) - _SHOWN} more")
+    reads = [
+        f"{path}  {readable(sizes[path])}" if path in sizes else str(path)
+        for path in forecast.reads
+    ]
+    for verb, lines in (("reads", reads), ("writes", list(map(str, forecast.writes)))):
+        for line in lines[:_SHOWN]:
+            typer.echo(f"{verb:7} {line}")
+        if len(lines) > _SHOWN:
+            typer.echo(f"{verb:7} and {len(lines) - _SHOWN} more")
     memory = f", {readable(forecast.peak)} of memory" if forecast.peak else ""
     typer.echo(f"takes   about {duration(forecast.seconds)}{memory}; nothing was written")
 

@@ -1,8 +1,6 @@
 """The command group: prompts without a command, and one-line errors."""
 
 import os
-import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -15,10 +13,11 @@ from typer.core import TyperGroup
 
 from vqclip.cli.lazy import LazyCommand, LazyCommands
 from vqclip.cli.messages import in_options
+from vqclip.cli.standard_output import COMMANDS, image_to_stdout
+from vqclip.cli.words import explain, numbers_joined, refuse_dashed_prompt
 from vqclip.errors import UsageError, VqclipError, one_line
 
 DEFAULT_COMMAND = "generate"
-_DASHED = re.compile(r"-[^=]*\s[^=]*", re.DOTALL)  # a prompt that would be parsed as options
 INTERRUPTED = 130  # exit status that shells expect after Ctrl-C
 
 
@@ -59,9 +58,11 @@ class PromptGroup(TyperGroup):
         if args[0] not in self.commands and args[0].split("=")[0] not in own:
             if not ctx.resilient_parsing:  # set during shell completion
                 self._refuse_typo(args[0])
-                _refuse_dashed_prompt(args)
+                refuse_dashed_prompt(args)
             args = [DEFAULT_COMMAND, *args]
-        _refuse_split_size(args)
+        command = self.commands.get(args[0])
+        if command and not ctx.resilient_parsing:
+            args = [args[0], *numbers_joined(args[1:], command.params)]
         return super().parse_args(ctx, args)
 
     def _refuse_typo(self, word: str) -> None:
@@ -93,57 +94,19 @@ class PromptGroup(TyperGroup):
         """Run, turning every expected failure into one line and an exit code."""
         extra["standalone_mode"] = False
         _print_any_text()
+        words = list(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(args, *rest, **extra)
+            with image_to_stdout(words, self.commands.keys() - COMMANDS) as words:
+                code = super().main(words, *rest, **extra)
         except VqclipError as error:
             _fail(error.messages, error.exit_code, error)
         except typer.TyperException as error:
-            _fail([explain(error)], error.exit_code, error)
+            _fail([explain(error, words)], error.exit_code, error)
         except OSError as error:
             _fail([_disk_error(error)], 1, error)
         except MemoryError as error:
             _fail(["out of memory: try a smaller --size or fewer --cutouts"], 1, error)
         sys.exit(code if isinstance(code, int) else 0)
-
-
-def explain(error: typer.TyperException) -> str:
-    """Return Typer's error; for an unknown option, with its longer name or its commands."""
-    name, ctx = getattr(error, "option_name", None), getattr(error, "ctx", None)
-    if not (name and ctx and ctx.parent):
-        return error.format_message()
-    own = [option for param in ctx.command.params for option in param.opts]
-    others = _commands_with(name, ctx.parent.command.commands)
-    if near := [option for option in own if option.startswith(f"{name}-")]:
-        return f"No such option: {name}; did you mean {' or '.join(near)}?"
-    if others:
-        return f"No such option: {name}; it works only with vqclip {_listed(others)}"
-    return error.format_message()
-
-
-def _commands_with(option: str, commands: Mapping[str, Any]) -> list[str]:
-    """Return the names of the commands that accept an option."""
-    options = {name: (p.opts for p in getattr(commands[name], "params", ())) for name in commands}
-    return [name for name, opts in options.items() if any(option in names for names in opts)]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def _refuse_dashed_prompt(words: Sequence[str]) -> None:
-    alone = len(words) == 1 or words[1].startswith("-")
-    if alone and _DASHED.fullmatch(words[0]):
-        raise UsageError(
-            f"a prompt that begins with a dash must follow --: vqclip {shlex.join(words[1:])}"
-            f"{' ' if words[1:] else ''}-- {shlex.quote(words[0])}"
-        )
-
-
-def _refuse_split_size(words: Sequence[str]) -> None:
-    """Refuse ``--size 64 48``, as other programs write it: 48 would be a prompt."""
-    for option, width, height in zip(words, words[1:], words[2:], strict=False):
-        if option in ("--size", "-s") and width.isdecimal() and height.isdecimal():
-            raise UsageError(f"write the size as one word: {option} {width}x{height}")
 
 
 def _check_current_folder() -> None:

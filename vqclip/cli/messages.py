@@ -20,7 +20,7 @@ _CONFIGS = (
     *(GenerateConfig, CompleteConfig, StoryConfig, RestyleConfig, FileOptions),
     *(FilmConfig, TimingConfig, AnimateConfig),
 )
-_PLAIN = ("cpus", "name", "prompt", "ray", "resume")  # options that no config declares
+_PLAIN = ("name", "prompt", "python", "ray", "resume", "trust")  # options that no config declares
 _SETTING = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 

@@ -15,13 +15,15 @@ def note_long_prompts(
     terminal: Terminal, prompts: Iterable[Prompt], perceptors: "Sequence[Perceptor]"
 ) -> None:
     """Print which prompts are truncated."""
-    for text in (prompt.content for prompt in prompts if prompt.kind == "text"):
-        cut = [found for perceptor in perceptors if (found := perceptor.too_long(text))]
+    for prompt in prompts:
+        text = prompt.content
+        cut = [p.lost_from(text) for p in perceptors if prompt.kind == "text" and p.truncates(text)]
         if cut:
-            count, read = min(cut, key=lambda each: each[1])
+            count, read, lost = min(cut, key=lambda each: each[1])
+            number = len(text.split()) - len(lost.split()) + 1
             terminal.note(
                 f"the prompt {text[:40]!r}… has {count} tokens, but CLIP reads only the first "
-                f"{read} and ignores the rest"
+                f"{read} and ignores the rest, from word {number} on, {lost[:40]!r}"
             )
 
 

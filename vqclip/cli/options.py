@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vqclip.cli.completion import completion_of
 from vqclip.config import DEFAULT, FileOptions, shared
 from vqclip.config.argv import parameter_of
 from vqclip.config.sample import CONDITIONS
@@ -78,6 +79,7 @@ Preset = Annotated[
     str | None,
     typer.Option(
         *("--preset", "-p"),
+        autocompletion=completion_of("--preset"),
         rich_help_panel=METHOD,
         help="Use another program's settings: a name from `vqclip list presets`.",
     ),
@@ -138,8 +140,8 @@ class TerminalOptions:
         False,
         "--dry-run",
         panel=TERMINAL,
-        help="List the output files and estimate the time and memory that the command needs, "
-        "without writing anything.",
+        help="List the files and estimate the time and memory that the command needs, without "
+        "writing anything.",
     )
 
 
@@ -153,15 +155,20 @@ def info(declared: Option, default: bool | str = True) -> Any:
         help=declared.help,
         rich_help_panel=declared.panel,
         metavar=declared.metavar,
+        autocompletion=completion_of(declared.flags[0]),
         show_default=default,
     )
 
 
 _TERMINAL = options_of(TerminalOptions)
+Yes = Annotated[bool, info(_TERMINAL["yes"])]
 Quiet = Annotated[bool, info(_TERMINAL["quiet"])]
 Json = Annotated[bool, info(_TERMINAL["json_lines"])]
 DryRun = Annotated[bool, info(_TERMINAL["dry_run"])]
 Overwrite = Annotated[bool, info(options_of(FileOptions)["overwrite"])]
+Vqgan = Annotated[str, info(shared.VQGAN, _BUILT_IN)]
+VqganConfig = Annotated[str | None, info(shared.VQGAN_CONFIG)]
+TransformerConfig = Annotated[str | None, info(shared.TRANSFORMER_CONFIG)]
 Device = Annotated[str, info(shared.DEVICE)]
 VideoSize = Annotated[str | None, info(shared.VIDEO_SIZE)]
 

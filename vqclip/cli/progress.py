@@ -1,5 +1,6 @@
 """Progress on the terminal: steps, speed, time left, and previews."""
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from vqclip.cli.preview import HalfBlocks
+from vqclip.cli.preview import find_preview
 
 if TYPE_CHECKING:
     from vqclip.cli.terminal import Terminal
@@ -76,7 +77,7 @@ class Progress:
             expand=True,
         )
         self.task = self.bar.add_task(title[:30], total=total, words="")
-        self.preview = preview and console.is_terminal
+        self.draw = find_preview(console, sys.stdin) if preview else None
         self.live = Live(self.bar, console=console, refresh_per_second=4, transient=True)
         self.total = total
         self.next_words = self.next_picture = 0.0
@@ -101,8 +102,8 @@ class Progress:
             self.next_words = now + _WORDS_EVERY
             fields["words"] = words()
         self.bar.update(self.task, completed=done, **fields)
-        if picture and self.preview and (now >= self.next_picture or done == self.total):
-            self.live.update(Group(HalfBlocks(picture()), self.bar))
+        if picture and self.draw and (now >= self.next_picture or done == self.total):
+            self.live.update(Group(self.draw(picture()), self.bar))
             took = time.monotonic() - now
             self.next_picture = now + max(_PICTURE_EVERY, took / _PICTURE_SHARE)
 

@@ -12,6 +12,7 @@ from vqclip.cli import options as opt
 from vqclip.cli.commands.generate import build_config, explicit_options, generate_command
 from vqclip.cli.saved_codes import with_vqgan_of_init
 from vqclip.cli.shared_options import with_options_of
+from vqclip.cli.words import explain
 from vqclip.config.files import VIDEO_KINDS
 from vqclip.config.setting import IMAGE, OUTPUT
 from vqclip.errors import RowsError, UsageError
@@ -103,7 +104,7 @@ def read_jobs(
         except UsageError as error:
             errors.setdefault(str(error), []).append(row.line)
         except typer.TyperException as error:
-            message = error.format_message()
+            message = explain(error, row.words)
             if "--" not in row.words and message.startswith("No such option"):
                 message += "; if it is the prompt, put it in quotes"
             errors.setdefault(message, []).append(row.line)

@@ -106,6 +106,7 @@ class GenerateSession(Session):
     ) -> None:
         super().__init__(configs[0], outputs, terminal, dry_run=dry_run)
         self.configs, self.state = configs, state
+        self.extra: Mapping[str, Any] = {}  # additional metadata for the images
 
     def load(self) -> "Models":
         """Load the models of all runs."""
@@ -138,7 +139,9 @@ class GenerateSession(Session):
             self.terminal.seconds()
             try:
                 with StageProgress(self.terminal, str(config.prompts[0])) as progress:
-                    one = rendering(config, output, self.models, progress.frame, self.state)
+                    one = rendering(
+                        config, output, self.models, progress.frame, self.state, self.extra
+                    )
                     result = alone(one)
             except KeyboardInterrupt as error:
                 raise self._interruption(number - 1, output) from error

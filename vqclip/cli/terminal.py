@@ -105,11 +105,13 @@ class Terminal:
         return Progress(self.console, title, total, unit=unit, preview=self.preview)
 
     def show(self, picture: "Image.Image") -> None:
-        """Show an image, if requested and if there is a terminal."""
-        if self.preview and self.console.is_terminal:
-            from vqclip.cli.preview import HalfBlocks
+        """Show an image if requested and supported by the terminal."""
+        if self.preview:
+            from vqclip.cli.preview import find_preview
 
-            self.console.print(HalfBlocks(picture))
+            draw = find_preview(self.console, sys.stdin)
+            if draw:
+                self.console.print(draw(picture))
 
     def report(self, files: Sequence[Path], about: str, values: Mapping[str, Any]) -> None:
         """Print a result: its files and a summary, or the values as a line of JSON."""

@@ -44,8 +44,8 @@ SideBySide = Annotated[
         "--side-by-side",
         metavar="N",
         min=1,
-        help="Number of jobs with the same settings to run side by side. Default: 8 on a GPU, 1 on "
-        "a CPU.",
+        help="Number of jobs with the same settings to run side by side. Default: the fastest "
+        "number on a GPU, 1 on a CPU.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -100,6 +100,13 @@ def engine(
 
         with join_cluster(workers.ray, workers.cpus) as cluster:
             status.stop()
-            remote = Remote(folder, cluster, on_step, terminal.note, workers.side_by_side)
+            remote = Remote(
+                folder,
+                cluster,
+                on_step,
+                terminal.note,
+                look=terminal.preview,
+                width=workers.side_by_side,
+            )
             with remote:
                 yield remote

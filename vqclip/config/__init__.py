@@ -3,6 +3,7 @@
 from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_OWN_PIXELS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, FileOptions, OutputConfig
 from vqclip.config.film import (
+    CODECS,
     INTERPOLATIONS,
     AnimateConfig,
     FilmConfig,
@@ -16,6 +17,7 @@ from vqclip.config.story import StoryConfig
 
 __all__ = [
     "AUTO",
+    "CODECS",
     "DECAYS",
     "DEFAULT",
     "DRAWN",

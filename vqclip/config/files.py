@@ -74,9 +74,9 @@ class FileOptions:
         *("--output", "-o"),
         panel=OUTPUT,
         metavar="FILE",
-        help="Image file (.png, .jpg or .webp); {prompt}, {seed}, "
-        "{steps}, {size} and {n} are filled in. Default: a name made from the prompt and"
-        " the seed.",
+        help="Image file to write (.png, .jpg or .webp), or - for standard output. The name may "
+        "contain {prompt}, {seed}, {steps}, {size} and {n}. Default: a name made from the "
+        "prompt and the seed.",
     )
     overwrite: bool = setting(False, "--overwrite", panel=OUTPUT, help="Replace existing files.")
     frames: Path | None = setting(

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vqclip.config import shared
-from vqclip.config.checks import FITS, check_size, finite, one_of
+from vqclip.config.checks import FITS, at_least, check_size, finite, one_of
 from vqclip.config.setting import TIME, setting, shared_setting
 from vqclip.errors import UsageError
 
+CODECS = ("h264", "h265", "vp9", "av1")
 INTERPOLATIONS = ("none", "blend", "flow")
 
 
@@ -18,17 +19,25 @@ class FilmConfig:
 
     rate: frames per second.
     quality: quality of MP4 and WebP, 0 to 100.
-    sound: a file whose sound is copied to an MP4.
+    codec: codec for MP4; h264 plays everywhere, vp9 and av1 make smaller videos.
+    loop: number of times to play a GIF or WebP; 0 repeats it forever.
+    sound: file whose sound is copied to an MP4.
     """
 
     rate: float
     quality: int = shared_setting(80, shared.QUALITY)
+    codec: str = shared_setting("h264", shared.CODEC)
+    loop: int = 0
     sound: Path | None = None
 
     def __post_init__(self) -> None:
         check_rate(self.rate)
         if not 0 <= self.quality <= 100:
             raise UsageError(f"quality must be from 0 to 100, not {self.quality}")
+        one_of("codec", self.codec, CODECS)
+        at_least("loop", self.loop, 0)
+        if self.loop > 65535:
+            raise UsageError(f"loop must be at most 65535, not {self.loop}")
 
 
 @dataclass(frozen=True)
@@ -105,16 +114,23 @@ class AnimateConfig:
 
     size: (width, height) that frames are fitted to, with the method ``fit``; None keeps their
         own size, which must be the same for all.
-    quality: see :class:`FilmConfig`.
+    quality, codec, loop: see :class:`FilmConfig`; an MP4 contains its frames ``loop`` times.
     """
 
     timing: TimingConfig = TimingConfig()
     size: tuple[int, int] | None = shared_setting(None, shared.INPUT_SIZE)
     fit: str = shared_setting(FITS[0], shared.FIT)
     quality: int = shared_setting(FilmConfig.quality, shared.QUALITY)
+    codec: str = shared_setting(FilmConfig.codec, shared.CODEC)
+    loop: int = setting(
+        FilmConfig.loop,
+        "--loop",
+        panel=TIME,
+        help="Number of times to play. With 0, GIF and WebP repeat forever, and MP4 plays once.",
+    )
 
     def __post_init__(self) -> None:
-        FilmConfig(1, self.quality)
+        FilmConfig(1, self.quality, self.codec, self.loop)
         one_of("fit", self.fit, FITS)
         check_size(self.size)
 

@@ -65,7 +65,7 @@ class GenerateConfig:
         or functions from :class:`vqclip.generation.losses.Observation` to a scalar.
     augment, optimizer: may also be functions: (n, 3, h, w) -> (n, 3, h, w) among the names of
         augmentations, and (params, lr) -> torch.optim.Optimizer. An image records the functions'
-        names.
+        names; `vqclip again --python FILE` needs the file that defines them.
     optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. If None, the rate
         is 0.05 for a draft, else 0.1.
     ema: decay of the running average of z that is displayed, from 0 (no average) to below 1.

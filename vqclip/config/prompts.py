@@ -26,6 +26,8 @@ from vqclip.errors import UsageError
 
 Kind = Literal["text", "image", "noise"]
 
+NEGATIVE_WEIGHT = -0.5  # weight for other programs' negative prompts, which have none
+
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 _ESCAPED = re.compile(r"\\([\\:|^])")

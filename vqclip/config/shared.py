@@ -111,3 +111,6 @@ RECALL = Option(
 QUALITY = Option(
     ("--quality",), panel=OUTPUT, help="Quality of MP4 and WebP videos, from 0 to 100."
 )
+CODEC = Option(
+    ("--codec",), panel=OUTPUT, help="MP4 codec: h264 (plays everywhere), h265, vp9 or av1."
+)

@@ -4,6 +4,8 @@ import importlib
 import importlib.util
 import os
 import platform
+import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vqclip import __version__
-from vqclip.config import FilmConfig
+from vqclip.config import CODECS, FilmConfig
 from vqclip.diagnostics import machine
 from vqclip.diagnostics.machine import Finding, probe
 from vqclip.errors import one_line
@@ -43,6 +45,7 @@ _EXTRAS = {
     "flow": ("opencv-python-headless", "cv2", "restyle, and animate with `interpolate=flow`"),
     "train": ("accelerate", "accelerate", "training on several devices"),
 }
+_LEAST_PYTHON = (3, 10)
 _TORCH_PAIR = "pip install --force-reinstall torch torchvision, both from the same index"
 _REINSTALL = "pip install --force-reinstall"
 _FRAMES = np.zeros((3, 64, 64, 3), np.uint8)
@@ -94,12 +97,19 @@ def hub_cache() -> Path:
 def python() -> Iterator[Finding]:
     """Check the interpreter."""
     about = f"{platform.python_version()}, vqclip {__version__}, {platform.platform(terse=True)}"
-    yield Finding("python", "ok", about)
+    if sys.version_info < _LEAST_PYTHON:
+        yield Finding("python", "problem", about, "use Python 3.10 or newer")
+    else:
+        yield Finding("python", "ok", about)
 
 
 def torch_pair() -> Iterator[Finding]:
     """Check that torchvision was built for the installed torch."""
     about = f"{_version('torch')} with torchvision {_version('torchvision')}"
+    wanted = _pinned_torch()
+    if wanted and wanted != _version("torch").partition("+")[0]:
+        yield Finding("torch", "problem", f"{about}, which is for torch {wanted}", _TORCH_PAIR)
+        return
 
     def trial() -> None:
         with without_compiler():
@@ -136,6 +146,16 @@ def _version(package: str) -> str:
         return "(no version)"
 
 
+def _pinned_torch() -> str | None:
+    """Return the torch version that torchvision requires."""
+    try:
+        wants = metadata.requires("torchvision") or []
+    except metadata.PackageNotFoundError:
+        return None
+    pins = (re.match(r"torch\s*\(?==\s*([\w.]+)", want) for want in wants)
+    return next((pin[1] for pin in pins if pin), None)
+
+
 def _has(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
@@ -144,16 +164,20 @@ def _has(module: str) -> bool:
 
 
 def encoders() -> Iterator[Finding]:
-    """Check the encoders by encoding three frames in every format of videos."""
-    for name, packages in (("mp4", "av imageio"), ("gif", "pillow"), ("webp", "pillow")):
-        yield _encodes(name, f"{_REINSTALL} {packages}")
+    """Check the encoders by encoding three frames with every codec, and as GIF and WebP."""
+    for codec in CODECS:
+        instead = "" if codec == "h264" else ", or use another `codec`"
+        fix = f"{_REINSTALL} av imageio{instead}"
+        yield _encodes(f"mp4 {codec}", "film.mp4", FilmConfig(10, codec=codec), fix)
+    for name in ("gif", "webp"):
+        yield _encodes(name, f"film.{name}", FilmConfig(10), f"{_REINSTALL} pillow")
 
 
-def _encodes(name: str, fix: str) -> Finding:
+def _encodes(name: str, file: str, film: FilmConfig, fix: str) -> Finding:
     def trial() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"film.{name}"
-            with film_writer(path, FilmConfig(10)) as write:
+            path = Path(folder) / file
+            with film_writer(path, film) as write:
                 for step, frame in enumerate(_FRAMES):
                     write(frame, step)
             if not path.stat().st_size:

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vqclip.config import DRAWN, FilmOutput, GenerateConfig, OutputConfig, StoryConfig
+from vqclip.files.environment import user_path
 from vqclip.generation.drafts import drafts
 from vqclip.generation.latents import grid_of
 from vqclip.generation.loop import generate
 from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.hub.derived import derive
-from vqclip.hub.loaders import Models
+from vqclip.hub.loaders import Models, weight_files
+from vqclip.media.writers import film_writer
 from vqclip.models.batch_sampling import Drawn
 from vqclip.models.runtime import settle
 from vqclip.runs.outputs import files
@@ -26,9 +28,11 @@ from vqclip.sampling.completion import Task, collect, draw_samples, refine
 
 if TYPE_CHECKING:
     from vqclip.training.settings import TrainSettings
+    from vqclip.video.animation import Animation
     from vqclip.video.restyle import SourceVideo
 
-_CODES = 5  # number of codes sampled for a forecast, of hundreds
+_CODES = 5  # codes sampled for a forecast, out of hundreds
+_ENCODED = 8  # frames encoded for a forecast; encoders look ahead
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,11 @@ class Pace:
 class Forecast:
     """The predicted time and memory of a run.
 
-    writes: files. A folder of frames stands for all its frames.
+    reads, writes: files. A video or a folder of frames stands for all its frames.
     peak: peak memory in bytes, of CUDA or else of the process; 0 if the system does not report it.
     """
 
+    reads: tuple[Path, ...]
     writes: tuple[Path, ...]
     seconds: float
     peak: int
@@ -95,9 +100,12 @@ def peak_memory(device: torch.device | None = None) -> int:
     return most if sys.platform == "darwin" else most * 1024
 
 
-def forecast(seconds: float, writes: Iterable[Path], device: torch.device | None) -> Forecast:
+def forecast(
+    seconds: float, reads: Iterable[Path], writes: Iterable[Path], device: torch.device | None
+) -> Forecast:
     """Return a forecast with this process's peak memory so far."""
-    return Forecast(tuple(writes), max(0.0, seconds), peak_memory(device))
+    unique = tuple(dict.fromkeys(reads))
+    return Forecast(unique, tuple(writes), max(0.0, seconds), peak_memory(device))
 
 
 def picture_pace(config: GenerateConfig, models: Models) -> Pace:
@@ -133,7 +141,7 @@ def of_pictures(
     one = picture_pace(first, models)
     seconds = sum(one.seconds(config.steps) for config, _ in runs) - one.step * done
     writes = (path for config, output in runs for path in files(output, config.steps))
-    return forecast(seconds, writes, models.device)
+    return forecast(seconds, _inputs(first, models), writes, models.device)
 
 
 def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> Forecast:
@@ -145,7 +153,9 @@ def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> For
         refining = refine(task, sample, min(3, refined))
         seconds += pace(refining, device=models.device).seconds(refined)
     writes = (path for output in outputs for path in files(output, 0))
-    return forecast(seconds, writes, models.device)
+    reads = [path for paths in weight_files(task.config, models).values() for path in paths]
+    reads += _existing(value for _, value in task.config.conditions)
+    return forecast(seconds, reads, writes, models.device)
 
 
 def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast:
@@ -154,7 +164,7 @@ def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast
 
     one = pace(StoryFrames(story, models), device=models.device)
     seconds = one.seconds(story.unseen + story.frames)
-    return forecast(seconds, _written(output), models.device)
+    return forecast(seconds, _inputs(story.picture, models), _written(output), models.device)
 
 
 def of_restyle(
@@ -171,7 +181,27 @@ def of_restyle(
             yield
 
     seconds = pace(restyled(), 1, models.device).seconds(source.frames)
-    return forecast(seconds, _written(output), models.device)
+    reads = [*_inputs(source.config.picture, models), source.path]
+    return forecast(seconds, reads, _written(output), models.device)
+
+
+def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
+    """Return the forecast for videos made from frames on disk."""
+    with closing(_encoded(animation, films)) as frames:
+        one = pace(frames, _ENCODED)
+    seconds = one.seconds(len(animation) * animation.plays(films))
+    return forecast(seconds, animation.paths, films, None)
+
+
+def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, None, None]:
+    """Encode frames to videos with the same formats in a temporary folder."""
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        places = (Path(folder) / f"film{path.suffix}" for path in films)
+        writers = [stack.enter_context(film_writer(place, animation.film)) for place in places]
+        for number, frame in enumerate(animation):
+            for write in writers:
+                write(frame, number)
+            yield
 
 
 def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
@@ -186,7 +216,42 @@ def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
         steps: Any = train(settings, Path(elsewhere) / "run")
         with closing(steps):
             seconds = pace(steps).seconds(settings.train.steps)
-    return forecast(seconds, (folder,), None)
+    return forecast(seconds, (), (folder,), None)
+
+
+def of_encoding(settings: "TrainSettings", device: torch.device) -> Forecast:
+    """Return the forecast for encoding all samples for training.
+
+    Raises:
+        UsageError, CheckpointError: under the same conditions as the encoding itself.
+    """
+    from vqclip.training.transformer.encoding import DatasetEncoder
+
+    encoded = settings.data.get("encode")
+    writes: tuple[Path, ...] = ()
+    with TemporaryDirectory() as elsewhere:
+        if isinstance(encoded, dict):
+            data = {**settings.data, "encode": {**encoded, "folder": elsewhere}}
+            settings, writes = replace(settings, data=data), (Path(str(encoded.get("folder"))),)
+        encoder = DatasetEncoder(settings, device)
+        steps: Any = encoder.run()
+        with closing(steps):
+            seconds = pace(steps, done=int).seconds(encoder.total)
+    return forecast(seconds, (), writes, None)
+
+
+def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
+    """Yield the files that a run reads: weights, initial image and image prompts."""
+    for paths in weight_files(config, models).values():
+        yield from paths
+    pictures = (prompt.content for prompt in config.prompts if prompt.kind == "image")
+    yield from _existing((config.init, *pictures))
+
+
+def _existing(names: Iterable[str]) -> list[Path]:
+    """Return the paths of existing files among ``names``."""
+    paths = (user_path(name) for name in names if name)
+    return [path for path in paths if path.is_file()]
 
 
 def _written(output: FilmOutput) -> tuple[Path, ...]:

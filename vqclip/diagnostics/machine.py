@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import torch
 
@@ -151,11 +152,28 @@ def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
 
 
 def network(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield a finding about network settings, without making a connection."""
+    """Yield findings about network settings, without making a connection."""
     if variable := offline():
         fix = f"unset {variable} to download models"
         yield Finding("network", "note", f"offline by {variable}", fix)
-        return
-    proxies = [name for name in environment if name.upper() in _PROXIES and environment[name]]
-    about = f"through the proxy in {', '.join(proxies)}" if proxies else "direct; no proxy is set"
-    yield Finding("network", "ok", about)
+    proxies = {name: environment.get(name) or environment.get(name.lower()) for name in _PROXIES}
+    configured = {name: value for name, value in proxies.items() if value}
+    for name, value in configured.items():
+        host = _host(value)
+        fix = f"set {name} to http://HOST:PORT, or unset it"
+        if host:
+            yield Finding(name.lower(), "ok", host)
+        else:
+            yield Finding(name.lower(), "problem", "it is not an address", fix)
+    if not variable and not configured:
+        yield Finding("network", "ok", "direct; no proxy is set")
+
+
+def _host(proxy: str) -> str:
+    """Return a proxy's host and port, without user name and password, or "" without a host."""
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+    return f"{parts.hostname}{port}" if parts.hostname else ""

@@ -1,9 +1,23 @@
 """File types, recognised by the first bytes or the suffix."""
 
+import re
+
 WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 _LFS = b"version https://git-lfs"
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+# Patterns for the first bytes of files that are mistaken for images.
+_NO_IMAGES = {
+    rb"%PDF": "a PDF",
+    rb"%!PS": "a PostScript file",
+    rb"PK\x03\x04": "a ZIP archive",
+    rb"\x1f\x8b": "a gzip-compressed file",
+    rb"\x1a\x45\xdf\xa3|RIFF....AVI |....ftyp": "a video",
+    rb"\xff\x0a|\x00\x00\x00\x0cJXL ": "a JPEG XL image",
+    rb"v/1\x01": "an OpenEXR image",
+    rb"#\?R": "a Radiance HDR image",
+}
 
 
 def is_web_page(head: bytes | str) -> bool:
@@ -34,11 +48,27 @@ def why_no_image(head: bytes) -> str:
     """
     if not head:
         return "the file is empty: copy it again"
+    if b"<svg" in head.lower():
+        return "it is an SVG drawing: save it as PNG or JPEG"
     if is_web_page(head):
         return "it is a web page that was saved instead of the image: download it again"
     if head.startswith(_LFS):
         return "it is a Git LFS pointer: get the image with 'git lfs pull'"
+    for start, kind in _NO_IMAGES.items():
+        if re.match(start, head, re.DOTALL):
+            return f"it is {kind}: save it as PNG or JPEG"
     return "its format is unknown, or it is damaged: save it as PNG or JPEG"
+
+
+def why_no_list(head: bytes) -> str | None:
+    """Identify a file that is not a list of prompts by its first bytes, if possible."""
+    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return "is a spreadsheet, a document or an archive: save the list as CSV or text"
+    if is_web_page(head):
+        return "is a web page that was saved instead of the list: download it again"
+    if head.startswith((b"%PDF", b"{\\rtf")):
+        return "is a document: save the list as text"
+    return None
 
 
 def is_heic(head: bytes) -> bool:

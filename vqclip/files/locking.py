@@ -1,6 +1,7 @@
 """Locks that end with the process that holds them.
 
-The package filelock is unsuitable: it does not identify the process that holds a lock.
+The package filelock is unsuitable: before version 4, it truncates the locked file, which here is a
+video being written, and it does not identify the process that holds a lock.
 """
 
 import os
@@ -44,6 +45,28 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
         yield
     finally:
         os.close(file)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Mark a file as in use until the process ends; see :func:`is_held`."""
+    if os.name == "nt":  # Windows cannot write a locked region
+        yield
+        return
+    with path.open("rb") as file:
+        _locks(file.fileno())
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process is using a file; True if that cannot be determined."""
+    if os.name == "nt":
+        return True
+    try:
+        with path.open("rb") as file:
+            return not _locks(file.fileno())
+    except OSError:
+        return True
 
 
 def _locks(file: int) -> bool:

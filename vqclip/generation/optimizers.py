@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from vqclip.config.checks import NameOrFunction
 from vqclip.errors import UsageError, one_line
 from vqclip.models.light_torch import without_compiler
-from vqclip.registry import Registry, refuse_function, unknown
+from vqclip.registry import Registry, own_function, unknown
 
 Optimizer = Callable[[Iterable[Tensor], float], torch.optim.Optimizer]
 Schedule = Callable[[float], float]
@@ -47,7 +47,8 @@ def find_optimizer(name: NameOrFunction) -> Optimizer:
     """
     if callable(name):
         return name
-    refuse_function("optimizer", name)
+    if own := own_function("optimizer", name):
+        return cast(Optimizer, own)
     key = name.lower()
     return OPTIMIZERS[key] if key in OPTIMIZERS else _from_extra(key)
 

@@ -4,7 +4,9 @@ A ``Work`` is a generator that yields a run whenever the run needs a step, is se
 frame, and finally returns its result. It does everything between steps and handles failures.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -12,10 +14,14 @@ from typing import TypeVar
 
 from vqclip.generation.frame import Frame
 from vqclip.generation.loop import Run, step, step_alone
-from vqclip.models.runtime import shrinking_on_oom
+from vqclip.models.runtime import settle, shrinking_on_oom
 
 _T = TypeVar("_T")
 Work = Generator[Run, Frame, _T]
+
+MOST = 8  # runs in progress while measuring the fastest width
+_ROUNDS = 4  # measurements per width; the fastest counts, because the first is a warm-up
+_GAIN = 1.05  # speed-up that justifies a larger width, although each run then finishes later
 
 
 def alone(work: Work[_T]) -> _T:
@@ -34,26 +40,27 @@ def alone(work: Work[_T]) -> _T:
         return result
 
 
-def side_by_side(works: Iterable[Work[_T]], width: int = 1) -> Generator[_T, None, None]:
+def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[_T, None, None]:
     """Yield the result of each work in order of completion.
 
     works: their runs must be compatible with :func:`vqclip.generation.loop.step`; each work is
         started as soon as there is room for another.
     width: number of works in progress at a time; if memory is short, fewer of them share a step.
+        None chooses the fastest width; see :class:`Width`.
 
     Ctrl-C, or closing this generator, interrupts all works in progress, so that they can save their
     progress. If a work raises any other exception, all the others are closed immediately.
     """
     waiting = iter(works)
     lanes: dict[Work[_T], Run] = {}
-    together = width
+    size = Width(width)
     try:
         while True:
-            begun = {work: partial(next, work) for work in islice(waiting, width - len(lanes))}
+            begun = {work: partial(next, work) for work in islice(waiting, size.room(lanes))}
             if not begun and not lanes:
                 return
             yield from _resumed(lanes, begun)
-            together, seen = _step(list(lanes.values()), together)
+            seen = size.step(list(lanes.values()))
             yield from _resumed(lanes, dict(zip(lanes, _answers(lanes, seen), strict=True)))
     except GeneratorExit:
         list(_interrupted(lanes))
@@ -64,6 +71,51 @@ def side_by_side(works: Iterable[Work[_T]], width: int = 1) -> Generator[_T, Non
     finally:
         for work in lanes:
             work.close()
+
+
+class Width:
+    """The number of runs in progress and the number of runs that share a step.
+
+    A given number is used as far as memory allows. Otherwise, the fastest width is measured,
+    because it depends on the machine: with :data:`MOST` runs in progress, the first steps, which
+    are needed anyway, are timed with batches of 8, 4, 2 and 1 runs.
+    """
+
+    def __init__(self, width: int | None = None) -> None:
+        self.lanes = self.together = width or MOST
+        sizes = [] if width else [MOST >> halved for halved in range(MOST.bit_length())]
+        self.trials = [size for size in sizes for _ in range(_ROUNDS)]
+        self.seconds: dict[int, list[float]] = defaultdict(list)  # per run and step
+
+    def room(self, lanes: Sized) -> int:
+        """Return how many more runs may be started."""
+        return max(0, self.lanes - len(lanes))
+
+    def step(self, runs: Sequence[Run]) -> list[Frame | Exception]:
+        """Step every run once; return a frame or an exception for each."""
+        if self.trials and runs:
+            return self._try(runs, min(self.trials.pop(0), len(runs)))
+        self.together, seen = _step(runs, self.together)
+        return seen
+
+    def _try(self, runs: Sequence[Run], count: int) -> list[Frame | Exception]:
+        device = runs[0].models.device
+        settle(device)
+        began = time.monotonic()
+        fitted, seen = _step(runs, count)
+        settle(device)
+        if not any(isinstance(frame, Exception) for frame in seen):
+            self.seconds[fitted].append((time.monotonic() - began) / len(runs))
+        if fitted < count:
+            self.trials = [trial for trial in self.trials if trial <= fitted]
+        if not self.trials:
+            self.lanes = self.together = self._best_width()
+        return seen
+
+    def _best_width(self) -> int:
+        seconds = {count: min(times) for count, times in self.seconds.items()}
+        least = min(seconds.values(), default=0.0)
+        return min((n for n, each in seconds.items() if each <= least * _GAIN), default=1)
 
 
 def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Exception]]:

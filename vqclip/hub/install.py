@@ -41,10 +41,16 @@ def get(
     name: str,
     listener: Listener,
     patience: Patience | None = None,
+    *,
+    trust: bool = False,
+    keep: bool = False,
 ) -> Installed:
     """Download a model from the catalogue, unless it is already stored.
 
     If another process is already downloading the model, wait for it.
+
+    trust: accept files that differ from those downloaded before.
+    keep: also keep the downloaded checkpoint, in the model's folder.
 
     Raises:
         UsageError: the name is unknown or the model cannot be downloaded automatically.
@@ -55,9 +61,10 @@ def get(
     with store.holding(name, partial(_note_waiting, name, listener)):
         if model := store.find(name):
             return Installed(model, False)
+        store.remove_leftovers(name)
         entry.check_fetchable()
         try:
-            return _make(entry, listener, patience)
+            return _make(entry, listener, patience, trust, keep)
         except DiskFullError:
             raise
         except DownloadError as error:
@@ -73,13 +80,15 @@ def _note_waiting(name: str, listener: Listener, process: str) -> None:
     listener.note(f"another vqclip (process {process}) is downloading {name}: waiting for it")
 
 
-def _make(entry: CatalogueEntry, listener: Listener, patience: Patience | None) -> Installed:
+def _make(
+    entry: CatalogueEntry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
+) -> Installed:
     """Download and convert the config and checkpoint; the caller must hold the lock."""
     place = store.downloads_folder() / entry.name
     checkpoint, config = place / "checkpoint", place / store.CONFIG
     fetched = {}
     for part, path in (("config", config), ("checkpoint", checkpoint)):
-        if wanted := _download_request(entry, part, path):
+        if wanted := _download_request(entry, part, path, trust):
             fetched[part] = download(wanted, listener, patience)
     member = fetched["checkpoint"].source.member
     original = _unpacked(checkpoint, member) if member else checkpoint
@@ -89,16 +98,26 @@ def _make(entry: CatalogueEntry, listener: Listener, patience: Patience | None) 
             part: {"url": came.source.url, "sha256": came.sha256} for part, came in fetched.items()
         }
         store.write_record(folder, **_record(converted, store.DOWNLOADED, origin))
+        if keep:
+            (folder / store.ORIGINAL).mkdir()
+            shutil.move(original, folder / store.ORIGINAL / f"{entry.name}.ckpt")
+    for part, came in fetched.items():
+        store.remember_hash(entry.name, part, came.sha256)
     shutil.rmtree(place, ignore_errors=True)
     return _supplied(entry.name)
 
 
-def _download_request(entry: CatalogueEntry, part: str, path: Path) -> DownloadRequest | None:
+def _download_request(
+    entry: CatalogueEntry, part: str, path: Path, trust: bool
+) -> DownloadRequest | None:
+    known = None if trust else store.known_hash(entry.name, part)
     if part == "config":
-        return DownloadRequest(path, entry.config, read_config) if entry.config else None
+        return (
+            DownloadRequest(path, entry.config, read_config, known=known) if entry.config else None
+        )
     members = {source.member for source in entry.checkpoint}
     check = recognise if members == {None} else partial(_check_archive, members)
-    return DownloadRequest(path, entry.checkpoint, check, entry.size)
+    return DownloadRequest(path, entry.checkpoint, check, entry.size, known)
 
 
 def _check_archive(members: set[str | None], path: Path) -> None:
@@ -145,6 +164,8 @@ def _record(converted: Converted, state: str, origin: Mapping[str, Any]) -> dict
         "state": state,
         "class": converted.target.rpartition(".")[2],
         "parameters": converted.parameters,
+        "dropped": dict(converted.dropped),
+        "looks_like": list(converted.looks_like),
         "rgb": converted.rgb,
         "origin": origin,
     }
@@ -168,6 +189,7 @@ def import_model(
         CheckpointError: the file is not a supported model, is damaged, or would run code.
     """
     with store.holding(check_model_name(name), lambda _: None):
+        store.remove_leftovers(name)
         if (source / _CLIP_CONFIG).is_file():
             return _import_clip(source, name, overwrite)
         checkpoint = vqgan_path(source)

@@ -4,11 +4,13 @@ Layout below :func:`vqclip.files.environment.home`::
 
     models/NAME/    model.safetensors, config.yaml, record.json (CLIP: open_clip's layout)
     downloads/      unfinished downloads
+    hashes/         one .json per name, with hashes of its downloaded files
     locks/          held while a model is being installed
 """
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.errors import CheckpointError, UsageError, VqclipError, reason_of
-from vqclip.files.atomic import replacing_folder
+from vqclip.files.atomic import replacing
 from vqclip.files.environment import home
 from vqclip.files.hashing import weights_hash
 from vqclip.files.locking import locked
@@ -25,6 +27,8 @@ from vqclip.hub.catalogue.entries import check_model_name
 
 DOWNLOADED, IMPORTED = "downloaded", "imported"
 WEIGHTS, CONFIG, RECORD = "model.safetensors", "config.yaml", "record.json"
+ORIGINAL = "original"
+_MAKING = ".making-"
 
 
 @dataclass(frozen=True)
@@ -118,18 +122,29 @@ def check(model: StoredModel) -> None:
 def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty folder that becomes the model's folder on success, else is removed.
 
-    The caller must hold the model's lock; see :func:`holding`.
-
     Raises:
         UsageError: the name is taken or invalid.
     """
     place = models_folder() / check_model_name(name)
+    _check_free(place, overwrite)
+    models_folder().mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{name}~", dir=models_folder()))
+    try:
+        yield making
+        making.chmod(0o755)
+        _check_free(place, overwrite)
+        if place.exists():
+            discard(place)
+        making.rename(place)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+
+
+def _check_free(place: Path, overwrite: bool) -> None:
     if place.exists() and not overwrite:
         raise UsageError(
             f"there is already a model {place.name!r}: choose another `name`, or add `overwrite`"
         )
-    with replacing_folder(place) as folder:
-        yield folder
 
 
 def write_record(folder: Path, **values: Any) -> None:
@@ -150,13 +165,47 @@ def discard(folder: Path) -> None:
     Raises:
         VqclipError: the folder cannot be deleted.
     """
-    aside = folder.with_name(f".{folder.name}.old")
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
+        aside = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{folder.name}~", dir=folder.parent))
+        folder.rename(aside / folder.name)
         shutil.rmtree(aside)
     except OSError as error:
         raise VqclipError(f"cannot remove {folder}: {reason_of(error)}") from error
+
+
+def remove_leftovers(name: str) -> None:
+    """Delete files left by a killed process for ``name``; the caller must hold the lock."""
+    for left in models_folder().glob(f"{_MAKING}{name}~*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def known_hash(name: str, part: str) -> str | None:
+    """Return the recorded hash of a model's downloaded ``checkpoint`` or ``config``, or None.
+
+    Raises:
+        VqclipError: the hash file cannot be read.
+    """
+    value = _hashes(name).get(part)
+    return str(value) if value else None
+
+
+def remember_hash(name: str, part: str, digest: str) -> None:
+    """Record a file's hash for checking later downloads; the caller must hold the lock."""
+    hashes = {**_hashes(name), part: digest}
+    with replacing(_hash_file(name), overwrite=True) as temporary:
+        temporary.write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
+
+
+def _hash_file(name: str) -> Path:
+    return home() / "hashes" / f"{check_model_name(name)}.json"
+
+
+def _hashes(name: str) -> dict[str, Any]:
+    path = _hash_file(name)
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise VqclipError(f"cannot read {path} ({error}): repair or delete it") from error
 
 
 @contextmanager

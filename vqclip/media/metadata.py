@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from vqclip.errors import UsageError
 from vqclip.files.formatting import as_json, encodable
+from vqclip.media import parameters
 
 KEY = "vqclip"  # key of the iTXt chunk that holds the settings
 _MAX_EXIF = 32_000  # number of two-byte characters that fit in a JPEG
@@ -36,26 +37,9 @@ def _png_info(text: str, metadata: Mapping[str, Any], size: tuple[int, int]) -> 
     if text:
         info.add_itxt("Description", encodable(str(metadata.get("prompt", ""))))
         info.add_itxt("Software", f"vqclip {metadata.get('version', '')}".strip())
-        info.add_itxt("parameters", _parameters(metadata, size))
+        info.add_itxt(parameters.PARAMETERS, parameters.write_parameters(metadata, size))
         info.add_itxt(KEY, text)
     return info
-
-
-def _parameters(metadata: Mapping[str, Any], size: tuple[int, int]) -> str:
-    """Return the settings in the format of AUTOMATIC1111's web UI, which many viewers show."""
-    settings = metadata.get("settings")
-    settings = settings if isinstance(settings, Mapping) else {}
-    texts = [prompt for prompt in settings.get("prompts", ()) if prompt.get("kind") == "text"]
-    positive = ", ".join(prompt["content"] for prompt in texts if prompt["weight"] >= 0)
-    negative = ", ".join(prompt["content"] for prompt in texts if prompt["weight"] < 0)
-    model = settings.get("vqgan") or settings.get("transformer")
-    last = (
-        f"Steps: {settings.get('steps', 0)}, Seed: {settings.get('seed', 0)}, "
-        f"Size: {size[0]}x{size[1]}, Model: {json.dumps(str(model))}, "
-        f"Version: vqclip {metadata.get('version', '')}".rstrip()
-    )
-    lines = (positive, f"Negative prompt: {negative}" if negative else "", last)
-    return encodable("\n".join(line for line in lines if line))
 
 
 def exif(text: str) -> bytes:
@@ -66,8 +50,12 @@ def exif(text: str) -> bytes:
 
 
 def embedded_text(image: Image.Image) -> str:
-    """Return the JSON of an image's settings, or an empty string if there is none."""
-    text: str = getattr(image, "text", {}).get(KEY, "")
+    """Return the text with an image's settings, or an empty string if there is none.
+
+    The text is vqclip's JSON, or the ``parameters`` text of other programs.
+    """
+    texts = getattr(image, "text", {})
+    text: str = texts.get(KEY) or texts.get(parameters.PARAMETERS, "")
     comment = image.getexif().get_ifd(IFD.Exif).get(Base.UserComment.value, b"")
     if not text and isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
         text = comment[8:].decode("utf-16-be", errors="replace")
@@ -77,13 +65,16 @@ def embedded_text(image: Image.Image) -> str:
 def parse_metadata(text: str, path: Path) -> dict[str, Any]:
     """Return the settings recorded in ``text``, which comes from the image at ``path``.
 
+    The text is either vqclip's JSON or in the format of
+    :func:`vqclip.media.parameters.parse_parameters`.
+
     Raises:
-        UsageError: the text is not vqclip's JSON.
+        UsageError: the text is in neither format.
     """
     try:
         values = json.loads(text)
     except ValueError:
-        values = None
+        values = parameters.parse_parameters(text)
     if not isinstance(values, dict) or not values:
         raise UsageError(f"{path} contains no vqclip settings")
     check_metadata(values, path)

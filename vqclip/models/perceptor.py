@@ -19,6 +19,7 @@ from vqclip.models.folding import fold_batch_norm
 from vqclip.models.frozen import autocast
 from vqclip.models.light_torch import SkipInit
 from vqclip.models.openclip import Tokenizer, import_open_clip
+from vqclip.models.text_length import count_tokens, is_cut, lost_text
 from vqclip.models.third_party import (
     NotHereError,
     cached_only,
@@ -73,14 +74,14 @@ class Perceptor(nn.Module):
         tokens = self._tokenizer(texts, self._clip.context_length)  # (n, context_length)
         return F.normalize(self._clip.encode_text(tokens.to(self.mean.device)).float(), dim=-1)
 
-    def too_long(self, text: str) -> tuple[int, int] | None:
-        """Return a text's number of tokens and the number read; None if all of them are read."""
-        read = int(self._clip.context_length)
-        longer = 4 * len(text.encode()) + read + 8  # more tokens than any text has
-        padding = self._tokenizer([""], longer)[0, -1]
-        used = (self._tokenizer([text], longer)[0] != padding).nonzero()
-        count = int(used.max()) + 1
-        return (count, read) if count > read else None
+    def truncates(self, text: str) -> bool:
+        """Return whether :meth:`embed_text` would ignore the end of ``text``."""
+        return is_cut(self._tokenizer, text, self._clip.context_length)
+
+    def lost_from(self, text: str) -> tuple[int, int, str]:
+        """Return a truncated text's token count, the number of tokens read, and the lost text."""
+        tokenize, length = self._tokenizer, int(self._clip.context_length)
+        return count_tokens(tokenize, text), length, lost_text(tokenize, text, length)
 
 
 def open_perceptor(source: str = "default", device: str | torch.device = "cpu") -> Perceptor:

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from vqclip.config import GenerateConfig, OutputConfig
+from vqclip.config.prompts import Prompt
 from vqclip.errors import CheckpointError, UsageError, one_line
 from vqclip.files.atomic import replacing
 from vqclip.files.formatting import as_json
@@ -30,6 +31,7 @@ from vqclip.media.metadata import check_metadata
 _FORMAT = 1
 EVERY = 10.0  # seconds between checkpoints; a killed run loses at most this plus one step
 _KEY = "vqclip"
+CONTINUED = "continued_from"  # metadata key for a run that starts from another run's state
 
 
 @dataclass(frozen=True)
@@ -181,3 +183,27 @@ def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
             "with more `steps`"
         )
     return replace(checkpoint, config=replace(checkpoint.config, steps=steps))
+
+
+def branched(
+    checkpoint: Checkpoint, prompts: tuple[Prompt, ...] = (), learning_rate: float | None = None
+) -> Checkpoint:
+    """Return the checkpoint of a new run that continues from this state with other settings.
+
+    The new run's metadata records the original run, because its settings alone do not reproduce the
+    image.
+
+    prompts, learning_rate: settings for the new run. Default: those of the original run.
+    """
+    old = checkpoint.metadata["settings"]
+    rate = old["learning_rate"] if learning_rate is None else learning_rate
+    config = replace(
+        checkpoint.config, prompts=prompts or checkpoint.config.prompts, learning_rate=rate
+    )
+    before = {"prompt": checkpoint.metadata.get("prompt"), "learning_rate": old["learning_rate"]}
+    metadata = {
+        **checkpoint.metadata,
+        "settings": {**old, "learning_rate": rate},
+        CONTINUED: {"step": checkpoint.state.step, **before},
+    }
+    return replace(checkpoint, config=config, metadata=metadata)

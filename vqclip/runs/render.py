@@ -51,11 +51,13 @@ def rendering(
     models: Models,
     on_frame: OnFrame | None = None,
     state: State | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Work[Rendered]:
     """Run ``config`` and write the files in ``output``, yielding the run for each step.
 
     on_frame: called with every frame, including those of drafts.
     state: the state in the checkpoint that the run continues from, if any.
+    extra: additional metadata for the files.
 
     Ctrl-C ends the run early, keeping the current image and the videos so far. If a file with the
     image's name appears during the run, the image is saved under the next free name.
@@ -64,7 +66,7 @@ def rendering(
         VqclipError: the run failed or a file could not be written.
     """
     with writing():
-        settings = metadata(config, models)
+        settings = {**metadata(config, models), **(extra or {})}
         drafted = begin(config, models)
         run = resumed(config, models, state) if state else watched(drafted, on_frame)
         autosave = Autosave(run, output, settings, state) if output.checkpoint else None

@@ -9,10 +9,12 @@ from vqclip.config import CompleteConfig, GenerateConfig, RestyleConfig, SampleC
 from vqclip.config.argv import command
 from vqclip.config.checks import config_of
 from vqclip.config.setting import Option, options_of
+from vqclip.config.spelling import parse_size
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.files.hashing import weights_hash
 from vqclip.hub.derived import reopened
+from vqclip.media import parameters
 from vqclip.media.images import FORMATS, read_metadata
 from vqclip.media.metadata import check_metadata
 from vqclip.media.writers import FILMS, film_metadata
@@ -47,6 +49,8 @@ def recorded_config(
     Raises:
         UsageError: the metadata belongs to a story, a restyled video or a newer version.
     """
+    if parameters.PARAMETERS in metadata:
+        return _foreign_config(metadata, path)
     settings = metadata.get("settings")
     if isinstance(settings, Mapping) and not metadata.keys() & _FILMS.keys():
         for kind, own in _OWN.items():
@@ -56,6 +60,17 @@ def recorded_config(
         f"{path} was not made by vqclip generate, sample or complete; for videos, vqclip show "
         "prints the command"
     )
+
+
+def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
+    """Return the prompts, seed and size of another program's image, with defaults for the rest."""
+    values = metadata[parameters.PARAMETERS]
+    try:
+        size = parse_size(values.get("Size"))
+        seed = int(values.get("Seed", 0))
+        return GenerateConfig(parameters.plain_prompts(metadata), seed=seed, size=size)
+    except ValueError as error:
+        raise UsageError(f"the settings in {path} cannot be used: {error}") from error
 
 
 def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:

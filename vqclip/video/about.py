@@ -13,7 +13,7 @@ from vqclip.files.atomic import replacing
 ABOUT_FILE = "about.json"
 # A run's current stage: generating frames, publishing videos, or removing temporary files.
 VideoStage = Literal["frames", "videos", "whole"]
-_FILM = ("rate", "quality")
+_FILM = ("rate", "quality", "codec", "loop")
 
 
 def folder_of(output: FilmOutput) -> Path:

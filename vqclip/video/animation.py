@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Animation:
         self.config = config
         self.paths = find_frames(sources)
         self.plan: Plan = plan_film(len(self.paths), config.timing)
-        self.film = FilmConfig(self.plan.rate, config.quality)
+        self.film = FilmConfig(self.plan.rate, config.quality, config.codec, config.loop)
         self.size = config.size or _common_size(self.paths)
         if config.timing.interpolate == "flow":
             opencv()
@@ -112,16 +113,26 @@ class Animation:
 
         Ctrl-C keeps the videos so far.
         """
-        metadata = self.metadata()
+        metadata, plays = self.metadata(), self.plays(films)
         with ExitStack() as stack:
-            writers = [
-                stack.enter_context(film_writer(path, self.film, metadata, overwrite=overwrite))
-                for path in films
-            ]
-            for number, frame in enumerate(self):
-                for write in writers:
-                    write(frame, number)
+            writers = []
+            for path in films:
+                manager = film_writer(path, self.film, metadata, overwrite=overwrite)
+                writers.append((stack.enter_context(manager), _plays(path, self.config.loop)))
+            for number, frame in enumerate(chain.from_iterable(repeat(self, plays))):
+                for write, times in writers:
+                    if number < times * len(self):
+                        write(frame, number)
                 on_frame(number + 1, frame)
+
+    def plays(self, films: Sequence[Path]) -> int:
+        """Return how many times the frames must be played to write all videos."""
+        return max(_plays(path, self.config.loop) for path in films)
+
+
+def _plays(path: Path, loop: int) -> int:
+    """Return how many times to write a video's frames, as an MP4 cannot be marked as looping."""
+    return max(1, loop) if path.suffix.lower() == ".mp4" else 1
 
 
 def _common_size(paths: Sequence[Path]) -> tuple[int, int]:

@@ -5,7 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests import tiny
 from vqclip.training.clip.attacks import (
+    AttackSpace,
+    LatentSpace,
+    PixelSpace,
     attack,
     choose_targets,
     project,
@@ -19,30 +23,53 @@ def images() -> Tensor:
     return 0.2 + 0.6 * torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
+class Remembering:
+    """A space that records the shown images."""
+
+    def __init__(self, space: AttackSpace) -> None:
+        self.space, self.scale = space, space.scale
+        self.shown: list[Tensor] = []
+        self.start = torch.zeros(())
+
+    def anchor(self, images: Tensor) -> Tensor:
+        self.start = self.space.anchor(images)
+        return self.start
+
+    def spread(self, delta: Tensor) -> Tensor:
+        return self.space.spread(delta)
+
+    def show(self, changed: Tensor) -> Tensor:
+        self.shown.append(changed.detach())
+        return self.space.show(changed)
+
+
 def to_the_left(images: Tensor) -> Tensor:
     """Return the difference in brightness between the left and right half of each image."""
     return images[..., :8].mean((1, 2, 3)) - images[..., 8:].mean((1, 2, 3))
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("blur", [1, 4])
-def test_the_change_stays_in_its_ball(blur: int, steps: int, images: Tensor) -> None:
-    seen: list[Tensor] = []
+@pytest.mark.parametrize(
+    "space",
+    [PixelSpace(), PixelSpace(4), LatentSpace(tiny.vqgan())],
+    ids=["fine", "coarse", "latent"],
+)
+def test_the_change_stays_in_its_ball(space: AttackSpace, steps: int, images: Tensor) -> None:
+    remembering = Remembering(space)
+    attack(images, to_the_left, remembering, 0.05, steps)
+    assert len(remembering.shown) == steps + 1
+    for shown in remembering.shown:
+        assert size(shown - remembering.start).max() <= 0.05 * space.scale * 1.0001
+    assert size(remembering.shown[-1] - remembering.start).min() > 0.04 * space.scale
 
-    def pull(shown: Tensor) -> Tensor:
-        seen.append(shown.detach())
-        return to_the_left(shown)
 
-    changed = attack(images, pull, 0.05, steps, blur)
-    assert len(seen) == steps
-    for shown in (*seen, changed):
-        assert size(shown - images).max() <= 0.05 * 1.0001
-    assert size(changed - images).min() > 0.04
-
-
-def test_attack_increases_the_pull(images: Tensor) -> None:
-    after = attack(images, to_the_left, 0.05, 3)
-    assert (to_the_left(after) > to_the_left(images)).all()
+@pytest.mark.parametrize(
+    ("space", "epsilon"), [(PixelSpace(), 0.05), (LatentSpace(tiny.vqgan()), 1.0)]
+)
+def test_attack_increases_the_pull(space: AttackSpace, epsilon: float, images: Tensor) -> None:
+    before = space.show(space.anchor(images))
+    after = attack(images, to_the_left, space, epsilon, 3)
+    assert (to_the_left(after) > to_the_left(before)).all()
     assert not after.requires_grad
     assert after.min() >= 0
     assert after.max() <= 1
@@ -54,7 +81,7 @@ def test_pixels_can_be_tied_together(images: Tensor) -> None:
         return (images * sign).sum((1, 2, 3))
 
     fine, coarse = (
-        attack(images, checkerboard, 0.02, blur=blur, random_start=False) - images
+        attack(images, checkerboard, PixelSpace(blur), 0.02, random_start=False) - images
         for blur in (1, 4)
     )
     assert checkerboard(fine).min() > 10
@@ -62,13 +89,15 @@ def test_pixels_can_be_tied_together(images: Tensor) -> None:
 
 
 def test_flat_pull_changes_images_only_randomly(images: Tensor) -> None:
-    changed = attack(images, lambda seen: 0 * seen.sum((1, 2, 3)), 0.1, random_start=False)
+    changed = attack(
+        images, lambda seen: 0 * seen.sum((1, 2, 3)), PixelSpace(), 0.1, random_start=False
+    )
     torch.testing.assert_close(changed, images)
 
 
 def test_gradients_of_weights_are_left_alone(images: Tensor) -> None:
     layer = torch.nn.Conv2d(3, 1, 16)
-    attack(images, lambda seen: layer(seen).flatten(), 0.1)
+    attack(images, lambda seen: layer(seen).flatten(), PixelSpace(), 0.1)
     assert all(parameter.grad is None for parameter in layer.parameters())
 
 

@@ -57,21 +57,42 @@ def test_ignored_pairs_do_not_count() -> None:
 
     def of_first(words: Tensor) -> Tensor:
         logits = (images @ words.T).masked_fill(ignored, -1e4)
-        return soft_cross_entropy(logits, soft_targets(positive))
+        return soft_cross_entropy(logits, soft_targets(positive, ~ignored))
 
     first = torch.tensor([True, False, False])
     only_first = positive & first[:, None]
     losses = [
-        soft_cross_entropy((images @ words.T).masked_fill(ignored, -1e4), soft_targets(only_first))
+        soft_cross_entropy(
+            (images @ words.T).masked_fill(ignored, -1e4), soft_targets(only_first, ~ignored)
+        )
         for words in (texts, changed)
     ]
     assert losses[0] == losses[1]
     assert of_first(texts) != of_first(changed)
 
 
+def test_extra_images_are_wrong_answers_for_every_text() -> None:
+    images, texts, scale = units(4), units(4, 1), torch.tensor(3.0)
+    positive = torch.eye(4).bool()
+    without = contrastive_loss(images, texts, scale, positive, none(4))
+    tempting = torch.cat([images, texts[:1]])  # an image that matches text 0 exactly
+    loss = contrastive_loss(tempting, texts, scale, positive, none(4))
+    logits = scale * texts @ tempting.T
+    by_text = F.cross_entropy(logits, torch.arange(4))
+    by_image = F.cross_entropy(scale * images @ texts.T, torch.arange(4))
+    torch.testing.assert_close(loss, (by_text + by_image) / 2)
+    assert loss > without
+
+
+def test_smoothing_gives_every_possible_answer_a_share() -> None:
+    possible = torch.tensor([[True, True, False, True]])
+    targets = soft_targets(torch.tensor([[True, False, False, False]]), possible, 0.3)
+    torch.testing.assert_close(targets, torch.tensor([[0.8, 0.1, 0.0, 0.1]]))
+
+
 def test_rows_without_positives_do_not_count() -> None:
     positive = torch.tensor([[True, False], [False, False]])
-    targets = soft_targets(positive)
+    targets = soft_targets(positive, torch.ones(2, 2).bool(), 0.1)
     assert targets[1].tolist() == [0, 0]
     logits = torch.tensor([[2.0, 0.0], [5.0, -3.0]])
     alone = soft_cross_entropy(logits[:1], targets[:1])

@@ -1,5 +1,6 @@
 """The CLIP stage learns, resists attacks, resumes, and exports models for open_clip."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests import tiny
 from vqclip import load_perceptor
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.models.openclip import encode_tokens, import_open_clip, tokenize
@@ -123,7 +125,7 @@ def test_locked_image_tower_is_fixed_and_texts_adapt() -> None:
     [
         {},
         {"attack": {"kind": "pixel", "epsilon": 0.02}},
-        {"views": {"share": 0.5}},
+        {"positives": "group", "smoothing": 0.1, "views": {"share": 0.5}},
     ],
     ids=["plain", "attacked", "other"],
 )
@@ -151,14 +153,40 @@ def test_a_resnet_learns_too_and_attacks_leave_its_statistics_alone(
     assert int(trained.clip.visual.bn1.num_batches_tracked) == 1
 
 
+def test_a_latent_attack_goes_through_a_vqgan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vqclip.training.clip.stage.load_vqgan", lambda *_, **__: tiny.vqgan())
+    trained = stage(attack={"kind": "latent", "epsilon": 0.5, "share": 0.5})
+    loss, _ = trained.objectives[0].loss(batch(), 0)
+    assert loss is not None
+    assert loss.isfinite()
+    assert "attacked_r1" in trained.validate([batch()])
+
+
 def test_attacked_training_withstands_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
     attack = {"kind": "pixel", "epsilon": 0.15, "share": 1.0, "blur": 4}
     plain, hardened = stage(views={"share": 0}), stage(views={"share": 0}, attack=attack)
     for trained in (plain, hardened):
         lower(trained, 30)
-    plain.attacks, plain.settings = True, hardened.settings
+    plain.space, plain.settings = hardened.space, hardened.settings
     found = [trained.validate([batch(50, 6)])["attacked_r1"] for trained in (plain, hardened)]
     assert found[1] > found[0]
+
+
+def test_hard_negatives_are_pushed_away(tmp_path: Path) -> None:
+    """Orange stands in for red in optimised images: only training on it separates the two."""
+    Image.new("RGB", (16, 16), (230, 110, 30)).save(tmp_path / "orange.png")
+    row = {"picture": "orange.png", "prompt": "a red thing"}
+    (tmp_path / "wrong.jsonl").write_text((json.dumps(row) + "\n") * 8)
+    negatives = {"path": str(tmp_path / "wrong.jsonl"), "share": 0.5}
+    similarities = []
+    for loss in ({}, {"negatives": negatives}):
+        trained = stage(views={"share": 0}, **loss)
+        lower(trained, 40)
+        orange = torch.tensor([230, 110, 30]).view(1, 3, 1, 1).expand(1, 3, 16, 16) / 255
+        with torch.no_grad():
+            similarity = trained.embed(orange) @ trained.embed_text(["a red thing"]).T
+        similarities.append(float(similarity))
+    assert similarities[1] < similarities[0] - 0.1
 
 
 @pytest.mark.parametrize("model_cfg", [TINY, RESNET], ids=["vit", "resnet"])
@@ -236,9 +264,26 @@ def test_text_embeddings_match_the_model() -> None:
         ({"attack": {"kind": "pixels"}}, "pixel"),
         ({"attack": {"epsilon": 0}}, "epsilon"),
         ({"views": {"share": 2}}, "views.share"),
+        ({"smoothing": 1.0}, "smoothing"),
         ({"tokens": {"table": "none.safetensors"}}, "none.safetensors"),
     ],
 )
 def test_invalid_settings_are_refused(loss: dict[str, Any], words: str) -> None:
     with pytest.raises((UsageError, CheckpointError), match=words):
         stage(**loss)
+
+
+def test_texts_learn_from_a_teacher_alone(tmp_path: Path) -> None:
+    teaching = stage()
+    lower(teaching, 3)
+    teaching.export(tmp_path)
+    learning = stage(contrast=0, teacher=str(tmp_path))
+    before = {name: value.clone() for name, value in learning.clip.visual.state_dict().items()}
+    losses = lower(learning, 40)
+    assert losses[-1] < 0.3 * losses[0]
+    assert all(torch.equal(v, before[k]) for k, v in learning.clip.visual.state_dict().items())
+
+
+def test_contrast_or_a_teacher_is_required() -> None:
+    with pytest.raises(UsageError, match=r"requires a loss\.teacher"):
+        stage(contrast=0)

@@ -3,15 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vqclip.training.data.captions import (
-    CaptionConfig,
-    Scene,
-    Subject,
-    caption,
-    names,
-    tidy,
-    with_article,
-)
+from vqclip.training.data.captions import Scene, Subject, caption, names, tidy, with_article
+from vqclip.training.data.settings import CaptionConfig
 from vqclip.training.data.sources import DataEntry
 
 NONE = {"alternatives": 0.0, "article": 0.0, "colour": 0.0, "style": 0.0, "tags": 0.0}

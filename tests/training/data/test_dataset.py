@@ -1,6 +1,7 @@
 import io
 import json
 import pickle
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def rows(count: int) -> list[dict[str, Any]]:
     return [
         {
             "file": f"{i:03d}.webp",
-            "shard": "a.zip" if i % 2 else "b.zip",
+            "shard": "a.zip" if i % 2 else "b.tar",
             "text": [f"thing {i}", "thing"],
             "group": f"thing {i}",
             "source": "even" if i % 2 == 0 else "odd",
@@ -39,15 +40,20 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 def write(folder: Path, count: int = 40, bad: tuple[int, ...] = ()) -> str:
-    """Write two zips of plain images whose red is their number, and their JSONL."""
+    """Write a zip and a tar of plain images whose red grows with their number, and a JSONL."""
     entries = rows(count)
     with (
-        zipfile.ZipFile(folder / "a.zip", "w") as first,
-        zipfile.ZipFile(folder / "b.zip", "w") as second,
+        zipfile.ZipFile(folder / "a.zip", "w") as shard,
+        tarfile.open(folder / "b.tar", "w") as tar,
     ):
         for i, row in enumerate(entries):
             data = b"broken" if i in bad else webp((i * 5, 10, 20))
-            (first if row["shard"] == "a.zip" else second).writestr(row["file"], data)
+            if row["shard"] == "a.zip":
+                shard.writestr(row["file"], data)
+            else:
+                member = tarfile.TarInfo(row["file"])
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
     path = folder / "captions.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in entries))
     return str(path)
@@ -150,7 +156,7 @@ def test_unreadable_images_are_skipped_and_counted(tmp_path: Path, cache: bool) 
     assert samples.pictures.bad == []
     drawn = {number(samples[k]) for k in range(80)}
     assert drawn == set(range(40)) - {3, 4}
-    assert sorted(samples.pictures.bad) == ["a.zip/003.webp", "b.zip/004.webp"]
+    assert sorted(samples.pictures.bad) == ["a.zip/003.webp", "b.tar/004.webp"]
 
 
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
@@ -175,9 +181,9 @@ def test_samples_can_be_sent_to_worker_processes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(copy[11]["image"], samples[11]["image"])
 
 
-def test_shards_give_the_bytes_of_their_files(tmp_path: Path) -> None:
+def test_tar_and_zip_give_the_same_bytes(tmp_path: Path) -> None:
     entries = Samples(config(write(tmp_path))).pictures.entries
-    assert {entry.place.suffix for entry in entries} == {".zip"}
+    assert {entry.place.suffix for entry in entries} == {".zip", ".tar"}
     for entry in entries:
         assert read_bytes(entry) == webp((int(entry.file[:3]) * 5, 10, 20))
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from tests.training.transformer.test_stage import clip_values
+from vqclip.diagnostics.forecast import of_encoding
 from vqclip.errors import UsageError
 from vqclip.training.data.batches import collate, to_device
 from vqclip.training.data.dataset import Samples
@@ -144,6 +145,15 @@ def test_damaged_shards_are_reported(tmp_path: Path) -> None:
     (tmp_path / "encoded" / "00000004-4.safetensors").write_bytes(b"nothing")
     with pytest.raises(UsageError, match=r"is damaged .*encode again"):
         open_data(chosen)
+
+
+def test_forecast_leaves_nothing(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    made = sorted(tmp_path.rglob("*"))
+    told = of_encoding(chosen, CPU)
+    assert told.writes == (tmp_path / "encoded",)
+    assert told.seconds > 0
+    assert sorted(tmp_path.rglob("*")) == made
 
 
 def test_data_without_encoding_are_images(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_recorded_trace(tmp_path: Path) -> None:
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "gan": {"loss": GAN},
-    "vanilla discriminator": {"loss": {**GAN, "disc_loss": "vanilla"}},
+    "early discriminator": {"loss": {**GAN, "disc_training_start": 0, "disc_loss": "vanilla"}},
     "fixed weight": {"loss": {**GAN, "disc_adaptive": False, "disc_weight": 0.1}},
     "averaged codebook": {"loss": {"codebook_decay": 0.9, "revive_after": 2}},
     "revival, mix, traditional": {"loss": {"revive_after": 1, "pixel": "mix", "legacy_beta": True}},
@@ -142,7 +142,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "loss": {**GAN, "revive_after": 1},
         "train": {"ema": 0.9, "accumulate": 2, "warmup": 2, "clip_gradients": 1.0},
     },
-    "gumbel": {"target": "GumbelVQ", "loss": {"kl_weight": 1e-3}},
+    "gumbel": {"target": "GumbelVQ", "loss": {"kl_weight": 1e-3, "kl_warmup": 3}},
     "segmentation": {"target": "VQSegmentationModel", "n_labels": 2},
 }
 LABELS = {**DDCONFIG, "in_channels": 2, "out_ch": 2}

@@ -21,9 +21,10 @@ from vqclip.config import CompleteConfig, GenerateConfig, SampleConfig
 from vqclip.config.argv import parameter_of, params_of
 from vqclip.config.checks import at_least
 from vqclip.config.sample import CONDITIONS
-from vqclip.config.setting import IMAGE
+from vqclip.config.setting import IMAGE, METHOD
 from vqclip.errors import UsageError
 from vqclip.hub.derived import reopened
+from vqclip.registry import load_functions
 
 _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {
     GenerateConfig: ("generate", generate_command),
@@ -68,6 +69,16 @@ def again_command(
             rich_help_panel=IMAGE,
         ),
     ] = 1,
+    python: Annotated[
+        Path | None,
+        typer.Option(
+            "--python",
+            metavar="FILE",
+            help="Python file that defines the losses, augmentations or optimizer recorded in "
+            "the image; vqclip runs this file.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
 ) -> None:
     """Generate an image again from its recorded settings, or with some of them changed.
 
@@ -85,9 +96,11 @@ def again_command(
         raise UsageError(
             f"{further[0]} is a file, not a prompt; vqclip again takes one image at a time"
         )
+    if python is not None:
+        load_functions(python)
     recorded = read_settings(picture)
     config = recorded_config(recorded, picture)
-    written = explicit_options(ctx) - {"picture"}
+    written = explicit_options(ctx) - {"picture", "python"}
     _check_options(ctx, written, config)
     at_least("count", count, 1)
     if isinstance(config, GenerateConfig) and written & _DECIDE_THE_START:
@@ -107,6 +120,17 @@ def again_command(
 
 def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Iterator[str]:
     """Yield differences from ``picture`` that the given options do not explain."""
+    if foreign := recorded.get("parameters"):
+        left = [name for name in foreign if name not in ("Seed", "Size", "Negative prompt")]
+        yield (
+            f"{picture} was made by another program: vqclip uses its prompt, seed and size, but "
+            f"not {', '.join(left)}"
+        )
+    if before := recorded.get("continued_from"):
+        yield (
+            f"{picture} continued step {before['step']} of a run with other settings: this image "
+            "uses the final settings from the start"
+        )
     if "interrupted_at" in recorded and "steps" not in written:
         yield (
             f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or "

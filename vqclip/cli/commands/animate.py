@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vqclip.cli import dry_run as forecasts
 from vqclip.cli import films
 from vqclip.cli import options as opt
 from vqclip.cli.options import TerminalOptions
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     AnimateConfig,
     FileOptions,
     TerminalOptions,
-    without=("every", "frames", "save_codes", "checkpoint", "yes", "dry_run"),
+    without=("every", "frames", "save_codes", "checkpoint", "yes"),
 )
 def animate_command(
     ctx: typer.Context,
@@ -52,7 +53,13 @@ def animate_command(
     source = Path(frames[0])
     paths = films.video_paths(params, source.resolve().name if source.is_dir() else source.stem)
     animation = Animation(frames, config)
-    _write(animation, paths, params["overwrite"], terminal_of(params))
+    terminal = terminal_of(params)
+    if params["dry_run"]:
+        from vqclip.diagnostics.forecast import of_animation
+
+        forecasts.show_forecast(terminal, of_animation(animation, paths))
+        return
+    _write(animation, paths, params["overwrite"], terminal)
 
 
 def _write(
@@ -62,8 +69,9 @@ def _write(
 
     from vqclip.files.atomic import writing
 
-    done, interrupted = 0, False
-    with terminal.progress("animating", len(animation), "frame") as progress:
+    total, done = len(animation) * animation.plays(paths), 0
+    interrupted = False
+    with terminal.progress("animating", total, "frame") as progress:
 
         def show(number: int, frame: "Array") -> None:
             nonlocal done

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqclip.cli.commands.generate import explicit_options, generate_command
+from vqclip.cli.completion import completion_of
 from vqclip.cli.dry_run import duration
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.messages import in_options
@@ -56,6 +57,7 @@ def batch_command(
         str | None,
         typer.Option(
             "--format",
+            autocompletion=completion_of("--format"),
             help="Format of the list: text, csv, tsv, jsonl or yaml. Default: detected from its "
             "name or first line.",
         ),
@@ -189,7 +191,7 @@ class _Session:
         """Return how many jobs are in a state."""
         return sum(job.state == state for job in self.jobs.values())
 
-    def step(self, job: "Job", step: int, picture: "Callable[[], Image.Image] | None") -> None:
+    def step(self, job: "Job", step: int, picture: "Callable[[], Image.Image]") -> None:
         """Show a job's progress."""
         self.under_way[job.key] = step
         number = f"{self.ended_jobs + 1}/{self.ahead}"

@@ -1,5 +1,7 @@
 """``vqclip doctor``: checks of the installation, with fixes."""
 
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -20,17 +22,15 @@ def doctor_command(quiet: opt.Quiet = False, json_lines: opt.Json = False) -> No
     """Check the installation and suggest fixes.
 
     Checks versions, device and memory, precisions, threads, folders, network settings, video
-    encoders and built-in models. The exit status is 1 if there is a problem.
+    encoders, built-in models and the terminal. The exit status is 1 if there is a problem.
 
     vqclip doctor
 
     vqclip doctor --json | jq -r 'select(.state == "problem") | .fix'
     """
     terminal = Terminal(quiet=quiet, json_lines=json_lines)
-    with terminal.console.status("looking"):
-        from vqclip.diagnostics.doctor import examine
     problems = 0
-    for found in examine():
+    for found in _findings(terminal):
         finding = replace(found, about=in_options(found.about), fix=in_options(found.fix))
         problems += finding.state == "problem"
         if json_lines:
@@ -39,6 +39,18 @@ def doctor_command(quiet: opt.Quiet = False, json_lines: opt.Json = False) -> No
             _show(finding)
     if problems:
         raise typer.Exit(1)
+
+
+def _findings(terminal: Terminal) -> "Iterator[Finding]":
+    with terminal.console.status("looking"):
+        from vqclip.cli.preview import graphics
+        from vqclip.diagnostics.doctor import examine
+        from vqclip.diagnostics.machine import Finding
+
+    yield from examine()
+    how = graphics(terminal.console, sys.stdin)
+    about = f"--preview uses {how}" if how else "no terminal: --preview shows nothing"
+    yield Finding("terminal", "ok", about)
 
 
 def _show(finding: "Finding") -> None:

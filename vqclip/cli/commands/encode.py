@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vqclip.cli import dry_run as forecasts
 from vqclip.cli import options as opt
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.options import TerminalOptions
@@ -16,7 +17,7 @@ from vqclip.config import CodesConfig
 @with_options_of(
     CodesConfig,
     TerminalOptions,
-    without=("size", "fit", "vqgan", "vqgan_config", "yes", "preview", "dry_run"),
+    without=("size", "fit", "vqgan", "vqgan_config", "yes", "preview"),
 )
 def encode_command(
     ctx: typer.Context,
@@ -38,8 +39,13 @@ def encode_command(
         from vqclip.models.runtime import resolve_device
         from vqclip.training.transformer.encoding import DatasetEncoder
 
-        device = torch.device(resolve_device(ctx.params["device"]))
-        encoder = DatasetEncoder(settings, device)
+        place = torch.device(resolve_device(ctx.params["device"]))
+        if ctx.params["dry_run"]:
+            from vqclip.diagnostics.forecast import of_encoding
+
+            forecasts.show_forecast(terminal, of_encoding(settings, place))
+            return
+        encoder = DatasetEncoder(settings, place)
     folder, done, total = Path(encoder.config.folder), 0, encoder.total
     with terminal.progress("encoding", total, "sample") as progress:
         try:

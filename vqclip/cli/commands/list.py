@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vqclip.cli.completion import completion_of
 from vqclip.config import GenerateConfig
 from vqclip.config.setting import options_of
 from vqclip.errors import UsageError
@@ -23,6 +24,7 @@ def list_command(
             " styles; the classes of ImageNet; or the labels of coco-stuff, ade20k or "
             "s-flckr.",
             show_default=False,
+            autocompletion=completion_of("LIST"),
         ),
     ] = None,
     preset: Annotated[
@@ -30,6 +32,7 @@ def list_command(
         typer.Argument(
             help="Preset whose settings to show.",
             show_default=False,
+            autocompletion=completion_of("--preset"),
         ),
     ] = None,
 ) -> None:

@@ -57,7 +57,7 @@ def restyle_command(
     config = RestyleConfig(source, picture, **read_options(RestyleConfig, params))
     name = path.resolve().name if path.is_dir() else path.stem
     # The video's frame rate is unknown until it is opened.
-    film = FilmConfig(config.fps or 1, params["quality"])
+    film = FilmConfig(config.fps or 1, params["quality"], params["codec"])
     target = FilmOutput(
         films.video_paths(params, f"{name}-restyled", continues=True),
         film,

@@ -17,7 +17,8 @@ from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.cli.workers import Cpus, Ray, SideBySide, Workers
 from vqclip.config import FileOptions, StoryConfig
-from vqclip.config.setting import IMAGE, read_options
+from vqclip.config.prompts import Prompt, parse_all
+from vqclip.config.setting import IMAGE, METHOD, read_options
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import file_path
 
@@ -49,6 +50,23 @@ def resume_command(
             rich_help_panel=IMAGE,
         ),
     ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt",
+            metavar="TEXT",
+            help="Prompt for a new run that starts from the checkpoint; may be repeated.",
+            rich_help_panel=IMAGE,
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            "--lr",
+            help="Learning rate for a new run that starts from the checkpoint.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     output: opt.PlainOutput = None,
     ray: Ray = None,
     cpus: Cpus = None,
@@ -61,6 +79,8 @@ def resume_command(
     vqclip resume apple.checkpoint.safetensors
 
     vqclip resume apple.png --steps 300
+
+    vqclip resume apple.png --steps 300 --lr 0.02 --prompt "a green apple"
 
     vqclip resume prompts/
 
@@ -76,49 +96,59 @@ def resume_command(
         raise UsageError(f"no such folder: {run}")
     further = FileOptions(**read_options(FileOptions, ctx.params)).video_suffixes
     if run.is_dir():
-        if steps is not None or output or further:
+        if steps is not None or output or further or prompt or lr is not None:
             raise UsageError(
-                "a batch or video continues with its recorded settings: "
-                "drop --steps, --output and videos"
+                "a batch or video continues with its recorded settings: drop --steps, --prompt, "
+                "--lr, --output, --gif, --mp4 and --webp"
             )
         _resume_folder(run, terminal, workers, dry_run=dry_run)
         return
     _refuse_workers(workers)
-    path, saved = _continued(run, steps)
-    target = _target(saved, path, output, further)
+    path, saved, apart = _continued(run, steps, parse_all(prompt or ()), lr)
+    target = _target(saved, path, output, further, apart=apart)
+    if apart:
+        terminal.note(
+            f"starting a new run from step {saved.state.step} of {path} and writes "
+            f"{target.path}; the old run is not changed"
+        )
     _session(saved, target, terminal, dry_run=dry_run).run()
 
 
-def _continued(run: Path, steps: int | None) -> "tuple[Path, Checkpoint]":
-    """Return the path of the checkpoint to continue from, and the checkpoint.
+def _continued(
+    run: Path, steps: int | None, prompts: tuple[Prompt, ...], lr: float | None
+) -> "tuple[Path, Checkpoint, bool]":
+    """Return the checkpoint's path, the checkpoint itself, and whether the run is new.
 
     Raises:
         UsageError: the checkpoint is missing or the run is finished.
         CheckpointError: the checkpoint is damaged.
     """
-    from vqclip.runs.checkpoint import extended, load_checkpoint
+    from vqclip.runs.checkpoint import branched, extended, load_checkpoint
     from vqclip.runs.naming import CHECKPOINT, checkpoint_path
 
     path = run if run.name.endswith(CHECKPOINT) else checkpoint_path(run)
-    saved = load_checkpoint(path)
+    saved, apart = load_checkpoint(path), bool(prompts) or lr is not None
     if not saved.metadata.keys() >= {"settings", "weights"}:
         raise CheckpointError(f"{path} does not contain the settings of its run")
     if steps is not None:
         saved = extended(saved, steps)
-    elif saved.state.step >= saved.config.steps and _is_complete(saved.output.path):
+    elif saved.state.step >= saved.config.steps and (apart or _is_complete(saved.output.path)):
         raise UsageError(f"{run} is finished: to extend it, use --steps above {saved.config.steps}")
-    return path, saved
+    return path, branched(saved, prompts, lr) if apart else saved, apart
 
 
 def _session(
     saved: "Checkpoint", target: "OutputConfig", terminal: Terminal, *, dry_run: bool
 ) -> GenerateSession:
+    from vqclip.runs.checkpoint import CONTINUED
+
     settings = {"prior": 0.0, **saved.metadata["settings"]}  # older checkpoints have no prior
     # keep the values chosen when the run started, even if the automatic choice has changed
     chosen = ("device", "precision", "init", "learning_rate", "init_weight", "prior")
     config = replace(saved.config, **{name: settings[name] for name in chosen})
     session = GenerateSession([config], [target], terminal, saved.state, dry_run=dry_run)
     session.expected = saved.metadata["weights"]
+    session.extra = {name: saved.metadata[name] for name in [CONTINUED] if name in saved.metadata}
     return session
 
 
@@ -165,24 +195,32 @@ def _is_complete(picture: Path) -> bool:
 
 
 def _target(
-    saved: "Checkpoint", path: Path, output: str | None, further: Sequence[str]
+    saved: "Checkpoint",
+    path: Path,
+    output: str | None,
+    further: Sequence[str],
+    *,
+    apart: bool,
 ) -> "OutputConfig":
-    """Return the files to write: those of the run, unless its finished image exists."""
+    """Return the files to write: the run's own, unless its finished image exists.
+
+    apart: whether this is a new run, which writes to new files.
+    """
     from vqclip.runs.naming import free_image, renamed
     from vqclip.runs.outputs import check_films, check_outputs
 
     old = replace(saved.output, checkpoint=path, overwrite=True)
     suffixes = dict.fromkeys([*(film.suffix for film in old.films), *further])
     picture = file_path(output) if output else old.path
-    if not output and picture.exists() and not _is_of_run(picture, saved):
+    if not output and (apart or (picture.exists() and not _is_of_run(picture, saved))):
         picture = free_image(picture, suffixes)
-    if picture == old.path:
+    if picture == old.path and not apart:
         films = tuple(picture.with_suffix(suffix) for suffix in suffixes)
         check_films([film for film in films if film not in old.films], overwrite=False)
         return replace(old, films=films)
     new = renamed(old, picture, suffixes)
-    check_outputs(replace(new, checkpoint=None), saved.config.steps)
-    return replace(new, checkpoint=path)
+    check_outputs(new if apart else replace(new, checkpoint=None), saved.config.steps)
+    return new if apart else replace(new, checkpoint=path)
 
 
 def _is_of_run(picture: Path, saved: "Checkpoint") -> bool:

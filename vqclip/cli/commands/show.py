@@ -46,6 +46,7 @@ def _lines(recorded: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]
     if "seed" in values:
         yield "seed", str(values.pop("seed"))
     values.pop("prompts", None)
+    values |= recorded.get("parameters", {})
     options = recorded_options(recorded)
     for name, value in values.items():
         option = options.get(name)
@@ -54,7 +55,7 @@ def _lines(recorded: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str]]
     for name, digests in chain.from_iterable(recorded.get(kind, {}).items() for kind in kinds):
         for digest in [digests] if isinstance(digests, str) else digests:
             yield name, f"sha256 {digest}"
-    others = {"prompt", "settings", *kinds}
+    others = {"prompt", "settings", "parameters", *kinds}
     for name, value in recorded.items():
         if name not in others:
             yield name.replace("_", "-"), _text(value)

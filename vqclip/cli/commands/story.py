@@ -62,7 +62,7 @@ def story_command(
 
     params = ctx.params
     name = f"{prompt_slug(story.picture)}-{story.picture.seed}"
-    film = FilmConfig(fps, params["quality"])
+    film = FilmConfig(fps, params["quality"], params["codec"])
     target = FilmOutput(
         films.video_paths(params, name, continues=True), film, params["frames"], params["overwrite"]
     )

@@ -28,7 +28,7 @@ from vqclip.generation.cutouts.methods import CUT_METHODS, Framing
 from vqclip.generation.cutouts.photometric import Custom, CustomAugmentation, Noise, Photometric
 from vqclip.generation.cutouts.sampling import Warps, level_of, sample
 from vqclip.generation.cutouts.specification import bind
-from vqclip.registry import refuse_function
+from vqclip.registry import own_function
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,10 @@ class Cutouts:
 
 
 def _augmentation(entry: str | CustomAugmentation) -> Callable[[Draw], Contribution]:
-    if isinstance(entry, str):
-        refuse_function("augmentation", entry)
-        return bind(entry, AUGMENTATIONS)
-    return partial(lambda step, draw: step, Custom(entry))
+    own = own_function("augmentation", entry) if isinstance(entry, str) else entry
+    if own is None:
+        return bind(str(entry), AUGMENTATIONS)
+    return partial(lambda step, draw: step, Custom(own))
 
 
 def _warps(

@@ -5,7 +5,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -19,6 +19,13 @@ from vqclip.hub.checkpoints.torchfiles import read_legacy, read_zip
 StateDict = dict[str, Tensor]
 _MOST_HEADER = 1 << 23  # maximum size of a safetensors header in bytes
 _SPARE = 1 << 24  # bytes that weights may claim beyond the file's capacity
+
+
+class FileContent(NamedTuple):
+    """Weights by name, and the names of other content with the size of its tensors in bytes."""
+
+    state: StateDict
+    rest: Mapping[str, int]
 
 
 # Errors that a damaged file can cause. Any other error is a bug.
@@ -41,6 +48,11 @@ _DAMAGE = (
 
 
 def read_state_dict(path: Path | str) -> StateDict:
+    """Read the weights in a checkpoint by name; see :func:`read_checkpoint`."""
+    return read_checkpoint(path).state
+
+
+def read_checkpoint(path: Path | str) -> FileContent:
     """Read the tensors in a checkpoint by name; they stay on disk (mapped) until used.
 
     This supports Lightning checkpoints with any additional content, plain state dicts, both formats
@@ -55,7 +67,7 @@ def read_state_dict(path: Path | str) -> StateDict:
     path = Path(path)
     head = _head(path)
     try:
-        return _checked(_state_dict(_reader(path, head)(path)), path)
+        return _checked(_checkpoint(_reader(path, head)(path)), path)
     except CheckpointError as error:
         raise type(error)(f"cannot load {path}: {error}") from None
     except _DAMAGE as error:
@@ -130,16 +142,18 @@ def _read_safetensors(path: Path) -> StateDict:
         raise
 
 
-def _state_dict(content: Any) -> StateDict:
-    """Return the state dict in the content of a file, with tensors only."""
+def _checkpoint(content: Any) -> FileContent:
+    """Split a loaded file into its state dict, which has only tensors, and its other content."""
     if isinstance(content, StandIn):
         name = f"{type(content).__module__}.{type(content).__name__}"
         raise CheckpointError(
             f"it holds a whole pickled object ({name:.100}), not weights; "
             "save that object's state_dict() instead"
         )
+    rest: dict[str, int] = {}
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            rest |= {str(k): _tensor_bytes(v) for k, v in content.items() if k != key}
             content = content[key]
     if not isinstance(content, Mapping):
         raise CheckpointError(
@@ -154,15 +168,30 @@ def _state_dict(content: Any) -> StateDict:
             )
     if not tensors or not all(isinstance(key, str) for key in tensors):
         raise CheckpointError("it contains no named weights")
-    return tensors
+    return FileContent(tensors, rest)
 
 
-def _checked(state: StateDict, path: Path) -> StateDict:
+def _checked(checkpoint: FileContent, path: Path) -> FileContent:
     """Check that weights are not far larger than their file, allowing for shared weights."""
-    claimed = sum(value.nbytes for value in state.values())
+    claimed = sum(value.nbytes for value in checkpoint.state.values())
     if claimed > _SPARE + 4 * path.stat().st_size:
         raise CheckpointError(
             f"its weights claim {claimed / 1e9:,.1f} GB, far more than the file holds, so it was "
             "refused"
         )
-    return state
+    return checkpoint
+
+
+def _tensor_bytes(content: Any) -> int:
+    """Return the size in bytes of all tensors in ``content``, counting each object once."""
+    total, seen, waiting = 0, set[int](), [content]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            total += value.nbytes
+        elif isinstance(value, Mapping | list | tuple):
+            waiting += value.values() if isinstance(value, Mapping) else value
+    return total

@@ -1,7 +1,6 @@
 """Comparison of weights with a config, and with published configs."""
 
 from collections.abc import Iterable, Mapping
-from itertools import count
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from vqclip.errors import CheckpointError
 from vqclip.hub.checkpoints.configs import ModelConfig
 from vqclip.hub.checkpoints.files import StateDict
+from vqclip.hub.checkpoints.published import advice, count
 
 _MOST_NAMED = 3
 _CODEBOOKS = {"quantize.embedding.weight": "VQModel", "quantize.embed.weight": "GumbelVQ"}
@@ -41,8 +41,8 @@ def check_fit(expected: Mapping[str, Tensor], state: StateDict, config: ModelCon
     differences = [*_codebook_differences(expected, state), *_key_differences(expected, state)]
     if differences:
         raise CheckpointError(
-            f"config and checkpoint do not match: {'; '.join(differences)} "
-            f"(config: {config.name}); use the config that came with the checkpoint"
+            f"config and checkpoint do not match: {'; '.join(differences)} (config: "
+            f"{config.name}); use the config that came with the checkpoint{advice(state)}"
         )
 
 
@@ -137,7 +137,7 @@ def _infer(state: StateDict) -> tuple[str, dict[str, object]]:
 def _infer_ddconfig(state: StateDict) -> dict[str, object]:
     ch, in_channels, *_ = state["encoder.conv_in.weight"].shape
     z_channels = state["decoder.conv_in.weight"].shape[1]
-    levels = range(_count(state, "encoder.down.{}.block.0.conv1.weight"))
+    levels = range(count(state, "encoder.down.{}.block.0.conv1.weight"))
     widths = [state[f"encoder.down.{level}.block.0.conv1.weight"].shape[0] for level in levels]
     attention = [level for level in levels if f"encoder.down.{level}.attn.0.q.weight" in state]
     return {
@@ -146,15 +146,10 @@ def _infer_ddconfig(state: StateDict) -> dict[str, object]:
         "out_ch": state["decoder.conv_out.weight"].shape[0],
         "z_channels": z_channels,
         "ch_mult": [width // ch for width in widths],
-        "num_res_blocks": _count(state, "encoder.down.0.block.{}.conv1.weight"),
+        "num_res_blocks": count(state, "encoder.down.0.block.{}.conv1.weight"),
         "resolution": _ASSUMED_RESOLUTION,
         "attn_resolutions": [_ASSUMED_RESOLUTION >> level for level in attention],
         "double_z": state["encoder.conv_out.weight"].shape[0] == 2 * z_channels,
         "resamp_with_conv": len(levels) == 1 or "encoder.down.0.downsample.conv.weight" in state,
         "attn_type": "vanilla" if "encoder.mid.attn_1.q.weight" in state else "none",
     }
-
-
-def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """Return how many consecutive numbers, from 0, turn ``pattern`` into a name in ``state``."""
-    return next(number for number in count() if pattern.format(number) not in state)

@@ -1,5 +1,6 @@
 """Conversion of a checkpoint to ``model.safetensors`` and ``config.yaml``."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.atomic import replacing, writing
 from vqclip.hub.checkpoints.configs import ModelConfig, config_for, standalone
-from vqclip.hub.checkpoints.files import StateDict, read_state_dict
+from vqclip.hub.checkpoints.files import FileContent, StateDict, read_checkpoint
 from vqclip.hub.checkpoints.fitting import check_numbers, infer_config
 from vqclip.hub.checkpoints.models import (
     STAGE_NAMES,
@@ -23,6 +24,7 @@ from vqclip.hub.checkpoints.models import (
     stage_config,
     stage_state,
 )
+from vqclip.hub.checkpoints.published import advice, is_transformer, lookalikes
 from vqclip.hub.checkpoints.transformers import (
     holds_stage,
     load_transformer_weights,
@@ -30,6 +32,14 @@ from vqclip.hub.checkpoints.transformers import (
 )
 from vqclip.hub.store import CONFIG, WEIGHTS
 from vqclip.models.vqgan import VQModel
+
+_DROPPED = {
+    "loss.": "loss and discriminator",
+    "model_ema.": "moving average",
+    "quantize.embedding.": "codebook statistics",
+    "cond_stage_model.": "duplicate stage",
+    "optimizer": "optimizer",
+}
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,16 @@ class Converted:
         kind: the kind of model: loaded with ``load_vqgan`` or with ``load_transformer``.
         target: the class, as named in the config.
         parameters: number of parameters.
+        dropped: the parts that were left out, with their sizes in bytes.
+        looks_like: published models with weights of the same shapes.
         rgb: whether the model generates RGB images rather than depth or label maps.
     """
 
     kind: Literal["vqgan", "transformer"]
     target: str
     parameters: int
+    dropped: Mapping[str, int]
+    looks_like: tuple[str, ...]
     rgb: bool = True
 
 
@@ -97,15 +111,15 @@ def convert(
         CheckpointError: a file is damaged or unsupported, or config and weights do not match.
         VqclipError: the files cannot be written.
     """
-    read = read_state_dict(checkpoint)
+    read = read_checkpoint(checkpoint)
     try:
-        own = _config(checkpoint, config, read)
+        own = _config(checkpoint, config, read.state)
         is_whole = own.target in TRANSFORMER_TARGETS
         if is_whole:
             whole = whole or SelfContained(own)
-            state = _transformer(read, own, whole)
+            state = _transformer(read.state, own, whole)
         else:
-            state = _vqgan(read, own)
+            state = _vqgan(read.state, own)
         kept = _separate({key: _stored(value, half) for key, value in state.items()})
         check_numbers(kept if half else {})  # other weights were checked when loaded
     except CheckpointError as error:
@@ -115,6 +129,8 @@ def convert(
         kind="transformer" if is_whole else "vqgan",
         target=own.target,
         parameters=sum(value.numel() for value in kept.values() if value.is_floating_point()),
+        dropped=_dropped(read, state),
+        looks_like=lookalikes(kept),
         rgb=stage_reference(own) is not None or _is_rgb(stage_config(own, "first")),
     )
 
@@ -127,11 +143,12 @@ def _is_rgb(config: ModelConfig) -> bool:
 def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelConfig:
     """Return the config to write: given, found, or inferred from a VQGAN's weights."""
     own = config_for(checkpoint, config)
-    if "transformer.tok_emb.weight" not in state:
+    if not is_transformer(state):
         return stage_config(own or infer_config(_first_stage_state(state)), "first")
     if own is None:
         raise UsageError(
-            f"{checkpoint} has no config beside it, and a transformer needs one; add its YAML"
+            f"{checkpoint} has no config beside it, and a transformer needs one; add its "
+            f"YAML{advice(state)}"
         )
     return own
 
@@ -184,3 +201,20 @@ def _write(state: StateDict, config: ModelConfig, folder: Path) -> None:
             save_file(state, weights_part)
         except SafetensorError as error:
             raise OSError(str(error)) from None
+
+
+def _dropped(read: FileContent, kept: StateDict) -> dict[str, int]:
+    """Return the dropped parts' sizes in bytes, by description."""
+    sizes: Counter[str] = Counter()
+    names = set(kept) | {f"first_stage_model.{key}" for key in kept}
+    for key, value in read.state.items():
+        if key not in names:
+            sizes[_describe_key(key.removeprefix("first_stage_model."))] += value.nbytes
+    for key, size in read.rest.items():
+        sizes[_describe_key(key)] += size
+    return {what: size for what, size in sizes.items() if size}
+
+
+def _describe_key(key: str) -> str:
+    known = (what for start, what in _DROPPED.items() if key.startswith(start))
+    return next(known, key.partition(".")[0])

@@ -29,13 +29,15 @@ class DownloadRequest:
 
     path: destination of the file.
     size: size of the file in bytes, if known.
-    check: function that raises a :class:`VqclipError` if the file has the wrong content.
+    known: SHA-256 of the file from an earlier download, if any.
+    check: function that raises a :class:`VqclipError` if the content of the file is wrong.
     """
 
     path: Path
     sources: Sequence[Source]
     check: Callable[[Path], object]
     size: int | None = None
+    known: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,5 +145,10 @@ def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
     if source.sha256 is not None and digest != source.sha256:
         raise DownloadError(
             f"the file has sha256 {digest[:12]}…, not {source.sha256[:12]}…: it is a different file"
+        )
+    if source.sha256 is None and wanted.known is not None and digest != wanted.known:
+        raise DownloadError(
+            f"the file differs from the previous download (sha256 {digest[:12]}…, "
+            f"previously {wanted.known[:12]}…); if you trust it, add `trust`"
         )
     return digest

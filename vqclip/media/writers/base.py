@@ -13,8 +13,9 @@ import numpy as np
 
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing, sweep
+from vqclip.files.locking import held, is_held
 
-_ABANDONED = 24 * 3600  # seconds without a change after which no process is writing a file
+_YOUNG = 5  # seconds in which a file may be in use without being marked
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -41,12 +42,12 @@ class Writer(Protocol):
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
     """Like :func:`replacing`, but publish the partial file on Ctrl-C before re-raising it.
 
-    An empty file is not published. A killed process leaves its temporary file, which is removed
-    by a writer of ``path`` after a day.
+    An empty file is not published. A killed process leaves its temporary file, which the next
+    writer of ``path`` removes.
     """
     interrupt: KeyboardInterrupt | None = None
     _sweep_killed(path)
-    with replacing(path, overwrite=overwrite) as temporary:
+    with replacing(path, overwrite=overwrite) as temporary, held(temporary):
         try:
             yield temporary
         except KeyboardInterrupt as error:
@@ -58,12 +59,17 @@ def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def _sweep_killed(path: Path) -> None:
-    """Remove a video's temporary files that killed processes left, but not recent ones."""
+    """Remove a video's temporary files left by killed processes, but not those in use.
+
+    Files in use are marked by :func:`vqclip.files.locking.held`, except for a moment after
+    creation.
+    """
     name = f".{escape(path.stem[:40])}-????????.part{escape(path.suffix)}"
 
     def killed(left: Path) -> bool:
-        age = time.time() - left.stat().st_mtime
-        return fnmatchcase(left.name, name) and age > _ABANDONED
+        if not fnmatchcase(left.name, name):
+            return False
+        return time.time() - left.stat().st_mtime >= _YOUNG and not is_held(left)
 
     with suppress(OSError):
         sweep(path.parent, killed)

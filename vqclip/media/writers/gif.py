@@ -30,7 +30,7 @@ def gif_writer(
         palette = histogram.palette(_COLOURS)
         frames = _timed(map(Ditherer(palette), spool), film.rate)
         with file.open("wb") as out:
-            out.write(_header(spool.shape, palette, metadata))
+            out.write(_header(spool.shape, palette, film.loop, metadata))
             _write_frames(out, frames)
 
     with spooled(path, overwrite, encode) as spool:
@@ -55,12 +55,16 @@ def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:
         yield shown, max(_LEAST_TICKS, round(100 * (number + 1) / rate) - since)
 
 
-def _header(shape: tuple[int, ...], palette: Array, metadata: Mapping[str, Any] | None) -> bytes:
-    """Return the bytes before the first frame: sizes, palette, endless loop and comment."""
+def _header(
+    shape: tuple[int, ...], palette: Array, loop: int, metadata: Mapping[str, Any] | None
+) -> bytes:
+    """Return the bytes before the first frame: sizes, palette, loop and comment."""
     height, width, _ = shape
     colours = palette.tobytes().ljust(3 * 256, b"\0")
     parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0xF7, 0, 0), colours]
-    parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0")
+    if loop != 1:  # 0 is forever; otherwise the file stores the number of repeats
+        again = max(0, loop - 1)
+        parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<HB", again, 0))
     if metadata:
         text = as_json(metadata, sort_keys=True).encode()
         pieces = (text[i : i + 255] for i in range(0, len(text), 255))

@@ -1,5 +1,6 @@
 """MP4 videos, written with the encoders included in PyAV."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
@@ -20,10 +21,24 @@ from vqclip.media.writers.base import (
     refuse_empty,
 )
 
-_WORST, _BEST = 40, 10  # constant rate factors for qualities 0 and 100
-# The assembly of x264's rate control sometimes encodes the same frames to different bytes.
-_SAME_BYTES = {"x264-params": "cpu-independent=1"}
+# Each encoder with its constant rate factors for qualities 0 and 100.
+_ENCODERS = {
+    "h264": ("libx264", 40, 10),
+    "h265": ("libx265", 42, 12),
+    "vp9": ("libvpx-vp9", 56, 12),
+    "av1": ("libsvtav1", 60, 12),
+}
+# These options avoid faults. The assembly in x264's and x265's rate control and in x265's weighted
+# prediction sometimes encodes the same frames to different bytes. With small videos, x265's rate
+# control crashes the process, and in short videos, its B-frames have invalid timestamps.
+_FURTHER = {
+    "h264": {"x264-params": "cpu-independent=1"},
+    "h265": {"x265-params": "log-level=error:no-cutree=1:no-weightp=1:bframes=0"},
+    "vp9": {"b": "0", "row-mt": "1"},
+}
+_LEAST = {"h265": 16, "av1": 4}  # pixels per side
 _FINEST = 65535  # largest denominator of a frame time in seconds
+_THREADS = Path("/proc/self/task")  # Linux only
 
 Encode = Callable[[Array], None]
 
@@ -32,7 +47,7 @@ Encode = Callable[[Array], None]
 def mp4_writer(
     path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
-    """Write an MP4 with its settings, in H.264 and yuv420p, which play everywhere.
+    """Write an MP4 with its settings, in yuv420p and by default H.264, which plays everywhere.
 
     An odd last row or column is repeated, because the format supports only even sizes.
 
@@ -67,23 +82,20 @@ def _encoder(
     import av  # slow to import
     from av.video.reformatter import VideoReformatter
 
+    name, worst, best = _ENCODERS[film.codec]
     rate = Fraction(film.rate).limit_denominator(_FINEST)
+    os.environ.setdefault("SVT_LOG", "1")  # otherwise AV1's encoder prints its whole configuration
     with av.open(path, "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate)
+        stream: Any = container.add_stream(name, rate)
         stream.time_base = (1 / rate).limit_denominator(_FINEST)
         stream.pix_fmt = "yuv420p"
         stream.width, stream.height = size
-        quality = {"crf": str(round(_WORST + (_BEST - _WORST) * film.quality / 100))}
-        stream.options = quality | _SAME_BYTES
+        quality = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
+        stream.options = quality | _FURTHER.get(film.codec, {})
         if metadata:
             container.metadata["title"] = encodable(str(metadata.get("prompt", "")))
             container.metadata["comment"] = as_json(metadata, sort_keys=True)
-        try:
-            stream.codec_context.open()
-        except av.error.FFmpegError as error:
-            raise VqclipError(
-                f"H.264 cannot encode frames of {size[0]}x{size[1]}: choose another `size`"
-            ) from error
+        _start(stream.codec_context, film.codec, size)
         converter, number = VideoReformatter(), count()
 
         def encode(image: Array) -> None:
@@ -97,3 +109,42 @@ def _encoder(
 
         with finishing(flush):
             yield encode
+
+
+def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
+    from av.error import FFmpegError
+
+    width, height = size
+    if min(size) < (least := _LEAST.get(codec, 2)):
+        raise VqclipError(
+            f"{codec} needs frames of at least {least}x{least}, not {width}x{height}: "
+            "enlarge them, or choose `codec=h264`"
+        )
+    try:
+        with _usual_priority():
+            encoder.open()
+    except FFmpegError as error:
+        raise VqclipError(
+            f"{codec} cannot encode frames of {width}x{height}: resize them, or choose "
+            "another `codec`"
+        ) from error
+
+
+@contextmanager
+def _usual_priority() -> Iterator[None]:
+    """Undo the priority that AV1's encoder sets when run as root.
+
+    It gives its threads and the calling thread the highest priority, so that threads waiting for
+    each other would stall the machine.
+    """
+    if not _THREADS.is_dir():
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in [int(path.name) for path in _THREADS.iterdir()]:
+            with suppress(ProcessLookupError):
+                if os.sched_getscheduler(thread) != policy:
+                    os.sched_setscheduler(thread, policy, priority)

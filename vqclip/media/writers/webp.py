@@ -29,7 +29,7 @@ def webp_writer(
                 save_all=True,
                 append_images=[_FollowingFrames(spool)] if len(spool) > 1 else [],
                 duration=_milliseconds(len(spool), film.rate),
-                loop=0,
+                loop=film.loop,
                 quality=film.quality,
                 method=2,
                 exif=exif(as_json(metadata, sort_keys=True)) if metadata else b"",

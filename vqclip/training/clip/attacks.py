@@ -15,44 +15,93 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqclip.models.vqgan import VQModel
+
+
+class PixelSpace:
+    """δ is added to the pixels; with ``blur`` above 1, it is that many times coarser.
+
+    The reason for ``blur``: an optimizer of VQGAN codes cannot draw single pixels, and details at
+    that scale are invisible.
+    """
+
+    scale = 1.0
+
+    def __init__(self, blur: int = 1) -> None:
+        self.blur = blur
+
+    def anchor(self, images: Tensor) -> Tensor:
+        """Return the images unchanged."""
+        return images.contiguous()
+
+    def spread(self, delta: Tensor) -> Tensor:
+        """Return δ low-pass filtered: means over blur × blur pixels, interpolated linearly."""
+        if self.blur == 1:
+            return delta
+        coarse = F.avg_pool2d(delta, self.blur, ceil_mode=True)
+        return F.interpolate(coarse, delta.shape[-2:], mode="bilinear", align_corners=False)
+
+    def show(self, changed: Tensor) -> Tensor:
+        """Clip ``changed`` to [0, 1], which only moves it closer to the original images."""
+        return changed.clamp(0, 1)
+
+
+class LatentSpace:
+    """δ is added to the output of a VQGAN's encoder: (n, c, h/f, w/f).
+
+    ε is in standard deviations of the codebook.
+    """
+
+    def __init__(self, vqgan: VQModel) -> None:
+        self.vqgan = vqgan
+        self.scale = float(vqgan.codebook.std())
+
+    @torch.no_grad()
+    def anchor(self, images: Tensor) -> Tensor:
+        """Encode the images, without quantization."""
+        return self.vqgan.encode(images * 2 - 1).float()
+
+    def spread(self, delta: Tensor) -> Tensor:
+        """Return δ unchanged, because neighbouring codes differ anyway."""
+        return delta
+
+    def show(self, changed: Tensor) -> Tensor:
+        """Decode the nearest codes, as generation does."""
+        return self.vqgan.image(self.vqgan.nearest(changed))
+
+
+AttackSpace = PixelSpace | LatentSpace  # the space of δ
+
 
 def attack(
     images: Tensor,
     pull: Callable[[Tensor], Tensor],
+    space: AttackSpace,
     epsilon: float,
     steps: int = 1,
-    blur: int = 1,
     *,
     random_start: bool = True,
 ) -> Tensor:
     """Return ``images`` (n, 3, h, w) in [0, 1], changed to increase ``pull``, detached.
 
     The method is projected gradient ascent with normalised steps of 2.5·ε/steps (Madry et al. 2018,
-    arXiv:1706.06083). The change is coarser than the pixels by the factor ``blur``: the optimizer
-    of a VQGAN's codes cannot draw single pixels either, and details at that scale are invisible.
-
-    pull: maps changed images to the values (n,) to increase.
+    arXiv:1706.06083). ``pull`` maps changed images to the values (n,) to be increased.
     """
-    delta = torch.zeros_like(images.contiguous())
+    radius = epsilon * space.scale
+    anchor = space.anchor(images)
+    delta = torch.zeros_like(anchor)
     if random_start:
-        reach = torch.rand(len(delta), 1, 1, 1, device=delta.device)
-        delta = epsilon * reach * unit(coarse(torch.randn_like(delta), blur))
+        reach = torch.rand(len(delta), *[1] * (delta.dim() - 1), device=delta.device)
+        delta = radius * reach * unit(space.spread(torch.randn_like(delta)))
     for _ in range(steps):
         with torch.enable_grad():
             delta.requires_grad_()
-            gain = pull((images + delta).clamp(0, 1)).sum()
+            gain = pull(space.show(anchor + delta)).sum()
             (gradient,) = torch.autograd.grad(gain, delta)
-        step = unit(coarse(gradient, blur)) * (2.5 * epsilon / steps)
-        delta = project(delta.detach() + step, epsilon)
-    return (images + delta).clamp(0, 1)  # clamping only brings it closer to the original images
-
-
-def coarse(delta: Tensor, blur: int) -> Tensor:
-    """Return δ low-pass filtered: means over blur × blur pixels, interpolated linearly."""
-    if blur == 1:
-        return delta
-    means = F.avg_pool2d(delta, blur, ceil_mode=True)
-    return F.interpolate(means, delta.shape[-2:], mode="bilinear", align_corners=False)
+        step = unit(space.spread(gradient)) * (2.5 * radius / steps)
+        delta = project(delta.detach() + step, radius)
+    with torch.no_grad():
+        return space.show(anchor + delta)
 
 
 def size(delta: Tensor) -> Tensor:

@@ -21,12 +21,16 @@ def coincide(names: Sequence[Hashable]) -> Tensor:
     return ids[:, None] == ids
 
 
-def soft_targets(positive: Tensor) -> Tensor:
-    """Return (n, m) target probabilities, shared equally by the positives of a row (n, m bool).
+def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return (n, m) target probabilities: positives share 1 − s, all possible entries share s.
 
-    A row without positives is all 0.
+    Here s is ``smoothing``. ``positive`` and ``possible`` are (n, m) bool; every positive must be
+    possible. A row without positives is all 0.
     """
-    return positive / positive.sum(1, keepdim=True).clamp_min(1)
+    counts = positive.sum(1, keepdim=True)
+    share = positive / counts.clamp_min(1)
+    even = (counts > 0) * possible / possible.sum(1, keepdim=True).clamp_min(1)
+    return (1 - smoothing) * share + smoothing * even
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -36,17 +40,30 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def contrastive_loss(
-    images: Tensor, texts: Tensor, scale: Tensor, positive: Tensor, ignored: Tensor
+    images: Tensor,
+    texts: Tensor,
+    scale: Tensor,
+    positive: Tensor,
+    ignored: Tensor,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Return the cross entropy, averaged over both directions.
 
     Args:
-        images, texts: (n, d) unit vectors.
+        images: (n, d) unit vectors; the first b belong to the texts, the rest are negatives for
+            every text.
+        texts: (b, d) unit vectors.
         scale: the inverse temperature, a scalar.
-        positive: (n, n) bool, marks the matching pairs.
-        ignored: (n, n) bool, marks pairs that count as neither positive nor negative.
+        positive: (b, b) bool, marks matching pairs.
+        ignored: (b, b) bool, marks pairs that count as neither positive nor negative.
+        smoothing: label smoothing, from 0 to 1.
     """
-    logits = (scale * images.float() @ texts.float().T).masked_fill(ignored, IMPOSSIBLE)
-    by_image = soft_cross_entropy(logits, soft_targets(positive))
-    by_text = soft_cross_entropy(logits.T, soft_targets(positive.T))
+    count, more = len(texts), len(images) - len(texts)
+    possible = ~ignored
+    logits = (scale * images.float() @ texts.float().T).clone()  # (n, b)
+    logits[:count] = logits[:count].masked_fill(ignored, IMPOSSIBLE)
+    alone = torch.cat([positive.T, positive.new_zeros(count, more)], dim=1)
+    others = torch.cat([possible.T, possible.new_ones(count, more)], dim=1)
+    by_image = soft_cross_entropy(logits[:count], soft_targets(positive, possible, smoothing))
+    by_text = soft_cross_entropy(logits.T, soft_targets(alone, others, smoothing))
     return (by_image + by_text) / 2

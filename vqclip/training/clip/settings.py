@@ -40,21 +40,23 @@ class ViewSettings:
 class AttackSettings:
     """How images are perturbed towards other texts; see :mod:`vqclip.training.clip.attacks`.
 
-    kind: ``none``, or ``pixel`` to perturb pixels.
-    epsilon: size of the perturbation: the root mean square over the pixel values, which lie in
-        [0, 1].
+    kind: ``none``; ``pixel``, to perturb pixels; or ``latent``, to perturb the latents of
+        ``vqgan``, which is a path or ``default``.
+    epsilon: size of the perturbation. For ``pixel``, the root mean square over pixel values in
+        [0, 1]; for ``latent``, the same over latents, in standard deviations of the codebook.
     steps: number of gradient ascent steps.
     share: fraction of the images in a batch that are attacked.
     blur: factor by which perturbations are coarser than the pixels.
     warmup: number of training steps over which epsilon grows from 0.
     """
 
-    kind: Literal["none", "pixel"] = "none"
+    kind: Literal["none", "pixel", "latent"] = "none"
     epsilon: float = 0.02
     steps: int = 1
     share: float = 0.5
     blur: int = 2
     warmup: int = 0
+    vqgan: str = "default"
 
     def __post_init__(self) -> None:
         _share("attack.share", self.share)
@@ -62,6 +64,23 @@ class AttackSettings:
             raise UsageError(f"attack.epsilon must be above 0, not {self.epsilon}")
         if self.steps < 1 or self.blur < 1 or self.warmup < 0:
             raise UsageError("attack.steps and attack.blur must be at least 1, warmup 0")
+
+
+@dataclass(frozen=True)
+class NegativeSettings:
+    """Hard negatives: generated images that do not show their prompt.
+
+    path: JSONL file whose rows have a ``picture`` (an image file relative to it), a ``prompt`` and,
+        optionally, a ``group``.
+    share: number of negatives to add, relative to the batch size.
+    """
+
+    path: str
+    share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 4:
+            raise UsageError(f"negatives.share must be above 0 and at most 4, not {self.share}")
 
 
 @dataclass(frozen=True)
@@ -87,16 +106,37 @@ class TokenSettings:
 class ClipSettings:
     """Settings for training a CLIP model.
 
+    positives: pairs match if they have the same ``text`` or the same ``group``. With ``text``,
+        pairs from the same group with different texts count as neither positive nor negative.
+    smoothing: label smoothing.
+    contrast: weight of the contrastive loss; 0 trains without images.
+    teacher, teacher_weight: another CLIP model, named as in :func:`vqclip.load_perceptor`, whose
+        text embeddings are imitated with the loss 1 - cos, and the weight of that loss.
     lock: whether the image tower is frozen while the text tower learns to match it (LiT, Zhai
         et al. 2022, arXiv:2111.07991). The projection that follows a timm tower is not locked.
-    weight_decay: decay of AdamW.
+    weight_decay, betas, eps: parameters of AdamW; the defaults, except for the decay, are those
+        of CLIP's ResNets.
     """
 
+    positives: Literal["text", "group"] = "text"
+    smoothing: float = 0.0
+    contrast: float = 1.0
+    teacher: str | None = None
+    teacher_weight: float = 1.0
     lock: bool = False
     weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-6
     views: ViewSettings = ViewSettings()
     attack: AttackSettings = AttackSettings()
+    negatives: NegativeSettings | None = None
     tokens: TokenSettings = TokenSettings()
 
     def __post_init__(self) -> None:
         finite("loss.weight_decay", self.weight_decay)
+        if not 0 <= self.smoothing < 1:
+            raise UsageError(f"loss.smoothing must be at least 0 and below 1, not {self.smoothing}")
+        if not self.contrast >= 0 or not self.teacher_weight > 0:
+            raise UsageError("loss.contrast must be at least 0, and loss.teacher_weight above 0")
+        if self.contrast == 0 and self.teacher is None:
+            raise UsageError("loss.contrast: 0 requires a loss.teacher")

@@ -1,7 +1,8 @@
 """Training of a CLIP model on matching texts and images.
 
-Guiding generation needs more than retrieval does: images are viewed as cutouts, and a share of them
-is attacked (:mod:`vqclip.training.clip.attacks`).
+Guiding generation takes more than retrieval does: images are viewed as cutouts, some of them are
+attacked (:mod:`vqclip.training.clip.attacks`), and previously generated images serve as hard
+negatives (:mod:`vqclip.training.clip.negatives`).
 """
 
 import json
@@ -17,24 +18,31 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vqclip.config.sections import parse_section
 from vqclip.errors import UsageError
+from vqclip.hub.loaders import load_perceptor, load_vqgan
 from vqclip.models.openclip import encode_tokens, tokenize
-from vqclip.training.clip.attacks import attack, choose_targets
+from vqclip.models.vqgan import check_rgb
+from vqclip.training.clip.attacks import (
+    AttackSpace,
+    LatentSpace,
+    PixelSpace,
+    attack,
+    choose_targets,
+)
 from vqclip.training.clip.contrast import coincide, contrastive_loss
 from vqclip.training.clip.model import new_clip, parameter_groups, preprocessing
+from vqclip.training.clip.negatives import Negatives
 from vqclip.training.clip.retrieval import ranks, recall, retrieval
-from vqclip.training.clip.settings import ClipSettings
+from vqclip.training.clip.settings import AttackSettings, ClipSettings
 from vqclip.training.clip.views import Views, draw_views, whole
 from vqclip.training.data.captions import check_captions
-from vqclip.training.settings import TrainSettings
+from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 
 LEARNING_RATE = 1e-3
 LARGEST_SCALE = 100.0  # maximum scale of the logits, as in CLIP, section 2.5
-TARGET_SCALE = 10.0  # inverse temperature for choosing an attack's target text
-BETAS, EPSILON = (0.9, 0.98), 1e-6  # of AdamW, as for CLIP's ResNets
-DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # for the sample images, which are drawn from gradients
+TARGET_SCALE = 10.0  # inverse temperature for choosing a text to attack towards
+DRAWN_STEPS, DRAWN_EPSILON = 40, 0.3  # for sample images, which are drawn by gradients
 
 
 def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage":
@@ -48,7 +56,7 @@ def open_clip_stage(settings: TrainSettings, device: torch.device) -> "ClipStage
         CheckpointError: the weights to start from cannot be used.
     """
     loss = parse_section(ClipSettings, settings.loss, "loss")
-    if settings.train.batch_size < 2:
+    if loss.contrast and settings.train.batch_size < 2:
         raise UsageError("train.batch_size 1 leaves nothing to compare: use 2 or more")
     clip, config = new_clip(settings, loss)
     return ClipStage(clip.to(device), config, loss, settings.train.rate(LEARNING_RATE))
@@ -77,39 +85,64 @@ class ClipStage:
         device = clip.logit_scale.device
         self.mean, self.std = (value.to(device) for value in preprocessing(config))
         groups = parameter_groups(clip, learning_rate, settings)
-        adamw = torch.optim.AdamW(groups, learning_rate, BETAS, EPSILON)
+        adamw = torch.optim.AdamW(groups, learning_rate, settings.betas, settings.eps)
         self.objectives: Sequence[Objective] = [Objective("clip", adamw, self.loss)]
-        self.attacks = settings.attack.kind != "none"
+        self.space = open_space(settings.attack, device)
+        self.teacher = load_perceptor(settings.teacher, device) if settings.teacher else None
+        self.negatives: Negatives | None = None  # loaded once the image size is known
 
     def check(self, batch: Batch) -> None:
         """Raise UsageError if no sample has a caption. Images may have any size."""
         check_captions(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the contrastive loss of a batch in which some images are attacked."""
+        """Return a batch's contrastive loss plus the distance to a teacher's text embeddings."""
+        texts = self.embed_text(list(batch["text"]))  # (b, d)
+        total, metrics = texts.new_zeros(()), Metrics()
+        if self.settings.contrast:
+            loss, metrics = self.contrast(batch, texts, step)
+            total = total + self.settings.contrast * loss
+        if self.teacher is not None:
+            distance = 1 - (texts * self.teacher.embed_text(list(batch["text"]))).sum(1).mean()
+            total = total + self.settings.teacher_weight * distance
+            metrics["teacher"] = distance.detach()
+        return total, {"loss": total.detach(), **metrics}
+
+    def contrast(self, batch: Batch, texts: Tensor, step: int) -> tuple[Tensor, Metrics]:
+        """Return a batch's contrastive loss with attacked images and hard negatives."""
         pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
-        texts = self.embed_text(names)  # (b, d)
         positive = coincide(names).to(texts.device)
-        # Different texts of the same thing are neither positive nor negative.
-        related = positive | coincide(list(batch.get("group", names))).to(texts.device)
+        groups = list(batch.get("group", names))
+        related = positive | coincide(groups).to(texts.device)
+        wrong = self._draw_negatives(names, groups, pictures)  # (m, 3, h, w)
         hw = (pictures.shape[-2], pictures.shape[-1])
-        cut = self.settings.views
-        views = draw_views(cut, len(names), hw, self.side, cut.share)
+        views = draw_views(self.settings.views, len(names), len(wrong), hw, self.side)
         pictures = self._attacked(pictures, texts.detach(), related, views, step)
-        images = self.embed(views(pictures))  # (b, d)
+        images = self.embed(views(torch.cat([pictures, wrong])))  # (b + m, d)
+        if self.settings.positives == "group":
+            positive = related
         scale = self.clip.logit_scale.exp()
-        loss = contrastive_loss(images, texts, scale, positive, related & ~positive)
-        found = recall(ranks(images.detach() @ texts.detach().T), 1)
+        loss = contrastive_loss(
+            images, texts, scale, positive, related & ~positive, self.settings.smoothing
+        )
+        found = recall(ranks(images[: len(names)].detach() @ texts.detach().T), 1)
         accuracy = torch.tensor(found, device=texts.device)
-        return loss, {"loss": loss.detach(), "accuracy": accuracy, "scale": scale.detach()}
+        return loss, {"accuracy": accuracy, "scale": scale.detach()}
+
+    def _draw_negatives(self, names: list[str], groups: list[str], pictures: Tensor) -> Tensor:
+        if self.settings.negatives is None:
+            return pictures[:0]
+        if self.negatives is None:
+            self.negatives = Negatives(self.settings.negatives, pictures.shape[-1])
+        return self.negatives.draw(names, groups).to(pictures.device)
 
     def _attacked(
         self, pictures: Tensor, texts: Tensor, related: Tensor, views: Views, step: int
     ) -> Tensor:
         """Perturb a fraction of the images, the first ones, to look more like other texts."""
         settings = self.settings.attack
-        count = round(settings.share * len(pictures)) if self.attacks else 0
-        if count == 0:
+        count = round(settings.share * len(pictures)) if self.space else 0
+        if self.space is None or count == 0:
             return pictures
         chosen = choose_targets(texts[:count] @ texts.T, related[:count], TARGET_SCALE)
         direction = texts[chosen] - texts[:count]
@@ -118,9 +151,9 @@ class ClipStage:
             changed = attack(
                 pictures[:count],
                 lambda images: (self.embed(views(images)) * direction).sum(1),
+                self.space,
                 epsilon,
                 settings.steps,
-                settings.blur,
             )
         return torch.cat([changed, pictures[count:]])
 
@@ -154,22 +187,23 @@ class ClipStage:
             images.append(self.embed(whole(pictures, self.side)))
             texts.append(self.embed_text(names))
             groups += list(batch.get("group", names))
-            if number == 0 and self.attacks:  # only once, because it is slow
+            if number == 0 and self.space is not None:  # only the first batch, because it is slow
                 robust = self._robust(pictures, texts[0], groups)
         figures = retrieval(torch.cat(images), torch.cat(texts), groups)
         return figures | ({"attacked_r1": recall(torch.cat(robust), 1)} if robust else {})
 
     def _robust(self, pictures: Tensor, texts: Tensor, groups: list[str]) -> list[Tensor]:
         """Attack up to 100 whole images with three steps; return the ranks of their texts."""
+        assert self.space is not None
         pictures, texts, groups = pictures[:100], texts[:100], groups[:100]
         related = coincide(groups).to(texts.device)
         direction = texts[choose_targets(texts @ texts.T, related, TARGET_SCALE)] - texts
         changed = attack(
             pictures,
             lambda images: (self.embed(whole(images, self.side)) * direction).sum(1),
+            self.space,
             self.settings.attack.epsilon,
             3,
-            self.settings.attack.blur,
         )
         return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
 
@@ -189,10 +223,10 @@ class ClipStage:
         hw = (pictures.shape[-2], pictures.shape[-1])
 
         def pull(images: Tensor) -> Tensor:
-            views = draw_views(self.settings.views, len(images), hw, self.side, 1.0)
+            views = draw_views(self.settings.views, 0, len(images), hw, self.side)
             return (self.embed(views(images)) * texts).sum(1)
 
-        return attack(pictures, pull, DRAWN_EPSILON, DRAWN_STEPS, 2, random_start=False)
+        return attack(pictures, pull, PixelSpace(2), DRAWN_EPSILON, DRAWN_STEPS, random_start=False)
 
     def export(self, folder: Path) -> None:
         """Write the model in open_clip's ``local-dir:`` layout, in half precision."""
@@ -202,6 +236,15 @@ class ClipStage:
         save_file(half, folder / "open_clip_model.safetensors")
         text = json.dumps(self.config, indent=1) + "\n"
         (folder / "open_clip_config.json").write_text(text, encoding="utf-8")
+
+
+def open_space(settings: AttackSettings, device: torch.device) -> AttackSpace | None:
+    """Return the space to attack in, or None if there are no attacks."""
+    if settings.kind == "latent":
+        vqgan = load_vqgan(settings.vqgan, device=device)
+        check_rgb(vqgan, settings.vqgan)
+        return LatentSpace(vqgan)
+    return PixelSpace(settings.blur) if settings.kind == "pixel" else None
 
 
 def plain_attention(device: torch.device) -> AbstractContextManager[None]:

@@ -19,23 +19,31 @@ def whole(pictures: Tensor, side: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Views:
-    """One view per image of a batch: of the first ``viewed`` images a cutout, else the whole."""
+    """One view per image in a batch: a cutout or the whole image.
+
+    Of the first ``count`` images, the first ``viewed`` are viewed as cutouts and the rest whole.
+    All images after ``count`` are viewed as cutouts.
+    """
 
     cutouts: Cutouts
     plan: CutoutPlan
     viewed: int
+    count: int
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """Return views of the first n images: (n, 3, h, w) in [0, 1] -> (n, 3, side, side)."""
+        side = self.plan.size
         taken = self.cutouts.apply(pictures, self.plan, 0, len(pictures))
-        seen = whole(pictures[self.viewed :], self.plan.size)
-        return torch.cat([taken[: self.viewed], seen])
+        seen = whole(pictures[self.viewed : self.count], side)
+        return torch.cat([taken[: self.viewed], seen, taken[self.count :]])
 
 
 def draw_views(
-    settings: ViewSettings, count: int, picture_hw: tuple[int, int], side: int, share: float
+    settings: ViewSettings, count: int, more: int, picture_hw: tuple[int, int], side: int
 ) -> Views:
-    """Draw views for ``count`` images, a ``share`` of them cutouts, with torch's generator."""
-    cutouts = Cutouts(settings.method, count, settings.cut_power, settings.augment, settings.noise)
+    """Draw views for ``count`` images and ``more`` after them, using torch's generator."""
+    cutouts = Cutouts(
+        settings.method, count + more, settings.cut_power, settings.augment, settings.noise
+    )
     plan = cutouts.plan(picture_hw, side, torch.default_generator)
-    return Views(cutouts, plan, round(share * count))
+    return Views(cutouts, plan, round(settings.share * count), count)

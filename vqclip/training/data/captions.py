@@ -9,6 +9,7 @@ import numpy as np
 
 from vqclip.errors import UsageError
 from vqclip.training.data.colours import COLOUR_WORDS, GREYS
+from vqclip.training.data.settings import CaptionConfig
 from vqclip.training.data.sources import DataEntry
 
 _DETERMINED = re.compile(
@@ -69,26 +70,6 @@ class Scene:
     subjects: tuple[Subject, ...]
     background: str = ""
     telling: float = 0.0
-
-
-@dataclass(frozen=True)
-class CaptionConfig:
-    """The share of samples to which each change of a caption applies.
-
-    alternatives: use another of the row's short captions instead of the first.
-    article: put "a" or "an" in front.
-    colour: add the measured colour.
-    style: add the style, as in "emoji" or "an icon of …".
-    tags: append one or two of the row's tags.
-    background: factor of the probability that the background is mentioned.
-    """
-
-    alternatives: float = 0.25
-    article: float = 0.6
-    colour: float = 0.25
-    style: float = 0.2
-    tags: float = 0.1
-    background: float = 1.0
 
 
 def caption(scene: Scene, settings: CaptionConfig, rng: np.random.Generator) -> str:

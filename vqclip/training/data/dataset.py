@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vqclip.errors import UsageError
-from vqclip.training.data.captions import CaptionConfig, Scene, Subject, caption
+from vqclip.training.data.captions import Scene, Subject, caption
 from vqclip.training.data.colours import COLOURS, RGB, Pixels
 from vqclip.training.data.compose import Composer
 from vqclip.training.data.conditions import (
@@ -23,7 +23,7 @@ from vqclip.training.data.conditions import (
     has_class,
     with_class_names,
 )
-from vqclip.training.data.settings import DataConfig, Where
+from vqclip.training.data.settings import CaptionConfig, DataConfig, Where
 from vqclip.training.data.sources import (
     DataEntry,
     check_columns,
@@ -137,6 +137,8 @@ class Samples:
         self._compose = settings.composition and Composer(
             settings.composition, self.pictures, weights.tolist()
         )
+        captions = settings.captions or (settings.composition and CaptionConfig())
+        self._captions = captions or None
 
     def __len__(self) -> int:
         """Return the number of images in an epoch; indices may be larger."""
@@ -172,9 +174,9 @@ class Samples:
         texts = scene.subjects[0].entry.texts
         if not texts:
             return ""
-        if self._compose is None:
+        if self._captions is None:
             return texts[rng.integers(len(texts))]
-        return caption(scene, CaptionConfig(), rng)
+        return caption(scene, self._captions, rng)
 
     def draw(self, k: int, rng: np.random.Generator) -> int:
         """Return the index of the entry that sample k shows, drawn according to the weights.

@@ -1,15 +1,15 @@
 """Settings for the training data, without torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from vqclip.config import FITS
 from vqclip.config.checks import MAX_SIDE
-from vqclip.config.sections import parse_section
 from vqclip.errors import UsageError
 from vqclip.registry import unknown
+from vqclip.training.settings import parse_section
 
 Where = Mapping[str, Any]  # column or not_column -> the values to allow or to exclude
 
@@ -25,7 +25,7 @@ class SourceConfig:
     """A source of images.
 
     path: a folder of images, or a ``.jsonl`` file in which each row names a ``file`` in a ``shard``
-        (a zip beside it) and its ``text``; further columns serve ``where`` and the captions.
+        (a zip or tar beside it) and its ``text``; other columns are for ``where`` and captions.
         In a folder, ``a.txt`` beside ``a.png`` holds that image's captions, one per line.
     weight: how often images from this source are drawn, relative to other sources.
     where: use only the rows whose columns have these values.
@@ -168,6 +168,31 @@ class CompositionConfig:
 
 
 @dataclass(frozen=True)
+class CaptionConfig:
+    """Caption settings: the fraction of samples to which each change applies.
+
+    alternatives: use another of the row's short captions instead of the first.
+    article: put "a" or "an" in front.
+    colour: add the measured colour.
+    style: add the style, as in "emoji" or "an icon of …".
+    tags: append one or two of the row's tags.
+    background: factor for the probability of mentioning the background.
+    """
+
+    alternatives: float = 0.25
+    article: float = 0.6
+    colour: float = 0.25
+    style: float = 0.2
+    tags: float = 0.1
+    background: float = 1.0
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            if not 0 <= getattr(self, entry.name) <= 1:
+                raise UsageError(f"captions.{entry.name} must be from 0 to 1")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Settings that determine the image and caption of sample k.
 
@@ -180,8 +205,9 @@ class DataConfig:
     zoom: maximum factor by which images without transparency are randomly enlarged, then cropped.
     flip: fraction of samples that are mirrored (including any writing in them).
     cache: keep decoded images in memory, size² · 4 bytes each.
-    composition: how cut-outs are put on backgrounds, with names turned into sentences that say so;
-        if None, each is put on its own plain colour, and one of its captions is used unchanged.
+    composition: how cut-outs are put on backgrounds; None for each image's own plain colour.
+    captions: how names become sentences; None uses one of an image's captions unchanged (with a
+        composition, it means the default settings).
     conditions: conditions to add to image and text.
     styles: names of styles, each with the ``where`` that selects its images; a row has the first
         style that matches it.
@@ -200,6 +226,7 @@ class DataConfig:
     flip: float = 0.0
     cache: bool = False
     composition: CompositionConfig | None = None
+    captions: CaptionConfig | None = None
     conditions: tuple[ConditionConfig, ...] = ()
     styles: Mapping[str, Where] = field(default_factory=dict)
 

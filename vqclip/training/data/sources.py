@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from vqclip.registry import unknown
 from vqclip.training.data.colours import Pixels
 from vqclip.training.data.settings import SourceConfig, Where
 
+_SHARDS = (".zip", ".tar")
 _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.BadZipFile)
 
 
@@ -159,13 +161,16 @@ def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def read_bytes(entry: DataEntry) -> bytes:
-    """Return the bytes of an entry's file from its folder or zip.
+    """Read an entry's file from its folder, zip or tar.
 
     Raises:
         OSError, KeyError: the file does not exist or cannot be read.
     """
     if entry.place.suffix == ".zip":
         return _open_zip(entry.place, os.getpid()).read(entry.file)
+    if entry.place.suffix == ".tar":
+        offset, size = _tar_index(entry.place)[entry.file]
+        return os.pread(_open_file(entry.place, os.getpid()), size, offset)
     return (entry.place / entry.file).read_bytes()
 
 
@@ -173,6 +178,18 @@ def read_bytes(entry: DataEntry) -> bytes:
 def _open_zip(path: Path, _process: int) -> zipfile.ZipFile:
     """Open a shard once per process, because forks must not share its handle."""
     return zipfile.ZipFile(path)
+
+
+@lru_cache(maxsize=256)
+def _open_file(path: Path, _process: int) -> int:
+    return os.open(path, os.O_RDONLY)
+
+
+@lru_cache(maxsize=256)
+def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
+    """Return each file's position in a tar, read only once: name -> (offset, size) in bytes."""
+    with tarfile.open(path, "r:") as archive:
+        return {m.name: (m.offset_data, m.size) for m in archive if m.isreg()}
 
 
 def open_entry(entry: DataEntry) -> Image.Image:

@@ -1,20 +1,24 @@
-"""Perceptual losses by name: ``lpips:PATH``, ``clip``, ``clip:SOURCE``."""
+"""Perceptual losses by name: ``lpips:PATH``, ``clip``, ``clip:SOURCE``, ``timm:NAME[:FILE]``."""
 
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vqclip.config import DEFAULT
-from vqclip.errors import UsageError
+from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import user_path
 from vqclip.files.filetypes import WEIGHT_SUFFIXES
 from vqclip.hub.checkpoints import read_state_dict
 from vqclip.hub.loaders import load_perceptor
 from vqclip.models.lpips import ClipFeatures, FeatureDistance, lpips_from
+from vqclip.models.third_party import explained, quiet
 from vqclip.registry import unknown
 
-PERCEPTUAL_KINDS = ("lpips", "clip")
+PERCEPTUAL_KINDS = ("lpips", "clip", "timm")
 
 
 def open_perceptual(name: str, device: torch.device) -> nn.Module:
@@ -22,7 +26,8 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
 
     - ``lpips:PATH``: LPIPS on VGG16, with weights from a file or from all weight files in a folder
       (:func:`vqclip.models.lpips.lpips_from`);
-    - ``clip``: features of the bundled CLIP model; ``clip:SOURCE``: of another CLIP model.
+    - ``clip``: features of the built-in CLIP model; ``clip:SOURCE``: those of another CLIP model;
+    - ``timm:NAME``: features of a timm model, downloaded; ``timm:NAME:FILE``: loaded from a file.
 
     Raises:
         UsageError: the name is unknown or the file does not exist.
@@ -38,9 +43,11 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
         )
     if kind == "lpips":
         distance: nn.Module = lpips_from(map(read_state_dict, _files(rest)))
-    else:
+    elif kind == "clip":
         clip = load_perceptor(rest or DEFAULT)
         distance = FeatureDistance(ClipFeatures(clip.visual, clip.mean, clip.std, clip.resolution))
+    else:
+        distance = FeatureDistance(_timm(rest))
     return distance.to(memory_format=torch.channels_last).to(device)
 
 
@@ -52,3 +59,49 @@ def _files(path: str) -> list[Path]:
     if not files:
         raise UsageError(f"there are no weights in {place}; lpips needs VGG16 and linear layers")
     return files
+
+
+class TimmFeatures(nn.Module):
+    """Feature maps of a timm model for images in [-1, 1]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        config = network.pretrained_cfg
+        for statistic, default in (("mean", 0.5), ("std", 0.5)):
+            value = torch.tensor(config.get(statistic) or [default] * 3)
+            self.register_buffer(statistic, value.view(3, 1, 1))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the feature maps of images (b, 3, h, w), finest first."""
+        features: list[Tensor] = self.network(((x + 1) / 2 - self.mean) / self.std)
+        return features
+
+
+def _timm(source: str) -> TimmFeatures:
+    name, _, file = source.partition(":")
+    if not name:
+        raise UsageError("timm: needs the name of a model, such as timm:resnet18")
+    with quiet(), explained(f"cannot load the timm model {name!r}"):
+        network = import_module("timm").create_model(name, features_only=True, pretrained=not file)
+    if file:
+        network.load_state_dict(_fitting(network.state_dict(), read_state_dict(file), file))
+    return TimmFeatures(network)
+
+
+def _fitting(
+    wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], file: str
+) -> dict[str, Tensor]:
+    """Return the weights in ``state`` for ``wanted``, by name, or in order if all shapes match."""
+    optional = {key for key in wanted if key.endswith("num_batches_tracked")}
+    if all(key in state for key in wanted.keys() - optional):
+        return {key: state.get(key, value) for key, value in wanted.items()}
+    named = [key for key in wanted if key not in optional]
+    values = [value for value in state.values() if value.ndim]  # without batch norm's batch counts
+    in_order = dict(zip(named, values, strict=False))
+    if len(in_order) < len(named) or any(in_order[k].shape != wanted[k].shape for k in named):
+        raise CheckpointError(f"{file} does not hold the weights of that timm model")
+    return {key: in_order.get(key, value) for key, value in wanted.items()}

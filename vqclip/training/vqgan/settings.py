@@ -14,7 +14,7 @@ from vqclip.training.settings import TrainSettings
 LEAST_FEATURES = 64  # minimum image size in pixels at which a feature loss helps
 _AT_LEAST_0 = (
     *("pixel_weight", "perceptual_weight", "codebook_weight", "beta", "revive_after"),
-    *("disc_start", "disc_weight", "disc_factor", "kl_weight"),
+    *("disc_start", "disc_training_start", "disc_weight", "disc_factor", "kl_weight", "kl_warmup"),
 )
 PARTS = ("encoder", "quant_conv", "quantize", "post_quant_conv", "decoder")
 
@@ -34,13 +34,14 @@ class VQGANLoss:
     codebook_decay: decay for a codebook that is a running average of its latents; 0 for a codebook
         trained by gradients.
     revive_after: number of unused steps after which a code is re-initialized; 0 means never.
-    disc_start: step from which the discriminator is trained and affects the generator; None means
-        that there is no discriminator.
+    disc_start: step from which the discriminator affects the generator; None for no discriminator.
+    disc_training_start: step from which the discriminator is trained. Default: ``disc_start``.
     disc_weight, disc_factor: both multiply λ; disc_factor also multiplies the loss of D.
     disc_adaptive: whether λ adapts; otherwise it is 1.
+    disc_in_channels: input channels of the discriminator. Default: the model's out_ch.
     disc_loss: hinge or vanilla (softplus).
     disc_learning_rate: learning rate of the discriminator. Default: that of the autoencoder.
-    kl_weight: weight of the Gumbel divergence.
+    kl_weight, kl_warmup: weight of the Gumbel divergence, and the number of steps to reach it.
     freeze: parts to keep fixed: encoder, quant_conv, quantize, post_quant_conv, decoder.
         If the first three are frozen, a transformer trained on the codes stays valid.
     """
@@ -56,14 +57,17 @@ class VQGANLoss:
     codebook_decay: float = 0.0
     revive_after: int = 0
     disc_start: int | None = None
+    disc_training_start: int | None = None
     disc_weight: float = 0.8
     disc_factor: float = 1.0
     disc_adaptive: bool = True
     disc_num_layers: int = 3
     disc_ndf: int = 64
+    disc_in_channels: int | None = None
     disc_loss: Literal["hinge", "vanilla"] = "hinge"
     disc_learning_rate: float | None = None
     kl_weight: float = 1e-8
+    kl_warmup: int = 0
     freeze: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -15,14 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqclip.config.sections import parse_section
 from vqclip.errors import UsageError
 from vqclip.hub.checkpoints import ModelConfig
 from vqclip.models.discriminator import PatchDiscriminator
 from vqclip.models.quantize import GumbelQuantizer
 from vqclip.models.vqgan import VQModel, VQSegmentationModel, with_channels
 from vqclip.training.distributed import gather
-from vqclip.training.settings import TrainSettings
+from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.training.vqgan.checks import check_vqgan
 from vqclip.training.vqgan.losses import (
@@ -72,8 +71,8 @@ def open_vqgan_stage(settings: TrainSettings, device: torch.device) -> "VQGANSta
         perceptual = open_perceptual(loss.perceptual, device)
     discriminator = None
     if loss.disc_start is not None and not segmentation:
-        shape = (model.ddconfig.out_ch, loss.disc_ndf, loss.disc_num_layers)
-        discriminator = PatchDiscriminator(*shape).to(device)
+        channels = loss.disc_in_channels or model.ddconfig.out_ch
+        discriminator = PatchDiscriminator(channels, loss.disc_ndf, loss.disc_num_layers).to(device)
         if state := discriminator_state(settings, discriminator):
             discriminator.load_state_dict(state)
     return VQGANStage(model, loss, settings, config, perceptual, discriminator)
@@ -154,8 +153,8 @@ class VQGANStage:
         if isinstance(quantizer, GumbelQuantizer):
             b, _, h, w = z.shape
             noise = gumbel_noise(z.new_empty(b, len(quantizer.codebook), h, w))
-            temperature = self.temperature(step)
-            return gumbel_quantize(z, quantizer, temperature, settings.kl_weight, noise)
+            weight = settings.kl_weight * min(1.0, (step + 1) / max(1, settings.kl_warmup))
+            return gumbel_quantize(z, quantizer, self.temperature(step), weight, noise)
         return vector_quantize(
             z,
             self.model.codebook,
@@ -197,7 +196,9 @@ class VQGANStage:
     def discriminator_loss(self, batch: Batch, step: int) -> tuple[Tensor | None, Metrics]:
         """Return the discriminator's hinge or softplus loss on real and reconstructed images."""
         assert self.discriminator is not None
-        settings, start = self.settings, self.settings.disc_start
+        settings = self.settings
+        start = settings.disc_training_start
+        start = settings.disc_start if start is None else start
         if start is None or step < start:
             return None, {"disc_loss": torch.zeros((), device=self.model.codebook.device)}
         if step == start:

@@ -2,6 +2,7 @@
 
 import typer
 
+from vqclip.cli.commands.export import export_command
 from vqclip.cli.commands.weights.keep import path_command, remove_command, verify_command
 from vqclip.cli.commands.weights.show import info_command, list_models_command
 from vqclip.cli.commands.weights.supply import get_command, import_command
@@ -37,5 +38,6 @@ weights_app.command("info")(info_command)
 weights_app.command("get")(get_command)
 weights_app.command("verify")(verify_command)
 weights_app.command("import")(import_command)
+weights_app.command("export")(export_command)
 weights_app.command("remove")(remove_command)
 weights_app.command("path")(path_command)

@@ -1,12 +1,14 @@
 """``vqclip weights list`` and ``info``."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from vqclip.files.formatting import as_json, readable
+from vqclip.cli.completion import completion_of
+from vqclip.files.formatting import as_json
 
 if TYPE_CHECKING:
     from vqclip.hub.listing import Item
@@ -16,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print each model as a line o
 
 def model_argument(help: str) -> Any:
     """Return an argument for model names."""
-    return typer.Argument(metavar="NAME", help=help)
+    return typer.Argument(metavar="NAME", autocompletion=completion_of("MODEL"), help=help)
 
 
 Name = Annotated[str, model_argument("Name of a model from `vqclip weights list`.")]
@@ -39,6 +41,7 @@ def list_models_command(
     if clip:
         _list_clips(json_lines)
         return
+    from vqclip.files.formatting import readable
     from vqclip.hub.listing import inventory
 
     items = inventory()
@@ -60,7 +63,7 @@ def _hint(text: str) -> None:
 def _list_clips(json_lines: bool) -> None:
     for values in _clips():
         if json_lines:
-            typer.echo(as_json(values))
+            typer.echo(json.dumps(values))
         else:
             typer.echo(f"{values['name']:56} {values['state']}")
     if not json_lines:
@@ -87,11 +90,14 @@ def info_command(name: Name, json_lines: Json = False) -> None:
 
     vqclip weights info ViT-B-32/laion2b_s34b_b79k
     """
-    for values in [_clip_info(name)] if is_clip(name) else map(_info, items_of(name)):
+    if is_clip(name):
+        _clip_info(name, json_lines)
+        return
+    for item in items_of(name):
         if json_lines:
-            typer.echo(as_json(values))
+            typer.echo(as_json(item.to_dict()))
         else:
-            for key, value in _lines(values):
+            for key, value in _lines(item):
                 typer.echo(f"{key:10} {value}")
 
 
@@ -115,40 +121,65 @@ def items_of(name: str) -> "list[Item]":
     raise unknown("model", name, {item.name for item in known})
 
 
-def _clip_info(name: str) -> dict[str, Any]:
+def _clip_info(name: str, json_lines: bool) -> None:
+    from vqclip.files.formatting import readable
     from vqclip.hub.clip_hub import repository
     from vqclip.hub.requirements import missing_clip
 
-    absent, found = missing_clip(name), repository(name)
-    return {
-        "name": name,
-        "kind": "clip",
-        "state": "missing" if absent else "downloaded",
-        "size": absent.size if absent else None,
-        "repository": found[0] if found else None,
-        "page": f"https://huggingface.co/{found[0]}" if found else None,  # states the licence
-        "get": f"vqclip weights get {name}" if absent else None,
-        "use": [use_of(name, "clip")],
-    }
+    absent = missing_clip(name)
+    found = repository(name)
+    state = "missing" if absent else "downloaded"
+    size = absent.size if absent else None
+    where = found[0] if found else None
+    if json_lines:
+        values = {"name": name, "kind": "clip", "state": state, "size": size, "repository": where}
+        typer.echo(json.dumps(values))
+        return
+    typer.echo(f"name       {name}\nkind       clip\nstate      {state}")
+    if where:
+        typer.echo(f"source     https://huggingface.co/{where} (states the licence)")
+    if absent:
+        typer.echo(f"size       {readable(size) if size else 'unknown'}")
+        typer.echo(f"download   vqclip weights get {name}")
+    typer.echo(f'use        vqclip "a fox" --clip {name}')
 
 
-def _info(item: "Item") -> dict[str, Any]:
-    get = None
-    if item.entry and item.model is None:
+def _lines(item: "Item") -> Iterator[tuple[str, str]]:
+    from vqclip.files.formatting import readable
+
+    values = item.to_dict()
+    for key in ("name", "kind", "class", "about", "state"):
+        if values[key]:
+            yield key, str(values[key])
+    if item.size:
+        where = "to download" if item.state == "missing" else "on this computer"
+        yield "size", f"{readable(item.size)} ({where})"
+    if item.licence:
+        yield "licence", item.licence
+    if item.results:
+        yield "results", item.results
+    if item.entry:
+        yield "tasks", ", ".join(item.entry.tasks)
+    yield from _places(values)
+    if item.model is None and item.entry:
         can = bool(item.entry.checkpoint)
-        get = f"vqclip weights get {item.name}" if can else item.entry.by_hand
-    return {**item.to_dict(), "get": get, "use": list(_uses(item))}
+        yield "download", f"vqclip weights get {item.name}" if can else item.entry.by_hand
+    yield from (("use", command) for command in _uses(item))
 
 
-def _lines(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield keys and texts, one per element of a list, without unknown values."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from ((key, f"{digest} ({file})") for file, digest in value.items())
-        elif isinstance(value, list):
-            yield from ((key, one) for one in value)
-        elif value:
-            yield key, readable(value) if key == "size" else str(value)
+def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if values["path"]:
+        yield "path", values["path"]
+    if values["sha256"]:
+        yield "sha256", f"{values['sha256']} (checkpoint)"
+    for file, digest in values["files"].items():
+        yield "sha256", f"{digest} ({file})"
+    for number, url in enumerate(values["sources"]):
+        yield "mirror" if number else "checkpoint", url
+    for number, url in enumerate(values["configs"]):
+        yield "mirror" if number else "config", url
+    if values["page"]:
+        yield "page", values["page"]
 
 
 def _uses(item: "Item") -> Iterator[str]:

@@ -1,7 +1,7 @@
 """``vqclip weights get`` and ``import``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from vqclip.files.environment import user_path
 from vqclip.files.formatting import as_json
 
 if TYPE_CHECKING:
+    from vqclip.hub.downloads import Listener
     from vqclip.hub.install import Installed
 
 
@@ -23,6 +24,22 @@ def get_command(
             "Names of models from `vqclip weights list` or `vqclip weights list --clip`."
         ),
     ],
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Accept files that differ from the previous download.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Also keep the downloaded checkpoint.")
+    ] = False,
+    attempts: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Number of attempts in a row without progress before giving up on a source.",
+        ),
+    ] = 5,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds to wait for a response before trying again.")
+    ] = 30.0,
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
@@ -35,17 +52,18 @@ def get_command(
 
     vqclip weights get gumbel-f8 ViT-B-32/laion2b_s34b_b79k
     """
+    from vqclip.hub.downloads.transfer import Patience
+
     terminal = Terminal(quiet=quiet, json_lines=json_lines)
+    patience = Patience(attempts, min(1.0, timeout), timeout)
     for name in names:
         if is_clip(name):
             _get_clip(name, terminal)
             continue
         _announce(name, terminal)
         with downloading(name, terminal) as listener:
-            from vqclip.hub.install import get  # with torch
-
-            supplied = get(name, listener)
-        _report(supplied, terminal)
+            supplied = _get(name, listener, patience, trust, keep)
+        _report(supplied, terminal, "" if keep else "the checkpoint itself was deleted")
 
 
 def _announce(name: str, terminal: Terminal) -> None:
@@ -56,6 +74,12 @@ def _announce(name: str, terminal: Terminal) -> None:
 
     if store.find(name) is None:
         terminal.message(f"downloading {missing_entry(known_entry(name))}")
+
+
+def _get(name: str, listener: "Listener", patience: Any, trust: bool, keep: bool) -> "Installed":
+    from vqclip.hub.install import get  # with torch
+
+    return get(name, listener, patience, trust=trust, keep=keep)
 
 
 def _get_clip(name: str, terminal: Terminal) -> None:
@@ -115,7 +139,7 @@ def import_command(
     _report(supplied, terminal)
 
 
-def _report(supplied: "Installed", terminal: Terminal) -> None:
+def _report(supplied: "Installed", terminal: Terminal, about: str = "") -> None:
     from vqclip.files.formatting import readable
 
     model = supplied.model
@@ -130,6 +154,10 @@ def _report(supplied: "Installed", terminal: Terminal) -> None:
     size = readable(model.record.get("size", 0))
     state = size if supplied.new else f"{size}, already on this computer"
     typer.echo(f"{model.name}  ({model.kind}, {state}, in {model.folder})")
+    dropped = model.record.get("dropped") if supplied.new else None
+    if dropped:
+        left = ", ".join(f"{what} {readable(size)}" for what, size in dropped.items())
+        terminal.message(f"dropped: {left}{'; ' + about if about else ''}")
     if model.kind == "transformer":
         use = f"vqclip sample -t {model.name}"
     else:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip.errors import UsageError
+from vqclip.evaluation.similarity import places
 from vqclip.media.images import FORMATS, load_image, read_metadata, to_tensor
 from vqclip.models.perceptor import Perceptor
 
@@ -125,12 +126,3 @@ def read_prompts(file: Path) -> list[str]:
     if not prompts or len(set(prompts)) < len(prompts):
         raise UsageError(f"{file} must contain one prompt per line, each only once")
     return prompts
-
-
-def places(similarity: Tensor, own: Tensor) -> Tensor:
-    """Return the rank (n,) of the correct answer in each row: 0 is best; ties count against it.
-
-    similarity: (n, m). own: (n,), the column of each row's correct answer.
-    """
-    mine = similarity.gather(1, own[:, None])
-    return (similarity >= mine).sum(1) - 1

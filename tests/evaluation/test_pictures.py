@@ -2,12 +2,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-import torch
-from judging import Verdict, judge, places, read_pictures, read_prompts, summary
 from PIL import Image
 
-from tests.benchmarks.fakes import COLOURS, ColourPerceptor
+from tests.evaluation.fakes import COLOURS, ColourPerceptor
 from vqclip.errors import UsageError
+from vqclip.evaluation.pictures import Verdict, judge, read_pictures, read_prompts, summary
 from vqclip.media.images import save_image
 from vqclip.models.perceptor import Perceptor
 
@@ -83,8 +82,3 @@ def test_prompts_are_one_per_line(tmp_path: Path) -> None:
 def test_benchmark_has_a_hundred_prompts() -> None:
     file = Path(__file__).parents[2] / "benchmarks" / "prompts100.txt"
     assert len(read_prompts(file)) == 100
-
-
-def test_places_count_what_stands_before() -> None:
-    similarity = torch.tensor([[0.9, 0.1, 0.2], [0.9, 0.1, 0.2], [0.5, 0.5, 0.1]])
-    assert places(similarity, torch.tensor([0, 1, 0])).tolist() == [0, 2, 1]  # a tie counts

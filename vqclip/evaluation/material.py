@@ -1,0 +1,67 @@
+"""Evaluation data: samples held out of training, or images of your own."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from vqclip.errors import UsageError
+from vqclip.files.safe_yaml import read_yaml
+from vqclip.training.data.batches import collate, to_device
+from vqclip.training.data.dataset import HeldOut, Samples
+from vqclip.training.data.settings import DataConfig, SourceConfig
+from vqclip.training.data.sources import read_source
+from vqclip.training.settings import changed
+from vqclip.training.stage import Batch
+
+EvaluationPart = Literal["groups", "style"]
+BATCH = 16
+
+
+def open_material(
+    path: str, part: EvaluationPart = "groups", size: int | None = None, changes: Sequence[str] = ()
+) -> HeldOut:
+    """Return the samples for an evaluation.
+
+    path: a training YAML (or just its ``data`` section), whose held-out groups or style are used;
+        or a folder of images or a ``.jsonl`` file, all of whose images are used.
+    size: side of the images in pixels. Default: the size in the YAML.
+    changes: changes to the YAML, such as ``data.size=64``.
+
+    Raises:
+        UsageError: there are no samples, or the YAML holds none out.
+    """
+    if Path(path).suffix not in (".yaml", ".yml"):
+        source = SourceConfig(path)
+        settings = DataConfig((source,), size=size or DataConfig.size)
+        return HeldOut(read_source(source), settings)
+    values = read_yaml(Path(path))
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} contains no data settings")
+    values = changed(values if "data" in values else {"data": values}, changes)
+    data = {key: value for key, value in values["data"].items() if key != "encode"}
+    if size is not None:
+        data |= {"size": size, "crop": None}
+    samples = Samples(DataConfig.from_dict(data))
+    found = samples.groups if part == "groups" else samples.unseen
+    if not found:
+        rule = "a share of groups" if part == "groups" else "a style (where)"
+        raise UsageError(f"nothing is held out in {path}: its data.hold_out needs {rule}")
+    return found
+
+
+def counted(batches: Iterable[Batch], on_count: Callable[[int], None]) -> Iterator[Batch]:
+    """Yield batches, reporting after each one how many images have been used so far."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch["image"])
+        on_count(done)
+
+
+def batches(samples: Sequence[Any], count: int, device: torch.device) -> Iterator[Batch]:
+    """Yield the first ``count`` samples in batches on ``device``, with ``image`` in [-1, 1]."""
+    for start in range(0, count, BATCH):
+        chosen = [samples[i] for i in range(start, min(start + BATCH, count))]
+        yield to_device(collate(chosen), device)
