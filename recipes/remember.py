@@ -3,7 +3,9 @@
     python recipes/remember.py recipes/transformer.yaml weights/transformer runs/remembering \\
         --data ../data/captions.jsonl --sources fluent-emoji-3d noto fluent-emoji
 
-It remembers all images from these sources in the recipe's styles, with cut-outs on white.
+It remembers the images from these sources that the recipe uses, in the recipe's styles, with
+cut-outs on white. Images under CC BY are left out, because results may resemble a remembered image
+so closely that its author would have to be credited.
 """
 
 import argparse
@@ -38,6 +40,21 @@ def images(entries: Sequence[DataEntry], size: int) -> Iterator[Tensor]:
         yield torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2) / 255
 
 
+def needs_credit(entry: DataEntry) -> bool:
+    """Return whether the image's licence requires credit to its author."""
+    return str(entry.columns.get("license")).startswith("CC-BY")
+
+
+def without_parts(entries: Sequence[DataEntry]) -> list[DataEntry]:
+    """Drop crops, which may miss the subject, if the source has the whole image."""
+
+    def subject(entry: DataEntry) -> tuple[Any, Any]:
+        return entry.columns["source"], entry.columns.get("group")
+
+    whole = {subject(entry) for entry in entries if not entry.columns.get("crop")}
+    return [e for e in entries if not e.columns.get("crop") or subject(e) not in whole]
+
+
 def names(entry: DataEntry) -> list[str]:
     """Return an image's name and keywords, without repetitions."""
     return list(dict.fromkeys((*entry.texts, *map(str, entry.columns.get("tags") or ()))))
@@ -64,9 +81,10 @@ def memory(
         embeddings.append(F.normalize(perceptor.embed_image(batch), dim=-1))
     every = [names(entry) for entry in entries]
     texts = sorted({text for some in every for text in some})
+    places = {text: place for place, text in enumerate(texts)}
     words = torch.full((len(entries), max(map(len, every))), -1, dtype=torch.int16)
     for row, some in zip(words, every, strict=True):
-        row[: len(some)] = torch.tensor([texts.index(text) for text in some])
+        row[: len(some)] = torch.tensor([places[text] for text in some])
     return {
         "codes": torch.cat(codes),
         "styles": torch.tensor(styles, dtype=torch.int16),
@@ -84,15 +102,18 @@ def main() -> None:
     parser.add_argument("recipe", type=Path, help="the recipe of the transformer")
     parser.add_argument("source", type=Path, help="a folder that training exported")
     parser.add_argument("output", type=Path, help="a new folder")
-    parser.add_argument("--data", required=True, help="the captions.jsonl of the data")
+    parser.add_argument("--data", nargs="+", required=True, help="captions.jsonl files")
     parser.add_argument("--sources", nargs="+", required=True, help="sources to remember")
     args = parser.parse_args()
-    styles = yaml.safe_load(args.recipe.read_text())["data"]["styles"]
+    recipe = yaml.safe_load(args.recipe.read_text())["data"]
+    styles, where = recipe["styles"], recipe["sources"][0].get("where", {})
     entries = [
         entry
-        for entry in read_source(SourceConfig(args.data))
-        if entry.columns["source"] in args.sources
+        for data in args.data
+        for entry in read_source(SourceConfig(data, where=where))
+        if entry.columns["source"] in args.sources and not needs_credit(entry)
     ]
+    entries = without_parts(entries)
     numbers = [style_of(entry, styles) for entry in entries]
     model = load_transformer(str(args.source))
     buffers = memory(entries, numbers, model.vqgan, load_perceptor())

@@ -6,6 +6,7 @@
 #
 #     vqgan         trains the built-in VQGAN
 #     features      continues runs/vqgan with CLIP features; copy the result to weights/vqgan
+#     decoder       trains only the decoder of weights/vqgan; copy the result there
 #     clip          trains the built-in CLIP model; copy the result to weights/clip
 #     encode        encodes the images with weights/vqgan and weights/clip
 #     grow          adds two blocks and styles to the transformer from version 3, in runs/grown
@@ -16,7 +17,7 @@
 # runs vqclip with PROGRAM, as in PROGRAM="accelerate launch -m vqclip".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-[ $# -ge 2 ] || { sed -n '2,18s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,19s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 data=$1 program=${PROGRAM:-vqclip}
 shift
 
@@ -35,6 +36,14 @@ for stage; do
     features)
         train vqgan vqgan runs/vqgan/best --output runs/features --set loss.perceptual=clip \
             --set loss.perceptual_weight=0.15 --set train.learning_rate=2e-4 --set seed=5
+        ;;
+    decoder)
+        loss="pixel: mix, perceptual: clip, perceptual_weight: 0.15, codebook_weight: 0"
+        loss="$loss, freeze: [encoder, quant_conv, quantize]"
+        STEPS=${STEPS:-4200} train vqgan vqgan weights/vqgan --output runs/decoder \
+            --set "loss={$loss, border_weight: 3}" --set seed=11
+        STEPS=600 train vqgan vqgan runs/decoder/best --output runs/corners --set seed=12 \
+            --set "loss={$loss, border_weight: 6}" --set train.learning_rate=1.5e-4
         ;;
     clip) train clip clip weights/clip ;;
     encode) run encode transformer ;;

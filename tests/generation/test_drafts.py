@@ -20,6 +20,7 @@ from vqclip.generation.drafts import (
     drafts,
     parts,
     prompt_condition,
+    styles_for,
     trained_grid,
 )
 from vqclip.generation.loop import generate
@@ -132,7 +133,7 @@ def remembering(styled: Models) -> Models:
     memory.codes += torch.tensor([5, 6])[:, None, None]
     memory.styles.copy_(torch.tensor([0, 1]))
     memory.words.zero_()
-    memory.texts.fill_(1.0)  # not unit vectors, so that every prompt recalls the images
+    memory.texts.fill_(2.0)  # not unit vectors, so that every prompt recalls the images
     stage = ClipEmbedding(3, 2, 16, styles=STYLES, memory=memory)
     transformer = tiny.transformer(stage, block_size=65, first=styled.transformer.vqgan)
     return replace(styled, transformer=transformer)
@@ -147,6 +148,19 @@ def test_drafts_recall_images_in_their_own_style(remembering: Models) -> None:
         assert torch.equal(drawn(config(**free), remembering)[1], icon)
     without = drawn(config(**{**free, "recall": 0.0}), remembering)
     assert len(without.unique()) > 2
+
+
+def test_styles_beyond_the_usual_ones_are_drawn_if_only_they_are_recalled(
+    remembering: Models,
+) -> None:
+    assert remembering.transformer
+    memory = remembering.transformer.memory
+    assert memory
+    prompts = embed_prompts(remembering, config().prompts)
+    assert styles_for(config(), remembering, prompts, 3).tolist() == [0, 1, 0]
+    with patch.object(memory, "styles_beyond", lambda usual, x, subjects: [1]):
+        assert styles_for(config(), remembering, prompts, 3).tolist() == [1]
+        assert styles_for(config("a red photo"), remembering, prompts, 3).tolist() == [0]
 
 
 def test_unknown_styles_are_refused(models: Models, styled: Models) -> None:

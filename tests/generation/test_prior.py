@@ -58,7 +58,7 @@ def test_style_is_that_of_the_initial_codes(models: Models) -> None:
     prompts = embed_prompts(models, CONFIG.prompts)
     start = watched(begin(CONFIG, models)).start
     prior = prior_of(replace(CONFIG, drafts=2), models, prompts, start)
-    styles = styles_for(CONFIG, models.transformer, 2)
+    styles = styles_for(CONFIG, models, prompts, 2)
     assert prior
     assert styles is not None
     indices = models.vqgan.nearest_indices(start)

@@ -75,7 +75,7 @@ def test_image_prompt_is_loaded_once_for_all_perceptors(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(prompt_embeddings, "load_image", load)
     clips: list[Any] = [Clip(4), Clip(8)]
-    models: Any = SimpleNamespace(perceptors=(*clips, clips[0]), guide=clips[1])
+    models: Any = SimpleNamespace(perceptors=(*clips, clips[0]), guide=clips[1], transformer=None)
     url = Prompt("http://localhost/red.png", kind="image")
     embedded = embed_prompts(models, [url])
     assert loaded == [url.content]

@@ -12,7 +12,7 @@ from tests import tiny
 from vqclip.config.sampling import Sampling
 from vqclip.errors import CheckpointError
 from vqclip.models.conditions import ClipEmbedding
-from vqclip.models.memory import Memory, Recalling
+from vqclip.models.memory import Memory, Recalling, Subjects
 from vqclip.models.sampling import make_generators, walk
 
 DIM = 8
@@ -53,18 +53,65 @@ def test_texts_and_images_are_recalled_by_similarity() -> None:
     assert by_keyword[0] < made.recall(toward(t0=1.0, i0=1.0))[0, 0]
 
 
-def test_prompt_words_count_individually() -> None:
-    """Of two images equally similar to the whole prompt, the one named by a word is recalled."""
+def subjects(*phrases: Tensor, attributes: Tensor | None = None) -> Subjects:
+    """Return subjects with phrases, and perhaps attributes, each (1, d)."""
+    empty = torch.zeros(0, DIM)
+    return Subjects(torch.cat((*phrases, empty)), empty if attributes is None else attributes)
+
+
+def test_images_that_a_phrase_names_are_recalled() -> None:
+    """Of two images equally like the whole prompt, the one that a phrase names is recalled."""
     made = memory()
     x = toward(t0=1.0, t1=1.0, i0=0.8, i1=0.8)
     first, second = made.recall(x)[0, :2]
     assert first == pytest.approx(float(second))
-    named = made.recall(x, words=toward(t1=1.0))[0]
-    assert named[1] > 100 * named[0]
-    by_keyword = made.recall(x, words=toward(t3=1.0))[0]
-    assert by_keyword[0] > 30 * by_keyword[1]
-    unknown = made.recall(x, words=toward(t1=1.0, t2=1.0))[0]
-    assert torch.equal(unknown, made.recall(x)[0]), "a word that is merely similar counts"
+    named = made.recall(x, subjects=subjects(toward(t1=1.0)))[0]
+    assert named[1] > 1000 * named[0]
+    by_keyword = made.recall(x, subjects=subjects(toward(t3=1.0)))[0]
+    assert by_keyword[0] > 1000 * by_keyword[1]
+    by_name = made.recall(x, subjects=subjects(toward(t0=1.0)))[0]
+    assert by_name[0] > by_keyword[0]
+    unnamed = made.recall(x, subjects=subjects(toward(t1=1.0, t2=1.0)))[0]
+    assert unnamed.argmax() == 3, "a phrase that is merely similar counts as a name"
+
+
+def test_a_phrase_can_outweigh_the_whole_prompt() -> None:
+    """The whole prompt is most like image 0, but its subject is the name of image 1."""
+    made = memory()
+    x = toward(t0=0.93, i0=0.28, i1=0.25)
+    assert made.recall(x)[0].argmax() == 0
+    named, other = toward(t1=1.0), toward(i2=1.0)
+    first = made.recall(x, subjects=subjects(named, other))[0, 1]
+    last = made.recall(x, subjects=subjects(other, named))[0, 1]
+    assert first > last > 0.5, "the first phrase should count most"
+    assert made.recall(x, subjects=subjects()).equal(made.recall(x))
+
+
+def test_other_styles_are_chosen_only_if_the_usual_ones_recall_nothing() -> None:
+    made = memory()
+    own, other = toward(t0=1.0, i0=0.8), toward(t2=1.0, i2=0.8)
+    assert made.styles_beyond([0], own) == []
+    assert made.styles_beyond([0], other) == [1]
+    assert made.styles_beyond([1], own) == [0]
+    assert made.styles_beyond([0, 1], other) == []
+    assert made.styles_beyond([1], toward(i0=1.0)) == [], "a vague relation recalls no image"
+    assert made.styles_beyond([0, 1], own) == made.styles_beyond([], toward(i0=1.0)) == []
+    made.styles.fill_(-1)
+    assert made.styles_beyond([0], other) == []
+    both = toward(t1=1.0, t2=1.0, i1=0.8, i2=0.8)
+    made.styles.copy_(torch.tensor([0, 1, 2]))
+    named = subjects(toward(t1=1.0), toward(t2=1.0))
+    assert made.styles_beyond([0], both, named) == [1, 2]
+
+
+def test_attributes_decide_between_images_with_the_same_name() -> None:
+    made = memory()
+    made.words.copy_(torch.tensor([[0, 3], [0, -1], [2, -1]]))
+    x = toward(t0=1.0, i0=0.5, i1=0.5)
+    plain = made.recall(x, subjects=subjects(toward(t0=1.0)))[0]
+    assert plain[0] == pytest.approx(float(plain[1]))
+    described = made.recall(x, subjects=subjects(toward(t0=1.0), attributes=toward(t3=1.0)))[0]
+    assert described[0] > 10 * described[1]
 
 
 def test_only_images_in_the_style_are_recalled() -> None:

@@ -13,8 +13,16 @@ import vqclip
 from recipes import remember
 from vqclip.config.sampling import Sampling
 from vqclip.files.embedded import weights_folder
+from vqclip.training.data.settings import SourceConfig
+from vqclip.training.data.sources import read_source
 
-COLOURS = {"a red thing": (220, 30, 30), "a blue thing": (30, 60, 220), "a hidden thing": (0, 0, 0)}
+COLOURS = {
+    "a red thing": (220, 30, 30),
+    "a blue thing": (30, 60, 220),
+    "a hidden thing": (0, 0, 0),
+    "an unwanted thing": (0, 0, 0),
+    "a credited thing": (0, 0, 0),
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +35,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image.paste((*colour, 255), (32, 32, 96, 96))
         image.save(folder / f"{number}.png")
         source = "other" if "hidden" in name else "emoji"
-        rows.append({"file": f"{number}.png", "text": [name], "tags": ["square"], "source": source})
+        row = {"file": f"{number}.png", "text": [name], "tags": ["square"], "source": source}
+        licence = "CC-BY-4.0" if "credited" in name else "CC0-1.0"
+        rows.append(row | {"group": name.split()[1], "license": licence})
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    recipe = {"data": {"styles": {"3d": {"source": "nothing"}, "emoji": {"source": "emoji"}}}}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    recipe = {
+        "sources": [{"path": "elsewhere", "where": {"not_group": ["unwanted"]}}],
+        "styles": {"3d": {"source": "nothing"}, "emoji": {"source": "emoji"}},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({"data": recipe}))
     return folder
+
+
+def test_crops_are_left_out_if_the_whole_image_is_there(tmp_path: Path) -> None:
+    rows = [("windmill", None), ("windmill", True), ("sky", True)]
+    for number in range(len(rows)):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
+    lines = [
+        {"file": f"{number}.png", "text": [name], "source": "a", "group": name, "crop": crop}
+        for number, (name, crop) in enumerate(rows)
+    ]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    entries = read_source(SourceConfig(str(tmp_path / "captions.jsonl")))
+    kept = remember.without_parts(entries)
+    assert [(e.texts[0], e.columns.get("crop")) for e in kept] == [
+        ("windmill", None),
+        ("sky", True),
+    ]
 
 
 def test_images_from_the_sources_are_recalled(

@@ -101,7 +101,7 @@ class GenerateConfig:
         "otherwise random codes.",
     )
     drafts: int = setting(
-        16, "--drafts", panel=IMAGE, help="Number of drafts for CLIP to choose from."
+        8, "--drafts", panel=IMAGE, help="Number of drafts for CLIP to choose from."
     )
     style: str = shared_setting(AUTO, shared.STYLE)
     guidance: float = shared_setting(2.0, shared.GUIDANCE)

@@ -1,6 +1,6 @@
 """Drafts: starting images sampled from a transformer and ranked by CLIP."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
-from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores, embed_words
+from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
 from vqclip.generation.styles import chosen_styles, style_places
 from vqclip.hub.loaders import Models
 from vqclip.models.batch_sampling import Drawn, draw, draw_freely, filled
@@ -20,6 +20,7 @@ from vqclip.models.transformer import Net2NetTransformer
 
 Grid = tuple[int, int]
 _PIXELS = 1 << 17  # decoded at a time; larger batches only take more memory
+_USUAL_STYLES = 2  # number of styles that drafts cycle through by default
 _CROP = 7 / 8  # side of the crops that CLIP scores, as a fraction of the image's side
 
 
@@ -41,9 +42,9 @@ def drafts(
         yield from draw_freely(transformer, grid, seeds, replace(config.sampling, guidance=1.0))
         return
     known = torch.full(trained_grid(grid, transformer), -1, device=transformer.device)
-    styles = styles_for(config, transformer, config.drafts)
+    styles = styles_for(config, models, prompts, config.drafts)
     condition = prompt_condition(models, prompts, styles)
-    recalled = prompt_recall(config, models, prompts, styles)
+    recalled = prompt_recall(models, prompts, styles)
     yield from draw(transformer, condition, known, seeds, config.sampling, recalled)
 
 
@@ -61,7 +62,7 @@ def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
 
 
 def styles_for(
-    config: GenerateConfig | SampleConfig, transformer: Net2NetTransformer, count: int
+    config: GenerateConfig | SampleConfig, models: Models, prompts: PromptEmbeddings, count: int
 ) -> Tensor | None:
     """Return each image's style as an index into the transformer's styles, (count,) or (1,).
 
@@ -70,11 +71,25 @@ def styles_for(
     Raises:
         UsageError: the transformer does not have the requested style.
     """
-    known = styles_of(transformer.cond_stage_model)
+    assert models.transformer is not None
+    known = styles_of(models.transformer.cond_stage_model)
     texts = [p.content for p in config.prompts if p.kind == "text" and p.weight > 0]
     first = config.seed if isinstance(config, SampleConfig) else 0
-    styles = chosen_styles(config.style, texts, known)
+    styles = chosen_styles(config.style, texts, known, _default_styles(models, prompts, known))
     return style_places(styles, known, range(first, first + count))
+
+
+def _default_styles(
+    models: Models, prompts: PromptEmbeddings, known: Sequence[str]
+) -> Sequence[str]:
+    """Return the first two styles, unless the memory has suitable images only in others."""
+    assert models.transformer is not None
+    usual = known[:_USUAL_STYLES]
+    memory, mixture = models.transformer.memory, _mixture(prompts)
+    if memory is None or mixture is None:
+        return usual
+    others = memory.styles_beyond(range(len(usual)), mixture, prompts.subjects)
+    return [known[style] for style in others] or usual
 
 
 @torch.no_grad()
@@ -95,10 +110,7 @@ def prompt_condition(
 
 
 def prompt_recall(
-    config: GenerateConfig | SampleConfig,
-    models: Models,
-    prompts: PromptEmbeddings,
-    styles: Tensor | None = None,
+    models: Models, prompts: PromptEmbeddings, styles: Tensor | None = None
 ) -> Tensor | None:
     """Return how likely the prompts' mixture is to recall each image in a transformer's memory.
 
@@ -108,11 +120,10 @@ def prompt_recall(
     """
     assert models.transformer is not None
     memory, mixture = models.transformer.memory, _mixture(prompts)
-    if memory is None or mixture is None or models.guide is None:
+    if memory is None or mixture is None:
         return None
     count = 1 if styles is None else len(styles)
-    words = embed_words(models.guide, config.prompts)
-    return memory.recall(mixture.expand(count, -1), styles, words)
+    return memory.recall(mixture.expand(count, -1), styles, prompts.subjects)
 
 
 def _mixture(prompts: PromptEmbeddings) -> Tensor | None:

@@ -64,7 +64,7 @@ def prior_of(
     side = vqgan.resolution // vqgan.downsampling
     if vqgan is not models.vqgan or tuple(start.shape[2:]) != (side, side):
         return None
-    styles = styles_for(config, transformer, config.drafts)
+    styles = styles_for(config, models, prompts, config.drafts)
     conditions = prompt_condition(models, prompts, None if styles is None else torch.unique(styles))
     prior = Prior(models, transformer, conditions)
     indices = vqgan.nearest_indices(start)

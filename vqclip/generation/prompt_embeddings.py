@@ -1,7 +1,6 @@
 """Targets: prompts embedded as unit vectors by a perceptor."""
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,16 +13,14 @@ from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
 from vqclip.files.hashing import stream_seed
+from vqclip.generation.subjects import subject_attributes, subject_phrases
 from vqclip.hub.loaders import Models
 from vqclip.media.images import fit_image, load_image, to_tensor
+from vqclip.models.memory import Subjects
 from vqclip.models.perceptor import Perceptor
 
 Targets = tuple[Tensor, Tensor, Tensor]  # (p, d) unit vectors, (p,) weights, (p,) stops
 Load = Callable[[str], Image.Image]  # path or URL to an RGB image
-_FUNCTION_WORD = re.compile(
-    "a|an|the|and|or|of|with|without|in|into|on|onto|at|by|to|from|for|over|under|near|behind|as"
-    "|is|are|its|his|her|their"
-)
 
 
 @dataclass(frozen=True)
@@ -32,10 +29,13 @@ class PromptEmbeddings:
 
     perceptors: the targets for each perceptor, in order.
     guide: the targets for the transformer's CLIP model, if it has one.
+    subjects: embeddings by the same model, (n, d), of phrases that may name the subjects, if the
+        transformer has a memory.
     """
 
     perceptors: tuple[Targets, ...]
     guide: Targets | None = None
+    subjects: Subjects | None = None
 
 
 def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings:
@@ -48,32 +48,34 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
         return PromptEmbeddings(())
     load = cache(load_image)
     embed = cache(lambda perceptor: targets_of(perceptor, prompts, load))
-    guide = embed(models.guide) if models.guide else None
-    return PromptEmbeddings(tuple(map(embed, models.perceptors)), guide)
+    perceptors = tuple(map(embed, models.perceptors))
+    if models.guide is None:
+        return PromptEmbeddings(perceptors)
+    remembers = models.transformer is not None and models.transformer.memory is not None
+    subjects = embed_subjects(models.guide, prompts) if remembers else None
+    return PromptEmbeddings(perceptors, embed(models.guide), subjects)
 
 
 @torch.no_grad()
-def embed_words(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Tensor | None:
-    """Return unit vectors (n, d) for the words in text prompts, each with and without an article.
+def embed_subjects(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Subjects:
+    """Return the subjects of text prompts, leaving out those with negative weights.
 
-    Return None if there are no words. Prompts with negative weights are left out.
+    Each embedding is the mean with and without an article.
     """
+
+    def embed(phrases: list[str]) -> Tensor:
+        if not phrases:
+            return perceptor.embed_text([""])[:0]
+        articled = [f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}" for phrase in phrases]
+        both = perceptor.embed_text(phrases) + perceptor.embed_text(articled)
+        return F.normalize(both, dim=-1)
+
     texts = [p.content for p in prompts if p.kind == "text" and p.weight > 0]
-    words = content_words(texts)
-    if not words:
-        return None
-    articled = perceptor.embed_text([f"a {word}" for word in words])
-    return F.normalize(perceptor.embed_text(words) + articled, dim=-1)
-
-
-def content_words(texts: Iterable[str]) -> list[str]:
-    """Return the words in ``texts`` that name something, without duplicates.
-
-    >>> content_words(["a glass of red wine", "Red!"])
-    ['glass', 'red', 'wine']
-    """
-    words = (word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower()))
-    return [word for word in dict.fromkeys(words) if not _FUNCTION_WORD.fullmatch(word)]
+    phrases, attributes = (
+        embed(list(dict.fromkeys(phrase for text in texts for phrase in parts(text))))
+        for parts in (subject_phrases, subject_attributes)
+    )
+    return Subjects(phrases, attributes)
 
 
 def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = load_image) -> Targets:

@@ -10,7 +10,6 @@ from vqclip.config.checks import AUTO, NONE
 from vqclip.errors import UsageError
 from vqclip.registry import unknown
 
-_IN_TURN = 2
 _OTHER_WORDS = {
     "photograph": "photo",
     "clipart": "clip art",
@@ -19,13 +18,15 @@ _OTHER_WORDS = {
 }
 
 
-def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+def chosen_styles(
+    style: str, texts: Iterable[str], known: Sequence[str], default: Sequence[str]
+) -> tuple[str, ...]:
     """Return the styles to cycle through, or an empty tuple for no style.
 
     style: one of ``known``; ``none``; or ``auto``, which chooses the styles named in a prompt, or
-        else the first two known styles.
+        else the ``default`` styles.
 
-    >>> chosen_styles("auto", ["a photo of an owl"], ["3d", "photo"])
+    >>> chosen_styles("auto", ["a photo of an owl"], ["3d", "photo"], ["3d"])
     ('photo',)
 
     Raises:
@@ -34,7 +35,7 @@ def chosen_styles(style: str, texts: Iterable[str], known: Sequence[str]) -> tup
     if style == NONE or (style == AUTO and not known):
         return ()
     if style == AUTO:
-        return named_styles(texts, known) or tuple(known[:_IN_TURN])
+        return named_styles(texts, known) or tuple(default)
     if not known:
         raise UsageError(f"this transformer has no styles: drop `style={style}`")
     if style not in known:

@@ -13,6 +13,9 @@ where p(s_i | s_<i, c) is the transformer's. The sampled codes show more and mor
 image is being recalled, while the transformer smooths over inconsistencies.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,12 +24,28 @@ from vqclip.errors import CheckpointError
 from vqclip.models.sampling import CellPredictor
 
 _SHARPNESS = 45.0  # of p(image | condition); scores differ by about 0.1 between concepts
-_NONE = 1.02  # score of "no image", that of a loose relation such as judge and woman
+_NONE = 0.85  # score of "no image", that of an image with the right keyword, but unlike the prompt
 _KEYWORD = 0.06  # subtracted from the similarity to a keyword, because a name counts more
-_SAME = 0.97  # cosine similarity above which two words count as the same
-_WORD, _WORD_IN_KEYWORDS = 0.15, 0.1  # bonus for a prompt word that is the name, or a keyword
+_PHRASE = 0.07  # subtracted from the similarity to the last phrase; less from the earlier ones
+_SAME = 0.97  # cosine similarity above which two phrases count as the same
+_BY_KEYWORD = 0.07  # penalty if a phrase is a keyword of the image rather than its name
+_UNNAMED = 0.42  # penalty if no phrase is the image's name or keyword
+_ATTRIBUTE = 0.06  # bonus for each attribute of the subject that is a text of the image
+_MARGIN = 0.07  # difference in score up to which two styles are equally suitable
+_NEGLIGIBLE = 1e-6  # images with a smaller p(image | condition) are ignored while sampling
 _UNIFORM = 1e-3  # stands for the transformer's p of given codes, which it does not predict
 _IMAGE = 0.5  # weight of the similarity to the image itself, relative to that to its texts
+
+
+class Subjects(NamedTuple):
+    """The subjects of a prompt, as CLIP embeddings.
+
+    phrases: (n, d), phrases that may name the subject, most specific first.
+    attributes: (m, d), further words that describe it.
+    """
+
+    phrases: Tensor
+    attributes: Tensor
 
 
 class Memory(nn.Module):
@@ -60,27 +79,55 @@ class Memory(nn.Module):
         self.register_buffer("words", torch.full((images, words), -1))
 
     @torch.no_grad()
-    def recall(self, x: Tensor, style: Tensor | None = None, words: Tensor | None = None) -> Tensor:
+    def recall(
+        self, x: Tensor, style: Tensor | None = None, subjects: Subjects | None = None
+    ) -> Tensor:
         """Return p(image | condition), with "no image" last: (b, d) -> (b, images + 1).
 
-        style: (b,) or (1,), indices of styles. Only images in the same style are recalled; -1 or
+        style: (b,) or (1,), indices of styles. Only images of the same style are recalled; -1 or
             None recalls any.
-        words: embeddings (n, d) of the prompt's individual words. In the embedding of "a brown
-            dog", the colour may outweigh the dog, so images that a word names count more.
+        subjects: the subjects of the prompt. In the embedding of "a brown dog", the colour may
+            outweigh the dog, so images that no phrase names count less.
         """
-        unit = F.normalize(x.to(self.texts), dim=-1)
-        by_text = self._similarities(unit)
-        best = torch.maximum(by_text[..., 0], by_text.amax(-1) - _KEYWORD)
-        scores = best + _IMAGE * (unit @ self.embeddings.mT)
-        if words is not None and len(words):
-            same = self._similarities(F.normalize(words.to(unit), dim=-1)) > _SAME
-            named = torch.where(same[..., 0], _WORD, _WORD_IN_KEYWORDS * same.any(-1))
-            scores = scores + named.sum(0) / len(words) ** 0.5
+        scores = self._scores(x, subjects)
         if style is not None:
             style = style.to(self.styles.device)
             other = (style[:, None] >= 0) & (style[:, None] != self.styles)
             scores = scores.masked_fill(other, -torch.inf)
         return (_SHARPNESS * F.pad(scores, (0, 1), value=_NONE)).softmax(-1)
+
+    @torch.no_grad()
+    def styles_beyond(
+        self, usual: Sequence[int], x: Tensor, subjects: Subjects | None = None
+    ) -> list[int]:
+        """Return the styles whose images match a prompt (1, d) clearly better than the usual ones.
+
+        Empty if there are none, or if the prompt recalls no image.
+        """
+        scores = self._scores(x, subjects)[0]
+        best = {
+            style: float(scores[self.styles == style].max())
+            for style in sorted({*self.styles.tolist()} - {-1})
+        }
+        enough = max([_NONE, *(best.get(style, _NONE) + _MARGIN for style in usual)])
+        most = max(best.values(), default=_NONE)
+        return [style for style in best if best[style] > max(enough, most - _MARGIN)]
+
+    def _scores(self, x: Tensor, subjects: Subjects | None) -> Tensor:
+        """Return how well images match conditions, from about 0 to 1.5: (b, d) -> (b, images)."""
+        unit = F.normalize(x.to(self.texts), dim=-1)
+        by_text = _best(self._similarities(unit))
+        by_image = _IMAGE * (unit @ self.embeddings.mT)
+        if subjects is None or not len(subjects.phrases):
+            return by_text + by_image
+        similarities = self._similarities(F.normalize(subjects.phrases.to(unit), dim=-1))
+        cost = _PHRASE * torch.linspace(0, 1, len(similarities) + 1).to(unit)[1:, None]
+        by_phrase = (_best(similarities) - cost).amax(0)
+        same = (similarities > _SAME).any(0)  # (images, words)
+        unnamed = torch.where(same.any(-1), _BY_KEYWORD, _UNNAMED).masked_fill(same[:, 0], 0.0)
+        attributes = self._similarities(F.normalize(subjects.attributes.to(unit), dim=-1))
+        described = _ATTRIBUTE * (attributes > _SAME).any(-1).sum(0)
+        return torch.maximum(by_text, by_phrase) + by_image - unnamed + described
 
     def _similarities(self, unit: Tensor) -> Tensor:
         """Return the cosine similarities to the images' texts: (n, d) -> (n, images, words)."""
@@ -95,6 +142,11 @@ class Memory(nn.Module):
         ):
             if values.numel() and not least <= int(values.min()) <= int(values.max()) < count:
                 raise CheckpointError(f"the memory's {name} are out of range; it is damaged")
+
+
+def _best(similarities: Tensor) -> Tensor:
+    """Return the best similarity to any text of an image: (n, images, words) -> (n, images)."""
+    return torch.maximum(similarities[..., 0], similarities.amax(-1) - _KEYWORD)
 
 
 class Recalling:
@@ -119,8 +171,10 @@ class Recalling:
         share: float,
         known: Tensor,
     ) -> None:
-        self.predictor, self.codes, self.share = predictor, codes, share
-        self.weights = weights.expand(len(known), -1)
+        likely = weights[:, :-1].amax(0) > _NEGLIGIBLE  # a handful of thousands
+        self.predictor, self.codes, self.share = predictor, codes[likely], share
+        kept = weights[:, F.pad(likely, (0, 1), value=True)].expand(len(known), -1)
+        self.weights = kept / kept.sum(1, keepdim=True)
         self.size, self.window, self.order = predictor.size, predictor.window, predictor.order
         self.last: tuple[int, int, Tensor] | None = None
         for row, column in (known >= 0).all(0).nonzero().tolist():

@@ -125,9 +125,9 @@ def plan(
     prompts = embed_prompts(models, config.prompts)
     recalled = None
     if prompts.guide:
-        styles = styles_for(config, transformer, config.samples)
+        styles = styles_for(config, models, prompts, config.samples)
         condition = prompt_condition(models, prompts, styles)
-        recalled = prompt_recall(config, models, prompts, styles)
+        recalled = prompt_recall(models, prompts, styles)
     else:
         condition = transformer.encode_condition(x)
     known = torch.full((rows, columns), -1, device=models.device)

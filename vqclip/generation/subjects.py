@@ -1,0 +1,65 @@
+"""The subject of a prompt: the phrases by which a transformer's memory is searched."""
+
+import re
+
+_SPLIT = re.compile(
+    r"\b(?:with|without|in|into|on|onto|at|by|to|from|for|over|under|near|behind|as|and|or|is|are"
+    r"|made of|of)\b|[^\w\s'’-]"
+)
+_WORD = re.compile(r"[^\W\d_]+")
+_FUNCTION_WORDS = frozenset({"a", "an", "the", "its", "his", "her", "their", "my", "some", "s"})
+_MEDIA = frozenset({"photo", "photograph", "picture", "image", "drawing", "painting", "render"})
+_SAME_IN_PLURAL = re.compile(r"..?.?|.*(?:ss|us|is)")
+
+
+def subject_phrases(text: str) -> list[str]:
+    """Return the phrases that may name the subject of a prompt, most specific first.
+
+    They end with the last word before the first preposition, or before and after an "of"; each
+    also occurs in the singular.
+
+    >>> subject_phrases("two boxing gloves on a table")
+    ['two boxing gloves', 'two boxing glove', 'boxing gloves', 'boxing glove', 'gloves', 'glove']
+    >>> subject_phrases("an oil painting of a ship in a storm")
+    ['ship']
+    """
+    phrases: dict[str, None] = {}
+    for words in _subjects(text):
+        for length in sorted({len(words), min(len(words), 2), 1}, reverse=True):
+            phrase = words[-length:]
+            phrases[" ".join(phrase)] = None
+            phrases[" ".join([*phrase[:-1], singular(phrase[-1])])] = None
+    return list(phrases)
+
+
+def subject_attributes(text: str) -> list[str]:
+    """Return the words that describe the subject of a prompt.
+
+    >>> subject_attributes("a smiling yellow face with glasses")
+    ['smiling', 'yellow']
+    """
+    return list(dict.fromkeys(word for words in _subjects(text) for word in words[:-1]))
+
+
+def _subjects(text: str) -> list[list[str]]:
+    """Return the words of every part of a prompt that may name its subject."""
+    first, *others = (_WORD.findall(part) for part in _SPLIT.split(text.lower()))
+    joints = _SPLIT.findall(text.lower())
+    parts = [first, *(part for part, joint in zip(others, joints, strict=False) if joint == "of")]
+    named = ([word for word in part if word not in _FUNCTION_WORDS] for part in parts)
+    return [words for words in named if words and words[-1] not in _MEDIA]
+
+
+def singular(word: str) -> str:
+    """Return the singular of a regular English plural, and other words unchanged.
+
+    >>> [singular(word) for word in ("gloves", "cherries", "boxes", "bus", "glass", "dice")]
+    ['glove', 'cherry', 'box', 'bus', 'glass', 'dice']
+    """
+    if _SAME_IN_PLURAL.fullmatch(word):
+        return word
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    if word.endswith(("ches", "shes", "xes", "sses")):
+        return word[:-2]
+    return word.removesuffix("s")
