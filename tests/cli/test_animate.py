@@ -135,7 +135,7 @@ def test_nothing_is_overwritten(frames: Path) -> None:
         (["steps", "--fps", "500"], "fps must be"),
         (["steps", "--ease", "inn"], "unknown ease 'inn'"),
         (["steps", "--codec", "divx"], "unknown codec"),
-        (["steps", "--length", "1", "--hold-first", "2"], "no time left"),
+        (["steps", "--length", "1", "--hold-first", "2"], "too short for its holds"),
         (["steps/notes.txt"], "cannot read steps/notes.txt as an image"),
         (["steps", "--size", "big"], "cannot read the size"),
     ],
