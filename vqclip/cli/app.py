@@ -93,7 +93,7 @@ COMMANDS = {
     "doctor": LazyCommand("doctor:doctor_command", "Check the installation and suggest fixes."),
     "evaluate": LazyCommand(
         "evaluate:evaluate_app",
-        "Evaluate models on held-out images, or generated images against their prompts.",
+        "Evaluate models on held-out images, or score images against their prompts.",
     ),
     "weights": LazyCommand(
         "weights:weights_app", "List, download, import, export and remove models."

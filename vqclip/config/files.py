@@ -99,8 +99,8 @@ class FileOptions:
         None,
         "--fps",
         panel=OUTPUT,
-        help="Frames per second of videos. Default: 5 to 30, for about 8 seconds of video; "
-        "short runs give shorter videos.",
+        help="Frame rate of videos, in frames per second. Default: 5 to 30, for about 8 seconds "
+        "of video; short runs give shorter videos.",
     )
     save_codes: bool = setting(
         False,

@@ -86,7 +86,7 @@ def setting(
 
 
 def shared_setting(default: Any, declared: Option) -> Any:
-    """Return a dataclass field set by an option that configs share."""
+    """Return a dataclass field for an option that several configs share."""
     return field(default=default, metadata={_KEY: declared})
 
 

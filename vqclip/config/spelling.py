@@ -1,4 +1,4 @@
-"""Command-line formats of sizes, weighted names and lists."""
+"""Command-line formats for sizes, weighted names and lists."""
 
 from vqclip.config.checks import name_of
 from vqclip.config.prompts import split_weight

@@ -43,7 +43,7 @@ def find_optimizer(name: NameOrFunction) -> Optimizer:
     package pytorch-optimizer need ``pip install 'vqclip[optimizers]'``.
 
     Raises:
-        UsageError: the name is unknown or needs the extra, which is not installed.
+        UsageError: the name is unknown, or needs an extra that is not installed.
     """
     if callable(name):
         return name

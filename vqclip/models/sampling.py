@@ -138,8 +138,8 @@ class Predictor:
 
     Keys and values are cached while the window stays in place: throughout grids of the training
     size, and along the left and right edges of larger ones. When the window moves, every code
-    changes position, so the cache becomes invalid except for a condition that does not move
-    with the window.
+    changes position, so the cache becomes
+    invalid, except for the entries of a condition that does not move with the window.
 
     Args:
         gpt: the transformer.

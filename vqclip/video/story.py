@@ -139,7 +139,7 @@ class StoryFrames:
         return replace(frame, picture=blend(frame.picture, self.before[late], share))
 
     def next(self, number: int) -> FilmFrame:
-        """Move the camera, take the steps to the next frame, and return the one before them."""
+        """Move the camera, run the steps for the next frame, and return the frame from before."""
         motion = self.camera(number)
         if self.run.steps_done and motion:
             self.picture.move(motion)

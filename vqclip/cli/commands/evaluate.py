@@ -29,7 +29,7 @@ evaluate_app = typer.Typer(add_completion=False)
 
 @evaluate_app.callback(invoke_without_command=True)
 def evaluate_callback(ctx: typer.Context) -> None:
-    """Evaluate models on held-out images, or generated images against their prompts."""
+    """Evaluate models on held-out images, or score images against their prompts."""
     if ctx.invoked_subcommand is None:
         known = ", ".join(command.name or "" for command in evaluate_app.registered_commands)
         raise UsageError(f"choose what to evaluate: {known}")

@@ -116,7 +116,7 @@ def jitter(
     hue: float = 0.1,
     p: float = 0.7,
 ) -> Colour:
-    """Vary brightness, contrast and saturation by 1 ± value, and hue by ±hue turns [Ji]."""
+    """Scale brightness, contrast and saturation by 1 ± value, and shift hue by ±hue turns [Ji]."""
     chosen = draw.chance(p)
     return Colour(
         brightness=1 + draw.symmetric(brightness) * chosen,
