@@ -127,8 +127,9 @@ def vqclip_observation(frame: vqclip.Frame) -> "vqclip.generation.losses.Observa
     return Observation(frame.image, frame.image, frame.image, frame.z)
 
 
-def test_chunks_add_up_to_the_whole(models: Models) -> None:
-    config = replace(SMALL, losses=(("total-variation", 3.0),))
+def test_chunks_add_up_to_the_whole() -> None:
+    config = replace(SMALL, losses=(("total-variation", 3.0),), precision="float32")
+    models = load_models(config)
 
     def gradient(chunk: int) -> Tensor:
         run = tiny.run(replace(config, cut_chunk=chunk), models)
