@@ -232,4 +232,4 @@ def test_invalid_words(server: Server) -> None:
     assert "did you mean 'gumbel-f8'" in refused("a fox", "--vqgan", "gumbel-f9")
     assert "no address for a direct download" in refused("weights", "get", "faceshq-vqgan")
     list_entry("mine", {"kind": "nonsense"})
-    assert "catalogue.yaml: mine: unknown value of kind" in refused("weights", "list")
+    assert "catalogue.yaml: mine: kind must be" in refused("weights", "list")

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from vqclip.config.sections import parse_section
 from vqclip.errors import cannot_write
 from vqclip.files.atomic import replacing
 from vqclip.hub.checkpoints.configs import plain_values
@@ -16,7 +15,7 @@ from vqclip.training.data.batches import collate, to_device
 from vqclip.training.data.dataset import Samples
 from vqclip.training.distributed import make_accelerator
 from vqclip.training.loop import TrainingProgress, fit
-from vqclip.training.settings import TrainSettings
+from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Stage
 from vqclip.training.stages import open_stage
 from vqclip.training.transformer.encoding import EncodingConfig, data_config, open_data

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-from vqclip.config.sections import parse_section
 from vqclip.errors import UsageError
 
+MODEL_KINDS = ("vqgan", "transformer")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MIB = 1 << 20
+_TEXTS = ("class", "about", "licence", "results", "page")
+_KNOWN = {*_TEXTS, "kind", "tasks", "size", "about_size", "sha256", "checkpoint", "config"}
 
 
 @dataclass(frozen=True)
@@ -21,15 +23,6 @@ class Source:
     url: str
     sha256: str | None = None
     member: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.url.startswith(("https://", "http://")):
-            raise UsageError(
-                f"{self.url!r:.80} is not an http address; import your own files with: vqclip "
-                "weights import"
-            )
-        if self.sha256 is not None and not _SHA256.fullmatch(self.sha256):
-            raise UsageError(f"sha256 must be 64 hexadecimal digits, not {self.sha256!r:.80}")
 
     @property
     def host(self) -> str:
@@ -41,14 +34,14 @@ class Source:
 class CatalogueEntry:
     """A model that can be downloaded.
 
-    size: exact size of the checkpoint in bytes. about_size: approximate size in MiB.
+    size: exact size of the checkpoint in bytes. about_size: approximate size in bytes.
     checkpoint, config: sources for each file, in the order to try them.
     results: terms of use for results, if known.
     page: the model's web page, the only way to get a model without sources.
     """
 
     name: str
-    kind: Literal["vqgan", "transformer"]
+    kind: str
     model_class: str = "unknown"
     about: str = ""
     tasks: tuple[str, ...] = ()
@@ -63,7 +56,7 @@ class CatalogueEntry:
     @property
     def expected_size(self) -> int | None:
         """The checkpoint's size in bytes, exact or approximate."""
-        return self.size or (self.about_size and self.about_size * _MIB)
+        return self.size or self.about_size
 
     @property
     def by_hand(self) -> str:
@@ -101,18 +94,75 @@ def parse_entry(name: str, values: Any, where: str) -> CatalogueEntry:
         UsageError: the entry is invalid; the message names the file, the entry and the value.
     """
     try:
-        if not isinstance(values, Mapping):
-            raise UsageError("it is not a mapping of kind, checkpoint, config, …")
-        plain = {"model_class" if key == "class" else key: value for key, value in values.items()}
-        sha256 = plain.pop("sha256", None)
-        plain["checkpoint"] = _sources(values.get("checkpoint"), {"sha256": sha256})
-        plain["config"] = _sources(values.get("config"), {})
-        return parse_section(CatalogueEntry, {**plain, "name": check_model_name(name)}, "")
+        return _parse(check_model_name(name), values)
     except UsageError as error:
         raise UsageError(f"{where}: {name!s:.80}: {error}") from None
 
 
-def _sources(value: Any, more: Mapping[str, Any]) -> list[Any]:
-    """Return sources as mappings; each may also be an address alone."""
+def _parse(name: str, values: Any) -> CatalogueEntry:
+    if not isinstance(values, Mapping):
+        raise UsageError("it is not a mapping of kind, checkpoint, config, …")
+    if unknown := sorted(map(str, set(values) - _KNOWN)):
+        raise UsageError(f"unknown key {unknown[0]!r:.80}; known: {', '.join(sorted(_KNOWN))}")
+    if values.get("kind") not in MODEL_KINDS:
+        raise UsageError(f"kind must be {' or '.join(MODEL_KINDS)}, not {values.get('kind')!r:.80}")
+    texts = {key: _text(key, values[key]) for key in _TEXTS if key in values}
+    sha256 = _sha256(values.get("sha256"))
+    tasks = values.get("tasks", [])
+    if not isinstance(tasks, list):
+        raise UsageError("tasks must be a list")
+    about_size = _size("about_size", values)
+    return CatalogueEntry(
+        name,
+        values["kind"],
+        texts.get("class", "unknown"),
+        texts.get("about", ""),
+        tuple(map(str, tasks)),
+        texts.get("licence", "unknown"),
+        texts.get("results"),
+        _size("size", values),
+        about_size * _MIB if about_size else None,
+        _sources(values.get("checkpoint"), sha256),
+        _sources(values.get("config"), None),
+        texts.get("page"),
+    )
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{key} must be text, not {value!r:.80}")
+    return value
+
+
+def _size(key: str, values: Mapping[str, Any]) -> int | None:
+    value = values.get(key)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise UsageError(f"{key} must be a whole number above 0, not {value!r:.80}")
+
+
+def _sha256(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and _SHA256.fullmatch(value.lower())):
+        return value and value.lower()
+    raise UsageError(f"sha256 must be 64 hexadecimal digits in quotes, not {value!r:.80}")
+
+
+def _sources(value: Any, sha256: str | None) -> tuple[Source, ...]:
     listed = value if isinstance(value, list) else [] if value is None else [value]
-    return [{**more, **(s if isinstance(s, Mapping) else {"url": s})} for s in listed]
+    return tuple(_source(entry, sha256) for entry in listed)
+
+
+def _source(value: Any, sha256: str | None) -> Source:
+    fields = value if isinstance(value, Mapping) else {"url": value}
+    url, member = fields.get("url"), fields.get("member")
+    if set(fields) - {"url", "sha256", "member"} or not isinstance(url, str):
+        raise UsageError(
+            f"a source must be an address, or {{url, sha256, member}}, not {value!r:.80}"
+        )
+    if not url.startswith(("https://", "http://")):
+        raise UsageError(
+            f"{url!r:.80} is not an http address; import your own files with: vqclip weights import"
+        )
+    if member is not None:
+        _text("member", member)
+    return Source(url, _sha256(fields.get("sha256")) or sha256, member)

@@ -18,7 +18,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vqclip.config.sections import parse_section
 from vqclip.errors import UsageError
 from vqclip.hub.loaders import load_perceptor, load_vqgan
 from vqclip.models.openclip import encode_tokens, tokenize
@@ -37,7 +36,7 @@ from vqclip.training.clip.retrieval import ranks, recall, retrieval
 from vqclip.training.clip.settings import AttackSettings, ClipSettings
 from vqclip.training.clip.views import Views, draw_views, whole
 from vqclip.training.data.captions import check_captions
-from vqclip.training.settings import TrainSettings
+from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 
 LEARNING_RATE = 1e-3

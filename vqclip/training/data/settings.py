@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from vqclip.config import FITS
 from vqclip.config.checks import MAX_SIDE
-from vqclip.config.sections import parse_section
 from vqclip.errors import UsageError
 from vqclip.registry import unknown
+from vqclip.training.settings import parse_section
 
 Where = Mapping[str, Any]  # column or not_column -> the values to allow or to exclude
 

@@ -18,7 +18,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vqclip.config.sections import parse_section
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
 from vqclip.files.hashing import weights_hash
@@ -29,7 +28,7 @@ from vqclip.models.runtime import keep_memory
 from vqclip.training.data.batches import Data, collate, to_device
 from vqclip.training.data.dataset import Samples
 from vqclip.training.data.settings import ConditionConfig, DataConfig
-from vqclip.training.settings import TrainSettings
+from vqclip.training.settings import TrainSettings, parse_section
 
 _Sample = Mapping[str, Any]
 _SHARD, _BATCH = 1024, 32  # samples per file, and samples encoded at a time

@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vqclip.config.sampling import Sampling
-from vqclip.config.sections import parse_section
 from vqclip.errors import UsageError
 from vqclip.hub.checkpoints import ModelConfig, StageName
 from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
@@ -29,7 +28,7 @@ from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel, with_channels
 from vqclip.training.data.settings import ConditionConfig
-from vqclip.training.settings import TrainSettings
+from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.training.transformer.checks import check_styles, check_transformer, condition_name
 from vqclip.training.transformer.optimizer import optimizer_of

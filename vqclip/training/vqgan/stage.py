@@ -15,14 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqclip.config.sections import parse_section
 from vqclip.errors import UsageError
 from vqclip.hub.checkpoints import ModelConfig
 from vqclip.models.discriminator import PatchDiscriminator
 from vqclip.models.quantize import GumbelQuantizer
 from vqclip.models.vqgan import VQModel, VQSegmentationModel, with_channels
 from vqclip.training.distributed import gather
-from vqclip.training.settings import TrainSettings
+from vqclip.training.settings import TrainSettings, parse_section
 from vqclip.training.stage import Batch, Metrics, Objective
 from vqclip.training.vqgan.checks import check_vqgan
 from vqclip.training.vqgan.losses import (
