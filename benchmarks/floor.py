@@ -14,6 +14,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -113,7 +114,7 @@ def stepper(precision: str, args: argparse.Namespace) -> Callable[[], Any]:
     settings = argparse.Namespace(cutouts=args.cutouts, device="cpu", precision=precision)
     method, augment = preset["cut_method"], preset["augment"]
     config = config_of(settings, size=(side, side), cut_method=method, augment=augment)
-    return vqclip.generate(config, models).__next__  # type: ignore[attr-defined, no-any-return]
+    return partial(next, vqclip.generate(config, models))
 
 
 def compare(precision: str, args: argparse.Namespace) -> None:

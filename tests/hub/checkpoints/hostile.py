@@ -237,6 +237,7 @@ def yaml_bomb() -> str:
 
 
 HTML = b"<!DOCTYPE html><html><title>Link does not exist</title></html>"
+REFUSED = "so it was not loaded"
 GIANT = b"\x80\x05\x96" + struct.pack("<Q", 1 << 37) + b"."
 
 CASES: dict[str, tuple[Make, str]] = {
@@ -255,25 +256,25 @@ CASES: dict[str, tuple[Make, str]] = {
     "name that leads out": (named("../" * 40 + "etc/passwd"), "not a checkpoint|no VQGAN file"),
     "endless name": (named("a" * 5000), "too long|unknown VQGAN"),
     "name with a null": (named("a\0b.ckpt"), "null|there is no VQGAN file"),
-    "os.system": (content(global_call("os", "system", "touch trace")), "so it was not loaded"),
+    "os.system": (content(global_call("os", "system", "touch trace")), REFUSED),
     "posix.system": (
         content(global_call("posix", "system", "touch trace")),
-        "so it was not loaded",
+        REFUSED,
     ),
     "eval": (
         content(global_call("builtins", "eval", "open('trace', 'w')")),
-        "so it was not loaded",
+        REFUSED,
     ),
-    "python 2's eval": (content(global_call("__builtin__", "eval", "1")), "so it was not loaded"),
+    "python 2's eval": (content(global_call("__builtin__", "eval", "1")), REFUSED),
     "a name within a name": (
         content(global_call("torch", "serialization.os.system", "touch trace")),
-        "so it was not loaded",
+        REFUSED,
     ),
     "a method of a class": (
         content(global_call("collections", "OrderedDict.fromkeys", "x")),
-        "so it was not loaded",
+        REFUSED,
     ),
-    "pickle in a pickle": (content(global_call("pickle", "loads", "x")), "so it was not loaded"),
+    "pickle in a pickle": (content(global_call("pickle", "loads", "x")), REFUSED),
     "lists without end": (
         content(lambda: b"\x80\x02" + b"]" * 9_000_000 + b"."),
         "larger than any",
