@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vqclip import load_perceptor, load_transformer
+from vqclip.generation.subjects import articled
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.vqgan import VQModel
-from vqclip.training.data.captions import with_article
 from vqclip.training.data.dataset import Pictures, over, style_of
 from vqclip.training.data.settings import SourceConfig
 from vqclip.training.data.sources import DataEntry, read_source
@@ -65,8 +65,7 @@ def text_embeddings(perceptor: Perceptor, texts: Sequence[str]) -> Tensor:
     parts = []
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
-        articled = [with_article(text, always=True) for text in batch]
-        parts.append(perceptor.embed_text(batch) + perceptor.embed_text(articled))
+        parts.append(perceptor.embed_text(batch) + perceptor.embed_text([*map(articled, batch)]))
     return F.normalize(torch.cat(parts), dim=-1)
 
 

@@ -13,7 +13,7 @@ from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.config.prompts import Prompt
 from vqclip.errors import UsageError
 from vqclip.files.hashing import stream_seed
-from vqclip.generation.subjects import subject_attributes, subject_phrases
+from vqclip.generation.subjects import articled, subject_attributes, subject_phrases
 from vqclip.hub.loaders import Models
 from vqclip.media.images import fit_image, load_image, to_tensor
 from vqclip.models.memory import Subjects
@@ -29,8 +29,8 @@ class PromptEmbeddings:
 
     perceptors: the targets for each perceptor, in order.
     guide: the targets for the transformer's CLIP model, if it has one.
-    subjects: embeddings by the same model, (n, d), of phrases that may name the subjects, if the
-        transformer has a memory.
+    subjects: the subjects of the prompts, embedded by the same model, if the transformer has a
+        memory.
     """
 
     perceptors: tuple[Targets, ...]
@@ -66,8 +66,7 @@ def embed_subjects(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Subjects:
     def embed(phrases: list[str]) -> Tensor:
         if not phrases:
             return perceptor.embed_text([""])[:0]
-        articled = [f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}" for phrase in phrases]
-        both = perceptor.embed_text(phrases) + perceptor.embed_text(articled)
+        both = perceptor.embed_text(phrases) + perceptor.embed_text([*map(articled, phrases)])
         return F.normalize(both, dim=-1)
 
     texts = [p.content for p in prompts if p.kind == "text" and p.weight > 0]

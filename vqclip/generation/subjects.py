@@ -9,6 +9,7 @@ _SPLIT = re.compile(
 _WORD = re.compile(r"[^\W\d_]+")
 _FUNCTION_WORDS = frozenset({"a", "an", "the", "its", "his", "her", "their", "my", "some", "s"})
 _MEDIA = frozenset({"photo", "photograph", "picture", "image", "drawing", "painting", "render"})
+_VOWEL = re.compile(r"(?!uni|use|usa|eu|one|once|uk|ukulele)[aeiou]|hour|honest|heir|x.ray|mri|tv$")
 _SAME_IN_PLURAL = re.compile(r"..?.?|.*(?:ss|us|is)")
 
 
@@ -48,6 +49,15 @@ def _subjects(text: str) -> list[list[str]]:
     parts = [first, *(part for part, joint in zip(others, joints, strict=False) if joint == "of")]
     named = ([word for word in part if word not in _FUNCTION_WORDS] for part in parts)
     return [words for words in named if words and words[-1] not in _MEDIA]
+
+
+def articled(name: str) -> str:
+    """Put "a" or "an" before a name.
+
+    >>> [articled(name) for name in ("apple", "unicorn", "hourglass")]
+    ['an apple', 'a unicorn', 'an hourglass']
+    """
+    return f"{'an' if _VOWEL.match(name) else 'a'} {name}"
 
 
 def singular(word: str) -> str:

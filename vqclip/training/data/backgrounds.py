@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from vqclip.training.data.captions import with_article
+from vqclip.generation.subjects import articled
 from vqclip.training.data.colours import COLOURS, RGB, Pixels, stands_out
 
 LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
@@ -66,7 +66,7 @@ def _coloured(
 ) -> Background:
     name, colour = _contrasting(rgba, names, rng)
     image = Image.new("RGB", (size, size), colour)
-    return Background(image, f"on {with_article(name, always=True)} background", telling)
+    return Background(image, f"on {articled(name)} background", telling)
 
 
 def gradient(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
@@ -81,5 +81,5 @@ def gradient(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
     near, far = np.array(a, np.float32), np.array(b, np.float32)
     pixels = near + np.clip(share, 0, 1)[..., None] * (far - near)
     name = first if first == second else f"{first} and {second}"
-    words = f"on {with_article(name, always=True)} gradient background"
+    words = f"on {articled(name)} gradient background"
     return Background(Image.fromarray(pixels.astype(np.uint8)), words, 0.5)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vqclip.errors import UsageError
+from vqclip.generation.subjects import articled
 from vqclip.training.data.colours import COLOUR_WORDS, GREYS
 from vqclip.training.data.settings import CaptionConfig
 from vqclip.training.data.sources import DataEntry
@@ -25,7 +26,6 @@ _MASS = re.compile(
 _HEAD = re.compile(r" (?:with|of|in|on|over|and|at|from|under|for|\w+ing) |,")
 _PLURAL = re.compile(r"(wo)?men|people|children|teeth|feet|mice|sheep|geese")
 _NO_PLURALS = re.compile(r"(ss|us|is|os|ness|lens|bus|gas|cactus|christmas|tennis)$")
-_VOWEL = re.compile(r"(?!uni|use|usa|eu|one|once|uk|ukulele)[aeiou]|hour|honest|heir|x.ray|mri|tv$")
 _NOISE = re.compile(
     r"\d|clip ?art|inkscape|created|vector|symbol|svg|bw\b|b and w|[.;()#&@]", re.IGNORECASE
 )
@@ -129,7 +129,7 @@ def tidy(text: str) -> str:
     ('flag of åland islands', 'family with man, woman and boy', 'bed side table')
     """
     text = re.sub(r"[\s_]+", " ", text).strip(" .,").lower()
-    text = re.sub(r"\ba (?=[aeiou])(\w+)", lambda found: with_article(found[1], always=True), text)
+    text = re.sub(r"\ba (?=[aeiou])(\w+)", lambda found: articled(found[1]), text)
     head, colon, rest = text.partition(": ")
     if not colon:
         return text
@@ -143,10 +143,8 @@ def tidy(text: str) -> str:
     return f"{head} of {listed}" if " with " in head else f"{head} with {listed}"
 
 
-def with_article(name: str, *, always: bool = False) -> str:
+def with_article(name: str) -> str:
     """Put "a" or "an" before a name unless it is plural, a mass noun or has a determiner.
-
-    With ``always``, add the article in any case.
 
     >>> [with_article(n) for n in ("hourglass", "unicorn", "apple", "scissors", "bus", "bread")]
     ['an hourglass', 'a unicorn', 'an apple', 'scissors', 'a bus', 'bread']
@@ -155,9 +153,7 @@ def with_article(name: str, *, always: bool = False) -> str:
     last = head.rsplit(" ", 1)[-1]
     plural = _PLURAL.fullmatch(last) or (last.endswith("s") and not _NO_PLURALS.search(last))
     without = not name or _DETERMINED.match(name) or plural or _MASS.fullmatch(last)
-    if without and not always:
-        return name
-    return f"{'an' if _VOWEL.match(name) else 'a'} {name}"
+    return name if without else articled(name)
 
 
 def has_colour(text: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageFilter
 
+from vqclip.generation.subjects import articled
 from vqclip.training.data import backgrounds
 from vqclip.training.data.captions import Scene, Subject, has_colour, tidy, with_article
 from vqclip.training.data.colours import GREYS, Pixels, hue_turned, measured, stands_out
@@ -104,9 +105,7 @@ class Composer:
         if not stands_out(rgba, backgrounds.middle(image)):
             return None
         name = tidy(entry.texts[0]).removesuffix(" texture") if entry.texts else "texture"
-        return backgrounds.Background(
-            image, f"on {with_article(f'{name} background', always=True)}", 0.6
-        )
+        return backgrounds.Background(image, f"on {articled(f'{name} background')}", 0.6)
 
     def _scene(self, rgba: Pixels, rng: np.random.Generator) -> backgrounds.Background | None:
         if not self._scenes:
