@@ -52,7 +52,7 @@ class Result:
 
     picture: the image as a PIL image.
     config: the image's settings; ``config.seed`` is its random seed.
-    metadata: the settings and hashes of the weights, as recorded in a saved file.
+    metadata: the settings and the weights' hashes, as recorded in a saved file.
     score: CLIP similarity to the prompts, from -1 to 1; None if not measured.
     """
 
@@ -84,7 +84,7 @@ class Result:
 class Model:
     """A VQGAN, CLIP models and, optionally, a transformer, loaded once by :func:`load`.
 
-    As settings, the methods accept the fields of :class:`vqclip.GenerateConfig` (``draw`` and
+    The methods' keyword arguments are the fields of :class:`vqclip.GenerateConfig` (``draw`` and
     ``generate``), ``SampleConfig`` (``sample``) and ``CompleteConfig`` (``complete``) in
     :mod:`vqclip.config`, except those for the models and their device.
     """
@@ -126,9 +126,10 @@ class Model:
             losses: losses to add to the prompts' loss: names (``"symmetry"``, ``"symmetry:2"``);
                 functions from :class:`vqclip.Observation` to a scalar tensor; or either of these
                 with a weight, ``(loss, 0.5)``.
-            augment: all augmentations of the cutouts, in order: names, or functions from a batch
-                (n, 3, h, w), with values in about [0, 1], to a batch of the same shape.
-            optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer; its
+            augment: augmentations of the cutouts, in order, instead of the default ones: names, or
+                functions from a batch (n, 3, h, w), with values roughly in [0, 1], to a batch of
+                the same shape.
+            optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer, whose
                 learning rate is set before each step.
             settings: fields of :class:`vqclip.GenerateConfig`, such as ``steps``, ``seed`` and
                 ``size``, (width, height) in pixels or a single number for a square.
@@ -212,7 +213,7 @@ class Model:
         return replace(config, clip=loaded.clip, device=loaded.device, precision=loaded.precision)
 
     def _named(self, config: GenerateConfig) -> GenerateConfig:
-        """Return a config with this model's names, the transformer's only if it is used."""
+        """Return a config that names this model's VQGAN and, if it is used, its transformer."""
         loaded = self._loaded
         vqgan, transformer = loaded.vqgan, loaded.transformer
         if config.init not in (AUTO, *DRAWN):

@@ -40,7 +40,7 @@ class Cluster:
         return {node["NodeID"] for node in self._nodes()}
 
     def actor_here(self, actor: type, *values: Any) -> Any:
-        """Return the handle of an actor on this process's node that reserves no resources."""
+        """Start an actor on this process's node that reserves no resources; return its handle."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node = self.ray.get_runtime_context().get_node_id()
@@ -66,16 +66,16 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
 
     address: :data:`LOCAL`, ``auto`` (the cluster running on this machine), or ``host:port`` of
         a cluster that this machine belongs to.
-    cpus: cores per worker, which then uses no GPU; if None, a worker uses a GPU if the cluster has
-        any, else one core.
+    cpus: cores per worker; workers then use no GPU. If None, each worker uses a GPU if the cluster
+        has any, or else one core.
 
     Raises:
         UsageError: Ray is not installed, or the address does not respond.
         VqclipError: the cluster cannot be used.
     """
     check_address(address)
-    # Ray reads these on import. It listens on every network interface, but no other user may use a
-    # cluster that belongs to this run.
+    # Ray reads these variables on import. Its own cluster needs a token, because Ray listens on
+    # every network interface.
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for name, value in {**_QUIET, **(own if address == LOCAL else {})}.items():
         os.environ.setdefault(name, value)

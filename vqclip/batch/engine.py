@@ -31,7 +31,8 @@ from vqclip.models.runtime import resolve_device
 from vqclip.runs.checkpoint import load_checkpoint
 from vqclip.runs.render import metadata, rendering
 
-# Called with a job, its finished steps, and a function that renders the current image.
+# Called with a job, the number of its finished steps, and a function that renders the current
+# image.
 OnStep = Callable[[Job, int, Callable[[], Image.Image]], None]
 
 _MOST_LOADED = 2  # sets of models kept loaded
@@ -46,7 +47,7 @@ class Engine(Protocol):
 
 
 class Loader:
-    """Keeps the most recently used models, because most lists need only one set."""
+    """Loads models and keeps the most recently used sets; most lists need only one."""
 
     def __init__(self) -> None:
         self.loaded: OrderedDict[Any, Models] = OrderedDict()
@@ -73,9 +74,9 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 class Local:
     """The engine in this process, which groups jobs by their models, then by their shape.
 
-    width: number of jobs to run side by side. None means the fastest number on a GPU, but one on
-        a CPU or with the precision ``portable``, with which a job's bytes must not depend on the
-        jobs beside it.
+    width: number of jobs to run side by side. None means the fastest number on a GPU and one on a
+        CPU. It also means one with the precision ``portable``, because a job's bytes must then not
+        depend on the jobs beside it.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Local:
         return self.width or usual_width(config)
 
     def _beside(self, config: GenerateConfig) -> str | None:
-        """Return the key shared by jobs that run side by side, or any value if each runs alone."""
+        """Return the key shared by jobs that run side by side, or None if each job runs alone."""
         return None if self._width(config) == 1 else shape(config)
 
 
@@ -122,7 +123,10 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Jo
 
 
 def shape(config: GenerateConfig) -> str:
-    """Return the settings that jobs side by side must share: all but prompts and seed."""
+    """Return, as JSON, the settings that jobs must share to run side by side.
+
+    These are all settings but the prompts and the seed.
+    """
     values = {k: v for k, v in config.to_dict().items() if k not in ("prompts", "seed")}
     return json.dumps(values, sort_keys=True)
 
@@ -133,7 +137,7 @@ def attempt(
     load: Callable[[GenerateConfig], Models],
     on_step: OnStep | None = None,
 ) -> Work[Job]:
-    """Return the job, done or failed; a failure does not stop the other jobs.
+    """Run a job and return it, done or failed; a failure does not stop the other jobs.
 
     Raises:
         VqclipError: the disk is full or read-only, so that other jobs would fail too.
@@ -184,7 +188,7 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
 
 
 def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None:
-    """Return the state to resume a job from, or None if it has none or the weights changed."""
+    """Return a job's saved state, or None if there is none for these settings and weights."""
     if output.checkpoint is None:
         return None
     try:
@@ -201,7 +205,7 @@ def estimate(
 ) -> tuple[float, list[Job]]:
     """Return the predicted seconds for all jobs, based on a few steps of each kind of job.
 
-    Jobs that fail in these steps are also returned, with their errors.
+    Jobs that fail during these steps are also returned, with their errors.
     """
     paces: dict[Any, Pace] = {}
     failed: list[Job] = []

@@ -96,7 +96,7 @@ def _word(name: Any, value: Any) -> str | bool | None:
 
 
 def safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Row:
-    """Return the row with a value's ``words``, or with the reason why there are none."""
+    """Return the row with ``words(value)``, or with the error that ``words`` raises."""
     try:
         row = Row(line, words(value))
         "".join(row.words).encode()
@@ -108,5 +108,5 @@ def safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Ro
 
 
 def lines_of(text: str) -> list[str]:
-    """Return lines as editors count them; ``splitlines`` also splits at rare characters."""
+    """Split text into lines as editors do; ``splitlines`` also splits at rare characters."""
     return re.split(r"\r\n|\r|\n", text)

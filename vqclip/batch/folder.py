@@ -83,7 +83,7 @@ class RunFolder:
             ) from error
 
     def names(self) -> set[str]:
-        """Return the names, without suffixes, of everything in the folders for the jobs' files."""
+        """Return the names, without suffixes, of everything in ``pictures`` and ``frames``."""
         places = (self.path / "pictures", self.path / "frames")
         paths = [path for place in places if place.is_dir() for path in place.iterdir()]
         return {path.name if path.is_dir() else path.stem for path in paths}

@@ -27,7 +27,7 @@ _KINDS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "jsonl")
 def list_format(suffix: str, text: str) -> str:
     """Return a list's format; standard input is JSON if it starts like JSON, else text.
 
-    Excel saves "Unicode text", a table with tabs, as .txt.
+    A .txt file can also be a table: Excel's "Unicode Text" format is tab-separated.
     """
     first = lines_of(text.strip())[0].strip()
     cells = first.split("\t")

@@ -60,7 +60,7 @@ class Job:
 
     @property
     def prompt(self) -> str:
-        """The prompts in one line."""
+        """The prompts on one line."""
         return " | ".join(map(str, self.config.prompts))
 
     @property
@@ -138,7 +138,7 @@ def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] 
 def with_names(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
     """Give each unnamed job a unique name: ``a-red-apple-7``, then ``a-red-apple-7-2``.
 
-    Jobs whose rows name the image file come first.
+    Jobs whose rows name the image file are named first.
     """
     names = {name.casefold() for name in (*taken, *(job.name for job in jobs))}
     result = list(jobs)

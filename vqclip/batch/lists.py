@@ -1,4 +1,4 @@
-"""Reading prompt lists, with ``{a,b}`` alternatives and limits."""
+"""Reading prompt lists and expanding their ``{a,b}`` alternatives."""
 
 import re
 import sys

@@ -1,6 +1,6 @@
 """Execution of jobs on a Ray cluster.
 
-Ray schedules the tasks, even on nodes that join later, and repeats those whose worker is lost.
+Ray also schedules tasks on nodes that join later, and repeats a task if its worker is lost.
 """
 
 import math
@@ -39,7 +39,7 @@ Note = Callable[[str], None]
 class Remote:
     """The engine on a cluster: a context manager that cancels its tasks on exit.
 
-    on_step: called with each job's steps about twice a second; with ``look``, images too.
+    on_step: called about twice a second with each job's step and, if ``look``, its image.
     note: called with a line about each problem that was handled.
     width: number of jobs that a task runs side by side; None means the fastest number on a GPU,
         else one.
@@ -70,7 +70,7 @@ class Remote:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Cancel the tasks, once running ones have sent their checkpoints."""
+        """Cancel the tasks, and save the checkpoints that they send."""
         for call in self.running:
             self.ray.cancel(call, recursive=False)
         if self.running:

@@ -1,4 +1,4 @@
-"""Lists in tables: CSV from spreadsheet programs."""
+"""Prompt lists in tables, such as CSV files from spreadsheet programs."""
 
 import csv
 import re
@@ -63,7 +63,7 @@ def _row_of_cells(line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
 
 
 def _delimiter(text: str) -> str:
-    """Return the cell delimiter: a comma, a semicolon (with decimal commas), a tab or a bar."""
+    """Return the cell delimiter: a comma, a semicolon, a tab or a vertical bar."""
     head = next((line for line in lines_of(text) if line.strip() and line[0] != "#"), "")
     if special := re.fullmatch('"?sep=(.)"?', head, re.IGNORECASE):
         return special[1]
@@ -85,7 +85,7 @@ def _head(cells: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str, cell: str) -> Any:
-    """Convert a table cell; booleans are words, and 0.5 may be written as 0,5."""
+    """Convert a table cell to an option's value; ``yes`` means True, and 0,5 means 0.5."""
     option = option_name(name)
     if option in (PROMPT, "negative-prompt"):
         return cell

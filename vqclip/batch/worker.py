@@ -58,10 +58,12 @@ class JobGroup:
 
 @dataclass
 class News:
-    """The reports since the last call.
+    """The reports since the last call of :meth:`Board.news`.
 
-    steps: step of each running job, by key. ``picture``: the latest image, if requested.
-    checkpoints: the newest checkpoints. resumed: names of restarted jobs, and their machines.
+    steps: step of each running job, by key.
+    picture: the latest image, if requested.
+    checkpoints: the newest checkpoints.
+    resumed: names of restarted jobs, and their machines.
     busy: whether any task is running.
     """
 
@@ -73,7 +75,7 @@ class News:
 
 
 class Board:
-    """The newest reports from all tasks, held by a Ray actor where the batch was started.
+    """The newest reports from all tasks, held by a Ray actor where the batch started.
 
     alive: function that returns the connected nodes.
     """
@@ -88,8 +90,8 @@ class Board:
     def begin(self, jobs: Sequence[tuple[str, str]], node: str, machine: str) -> tuple[int, Files]:
         """Record that a node starts jobs, each given as a key and a name.
 
-        Return the number of workers that these jobs have lost on nodes still connected, and the
-        jobs' checkpoints. Losing a whole node does not count against a job.
+        Return the largest number of workers that any of these jobs has lost on nodes still
+        connected, and the jobs' checkpoints. Losing a whole node does not count against a job.
         """
         alive, lost = self.alive(), 0
         for key, name in jobs:
@@ -223,7 +225,7 @@ def read_files(folder: Path, names: Sequence[str]) -> Files:
 
 
 def write_files(folder: Path, files: Files) -> None:
-    """Write files below ``folder``, each atomically, the first one last.
+    """Write files below ``folder`` in reverse order, each atomically.
 
     Raises:
         OSError: a file cannot be written.

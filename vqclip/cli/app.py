@@ -59,7 +59,7 @@ COMMANDS = {
     ),
     "resume": LazyCommand(
         "resume:resume_command",
-        "Resume a run made with --checkpoint, a batch or a video. The result is byte-identical.",
+        "Resume a batch, a video, or a run made with --checkpoint.",
         RayCommand,
     ),
     "restyle": LazyCommand(
@@ -138,7 +138,7 @@ app.command(DEFAULT_COMMAND)(generate_command)
 
 def main() -> None:
     """Run the command line."""
-    gc.freeze()  # garbage-collecting the imported objects takes a tenth of the time of --help
+    gc.freeze()  # collecting the imported objects would take a tenth of --help's time
     _end_like_ctrl_c()
     app()
 

@@ -25,7 +25,7 @@ def fetch_for(config: GenerateConfig | SampleConfig | CodesConfig, terminal: Ter
 
 
 def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
-    """Download a command's missing models after showing their size and asking.
+    """Show the size of a command's missing models, ask the user, and download them.
 
     Raises:
         UsageError: there is no terminal to ask on, or the answer was no.

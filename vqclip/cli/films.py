@@ -1,4 +1,4 @@
-"""Names, results and interruption of videos, shared by the video commands."""
+"""File names, results and interruptions, shared by the video commands."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -91,7 +91,7 @@ class PromptGroup(TyperGroup):
     def main(
         self, args: Sequence[str] | None = None, *rest: Any, **extra: Any
     ) -> NoReturn:  # click's signature
-        """Run, turning every expected failure into one line and an exit code."""
+        """Run the command line; report every expected failure as one line and an exit code."""
         extra["standalone_mode"] = False
         _print_any_text()
         words = list(sys.argv[1:] if args is None else args)

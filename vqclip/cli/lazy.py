@@ -1,4 +1,4 @@
-"""A group that imports commands only when they are used."""
+"""Commands that are imported only when they are used."""
 
 from collections import UserDict
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class LazyCommand:
     """A command that is not imported yet.
 
     place: module below ``vqclip.cli.commands`` and name of the function or app: ``show:command``.
-    summary: the line printed in the group's help, the first of the command's own.
+    summary: the line printed in the group's help: the first line of the command's help.
     kind: class of the command.
     """
 
@@ -23,7 +23,7 @@ class LazyCommand:
     kind: type[TyperCommand] = TyperCommand
 
     def load(self, name: str) -> Any:
-        """Import the command and return it under a name."""
+        """Import the command and return it as ``name``."""
         module, _, attribute = self.place.partition(":")
         found = getattr(import_module(f"vqclip.cli.commands.{module}"), attribute)
         app = found
@@ -44,6 +44,6 @@ class LazyCommands(UserDict[str, Any]):
         return found
 
     def summary(self, name: str) -> Any:
-        """Return a command for a list of commands, which shows just its summary."""
+        """Return a command, imported or not, for a list that shows only summaries."""
         found = self.data[name]
         return TyperCommand(name, help=found.summary) if isinstance(found, LazyCommand) else found

@@ -25,7 +25,7 @@ _SETTING = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 
 def in_options(message: str) -> str:
-    """Replace the settings in backticks in a message with options.
+    """Replace backquoted settings in a message with command-line options.
 
     >>> in_options("lower `learning_rate` or use `precision=float32`; see `vqclip list`")
     'lower --lr or use --precision float32; see `vqclip list`'

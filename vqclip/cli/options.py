@@ -126,7 +126,7 @@ FilmOutput = Annotated[
 
 @dataclass(frozen=True)
 class TerminalOptions:
-    """A command's verbosity, and whether it may ask questions."""
+    """Options for a command's output on the terminal, its questions and dry runs."""
 
     yes: bool = setting(
         False, "--yes", "-y", panel=MODELS, help="Download missing models without asking."
@@ -149,7 +149,7 @@ _BUILT_IN = "the built-in one"  # shown in help for the name "default"
 
 
 def info(declared: Option, default: bool | str = True) -> Any:
-    """Return an option for Typer; its help shows its default value, or ``default`` instead."""
+    """Return an option for Typer, whose help shows its default, or ``default`` if that is text."""
     return typer.Option(
         *declared.flags,
         help=declared.help,

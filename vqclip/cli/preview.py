@@ -23,7 +23,7 @@ _CELL = (10, 20)  # approximate pixels per character cell, for protocols in pixe
 
 
 def find_preview(console: Console, keyboard: TextIO) -> Draw | None:
-    """Return a renderer for this terminal, or None if stderr is not one."""
+    """Return a renderer for this terminal, or None if stderr is not a terminal."""
     if not console.is_terminal:
         return None
     encode = _encoder(keyboard)
@@ -31,7 +31,7 @@ def find_preview(console: Console, keyboard: TextIO) -> Draw | None:
 
 
 def graphics(console: Console, keyboard: TextIO) -> str:
-    """Return the protocol's name, empty if stderr is not a terminal."""
+    """Return the name of the terminal's graphics protocol, empty if stderr is not a terminal."""
     if not console.is_terminal:
         return ""
     encode = _encoder(keyboard)
@@ -76,7 +76,7 @@ def _hex(colour: object) -> str:
 
 
 class Graphics:
-    """Real pixels: an escape sequence drawn over ``ROWS`` empty lines, restoring the cursor."""
+    """Real pixels: a sequence that draws over ``ROWS`` empty lines and restores the cursor."""
 
     def __init__(self, image: Image.Image, encode: Callable[[Image.Image], str]) -> None:
         self.image, self.encode = image, encode

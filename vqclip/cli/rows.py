@@ -54,7 +54,7 @@ KeepFrames = Annotated[
 FileName = Annotated[
     str | None, typer.Option("--output", "-o", help="Name of the image file in the folder.")
 ]
-# Options that a row may override.
+# The batch's options that an option of a row replaces.
 _INSTEAD = {
     "seed": {"seeds"},
     "count": {"seeds"},
@@ -70,7 +70,7 @@ def _row(
     seeds: Seeds = None,
     frames: KeepFrames = False,
 ) -> None:
-    """Define the options that parse a row."""
+    """Declare the options that a row accepts."""
 
 
 _app = typer.Typer(add_completion=False, context_settings={"help_option_names": []})
@@ -117,7 +117,7 @@ def read_jobs(
 
 
 def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
-    """Return errors for rows that give different images the same name, with their lines."""
+    """Return errors, with line numbers, for rows that give different images the same name."""
     rows: dict[str, dict[str, int]] = {}  # line numbers by image name and job key
     for job in jobs:
         if job.wanted.picture is not None:
@@ -136,7 +136,7 @@ def refuse(errors: Mapping[str, Sequence[int]]) -> None:
     errors: line numbers by message.
 
     Raises:
-        UsageError: there are any errors.
+        UsageError: ``errors`` is not empty.
     """
     if errors:
         raise RowsError(*(f"{_places(lines)}: {error}" for error, lines in errors.items()))
@@ -179,7 +179,7 @@ def _jobs_of(
 
 
 def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
-    """Refuse words after the options that do not belong to any of them: prompts come first."""
+    """Raise UsageError for a prompt after the options, because prompts come first."""
     meant = len(words) - words.index("--") - 1 if "--" in words else 0
     if stray := prompts[: len(prompts) - meant]:
         raise UsageError(

@@ -18,7 +18,7 @@ _FURTHER |= {"--save-codes", "--codes", "--json"}
 
 @contextmanager
 def image_to_stdout(words: Sequence[str], others: Collection[str]) -> Iterator[list[str]]:
-    """Yield ``words`` with a temporary file instead of ``-``, then copy it to stdout.
+    """Yield ``words`` with a temporary file instead of ``-``, then copy that file to stdout.
 
     others: commands that do not make an image.
 

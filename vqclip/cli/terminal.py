@@ -45,8 +45,8 @@ class Terminal:
     def loading(self) -> Iterator[None]:
         """Show a status while torch and the models are loaded.
 
-        Imports create a million objects that are never freed. If torch is not imported yet, the
-        garbage collector is kept from scanning them, now and later, which cuts the time until the
+        Imports create a million objects that are never freed. If torch is not imported yet, this
+        keeps the garbage collector from scanning them, now and later, which cuts the time to the
         first step by a third.
         """
         is_first = "torch" not in sys.modules
@@ -69,7 +69,7 @@ class Terminal:
         self.console.print(text, markup=False, soft_wrap=True)
 
     def note_size(self, wanted: tuple[int, int] | None, size: tuple[int, int], factor: int) -> None:
-        """Print a note if a size was rounded to whole codes."""
+        """Print a note if a size was rounded to a whole number of codes."""
         if wanted and wanted != size:
             self.note(
                 f"size {wanted[0]}x{wanted[1]} rounded to {size[0]}x{size[1]}, "
@@ -79,9 +79,10 @@ class Terminal:
     def size_within_memory(
         self, wanted: tuple[int, int] | None, own: tuple[int, int]
     ) -> tuple[int, int] | None:
-        """Return the size to compute at, or None for the image's ``own``; note large ones.
+        """Return the size to compute at, or None for the image's ``own``; print a note on large
+        sizes.
 
-        An image that would keep its own size is reduced if that is too large.
+        An image that would keep its own size is reduced if that size is too large.
         """
         from vqclip.media.images import within
 

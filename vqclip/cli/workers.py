@@ -68,7 +68,9 @@ class RayCommand(TyperCommand):
 class Workers:
     """The options for workers.
 
-    ray: address of a cluster. cpus: cores per worker. side_by_side: jobs per batch.
+    ray: address of a cluster.
+    cpus: cores per worker.
+    side_by_side: number of jobs that each worker runs side by side.
     """
 
     ray: str | None = None

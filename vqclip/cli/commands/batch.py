@@ -136,7 +136,7 @@ def resume_batch(
 
 
 def _refuse_gone(jobs: "Iterable[Job]") -> None:
-    """Raise UsageError for jobs whose files do not exist, as seen from the current folder."""
+    """Raise UsageError if a job's files cannot be found from the current folder."""
     from vqclip.batch.checking import check_config
 
     errors: dict[str, list[int]] = {}

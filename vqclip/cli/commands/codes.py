@@ -43,7 +43,7 @@ def reconstruct_command(
     """Encode, quantize and decode an image, and report the error.
 
     Use an image of the kind that the VQGAN was trained on: RGB, a depth map, edges or a label map.
-    Its sides are rounded to whole codes.
+    Its sides are rounded to a whole number of codes.
 
     vqclip reconstruct photo.jpg --codes photo.npz
     """

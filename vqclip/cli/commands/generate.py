@@ -36,7 +36,7 @@ def generate_command(
 
 
 def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSession:
-    """Return the session for ``config``, with the run count and files from the options.
+    """Return the session for ``config``, with the number of runs and the files from the options.
 
     Raises:
         UsageError: a file cannot be written.

@@ -72,9 +72,10 @@ def resume_command(
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
 ) -> None:
-    """Resume a run made with --checkpoint, a batch or a video. The result is byte-identical.
+    """Resume a batch, a video, or a run made with --checkpoint.
 
-    The run's videos continue as well. A video that you add here starts at the current step.
+    The result is byte-identical to that of an uninterrupted run. The run's videos continue as well.
+    A video that you add here starts at the current step.
 
     vqclip resume apple.checkpoint.safetensors
 
@@ -163,7 +164,7 @@ def _resume_folder(folder: Path, terminal: Terminal, workers: Workers, *, dry_ru
 
 
 def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
-    """Generate the missing frames of the video in a folder, then the video.
+    """Generate the missing frames of an unfinished video, then write the video.
 
     Raises:
         UsageError: the video file already exists, or its source is missing.
@@ -224,7 +225,7 @@ def _target(
 
 
 def _is_of_run(picture: Path, saved: "Checkpoint") -> bool:
-    """Return whether this run wrote the image on interruption."""
+    """Return whether this run wrote the image when it was interrupted."""
     from vqclip.runs.replay import read_settings
 
     try:

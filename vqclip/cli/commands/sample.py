@@ -58,7 +58,7 @@ def sampling(params: Mapping[str, Any]) -> SampleSession:
 
 
 def sample_settings(kind: type[SampleConfig], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn a command's options into the settings for its kind of config.
+    """Return the settings for a config of class ``kind``, read from a command's options.
 
     Raises:
         UsageError: a value is invalid or no transformer is given.

@@ -84,7 +84,7 @@ def _clips() -> Iterator[dict[str, Any]]:
 
 
 def info_command(name: Name, json_lines: Json = False) -> None:
-    """Show what a model is, its licence, where it comes from and how to use it.
+    """Show a model's description, licence and source, and how to use it.
 
     vqclip weights info gumbel-f8
 
@@ -205,7 +205,10 @@ def _draws(item: "Item") -> bool:
 
 
 def use_of(name: str, kind: str, *, draws: bool = True) -> str:
-    """Return an example command for a model. ``draws``: whether its images are RGB."""
+    """Return an example command for a model.
+
+    draws: whether the model's images are RGB.
+    """
     if not draws:
         return f"vqclip reconstruct map.png --vqgan {name}"
     return f'vqclip "a fox" {"--clip" if kind == "clip" else "--vqgan"} {name}'

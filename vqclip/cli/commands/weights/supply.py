@@ -67,7 +67,7 @@ def get_command(
 
 
 def _announce(name: str, terminal: Terminal) -> None:
-    """Print a download's size and source; raise UsageError if it is not possible."""
+    """Print a download's size and source; raise UsageError if a model cannot be downloaded."""
     from vqclip.hub import store
     from vqclip.hub.catalogue import known_entry
     from vqclip.hub.requirements import missing_entry
