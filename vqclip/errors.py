@@ -13,7 +13,7 @@ def one_line(error: BaseException, most: int = 300) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why the system refused a file, a connection or a name: ``permission denied``."""
+    """Return why the system refused a file, a connection or a name, as in ``permission denied``."""
     return " ".join(str(getattr(error, "strerror", None) or error).split()).lower()
 
 
@@ -35,7 +35,7 @@ class UsageError(VqclipError, ValueError):
 
 
 def cannot_write(folder: object, error: OSError) -> UsageError:
-    """Return the error for an output folder that cannot be written."""
+    """Return the error for an output folder that cannot be written to."""
     return UsageError(f"cannot write to {folder}: {reason_of(error)}; choose another `output`")
 
 

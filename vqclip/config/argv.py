@@ -97,7 +97,7 @@ def _own_words(config: StoryConfig | RestyleConfig) -> Iterable[str]:
 
 
 def _words(config: Any, params: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the words for options that differ from ``expected``, and for the seed in any case."""
+    """Return the words for options that differ from ``expected``, and always for the seed."""
     options = dict(options_of(config))
     options |= {name: Option((flag,), "", "") for name, flag in _TEXTS.items()}
     options |= {parameter_of(kind): one for kind, one in CONDITIONS.items()}

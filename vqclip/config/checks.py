@@ -89,7 +89,7 @@ def frozen(value: Any) -> Any:
 
 
 def json_values(config: Any) -> dict[str, Any]:
-    """Return the settings as JSON values: tuples become lists, and infinite stops None."""
+    """Return the settings as JSON values: tuples become lists, and infinite stops become None."""
     values = {name: _plain(value) for name, value in asdict(config).items()}
     for prompt in values["prompts"]:
         prompt["stop"] = None if prompt["stop"] == -math.inf else prompt["stop"]

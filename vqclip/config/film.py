@@ -19,7 +19,7 @@ class FilmConfig:
 
     rate: frames per second.
     quality: quality of MP4 and WebP, 0 to 100.
-    codec: codec for MP4; h264 plays everywhere, vp9 and av1 make smaller videos.
+    codec: codec for MP4. h264 plays everywhere; vp9 and av1 make smaller videos.
     loop: number of times to play a GIF or WebP; 0 repeats it forever.
     sound: file whose sound is copied to an MP4.
     """

@@ -47,9 +47,10 @@ class GenerateConfig:
     transformer, transformer_config: the transformer that samples drafts; its VQGAN is used unless
         ``vqgan`` names another.
     init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
-        saved as ``.npz``; ``draft`` is sampled from the prompts by a transformer, ``sample``
-        without them. ``auto`` is ``draft`` if a transformer is given or included with the VQGAN,
-        else ``random``. ``fit`` determines how an initial image is fitted to the size.
+        saved as ``.npz``. With ``draft``, a transformer samples the codes from the prompts; with
+        ``sample``, it ignores them. ``auto`` is ``draft`` if a transformer is given or included
+        with the VQGAN, else ``random``. ``fit`` determines how an initial image is fitted to the
+        size.
     drafts: number of drafts for CLIP to choose from.
     style: style of the drafts, if the transformer has styles: a name, ``auto`` or ``none``; see
         :func:`vqclip.generation.styles.chosen_styles`.
@@ -63,17 +64,17 @@ class GenerateConfig:
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
     losses: additional losses with their weights: names in :data:`vqclip.generation.losses.LOSSES`,
         or functions from :class:`vqclip.generation.losses.Observation` to a scalar.
-    augment, optimizer: may also be functions: (n, 3, h, w) -> (n, 3, h, w) among the names of
-        augmentations, and (params, lr) -> torch.optim.Optimizer. An image records the functions'
-        names; `vqclip again --python FILE` needs the file that defines them.
+    augment, optimizer: ``augment`` may include functions (n, 3, h, w) -> (n, 3, h, w), and
+        ``optimizer`` may be a function (params, lr) -> torch.optim.Optimizer. An image records the
+        functions' names; `vqclip again --python FILE` needs the file that defines them.
     optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. If None, the rate
         is 0.05 for a draft, else 0.1.
     ema: decay of the running average of z that is displayed, from 0 (no average) to below 1.
     device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. With the precision
         ``portable``, float32 results are byte-identical on every x86-64 processor and, on CUDA,
         from run to run on the same GPU, with cutouts taken on the CPU.
-    cut_chunk: number of cutouts embedded at a time; fewer need less memory. If None, automatic.
-    Raises:
+    cut_chunk: number of cutouts embedded at a time; fewer need less memory. If None, the number
+    depends on the device. Raises:
         UsageError: a value is out of range.
     """
 

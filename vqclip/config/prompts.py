@@ -8,10 +8,10 @@ The grammar of text, image and noise prompts::
 
 A weight or stop directly follows its colon and is a plain decimal number. Everything else is text:
 ``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a final clock time or ratio (``at 3:00``,
-with only digits on both sides of the colon) have no weight. To override this guess, escape with a
-backslash (``\:``, ``\|``, ``\^`` and ``\\`` are the literal characters), or write a weight after a
-number with a point or a sign (``route 66:2.0``, ``route 66:+2``). ``^`` separates scenes only in a
-story; elsewhere it is an ordinary character.
+with only digits on both sides of the colon) have no weight. To override these rules, escape with a
+backslash (``\:``, ``\|``, ``\^`` and ``\\`` are the literal characters), or write the weight after
+a number with a decimal point or a sign (``route 66:2.0``, ``route 66:+2``). ``^`` separates scenes
+only in a story; elsewhere it is an ordinary character.
 """
 
 import math

@@ -18,9 +18,9 @@ class RestyleConfig:
 
     source: path of a video or of a folder of images.
     picture: settings for every frame, including the seed.
-    coherence: how much of the previous result, from 0 to 1, goes into a frame's initial image
-        where both frames show the same content, warped to follow the motion; the rest is the
-        source frame.
+    coherence: share of the previous result, from 0 to 1, in a frame's initial image; the rest is
+        the source frame. The previous result is warped to follow the motion, and used only where
+        both frames show the same content.
     fps: frames per second to generate; None means the video's frame rate.
     """
 

@@ -56,8 +56,8 @@ class SampleConfig:
 
     transformer, transformer_config: weights and, unless it is next to them, their YAML file.
     conditions: pairs (kind, value); see :mod:`vqclip.sampling.conditions`.
-    relabel: meanings of the numbers in a label map, such as ``"3=sky"``; if empty, those in the
-        data set.
+    relabel: meanings of the numbers in a label map, such as ``"3=sky"``; if empty, the data set's
+        own.
     size: (width, height) in pixels; None means the condition's size or, without a condition, the
         VQGAN's training size.
     samples: number of images; image i is sampled with the seed ``seed`` + i.

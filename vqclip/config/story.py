@@ -23,8 +23,8 @@ class StoryConfig:
     ease: pace of the transition, a key in :data:`vqclip.media.timing.EASES`.
     loop: whether to return to the first scene after the last, so that the video repeats seamlessly.
     every: number of optimizer steps between frames.
-    zoom, pan, rotate: camera motion per frame: a factor; pixels by which the image moves right and
-        down; degrees clockwise. For keyframes, see :mod:`vqclip.video.camera`.
+    zoom, pan, rotate: camera motion per frame: a zoom factor, pixels to move the image right and
+        down, and degrees of clockwise rotation. For keyframes, see :mod:`vqclip.video.camera`.
     """
 
     scenes: tuple[tuple[Prompt, ...], ...]

@@ -51,7 +51,8 @@ class Pace:
 class Forecast:
     """The predicted time and memory of a run.
 
-    reads, writes: files. A video or a folder of frames stands for all its frames.
+    reads, writes: files that the run reads and writes. A video or a folder of frames stands for all
+        its frames.
     peak: peak memory in bytes, of CUDA or else of the process; 0 if the system does not report it.
     """
 
@@ -67,7 +68,7 @@ def pace(
     device: torch.device | None = None,
     done: Callable[[Any], int] | None = None,
 ) -> Pace:
-    """Time the first of ``steps`` and ``more`` steps after it, consuming no others.
+    """Return the pace of the first step and the ``more`` steps after it, consuming no others.
 
     device: device to synchronise with.
     done: returns the number of steps done after an item. Default: one step per item.

@@ -116,7 +116,7 @@ def _affinity() -> set[int]:
 
 
 def _memory(device: torch.device) -> tuple[float, float]:
-    """Return the free and total memory in bytes, or zeros if the system reports neither."""
+    """Return the free and total memory in bytes, or zeros if the system does not report them."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)
     try:
@@ -170,7 +170,7 @@ def network(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _host(proxy: str) -> str:
-    """Return a proxy's host and port, without user name and password, or "" without a host."""
+    """Return a proxy's host and port, without user name and password, or "" if it has no host."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         port = f":{parts.port}" if parts.port else ""

@@ -30,7 +30,7 @@ def open_material(
     changes: changes to the YAML, such as ``data.size=64``.
 
     Raises:
-        UsageError: there are no samples, or the YAML holds none out.
+        UsageError: there are no samples, or the YAML does not hold any out.
     """
     if Path(path).suffix not in (".yaml", ".yml"):
         source = SourceConfig(path)

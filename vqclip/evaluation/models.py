@@ -64,8 +64,8 @@ def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int)
         ``r1`` and ``r5``: recall at 1 and at 5 among ``concepts`` images from different groups,
         averaged over all such sets and both directions: ``text_r1``, in which texts choose images,
         and ``image_r1``, in which images choose texts. ``zero_shot`` and ``zero_shot_5``: the
-        fraction of images whose name ranks first, or among the first five, of all ``classes``
-        names, each embedded in several sentences. ``pictures``: the number of images.
+        fraction of images whose own name ranks first, or in the top five, among all ``classes``
+        names, each of which is embedded in several sentences. ``pictures``: the number of images.
     """
     images: list[Tensor] = []
     names: list[str] = []
@@ -81,7 +81,10 @@ def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int)
 
 
 def zero_shot(perceptor: Perceptor, images: Tensor, names: Sequence[str]) -> Figures:
-    """Classify embedded images (n, d) among all their names, each in several sentences."""
+    """Return the accuracy of classifying embedded images (n, d) among all their names.
+
+    Each name is embedded in several sentences.
+    """
     classes = list(dict.fromkeys(names))
     embedded = [
         perceptor.embed_text([sentence.format(name) for sentence in TEMPLATES]).mean(0).cpu()

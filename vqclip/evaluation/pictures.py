@@ -17,7 +17,7 @@ from vqclip.models.perceptor import Perceptor
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judging CLIP model's verdict on one image.
+    """A CLIP model's verdict on one image.
 
     place: rank of the image's own prompt among all prompts, counting from 1.
     similarity: cosine similarity between the image and its own prompt.

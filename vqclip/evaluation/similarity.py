@@ -13,7 +13,8 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
     SSIM = (2 μx μy + C1)(2 σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2)), computed in Gaussian
     windows of 11 pixels (σ = 1.5) that lie entirely inside the image, and averaged over positions
-    and channels. Float64 on the CPU is used because the variances are small differences.
+    and channels. The computation uses float64 on the CPU, because the variances are small
+    differences.
     """
     x, y = x.cpu().double(), y.cpu().double()
     channels = x.shape[1]
@@ -41,7 +42,8 @@ def _gaussian(like: Tensor) -> Tensor:
 def places(similarity: Tensor, own: Tensor) -> Tensor:
     """Return the rank (n,) of the correct answer in each row: 0 is best; ties count against it.
 
-    similarity: (n, m). own: (n,), the column of each row's correct answer.
+    similarity: (n, m).
+    own: (n,), the column of each row's correct answer.
     """
     mine = similarity.gather(1, own[:, None])
     return (similarity >= mine).sum(1) - 1

@@ -16,7 +16,7 @@ _TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as named by 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Turn errors while writing into one-line messages.
+    """Turn errors during writing into one-line messages.
 
     Raises:
         VqclipError: a file could not be written.
@@ -32,13 +32,13 @@ def writing() -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it on success, else is removed.
+    """Yield a temporary path that replaces ``path`` on success and is removed otherwise.
 
-    A symbolic link is kept, and its target is written.
+    The temporary path is beside ``path``. A symbolic link is kept, and its target is replaced.
 
     Raises:
-        FileExistsError: ``path`` exists and ``overwrite`` is not set, even if ``path`` appeared
-            during the block; the existing file is kept. Or ``path`` is a pipe or device.
+        FileExistsError: ``path`` is a pipe or device; or it exists and ``overwrite`` is not set,
+            even if it appeared during the block. The existing file is kept.
     """
     path = target_of(path) if overwrite else path
     path.parent.mkdir(parents=True, exist_ok=True)

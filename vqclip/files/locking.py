@@ -18,10 +18,10 @@ _PAUSE = 0.2  # seconds between checks of a lock held by another process
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the lock file ``path``; the system releases it when the process ends.
+    """Hold the lock file ``path``; the system releases the lock if the process is killed.
 
-    waiting: called once with the id of the process that holds the lock, before waiting for it;
-        if None, a lock held elsewhere is an error.
+    waiting: called once, before the wait, with the id of the process that holds the lock; if None,
+        a lock held by another process is an error.
 
     Raises:
         UsageError: another process holds the lock, or the folder is not writable.
@@ -49,7 +49,7 @@ def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Mark a file as in use until the process ends; see :func:`is_held`."""
+    """Mark a file as in use during the block; see :func:`is_held`."""
     if os.name == "nt":  # Windows cannot write a locked region
         yield
         return

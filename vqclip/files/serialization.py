@@ -66,7 +66,7 @@ def from_json(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu")
 
 
 def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Restore the state in an optimizer's ``state_dict`` exactly.
+    """Restore an optimizer's state exactly from its ``state_dict``.
 
     ``load_state_dict`` would cast integers in the state to the parameter's dtype.
     """
