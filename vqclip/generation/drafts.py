@@ -55,7 +55,7 @@ def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) ->
 
 
 def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
-    """Scale a grid so that its shorter side is the transformer's training size."""
+    """Scale a grid so that its shorter side has the transformer's training size."""
     side = transformer.vqgan.resolution // transformer.vqgan.downsampling
     scale = side / min(grid)
     return round(grid[0] * scale), round(grid[1] * scale)
@@ -66,7 +66,8 @@ def styles_for(
 ) -> Tensor | None:
     """Return each image's style as an index into the transformer's styles, (count,) or (1,).
 
-    A sample's style depends on its own seed, so that it can be drawn again without the others.
+    Return None if the images have no style. A sample's style depends on its own seed, so that it
+    can be drawn again without the others.
 
     Raises:
         UsageError: the transformer does not have the requested style.
@@ -82,7 +83,7 @@ def styles_for(
 def _default_styles(
     models: Models, prompts: PromptEmbeddings, known: Sequence[str]
 ) -> Sequence[str]:
-    """Return the first two styles, unless the memory has suitable images only in others."""
+    """Return the first two styles, or others if the memory has suitable images only in those."""
     assert models.transformer is not None
     usual = known[:_USUAL_STYLES]
     memory, mixture = models.transformer.memory, _mixture(prompts)
@@ -98,7 +99,7 @@ def prompt_condition(
 ) -> Tensor:
     """Return the condition for a CLIP-conditioned transformer: the mixture of all prompts.
 
-    If the prompts cancel out, the condition is "no condition".
+    If the prompts cancel out, return the condition for unconditional sampling.
 
     styles: the output of :func:`styles_for`; the condition has one row per style.
     """
@@ -114,7 +115,7 @@ def prompt_recall(
 ) -> Tensor | None:
     """Return how likely the prompts' mixture is to recall each image in a transformer's memory.
 
-    Return None if it has no memory or the prompts cancel out.
+    Return None if the transformer has no memory or the prompts cancel out.
 
     styles: as for :func:`prompt_condition`.
     """

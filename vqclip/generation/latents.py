@@ -17,7 +17,7 @@ from vqclip.registry import Registry, unknown
 
 
 def grid_size(size: tuple[int, int], factor: int) -> tuple[int, int]:
-    """Return (rows, columns) of codes for (width, height) in pixels, rounded to whole codes.
+    """Return the (rows, columns) of codes closest to (width, height) in pixels, at least (1, 1).
 
     >>> grid_size((500, 250), 16)
     (16, 31)
@@ -35,7 +35,7 @@ def grid_of(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
 
 
 def picture_size(config: GenerateConfig, vqgan: VQModel) -> tuple[int, int]:
-    """Return (width, height) of a run's image in pixels, rounded to whole codes."""
+    """Return the (width, height) in pixels of a run's image, rounded to the grid of codes."""
     rows, columns = grid_of(config, vqgan)
     return columns * vqgan.downsampling, rows * vqgan.downsampling
 

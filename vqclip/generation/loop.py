@@ -89,7 +89,8 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
     its image is the same as if it ran alone, up to rounding in products over larger batches.
 
     Raises:
-        RuntimeError: the step failed, as when memory runs out; the runs keep their earlier state.
+        RuntimeError: the step failed, for example for lack of memory; the runs keep their earlier
+            state.
     """
     models, config = runs[0].models, runs[0].config
     portable = config.precision == "portable" and models.device.type == "cuda"
@@ -215,7 +216,7 @@ class Run:
         return clamp_with_grad(self.compose(decoded))
 
     def plan(self, image: Tensor, perceptor: Perceptor) -> CutoutPlan:
-        """Draw one perceptor's cutouts for a step of the image (n, 3, h, w)."""
+        """Draw one perceptor's cutouts of the image (n, 3, h, w) for a step."""
         size = (image.shape[-2], image.shape[-1])
         return self.cutouts.plan(size, perceptor.resolution, self.generator)
 
@@ -262,7 +263,7 @@ class Run:
 
 
 def decode(models: Models, z: Tensor) -> Tensor:
-    """Quantize and decode z, (n, embed_dim, h/f, w/f), to (n, 3, h, w) in about [0, 1]."""
+    """Quantize and decode z, (n, embed_dim, h/f, w/f), to (n, 3, h, w), roughly in [0, 1]."""
     with autocast(models.device, models.dtype):
         return models.vqgan.decode(models.vqgan.nearest(z)).float() / 2 + 0.5
 

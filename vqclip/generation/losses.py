@@ -16,7 +16,7 @@ class Observation:
     """The inputs to a loss function at one step.
 
     image: (1, 3, h, w) in [0, 1].
-    cutouts: (n, 3, s, s) in about [0, 1], as the perceptor sees them.
+    cutouts: (n, 3, s, s), roughly in [0, 1], as the perceptor sees them.
     embeddings: (n, d) unit vectors of the cutouts.
     z: (1, embed_dim, h/f, w/f), the latent before quantization.
     """

@@ -43,8 +43,8 @@ def alone(work: Work[_T]) -> _T:
 def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[_T, None, None]:
     """Yield the result of each work in order of completion.
 
-    works: their runs must be compatible with :func:`vqclip.generation.loop.step`; each work is
-        started as soon as there is room for another.
+    works: their runs must be compatible with :func:`vqclip.generation.loop.step`; each work starts
+        as soon as there is room for it.
     width: number of works in progress at a time; if memory is short, fewer of them share a step.
         None chooses the fastest width; see :class:`Width`.
 
@@ -76,9 +76,9 @@ def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[
 class Width:
     """The number of runs in progress and the number of runs that share a step.
 
-    A given number is used as far as memory allows. Otherwise, the fastest width is measured,
-    because it depends on the machine: with :data:`MOST` runs in progress, the first steps, which
-    are needed anyway, are timed with batches of 8, 4, 2 and 1 runs.
+    A given number is used if memory allows. Otherwise, the fastest width is measured, because it
+    depends on the machine: with :data:`MOST` runs in progress, the first steps, which are needed
+    anyway, are timed with batches of 8, 4, 2 and 1 runs.
     """
 
     def __init__(self, width: int | None = None) -> None:

@@ -1,11 +1,13 @@
 """The transformer as a prior on the optimised codes.
 
-CLIP rewards textures that no image has. The transformer models p(s | prompt) of whole images, so at
-every step z is pulled towards the codes most likely given z, the prompt and the earlier codes:
+CLIP rewards textures that no real image has. The transformer models p(s | prompt) of whole images,
+so at every step z is pulled towards the codes most likely given z, the prompt and the earlier
+codes:
 
     k_i = argmin_k ‖z_i − e_k‖² / (2 d σ²) − log p(s_i = k | s_<i, prompt),    s = q(z)
 
-where e_k are the codebook's entries with d dimensions. One pass over all codes gives every p.
+where e_k are the codebook's entries with d dimensions. A single forward pass gives all these
+probabilities.
 """
 
 import torch

@@ -58,9 +58,9 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
 
 @torch.no_grad()
 def embed_subjects(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Subjects:
-    """Return the subjects of text prompts, leaving out those with negative weights.
+    """Embed the subjects of text prompts, except those with negative weights.
 
-    Each embedding is the mean with and without an article.
+    Each embedding is the normalised mean of those with and without an article.
     """
 
     def embed(phrases: list[str]) -> Tensor:

@@ -16,8 +16,8 @@ _SAME_IN_PLURAL = re.compile(r"..?.?|.*(?:ss|us|is)")
 def subject_phrases(text: str) -> list[str]:
     """Return the phrases that may name the subject of a prompt, most specific first.
 
-    They end with the last word before the first preposition, or before and after an "of"; each
-    also occurs in the singular.
+    A phrase ends just before the first preposition, or with the last word of a part that follows
+    "of". Every phrase is also given in the singular.
 
     >>> subject_phrases("two boxing gloves on a table")
     ['two boxing gloves', 'two boxing glove', 'boxing gloves', 'boxing glove', 'gloves', 'glove']

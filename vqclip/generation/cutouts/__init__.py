@@ -35,9 +35,11 @@ from vqclip.registry import own_function
 class CutoutPlan:
     """The random numbers for one step, as tensors with one row per cutout, on the CPU.
 
-    ``size``: side of a cutout in pixels. ``image_hw``: image size the plan was drawn for.
-    ``pooled``: whether the image is first pooled to size × size. ``warps``: position of each
-    cutout. ``steps``: photometric steps, in order.
+    size: side of a cutout in pixels.
+    image_hw: image size that the plan was drawn for.
+    pooled: whether the image is first pooled to size × size.
+    warps: position of each cutout.
+    steps: photometric steps, in order.
     """
 
     size: int
@@ -51,7 +53,7 @@ class CutoutPlan:
 
     @property
     def levels(self) -> list[int]:
-        """The prefiltered copies of the image that the cutouts need, finest first."""
+        """The levels of the prefiltered image copies that the cutouts need, finest first."""
         return sorted(set(self.warps.levels.tolist()))
 
 
@@ -65,11 +67,11 @@ class Cutouts:
         augment: names in :data:`AUGMENTATIONS`, optionally with parameters, or callables
             (n, 3, h, w) -> (n, 3, h, w). Geometric ones are applied first, then the rest in order.
             A callable is called on one chunk at a time and must supply its own randomness.
-        noise: upper bound for the standard deviation of the Gaussian noise added to each cutout,
-            which is uniform in [0, noise].
+        noise: upper bound for the noise: each cutout's Gaussian noise has a standard deviation
+            drawn uniformly from [0, noise].
 
     Raises:
-        UsageError: a name or parameter is unknown, or a number out of range.
+        UsageError: a name or parameter is unknown, or a number is out of range.
     """
 
     def __init__(
@@ -95,8 +97,8 @@ class Cutouts:
     def plan(self, image_hw: tuple[int, int], size: int, generator: torch.Generator) -> CutoutPlan:
         """Draw one step's cutouts for an image of ``image_hw`` pixels.
 
-        ``size``: side of the cutouts in pixels. ``generator``: a CPU generator, the only source of
-        randomness; each call advances it.
+        size: side of the cutouts in pixels.
+        generator: a CPU generator, the only source of randomness; each call advances it.
         """
         height, width = image_hw
         draw = Draw(self.num_cutouts, generator)
@@ -113,9 +115,9 @@ class Cutouts:
         """Return cutouts ``start`` to ``stop`` of the plan, differentiable in ``image``.
 
         ``image`` in [0, 1] has the plan's size: (1, 3, h, w), or (stop - start, 3, h, w) for one
-        image per cutout. The result (stop - start, 3, size, size) is in about [0, 1], because
-        colour changes and noise are not clipped. It is computed in float32 (or float64 for a
-        float64 image), even under autocast.
+        image per cutout. The result (stop - start, 3, size, size) is only roughly in [0, 1],
+        because colour changes and noise are not clipped. It is computed in float32 (or float64 for
+        a float64 image), even under autocast.
         """
         if tuple(image.shape[2:]) != plan.image_hw:
             raise ValueError(f"image of {tuple(image.shape[2:])} for a plan of {plan.image_hw}")

@@ -20,9 +20,10 @@ from vqclip.registry import Registry
 class Framing:
     """The position of ``n`` cutouts: ``homographies`` (n, 3, 3), from the cutout to the image.
 
-    ``reflect`` (n,) and ``fill`` (n, 3): the content beyond the image's edge, as in
-    :class:`vqclip.generation.cutouts.sampling.Warps`. ``pooled``: whether to take the cutouts from
-    the image pooled to a square instead of the image itself.
+    reflect, fill: the content beyond the image's edge, (n,) and (n, 3), as in
+        :class:`vqclip.generation.cutouts.sampling.Warps`.
+    pooled: whether to take the cutouts from the image pooled to a square instead of the image
+        itself.
     """
 
     homographies: Tensor

@@ -25,7 +25,7 @@ class Colour:
 
     The changes are made in this order: multiply by the brightness; scale by the contrast about the
     cutout's mean luma; scale by the saturation about each pixel's own luma; rotate by the hue about
-    the grey axis. Each is linear in the colour, so a single pass makes them all. Nothing is
+    the grey axis. Each is linear in the colour, so a single pass applies them all. Nothing is
     clipped, so the gradient reaches every pixel. The factors are (n,); the hue is (n,), in turns.
     """
 

@@ -22,10 +22,12 @@ _TALL = 4  # number of images into which the cutouts are stacked for sampling
 class Warps:
     """The position of ``n`` cutouts, and the content beyond the image's edge.
 
-    ``homographies`` (n, 3, 3): maps from the cutout to the image. ``displacements``: fields that
-    bend the cutouts, in the cutout's frame. ``levels`` (n,): the prefiltered copy to sample, int64
-    on the CPU. ``reflect`` (n,), 1 or 0: if 1, the image continues beyond its edge mirrored once,
-    then with its edge pixels; if 0, the colour ``fill`` (n, 3) in [0, 1] lies beyond the edge.
+    homographies: (n, 3, 3), maps from the cutout to the image.
+    displacements: fields that bend the cutouts, in the cutout's frame.
+    levels: (n,), the prefiltered copy to sample, int64 on the CPU.
+    reflect: (n,), 1 or 0: if 1, the area beyond the image's edge repeats the image mirrored once,
+        then its edge pixels; if 0, it has the colour ``fill``.
+    fill: (n, 3), a colour in [0, 1].
     """
 
     homographies: Tensor
@@ -46,9 +48,10 @@ class Warps:
 class Atlas:
     """Prefiltered levels side by side, each with a black border of one pixel.
 
-    ``texture`` (1, 3, H, W); ``maps`` (levels, 3, 3) takes a level's own frame [-1, 1]² to the
-    texture's; ``pixel`` (2,) is the size of a pixel in the texture's frame; ``low`` and ``high``
-    (levels, 2) are the edges of each level in that frame.
+    texture: (1, 3, H, W).
+    maps: (levels, 3, 3), from each level's own frame [-1, 1]² to the texture's frame.
+    pixel: (2,), the size of a pixel in the texture's frame.
+    low, high: (levels, 2), the edges of each level in the texture's frame.
     """
 
     texture: Tensor
@@ -101,8 +104,8 @@ def reduce(image: Tensor, level: int) -> Tensor:
 def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
     """Return the cutouts (n, 3, size, size) of ``image`` (1, 3, h, w), differentiable in the image.
 
-    ``levels``: the levels to build, in order, including every entry of ``warps.levels``. Pass the
-    same list for every chunk of a plan, so that the result does not depend on the chunk size.
+    levels: the levels to build, in order, including every entry of ``warps.levels``. Pass the same
+        list for every chunk of a plan, so that the result does not depend on the chunk size.
     """
     atlas = build_atlas(image, levels)
     slots = torch.searchsorted(torch.tensor(levels), warps.levels).to(image.device)
@@ -151,6 +154,6 @@ def mirror(points: Tensor, low: Tensor, high: Tensor, reflect: Tensor) -> Tensor
 
 
 def coverage(points: Tensor, low: Tensor, high: Tensor, pixel: Tensor) -> Tensor:
-    """Return the fraction of each bilinear sample inside the image, (n, 1, size, size)."""
+    """Return the fraction of each bilinear sample that is inside the image, (n, 1, size, size)."""
     depth = (torch.minimum(points - low, high - points) / pixel + 0.5).clamp(0, 1)
     return depth[:, :1] * depth[:, 1:]

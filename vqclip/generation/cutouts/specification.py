@@ -13,7 +13,7 @@ from vqclip.registry import Registry, unknown
 _CALL = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:\((.*)\)\s*)?", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
-# Parameter ranges by name, the same in every function; the rest accept any finite number.
+# Ranges of parameters by name, the same in every function; the others accept any finite number.
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "p": (0, 1),
     "distortion": (0, 0.95),
