@@ -20,7 +20,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return a question about the closest match, with a space after it, or "" if none is close."""
+    """Return "did you mean 'NAME'? " with the closest match, or "" if no match is close."""
     spelled = {entry.lower(): entry for entry in known}
     near = get_close_matches(name.lower(), spelled, n=1)
     return f"did you mean {spelled[near[0]]!r}? " if near else ""

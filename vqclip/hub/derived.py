@@ -14,7 +14,7 @@ class Derived:
     """The settings of a run that depend on how it starts.
 
     init: how the run starts, never ``auto``.
-    transformer: the transformer that draws the starting image, or None if there is none.
+    transformer: the transformer that samples the starting image, or None if there is none.
     learning_rate, init_weight, prior: settings for the optimisation. A draft only needs refining,
         so it gets a lower default learning rate and higher default weights.
     """
@@ -27,7 +27,7 @@ class Derived:
 
 
 def derive(config: GenerateConfig) -> Derived:
-    """Choose the settings that ``config`` leaves open, and keep the others."""
+    """Return a run's derived settings; those that ``config`` sets are kept."""
     init = _best_init(config) if config.init == AUTO else config.init
     refines = init == "draft"
     rate, weight, prior = (0.05, 1.0, 8.0) if refines else (0.1, 0.0, 0.0)
@@ -49,9 +49,9 @@ def explicit(config: GenerateConfig) -> GenerateConfig:
 
 
 def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
-    """Return ``config`` with settings left open where they equal their derived values.
+    """Return ``config`` with those settings left open that equal their derived values.
 
-    A recorded config sets everything; settings left open again adapt if ``init`` changes.
+    A recorded config sets everything; settings that are left open again adapt if ``init`` changes.
 
     fixed: names of settings to leave as they are.
     """

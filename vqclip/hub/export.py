@@ -26,7 +26,7 @@ def export_checkpoint(
         source: a source for :func:`vqclip.hub.loaders.load_vqgan` or ``load_transformer``.
         path: output path, ending in ``.ckpt``.
         config: the model's YAML, if it is not beside the weights.
-        overwrite: replace existing files.
+        overwrite: whether to replace existing files.
 
     Raises:
         UsageError: the name is wrong or taken, or taming-transformers does not support the model.

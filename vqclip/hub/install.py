@@ -30,7 +30,7 @@ _CLIP_CONFIG = "open_clip_config.json"
 class Installed:
     """A model that is now in the store.
 
-    new: whether it was just installed, rather than found in the store.
+    new: whether the model was just installed, rather than found in the store.
     """
 
     model: StoredModel
@@ -49,8 +49,8 @@ def get(
 
     If another process is already downloading the model, wait for it.
 
-    trust: accept files that differ from those downloaded before.
-    keep: also keep the downloaded checkpoint, in the model's folder.
+    trust: whether to accept files that differ from those downloaded before.
+    keep: whether to keep the downloaded checkpoint as well, in the model's folder.
 
     Raises:
         UsageError: the name is unknown or the model cannot be downloaded automatically.
@@ -182,7 +182,7 @@ def import_model(
 ) -> Installed:
     """Convert a checkpoint, or the one in a folder, and store it under ``name``.
 
-    A folder in open_clip's layout, with an ``open_clip_config.json``, is copied unconverted.
+    A folder in open_clip's layout, with an ``open_clip_config.json``, is copied without conversion.
 
     Raises:
         UsageError: the file does not exist, or the name is taken.

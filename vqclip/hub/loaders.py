@@ -1,4 +1,4 @@
-"""Loading of models by name, file or folder, or as given in a config."""
+"""Loading models by name, file or folder, or as named in a config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -206,7 +206,7 @@ def _frozen(model: _Network) -> _Network:
 class Models:
     """The networks for a run, loaded once and shared by any number of runs.
 
-    transformer: draws drafts or samples; its VQGAN may differ from ``vqgan``.
+    transformer: the transformer for drafts or samples; its VQGAN may differ from ``vqgan``.
     guide: the CLIP model whose embeddings condition the transformer; it may also be a perceptor.
     """
 

@@ -24,7 +24,8 @@ Named = tuple[str, str]  # the kind (vqgan, transformer or clip) and the source 
 class Missing:
     """A required model that is available for download but not yet on this computer.
 
-    size: size in bytes, if known. where: the host it is downloaded from.
+    size: size in bytes, if known.
+    where: the host that it is downloaded from.
     """
 
     name: str

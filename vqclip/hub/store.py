@@ -120,7 +120,7 @@ def check(model: StoredModel) -> None:
 
 @contextmanager
 def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder that becomes the model's folder on success, else is removed.
+    """Yield an empty folder that becomes the model's folder on success and is removed otherwise.
 
     Raises:
         UsageError: the name is taken or invalid.

@@ -37,7 +37,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def load_image(source: str | Path) -> Image.Image:
-    """Return the sRGB image at a path or an http(s) URL, upright, with transparency over white.
+    """Return the sRGB image at a path or an http(s) URL, turned upright, on a white background.
 
     Images of more than 16 megapixels are reduced to at most half their width and height.
 
@@ -72,7 +72,7 @@ def open_image(source: str | Path) -> Image.Image:
 
 @contextmanager
 def _reading(source: str | Path) -> Iterator[None]:
-    """Turn errors while reading an image into one-line messages."""
+    """Turn errors during reading into one-line messages."""
     try:
         with _up_to_the_limit():
             yield
@@ -169,7 +169,7 @@ def reduced(image: Image.Image, most: int) -> Image.Image:
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Return ``image`` as sRGB, with transparency over white.
+    """Return ``image`` as sRGB, with transparent areas on a white background.
 
     Raises:
         UsageError: floats lie outside 0 to 1, or integers have more than 16 bits.
@@ -261,7 +261,7 @@ def save_image(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Save an image atomically, with its settings inside; the suffix determines the format.
+    """Save an image and its settings in one file, atomically; the suffix determines the format.
 
     A PNG contains ``metadata`` as JSON in an iTXt chunk named ``vqclip``, and the prompt as
     ``Description``. JPEG and WebP contain the JSON in the Exif ``UserComment``, which in a JPEG has

@@ -1,4 +1,4 @@
-"""Settings inside images: PNG chunks and Exif data."""
+"""Settings stored in images, as PNG chunks or Exif data."""
 
 import json
 from collections.abc import Mapping

@@ -34,7 +34,7 @@ def parse_parameters(text: str) -> dict[str, Any] | None:
 
 
 def plain_prompts(recorded: Mapping[str, Any]) -> tuple[Prompt, ...]:
-    """Return the prompts from :func:`parse_parameters`, without emphasis and extra networks."""
+    """Return the prompts from :func:`parse_parameters`, without emphasis or extra networks."""
     texts = ((recorded["prompt"], 1.0), (recorded[PARAMETERS].get(NEGATIVE, ""), NEGATIVE_WEIGHT))
     cleaned = ((_cleaned(text), weight) for text, weight in texts)
     return tuple(Prompt(text, weight) for text, weight in cleaned if text)

@@ -47,7 +47,7 @@ def plan_film(frames: int, timing: TimingConfig) -> Plan:
     """Return the plan of a video that shows ``frames`` source frames.
 
     Raises:
-        UsageError: the length is too short for the frames or unbounded.
+        UsageError: the length is too short for the holds, or the video has too many frames.
     """
     natural = 2 * frames - 2 if timing.bounce and frames > 2 else frames
     rate = timing.fps or _rate(natural, timing)

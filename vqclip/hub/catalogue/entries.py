@@ -18,7 +18,7 @@ _KNOWN = {*_TEXTS, "kind", "tasks", "size", "about_size", "sha256", "checkpoint"
 
 @dataclass(frozen=True)
 class Source:
-    """The location of a file: its address, its hash, if known, and its name in a zip, if any."""
+    """A file's location: its address, its hash if known, and its name in a zip file, if any."""
 
     url: str
     sha256: str | None = None
@@ -34,7 +34,8 @@ class Source:
 class CatalogueEntry:
     """A model that can be downloaded.
 
-    size: exact size of the checkpoint in bytes. about_size: approximate size in bytes.
+    size: exact size of the checkpoint in bytes.
+    about_size: approximate size in bytes.
     checkpoint, config: sources for each file, in the order to try them.
     results: terms of use for results, if known.
     page: the model's web page, the only way to get a model without sources.

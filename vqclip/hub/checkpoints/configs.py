@@ -79,7 +79,7 @@ def config_for(weights: Path, given: Path | str | None = None) -> ModelConfig | 
 
 
 def standalone(config: ModelConfig) -> dict[str, Any]:
-    """Return target and params as plain data, without losses and references to other weights."""
+    """Return target and params as plain data, without losses or references to other weights."""
     params = {
         key: plain_values(value) for key, value in config.params.items() if key != "ckpt_path"
     }

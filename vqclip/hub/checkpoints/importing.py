@@ -47,7 +47,7 @@ class Converted:
     """The result of converting a checkpoint.
 
     Attributes:
-        kind: the kind of model: loaded with ``load_vqgan`` or with ``load_transformer``.
+        kind: the kind of model, ``vqgan`` or ``transformer``.
         target: the class, as named in the config.
         parameters: number of parameters.
         dropped: the parts that were left out, with their sizes in bytes.
@@ -93,7 +93,7 @@ def convert(
 ) -> Converted:
     """Write the weights in ``checkpoint`` and their config to ``folder``; return a summary.
 
-    The numbers keep their precision unless ``half`` is set. The file is memory-mapped, so dropped
+    The weights keep their precision unless ``half`` is set. The file is memory-mapped, so dropped
     parts are never read.
 
     Args:
@@ -101,8 +101,8 @@ def convert(
             or safetensors file that contains a VQGAN or a transformer over its codes.
         config: the checkpoint's YAML. Default: the one beside it; if there is none, a VQGAN's
             config is inferred from its weights.
-        folder: an existing folder without ``model.safetensors`` and ``config.yaml``.
-        half: whether to store the numbers in half precision.
+        folder: an existing folder without ``model.safetensors`` or ``config.yaml``.
+        half: whether to store the weights in half precision.
         whole: a transformer's config that works in any folder, if its own config refers to VQGANs.
 
     Raises:

@@ -44,7 +44,8 @@ def load_vqgan_weights(
     """Build the VQGAN that ``config`` describes (or its weights imply), with weights ``state``.
 
     Given a transformer's checkpoint, build its first stage or, with ``stage="cond"``, the VQGAN
-    that encodes its condition. Weights become float32; no memory is spent on initial values.
+    that encodes its condition. Weights are converted to float32; no memory is allocated for initial
+    values.
 
     Raises:
         CheckpointError: config and weights do not match; weights are missing, unexpected or not
@@ -94,7 +95,7 @@ def stage_config(config: ModelConfig, stage: StageName) -> ModelConfig:
 
 
 def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
-    """Build a model without memory for its weights (on the meta device).
+    """Build a model on the meta device, which allocates no memory for its weights.
 
     Args:
         config: the class and its parameters; irrelevant parameters are ignored.

@@ -42,7 +42,7 @@ _DATA_FUNCTIONS = re.compile(
 
 
 class StandIn(dict[Any, Any]):
-    """An empty object instead of a foreign one, which discards all arguments and any state."""
+    """An empty object that replaces a foreign one and discards all arguments and state."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()

@@ -43,7 +43,7 @@ def read_zip(path: Path) -> Any:
 
 
 def _archive(file: BinaryIO) -> zipfile.ZipFile:
-    """Return the archive, unless just listing its members would take too long."""
+    """Return the archive, or raise CheckpointError if its directory is too large."""
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
     if end and end[zipfile._ECD_SIZE] > _MOST_DIRECTORY:  # type: ignore[attr-defined]
         raise CheckpointError(_TOO_LARGE)

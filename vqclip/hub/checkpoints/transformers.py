@@ -61,7 +61,7 @@ def load_transformer_weights(
 ) -> Net2NetTransformer:
     """Build the transformer that ``config`` describes, with weights ``state``.
 
-    Weights become float32; no memory is spent on initial values.
+    Weights are converted to float32; no memory is allocated for initial values.
 
     Args:
         state: weights of the transformer, and of its VQGANs unless these are given.
@@ -114,7 +114,7 @@ def _load(part: nn.Module, state: StateDict, prefix: str) -> None:
 def untrained_transformer(
     config: ModelConfig, first: VQModel | None = None, cond: VQModel | None = None
 ) -> Net2NetTransformer:
-    """Build a transformer with initial weights, to be trained.
+    """Build a transformer with initial weights, for training.
 
     Args:
         config: the classes and their parameters; irrelevant parameters are ignored.
@@ -232,7 +232,7 @@ def _memory(config: ModelConfig, embed_dim: int) -> Memory:
 
 
 def _class_names(config: ModelConfig) -> tuple[str, ...]:
-    """Return the class names, which vqclip's own models have and taming's do not."""
+    """Return the class names, which only vqclip's own models have."""
     names = config.params.get("names") or ()
     if not isinstance(names, list | tuple):
         raise UsageError(f"{config.name} has names {names!r:.80}; use a list")
@@ -240,7 +240,7 @@ def _class_names(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
-    """Check strictly that one of vqclip's own configs has the right keys."""
+    """Check that one of vqclip's own configs has all needed keys and no unknown ones."""
     if missing := sorted(needed - set(config.params)):
         raise UsageError(f"{config.name} lacks {', '.join(missing)}")
     for key in config.params:

@@ -73,7 +73,7 @@ class InertUnpickler(pickle._Unpickler):
         self._effort = 0
 
     def load_build(self) -> None:
-        """Skip the state of a foreign object; no other object has one."""
+        """Skip the state of a foreign object; no other object has any state."""
         self.stack.pop()
         if not isinstance(self.stack[-1], StandIn | _PlainDict):
             raise pickle.UnpicklingError("it sets the state of an object that has none")

@@ -1,4 +1,4 @@
-"""Resumable, verified downloads that leave a complete file or none."""
+"""Resumable, verified downloads that leave a complete file or no file."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class DownloadRequest:
 
 @dataclass(frozen=True)
 class Listener:
-    """Callbacks for progress: one after every block, one after every failure to be retried."""
+    """Callbacks for a download: after every block, and after every failure that is retried."""
 
     progress: ByteProgress
     note: Callable[[str], None]

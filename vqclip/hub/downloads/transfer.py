@@ -45,7 +45,7 @@ class Patience:
     """Limits on attempts and waiting times.
 
     attempts: maximum number of consecutive attempts without progress.
-    pause: seconds to wait after the first such attempt, doubled after each further one.
+    pause: seconds to wait after the first attempt without progress, doubled after each further one.
     timeout: seconds to wait for a connection or for the next byte.
     """
 

@@ -24,7 +24,8 @@ Array = np.ndarray[Any, np.dtype[np.uint8]]
 class FilmFrame:
     """One frame of a video.
 
-    number: counts from 0. image: (h, w, 3) uint8.
+    number: counts from 0.
+    picture: (h, w, 3) uint8.
     """
 
     number: int
@@ -40,7 +41,7 @@ class Writer(Protocol):
 
 @contextmanager
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Like :func:`replacing`, but publish the partial file on Ctrl-C before re-raising it.
+    """Like :func:`replacing`, but publish the partial file before re-raising KeyboardInterrupt.
 
     An empty file is not published. A killed process leaves its temporary file, which the next
     writer of ``path`` removes.

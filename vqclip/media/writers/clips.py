@@ -16,8 +16,10 @@ from vqclip.media.writers.base import Array
 class Clip:
     """A video on disk.
 
-    rate: number of frames to read per second. frames: approximate number of frames.
-    size: (width, height). turns: clockwise quarter turns that make the frames upright.
+    rate: number of frames to read per second.
+    frames: approximate number of frames.
+    size: (width, height).
+    turns: clockwise quarter turns that make the frames upright.
     """
 
     path: Path

@@ -44,7 +44,7 @@ def _join(video: Any, source_file: Any, target: Any) -> None:
 
 
 def _start(container: Any) -> float:
-    """Return when a source's images start, in seconds; the new video's start at 0."""
+    """Return the time in seconds at which a source's images start; the new video's start at 0."""
     pictures = next(iter(container.streams.video), None)
     if pictures is None or pictures.start_time is None:
         return 0.0
