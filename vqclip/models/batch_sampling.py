@@ -13,7 +13,7 @@ from vqclip.models.gpt import cache_dtype
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 
-_BATCH = 32  # samples at a time; a batch takes hardly longer than a single sample
+_BATCH = 32  # samples at a time; a batch takes barely longer than a single sample
 _MEMORY = 1 << 30  # bytes for a batch's keys and values; guidance doubles them
 
 

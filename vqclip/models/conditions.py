@@ -86,7 +86,7 @@ class Sketch(nn.Module):
     """A coarse first guess at each code, based on the embedding alone.
 
     A few convolutions double a 4x4 grid until it has one cell per code. They learn the layout of
-    images from far fewer images, and far faster, than the attention that refines it.
+    images far faster, and from far fewer images, than the attention that refines it.
     """
 
     def __init__(self, embed_dim: int, side: int, channels: int, n_embd: int) -> None:

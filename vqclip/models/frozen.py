@@ -25,7 +25,8 @@ class FrozenDecoder(Decoder):
 
     In float32, wide convolutions use Winograd's algorithm, which needs a quarter of the
     multiplications. In bfloat16, native convolutions are faster, with weights cast once
-    instead of at every step. Wide decoders run in the channels-last layout, which both prefer.
+    instead of at every step. Wide decoders run in the channels-last layout, which is faster for
+    both.
     """
 
     def __init__(self, decoder: Decoder, dtype: torch.dtype) -> None:

@@ -2,7 +2,7 @@
 
 Importing ``torch._dynamo``, the front end of ``torch.compile``, takes about as long as importing
 torch itself. torchvision imports it for one small function, and every optimizer imports it to
-keep its methods from being compiled. A run that compiles nothing needs neither.
+keep its methods from being compiled. A run that compiles nothing does not need it.
 """
 
 import importlib
@@ -68,7 +68,7 @@ def without_compiler() -> Iterator[None]:
 
 
 class SkipInit(TorchFunctionMode):
-    """Mode that builds modules without random initialization, for weights to be loaded next."""
+    """Mode that skips the random initialization of modules whose weights are loaded next."""
 
     def __torch_function__(
         self,

@@ -93,8 +93,8 @@ class ScalingLayer(nn.Module):
 class Weighing(nn.Module):
     """The learned channel weights for one layer.
 
-    The original applies dropout before them, for learning the weights. It is omitted here
-    because in taming-transformers ``model.train()`` switches it on, which makes the loss random.
+    The original applies dropout before the weights while they are learned. Dropout is omitted here,
+    because ``model.train()`` enables it in taming-transformers, which makes the loss random.
     """
 
     def __init__(self, channels: int) -> None:

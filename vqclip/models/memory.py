@@ -1,16 +1,16 @@
 """A memory of training images, for semi-parametric sampling.
 
-A small transformer learns to draw subjects that it sees often, but has too few parameters to draw
-one that it saw once. A memory of codes costs 512 bytes per image. As in retrieval-augmented
-synthesis (Blattmann et al. 2022, arXiv:2204.11824), it is searched by CLIP embeddings; as in
+A small transformer learns subjects that it sees often, but has too few parameters for those that it
+saw only once. A memory of codes costs 512 bytes per image. As in retrieval-augmented synthesis
+(Blattmann et al. 2022, arXiv:2204.11824), it is searched by CLIP embeddings; as in
 nearest-neighbour language models (Khandelwal et al. 2020, arXiv:1911.00172), its codes are mixed
 with the predictions. Given a latent image j, or none, each code is copied from it with probability
 r:
 
     p(s | c) = Σ_j p(j | c) Π_i [r · 1(s_i = m_ji) + (1 − r) · p(s_i | s_<i, c)]
 
-where p(s_i | s_<i, c) is the transformer's. The sampled codes show more and more clearly which
-image is being recalled, while the transformer smooths over inconsistencies.
+where p(s_i | s_<i, c) is the transformer's prediction. The sampled codes show more and more clearly
+which image is being recalled, while the transformer smooths over inconsistencies.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from vqclip.errors import CheckpointError
 from vqclip.models.sampling import CellPredictor
 
 _SHARPNESS = 45.0  # of p(image | condition); scores differ by about 0.1 between concepts
-_NONE = 0.85  # score of "no image", that of an image with the right keyword, but unlike the prompt
+_NONE = 0.85  # score of "no image", as of an image with the right keyword but unlike the prompt
 _KEYWORD = 0.06  # subtracted from the similarity to a keyword, because a name counts more
 _PHRASE = 0.07  # subtracted from the similarity to the last phrase; less from the earlier ones
 _SAME = 0.97  # cosine similarity above which two phrases count as the same
@@ -102,7 +102,7 @@ class Memory(nn.Module):
     ) -> list[int]:
         """Return the styles whose images match a prompt (1, d) clearly better than the usual ones.
 
-        Empty if there are none, or if the prompt recalls no image.
+        Return an empty list if there are none, or if the prompt recalls no image.
         """
         scores = self._scores(x, subjects)[0]
         best = {
@@ -171,7 +171,7 @@ class Recalling:
         share: float,
         known: Tensor,
     ) -> None:
-        likely = weights[:, :-1].amax(0) > _NEGLIGIBLE  # a handful of thousands
+        likely = weights[:, :-1].amax(0) > _NEGLIGIBLE  # a handful out of thousands
         self.predictor, self.codes, self.share = predictor, codes[likely], share
         kept = weights[:, F.pad(likely, (0, 1), value=True)].expand(len(known), -1)
         self.weights = kept / kept.sum(1, keepdim=True)

@@ -1,6 +1,6 @@
 """Frozen group normalization whose backward pass is fast in the channels-last layout.
 
-There, torch's own backward pass takes ten times as long as its forward pass.
+In this layout, torch's own backward pass takes ten times as long as its forward pass.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ class FrozenGroupNorm(nn.GroupNorm):
 
 
 def freeze_norms(network: nn.Module) -> None:
-    """Make all group norms of a frozen network :class:`FrozenGroupNorm`, in place."""
+    """Turn all group norms of a frozen network into :class:`FrozenGroupNorm`, in place."""
     for module in network.modules():
         if type(module) is nn.GroupNorm:
             module.__class__ = FrozenGroupNorm
@@ -67,7 +67,7 @@ def _input_gradient(
 def _channel_sums(gradient: Tensor, x: Tensor) -> Tensor:
     """Return the sums of dy·x and of dy over one image, float32, (2, c).
 
-    They are the parameters' gradients of a batch norm with mean 0 and variance 1, which torch
+    These are the gradients of a batch norm's parameters, for mean 0 and variance 1, which torch
     computes quickly in channels-last order.
     """
     zeros, ones = (torch.full(x.shape[1:2], value) for value in (0.0, 1.0))

@@ -72,8 +72,9 @@ def tokenize(texts: list[str], length: int) -> Tensor:
 def encode_tokens(clip: Any, tokens: Tensor) -> Tensor:
     """Return the text tower's unnormalized output (n, d) for tokens (n, context_length).
 
-    Equivalent to ``clip.encode_text``, in about half the time: columns that are padding in every
-    text are left out. Because attention is causal, they cannot affect the output token.
+    This is equivalent to ``clip.encode_text`` but takes about half the time: columns that are
+    padding in every text are left out. Because attention is causal, they cannot affect the output
+    token.
     """
     if getattr(clip, "text_pool_type", "") != "argmax" or clip.attn_mask is None:
         return _tensor(clip.encode_text(tokens))

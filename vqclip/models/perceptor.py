@@ -257,7 +257,7 @@ def _named(source: str, download: bool) -> _Model:
 
 
 def _no_model(source: str, open_clip: Any) -> UsageError:
-    """Return the error for a source with no known architecture, or with nothing else."""
+    """Return the error for a source without a known architecture, or with nothing after it."""
     architecture = source.replace("/", "-")  # the original CLIP has names like ViT-B/32
     if open_clip.get_model_config(architecture):
         tags = open_clip.list_pretrained_tags_by_model(architecture)

@@ -17,7 +17,7 @@ Order = npt.NDArray[np.int64]
 
 
 class Permuter(nn.Module):
-    """Reorders code grids into a reading order and back.
+    """Reorders code grids from row-major order to a reading order and back.
 
     Args:
         order: row-major cell numbers in reading order, (n,); None for row by row.

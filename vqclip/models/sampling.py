@@ -97,10 +97,10 @@ def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.
 
 
 def generator_of(seed: int) -> torch.Generator:
-    """Return a CPU generator for a seed of up to 128 bits; up to 32 bits, as torch seeds it.
+    """Return a CPU generator for a seed of up to 128 bits.
 
-    torch ignores higher bits, so larger seeds fill the generator's state as MT19937's authors do
-    (``init_by_array``, Matsumoto 2002).
+    torch uses only 32 bits of a seed, so larger seeds fill the generator's state as MT19937's
+    authors do (``init_by_array``, Matsumoto 2002).
     """
     words = [seed >> shift & 0xFFFFFFFF for shift in (0, 32, 64, 96)]
     generator = torch.Generator().manual_seed(words[0])
@@ -138,8 +138,8 @@ class Predictor:
 
     Keys and values are cached while the window stays in place: throughout grids of the training
     size, and along the left and right edges of larger ones. When the window moves, every code
-    changes position, so the cache becomes
-    invalid, except for the entries of a condition that does not move with the window.
+    changes position, so the cache becomes invalid, except for the entries of a condition that does
+    not move with the window.
 
     Args:
         gpt: the transformer.

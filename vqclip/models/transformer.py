@@ -149,9 +149,10 @@ class Net2NetTransformer(nn.Module):
         return self.predict(repeat(codes, batch), repeat(c, batch))
 
     def predict(self, codes: Tensor, c: Tensor) -> Tensor:
-        """Return :meth:`logits` without its checks, as used in training.
+        """Return the result of :meth:`logits` without its checks, as used in training.
 
-        codes: (b, n). c: codes (b, m) or vectors (b, m, n_embd).
+        codes: (b, n).
+        c: codes (b, m) or vectors (b, m, n_embd).
         """
         gpt, read = self.transformer, self.permuter(codes)[:, :-1]
         if isinstance(stage := self.cond_stage_model, ClipEmbedding):

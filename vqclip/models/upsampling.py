@@ -1,8 +1,8 @@
 """Nearest-neighbour upsampling fused with the convolution after it.
 
 A 3x3 window on the doubled image sees several copies of the same pixel, and the weights of equal
-pixels add up. Each of a pixel's four copies therefore becomes a 2x2 window on the small image, with
-16 products instead of 36 (the reverse of the sub-pixel convolution of Shi et al. 2016,
+pixels add up. The output at each of a pixel's four copies therefore needs only a 2x2 window on the
+small image: 16 products instead of 36 (the reverse of the sub-pixel convolution of Shi et al. 2016,
 arXiv:1609.05158).
 """
 

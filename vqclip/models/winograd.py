@@ -64,7 +64,7 @@ def fits(conv: nn.Conv2d) -> bool:
 class Kernels:
     """Transformed kernels (36, in, out), which multiply the tiles at all points.
 
-    oneDNN, where it is faster, takes one product at a time, MKL all of them.
+    oneDNN, which is used where it is faster, computes one product at a time, and MKL all at once.
     """
 
     def __init__(self, kernels: Tensor) -> None:
@@ -154,7 +154,7 @@ def _convolve_block(x: Tensor, kernels: Kernels, bias: Tensor | None, y: Tensor)
 
 
 def _taps(x: Tensor, n: int, count: int) -> list[Tensor]:
-    """For each of ``count`` offsets in a tile, return the rows of x at that offset in n tiles."""
+    """Return, for each of ``count`` offsets in a tile, the rows of x at that offset in n tiles."""
     return [x[k : k + TILE * (n - 1) + 1 : TILE] for k in range(count)]
 
 
