@@ -55,7 +55,7 @@ def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[obj
 
 
 def free_image(image: Path, suffixes: Iterable[str]) -> Path:
-    """Return the first numbered variant of an image with no files beside it."""
+    """Return ``image`` or the first numbered variant for which no files exist."""
     return free_path(image, lambda candidate: _is_taken(candidate, suffixes))
 
 

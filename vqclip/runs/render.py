@@ -36,7 +36,8 @@ OnFrame = Callable[[Frame], None]
 class Rendered:
     """The result of a run: its files, image first, and whether Ctrl-C ended it early.
 
-    frame: the last frame. prompts: the embedded prompts.
+    frame: the last frame.
+    prompts: the embedded prompts.
     """
 
     files: tuple[Path, ...]

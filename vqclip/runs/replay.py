@@ -47,7 +47,7 @@ def recorded_config(
     """Return the settings that reproduce an image, as the config of the original command.
 
     Raises:
-        UsageError: the metadata belongs to a story, a restyled video or a newer version.
+        UsageError: the metadata is from a story, a restyled video or a newer version.
     """
     if parameters.PARAMETERS in metadata:
         return _foreign_config(metadata, path)
@@ -99,7 +99,7 @@ def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
     """Return the command that reproduces an image or video, without automatic settings.
 
     Raises:
-        UsageError: the settings belong to neither or to a newer version.
+        UsageError: the settings are not from an image or video, or are from a newer version.
     """
     if metadata.keys() & _FILMS.keys():
         film = recorded_film(metadata, path)

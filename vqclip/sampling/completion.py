@@ -94,7 +94,8 @@ def prepare(
 ) -> Task:
     """Read the inputs and load the models of a :class:`SampleConfig` or :class:`CompleteConfig`.
 
-    models: models that are already loaded. photo: image to complete, instead of the config's.
+    models: models that are already loaded.
+    photo: image to complete, instead of the config's.
 
     Raises:
         UsageError: an input cannot be read or does not suit the transformer.
@@ -137,7 +138,7 @@ def plan(
 
 @torch.no_grad()
 def _with_known(task: Task, canvas: Canvas) -> Task:
-    """Encode the kept pixels. A code is known if all the pixels it covers are kept."""
+    """Return the task with its known codes, those that cover only kept pixels."""
     vqgan = task.models.vqgan
     image = padded_to_codes(task.photo, vqgan.downsampling)
     indices = vqgan.tokenize(image.to(task.models.device) * 2 - 1)[1][0]

@@ -163,7 +163,7 @@ def labels_of(
     sets, a value is the label itself. ``relabel`` overrides this with entries ``"NUMBER=LABEL"``.
 
     Raises:
-        UsageError: the image is not a label map or has numbers that the model does not.
+        UsageError: the image is not a label map, or a number in it is not a label of the model.
     """
     numbers = torch.from_numpy(_numbers(image, size, path))  # (h, w)
     if relabel:
@@ -243,7 +243,7 @@ def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -
 
 
 def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture") -> Tensor:
-    """Return edges (1, 3, h, w), 0 or 1: those in a photo, or a black and white map itself.
+    """Return edges (1, 3, h, w), 0 or 1, detected in a photo or read from a black-and-white map.
 
     Raises:
         UsageError: the image is a photo and scikit-image is not installed.
@@ -258,7 +258,7 @@ def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture
 
 
 def is_edge_map(image: Image.Image) -> bool:
-    """Return whether an image is black and white, apart from 1% of its pixels."""
+    """Return whether more than 99% of an image's pixels are black or white."""
     grey = np.asarray(image.convert("L"))
     return bool(((grey < 16) | (grey > 239)).mean() > 0.99)
 

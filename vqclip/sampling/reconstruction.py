@@ -37,8 +37,9 @@ def reconstruct(
 ) -> Reconstruction:
     """Encode, quantize and decode an image of the kind that the VQGAN was trained on.
 
-    The image is resized to ``size`` (width, height), by default its own size, rounded to whole
-    codes; ``how`` is as in :func:`vqclip.media.images.fit_image`. Errors are measured at that size.
+    The image is resized to ``size`` (width, height), by default its own size, rounded to a whole
+    number of codes; ``how`` is as in :func:`vqclip.media.images.fit_image`. Errors are measured at
+    that size.
 
     Raises:
         UsageError: the image is not of the VQGAN's kind (RGB, depth, edges or labels).

@@ -82,7 +82,7 @@ def fit(
         folder: the run's folder, for ``checkpoints/``, ``best/`` and ``last/`` (exported models),
             ``metrics.csv``, ``validation.csv``, ``samples/`` and ``tensorboard/``.
         accelerator: process and device. Default: the one from :func:`make_accelerator`.
-        resume: continue from the newest checkpoint in ``folder``, if any.
+        resume: whether to continue from the newest checkpoint in ``folder``, if any.
         stop: called after every step; if it returns True, training writes a checkpoint and ends.
 
     Raises:

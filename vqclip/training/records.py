@@ -30,7 +30,7 @@ class Records:
         stage, data, settings, average: as in the training loop.
         device: device to move the batches to.
         step: number of completed steps; rows for later steps are dropped.
-        best: the best validation score so far; ``best_step`` is the step that reached it.
+        best, best_step: the best validation score so far, and the step that reached it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Records:
         """Write the records due after ``step`` steps; return the validation scores, if any.
 
         Raises:
-            VqclipError: a metric is not a number.
+            VqclipError: a metric is not finite.
         """
         settings, last = self.settings, step == self.settings.steps
         if last or _due(step, settings.log_every) or _due(step, settings.checkpoint_every):

@@ -20,7 +20,7 @@ from vqclip.training.stage import Stage
 from vqclip.training.stages import open_stage
 from vqclip.training.transformer.encoding import EncodingConfig, data_config, open_data
 
-_CHECKED = 8  # samples, enough to tell a few missing captions from none at all
+_CHECKED = 8  # number of samples, enough to tell whether some captions or all of them are missing
 
 
 def train(

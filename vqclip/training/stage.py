@@ -1,11 +1,11 @@
 """The interface of a stage: networks, losses, validation.
 
-A stage implements its method. Multiple devices, precision, accumulation, schedules, averages and
-files are left to the loop (:mod:`vqclip.training.loop`). A new stage is a function
+A stage implements one training method. Multiple devices, precision, accumulation, schedules,
+averages and files are left to the loop (:mod:`vqclip.training.loop`). A new stage needs a function
 
     def open_mine_stage(settings: TrainSettings, device: torch.device) -> Stage
 
-named in :data:`vqclip.training.stages.STAGES`. It builds its networks on ``device``, in float32.
+named in :data:`vqclip.training.stages.STAGES`. It builds the networks on ``device``, in float32.
 torch's generator is seeded with ``settings.seed`` beforehand, so that the initial weights depend
 only on the settings. The stage defines its own ``loss`` section, a frozen dataclass with all
 defaults, and reads it with ``parse_section(ItsSettings, settings.loss, "loss")``.
@@ -57,7 +57,8 @@ class Stage(Protocol):
             loop calls ``train()`` and ``eval()`` on them. State that a stage keeps between steps
             is in their buffers. Frozen helpers (a feature loss, a first stage) are left out.
         objectives: the objectives in order; only their parameters are trained.
-        better: whether a small or a large first score from :meth:`validate` is better.
+        better: whether smaller or larger values of the first score from :meth:`validate` are
+            better.
         settings: the ``loss`` section as parsed by the stage, a dataclass.
     """
 

@@ -79,7 +79,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _output_values(output: FilmOutput, folder: Path) -> dict[str, Any]:
-    """Return ``output`` with paths relative to ``folder``, which may be moved."""
+    """Return ``output`` with paths relative to ``folder``, so that the folder can be moved."""
     film = {name: getattr(output.film, name) for name in _FILM}
     films = [os.path.relpath(path, folder) for path in output.films]
     kept = {"frames": output.frames is not None, "overwrite": output.overwrite}

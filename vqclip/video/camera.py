@@ -126,7 +126,7 @@ def move(image: "Tensor", motion: Motion) -> "Tensor":
     """Return the moved image (1, 3, h, w) in [0, 1], mirrored beyond its edges.
 
     The image is sampled bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. Sampling
-    weakens the finest detail a little every frame, so that detail is amplified again.
+    weakens the finest detail a little in every frame; this function amplifies it again.
     """
     import torch.nn.functional as F
 

@@ -34,7 +34,8 @@ class SourceVideo:
     """The frames of a video or a folder of images.
 
     Raises:
-        UsageError: the source is neither, or optical flow is requested but OpenCV is not installed.
+        UsageError: the source is neither a video nor a folder of images, or optical flow is
+            requested but OpenCV is not installed.
     """
 
     def __init__(self, config: RestyleConfig) -> None:
@@ -56,7 +57,7 @@ class SourceVideo:
 
     @cached_property
     def bytes(self) -> int:
-        """The files' total size, which tells apart sources with the same name."""
+        """The files' total size in bytes, which distinguishes sources with the same name."""
         paths = [self.path] if self.is_film else self.paths
         return sum(path.stat().st_size for path in paths)
 
@@ -72,7 +73,7 @@ class SourceVideo:
 
 
 def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
-    """Return the (width, height) of the restyled frames, rounded to whole codes.
+    """Return the (width, height) of the restyled frames, rounded to the grid of codes.
 
     By default, this is the source's own size, shrunk to at most ``LARGEST`` pixels per side.
     """

@@ -62,7 +62,7 @@ class MovedPicture:
 
     @torch.no_grad()
     def move(self, motion: Motion) -> None:
-        """Move the image; with a running average, z keeps its offset from it."""
+        """Move the image; z keeps its offset from its running average, if there is one."""
         run = self.run
         image = move(run.result().image, motion)
         z = run.clamped(run.models.vqgan.latent(image * 2 - 1))
@@ -139,7 +139,7 @@ class StoryFrames:
         return replace(frame, picture=blend(frame.picture, self.before[late], share))
 
     def next(self, number: int) -> FilmFrame:
-        """Move the camera, run the steps for the next frame, and return the frame from before."""
+        """Move the camera and run one frame's steps; return the frame from before these steps."""
         motion = self.camera(number)
         if self.run.steps_done and motion:
             self.picture.move(motion)

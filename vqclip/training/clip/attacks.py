@@ -1,8 +1,8 @@
 """Adversarial perturbations of images for training CLIP models.
 
 If a network is trained on images that were moved slightly towards another text but must still match
-their own, its gradients draw meaningful content (Tsipras et al. 2019, arXiv:1805.12152; Santurkar
-et al. 2019, arXiv:1906.09453). Such gradients can guide an image.
+their own text, its gradients draw meaningful content (Tsipras et al. 2019, arXiv:1805.12152;
+Santurkar et al. 2019, arXiv:1906.09453). Such gradients can guide an image.
 
 The perturbation δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root mean square over all values in an
 image, so that ε means the same at any size. As in Wong et al. 2020 (arXiv:2001.03994), δ starts at
@@ -19,9 +19,9 @@ from vqclip.models.vqgan import VQModel
 
 
 class PixelSpace:
-    """δ is added to the pixels; with ``blur`` above 1, it is that many times coarser.
+    """The space of pixels: δ is added to them; with ``blur`` above 1, δ is ``blur`` times coarser.
 
-    The reason for ``blur``: an optimizer of VQGAN codes cannot draw single pixels, and details at
+    ``blur`` exists because an optimizer of VQGAN codes cannot change single pixels, and details at
     that scale are invisible.
     """
 
@@ -47,7 +47,7 @@ class PixelSpace:
 
 
 class LatentSpace:
-    """δ is added to the output of a VQGAN's encoder: (n, c, h/f, w/f).
+    """The space of latents: δ is added to a VQGAN encoder's output, (n, c, h/f, w/f).
 
     ε is in standard deviations of the codebook.
     """

@@ -50,12 +50,12 @@ def contrastive_loss(
     """Return the cross entropy, averaged over both directions.
 
     Args:
-        images: (n, d) unit vectors; the first b belong to the texts, the rest are negatives for
+        images: (n, d) unit vectors; the first b belong to the texts, and the rest are negatives for
             every text.
         texts: (b, d) unit vectors.
         scale: the inverse temperature, a scalar.
-        positive: (b, b) bool, marks matching pairs.
-        ignored: (b, b) bool, marks pairs that count as neither positive nor negative.
+        positive: (b, b) bool, true for matching pairs.
+        ignored: (b, b) bool, true for pairs that count as neither positive nor negative.
         smoothing: label smoothing, from 0 to 1.
     """
     count, more = len(texts), len(images) - len(texts)

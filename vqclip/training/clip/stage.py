@@ -1,8 +1,8 @@
 """Training of a CLIP model on matching texts and images.
 
-Guiding generation takes more than retrieval does: images are viewed as cutouts, some of them are
-attacked (:mod:`vqclip.training.clip.attacks`), and previously generated images serve as hard
-negatives (:mod:`vqclip.training.clip.negatives`).
+Guiding generation demands more of a model than retrieval does. Images are therefore viewed as
+cutouts, some of them are attacked (:mod:`vqclip.training.clip.attacks`), and previously generated
+images serve as hard negatives (:mod:`vqclip.training.clip.negatives`).
 """
 
 import json
@@ -96,7 +96,7 @@ class ClipStage:
         check_captions(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return a batch's contrastive loss plus the distance to a teacher's text embeddings."""
+        """Return the contrastive loss plus the distance to a teacher's embeddings, and metrics."""
         texts = self.embed_text(list(batch["text"]))  # (b, d)
         total, metrics = texts.new_zeros(()), Metrics()
         if self.settings.contrast:
@@ -109,7 +109,7 @@ class ClipStage:
         return total, {"loss": total.detach(), **metrics}
 
     def contrast(self, batch: Batch, texts: Tensor, step: int) -> tuple[Tensor, Metrics]:
-        """Return a batch's contrastive loss with attacked images and hard negatives."""
+        """Return the contrastive loss with attacked images and hard negatives, and metrics."""
         pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
         positive = coincide(names).to(texts.device)
         groups = list(batch.get("group", names))
@@ -139,7 +139,7 @@ class ClipStage:
     def _attacked(
         self, pictures: Tensor, texts: Tensor, related: Tensor, views: Views, step: int
     ) -> Tensor:
-        """Perturb a fraction of the images, the first ones, to look more like other texts."""
+        """Perturb a fraction of the images, from the first on, to match other texts better."""
         settings = self.settings.attack
         count = round(settings.share * len(pictures)) if self.space else 0
         if self.space is None or count == 0:

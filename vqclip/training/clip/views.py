@@ -41,7 +41,7 @@ class Views:
 def draw_views(
     settings: ViewSettings, count: int, more: int, picture_hw: tuple[int, int], side: int
 ) -> Views:
-    """Draw views for ``count`` images and ``more`` after them, using torch's generator."""
+    """Draw views for ``count`` images and ``more`` images after them, using torch's generator."""
     cutouts = Cutouts(
         settings.method, count + more, settings.cut_power, settings.augment, settings.noise
     )

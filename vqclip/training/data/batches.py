@@ -1,8 +1,7 @@
 """Batches of each step's samples, on the device.
 
-With n processes, batches of b samples and a accumulated batches, step s uses samples s·S … (s+1)·S
-− 1, where S = a·n·b. The order depends only on the step, so resumed training simply starts at step
-s.
+With n processes, b samples per batch and k accumulated batches, step s uses samples s·S … (s+1)·S−1,
+where S = k·n·b. The order depends only on the step, so resumed training simply starts at step s.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ class Data(Protocol):
 
     @property
     def held_out(self) -> Sequence[RawSample]:
-        """Return a fixed, finite sequence of samples."""
+        """A fixed, finite sequence of samples."""
 
 
 def training_batches(

@@ -61,7 +61,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Scene:
-    """The content of an image: one object or two from left to right, and the background.
+    """The content of an image: one object, or two from left to right, and the background.
 
     background: a phrase such as ``on a red background``; empty if there is none to mention.
     telling: probability that the caption mentions the background.

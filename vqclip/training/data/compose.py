@@ -154,7 +154,7 @@ class Composer:
     def _partner(
         self, entry: DataEntry, canvas: Image.Image, rng: np.random.Generator
     ) -> tuple[Pixels, Subject] | None:
-        """For some of the images, return a second cut-out if it stands out from the canvas."""
+        """Return a second cut-out for some of the images, if it stands out from the canvas."""
         if rng.random() >= self.settings.pair or not len(self._edges) or not _is_thing(entry):
             return None
         place = min(int(np.searchsorted(self._edges, rng.random())), len(self._things) - 1)
@@ -184,7 +184,7 @@ class Composer:
 
 
 def _is_thing(entry: DataEntry) -> bool:
-    """Return whether an entry can stand beside another: a short name, and not a sign or flag."""
+    """Return whether an entry is an object with a short name, other than a sign or flag."""
     columns = entry.columns
     return (
         bool(entry.texts)
@@ -201,7 +201,7 @@ def _may_be_mirrored(entry: DataEntry) -> bool:
 
 
 def _may_be_recoloured(entry: DataEntry, colours: tuple[str, ...]) -> bool:
-    """Return whether an entry shows no people and no text names its colour."""
+    """Return whether an entry shows no people and none of its texts names a colour."""
     words = (*entry.texts, *(entry.columns.get("tags") or ()))
     people = entry.columns.get("category") in ("people & body", "flags")
     return (

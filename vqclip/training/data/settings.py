@@ -29,7 +29,7 @@ class SourceConfig:
         In a folder, ``a.txt`` beside ``a.png`` holds that image's captions, one per line.
     weight: how often images from this source are drawn, relative to other sources.
     where: use only the rows whose columns have these values.
-    fit: how to make other images square, one of :data:`vqclip.config.FITS`.
+    fit: how to make images square, one of :data:`vqclip.config.FITS`.
     """
 
     path: str
@@ -46,7 +46,11 @@ class SourceConfig:
 
 @dataclass(frozen=True)
 class WeightRule:
-    """Draw images that match ``where`` ``weight`` times as often; rules multiply."""
+    """A rule that changes how often matching images are drawn.
+
+    where: the columns and values that match.
+    weight: factor for how often matching images are drawn; the factors of several rules multiply.
+    """
 
     where: Where
     weight: float
@@ -204,7 +208,7 @@ class DataConfig:
     crop: side of a random crop in pixels; None for the whole image.
     zoom: maximum factor by which images without transparency are randomly enlarged, then cropped.
     flip: fraction of samples that are mirrored (including any writing in them).
-    cache: keep decoded images in memory, size² · 4 bytes each.
+    cache: whether to keep decoded images in memory, size² · 4 bytes each.
     composition: how cut-outs are put on backgrounds; None for each image's own plain colour.
     captions: how names become sentences; None uses one of an image's captions unchanged (with a
         composition, it means the default settings).

@@ -31,9 +31,10 @@ _UNREADABLE = (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.Bad
 class DataEntry:
     """An image in a source.
 
-    place: the shard or folder that contains it; ``file``: its name there.
-    texts: the image's captions, starting with its name; ``group``: shared by all images of the
-        same thing.
+    place: the shard or folder that contains the image.
+    file: the image's name in ``place``.
+    texts: the image's captions, starting with its name.
+    group: a key shared by all images of the same thing.
     columns: all columns in the image's row.
     fit: how the image is made square.
     """

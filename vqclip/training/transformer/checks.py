@@ -135,7 +135,7 @@ def _condition_length(model: Net2NetTransformer, batch: Batch) -> int:
 
 
 def check_styles(model: Net2NetTransformer, settings: TrainSettings) -> None:
-    """Raise UsageError unless the data's styles and the model's have the same order."""
+    """Raise UsageError unless data and model have the same styles in the same order."""
     styles = styles_of(model.cond_stage_model)
     named = tuple(settings.data.get("styles") or ())
     if styles != named:

@@ -40,7 +40,7 @@ class EncodingConfig:
     """The ``encode`` entry of a transformer's ``data``.
 
     folder: folder for the shards.
-    samples: number of samples to encode; training runs through them in epochs.
+    samples: number of samples to encode; every epoch of training uses all of them.
     held_out: number of held-out samples to encode.
     """
 
@@ -78,7 +78,7 @@ def open_data(settings: TrainSettings) -> Data:
 
 
 def data_config(settings: TrainSettings) -> DataConfig:
-    """Return the data settings; for a VQGAN of maps, these are added as a condition.
+    """Return the data settings; for a VQGAN of maps, the maps are added as a condition.
 
     A VQGAN whose ``image_key`` is depth, edges or segmentation is trained on the condition with
     that name. If no such condition is configured, the source images are read as the maps.

@@ -19,8 +19,8 @@ class TransformerLoss:
 
     text: share conditioned on the caption's embedding.
     mix: share conditioned on a random point between the caption's embedding and the image's.
-    noise: length of a random vector added to the unit-length embedding, as LAFITE does with
-        images (Zhou et al. 2022, arXiv:2111.13792, eq. 4), to avoid memorizing captions too.
+    noise: length of a random vector added to the unit-length embedding, as LAFITE does with images
+        (Zhou et al. 2022, arXiv:2111.13792, eq. 4); it also keeps captions from being memorized.
     drop: share without a condition, for classifier-free guidance.
     style: share for which the style is given, if model and data have styles.
     weight_decay: decay of the weights of linear layers.
@@ -31,9 +31,9 @@ class TransformerLoss:
     sketch: weight of an additional loss on the sketch of CLIP embeddings, which predicts p(s_i | c)
         for each code on its own. The sketch learns outlines long before the rest of the model,
         which then does not have to guess them.
-    sketch_only: train only the sketch of CLIP embeddings (and the head that reads it), with the
-        loss p(s_i | c) for each code on its own. This trains on hundreds of images per second and
-        provides initial weights for training the rest.
+    sketch_only: whether to train only the sketch of CLIP embeddings (and the head that reads it),
+        with the loss p(s_i | c) for each code on its own. This trains on hundreds of images per
+        second and provides initial weights for training the rest.
     """
 
     text: float = 0.5

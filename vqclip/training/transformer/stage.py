@@ -119,7 +119,7 @@ class TransformerStage:
         check_transformer(self.model, batch, self.conditions, self.settings)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the mean of -log p(code) in nats, and report it in bits too."""
+        """Return the mean of -log p(code) in nats, and metrics that also contain it in bits."""
         codes = self.codes(batch)
         condition = self._training_condition(batch, len(codes))
         nll = self.nll(codes, condition, self.model.pkeep)
@@ -132,8 +132,8 @@ class TransformerStage:
     def sketch_nll(self, codes: Tensor, condition: Tensor) -> Tensor:
         """Return the mean of -log p(code | condition), with each code predicted on its own.
 
-        Samples without a condition have no sketch and do not count; if all lack one, the result
-        is 0.
+        Samples without a condition have no sketch and do not count; if no sample has a condition,
+        the result is 0.
         """
         has_condition = condition[:, -codes.shape[1] :].flatten(1).any(1)
         logits = self.model.sketched(condition[has_condition])
@@ -157,7 +157,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return bits per code; for CLIP embeddings, given the caption, the image and neither."""
+        """Return bits per code; for CLIP embeddings, given the caption, the image or neither."""
         totals: dict[str, float] = {}
         count = 0
         for batch in batches:

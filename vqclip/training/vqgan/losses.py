@@ -1,4 +1,4 @@
-"""Losses for training a VQGAN that do not need a model."""
+"""Model-free losses for training a VQGAN."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -74,7 +74,7 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, layer: Tensor) 
 
 
 def wide_enough(device: torch.device) -> AbstractContextManager[Any]:
-    """Disable float16 autocast in the block, because its networks overflow in float16."""
+    """Disable float16 autocast in the block, for networks that overflow in float16."""
     kind = device.type
     if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16:
         return torch.autocast(kind, enabled=False)

@@ -21,7 +21,7 @@ _DISCRIMINATOR = "loss.discriminator."
 
 
 def model_config(settings: TrainSettings) -> ModelConfig:
-    """Return the model's config, from the ``model`` section or else beside the initial weights.
+    """Return the model's config, from the ``model`` section or the file beside the initial weights.
 
     Raises:
         UsageError: the settings have neither a ``model`` section nor initial weights.

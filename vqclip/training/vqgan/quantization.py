@@ -22,7 +22,8 @@ class Quantized:
 
     z_q: the quantized latents, (b, embed_dim, h, w), with gradients for the encoder.
     loss: the codebook and commitment loss, or the Gumbel divergence, a scalar.
-    z: the latents, (b, embed_dim, h, w); ids: the chosen codes, (b, h, w).
+    z: the latents, (b, embed_dim, h, w).
+    ids: the chosen codes, (b, h, w).
     """
 
     z_q: Tensor
@@ -96,7 +97,7 @@ def gumbel_noise(like: Tensor) -> Tensor:
 class WarmUpCosine:
     """A value that rises linearly, then falls along half a cosine.
 
-    Equal to taming-transformers' ``LambdaWarmUpCosineScheduler``, with the same parameter names.
+    It equals taming-transformers' ``LambdaWarmUpCosineScheduler`` and has the same parameter names.
     """
 
     warm_up_steps: int = 0

@@ -97,7 +97,7 @@ class VQGANLoss:
 
 
 def chosen(loss: VQGANLoss, settings: TrainSettings) -> VQGANLoss:
-    """Resolve ``auto`` in the loss settings for the image size."""
+    """Return the loss settings with ``auto`` resolved for the image size."""
     if loss.perceptual != "auto":
         return loss
     side = settings.data.get("crop") or settings.data.get("size") or DataConfig.size
