@@ -3,10 +3,10 @@
     python benchmarks/camera.py
     python benchmarks/camera.py "a castle" --frames 200 --zoom 1.02 --out frames
 
-Compares the last image of a story with a moving camera with the same story without one, and with
-simpler ways to move the image. Sharpness is the standard deviation of the Laplacian, contrast that
-of the pixels (-1 to 1); motion is the optical flow between frames, relative to the requested
-motion.
+Compares the last image of a story that has a moving camera to that of the same story without a
+camera, and to those from simpler ways to move the image. Sharpness is the standard deviation of the
+Laplacian, contrast that of the pixels (-1 to 1); motion is the optical flow between frames,
+relative to the requested motion.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def matrix(story: StoryConfig) -> Tensor:
 
 
 def measure(name: str, story: StoryConfig, models: Models, out: Path | None) -> str:
-    """Generate a story, moving the image in the way ``name``; return its line in the table."""
+    """Generate a story, moving the image by ``WAYS[name]``; return its line in the table."""
     with WAYS[name]():
         last = [f.picture for f in deque(StoryFrames(story, models), maxlen=_MOTIONS + 1)]
     picture = Image.fromarray(last[-1])

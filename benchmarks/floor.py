@@ -6,8 +6,9 @@
 The models are f16-16384 at 256x256 and ViT-B/32 with random weights. The convolutions and matrix
 products of one step, forward and backward, are recorded with their shapes, and repeated with
 torch's plain calls: convolutions in the faster of torch's two layouts, float32 products in the
-faster of its two libraries. Winograd's convolutions are not part of the floor, so that a step in
-float32 can be faster. Steps and the floor alternate; processor time is measured, on one thread.
+faster of its two libraries. Winograd's convolutions are not part of the floor, so a float32 step
+can be faster than its floor. Steps and the floor alternate; processor time is measured, on one
+thread.
 """
 
 import argparse
@@ -84,7 +85,7 @@ def in_layout(value: Any, layout: torch.memory_format) -> Any:
 
 
 class Floor:
-    """The recorded calls of one step in ``dtype``, each in its fastest way."""
+    """The recorded calls of one step in ``dtype``, each by its fastest alternative."""
 
     def __init__(self, calls: Counter[Call], dtype: torch.dtype) -> None:
         self.calls = []
@@ -121,7 +122,7 @@ def compare(precision: str, args: argparse.Namespace) -> None:
     step = stepper(precision, args)
     step()  # warms up
     with Recorder() as recorder:
-        # The shapes are those of bfloat16, because Winograd's products are not the floor's.
+        # The shapes are those of bfloat16, because Winograd's products are not part of the floor.
         stepper("bfloat16", args)() if precision == "float32" else step()
     floor = Floor(recorder.calls, getattr(torch, precision))
     rounds = [(sum(seconds(step)), floor.seconds()) for _ in range(args.repeats)]

@@ -88,7 +88,7 @@ def check(folder: Path, names: list[str], options: list[str]) -> int:
 
 
 def is_the_same(folder: Path, name: str, options: list[str]) -> bool:
-    """Return whether ``vqclip again``, which names differing weights, reproduces an image."""
+    """Return whether ``vqclip again``, which reports differing weights, reproduces an image."""
     path = folder / f"{name}.png"
     with tempfile.TemporaryDirectory() as other:
         again = Path(other) / path.name

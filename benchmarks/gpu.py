@@ -178,7 +178,7 @@ def training_step(
 
 
 def tests(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
-    """Run the tests that need a GPU; the result is their last line."""
+    """Run the tests that need a GPU; the result is the last line of their output."""
     if device.type != "cuda":
         return
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "gpu", str(ROOT / "tests")]

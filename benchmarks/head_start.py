@@ -5,9 +5,9 @@
 
 Each prompt is optimised from random codes, as in other programs, and then with vqclip's defaults,
 from the best of its drafts. An image's score is its CLIP similarity to the prompt, averaged over
-the whole image and its corners as for drafts, outside the measured time. The output is the fraction
-of the time after which the run from a draft reaches the other run's final score, or "never" if it
-does not.
+the whole image and its corners, as for drafts; scoring is not timed. The output is the fraction of
+the time after which the run from a draft reaches the other run's final score, or "never" if it does
+not.
 
 With --published, drafts are sampled by the built-in transformer and encoded for f16-16384 and
 ViT-B/32 with random weights. Then only times can be measured: for all drafts, for a step from a

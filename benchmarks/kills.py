@@ -85,7 +85,7 @@ def command(kind: str, folder: Path, options: argparse.Namespace) -> list[str]:
 
 
 class started:  # noqa: N801
-    """A process of vqclip."""
+    """A running vqclip process."""
 
     def __init__(self, words: list[str], options: argparse.Namespace) -> None:
         context = multiprocessing.get_context("fork" if options.fork else "spawn")
@@ -131,7 +131,7 @@ def killed(
 ) -> int:
     """Repeat a command until it finishes; return how many times it was killed.
 
-    seconds: its duration without kills; on average, it is killed after a third of that.
+    seconds: the command's duration without kills; on average, it is killed after a third of this.
     """
     words = command(kind, folder / "war", options)
     kills = 0
@@ -149,7 +149,7 @@ def killed(
 
 
 def is_over(story: Path, whole: Path) -> bool:
-    """Return whether a story was killed when complete: its command refuses to replace it."""
+    """Return whether a story was killed when complete: its command would refuse to replace it."""
     films = [story / path.name for path in whole.glob("fox.*")]
     return all(film.is_file() for film in films) and not list(story.glob("*/about.json"))
 

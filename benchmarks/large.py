@@ -2,8 +2,8 @@
 
     python benchmarks/large.py [--sides 512 1024] [--precision auto] [--cutouts 32] [--limit 6]
 
-Each size runs in its own process, whose peak resident memory is measured. The exit status is 1 if
-it is above --limit GiB. The peak is read from /proc, so this needs Linux.
+Each size runs in its own process, whose peak resident memory is measured. The exit status is 1 if a
+peak is above --limit GiB. The peak is read from /proc, so this needs Linux.
 """
 
 import argparse

@@ -55,7 +55,7 @@ class PlainStep:
 
 
 def one_after_another(count: int, size: int) -> Take:
-    """Return a function (1, 3, h, w) -> (count, 3, size, size); ImportError without kornia."""
+    """Return a map (1, 3, h, w) -> (count, 3, size, size); raise ImportError without kornia."""
     import kornia.augmentation as K
 
     augment = nn.Sequential(

@@ -26,7 +26,10 @@ MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.2757
 
 
 def f16_16384(*, small: bool = False) -> VQModel:
-    """Return the VQGAN. ``small``: the same layers with a quarter of the width, and 64 codes."""
+    """Return f16-16384 with random weights.
+
+    small: whether to use a quarter of the width, and 64 codes, in the same layers.
+    """
     torch.manual_seed(0)
     if small:
         return _frozen(VQModel({**F16, "ch": 32, "z_channels": 16}, 64, 16))
@@ -34,7 +37,10 @@ def f16_16384(*, small: bool = False) -> VQModel:
 
 
 def vit_b_32(*, small: bool = False) -> Any:
-    """Return CLIP's ViT-B/32. ``small``: two narrow layers and 64x64 pixels."""
+    """Return CLIP's ViT-B/32 with random weights.
+
+    small: whether to use two narrow layers and 64x64 pixels.
+    """
     torch.manual_seed(0)
     side, width, layers = (64, 64, 2) if small else (224, 768, 12)
     words = {"width": 64, "heads": 1, "layers": 1} if small else {"width": 512, "heads": 8}

@@ -46,7 +46,10 @@ def on_page_content(content: str, **_: Any) -> str:
 
 
 def mathml(tex: str, display: str) -> str:
-    """Return the MathML of ``tex``; ``display``: inline or block."""
+    """Return the MathML of ``tex``.
+
+    display: ``inline`` or ``block``.
+    """
     return convert(html.unescape(tex).strip(), display=display)
 
 

@@ -212,7 +212,7 @@ def shown(condition: Image.Image) -> Image.Image:
 
 
 def measured(folder: Path, count: int) -> Iterator[tuple[str, list[Image.Image]]]:
-    """Sample all trained tasks, print their figures, and yield the rows of the figure."""
+    """Sample all trained tasks, print their scores, and yield the rows of the figure."""
     for kind in filter(is_trained, ("unconditional", "coordinates", "class")):
         draw = from_classes if kind == "class" else partial(from_nothing, kind)
         (narrow, first), (wide, second) = (draw(count, wide=wide) for wide in (False, True))

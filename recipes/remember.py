@@ -3,7 +3,7 @@
     python recipes/remember.py recipes/transformer.yaml weights/transformer runs/remembering \\
         --data ../data/captions.jsonl --sources fluent-emoji-3d noto fluent-emoji
 
-It remembers the images from these sources that the recipe uses, in the recipe's styles, with
+The memory holds the images from these sources that the recipe uses, in the recipe's styles, with
 cut-outs on white. Images under CC BY are left out, because results may resemble a remembered image
 so closely that its author would have to be credited.
 """

@@ -43,7 +43,7 @@ def choices(source: str, key: str) -> random.Random:
 
 
 def clean(text: str) -> str:
-    """Return a name as words.
+    """Return a name as words separated by single spaces.
 
     >>> clean("red_wine-glass ")
     'red wine glass'
@@ -52,7 +52,7 @@ def clean(text: str) -> str:
 
 
 def unique(words: Iterable[str]) -> tuple[str, ...]:
-    """Return the cleaned words, without empty ones and repetitions, ignoring case.
+    """Return the cleaned words, without empty words or repetitions, ignoring case.
 
     >>> unique(["Red fox", "red_fox", "", "animal"])
     ('Red fox', 'animal')

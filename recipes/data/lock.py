@@ -16,9 +16,11 @@ class PackageError(Exception):
 class Package:
     """A locked package: its source, the hash of its file, and its credit.
 
-    kind: npm, deb, pip or git. version: the version or, for git, the commit.
+    kind: npm, deb, pip or git.
+    version: the version or, for git, the commit.
+    file: file name on disk.
+    license, credit: for the NOTICE.
     options: additional options for ``pip download``.
-    file: file name on disk. license, credit: for the NOTICE.
     """
 
     name: str

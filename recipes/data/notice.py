@@ -52,7 +52,7 @@ def credits(contents: Contents) -> Iterator[Row]:
 
 
 def notice(rows: Iterable[Row], packages: Mapping[str, Package]) -> str:
-    """Return the text: the licences, then a paragraph for each source with rows.
+    """Return the NOTICE's text: the licences, then a paragraph for each source with rows.
 
     rows: mappings with the columns source, license, author and origin.
     """

@@ -53,7 +53,8 @@ class UnusableError(Exception):
 class Picture:
     """A finished image.
 
-    row: its columns in captions.jsonl; ``webp``: the contents of its file.
+    row: the image's columns in captions.jsonl.
+    webp: the contents of the image's file.
     look: a hash that is equal for images that look the same.
     """
 
@@ -75,7 +76,7 @@ def rasterise(svg: str, width: int = 2 * SIZE) -> Image.Image:
 
 
 def opened(path: Path) -> Image.Image:
-    """Return the image in a file, RGBA if any of it is transparent, else RGB.
+    """Return the image in a file, RGBA if its mode allows transparency, else RGB.
 
     Raises:
         UnusableError: the image is far too large.

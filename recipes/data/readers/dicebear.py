@@ -60,7 +60,9 @@ Parts = Mapping[str, Any]
 
 
 def read(node_modules: Path, licenses: Mapping[str, str], style: str) -> Iterator[Candidate]:
-    """Yield the faces of a style; ``licenses``: licences of the packages.
+    """Yield the faces of a style.
+
+    licenses: licences of the packages, by name.
 
     Raises:
         PackageError: node is missing or fails.

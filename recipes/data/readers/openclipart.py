@@ -107,7 +107,7 @@ def _sentence(description: str) -> tuple[str, ...]:
 
 
 def _draw(png: Path, svg: str) -> Image.Image:
-    """Draw the PNG, as resvg rejects half of these old SVGs; without a PNG, draw the SVG."""
+    """Return the PNG, because resvg rejects half of these old SVGs; without a PNG, draw the SVG."""
     if not png.is_file():
         return rasterise(svg)
     if png.stat().st_size > _PNG_LIMIT:

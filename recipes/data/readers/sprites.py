@@ -37,7 +37,7 @@ def read_game_art(folder: Path, license: str) -> Iterator[Candidate]:
 
 
 def read_theme(folder: Path, license: str) -> Iterator[Candidate]:
-    """Yield the icons in a desktop theme's folder, without duplicates and file-type icons."""
+    """Yield the icons in a desktop theme's folder, without duplicates or file-type icons."""
     for path in sorted(folder.glob("*/*.svg")):
         if path.is_symlink() or "gnome-" in path.stem or "mime" in path.parent.name:
             continue
