@@ -79,8 +79,7 @@ class Terminal:
     def size_within_memory(
         self, wanted: tuple[int, int] | None, own: tuple[int, int]
     ) -> tuple[int, int] | None:
-        """Return the size to compute at, or None for the image's ``own``; print a note on large
-        sizes.
+        """Return the size to compute at, or None for the image's ``own``; note a large size.
 
         An image that would keep its own size is reduced if that size is too large.
         """

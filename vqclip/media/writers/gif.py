@@ -43,9 +43,7 @@ def gif_writer(
 
 
 def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:
-    """Yield frames with their ticks, merging equal frames and dropping those that would be too
-    short.
-    """
+    """Yield frames with their ticks, merging equal frames and dropping very short ones."""
     shown, since = None, 0
     for number, frame in enumerate(frames):
         now = round(100 * number / rate)

@@ -1,7 +1,8 @@
 """Batches of each step's samples, on the device.
 
-With n processes, b samples per batch and k accumulated batches, step s uses samples s·S … (s+1)·S−1,
-where S = k·n·b. The order depends only on the step, so resumed training simply starts at step s.
+With n processes, b samples per batch and k accumulated batches, step s uses the samples s·S to
+(s+1)·S − 1, where S = k·n·b. The order depends only on the step, so resumed training simply starts
+at step s.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
