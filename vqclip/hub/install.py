@@ -61,7 +61,6 @@ def get(
     with store.holding(name, partial(_note_waiting, name, listener)):
         if model := store.find(name):
             return Installed(model, False)
-        store.remove_leftovers(name)
         entry.check_fetchable()
         try:
             return _make(entry, listener, patience, trust, keep)
@@ -189,7 +188,6 @@ def import_model(
         CheckpointError: the file is not a supported model, is damaged, or would run code.
     """
     with store.holding(check_model_name(name), lambda _: None):
-        store.remove_leftovers(name)
         if (source / _CLIP_CONFIG).is_file():
             return _import_clip(source, name, overwrite)
         checkpoint = vqgan_path(source)

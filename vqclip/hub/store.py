@@ -10,7 +10,6 @@ Layout below :func:`vqclip.files.environment.home`::
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vqclip.errors import CheckpointError, UsageError, VqclipError, reason_of
-from vqclip.files.atomic import replacing
+from vqclip.files.atomic import replacing, replacing_folder
 from vqclip.files.environment import home
 from vqclip.files.hashing import weights_hash
 from vqclip.files.locking import locked
@@ -28,7 +27,6 @@ from vqclip.hub.catalogue.entries import check_model_name
 DOWNLOADED, IMPORTED = "downloaded", "imported"
 WEIGHTS, CONFIG, RECORD = "model.safetensors", "config.yaml", "record.json"
 ORIGINAL = "original"
-_MAKING = ".making-"
 
 
 @dataclass(frozen=True)
@@ -122,29 +120,18 @@ def check(model: StoredModel) -> None:
 def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty folder that becomes the model's folder on success and is removed otherwise.
 
+    The caller must hold the model's lock; see :func:`holding`.
+
     Raises:
         UsageError: the name is taken or invalid.
     """
     place = models_folder() / check_model_name(name)
-    _check_free(place, overwrite)
-    models_folder().mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{name}~", dir=models_folder()))
-    try:
-        yield making
-        making.chmod(0o755)
-        _check_free(place, overwrite)
-        if place.exists():
-            discard(place)
-        making.rename(place)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-
-
-def _check_free(place: Path, overwrite: bool) -> None:
     if place.exists() and not overwrite:
         raise UsageError(
             f"there is already a model {place.name!r}: choose another `name`, or add `overwrite`"
         )
+    with replacing_folder(place) as folder:
+        yield folder
 
 
 def write_record(folder: Path, **values: Any) -> None:
@@ -165,18 +152,13 @@ def discard(folder: Path) -> None:
     Raises:
         VqclipError: the folder cannot be deleted.
     """
+    aside = folder.with_name(f".{folder.name}.old")
     try:
-        aside = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{folder.name}~", dir=folder.parent))
-        folder.rename(aside / folder.name)
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
         shutil.rmtree(aside)
     except OSError as error:
         raise VqclipError(f"cannot remove {folder}: {reason_of(error)}") from error
-
-
-def remove_leftovers(name: str) -> None:
-    """Delete files left by a killed process for ``name``; the caller must hold the lock."""
-    for left in models_folder().glob(f"{_MAKING}{name}~*"):
-        shutil.rmtree(left, ignore_errors=True)
 
 
 def known_hash(name: str, part: str) -> str | None:
