@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def name(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield every absolute name that a file imports, with relative ones resolved."""
+    """Yield the absolute path of every name that a file imports: ``vqclip.errors.UsageError``."""
     package = ["vqclip", *path.relative_to(PACKAGE).parent.parts]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -57,9 +58,7 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
-            yield module
-            if module == "vqclip":
-                yield from (f"vqclip.{alias.name}" for alias in node.names)
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def test_package_names() -> None:
@@ -78,6 +77,18 @@ def test_imports_go_down() -> None:
             if inside and ROOMS.index(there) < ROOMS.index(room):
                 up.append(f"{name(path)} imports {imported}")
     assert not up
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not even for annotations; only the version in ``vqclip`` itself is open to every module."""
+    modules = {f"vqclip/{name(path)}".removesuffix("/__init__"): path for path in MODULES}
+    graph: dict[str, set[str]] = {}
+    for own, path in modules.items():
+        for imported in imports(path):
+            place = imported.replace(".", "/")  # of a submodule, or of a name in a module
+            found = place if place in modules else place.rpartition("/")[0]
+            graph.setdefault(own, set()).update({found} & modules.keys() - {own, "vqclip"})
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
 
 
 def test_each_library_is_imported_only_in_its_package() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from vqclip.cli.listings import LISTINGS
 from vqclip.config import CODECS, DECAYS, FITS, INTERPOLATIONS, SCHEDULE_NAMES, TARGETS
 
 Values = Mapping[str, str]  # descriptions by value
@@ -25,9 +26,7 @@ def completion_of(option: str) -> Completion | None:
 
 
 def _listed(kind: str) -> Values:
-    from vqclip.cli.commands.list import KINDS
-
-    known = KINDS[kind]().items()
+    known = LISTINGS[kind]().items()
     return {name: about for name, about in known if " " not in name}
 
 
@@ -46,9 +45,7 @@ def _models(kind: str | None = None) -> Values:
 
 
 def _lists() -> Values:
-    from vqclip.cli.commands.list import KINDS
-
-    return dict.fromkeys(KINDS, "")
+    return dict.fromkeys(LISTINGS, "")
 
 
 _VALUES: Mapping[str, Callable[[], Values] | tuple[str, ...]] = {

@@ -26,7 +26,6 @@ from rich.text import Text
 from vqclip.cli.preview import find_preview
 
 if TYPE_CHECKING:
-    from vqclip.cli.terminal import Terminal
     from vqclip.generation.frame import Frame
 
 _WORDS_EVERY = 0.25  # seconds between readings of the loss, each of which stalls a GPU
@@ -111,12 +110,13 @@ class Progress:
 class StageProgress(ExitStack):
     """A live bar for each stage of a run: drafts, optimisation, sampling, refinement, videos.
 
+    open_bar: returns a bar for a title, a total and a unit; see :meth:`Terminal.progress`.
     title: title of the optimisation.
     """
 
-    def __init__(self, terminal: "Terminal", title: str) -> None:
+    def __init__(self, open_bar: Callable[[str, int, str], Progress], title: str) -> None:
         super().__init__()
-        self.terminal, self.title = terminal, title
+        self.open_bar, self.title = open_bar, title
         self.current: str | None = None
 
     def close(self) -> None:
@@ -130,9 +130,7 @@ class StageProgress(ExitStack):
             self.close()
             self.current = stage
             title, unit = _STAGES.get(stage, ("", "step"))
-            self.progress = self.enter_context(
-                self.terminal.progress(title or self.title, total, unit)
-            )
+            self.progress = self.enter_context(self.open_bar(title or self.title, total, unit))
         return self.progress
 
     def stage(self, stage: str, done: int, total: int, picture: Callable[[], Image.Image]) -> None:

@@ -138,7 +138,7 @@ class GenerateSession(Session):
         for number, (config, output) in enumerate(zip(self.configs, self.outputs, strict=True), 1):
             self.terminal.seconds()
             try:
-                with StageProgress(self.terminal, str(config.prompts[0])) as progress:
+                with StageProgress(self.terminal.progress, str(config.prompts[0])) as progress:
                     one = rendering(
                         config, output, self.models, progress.frame, self.state, self.extra
                     )
@@ -226,7 +226,7 @@ class SampleSession(Session):
         from vqclip.cli.progress import StageProgress
         from vqclip.runs.samples import SampleRun
 
-        with StageProgress(self.terminal, "refining") as progress:
+        with StageProgress(self.terminal.progress, "refining") as progress:
             run = SampleRun(self.task, self.outputs, progress.stage)
             for rank, result in enumerate(run.results(), 1):
                 progress.close()

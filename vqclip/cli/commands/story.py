@@ -108,7 +108,7 @@ def make_story(
         progress.stage("story", done, frames, lambda: Image.fromarray(frame.picture))
 
     try:
-        with StageProgress(terminal, str(story.scenes[0][0])) as progress:
+        with StageProgress(terminal.progress, str(story.scenes[0][0])) as progress:
             run.run(show, progress.frame)
     except KeyboardInterrupt:
         films.stopped(terminal, run.work_folder)
