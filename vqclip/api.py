@@ -70,7 +70,7 @@ class Result:
         """Save the image as PNG, JPEG or WebP, including the settings for ``vqclip again``.
 
         Raises:
-            UsageError: the suffix is unknown, or the file exists without ``overwrite``.
+            UsageError: the suffix is unknown, or the file exists and ``overwrite`` is not set.
             VqclipError: the file could not be written.
         """
         path = Path(path).expanduser()
@@ -123,9 +123,9 @@ class Model:
 
         Args:
             prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of such prompts.
-            losses: losses to add to the prompts' loss: names (``"symmetry"``, ``"symmetry:2"``);
-                functions from :class:`vqclip.Observation` to a scalar tensor; or either of these
-                with a weight, ``(loss, 0.5)``.
+            losses: additional losses: names (``"symmetry"``, ``"symmetry:2"``); functions from
+                :class:`vqclip.Observation` to a scalar tensor; or either of these with a weight,
+                ``(loss, 0.5)``.
             augment: augmentations of the cutouts, in order, instead of the default ones: names, or
                 functions from a batch (n, 3, h, w), with values roughly in [0, 1], to a batch of
                 the same shape.

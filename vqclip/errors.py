@@ -1,4 +1,4 @@
-"""vqclip's exceptions, printed by the command line as one line.
+"""vqclip's exceptions, each printed by the command line as one line.
 
 Messages name settings as in Python, in backticks: `steps`, `init=draft`. The command line prints
 its own options instead: --steps, --init draft.
@@ -13,7 +13,7 @@ def one_line(error: BaseException, most: int = 300) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why the system refused a file, a connection or a name, as in ``permission denied``."""
+    """Return why the system refused a file, a connection or a name: ``permission denied``."""
     return " ".join(str(getattr(error, "strerror", None) or error).split()).lower()
 
 

@@ -74,8 +74,8 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
         VqclipError: the cluster cannot be used.
     """
     check_address(address)
-    # Ray reads these variables on import. Its own cluster needs a token, because Ray listens on
-    # every network interface.
+    # Ray reads these variables on import. A cluster started here needs a token, because Ray listens
+    # on every network interface.
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     for name, value in {**_QUIET, **(own if address == LOCAL else {})}.items():
         os.environ.setdefault(name, value)

@@ -16,7 +16,7 @@ SEVERAL = {"size": "x", "seeds": ","}  # single-value options that JSON may give
 class Row:
     """One entry in a list.
 
-    line: line number of the row, from 1; its first line if it spans more than one.
+    line: number of the row's first line in the list, from 1.
     words: options and prompt, as a shell would pass them to ``vqclip``.
     off: options that the row turns off, even if they are set for all rows.
     error: reason the row cannot be read, if any.

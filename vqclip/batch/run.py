@@ -90,7 +90,7 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _forget_checkpoints(self) -> None:
-        """Remove the checkpoints of finished jobs, and the folder once it is empty."""
+        """Remove the checkpoints of finished jobs, and their folder once it is empty."""
         for job in self.jobs.values():
             if job.state == DONE:
                 self.folder.checkpoint(job).unlink(missing_ok=True)

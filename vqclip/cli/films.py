@@ -1,4 +1,4 @@
-"""File names, results and interruptions, shared by the video commands."""
+"""File names, results and interruptions of videos, shared by the video commands."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def video_paths(
     params: Mapping[str, Any], name: str, *, continues: bool = False
 ) -> tuple[Path, ...]:
-    """Return the videos to write: the named one, and one in each other requested format.
+    """Return the paths of the videos to write: the given one, and one for each other format.
 
     Without --output, they are called ``name``.
 

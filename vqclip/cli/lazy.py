@@ -14,7 +14,7 @@ class LazyCommand:
     """A command that is not imported yet.
 
     place: module below ``vqclip.cli.commands`` and name of the function or app: ``show:command``.
-    summary: the line printed in the group's help: the first line of the command's help.
+    summary: the first line of the command's help, printed in the group's help.
     kind: class of the command.
     """
 

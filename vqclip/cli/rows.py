@@ -54,7 +54,7 @@ KeepFrames = Annotated[
 FileName = Annotated[
     str | None, typer.Option("--output", "-o", help="Name of the image file in the folder.")
 ]
-# The batch's options that an option of a row replaces.
+# For an option of a row, the batch's options that it replaces.
 _INSTEAD = {
     "seed": {"seeds"},
     "count": {"seeds"},

@@ -31,7 +31,7 @@ def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
 
 
 def note_unknown(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> None:
-    """Print a note that codes from an older version do not record a VQGAN."""
+    """Print a note if the codes, from an older version, do not record their VQGAN."""
     if codes.vqgan is None:
         note(f"{codes.name} does not record its VQGAN; it is decoded with {vqgan}")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Session(ABC):
-    """The images of one command: load the models, then forecast, or generate and report."""
+    """One command's work on images: load the models, then forecast, or generate and report."""
 
     trying = "timing a few steps"
 

@@ -54,13 +54,13 @@ class GenerateConfig:
     drafts: number of drafts for CLIP to choose from.
     style: style of the drafts, if the transformer has styles: a name, ``auto`` or ``none``; see
         :func:`vqclip.generation.styles.chosen_styles`.
-    guidance, temperature, top_k, top_p, recall: for drafts, see
+    guidance, temperature, top_k, top_p, recall: settings for drafts; see
         :class:`vqclip.config.sampling.Sampling`.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) pulls z to t, the
         initial z or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
-        for a draft, which only needs refinement, else 0: see :mod:`vqclip.hub.derived`.
+        for a draft, which only needs refinement, and 0 otherwise; see :mod:`vqclip.hub.derived`.
     prior: weight of the loss that pulls z towards codes likely under the transformer; see
-        :mod:`vqclip.generation.prior`. If None, 8 for a draft, else 0.
+        :mod:`vqclip.generation.prior`. None means 8 for a draft, and 0 otherwise.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
     losses: additional losses with their weights: names in :data:`vqclip.generation.losses.LOSSES`,
         or functions from :class:`vqclip.generation.losses.Observation` to a scalar.
@@ -70,9 +70,9 @@ class GenerateConfig:
     optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. If None, the rate
         is 0.05 for a draft, else 0.1.
     ema: decay of the running average of z that is displayed, from 0 (no average) to below 1.
-    device, precision: ``auto`` chooses; see :mod:`vqclip.models.runtime`. With the precision
-        ``portable``, float32 results are byte-identical on every x86-64 processor and, on CUDA,
-        from run to run on the same GPU, with cutouts taken on the CPU.
+    device, precision: chosen automatically if ``auto``; see :mod:`vqclip.models.runtime`. With the
+        precision ``portable``, float32 results are byte-identical on every x86-64 processor and, on
+        CUDA, from run to run on the same GPU, with cutouts taken on the CPU.
     cut_chunk: number of cutouts embedded at a time; fewer need less memory. If None, the number
     depends on the device. Raises:
         UsageError: a value is out of range.

@@ -15,7 +15,7 @@ class Frame:
     """An image in progress: a draft being sampled, or z between two optimizer steps.
 
     stage: ``draft`` while a transformer samples drafts, then ``optimization``.
-    step: codes sampled so far, over all drafts, or optimizer steps done, starting at 0.
+    step: number of codes sampled so far, over all drafts, or number of optimizer steps done.
     total: the final value of ``step``.
     z: (1, embed_dim, h/f, w/f), detached; for a draft, its code vectors in the transformer's VQGAN.
     losses: weighted scalar tensors by name, on the run's device; none for drafts and the result.

@@ -89,8 +89,8 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
     its image is the same as if it ran alone, up to rounding in products over larger batches.
 
     Raises:
-        RuntimeError: the step failed, for example for lack of memory; the runs keep their earlier
-            state.
+        RuntimeError: the step failed, for example because memory ran out; the runs keep their
+            earlier state.
     """
     models, config = runs[0].models, runs[0].config
     portable = config.precision == "portable" and models.device.type == "cuda"
@@ -120,7 +120,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
                 add_backward(losses, terms)
         add_backward(losses, [run.pull() for run in runs])
         gradient = joined([one.grad for one in seen if one.grad is not None]).to(models.device)
-        # Equivalent to image.backward(gradient), which would import sympy for half a second.
+        # Equivalent to image.backward(gradient), which would spend half a second importing sympy.
         torch.autograd.backward((image * gradient).sum())
 
     before = zip(runs, image.detach().chunk(len(runs)), losses, strict=True)
@@ -252,7 +252,7 @@ class Run:
             self.optimizer.step()
         with torch.no_grad():
             self.z.copy_(self.clamped(self.z))
-            if self.free is not None:  # some optimizers move without a gradient
+            if self.free is not None:  # some optimizers move z even without a gradient
                 self.z.copy_(torch.where(self.free, self.z, self.start))
         self.average.update(self.z.detach())
         self.steps_done += 1

@@ -119,7 +119,7 @@ class Width:
 
 
 def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Exception]]:
-    """Return how many runs shared a step, and a frame or an exception for each run.
+    """Step every run; return how many shared a step, and a frame or an exception for each run.
 
     If a batch of runs fails for a reason other than lack of memory, its runs are stepped one by
     one, so that neither a failing run nor the size of the batch makes the others fail.

@@ -60,7 +60,7 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
 def embed_subjects(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Subjects:
     """Embed the subjects of text prompts, except those with negative weights.
 
-    Each embedding is the normalised mean of those with and without an article.
+    Each result is the normalised mean of a phrase's embeddings with and without an article.
     """
 
     def embed(phrases: list[str]) -> Tensor:

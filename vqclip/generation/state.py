@@ -47,7 +47,7 @@ def resumed(config: GenerateConfig, models: Models, state: State) -> Run:
     """Restore a run from a state returned by :func:`state_of`.
 
     Raises:
-        CheckpointError: the state belongs to other settings.
+        CheckpointError: the state does not match the settings.
     """
     start = state.tensors["start"]
     if start.shape[-2:] != grid_of(config, models.vqgan):

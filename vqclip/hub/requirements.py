@@ -62,7 +62,7 @@ def missing(named: Iterable[Named]) -> list[Missing]:
 
 
 def refuse_missing(absent: Sequence[Missing], otherwise: str = "") -> None:
-    """Raise UsageError, with the command that downloads them, if models are missing.
+    """Raise UsageError if models are missing, with the command that downloads them.
 
     otherwise: an alternative to append to the message.
     """
@@ -97,7 +97,7 @@ def missing_entry(known: CatalogueEntry) -> Missing:
 
 
 def _get(name: str, listener: "Listener") -> object:
-    from vqclip.hub.install import get  # here because it imports torch
+    from vqclip.hub.install import get  # imported here because it imports torch
 
     return get(name, listener)
 

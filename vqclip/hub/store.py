@@ -147,7 +147,7 @@ def write_record(folder: Path, **values: Any) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a folder in the store, atomically for other processes.
+    """Delete a folder in the store; other processes never see a part of it.
 
     Raises:
         VqclipError: the folder cannot be deleted.

@@ -59,7 +59,7 @@ class VGGFeatures(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from torchvision.models.vgg import cfgs, make_layers  # here because it is slow
+        from torchvision.models.vgg import cfgs, make_layers  # imported here because it is slow
 
         layers = make_layers(cfgs["D"])
         for number, part in enumerate(_SLICES, 1):

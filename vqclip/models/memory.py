@@ -30,11 +30,11 @@ _PHRASE = 0.07  # subtracted from the similarity to the last phrase; less from t
 _SAME = 0.97  # cosine similarity above which two phrases count as the same
 _BY_KEYWORD = 0.07  # penalty if a phrase is a keyword of the image rather than its name
 _UNNAMED = 0.42  # penalty if no phrase is the image's name or keyword
-_ATTRIBUTE = 0.06  # bonus for each attribute of the subject that is a text of the image
+_ATTRIBUTE = 0.06  # bonus for each attribute of the subject that is among the image's texts
 _MARGIN = 0.07  # difference in score up to which two styles are equally suitable
 _NEGLIGIBLE = 1e-6  # images with a smaller p(image | condition) are ignored while sampling
 _UNIFORM = 1e-3  # stands for the transformer's p of given codes, which it does not predict
-_IMAGE = 0.5  # weight of the similarity to the image itself, relative to that to its texts
+_IMAGE = 0.5  # weight of the similarity to an image, relative to the similarity to its texts
 
 
 class Subjects(NamedTuple):

@@ -44,7 +44,7 @@ class _GroupNorm(torch.autograd.Function):
 def _input_gradient(
     gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
 ) -> Tensor:
-    """Return γ·rstd·dy + slope·x + offset, whose factors are constant in every channel.
+    """Return γ·rstd·dy + slope·x + offset; the factors are constant in every channel.
 
     gradient (dy) and x: (b, c, h, w); mean and rstd: float32, (b, groups).
     """

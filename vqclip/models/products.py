@@ -1,6 +1,6 @@
 """Float32 matrix products with frozen weights, by the faster of torch's two libraries.
 
-torch multiplies float32 matrices with MKL, which does not use AVX-512 on AMD processors. There,
+torch multiplies float32 matrices with MKL, which does not use AVX-512 on AMD processors. On these,
 oneDNN, the library of torch's convolutions, takes less than half the time.
 """
 

@@ -199,7 +199,7 @@ def _release_memory() -> None:
 
 @contextmanager
 def determinism(flag: bool) -> Iterator[None]:
-    """Context that rejects operations whose results vary between runs, if ``flag`` is set.
+    """Reject operations whose results vary between runs in the block, if ``flag`` is set.
 
     Such operations exist only on CUDA. They include the gradients of sampling and pooling, so the
     cutouts are then taken on the CPU.

@@ -64,7 +64,8 @@ def fits(conv: nn.Conv2d) -> bool:
 class Kernels:
     """Transformed kernels (36, in, out), which multiply the tiles at all points.
 
-    oneDNN, which is used where it is faster, computes one product at a time, and MKL all at once.
+    oneDNN, which is used where it is faster, computes one product at a time; MKL computes all at
+    once.
     """
 
     def __init__(self, kernels: Tensor) -> None:

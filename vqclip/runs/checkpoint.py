@@ -138,7 +138,7 @@ def _read_state(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Sta
 
 
 def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
-    """Return the fields of ``output``; paths are relative to ``folder``, so that it can move."""
+    """Return ``output``'s fields with paths relative to ``folder``, which can then be moved."""
 
     def seen(value: Any) -> Any:
         if isinstance(value, Path):

@@ -120,7 +120,7 @@ def read_condition(
 def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
     """Return the number of a class given by number or name.
 
-    Names are the model's own in ``own``; without them, a model with 1,000 classes uses
+    ``own`` holds the model's own class names; without any, a model with 1,000 classes uses
     ImageNet's.
 
     Raises:

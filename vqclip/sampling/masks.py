@@ -152,7 +152,8 @@ def padded_to_codes(image: Tensor, factor: int) -> Tensor:
 def continued(image: Tensor, kept: Tensor) -> Tensor:
     """Fill the pixels that are not kept with a smooth continuation (pull-push pyramid).
 
-    image: (1, 3, h, w). kept: (1, 1, h, w) bool.
+    image: (1, 3, h, w).
+    kept: (1, 1, h, w) bool.
     """
     height, width = image.shape[-2:]
     if kept.all() or height * width == 1:

@@ -13,7 +13,7 @@ class WeightAverage:
     """Moving average ē ← d·ē + (1 − d)·w of every weight after every step; buffers are copied.
 
     Early on, d is (1 + step) / (10 + step) if that is smaller, so that the initial weights fade
-    quickly. Averaging frozen weights costs only memory.
+    quickly. Frozen weights are copied too, which costs only memory.
 
     Args:
         networks: networks to average, starting at their current weights.

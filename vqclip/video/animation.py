@@ -131,7 +131,7 @@ class Animation:
 
 
 def _plays(path: Path, loop: int) -> int:
-    """Return how many times to write a video's frames, as an MP4 cannot be marked as looping."""
+    """Return how many times to write a video's frames; an MP4 cannot be marked as looping."""
     return max(1, loop) if path.suffix.lower() == ".mp4" else 1
 
 

@@ -232,7 +232,7 @@ def _summary(session: _Session, folder: "RunFolder", terminal: Terminal) -> None
 
 
 def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:
-    """Print the jobs with their time and memory, but write nothing."""
+    """Print the jobs and a forecast of their time and memory; write no files."""
     from vqclip.batch.engine import Loader, estimate
     from vqclip.batch.run import planned
     from vqclip.config.argv import command

@@ -42,7 +42,7 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSes
         UsageError: a file cannot be written.
     """
     at_least("count", params["count"], 1)
-    from vqclip.runs.outputs import check_outputs  # slow to import: not for help or errors
+    from vqclip.runs.outputs import check_outputs  # slow; not needed for help or errors
 
     terminal = terminal_of(params)
     config = with_vqgan_of_init(config, terminal.note)

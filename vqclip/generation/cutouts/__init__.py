@@ -67,8 +67,8 @@ class Cutouts:
         augment: names in :data:`AUGMENTATIONS`, optionally with parameters, or callables
             (n, 3, h, w) -> (n, 3, h, w). Geometric ones are applied first, then the rest in order.
             A callable is called on one chunk at a time and must supply its own randomness.
-        noise: upper bound for the noise: each cutout's Gaussian noise has a standard deviation
-            drawn uniformly from [0, noise].
+        noise: each cutout's Gaussian noise has a standard deviation drawn uniformly from [0,
+            noise].
 
     Raises:
         UsageError: a name or parameter is unknown, or a number is out of range.

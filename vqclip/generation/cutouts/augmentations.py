@@ -3,7 +3,7 @@
 A geometric augmentation returns homographies (n, 3, 3) or a displacement field, which are merged
 into a single sampling pass; the others return a photometric step. Every number is drawn separately
 for each cutout, and ``p`` is the probability that a cutout is changed at all. Two letters in square
-brackets are the name in nerdyrodent/VQGAN-CLIP, whose numbers the preset "nerdyrodent" uses.
+brackets are the name in nerdyrodent/VQGAN-CLIP, whose values the preset "nerdyrodent" uses.
 """
 
 from collections.abc import Callable

@@ -41,7 +41,7 @@ def translation(shift: Tensor) -> Tensor:
 
 
 def rotation_matrix(degrees: Tensor) -> Tensor:
-    """Return (n, 3, 3) rotations about the centre; positive angles turn the content left."""
+    """Return (n, 3, 3) rotations about the centre; positive angles are anticlockwise."""
     radians = degrees * (math.pi / 180)
     cos, sin = radians.cos(), radians.sin()
     return matrices(cos, -sin, 0.0, sin, cos, 0.0, 0.0, 0.0, 1.0)

@@ -26,7 +26,7 @@ class Colour:
     The changes are made in this order: multiply by the brightness; scale by the contrast about the
     cutout's mean luma; scale by the saturation about each pixel's own luma; rotate by the hue about
     the grey axis. Each is linear in the colour, so a single pass applies them all. Nothing is
-    clipped, so the gradient reaches every pixel. The factors are (n,); the hue is (n,), in turns.
+    clipped, so the gradient reaches every pixel. All four are (n,); the hue is in turns.
     """
 
     brightness: Tensor
@@ -63,7 +63,7 @@ def hue_matrices(turns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sharpen:
-    """Blend with a 3×3 smoothed copy: a factor of 0 smooths, above 1 sharpens."""
+    """Blend with a 3×3 smoothed copy: a factor of 0 smooths, and factors above 1 sharpen."""
 
     factors: Tensor
 

@@ -18,7 +18,7 @@ from vqclip.hub.checkpoints.torchfiles import read_legacy, read_zip
 
 StateDict = dict[str, Tensor]
 _MOST_HEADER = 1 << 23  # maximum size of a safetensors header in bytes
-_SPARE = 1 << 24  # bytes that weights may claim beyond the file's capacity
+_SPARE = 1 << 24  # bytes that weights may claim beyond four times the file's size
 
 
 class FileContent(NamedTuple):

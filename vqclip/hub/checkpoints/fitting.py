@@ -60,7 +60,7 @@ def check_numbers(state: StateDict) -> None:
 
 
 def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
-    """Yield the most common differences between mismatched files: in quantizer and codebook."""
+    """Yield differences in quantizer and codebook, the most common ones in mismatched files."""
     expected_key = next((key for key in _CODEBOOKS if key in expected), None)
     found_key = next((key for key in _CODEBOOKS if key in state), None)
     if expected_key is None or found_key is None:

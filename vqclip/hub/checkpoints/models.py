@@ -41,7 +41,7 @@ _PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colori
 def load_vqgan_weights(
     state: StateDict, config: ModelConfig | None = None, stage: StageName = "first"
 ) -> VQModel:
-    """Build the VQGAN that ``config`` describes (or its weights imply), with weights ``state``.
+    """Build the VQGAN that ``config`` describes (or the weights imply), with weights ``state``.
 
     Given a transformer's checkpoint, build its first stage or, with ``stage="cond"``, the VQGAN
     that encodes its condition. Weights are converted to float32; no memory is allocated for initial
@@ -49,7 +49,7 @@ def load_vqgan_weights(
 
     Raises:
         CheckpointError: config and weights do not match; weights are missing, unexpected or not
-            finite, or the stage does not exist.
+            finite; or the stage does not exist.
         UsageError: the config is invalid.
     """
     if kind(state) == "Net2NetTransformer":

@@ -15,7 +15,7 @@ from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing, sweep
 from vqclip.files.locking import held, is_held
 
-_YOUNG = 5  # seconds in which a file may be in use without being marked
+_YOUNG = 5  # seconds for which a file may be in use without being marked
 
 Array = np.ndarray[Any, np.dtype[np.uint8]]
 

@@ -34,7 +34,7 @@ def border_weights(height: int, width: int, weight: float) -> Tensor:
     """Return a weight for each pixel's error, (height, width), with mean 1.
 
     The outer 6 rows and columns count ``weight`` times as much as the inner ones, and the corners
-    ``weight``² times as much: with no context beyond the border, they are learned last.
+    ``weight``² times as much, because pixels with no context beyond the border are learned last.
     """
     rows, columns = (torch.ones(side) for side in (height, width))
     for line in (rows, columns):
