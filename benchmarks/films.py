@@ -37,7 +37,7 @@ print(int(peak.split()[1]) / 1024)
 
 @dataclass(frozen=True)
 class Film:
-    """A video's decoded frames; ``peak`` is its process's peak memory in MiB."""
+    """A decoded video; ``peak`` is the peak memory, in MiB, of the process that made it."""
 
     path: Path
     peak: float
@@ -101,7 +101,7 @@ def decoded(path: Path) -> tuple[list[tuple[int, int]], float]:
 
 
 def problems(short: Film, long: Film, args: argparse.Namespace) -> Iterator[str]:
-    """Yield the differences from the request."""
+    """Yield the differences from the request, and any excess of memory."""
     for film, count in zip((short, long), args.counts, strict=True):
         # in a run's videos, GIF and WebP merge equal frames
         frames = min(count, film.frames) if args.draw and film.path.suffix != ".mp4" else count

@@ -59,7 +59,7 @@ class Row:
 
 
 def timed(step: Callable[[], Any], device: torch.device, count: int) -> tuple[Any, float | None]:
-    """Return the median seconds of a step after two warm-up steps, and the peak memory in GiB."""
+    """Return a step's median time in seconds, after two warm-ups, and the peak memory in GiB."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     times = []
@@ -147,7 +147,7 @@ def training(args: argparse.Namespace, device: torch.device) -> Iterator[Row]:
 def training_step(
     stage: str, folder: Path, args: argparse.Namespace, device: torch.device
 ) -> float | str:
-    """Return the median seconds of a recipe's training step."""
+    """Return the median duration of a recipe's training step in seconds, or why there is none."""
     data: dict[str, Any] = {"sources": [{"path": str(folder)}], "hold_out": {"share": 0.25}}
     data |= {"size": 128}
     recipe = ROOT / "recipes" / f"{stage}.yaml"

@@ -8,9 +8,9 @@ names.txt, the list of possible names, which ``--prompts`` can extend; and answe
 written beside the folder, as naming.key.json, so give viewers only the folder. Each viewer sees one
 set, because a draft gives away the image made from it. Each line of answers.csv has an image's
 number; a description in the viewer's own words; the most likely and second most likely name in
-names.txt; and the look: 0 a smear, 1 something similar, 2 clearly a drawing of the subject, 3 a
-nice image. ``--sheet`` shows all images with their prompts, in the key's order, with wrong answers
-in red.
+names.txt; and the look: 0 a smear, 1 something like the subject, 2 clearly a drawing of the
+subject, 3 a nice image. ``--sheet`` shows all images with their prompts, in the key's order, with
+wrong answers in red.
 """
 
 import argparse

@@ -130,7 +130,7 @@ class Stopwatch:
 
 
 def stepper(config: vqclip.GenerateConfig, models: Models) -> Step:
-    """Return the step in ``vqclip.generate``, which yields a frame before every step but one."""
+    """Return a function that takes one step of ``vqclip.generate`` and returns the step's times."""
     stopwatch = Stopwatch(str(models.device))
     for method in ("nearest", "decode"):
         stopwatch.watch("quantize+decode", models.vqgan, method)

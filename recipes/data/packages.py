@@ -23,7 +23,7 @@ def provide(
 ) -> dict[str, Path]:
     """Return each package's content folder by name, downloading and unpacking missing packages.
 
-    clones: a folder of local clones of git repositories, which then need no download.
+    clones: a folder of local clones of git repositories, which are used instead of downloads.
 
     Raises:
         PackageError: a package cannot be downloaded or is not the locked one.

@@ -46,7 +46,7 @@ _FILE_LIMIT, _PIXEL_LIMIT = 30_000_000, 40_000_000
 
 
 class UnusableError(Exception):
-    """An image does not belong in the data set; the message is the reason, for the counts."""
+    """An image does not belong in the data set; the message is the reason, which is counted."""
 
 
 @dataclass(frozen=True, slots=True)

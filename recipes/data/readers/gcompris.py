@@ -1,4 +1,4 @@
-"""Photos from GCompris that their READMEs place under CC0, CC BY or no copyright."""
+"""Photos from GCompris that, by its READMEs, are under CC0 or CC BY, or free of copyright."""
 
 import io
 import re

@@ -247,7 +247,7 @@ _LANDS: Mapping[str, tuple[str, Callable[[Scene], None]]] = {
 
 
 def paint(number: int) -> tuple[Scene, str]:
-    """Return the painted landscape number ``number``, and the name of its land."""
+    """Paint landscape ``number``; return it and the name of its land."""
     chance = random.Random(9000 + number)
     name = chance.choice(list(_SKIES))
     scene = Scene(number, chance, name, horizon=chance.randint(55, 90))

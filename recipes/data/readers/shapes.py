@@ -62,7 +62,7 @@ class Shape:
 
 
 def shape(number: int) -> Shape:
-    """Return shape number ``number``; the number determines all its properties."""
+    """Return shape ``number``; this number determines all its properties."""
     chance = random.Random(number)
     ground = chance.choice(list(PALETTE))
     color = chance.choice([name for name in PALETTE if _distance(name, ground) > 150])
@@ -210,7 +210,7 @@ _PATTERNS = {
 
 
 def draw(s: Shape) -> Image.Image:
-    """Return a shape on its background, RGB of 128×128."""
+    """Return a shape on its background, as 128×128 RGB."""
     image = Image.new("RGB", (_SIDE, _SIDE), s.ground_fill)
     pen = _DRAWN[s.kind]
     if pen:
