@@ -50,7 +50,7 @@ def course(config: vqclip.GenerateConfig, models: Models, every: int) -> Iterato
 
 
 def first_as_good(points: list[Point], score: float) -> Point | None:
-    """Return the first point with at least this score, if there is one."""
+    """Return the first point with at least this score, or None."""
     return next((point for point in points if point[2] >= score), None)
 
 

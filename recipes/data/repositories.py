@@ -37,7 +37,7 @@ def pack(package: Package, clones: Path | None, folder: Path) -> None:
 
 
 def find_clone(repository: str, clones: Path | None) -> Path | None:
-    """Return the clone of ``owner/name`` in a folder, under ``owner+name`` or ``owner/name``."""
+    """Return the clone of ``owner/name`` in a folder, or None; ``+`` may replace its ``/``."""
     for name in (repository.replace("/", "+"), repository):
         if clones and (clones / name).is_dir():
             return clones / name

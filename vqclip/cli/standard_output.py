@@ -46,7 +46,7 @@ def image_to_stdout(words: Sequence[str], others: Collection[str]) -> Iterator[l
 
 
 def _place(options: Sequence[str]) -> int | None:
-    """Return the position of ``-`` if it is the value of --output."""
+    """Return the position of ``-`` if it is the value of --output, else None."""
     pairs = enumerate(pairwise(options), 1)
     return next((at for at, pair in pairs if pair in (("-o", "-"), ("--output", "-"))), None)
 

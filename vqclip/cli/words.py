@@ -101,7 +101,7 @@ def _similar(one: str, other: str) -> bool:
 
 
 def _refused_value(error: BaseException) -> tuple[str, str] | None:
-    """Return the value that a numeric option refused, and the kind of number that it accepts."""
+    """Return the value that a numeric option refused and the kind it accepts, or None."""
     for detail in getattr(error.__cause__, "errors", tuple)():
         for words, kind in _KINDS.items():
             if words in detail.get("msg", ""):

@@ -24,7 +24,7 @@ def parse_size(text: str | None) -> Size | None:
 
 
 def write_size(size: Size | None) -> str | None:
-    """Return a size as text, such as ``256x192``."""
+    """Return a size as text, such as ``256x192``; None stays None."""
     return "x".join(map(str, size)) if size else None
 
 

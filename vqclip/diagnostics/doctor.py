@@ -147,7 +147,7 @@ def _version(package: str) -> str:
 
 
 def _pinned_torch() -> str | None:
-    """Return the torch version that torchvision requires."""
+    """Return the torch version that torchvision requires, or None if unknown."""
     try:
         wants = metadata.requires("torchvision") or []
     except metadata.PackageNotFoundError:

@@ -28,7 +28,7 @@ def cached_repositories() -> dict[str, int]:
 
 
 def repository(source: str) -> tuple[str, str] | None:
-    """Return a CLIP model's repository on the hub, and its file there if one is named.
+    """Return a CLIP model's repository on the hub and its file ("" if unnamed), or None.
 
     source: ``hf-hub:org/name``, or one of :func:`pretrained_names`.
     """

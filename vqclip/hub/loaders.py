@@ -191,7 +191,7 @@ def referred(
 
 
 def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelConfig | None:
-    """Return the given config or else the one beside the weights."""
+    """Return the given config, or else the one beside the weights, or None."""
     if isinstance(config, Mapping):
         return ModelConfig.of(config, "the config given")
     return checkpoints.config_for(path, None if config is None else user_path(config))

@@ -152,8 +152,8 @@ def _best(similarities: Tensor) -> Tensor:
 class Recalling:
     """A transformer's predictions, mixed with the codes of recalled images.
 
-    The images are centred in the grid. Around them, and in a smaller grid, only the
-    transformer predicts.
+    The images are centred in the grid. Outside them, only the transformer predicts; in a grid that
+    is smaller than the images, only their middle is recalled.
 
     Args:
         predictor: the transformer's predictions.

@@ -205,7 +205,7 @@ class Predictor:
             self.hints = self._hints()
 
     def _hints(self) -> Tensor | None:
-        """Return the window's part of the sketch in reading order, for every position."""
+        """Return the window's part of the sketch for every position in reading order, or None."""
         if self.sketch is None:
             return None
         return hints_of(self._crop(self.sketch)[:, self.order], self.length)

@@ -78,7 +78,7 @@ def check_conditions(transformer: Net2NetTransformer, conditions: Mapping[str, s
 
 
 def natural_size(conditions: Mapping[str, str]) -> tuple[int, int] | None:
-    """Return the (width, height) in pixels implied by a condition, if any."""
+    """Return the (width, height) in pixels implied by a condition, or None."""
     for kind, value in conditions.items():
         if kind != "class":
             width, height = open_image(value).size
@@ -93,7 +93,7 @@ def read_condition(
     size: tuple[int, int],
     relabel: Sequence[str] = (),
 ) -> Tensor | None:
-    """Return the input to ``encode_condition`` for an image of ``size`` (width, height).
+    """Return the input to ``encode_condition`` for an image of ``size`` (width, height), if any.
 
     Raises:
         UsageError: the condition does not suit the transformer or cannot be read.

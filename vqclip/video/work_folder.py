@@ -145,7 +145,7 @@ class WorkFolder:
         return self.path / _STATE
 
     def state(self) -> State | None:
-        """Return the state after the frames so far, if saved."""
+        """Return the saved state after the frames so far, or None."""
         return load_state(self.state_path) if self.state_path.exists() else None
 
     def keep(self, state: State) -> None:

@@ -54,7 +54,7 @@ class Names:
         self._costs = {word: 2 - math.log(n / total) for word, n in counts.items()}
 
     def find(self, code: str, name: str = "") -> Emoji | None:
-        """Return the emoji with a code point ("1f34e"), else the one with a name ("red-apple")."""
+        """Return the emoji with this code point ("1f34e"), or else this name ("red-apple")."""
         return self._by_code.get(_bare(code)) or self._by_name.get(_squeezed(name))
 
     def words(self, name: str) -> str:

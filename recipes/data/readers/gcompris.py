@@ -85,7 +85,7 @@ def read_rights(files: Mapping[str, bytes]) -> dict[str, Rights]:
 
 
 def _stanza(text: str) -> tuple[Rights | None, list[str]]:
-    """Return the rights and files in a stanza, "Copyright: ...", "License: ...", "Files:"."""
+    """Return the rights, or None, and the files in a stanza with "License:" and "Files:" fields."""
     fields = {
         key.lower(): value.strip()
         for key, value in re.findall(r"(?m)^(\w+):((?:.|\n(?!\w+:))*)", text)

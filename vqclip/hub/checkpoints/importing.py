@@ -141,7 +141,7 @@ def _is_rgb(config: ModelConfig) -> bool:
 
 
 def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelConfig:
-    """Return the config to write: given, found, or inferred from a VQGAN's weights."""
+    """Return the config to write: given, beside the checkpoint, or inferred from the weights."""
     own = config_for(checkpoint, config)
     if not is_transformer(state):
         return stage_config(own or infer_config(_first_stage_state(state)), "first")

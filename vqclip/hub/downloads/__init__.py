@@ -84,7 +84,7 @@ def download(
 
 
 def _fetched_before(wanted: DownloadRequest) -> Fetched | None:
-    """Return the complete file from an earlier attempt, if its source is still listed."""
+    """Return the complete file from an earlier attempt, or None if its source is not listed now."""
     origin = Part(wanted.path).origin()
     source = next((s for s in wanted.sources if origin and s.url == origin.url), None)
     return Fetched(source, weights_hash(wanted.path)) if source else None

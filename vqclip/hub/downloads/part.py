@@ -31,7 +31,7 @@ class Part:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def origin(self) -> Origin | None:
-        """Return the origin of the part, if known."""
+        """Return the origin of the part, or None if unknown."""
         try:
             return Origin(**json.loads(self._about.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):

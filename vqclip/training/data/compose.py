@@ -154,7 +154,7 @@ class Composer:
     def _partner(
         self, entry: DataEntry, canvas: Image.Image, rng: np.random.Generator
     ) -> tuple[Pixels, Subject] | None:
-        """Return a second cut-out for some of the images, if it stands out from the canvas."""
+        """Return a randomly chosen second cut-out that stands out from the canvas, or None."""
         if rng.random() >= self.settings.pair or not len(self._edges) or not _is_thing(entry):
             return None
         place = min(int(np.searchsorted(self._edges, rng.random())), len(self._things) - 1)

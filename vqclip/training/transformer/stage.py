@@ -238,7 +238,7 @@ class TransformerStage:
         return vectors
 
     def _training_style(self, batch: Batch, count: int) -> Tensor | None:
-        """Return each sample's style (b,), with -1 for samples trained without a style."""
+        """Return each sample's style (b,), -1 for no style; or None if the model has no styles."""
         if not self.styles:
             return None
         style: Tensor = batch["style"]

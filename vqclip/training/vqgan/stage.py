@@ -194,7 +194,7 @@ class VQGANStage:
         return weight * self.settings.disc_factor * g_loss
 
     def discriminator_loss(self, batch: Batch, step: int) -> tuple[Tensor | None, Metrics]:
-        """Return the discriminator's hinge or softplus loss on real and reconstructed images."""
+        """Return the discriminator's loss, or None before its training starts, and metrics."""
         assert self.discriminator is not None
         settings = self.settings
         start = settings.disc_training_start
