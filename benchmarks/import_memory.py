@@ -25,7 +25,7 @@ FULL = Path(__file__).parent.parent / "tests" / "reference" / "full"
 IMPORT = """
 import json, sys, time
 from pathlib import Path
-from vqclip.hub.checkpoints.importing import convert
+from vqclip.hub.model_files.importing import convert
 
 def peak():  # of this program alone; getrusage would count the one that started it
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])

@@ -17,7 +17,7 @@ from pathlib import Path
 import timm
 from safetensors.torch import save_file
 
-from vqclip.hub.checkpoints import read_state_dict
+from vqclip.hub.model_files import read_state_dict
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from vqclip.files.environment import home
 from vqclip.hub import clip_hub as hub
 from vqclip.hub import requirements as missing
 from vqclip.hub import store
-from vqclip.hub.checkpoints import read_state_dict
+from vqclip.hub.model_files import read_state_dict
 from vqclip.media.images import load_image
 from vqclip.models import perceptor
 

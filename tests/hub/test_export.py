@@ -7,8 +7,8 @@ import torch
 import yaml
 
 from tests.cli.runner import refused, vqclip
-from vqclip.hub.checkpoints import read_state_dict
 from vqclip.hub.loaders import load_transformer, load_vqgan
+from vqclip.hub.model_files import read_state_dict
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from vqclip.hub.checkpoints import read_state_dict
+from vqclip.hub.model_files import read_state_dict
 from vqclip.models.discriminator import PatchDiscriminator
 
 CASE = Path(__file__).parents[1] / "reference" / "vqmodel_f16"

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vqclip.files.safe_yaml import read_yaml
-from vqclip.hub.checkpoints import ModelConfig, new_vqgan
+from vqclip.hub.model_files import ModelConfig, new_vqgan
 from vqclip.models.vqgan import VQModel
 
 FULL = Path(__file__).parents[1] / "reference" / "full"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.hub.checkpoints import read_state_dict
+from vqclip.hub.model_files import read_state_dict
 from vqclip.models.lpips import LPIPS, ClipFeatures, FeatureDistance, lpips_from, normalize
 from vqclip.models.openclip import import_open_clip
 from vqclip.training.vqgan.perceptual import open_perceptual

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from vqclip.errors import UsageError
-from vqclip.hub.checkpoints import read_config, stage_config
-from vqclip.hub.checkpoints.models import build_vqgan
 from vqclip.hub.loaders import load_vqgan
+from vqclip.hub.model_files import read_config, stage_config
+from vqclip.hub.model_files.models import build_vqgan
 from vqclip.models.autoencoder import AttnBlock
 from vqclip.models.ddconfig import DDConfig
 from vqclip.models.vqgan import VQModel, VQSegmentationModel

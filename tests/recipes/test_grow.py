@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from recipes import grow
 from tests import tiny
-from tests.hub.checkpoints.test_transformers import config_of
+from tests.hub.model_files.test_transformers import config_of
 from vqclip.hub.loaders import load_transformer
 from vqclip.models.conditions import ClipEmbedding
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vqclip.files.safe_yaml import read_yaml
-from vqclip.hub.checkpoints import read_state_dict
+from vqclip.hub.model_files import read_state_dict
 from vqclip.models.lpips import LPIPS, lpips_from
 from vqclip.training.settings import TrainSettings, settings_of
 from vqclip.training.vqgan.stage import VQGANStage, open_vqgan_stage

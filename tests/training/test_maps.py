@@ -134,7 +134,7 @@ def test_a_vqgan_of_maps_trains_exports_and_reconstructs(tmp_path: Path, kind: s
 
 
 def test_depth_vqgan_is_refused_where_rgb_is_needed(tmp_path: Path) -> None:
-    from vqclip.hub.checkpoints import ModelConfig, new_vqgan
+    from vqclip.hub.model_files import ModelConfig, new_vqgan
     from vqclip.training.vqgan.models import save_model
 
     torch.manual_seed(0)

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from tests.training.test_maps import model
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.hub.checkpoints import ModelConfig, codebook_hash, new_vqgan
 from vqclip.hub.export import export_checkpoint
 from vqclip.hub.install import import_model
 from vqclip.hub.loaders import load_transformer, load_vqgan
+from vqclip.hub.model_files import ModelConfig, codebook_hash, new_vqgan
 from vqclip.training.settings import settings_of
 from vqclip.training.transformer.stage import open_transformer_stage
 from vqclip.training.vqgan.models import save_model

@@ -1,1 +1,1 @@
-"""Models by name: catalogue, downloads, checkpoints, loading."""
+"""Models by name: catalogue, downloads, model files, loading."""

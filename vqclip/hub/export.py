@@ -9,7 +9,7 @@ from torch import nn
 
 from vqclip.errors import UsageError, reason_of
 from vqclip.files.atomic import is_taken, replacing
-from vqclip.hub import checkpoints
+from vqclip.hub import model_files
 from vqclip.hub.loaders import load_transformer, load_vqgan
 from vqclip.hub.paths import vqgan_path
 from vqclip.hub.references import without_references
@@ -67,11 +67,11 @@ def _check_names(files: list[Path], overwrite: bool) -> None:
 def _open(source: str | Path, config: str | Path | None) -> tuple[nn.Module, dict[str, Any]]:
     """Return the model and the config from which taming-transformers builds it."""
     weights = vqgan_path(source)
-    state = checkpoints.read_state_dict(weights)
-    kind = checkpoints.kind(state)
+    state = model_files.read_state_dict(weights)
+    kind = model_files.kind(state)
     if kind == "CLIP":
         raise UsageError(f"{source} is a CLIP model, which open_clip loads without an export")
-    own = checkpoints.config_for(weights, config) or checkpoints.infer_config(state)
+    own = model_files.config_for(weights, config) or model_files.infer_config(state)
     if kind != "Net2NetTransformer":
         return load_vqgan(weights, config), without_references(own)
     model = load_transformer(weights, config)

@@ -14,11 +14,11 @@ from vqclip.files.formatting import readable
 from vqclip.hub import store
 from vqclip.hub.catalogue import known_entry
 from vqclip.hub.catalogue.entries import CatalogueEntry, check_model_name
-from vqclip.hub.checkpoints import ModelConfig, SelfContained, config_for, read_config, recognise
-from vqclip.hub.checkpoints.importing import Converted, convert
 from vqclip.hub.downloads import DownloadRequest, Listener, download
 from vqclip.hub.downloads.transfer import DiskFullError, DownloadError, Patience
 from vqclip.hub.loaders import load_perceptor
+from vqclip.hub.model_files import ModelConfig, SelfContained, config_for, read_config, recognise
+from vqclip.hub.model_files.importing import Converted, convert
 from vqclip.hub.paths import vqgan_path
 from vqclip.hub.references import referred_stages, self_contained
 from vqclip.hub.store import StoredModel

@@ -11,9 +11,9 @@ from torch import nn
 from vqclip.config import DEFAULT, GenerateConfig, SampleConfig
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import user_path
-from vqclip.hub import checkpoints, store
-from vqclip.hub.checkpoints import ModelConfig, StageName
+from vqclip.hub import model_files, store
 from vqclip.hub.derived import transformer_of
+from vqclip.hub.model_files import ModelConfig, StageName
 from vqclip.hub.paths import check_unchanged, stored, transformer_path, vqgan_path
 from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.perceptor import Perceptor, open_perceptor
@@ -52,9 +52,9 @@ def load_vqgan(
     model_config = _config(path, config)
     if model_config and (elsewhere := referred(model_config, stage)):
         return elsewhere.to(device)
-    state = checkpoints.read_state_dict(path)
+    state = model_files.read_state_dict(path)
     try:
-        model = checkpoints.load_vqgan_weights(state, model_config, stage)
+        model = model_files.load_vqgan_weights(state, model_config, stage)
     except CheckpointError as error:
         raise type(error)(f"cannot load {path}: {error}") from None
     return _frozen(model).to(device)
@@ -95,9 +95,9 @@ def load_transformer(
     if "transformer_config" not in model_config.params:
         kind = model_config.target.split(".")[-1]
         raise UsageError(f"{path} is a {kind}, not a transformer: train one on its codes")
-    state = checkpoints.read_state_dict(path)
+    state = model_files.read_state_dict(path)
     try:
-        model = checkpoints.load_transformer_weights(
+        model = model_files.load_transformer_weights(
             state,
             model_config,
             _separate_stage(first_stage, state, model_config, "first"),
@@ -115,15 +115,15 @@ def new_transformer(config: ModelConfig) -> Net2NetTransformer:
         UsageError: a VQGAN is not named or does not exist, or the config is invalid.
         CheckpointError: a VQGAN's file is damaged or contains no VQGAN.
     """
-    stages = {stage: _separate_stage(None, {}, config, stage) for stage in checkpoints.STAGE_NAMES}
+    stages = {stage: _separate_stage(None, {}, config, stage) for stage in model_files.STAGE_NAMES}
     for stage, vqgan in stages.items():
-        if vqgan is None and checkpoints.has_stage(config, stage):
+        if vqgan is None and model_files.has_stage(config, stage):
             what = "its VQGAN" if stage == "first" else "the VQGAN of its conditions"
             raise UsageError(
                 f"{config.name} does not contain the path of {what}: add a ckpt_path to "
                 f"{stage}_stage_config"
             )
-    return checkpoints.untrained_transformer(config, *stages.values())
+    return model_files.untrained_transformer(config, *stages.values())
 
 
 def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "cpu") -> Perceptor:
@@ -146,25 +146,25 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 
 
 def _separate_stage(
-    source: str | Path | None, state: checkpoints.StateDict, config: ModelConfig, stage: StageName
+    source: str | Path | None, state: model_files.StateDict, config: ModelConfig, stage: StageName
 ) -> VQModel | None:
     """Return a VQGAN stored apart from its transformer, or None if there is none."""
-    if not checkpoints.has_stage(config, stage):
+    if not model_files.has_stage(config, stage):
         if source is not None:
             raise UsageError(
                 f"{config.name} has no separate VQGAN as its {stage} stage, so do not pass one"
             )
         return None
-    if checkpoints.stage_reference(config, stage) is not None:
+    if model_files.stage_reference(config, stage) is not None:
         return referred(config, stage, source)
-    stage_config = checkpoints.stage_config(config, stage)
+    stage_config = model_files.stage_config(config, stage)
     named = stage_config.params.get("ckpt_path")
-    if source is None and named and not checkpoints.holds_stage(state, stage):
+    if source is None and named and not model_files.holds_stage(state, stage):
         source = config.file(str(named))
     if source is None:
         return None
-    return checkpoints.load_vqgan_weights(
-        checkpoints.read_state_dict(vqgan_path(source)), stage_config
+    return model_files.load_vqgan_weights(
+        model_files.read_state_dict(vqgan_path(source)), stage_config
     )
 
 
@@ -177,12 +177,12 @@ def referred(
         UsageError: the VQGAN does not exist.
         CheckpointError: its codebook is not the one the transformer was trained with.
     """
-    reference = checkpoints.stage_reference(config, stage)
+    reference = model_files.stage_reference(config, stage)
     if reference is None:
         return None
     source, codebook = source or reference[0], reference[1]
     vqgan = load_vqgan(source)
-    if codebook is not None and checkpoints.codebook_hash(vqgan) != codebook:
+    if codebook is not None and model_files.codebook_hash(vqgan) != codebook:
         raise CheckpointError(
             f"{config.name} was trained on codes from a different VQGAN than {source}; pass that "
             f"VQGAN as {stage}_stage"
@@ -194,7 +194,7 @@ def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelC
     """Return the given config, or else the one beside the weights, or None."""
     if isinstance(config, Mapping):
         return ModelConfig.of(config, "the config given")
-    return checkpoints.config_for(path, None if config is None else user_path(config))
+    return model_files.config_for(path, None if config is None else user_path(config))
 
 
 def _frozen(model: _Network) -> _Network:

@@ -6,9 +6,9 @@ from typing import Any
 
 from vqclip.config import DEFAULT
 from vqclip.files.environment import user_path
-from vqclip.hub import checkpoints
-from vqclip.hub.checkpoints import STAGE_NAMES, ModelConfig, SelfContained, StageName
+from vqclip.hub import model_files
 from vqclip.hub.loaders import referred
+from vqclip.hub.model_files import STAGE_NAMES, ModelConfig, SelfContained, StageName
 from vqclip.hub.paths import vqgan_path
 from vqclip.models.vqgan import VQModel
 
@@ -37,38 +37,38 @@ def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> 
     """
     params, elsewhere, referred = dict(config.params), set[StageName](), dict[StageName, VQModel]()
     for stage, vqgan in vqgans.items():
-        if (reference := checkpoints.stage_reference(config, stage)) is None:
+        if (reference := model_files.stage_reference(config, stage)) is None:
             continue
         source, referred[stage] = reference[0], vqgan
         if source == DEFAULT or not user_path(source).exists():  # a name rather than a path
             elsewhere.add(stage)
-            named = {"source": source, "codebook": checkpoints.codebook_hash(vqgan)}
-            stage_config = {"target": checkpoints.REFERENCE, "params": named}
+            named = {"source": source, "codebook": model_files.codebook_hash(vqgan)}
+            stage_config = {"target": model_files.REFERENCE, "params": named}
         else:
             stage_config = described_vqgan(source)
         params[f"{stage}_stage_config"] = stage_config
     if vqgans.get("cond") is vqgans.get("first"):
         elsewhere.add("cond")
-    own = checkpoints.standalone(ModelConfig(config.target, params, config.name))
+    own = model_files.standalone(ModelConfig(config.target, params, config.name))
     return SelfContained(ModelConfig.of(own, config.name), frozenset(elsewhere), referred)
 
 
 def described_vqgan(source: str | Path) -> dict[str, Any]:
     """Return a VQGAN's target and params, from its config or inferred from its weights."""
     weights = vqgan_path(source)
-    config = checkpoints.config_for(weights)
-    config = config or checkpoints.infer_config(checkpoints.read_state_dict(weights))
-    return checkpoints.standalone(checkpoints.stage_config(config, "first"))
+    config = model_files.config_for(weights)
+    config = config or model_files.infer_config(model_files.read_state_dict(weights))
+    return model_files.standalone(model_files.stage_config(config, "first"))
 
 
 def without_references(config: ModelConfig) -> dict[str, Any]:
     """Return target and params with full descriptions of VQGANs, as taming-transformers needs."""
     params: dict[str, Any] = dict(config.params)
     for stage in STAGE_NAMES:
-        if (reference := checkpoints.stage_reference(config, stage)) is not None:
+        if (reference := model_files.stage_reference(config, stage)) is not None:
             params[f"{stage}_stage_config"] = described_vqgan(reference[0])
-    whole = checkpoints.standalone(ModelConfig(config.target, params, config.name))
+    whole = model_files.standalone(ModelConfig(config.target, params, config.name))
     stage = whole["params"].get("cond_stage_config")
-    if isinstance(stage, dict) and stage["target"] == checkpoints.LABELATOR:
+    if isinstance(stage, dict) and stage["target"] == model_files.LABELATOR:
         stage["params"].pop("names", None)  # taming-transformers does not accept names
     return whole

@@ -10,7 +10,7 @@ import yaml
 
 from vqclip.errors import cannot_write
 from vqclip.files.atomic import replacing
-from vqclip.hub.checkpoints.configs import plain_values
+from vqclip.hub.model_files.configs import plain_values
 from vqclip.training.data.batches import collate, to_device
 from vqclip.training.data.dataset import Samples
 from vqclip.training.distributed import make_accelerator

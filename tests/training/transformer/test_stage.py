@@ -15,10 +15,10 @@ from torch import Tensor
 
 import vqclip
 from tests import tiny
-from tests.hub.checkpoints.test_transformers import config_of
+from tests.hub.model_files.test_transformers import config_of
 from vqclip.config.sampling import Sampling
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.hub.checkpoints import read_config
+from vqclip.hub.model_files import read_config
 from vqclip.training.loop import fit
 from vqclip.training.settings import settings_of
 from vqclip.training.transformer.optimizer import Together

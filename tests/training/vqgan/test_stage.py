@@ -15,8 +15,8 @@ import torch
 from tests.training.recorded import META, images, recorded_stage
 from tests.training.toy import ToyData
 from vqclip.errors import UsageError
-from vqclip.hub.checkpoints import new_vqgan
 from vqclip.hub.loaders import load_vqgan
+from vqclip.hub.model_files import new_vqgan
 from vqclip.models.portable import supported
 from vqclip.training.loop import fit
 from vqclip.training.settings import LoopSettings, TrainSettings, settings_of

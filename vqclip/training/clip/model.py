@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import user_path
-from vqclip.hub.checkpoints import StateDict, read_state_dict
+from vqclip.hub.model_files import StateDict, read_state_dict
 from vqclip.models.depthwise import depthwise_in_float32
 from vqclip.models.openclip import architecture, build_clip
 from vqclip.models.perceptor import perceptor_weights

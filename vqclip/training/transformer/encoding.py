@@ -21,8 +21,8 @@ from torch import Tensor
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
 from vqclip.files.hashing import weights_hash
-from vqclip.hub.checkpoints import ModelConfig, codebook_hash
 from vqclip.hub.loaders import load_perceptor, new_transformer
+from vqclip.hub.model_files import ModelConfig, codebook_hash
 from vqclip.models.conditions import ClipEmbedding
 from vqclip.models.runtime import keep_memory
 from vqclip.training.data.batches import Data, collate, to_device

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
-from vqclip.hub.checkpoints import ModelConfig, StageName
 from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
+from vqclip.hub.model_files import ModelConfig, StageName
 from vqclip.hub.references import self_contained
 from vqclip.models.conditions import ClassLabel, ClipEmbedding, coordinates, styles_of
 from vqclip.models.perceptor import Perceptor

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
-from vqclip.hub import checkpoints
-from vqclip.hub.checkpoints import ModelConfig
+from vqclip.hub import model_files
+from vqclip.hub.model_files import ModelConfig
 from vqclip.hub.paths import vqgan_path
 from vqclip.models.vqgan import VQModel, with_channels
 from vqclip.training.data.batches import memory_format
@@ -34,8 +34,8 @@ def model_config(settings: TrainSettings) -> ModelConfig:
             "the settings lack model: its target and params, as in taming-transformers"
         )
     path = vqgan_path(settings.start)
-    config = checkpoints.config_for(path)
-    return config or checkpoints.infer_config(checkpoints.read_state_dict(path))
+    config = model_files.config_for(path)
+    return config or model_files.infer_config(model_files.read_state_dict(path))
 
 
 def open_model(config: ModelConfig, settings: TrainSettings, device: torch.device) -> VQModel:
@@ -46,12 +46,12 @@ def open_model(config: ModelConfig, settings: TrainSettings, device: torch.devic
         CheckpointError: the weights do not fit the model.
     """
     if settings.start is None:
-        model = checkpoints.new_vqgan(config)
+        model = model_files.new_vqgan(config)
     else:
-        state = checkpoints.read_state_dict(vqgan_path(settings.start))
+        state = model_files.read_state_dict(vqgan_path(settings.start))
         if settings.start_partial:
-            state = _completed(state, checkpoints.new_vqgan(config))
-        model = checkpoints.load_vqgan_weights(state, config)
+            state = _completed(state, model_files.new_vqgan(config))
+        model = model_files.load_vqgan_weights(state, config)
     model.train().requires_grad_(True)
     return model.to(device, memory_format=memory_format(device))  # type: ignore[call-overload,no-any-return]
 
@@ -77,7 +77,7 @@ def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> di
     """Return the discriminator's weights in the initial checkpoint, or none if they do not fit."""
     if settings.start is None:
         return {}
-    state = checkpoints.read_state_dict(vqgan_path(settings.start))
+    state = model_files.read_state_dict(vqgan_path(settings.start))
     part = {
         key.removeprefix(_DISCRIMINATOR): value
         for key, value in state.items()
@@ -90,7 +90,7 @@ def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> di
 
 def save_model(model: VQModel, config: ModelConfig, folder: Path) -> None:
     """Write ``config.yaml`` and ``model.safetensors`` into ``folder``."""
-    text = yaml.safe_dump({"model": checkpoints.standalone(config)})
+    text = yaml.safe_dump({"model": model_files.standalone(config)})
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file(state, folder / "model.safetensors")

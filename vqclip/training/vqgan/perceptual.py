@@ -12,8 +12,8 @@ from vqclip.config import DEFAULT
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import user_path
 from vqclip.files.filetypes import WEIGHT_SUFFIXES
-from vqclip.hub.checkpoints import read_state_dict
 from vqclip.hub.loaders import load_perceptor
+from vqclip.hub.model_files import read_state_dict
 from vqclip.models.lpips import ClipFeatures, FeatureDistance, lpips_from
 from vqclip.models.third_party import explained, quiet
 from vqclip.registry import unknown

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from vqclip.errors import CheckpointError
-from vqclip.hub.checkpoints.configs import ModelConfig
-from vqclip.hub.checkpoints.files import StateDict
-from vqclip.hub.checkpoints.published import advice, count
+from vqclip.hub.model_files.configs import ModelConfig
+from vqclip.hub.model_files.files import StateDict
+from vqclip.hub.model_files.published import advice, count
 
 _MOST_NAMED = 3
 _CODEBOOKS = {"quantize.embedding.weight": "VQModel", "quantize.embed.weight": "GumbelVQ"}

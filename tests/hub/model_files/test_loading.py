@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vqclip.errors import CheckpointError, UsageError, VqclipError
-from vqclip.hub.checkpoints import (
+from vqclip.hub.model_files import (
     ModelConfig,
     StateDict,
     infer_config,
@@ -16,7 +16,7 @@ from vqclip.hub.checkpoints import (
     load_vqgan_weights,
     read_state_dict,
 )
-from vqclip.hub.checkpoints.models import build_vqgan, stage_state
+from vqclip.hub.model_files.models import build_vqgan, stage_state
 from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
 
 REFERENCE = Path(__file__).parents[2] / "reference"

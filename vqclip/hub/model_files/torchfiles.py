@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import torch
 
 from vqclip.errors import CheckpointError
-from vqclip.hub.checkpoints.unpickling import InertUnpickler, LoadStorage, Storage
+from vqclip.hub.model_files.unpickling import InertUnpickler, LoadStorage, Storage
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LOCAL_HEADER = 30  # bytes in a zip member's own header, before its name

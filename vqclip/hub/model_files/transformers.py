@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from vqclip.errors import CheckpointError, UsageError, one_line
-from vqclip.hub.checkpoints.configs import ModelConfig
-from vqclip.hub.checkpoints.files import StateDict
-from vqclip.hub.checkpoints.fitting import check_fit, check_numbers, kind
-from vqclip.hub.checkpoints.models import (
+from vqclip.hub.model_files.configs import ModelConfig
+from vqclip.hub.model_files.files import StateDict
+from vqclip.hub.model_files.fitting import check_fit, check_numbers, kind
+from vqclip.hub.model_files.models import (
     TRANSFORMER_TARGETS,
     VQGAN_TARGETS,
     StageName,

@@ -15,7 +15,7 @@ from torch import Tensor
 import vqclip
 from tests import tiny
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.hub.checkpoints import (
+from vqclip.hub.model_files import (
     ModelConfig,
     codebook_hash,
     read_config,

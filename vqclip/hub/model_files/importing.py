@@ -13,10 +13,10 @@ from torch import Tensor
 
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.atomic import replacing, writing
-from vqclip.hub.checkpoints.configs import ModelConfig, config_for, standalone
-from vqclip.hub.checkpoints.files import FileContent, StateDict, read_checkpoint
-from vqclip.hub.checkpoints.fitting import check_numbers, infer_config
-from vqclip.hub.checkpoints.models import (
+from vqclip.hub.model_files.configs import ModelConfig, config_for, standalone
+from vqclip.hub.model_files.files import FileContent, StateDict, read_checkpoint
+from vqclip.hub.model_files.fitting import check_numbers, infer_config
+from vqclip.hub.model_files.models import (
     STAGE_NAMES,
     TRANSFORMER_TARGETS,
     StageName,
@@ -24,8 +24,8 @@ from vqclip.hub.checkpoints.models import (
     stage_config,
     stage_state,
 )
-from vqclip.hub.checkpoints.published import advice, is_transformer, lookalikes
-from vqclip.hub.checkpoints.transformers import (
+from vqclip.hub.model_files.published import advice, is_transformer, lookalikes
+from vqclip.hub.model_files.transformers import (
     holds_stage,
     load_transformer_weights,
     stage_reference,

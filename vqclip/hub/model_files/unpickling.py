@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from vqclip.errors import CheckpointError
-from vqclip.hub.checkpoints.standins import StandIn, stand_in
+from vqclip.hub.model_files.standins import StandIn, stand_in
 
 Storage = tuple[torch.UntypedStorage, torch.dtype]
 LoadStorage = Callable[[Any], Storage]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vqclip.errors import CheckpointError, UsageError, one_line
 from vqclip.files.filetypes import why_no_weights
-from vqclip.hub.checkpoints.standins import StandIn
-from vqclip.hub.checkpoints.torchfiles import read_legacy, read_zip
+from vqclip.hub.model_files.standins import StandIn
+from vqclip.hub.model_files.torchfiles import read_legacy, read_zip
 
 StateDict = dict[str, Tensor]
 _MOST_HEADER = 1 << 23  # maximum size of a safetensors header in bytes

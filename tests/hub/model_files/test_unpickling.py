@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError
-from vqclip.hub.checkpoints import read_state_dict
+from vqclip.hub.model_files import read_state_dict
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
 

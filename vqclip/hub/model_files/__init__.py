@@ -1,25 +1,25 @@
-"""Safe reading of checkpoints, and construction of the models they contain.
+"""Safe reading of model files, and construction of the models they contain.
 
 Nothing in a file is ever executed or imported (see :mod:`.unpickling`).
 """
 
-from vqclip.hub.checkpoints.configs import (
+from vqclip.hub.model_files.configs import (
     ModelConfig,
     config_for,
     read_config,
     standalone,
 )
-from vqclip.hub.checkpoints.files import StateDict, read_state_dict, recognise
-from vqclip.hub.checkpoints.fitting import infer_config, kind
-from vqclip.hub.checkpoints.importing import SelfContained
-from vqclip.hub.checkpoints.models import (
+from vqclip.hub.model_files.files import StateDict, read_state_dict, recognise
+from vqclip.hub.model_files.fitting import infer_config, kind
+from vqclip.hub.model_files.importing import SelfContained
+from vqclip.hub.model_files.models import (
     STAGE_NAMES,
     StageName,
     load_vqgan_weights,
     new_vqgan,
     stage_config,
 )
-from vqclip.hub.checkpoints.transformers import (
+from vqclip.hub.model_files.transformers import (
     LABELATOR,
     REFERENCE,
     codebook_hash,

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.hub.checkpoints.configs import ModelConfig
-from vqclip.hub.checkpoints.files import StateDict
-from vqclip.hub.checkpoints.fitting import check_fit, check_numbers, infer_config, kind
+from vqclip.hub.model_files.configs import ModelConfig
+from vqclip.hub.model_files.files import StateDict
+from vqclip.hub.model_files.fitting import check_fit, check_numbers, infer_config, kind
 from vqclip.models.light_torch import SkipInit
 from vqclip.models.vqgan import GumbelVQ, VQModel, VQSegmentationModel
 

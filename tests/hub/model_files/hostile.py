@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 from vqclip import load_vqgan
 from vqclip.cli.app import app
 from vqclip.errors import VqclipError
-from vqclip.hub.checkpoints import read_state_dict
-from vqclip.hub.checkpoints.importing import convert
+from vqclip.hub.model_files import read_state_dict
+from vqclip.hub.model_files.importing import convert
 
 RUN = Path(__file__).parents[2] / "reference" / "vqmodel_f16"
 Pair = tuple[Path, Path | None]

@@ -16,7 +16,7 @@ from torch import Tensor
 import vqclip
 from vqclip.errors import CheckpointError, UsageError, VqclipError
 from vqclip.hub.catalogue import catalogue
-from vqclip.hub.checkpoints import (
+from vqclip.hub.model_files import (
     ModelConfig,
     has_stage,
     new_vqgan,
@@ -24,8 +24,8 @@ from vqclip.hub.checkpoints import (
     stage_config,
     untrained_transformer,
 )
-from vqclip.hub.checkpoints.importing import Converted, convert
-from vqclip.hub.checkpoints.published import _TRANSFORMERS, _VQGANS, lookalikes
+from vqclip.hub.model_files.importing import Converted, convert
+from vqclip.hub.model_files.published import _TRANSFORMERS, _VQGANS, lookalikes
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from vqclip.errors import CheckpointError, UsageError, VqclipError
-from vqclip.hub.checkpoints import read_state_dict
+from vqclip.hub.model_files import read_state_dict
 
 WEIGHTS = {"a.weight": torch.arange(24.0).view(4, 6), "a.bias": torch.ones(6)}
 

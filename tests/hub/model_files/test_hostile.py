@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.hub.checkpoints import hostile
+from tests.hub.model_files import hostile
 
 ROOT = Path(__file__).parents[3]
 WAYS = ("convert", "load_vqgan", "command")
@@ -22,7 +22,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], A
     """Read all files in a separate process, so that its memory can be measured."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        [sys.executable, "-m", "tests.hub.checkpoints.hostile"],
+        [sys.executable, "-m", "tests.hub.model_files.hostile"],
         cwd=tmp_path_factory.mktemp("hostile"),
         env=environment,
         capture_output=True,

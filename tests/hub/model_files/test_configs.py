@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from vqclip.errors import CheckpointError, UnsafeCheckpointError, UsageError, VqclipError
 from vqclip.files.safe_yaml import parse_yaml
-from vqclip.hub.checkpoints import ModelConfig, read_config, stage_config
-from vqclip.hub.checkpoints.configs import find_config
+from vqclip.hub.model_files import ModelConfig, read_config, stage_config
+from vqclip.hub.model_files.configs import find_config
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 VQGAN = "taming.models.vqgan.VQModel"
