@@ -17,8 +17,8 @@ import torch
 
 from vqclip import GenerateConfig, parse_prompts
 from vqclip.generation.frame import watched
-from vqclip.generation.loop import begin
 from vqclip.generation.parallel import MOST, Work, side_by_side
+from vqclip.generation.step import begin
 from vqclip.hub.loaders import Models, load_models
 
 

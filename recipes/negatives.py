@@ -15,7 +15,7 @@ from collections import deque
 from pathlib import Path
 
 from vqclip import GenerateConfig, parse_prompts
-from vqclip.generation.loop import generate
+from vqclip.generation.step import generate
 from vqclip.hub.loaders import load_models
 from vqclip.media.images import save_image, to_pil
 

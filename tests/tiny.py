@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vqclip.config import GenerateConfig
 from vqclip.generation.frame import watched
-from vqclip.generation.loop import Run, begin
+from vqclip.generation.step import Run, begin
 from vqclip.hub.loaders import Models
 from vqclip.models.autoencoder import DDConfig
 from vqclip.models.conditions import StartToken

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from vqclip.config.prompts import Prompt, parse_prompts
     from vqclip.errors import CheckpointError, UsageError, VqclipError
     from vqclip.generation.frame import Frame
-    from vqclip.generation.loop import generate
     from vqclip.generation.losses import Observation
+    from vqclip.generation.step import generate
     from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
     from vqclip.media.images import to_pil
 
@@ -39,7 +39,7 @@ _HOME = {
     "Result": "api",
     "UsageError": "errors",
     "VqclipError": "errors",
-    "generate": "generation.loop",
+    "generate": "generation.step",
     "list_models": "api",
     "load": "api",
     "load_perceptor": "hub.loaders",

@@ -22,9 +22,9 @@ from vqclip.config.prompts import Prompt, split_weight
 from vqclip.errors import UsageError
 from vqclip.files.atomic import writing
 from vqclip.generation.frame import Frame
-from vqclip.generation.loop import generate
 from vqclip.generation.losses import Loss
 from vqclip.generation.optimizers import Optimizer
+from vqclip.generation.step import generate
 from vqclip.hub.listing import Item, inventory
 from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import flatten, image_format, save_image, to_pil, to_tensor

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
-from vqclip.generation.loop import Run
+from vqclip.generation.step import Run
 from vqclip.media.writers import film_metadata
 from vqclip.video import work_folder
 from vqclip.video.work_folder import WorkFolder

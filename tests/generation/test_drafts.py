@@ -23,8 +23,8 @@ from vqclip.generation.drafts import (
     styles_for,
     trained_grid,
 )
-from vqclip.generation.loop import generate
 from vqclip.generation.prompt_embeddings import embed_prompts
+from vqclip.generation.step import generate
 from vqclip.hub import derived
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models

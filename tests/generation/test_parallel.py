@@ -15,9 +15,9 @@ from vqclip import GenerateConfig
 from vqclip.errors import VqclipError
 from vqclip.generation import parallel as together
 from vqclip.generation.frame import Frame
-from vqclip.generation.loop import Run, rewinding, step
 from vqclip.generation.parallel import Width, Work, side_by_side
 from vqclip.generation.state import state_of
+from vqclip.generation.step import Run, rewinding, step
 from vqclip.hub.loaders import Models, load_models
 
 

@@ -8,9 +8,9 @@ import torch
 import vqclip
 from vqclip.generation.drafts import prompt_condition, styles_for
 from vqclip.generation.frame import watched
-from vqclip.generation.loop import begin
 from vqclip.generation.prior import prior_of
 from vqclip.generation.prompt_embeddings import embed_prompts
+from vqclip.generation.step import begin
 from vqclip.hub.loaders import Models, load_models
 
 CONFIG = vqclip.GenerateConfig(

@@ -16,11 +16,11 @@ from tests import tiny
 from vqclip import GenerateConfig
 from vqclip.config import OutputConfig
 from vqclip.errors import CheckpointError, UsageError
-from vqclip.generation.loop import Run, step_alone
 from vqclip.generation.optimizers import OPTIMIZERS
 from vqclip.generation.parallel import alone
 from vqclip.generation.state import resumed as resume
 from vqclip.generation.state import state_of
+from vqclip.generation.step import Run, step_alone
 from vqclip.hub.loaders import Models, load_models
 from vqclip.runs import autosave as keeping
 from vqclip.runs.checkpoint import Checkpoint, extended, load_checkpoint, save_checkpoint

@@ -15,8 +15,8 @@ from tests import tiny
 from vqclip.config import CompleteConfig, SampleConfig
 from vqclip.config.prompts import parse_prompts
 from vqclip.errors import UsageError
-from vqclip.generation import loop
-from vqclip.generation.loop import Models
+from vqclip.generation import step
+from vqclip.generation.step import Models
 from vqclip.hub.loaders import load_perceptor
 from vqclip.models import batch_sampling as drafts
 from vqclip.models.conditions import ClassLabel, Coordinates
@@ -214,7 +214,7 @@ def test_best_sample_comes_first() -> None:
 
 def test_a_sample_is_refined_in_its_own_style(monkeypatch: pytest.MonkeyPatch) -> None:
     styles = []
-    monkeypatch.setattr(loop, "prior_of", lambda config, *_: styles.append(config.style))
+    monkeypatch.setattr(step, "prior_of", lambda config, *_: styles.append(config.style))
     work = prepare(SampleConfig(prompts=parse_prompts("a house"), style="landscape"))
     sample = Sample(1, torch.zeros(16, 16, dtype=torch.long), Image.new("RGB", (128, 128)))
     next(refine(work, sample, 1))

@@ -13,9 +13,9 @@ from tests import tiny
 from vqclip.config import GenerateConfig, StoryConfig
 from vqclip.config.prompts import parse_scenes
 from vqclip.errors import UsageError
-from vqclip.generation.loop import step_alone
 from vqclip.generation.losses import PromptLoss
 from vqclip.generation.prompt_embeddings import embed_prompts
+from vqclip.generation.step import step_alone
 from vqclip.hub.loaders import Models, load_models
 from vqclip.models.vqgan import GumbelVQ
 from vqclip.video import story as telling

@@ -16,8 +16,8 @@ from vqclip.config import DRAWN, FilmOutput, GenerateConfig, OutputConfig, Story
 from vqclip.files.environment import user_path
 from vqclip.generation.drafts import drafts
 from vqclip.generation.latents import grid_of
-from vqclip.generation.loop import generate
 from vqclip.generation.prompt_embeddings import embed_prompts
+from vqclip.generation.step import generate
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, weight_files
 from vqclip.media.writers import film_writer

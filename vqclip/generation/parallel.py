@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 
 from vqclip.generation.frame import Frame
-from vqclip.generation.loop import Run, step, step_alone
+from vqclip.generation.step import Run, step, step_alone
 from vqclip.models.runtime import settle, shrinking_on_oom
 
 _T = TypeVar("_T")
@@ -43,7 +43,7 @@ def alone(work: Work[_T]) -> _T:
 def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[_T, None, None]:
     """Yield the result of each work in order of completion.
 
-    works: their runs must be compatible with :func:`vqclip.generation.loop.step`; each work starts
+    works: their runs must be compatible with :func:`vqclip.generation.step.step`; each work starts
         as soon as there is room for it.
     width: number of works in progress at a time; if memory is short, fewer of them share a step.
         None chooses the fastest width; see :class:`Width`.

@@ -11,8 +11,8 @@ from vqclip.config import GenerateConfig
 from vqclip.errors import CheckpointError
 from vqclip.files.serialization import detached, from_json, put_back, to_json
 from vqclip.generation.latents import grid_of
-from vqclip.generation.loop import Run
 from vqclip.generation.prompt_embeddings import embed_prompts
+from vqclip.generation.step import Run
 from vqclip.hub.loaders import Models
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from vqclip.config import OutputConfig
 from vqclip.errors import UsageError
-from vqclip.generation.loop import Run
 from vqclip.generation.optimizers import can_resume
 from vqclip.generation.state import State, state_of
+from vqclip.generation.step import Run
 from vqclip.runs.checkpoint import EVERY, Checkpoint, save_checkpoint
 
 

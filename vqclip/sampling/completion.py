@@ -13,8 +13,8 @@ from vqclip.files.hashing import stream_seed
 from vqclip.generation.drafts import prompt_condition, prompt_recall, styles_for
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
-from vqclip.generation.loop import Run
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores, embed_prompts
+from vqclip.generation.step import Run
 from vqclip.hub.loaders import Models, load_models
 from vqclip.media.images import flatten, to_pil, to_tensor
 from vqclip.models.batch_sampling import Drawn, decoded, draw, filled, samples_begun

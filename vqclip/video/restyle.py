@@ -11,7 +11,7 @@ from PIL import Image
 from vqclip.config import RestyleConfig
 from vqclip.files.environment import user_path
 from vqclip.generation.latents import grid_size
-from vqclip.generation.loop import generate
+from vqclip.generation.step import generate
 from vqclip.hub.loaders import Models
 from vqclip.media.images import fit_image, load_image, to_array, to_tensor
 from vqclip.media.writers import Array, open_clip

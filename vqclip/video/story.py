@@ -10,10 +10,10 @@ from torch import Tensor
 
 from vqclip.config import StoryConfig
 from vqclip.generation.frame import Frame, watched
-from vqclip.generation.loop import Run, begin, decode, step_alone
 from vqclip.generation.losses import PromptLoss
 from vqclip.generation.prompt_embeddings import blend_targets, embed_prompts
 from vqclip.generation.state import State, resumed, state_of
+from vqclip.generation.step import Run, begin, decode, step_alone
 from vqclip.hub.loaders import Models
 from vqclip.media.images import to_array
 from vqclip.media.timing import EASES

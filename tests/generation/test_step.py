@@ -16,9 +16,9 @@ from tests import tiny
 from vqclip import GenerateConfig
 from vqclip.errors import UsageError, VqclipError
 from vqclip.generation.latents import Average, picture_size
-from vqclip.generation.loop import step_alone
 from vqclip.generation.losses import LOSSES
 from vqclip.generation.optimizers import OPTIMIZERS
+from vqclip.generation.step import step_alone
 from vqclip.hub.loaders import Models, load_models
 from vqclip.models.clamping import clamp_with_grad
 
