@@ -12,8 +12,8 @@ from vqclip.generation.cutouts import Cutouts, geometry
 from vqclip.generation.cutouts.augmentations import AUGMENTATIONS
 from vqclip.generation.cutouts.drawing import Draw
 from vqclip.generation.cutouts.methods import CUT_METHODS, wide_boxes
-from vqclip.generation.cutouts.sampling import Warps, sample, take
 from vqclip.generation.cutouts.specification import bind
+from vqclip.generation.cutouts.warping import Warps, take, warped_cutouts
 
 CORNERS = torch.tensor(geometry.CONTROL_POINTS[:4])
 
@@ -61,7 +61,7 @@ def test_flip_mirrors() -> None:
 def test_a_quarter_turn_is_rot90() -> None:
     image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     turn = geometry.rotation_matrix(torch.tensor([90.0]))
-    taken = sample(image, warps_of(turn), 16, [0])
+    taken = warped_cutouts(image, warps_of(turn), 16, [0])
     torch.testing.assert_close(taken, image.rot90(1, (2, 3)), atol=1e-5, rtol=0)
 
 
@@ -118,10 +118,10 @@ def test_wide_boxes_contain_the_whole_image() -> None:
 def test_beyond_the_edge_is_the_colour_or_the_mirrored_image() -> None:
     image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     double = geometry.scaling(torch.tensor([2.0]), torch.tensor([2.0]))
-    filled = sample(image, warps_of(double, fill=0.25), 16, [0])
+    filled = warped_cutouts(image, warps_of(double, fill=0.25), 16, [0])
     torch.testing.assert_close(filled[:, :, 4:-4, 4:-4], image, atol=1e-5, rtol=0)
     assert (filled[:, :, :4] - 0.25).abs().max() < 1e-5
-    mirrored = sample(image, warps_of(double, reflect=1.0), 16, [0])
+    mirrored = warped_cutouts(image, warps_of(double, reflect=1.0), 16, [0])
     expected = torch.cat([image.flip(3)[..., 4:], image, image.flip(3)[..., :4]], dim=3)
     torch.testing.assert_close(mirrored[:, :, 4:-4], expected, atol=1e-5, rtol=0)
 

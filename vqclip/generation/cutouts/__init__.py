@@ -26,8 +26,8 @@ from vqclip.generation.cutouts.drawing import Draw
 from vqclip.generation.cutouts.geometry import Displacement, Elastic, ThinPlate
 from vqclip.generation.cutouts.methods import CUT_METHODS, Framing
 from vqclip.generation.cutouts.photometric import Custom, CustomAugmentation, Noise, Photometric
-from vqclip.generation.cutouts.sampling import Warps, level_of, sample
 from vqclip.generation.cutouts.specification import bind
+from vqclip.generation.cutouts.warping import Warps, level_of, warped_cutouts
 from vqclip.registry import own_function
 
 
@@ -124,7 +124,7 @@ class Cutouts:
         with torch.autocast(image.device.type, enabled=False):
             image = image if image.dtype == torch.float64 else image.float()
             image = pool(image, plan.size) if plan.pooled else image
-            batch = sample(image, plan.warps.rows(start, stop), plan.size, plan.levels)
+            batch = warped_cutouts(image, plan.warps.rows(start, stop), plan.size, plan.levels)
             return reduce(lambda taken, step: step(taken, slice(start, stop)), plan.steps, batch)
 
 

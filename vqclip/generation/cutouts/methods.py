@@ -21,7 +21,7 @@ class Framing:
     """The position of ``n`` cutouts: ``homographies`` (n, 3, 3), from the cutout to the image.
 
     reflect, fill: the content beyond the image's edge, (n,) and (n, 3), as in
-        :class:`vqclip.generation.cutouts.sampling.Warps`.
+        :class:`vqclip.generation.cutouts.warping.Warps`.
     pooled: whether to take the cutouts from the image pooled to a square instead of the image
         itself.
     """

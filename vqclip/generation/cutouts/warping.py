@@ -1,4 +1,4 @@
-"""Antialiased sampling of all cutouts in one ``grid_sample``.
+"""Cutouts as warps: all of them in one antialiased ``grid_sample``.
 
 Bilinear sampling alone skips pixels when a cutout shrinks the image. As in mip mapping (Williams
 1983), each such cutout is taken from a prefiltered, smaller copy: level k is the image reduced by a
@@ -101,7 +101,7 @@ def reduce(image: Tensor, level: int) -> Tensor:
     return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
 
 
-def sample(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
+def warped_cutouts(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
     """Return the cutouts (n, 3, size, size) of ``image`` (1, 3, h, w), differentiable in the image.
 
     levels: the levels to build, in order, including every entry of ``warps.levels``. Pass the same
