@@ -17,7 +17,7 @@ import torch
 
 from vqclip.config.sampling import Sampling
 from vqclip.models.autoencoder import DDConfig
-from vqclip.models.conditions import StartToken
+from vqclip.models.condition_stages import StartToken
 from vqclip.models.gpt import GPT, GPTConfig
 from vqclip.models.permuters import Permuter
 from vqclip.models.transformer import Net2NetTransformer

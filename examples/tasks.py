@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 
 import vqclip
 from vqclip.config.sampling import Sampling
-from vqclip.models.conditions import ClassLabel
+from vqclip.models.condition_stages import ClassLabel
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.sampling.conditions import read_condition
 from vqclip.training.examples import example, stage_of

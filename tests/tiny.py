@@ -10,7 +10,7 @@ from vqclip.generation.frame import watched
 from vqclip.generation.step import Run, begin
 from vqclip.hub.loaders import Models
 from vqclip.models.autoencoder import DDConfig
-from vqclip.models.conditions import StartToken
+from vqclip.models.condition_stages import StartToken
 from vqclip.models.gpt import GPT, GPTConfig
 from vqclip.models.permuters import Permuter
 from vqclip.models.transformer import Net2NetTransformer

@@ -28,7 +28,7 @@ from vqclip.generation.step import generate
 from vqclip.hub import derived
 from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models
-from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.memory import Memory
 
 WAYS = {"red": 0, "green": 1, "blue": 2}

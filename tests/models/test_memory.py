@@ -11,7 +11,7 @@ from torch import Tensor
 from tests import tiny
 from vqclip.config.sampling import Sampling
 from vqclip.errors import CheckpointError
-from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.memory import Memory, Recalling, Subjects
 from vqclip.models.sampling import make_generators, walk
 

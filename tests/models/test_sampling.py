@@ -12,7 +12,7 @@ from torch import Tensor
 from tests import tiny
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
-from vqclip.models.conditions import ClassLabel, GivenCodes
+from vqclip.models.condition_stages import ClassLabel, GivenCodes
 from vqclip.models.permuters import Permuter, spiral_in
 from vqclip.models.sampling import (
     choose,

@@ -12,7 +12,7 @@ import vqclip
 from tests import tiny
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
-from vqclip.models.conditions import ClassLabel, Coordinates, GivenCodes, coordinates
+from vqclip.models.condition_stages import ClassLabel, Coordinates, GivenCodes, coordinates
 from vqclip.models.ddconfig import built
 from vqclip.models.gpt import GPTConfig, KeyValueCache
 from vqclip.models.transformer import Net2NetTransformer

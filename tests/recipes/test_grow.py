@@ -12,7 +12,7 @@ from recipes import grow
 from tests import tiny
 from tests.hub.model_files.test_transformers import config_of
 from vqclip.hub.loaders import load_transformer
-from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.condition_stages import ClipEmbedding
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:

@@ -19,7 +19,7 @@ from vqclip.generation import step
 from vqclip.generation.step import Models
 from vqclip.hub.loaders import load_perceptor
 from vqclip.models import batch_sampling as drafts
-from vqclip.models.conditions import ClassLabel, Coordinates
+from vqclip.models.condition_stages import ClassLabel, Coordinates
 from vqclip.models.runtime import accelerate
 from vqclip.sampling.completion import (
     Sample,

@@ -11,7 +11,7 @@ from PIL import Image
 from tests import tiny
 from vqclip.errors import UsageError
 from vqclip.media.images import open_image
-from vqclip.models.conditions import ClassLabel, Coordinates, GivenCodes
+from vqclip.models.condition_stages import ClassLabel, Coordinates, GivenCodes
 from vqclip.sampling.conditions import (
     accepted,
     check_conditions,

@@ -14,7 +14,7 @@ from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
 from vqclip.generation.styles import chosen_styles, style_places
 from vqclip.hub.loaders import Models
 from vqclip.models.batch_sampling import Drawn, draw, draw_freely, filled
-from vqclip.models.conditions import styles_of
+from vqclip.models.condition_stages import styles_of
 from vqclip.models.frozen import autocast
 from vqclip.models.transformer import Net2NetTransformer
 

@@ -15,7 +15,7 @@ from vqclip.hub import model_files, store
 from vqclip.hub.derived import transformer_of
 from vqclip.hub.model_files import ModelConfig, StageName
 from vqclip.hub.paths import check_unchanged, stored, transformer_path, vqgan_path
-from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.perceptor import Perceptor, open_perceptor
 from vqclip.models.runtime import accelerate, resolve_device, resolve_precision
 from vqclip.models.transformer import Net2NetTransformer

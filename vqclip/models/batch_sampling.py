@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
-from vqclip.models.conditions import coordinates
+from vqclip.models.condition_stages import coordinates
 from vqclip.models.gpt import cache_dtype
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel

@@ -25,7 +25,7 @@ from vqclip.models.codes import (
     sequence,
     to_draw,
 )
-from vqclip.models.conditions import SPATIAL, ClipEmbedding, ConditionKind, kind_of, vq_codes
+from vqclip.models.condition_stages import SPATIAL, ClipEmbedding, ConditionKind, kind_of, vq_codes
 from vqclip.models.gpt import GPT
 from vqclip.models.memory import Memory, Recalling
 from vqclip.models.permuters import Permuter
@@ -51,7 +51,7 @@ class Net2NetTransformer(nn.Module):
         transformer: the GPT.
         first_stage_model: the VQGAN that encodes and decodes the images.
         cond_stage_model: the encoder for conditions: a VQGAN (possibly the same one) or a stage
-            from :mod:`vqclip.models.conditions`.
+            from :mod:`vqclip.models.condition_stages`.
         permuter: the order in which the GPT reads image codes; all methods still take and return
             codes row by row.
         cond_stage_key: name of the condition in the training data, such as ``"depth"``.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vqclip.errors import UsageError
 from vqclip.media.images import load_image, open_image, to_tensor
-from vqclip.models.conditions import coordinates
+from vqclip.models.condition_stages import coordinates
 from vqclip.models.perceptor import imagenet_classes
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import with_channels

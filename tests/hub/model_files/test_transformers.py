@@ -22,7 +22,7 @@ from vqclip.hub.model_files import (
     read_state_dict,
     untrained_transformer,
 )
-from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.memory import Memory
 from vqclip.models.transformer import Net2NetTransformer
 

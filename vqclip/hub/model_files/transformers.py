@@ -22,7 +22,13 @@ from vqclip.hub.model_files.models import (
     stage_config,
 )
 from vqclip.models.codes import hash_of
-from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates, GivenCodes, StartToken
+from vqclip.models.condition_stages import (
+    ClassLabel,
+    ClipEmbedding,
+    Coordinates,
+    GivenCodes,
+    StartToken,
+)
 from vqclip.models.ddconfig import built
 from vqclip.models.gpt import GPT, GPTConfig
 from vqclip.models.light_torch import SkipInit

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vqclip.errors import UsageError
-from vqclip.models.conditions import ClassLabel, ClipEmbedding, Coordinates, styles_of
+from vqclip.models.condition_stages import ClassLabel, ClipEmbedding, Coordinates, styles_of
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel, VQSegmentationModel
 from vqclip.training.data.captions import check_captions

@@ -23,7 +23,7 @@ from vqclip.files.atomic import replacing
 from vqclip.files.hashing import weights_hash
 from vqclip.hub.loaders import load_perceptor, new_transformer
 from vqclip.hub.model_files import ModelConfig, codebook_hash
-from vqclip.models.conditions import ClipEmbedding
+from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.runtime import keep_memory
 from vqclip.training.data.batches import Data, collate, to_device
 from vqclip.training.data.dataset import Samples

@@ -23,7 +23,7 @@ from vqclip.errors import UsageError
 from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
 from vqclip.hub.model_files import ModelConfig, StageName
 from vqclip.hub.references import self_contained
-from vqclip.models.conditions import ClassLabel, ClipEmbedding, coordinates, styles_of
+from vqclip.models.condition_stages import ClassLabel, ClipEmbedding, coordinates, styles_of
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.transformer import Net2NetTransformer
 from vqclip.models.vqgan import VQModel, with_channels
