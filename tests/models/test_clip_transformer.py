@@ -7,8 +7,8 @@ from torch import Tensor
 from tests import tiny
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
+from vqclip.models.code_sampling import GuidedPredictor, Predictor
 from vqclip.models.condition_stages import ClipEmbedding, styles_of
-from vqclip.models.sampling import GuidedPredictor, Predictor
 from vqclip.models.transformer import Net2NetTransformer
 
 GUIDED = Sampling(guidance=2.0)

@@ -11,9 +11,9 @@ from torch import Tensor
 from tests import tiny
 from vqclip.config.sampling import Sampling
 from vqclip.errors import CheckpointError
+from vqclip.models.code_sampling import make_generators, walk
 from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.memory import Memory, Recalling, Subjects
-from vqclip.models.sampling import make_generators, walk
 
 DIM = 8
 

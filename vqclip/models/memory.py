@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.errors import CheckpointError
-from vqclip.models.sampling import CellPredictor
+from vqclip.models.code_sampling import CellPredictor
 
 _SHARPNESS = 45.0  # of p(image | condition); scores differ by about 0.1 between concepts
 _NONE = 0.85  # score of "no image", as of an image with the right keyword but unlike the prompt

@@ -15,6 +15,16 @@ from torch import Tensor, nn
 
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
+from vqclip.models.code_sampling import (
+    CellPredictor,
+    GridSize,
+    GuidedPredictor,
+    Predictor,
+    SampleStep,
+    hints_of,
+    make_generators,
+    walk,
+)
 from vqclip.models.codes import (
     align,
     check_codes,
@@ -29,16 +39,6 @@ from vqclip.models.condition_stages import SPATIAL, ClipEmbedding, ConditionKind
 from vqclip.models.gpt import GPT
 from vqclip.models.memory import Memory, Recalling
 from vqclip.models.permuters import Permuter
-from vqclip.models.sampling import (
-    CellPredictor,
-    GridSize,
-    GuidedPredictor,
-    Predictor,
-    SampleStep,
-    hints_of,
-    make_generators,
-    walk,
-)
 from vqclip.models.vqgan import VQModel
 
 _AS_TRAINED = Sampling()

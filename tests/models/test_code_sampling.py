@@ -12,9 +12,7 @@ from torch import Tensor
 from tests import tiny
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
-from vqclip.models.condition_stages import ClassLabel, GivenCodes
-from vqclip.models.permuters import Permuter, spiral_in
-from vqclip.models.sampling import (
+from vqclip.models.code_sampling import (
     choose,
     generator_of,
     keep_top_k,
@@ -23,6 +21,8 @@ from vqclip.models.sampling import (
     sample_tokens,
     window_origin,
 )
+from vqclip.models.condition_stages import ClassLabel, GivenCodes
+from vqclip.models.permuters import Permuter, spiral_in
 from vqclip.models.transformer import Net2NetTransformer
 
 GREEDY = Sampling(top_k=1)
