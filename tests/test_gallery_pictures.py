@@ -15,7 +15,7 @@ from tests.cli.runner import vqclip
 from vqclip.cli.app import app
 from vqclip.config import GenerateConfig
 from vqclip.evaluation.pictures import read_prompts
-from vqclip.hub.derived import explicit
+from vqclip.hub.run_defaults import explicit
 from vqclip.media.images import read_metadata
 from vqclip.runs.naming import slug
 from vqclip.runs.replay import recorded_config

@@ -5,8 +5,8 @@ import pytest
 from vqclip.batch import engine
 from vqclip.config import DEFAULT, GenerateConfig, SampleConfig
 from vqclip.hub import loaders
-from vqclip.hub.derived import transformer_of
 from vqclip.hub.loaders import Models
+from vqclip.hub.run_defaults import transformer_of
 from vqclip.sampling import completion
 
 _load = loaders.load_models

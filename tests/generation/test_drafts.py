@@ -25,9 +25,9 @@ from vqclip.generation.drafts import (
 )
 from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.generation.step import generate
-from vqclip.hub import derived
-from vqclip.hub.derived import derive
+from vqclip.hub import run_defaults
 from vqclip.hub.loaders import Models
+from vqclip.hub.run_defaults import derive
 from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.memory import Memory
 
@@ -262,13 +262,13 @@ def test_auto_drafts_if_there_is_a_transformer(monkeypatch: pytest.MonkeyPatch) 
     def init(**options: Any) -> str:
         return derive(config(**{"init": "auto", **options})).init
 
-    monkeypatch.setattr(derived, "has_transformer", lambda: True)
+    monkeypatch.setattr(run_defaults, "has_transformer", lambda: True)
     assert init() == "draft"
     assert init(vqgan="other") == "random"
     assert init(vqgan="other", transformer="mine") == "draft"
     assert derive(config()).transformer == "default"
     assert derive(config(init="noise")).transformer is None
-    monkeypatch.setattr(derived, "has_transformer", lambda: False)
+    monkeypatch.setattr(run_defaults, "has_transformer", lambda: False)
     assert init() == "random"
     assert init(transformer="mine") == "draft"
 

@@ -8,8 +8,8 @@ from vqclip.generation.latents import PICTURES, unknown_init
 from vqclip.generation.losses import find_loss
 from vqclip.generation.optimizers import find_optimizer
 from vqclip.generation.prompt_embeddings import noise_seed
-from vqclip.hub.derived import transformer_of
 from vqclip.hub.paths import transformer_path, vqgan_path
+from vqclip.hub.run_defaults import transformer_of
 from vqclip.media.images import load_image
 from vqclip.models.runtime import resolve_device, resolve_precision
 

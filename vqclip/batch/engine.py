@@ -24,8 +24,8 @@ from vqclip.generation.optimizers import can_resume
 from vqclip.generation.parallel import Work, side_by_side
 from vqclip.generation.prompt_embeddings import clip_scores
 from vqclip.generation.state import State
-from vqclip.hub.derived import derive, transformer_of
 from vqclip.hub.loaders import Models, load_models
+from vqclip.hub.run_defaults import derive, transformer_of
 from vqclip.media.images import to_pil
 from vqclip.models.runtime import resolve_device
 from vqclip.runs.checkpoint import load_checkpoint

@@ -9,7 +9,7 @@ from typing import Any
 
 from vqclip.config import GenerateConfig, OutputConfig
 from vqclip.files.atomic import free_path
-from vqclip.hub.derived import explicit
+from vqclip.hub.run_defaults import explicit
 from vqclip.runs.naming import default_name, files_beside
 
 WAITING, DONE, FAILED, REMOVED = "waiting", "done", "failed", "removed"

@@ -58,7 +58,8 @@ class GenerateConfig:
         :class:`vqclip.config.sampling.Sampling`.
     init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) pulls z to t, the
         initial z or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
-        for a draft, which only needs refinement, and 0 otherwise; see :mod:`vqclip.hub.derived`.
+        for a draft, which only needs refinement, and 0 otherwise; see
+        :mod:`vqclip.hub.run_defaults`.
     prior: weight of the loss that pulls z towards codes likely under the transformer; see
         :mod:`vqclip.generation.prior`. None means 8 for a draft, and 0 otherwise.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.

@@ -18,8 +18,8 @@ from vqclip.generation.drafts import drafts
 from vqclip.generation.latents import grid_of
 from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.generation.step import generate
-from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, weight_files
+from vqclip.hub.run_defaults import derive
 from vqclip.media.writers import film_writer
 from vqclip.models.batch_sampling import Drawn
 from vqclip.models.runtime import settle

@@ -26,9 +26,9 @@ from vqclip.generation.losses import (
 from vqclip.generation.optimizers import SCHEDULES, find_optimizer
 from vqclip.generation.prior import prior_of
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, embed_prompts
-from vqclip.hub.derived import derive
 from vqclip.hub.loaders import Models, load_models
 from vqclip.hub.matching import check_models
+from vqclip.hub.run_defaults import derive
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.models.frozen import autocast
 from vqclip.models.light_torch import without_compiler

@@ -12,9 +12,9 @@ from vqclip.config import DEFAULT, GenerateConfig, SampleConfig
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.files.environment import user_path
 from vqclip.hub import model_files, store
-from vqclip.hub.derived import transformer_of
 from vqclip.hub.model_files import ModelConfig, StageName
 from vqclip.hub.paths import check_unchanged, stored, transformer_path, vqgan_path
+from vqclip.hub.run_defaults import transformer_of
 from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.perceptor import Perceptor, open_perceptor
 from vqclip.models.runtime import accelerate, resolve_device, resolve_precision

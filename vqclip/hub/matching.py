@@ -2,8 +2,8 @@
 
 from vqclip.config import AUTO, GenerateConfig
 from vqclip.errors import UsageError
-from vqclip.hub.derived import transformer_of
 from vqclip.hub.loaders import Models
+from vqclip.hub.run_defaults import transformer_of
 from vqclip.models.runtime import resolve_device, resolve_precision
 
 

@@ -12,7 +12,7 @@ from vqclip.files.formatting import readable
 from vqclip.hub import store
 from vqclip.hub.catalogue import catalogue
 from vqclip.hub.catalogue.entries import CatalogueEntry
-from vqclip.hub.derived import transformer_of
+from vqclip.hub.run_defaults import transformer_of
 
 if TYPE_CHECKING:
     from vqclip.hub.downloads import Listener

@@ -20,8 +20,8 @@ from vqclip.generation.prompt_embeddings import PromptEmbeddings
 from vqclip.generation.saved_codes import Codes, codes_of, save_codes
 from vqclip.generation.state import State, resumed
 from vqclip.generation.step import Run, begin, decode
-from vqclip.hub.derived import explicit, vqgan_source
 from vqclip.hub.loaders import Models, weight_files
+from vqclip.hub.run_defaults import explicit, vqgan_source
 from vqclip.media.images import save_image, to_array, to_pil
 from vqclip.media.timing import film_fps
 from vqclip.media.writers import Writer, film_writer, frames_writer

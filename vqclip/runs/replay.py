@@ -13,7 +13,7 @@ from vqclip.config.spelling import parse_size
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
 from vqclip.files.hashing import weights_hash
-from vqclip.hub.derived import reopened
+from vqclip.hub.run_defaults import reopened
 from vqclip.media import parameters
 from vqclip.media.images import FORMATS, read_metadata
 from vqclip.media.metadata import check_metadata

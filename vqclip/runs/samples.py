@@ -14,7 +14,7 @@ from torch import Tensor
 from vqclip.config import CompleteConfig, FilmConfig, OutputConfig
 from vqclip.files.atomic import writing
 from vqclip.generation.saved_codes import codes_of
-from vqclip.hub.derived import vqgan_source
+from vqclip.hub.run_defaults import vqgan_source
 from vqclip.media.images import flatten, image_format, to_pil
 from vqclip.media.timing import film_fps
 from vqclip.media.writers import film_writer

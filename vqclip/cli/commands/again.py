@@ -23,7 +23,7 @@ from vqclip.config.checks import at_least
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import IMAGE, METHOD
 from vqclip.errors import UsageError
-from vqclip.hub.derived import reopened
+from vqclip.hub.run_defaults import reopened
 from vqclip.registry import load_functions
 
 _COMMANDS: Mapping[type, tuple[str, Callable[..., None]]] = {

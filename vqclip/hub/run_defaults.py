@@ -1,4 +1,4 @@
-"""Default settings that depend on how a run starts."""
+"""Default settings of a run, which depend on how it starts and on the built-in models."""
 
 from dataclasses import dataclass, replace
 from typing import Any

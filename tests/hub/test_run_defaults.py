@@ -6,15 +6,15 @@ import pytest
 
 from vqclip.config import GenerateConfig
 from vqclip.config.prompts import parse_prompts
-from vqclip.hub import derived
-from vqclip.hub.derived import derive, explicit, reopened
+from vqclip.hub import run_defaults
+from vqclip.hub.run_defaults import derive, explicit, reopened
 
 CONFIG = GenerateConfig(parse_prompts("x"))
 
 
 @pytest.fixture(autouse=True)
 def _transformer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(derived, "has_transformer", lambda: True)
+    monkeypatch.setattr(run_defaults, "has_transformer", lambda: True)
 
 
 def test_config_keeps_open_settings() -> None:
