@@ -1,10 +1,10 @@
-"""Measure the memory and time for importing f16-16384: 1 GB with loss and optimizer.
+"""Measure the memory and time for importing f16-16384, a 1 GB file with loss and optimizer.
 
     python benchmarks/import_memory.py [--keep FOLDER]
     python benchmarks/import_memory.py --checkpoint last.ckpt --config model.yaml
 
-The checkpoint has random numbers in the published one's layout. A separate process imports it, and
-its peak resident memory is measured. Then the original and the imported model decode the same
+The checkpoint has random numbers in the published one's layout. A separate process, whose peak
+resident memory is measured, imports it. Then the original and the imported model decode the same
 codes.
 """
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def measure(checkpoint: Path, config: Path, out: Path) -> None:
-    """Print a line of numbers, and the largest difference in a decoded image."""
+    """Print the measurements of an import, and the largest difference in a decoded image."""
     words = [sys.executable, "-c", IMPORT, checkpoint, config, out]
     told = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
     mega = {"checkpoint": checkpoint.stat().st_size / 1e6, "written": told["bytes"] / 1e6}

@@ -4,7 +4,8 @@
     python benchmarks/kills.py --kills 20 --kinds story
 
 A round repeats one command until it finishes. Then every job must have one image, and every story
-its videos and frames, with the same bytes and no other files. The last line has the counts.
+its videos and frames, all with the same bytes, and there must be no other files. The last line of
+the output shows the counts.
 """
 
 import argparse

@@ -7,9 +7,9 @@
 256x256 with open_clip's ViT-B-32, with random weights, which do not affect the time. The steps are
 those of ``vqclip.generate``. With --compare, the published sizes also run with the plain float32
 implementation in plain.py (needs kornia: pip install 'vqclip[bench]'). Every contender has its own
-process, so that memory is measured separately. They take steps alternately, so that a busy machine
-slows them all down, and medians count. If other programs keep the machine busy, --threads 1
---cpu-time counts work instead of waiting.
+process, so that memory is measured separately. The contenders take steps alternately, so that a
+busy machine slows all of them down; the output shows medians. If other programs keep the machine
+busy, --threads 1 --cpu-time counts work instead of waiting.
 """
 
 import argparse

@@ -79,9 +79,10 @@ class Terminal:
     def size_within_memory(
         self, wanted: tuple[int, int] | None, own: tuple[int, int]
     ) -> tuple[int, int] | None:
-        """Return the size to compute at, or None for the image's ``own``; note a large size.
+        """Return the size to compute at: ``wanted``, or ``own`` reduced if it is too large.
 
-        An image that would keep its own size is reduced if that size is too large.
+        Return None if an image should keep its own size. Print a note if the size is reduced or
+        large.
         """
         from vqclip.media.images import within
 

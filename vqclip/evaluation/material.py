@@ -24,8 +24,8 @@ def open_material(
 ) -> HeldOut:
     """Return the samples for an evaluation.
 
-    path: a training YAML (or just its ``data`` section), whose held-out groups or style are used;
-        or a folder of images or a ``.jsonl`` file, all of whose images are used.
+    path: a training YAML (or just its ``data`` section), to use its held-out groups or style; or a
+        folder of images or a ``.jsonl`` file, to use all of its images.
     size: side of the images in pixels. Default: the size in the YAML.
     changes: changes to the YAML, such as ``data.size=64``.
 

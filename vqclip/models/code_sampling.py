@@ -147,7 +147,8 @@ class Predictor:
             codes (b, h, w) that the window moves over.
         size: height and width of the grid of codes.
         side: maximum height and width of the window.
-        order: cells in reading order, (h*w,); only if the window covers the whole grid.
+        order: cells in the order in which they are read, (h*w,); only if the window covers the
+            whole grid.
         sketch: vectors (b, h, w, n_embd), each added at the position that predicts its cell.
         num_codes: number of image codes; higher ones occur only in conditions and are never drawn.
     """
@@ -205,7 +206,7 @@ class Predictor:
             self.hints = self._hints()
 
     def _hints(self) -> Tensor | None:
-        """Return the window's part of the sketch for every position in reading order, or None."""
+        """Return the window's part of the sketch, in the order of the positions, or None."""
         if self.sketch is None:
             return None
         return hints_of(self._crop(self.sketch)[:, self.order], self.length)
@@ -249,7 +250,7 @@ def walk(
     sampling: Sampling,
     generators: Sequence[torch.Generator],
 ) -> Iterator[SampleStep]:
-    """Fill in the cells of ``indices`` (b, h, w) that are -1, in reading order, one per step."""
+    """Fill in the cells of ``indices`` (b, h, w) that are -1, one by one, in the predictor's order."""
     unknown = (indices < 0).cpu()
     h, w = predictor.size
     order = predictor.order.tolist() if predictor.window == predictor.size else range(h * w)

@@ -1,7 +1,7 @@
 """Orders in which a transformer reads the cells of a code grid.
 
 They follow the appendix of Esser et al. 2021 (arXiv:2012.09841). Each function returns the
-row-major cell numbers of an ``h`` x ``w`` grid in reading order, (h*w,).
+row-major numbers of an ``h`` x ``w`` grid's cells, (h*w,), in the order in which they are read.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,11 @@ Order = npt.NDArray[np.int64]
 
 
 class Permuter(nn.Module):
-    """Reorders code grids from row-major order to a reading order and back.
+    """Reorders code grids from row-major order to the transformer's reading order and back.
 
     Args:
-        order: row-major cell numbers in reading order, (n,); None for row by row.
+        order: row-major cell numbers in the order in which the cells are read, (n,); None for row
+            by row.
     """
 
     forward_shuffle_idx: Tensor

@@ -259,7 +259,7 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def _is_aligned(self) -> bool:
-        """Return whether the condition is an image with one code per image code."""
+        """Return whether each of the condition's codes covers the same area as one image code."""
         factor = getattr(self.cond_stage_model, "downsampling", None)
         return factor == self.vqgan.downsampling and self.downsample_cond_size == -1
 

@@ -3,7 +3,7 @@
 ``apple.checkpoint.safetensors`` holds z, its initial values, the running average, the optimizer's
 moments and the random generator's state as tensors. Its header holds the rest of the state, the
 settings, the hashes of the weights and the output files as JSON. The file is written under another
-name and renamed when complete; nothing in it is ever executed.
+name and renamed when complete. Nothing in it is ever executed.
 """
 
 import json

@@ -54,8 +54,9 @@ class Stage(Protocol):
 
     Attributes:
         networks: all trained and checkpointed networks by name, with parameters and buffers; the
-            loop calls ``train()`` and ``eval()`` on them. State that a stage keeps between steps
-            is in their buffers. Frozen helpers (a feature loss, a first stage) are left out.
+            loop calls ``train()`` and ``eval()`` on them. They also hold, in buffers, any state
+            that the stage keeps between steps. Frozen helpers (a feature loss, a first stage) are
+            left out.
         objectives: the objectives in order; only their parameters are trained.
         better: whether smaller or larger values of the first score from :meth:`validate` are
             better.
@@ -75,10 +76,10 @@ class Stage(Protocol):
         """
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Update networks other than by gradients, such as by reviving dead codes.
+        """Make updates that do not use gradients, such as reviving dead codes.
 
-        ``batch`` is the last one in the step. This is called after the optimizers, without
-        gradients.
+        ``batch`` is the last one in the step. This is called after the optimizers have stepped,
+        with gradients disabled.
         """
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:

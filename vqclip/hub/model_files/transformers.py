@@ -238,7 +238,7 @@ def _memory(config: ModelConfig, embed_dim: int) -> Memory:
 
 
 def _class_names(config: ModelConfig) -> tuple[str, ...]:
-    """Return the class names, which only vqclip's own models have."""
+    """Return the names of a condition's classes, which only vqclip's own models have."""
     names = config.params.get("names") or ()
     if not isinstance(names, list | tuple):
         raise UsageError(f"{config.name} has names {names!r:.80}; use a list")

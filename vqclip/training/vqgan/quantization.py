@@ -116,7 +116,7 @@ class WarmUpCosine:
 
 
 class CodebookUpdater(nn.Module):
-    """Updates a codebook other than by gradients, and holds the state needed for that.
+    """Updates a codebook without gradients, and holds the state needed for that.
 
     - Codes that no latent has chosen for ``revive_after`` steps are moved to a random latent in the
       batch. ``idle`` (n_embed,) counts those steps.
