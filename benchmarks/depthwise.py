@@ -1,7 +1,7 @@
 """Compare the gradients of depthwise convolutions in bfloat16 and float32 on this CPU.
 
 The layers are those of EfficientNet-lite0 at 96x96, the image tower of the built-in CLIP model.
-vqclip.models.depthwise computes layers in float32 if the ratio of their times is far above 1.
+Layers that take far longer in bfloat16 are computed in float32 by vqclip.models.depthwise.
 
     python benchmarks/depthwise.py --batch 64
 """

@@ -250,7 +250,7 @@ def walk(
     sampling: Sampling,
     generators: Sequence[torch.Generator],
 ) -> Iterator[SampleStep]:
-    """Fill in the cells of ``indices`` (b, h, w) that are -1, one by one, in the predictor's order."""
+    """Fill in the cells of ``indices`` (b, h, w) that are -1, one by one, in reading order."""
     unknown = (indices < 0).cpu()
     h, w = predictor.size
     order = predictor.order.tolist() if predictor.window == predictor.size else range(h * w)

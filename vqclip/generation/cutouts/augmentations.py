@@ -97,7 +97,7 @@ def resized_crop(
 def elastic(draw: Draw, *, amplitude: float = 0.02, p: float = 0.7) -> Elastic:
     """Bend smoothly by about ``amplitude`` of the side at the nodes of a random 6×6 grid [Et].
 
-    nerdyrodent's strength, noise blurred with σ = 32 pixels, equals an amplitude of about 0.003.
+    nerdyrodent's noise, blurred with σ = 32 pixels, corresponds to an amplitude of about 0.003.
     """
     return Elastic(sometimes(draw, p, draw.normal(0, 2 * amplitude, 2, 6, 6), 0.0))
 
