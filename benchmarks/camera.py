@@ -3,10 +3,10 @@
     python benchmarks/camera.py
     python benchmarks/camera.py "a castle" --frames 200 --zoom 1.02 --out frames
 
-Compares the last image of a story that has a moving camera to that of the same story without a
-camera, and to those from simpler ways to move the image. Sharpness is the standard deviation of the
-Laplacian, contrast that of the pixels (-1 to 1); motion is the optical flow between frames,
-relative to the requested motion.
+The last image of a story with a moving camera is compared with the last image of the same story
+without a camera, and with the results of simpler ways to move the image. Sharpness is the standard
+deviation of the Laplacian, contrast that of the pixels (-1 to 1); motion is the optical flow
+between frames, relative to the requested motion.
 """
 
 import argparse

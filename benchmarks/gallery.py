@@ -38,7 +38,7 @@ _ANYWHERE = ("--device", "cpu", "--precision", "portable")
 
 
 def drawn_with() -> dict[str, Any]:
-    """Return the versions and hashes on which the bytes depend, apart from the settings."""
+    """Return the versions and hashes that, together with the settings, determine the bytes."""
     return {
         "vqclip": vqclip.__version__,
         "torch": torch.__version__,

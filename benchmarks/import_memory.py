@@ -3,9 +3,9 @@
     python benchmarks/import_memory.py [--keep FOLDER]
     python benchmarks/import_memory.py --checkpoint last.ckpt --config model.yaml
 
-The checkpoint has random numbers in the published one's layout. A separate process, whose peak
-resident memory is measured, imports it. Then the original and the imported model decode the same
-codes.
+The checkpoint has the layout of the published one, but random weights. A separate process, whose
+peak resident memory is measured, imports it. Then the original and the imported model decode the
+same codes.
 """
 
 import argparse

@@ -4,8 +4,8 @@
     python benchmarks/kills.py --kills 20 --kinds story
 
 A round repeats one command until it finishes. Then every job must have one image, and every story
-its videos and frames, all with the same bytes, and there must be no other files. The last line of
-the output shows the counts.
+its videos and frames, all byte-identical to those of undisturbed runs, and there must be no other
+files. The last line of the output shows the counts.
 """
 
 import argparse

@@ -70,7 +70,7 @@ def copied(page: str, source: str) -> str:
 
 
 def commands() -> str:
-    """Return the command reference, as Markdown, from the commands themselves."""
+    """Return the command reference as Markdown, generated from the commands themselves."""
     group = typer.main.get_command(app)
     lines = [
         "# Commands",

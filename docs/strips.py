@@ -1,4 +1,4 @@
-"""Make the comparison strips of the guides with the built-in models: ``python docs/strips.py``.
+"""Make the guides' comparison strips with the built-in models: ``python docs/strips.py``.
 
 Each strip shows several values of one setting, with all other settings equal, as a labelled WebP
 in ``docs/strips``. Names on the command line select strips.
@@ -41,7 +41,7 @@ def guidance(model: vqclip.Model) -> Labelled:
 
 
 def init_weight(model: vqclip.Model) -> Labelled:
-    """Yield a restyled image with increasing init weight."""
+    """Yield an image, then restyled versions of it with increasing init weight."""
     yield "--init", Image.open(HOUSE).convert("RGB")
     for value in (0.0, 0.5, 2.0):
         result = model.draw("a castle", seed=0, steps=60, init=str(HOUSE), init_weight=value)

@@ -13,7 +13,7 @@ def one_line(error: BaseException, most: int = 300) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why the system refused a file, a connection or a name: ``permission denied``."""
+    """Return the system's reason for a failure in lower case, such as ``permission denied``."""
     return " ".join(str(getattr(error, "strerror", None) or error).split()).lower()
 
 

@@ -75,8 +75,8 @@ class Local:
     """The engine in this process, which groups jobs by their models, then by their shape.
 
     width: number of jobs to run side by side. None means the fastest number on a GPU and one on a
-        CPU. It also means one with the precision ``portable``, because a job's bytes must then not
-        depend on the jobs beside it.
+        CPU. With the precision ``portable``, None always means one, because a job's bytes must then
+        not depend on the jobs beside it.
     """
 
     def __init__(

@@ -81,7 +81,7 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def _negative(text: str) -> str:
-    """Return ``text`` as a negative prompt, for a column in other programs' tables."""
+    """Return ``text`` as a negative prompt, as required by columns of other programs' tables."""
     return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
 
 

@@ -14,7 +14,7 @@ from vqclip.media.images import save_image
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _SIDE, _LABEL, _GAP, _PAGE = 160, 30, 8, 100
-# Pillow's default font has only Latin letters. These system fonts, by file name, cover more.
+# Pillow's default font has only Latin letters. These system fonts, given by file name, cover more.
 _FONTS = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf", "Arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "Hiragino Sans GB.ttc", "msyh.ttc"),

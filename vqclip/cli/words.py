@@ -20,7 +20,7 @@ def refuse_dashed_prompt(words: Sequence[str]) -> None:
     """Refuse a prompt that starts with a dash, which would be parsed as options.
 
     Raises:
-        UsageError: the first word starts with a dash, contains spaces, and no prompt follows.
+        UsageError: the first word starts with a dash and contains spaces, and no prompt follows.
     """
     alone = len(words) == 1 or words[1].startswith("-")
     if alone and _DASHED.match(words[0]) and "=" not in words[0]:

@@ -17,7 +17,7 @@ from vqclip.config.restyle import STEPS
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import Option, changed_words, options_of, write_options
 
-# The command parameter for each kind of prompt, which is also its option's name.
+# The command parameter for each kind of prompt; the option has the same name.
 PROMPTS: dict[Kind, str] = {"text": "prompts", "image": "image_prompt", "noise": "noise_prompt"}
 _TEXTS = {name: f"--{name.replace('_', '-')}" for name in (*PROMPTS.values(), "prompt")}
 

@@ -35,9 +35,10 @@ def evaluate_vqgan(
     distance: perceptual distance between two images (b, 3, h, w) in [-1, 1] -> (b,).
 
     Returns:
-        Means over the images: ``psnr`` in dB, ``ssim`` and ``perceptual``. Also ``codes``, the
-        fraction of codes in use; ``perplexity``, the exponential of the entropy of their use; and
-        ``pictures``, the number of images.
+        ``psnr`` in dB, ``ssim`` and ``perceptual``: means over the images.
+        ``codes``: the fraction of codes in use.
+        ``perplexity``: the exponential of the entropy of the codes' use.
+        ``pictures``: the number of images.
     """
     scores, similar, done = Scores(len(vqgan.codebook)), 0.0, 0
     for batch in batches:
@@ -62,10 +63,13 @@ def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int)
 
     Returns:
         ``r1`` and ``r5``: recall at 1 and at 5 among ``concepts`` images from different groups,
-        averaged over all such sets and both directions: ``text_r1``, in which texts choose images,
-        and ``image_r1``, in which images choose texts. ``zero_shot`` and ``zero_shot_5``: the
-        fraction of images whose own name ranks first, or in the top five, among all ``classes``
-        names, each of which is embedded in several sentences. ``pictures``: the number of images.
+            averaged over all such sets and both directions.
+        ``text_r1`` and ``image_r1``: recall at 1 when texts choose images and when images choose
+            texts.
+        ``zero_shot`` and ``zero_shot_5``: the fraction of images whose own name ranks first, or in
+            the top five, among all ``classes`` names, each of which is embedded in several
+            sentences.
+        ``pictures``: the number of images.
     """
     images: list[Tensor] = []
     names: list[str] = []
@@ -104,9 +108,11 @@ def evaluate_transformer(transformer: Net2NetTransformer, batches: Iterable[Batc
     """Evaluate a transformer by its bits per code.
 
     Returns:
-        ``bits_per_code`` given the condition and, for a transformer conditioned on CLIP embeddings,
-        given the image's embedding (``…_by_image``) and without a condition (``…_unconditional``);
-        ``perplexity``, 2 to the power of ``bits_per_code``; and ``pictures``, the number of images.
+        ``bits_per_code``: bits per code, given the condition. For a transformer conditioned on CLIP
+            embeddings, also given the image's embedding (``bits_per_code_by_image``) and without a
+            condition (``bits_per_code_unconditional``).
+        ``perplexity``: 2 to the power of ``bits_per_code``.
+        ``pictures``: the number of images.
 
     Raises:
         UsageError: the samples lack the transformer's condition.

@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders, and unused names."""
+"""Atomic writing of files and folders, and choice of unused names."""
 
 import errno
 import os

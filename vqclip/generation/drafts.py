@@ -83,7 +83,7 @@ def styles_for(
 def _default_styles(
     models: Models, prompts: PromptEmbeddings, known: Sequence[str]
 ) -> Sequence[str]:
-    """Return the first two styles, or others if the memory's suitable images are all in those."""
+    """Return the first two styles, or others whose remembered images match the prompts better."""
     assert models.transformer is not None
     usual = known[:_USUAL_STYLES]
     memory, mixture = models.transformer.memory, _mixture(prompts)

@@ -27,9 +27,9 @@ def referred_stages(config: ModelConfig) -> dict[StageName, VQModel]:
 def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> SelfContained:
     """Return a transformer's config that does not depend on the current folder.
 
-    A VQGAN called ``default``, or by a name listed by ``vqclip weights``, remains a reference, with
-    the hash of its codebook. A VQGAN referenced by path is described in full, so that it can be
-    stored with the transformer.
+    A VQGAN referenced by name (``default``, or a name listed by ``vqclip weights``) remains a
+    reference, with the hash of its codebook. A VQGAN referenced by path is described in full, so
+    that it can be stored with the transformer.
 
     Args:
         config: the transformer's config.

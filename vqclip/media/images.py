@@ -42,7 +42,7 @@ def load_image(source: str | Path) -> Image.Image:
     Images of more than 16 megapixels are reduced to at most half their width and height.
 
     Raises:
-        UsageError: the file is missing, not an image, or too large to be one.
+        UsageError: the file is missing, too large or not an image.
     """
     image = open_image(source)
     try:
@@ -55,7 +55,7 @@ def open_image(source: str | Path) -> Image.Image:
     """Return the image at a path or an http(s) URL in its own mode, turned upright.
 
     Raises:
-        UsageError: the file is missing, not an image, or too large to be one.
+        UsageError: the file is missing, too large or not an image.
     """
     stream: BytesIO | Path
     if str(source).startswith(("http://", "https://")):
@@ -110,7 +110,7 @@ def _up_to_the_limit() -> Iterator[None]:
 
 
 def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
-    """Open an image; HEIC images, which phones write, need an extra package.
+    """Open an image; HEIC images, which phones produce, need an extra package.
 
     Raises:
         UsageError: the package is not installed.

@@ -102,7 +102,7 @@ class Sketch(nn.Module):
         self.out = nn.Conv2d(channels, n_embd, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map embeddings (b, embed_dim) to equally long vectors (b, side², n_embd), row by row.
+        """Map embeddings (b, embed_dim) to vectors of equal norm, (b, side², n_embd), row by row.
 
         The loss on the sketch alone is computed after a norm, so only the norm in this method keeps
         the vectors from growing until they drown out everything else.

@@ -55,8 +55,8 @@ def open_canvas(
 ) -> Canvas:
     """Read an image and its mask, resize both to ``size``, and extend them by ``extend`` pixels.
 
-    ``keep`` refers to the pixels of the file. See :class:`vqclip.config.CompleteConfig` for the
-    forms of ``keep`` and ``extend``.
+    Coordinates in ``keep`` are pixels of the original image, before resizing. See
+    :class:`vqclip.config.CompleteConfig` for the forms of ``keep`` and ``extend``.
 
     Raises:
         UsageError: an image or mask is unreadable, a box lies outside the image, or there is

@@ -61,7 +61,7 @@ class Names:
         """Split a run-together name into words.
 
         Dynamic programming finds the cheapest division: a known word costs its surprisal in nats,
-        and an unknown word costs more than any known word, increasing with its length.
+        and an unknown word costs more than any known word, and more the longer it is.
         """
         best: list[tuple[float, tuple[str, ...]]] = [(0.0, ())]
         for end in range(1, len(name) + 1):

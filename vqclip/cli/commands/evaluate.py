@@ -61,7 +61,7 @@ Part = Annotated[
 ]
 Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP model to evaluate.")]
 
-#: Meanings by metric; shares are shown as percentages.
+#: The meaning of each metric; shares are shown as percentages.
 ABOUT = {
     "psnr": "dB, mean over images",
     "ssim": "structural similarity; 1 means identical",

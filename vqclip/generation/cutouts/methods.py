@@ -80,7 +80,7 @@ def normal_crops(
     ``low=0`` means ``size`` itself, as in EleutherAI's "latest"; big-sleep uses 0.5 to 0.95. With
     ``center_focus`` above 0, the position is also drawn around the centre, with a standard
     deviation of half the free space divided by ``center_focus``; a position outside the free space
-    is redrawn uniformly. big-sleep's ``center_bias`` is 2. Crops are never distorted.
+    is redrawn uniformly. big-sleep's ``center_bias`` corresponds to 2. Crops are never distorted.
     ``cut_power`` is not used.
     """
     short = min(image_hw)

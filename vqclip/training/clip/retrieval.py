@@ -39,10 +39,11 @@ def retrieval(
 ) -> dict[str, float]:
     """Return R@1 and R@5 among ``size`` groups, and the accuracy among all groups.
 
-    ``images`` and ``texts`` (n, d) are unit vectors, paired by index. ``r1`` and ``r5`` are means
-    over both directions and all lists from :func:`contests`; ``text_r1`` is R@1 when texts choose
-    images, and ``image_r1`` when images choose texts; ``zero_shot`` is the fraction of images that
-    choose their own text from those of all groups.
+    ``images`` and ``texts`` (n, d) are unit vectors, paired by index.
+
+    - ``r1`` and ``r5``: means over both directions and all lists from :func:`contests`.
+    - ``text_r1`` and ``image_r1``: R@1 when texts choose images and when images choose texts.
+    - ``zero_shot``: the fraction of images that choose their own text from those of all groups.
     """
     places: dict[str, list[Tensor]] = {"text": [], "image": []}
     for chosen in contests(groups, size):

@@ -206,7 +206,8 @@ class DataConfig:
     hold_out: the data held out of training.
     size: side of the images in pixels.
     crop: side of a random crop in pixels; None for the whole image.
-    zoom: maximum factor by which images without transparency are randomly enlarged, then cropped.
+    zoom: maximum of the random factor by which images without transparency are enlarged before they
+        are cropped.
     flip: fraction of samples that are mirrored (including any writing in them).
     cache: whether to keep decoded images in memory, size² · 4 bytes each.
     composition: how cut-outs are put on backgrounds; None for each image's own plain colour.
