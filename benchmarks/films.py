@@ -36,7 +36,7 @@ print(int(peak.split()[1]) / 1024)
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     """A decoded video; ``peak`` is the peak memory, in MiB, of the process that made it."""
 
     path: Path
@@ -74,7 +74,7 @@ def words(folder: Path, count: int, kind: str, args: argparse.Namespace) -> list
     return ["animate", str(frames), "-o", str(folder / f"film.{kind}")]
 
 
-def make(folder: Path, count: int, kind: str, args: argparse.Namespace) -> Film:
+def make(folder: Path, count: int, kind: str, args: argparse.Namespace) -> Video:
     """Make a video, and decode it."""
     command = [*words(folder, count, kind, args), f"--{kind}", "--fps", str(RATE), "--quiet"]
     child = [sys.executable, "-c", _CHILD, *command]
@@ -82,7 +82,7 @@ def make(folder: Path, count: int, kind: str, args: argparse.Namespace) -> Film:
     path = folder / f"film.{kind}"
     shapes, seconds = decoded(path)
     (size,) = set(shapes)
-    return Film(path, float(out.split()[-1]), len(shapes), size, seconds)
+    return Video(path, float(out.split()[-1]), len(shapes), size, seconds)
 
 
 def decoded(path: Path) -> tuple[list[tuple[int, int]], float]:
@@ -91,23 +91,23 @@ def decoded(path: Path) -> tuple[list[tuple[int, int]], float]:
         shapes = [frame.shape[1::-1] for frame in iio.imiter(path, plugin="pyav")]
         return shapes, float(iio.immeta(path, plugin="pyav")["duration"])
     sizes, milliseconds = [], 0.0
-    with Image.open(path) as film:
-        for number in range(getattr(film, "n_frames", 1)):
-            film.seek(number)
-            film.load()
-            sizes.append(film.size)
-            milliseconds += film.info["duration"]
+    with Image.open(path) as video:
+        for number in range(getattr(video, "n_frames", 1)):
+            video.seek(number)
+            video.load()
+            sizes.append(video.size)
+            milliseconds += video.info["duration"]
     return sizes, milliseconds / 1000
 
 
-def problems(short: Film, long: Film, args: argparse.Namespace) -> Iterator[str]:
+def problems(short: Video, long: Video, args: argparse.Namespace) -> Iterator[str]:
     """Yield the differences from the request, and any excess of memory."""
-    for film, count in zip((short, long), args.counts, strict=True):
+    for video, count in zip((short, long), args.counts, strict=True):
         # in a run's videos, GIF and WebP merge equal frames
-        frames = min(count, film.frames) if args.draw and film.path.suffix != ".mp4" else count
+        frames = min(count, video.frames) if args.draw and video.path.suffix != ".mp4" else count
         wanted = (frames, (args.size, args.size), round(count / RATE, 2))
-        if (film.frames, film.size, round(film.seconds, 2)) != wanted:
-            yield f"not the {wanted} that was asked for: {film}"
+        if (video.frames, video.size, round(video.seconds, 2)) != wanted:
+            yield f"not the {wanted} that was asked for: {video}"
     if long.peak - short.peak >= MOST:
         yield f"{long.path.name}: {long.peak - short.peak:.0f} MiB more at the peak"
 
@@ -121,14 +121,14 @@ def main() -> None:
     args = parser.parse_args()
     found: list[str] = []
     for kind in args.kinds:
-        films = []
+        videos = []
         with tempfile.TemporaryDirectory() as place:
             for count in args.counts:
                 folder = Path(place) / str(count)
                 folder.mkdir()
-                films.append(make(folder, count, kind, args))
-                print(films[-1], flush=True)
-            found += problems(films[0], films[1], args)
+                videos.append(make(folder, count, kind, args))
+                print(videos[-1], flush=True)
+            found += problems(videos[0], videos[1], args)
     print("\n".join(found) or "all videos are as requested")
     sys.exit(bool(found))
 

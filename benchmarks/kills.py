@@ -76,8 +76,8 @@ def command(kind: str, folder: Path, options: argparse.Namespace) -> list[str]:
     steps = str(options.steps)
     if kind == "batch":
         prompts = folder.parent / "prompts.txt"
-        films = (" --gif" if n % 4 == 0 else "" for n in range(options.jobs))
-        prompts.write_text("\n".join(f"apple {n}{film}" for n, film in enumerate(films)))
+        videos = (" --gif" if n % 4 == 0 else "" for n in range(options.jobs))
+        prompts.write_text("\n".join(f"apple {n}{video}" for n, video in enumerate(videos)))
         return ["batch", str(prompts), "--steps", steps, *settings, "-o", str(output)]
     output.mkdir(parents=True, exist_ok=True)
     loop = ["--loop", "--frames", str(output / "frames")] if kind == "frames" else []
@@ -151,8 +151,8 @@ def killed(
 
 def is_over(story: Path, whole: Path) -> bool:
     """Return whether a story was killed when complete: its command would refuse to replace it."""
-    films = [story / path.name for path in whole.glob("fox.*")]
-    return all(film.is_file() for film in films) and not list(story.glob("*/about.json"))
+    videos = [story / path.name for path in whole.glob("fox.*")]
+    return all(video.is_file() for video in videos) and not list(story.glob("*/about.json"))
 
 
 def differences(peace: Path, war: Path) -> Counter[str]:

@@ -11,7 +11,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 TINY: dict[str, Any] = {"size": 32, "steps": 2, "num_cutouts": 2, "init": "random"}
 
 
-@pytest.mark.parametrize("name", ["one_image", "own_loss", "batch", "film"])
+@pytest.mark.parametrize("name", ["one_image", "own_loss", "batch", "video"])
 def test_an_example_leaves_its_images(name: str) -> None:
     main = runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
     output = main.__defaults__[0]  # relative to the test's folder

@@ -61,7 +61,7 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(restyle, "restyle", lambda *settings, **_: ran.append(settings))
     unfinished = "vqclip.video.about.is_unfinished"
     monkeypatch.setattr(unfinished, lambda folder: folder.suffix == ".frames")
-    monkeypatch.setattr(resume, "resume_film", lambda *settings, **_: ran.append(settings))
+    monkeypatch.setattr(resume, "resume_video", lambda *settings, **_: ran.append(settings))
     words = shlex.split(command, comments=True)[1:]
     _without_downloads(monkeypatch)
     _inputs(words)

@@ -53,9 +53,9 @@ def gallery(folder: Path, count: int) -> Path:
     done = []
     for job in jobs[:-1]:
         Image.new("RGB", (16, 16), (job.config.seed, 90, 90)).save(folder / job.picture)
-        films = tuple(job.picture.replace(".png", end) for end in (".gif", ".mp4"))
-        Image.new("RGB", (8, 8), "red").save(folder / films[0])
-        done.append(Job(**{**vars(job), "files": (job.picture, *films)}))
+        videos = tuple(job.picture.replace(".png", end) for end in (".gif", ".mp4"))
+        Image.new("RGB", (8, 8), "red").save(folder / videos[0])
+        done.append(Job(**{**vars(job), "files": (job.picture, *videos)}))
     failed = {"state": FAILED, "error": "it <b>broke</b>", "score": None, "seconds": None}
     return write_gallery(folder, [*done, Job(**{**vars(jobs[-1]), **failed})]).resolve()
 

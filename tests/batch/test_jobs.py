@@ -1,5 +1,6 @@
 """Jobs and their journal, with changed lists and damaged folders."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def test_journal_round_trip(tmp_path: Path) -> None:
         folder.save(jobs)
         assert folder.jobs() == jobs
         assert folder.jobs()[0].key == jobs[0].key
+    (line,) = (tmp_path / "run" / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["wanted"]["films"] == [".gif"]  # as in earlier versions
     (tmp_path / "run" / "jobs.jsonl").write_text('{"state": "done"}\n')
     with pytest.raises(VqclipError, match=r"cannot read .*jobs\.jsonl"):
         folder.jobs()

@@ -24,7 +24,7 @@ from vqclip.runs import autosave
 
 JOBS = tuple(
     with_names(
-        [Job(replace(BASE, seed=seed), JobFiles(films=(".gif",), every=1)) for seed in (1, 2)]
+        [Job(replace(BASE, seed=seed), JobFiles(videos=(".gif",), every=1)) for seed in (1, 2)]
     )
 )
 NAMES = [(job.key, job.name) for job in JOBS]

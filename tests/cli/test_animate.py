@@ -10,7 +10,7 @@ from PIL import Image
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.media.images import save_image
-from vqclip.media.writers import film_metadata
+from vqclip.media.writers import video_metadata
 
 
 def shade(number: int) -> int:
@@ -49,7 +49,7 @@ def test_folder_becomes_a_video(frames: Path) -> None:
 def test_frame_and_video_settings_are_kept(frames: Path) -> None:
     vqclip("animate", "steps", "--gif", "--mp4", "--webp", "--ease", "in")
     for name in ("steps.gif", "steps.mp4", "steps.webp"):
-        settings = film_metadata(Path(name))
+        settings = video_metadata(Path(name))
         assert settings["prompt"] == "a <red> äpfelchen"
         assert settings["settings"] == {"seed": 7}
         assert settings["animation"]["timing"]["ease"] == "in"

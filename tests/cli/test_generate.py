@@ -18,7 +18,7 @@ from tests.conftest import leftovers
 from vqclip import __version__
 from vqclip.config import GenerateConfig
 from vqclip.media.images import read_metadata
-from vqclip.media.writers import film_metadata
+from vqclip.media.writers import video_metadata
 
 # No drafts: they take most of a short run's time, and tests/cli/test_transformers.py tests them.
 CHEAP = ("--size", "16", "--steps", "1", "--cutouts", "1", "--init", "random")
@@ -53,7 +53,7 @@ def test_same_settings_give_same_bytes_with_other_outputs() -> None:
     assert leftovers(Path("f")) == ["00000.png", "00001.png", "00002.png"]
     assert len(iio.imread("b.mp4", plugin="pyav")) == 3
     for name in ("b.gif", "b.mp4", "b.webp"):
-        assert film_metadata(Path(name)) == read_metadata(Path("b.png"))
+        assert video_metadata(Path(name)) == read_metadata(Path("b.png"))
     assert read_metadata(Path("f/00001.png"))["step"] == 1
     assert len(iio.imread("b.gif")) >= 2  # equal frames may be merged into a longer one
 

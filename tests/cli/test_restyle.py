@@ -11,10 +11,10 @@ from PIL import Image
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from tests.media.test_clips import loudness, tone
-from vqclip.config import FilmConfig
+from vqclip.config import VideoConfig
 from vqclip.media.images import load_image, read_metadata
-from vqclip.media.writers import Array, film_metadata, film_writer
-from vqclip.video import render as filming
+from vqclip.media.writers import Array, video_metadata, video_writer
+from vqclip.video import render as rendering
 from vqclip.video.restyle import PreviousFrame, mixed
 
 QUICK = ("--steps", "1", "--cutouts", "1", "--size", "32")
@@ -32,7 +32,7 @@ def clip() -> Path:
     """Write four frames, one second, with a tone."""
     path = Path("clip.mp4")
     sound = tone(Path("tone.m4a"), "aac")
-    with film_writer(path, FilmConfig(4, sound=sound, quality=100)) as write:
+    with video_writer(path, VideoConfig(4, sound=sound, quality=100)) as write:
         for number in range(4):
             write(scene(number), number)
     sound.unlink()
@@ -51,7 +51,7 @@ def test_clip_keeps_its_timing_and_sound(clip: Path) -> None:
     assert codec == "aac"
     assert seconds == pytest.approx(1, abs=0.1)
     assert level > 0.1
-    settings = film_metadata(Path("clip-restyled.mp4"))
+    settings = video_metadata(Path("clip-restyled.mp4"))
     assert settings["prompt"] == "an oil painting"
     assert settings["restyle"]["coherence"] == 0.5
     assert settings["settings"]["seed"] == 0
@@ -78,8 +78,8 @@ def test_folder_of_images_keeps_its_frames(clip: Path) -> None:
     assert frames == ["00000.png", "00001.png", "00002.png"]
     assert load_image("out/00000.png").size == (48, 32)
     assert read_metadata(Path("out/00001.png"))["frame"] == 1
-    with Image.open("a.webp") as film:
-        assert film.n_frames == 3
+    with Image.open("a.webp") as video:
+        assert video.n_frames == 3
 
 
 @pytest.mark.slow
@@ -92,7 +92,7 @@ def test_interrupted_run_resumes_to_the_same_bytes(
     clip: Path, again: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "whole.mp4")
-    real, drawn = filming.restyle_frame, 0
+    real, drawn = rendering.restyle_frame, 0
 
     def stopped(*arguments: Any) -> Array:
         nonlocal drawn
@@ -101,7 +101,7 @@ def test_interrupted_run_resumes_to_the_same_bytes(
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(filming, "restyle_frame", stopped)
+    monkeypatch.setattr(rendering, "restyle_frame", stopped)
     result = vqclip("restyle", "clip.mp4", "snow", *QUICK, "-o", "a.mp4", code=130)
     told = " ".join(result.stderr.split())
     assert "interrupted after 2 frames; continue with: vqclip resume a.frames" in told
@@ -146,7 +146,7 @@ def test_results_follow_the_motion_of_the_clip() -> None:
     ],
 )
 def test_invalid_input_gives_one_line(clip: Path, words: list[str], message: str) -> None:
-    Path("note.txt").write_text("not a film")
+    Path("note.txt").write_text("not a video")
     Path("empty").mkdir()
     assert message in refused("restyle", *words)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.generation.step import Run
-from vqclip.media.writers import film_metadata
+from vqclip.media.writers import video_metadata
 from vqclip.video import work_folder
 from vqclip.video.work_folder import WorkFolder
 
@@ -24,14 +24,14 @@ def test_story_becomes_a_video() -> None:
 
 
 def test_every_video_format_and_the_frames() -> None:
-    films = ["-o", "s.gif", "--mp4", "--webp", "--frames", "f", "--fps", "8", "--json"]
-    result = vqclip(*STORY, *films, "--zoom", "1.05", "--loop", "--optimizer", "adamw")
+    videos = ["-o", "s.gif", "--mp4", "--webp", "--frames", "f", "--fps", "8", "--json"]
+    result = vqclip(*STORY, *videos, "--zoom", "1.05", "--loop", "--optimizer", "adamw")
     values = json.loads(result.stdout)
     assert values["files"] == ["s.gif", "s.mp4", "s.webp"]
     assert (values["frames"], values["fps"], values["length"]) == (4, 8.0, 0.5)
     assert len(leftovers(Path("f"))) == 4
     for name in values["files"]:
-        settings = film_metadata(Path(name))
+        settings = video_metadata(Path(name))
         assert settings["prompt"] == "a red apple ^ a green tree"
         assert settings["story"]["zoom"] == "1.05"
         assert settings["story"]["loop"] is True
@@ -59,7 +59,7 @@ def test_steps_need_not_fill_the_last_frame(words: list[str]) -> None:
 
 def test_presets_and_method_options_are_accepted() -> None:
     vqclip(*STORY, "--preset", "nerdyrodent", "-o", "a.mp4", "--lr", "0.05")
-    settings = film_metadata(Path("a.mp4"))["settings"]
+    settings = video_metadata(Path("a.mp4"))["settings"]
     assert settings["learning_rate"] == 0.05
     assert settings["num_cutouts"] == 1
     assert settings["steps"] == 8
@@ -140,7 +140,7 @@ def test_killed_run_resumes_from_its_last_state(monkeypatch: pytest.MonkeyPatch)
 def test_only_the_video_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip(*MOVED, "-o", "whole.gif")
     with monkeypatch.context() as patch:
-        patch.setattr(WorkFolder, "write_films", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        patch.setattr(WorkFolder, "write_videos", lambda *_: (_ for _ in ()).throw(OSError("full")))
         assert "cannot write: full" in vqclip(*MOVED, "-o", "a.gif", code=1).stderr
     assert "a.gif  (8 frames, 0.5 s, 32x32)" in vqclip("resume", "a.frames").stdout
     assert Path("a.gif").read_bytes() == Path("whole.gif").read_bytes()
@@ -176,9 +176,9 @@ def test_existing_video_with_the_same_name_is_left_alone(monkeypatch: pytest.Mon
         stops(patch, 5, KeyboardInterrupt)
         vqclip(*STORY, "-o", "a.mp4", "--frames", "f", code=130)
     vqclip("animate", "f", "-o", "a.mp4")
-    film = Path("a.mp4").read_bytes()
+    video = Path("a.mp4").read_bytes()
     assert "a.mp4 exists" in refused("resume", "f")
-    assert Path("a.mp4").read_bytes() == film
+    assert Path("a.mp4").read_bytes() == video
     Path("a.mp4").unlink()
     vqclip("resume", "f")
     assert leftovers(Path()) == ["a.mp4", *(f"f/0000{n}.png" for n in range(4))]
@@ -210,7 +210,7 @@ def emptied() -> dict[str, bytes]:
     return found
 
 
-FILMED = (*MOVED, "--gif", "--webp", "--mp4")
+VIDEOED = (*MOVED, "--gif", "--webp", "--mp4")
 
 
 @pytest.mark.slow
@@ -219,15 +219,15 @@ FILMED = (*MOVED, "--gif", "--webp", "--mp4")
     [
         (["-o", "a.mp4"], ["resume", "a.frames"]),
         (["-o", "a.mp4", "--frames", "f"], ["resume", "f"]),
-        ([], FILMED),
-        (["--frames", "f"], [*FILMED, "--frames", "f"]),
+        ([], VIDEOED),
+        (["--frames", "f"], [*VIDEOED, "--frames", "f"]),
     ],
 )
 @pytest.mark.parametrize(("name", "call"), [("_encode", 2), ("_record", 3)])
 def test_kill_between_two_videos_leaves_the_rest_to_resume(
     words: list[str], again: list[str], name: str, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vqclip(*FILMED, *words)
+    vqclip(*VIDEOED, *words)
     whole = emptied()
     real, calls = getattr(WorkFolder, name), []
 
@@ -238,7 +238,7 @@ def test_kill_between_two_videos_leaves_the_rest_to_resume(
     with monkeypatch.context() as patch:
         patch.setattr(WorkFolder, name, method)
         with pytest.raises(Killed):
-            vqclip(*FILMED, *words)
+            vqclip(*VIDEOED, *words)
         calls[:] = [name] * (call - 2)  # the next run is killed before its first or second video
         with pytest.raises(Killed):
             vqclip(*again)
@@ -248,7 +248,7 @@ def test_kill_between_two_videos_leaves_the_rest_to_resume(
 
 
 def test_kill_during_clean_up_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
-    vqclip(*FILMED)
+    vqclip(*VIDEOED)
     whole = emptied()
 
     def remove(folder: WorkFolder, *, frames: bool) -> None:
@@ -259,9 +259,9 @@ def test_kill_during_clean_up_is_resumed(monkeypatch: pytest.MonkeyPatch) -> Non
     with monkeypatch.context() as patch:
         patch.setattr(WorkFolder, "_remove", remove)
         with pytest.raises(Killed):
-            vqclip(*FILMED)
+            vqclip(*VIDEOED)
     stops(monkeypatch, 0, AssertionError)
-    vqclip(*FILMED)
+    vqclip(*VIDEOED)
     assert contents() == whole
 
 

@@ -140,7 +140,7 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_broken_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "film_writer", broken)
+    monkeypatch.setattr(doctor, "video_writer", broken)
     found = problems(doctor.encoders())
     assert "use another `codec`" in found["mp4 av1"].fix
     assert "pillow" in found["gif"].fix

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vqclip.config import FilmConfig
+from vqclip.config import VideoConfig
 from vqclip.errors import UsageError, VqclipError
-from vqclip.media.writers import film_metadata, film_writer, open_clip
+from vqclip.media.writers import open_clip, video_metadata, video_writer
 
 
 def frame(number: int) -> Any:
@@ -20,8 +20,8 @@ def frame(number: int) -> Any:
     return image
 
 
-def film(path: Path, count: int = 8, rate: float = 8, sound: Path | None = None) -> Path:
-    with film_writer(path, FilmConfig(rate, sound=sound), {"prompt": "x"}) as write:
+def video(path: Path, count: int = 8, rate: float = 8, sound: Path | None = None) -> Path:
+    with video_writer(path, VideoConfig(rate, sound=sound), {"prompt": "x"}) as write:
         for number in range(count):
             write(frame(number), number)
     return path
@@ -58,7 +58,7 @@ def loudness(path: Path) -> tuple[str, float, float]:
 
 
 def test_clip_is_read_frame_by_frame(tmp_path: Path) -> None:
-    clip = open_clip(film(tmp_path / "a.mp4"))
+    clip = open_clip(video(tmp_path / "a.mp4"))
     assert (clip.rate, clip.frames, clip.size, clip.turns) == (8, 8, (48, 32), 0)
     shown = list(clip)
     assert len(shown) == 8
@@ -66,13 +66,13 @@ def test_clip_is_read_frame_by_frame(tmp_path: Path) -> None:
 
 
 def test_another_rate_keeps_the_duration(tmp_path: Path) -> None:
-    clip = open_clip(film(tmp_path / "a.mp4"), 4)
+    clip = open_clip(video(tmp_path / "a.mp4"), 4)
     assert clip.frames == 4
     assert len(list(clip)) == 4
 
 
 def test_phone_videos_are_turned_upright(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mp4")
+    path = video(tmp_path / "a.mp4")
     data = path.read_bytes()
     clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 32 << 16, 0, 1 << 30]  # QuickTime's matrix
     start = data.index(b"tkhd") + 4 + 40
@@ -91,19 +91,19 @@ def test_phone_videos_are_turned_upright(tmp_path: Path) -> None:
 )
 def test_sound_is_copied(tmp_path: Path, name: str, codec: str, kept: str) -> None:
     source = tone(tmp_path / name, codec)
-    path = film(tmp_path / "a.mp4", sound=source)
+    path = video(tmp_path / "a.mp4", sound=source)
     found, seconds, level = loudness(path)
     assert found == kept
     assert seconds == pytest.approx(1.0, abs=0.1)  # as long as the video
     assert level > 0.1
     assert len(iio.imread(path, plugin="pyav")) == 8
     assert iio.immeta(path, plugin="pyav")["duration"] == pytest.approx(1)
-    assert film_metadata(path) == {"prompt": "x"}
+    assert video_metadata(path) == {"prompt": "x"}
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "a.mp4"])
 
 
 def test_silent_source_is_accepted(tmp_path: Path) -> None:
-    path = film(tmp_path / "a.mp4", sound=film(tmp_path / "b.mp4"))
+    path = video(tmp_path / "a.mp4", sound=video(tmp_path / "b.mp4"))
     assert len(list(open_clip(path))) == 8
 
 
@@ -141,7 +141,7 @@ def late(path: Path, start: float) -> Path:
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
 def test_sound_stays_in_sync_for_any_start_time(suffix: str, start: float, tmp_path: Path) -> None:
     source = late(tmp_path / f"late{suffix}", start)
-    joined = film(tmp_path / "b.mp4", count=16, sound=source)
+    joined = video(tmp_path / "b.mp4", count=16, sound=source)
     with av.open(joined) as container:
         levels = {
             round(float(part.pts * part.time_base), 2): float(np.abs(part.to_ndarray()).mean())
@@ -174,12 +174,12 @@ def test_same_frames_give_the_same_video(codec: str, side: int, tmp_path: Path) 
     noise = np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8)
     picture = Image.fromarray(noise).resize((2 * side, side), Image.Resampling.BICUBIC)
     wide = np.asarray(picture)
-    films: Counter[bytes] = Counter()
+    videos: Counter[bytes] = Counter()
     for number in range(8):
         junk = np.empty(1000 * number + 17, np.uint8)  # moves the encoder's memory
-        with film_writer(tmp_path / f"{number}.mp4", FilmConfig(12, codec=codec)) as write:
+        with video_writer(tmp_path / f"{number}.mp4", VideoConfig(12, codec=codec)) as write:
             for step in range(24):
                 write(wide[:, 2 * step : 2 * step + side].copy(), step)
-        films[(tmp_path / f"{number}.mp4").read_bytes()] += 1
+        videos[(tmp_path / f"{number}.mp4").read_bytes()] += 1
         del junk
-    assert max(films.values()) >= (5 if codec == "h265" else 8)
+    assert max(videos.values()) >= (5 if codec == "h265" else 8)

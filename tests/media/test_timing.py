@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 
 from vqclip.config import TimingConfig
 from vqclip.errors import UsageError
-from vqclip.media.timing import EASES, film_fps, plan_film
+from vqclip.media.timing import EASES, plan_video, video_fps
 
 
 def positions(frames: int, **timing: Any) -> list[float]:
-    return list(plan_film(frames, TimingConfig(**timing)).positions)
+    return list(plan_video(frames, TimingConfig(**timing)).positions)
 
 
 def test_frame_rates() -> None:
-    assert [film_fps(n) for n in (1, 80, 1000)] == [5, 10, 30]
+    assert [video_fps(n) for n in (1, 80, 1000)] == [5, 10, 30]
 
 
 def test_every_frame_once_in_about_eight_seconds() -> None:
-    plan = plan_film(81, TimingConfig())
+    plan = plan_video(81, TimingConfig())
     assert plan.positions == tuple(range(81))
     assert plan.rate == 10
 
@@ -33,24 +33,24 @@ def test_holds_and_bounces() -> None:
 
 
 def test_length_includes_holds() -> None:
-    plan = plan_film(11, TimingConfig(fps=10, length=3, hold_first=0.5, hold_last=0.5))
+    plan = plan_video(11, TimingConfig(fps=10, length=3, hold_first=0.5, hold_last=0.5))
     assert len(plan.positions) == 30
     assert plan.positions[:6] == (0,) * 6
     assert plan.positions[-5:] == (10,) * 5
     assert set(plan.positions) == set(range(11))
-    assert plan_film(11, TimingConfig(length=2, hold_last=1)).rate == 11
+    assert plan_video(11, TimingConfig(length=2, hold_last=1)).rate == 11
 
 
 def test_impossible_rates_are_not_chosen() -> None:
-    assert plan_film(600, TimingConfig(length=1)).rate == 60
+    assert plan_video(600, TimingConfig(length=1)).rate == 60
     assert len(positions(600, length=1)) == 60
-    assert plan_film(2, TimingConfig(length=60)).rate == 1
+    assert plan_video(2, TimingConfig(length=60)).rate == 1
 
 
 def test_frames_between_frames() -> None:
     blended = positions(3, fps=2, length=2.5, interpolate="blend")
     assert blended == [0, 0.5, 1, 1.5, 2]
-    plan = plan_film(41, TimingConfig(interpolate="flow"))
+    plan = plan_video(41, TimingConfig(interpolate="flow"))
     assert (plan.rate, len(plan.positions)) == (30, 246)  # the same length as without it
 
 
@@ -83,7 +83,7 @@ def test_eases_rise_from_0_to_1(name: str) -> None:
 )
 @example(1, TimingConfig(fps=1.0, interpolate="blend"))
 def test_positions_are_valid_frames(frames: int, timing: TimingConfig) -> None:
-    plan = plan_film(frames, timing)
+    plan = plan_video(frames, timing)
     assert plan.positions
     assert all(0 <= position <= frames - 1 for position in plan.positions)
     if timing.interpolate == "none":
@@ -108,4 +108,4 @@ def test_positions_are_valid_frames(frames: int, timing: TimingConfig) -> None:
 )
 def test_invalid_timings(timing: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        plan_film(10, TimingConfig(**timing))
+        plan_video(10, TimingConfig(**timing))

@@ -13,26 +13,26 @@ import pytest
 from PIL import Image
 
 from tests.conftest import leftovers
-from vqclip.config import CODECS, FilmConfig
+from vqclip.config import CODECS, VideoConfig
 from vqclip.errors import UsageError, VqclipError
 from vqclip.media.images import read_metadata
-from vqclip.media.writers import Writer, film_metadata, film_writer, frames_writer
+from vqclip.media.writers import Writer, frames_writer, video_metadata, video_writer
 
-FILMING = """
+VIDEOING = """
 import sys, time
 from pathlib import Path
-from vqclip.config import FilmConfig
-from vqclip.media.writers import film_writer
-with film_writer(Path(sys.argv[1]), FilmConfig(10)):
-    print("filming", flush=True)
+from vqclip.config import VideoConfig
+from vqclip.media.writers import video_writer
+with video_writer(Path(sys.argv[1]), VideoConfig(10)):
+    print("writing", flush=True)
     time.sleep(600)
 """
 ALL = ["a.mp4", "a.gif", "a.webp"]
 SETTINGS = {"prompt": "ein Äpfelchen & <b>", "settings": {"seed": 7, "long": "x" * 700}}
 
 
-def film(path: Path, rate: float = 10, **options: Any) -> AbstractContextManager[Writer]:
-    return film_writer(path, FilmConfig(rate, **options), SETTINGS)
+def video(path: Path, rate: float = 10, **options: Any) -> AbstractContextManager[Writer]:
+    return video_writer(path, VideoConfig(rate, **options), SETTINGS)
 
 
 def write_all(writer: Writer, count: int, size: tuple[int, int] = (33, 47)) -> None:
@@ -66,7 +66,7 @@ def test_frames_are_numbered_by_step_and_contain_settings(tmp_path: Path) -> Non
 
 
 def test_mp4_plays_back(tmp_path: Path) -> None:
-    with film(tmp_path / "a.mp4", 12.5) as writer:
+    with video(tmp_path / "a.mp4", 12.5) as writer:
         write_all(writer, 6)
     frames = iio.imread(tmp_path / "a.mp4", plugin="pyav")
     assert frames.shape == (6, 34, 48, 3)  # even sides
@@ -80,7 +80,7 @@ def test_mp4_plays_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_every_codec_plays_back(tmp_path: Path, codec: str, capfd: Any) -> None:
-    with film(tmp_path / "a.mp4", codec=codec) as writer:
+    with video(tmp_path / "a.mp4", codec=codec) as writer:
         for step in range(5):
             writer(smooth(step), step)
     frames = iio.imread(tmp_path / "a.mp4", plugin="pyav")
@@ -91,11 +91,11 @@ def test_every_codec_plays_back(tmp_path: Path, codec: str, capfd: Any) -> None:
 @pytest.mark.parametrize(("codec", "least"), [("h264", 2), ("vp9", 2), ("av1", 4), ("h265", 16)])
 def test_frames_may_be_too_small_for_a_codec(tmp_path: Path, codec: str, least: int) -> None:
     for side in (1, least - 2, least):
-        path, config = tmp_path / f"{side}.mp4", FilmConfig(12, codec=codec)
+        path, config = tmp_path / f"{side}.mp4", VideoConfig(12, codec=codec)
         small = side + side % 2 < least
         told = pytest.raises(VqclipError, match=f"at least {least}x{least}")
         if side > 0:
-            with told if small else nullcontext(), film_writer(path, config) as write:
+            with told if small else nullcontext(), video_writer(path, config) as write:
                 write(np.full((side, 32, 3), 99, np.uint8), 0)
             assert leftovers(tmp_path) == ([] if small else [path.name])
             path.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ def test_frames_may_be_too_small_for_a_codec(tmp_path: Path, codec: str, least: 
 def test_frames_may_be_too_large_for_a_codec(tmp_path: Path, codec: str) -> None:
     with (
         pytest.raises(VqclipError, match="cannot encode frames of 20000x16"),
-        film(tmp_path / "a.mp4", codec=codec) as write,
+        video(tmp_path / "a.mp4", codec=codec) as write,
     ):
         write_all(write, 2, (16, 20000))
     assert leftovers(tmp_path) == []
@@ -115,7 +115,7 @@ def test_frames_may_be_too_large_for_a_codec(tmp_path: Path, codec: str) -> None
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_videos_may_be_short(codec: str, count: int, tmp_path: Path) -> None:
     for take in range(6 if codec == "h265" else 1):  # the fault did not occur every time
-        with film(path := tmp_path / f"{take}.mp4", codec=codec) as writer:
+        with video(path := tmp_path / f"{take}.mp4", codec=codec) as writer:
             write_all(writer, count)
         assert len(iio.imread(path, plugin="pyav")) == count
 
@@ -136,7 +136,7 @@ def test_full_disk_is_one_error(name: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (80, 128, 128, 3)).astype(np.uint8)
 
     def write() -> None:
-        with film(tmp_path / name) as writer:
+        with video(tmp_path / name) as writer:
             for step, image in enumerate(noise):
                 writer(image, step)
 
@@ -155,12 +155,12 @@ def test_leftovers_of_killed_processes_are_removed(name: str, tmp_path: Path) ->
         (tmp_path / left).touch()
         os.utime(tmp_path / left, (0, 0))
     (tmp_path / others[-1]).touch()
-    with film_writer(tmp_path / name, FilmConfig(10), overwrite=True) as writer:
+    with video_writer(tmp_path / name, VideoConfig(10), overwrite=True) as writer:
         write_all(writer, 1)
         (part,) = set(leftovers(tmp_path)) - {*others}
         assert part != mine
         os.utime(tmp_path / part, (0, 0))
-        with film(tmp_path / name) as other:
+        with video(tmp_path / name) as other:
             write_all(other, 1)
         assert part in leftovers(tmp_path)
     assert leftovers(tmp_path) == sorted([*others, name])
@@ -169,16 +169,16 @@ def test_leftovers_of_killed_processes_are_removed(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ALL)
 def test_killed_process_releases_its_video(name: str, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", FILMING, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", VIDEOING, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     told = process.stdout.readline()
     process.kill()
     process.communicate(timeout=60)
-    assert told == "filming\n"
+    assert told == "writing\n"
     (part,) = leftovers(tmp_path)
     os.utime(tmp_path / part, (0, 0))
-    with film(tmp_path / name) as writer:
+    with video(tmp_path / name) as writer:
         write_all(writer, 1)
     assert leftovers(tmp_path) == [name]
 
@@ -188,7 +188,7 @@ def test_quality_affects_size(tmp_path: Path) -> None:
         sizes = []
         for quality in (10, 90):
             path = tmp_path / f"{quality}.{suffix}"
-            with film_writer(path, FilmConfig(10, quality=quality)) as writer:
+            with video_writer(path, VideoConfig(10, quality=quality)) as writer:
                 for step in range(5):
                     writer(smooth(step, 128), step)
             sizes.append(path.stat().st_size)
@@ -196,7 +196,7 @@ def test_quality_affects_size(tmp_path: Path) -> None:
 
 
 def test_gif_plays_back(tmp_path: Path) -> None:
-    with film(tmp_path / "a.gif") as writer:
+    with video(tmp_path / "a.gif") as writer:
         write_all(writer, 6)
     with Image.open(tmp_path / "a.gif") as gif:
         assert (gif.n_frames, gif.size, gif.info["loop"]) == (6, (47, 33), 0)
@@ -207,7 +207,7 @@ def test_gif_plays_back(tmp_path: Path) -> None:
 
 
 def test_gif_has_one_palette_of_its_own(tmp_path: Path) -> None:
-    with film(tmp_path / "a.gif") as writer:
+    with video(tmp_path / "a.gif") as writer:
         for step in range(12):
             writer(smooth(step), step)
     with Image.open(tmp_path / "a.gif") as gif:
@@ -227,7 +227,7 @@ def test_gif_has_one_palette_of_its_own(tmp_path: Path) -> None:
 
 def test_still_areas_are_not_written_again(tmp_path: Path) -> None:
     for name, moving in (("still", 0), ("moving", 1)):
-        with film(tmp_path / f"{name}.gif") as writer:
+        with video(tmp_path / f"{name}.gif") as writer:
             for step in range(10):
                 frame = smooth(3).copy()
                 frame[:4, step * 4 : step * 4 + 4] = 255
@@ -242,7 +242,7 @@ def test_still_areas_are_not_written_again(tmp_path: Path) -> None:
 
 
 def test_webp_plays_back(tmp_path: Path) -> None:
-    with film(tmp_path / "a.webp", 30) as writer:
+    with video(tmp_path / "a.webp", 30) as writer:
         for step in range(6):
             writer(smooth(step), step)
     assert durations(tmp_path / "a.webp") == [33, 34, 33, 33, 34, 33]
@@ -257,13 +257,13 @@ def test_webp_plays_back(tmp_path: Path) -> None:
     [(30, [30, 40, 30, 30, 40, 30]), (100, [20, 20, 20]), (0.5, [2000] * 6)],
 )
 def test_gif_times_add_up(tmp_path: Path, rate: float, expected: list[int]) -> None:
-    with film(tmp_path / "a.gif", rate) as writer:
+    with video(tmp_path / "a.gif", rate) as writer:
         write_all(writer, 6)
     assert durations(tmp_path / "a.gif") == expected
 
 
 def test_equal_frames_are_merged(tmp_path: Path) -> None:
-    with film(tmp_path / "a.gif") as writer:
+    with video(tmp_path / "a.gif") as writer:
         for step in (0, 0, 0, 1, 2, 2):
             writer(smooth(step), step)
     assert durations(tmp_path / "a.gif") == [300, 100, 200]
@@ -272,7 +272,7 @@ def test_equal_frames_are_merged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("loop", "gif_again"), [(0, 0), (1, None), (3, 2)])
 def test_loops(tmp_path: Path, loop: int, gif_again: int | None) -> None:
     for name in ("a.gif", "a.webp"):
-        with film(tmp_path / name, loop=loop) as writer:
+        with video(tmp_path / name, loop=loop) as writer:
             write_all(writer, 2)
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.info.get("loop") == gif_again
@@ -282,37 +282,37 @@ def test_loops(tmp_path: Path, loop: int, gif_again: int | None) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_videos_contain_their_settings(tmp_path: Path, name: str) -> None:
-    with film(tmp_path / name) as writer:
+    with video(tmp_path / name) as writer:
         write_all(writer, 2)
-    assert film_metadata(tmp_path / name) == SETTINGS
+    assert video_metadata(tmp_path / name) == SETTINGS
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_single_frame_is_a_video(tmp_path: Path, name: str) -> None:
-    with film(tmp_path / name) as writer:
+    with video(tmp_path / name) as writer:
         write_all(writer, 1)
     assert iio.imread(tmp_path / name, index=0).shape[2] == 3
-    assert film_metadata(tmp_path / name) == SETTINGS
+    assert video_metadata(tmp_path / name) == SETTINGS
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_foreign_videos_have_no_settings(tmp_path: Path, name: str) -> None:
-    with film_writer(tmp_path / name, FilmConfig(5)) as writer:
+    with video_writer(tmp_path / name, VideoConfig(5)) as writer:
         write_all(writer, 2)
     with pytest.raises(UsageError, match="contains no vqclip settings"):
-        film_metadata(tmp_path / name)
-    (tmp_path / name).write_text("no film")
+        video_metadata(tmp_path / name)
+    (tmp_path / name).write_text("no video")
     with pytest.raises(UsageError, match=r"contains no vqclip settings|cannot read"):
-        film_metadata(tmp_path / name)
+        video_metadata(tmp_path / name)
     (tmp_path / name).unlink()
     with pytest.raises(UsageError, match="no such"):
-        film_metadata(tmp_path / name)
+        video_metadata(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_ctrl_c_keeps_the_video_so_far(tmp_path: Path, name: str) -> None:
     def run() -> None:
-        with film(tmp_path / name) as writer:
+        with video(tmp_path / name) as writer:
             write_all(writer, 3)
             raise KeyboardInterrupt
 
@@ -325,7 +325,7 @@ def test_ctrl_c_keeps_the_video_so_far(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_failure_leaves_no_video(tmp_path: Path, name: str) -> None:
     def run() -> None:
-        with film(tmp_path / name) as writer:
+        with video(tmp_path / name) as writer:
             write_all(writer, 1)
             raise ValueError
 
@@ -336,14 +336,14 @@ def test_failure_leaves_no_video(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_frames_no_video(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="no frame"), film(tmp_path / name):
+    with pytest.raises(UsageError, match="no frame"), video(tmp_path / name):
         pass
     assert leftovers(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_ctrl_c_before_the_first_frame_leaves_nothing(tmp_path: Path, name: str) -> None:
-    with pytest.raises(KeyboardInterrupt), film(tmp_path / name):
+    with pytest.raises(KeyboardInterrupt), video(tmp_path / name):
         raise KeyboardInterrupt
     assert leftovers(tmp_path) == []
 
@@ -352,7 +352,7 @@ def test_foreign_videos_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.gif").write_text("mine")
 
     def run() -> None:
-        with film(tmp_path / "a.gif") as writer:
+        with video(tmp_path / "a.gif") as writer:
             write_all(writer, 1)
 
     with pytest.raises(FileExistsError):
@@ -362,7 +362,7 @@ def test_foreign_videos_are_left_alone(tmp_path: Path) -> None:
 
 def test_unknown_suffix() -> None:
     with pytest.raises(UsageError, match=r"\.gif, \.mp4, \.webp"):
-        film_writer(Path("a.avi"), FilmConfig(10))
+        video_writer(Path("a.avi"), VideoConfig(10))
 
 
 @pytest.mark.parametrize(
@@ -377,14 +377,14 @@ def test_unknown_suffix() -> None:
 )
 def test_video_settings_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        FilmConfig(**options)
+        VideoConfig(**options)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are read from /proc")
 @pytest.mark.parametrize("codec", CODECS)
 def test_encoders_run_at_normal_priority(codec: str, tmp_path: Path) -> None:
     """For root, AV1's encoder would make its threads and the calling thread realtime."""
-    with film(tmp_path / "a.mp4", codec=codec) as writer:
+    with video(tmp_path / "a.mp4", codec=codec) as writer:
         write_all(writer, 2)
         threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
         assert len(threads) > 1

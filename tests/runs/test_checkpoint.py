@@ -1,5 +1,6 @@
 """A run resumed from a checkpoint ends with the bytes of an uninterrupted run."""
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import vqclip
@@ -117,12 +119,12 @@ def interrupted_at(step: int) -> Any:
 
 
 def outputs(folder: str) -> OutputConfig:
-    films = (Path(folder, "a.gif"), Path(folder, "a.mp4"))
+    videos = (Path(folder, "a.gif"), Path(folder, "a.mp4"))
     return OutputConfig(
         Path(folder, "a.png"),
         every=1,
         frames=Path(folder, "f"),
-        films=films,
+        videos=videos,
         checkpoint=Path(folder, "a.checkpoint.safetensors"),
         overwrite=True,
     )
@@ -159,6 +161,9 @@ def test_folder_of_a_checkpoint_can_be_moved(models: Models) -> None:
     output = replace(outputs("x"), codes=Path("x/a.npz"))
     path = checkpoint_path(output.path)
     save_checkpoint(path, Checkpoint(BASE, output, {"a": 1}, state_of(tiny.run(BASE, models))))
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["vqclip"])
+    assert header["output"]["films"] == [p.name for p in output.videos]  # as in earlier versions
     Path("x").rename("y")
     moved = load_checkpoint(Path("y") / path.name)
     assert moved.output == replace(outputs("y"), codes=Path("y/a.npz"))

@@ -96,7 +96,7 @@ def test_samples_with_one_name_stay_together() -> None:
 def test_files_of_a_renamed_image_are_beside_it() -> None:
     (old,) = name_images(FileOptions(save_codes=True, frames=Path("f")), [Path("a.png")], [1])
     new = renamed(old, Path("b.png"), [".gif"])
-    assert (new.path, new.codes, new.films) == (Path("b.png"), Path("b.npz"), (Path("b.gif"),))
+    assert (new.path, new.codes, new.videos) == (Path("b.png"), Path("b.npz"), (Path("b.gif"),))
     assert (new.frames, new.checkpoint) == (Path("f-b"), Path("b.checkpoint.safetensors"))
 
 

@@ -12,7 +12,7 @@ from vqclip.runs.outputs import check_outputs, files, shown_steps
 
 
 def test_the_last_step_is_always_shown() -> None:
-    output = OutputConfig(Path("a.png"), every=4, frames=Path("f"), films=(Path("a.gif"),))
+    output = OutputConfig(Path("a.png"), every=4, frames=Path("f"), videos=(Path("a.gif"),))
     assert shown_steps(output, 10) == [0, 4, 8, 10]
     assert [p.name for p in files(output, 4)] == ["a.png", "a.gif", "00000.png", "00004.png"]
 
@@ -21,12 +21,12 @@ def test_the_last_step_is_always_shown() -> None:
     ("output", "message"),
     [
         (OutputConfig(Path("taken.png")), "taken.png exists"),
-        (OutputConfig(Path("a.png"), films=(Path("taken.gif"),)), "taken.gif exists"),
+        (OutputConfig(Path("a.png"), videos=(Path("taken.gif"),)), "taken.gif exists"),
         (OutputConfig(Path("a.png"), codes=Path("taken.npz")), "taken.npz exists"),
         (OutputConfig(Path("a.png"), frames=Path("frames")), "00000.png exists"),
         (OutputConfig(Path("a.bmp")), "must end in .png"),
-        (OutputConfig(Path("a.png"), films=(Path("a.avi"),)), "must end in one of .gif"),
-        (OutputConfig(Path("a.webp"), films=(Path("a.webp"),)), "both the image and the video"),
+        (OutputConfig(Path("a.png"), videos=(Path("a.avi"),)), "must end in one of .gif"),
+        (OutputConfig(Path("a.webp"), videos=(Path("a.webp"),)), "both the image and the video"),
         (OutputConfig(Path("folder.png")), "is a folder"),
         (OutputConfig(Path("taken.png/a.png")), "cannot write to"),
         (OutputConfig(Path("/proc/none/a.png")), "cannot write to"),

@@ -62,11 +62,11 @@ def test_targets_at_scene_boundaries_match_the_scenes(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = story(steps_per_scene=4)
-    film = StoryFrames(config, models)
+    video = StoryFrames(config, models)
     seen: list[PromptLoss] = []
     monkeypatch.setattr(telling, "step_alone", lambda run: seen.append(run.prompt_losses[0]))
     for step in range(config.steps):
-        film._step(step)
+        video._step(step)
     for number, scene in enumerate(SCENES):
         ((targets, weights, _),) = embed_prompts(models, scene).perceptors
         loss = seen[4 * number]

@@ -41,7 +41,7 @@ def as_script(values: Any) -> str:
 
 
 def _entry(job: Job) -> Mapping[str, Any]:
-    films = [quote(f) for f in job.files if f.endswith((".mp4", ".gif", ".webp"))]
+    videos = [quote(f) for f in job.files if f.endswith((".mp4", ".gif", ".webp"))]
     return {
         "prompt": job.prompt,
         "seed": job.config.seed,
@@ -50,7 +50,7 @@ def _entry(job: Job) -> Mapping[str, Any]:
         "seconds": job.seconds,
         "error": job.error,
         "file": quote(job.picture) if job.files else None,
-        "films": films,
+        "films": videos,
         "again": job.picture if job.files else None,  # the page adds its own folder
         "command": command(job.config),
     }

@@ -13,17 +13,18 @@ from vqclip.hub.run_defaults import explicit
 from vqclip.runs.naming import default_name, files_beside
 
 WAITING, DONE, FAILED, REMOVED = "waiting", "done", "failed", "removed"
+_VIDEOS = "films"  # name of the videos in jobs.jsonl
 
 
 @dataclass(frozen=True)
 class JobFiles:
     """The files that a job writes.
 
-    films: suffixes of the videos, such as ``.gif``.
+    videos: suffixes of the videos, such as ``.gif``.
     picture: file name of the image, if the row gives one.
     """
 
-    films: tuple[str, ...] = ()
+    videos: tuple[str, ...] = ()
     frames: bool = False
     codes: bool = False
     every: int = OutputConfig.every
@@ -73,7 +74,7 @@ class Job:
         picture = folder / self.picture
         return files_beside(
             picture,
-            self.wanted.films,
+            self.wanted.videos,
             codes=self.wanted.codes,
             every=self.wanted.every,
             frames=folder / "frames" / self.name if self.wanted.frames else None,
@@ -94,16 +95,19 @@ class Job:
             "error": self.error,
             "line": self.line,
         }
-        return {**values, "wanted": asdict(self.wanted), "settings": self.config.to_dict()}
+        wanted = asdict(self.wanted)
+        wanted[_VIDEOS] = wanted.pop("videos")
+        return {**values, "wanted": wanted, "settings": self.config.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Job":
         """Return the job described by the values in a line of ``jobs.jsonl``."""
-        wanted = {**values["wanted"], "films": tuple(values["wanted"]["films"])}
+        wanted = dict(values["wanted"])
+        videos = tuple(wanted.pop(_VIDEOS))
         same = ("state", "seconds", "score", "error", "line")
         return cls(
             GenerateConfig.from_dict(values["settings"]),
-            JobFiles(**wanted),
+            JobFiles(**wanted, videos=videos),
             name=Path(values["file"]).stem,
             files=tuple(values["files"]),
             **{name: values[name] for name in same},

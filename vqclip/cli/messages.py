@@ -7,18 +7,18 @@ from vqclip.config import (
     AnimateConfig,
     CompleteConfig,
     FileOptions,
-    FilmConfig,
     GenerateConfig,
     RestyleConfig,
     StoryConfig,
     TimingConfig,
+    VideoConfig,
 )
 from vqclip.config.sample import CONDITIONS
 from vqclip.config.setting import options_of
 
 _CONFIGS = (
     *(GenerateConfig, CompleteConfig, StoryConfig, RestyleConfig, FileOptions),
-    *(FilmConfig, TimingConfig, AnimateConfig),
+    *(VideoConfig, TimingConfig, AnimateConfig),
 )
 _PLAIN = ("name", "prompt", "python", "ray", "resume", "trust")  # options that no config declares
 _SETTING = re.compile(r"`(\w+)(?:=([^`]*))?`")

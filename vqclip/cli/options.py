@@ -112,7 +112,7 @@ CodesOut = Annotated[
         help="File to save the codes in (.npz), for `vqclip decode`.",
     ),
 ]
-FilmOutput = Annotated[
+VideoOutput = Annotated[
     Path | None,
     typer.Option(
         *("--output", "-o"),

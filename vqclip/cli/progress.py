@@ -35,7 +35,7 @@ _STAGES = {
     "draft": ("drawing drafts", "code"),
     "sample": ("drawing", "code"),
     "refine": ("refining", "step"),
-    "video": ("filming", "frame"),
+    "video": ("saving the video", "frame"),
     "story": ("", "frame"),
 }
 _PICTURE_SHARE = 0.2  # maximum fraction of the time spent on images

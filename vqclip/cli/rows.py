@@ -217,7 +217,7 @@ def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
     for path in paths:
         image_format(path)
         check_file_name(path)
-        if path.suffix in jobs[0].wanted.films:
+        if path.suffix in jobs[0].wanted.videos:
             raise UsageError(
                 f"{path} would be both the image and the video: choose a .png for the image"
             )
@@ -233,7 +233,7 @@ def _wanted(values: Mapping[str, Any]) -> "JobFiles":
 
     OutputConfig(Path(), every=values["every"], fps=values["fps"])  # refuses values out of range
     return JobFiles(
-        films=tuple(f".{kind}" for kind in VIDEO_KINDS if values[kind]),
+        videos=tuple(f".{kind}" for kind in VIDEO_KINDS if values[kind]),
         frames=values["frames"],
         codes=values["save_codes"],
         every=values["every"],

@@ -2,18 +2,18 @@
 
 from vqclip.config.checks import AUTO, DEFAULT, FITS, MAX_OWN_PIXELS, MAX_SEED, MAX_SIDE
 from vqclip.config.files import CodesConfig, FileOptions, OutputConfig
-from vqclip.config.film import (
-    CODECS,
-    INTERPOLATIONS,
-    AnimateConfig,
-    FilmConfig,
-    FilmOutput,
-    TimingConfig,
-)
 from vqclip.config.generate import DECAYS, DRAWN, SCHEDULE_NAMES, TARGETS, GenerateConfig
 from vqclip.config.restyle import RestyleConfig
 from vqclip.config.sample import CompleteConfig, SampleConfig
 from vqclip.config.story import StoryConfig
+from vqclip.config.video import (
+    CODECS,
+    INTERPOLATIONS,
+    AnimateConfig,
+    TimingConfig,
+    VideoConfig,
+    VideoOutput,
+)
 
 __all__ = [
     "AUTO",
@@ -32,12 +32,12 @@ __all__ = [
     "CodesConfig",
     "CompleteConfig",
     "FileOptions",
-    "FilmConfig",
-    "FilmOutput",
     "GenerateConfig",
     "OutputConfig",
     "RestyleConfig",
     "SampleConfig",
     "StoryConfig",
     "TimingConfig",
+    "VideoConfig",
+    "VideoOutput",
 ]

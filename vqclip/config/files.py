@@ -36,7 +36,7 @@ class OutputConfig:
     """The output files of a run; these settings do not affect the image.
 
     path: the image file.
-    every: number of steps between saved frames, in ``frames`` (a folder) and ``films`` (videos in
+    every: number of steps between saved frames, in ``frames`` (a folder) and ``videos`` (in
         .gif, .mp4 or .webp format).
     fps: frames per second of the videos; None shows all frames in about eight seconds.
     codes: ``.npz`` file for the code indices of the result.
@@ -46,7 +46,7 @@ class OutputConfig:
     path: Path
     every: int = 5
     frames: Path | None = None
-    films: tuple[Path, ...] = ()
+    videos: tuple[Path, ...] = ()
     fps: float | None = None
     codes: Path | None = None
     checkpoint: Path | None = None

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vqclip.config.film import check_rate
 from vqclip.config.generate import GenerateConfig
 from vqclip.config.setting import IMAGE, TIME, setting, write_options
+from vqclip.config.video import check_rate
 from vqclip.errors import UsageError
 
 STEPS = 15  # default number of steps per frame

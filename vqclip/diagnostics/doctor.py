@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vqclip import __version__
-from vqclip.config import CODECS, FilmConfig
+from vqclip.config import CODECS, VideoConfig
 from vqclip.diagnostics import machine
 from vqclip.diagnostics.machine import Finding, probe
 from vqclip.errors import one_line
@@ -25,7 +25,7 @@ from vqclip.files.hashing import weights_hash
 from vqclip.hub import store
 from vqclip.hub.catalogue import catalogue
 from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan
-from vqclip.media.writers import film_writer
+from vqclip.media.writers import video_writer
 from vqclip.models.light_torch import without_compiler
 
 SUMS = "SHA256SUMS"
@@ -71,7 +71,7 @@ def examine() -> Iterator[Finding]:
         "precision": machine.precisions,
         "folders": partial(machine.folders, {"models": home, "hub": hub_cache}),
         "network": partial(machine.network, os.environ),
-        "films": encoders,
+        "videos": encoders,
         "models": embedded_models,
         "named models": named_models,
     }
@@ -168,16 +168,16 @@ def encoders() -> Iterator[Finding]:
     for codec in CODECS:
         instead = "" if codec == "h264" else ", or use another `codec`"
         fix = f"{_REINSTALL} av imageio{instead}"
-        yield _encodes(f"mp4 {codec}", "film.mp4", FilmConfig(10, codec=codec), fix)
+        yield _encodes(f"mp4 {codec}", "video.mp4", VideoConfig(10, codec=codec), fix)
     for name in ("gif", "webp"):
-        yield _encodes(name, f"film.{name}", FilmConfig(10), f"{_REINSTALL} pillow")
+        yield _encodes(name, f"video.{name}", VideoConfig(10), f"{_REINSTALL} pillow")
 
 
-def _encodes(name: str, file: str, film: FilmConfig, fix: str) -> Finding:
+def _encodes(name: str, file: str, video: VideoConfig, fix: str) -> Finding:
     def trial() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / file
-            with film_writer(path, film) as write:
+            with video_writer(path, video) as write:
                 for step, frame in enumerate(_FRAMES):
                     write(frame, step)
             if not path.stat().st_size:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vqclip.config import DRAWN, FilmOutput, GenerateConfig, OutputConfig, StoryConfig
+from vqclip.config import DRAWN, GenerateConfig, OutputConfig, StoryConfig, VideoOutput
 from vqclip.files.environment import user_path
 from vqclip.generation.drafts import drafts
 from vqclip.generation.latents import grid_of
@@ -20,7 +20,7 @@ from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.generation.step import generate
 from vqclip.hub.loaders import Models, weight_files
 from vqclip.hub.run_defaults import derive
-from vqclip.media.writers import film_writer
+from vqclip.media.writers import video_writer
 from vqclip.models.batch_sampling import Drawn
 from vqclip.models.runtime import settle
 from vqclip.runs.outputs import files
@@ -159,7 +159,7 @@ def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> For
     return forecast(seconds, reads, writes, models.device)
 
 
-def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast:
+def of_story(story: StoryConfig, output: VideoOutput, models: Models) -> Forecast:
     """Return the forecast for a story."""
     from vqclip.video.story import StoryFrames
 
@@ -169,7 +169,7 @@ def of_story(story: StoryConfig, output: FilmOutput, models: Models) -> Forecast
 
 
 def of_restyle(
-    source: "SourceVideo", size: tuple[int, int], output: FilmOutput, models: Models
+    source: "SourceVideo", size: tuple[int, int], output: VideoOutput, models: Models
 ) -> Forecast:
     """Return the forecast for a restyled video."""
     from vqclip.video.restyle import PreviousFrame, restyle_frame
@@ -186,19 +186,19 @@ def of_restyle(
     return forecast(seconds, reads, _written(output), models.device)
 
 
-def of_animation(animation: "Animation", films: Sequence[Path]) -> Forecast:
+def of_animation(animation: "Animation", videos: Sequence[Path]) -> Forecast:
     """Return the forecast for videos made from frames on disk."""
-    with closing(_encoded(animation, films)) as frames:
+    with closing(_encoded(animation, videos)) as frames:
         one = pace(frames, _ENCODED)
-    seconds = one.seconds(len(animation) * animation.plays(films))
-    return forecast(seconds, animation.paths, films, None)
+    seconds = one.seconds(len(animation) * animation.plays(videos))
+    return forecast(seconds, animation.paths, videos, None)
 
 
-def _encoded(animation: "Animation", films: Sequence[Path]) -> Generator[None, None, None]:
+def _encoded(animation: "Animation", videos: Sequence[Path]) -> Generator[None, None, None]:
     """Encode frames to videos with the same formats in a temporary folder."""
     with TemporaryDirectory() as folder, ExitStack() as stack:
-        places = (Path(folder) / f"film{path.suffix}" for path in films)
-        writers = [stack.enter_context(film_writer(place, animation.film)) for place in places]
+        places = (Path(folder) / f"video{path.suffix}" for path in videos)
+        writers = [stack.enter_context(video_writer(place, animation.video)) for place in places]
         for number, frame in enumerate(animation):
             for write in writers:
                 write(frame, number)
@@ -255,5 +255,5 @@ def _existing(names: Iterable[str]) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _written(output: FilmOutput) -> tuple[Path, ...]:
-    return (*output.films, *((output.frames,) if output.frames else ()))
+def _written(output: VideoOutput) -> tuple[Path, ...]:
+    return (*output.videos, *((output.frames,) if output.frames else ()))

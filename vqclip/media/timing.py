@@ -34,16 +34,16 @@ class Plan:
     positions: tuple[float, ...]
 
 
-def film_fps(frames: int) -> int:
+def video_fps(frames: int) -> int:
     """Return a frame rate, from 5 to 30, that shows ``frames`` in about eight seconds.
 
-    >>> film_fps(41)
+    >>> video_fps(41)
     5
     """
     return min(30, max(5, round(frames / 8)))
 
 
-def plan_film(frames: int, timing: TimingConfig) -> Plan:
+def plan_video(frames: int, timing: TimingConfig) -> Plan:
     """Return the plan of a video that shows ``frames`` source frames.
 
     Raises:
@@ -69,7 +69,7 @@ def _rate(natural: int, timing: TimingConfig) -> float:
     if timing.interpolate != "none":
         return _SMOOTH_RATE
     if timing.length is None:
-        return film_fps(natural)
+        return video_fps(natural)
     time = max(timing.length - timing.hold_first - timing.hold_last, 0.01)
     return min(60.0, max(1.0, natural / time))
 
@@ -80,7 +80,7 @@ def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
         return round(timing.length * rate)
     if timing.interpolate == "none":
         return natural
-    return max(1, round(rate * natural / film_fps(natural)))
+    return max(1, round(rate * natural / video_fps(natural)))
 
 
 def _path(frames: int, moving: int, timing: TimingConfig) -> tuple[list[float], list[float]]:

@@ -31,6 +31,7 @@ from vqclip.media.metadata import check_metadata
 _FORMAT = 1
 EVERY = 10.0  # seconds between checkpoints; a killed run loses at most this plus one step
 _KEY = "vqclip"
+_VIDEOS = "films"  # name of the videos in the file
 CONTINUED = "continued_from"  # metadata key for a run that starts from another run's state
 
 
@@ -145,7 +146,9 @@ def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
             return os.path.relpath(value, folder)
         return [seen(one) for one in value] if isinstance(value, tuple) else value
 
-    return {name: seen(value) for name, value in asdict(output).items()}
+    values = {name: seen(value) for name, value in asdict(output).items()}
+    values[_VIDEOS] = values.pop("videos")
+    return values
 
 
 def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
@@ -157,12 +160,12 @@ def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
         raise ValueError("no path")
     return OutputConfig(
         **{
-            **values,
+            **{name: value for name, value in values.items() if name != _VIDEOS},
             "path": picture,
             "frames": place(values["frames"]),
             "codes": place(values["codes"]),
             "checkpoint": path,
-            "films": tuple(film for value in values["films"] if (film := place(value))),
+            "videos": tuple(video for value in values[_VIDEOS] if (video := place(value))),
         }
     )
 

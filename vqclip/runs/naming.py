@@ -94,7 +94,7 @@ def files_beside(
     """
     return OutputConfig(
         image,
-        films=tuple(image.with_suffix(suffix) for suffix in suffixes),
+        videos=tuple(image.with_suffix(suffix) for suffix in suffixes),
         codes=image.with_suffix(".npz") if codes else None,
         checkpoint=checkpoint_path(image) if checkpoint else None,
         **others,

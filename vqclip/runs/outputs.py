@@ -9,7 +9,7 @@ from vqclip.errors import UsageError, cannot_write
 from vqclip.files.atomic import is_special, is_taken, target_of
 from vqclip.files.environment import user_path
 from vqclip.media.images import image_format
-from vqclip.media.writers import film_format, frame_path
+from vqclip.media.writers import frame_path, video_format
 
 
 def shown_steps(output: OutputConfig, steps: int) -> list[int]:
@@ -19,7 +19,7 @@ def shown_steps(output: OutputConfig, steps: int) -> list[int]:
 
 def files(output: OutputConfig, steps: int) -> Iterator[Path]:
     """Yield every path written by a run of ``steps`` steps, image first."""
-    single = (output.path, output.codes, output.checkpoint, *output.films)
+    single = (output.path, output.codes, output.checkpoint, *output.videos)
     yield from (path for path in single if path)
     if output.frames:
         yield from (frame_path(output.frames, step) for step in shown_steps(output, steps))
@@ -32,8 +32,8 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
         UsageError: a file exists, a folder is not writable, or a suffix is unknown.
     """
     image_format(output.path)
-    for path in output.films:
-        film_format(path)
+    for path in output.videos:
+        video_format(path)
         if path == output.path:
             raise UsageError(
                 f"{path} would be both the image and the video: choose a .png for the image"
@@ -41,15 +41,15 @@ def check_outputs(output: OutputConfig, steps: int) -> None:
     check_files(list(files(output, steps)), overwrite=output.overwrite)
 
 
-def check_films(films: Sequence[Path], *, overwrite: bool) -> None:
+def check_videos(videos: Sequence[Path], *, overwrite: bool) -> None:
     """Check that videos can be written.
 
     Raises:
         UsageError: a file exists, a folder is not writable, or a suffix is unknown.
     """
-    for path in films:
-        film_format(path)
-    check_files(films, overwrite=overwrite)
+    for path in videos:
+        video_format(path)
+    check_files(videos, overwrite=overwrite)
 
 
 def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:

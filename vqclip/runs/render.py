@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip import __version__
-from vqclip.config import FilmConfig, GenerateConfig, OutputConfig, SampleConfig
+from vqclip.config import GenerateConfig, OutputConfig, SampleConfig, VideoConfig
 from vqclip.files.atomic import free_path, writing
 from vqclip.files.hashing import weights_hash
 from vqclip.generation.frame import Frame, watched
@@ -23,8 +23,8 @@ from vqclip.generation.step import Run, begin, decode
 from vqclip.hub.loaders import Models, weight_files
 from vqclip.hub.run_defaults import explicit, vqgan_source
 from vqclip.media.images import save_image, to_array, to_pil
-from vqclip.media.timing import film_fps
-from vqclip.media.writers import Writer, film_writer, frames_writer
+from vqclip.media.timing import video_fps
+from vqclip.media.writers import Writer, frames_writer, video_writer
 from vqclip.runs.autosave import Autosave
 from vqclip.runs.outputs import files, shown_steps
 from vqclip.runs.replay import picture_hashes
@@ -138,9 +138,9 @@ def _show_again(run: Run, autosave: Autosave, writers: list[Writer]) -> None:
 def _writers(
     output: OutputConfig, frames: int, settings: Mapping[str, Any], stack: ExitStack
 ) -> list[Writer]:
-    film = FilmConfig(output.fps or film_fps(frames))
+    video = VideoConfig(output.fps or video_fps(frames))
     managers = [
-        film_writer(path, film, settings, overwrite=output.overwrite) for path in output.films
+        video_writer(path, video, settings, overwrite=output.overwrite) for path in output.videos
     ]
     if output.frames:
         managers.append(frames_writer(output.frames, settings, overwrite=output.overwrite))

@@ -17,7 +17,7 @@ from vqclip.hub.run_defaults import reopened
 from vqclip.media import parameters
 from vqclip.media.images import FORMATS, read_metadata
 from vqclip.media.metadata import check_metadata
-from vqclip.media.writers import FILMS, film_metadata
+from vqclip.media.writers import VIDEOS, video_metadata
 from vqclip.runs.naming import CHECKPOINT
 
 
@@ -34,8 +34,8 @@ def read_settings(path: Path) -> dict[str, Any]:
 
         saved = load_checkpoint(path)
         return {**saved.metadata, "checkpoint_at": saved.state.step}
-    if path.suffix.lower() in FILMS and path.suffix.lower() not in FORMATS:
-        recorded = dict(film_metadata(path))
+    if path.suffix.lower() in VIDEOS and path.suffix.lower() not in FORMATS:
+        recorded = dict(video_metadata(path))
         check_metadata(recorded, path)
         return recorded
     return read_metadata(path)
@@ -52,7 +52,7 @@ def recorded_config(
     if parameters.PARAMETERS in metadata:
         return _foreign_config(metadata, path)
     settings = metadata.get("settings")
-    if isinstance(settings, Mapping) and not metadata.keys() & _FILMS.keys():
+    if isinstance(settings, Mapping) and not metadata.keys() & _VIDEOS.keys():
         for kind, own in _OWN.items():
             if own in settings:
                 return config_of(kind, settings)
@@ -79,14 +79,14 @@ def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:
     return next((options_of(kind) for kind, own in _OWN.items() if own in settings), {})
 
 
-def recorded_film(metadata: Mapping[str, Any], path: Path) -> StoryConfig | RestyleConfig:
+def recorded_video(metadata: Mapping[str, Any], path: Path) -> StoryConfig | RestyleConfig:
     """Return the settings that reproduce a video.
 
     Raises:
         UsageError: the video is neither a story nor a restyled video, or is from a newer version.
     """
     try:
-        for name, kind in _FILMS.items():
+        for name, kind in _VIDEOS.items():
             if name in metadata:
                 picture = GenerateConfig.from_dict(metadata["settings"])
                 return kind.from_dict(metadata[name], picture)
@@ -101,15 +101,15 @@ def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
     Raises:
         UsageError: the settings are not from an image or video, or are from a newer version.
     """
-    if metadata.keys() & _FILMS.keys():
-        film = recorded_film(metadata, path)
-        fixed = ("init_weight", "prior") if isinstance(film, StoryConfig) else ("init",)
-        return command(replace(film, picture=reopened(film.picture, *fixed)))
+    if metadata.keys() & _VIDEOS.keys():
+        video = recorded_video(metadata, path)
+        fixed = ("init_weight", "prior") if isinstance(video, StoryConfig) else ("init",)
+        return command(replace(video, picture=reopened(video.picture, *fixed)))
     config = recorded_config(metadata, path)
     return command(reopened(config) if isinstance(config, GenerateConfig) else config)
 
 
-_FILMS: dict[str, type[StoryConfig] | type[RestyleConfig]] = {
+_VIDEOS: dict[str, type[StoryConfig] | type[RestyleConfig]] = {
     "story": StoryConfig,
     "restyle": RestyleConfig,
 }

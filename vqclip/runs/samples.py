@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from vqclip.config import CompleteConfig, FilmConfig, OutputConfig
+from vqclip.config import CompleteConfig, OutputConfig, VideoConfig
 from vqclip.files.atomic import writing
 from vqclip.generation.saved_codes import codes_of
 from vqclip.hub.run_defaults import vqgan_source
 from vqclip.media.images import flatten, image_format, to_pil
-from vqclip.media.timing import film_fps
-from vqclip.media.writers import film_writer
+from vqclip.media.timing import video_fps
+from vqclip.media.writers import video_writer
 from vqclip.models.batch_sampling import Drawn, after, filled
 from vqclip.runs.outputs import shown_steps
 from vqclip.runs.render import metadata, save_picture
@@ -70,13 +70,13 @@ class SampleRun:
         samples = self._collect(drawn)
         if self.steps and not self.interrupted:
             samples[0] = self._refine(samples[0])
-        unfinished, filming = self.interrupted, bool(self.outputs[0].films)
+        unfinished, writes_videos = self.interrupted, bool(self.outputs[0].videos)
         for sample, output in zip(samples, self.outputs, strict=False):
             files = save_sample(self.task, sample, output, unfinished=unfinished)
-            if filming:
+            if writes_videos:
                 stages = self._stages(drawn, sample, output, best=sample is samples[0])
-                filming = self._film(sample, stages, output)
-                files += tuple(film for film in output.films if film.exists())
+                writes_videos = self._write_videos(sample, stages, output)
+                files += tuple(video for video in output.videos if video.exists())
             yield SampleResult(files, sample)
 
     def _draw(self) -> Drawn:
@@ -103,10 +103,10 @@ class SampleRun:
 
     def _refine(self, sample: Sample) -> Sample:
         """Return the refined sample, or a partly refined one after Ctrl-C."""
-        last, filmed = None, shown_steps(self.outputs[0], self.steps)[1:]
+        last, shown = None, shown_steps(self.outputs[0], self.steps)[1:]
         try:
             for last in refine(self.task, sample, self.steps):
-                if self.outputs[0].films and last.step in filmed:
+                if self.outputs[0].videos and last.step in shown:
                     self.refinement.append(codes_of_sample(self.task, last))
                 self.show("refine", last.step, last.total, partial(to_pil, last.image))
         except KeyboardInterrupt:
@@ -122,10 +122,10 @@ class SampleRun:
         drawing = [after(drawn, number, turn) for turn in turns]
         return drawing + self.refinement if best else drawing
 
-    def _film(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
+    def _write_videos(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
         """Write a video of how a sample was made; return False if Ctrl-C interrupted it."""
         try:
-            film_sample(self.task, sample, stages, output, partial(self.show, "video"))
+            write_sample_videos(self.task, sample, stages, output, partial(self.show, "video"))
         except KeyboardInterrupt:
             self.interrupted = True
             return False
@@ -164,7 +164,7 @@ def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
     return metadata(alone, task.models)
 
 
-def film_sample(
+def write_sample_videos(
     task: Task,
     sample: Sample,
     stages: Sequence[Tensor],
@@ -180,12 +180,12 @@ def film_sample(
     Raises:
         VqclipError: a file could not be written.
     """
-    film = FilmConfig(output.fps or film_fps(len(stages)))
+    video = VideoConfig(output.fps or video_fps(len(stages)))
     settings = sample_metadata(task, sample)
     with writing(), ExitStack() as stack:
         writers = [
-            stack.enter_context(film_writer(path, film, settings, overwrite=output.overwrite))
-            for path in output.films
+            stack.enter_context(video_writer(path, video, settings, overwrite=output.overwrite))
+            for path in output.videos
         ]
         for number, codes in enumerate(stages):
             frame = flatten(picture(task, codes))

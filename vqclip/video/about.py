@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from vqclip.config import FilmConfig, FilmOutput
+from vqclip.config import VideoConfig, VideoOutput
 from vqclip.errors import CheckpointError, one_line
 from vqclip.files.atomic import replacing
 
 ABOUT_FILE = "about.json"
 # A run's current stage: generating frames, publishing videos, or removing temporary files.
 VideoStage = Literal["frames", "videos", "whole"]
-_FILM = ("rate", "quality", "codec", "loop")
+_VIDEO = ("rate", "quality", "codec", "loop")
 
 
-def folder_of(output: FilmOutput) -> Path:
+def folder_of(output: VideoOutput) -> Path:
     """Return the frame folder: the requested one, or else a temporary one."""
-    return output.frames or working_folder(output.films[0])
+    return output.frames or working_folder(output.videos[0])
 
 
-def working_folder(film: Path) -> Path:
+def working_folder(video: Path) -> Path:
     """Return the folder that holds a video's frames until the video is complete."""
-    return film.with_name(f"{film.stem}.frames")
+    return video.with_name(f"{video.stem}.frames")
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -31,7 +31,7 @@ def is_unfinished(folder: Path) -> bool:
     return (folder / ABOUT_FILE).is_file()
 
 
-def is_whole(folder: Path, output: FilmOutput) -> bool:
+def is_whole(folder: Path, output: VideoOutput) -> bool:
     """Return whether a run in this folder was killed after publishing these videos."""
     about = _read(folder)
     return about.get("stage") == "whole" and about["output"] == _output_values(output, folder)
@@ -40,13 +40,13 @@ def is_whole(folder: Path, output: FilmOutput) -> bool:
 def published(folder: Path) -> tuple[Path, ...]:
     """Return the videos that a killed run in this folder may have published."""
     try:
-        films = read_about(folder)[1].films
+        videos = read_about(folder)[1].videos
     except CheckpointError:
         return ()
-    return films if _read(folder).get("stage", "frames") != "frames" else ()
+    return videos if _read(folder).get("stage", "frames") != "frames" else ()
 
 
-def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
+def read_about(folder: Path) -> tuple[dict[str, Any], VideoOutput]:
     """Return the settings and output files of the video whose frames are in ``folder``.
 
     Raises:
@@ -62,7 +62,7 @@ def read_about(folder: Path) -> tuple[dict[str, Any], FilmOutput]:
 
 
 def write_about(
-    folder: Path, settings: Mapping[str, Any], output: FilmOutput, stage: VideoStage
+    folder: Path, settings: Mapping[str, Any], output: VideoOutput, stage: VideoStage
 ) -> None:
     """Write the settings, output files and stage of the video whose frames are in ``folder``.
 
@@ -78,16 +78,16 @@ def _read(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8")))
 
 
-def _output_values(output: FilmOutput, folder: Path) -> dict[str, Any]:
+def _output_values(output: VideoOutput, folder: Path) -> dict[str, Any]:
     """Return ``output`` with paths relative to ``folder``, so that the folder can be moved."""
-    film = {name: getattr(output.film, name) for name in _FILM}
-    films = [os.path.relpath(path, folder) for path in output.films]
+    video = {name: getattr(output.video, name) for name in _VIDEO}
+    videos = [os.path.relpath(path, folder) for path in output.videos]
     kept = {"frames": output.frames is not None, "overwrite": output.overwrite}
-    return {"films": films, "film": film, **kept}
+    return {"films": videos, "film": video, **kept}
 
 
-def _read_output(values: Mapping[str, Any], folder: Path) -> FilmOutput:
-    films = tuple(Path(os.path.normpath(folder / name)) for name in values["films"])
-    film = FilmConfig(**{name: values["film"][name] for name in _FILM})
+def _read_output(values: Mapping[str, Any], folder: Path) -> VideoOutput:
+    videos = tuple(Path(os.path.normpath(folder / name)) for name in values["films"])
+    video = VideoConfig(**{name: values["film"][name] for name in _VIDEO})
     frames = folder if values["frames"] else None
-    return FilmOutput(films, film, frames, overwrite=values["overwrite"] is True)
+    return VideoOutput(videos, video, frames, overwrite=values["overwrite"] is True)

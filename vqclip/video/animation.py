@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from vqclip import __version__
-from vqclip.config import AnimateConfig, FilmConfig
+from vqclip.config import AnimateConfig, VideoConfig
 from vqclip.errors import UsageError
 from vqclip.media.images import FORMATS, fit_image, image_size, load_image, read_metadata
-from vqclip.media.timing import Plan, plan_film
-from vqclip.media.writers import FILMS, Array, film_writer
+from vqclip.media.timing import Plan, plan_video
+from vqclip.media.writers import VIDEOS, Array, video_writer
 from vqclip.video.optical_flow import Between, blend, opencv
 
 
@@ -32,7 +32,7 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
         if source.is_dir():
             inside = [p for p in source.iterdir() if p.suffix.lower() in FORMATS]
             inside = [p for p in inside if p.is_file() and not p.name.startswith(".")]
-            inside = [p for p in inside if not _is_film(p)]
+            inside = [p for p in inside if not _is_video(p)]
             if not inside:
                 raise UsageError(f"no images in {source}: {', '.join(FORMATS)}")
             frames += sorted(inside, key=natural)
@@ -43,9 +43,9 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
     return sorted(frames, key=natural) if all(map(Path.is_file, map(Path, sources))) else frames
 
 
-def _is_film(path: Path) -> bool:
+def _is_video(path: Path) -> bool:
     """Return whether a GIF or WebP is animated, and so a video rather than a frame."""
-    if path.suffix.lower() not in FILMS:
+    if path.suffix.lower() not in VIDEOS:
         return False
     try:
         with Image.open(path) as image:
@@ -66,8 +66,8 @@ class Animation:
     def __init__(self, sources: Sequence[str], config: AnimateConfig) -> None:
         self.config = config
         self.paths = find_frames(sources)
-        self.plan: Plan = plan_film(len(self.paths), config.timing)
-        self.film = FilmConfig(self.plan.rate, config.quality, config.codec, config.loop)
+        self.plan: Plan = plan_video(len(self.paths), config.timing)
+        self.video = VideoConfig(self.plan.rate, config.quality, config.codec, config.loop)
         self.size = config.size or _common_size(self.paths)
         if config.timing.interpolate == "flow":
             opencv()
@@ -99,12 +99,12 @@ class Animation:
             known: Mapping[str, Any] = read_metadata(self.paths[-1])
         except UsageError:
             known = {"prompt": "", "version": __version__}
-        film = {**asdict(self.config), "frames": len(self.paths), "fps": self.plan.rate}
-        return {**known, "animation": film}
+        video = {**asdict(self.config), "frames": len(self.paths), "fps": self.plan.rate}
+        return {**known, "animation": video}
 
     def write(
         self,
-        films: Sequence[Path],
+        videos: Sequence[Path],
         on_frame: Callable[[int, Array], None],
         *,
         overwrite: bool = False,
@@ -113,11 +113,11 @@ class Animation:
 
         Ctrl-C keeps the videos so far.
         """
-        metadata, plays = self.metadata(), self.plays(films)
+        metadata, plays = self.metadata(), self.plays(videos)
         with ExitStack() as stack:
             writers = []
-            for path in films:
-                manager = film_writer(path, self.film, metadata, overwrite=overwrite)
+            for path in videos:
+                manager = video_writer(path, self.video, metadata, overwrite=overwrite)
                 writers.append((stack.enter_context(manager), _plays(path, self.config.loop)))
             for number, frame in enumerate(chain.from_iterable(repeat(self, plays))):
                 for write, times in writers:
@@ -125,9 +125,9 @@ class Animation:
                         write(frame, number)
                 on_frame(number + 1, frame)
 
-    def plays(self, films: Sequence[Path]) -> int:
+    def plays(self, videos: Sequence[Path]) -> int:
         """Return how many times the frames must be played to write all videos."""
-        return max(_plays(path, self.config.loop) for path in films)
+        return max(_plays(path, self.config.loop) for path in videos)
 
 
 def _plays(path: Path, loop: int) -> int:

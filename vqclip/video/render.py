@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from vqclip.config import FilmOutput, StoryConfig
+from vqclip.config import StoryConfig, VideoOutput
 from vqclip.errors import UsageError
 from vqclip.generation.frame import Frame
 from vqclip.hub.loaders import Models
-from vqclip.media.writers import Array, FilmFrame
+from vqclip.media.writers import Array, VideoFrame
 from vqclip.runs.render import metadata
 from vqclip.video.restyle import PreviousFrame, SourceVideo, drawn_size, restyle_frame
 from vqclip.video.story import StoryFrames
@@ -21,7 +21,7 @@ class StoryRun:
     files.
     """
 
-    def __init__(self, story: StoryConfig, output: FilmOutput, models: Models) -> None:
+    def __init__(self, story: StoryConfig, output: VideoOutput, models: Models) -> None:
         self.story, self.models = story, models
         scenes = story.to_dict()
         settings = {**metadata(story.picture, models), "story": scenes}
@@ -30,7 +30,7 @@ class StoryRun:
 
     def run(
         self,
-        on_frame: Callable[[FilmFrame], None],
+        on_frame: Callable[[VideoFrame], None],
         on_draft: Callable[[Frame], None] | None = None,
     ) -> None:
         """Generate the missing frames and write the videos.
@@ -53,7 +53,7 @@ class StoryRun:
                         folder.put(frame.number, frame.picture)
                     folder.keep(frames.state())
                     on_frame(frame)
-            folder.write_films(self.story.frames)
+            folder.write_videos(self.story.frames)
 
 
 class RestyleRun:
@@ -63,15 +63,15 @@ class RestyleRun:
     therefore continues where it stopped and ends with byte-identical files.
     """
 
-    def __init__(self, source: SourceVideo, output: FilmOutput, models: Models) -> None:
+    def __init__(self, source: SourceVideo, output: VideoOutput, models: Models) -> None:
         self.source, self.models = source, models
         config = self.config = source.config
         self.size = drawn_size(source, models)
         settings = metadata(replace(config.picture, size=self.size), models)
         settings["restyle"] = config.to_dict() | {"bytes": source.bytes}
-        sound = source.path if source.is_film else None
-        film = replace(output.film, rate=source.rate, sound=sound)
-        self.work_folder = WorkFolder(replace(output, film=film), settings)
+        sound = source.path if source.is_video else None
+        video = replace(output.video, rate=source.rate, sound=sound)
+        self.work_folder = WorkFolder(replace(output, video=video), settings)
 
     def run(self, on_frame: Callable[[int, Array], None]) -> int:
         """Generate the missing frames and write the videos; return the number of frames.
@@ -86,7 +86,7 @@ class RestyleRun:
             if self.work_folder.whole:
                 return sum(1 for _ in self.source.read(self.size))
             count = self._draw(on_frame)
-            self.work_folder.write_films(count)
+            self.work_folder.write_videos(count)
         return count
 
     def _draw(self, on_frame: Callable[[int, Array], None]) -> int:

@@ -40,10 +40,10 @@ class SourceVideo:
 
     def __init__(self, config: RestyleConfig) -> None:
         self.config, self.path = config, user_path(config.source)
-        self.is_film = not self.path.is_dir()
+        self.is_video = not self.path.is_dir()
         if config.coherence:
             opencv()
-        if self.is_film:
+        if self.is_video:
             self.clip = open_clip(self.path, config.fps)
             self.rate, self.frames, self.own_size = (
                 self.clip.rate,
@@ -58,13 +58,13 @@ class SourceVideo:
     @cached_property
     def bytes(self) -> int:
         """The files' total size in bytes, which distinguishes sources with the same name."""
-        paths = [self.path] if self.is_film else self.paths
+        paths = [self.path] if self.is_video else self.paths
         return sum(path.stat().st_size for path in paths)
 
     def read(self, size: tuple[int, int]) -> Iterator[Array]:
         """Yield the frames, (h, w, 3) uint8, fitted to ``size`` (width, height)."""
         how = self.config.picture.fit
-        if self.is_film:
+        if self.is_video:
             for frame in self.clip:
                 yield np.asarray(fit_image(Image.fromarray(frame), size, how))
         else:

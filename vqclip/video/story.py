@@ -17,7 +17,7 @@ from vqclip.generation.step import Run, begin, decode, step_alone
 from vqclip.hub.loaders import Models
 from vqclip.media.images import to_array
 from vqclip.media.timing import EASES
-from vqclip.media.writers import FilmFrame
+from vqclip.media.writers import VideoFrame
 from vqclip.video.camera import Motion, move, parse_camera
 from vqclip.video.optical_flow import blend
 
@@ -121,7 +121,7 @@ class StoryFrames:
             tensors["before"] = torch.from_numpy(np.stack(self.before))
         return replace(state, tensors=tensors)
 
-    def __iter__(self) -> Iterator[FilmFrame]:
+    def __iter__(self) -> Iterator[VideoFrame]:
         """Yield the remaining frames."""
         while self.number < self.story.frames:
             frame = self.next(self.number)
@@ -131,21 +131,21 @@ class StoryFrames:
             yield self._faded(frame)
         self.run.result()
 
-    def _faded(self, frame: FilmFrame) -> FilmFrame:
+    def _faded(self, frame: VideoFrame) -> VideoFrame:
         late = frame.number - (self.story.frames - self.fading)
         if late < 0:
             return frame
         share = (late + 1) / (self.fading + 1)
         return replace(frame, picture=blend(frame.picture, self.before[late], share))
 
-    def next(self, number: int) -> FilmFrame:
+    def next(self, number: int) -> VideoFrame:
         """Move the camera and run one frame's steps; return the frame from before these steps."""
         motion = self.camera(number)
         if self.run.steps_done and motion:
             self.picture.move(motion)
         step = number * self.story.every
         first, *_ = [self._step(step + more) for more in range(self.story.every)]
-        return FilmFrame(number, to_array(first.image))
+        return VideoFrame(number, to_array(first.image))
 
     def _step(self, step: int) -> Frame:
         here, there, time = scene_at(self.story, step)

@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vqclip.config import FilmOutput
+from vqclip.config import VideoOutput
 from vqclip.errors import UsageError
 from vqclip.files.atomic import publish, sweep, writing
 from vqclip.files.locking import locked
 from vqclip.generation.state import State
 from vqclip.media.images import load_image, save_image
-from vqclip.media.writers import Array, film_writer, frame_path
+from vqclip.media.writers import Array, frame_path, video_writer
 from vqclip.runs.checkpoint import EVERY, load_state, save_state
 from vqclip.video.about import (
     ABOUT_FILE,
@@ -50,7 +50,7 @@ class WorkFolder:
         settings: the metadata of every frame and video.
     """
 
-    def __init__(self, output: FilmOutput, settings: Mapping[str, Any]) -> None:
+    def __init__(self, output: VideoOutput, settings: Mapping[str, Any]) -> None:
         self.output, self.settings = output, dict(settings)
         self.path = folder_of(output)
         self.last: State | None = None
@@ -168,7 +168,7 @@ class WorkFolder:
         finally:
             self.save()
 
-    def write_films(self, frames: int) -> None:
+    def write_videos(self, frames: int) -> None:
         """Write the videos from the first ``frames`` frames.
 
         Each video is completed in this folder first, so that Ctrl-C never publishes part of one.
@@ -177,7 +177,7 @@ class WorkFolder:
             FileExistsError: another file has the name of a video.
         """
         self._record("videos")
-        for path in self.output.films:
+        for path in self.output.videos:
             complete = self.path / f".film{path.suffix}"
             try:
                 self._encode(complete, frames)
@@ -188,7 +188,7 @@ class WorkFolder:
         self.whole = True
 
     def _encode(self, path: Path, frames: int) -> None:
-        with film_writer(path, self.output.film, self.settings, overwrite=True) as write:
+        with video_writer(path, self.output.video, self.settings, overwrite=True) as write:
             for number in range(frames):
                 write(np.asarray(load_image(frame_path(self.path, number))), number)
 

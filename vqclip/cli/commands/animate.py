@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqclip.cli import dry_run as forecasts
-from vqclip.cli import films
 from vqclip.cli import options as opt
+from vqclip.cli import videos
 from vqclip.cli.options import TerminalOptions
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
@@ -37,7 +37,7 @@ def animate_command(
             show_default=False,
         ),
     ],
-    output: opt.FilmOutput = None,
+    output: opt.VideoOutput = None,
 ) -> None:
     """Make a video from the images in a folder, in numerical order.
 
@@ -51,7 +51,7 @@ def animate_command(
     from vqclip.video.animation import Animation
 
     source = Path(frames[0])
-    paths = films.video_paths(params, source.resolve().name if source.is_dir() else source.stem)
+    paths = videos.video_paths(params, source.resolve().name if source.is_dir() else source.stem)
     animation = Animation(frames, config)
     terminal = terminal_of(params)
     if params["dry_run"]:
@@ -85,4 +85,4 @@ def _write(
             if not done:
                 raise
             interrupted = True
-    films.report_films(terminal, paths, animation.plan.rate, done, animation.size, interrupted)
+    videos.report_videos(terminal, paths, animation.plan.rate, done, animation.size, interrupted)

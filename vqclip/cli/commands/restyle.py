@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from vqclip.cli import dry_run as forecasts
-from vqclip.cli import films
 from vqclip.cli import options as opt
+from vqclip.cli import videos
 from vqclip.cli.commands.generate import build_config, explicit_options, generate_command
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.notes import note_long_prompts
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
-from vqclip.config import FilmConfig, FilmOutput, RestyleConfig
+from vqclip.config import RestyleConfig, VideoConfig, VideoOutput
 from vqclip.config.restyle import STEPS
 from vqclip.config.setting import IMAGE, read_options
 from vqclip.errors import UsageError
@@ -26,7 +26,7 @@ _OTHERWISE = (
 )
 
 
-@with_options_of(RestyleConfig, generate_command, FilmConfig, without=_OTHERWISE)
+@with_options_of(RestyleConfig, generate_command, VideoConfig, without=_OTHERWISE)
 def restyle_command(
     ctx: typer.Context,
     source: Annotated[
@@ -44,7 +44,7 @@ def restyle_command(
     seed: Annotated[
         int, typer.Option(help="Random seed for every frame.", rich_help_panel=IMAGE)
     ] = 0,
-    output: opt.FilmOutput = None,
+    output: opt.VideoOutput = None,
 ) -> None:
     """Restyle a video and keep its sound. If interrupted, run the same command to continue.
 
@@ -57,20 +57,20 @@ def restyle_command(
     config = RestyleConfig(source, picture, **read_options(RestyleConfig, params))
     name = path.resolve().name if path.is_dir() else path.stem
     # The video's frame rate is unknown until it is opened.
-    film = FilmConfig(config.fps or 1, params["quality"], params["codec"])
-    target = FilmOutput(
-        films.video_paths(params, f"{name}-restyled", continues=True),
-        film,
+    video = VideoConfig(config.fps or 1, params["quality"], params["codec"])
+    target = VideoOutput(
+        videos.video_paths(params, f"{name}-restyled", continues=True),
+        video,
         params["frames"],
         params["overwrite"],
     )
-    if path.exists() and any(film.exists() and film.samefile(path) for film in target.films):
+    if path.exists() and any(video.exists() and video.samefile(path) for video in target.videos):
         raise UsageError(f"{path} would be overwritten by its own result: choose another --output")
     restyle(config, target, terminal_of(params), dry_run=params["dry_run"])
 
 
 def restyle(
-    config: RestyleConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
+    config: RestyleConfig, output: VideoOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
     """Generate the missing frames and the videos, or just print a forecast."""
     fetch_for(config.picture, terminal)
@@ -95,5 +95,5 @@ def restyle(
         with terminal.progress(title, frames, "frame") as progress:
             count = run.run(lambda n, frame: progress.update(n, lambda: Image.fromarray(frame)))
     except KeyboardInterrupt:
-        films.stopped(terminal, run.work_folder)
-    films.report_films(terminal, output.films, source.rate, count, run.size)
+        videos.stopped(terminal, run.work_folder)
+    videos.report_videos(terminal, output.videos, source.rate, count, run.size)

@@ -160,28 +160,28 @@ def _resume_folder(folder: Path, terminal: Terminal, workers: Workers, *, dry_ru
         resume_batch(folder, terminal, workers, dry_run=dry_run)
         return
     _refuse_workers(workers)
-    resume_film(folder, terminal, dry_run=dry_run)
+    resume_video(folder, terminal, dry_run=dry_run)
 
 
-def resume_film(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
+def resume_video(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
     """Generate the missing frames of an unfinished video, then write the video.
 
     Raises:
         UsageError: the video file already exists, or its source is missing.
         CheckpointError: the folder is damaged.
     """
-    from vqclip.runs.outputs import check_films
-    from vqclip.runs.replay import recorded_film
+    from vqclip.runs.outputs import check_videos
+    from vqclip.runs.replay import recorded_video
     from vqclip.video.about import published, read_about
 
     settings, output = read_about(folder)
     # The run compares published videos with its own, so it may overwrite them.
-    check_films(output.films, overwrite=output.overwrite or bool(published(folder)))
-    film = recorded_film(settings, folder)
-    if isinstance(film, StoryConfig):
-        make_story(film, output, terminal, dry_run=dry_run)
+    check_videos(output.videos, overwrite=output.overwrite or bool(published(folder)))
+    video = recorded_video(settings, folder)
+    if isinstance(video, StoryConfig):
+        make_story(video, output, terminal, dry_run=dry_run)
     else:
-        restyle(film, output, terminal, dry_run=dry_run)
+        restyle(video, output, terminal, dry_run=dry_run)
 
 
 def _refuse_workers(workers: Workers) -> None:
@@ -208,17 +208,17 @@ def _target(
     apart: whether this is a new run, which writes to new files.
     """
     from vqclip.runs.naming import free_image, renamed
-    from vqclip.runs.outputs import check_films, check_outputs
+    from vqclip.runs.outputs import check_outputs, check_videos
 
     old = replace(saved.output, checkpoint=path, overwrite=True)
-    suffixes = dict.fromkeys([*(film.suffix for film in old.films), *further])
+    suffixes = dict.fromkeys([*(video.suffix for video in old.videos), *further])
     picture = file_path(output) if output else old.path
     if not output and (apart or (picture.exists() and not _is_of_run(picture, saved))):
         picture = free_image(picture, suffixes)
     if picture == old.path and not apart:
-        films = tuple(picture.with_suffix(suffix) for suffix in suffixes)
-        check_films([film for film in films if film not in old.films], overwrite=False)
-        return replace(old, films=films)
+        videos = tuple(picture.with_suffix(suffix) for suffix in suffixes)
+        check_videos([video for video in videos if video not in old.videos], overwrite=False)
+        return replace(old, videos=videos)
     new = renamed(old, picture, suffixes)
     check_outputs(new if apart else replace(new, checkpoint=None), saved.config.steps)
     return new if apart else replace(new, checkpoint=path)

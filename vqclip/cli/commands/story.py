@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vqclip.cli import dry_run as forecasts
-from vqclip.cli import films
 from vqclip.cli import options as opt
+from vqclip.cli import videos
 from vqclip.cli.commands.generate import build_config, explicit_options, generate_command
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.notes import note_long_prompts
 from vqclip.cli.saved_codes import with_vqgan_of_init
 from vqclip.cli.shared_options import with_options_of
 from vqclip.cli.terminal import Terminal, terminal_of
-from vqclip.config import FilmConfig, FilmOutput, StoryConfig
+from vqclip.config import StoryConfig, VideoConfig, VideoOutput
 from vqclip.config.prompts import Prompt, parse_scenes
 from vqclip.config.setting import OUTPUT, read_options
 from vqclip.media.timing import EASES
 from vqclip.video.camera import parse_camera
 
 if TYPE_CHECKING:
-    from vqclip.media.writers import FilmFrame
+    from vqclip.media.writers import VideoFrame
 
 Scenes = tuple[tuple[Prompt, ...], ...]
 
@@ -32,7 +32,7 @@ _OTHERWISE = (
 )
 
 
-@with_options_of(StoryConfig, generate_command, FilmConfig, without=_OTHERWISE)
+@with_options_of(StoryConfig, generate_command, VideoConfig, without=_OTHERWISE)
 def story_command(
     ctx: typer.Context,
     scenes: Annotated[
@@ -44,7 +44,7 @@ def story_command(
             show_default=False,
         ),
     ],
-    output: opt.FilmOutput = None,
+    output: opt.VideoOutput = None,
     fps: Annotated[
         float, typer.Option("--fps", help="Frames per second.", rich_help_panel=OUTPUT)
     ] = FPS,
@@ -62,9 +62,12 @@ def story_command(
 
     params = ctx.params
     name = f"{prompt_slug(story.picture)}-{story.picture.seed}"
-    film = FilmConfig(fps, params["quality"], params["codec"])
-    target = FilmOutput(
-        films.video_paths(params, name, continues=True), film, params["frames"], params["overwrite"]
+    video = VideoConfig(fps, params["quality"], params["codec"])
+    target = VideoOutput(
+        videos.video_paths(params, name, continues=True),
+        video,
+        params["frames"],
+        params["overwrite"],
     )
     make_story(story, target, terminal_of(params), dry_run=params["dry_run"])
 
@@ -81,7 +84,7 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
 
 
 def make_story(
-    story: StoryConfig, output: FilmOutput, terminal: Terminal, *, dry_run: bool
+    story: StoryConfig, output: VideoOutput, terminal: Terminal, *, dry_run: bool
 ) -> None:
     """Generate the missing frames of a story and its videos, or just print a forecast."""
     fetch_for(story.picture, terminal)
@@ -103,7 +106,7 @@ def make_story(
         return
     run, frames = StoryRun(story, output, models), story.unseen + story.frames
 
-    def show(frame: "FilmFrame") -> None:
+    def show(frame: "VideoFrame") -> None:
         done = story.unseen + frame.number + 1
         progress.stage("story", done, frames, lambda: Image.fromarray(frame.picture))
 
@@ -111,6 +114,6 @@ def make_story(
         with StageProgress(terminal.progress, str(story.scenes[0][0])) as progress:
             run.run(show, progress.frame)
     except KeyboardInterrupt:
-        films.stopped(terminal, run.work_folder)
+        videos.stopped(terminal, run.work_folder)
     size = picture_size(story.picture, models.vqgan)
-    films.report_films(terminal, output.films, output.film.rate, story.frames, size)
+    videos.report_videos(terminal, output.videos, output.video.rate, story.frames, size)

@@ -6,21 +6,21 @@ but shorter video, and a failed run leaves none. Frames go straight to the encod
 so that memory does not grow with the length of the video.
 """
 
-from vqclip.media.writers.base import Array, FilmFrame, Writer
+from vqclip.media.writers.base import Array, VideoFrame, Writer
 from vqclip.media.writers.clips import Clip, open_clip
-from vqclip.media.writers.films import FILMS, film_format, film_metadata, film_writer
 from vqclip.media.writers.frames import frame_path, frames_writer
+from vqclip.media.writers.videos import VIDEOS, video_format, video_metadata, video_writer
 
 __all__ = [
-    "FILMS",
+    "VIDEOS",
     "Array",
     "Clip",
-    "FilmFrame",
+    "VideoFrame",
     "Writer",
-    "film_format",
-    "film_metadata",
-    "film_writer",
     "frame_path",
     "frames_writer",
     "open_clip",
+    "video_format",
+    "video_metadata",
+    "video_writer",
 ]

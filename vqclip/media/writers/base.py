@@ -21,7 +21,7 @@ Array = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
-class FilmFrame:
+class VideoFrame:
     """One frame of a video.
 
     number: counts from 0.

@@ -34,9 +34,9 @@ class Clip:
         Raises:
             VqclipError: the video is damaged.
         """
-        with iio.imopen(self.path, "r", plugin="pyav") as film:
+        with iio.imopen(self.path, "r", plugin="pyav") as video:
             try:
-                for frame in film.iter(filter_sequence=[("fps", f"{self.rate:.6f}")]):
+                for frame in video.iter(filter_sequence=[("fps", f"{self.rate:.6f}")]):
                     yield np.ascontiguousarray(np.rot90(frame, -self.turns))
             except (OSError, ValueError, LookupError) as error:  # base classes of PyAV's errors
                 reason = one_line(error, 100)

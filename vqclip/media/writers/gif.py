@@ -9,7 +9,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import GifImagePlugin, Image
 
-from vqclip.config import FilmConfig
+from vqclip.config import VideoConfig
 from vqclip.files.formatting import as_json
 from vqclip.media.writers.base import Array, Writer
 from vqclip.media.writers.palette import Ditherer, Histogram
@@ -21,16 +21,16 @@ _LEAST_TICKS = 2  # hundredths of a second; browsers slow down anything faster
 
 @contextmanager
 def gif_writer(
-    path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
+    path: Path, video: VideoConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
     """Write a GIF with one palette, ordered dithering and its settings as a comment."""
     histogram = Histogram()
 
     def encode(spool: Spool, file: Path) -> None:
         palette = histogram.palette(_COLOURS)
-        frames = _timed(map(Ditherer(palette), spool), film.rate)
+        frames = _timed(map(Ditherer(palette), spool), video.rate)
         with file.open("wb") as out:
-            out.write(_header(spool.shape, palette, film.loop, metadata))
+            out.write(_header(spool.shape, palette, video.loop, metadata))
             _write_frames(out, frames)
 
     with spooled(path, overwrite, encode) as spool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vqclip.config import FilmConfig
+from vqclip.config import VideoConfig
 from vqclip.errors import VqclipError
 from vqclip.files.formatting import as_json, encodable
 from vqclip.media.writers.base import (
@@ -45,7 +45,7 @@ Encode = Callable[[Array], None]
 
 @contextmanager
 def mp4_writer(
-    path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
+    path: Path, video: VideoConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
     """Write an MP4 with its settings, in yuv420p and by default H.264, which plays everywhere.
 
@@ -64,38 +64,38 @@ def mp4_writer(
                 even = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
                 if encode is None:
                     size = (even.shape[1], even.shape[0])
-                    encode = stack.enter_context(_encoder(temporary, film, size, metadata))
+                    encode = stack.enter_context(_encoder(temporary, video, size, metadata))
                 encode(even)
 
             yield write
             refuse_empty(path, frames=0 if encode is None else 1)
-        if film.sound is not None:
+        if video.sound is not None:
             from vqclip.media.writers.sound import add_sound  # imports PyAV, which is slow
 
-            add_sound(temporary, film.sound)
+            add_sound(temporary, video.sound)
 
 
 @contextmanager
 def _encoder(
-    path: Path, film: FilmConfig, size: tuple[int, int], metadata: Mapping[str, Any] | None
+    path: Path, video: VideoConfig, size: tuple[int, int], metadata: Mapping[str, Any] | None
 ) -> Iterator[Encode]:
     import av  # slow to import
     from av.video.reformatter import VideoReformatter
 
-    name, worst, best = _ENCODERS[film.codec]
-    rate = Fraction(film.rate).limit_denominator(_FINEST)
+    name, worst, best = _ENCODERS[video.codec]
+    rate = Fraction(video.rate).limit_denominator(_FINEST)
     os.environ.setdefault("SVT_LOG", "1")  # otherwise AV1's encoder prints its whole configuration
     with av.open(path, "w", format="mp4") as container:
         stream: Any = container.add_stream(name, rate)
         stream.time_base = (1 / rate).limit_denominator(_FINEST)
         stream.pix_fmt = "yuv420p"
         stream.width, stream.height = size
-        quality = {"crf": str(round(worst + (best - worst) * film.quality / 100))}
-        stream.options = quality | _FURTHER.get(film.codec, {})
+        quality = {"crf": str(round(worst + (best - worst) * video.quality / 100))}
+        stream.options = quality | _FURTHER.get(video.codec, {})
         if metadata:
             container.metadata["title"] = encodable(str(metadata.get("prompt", "")))
             container.metadata["comment"] = as_json(metadata, sort_keys=True)
-        _start(stream.codec_context, film.codec, size)
+        _start(stream.codec_context, video.codec, size)
         converter, number = VideoReformatter(), count()
 
         def encode(image: Array) -> None:

@@ -11,7 +11,7 @@ import av
 _KEPT = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
 
 
-def add_sound(film: Path, source: Path) -> None:
+def add_sound(path: Path, source: Path) -> None:
     """Add the sound from another file, if any, to an MP4, up to the end of the video.
 
     Images, and sound in a codec that players support in an MP4, are not re-encoded.
@@ -19,11 +19,11 @@ def add_sound(film: Path, source: Path) -> None:
     with av.open(source) as source_file:
         if not source_file.streams.audio:
             return
-        joined = film.with_name(f"{film.stem}.joined{film.suffix}")
+        joined = path.with_name(f"{path.stem}.joined{path.suffix}")
         try:
-            with av.open(film) as video, av.open(joined, "w", format="mp4") as target:
+            with av.open(path) as video, av.open(joined, "w", format="mp4") as target:
                 _join(video, source_file, target)
-            joined.replace(film)
+            joined.replace(path)
         finally:
             joined.unlink(missing_ok=True)
 

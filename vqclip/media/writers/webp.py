@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from vqclip.config import FilmConfig
+from vqclip.config import VideoConfig
 from vqclip.files.formatting import as_json
 from vqclip.media.metadata import exif
 from vqclip.media.writers.base import Array, Writer
@@ -17,7 +17,7 @@ from vqclip.media.writers.spool import Spool, spooled
 
 @contextmanager
 def webp_writer(
-    path: Path, film: FilmConfig, metadata: Mapping[str, Any] | None, overwrite: bool
+    path: Path, video: VideoConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
     """Write an animated WebP with the settings in its Exif data, as in a still image."""
 
@@ -28,9 +28,9 @@ def webp_writer(
                 "WEBP",
                 save_all=True,
                 append_images=[_FollowingFrames(spool)] if len(spool) > 1 else [],
-                duration=_milliseconds(len(spool), film.rate),
-                loop=film.loop,
-                quality=film.quality,
+                duration=_milliseconds(len(spool), video.rate),
+                loop=video.loop,
+                quality=video.quality,
                 method=2,
                 exif=exif(as_json(metadata, sort_keys=True)) if metadata else b"",
             )

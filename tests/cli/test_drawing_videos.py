@@ -12,7 +12,7 @@ from PIL import Image
 from tests.cli.runner import refused, vqclip
 from tests.conftest import leftovers
 from vqclip.media.images import read_metadata
-from vqclip.media.writers import film_metadata
+from vqclip.media.writers import video_metadata
 
 FREE = ("-t", str(Path(__file__).parents[1] / "reference" / "n2n_uncond"))
 SMALL = ("--size", "16", "--seed", "1")
@@ -28,11 +28,11 @@ def photo() -> "np.ndarray[Any, Any]":
 
 def frames(path: str) -> "np.ndarray[Any, Any]":
     """Return the frames of an animated WebP or GIF, (n, h, w, 3)."""
-    with Image.open(path) as film:
+    with Image.open(path) as video:
         shown = []
-        for number in range(getattr(film, "n_frames", 1)):
-            film.seek(number)
-            shown.append(np.asarray(film.convert("RGB")).astype(int))
+        for number in range(getattr(video, "n_frames", 1)):
+            video.seek(number)
+            shown.append(np.asarray(video.convert("RGB")).astype(int))
     return np.stack(shown)
 
 
@@ -41,21 +41,21 @@ def test_video_shows_a_sample_from_first_to_last_code() -> None:
     result = vqclip("sample", *FREE, *SMALL, *words, "-o", "a.png", "--json")
     assert json.loads(result.stdout)["files"] == ["a.png", "a.gif", "a.mp4", "a.webp"]
     assert leftovers(Path()) == ["a.gif", "a.mp4", "a.png", "a.webp"]
-    film = iio.imread("a.mp4", plugin="pyav")
-    assert film.shape == (7, 16, 16, 3)  # after 0, 3, …, 15, 16 codes
+    video = iio.imread("a.mp4", plugin="pyav")
+    assert video.shape == (7, 16, 16, 3)  # after 0, 3, …, 15, 16 codes
     assert iio.immeta("a.mp4", plugin="pyav")["duration"] == pytest.approx(0.7)
     with Image.open("a.png") as picture:
-        last = np.abs(film[-1].astype(int) - np.asarray(picture)).mean()
-        first = np.abs(film[0].astype(int) - np.asarray(picture)).mean()
+        last = np.abs(video[-1].astype(int) - np.asarray(picture)).mean()
+        first = np.abs(video[0].astype(int) - np.asarray(picture)).mean()
     assert last < 0.5 * first
-    assert film_metadata(Path("a.gif"))["settings"] == read_metadata(Path("a.png"))["settings"]
+    assert video_metadata(Path("a.gif"))["settings"] == read_metadata(Path("a.png"))["settings"]
 
 
 def test_codes_not_drawn_yet_are_plain() -> None:
     vqclip("sample", *FREE, *SMALL, "--webp", "--every", "1", "-o", "a.png", "--save-codes")
-    film = frames("a.webp")
-    assert len(film) > 8  # equal frames are merged
-    changes = np.abs(np.diff(film, axis=0)).sum((1, 3)) > 0  # (frames, columns)
+    video = frames("a.webp")
+    assert len(video) > 8  # equal frames are merged
+    changes = np.abs(np.diff(video, axis=0)).sum((1, 3)) > 0  # (frames, columns)
     assert changes.any(1).all()
 
 
@@ -70,11 +70,11 @@ def test_every_sample_has_its_own_video() -> None:
 def test_video_includes_the_refinement(photo: "np.ndarray[Any, Any]") -> None:
     words = ["--keep", "top", "--prompt", "a red apple", "--refine", "2", "--seed", "1"]
     vqclip("complete", "photo.png", *FREE, *words, "--mp4", "--every", "1", "-o", "a.png")
-    film = iio.imread("a.mp4", plugin="pyav")
+    video = iio.imread("a.mp4", plugin="pyav")
     drawn = 4 * 5 - 5  # codes of 4 pixels, without the row that is kept entirely
-    assert film.shape[1:] == (14, 18, 3)
-    assert len(film) >= drawn + 1 + 2
-    kept = film[:, :6].astype(int)
+    assert video.shape[1:] == (14, 18, 3)
+    assert len(video) >= drawn + 1 + 2
+    kept = video[:, :6].astype(int)
     assert np.abs(kept - photo[:6]).mean() < 15  # of 255; H.264 at this size
     assert np.abs(np.diff(kept, axis=0)).mean() < 5
 

@@ -29,28 +29,28 @@ def video_paths(
     """
     from vqclip.files.atomic import is_taken
     from vqclip.runs.naming import name_videos
-    from vqclip.runs.outputs import check_films
+    from vqclip.runs.outputs import check_videos
 
     asked = FileOptions(**read_options(FileOptions, params))
 
-    def taken(film: Path) -> bool:
-        return is_taken(film) and not (continues and _is_published(film, asked.frames))
+    def taken(video: Path) -> bool:
+        return is_taken(video) and not (continues and _is_published(video, asked.frames))
 
-    films = name_videos(asked, name, taken)
-    check_films(films, overwrite=asked.overwrite or not any(map(taken, films)))
-    return films
+    videos = name_videos(asked, name, taken)
+    check_videos(videos, overwrite=asked.overwrite or not any(map(taken, videos)))
+    return videos
 
 
-def _is_published(film: Path, frames: Path | None) -> bool:
+def _is_published(video: Path, frames: Path | None) -> bool:
     """Return whether a killed run, which can be continued, may have published this video."""
     from vqclip.video.about import published, working_folder
 
-    return film.absolute() in map(Path.absolute, published(frames or working_folder(film)))
+    return video.absolute() in map(Path.absolute, published(frames or working_folder(video)))
 
 
-def report_films(
+def report_videos(
     terminal: Terminal,
-    films: Sequence[Path],
+    videos: Sequence[Path],
     rate: float,
     frames: int,
     size: tuple[int, int],
@@ -70,24 +70,24 @@ def report_films(
         "interrupted": interrupted,
     }
     about = f"{frames} frames, {frames / rate:.1f} s, {size[0]}x{size[1]}"
-    terminal.report(films, about, values)
+    terminal.report(videos, about, values)
     if interrupted:
-        terminal.note(f"interrupted after {frames} frames: kept the video so far, {films[0]}")
+        terminal.note(f"interrupted after {frames} frames: kept the video so far, {videos[0]}")
         raise typer.Exit(INTERRUPTED)
 
 
-def stopped(terminal: Terminal, film: "WorkFolder") -> NoReturn:
+def stopped(terminal: Terminal, video: "WorkFolder") -> NoReturn:
     """Print how to continue a video after Ctrl-C.
 
     Raises:
         typer.Exit: the frames are kept.
         KeyboardInterrupt: there are no frames to keep.
     """
-    if not film.path.exists():
+    if not video.path.exists():
         raise KeyboardInterrupt
     terminal.note(
-        f"interrupted after {len(film.numbered())} frames; continue with: "
-        f"vqclip resume {film.path} "
-        f"(for a video of the finished frames: vqclip animate {film.path})"
+        f"interrupted after {len(video.numbered())} frames; continue with: "
+        f"vqclip resume {video.path} "
+        f"(for a video of the finished frames: vqclip animate {video.path})"
     )
     raise typer.Exit(INTERRUPTED)

@@ -9,7 +9,7 @@ from typing import Any
 import imageio.v3 as iio
 from PIL import Image
 
-from vqclip.config import FilmConfig
+from vqclip.config import VideoConfig
 from vqclip.errors import UsageError
 from vqclip.media.images import read_metadata
 from vqclip.media.writers.base import Writer
@@ -17,38 +17,38 @@ from vqclip.media.writers.gif import gif_writer
 from vqclip.media.writers.mp4 import mp4_writer
 from vqclip.media.writers.webp import webp_writer
 
-FILMS: dict[str, Callable[..., AbstractContextManager[Writer]]] = {
+VIDEOS: dict[str, Callable[..., AbstractContextManager[Writer]]] = {
     ".gif": gif_writer,
     ".mp4": mp4_writer,
     ".webp": webp_writer,
 }
 
 
-def film_format(path: Path) -> str:
+def video_format(path: Path) -> str:
     """Return the suffix of a path, which determines the video format.
 
     Raises:
         UsageError: the suffix is not .gif, .mp4 or .webp.
     """
     suffix = path.suffix.lower()
-    if suffix not in FILMS:
-        known = ", ".join(FILMS)
+    if suffix not in VIDEOS:
+        known = ", ".join(VIDEOS)
         raise UsageError(f"cannot write {path.name!r}: a video's name must end in one of {known}")
     return suffix
 
 
-def film_writer(
+def video_writer(
     path: Path,
-    film: FilmConfig,
+    video: VideoConfig,
     metadata: Mapping[str, Any] | None = None,
     *,
     overwrite: bool = False,
 ) -> AbstractContextManager[Writer]:
     """Return the writer for the suffix of ``path``; the video will contain ``metadata``."""
-    return FILMS[film_format(path)](path, film, metadata, overwrite=overwrite)
+    return VIDEOS[video_format(path)](path, video, metadata, overwrite=overwrite)
 
 
-def film_metadata(path: Path) -> dict[str, Any]:
+def video_metadata(path: Path) -> dict[str, Any]:
     """Return the settings in a video made by one of the writers.
 
     Raises:
@@ -56,7 +56,7 @@ def film_metadata(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UsageError(f"no such video: {path}")
-    if film_format(path) == ".webp":
+    if video_format(path) == ".webp":
         return read_metadata(path)
     try:
         values = json.loads(_comment(path))
@@ -68,7 +68,7 @@ def film_metadata(path: Path) -> dict[str, Any]:
 
 
 def _comment(path: Path) -> str:
-    if film_format(path) == ".mp4":
+    if video_format(path) == ".mp4":
         return str(iio.immeta(path, plugin="pyav").get("comment", ""))
     with Image.open(path) as image:
         comment = image.info.get("comment", b"")

@@ -14,7 +14,7 @@ INTERPOLATIONS = ("none", "blend", "flow")
 
 
 @dataclass(frozen=True)
-class FilmConfig:
+class VideoConfig:
     """The settings for a video writer.
 
     rate: frames per second.
@@ -114,36 +114,36 @@ class AnimateConfig:
 
     size: (width, height) that frames are fitted to, with the method ``fit``; None keeps their
         own size, which must be the same for all.
-    quality, codec, loop: see :class:`FilmConfig`; an MP4 contains its frames ``loop`` times.
+    quality, codec, loop: see :class:`VideoConfig`; an MP4 contains its frames ``loop`` times.
     """
 
     timing: TimingConfig = TimingConfig()
     size: tuple[int, int] | None = shared_setting(None, shared.INPUT_SIZE)
     fit: str = shared_setting(FITS[0], shared.FIT)
-    quality: int = shared_setting(FilmConfig.quality, shared.QUALITY)
-    codec: str = shared_setting(FilmConfig.codec, shared.CODEC)
+    quality: int = shared_setting(VideoConfig.quality, shared.QUALITY)
+    codec: str = shared_setting(VideoConfig.codec, shared.CODEC)
     loop: int = setting(
-        FilmConfig.loop,
+        VideoConfig.loop,
         "--loop",
         panel=TIME,
         help="Number of times to play. With 0, GIF and WebP repeat forever, and MP4 plays once.",
     )
 
     def __post_init__(self) -> None:
-        FilmConfig(1, self.quality, self.codec, self.loop)
+        VideoConfig(1, self.quality, self.codec, self.loop)
         one_of("fit", self.fit, FITS)
         check_size(self.size)
 
 
 @dataclass(frozen=True)
-class FilmOutput:
+class VideoOutput:
     """The output files of a video.
 
-    films: paths of .mp4, .gif and .webp files.
+    videos: paths of .mp4, .gif and .webp files.
     frames: folder in which to save every frame as an image.
     """
 
-    films: tuple[Path, ...]
-    film: FilmConfig
+    videos: tuple[Path, ...]
+    video: VideoConfig
     frames: Path | None = None
     overwrite: bool = False
