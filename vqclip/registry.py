@@ -1,10 +1,10 @@
 """Lookup by name, with helpful errors for unknown names."""
 
 import runpy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from vqclip.errors import UsageError, one_line
 
@@ -61,28 +61,16 @@ def own_function(kind: str, name: str) -> Any:
     return _FUNCTIONS[function]
 
 
-class Registry(Mapping[str, _T], Generic[_T]):
-    """A mapping in which a missing key raises a :class:`UsageError` listing the known names.
+class Registry(dict[str, _T]):
+    """A dict in which a missing key raises a :class:`UsageError` listing the known names.
 
     >>> Registry("optimizer", {"adam": 1})["adam"]
     1
     """
 
     def __init__(self, kind: str, entries: Mapping[str, _T]) -> None:
+        super().__init__(entries)
         self.kind = kind
-        self._entries = dict(entries)
 
-    def __getitem__(self, name: str) -> _T:
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise unknown(self.kind, name, self._entries) from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._entries
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
+    def __missing__(self, name: str) -> _T:
+        raise unknown(self.kind, name, self)
