@@ -99,8 +99,7 @@ def test_features_of_clips_resnet() -> None:
         )
         .visual
     )
-    mean = std = torch.full((3, 1, 1), 0.5)
-    features = ClipFeatures(visual.eval(), mean, std, 32)(torch.zeros(1, 3, 32, 32))
+    features = ClipFeatures(visual.eval(), 32)(torch.zeros(1, 3, 32, 32))
     assert [f.shape[1:] for f in features] == [
         (8, 8, 8), (32, 8, 8), (64, 4, 4), (128, 2, 2), (256, 1, 1),
     ]  # fmt: skip
@@ -134,4 +133,5 @@ def test_layers_are_weighted_equally() -> None:
 
     x = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
     y = torch.tensor([0, 1.0, 0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
-    torch.testing.assert_close(FeatureDistance(Two())(x, y), torch.tensor([2.0]))
+    half = torch.full((3, 1, 1), 0.5)  # images are already normalised
+    torch.testing.assert_close(FeatureDistance(Two(), half, half)(x, y), torch.tensor([2.0]))

@@ -35,17 +35,23 @@ class FeatureDistance(nn.Module):
     All channels within a layer, and all layers, have equal weights.
 
     Args:
-        features: network from images in [-1, 1], (b, 3, h, w), to one map (b, c, h', w') per layer.
+        features: network from normalised images (b, 3, h, w) to one map (b, c, h', w') per layer.
+        mean, std: channel statistics of its training images in [0, 1], (3, 1, 1).
     """
 
-    def __init__(self, features: nn.Module) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, features: nn.Module, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.features = features
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Map images in [-1, 1], (b, 3, h, w) or (b, 1, h, w), to distances (b,) from 0 to 4."""
-        x, y = (image.expand(-1, 3, -1, -1) for image in (x, y))
+        x, y = (((image.expand(-1, 3, -1, -1) + 1) / 2 - self.mean) / self.std for image in (x, y))
         layers = zip(self.features(x), self.features(y), strict=True)
         distances = [
             (normalize(a.float()) - normalize(b.float())).square().sum(1).mean((1, 2))
@@ -176,21 +182,15 @@ class ClipFeatures(nn.Module):
 
     Args:
         visual: open_clip's image tower.
-        mean, std: channel statistics of the tower's training images in [0, 1], (3, 1, 1).
         resolution: side of the tower's training images in pixels.
 
     Raises:
         CheckpointError: the tower is none of these.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, visual: nn.Module, mean: Tensor, std: Tensor, resolution: int) -> None:
+    def __init__(self, visual: nn.Module, resolution: int) -> None:
         super().__init__()
         self.visual, self.resolution = visual, resolution
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
         if hasattr(visual, "stem") and hasattr(visual, "layer4"):
             self._features = self._stages
         elif hasattr(visual, "transformer"):
@@ -204,8 +204,8 @@ class ClipFeatures(nn.Module):
             )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map images in [-1, 1], (b, 3, h, w), to feature maps, finest first."""
-        return self._features(((x + 1) / 2 - self.mean) / self.std)
+        """Map normalised images (b, 3, h, w) to feature maps, finest first."""
+        return self._features(x)
 
     def _intermediates(self, x: Tensor) -> list[Tensor]:
         trunk: Any = self.visual.trunk

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,9 +44,10 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
         distance: nn.Module = lpips_from(map(read_state_dict, _files(rest)))
     elif kind == "clip":
         clip = load_perceptor(rest or DEFAULT)
-        distance = FeatureDistance(ClipFeatures(clip.visual, clip.mean, clip.std, clip.resolution))
+        features = ClipFeatures(clip.visual, clip.resolution)
+        distance = FeatureDistance(features, clip.mean, clip.std)
     else:
-        distance = FeatureDistance(_timm(rest))
+        distance = _timm_distance(rest)
     return distance.to(memory_format=torch.channels_last).to(device)
 
 
@@ -61,27 +61,7 @@ def _files(path: str) -> list[Path]:
     return files
 
 
-class TimmFeatures(nn.Module):
-    """Feature maps of a timm model for images in [-1, 1]."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-        config = network.pretrained_cfg
-        for statistic, default in (("mean", 0.5), ("std", 0.5)):
-            value = torch.tensor(config.get(statistic) or [default] * 3)
-            self.register_buffer(statistic, value.view(3, 1, 1))
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the feature maps of images (b, 3, h, w), finest first."""
-        features: list[Tensor] = self.network(((x + 1) / 2 - self.mean) / self.std)
-        return features
-
-
-def _timm(source: str) -> TimmFeatures:
+def _timm_distance(source: str) -> FeatureDistance:
     name, _, file = source.partition(":")
     if not name:
         raise UsageError("timm: needs the name of a model, such as timm:resnet18")
@@ -89,7 +69,9 @@ def _timm(source: str) -> TimmFeatures:
         network = import_module("timm").create_model(name, features_only=True, pretrained=not file)
     if file:
         network.load_state_dict(_fitting(network.state_dict(), read_state_dict(file), file))
-    return TimmFeatures(network)
+    config = network.pretrained_cfg
+    mean, std = (torch.tensor(config.get(name) or [0.5] * 3) for name in ("mean", "std"))
+    return FeatureDistance(network, mean.view(3, 1, 1), std.view(3, 1, 1))
 
 
 def _fitting(
