@@ -134,12 +134,11 @@ def test_a_vqgan_of_maps_trains_exports_and_reconstructs(tmp_path: Path, kind: s
 
 
 def test_depth_vqgan_is_refused_where_rgb_is_needed(tmp_path: Path) -> None:
-    from vqclip.hub.model_files import ModelConfig, new_vqgan
-    from vqclip.training.vqgan.models import save_model
+    from vqclip.hub.model_files import ModelConfig, new_vqgan, write_model
 
     torch.manual_seed(0)
     config = ModelConfig.of(KINDS["depth"], "model")
-    save_model(new_vqgan(config), config, tmp_path)
+    write_model(new_vqgan(config).state_dict(), config, tmp_path)
     line = refused("a fox", "--vqgan", str(tmp_path), "--steps", "1")
     assert "is a VQGAN of depth maps, not of RGB images: choose another VQGAN" in line
     vqclip("weights", "import", str(tmp_path), "--name", "my-depth")

@@ -14,10 +14,9 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.export import export_checkpoint
 from vqclip.hub.install import import_model
 from vqclip.hub.loaders import load_transformer, load_vqgan
-from vqclip.hub.model_files import ModelConfig, codebook_hash, new_vqgan
+from vqclip.hub.model_files import ModelConfig, codebook_hash, new_vqgan, write_model
 from vqclip.training.settings import settings_of
 from vqclip.training.transformer.stage import open_transformer_stage
-from vqclip.training.vqgan.models import save_model
 
 CPU = torch.device("cpu")
 GPT = {"vocab_size": 16, "block_size": 127, "n_layer": 1, "n_head": 2, "n_embd": 16}
@@ -32,7 +31,7 @@ def write_vqgan(folder: str, channels: int, key: str, seed: int, **params: Any) 
     torch.manual_seed(seed)
     config = ModelConfig.of(model(channels, key, **params), "model")
     Path(folder).mkdir(parents=True)
-    save_model(new_vqgan(config), config, Path(folder))
+    write_model(new_vqgan(config).state_dict(), config, Path(folder))
 
 
 def transformer(first: Any, cond: Any) -> Values:

@@ -11,7 +11,7 @@ from vqclip.hub.model_files.configs import (
 )
 from vqclip.hub.model_files.files import StateDict, read_state_dict, recognise
 from vqclip.hub.model_files.fitting import infer_config, kind
-from vqclip.hub.model_files.importing import SelfContained
+from vqclip.hub.model_files.importing import SelfContained, write_model
 from vqclip.hub.model_files.models import (
     STAGE_NAMES,
     StageName,
@@ -54,4 +54,5 @@ __all__ = [
     "stage_reference",
     "standalone",
     "untrained_transformer",
+    "write_model",
 ]

@@ -124,7 +124,7 @@ def convert(
         check_numbers(kept if half else {})  # other weights were checked when loaded
     except CheckpointError as error:
         raise type(error)(f"cannot import {checkpoint}: {error}") from None
-    _write(kept, whole.config if whole else own, folder)
+    write_model(kept, whole.config if whole else own, folder)
     return Converted(
         kind="transformer" if is_whole else "vqgan",
         target=own.target,
@@ -191,14 +191,19 @@ def _separate(state: StateDict) -> StateDict:
     return separate
 
 
-def _write(state: StateDict, config: ModelConfig, folder: Path) -> None:
-    """Write both files, or neither if anything fails."""
+def write_model(state: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> None:
+    """Write ``model.safetensors`` and ``config.yaml`` to ``folder``, or neither if anything fails.
+
+    Raises:
+        VqclipError: the files cannot be written.
+    """
     text = yaml.safe_dump({"model": standalone(config)})
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     weights, yaml_file = folder / WEIGHTS, folder / CONFIG
     with writing(), replacing(weights) as weights_part, replacing(yaml_file) as yaml_part:
         yaml_part.write_text(text, encoding="utf-8")
         try:
-            save_file(state, weights_part)
+            save_file(tensors, weights_part)
         except SafetensorError as error:
             raise OSError(str(error)) from None
 

@@ -14,14 +14,12 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-import yaml
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vqclip.config.sampling import Sampling
 from vqclip.errors import UsageError
 from vqclip.hub.loaders import load_perceptor, load_transformer, new_transformer
-from vqclip.hub.model_files import ModelConfig, StageName
+from vqclip.hub.model_files import ModelConfig, StageName, write_model
 from vqclip.hub.references import self_contained
 from vqclip.models.condition_stages import ClassLabel, ClipEmbedding, coordinates, styles_of
 from vqclip.models.perceptor import Perceptor
@@ -195,16 +193,13 @@ class TransformerStage:
         stages: dict[StageName, nn.Module] = {"first": model.vqgan, "cond": model.cond_stage_model}
         vqgans = {k: v for k, v in stages.items() if isinstance(v, VQModel)}
         whole = self_contained(ModelConfig.of(self.config, "model"), vqgans)
-        state = {k: v.detach().cpu() for k, v in whole.stored(model.state_dict()).items()}
-        state = {k: v.contiguous() for k, v in state.items()}
+        state = whole.stored(model.state_dict())
         if self.settings.half:
             state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-        save_file(state, folder / "model.safetensors")
         params = dict(whole.config.params)
         if isinstance(model.cond_stage_model, ClassLabel):
             params["cond_stage_config"] = self._named_classes(params["cond_stage_config"])
-        config = {"target": whole.config.target, "params": params}
-        (folder / "config.yaml").write_text(yaml.safe_dump({"model": config}), encoding="utf-8")
+        write_model(state, ModelConfig(whole.config.target, params), folder)
 
     def _named_classes(self, stage: Mapping[str, Any]) -> dict[str, Any]:
         """Return a condition stage's config with the data's class names, if any."""

@@ -1,11 +1,8 @@
 """VQGANs for training: construction, initial weights, saving."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
-import yaml
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
@@ -86,11 +83,3 @@ def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> di
     wanted = discriminator.state_dict()
     fits = part.keys() == wanted.keys()
     return part if fits and all(part[k].shape == wanted[k].shape for k in wanted) else {}
-
-
-def save_model(model: VQModel, config: ModelConfig, folder: Path) -> None:
-    """Write ``config.yaml`` and ``model.safetensors`` into ``folder``."""
-    text = yaml.safe_dump({"model": model_files.standalone(config)})
-    (folder / "config.yaml").write_text(text, encoding="utf-8")
-    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    save_file(state, folder / "model.safetensors")

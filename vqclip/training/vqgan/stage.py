@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.errors import UsageError
-from vqclip.hub.model_files import ModelConfig
+from vqclip.hub.model_files import ModelConfig, write_model
 from vqclip.models.discriminator import PatchDiscriminator
 from vqclip.models.quantize import GumbelQuantizer
 from vqclip.models.vqgan import VQModel, VQSegmentationModel, with_channels
@@ -36,7 +36,6 @@ from vqclip.training.vqgan.models import (
     model_config,
     open_model,
     pictures_for,
-    save_model,
 )
 from vqclip.training.vqgan.perceptual import open_perceptual
 from vqclip.training.vqgan.quantization import (
@@ -247,7 +246,7 @@ class VQGANStage:
 
     def export(self, folder: Path) -> None:
         """Write ``config.yaml`` and ``model.safetensors``."""
-        save_model(self.model, self.config, folder)
+        write_model(self.model.state_dict(), self.config, folder)
 
     def _inputs(self, batch: Batch) -> Tensor:
         """Return the model's input images; label maps (b, h, w) become one channel per label."""
