@@ -186,7 +186,7 @@ class Samples:
         """
         count = len(self)
         epoch, place = divmod(k, count)
-        stratum = _permutation(self.seed, epoch, count)[place]
+        stratum = epoch_order(self.seed, epoch, count)[place]
         found = np.searchsorted(self._edges, (stratum + rng.random()) / count, side="right")
         return min(int(found), count - 1)
 
@@ -272,7 +272,8 @@ def style_of(entry: DataEntry, styles: Mapping[str, Where]) -> int:
 
 
 @lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def epoch_order(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Return the order of an epoch's ``count`` samples."""
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 

@@ -8,11 +8,10 @@ of the data, whichever models encoded it. Interrupted encoding resumes where it 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -26,7 +25,7 @@ from vqclip.hub.model_files import ModelConfig, codebook_hash
 from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.runtime import keep_memory
 from vqclip.training.data.batches import Data, collate, to_device
-from vqclip.training.data.dataset import Samples
+from vqclip.training.data.dataset import Samples, epoch_order
 from vqclip.training.data.settings import ConditionConfig, DataConfig
 from vqclip.training.settings import TrainSettings, parse_section
 
@@ -221,7 +220,7 @@ class Encoded:
     def __getitem__(self, k: int) -> _Sample:
         """Return sample k."""
         epoch, place = divmod(k, len(self))
-        return _sample(self.tensors, int(_order(self.seed, epoch, len(self))[place]), k)
+        return _sample(self.tensors, int(epoch_order(self.seed, epoch, len(self))[place]), k)
 
 
 class EncodedHeldOut(Sequence[_Sample]):
@@ -248,11 +247,6 @@ def _sample(tensors: Mapping[str, Tensor], place: int, index: int) -> dict[str, 
         for key, value in tensors.items()
     }
     return {**sample, "index": index}
-
-
-@lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
