@@ -14,7 +14,8 @@ from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.export import export_checkpoint
 from vqclip.hub.install import import_model
 from vqclip.hub.loaders import load_transformer, load_vqgan
-from vqclip.hub.model_files import ModelConfig, codebook_hash, new_vqgan, write_model
+from vqclip.hub.model_files import ModelConfig, new_vqgan, write_model
+from vqclip.models.vqgan import codebook_hash
 from vqclip.training.settings import settings_of
 from vqclip.training.transformer.stage import open_transformer_stage
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
 from vqclip.files.environment import user_path
-from vqclip.models.codes import hash_of
-from vqclip.models.vqgan import VQModel
+from vqclip.models.vqgan import VQModel, codebook_hash
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def codes_of(indices: Tensor, vqgan: VQModel, source: str) -> Codes:
     """Return indices as codes for the VQGAN with the path or name ``source``."""
     path = user_path(source)
     place = str(path.absolute()) if path.exists() else source
-    return Codes(indices, hash_of(vqgan.codebook), place)
+    return Codes(indices, codebook_hash(vqgan), place)
 
 
 def save_codes(path: Path, codes: Codes, overwrite: bool = False) -> None:
@@ -75,7 +74,7 @@ def check_fits(codes: Codes, vqgan: VQModel) -> Tensor:
     Raises:
         UsageError: the codes belong to another codebook, or the codebook is too small for them.
     """
-    if codes.codebook is not None and codes.codebook != hash_of(vqgan.codebook):
+    if codes.codebook is not None and codes.codebook != codebook_hash(vqgan):
         raise UsageError(
             f"{codes.name} contains codes from another VQGAN, {codes.vqgan}: select it with `vqgan`"
         )

@@ -19,7 +19,7 @@ from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.perceptor import Perceptor, open_perceptor
 from vqclip.models.runtime import accelerate, resolve_device, resolve_precision
 from vqclip.models.transformer import Net2NetTransformer
-from vqclip.models.vqgan import VQModel, check_rgb
+from vqclip.models.vqgan import VQModel, check_rgb, codebook_hash
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -182,7 +182,7 @@ def referred(
         return None
     source, codebook = source or reference[0], reference[1]
     vqgan = load_vqgan(source)
-    if codebook is not None and model_files.codebook_hash(vqgan) != codebook:
+    if codebook is not None and codebook_hash(vqgan) != codebook:
         raise CheckpointError(
             f"{config.name} was trained on codes from a different VQGAN than {source}; pass that "
             f"VQGAN as {stage}_stage"

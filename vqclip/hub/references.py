@@ -10,7 +10,7 @@ from vqclip.hub import model_files
 from vqclip.hub.loaders import referred
 from vqclip.hub.model_files import STAGE_NAMES, ModelConfig, SelfContained, StageName
 from vqclip.hub.paths import vqgan_path
-from vqclip.models.vqgan import VQModel
+from vqclip.models.vqgan import VQModel, codebook_hash
 
 
 def referred_stages(config: ModelConfig) -> dict[StageName, VQModel]:
@@ -42,7 +42,7 @@ def self_contained(config: ModelConfig, vqgans: Mapping[StageName, VQModel]) -> 
         source, referred[stage] = reference[0], vqgan
         if source == DEFAULT or not user_path(source).exists():  # a name rather than a path
             elsewhere.add(stage)
-            named = {"source": source, "codebook": model_files.codebook_hash(vqgan)}
+            named = {"source": source, "codebook": codebook_hash(vqgan)}
             stage_config = {"target": model_files.REFERENCE, "params": named}
         else:
             stage_config = described_vqgan(source)

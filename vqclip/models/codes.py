@@ -1,6 +1,5 @@
 """Helpers for checking, batching and flattening codes."""
 
-import hashlib
 from collections.abc import Iterable
 
 import torch
@@ -26,12 +25,6 @@ def check_codes(codes: Tensor, name: str, count: int, least: int = 0) -> Tensor:
             f"{name} codes of this model are {least} to {count - 1}, not {lowest} to {highest}"
         )
     return codes.long()
-
-
-def hash_of(codebook: Tensor) -> str:
-    """Return a hash of a codebook, independent of its precision, as 16 hexadecimal digits."""
-    numbers = codebook.detach().cpu().half().contiguous().numpy()
-    return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
 
 
 def check_grid(size: tuple[int, int]) -> None:

@@ -1,5 +1,6 @@
 """VQGAN (Esser et al. 2021, arXiv:2012.09841): images <-> grids of codebook entries."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -189,6 +190,12 @@ def check_rgb(vqgan: VQModel, source: str | Path) -> None:
             f"{source} is a VQGAN of {_PICTURE_NAMES.get(kind, kind)}, not of RGB images: choose "
             "another VQGAN; 'vqclip reconstruct' works with this one"
         )
+
+
+def codebook_hash(vqgan: VQModel) -> str:
+    """Return a hash of a codebook, independent of its precision, as 16 hexadecimal digits."""
+    numbers = vqgan.codebook.detach().cpu().half().contiguous().numpy()
+    return hashlib.sha256(numbers.tobytes()).hexdigest()[:16]
 
 
 def with_channels(image: Tensor, channels: int) -> Tensor:

@@ -17,7 +17,6 @@ from tests import tiny
 from vqclip.errors import CheckpointError, UsageError
 from vqclip.hub.model_files import (
     ModelConfig,
-    codebook_hash,
     read_config,
     read_state_dict,
     untrained_transformer,
@@ -25,6 +24,7 @@ from vqclip.hub.model_files import (
 from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.memory import Memory
 from vqclip.models.transformer import Net2NetTransformer
+from vqclip.models.vqgan import codebook_hash
 
 REFERENCE = Path(__file__).parents[2] / "reference"
 FULL = sorted(

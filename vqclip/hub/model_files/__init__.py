@@ -22,7 +22,6 @@ from vqclip.hub.model_files.models import (
 from vqclip.hub.model_files.transformers import (
     LABELATOR,
     REFERENCE,
-    codebook_hash,
     has_stage,
     holds_stage,
     load_transformer_weights,
@@ -38,7 +37,6 @@ __all__ = [
     "SelfContained",
     "StageName",
     "StateDict",
-    "codebook_hash",
     "config_for",
     "has_stage",
     "holds_stage",

@@ -21,7 +21,6 @@ from vqclip.hub.model_files.models import (
     plain_tensor,
     stage_config,
 )
-from vqclip.models.codes import hash_of
 from vqclip.models.condition_stages import (
     ClassLabel,
     ClipEmbedding,
@@ -157,11 +156,6 @@ def stage_reference(
         raise UsageError(f"{part.name} needs source (a path or 'default') and codebook (a hash)")
     beside = Path(config.name).parent / source
     return str(beside) if beside.exists() else source, codebook
-
-
-def codebook_hash(vqgan: VQModel) -> str:
-    """Return a hash of a codebook, independent of its precision, as 16 hexadecimal digits."""
-    return hash_of(vqgan.codebook)
 
 
 def has_stage(config: ModelConfig, stage: StageName) -> bool:

@@ -21,9 +21,10 @@ from vqclip.errors import UsageError
 from vqclip.files.atomic import replacing
 from vqclip.files.hashing import weights_hash
 from vqclip.hub.loaders import load_perceptor, new_transformer
-from vqclip.hub.model_files import ModelConfig, codebook_hash
+from vqclip.hub.model_files import ModelConfig
 from vqclip.models.condition_stages import ClipEmbedding
 from vqclip.models.runtime import keep_memory
+from vqclip.models.vqgan import codebook_hash
 from vqclip.training.data.batches import Data, collate, to_device
 from vqclip.training.data.dataset import Samples, epoch_order
 from vqclip.training.data.settings import ConditionConfig, DataConfig
