@@ -78,7 +78,8 @@ COMMANDS = {
     ),
     "encode": LazyCommand(
         "encode:encode_command",
-        "Encode a transformer's training samples in advance, in the folder set by `data.encode`.",
+        "Encode a transformer's training samples in advance and save them in the `data.encode` "
+        "folder.",
     ),
     "train": LazyCommand(
         "train:train_command", "Train a VQGAN, a transformer over its codes, or a CLIP model."
