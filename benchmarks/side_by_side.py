@@ -3,9 +3,9 @@
     python benchmarks/side_by_side.py [--device cuda] [--size 256] [--steps 20] [--cutouts 32]
         [--vqgan PATH] [--clip ViT-B-32/laion2b_s34b_b79k] [--widths 1 2 4 8] [--jobs 16]
 
-Every width runs the same jobs in turn, after a warm-up round; nothing is written. If memory
-runs out, the number is halved until the jobs fit, and the output shows that number. The last line
-is for the default of a batch on a GPU: the fastest number, measured during the run.
+After a warm-up round, the same jobs are run at each width; no files are written. If memory runs
+out, the number of jobs at a time is halved until they fit, and the output shows that number. The
+last line is for a batch's default on a GPU: the fastest number, measured during the run.
 """
 
 import argparse

@@ -50,8 +50,8 @@ def generate(
     start: the z to start from, (1, embed_dim, h/f, w/f), instead of ``config.init``.
     free: (1, 1, h/f, w/f) bool, the codes to optimise; the rest keep their starting values.
 
-    On the CPU of one machine, the same config yields byte-identical images. Nothing is printed or
-    written. To stop early, break out of the loop.
+    On the CPU of a given machine, the same config always yields byte-identical images. Nothing is
+    printed or written. To stop early, break out of the loop.
 
     Raises:
         UsageError: a name is unknown, a file is missing, or the models do not support a value.

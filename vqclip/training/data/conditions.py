@@ -123,7 +123,7 @@ def map_path(config: ConditionConfig, entry: DataEntry) -> Path:
 
 
 def has_class(entry: DataEntry, conditions: Iterable[ConditionConfig]) -> bool:
-    """Return whether an entry belongs to a class in every class condition."""
+    """Return whether an entry has one of the named classes for every class condition."""
     return all(c.kind != "class" or entry.columns.get(c.column) in c.names for c in conditions)
 
 
