@@ -278,6 +278,7 @@ def test_one_failure_never_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> 
     assert "(4 of 4 images, 2 new)" in batch().stdout
 
 
+@pytest.mark.slow
 def test_full_disk_stops_the_batch_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     batch("-o", "whole")
     real, calls = RunFolder.save, 0

@@ -111,6 +111,7 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
     assert "old.npz does not record its VQGAN; it is decoded with moved" in told.stderr
 
 
+@pytest.mark.slow
 def test_batches_and_stories_find_the_vqgan_for_codes(tmp_path: Path) -> None:
     """Batches behave like the single command; a missing VQGAN is reported before any job starts."""
     from tests.training.test_references import write_vqgan

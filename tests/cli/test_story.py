@@ -38,6 +38,7 @@ def test_every_video_format_and_the_frames() -> None:
         assert settings["settings"]["optimizer"] == "adamw"
 
 
+@pytest.mark.slow
 def test_show_prints_the_command_to_reproduce_it() -> None:
     words = ["--zoom", "1.05", "--loop", "--ema", "0.5", "--fps", "15", "-o", "a.webp"]
     vqclip(*STORY, *words)
@@ -137,6 +138,7 @@ def test_killed_run_resumes_from_its_last_state(monkeypatch: pytest.MonkeyPatch)
     assert leftovers(Path()) == ["a.gif", "whole.gif"]
 
 
+@pytest.mark.slow
 def test_only_the_video_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip(*MOVED, "-o", "whole.gif")
     with monkeypatch.context() as patch:
@@ -247,6 +249,7 @@ def test_kill_between_two_videos_leaves_the_rest_to_resume(
     assert contents() == whole
 
 
+@pytest.mark.slow
 def test_kill_during_clean_up_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     vqclip(*VIDEOED)
     whole = emptied()
@@ -279,6 +282,7 @@ def test_record_is_removed_last(monkeypatch: pytest.MonkeyPatch) -> None:
     assert left == [[]]
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_writing_publishes_no_partial_video(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

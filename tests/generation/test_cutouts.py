@@ -1,6 +1,7 @@
 """Cutouts as a whole: the random plan, and the views for the perceptor."""
 
 from collections.abc import Callable
+from inspect import signature
 
 import pytest
 import torch
@@ -231,6 +232,12 @@ def test_invalid_settings_give_one_line(make: Callable[[], Cutouts], message: st
     with pytest.raises(UsageError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_defaults_are_those_of_the_config() -> None:
+    defaults = {name: p.default for name, p in signature(Cutouts).parameters.items()}
+    assert defaults.pop("method") == GenerateConfig.cut_method
+    assert defaults == {name: getattr(GenerateConfig, name) for name in defaults}
 
 
 def test_defaults_are_registered_names() -> None:

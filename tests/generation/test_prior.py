@@ -44,6 +44,7 @@ def test_target_is_more_likely_than_the_codes(models: Models) -> None:
     assert near < anything / 4
 
 
+@pytest.mark.slow
 def test_run_ends_with_more_likely_codes(models: Models) -> None:
     def end(prior: float) -> torch.Tensor:
         *_, last = vqclip.generate(replace(CONFIG, prior=prior, steps=10), models)

@@ -166,6 +166,7 @@ def test_z_stays_in_the_range_of_the_codebook(models: Models) -> None:
     assert (last.z <= codebook.amax(0)[None, :, None, None]).all()
 
 
+@pytest.mark.slow
 def test_negative_weights_push_away(models: Models) -> None:
     config = replace(SMALL, steps=10, augment=(), noise=0.0)
 

@@ -24,7 +24,7 @@ def test_vqgan_round_trip(source: str, tmp_path: Path) -> None:
         torch.testing.assert_close(after.state_dict()[key], value, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["n2n_uncond", "n2n_seg"])
+@pytest.mark.parametrize("name", ["n2n_uncond", pytest.param("n2n_seg", marks=pytest.mark.slow)])
 def test_transformer_round_trip(name: str, tmp_path: Path) -> None:
     vqclip("export", str(REFERENCE / name), "model.ckpt")
     before, after = load_transformer(REFERENCE / name), load_transformer("model.ckpt")

@@ -156,6 +156,7 @@ def greedy_walk(
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(sizes, st.sampled_from(["none", "class", "picture", "codes"]), st.integers(0, 99))
 def test_any_size_and_any_known_cells(size: tuple[int, int], kind: str, seed: int) -> None:

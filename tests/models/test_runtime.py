@@ -78,7 +78,9 @@ def test_autocast_casts_products_only_if_requested() -> None:
             assert (a @ a).dtype == dtype
 
 
-@pytest.mark.parametrize("grid", [(8, 8), (5, 11), (2, 3)])
+@pytest.mark.parametrize(
+    "grid", [(2, 3), *(pytest.param(grid, marks=pytest.mark.slow) for grid in ((8, 8), (5, 11)))]
+)
 def test_accelerated_decoder_matches(vqgan: VQModel, grid: tuple[int, int]) -> None:
     quick = accelerate(copy.deepcopy(vqgan), CPU, torch.float32)
     assert isinstance(quick.decoder, FrozenDecoder)

@@ -64,6 +64,7 @@ def test_greedy_samples_equal_the_reference() -> None:
         torch.testing.assert_close(image, ref[f"{name}_image"], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_window_samples_equal_the_reference() -> None:
     model, ref = recorded("n2n_seg")
     assert model.condition_kind == "labels"

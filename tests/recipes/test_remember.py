@@ -64,6 +64,7 @@ def test_crops_are_left_out_if_the_whole_image_is_there(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_images_from_the_sources_are_recalled(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

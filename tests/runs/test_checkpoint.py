@@ -98,7 +98,7 @@ def test_every_optimizer_resumes_exactly(models: Models, optimizer: str) -> None
 @pytest.mark.parametrize(
     "changes",
     [
-        {"schedule": "linear"},
+        pytest.param({"schedule": "linear"}, marks=pytest.mark.slow),
         {"schedule": "drop", "ema": 0.9},
         {"init_weight": 0.5, "init_decay": "harmonic", "init_target": "zero"},
         {"init": "perlin", "losses": (("symmetry", 1.0),), "cut_chunk": 1},

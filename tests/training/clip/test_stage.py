@@ -162,6 +162,7 @@ def test_a_latent_attack_goes_through_a_vqgan(monkeypatch: pytest.MonkeyPatch) -
     assert "attacked_r1" in trained.validate([batch()])
 
 
+@pytest.mark.slow
 def test_attacked_training_withstands_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
     attack = {"kind": "pixel", "epsilon": 0.15, "share": 1.0, "blur": 4}
     plain, hardened = stage(views={"share": 0}), stage(views={"share": 0}, attack=attack)
@@ -172,6 +173,7 @@ def test_attacked_training_withstands_attacks(monkeypatch: pytest.MonkeyPatch) -
     assert found[1] > found[0]
 
 
+@pytest.mark.slow
 def test_hard_negatives_are_pushed_away(tmp_path: Path) -> None:
     """Orange stands in for red in optimised images: only training on it separates the two."""
     Image.new("RGB", (16, 16), (230, 110, 30)).save(tmp_path / "orange.png")
@@ -273,6 +275,7 @@ def test_invalid_settings_are_refused(loss: dict[str, Any], words: str) -> None:
         stage(**loss)
 
 
+@pytest.mark.slow
 def test_texts_learn_from_a_teacher_alone(tmp_path: Path) -> None:
     teaching = stage()
     lower(teaching, 3)
