@@ -60,7 +60,7 @@ class Remote:
         self.width = width
         self.running: dict[Any, tuple[Job, ...]] = {}  # a task's jobs, by Ray's reference to it
         self.jobs: dict[str, Job] = {}  # unfinished jobs, by key
-        self.seen = time.monotonic()  # when a task was last running
+        self.last_running = time.monotonic()  # when a task was last running
 
     def __enter__(self) -> "Remote":
         self.board = self.cluster.actor_here(Board, self.cluster.alive)
@@ -128,8 +128,8 @@ class Remote:
             if self.on_step and key in self.jobs:
                 self.on_step(self.jobs[key], step, lambda: _shown(news.picture))
         if news.busy:
-            self.seen = time.monotonic()
-        elif time.monotonic() - self.seen > _PATIENCE:
+            self.last_running = time.monotonic()
+        elif time.monotonic() - self.last_running > _PATIENCE:
             raise VqclipError(self._no_worker())
 
     def _no_worker(self) -> str:
@@ -159,7 +159,7 @@ class Remote:
             for job in jobs:
                 self._submit([job])
             return
-        self.seen = time.monotonic()
+        self.last_running = time.monotonic()
         self.board.end.remote([job.key for job in jobs], [job.name for job in jobs])
         for job, files in ended:
             self.jobs.pop(job.key, None)

@@ -124,14 +124,14 @@ def picture_pace(config: GenerateConfig, models: Models) -> Pace:
 
 def _drawing_seconds(steps: Iterable[Drawn]) -> tuple[float, Drawn | None]:
     """Return the predicted time for sampling all codes, and the codes sampled so far."""
-    seen: list[Drawn] = []
+    last: list[Drawn] = []
 
     def done(drawn: Drawn) -> int:
-        seen[:] = [drawn]
+        last[:] = [drawn]
         return drawn.done
 
     one = pace(steps, _CODES, done=done)
-    return (one.seconds(seen[0].total), seen[0]) if seen else (0.0, None)
+    return (one.seconds(last[0].total), last[0]) if last else (0.0, None)
 
 
 def of_pictures(

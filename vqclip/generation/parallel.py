@@ -60,8 +60,8 @@ def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[
             if not begun and not lanes:
                 return
             yield from _resumed(lanes, begun)
-            seen = size.step(list(lanes.values()))
-            yield from _resumed(lanes, dict(zip(lanes, _answers(lanes, seen), strict=True)))
+            outcomes = size.step(list(lanes.values()))
+            yield from _resumed(lanes, dict(zip(lanes, _answers(lanes, outcomes), strict=True)))
     except GeneratorExit:
         list(_interrupted(lanes))
         raise
@@ -95,22 +95,22 @@ class Width:
         """Step every run once; return a frame or an exception for each."""
         if self.trials and runs:
             return self._try(runs, min(self.trials.pop(0), len(runs)))
-        self.together, seen = _step(runs, self.together)
-        return seen
+        self.together, outcomes = _step(runs, self.together)
+        return outcomes
 
     def _try(self, runs: Sequence[Run], count: int) -> list[Frame | Exception]:
         device = runs[0].models.device
         settle(device)
         began = time.monotonic()
-        fitted, seen = _step(runs, count)
+        fitted, outcomes = _step(runs, count)
         settle(device)
-        if not any(isinstance(frame, Exception) for frame in seen):
+        if not any(isinstance(frame, Exception) for frame in outcomes):
             self.seconds[fitted].append((time.monotonic() - began) / len(runs))
         if fitted < count:
             self.trials = [trial for trial in self.trials if trial <= fitted]
         if not self.trials:
             self.lanes = self.together = self._best_width()
-        return seen
+        return outcomes
 
     def _best_width(self) -> int:
         seconds = {count: min(times) for count, times in self.seconds.items()}
@@ -124,15 +124,15 @@ def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Excepti
     If a batch of runs fails for a reason other than lack of memory, its runs are stepped one by
     one, so that neither a failing run nor the size of the batch makes the others fail.
     """
-    seen: list[Frame | Exception] = []
-    while rest := runs[len(seen) :]:
+    outcomes: list[Frame | Exception] = []
+    while rest := runs[len(outcomes) :]:
         try:
             together, frames = shrinking_on_oom(partial(_first_frames, rest), together)
-            seen += frames
+            outcomes += frames
         except Exception as error:
             group = rest[:together]
-            seen += [error] if len(group) == 1 else [_step([run], 1)[1][0] for run in group]
-    return together, seen
+            outcomes += [error] if len(group) == 1 else [_step([run], 1)[1][0] for run in group]
+    return together, outcomes
 
 
 def _first_frames(runs: Sequence[Run], count: int) -> list[Frame]:
@@ -140,9 +140,9 @@ def _first_frames(runs: Sequence[Run], count: int) -> list[Frame]:
 
 
 def _answers(
-    works: Iterable[Work[_T]], seen: Iterable[Frame | Exception]
+    works: Iterable[Work[_T]], outcomes: Iterable[Frame | Exception]
 ) -> Iterator[Callable[[], Run]]:
-    for work, frame in zip(works, seen, strict=True):
+    for work, frame in zip(works, outcomes, strict=True):
         if isinstance(frame, Exception):
             yield partial(work.throw, frame)
         else:

@@ -102,7 +102,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
         # Gradients of all chunks add up here, so memory is bounded and the decoder needs only one
         # backward pass.
         place = torch.device("cpu") if portable else models.device  # see `determinism`
-        seen = [one.detach().to(place).requires_grad_() for one in image.chunk(len(runs))]
+        leaves = [one.detach().to(place).requires_grad_() for one in image.chunk(len(runs))]
         losses: list[Losses] = [{} for _ in runs]
         for number, perceptor in enumerate(models.perceptors):
             plans = [run.plan(image, perceptor) for run in runs]
@@ -110,16 +110,16 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
                 rows = first, min(first + runs[0].chunk, config.num_cutouts)
                 cutouts = [
                     run.cutouts.apply(one, plan, *rows)
-                    for run, one, plan in zip(runs, seen, plans, strict=True)
+                    for run, one, plan in zip(runs, leaves, plans, strict=True)
                 ]
-                views = zip(runs, seen, cutouts, embed(models, perceptor, cutouts), strict=True)
+                views = zip(runs, leaves, cutouts, embed(models, perceptor, cutouts), strict=True)
                 terms = [
                     run.losses_of(number, Observation(one, cut, embedded, run.z))
                     for run, one, cut, embedded in views
                 ]
                 add_backward(losses, terms)
         add_backward(losses, [run.pull() for run in runs])
-        gradient = joined([one.grad for one in seen if one.grad is not None]).to(models.device)
+        gradient = joined([one.grad for one in leaves if one.grad is not None]).to(models.device)
         # Equivalent to image.backward(gradient), which would spend half a second importing sympy.
         torch.autograd.backward((image * gradient).sum())
 
@@ -220,13 +220,13 @@ class Run:
         size = (image.shape[-2], image.shape[-1])
         return self.cutouts.plan(size, perceptor.resolution, self.generator)
 
-    def losses_of(self, number: int, seen: Observation) -> Losses:
+    def losses_of(self, number: int, observation: Observation) -> Losses:
         """Return perceptor ``number``'s losses on a chunk, scaled by its share of all cutouts."""
         _, weight = self.config.clip[number]
-        share = len(seen.cutouts) / self.config.num_cutouts
-        terms = {"prompt": share * weight * self.prompt_losses[number](seen)}
+        share = len(observation.cutouts) / self.config.num_cutouts
+        terms = {"prompt": share * weight * self.prompt_losses[number](observation)}
         for name, loss, factor in self.losses:
-            term = share / len(self.prompt_losses) * factor * loss(seen)
+            term = share / len(self.prompt_losses) * factor * loss(observation)
             terms[name] = terms[name] + term if name in terms else term
         return terms
 

@@ -21,6 +21,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> Tenso
         if is_causal:
             later = torch.full(scores.shape[-2:], -torch.inf, dtype=scores.dtype).triu(1)
             scores = scores + later
-        seen: Tensor = scores.softmax(-1) @ v
-        return seen
+        attended: Tensor = scores.softmax(-1) @ v
+        return attended
     return F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)

@@ -88,8 +88,8 @@ class SelfAttention(nn.Module):
             part.view(*part.shape[:2], self.num_heads, -1).transpose(1, 2)
             for part in qkv.chunk(3, dim=-1)
         )
-        seen = attention(q, k, v)
-        return self.out_proj(seen.transpose(1, 2).flatten(2)), None
+        attended = attention(q, k, v)
+        return self.out_proj(attended.transpose(1, 2).flatten(2)), None
 
     def project(self, x: Tensor) -> Tensor:
         """Map x (..., width) to queries, keys and values, (..., 3 width)."""
@@ -107,8 +107,8 @@ class SelfAttention(nn.Module):
         q = torch.einsum("nw,hdw->nhd", x[:, 0], w_q) + bias_q
         scores = torch.einsum("nhd,hdw->nhw", q, w_k) @ x.transpose(1, 2)  # (n, heads, tokens)
         mean = (scores * q.shape[-1] ** -0.5).softmax(-1) @ x  # (n, heads, width)
-        seen = torch.einsum("nhw,hdw->nhd", mean, w_v) + bias_v
-        projected: Tensor = self.out_proj(seen.flatten(1)[:, None])
+        attended = torch.einsum("nhw,hdw->nhd", mean, w_v) + bias_v
+        projected: Tensor = self.out_proj(attended.flatten(1)[:, None])
         return projected
 
 

@@ -149,8 +149,8 @@ def _convolve_block(x: Tensor, kernels: Kernels, bias: Tensor | None, y: Tensor)
         products[POINTS + 1].add_(bias)
     across = _workspace("across", POINTS, n, TILE * tiles, c_out)
     for point, row in enumerate(across):  # down; the points across are summed
-        seen = [one.view(n, tiles, c_out).movedim(1, 0) for one in products[point::POINTS]]
-        _gather_tiles(seen, _taps(row.movedim(1, 0), tiles, TILE))
+        parts = [one.view(n, tiles, c_out).movedim(1, 0) for one in products[point::POINTS]]
+        _gather_tiles(parts, _taps(row.movedim(1, 0), tiles, TILE))
     _gather_tiles(across[:, :, :width].unbind(), _taps(y, n, TILE))
 
 

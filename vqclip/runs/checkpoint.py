@@ -141,12 +141,12 @@ def _read_state(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Sta
 def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
     """Return ``output``'s fields with paths relative to ``folder``, which can then be moved."""
 
-    def seen(value: Any) -> Any:
+    def relative(value: Any) -> Any:
         if isinstance(value, Path):
             return os.path.relpath(value, folder)
-        return [seen(one) for one in value] if isinstance(value, tuple) else value
+        return [relative(one) for one in value] if isinstance(value, tuple) else value
 
-    values = {name: seen(value) for name, value in asdict(output).items()}
+    values = {name: relative(value) for name, value in asdict(output).items()}
     values[_VIDEOS] = values.pop("videos")
     return values
 

@@ -157,11 +157,11 @@ class ClipStage:
             )
         return torch.cat([changed, pictures[count:]])
 
-    def embed(self, seen: Tensor) -> Tensor:
+    def embed(self, views: Tensor) -> Tensor:
         """Embed (n, 3, side, side) in [0, 1] as float32 unit vectors (n, d)."""
-        normalised = ((seen - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        normalised = ((views - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         locked = evaluating(self.clip.visual) if self.settings.lock else nullcontext()
-        with plain_attention(seen.device), locked:
+        with plain_attention(views.device), locked:
             features = self.clip.visual(normalised)
         return F.normalize(features.float(), dim=-1)
 

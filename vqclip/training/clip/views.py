@@ -34,8 +34,8 @@ class Views:
         """Return views of the first n images: (n, 3, h, w) in [0, 1] -> (n, 3, side, side)."""
         side = self.plan.size
         taken = self.cutouts.apply(pictures, self.plan, 0, len(pictures))
-        seen = whole(pictures[self.viewed : self.count], side)
-        return torch.cat([taken[: self.viewed], seen, taken[self.count :]])
+        rest = whole(pictures[self.viewed : self.count], side)
+        return torch.cat([taken[: self.viewed], rest, taken[self.count :]])
 
 
 def draw_views(
