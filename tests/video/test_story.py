@@ -20,7 +20,7 @@ from vqclip.hub.loaders import Models, load_models
 from vqclip.models.vqgan import GumbelVQ
 from vqclip.video import story as telling
 from vqclip.video.camera import Motion, move
-from vqclip.video.story import MovedPicture, StoryFrames, scene_at
+from vqclip.video.story import MovedImage, StoryFrames, scene_at
 
 SCENES = parse_scenes("a red apple ^ a green tree ^ a blue car | blurry:-0.5")
 PICTURE = GenerateConfig(
@@ -39,7 +39,7 @@ def models() -> Models:
 
 
 def pictures(config: StoryConfig, models: Models) -> list[Any]:
-    return [frame.picture for frame in StoryFrames(config, models) if frame.number >= 0]
+    return [frame.image for frame in StoryFrames(config, models) if frame.number >= 0]
 
 
 def difference(a: Any, b: Any) -> float:
@@ -201,7 +201,7 @@ def test_a_moved_image_keeps_its_codes_with_gumbel_vq(models: Models) -> None:
     own = replace(models, vqgan=gumbel())
     run = tiny.run(replace(PICTURE, prompts=SCENES[0], size=(16, 16), steps=2), own)
     _, expected = own.vqgan.tokenize(move(run.result().image, Motion()) * 2 - 1)
-    MovedPicture(run).move(Motion())
+    MovedImage(run).move(Motion())
     assert torch.equal(own.vqgan.nearest_indices(run.z), expected)
 
 
@@ -210,6 +210,6 @@ def test_averaged_frame_keeps_the_camera_image_of_its_step(models: Models) -> No
     step_alone(run)
     early, late = run.result(), run.result()
     at_once = early.image
-    MovedPicture(run).move(Motion(pan=(8, 0)))
+    MovedImage(run).move(Motion(pan=(8, 0)))
     assert torch.equal(late.image, at_once)
     assert not torch.equal(run.result().image, at_once)

@@ -50,7 +50,7 @@ class StoryRun:
             with folder.keeping():
                 for frame in frames:
                     if frame.number >= 0:
-                        folder.put(frame.number, frame.picture)
+                        folder.put(frame.number, frame.image)
                     folder.keep(frames.state())
                     on_frame(frame)
             folder.write_videos(self.story.frames)

@@ -40,7 +40,7 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
     return scene, following, EASES[story.ease](1 - left / story.changing)
 
 
-class MovedPicture:
+class MovedImage:
     """A run's image under a moving camera, with a residual that the codes cannot represent.
 
     A decoded image cannot follow a small motion: when encoded and quantized again, it stays in
@@ -101,22 +101,20 @@ class StoryFrames:
             self.run = watched(begin(config, models), on_draft)
         tensors = state.tensors if state else {}
         residual = tensors.get("held")
-        self.picture = MovedPicture(
-            self.run, None if residual is None else residual.to(models.device)
-        )
+        self.moved = MovedImage(self.run, None if residual is None else residual.to(models.device))
         self.camera = parse_camera(story.zoom, story.pan, story.rotate)
         self.scenes = [embed_prompts(models, scene) for scene in story.scenes]
         self.number = self.run.steps_done // story.every - story.unseen  # number of the next frame
         self.fading = min(story.unseen, story.changing // story.every)
-        before = (np.asarray(picture) for picture in tensors.get("before", ()))
+        before = (np.asarray(image) for image in tensors.get("before", ()))
         self.before = deque(before, maxlen=self.fading)
 
     def state(self) -> State:
         """Return the state on which the next frame depends; call this only between frames."""
         state = state_of(self.run)
         tensors = dict(state.tensors)
-        if self.picture.residual is not None:
-            tensors["held"] = self.picture.residual.cpu()
+        if self.moved.residual is not None:
+            tensors["held"] = self.moved.residual.cpu()
         if self.before:
             tensors["before"] = torch.from_numpy(np.stack(self.before))
         return replace(state, tensors=tensors)
@@ -127,7 +125,7 @@ class StoryFrames:
             frame = self.next(self.number)
             self.number += 1
             if frame.number < 0:
-                self.before.append(frame.picture)
+                self.before.append(frame.image)
             yield self._faded(frame)
         self.run.result()
 
@@ -136,13 +134,13 @@ class StoryFrames:
         if late < 0:
             return frame
         share = (late + 1) / (self.fading + 1)
-        return replace(frame, picture=blend(frame.picture, self.before[late], share))
+        return replace(frame, image=blend(frame.image, self.before[late], share))
 
     def next(self, number: int) -> VideoFrame:
         """Move the camera and run one frame's steps; return the frame from before these steps."""
         motion = self.camera(number)
         if self.run.steps_done and motion:
-            self.picture.move(motion)
+            self.moved.move(motion)
         step = number * self.story.every
         first, *_ = [self._step(step + more) for more in range(self.story.every)]
         return VideoFrame(number, to_array(first.image))

@@ -133,11 +133,11 @@ class WorkFolder:
         path = frame_path(self.path, number)
         return np.asarray(load_image(path)) if path.exists() else None
 
-    def put(self, number: int, picture: Array) -> None:
+    def put(self, number: int, image: Array) -> None:
         """Write a frame under its number."""
         settings = {**self.settings, "frame": number}
         path = frame_path(self.path, number)
-        save_image(Image.fromarray(picture), path, settings, overwrite=True)
+        save_image(Image.fromarray(image), path, settings, overwrite=True)
 
     @property
     def state_path(self) -> Path:

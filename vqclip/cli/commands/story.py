@@ -108,7 +108,7 @@ def make_story(
 
     def show(frame: "VideoFrame") -> None:
         done = story.unseen + frame.number + 1
-        progress.stage("story", done, frames, lambda: Image.fromarray(frame.picture))
+        progress.stage("story", done, frames, lambda: Image.fromarray(frame.image))
 
     try:
         with StageProgress(terminal.progress, str(story.scenes[0][0])) as progress:

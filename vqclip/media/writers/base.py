@@ -25,11 +25,11 @@ class VideoFrame:
     """One frame of a video.
 
     number: counts from 0.
-    picture: (h, w, 3) uint8.
+    image: (h, w, 3) uint8.
     """
 
     number: int
-    picture: Array
+    image: Array
 
 
 class Writer(Protocol):
