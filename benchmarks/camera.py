@@ -33,19 +33,19 @@ from vqclip.media.writers import Array
 from vqclip.models.clamping import clamp_with_grad
 from vqclip.video.camera import parse_camera
 from vqclip.video.optical_flow import find_flow
-from vqclip.video.story import MovedPicture, StoryFrames
+from vqclip.video.story import MovedImage, StoryFrames
 
 _MOTIONS = 10  # number of final frames to average the motion over
 
 
-class EncodedAgain(MovedPicture):
+class EncodedAgain(MovedImage):
     """Continues from the VQGAN's reconstruction of the moved image, without a residual."""
 
     def _hold(self, residual: Tensor | None) -> None:
         self.residual = None
 
 
-class CodesAlone(MovedPicture):
+class CodesAlone(MovedImage):
     """Lets CLIP see the decoded codes instead of the displayed image."""
 
     def _hold(self, residual: Tensor | None) -> None:
@@ -58,9 +58,9 @@ class CodesAlone(MovedPicture):
 Way = Callable[[], AbstractContextManager[object]]
 WAYS: dict[str, Way] = {
     "no camera": nullcontext,
-    "encoded again": lambda: patch("vqclip.video.story.MovedPicture", EncodedAgain),
+    "encoded again": lambda: patch("vqclip.video.story.MovedImage", EncodedAgain),
     "detail not held": lambda: patch("vqclip.video.camera._MOST_GIVEN_BACK", 1.0),
-    "CLIP sees the codes": lambda: patch("vqclip.video.story.MovedPicture", CodesAlone),
+    "CLIP sees the codes": lambda: patch("vqclip.video.story.MovedImage", CodesAlone),
     "as vqclip does it": nullcontext,
 }
 
@@ -93,7 +93,7 @@ def matrix(story: StoryConfig) -> Tensor:
 def measure(name: str, story: StoryConfig, models: Models, out: Path | None) -> str:
     """Generate a story, moving the image by ``WAYS[name]``; return its line in the table."""
     with WAYS[name]():
-        last = [f.picture for f in deque(StoryFrames(story, models), maxlen=_MOTIONS + 1)]
+        last = [f.image for f in deque(StoryFrames(story, models), maxlen=_MOTIONS + 1)]
     picture = Image.fromarray(last[-1])
     if out:
         out.mkdir(parents=True, exist_ok=True)
