@@ -18,7 +18,7 @@ FOLDER = ROOT / "benchmarks"
 REFERENCE = ROOT / "tests" / "reference" / "vqmodel_f16"
 LIBRARIES = {"common", "plain", "published"}  # shared modules without a command line
 # These are tested together with the code that they measure.
-ELSEWHERE = {"films": "media/test_writers", "gallery": "test_gallery_pictures"}
+ELSEWHERE = {"videos": "media/test_writers", "gallery": "test_gallery_pictures"}
 QUICK = ("--set", "num_cutouts=1", "--set", "drafts=1", "--set", "size=(32, 32)")
 
 Script = Callable[..., str]

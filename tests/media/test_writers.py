@@ -398,7 +398,7 @@ def test_encoders_run_at_normal_priority(codec: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["mp4", "gif"])
 def test_memory_does_not_grow_with_the_length(kind: str) -> None:
     """600 noisy frames take hardly more memory than 60, and the video contains all of them."""
-    script = Path(__file__).parents[2] / "benchmarks" / "films.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "videos.py"
     command = [sys.executable, str(script), "--kinds", kind]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

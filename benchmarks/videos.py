@@ -1,7 +1,7 @@
 """Measure whether a long video takes more memory than a short one, and whether it plays.
 
-    python benchmarks/films.py                        # vqclip animate: 60 and 600 noisy frames
-    python benchmarks/films.py --draw --kinds gif     # vqclip "a red apple" with 599 steps
+    python benchmarks/videos.py                        # vqclip animate: 60 and 600 noisy frames
+    python benchmarks/videos.py --draw --kinds gif     # vqclip "a red apple" with 599 steps
 
 Every video is made by the real command in its own process, decoded, and compared with the request:
 frames, size, seconds. The exit status is 1 if they differ, or if the long video's peak memory is
@@ -66,12 +66,12 @@ def noisy_frames(folder: Path, count: int, side: int) -> Path:
 
 
 def words(folder: Path, count: int, kind: str, args: argparse.Namespace) -> list[str]:
-    """Return the command that makes a video of ``count`` frames, called film.KIND."""
+    """Return the command that makes a video of ``count`` frames, called video.KIND."""
     if args.draw:
         steps = ["--steps", str(count - 1), "--every", "1", "--init", "random", "--cutouts", "1"]
-        return ["a red apple", *steps, "--size", str(args.size), "-o", str(folder / "film.png")]
+        return ["a red apple", *steps, "--size", str(args.size), "-o", str(folder / "video.png")]
     frames = noisy_frames(folder / "frames", count, args.size)
-    return ["animate", str(frames), "-o", str(folder / f"film.{kind}")]
+    return ["animate", str(frames), "-o", str(folder / f"video.{kind}")]
 
 
 def make(folder: Path, count: int, kind: str, args: argparse.Namespace) -> Video:
@@ -79,7 +79,7 @@ def make(folder: Path, count: int, kind: str, args: argparse.Namespace) -> Video
     command = [*words(folder, count, kind, args), f"--{kind}", "--fps", str(RATE), "--quiet"]
     child = [sys.executable, "-c", _CHILD, *command]
     out = subprocess.run(child, check=True, stdout=subprocess.PIPE, text=True).stdout
-    path = folder / f"film.{kind}"
+    path = folder / f"video.{kind}"
     shapes, seconds = decoded(path)
     (size,) = set(shapes)
     return Video(path, float(out.split()[-1]), len(shapes), size, seconds)
