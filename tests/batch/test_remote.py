@@ -138,7 +138,7 @@ def test_repeated_task_is_noted(folder: RunFolder) -> None:
 
     def task(lot: JobGroup, board: Board) -> Any:
         for _ in range(2):
-            board.begin([(job.key, job.name) for job in lot.jobs], "a", "host-a")
+            board.begin([job.name for job in lot.jobs], "a", "host-a")
         return ray.draw(lot, board)
 
     ray.task = task

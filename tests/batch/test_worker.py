@@ -27,7 +27,7 @@ JOBS = tuple(
         [Job(replace(BASE, seed=seed), JobFiles(videos=(".gif",), every=1)) for seed in (1, 2)]
     )
 )
-NAMES = [(job.key, job.name) for job in JOBS]
+NAMES = [job.name for job in JOBS]
 PLACES = [f"checkpoints/{job.name}.checkpoint.safetensors" for job in JOBS]
 
 
@@ -146,10 +146,10 @@ def test_lost_nodes_do_not_count_against_the_job(board: Board) -> None:
 def test_finished_jobs_leave_nothing_on_the_board(board: Board) -> None:
     board.begin(NAMES, "a", "host")
     board.report({}, None, dict.fromkeys(PLACES, b"x"))
-    board.end(*zip(*NAMES[:1], strict=True))
+    board.end(NAMES[:1])
     assert board.news().busy
     assert board.begin(NAMES, "a", "host")[1] == {PLACES[1]: b"x"}
-    board.end(*zip(*NAMES, strict=True))
+    board.end(NAMES)
     assert not board.news().busy
 
 

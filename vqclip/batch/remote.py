@@ -160,7 +160,7 @@ class Remote:
                 self._submit([job])
             return
         self.last_running = time.monotonic()
-        self.board.end.remote([job.key for job in jobs], [job.name for job in jobs])
+        self.board.end.remote([job.name for job in jobs])
         for job, files in ended:
             self.jobs.pop(job.key, None)
             with writing():

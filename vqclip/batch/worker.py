@@ -87,21 +87,20 @@ class Board:
         self.active: dict[str, str] = {}  # node that renders each job
         self.unread = News()
 
-    def begin(self, jobs: Sequence[tuple[str, str]], node: str, machine: str) -> tuple[int, Files]:
-        """Record that a node starts jobs, each given as a key and a name.
+    def begin(self, names: Sequence[str], node: str, machine: str) -> tuple[int, Files]:
+        """Record that a node starts the jobs with these names.
 
         Return the largest number of workers that any of these jobs has lost on nodes still
         connected, and the jobs' checkpoints. Losing a whole node does not count against a job.
         """
         alive, lost = self.alive(), 0
-        for key, name in jobs:
-            lost = max(lost, sum(before in alive for before in self.begun[key]))
-            if self.begun[key]:
+        for name in names:
+            lost = max(lost, sum(before in alive for before in self.begun[name]))
+            if self.begun[name]:
                 self.unread.resumed.append((name, machine))
-            self.begun[key].append(node)
-            self.active[key] = node
-        stems = {name for _, name in jobs}
-        known = {n: c for n, c in self.checkpoints.items() if _stem(n) in stems}
+            self.begun[name].append(node)
+            self.active[name] = node
+        known = {path: file for path, file in self.checkpoints.items() if _stem(path) in names}
         return lost, known
 
     def report(self, steps: Mapping[str, int], picture: Image.Image | None, files: Files) -> None:
@@ -111,10 +110,10 @@ class Board:
         self.unread.checkpoints.update(files)
         self.checkpoints.update(files)
 
-    def end(self, keys: Iterable[str], names: Iterable[str]) -> None:
+    def end(self, names: Iterable[str]) -> None:
         """Remove finished jobs and their checkpoints."""
-        for key, name in zip(keys, names, strict=True):
-            self.active.pop(key, None)
+        for name in names:
+            self.active.pop(name, None)
             for path in [path for path in self.checkpoints if _stem(path) == name]:
                 del self.checkpoints[path]
 
@@ -148,7 +147,7 @@ def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
             f"{group.version}: install the same version on every machine"
         )
     node = ray.get_runtime_context().get_node_id()
-    names = [(job.key, job.name) for job in group.jobs]
+    names = [job.name for job in group.jobs]
     lost, checkpoints = ray.get(board.begin.remote(names, node, machine))
     if lost and len(group.jobs) > 1:
         return None
