@@ -11,7 +11,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from vqclip.files.version import __version__ as __version__
 
 # By default, GNU OpenMP threads busy-wait for hundreds of thousands of spins, which makes runs on a
 # shared CPU several times slower. Fewer spins cost nothing on an idle machine. The variable is read

@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from vqclip import __version__
 from vqclip.batch.engine import Loader, Local
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import FAILED, Job
 from vqclip.errors import VqclipError
 from vqclip.files.atomic import replacing
+from vqclip.files.version import __version__
 from vqclip.models.portable import threads
 
 NEWS_EVERY = 0.5  # seconds between reports

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from vqclip import __version__
 from vqclip.cli.commands.generate import generate_command
 from vqclip.cli.group import DEFAULT_COMMAND, PromptGroup
 from vqclip.cli.lazy import LazyCommand
 from vqclip.cli.workers import RayCommand
+from vqclip.files.version import __version__
 
 HELP = """
 Text to image with VQGAN+CLIP. [bold]vqclip "a red apple"[/bold] generates an image offline.

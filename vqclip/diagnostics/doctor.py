@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vqclip import __version__
 from vqclip.config import CODECS, VideoConfig
 from vqclip.diagnostics import machine
 from vqclip.diagnostics.machine import Finding, probe
@@ -22,6 +21,7 @@ from vqclip.errors import one_line
 from vqclip.files.embedded import weights_folder
 from vqclip.files.environment import home, user_path
 from vqclip.files.hashing import weights_hash
+from vqclip.files.version import __version__
 from vqclip.hub import store
 from vqclip.hub.catalogue import catalogue
 from vqclip.hub.loaders import load_perceptor, load_transformer, load_vqgan

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqclip import __version__
 from vqclip.config import GenerateConfig, OutputConfig, SampleConfig, VideoConfig
 from vqclip.files.atomic import free_path, writing
 from vqclip.files.hashing import weights_hash
+from vqclip.files.version import __version__
 from vqclip.generation.frame import Frame, watched
 from vqclip.generation.parallel import Work
 from vqclip.generation.prompt_embeddings import PromptEmbeddings

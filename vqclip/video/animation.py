@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vqclip import __version__
 from vqclip.config import AnimateConfig, VideoConfig
 from vqclip.errors import UsageError
+from vqclip.files.version import __version__
 from vqclip.media.images import FORMATS, fit_image, image_size, load_image, read_metadata
 from vqclip.media.timing import Plan, plan_video
 from vqclip.media.writers import VIDEOS, Array, video_writer

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vqclip import __version__
 from vqclip.cli import options as opt
 from vqclip.cli.downloading import fetch_for
 from vqclip.cli.options import TerminalOptions
@@ -18,6 +17,7 @@ from vqclip.config import CodesConfig, FileOptions, OutputConfig
 from vqclip.config.setting import read_options
 from vqclip.errors import UsageError
 from vqclip.files.environment import file_path
+from vqclip.files.version import __version__
 
 if TYPE_CHECKING:
     from PIL import Image
