@@ -42,6 +42,7 @@ def load_vqgan(
         device: device for the model.
         stage: which VQGAN to load from a transformer's checkpoint: the image VQGAN (``"first"``)
             or the condition VQGAN (``"cond"``).
+
     Raises:
         UsageError: the model or file does not exist, or the config is invalid.
         UnsafeCheckpointError: a file would run code; nothing was run.

@@ -37,8 +37,6 @@ class LoopSettings:
     keep: number of checkpoints to keep.
     workers: number of data-loading processes; with 0, the main process loads the data.
 
-
-
     Raises:
         UsageError: a value is out of range.
     """

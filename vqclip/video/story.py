@@ -48,6 +48,7 @@ class MovedImage:
     well as the codes allow, and the residual, image − decoded z, is added to every decoded image
     until the next motion. CLIP sees the sum too; otherwise it would correct errors that viewers
     never see.
+
     residual: (1, 3, h, w), for images in [0, 1]; None before the first motion.
     """
 
