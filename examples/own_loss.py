@@ -8,9 +8,9 @@ from torch import Tensor
 import vqclip
 
 
-def warmth(seen: vqclip.Observation) -> Tensor:
+def warmth(observation: vqclip.Observation) -> Tensor:
     """Return mean blue minus mean red, which is low for warm images."""
-    red, _, blue = seen.image.mean((0, 2, 3))
+    red, _, blue = observation.image.mean((0, 2, 3))
     return blue - red
 
 

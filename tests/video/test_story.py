@@ -18,7 +18,7 @@ from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.generation.step import step_alone
 from vqclip.hub.loaders import Models, load_models
 from vqclip.models.vqgan import GumbelVQ
-from vqclip.video import story as telling
+from vqclip.video import story as story_module
 from vqclip.video.camera import Motion, move
 from vqclip.video.story import MovedImage, StoryFrames, scene_at
 
@@ -64,7 +64,7 @@ def test_targets_at_scene_boundaries_match_the_scenes(
     config = story(steps_per_scene=4)
     video = StoryFrames(config, models)
     seen: list[PromptLoss] = []
-    monkeypatch.setattr(telling, "step_alone", lambda run: seen.append(run.prompt_losses[0]))
+    monkeypatch.setattr(story_module, "step_alone", lambda run: seen.append(run.prompt_losses[0]))
     for step in range(config.steps):
         video._step(step)
     for number, scene in enumerate(SCENES):
