@@ -85,6 +85,7 @@ def interrupted(board: Board, at: int, error: type[BaseException]) -> Callable[.
     return last
 
 
+@pytest.mark.slow
 def test_files_match_a_local_run(board: Board, models: Models) -> None:
     ended = drawn(board, *JOBS)
     assert [job.state for job, _ in ended] == [DONE, DONE]

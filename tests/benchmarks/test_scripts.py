@@ -96,6 +96,7 @@ def test_camera(script: Script) -> None:
         assert f"\n| {way} | 0." in out
 
 
+@pytest.mark.slow
 def test_cutouts(script: Script) -> None:
     out = script("cutouts", "--cutouts", 1, "--repeats", 1, "--threads", 1)
     assert out.count("vqclip nerdyrodent") == 3
@@ -305,6 +306,7 @@ def test_sampling(script: Script) -> None:
     assert "4 at once" in script("sampling", *small)
 
 
+@pytest.mark.slow
 def test_side_by_side(script: Script) -> None:
     small = ("--size", 32, "--steps", 1, "--cutouts", 1, "--jobs", 2, "--widths", 1, 2)
     out = script("side_by_side", "--device", "cpu", *small)

@@ -105,6 +105,7 @@ def test_rerun_continues_with_an_edited_list() -> None:
     assert {n: j["state"] for n, j in jobs().items()}["a-pear-7.png"] == "done"
 
 
+@pytest.mark.slow
 def test_rows_can_name_their_images() -> None:
     text = (
         "a --output 'My apple.v2.jpg' --gif --every 1\nmy apple.v2\n"
@@ -471,6 +472,7 @@ def test_rare_line_separators_do_not_break_the_journal() -> None:
     assert "2 of 2 images" in batch(text=text).stdout
 
 
+@pytest.mark.slow
 def test_restored_row_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         interrupted(patch, at=2)

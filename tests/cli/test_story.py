@@ -51,7 +51,12 @@ def test_show_prints_the_command_to_reproduce_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["-n", "5"], ["-n", "5", "--every", "3", "--loop"], ["-n", "3", "-e", "50"]]
+    "words",
+    [
+        ["-n", "5"],
+        ["-n", "5", "--every", "3", "--loop"],
+        pytest.param(["-n", "3", "-e", "50"], marks=pytest.mark.slow),
+    ],
 )
 def test_steps_need_not_fill_the_last_frame(words: list[str]) -> None:
     vqclip(*STORY[:2], *QUICK, *words, "-o", "a.gif")

@@ -71,7 +71,9 @@ def in_order(works: Sequence[Work[Any]], width: int | None) -> list[Any]:
     return [results[number] for number in range(len(works))]
 
 
-@pytest.mark.parametrize("width", [2, 5, None])
+@pytest.mark.parametrize(
+    "width", [None, *(pytest.param(width, marks=pytest.mark.slow) for width in (2, 5))]
+)
 def test_images_match_those_of_single_runs(models: Models, width: int | None) -> None:
     check_as_alone(in_order([drawing(config, models) for config in CONFIGS], width), models)
 
@@ -91,7 +93,7 @@ def test_scarce_memory_reduces_the_width(models: Models, monkeypatch: pytest.Mon
     assert max(sizes[1:]) == 2
 
 
-@pytest.mark.parametrize("width", [5, None])
+@pytest.mark.parametrize("width", [5, pytest.param(None, marks=pytest.mark.slow)])
 def test_batch_that_fails_for_its_size_runs_one_by_one(
     models: Models, monkeypatch: pytest.MonkeyPatch, width: int | None
 ) -> None:
