@@ -181,7 +181,10 @@ def test_models_are_listed_by_kind() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"clip": (("default", 1.0), ("other", 1.0))}, "name 2 CLIP models, but 1 are loaded"),
+        (
+            {"clip": (("default", 1.0), ("other", 1.0))},
+            "CLIP models: 2 in the settings, but 1 loaded",
+        ),
         ({"precision": "bfloat16"}, "compute in torch.float32, not in torch.bfloat16"),
         ({"init": "draft", "vqgan": "mine"}, "init 'draft' needs a transformer"),
     ],

@@ -85,8 +85,12 @@ def test_errors_name_the_line_and_other_rows_are_read() -> None:
         ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is a spreadsheet"),
         ("a.csv", "<!DOCTYPE html><html>Sign in</html>", "is a web page that was saved instead"),
         ("a.txt", "{\\rtf1\\ansi a fox\\par}", "is a document: save the list as text"),
-        ("a.csv", "a red apple\na fox\n", "no column 'prompt', but 'a red apple': its first row"),
-        ("a.csv", "text,steps\na,3\n", "no column 'prompt', but 'text, steps'"),
+        (
+            "a.csv",
+            "a red apple\na fox\n",
+            "no column 'prompt', only 'a red apple': name the columns",
+        ),
+        ("a.csv", "text,steps\na,3\n", "no column 'prompt', only 'text, steps'"),
     ],
 )
 def test_invalid_lists(name: str, text: str | bytes | None, message: str) -> None:
@@ -152,7 +156,7 @@ def test_tables_from_other_programs() -> None:
     assert [row.words for row in rows("b.csv", f"sep=;\n{text}")] == [r.words for r in expected]
     Path("c.csv").write_bytes(text.replace(";", ",").encode("utf-16"))
     assert read_rows("c.csv") == expected
-    with pytest.raises(UsageError, match="two columns in the list are called init-weight"):
+    with pytest.raises(UsageError, match="two columns in the list are named init-weight"):
         rows("d.csv", "prompt,init_weight,init weight\na,1,2\n")
 
 
@@ -200,7 +204,7 @@ def test_decimals_are_not_thousands_separators() -> None:
 def test_cells_without_a_column_name() -> None:
     named, other = rows("a.csv", "prompt,,steps\na,,3\nb,a note,3\n")
     assert named.words == ("--steps=3", "--", "a")
-    assert other.error == "'a note' is in a column without a name: name the column, or empty it"
+    assert other.error == "'a note' is in a column without a name: name the column, or clear it"
 
 
 def test_excel_unicode_text_is_a_table() -> None:

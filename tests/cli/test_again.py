@@ -32,7 +32,7 @@ def again(*words: str, **options: Any) -> Any:
 
 def test_note_for_a_frame() -> None:
     (note,) = _notes({"step": 20}, Path("0020.png"), set())
-    assert note == ("0020.png is the frame after 20 steps: this image uses all steps")
+    assert note == ("0020.png is the frame after 20 steps; the new image uses all steps")
     assert not list(_notes({"step": 20}, Path("0020.png"), {"steps"}))
 
 
@@ -168,7 +168,7 @@ def test_again_changes_samples() -> None:
     assert (settings["top_k"], settings["size"]) == (5, [16, 16])
     assert [prompt["content"] for prompt in settings["prompts"]] == ["an apple"]
     line = refused("again", "a.png", "--cutouts", "3")
-    assert "vqclip sample made the image and does not accept --cutouts" in line
+    assert "the image was made with vqclip sample, which does not accept --cutouts" in line
     vqclip("x", *QUICK, "-o", "c.png")
     assert "does not accept --class" in refused("again", "c.png", "--class", "goldfish")
 

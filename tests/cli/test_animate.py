@@ -135,7 +135,7 @@ def test_nothing_is_overwritten(frames: Path) -> None:
         (["steps", "--fps", "500"], "fps must be"),
         (["steps", "--ease", "inn"], "unknown ease 'inn'"),
         (["steps", "--codec", "divx"], "unknown codec"),
-        (["steps", "--length", "1", "--hold-first", "2"], "too short for its holds"),
+        (["steps", "--length", "1", "--hold-first", "2"], "too short for its held frames"),
         (["steps/notes.txt"], "cannot read steps/notes.txt as an image"),
         (["steps", "--size", "big"], "cannot read the size"),
     ],
@@ -157,5 +157,5 @@ def test_ctrl_c_keeps_the_video_so_far(frames: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Animation, "frame", interrupted)
     result = vqclip("animate", "steps", "--gif", code=130)
-    assert "kept the video so far" in result.stderr
+    assert "the video so far was kept" in result.stderr
     assert len(reds("steps.gif")) == 5

@@ -125,7 +125,7 @@ def test_rows_can_name_their_images() -> None:
 def test_different_images_with_one_name_are_refused() -> None:
     Path("p.txt").write_text("a -o x.png\nb -o y.png\na -o x.png\nc -o X.jpg\nd -o x.png\n")
     told = vqclip("batch", "p.txt", *QUICK, code=2).stderr
-    assert told == "vqclip: error: lines 1, 4-5: different images would be called x\n"
+    assert told == "vqclip: error: lines 1, 4-5: different images would be named x\n"
 
 
 def test_foreign_images_in_the_folder_keep_their_names() -> None:
@@ -249,7 +249,7 @@ def test_all_errors_are_reported_with_lines_before_the_run() -> None:
         "line 20: cannot write '.png' as an image",
         "line 21: x.webp would be both the image and the video",
         "line 22: cannot read the name '{what}.png'",
-        "line 23: cannot read float.tif as an image: it holds floats outside 0 to 1",
+        "line 23: cannot read float.tif as an image: it contains floats outside 0 to 1",
     ):
         assert part in line
     assert "line 2:" not in line
@@ -536,6 +536,6 @@ def test_resume_reports_missing_images(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("mine.png").rename("other.png")
     line = refused("resume", "p")
     assert "line 1: no such file: mine.png" in line
-    assert "as seen from" in line
+    assert "(current folder: " in line
     Path("other.png").rename("mine.png")
     assert "1 of 1 images" in vqclip("resume", "p").stdout

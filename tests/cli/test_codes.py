@@ -104,7 +104,9 @@ def test_codes_find_their_vqgan(tmp_path: Path) -> None:
     line = refused("a fox", "--init", "a.npz", "--vqgan", "other", "--steps", "1", "-o", "e.png")
     assert "contains codes from another VQGAN" in line
     Path("mine").rename("moved")
-    assert "no longer exists: select one with --vqgan" in refused("decode", "a.npz", "-o", "f.png")
+    assert "no longer exists: select a VQGAN with --vqgan" in refused(
+        "decode", "a.npz", "-o", "f.png"
+    )
     vqclip("decode", "a.npz", "--vqgan", "moved", "-o", "f.png")
     np.savez("old.npz", indices=np.load("a.npz")["indices"])
     told = vqclip("decode", "old.npz", "--vqgan", "moved", "-o", "g.png")

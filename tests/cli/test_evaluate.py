@@ -40,7 +40,7 @@ def test_yaml_uses_its_held_out_images() -> None:
     assert 0 < held_out < len(NAMES)
     words = ["--set", "data.hold_out.share=0.99", "--perceptual", "none", "--json"]
     more = vqclip("evaluate", "vqgan", "data.yaml", *words, code=2)
-    assert "no image is left to train on" in more.stderr
+    assert "no images are left to train on" in more.stderr
 
 
 def test_evaluate_clip_as_a_table() -> None:

@@ -183,7 +183,7 @@ def test_invalid_input_gives_one_line_and_leaves_nothing(words: list[str], messa
     ("words", "message"),
     [
         (["generate"], "no prompt"),
-        (["lst"], "close to the command 'list'"),
+        (["lst"], "similar to the command 'list'"),
         (["list", "planets"], "unknown list"),
     ],
 )
@@ -207,7 +207,7 @@ def test_ctrl_c_keeps_the_current_image(monkeypatch: pytest.MonkeyPatch) -> None
     result = vqclip("x", *QUICK, "-o", "a.png", "--gif", "--every", "1", "--count", "3", code=130)
     assert leftovers(Path()) == ["a-1.gif", "a-1.png"]
     told = result.stderr.replace("\n", " ")
-    assert "interrupted after 1 of 2 steps: kept" in told
+    assert "interrupted after 1 of 2 steps; the image at that step was kept" in told
     assert (
         "2 images were not started; to make the rest, run the same command with --seed 2 --count 2"
         in told

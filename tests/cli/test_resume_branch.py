@@ -29,7 +29,8 @@ def test_new_run_starts_from_another_run_s_state() -> None:
     before = Path("fox.checkpoint.safetensors").read_bytes(), Path("fox.png").read_bytes()
     told = vqclip("resume", "fox.png", "--steps", "4", "--lr", "0.5", "--prompt", "a dog").stderr
     assert (
-        "starting a new run from step 2 of fox.checkpoint.safetensors and writes fox-2.png" in told
+        "starting a new run from step 2 of fox.checkpoint.safetensors, which writes fox-2.png"
+        in told
     )
     assert before == (Path("fox.checkpoint.safetensors").read_bytes(), Path("fox.png").read_bytes())
     recorded = read_metadata(Path("fox-2.png"))
@@ -46,7 +47,7 @@ def test_new_run_is_resumed_like_any_other() -> None:
         vqclip("resume", "fox.png", "--steps", steps, "--lr", "0.5", "-o", f"{steps}.png")
     vqclip("resume", "3.png", "--steps", "5", "-o", "again.png")
     assert Path("again.png").read_bytes() == Path("5.png").read_bytes()
-    assert "continued step 2" in vqclip("again", "5.png", "-o", "b.png").stderr
+    assert "with other settings from step 2" in vqclip("again", "5.png", "-o", "b.png").stderr
 
 
 def test_older_checkpoints_have_no_prior() -> None:

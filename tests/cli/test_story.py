@@ -75,7 +75,7 @@ def test_presets_and_method_options_are_accepted() -> None:
     ("words", "message"),
     [
         (["a ^ "], "empty text prompt"),
-        (["a", "--zoom", "0"], "zoom is a factor above 0"),
+        (["a", "--zoom", "0"], "zoom must be a factor above 0"),
         (["a", "--pan", "2"], "cannot read '2': write 1.5,1.5, or keyframes"),
         (["a", "--rotate", "5:1, 2:3"], "must increase"),
         (["a", "--ease", "bouncy"], "unknown ease"),
@@ -165,7 +165,7 @@ def test_frames_from_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) 
         vqclip(*STORY, "-o", "a.mp4", code=130)
     before = {path.name: path.read_bytes() for path in Path("a.frames").iterdir()}
     other = (*STORY, "-o", "a.mp4", "--ema", "0.9")
-    assert "a.frames contains frames of another run: repeat its settings" in refused(*other)
+    assert "a.frames contains frames of another run: use the same settings" in refused(*other)
     assert before == {path.name: path.read_bytes() for path in Path("a.frames").iterdir()}
     assert "drop --steps" in refused("resume", "a.frames", "--gif")
     assert "drop --ray" in refused("resume", "a.frames", "--side-by-side", "2")

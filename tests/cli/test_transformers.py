@@ -142,7 +142,7 @@ def test_draft_only_returns_the_initial_image() -> None:
         (["x", *FREE, "--drafts", "0"], "drafts must be at least 1"),
         (["x", *FREE, "--top-p", "0"], "top-p must be above 0"),
         (["x", *FREE, "--recall", "2"], "recall must be from 0 to 1, not 2"),
-        (["x", *FREE, "--guidance", "-1"], "guidance must be a number of at least 0"),
+        (["x", *FREE, "--guidance", "-1"], "guidance must be finite and at least 0"),
         (["x", *SEG, "--init", "sample", "--size", "16"], "without a condition"),
     ],
 )

@@ -51,8 +51,8 @@ def test_slow_precisions_are_reported(fast: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(machine.portable, "supported", lambda: False)
     found = {finding.name: finding for finding in machine.precisions()}
     auto, other = ("bfloat16", "float32") if fast else ("float32", "bfloat16")
-    assert found[auto].about == "works; auto chooses it here"
-    assert found[other].about == ("works" if fast else "works, very slowly")
+    assert found[auto].about == "works; auto uses it here"
+    assert found[other].about == ("works" if fast else "works, but very slowly")
     assert (found["portable"].state, found["portable"].fix[:10]) == ("note", "do not use")
     monkeypatch.setattr(machine.portable, "supported", lambda: True)
     assert [finding.state for finding in machine.precisions()] == ["ok"] * len(found)
@@ -130,7 +130,7 @@ def test_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     def found(**environment: str) -> list[tuple[str, str, str]]:
         return [(f.name, f.state, f.about) for f in machine.network(environment)]
 
-    assert found() == [("network", "note", "offline by HF_HUB_OFFLINE")]
+    assert found() == [("network", "note", "disabled by HF_HUB_OFFLINE")]
     monkeypatch.delenv("HF_HUB_OFFLINE")
     assert found() == [("network", "ok", "direct; no proxy is set")]
     assert found(https_proxy="http://me:secret@proxy.example:3128") == [

@@ -49,7 +49,7 @@ def test_r_precision_is_the_fraction_ranked_first() -> None:
 
 def test_prompt_must_be_among_the_prompts() -> None:
     shown = [("1.png", "a purple thing", picture("red"))]
-    with pytest.raises(UsageError, match="'a purple thing', is not among"):
+    with pytest.raises(UsageError, match="'a purple thing', is not in the list"):
         judge(cast(Perceptor, ColourPerceptor()), shown, PROMPTS)
     with pytest.raises(UsageError, match="no image"):
         judge(cast(Perceptor, ColourPerceptor()), [], PROMPTS)
@@ -75,7 +75,7 @@ def test_prompts_are_one_per_line(tmp_path: Path) -> None:
     file.write_text("# what to draw\na cat\n\n  a dog \n")
     assert read_prompts(file) == ["a cat", "a dog"]
     file.write_text("a cat\na cat\n")
-    with pytest.raises(UsageError, match="each only once"):
+    with pytest.raises(UsageError, match="without duplicates"):
         read_prompts(file)
 
 

@@ -126,10 +126,10 @@ def test_missing_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOME", "VQCLIP_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "HF_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
-    with pytest.raises(UsageError, match="set HOME, or VQCLIP_HOME"):
+    with pytest.raises(UsageError, match="set HOME, or set VQCLIP_HOME"):
         home()
     for words in (("weights", "list"), ("weights", "path")):
-        assert "set HOME, or VQCLIP_HOME" in refused(*words)
+        assert "set HOME, or set VQCLIP_HOME" in refused(*words)
     told = vqclip("doctor", code=1).stdout
     assert "set VQCLIP_HOME to a writable folder" in told
     vqclip("a cat", *QUICK, "-o", "a.png")
@@ -144,7 +144,10 @@ def test_deleted_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         [sys.executable, "-m", "vqclip", "a cat"], capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "vqclip: error: the current folder is gone: change to another one\n"
+    assert (
+        result.stderr
+        == "vqclip: error: the current folder no longer exists: change to another folder\n"
+    )
 
 
 @pytest.mark.parametrize("name", [".", "/", ""])

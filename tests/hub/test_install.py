@@ -105,7 +105,7 @@ def test_checkpoint_in_a_zip(server: Server) -> None:
     get("zipped")
     same(load_vqgan(REFERENCE / "vqmodel_f16"), load_vqgan("zipped"))
     offer(server, "none", "vqmodel_f16", checkpoint={"url": url, "member": "other.ckpt"})
-    with pytest.raises(DownloadError, match=r"not a zip with other\.ckpt in it"):
+    with pytest.raises(DownloadError, match=r"not a zip file that contains other\.ckpt"):
         get("none")
 
 

@@ -103,7 +103,7 @@ def test_other_ranges_are_refused(tmp_path: Path, value: float) -> None:
     Image.fromarray(
         np.full((3, 3), value, np.int32 if isinstance(value, int) else np.float32)
     ).save(tmp_path / "a.tif")
-    with pytest.raises(UsageError, match=r"a\.tif as an image: it holds"):
+    with pytest.raises(UsageError, match=r"a\.tif as an image: it contains"):
         load_image(tmp_path / "a.tif")
 
 

@@ -102,7 +102,7 @@ def test_positions_are_valid_frames(frames: int, timing: TimingConfig) -> None:
         ({"hold_last": float("inf")}, "hold last must be"),
         ({"interpolate": "magic"}, "unknown interpolation 'magic'; known: none, blend, flow"),
         ({"ease": "bouncy"}, "unknown ease"),
-        ({"length": 2, "hold_last": 2}, "too short for its holds"),
+        ({"length": 2, "hold_last": 2}, "too short for its held frames"),
         ({"length": 1e7}, "lower `length`"),
     ],
 )

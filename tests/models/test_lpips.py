@@ -122,7 +122,7 @@ def test_features_of_a_timm_model_from_a_file(tmp_path: Path) -> None:
     values = [distance(image, -image) for distance in distances]
     assert values[0] > 0
     torch.testing.assert_close(values[0], values[1])
-    with pytest.raises(CheckpointError, match="does not hold the weights"):
+    with pytest.raises(CheckpointError, match="does not contain the weights"):
         open_perceptual(f"timm:resnet18:{tmp_path}/named.pth", torch.device("cpu"))
 
 

@@ -137,7 +137,7 @@ def test_coordinates() -> None:
     assert codes.tolist() == [[[2, 3, 4], [8, 9, 10], [14, 15, 16], [20, 21, 22]]]
     assert model.sample(codes, (4, 3), sampling=GREEDY).shape == (1, 4, 3)
     for wrong in (-x - 1, x * 2, x * torch.nan):
-        with pytest.raises(UsageError, match="within 0 and 1"):
+        with pytest.raises(UsageError, match="from 0 to 1"):
             model.encode_condition(wrong)
     for wrong in (x[0], x.expand(1, 3, 8, 6), None):
         with pytest.raises(UsageError, match="coordinates of shape"):

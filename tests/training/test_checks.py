@@ -101,7 +101,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "lpips": (
         "vqgan",
         vqgan_config(loss={"perceptual": "lpips"}),
-        "lpips needs a path, lpips:PATH",
+        "lpips needs the path of a file or folder",
     ),
     "empty": ("vqgan", vqgan_config(data(sources=[{"path": "empty"}])), "no images in empty"),
     "vocabulary": (
@@ -117,7 +117,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "classes": (
         "transformer",
         transformer_config(LABELLED, data({"kind": "class", "names": ["a", "b", "c"]})),
-        "names has 'c', which no image belongs to: their category is a, b",
+        "names has 'c', which no image belongs to: the images' category is a, b",
     ),
     "names": (
         "transformer",
@@ -141,7 +141,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "dropout": (
         "vqgan",
         shaped(dropout=2),
-        "ddconfig.dropout cannot be 2: use a number from 0 to below 1",
+        "ddconfig.dropout cannot be 2: use a number of at least 0 and below 1",
     ),
     "levels": (
         "vqgan",
@@ -151,7 +151,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "discriminator's start": (
         "vqgan",
         vqgan_config(loss={"disc_start": -1}),
-        "loss.disc_start must be a number of at least 0, not -1",
+        "loss.disc_start must be finite and at least 0, not -1",
     ),
     "share": (
         "vqgan",
@@ -172,12 +172,12 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "scale": (
         "transformer",
         transformer_config("__is_first_stage__", data({"kind": "lr", "scale": 100})),
-        "the scale 100 of the condition lr leaves nothing of images of 16 pixels: use at most 16",
+        "the scale 100 of the condition lr is too large for images of 16 pixels: use at most 16",
     ),
     "subfolders": (
         "transformer",
         transformer_config(LABELLED, data({"kind": "class"}, sources=[{"path": "flat"}])),
-        "no category, which names their classes: put them into subfolders",
+        "no category, which names their classes: put the images into subfolders",
     ),
     "captions": (
         "transformer",

@@ -140,7 +140,7 @@ def test_depth_vqgan_is_refused_where_rgb_is_needed(tmp_path: Path) -> None:
     config = ModelConfig.of(KINDS["depth"], "model")
     write_model(new_vqgan(config).state_dict(), config, tmp_path)
     line = refused("a fox", "--vqgan", str(tmp_path), "--steps", "1")
-    assert "is a VQGAN of depth maps, not of RGB images: choose another VQGAN" in line
+    assert "is a VQGAN for depth maps, not for RGB images: choose another VQGAN" in line
     vqclip("weights", "import", str(tmp_path), "--name", "my-depth")
     told = vqclip("weights", "info", "my-depth").stdout
     assert "vqclip reconstruct map.png --vqgan my-depth" in told

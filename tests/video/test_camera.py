@@ -66,8 +66,8 @@ def test_camera_keyframes() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("0", "0,0", "0"), "zoom is a factor above 0"),
-        (("-1", "0,0", "0"), "zoom is a factor above 0"),
+        (("0", "0,0", "0"), "zoom must be a factor above 0"),
+        (("-1", "0,0", "0"), "zoom must be a factor above 0"),
         (("1", "2", "0"), "write 1.5,1.5"),
         (("1", "0,0", "left"), "cannot read 'left'"),
     ],
@@ -134,7 +134,7 @@ def test_values_before_between_and_after() -> None:
     ("text", "numbers", "message"),
     [
         ("", 1, "cannot read ''"),
-        ("fast", 1, "cannot read 'fast': write 1.5, or keyframes as 0:1.5, 50:1.5"),
+        ("fast", 1, "cannot read 'fast': write 1.5, or keyframes such as 0:1.5, 50:1.5"),
         ("2", 2, "write 1.5,1.5"),
         ("2,0", 1, "cannot read"),
         ("nan", 1, "cannot read"),

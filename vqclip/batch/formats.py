@@ -101,7 +101,7 @@ def _yaml_rows(text: str) -> Iterator[Row]:
         raise UsageError(str(error).replace("; use the model's config", "")) from None
     node = yaml.compose(text, yaml.SafeLoader)
     if not isinstance(values, list) or not isinstance(node, yaml.SequenceNode):
-        raise UsageError("a YAML list has one entry per row, such as: - prompt: a red apple")
+        raise UsageError("a YAML list must have one entry per row, such as: - prompt: a red apple")
     for value, entry in zip(values, node.value, strict=True):
         yield row_of_value(entry.start_mark.line + 1, value)
 

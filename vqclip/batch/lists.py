@@ -57,7 +57,7 @@ def _text(source: str) -> str:
         text = "\0"
     if "\0" in text:  # also UTF-32, and UTF-16 without its mark
         raise UsageError(
-            f"{_name(source)} is not UTF-8 text: save the list as UTF-8, a table as 'CSV UTF-8'"
+            f"{_name(source)} is not UTF-8 text: save the list as UTF-8 (or a table as 'CSV UTF-8')"
         )
     return text
 

@@ -137,7 +137,7 @@ class Remote:
         wanted = "a free GPU" if need["num_gpus"] else f"{need['num_cpus']} free CPUs"
         return (
             f"no worker has started for {_PATIENCE:.0f} s: the cluster is busy, or none of its "
-            f"nodes has {wanted}; finished jobs are kept"
+            f"nodes has {wanted} (finished jobs are kept)"
         )
 
     def _take(self, call: Any) -> Iterator[Job]:

@@ -101,6 +101,6 @@ class BatchRun:
 
 def _unwritable(path: Path, error: OSError) -> VqclipError:
     return VqclipError(
-        f"cannot write to {path}: {reason_of(error)}; free some space and run the command "
-        "again; finished jobs are kept"
+        f"cannot write to {path}: {reason_of(error)}; free some space and run the command again "
+        "(finished jobs are kept)"
     )

@@ -54,7 +54,7 @@ def _row_of_cells(line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
     if "" in filled:
         return Row(
             line,
-            error=f"{filled['']!r:.60} is in a column without a name: name the column, or empty it",
+            error=f"{filled['']!r:.60} is in a column without a name: name the column, or clear it",
         )
     try:
         return row_of_value(line, {name: _plain(name, cell) for name, cell in filled.items()})
@@ -75,11 +75,11 @@ def _head(cells: Sequence[str]) -> list[str]:
     names = [cell.strip() for cell in cells]
     plain = [option_name(name) for name in names if name]
     if twice := next((name for name in plain if plain.count(name) > 1), None):
-        raise UsageError(f"two columns in the list are called {twice}")
+        raise UsageError(f"two columns in the list are named {twice}")
     if not any(name.endswith(PROMPT) for name in plain):
         raise UsageError(
-            f"the list has no column {PROMPT!r}, but {', '.join(names)[:60]!r}: its first row "
-            "must name the columns, such as prompt,steps"
+            f"the list has no column {PROMPT!r}, only {', '.join(names)[:60]!r}: name the columns "
+            "in the first row, such as prompt,steps"
         )
     return names
 

@@ -152,7 +152,8 @@ def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
     if lost and len(group.jobs) > 1:
         return None
     if lost >= TRIES:
-        error = f"its worker died {TRIES} times, last on {machine}; is there enough memory?"
+        died = f"its worker died {TRIES} times, last on {machine}"
+        error = f"{died}: check that there is enough memory"
         return [(replace(job, state=FAILED, error=error, files=()), {}) for job in group.jobs]
     with suppress(OSError):
         os.chdir(group.place)

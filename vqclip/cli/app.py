@@ -51,7 +51,7 @@ COMMANDS = {
     ),
     "again": LazyCommand(
         "again:again_command",
-        "Generate an image again from its recorded settings, or with some of them changed.",
+        "Generate an image again from its recorded settings, with or without changes.",
     ),
     "show": LazyCommand(
         "show:show_command",
@@ -59,12 +59,12 @@ COMMANDS = {
     ),
     "resume": LazyCommand(
         "resume:resume_command",
-        "Resume a batch, a video, or a run made with --checkpoint.",
+        "Resume a batch, a video, or an image started with --checkpoint.",
         RayCommand,
     ),
     "restyle": LazyCommand(
         "restyle:restyle_command",
-        "Restyle a video and keep its sound. If interrupted, run the same command to continue.",
+        "Restyle a video and keep its audio. If interrupted, run the command again to continue.",
     ),
     "animate": LazyCommand(
         "animate:animate_command", "Make a video from the images in a folder, in numerical order."
@@ -78,8 +78,7 @@ COMMANDS = {
     ),
     "encode": LazyCommand(
         "encode:encode_command",
-        "Encode a transformer's training samples in advance and save them in the `data.encode` "
-        "folder.",
+        "Encode a transformer's training samples in advance and save them in `data.encode.folder`.",
     ),
     "train": LazyCommand(
         "train:train_command", "Train a VQGAN, a transformer over its codes, or a CLIP model."

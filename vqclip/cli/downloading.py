@@ -76,5 +76,5 @@ def downloading(title: str, terminal: Terminal) -> "Iterator[Listener]":
             yield Listener(progress, terminal.note)
     except KeyboardInterrupt as error:
         raise InterruptionError(
-            "interrupted; run the same command to continue the download"
+            "interrupted; run the same command again to continue the download"
         ) from error

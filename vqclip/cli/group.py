@@ -69,7 +69,7 @@ class PromptGroup(TyperGroup):
         near = get_close_matches(word, self.commands, n=1, cutoff=0.75)
         if near and not word.startswith("-"):
             raise UsageError(
-                f"{word!r} is close to the command {near[0]!r}; "
+                f"{word!r} is similar to the command {near[0]!r}; "
                 f"if it is your prompt, write: vqclip {DEFAULT_COMMAND} {word}"
             )
 
@@ -113,7 +113,7 @@ def _check_current_folder() -> None:
     try:
         Path.cwd()
     except OSError as error:
-        raise UsageError("the current folder is gone: change to another one") from error
+        raise UsageError("the current folder no longer exists: change to another folder") from error
 
 
 def _disk_error(error: OSError) -> str:

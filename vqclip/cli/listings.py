@@ -37,7 +37,7 @@ def _augmentations() -> Mapping[str, str]:
 def _optimizers() -> Mapping[str, str]:
     from vqclip.generation.optimizers import OPTIMIZERS
 
-    extra = {"adamp, diffgrad, …": "with pip install 'vqclip[optimizers]'"}
+    extra = {"adamp, diffgrad, …": "(run pip install 'vqclip[optimizers]')"}
     return dict.fromkeys(OPTIMIZERS, "") | extra
 
 
@@ -53,7 +53,8 @@ def _inits() -> Mapping[str, str]:
     return {
         "random": "Random codes.",
         **_documented(PICTURES),
-        "sample": "The best of --drafts unprompted samples from a transformer.",
+        "sample": "The best of several samples (--drafts) that a transformer generates without "
+        "the prompt.",
         "photo.jpg": "An image (path or URL).",
         "codes.npz": "Codes saved with --save-codes.",
     }
@@ -66,7 +67,7 @@ def _styles() -> Mapping[str, str]:
     config = read_yaml(weights_folder() / "transformer" / "config.yaml")
     known = config["model"]["params"]["cond_stage_config"]["params"].get("styles", ())
     return {
-        "auto": "The styles named in the prompt, otherwise the first two styles in turn.",
+        "auto": "The styles named in the prompt, or otherwise the first two styles in turn.",
         "none": "No style.",
         **dict.fromkeys(known, ""),
     }

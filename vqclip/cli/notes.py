@@ -23,7 +23,7 @@ def note_long_prompts(
             number = len(text.split()) - len(lost.split()) + 1
             terminal.note(
                 f"the prompt {text[:40]!r}… has {count} tokens, but CLIP reads only the first "
-                f"{read} and ignores the rest, from word {number} on, {lost[:40]!r}"
+                f"{read} and ignores the text from word {number} on: {lost[:40]!r}"
             )
 
 

@@ -28,8 +28,8 @@ from vqclip.config.setting import (
 Prompts = Annotated[
     list[str] | None,
     typer.Argument(
-        help='Prompt, such as "a red apple" or "apple:1.5 | blurry:-0.5". Each part is '
-        r"text:weight:stop; write \: and \| for a literal colon or bar.",
+        help='Prompt, such as "a red apple" or "apple:1.5 | blurry:-0.5". Each part has '
+        r"the form text:weight:stop. Write \: or \| for a literal colon or bar.",
         metavar="PROMPT",
         show_default=False,
     ),
@@ -81,7 +81,7 @@ Preset = Annotated[
         *("--preset", "-p"),
         autocompletion=completion_of("--preset"),
         rich_help_panel=METHOD,
-        help="Use another program's settings: a name from `vqclip list presets`.",
+        help="Preset with another program's settings: a name from `vqclip list presets`.",
     ),
 ]
 RankPrompts = Annotated[
@@ -90,7 +90,7 @@ RankPrompts = Annotated[
         "--prompt",
         rich_help_panel=IMAGE,
         metavar="TEXT",
-        help="Prompt that ranks the samples and guides a transformer trained on CLIP "
+        help="Prompt used to rank the samples and to guide a transformer trained on CLIP "
         "embeddings; may be repeated.",
     ),
 ]
@@ -140,8 +140,8 @@ class TerminalOptions:
         False,
         "--dry-run",
         panel=TERMINAL,
-        help="List the files and estimate the time and memory that the command needs, without "
-        "writing anything.",
+        help="List the files that the command would read and write, and estimate the time and "
+        "memory it needs. Nothing is written.",
     )
 
 

@@ -39,7 +39,7 @@ Seeds = Annotated[
     typer.Option(
         "--seeds",
         metavar="1-4",
-        help="Random seeds, such as 1-4 or 1,3,7-9, for one image each.",
+        help="Random seeds, such as 1-4 or 1,3,7-9. Each seed gives one image per row.",
         rich_help_panel=IMAGE,
     ),
 ]
@@ -124,7 +124,7 @@ def _named_twice(jobs: "Iterable[Job]") -> dict[str, list[int]]:
             stem = Path(job.wanted.picture).stem.casefold()
             rows.setdefault(stem, {}).setdefault(job.key, job.line)
     return {
-        f"different images would be called {name}": list(lines.values())
+        f"different images would be named {name}": list(lines.values())
         for name, lines in rows.items()
         if len(lines) > 1
     }
@@ -184,7 +184,7 @@ def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
     if stray := prompts[: len(prompts) - meant]:
         raise UsageError(
             f"{' '.join(stray)!r} after the options does not belong to any of them: put the "
-            "prompt first, in quotes if it contains such words"
+            "prompt first, and quote it if it contains such words"
         )
 
 

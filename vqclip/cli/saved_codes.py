@@ -25,7 +25,7 @@ def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
     if path.is_absolute() and not path.exists():
         raise UsageError(
             f"{codes.name} was made with the VQGAN {codes.vqgan}, which no longer exists: select "
-            "one with --vqgan"
+            "a VQGAN with --vqgan"
         )
     return codes.vqgan
 

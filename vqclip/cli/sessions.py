@@ -189,7 +189,7 @@ class GenerateSession(Session):
 def _kept(config: GenerateConfig, output: OutputConfig, result: "Rendered") -> str:
     done = f"{result.frame.step} of {config.steps} steps"
     resume = f"; continue with: vqclip resume {output.checkpoint}" if output.checkpoint else ""
-    return f"interrupted after {done}: kept the image at that step, {result.files[0]}{resume}"
+    return f"interrupted after {done}; the image at that step was kept: {result.files[0]}{resume}"
 
 
 class SampleSession(Session):
@@ -250,8 +250,8 @@ class SampleSession(Session):
 def _drawn(run: "SampleRun") -> str:
     drawn = run.drawn
     if drawn is None or drawn.done == drawn.total:
-        return "interrupted after sampling: kept the images without refinement"
+        return "interrupted after sampling; the images were kept without refinement"
     return (
-        f"interrupted after {drawn.done} of {drawn.total} codes: kept the finished part, "
-        "with a plain colour for the rest"
+        f"interrupted after {drawn.done} of {drawn.total} codes; the finished part was kept, with "
+        "a plain colour for the rest"
     )

@@ -72,7 +72,7 @@ def report_videos(
     about = f"{frames} frames, {frames / rate:.1f} s, {size[0]}x{size[1]}"
     terminal.report(videos, about, values)
     if interrupted:
-        terminal.note(f"interrupted after {frames} frames: kept the video so far, {videos[0]}")
+        terminal.note(f"interrupted after {frames} frames; the video so far was kept: {videos[0]}")
         raise typer.Exit(INTERRUPTED)
 
 

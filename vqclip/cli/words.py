@@ -50,7 +50,7 @@ def numbers_joined(words: Sequence[str], options: Iterable[Any]) -> list[str]:
         else:
             raise UsageError(
                 f"{word!r} does not belong to any option, because {result[-2]} already has "
-                f"{before}: put a prompt first, or after --"
+                f"{before}: put prompts first, or after --"
             )
     return [*result, *words[end:]] if end else list(words)
 

@@ -56,7 +56,7 @@ def at_least(name: str, value: int | None, least: int) -> None:
 def finite(name: str, value: float | None) -> None:
     """Raise UsageError unless ``value`` is None, or finite and at least 0."""
     if value is not None and not 0 <= value < math.inf:
-        raise UsageError(f"{name} must be a number of at least 0, not {value}")
+        raise UsageError(f"{name} must be finite and at least 0, not {value}")
 
 
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -108,7 +108,7 @@ def config_of(kind: type[Config], values: Mapping[str, Any]) -> Config:
     known = {f.name for f in fields(kind)}
     values = {name: value for name, value in values.items() if name not in _DROPPED}
     if strange := sorted(set(values) - known):
-        raise UsageError(f"unknown settings: {', '.join(strange)}; made by a newer version?")
+        raise UsageError(f"unknown settings: {', '.join(strange)} (from a newer version?)")
     settings = {name: frozen(value) for name, value in values.items()}
     settings["prompts"] = tuple(
         Prompt(**{**p, "stop": -math.inf if p.get("stop") is None else p["stop"]})

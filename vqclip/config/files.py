@@ -75,7 +75,7 @@ class FileOptions:
         panel=OUTPUT,
         metavar="FILE",
         help="Image file to write (.png, .jpg or .webp), or - for standard output. The name may "
-        "contain {prompt}, {seed}, {steps}, {size} and {n}. Default: a name made from the "
+        "contain {prompt}, {seed}, {steps}, {size} and {n}. Default: a name based on the "
         "prompt and the seed.",
     )
     overwrite: bool = setting(False, "--overwrite", panel=OUTPUT, help="Replace existing files.")
@@ -99,14 +99,14 @@ class FileOptions:
         None,
         "--fps",
         panel=OUTPUT,
-        help="Frame rate of videos, in frames per second. Default: 5 to 30, for about 8 seconds "
-        "of video; short runs give shorter videos.",
+        help="Frame rate of videos, in frames per second. Default: between 5 and 30, to make the "
+        "video about 8 seconds long; short runs give shorter videos.",
     )
     save_codes: bool = setting(
         False,
         "--save-codes",
         panel=OUTPUT,
-        help="Save the codes as .npz, for --init or `vqclip decode`.",
+        help="Save the codes as an .npz file, for use with --init or `vqclip decode`.",
     )
     checkpoint: bool = setting(
         False,

@@ -99,8 +99,8 @@ class GenerateConfig:
         panel=IMAGE,
         metavar="START",
         help="Starting point: draft, random, noise, gradient, perlin or sample; the path or URL "
-        "of an image; or saved codes (.npz). auto uses a draft if a transformer is available, "
-        "otherwise random codes.",
+        "of an image; saved codes (.npz); or auto (a draft if a transformer is available, "
+        "otherwise random codes).",
     )
     drafts: int = setting(
         8, "--drafts", panel=IMAGE, help="Number of drafts for CLIP to choose from."
@@ -130,15 +130,15 @@ class GenerateConfig:
         "start",
         "--init-target",
         panel=IMAGE,
-        help="What --init-weight pulls the codes towards: start or zero.",
+        help="Target of --init-weight: start (the starting values of the codes) or zero.",
     )
     prior: float | None = setting(
         None,
         "--prior",
         panel=IMAGE,
         help="Weight of the loss that pulls the codes towards those that the transformer finds "
-        "likely for the prompt; only for images of its training size. Default: 8 when "
-        "starting from a draft, otherwise 0.",
+        "likely for the prompt. Works only at the transformer's training size. Default: 8 "
+        "when starting from a draft, otherwise 0.",
     )
     num_cutouts: int = setting(
         16, "--cutouts", panel=METHOD, help="Number of cutouts that CLIP sees at each step."
@@ -147,14 +147,14 @@ class GenerateConfig:
         "normal-crops(mean=0.9,std=0.2,low=0.6)",
         "--cut-method",
         panel=METHOD,
-        help="How to place the cutouts: a name from `vqclip list cut-methods`.",
+        help="Method for placing the cutouts: a name from `vqclip list cut-methods`.",
     )
     cut_power: float = setting(
         1.0,
         "--cut-power",
         panel=METHOD,
-        help="Exponent for the cutout sizes, for the cut methods crops and avg-pooled; values "
-        "above 1 make cutouts smaller.",
+        help="Exponent for the cutout sizes (only for the cut methods crops and avg-pooled); "
+        "values above 1 make cutouts smaller.",
     )
     augment: tuple[NameOrFunction, ...] = setting(
         ("flip", "affine", "perspective", "jitter"),
@@ -202,8 +202,8 @@ class GenerateConfig:
         0.0,
         "--ema",
         panel=METHOD,
-        help="Decode the image from a running average of the codes with this decay, such as "
-        "0.9; 0 uses the codes themselves.",
+        help="Decode the image from a running average of the codes with this decay, such as 0.9; "
+        "0 turns averaging off.",
     )
     device: str = shared_setting(AUTO, shared.DEVICE)
     precision: str = shared_setting(AUTO, shared.PRECISION)
@@ -217,7 +217,7 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         if not self.prompts:
-            raise UsageError("no prompt: describe the image, such as 'a red apple'")
+            raise UsageError("no prompt: describe the image, for example 'a red apple'")
         if not self.clip:
             raise UsageError("no CLIP model: name at least one")
         check_size(self.size)

@@ -52,7 +52,7 @@ ABOUT: Mapping[str, str] = {
     "crowson": "Katherine Crowson's first notebook: 64 plain crops, learning rate 0.05.",
     "eleutherai": "EleutherAI/vqgan-clip: crops with normally distributed sizes.",
     "pixray": "pixray at normal quality, widescreen: zoomed cutouts, starting from Perlin noise.",
-    "bigsleep": "lucidrains/big-sleep: its cutouts and averaging, for 1 of 20 epochs.",
+    "bigsleep": "lucidrains/big-sleep: cutouts and averaging, for 1 of its 20 epochs.",
     "rkhamilton": "rkhamilton/vqgan-clip-generator: kornia cutouts.",
     "rkhamilton-sg3": "rkhamilton/vqgan-clip-generator: sg3 cutouts, plain and averaged.",
 }

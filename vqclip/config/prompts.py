@@ -57,8 +57,8 @@ class Prompt:
     def __post_init__(self) -> None:
         if self.kind == "text" and _SURROGATE.search(self.content):
             raise UsageError(
-                f"the prompt {self.content!a} is not UTF-8 text: type it again, in a "
-                "terminal with LC_ALL=C.UTF-8"
+                f"the prompt {self.content!a} is not UTF-8 text: type it again in a terminal with "
+                "LC_ALL=C.UTF-8"
             )
 
     def __str__(self) -> str:
@@ -137,7 +137,9 @@ def split_weight(text: str) -> tuple[str, float]:
     if not colon or not re.fullmatch(_NUMBER, number):
         name, number = text, "1"
     if not name.strip() or not math.isfinite(float(number)):
-        raise UsageError(f"cannot read {text!r}: write a name, or a name and a weight as NAME:0.5")
+        raise UsageError(
+            f"cannot read {text!r}: write a name, or a name and a weight, such as NAME:0.5"
+        )
     return name.strip(), float(number)
 
 

@@ -26,7 +26,7 @@ CONDITIONS = {
         ("--class",),
         panel=IMAGE,
         metavar="NAME|ID",
-        help="Class name or number, such as those of ImageNet (see `vqclip list classes`).",
+        help="Class name or number, for example from ImageNet (see `vqclip list classes`).",
     ),
     "labels": Option(
         ("--labels",),
@@ -140,8 +140,8 @@ class CompleteConfig(SampleConfig):
         panel=IMAGE,
         metavar="PART",
         help="Part to keep: top, bottom, left or right (half the image); box:x,y,w,h (in "
-        "pixels); or a mask image that is white where the image is kept. Default: "
-        "everything that is not transparent.",
+        "pixels); or a mask image in which the pixels to keep are white. Default: all "
+        "pixels that are not transparent.",
     )
     extend: Border = setting(
         (0, 0, 0, 0),

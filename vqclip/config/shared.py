@@ -30,13 +30,14 @@ INPUT_SIZE = replace(
 FIT = Option(
     ("--fit",),
     panel=IMAGE,
-    help="How to fit an input image to the size: cover (crop it), contain (pad it) or stretch.",
+    help="How to fit an input image to the output size: cover (crop it), contain (pad it) or "
+    "stretch.",
 )
 SEED = Option(
     ("--seed",),
     panel=IMAGE,
     left_open=True,
-    help="Random seed; the same seed gives the same image. Default: a new one each time.",
+    help="Random seed; the same seed gives the same image. Default: a new seed each time.",
 )
 VQGAN = Option(
     ("--vqgan",),
@@ -75,13 +76,13 @@ PRECISION = Option(
     ("--precision",),
     panel=MODELS,
     help="Precision: auto, float32, bfloat16, float16 or portable (float32 with byte-identical "
-    "output on every x86-64 CPU and, on a GPU, from run to run).",
+    "results on every x86-64 CPU, or from run to run on a GPU).",
 )
 STYLE = Option(
     ("--style",),
     panel=IMAGE,
-    help="Style for the transformer: a name from `vqclip list styles`, none, or auto (the "
-    "styles named in the prompt, or else its first two styles in turn).",
+    help="Style of the drafts or samples: a name from `vqclip list styles`, none, or auto (the "
+    "styles named in the prompt, or otherwise the first two styles in turn).",
 )
 GUIDANCE = Option(
     ("--guidance",),
@@ -96,7 +97,7 @@ TEMPERATURE = Option(
 TOP_K = Option(
     ("--top-k",),
     panel=METHOD,
-    help="Number of most likely codes to sample from; 0 samples from all.",
+    help="Number of most likely codes to sample from; 0 uses all codes.",
 )
 TOP_P = Option(
     ("--top-p",),

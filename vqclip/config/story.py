@@ -39,8 +39,8 @@ class StoryConfig:
         None,
         "--transition",
         panel=SCENES,
-        help="Number of steps at the end of each scene that lead into the next one. Default: "
-        "half of the scene's steps.",
+        help="Number of steps at the end of each scene that lead into the next scene. Default: "
+        "half the scene's steps.",
     )
     ease: str = setting(
         "in-out",

@@ -58,8 +58,8 @@ class TimingConfig:
         None,
         "--fps",
         panel=TIME,
-        help="Frames per second. Default: set by --length, or 5 to 30 for about 8 seconds of "
-        "video.",
+        help="Frames per second. Default: set by --length, or between 5 and 30 to make the video "
+        "about 8 seconds long.",
     )
     length: float | None = setting(
         None,
@@ -77,7 +77,7 @@ class TimingConfig:
         False,
         "--bounce",
         panel=TIME,
-        help="After the last frame, play backwards to the first.",
+        help="After the last frame, play the frames backwards to the first.",
     )
     ease: str = setting(
         "linear",

@@ -84,7 +84,9 @@ def checked(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findi
     try:
         yield from check()
     except Exception as error:
-        yield Finding(name, "problem", one_line(error), "install vqclip again, or report this")
+        yield Finding(
+            name, "problem", one_line(error), "install vqclip again, or report the problem"
+        )
 
 
 def hub_cache() -> Path:
@@ -227,7 +229,7 @@ def named_models() -> Iterator[Finding]:
     yield Finding(
         "named models",
         "ok",
-        f"{len(kept)} on this computer, {absent} to download; see vqclip weights list",
+        f"{len(kept)} on this computer, {absent} available to download; see vqclip weights list",
     )
 
 

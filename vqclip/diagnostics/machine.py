@@ -82,15 +82,15 @@ def precisions() -> Iterator[Finding]:
                 torch.ones(8, 8, device=chosen) @ torch.ones(8, 8, device=chosen)
 
         slow = dtype == torch.bfloat16 and not has_fast_bfloat16(chosen)
-        usual = "works; auto chooses it here"
-        about = usual if dtype == own else "works, very slowly" if slow else "works"
+        usual = "works; auto uses it here"
+        about = usual if dtype == own else "works, but very slowly" if slow else "works"
         yield probe(name, about, f"do not use `precision={name}`", trial)
     if portable.supported():
         yield Finding(
             "portable", "ok", "with `device=cpu`, byte-identical on every x86-64 processor"
         )
     else:
-        about = "does not work: no x86-64 processor with AVX2"
+        about = "does not work: it needs an x86-64 processor with AVX2"
         yield Finding("portable", "note", about, "do not use `precision=portable`")
 
 
@@ -100,12 +100,12 @@ def _threads() -> Finding:
     about = f"{threads} on {usable} processors"
     if threads > usable:
         fix = (
-            f"set OMP_NUM_THREADS={usable}: with more threads than processors, they wait for "
-            "each other"
+            f"set OMP_NUM_THREADS={usable}: if there are more threads than processors, the "
+            "threads wait for each other"
         )
         return Finding("threads", "problem", about, fix)
     if threads == 1 < usable:
-        return Finding("threads", "note", about, "unset OMP_NUM_THREADS to use all of them")
+        return Finding("threads", "note", about, "unset OMP_NUM_THREADS to use all processors")
     return Finding("threads", "ok", about)
 
 
@@ -155,7 +155,7 @@ def network(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Yield findings about network settings, without making a connection."""
     if variable := offline():
         fix = f"unset {variable} to download models"
-        yield Finding("network", "note", f"offline by {variable}", fix)
+        yield Finding("network", "note", f"disabled by {variable}", fix)
     proxies = {name: environment.get(name) or environment.get(name.lower()) for name in _PROXIES}
     configured = {name: value for name, value in proxies.items() if value}
     for name, value in configured.items():

@@ -43,7 +43,7 @@ def judge(
     files, own, embedded = [], [], []
     for file, prompt, picture in pictures:
         if prompt not in wanted:
-            raise UsageError(f"the prompt of {file}, {prompt!r:.80}, is not among the prompts")
+            raise UsageError(f"the prompt of {file}, {prompt!r:.80}, is not in the list of prompts")
         files.append(file)
         own.append(wanted.index(prompt))
         embedded.append(_embedding(perceptor, picture))
@@ -108,7 +108,7 @@ def read_pictures(folder: Path) -> list[tuple[str, str, Image.Image]]:
 def _prompt(file: Path) -> str:
     prompt = read_metadata(file).get("prompt")
     if not isinstance(prompt, str) or not prompt:
-        raise UsageError(f"{file} contains no prompt; it must be an image that vqclip made")
+        raise UsageError(f"{file} contains no prompt; it must be an image made by vqclip")
     return prompt
 
 
@@ -124,5 +124,5 @@ def read_prompts(file: Path) -> list[str]:
         raise UsageError(f"cannot read the prompts in {file}") from error
     prompts = [line for line in lines if line and not line.startswith("#")]
     if not prompts or len(set(prompts)) < len(prompts):
-        raise UsageError(f"{file} must contain one prompt per line, each only once")
+        raise UsageError(f"{file} must contain one prompt per line, without duplicates")
     return prompts

@@ -23,7 +23,9 @@ def user_path(text: str | Path) -> Path:
         pass
     except RuntimeError as error:
         name = Path(text).parts[0]
-        raise UsageError(f"there is no home folder {name}: set HOME, or write the path") from error
+        raise UsageError(
+            f"there is no home folder {name}: set HOME, or write the full path"
+        ) from error
     except (OSError, ValueError) as error:  # the path is too long or contains a null byte
         raise UsageError(
             f"{str(text)[:60]!r} cannot be the name of a file: {reason_of(error)}"
@@ -55,7 +57,7 @@ def home() -> Path:
         return folder.expanduser().absolute()
     except RuntimeError as error:
         raise UsageError(
-            "there is no home folder for models: set HOME, or VQCLIP_HOME to a folder"
+            "there is no home folder for models: set HOME, or set VQCLIP_HOME to a folder"
         ) from error
 
 

@@ -124,7 +124,7 @@ def noise_seed(prompt: Prompt) -> int:
         UsageError: the prompt is not a whole number.
     """
     if not prompt.content.isdecimal():
-        raise UsageError(f"a noise prompt must be a seed, a whole number, not {prompt.content!r}")
+        raise UsageError(f"a noise prompt must be a seed (a whole number), not {prompt.content!r}")
     return stream_seed(int(prompt.content))
 
 

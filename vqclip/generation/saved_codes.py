@@ -80,7 +80,7 @@ def check_fits(codes: Codes, vqgan: VQModel) -> Tensor:
         )
     if codes.indices.max() >= len(vqgan.codebook):
         raise UsageError(
-            f"the saved codes go up to {codes.indices.max()}, but this VQGAN has "
+            f"the saved codes go up to {codes.indices.max()}, but this VQGAN has only "
             f"{len(vqgan.codebook)}: use the VQGAN that made them"
         )
     return codes.indices

@@ -76,7 +76,9 @@ def get(
 
 
 def _note_waiting(name: str, listener: Listener, process: str) -> None:
-    listener.note(f"another vqclip (process {process}) is downloading {name}: waiting for it")
+    listener.note(
+        f"another vqclip (process {process}) is downloading {name}; waiting for it to finish"
+    )
 
 
 def _make(
@@ -129,7 +131,9 @@ def _check_archive(members: set[str | None], path: Path) -> None:
             if members & {*archive.namelist()}:
                 return
     if None not in members:
-        raise CheckpointError(f"it is not a zip with {' or '.join(map(str, members))} in it")
+        raise CheckpointError(
+            f"it is not a zip file that contains {' or '.join(map(str, members))}"
+        )
     recognise(path)
 
 
@@ -142,8 +146,8 @@ def _unpacked(archive: Path, member: str) -> Path:
             free = shutil.disk_usage(archive.parent).free
             if info.file_size > free:
                 raise DownloadError(
-                    f"unpacked, it takes {readable(info.file_size)}, but {archive.parent} has "
-                    f"only {readable(free)} free: free some space and run the command again"
+                    f"the unpacked file takes {readable(info.file_size)}, but {archive.parent} "
+                    f"has only {readable(free)} free: free some space and run the command again"
                 )
             with (
                 writing(),

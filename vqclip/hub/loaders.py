@@ -95,7 +95,7 @@ def load_transformer(
         )
     if "transformer_config" not in model_config.params:
         kind = model_config.target.split(".")[-1]
-        raise UsageError(f"{path} is a {kind}, not a transformer: train one on its codes")
+        raise UsageError(f"{path} is a {kind}, not a transformer: train a transformer on its codes")
     state = model_files.read_state_dict(path)
     try:
         model = model_files.load_transformer_weights(

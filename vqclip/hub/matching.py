@@ -17,7 +17,9 @@ def check_models(config: GenerateConfig, models: Models) -> None:
     if config.device != AUTO:
         device = resolve_device(config.device)
         if device.type != models.device.type or device.index not in (None, models.device.index):
-            raise UsageError(f"the models are on {models.device}, not on {device}: load them there")
+            raise UsageError(
+                f"the models are on {models.device}, not on {device}: load them on that device"
+            )
     if config.precision != AUTO:
         dtype = resolve_precision(config.precision, models.device)
         if dtype != models.dtype:
@@ -27,6 +29,6 @@ def check_models(config: GenerateConfig, models: Models) -> None:
             )
     if len(models.perceptors) != len(config.clip):
         loaded, named = len(models.perceptors), len(config.clip)
-        raise UsageError(f"the settings name {named} CLIP models, but {loaded} are loaded")
+        raise UsageError(f"CLIP models: {named} in the settings, but {loaded} loaded")
     if models.transformer is None and transformer_of(config) is not None:
-        raise UsageError(f"init {config.init!r} needs a transformer, and none is loaded")
+        raise UsageError(f"init {config.init!r} needs a transformer, but none is loaded")

@@ -128,7 +128,8 @@ def adding(name: str, *, overwrite: bool = False) -> Iterator[Path]:
     place = models_folder() / check_model_name(name)
     if place.exists() and not overwrite:
         raise UsageError(
-            f"there is already a model {place.name!r}: choose another `name`, or add `overwrite`"
+            f"a model named {place.name!r} already exists: choose another `name`, "
+            "or add `overwrite`"
         )
     with replacing_folder(place) as folder:
         yield folder

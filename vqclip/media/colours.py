@@ -83,7 +83,7 @@ def _scaled(image: Image.Image) -> Image.Image:
         most = 65535
     if not 0 <= low <= high <= most:  # type: ignore[operator]
         kind = "floats outside 0 to 1" if image.mode == "F" else "integers of more than 16 bits"
-        raise UsageError(f"it holds {kind}, {low:g} to {high:g}: save it with 8 or 16 bits")
+        raise UsageError(f"it contains {kind}, {low:g} to {high:g}: save it with 8 or 16 bits")
     scaled = grey.point(lambda value: value * (_CODES / most)).convert("L")
     if (clear := image.info.get("transparency")) is not None:
         scaled.info.pop("transparency", None)

@@ -57,7 +57,7 @@ def plan_video(frames: int, timing: TimingConfig) -> Plan:
         moving -= first + last
     if moving < 1:
         raise UsageError(
-            f"a video of {timing.length:g} s is too short for its holds: raise `length`"
+            f"a video of {timing.length:g} s is too short for its held frames: increase `length`"
         )
     if moving + first + last > _MOST_FRAMES:
         raise UsageError(f"the video would have more than {_MOST_FRAMES} frames: lower `length`")

@@ -102,8 +102,8 @@ def draw_freely(
         x = coordinates(grid[0] * factor, grid[1] * factor)
     elif transformer.condition_kind not in ("unconditional", "clip"):
         raise UsageError(
-            "drafts need a transformer without a condition, or one conditioned on CLIP; "
-            "with this one, start from codes that `vqclip sample` saved: `init=codes.npz`"
+            "drafts need a transformer without a condition, or one conditioned on CLIP; with "
+            "this transformer, start from codes saved by `vqclip sample`: `init=codes.npz`"
         )
     known = torch.full(grid, -1, device=transformer.device)
     yield from draw(transformer, transformer.encode_condition(x), known, seeds, sampling)

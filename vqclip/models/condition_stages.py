@@ -45,7 +45,7 @@ class ClassLabel(nn.Module):
     def forward(self, x: Tensor | None) -> Tensor:
         """Map ids in [0, n_classes), (b,) -> (b, 1)."""
         if x is None or x.ndim != 1 or x.is_floating_point():
-            raise UsageError("this transformer needs class ids, whole numbers of shape (b,)")
+            raise UsageError("this transformer needs class ids: whole numbers of shape (b,)")
         if len(x) and (int(x.min()) < 0 or int(x.max()) >= self.n_classes):
             raise UsageError(f"class ids are 0 to {self.n_classes - 1}; got {x.tolist()!s:.80}")
         return x[:, None].long()
@@ -67,7 +67,7 @@ class Coordinates(nn.Module):
             raise UsageError(f"coordinates need at least {self.downsampling} pixels per side")
         x = x.float()
         if not (x.amin() >= 0 and x.amax() <= 1):  # written so that NaN fails too
-            raise UsageError("coordinates must be within 0 and 1")
+            raise UsageError("coordinates must be from 0 to 1")
         means = F.interpolate(x, scale_factor=1 / self.downsampling, mode="area")
         return (self.n_embed * means.clamp(0, 1)).round().long().squeeze(1)
 
@@ -78,7 +78,9 @@ class GivenCodes(nn.Module):
     def forward(self, x: Tensor | None) -> Tensor:
         """Return the codes (b, m) unchanged."""
         if x is None or x.ndim < 2 or x.is_floating_point():
-            raise UsageError("this transformer needs condition codes, whole numbers (b, m)")
+            raise UsageError(
+                "this transformer needs condition codes: whole numbers of shape (b, m)"
+            )
         return x.long()
 
 

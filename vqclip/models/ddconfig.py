@@ -53,7 +53,7 @@ class DDConfig:
         _require(blocks <= _MOST_BLOCKS, "num_res_blocks", blocks, f"at most {_MOST_BLOCKS}")
         self._check_widths()
         fits = isinstance(self.dropout, int | float) and 0 <= self.dropout < 1
-        _require(fits, "dropout", self.dropout, "a number from 0 to below 1")
+        _require(fits, "dropout", self.dropout, "a number of at least 0 and below 1")
         known = ("vanilla", "none")
         _require(self.attn_type in known, "attn_type", self.attn_type, " or ".join(known))
 

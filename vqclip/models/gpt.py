@@ -51,7 +51,7 @@ class GPTConfig:
         for name in ("embd_pdrop", "resid_pdrop", "attn_pdrop"):
             value = getattr(self, name)
             fits = isinstance(value, int | float) and 0 <= value < 1
-            _require(fits, name, value, "a number from 0 to below 1")
+            _require(fits, name, value, "a number of at least 0 and below 1")
 
 
 def _is_int(value: object, least: int, most: int) -> bool:
@@ -165,7 +165,7 @@ class CausalSelfAttention(nn.Module):
         if mask is None:
             missing.append(f"{prefix}mask")
         elif not mask.is_meta and not torch.equal(mask.bool(), self._mask(mask.device)):
-            errors.append(f"{prefix}mask is not that of n_unmasked {self.config.n_unmasked}")
+            errors.append(f"{prefix}mask does not match n_unmasked {self.config.n_unmasked}")
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, *reports)
 
 
@@ -242,8 +242,8 @@ class GPT(nn.Module):
         stop = start + x.shape[1]
         if stop > self.config.block_size:
             raise UsageError(
-                f"a sequence of {stop} codes is too long for this transformer, which reads "
-                f"{self.config.block_size}"
+                f"a sequence of {stop} codes is too long for this transformer, which reads at "
+                f"most {self.config.block_size}"
             )
         x = x + self.pos_emb[:, start:stop]
         if hints is not None:

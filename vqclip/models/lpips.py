@@ -152,13 +152,13 @@ def lpips_from(states: Iterable[Mapping[str, Tensor]]) -> LPIPS:
     known |= {key: state[key] for key in wanted if key in state}
     if missing := [key for key in wanted if key not in known]:
         raise CheckpointError(
-            f"no LPIPS: {len(missing)} weights are missing, {missing[0]} among them; it needs "
-            "VGG16 and its linear layers"
+            f"not LPIPS: {len(missing)} weights are missing, including {missing[0]}; it needs "
+            "VGG16 and the linear layers"
         )
     try:
         model.load_state_dict(known)
     except RuntimeError as error:
-        raise CheckpointError(f"no LPIPS: {' '.join(str(error).split()):.200}") from error
+        raise CheckpointError(f"not LPIPS: {' '.join(str(error).split()):.200}") from error
     return model
 
 
@@ -199,8 +199,8 @@ class ClipFeatures(nn.Module):
             self._features = self._intermediates
         else:
             raise CheckpointError(
-                f"a {type(visual).__name__} has no features layer by layer; use another CLIP "
-                "model, or timm:NAME"
+                f"a {type(visual).__name__} does not provide the features of each layer; use "
+                "another CLIP model, or timm:NAME"
             )
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -50,7 +50,9 @@ def build_clip(config: Mapping[str, Any]) -> nn.Module:
     if not isinstance(width, int) or width < 1:
         raise UsageError(f"model.model_cfg.embed_dim must be a whole number above 0, not {width!r}")
     if {"hf_model_name", "hf_tokenizer_name"} & {*config["text_cfg"]}:
-        raise UsageError("text towers of the Hugging Face hub cannot be trained; use CLIP's own")
+        raise UsageError(
+            "text towers from the Hugging Face hub cannot be trained; use CLIP's own text tower"
+        )
     custom = config.get("custom_text", False)  # puts the text tower's weights in a submodule
     options = {key: value for key, value in config.items() if key != "custom_text"}
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP

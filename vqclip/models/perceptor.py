@@ -215,7 +215,7 @@ def _from_hub(source: str, download: bool) -> Path:
         hub.download_pretrained_from_hf(name, filename="open_clip_config.json")
         return Path(hub.download_pretrained_from_hf(name)).parent
 
-    return _download(source, fetch, "a directory that holds the model", download)
+    return _download(source, fetch, "a folder that contains the model", download)
 
 
 def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: bool) -> Path:
@@ -264,12 +264,13 @@ def _no_model(source: str, open_clip: Any) -> UsageError:
         return _no_weights(architecture, "", tags)
     if Path(source).is_file():
         return UsageError(
-            f"{source} does not name its architecture; write it first, such as ViT-B-32:{source}"
+            f"{source} does not name its architecture; write the architecture first, such as "
+            f"ViT-B-32:{source}"
         )
     hint = suggestion(re.split("[:/]", source)[0], open_clip.list_models())
     return UsageError(
         f"unknown CLIP model {source!r}; {hint}Give 'default', ViT-B-32/laion2b_s34b_b79k (any "
-        "open_clip model and tag), hf-hub:org/name, a directory, or ViT-B-32:FILE"
+        "open_clip model and tag), hf-hub:org/name, a folder, or ViT-B-32:FILE"
     )
 
 

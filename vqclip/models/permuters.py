@@ -65,7 +65,7 @@ def z_curve(h: int, w: int) -> Order:
 def spiral_out(h: int, w: int) -> Order:
     """Return a spiral from the middle outwards: up, right, down, left, in ever longer stretches."""
     if h != w or h % 2:
-        raise UsageError(f"a spiral needs a square grid of even side, not {h}x{w}")
+        raise UsageError(f"a spiral needs a square grid with an even side length, not {h}x{w}")
     row, column = h // 2, w // 2 - 1
     cells, stretch = [row * w + column], 0
     while len(cells) < h * w:
@@ -115,5 +115,7 @@ def _interleave(h: int, w: int, places: list[int]) -> Order:
 
 def _bits(h: int, w: int, name: str) -> int:
     if h != w or h & (h - 1):
-        raise UsageError(f"{name} needs a square grid whose side is a power of two, not {h}x{w}")
+        raise UsageError(
+            f"{name} needs a square grid with a power of two as its side length, not {h}x{w}"
+        )
     return h.bit_length() - 1

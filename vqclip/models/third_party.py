@@ -55,12 +55,12 @@ def _reason(error: Exception, message: str) -> str:
     """Return a one-line reason why weights could not be loaded."""
     damaged = (pickle.UnpicklingError, EOFError, SafetensorError)
     if isinstance(error, damaged) or "PytorchStreamReader" in message:
-        return "the file is damaged or incomplete, or holds no weights"
+        return "the file is damaged or incomplete, or contains no weights"
     if "TorchScript" in message:
         return "the file is a TorchScript program, which is not run; save its state_dict instead"
     misfit, _, details = message.partition("Error(s) in loading state_dict for ")
     if details or isinstance(error, AssertionError):  # open_clip asserts sizes
-        message = f"the weights are those of another architecture ({details or misfit})"
+        message = f"the weights belong to another architecture ({details or misfit})"
     return textwrap.shorten(message, 240) or type(error).__name__
 
 

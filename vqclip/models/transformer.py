@@ -280,8 +280,8 @@ class Net2NetTransformer(nn.Module):
             side = max(size) if length + size[0] * size[1] <= room else 0
         if side < 1:
             raise UsageError(
-                f"a condition of {length} codes leaves no room for an image in "
-                f"this transformer's {room - 1}"
+                f"a condition of {length} codes leaves no room for an image in this transformer's "
+                f"{room - 1} codes"
             )
         if c.ndim == 2 and self.condition_kind in SPATIAL and max(size) > side:
             raise UsageError(

@@ -187,7 +187,7 @@ def check_rgb(vqgan: VQModel, source: str | Path) -> None:
     kind = vqgan.picture_kind
     if vqgan.ddconfig.out_ch != 3 or vqgan.ddconfig.in_channels != 3 or kind == "labels":
         raise UsageError(
-            f"{source} is a VQGAN of {_PICTURE_NAMES.get(kind, kind)}, not of RGB images: choose "
+            f"{source} is a VQGAN for {_PICTURE_NAMES.get(kind, kind)}, not for RGB images: choose "
             "another VQGAN; 'vqclip reconstruct' works with this one"
         )
 

@@ -41,7 +41,7 @@ class Autosave:
         if not can_resume(run.config.optimizer):
             raise UsageError(
                 f"optimizer {run.config.optimizer!r} cannot be resumed exactly: drop "
-                "`checkpoint`, or choose another"
+                "`checkpoint`, or choose another optimizer"
             )
         self.run, self.output, self.metadata = run, output, dict(metadata)
         self.shown: dict[int, Tensor] = dict(begun.shown) if begun else {}

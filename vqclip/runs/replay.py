@@ -151,7 +151,8 @@ def check_pictures(
         if now != (before := recorded.get(name, now)):
             raise UsageError(
                 f"{name} is not the file that {path} was made with ({_short(now)}, not "
-                f"{_short(before)}): restore the original file, or choose another with its option"
+                f"{_short(before)}): restore the original file, or choose another file with its "
+                "option"
             )
 
 

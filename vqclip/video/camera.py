@@ -70,7 +70,9 @@ def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
     frames = tuple(frame for frame, _ in keys)
     if not values or any(len(v) != numbers or not all(map(math.isfinite, v)) for v in values):
         one = ",".join(["1.5"] * numbers)
-        raise UsageError(f"cannot read {text!r}: write {one}, or keyframes as 0:{one}, 50:{one}")
+        raise UsageError(
+            f"cannot read {text!r}: write {one}, or keyframes such as 0:{one}, 50:{one}"
+        )
     if sorted(set(frames)) != list(frames):
         raise UsageError(
             f"the frame numbers in {text!r} must increase: {', '.join(map(str, frames))}"
@@ -118,7 +120,7 @@ def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
     """
     zooms = parse_keyframes(zoom)
     if min(zooms.values) <= (0,):
-        raise UsageError(f"zoom is a factor above 0, such as 1.02 or 0.98, not {zoom!r}")
+        raise UsageError(f"zoom must be a factor above 0, such as 1.02 or 0.98, not {zoom!r}")
     return Camera(zooms, parse_keyframes(pan, 2), parse_keyframes(rotate))
 
 

@@ -103,8 +103,8 @@ class WorkFolder:
                 stage = "videos" if published(self.path) else "frames"
             elif not self.output.overwrite:
                 raise UsageError(
-                    f"{self.path} contains frames of another run: repeat its settings to "
-                    "continue, choose another `output`, or add `overwrite` to discard them"
+                    f"{self.path} contains frames of another run: use the same settings to "
+                    "continue it, choose another `output`, or add `overwrite` to discard them"
                 )
             else:
                 self._remove(frames=True)

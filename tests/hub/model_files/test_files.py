@@ -100,7 +100,7 @@ def test_other_zip_archives(tmp_path: Path) -> None:
     file = tmp_path / "vq-f8.zip"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("model.ckpt", "")
-    with pytest.raises(CheckpointError, match=r"holds model.ckpt; unpack it"):
+    with pytest.raises(CheckpointError, match=r"contains model.ckpt; unpack it"):
         read_state_dict(file)
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("net/constants.pkl", "")

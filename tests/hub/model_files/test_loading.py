@@ -159,7 +159,7 @@ def test_weights_must_be_numbers(value: float) -> None:
 def test_weights_must_be_floating_point() -> None:
     state = state_of()
     state["quant_conv.weight"] = state["quant_conv.weight"].to(torch.int8)
-    with pytest.raises(CheckpointError, match=r"quant_conv\.weight holds torch\.int8 numbers"):
+    with pytest.raises(CheckpointError, match=r"quant_conv\.weight contains torch\.int8 numbers"):
         load_vqgan_weights(state, config_of())
 
 

@@ -148,7 +148,7 @@ def test_permuters_come_from_the_checkpoint(tmp_path: Path) -> None:
     loaded = vqclip.load_transformer(save(tmp_path, state, permuted))
     assert torch.equal(loaded.permuter(torch.arange(16)[None])[0], torch.tensor(order))
     state["permuter.backward_shuffle_idx"] = torch.tensor(order)
-    with pytest.raises(CheckpointError, match="not inverse to each other"):
+    with pytest.raises(CheckpointError, match="not inverses of each other"):
         vqclip.load_transformer(save(tmp_path, state, permuted))
 
 
@@ -215,7 +215,7 @@ def test_mismatches_are_explained(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"unexpected extra.*config that came with"):
         vqclip.load_transformer(save(tmp_path, {**state, "extra": torch.ones(1)}, config))
     masked = {**state, "transformer.blocks.0.attn.mask": torch.ones(1, 1, 16, 16)}
-    with pytest.raises(CheckpointError, match=r"blocks\.0\.attn\.mask is not that of n_unmasked 0"):
+    with pytest.raises(CheckpointError, match=r"blocks\.0\.attn\.mask does not match n_unmasked 0"):
         vqclip.load_transformer(save(tmp_path, masked, config))
     broken = {**state, "transformer.head.weight": torch.full((24, 16), torch.nan)}
     with pytest.raises(
@@ -232,7 +232,7 @@ def test_mismatches_are_explained(tmp_path: Path) -> None:
 
 def test_sources_without_a_transformer(tmp_path: Path) -> None:
     model = tiny.transformer()
-    with pytest.raises(CheckpointError, match=r"it contains no transformer, but a VQModel"):
+    with pytest.raises(CheckpointError, match=r"it contains a VQModel, not a transformer"):
         vqclip.load_transformer(save(tmp_path, model.vqgan.state_dict(), config_of(model)))
     (tmp_path / "last.yaml").unlink()
     with pytest.raises(UsageError, match="a transformer needs one; add its YAML"):

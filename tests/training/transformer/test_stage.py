@@ -282,7 +282,7 @@ def test_noise_moves_captions_and_images_slightly() -> None:
     [
         ({"text": 1.5}, "loss.text must be a share"),
         ({"text": 0.6, "mix": 0.6}, "must be at most 1"),
-        ({"noise": -1}, "loss.noise must be a number of at least 0"),
+        ({"noise": -1}, "loss.noise must be finite and at least 0"),
         ({"txt": 0.5}, "did you mean 'text'"),
     ],
 )
@@ -405,7 +405,9 @@ def test_some_samples_train_without_a_style(tmp_path: Path) -> None:
 
 
 def test_styles_of_model_and_data_must_match(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"the model's styles are none, those of data\.styles a"):
+    with pytest.raises(
+        UsageError, match=r"the model's styles are none, but those in data\.styles a"
+    ):
         clip_stage(tmp_path, data={"styles": {"a": {}}})
 
 

@@ -80,7 +80,7 @@ def again_command(
         ),
     ] = None,
 ) -> None:
-    """Generate an image again from its recorded settings, or with some of them changed.
+    """Generate an image again from its recorded settings, with or without changes.
 
     Accepts every option of the command that made the image: generate, sample or complete.
 
@@ -128,16 +128,18 @@ def _notes(recorded: Mapping[str, Any], picture: Path, written: set[str]) -> Ite
         )
     if before := recorded.get("continued_from"):
         yield (
-            f"{picture} continued step {before['step']} of a run with other settings: this image "
-            "uses the final settings from the start"
+            f"{picture} continues a run with other settings from step {before['step']}; the "
+            "new image uses the final settings from the start"
         )
     if "interrupted_at" in recorded and "steps" not in written:
         yield (
-            f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or "
-            "codes: this image uses all of them"
+            f"{picture} was interrupted after {recorded['interrupted_at']} of its steps or codes; "
+            "the new image uses all of them"
         )
     if "step" in recorded and "steps" not in written:
-        yield (f"{picture} is the frame after {recorded['step']} steps: this image uses all steps")
+        yield (
+            f"{picture} is the frame after {recorded['step']} steps; the new image uses all steps"
+        )
 
 
 def _session_of(
@@ -159,7 +161,7 @@ def _check_options(
     for parameter in ctx.command.params:
         if parameter.name in written - taken:
             raise UsageError(
-                f"vqclip {name} made the image and does not accept {parameter.opts[0]}"
+                f"the image was made with vqclip {name}, which does not accept {parameter.opts[0]}"
             )
 
 

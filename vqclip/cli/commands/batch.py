@@ -58,16 +58,15 @@ def batch_command(
         typer.Option(
             "--format",
             autocompletion=completion_of("--format"),
-            help="Format of the list: text, csv, tsv, jsonl or yaml. Default: detected from its "
-            "name or first line.",
+            help="Format of the list: text, csv, tsv, jsonl or yaml. Default: detected from the "
+            "file name or the first line.",
         ),
     ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="List the jobs and estimate the time and memory that they need, without "
-            "writing anything.",
+            help="List the jobs, and estimate the time and memory they need. Nothing is written.",
             rich_help_panel=TERMINAL,
         ),
     ] = False,
@@ -78,8 +77,8 @@ def batch_command(
 ) -> None:
     """Generate an image for every prompt in a list. Run the same command again to continue.
 
-    Each line is a prompt and its options, such as `a red apple --steps 300 --seed 7`. A table has a
-    column `prompt` and one column per option. `{red,green} apple` expands to two rows. The
+    Each line contains a prompt and its options, such as `a red apple --steps 300 --seed 7`. A table
+    has a `prompt` column and one column per option. `{red,green} apple` expands to two rows. The
     command's options apply to all rows, unless a row overrides them. The default seed is 0.
 
     vqclip batch prompts.txt --steps 200
@@ -144,7 +143,7 @@ def _refuse_gone(jobs: "Iterable[Job]") -> None:
         try:
             check_config(job.config)
         except UsageError as error:
-            message = f"{error} (as seen from {Path.cwd()})"
+            message = f"{error} (current folder: {Path.cwd()})"
             errors.setdefault(message, []).append(job.line)
     refuse(errors)
 

@@ -43,7 +43,7 @@ def reconstruct_command(
     """Encode, quantize and decode an image, and report the error.
 
     Use an image of the kind that the VQGAN was trained on: RGB, a depth map, edges or a label map.
-    Its sides are rounded to a whole number of codes.
+    The width and height are rounded to a whole number of codes.
 
     vqclip reconstruct photo.jpg --codes photo.npz
     """
@@ -68,7 +68,7 @@ def reconstruct_command(
     saved = _save(files, config, result.picture, values, indices)
     terminal.show(result.picture)
     values |= {"size": list(result.picture.size), "codes": list(result.indices.shape[1:])}
-    about = f"PSNR {result.psnr:.2f} dB, L1 error {result.l1:.4f} of a range of 1"
+    about = f"PSNR {result.psnr:.2f} dB, L1 error {result.l1:.4f} (range 0 to 1)"
     if model.picture_kind == "labels":
         about = f"{1 - result.l1:.1%} of the pixels keep their label"
     terminal.report([saved, *([files.codes] if files.codes else [])], about, values)
@@ -85,7 +85,7 @@ def decode_command(
 ) -> None:
     """Decode codes saved with --codes or --save-codes, using the VQGAN that made them.
 
-    The file records this VQGAN. A --vqgan with a different codebook is refused.
+    The file records this VQGAN. If you choose another with --vqgan, it must have the same codebook.
 
     vqclip decode photo.npz -o photo.png
     """

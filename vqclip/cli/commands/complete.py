@@ -33,8 +33,7 @@ def complete_command(
 ) -> None:
     """Keep part of an image and let a transformer generate the rest.
 
-    The pixels you keep stay identical, bit for bit. --gif, --mp4 and --webp record how the rest is
-    generated.
+    The kept pixels stay bit-identical. --gif, --mp4 and --webp record how the rest is generated.
 
     vqclip complete photo.jpg --keep top -t ffhq
 

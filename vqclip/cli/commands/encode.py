@@ -24,10 +24,10 @@ def encode_command(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Training config (YAML).")],
     changes: opt.Changes = None,
 ) -> None:
-    """Encode a transformer's training samples in advance and save them in the `data.encode` folder.
+    """Encode a transformer's training samples in advance and save them in `data.encode.folder`.
 
-    Training then does not have to compute codes and embeddings at every step. After an
-    interruption, run the same command to continue.
+    Training then does not have to compute codes and embeddings at every step. If interrupted, run
+    the same command again to continue.
     """
     from vqclip.training.settings import read_training_settings
 
@@ -53,7 +53,8 @@ def encode_command(
                 progress.update(done)
         except KeyboardInterrupt:
             terminal.note(
-                f"interrupted after {done} of {total} samples; run the same command to continue"
+                f"interrupted after {done} of {total} samples; run the same command again to "
+                "continue"
             )
             raise typer.Exit(INTERRUPTED) from None
     terminal.report([folder], f"{done} samples", {"samples": done})

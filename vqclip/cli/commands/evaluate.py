@@ -56,7 +56,7 @@ Part = Annotated[
     bool,
     typer.Option(
         "--unseen/--held-out",
-        help="Which held-out images to use: those in the unseen style, or the held-out groups.",
+        help="Use the held-out images in the unseen style, or the held-out groups.",
     ),
 ]
 Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP model to evaluate.")]
@@ -72,15 +72,15 @@ ABOUT = {
     "r5": "R@5, both directions",
     "text_r1": "R@1, text to image",
     "image_r1": "R@1, image to text",
-    "zero_shot": "right name ranked first",
-    "zero_shot_5": "right name in the top five",
+    "zero_shot": "correct name ranked first",
+    "zero_shot_5": "correct name in the top five",
     "classes": "number of names",
     "bits_per_code": "given the condition",
     "bits_per_code_by_image": "given the image's embedding",
     "bits_per_code_unconditional": "without a condition",
-    "r_precision": "own prompt ranked first",
-    "top5": "own prompt in the top five",
-    "similarity": "mean cosine similarity to the own prompt",
+    "r_precision": "correct prompt ranked first",
+    "top5": "correct prompt in the top five",
+    "similarity": "mean cosine similarity to the correct prompt",
     "pictures": "judged",
     "prompts": "number of different prompts",
 }
@@ -195,7 +195,8 @@ def pictures_command(
         typer.Option(
             "--judge",
             metavar="CLIP",
-            help="CLIP model that judges the images; should differ from the one that guided them.",
+            help="CLIP model that judges the images. Choose a different model from the one that "
+            "guided them.",
         ),
     ],
     prompts: Annotated[
@@ -211,7 +212,7 @@ def pictures_command(
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
 ) -> None:
-    """Evaluate images: does a CLIP model find each image's prompt among all prompts?
+    """Evaluate images: how often a CLIP model finds an image's prompt among all prompts.
 
     vqclip evaluate pictures out --judge ViT-B-32/laion2b_s34b_b79k
     """

@@ -21,7 +21,8 @@ def export_command(
     output: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT.ckpt", help="Checkpoint to write. Its config is saved beside it as .yaml."
+            metavar="OUT.ckpt",
+            help="Checkpoint to write. The config is saved beside it as a .yaml file.",
         ),
     ],
     config: Annotated[

@@ -103,5 +103,5 @@ def _only_a_draft(params: Mapping[str, Any], explicit: set[str]) -> dict[str, An
     if "steps" in explicit:
         raise UsageError("--draft skips the optimisation steps: drop --steps or --draft")
     if "init" in explicit and params["init"] not in DRAWN:
-        raise UsageError("--draft is sampled from a transformer: drop --init")
+        raise UsageError("--draft samples from a transformer: drop --init")
     return {"steps": 0, "init": params["init"] if "init" in explicit else "draft"}

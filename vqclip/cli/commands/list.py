@@ -28,7 +28,7 @@ def list_command(
     preset: Annotated[
         str | None,
         typer.Argument(
-            help="Preset whose settings to show.",
+            help="Show the settings of this preset.",
             show_default=False,
             autocompletion=completion_of("--preset"),
         ),

@@ -72,10 +72,10 @@ def resume_command(
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
 ) -> None:
-    """Resume a batch, a video, or a run made with --checkpoint.
+    """Resume a batch, a video, or an image started with --checkpoint.
 
-    The result is byte-identical to that of an uninterrupted run. The run's videos continue as well.
-    A video that you add here starts at the current step.
+    The result is byte-identical to that of an uninterrupted run. The run's videos also continue.
+    New videos start at the current step.
 
     vqclip resume apple.checkpoint.safetensors
 
@@ -109,7 +109,7 @@ def resume_command(
     target = _target(saved, path, output, further, apart=apart)
     if apart:
         terminal.note(
-            f"starting a new run from step {saved.state.step} of {path} and writes "
+            f"starting a new run from step {saved.state.step} of {path}, which writes "
             f"{target.path}; the old run is not changed"
         )
     _session(saved, target, terminal, dry_run=dry_run).run()
@@ -134,7 +134,9 @@ def _continued(
     if steps is not None:
         saved = extended(saved, steps)
     elif saved.state.step >= saved.config.steps and (apart or _is_complete(saved.output.path)):
-        raise UsageError(f"{run} is finished: to extend it, use --steps above {saved.config.steps}")
+        raise UsageError(
+            f"{run} is finished: to extend it, use --steps with a value above {saved.config.steps}"
+        )
     return path, branched(saved, prompts, lr) if apart else saved, apart
 
 
@@ -186,7 +188,7 @@ def resume_video(folder: Path, terminal: Terminal, *, dry_run: bool) -> None:
 
 def _refuse_workers(workers: Workers) -> None:
     if workers != Workers():
-        raise UsageError("only a batch uses workers: drop --ray and --side-by-side")
+        raise UsageError("only batches use workers: drop --ray and --side-by-side")
 
 
 def _is_complete(picture: Path) -> bool:

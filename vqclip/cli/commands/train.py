@@ -66,8 +66,8 @@ def train_command(
     """Train a VQGAN, a transformer over its codes, or a CLIP model.
 
     The output folder contains checkpoints, the best and the latest model, metrics and sample
-    images. Ctrl-C finishes the step and writes a checkpoint. To use several GPUs, run
-    accelerate launch -m vqclip train …
+    images. Ctrl-C stops training after the current step and writes a checkpoint. To use several
+    GPUs, run accelerate launch -m vqclip train …
 
     vqclip train --example vqgan > vqgan.yaml
 
@@ -83,7 +83,7 @@ def train_command(
     if stage is None or config is None:
         raise UsageError(
             "STAGE or CONFIG is missing: write, for example, vqclip train vqgan vqgan.yaml; to "
-            "make a config, run vqclip train --example vqgan > vqgan.yaml"
+            "create a config, run vqclip train --example vqgan > vqgan.yaml"
         )
     from vqclip.training.settings import read_training_settings
 

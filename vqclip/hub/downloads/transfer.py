@@ -173,7 +173,7 @@ def _check_room(part: Part, total: int | None, start: int) -> None:
     needed = (total or 0) - start
     if needed > free:
         raise DiskFullError(
-            f"{readable(needed)} are left to download, but {part.path.parent} has only "
+            f"{readable(needed)} must still be downloaded, but {part.path.parent} has only "
             f"{readable(free)} free: free some space, or choose another disk with VQCLIP_HOME"
         )
 
@@ -201,8 +201,8 @@ def _receive(
 def _unwritable(part: Part, error: OSError) -> DownloadError:
     if error.errno in _FULL:
         return DiskFullError(
-            f"the disk of {part.path.parent} is full: free some space and run the command "
-            "again to continue, or choose another disk with VQCLIP_HOME"
+            f"the disk that contains {part.path.parent} is full: free some space and run the "
+            "command again to continue, or choose another disk with VQCLIP_HOME"
         )
     return DiskFullError(f"cannot write {part.path}: {reason_of(error)}")
 
@@ -215,4 +215,4 @@ def _explained(error: httpx2.TransportError) -> Exception:
         return DownloadError(text)
     if isinstance(error, httpx2.ConnectError):
         return PassingError(f"no connection; is this computer online? ({text})")
-    return PassingError(f"the connection broke ({text})")
+    return PassingError(f"the connection was lost ({text})")

@@ -133,7 +133,7 @@ def _read_safetensors(path: Path) -> StateDict:
     if int.from_bytes(length, "little") > _MOST_HEADER and path.stat().st_size > _MOST_HEADER:
         raise CheckpointError("its header is larger than any model's, so it was refused")
     if len(length) < 8 or 8 + int.from_bytes(length, "little") > path.stat().st_size:
-        raise CheckpointError("the file is truncated (its header promises more)")
+        raise CheckpointError("the file is truncated (its header declares more data)")
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -147,7 +147,7 @@ def _checkpoint(content: Any) -> FileContent:
     if isinstance(content, StandIn):
         name = f"{type(content).__module__}.{type(content).__name__}"
         raise CheckpointError(
-            f"it holds a whole pickled object ({name:.100}), not weights; "
+            f"it contains a whole pickled object ({name:.100}), not weights; "
             "save that object's state_dict() instead"
         )
     rest: dict[str, int] = {}
@@ -156,14 +156,12 @@ def _checkpoint(content: Any) -> FileContent:
             rest |= {str(k): _tensor_bytes(v) for k, v in content.items() if k != key}
             content = content[key]
     if not isinstance(content, Mapping):
-        raise CheckpointError(
-            f"its content is of type {type(content).__name__}, not weights by name"
-        )
+        raise CheckpointError(f"its content is of type {type(content).__name__}, not named weights")
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
     for key, value in content.items():
         if isinstance(value, StandIn) and type(value).__name__.startswith("_rebuild_"):
             raise CheckpointError(
-                f"the weights {key!s:.60} are sparse, quantized or without numbers "
+                f"the weights {key!s:.60} are sparse, quantized or not numeric "
                 f"({type(value).__name__:.60}); save them as plain tensors"
             )
     if not tensors or not all(isinstance(key, str) for key in tensors):
@@ -176,8 +174,8 @@ def _checked(checkpoint: FileContent, path: Path) -> FileContent:
     claimed = sum(value.nbytes for value in checkpoint.state.values())
     if claimed > _SPARE + 4 * path.stat().st_size:
         raise CheckpointError(
-            f"its weights claim {claimed / 1e9:,.1f} GB, far more than the file holds, so it was "
-            "refused"
+            f"its weights claim {claimed / 1e9:,.1f} GB, far more than the file contains, so it "
+            "was refused"
         )
     return checkpoint
 

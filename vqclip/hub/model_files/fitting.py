@@ -84,7 +84,7 @@ def _key_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterab
         if expected[key].shape != state[key].shape
     ]
     types = [
-        f"{key} holds {state[key].dtype} numbers"
+        f"{key} contains {state[key].dtype} numbers"
         for key in shared
         if expected[key].is_floating_point() != state[key].is_floating_point()
     ]

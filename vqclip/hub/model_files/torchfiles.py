@@ -62,7 +62,9 @@ def _root(members: dict[str, zipfile.ZipInfo]) -> str:
         if name.count("/") == 1 and name.endswith("/data.pkl"):
             return name.removesuffix("data.pkl")
     names = ", ".join(list(members)[:3]) or "nothing"
-    raise CheckpointError(f"it is a zip archive that holds {names:.200}; unpack it and use a file")
+    raise CheckpointError(
+        f"it is a zip archive that contains {names:.200}; unpack it and use one of its files"
+    )
 
 
 def _data_pickle(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -80,7 +82,7 @@ def _member(memory: Any, file: BinaryIO, info: zipfile.ZipInfo) -> torch.Untyped
     name_length, extra_length = struct.unpack("<HH", header[26:30])
     start = info.header_offset + _LOCAL_HEADER + name_length + extra_length
     if start + info.file_size > memory.nbytes():
-        raise ValueError("a zip member reaches beyond the file")
+        raise ValueError("a zip member extends beyond the end of the file")
     part = memory[start : start + info.file_size]
     aligned: torch.UntypedStorage = part if start % _ALIGNMENT == 0 else part.clone()
     return aligned

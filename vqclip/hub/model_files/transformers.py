@@ -80,7 +80,7 @@ def load_transformer_weights(
         UsageError: the config is invalid.
     """
     if kind(state) != "Net2NetTransformer":
-        raise CheckpointError(f"it contains no transformer, but a {kind(state)}")
+        raise CheckpointError(f"it contains a {kind(state)}, not a transformer")
     first = first or load_vqgan_weights(state, config, "first")
     if has_stage(config, "cond"):
         cond = cond or load_vqgan_weights(state, config, "cond")
@@ -98,7 +98,7 @@ def load_transformer_weights(
         model.memory.check(model.transformer.config.vocab_size)
     if not model.permuter.is_valid():
         raise CheckpointError(
-            "the two orders of its permuter are not inverse to each other; it is damaged"
+            "the two orders of its permuter are not inverses of each other; it is damaged"
         )
     return model
 

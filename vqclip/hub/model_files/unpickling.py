@@ -161,7 +161,9 @@ def _cost(args: Iterable[Any]) -> int:
 def _rebuild_tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
     """Return a view of a storage, after checking that it lies within the storage."""
     if not isinstance(storage, tuple):
-        raise CheckpointError("its tensors were pickled without torch.save; save them with it")
+        raise CheckpointError(
+            "its tensors were pickled without torch.save; save them with torch.save"
+        )
     memory, dtype = storage
     if not all(0 <= number < _MOST_BYTES for number in (offset, *size, *stride)):
         raise ValueError("a tensor reaches beyond its data")

@@ -133,7 +133,7 @@ def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
             for name in ("mean", "std")
         )
     except (TypeError, ValueError, RuntimeError):
-        raise UsageError("model.preprocess_cfg: mean and std are three numbers each") from None
+        raise UsageError("model.preprocess_cfg: mean and std must be three numbers each") from None
     return mean, std
 
 

@@ -101,7 +101,7 @@ def _names(entries: Iterable[DataEntry], config: ConditionConfig) -> tuple[str, 
     found = {str(value) for entry in entries if (value := entry.columns.get(config.column))}
     if not found:
         raise UsageError(
-            f"the images have no {config.column}, which names their classes: put them into "
+            f"the images have no {config.column}, which names their classes: put the images into "
             "subfolders, one for each class"
         )
     return tuple(sorted(found))
@@ -112,8 +112,8 @@ def _check_names(entries: Iterable[DataEntry], config: ConditionConfig, where: s
     if absent := [name for name in config.names if name not in found]:
         known = ", ".join(sorted(found)) or "nothing"
         raise UsageError(
-            f"{where}.names has {absent[0]!r}, which no image belongs to: their {config.column} "
-            f"is {known:.200}"
+            f"{where}.names has {absent[0]!r}, which no image belongs to: the images' "
+            f"{config.column} is {known:.200}"
         )
 
 

@@ -128,7 +128,7 @@ class Samples:
         shown, groups, style = _split(usable, settings)
         weights = np.array([_weight(entry, settings) for entry in shown])
         if not weights.sum():
-            raise UsageError("no image is left to train on; check where, weights and hold_out")
+            raise UsageError("no images are left to train on; check where, weights and hold_out")
         self.pictures = Pictures(shown, settings.size, settings.cache)
         self.groups = HeldOut(groups, settings)
         self.unseen = HeldOut(style, settings)

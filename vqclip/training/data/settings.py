@@ -248,7 +248,7 @@ class DataConfig:
         for given in self.conditions:
             if given.kind == "lr" and given.scale > side:
                 raise UsageError(
-                    f"the scale {given.scale} of the condition lr leaves nothing of images of "
+                    f"the scale {given.scale} of the condition lr is too large for images of "
                     f"{side} pixels: use at most {side}"
                 )
 

@@ -72,7 +72,7 @@ def read_source(source: SourceConfig) -> list[DataEntry]:
     check_columns(source.where, entries)
     taken = [entry for entry in entries if matches(entry.columns, source.where)]
     if not taken:
-        raise UsageError(f"no image of {source.path} is left; check its where")
+        raise UsageError(f"no images from {source.path} are left; check the source's where")
     return taken
 
 

@@ -11,13 +11,13 @@ Values = Mapping[str, str]
 _IMAGE_LOSS = """loss:
   pixel: l2              # [l1]
   perceptual: auto       # CLIP features from 64 pixels up; the paper's is lpips:PATH [lpips]
-  codebook_decay: 0.95   # running average of latents; 0 trains by gradients [0]
-  revive_after: 20       # unused steps after which a code is reset [0]
+  codebook_decay: 0.95   # running average of latents; 0 trains with gradients [0]
+  revive_after: 20       # reset a code after this many steps without use [0]
   # disc_start: 10000    # step from which the discriminator is used [250001]
   # disc_weight: 0.8     # [0.8]"""
 _LABEL_LOSS = """loss:
-  codebook_decay: 0.95   # running average of latents; 0 trains by gradients [0]
-  revive_after: 20       # unused steps after which a code is reset [0]"""
+  codebook_decay: 0.95   # running average of latents; 0 trains with gradients [0]
+  revive_after: 20       # reset a code after this many steps without use [0]"""
 _FLIPS = "  flip: 0.5              # share of mirrored images [0]"
 _VARIETY = f"""  zoom: 1.3              # maximum enlargement, followed by a crop [1]
 {_FLIPS}"""
@@ -46,7 +46,7 @@ def _vqgan(title: str, folder: str, key: str, channels: str, kind: str, **more: 
 
 
 def _condition(config: str) -> str:
-    return f"  conditions:            # maps named like the images\n    - {config}"
+    return f"  conditions:            # maps with the same names as the images\n    - {config}"
 
 
 def _stage(source: str) -> str:
@@ -77,13 +77,14 @@ def _transformer(title: str, kind: str, option: str, needs: str, cond: str, **mo
     }
 
 
-_IMAGES = "FOLDER/pictures contains the images; train --example vqgan on them first."
+_IMAGES = "FOLDER/pictures contains the images. First, train a VQGAN on them (--example vqgan)."
 
 
 def _maps(name: str, what: str) -> str:
     return (
-        f"FOLDER/pictures contains the images, FOLDER/{name} {what} with the same names;\n"
-        f"# train --example vqgan and {_VQGAN_OF[name]} on them first."
+        f"FOLDER/pictures contains the images, and FOLDER/{name} contains {what} with the same "
+        "names.\n"
+        f"# First, train a VQGAN on each (--example vqgan and --example {_VQGAN_OF[name]})."
     )
 
 
@@ -120,12 +121,12 @@ EXAMPLES: Registry[Values] = Registry(
             "Images of a class",
             "class",
             "--class NAME",
-            f"{_IMAGES}\n# Its subfolders are the classes.",
+            f"{_IMAGES}\n# The subfolders of pictures are the classes.",
             "    cond_stage_config:\n"
             "      target: taming.modules.util.Labelator\n"
             "      params: {n_classes: 16} # at least the number of subfolders [1000]",
             block="64",
-            conditions="  conditions: [{kind: class}] # all subfolders by name, or a list of names",
+            conditions="  conditions: [{kind: class}] # all subfolders; or list their names",
         ),
         "coordinates": _transformer(
             "Images conditioned on coordinates",
@@ -171,7 +172,7 @@ EXAMPLES: Registry[Values] = Registry(
             _IMAGES,
             "    cond_stage_config: __is_first_stage__ # the images' own VQGAN",
             key="lr",
-            conditions="  conditions: [{kind: lr, scale: 4}] # the images, reduced 4 times",
+            conditions="  conditions: [{kind: lr, scale: 4}] # the images at 1/4 of the size",
         ),
         "text": _transformer(
             "Images from text, with CLIP embeddings",
@@ -180,7 +181,7 @@ EXAMPLES: Registry[Values] = Registry(
             f"{_IMAGES}\n# A .txt beside each image contains its captions, one per line.",
             "    cond_stage_config:\n"
             "      target: vqclip.ClipEmbedding\n"
-            "      params: {embed_dim: 256, n_tokens: 2} # perceptor: another CLIP model",
+            "      params: {embed_dim: 256, n_tokens: 2} # add perceptor for another CLIP model",
             block="65",
             variety="  # flip: 0.5            # unless captions mention left or right",
         ),

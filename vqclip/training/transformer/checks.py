@@ -140,6 +140,6 @@ def check_styles(model: Net2NetTransformer, settings: TrainSettings) -> None:
     named = tuple(settings.data.get("styles") or ())
     if styles != named:
         raise UsageError(
-            f"the model's styles are {', '.join(styles) or 'none'}, those of data.styles "
-            f"{', '.join(named) or 'none'}: name the same ones, in the same order"
+            f"the model's styles are {', '.join(styles) or 'none'}, but those in data.styles are "
+            f"{', '.join(named) or 'none'}: name the same styles, in the same order"
         )

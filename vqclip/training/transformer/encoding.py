@@ -113,7 +113,9 @@ class DatasetEncoder:
         self.vqgan = model.vqgan.to(device).to(memory_format=torch.channels_last)
         stage = model.cond_stage_model
         if not isinstance(stage, ClipEmbedding):
-            raise UsageError("data.encode is for transformers that are conditioned on embeddings")
+            raise UsageError(
+                "data.encode is only for transformers that are conditioned on embeddings"
+            )
         self.perceptor = load_perceptor(stage.perceptor, device)
         self._check_folder()
 

@@ -34,8 +34,8 @@ def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
     if shape.in_channels not in (1, 3):
         raise UsageError(
             f"ddconfig.in_channels is {shape.in_channels}: images have 3 channels, and grey and "
-            "depth images 1; label maps need target taming.models.vqgan.VQSegmentationModel and "
-            "n_labels"
+            "depth images have 1; label maps need target taming.models.vqgan.VQSegmentationModel "
+            "and n_labels"
         )
     if model.image_key not in batch and model.image_key not in ("image", "grey", "gray", "jpg"):
         raise UsageError(

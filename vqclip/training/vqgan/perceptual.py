@@ -37,8 +37,8 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
         raise unknown("perceptual loss", name, PERCEPTUAL_KINDS)
     if kind == "lpips" and not rest:
         raise UsageError(
-            "loss.perceptual: lpips needs a path, lpips:PATH, of a file or folder with VGG16 "
-            "and LPIPS's linear layers; or use clip, or none"
+            "loss.perceptual: lpips needs the path of a file or folder with VGG16 and LPIPS's "
+            "linear layers, as lpips:PATH; or use clip or none"
         )
     if kind == "lpips":
         distance: nn.Module = lpips_from(map(read_state_dict, _files(rest)))
@@ -57,7 +57,9 @@ def _files(path: str) -> list[Path]:
     if place.is_file() or not place.is_dir():
         return [place]
     if not files:
-        raise UsageError(f"there are no weights in {place}; lpips needs VGG16 and linear layers")
+        raise UsageError(
+            f"there are no weights in {place}; lpips needs VGG16 and the linear layers"
+        )
     return files
 
 
@@ -85,5 +87,5 @@ def _fitting(
     values = [value for value in state.values() if value.ndim]  # without batch norm's batch counts
     in_order = dict(zip(named, values, strict=False))
     if len(in_order) < len(named) or any(in_order[k].shape != wanted[k].shape for k in named):
-        raise CheckpointError(f"{file} does not hold the weights of that timm model")
+        raise CheckpointError(f"{file} does not contain the weights of that timm model")
     return {key: in_order.get(key, value) for key, value in wanted.items()}

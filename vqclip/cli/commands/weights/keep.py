@@ -114,7 +114,7 @@ def _folders(name: str) -> list[Path]:
 
 def _ask(question: str) -> None:
     if not is_interactive():
-        raise UsageError(f"{question} Add --yes, because there is no terminal to ask in")
+        raise UsageError(f"{question} There is no terminal to ask in: add --yes")
     if not typer.confirm(question, err=True):
         raise UsageError("nothing was removed")
 
@@ -125,7 +125,7 @@ def path_command(
         model_argument("Name of a model. Default: print the folder that contains all models."),
     ] = None,
 ) -> None:
-    """Print the folder that contains a model, or all models.
+    """Print the folder that contains a model, or the folder that contains all models.
 
     ls $(vqclip weights path imagenet-f16-16384)
     """

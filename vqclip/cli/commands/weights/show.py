@@ -30,7 +30,7 @@ def list_models_command(
     ] = False,
     json_lines: Json = False,
 ) -> None:
-    """List all models and whether they are on this computer.
+    """List all models and show which ones are on this computer.
 
     vqclip weights list
 

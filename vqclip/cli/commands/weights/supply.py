@@ -34,7 +34,7 @@ def get_command(
         int,
         typer.Option(
             min=1,
-            help="Number of attempts in a row without progress before giving up on a source.",
+            help="Number of consecutive attempts without progress before giving up on a source.",
         ),
     ] = 5,
     timeout: Annotated[
@@ -43,10 +43,11 @@ def get_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Download and check models, and keep only their weights.
+    """Download and verify models, and keep only their weights.
 
-    Optimizer states and loss networks are dropped. If interrupted, run the same command to
-    continue. Proxies are read from the environment; VQCLIP_OFFLINE=1 disables network access.
+    Optimizer states and loss networks are discarded. If interrupted, run the same command again to
+    continue. Proxy settings are read from the environment. VQCLIP_OFFLINE=1 disables network
+    access.
 
     vqclip weights get imagenet-f16-16384
 
