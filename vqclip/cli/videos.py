@@ -8,11 +8,21 @@ import typer
 
 from vqclip.cli.group import INTERRUPTED
 from vqclip.cli.terminal import Terminal
-from vqclip.config import FileOptions
+from vqclip.config import FileOptions, VideoConfig, VideoOutput
 from vqclip.config.setting import read_options
 
 if TYPE_CHECKING:
     from vqclip.video.work_folder import WorkFolder
+
+
+def video_output(params: Mapping[str, Any], name: str, rate: float) -> VideoOutput:
+    """Return the files of a command that continues its own killed run; see :func:`video_paths`."""
+    return VideoOutput(
+        video_paths(params, name, continues=True),
+        VideoConfig(rate, params["quality"], params["codec"]),
+        params["frames"],
+        params["overwrite"],
+    )
 
 
 def video_paths(

@@ -57,13 +57,7 @@ def restyle_command(
     config = RestyleConfig(source, picture, **read_options(RestyleConfig, params))
     name = path.resolve().name if path.is_dir() else path.stem
     # The video's frame rate is unknown until it is opened.
-    video = VideoConfig(config.fps or 1, params["quality"], params["codec"])
-    target = VideoOutput(
-        videos.video_paths(params, f"{name}-restyled", continues=True),
-        video,
-        params["frames"],
-        params["overwrite"],
-    )
+    target = videos.video_output(params, f"{name}-restyled", config.fps or 1)
     if path.exists() and any(video.exists() and video.samefile(path) for video in target.videos):
         raise UsageError(f"{path} would be overwritten by its own result: choose another --output")
     restyle(config, target, terminal_of(params), dry_run=params["dry_run"])

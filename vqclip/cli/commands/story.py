@@ -62,13 +62,7 @@ def story_command(
 
     params = ctx.params
     name = f"{prompt_slug(story.picture)}-{story.picture.seed}"
-    video = VideoConfig(fps, params["quality"], params["codec"])
-    target = VideoOutput(
-        videos.video_paths(params, name, continues=True),
-        video,
-        params["frames"],
-        params["overwrite"],
-    )
+    target = videos.video_output(params, name, fps)
     make_story(story, target, terminal_of(params), dry_run=params["dry_run"])
 
 
