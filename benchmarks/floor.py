@@ -6,9 +6,9 @@
 The models are f16-16384 at 256x256 and ViT-B/32 with random weights. The convolutions and matrix
 products of one step, forward and backward, are recorded with their shapes, and repeated with
 torch's plain calls: convolutions in the faster of torch's two layouts, float32 products in the
-faster of its two libraries. Winograd's convolutions are not part of the floor, so a float32 step
-can be faster than its floor. Steps and the floor alternate; processor time is measured, on one
-thread.
+faster of its two libraries. Winograd's convolutions and packed weights are not part of the floor,
+so a step can be faster than its floor; ``--packed`` packs the floor's weights too. Steps and the
+floor alternate; processor time is measured, on one thread.
 """
 
 import argparse
@@ -28,11 +28,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import vqclip
 from vqclip.config.presets import PRESETS
-from vqclip.models.products import prefers_onednn, product
+from vqclip.models.products import pack, prefers_onednn, product
 
 aten = torch.ops.aten
 CONVOLUTIONS = (aten.convolution.default, aten.convolution_backward.default)
 PRODUCTS = (aten.addmm.default, aten.mm.default, aten.bmm.default)
+LINEAR = torch.ops.mkldnn._linear_pointwise.default
 Shape = tuple[torch.Size, bool]  # and whether the last two dimensions are transposed in memory
 Call = tuple[Any, tuple[Any, ...]]  # an operator and its arguments, with shapes for tensors
 
@@ -47,7 +48,18 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in CONVOLUTIONS + PRODUCTS:
             self.calls[func, tuple(map(described, args))] += 1
+        elif func is LINEAR:
+            self.calls[plain_call(*args[:3])] += 1
         return func(*args, **(kwargs or {}))
+
+
+def plain_call(x: Tensor, weight: Tensor, bias: Tensor | None) -> Call:
+    """Return the plain product for a linear layer, or for its backward pass if there is no bias."""
+    size = torch.Size((x.numel() // x.shape[-1], x.shape[-1]))
+    shapes = (size, False), (weight.shape[::-1], bias is not None)
+    if bias is None:
+        return aten.mm.default, shapes
+    return aten.addmm.default, ((bias.shape, False), *shapes)
 
 
 def described(value: Any) -> Any:
@@ -60,7 +72,7 @@ def is_shape(value: Any) -> bool:
     return isinstance(value, tuple) and isinstance(value[0], torch.Size)
 
 
-def repeated(call: Call, dtype: torch.dtype) -> list[Callable[[], Any]]:
+def repeated(call: Call, dtype: torch.dtype, packed: bool) -> list[Callable[[], Any]]:
     """Return the alternatives for a recorded call, on tensors of its shapes."""
     func, args = call
     tensors = [filled(*one, dtype) if is_shape(one) else one for one in args]
@@ -68,9 +80,10 @@ def repeated(call: Call, dtype: torch.dtype) -> list[Callable[[], Any]]:
     if func in CONVOLUTIONS:
         last = [in_layout(one, torch.channels_last) for one in tensors]
         ways.append(lambda: func(*last))
-    elif func != aten.bmm.default and dtype == torch.float32 and prefers_onednn():
-        x, weight = tensors[-2:]
-        ways = [lambda: product(x, weight.t())]
+    elif func != aten.bmm.default and (packed or (dtype == torch.float32 and prefers_onednn())):
+        *bias, x, weight = tensors
+        weight = pack(weight.t()) if packed else weight.t()
+        ways = [lambda: product(x, weight, *bias)]
     return ways
 
 
@@ -87,10 +100,10 @@ def in_layout(value: Any, layout: torch.memory_format) -> Any:
 class Floor:
     """The recorded calls of one step in ``dtype``, each by its fastest alternative."""
 
-    def __init__(self, calls: Counter[Call], dtype: torch.dtype) -> None:
+    def __init__(self, calls: Counter[Call], dtype: torch.dtype, packed: bool = False) -> None:
         self.calls = []
         for call, count in calls.items():
-            ways = repeated(call, dtype)
+            ways = repeated(call, dtype, packed)
             self.calls.append((min(ways, key=lambda way: min(seconds(way, 2))), count))
 
     def seconds(self) -> float:
@@ -124,7 +137,7 @@ def compare(precision: str, args: argparse.Namespace) -> None:
     with Recorder() as recorder:
         # The shapes are those of bfloat16, because Winograd's products are not part of the floor.
         stepper("bfloat16", args)() if precision == "float32" else step()
-    floor = Floor(recorder.calls, getattr(torch, precision))
+    floor = Floor(recorder.calls, getattr(torch, precision), args.packed)
     rounds = [(sum(seconds(step)), floor.seconds()) for _ in range(args.repeats)]
     steps, floors = zip(*rounds, strict=True)
     ratio = median(whole / part for whole, part in rounds)
@@ -139,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--cutouts", type=int, default=32)
+    parser.add_argument("--packed", action="store_true", help="pack the floor's weights too")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--small", action="store_true", help="narrow models, small images")
     args = parser.parse_args()

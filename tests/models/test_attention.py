@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from vqclip.models import attention as module
-from vqclip.models.attention import attention
+from vqclip.models.attention import _SelfAttention, attention, self_attention
 
 
 @pytest.fixture
@@ -43,3 +43,23 @@ def test_many_tokens_use_the_fused_kernel(
     monkeypatch.setattr(module, "_MOST_SCORES", 48)
     attention(q, k, v)
     assert calls == ["fused"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("heads", "width"), [(3, 8), (2, 5), (1, 8)])
+def test_self_attention_copied_once_equals_attention(
+    dtype: torch.dtype, heads: int, width: int, generator: torch.Generator
+) -> None:
+    qkv = torch.randn(2, 7, 3 * heads * width, generator=generator).to(dtype).requires_grad_()
+    q, k, v = (part.unflatten(2, (heads, width)).transpose(1, 2) for part in qkv.chunk(3, 2))
+    expected = attention(q, k, v).transpose(1, 2).flatten(2)
+    gradient = torch.randn(expected.shape, generator=generator).to(dtype)
+    wanted = torch.autograd.grad(expected, qkv, gradient)
+    before = qkv.detach().clone()
+    tolerance = {"atol": 1e-2, "rtol": 1e-2} if dtype == torch.bfloat16 else {}
+    for found in (_SelfAttention.apply(qkv, heads), self_attention(qkv, heads)):
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, expected, **tolerance)
+        gradients = torch.autograd.grad(found, qkv, gradient)
+        torch.testing.assert_close(gradients, wanted, **tolerance)
+    assert qkv.equal(before)

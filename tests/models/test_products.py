@@ -1,4 +1,4 @@
-"""Float32 products in oneDNN: the same values and gradients as torch's."""
+"""Products in oneDNN: the same values and gradients as torch's."""
 
 import copy
 
@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from tests.models.test_vision import tower
 from vqclip.models import portable, products, winograd
+from vqclip.models.frozen import autocast, cast_products
 from vqclip.models.products import frozen_linear, multiply_in_onednn, prefers_onednn
+from vqclip.models.runtime import has_fast_bfloat16
 from vqclip.models.vision import streamline
 from vqclip.models.winograd import WinogradConv2d
 
@@ -26,11 +28,17 @@ def same(value: Tensor | None, expected: Tensor | None) -> bool:
 
 @pytest.mark.parametrize("shape", [(5, 7, 32), (1, 32), (64, 32)], ids=str)
 @pytest.mark.parametrize("bias", [True, False])
-def test_equals_a_linear_layer_and_its_gradient(shape: tuple[int, ...], bias: bool) -> None:
-    weight, offset = torch.randn(48, 32), torch.randn(48) if bias else None
-    x = torch.randn(shape, requires_grad=True)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_equals_a_linear_layer_and_its_gradient(
+    shape: tuple[int, ...], bias: bool, dtype: torch.dtype
+) -> None:
+    if dtype == torch.bfloat16 and not has_fast_bfloat16(torch.device("cpu")):
+        pytest.skip("this processor has no bfloat16")
+    weight, offset = torch.randn(48, 32).to(dtype), torch.randn(48).to(dtype) if bias else None
+    x = torch.randn(shape, requires_grad=True)  # in float32: cast as under autocast
     other = x.detach().requires_grad_()
-    y, expected = frozen_linear(weight, offset)(x), F.linear(other, weight, offset)
+    y, expected = frozen_linear(weight, offset)(x), F.linear(other.to(dtype), weight, offset)
+    assert y.dtype == dtype
     assert same(y, expected)
     gradient = torch.randn_like(y).transpose(0, -1).contiguous().transpose(0, -1)
     y.backward(gradient)
@@ -38,14 +46,20 @@ def test_equals_a_linear_layer_and_its_gradient(shape: tuple[int, ...], bias: bo
     assert same(x.grad, other.grad)
 
 
-def test_a_tower_keeps_features_gradients_and_keys() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_tower_keeps_features_gradients_and_keys(dtype: torch.dtype) -> None:
+    if dtype == torch.bfloat16 and not has_fast_bfloat16(torch.device("cpu")):
+        pytest.skip("this processor has no bfloat16")
     plain = streamline(tower())
+    cast_products(plain, dtype)
     quick = copy.deepcopy(plain)
     multiply_in_onednn(quick)
     assert list(quick.state_dict()) == list(plain.state_dict())
     images = torch.rand(5, 3, 48, 48, requires_grad=True)
     other = images.detach().requires_grad_()
-    features, expected = quick(images), plain(other)
+    with autocast(images.device, dtype):
+        features, expected = quick(images), plain(other)
+    assert features.dtype == expected.dtype
     assert same(features, expected)
     replaced = ["forward" in vars(layer) for layer in quick.modules() if type(layer) is nn.Linear]
     assert replaced == [True] * 6  # two in each of three blocks

@@ -1,7 +1,8 @@
-"""Float32 matrix products with frozen weights, by the faster of torch's two libraries.
+"""Matrix products with frozen weights in oneDNN, the library of torch's convolutions.
 
 torch multiplies float32 matrices with MKL, which does not use AVX-512 on AMD processors. On these,
-oneDNN, the library of torch's convolutions, takes less than half the time.
+oneDNN takes less than half the time. bfloat16 matrices are always multiplied in oneDNN, but torch
+copies the bias to every row first, and reorders the weight at every step.
 """
 
 import platform
@@ -36,31 +37,35 @@ def _is_amd() -> bool:
 
 
 def pack(weight: Tensor) -> Tensor:
-    """Return a copy of a float32 weight (out, in) in the order in which oneDNN reads it."""
+    """Return a copy of a weight (out, in) in the order in which oneDNN reads it."""
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
     return packed
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Map float32 x (..., in) to x·weightᵀ + bias, (..., out), with oneDNN.
+    """Map x (..., in) to x·weightᵀ + bias, (..., out), with oneDNN.
 
-    weight: (out, in), as it is or from `pack`, which saves a copy in every call.
+    weight: (out, in), of the same dtype, as it is or from `pack`, which saves a copy in every call.
     """
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return y
 
 
 def frozen_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """Return the float32 map x -> x·weightᵀ + bias, differentiable with respect to x only.
+    """Return the map x -> x·weightᵀ + bias, differentiable with respect to x only.
 
-    Only the transposed weight of the backward pass is packed, because packing gains less in the
-    forward pass and takes as much memory.
+    The product runs in the weight's dtype, float32 or bfloat16, and so do the results.
+    The transposed weight of the backward pass is packed, and a bfloat16 weight of the forward pass
+    too. In float32, packing gains less there and takes twice as much memory.
     """
-    weight, adjoint = weight.detach(), pack(weight.detach().t())
+    weight = weight.detach()
+    dtype, adjoint = weight.dtype, pack(weight.t())
+    if dtype == torch.bfloat16:
+        weight = pack(weight)
     bias = None if bias is None else bias.detach()
 
     def linear(x: Tensor) -> Tensor:
-        y: Tensor = _Linear.apply(x, weight, bias, adjoint)
+        y: Tensor = _Linear.apply(x.to(dtype), weight, bias, adjoint)
         return y
 
     return linear
@@ -80,7 +85,7 @@ class _Linear(torch.autograd.Function):
 
 
 def multiply_in_onednn(network: nn.Module) -> None:
-    """Make a frozen float32 network's linear layers run in oneDNN, in place.
+    """Make a frozen network's linear layers run in oneDNN, in place, in the dtype of their weights.
 
     Parameters and state-dict keys stay the same.
     """

@@ -125,7 +125,7 @@ def accelerate(model: _Network, device: torch.device, dtype: torch.dtype) -> _Ne
             model.dtype = dtype
             if dtype != torch.float32:
                 cast_products(model.visual, dtype)
-            elif prefers_onednn():
+            if prefers_onednn() if dtype == torch.float32 else has_fast_bfloat16(device):
                 multiply_in_onednn(model.visual)
         for convolution in _convolutions(visual):  # saves a fifth of a ResNet's time
             convolution.to(memory_format=torch.channels_last)

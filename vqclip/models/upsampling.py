@@ -63,8 +63,7 @@ class _Interleave(torch.autograd.Function):
     def forward(ctx: Any, phases: Tensor) -> Tensor:
         b, channels, height, width = phases.shape
         size = (b, channels // 4, 2 * height - 2, 2 * width - 2)
-        y = torch.empty(size, dtype=phases.dtype, device=phases.device)
-        y = y.contiguous(memory_format=_layout(phases))
+        y = _empty(size, phases)
         for (row, column), part in _parts(phases):
             y[:, :, row::2, column::2] = part
         return y
@@ -73,8 +72,7 @@ class _Interleave(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         b, channels, height, width = gradient.shape
         size = (b, 4 * channels, height // 2 + 1, width // 2 + 1)
-        phases = torch.zeros(size, dtype=gradient.dtype, device=gradient.device)
-        phases = phases.contiguous(memory_format=_layout(gradient))
+        phases = _empty(size, gradient).zero_()
         for (row, column), part in _parts(phases):
             part.copy_(gradient[:, :, row::2, column::2])
         return phases
@@ -89,6 +87,8 @@ def _parts(phases: Tensor) -> list[tuple[tuple[int, int], Tensor]]:
     ]
 
 
-def _layout(x: Tensor) -> torch.memory_format:
-    is_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return torch.channels_last if is_last else torch.contiguous_format
+def _empty(size: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return an uninitialized tensor in the layout, dtype and device of ``like``."""
+    is_last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
+    layout = torch.channels_last if is_last else torch.contiguous_format
+    return torch.empty(size, dtype=like.dtype, device=like.device, memory_format=layout)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqclip.models.attention import attention
+from vqclip.models.attention import self_attention
 
 
 def streamline(visual: nn.Module) -> nn.Module:
@@ -82,14 +82,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, query: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
         """Map (n, tokens, width) to the same shape; return no attention weights."""
-        qkv = self.project(query)
-        # (n, tokens, width) -> (n, heads, tokens, width per head)
-        q, k, v = (
-            part.view(*part.shape[:2], self.num_heads, -1).transpose(1, 2)
-            for part in qkv.chunk(3, dim=-1)
-        )
-        attended = attention(q, k, v)
-        return self.out_proj(attended.transpose(1, 2).flatten(2)), None
+        return self.out_proj(self_attention(self.project(query), self.num_heads)), None
 
     def project(self, x: Tensor) -> Tensor:
         """Map x (..., width) to queries, keys and values, (..., 3 width)."""
