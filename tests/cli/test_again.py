@@ -254,7 +254,7 @@ def test_resume_beyond_the_end_keeps_the_first_image() -> None:
     assert Path("a-2.png").read_bytes() == Path("four.png").read_bytes()
     again("a-2.png", "-o", "b.png")
     assert Path("b.png").read_bytes() == Path("four.png").read_bytes()
-    assert "4 steps are already done" in refused("resume", "a.png", "--steps", "3")
+    assert "4 steps have already run" in refused("resume", "a.png", "--steps", "3")
     assert "no such checkpoint" in refused("resume", "four.png")
 
 

@@ -150,7 +150,7 @@ def test_finished_run_continues_to_more_steps(models: Models) -> None:
     final(run)
     saved = extended(through_a_file(BASE, run), 6)
     assert torch.equal(final(resume(saved.config, models, saved.state))[1], longer[1])
-    with pytest.raises(UsageError, match="4 steps are already done"):
+    with pytest.raises(UsageError, match="4 steps have already run"):
         extended(saved, 3)
     scheduled = replace(saved, config=replace(BASE, schedule="cosine"))
     with pytest.raises(UsageError, match="cannot be extended"):

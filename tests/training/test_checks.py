@@ -112,7 +112,7 @@ BROKEN: dict[str, tuple[str, Values, str]] = {
     "block": (
         "transformer",
         transformer_config(DEPTH, data(DEPTH_MAPS), block_size=100),
-        "block_size is 100, but condition and image are 127 codes: set it to 127",
+        "block_size is 100, but the condition and image have 127 codes: set it to 127",
     ),
     "classes": (
         "transformer",

@@ -29,7 +29,9 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path} is a pipe or device: use a YAML file")
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise CheckpointError(f"{path} is too large for a config; is it the checkpoint?")
+            raise CheckpointError(
+                f"{path} is too large for a config: use the YAML file, not the checkpoint"
+            )
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         reason = error.strerror or str(error)

@@ -178,7 +178,7 @@ def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
     """
     done = checkpoint.state.step
     if steps < done:
-        raise UsageError(f"{done} steps are already done: `steps` must be at least {done}")
+        raise UsageError(f"{done} steps have already run: `steps` must be at least {done}")
     if checkpoint.config.schedule != "constant" and steps != checkpoint.config.steps:
         raise UsageError(
             f"the {checkpoint.config.schedule} schedule depends on the number of steps, "

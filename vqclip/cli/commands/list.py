@@ -18,8 +18,8 @@ def list_command(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="What to list: presets, cut-methods, augmentations, optimizers, losses, inits or"
-            " styles; the classes of ImageNet; or the labels of coco-stuff, ade20k or "
+            help="What to list: presets, cut-methods, augmentations, optimizers, losses, inits, "
+            "styles or classes (of ImageNet); or the labels of coco-stuff, ade20k or "
             "s-flckr.",
             show_default=False,
             autocompletion=completion_of("LIST"),

@@ -45,8 +45,8 @@ def check_transformer(
     needed, room = _condition_length(model, batch) + count - 1, model.transformer.config.block_size
     if needed > room:
         raise UsageError(
-            f"transformer_config.block_size is {room}, but condition and image are {needed} codes: "
-            f"set it to {needed} or more, or make the images smaller"
+            f"transformer_config.block_size is {room}, but the condition and image have {needed} "
+            f"codes: set it to {needed} or more, or make the images smaller"
         )
 
 

@@ -28,7 +28,7 @@ def model_config(settings: TrainSettings) -> ModelConfig:
         return ModelConfig.of(settings.model, "model")
     if settings.start is None:
         raise UsageError(
-            "the settings lack model: its target and params, as in taming-transformers"
+            "the settings lack model: add its target and params, as in taming-transformers"
         )
     path = vqgan_path(settings.start)
     config = model_files.config_for(path)

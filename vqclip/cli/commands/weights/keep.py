@@ -23,7 +23,7 @@ def verify_command(
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
-    """Check models' files against their recorded hashes.
+    """Check model files against their recorded hashes.
 
     The exit status is 1 if a file has changed or is missing.
 
