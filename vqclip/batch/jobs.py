@@ -95,8 +95,8 @@ class Job:
             "error": self.error,
             "line": self.line,
         }
-        wanted = asdict(self.wanted)
-        wanted[_VIDEOS] = wanted.pop("videos")
+        files = asdict(self.wanted).items()
+        wanted = {_VIDEOS if name == "videos" else name: value for name, value in files}
         return {**values, "wanted": wanted, "settings": self.config.to_dict()}
 
     @classmethod

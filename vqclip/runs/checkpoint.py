@@ -147,8 +147,7 @@ def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
         return [relative(one) for one in value] if isinstance(value, tuple) else value
 
     values = {name: relative(value) for name, value in asdict(output).items()}
-    values[_VIDEOS] = values.pop("videos")
-    return values
+    return {_VIDEOS if name == "videos" else name: value for name, value in values.items()}
 
 
 def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
