@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 import vqclip
+from vqclip.media.colour_words import COLOURS
 from vqclip.models.vqgan import VQModel
-from vqclip.training.data.colours import COLOURS
 
 PAIRS = (
     *(("yellow", "cyan"), ("red", "green"), ("black", "yellow"), ("white", "blue")),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vqclip.media.colour_words import COLOURS, hue_turned, measured, stands_out
 from vqclip.training.data.captions import Scene, Subject, caption
-from vqclip.training.data.colours import COLOURS, hue_turned, measured, stands_out
 from vqclip.training.data.compose import Composer
 from vqclip.training.data.settings import CaptionConfig, CompositionConfig
 from vqclip.training.data.sources import DataEntry, Pixels

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from vqclip.generation.subjects import articled
-from vqclip.training.data.colours import COLOURS, RGB, Pixels, stands_out
+from vqclip.media.colour_words import COLOURS, RGB, Pixels, stands_out
 
 LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
 

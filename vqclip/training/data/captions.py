@@ -9,7 +9,7 @@ import numpy as np
 
 from vqclip.errors import UsageError
 from vqclip.generation.subjects import articled
-from vqclip.training.data.colours import COLOUR_WORDS, GREYS
+from vqclip.media.colour_words import COLOUR_WORDS, GREYS
 from vqclip.training.data.settings import CaptionConfig
 from vqclip.training.data.sources import DataEntry
 

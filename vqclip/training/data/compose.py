@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from vqclip.generation.subjects import articled
+from vqclip.media.colour_words import GREYS, Pixels, hue_turned, measured, stands_out
 from vqclip.training.data import backgrounds
 from vqclip.training.data.captions import Scene, Subject, has_colour, tidy, with_article
-from vqclip.training.data.colours import GREYS, Pixels, hue_turned, measured, stands_out
 from vqclip.training.data.settings import CompositionConfig
 from vqclip.training.data.sources import DataEntry, matches
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
+from vqclip.media.colour_words import Pixels
 from vqclip.media.images import flatten, in_shape, open_image
 from vqclip.models.condition_stages import coordinates
 from vqclip.sampling.conditions import depth_of, edges_of, is_edge_map, labels_of
-from vqclip.training.data.colours import Pixels
 from vqclip.training.data.settings import ConditionConfig, DataConfig
 from vqclip.training.data.sources import DataEntry, open_entry
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from vqclip.errors import UsageError
+from vqclip.media.colour_words import COLOURS, RGB, Pixels
 from vqclip.training.data.captions import Scene, Subject, caption
-from vqclip.training.data.colours import COLOURS, RGB, Pixels
 from vqclip.training.data.compose import Composer
 from vqclip.training.data.conditions import (
     Window,

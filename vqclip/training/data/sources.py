@@ -18,9 +18,9 @@ from PIL import Image
 
 from vqclip.errors import UsageError
 from vqclip.files.environment import user_path
+from vqclip.media.colour_words import Pixels
 from vqclip.media.images import FORMATS, fit_image
 from vqclip.registry import unknown
-from vqclip.training.data.colours import Pixels
 from vqclip.training.data.settings import SourceConfig, Where
 
 _SHARDS = (".zip", ".tar")
