@@ -9,6 +9,7 @@ so closely that its author would have to be credited.
 """
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from vqclip.training.data.sources import DataEntry, read_source
 
 BATCH = 32
 WHITE = (255, 255, 255)
+ARTICLE = re.compile(r"^(?:an?|the) ")
 
 
 def images(entries: Sequence[DataEntry], size: int) -> Iterator[Tensor]:
@@ -56,8 +58,9 @@ def without_parts(entries: Sequence[DataEntry]) -> list[DataEntry]:
 
 
 def names(entry: DataEntry) -> list[str]:
-    """Return an image's name and keywords, without repetitions."""
-    return list(dict.fromkeys((*entry.texts, *map(str, entry.columns.get("tags") or ()))))
+    """Return an image's name and keywords, without articles and repetitions."""
+    texts = (*entry.texts, *map(str, entry.columns.get("tags") or ()))
+    return list(dict.fromkeys(ARTICLE.sub("", text) for text in texts))
 
 
 def text_embeddings(perceptor: Perceptor, texts: Sequence[str]) -> Tensor:

@@ -18,6 +18,7 @@ from vqclip.generation.drafts import (
     best_draft,
     draft_scores,
     drafts,
+    encoded,
     parts,
     prompt_condition,
     styles_for,
@@ -76,6 +77,17 @@ def best(chosen: GenerateConfig, models: Models, codes: Tensor, grid: tuple[int,
 
 def condition(text: str, models: Models) -> Tensor:
     return prompt_condition(models, embed_prompts(models, parse_prompts(text)))
+
+
+def test_a_draft_in_the_colour_that_the_prompt_names_may_win(models: Models) -> None:
+    codes = torch.zeros(2, 8, 8, dtype=torch.long)
+    red = torch.tensor([1.0, 0.0, 0.0])[None, :, None, None].expand(1, 3, 16, 16)
+    with patch("vqclip.generation.drafts.recoloured", return_value=red) as copies:
+        plain = best(config("red"), models, codes, (8, 8))
+        copies.assert_not_called()
+        z = best(config("a blue red"), models, codes, (8, 8))
+    torch.testing.assert_close(plain, models.vqgan.codes(codes[:1]))
+    torch.testing.assert_close(z, encoded(models, red, (8, 8)))
 
 
 def test_drafts_follow_the_prompt_and_the_guidance(models: Models) -> None:

@@ -77,6 +77,9 @@ def test_images_from_the_sources_are_recalled(
     assert model.memory.codes.shape == (2, 16, 16)
     assert model.memory.styles.tolist() == [1, 1]
     assert len(model.memory.texts) == 3, "the keyword is shared"
+    assert [remember.ARTICLE.sub("", name) for name in ("a bus", "an owl", "ants")] == [
+        *("bus", "owl", "ants")
+    ]
     embedding = vqclip.load_perceptor().embed_text(["a blue thing"])
     recalled = model.memory.recall(embedding, torch.tensor([1]))
     assert recalled[0].argmax() == 1

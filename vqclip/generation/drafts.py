@@ -11,6 +11,7 @@ from vqclip.config import GenerateConfig, SampleConfig
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
+from vqclip.generation.recolouring import prompted_colour, recoloured
 from vqclip.generation.styles import chosen_styles, style_places
 from vqclip.hub.loaders import Models
 from vqclip.models.batch_sampling import Drawn, draw, draw_freely, filled
@@ -152,8 +153,10 @@ def best_draft(
 ) -> Tensor:
     """Return z, (1, embed_dim, rows, columns), for the draft with the highest CLIP score.
 
-    drawn: (n, h, w), codes for the transformer's VQGAN. If the run has another size or VQGAN, the
-    draft's image is resized and encoded again.
+    If the prompts name a colour, drafts in that colour compete too.
+
+    drawn: (n, h, w), codes for the transformer's VQGAN. If the run has another size or VQGAN, or
+        the draft was recoloured, its image is resized and encoded again.
     """
     transformer = models.transformer
     assert transformer is not None
@@ -162,8 +165,11 @@ def best_draft(
         pixels = drawn[0].numel() * transformer.vqgan.downsampling**2
         several = torch.split(codes, max(1, _PIXELS // pixels))
         images = torch.cat([transformer.vqgan.image(z_q) for z_q in several])
+        if colour := prompted_colour(config.prompts):
+            images = torch.cat((images, recoloured(images, colour)))
         best = int(draft_scores(config, models, prompts, images).argmax())
-    if transformer.vqgan is models.vqgan and tuple(drawn.shape[1:]) == grid:
+    own = transformer.vqgan is models.vqgan and tuple(drawn.shape[1:]) == grid
+    if own and best < len(codes):
         return codes[best : best + 1]
     return encoded(models, images[best : best + 1], grid)
 

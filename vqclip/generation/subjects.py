@@ -2,10 +2,24 @@
 
 import re
 
-_SPLIT = re.compile(
-    r"\b(?:with|without|in|into|on|onto|at|by|to|from|for|over|under|near|behind|as|and|or|is|are"
-    r"|made of|of)\b|[^\w\s'’-]"
+from vqclip.media.colour_words import COLOUR_WORDS
+
+_PREPOSITION = (
+    "with|without|in|into|on|onto|at|by|to|from|for|over|under|near|behind|as|and|or|is|are"
+    "|made of|of"
 )
+# Participles end the subject like prepositions, but not before a noun, as in "a sleeping bag".
+_TRANSITIVE = "breathing|carrying|chasing|eating|holding|wearing"
+_PARTICIPLE = (
+    "climbing|crying|dancing|drinking|driving|erupting|floating|flying|glowing|growing|hanging"
+    "|howling|jumping|laughing|looking|lying|playing|reading|riding|running|sailing|singing|sitting"
+    "|sleeping|smiling|standing|swimming|walking"
+)
+_SPLIT = re.compile(
+    rf"\b(?:{_PREPOSITION}|(?<!^a )(?<!^an )(?<!^the )(?<!^)(?:{_TRANSITIVE}"
+    rf"|(?:{_PARTICIPLE})(?=\s*$|\s+(?:an?|the|his|her|its|{_PREPOSITION})\b)))\b|[^\w\s'’-]"
+)
+_TWO_COLOURS = re.compile(rf"\b({'|'.join(sorted(COLOUR_WORDS))}) and ")
 _WORD = re.compile(r"[^\W\d_]+")
 _FUNCTION_WORDS = frozenset({"a", "an", "the", "its", "his", "her", "their", "my", "some", "s"})
 _MEDIA = frozenset({"photo", "photograph", "picture", "image", "drawing", "painting", "render"})
@@ -16,13 +30,15 @@ _SAME_IN_PLURAL = re.compile(r"..?.?|.*(?:ss|us|is)")
 def subject_phrases(text: str) -> list[str]:
     """Return the phrases that may name the subject of a prompt, most specific first.
 
-    A phrase ends just before the first preposition, or with the last word of a part that follows
+    A phrase ends just before the first preposition or participle, or with the last word of a part that follows
     "of". Every phrase is also given in the singular.
 
     >>> subject_phrases("two boxing gloves on a table")
     ['two boxing gloves', 'two boxing glove', 'boxing gloves', 'boxing glove', 'gloves', 'glove']
     >>> subject_phrases("an oil painting of a ship in a storm")
     ['ship']
+    >>> subject_phrases("a dragon breathing fire")
+    ['dragon']
     """
     phrases: dict[str, None] = {}
     for words in _subjects(text):
@@ -44,8 +60,9 @@ def subject_attributes(text: str) -> list[str]:
 
 def _subjects(text: str) -> list[list[str]]:
     """Return the words of every part of a prompt that may name its subject."""
-    first, *others = (_WORD.findall(part) for part in _SPLIT.split(text.lower()))
-    joints = _SPLIT.findall(text.lower())
+    text = _TWO_COLOURS.sub(r"\1 ", text.lower())
+    first, *others = (_WORD.findall(part) for part in _SPLIT.split(text))
+    joints = _SPLIT.findall(text)
     parts = [first, *(part for part, joint in zip(others, joints, strict=False) if joint == "of")]
     named = ([word for word in part if word not in _FUNCTION_WORDS] for part in parts)
     return [words for words in named if words and words[-1] not in _MEDIA]
