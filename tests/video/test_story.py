@@ -213,3 +213,57 @@ def test_averaged_frame_keeps_the_camera_image_of_its_step(models: Models) -> No
     MovedImage(run).move(Motion(pan=(8, 0)))
     assert torch.equal(late.image, at_once)
     assert not torch.equal(run.result().image, at_once)
+
+
+DRAFTED = replace(PICTURE, init="draft", size=(128, 128), drafts=1, style="3d")
+
+
+def drafted(**changes: Any) -> StoryConfig:
+    scenes = parse_scenes("a red apple ^ a blue car")
+    return StoryConfig(scenes, DRAFTED, steps_per_scene=4, every=2, **changes)
+
+
+@pytest.fixture(scope="module")
+def transformer() -> Models:
+    return load_models(DRAFTED)
+
+
+def test_every_scene_is_pulled_to_its_own_draft(transformer: Models) -> None:
+    film = StoryFrames(drafted(transition=2), transformer)
+    apple, car = (scene.start for scene in film.scenes)
+    assert not torch.equal(apple, car)
+    assert all(scene.prior is not None for scene in film.scenes)
+    targets = []
+    for frame in film:
+        assert frame.picture.shape == (128, 128, 3)
+        targets.append(film.run.target)
+    assert torch.equal(targets[0], apple)
+    assert torch.equal(targets[-1], car)
+    assert not any(torch.equal(targets[1], one) for one in (apple, car)), "halfway"
+    assert film.run.prior is film.scenes[1].prior
+
+
+def test_drafts_move_with_the_camera_and_start_anew(transformer: Models) -> None:
+    film = StoryFrames(drafted(zoom="1.5", transition=0), transformer)
+    frames = iter(film)
+    next(frames)
+    assert film.scenes[0].image is None, "nothing has moved yet"
+    next(frames)
+    moved = film.scenes[0]
+    assert moved.image is not None
+    assert not torch.equal(moved.target, moved.start)
+    next(frames)
+    assert torch.equal(moved.target, moved.start), "its scene is over"
+    assert film.scenes[1].image is not None
+
+
+def test_a_story_with_drafts_resumes_exactly(transformer: Models) -> None:
+    config = drafted(zoom="1.2")
+    film = StoryFrames(config, transformer)
+    frames = iter(film)
+    next(frames), next(frames)
+    state = film.state()
+    rest = [frame.picture for frame in frames]
+    again = StoryFrames(config, transformer, state)
+    for left, right in zip(rest, again, strict=True):
+        np.testing.assert_array_equal(left, right.picture)

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqclip.config import StoryConfig
+from vqclip.config import GenerateConfig, StoryConfig
 from vqclip.generation.frame import Frame, watched
 from vqclip.generation.losses import PromptLoss
+from vqclip.generation.prior import prior_of
 from vqclip.generation.prompt_embeddings import blend_targets, embed_prompts
 from vqclip.generation.state import State, resumed, state_of
 from vqclip.generation.step import Run, begin, decode, step_alone
 from vqclip.hub.loaders import Models
+from vqclip.hub.run_defaults import derive
 from vqclip.media.images import to_array
 from vqclip.media.timing import EASES
 from vqclip.media.writers import VideoFrame
@@ -73,8 +75,43 @@ class MovedImage:
         self._hold(image - decode(run.models, z))
 
 
+class Scene:
+    """A scene's prompts, and the draft that its image is pulled towards.
+
+    A camera moves the image of the draft too, as long as the scene lasts.
+
+    start: the draft, (1, embed_dim, h/f, w/f).
+    image: the moved draft, (1, 3, h, w) in [0, 1]; None before the first motion.
+    target: the z of the draft or of its moved image.
+    """
+
+    def __init__(
+        self, config: GenerateConfig, models: Models, start: Tensor, image: Tensor | None = None
+    ) -> None:
+        self.models, self.start = models, start
+        self.prompts = embed_prompts(models, config.prompts)
+        own = derive(config)
+        self.prior = prior_of(config, models, self.prompts, start) if own.prior else None
+        self.show(image)
+
+    @torch.no_grad()
+    def show(self, image: Tensor | None) -> None:
+        """Replace the image of the draft; None restores the draft."""
+        self.image = image
+        self.target = self.start if image is None else self.models.vqgan.latent(image * 2 - 1)
+
+    @torch.no_grad()
+    def move(self, motion: Motion) -> None:
+        """Move the image of the draft."""
+        image = decode(self.models, self.start).clamp(0, 1) if self.image is None else self.image
+        self.show(move(image, motion))
+
+
 class StoryFrames:
     """The frames of a story: an optimisation whose image is moved by a camera.
+
+    If the story starts from a draft, every scene has its own, and the image is pulled from one to
+    the next.
 
     A loop starts with hidden frames, numbered below 0, in which the first scene takes shape. The
     end of the video fades into the last of them, so that the video continues seamlessly at its
@@ -95,16 +132,23 @@ class StoryFrames:
         EASES[story.ease]  # raises UsageError now, not at the first transition
         self.story = story
         steps = (story.unseen + story.frames) * story.every
-        config = replace(story.picture, prompts=story.scenes[0], steps=steps)
-        if state:
-            self.run = resumed(config, models, state)
-        else:
-            self.run = watched(begin(config, models), on_draft)
+        configs = [replace(story.picture, prompts=scene, steps=steps) for scene in story.scenes]
         tensors = state.tensors if state else {}
-        residual = tensors.get("held")
-        self.moved = MovedImage(self.run, None if residual is None else residual.to(models.device))
+        if state:
+            self.run = resumed(configs[0], models, state)
+            starts = list(tensors["starts"].to(models.device))
+        else:
+            self.run = watched(begin(configs[0], models), on_draft)
+            starts = [self.run.start[0]] * len(configs)
+            if self.run.derived.init == "draft":
+                others = (watched(begin(config, models), on_draft) for config in configs[1:])
+                starts[1:] = [run.start[0] for run in others]
+        self.scenes = [
+            Scene(config, models, start[None], _on(models, tensors.get(f"scene {number}")))
+            for number, (config, start) in enumerate(zip(configs, starts, strict=True))
+        ]
+        self.moved = MovedImage(self.run, _on(models, tensors.get("held")))
         self.camera = parse_camera(story.zoom, story.pan, story.rotate)
-        self.scenes = [embed_prompts(models, scene) for scene in story.scenes]
         self.number = self.run.steps_done // story.every - story.unseen  # number of the next frame
         self.fading = min(story.unseen, story.changing // story.every)
         before = (np.asarray(image) for image in tensors.get("before", ()))
@@ -116,6 +160,10 @@ class StoryFrames:
         tensors = dict(state.tensors)
         if self.moved.residual is not None:
             tensors["held"] = self.moved.residual.cpu()
+        tensors["starts"] = torch.cat([scene.start for scene in self.scenes]).cpu()
+        for number, scene in enumerate(self.scenes):
+            if scene.image is not None:
+                tensors[f"scene {number}"] = scene.image.cpu()
         if self.before:
             tensors["before"] = torch.from_numpy(np.stack(self.before))
         return replace(state, tensors=tensors)
@@ -139,15 +187,33 @@ class StoryFrames:
 
     def next(self, number: int) -> VideoFrame:
         """Move the camera and run one frame's steps; return the frame from before these steps."""
-        motion = self.camera(number)
+        step, motion = number * self.story.every, self.camera(number)
         if self.run.steps_done and motion:
             self.moved.move(motion)
-        step = number * self.story.every
+            self._move_targets(step, motion)
         first, *_ = [self._step(step + more) for more in range(self.story.every)]
         return VideoFrame(number, to_array(first.image))
 
+    def _move_targets(self, step: int, motion: Motion) -> None:
+        """Move the drafts of the current scenes; those of the others start anew."""
+        current = scene_at(self.story, step)[:2]
+        for number, scene in enumerate(self.scenes):
+            if number in current:
+                scene.move(motion)
+            else:
+                scene.show(None)
+
     def _step(self, step: int) -> Frame:
         here, there, time = scene_at(self.story, step)
-        both = zip(self.scenes[here].perceptors, self.scenes[there].perceptors, strict=True)
+        old, new = self.scenes[here], self.scenes[there]
+        both = zip(old.prompts.perceptors, new.prompts.perceptors, strict=True)
         self.run.prompt_losses = [PromptLoss(*blend_targets(a, b, time)) for a, b in both]
+        if self.story.picture.init_target == "start":
+            self.run.target = torch.lerp(old.target, new.target, time)
+        self.run.prior = (old if time < 0.5 else new).prior
         return step_alone(self.run)
+
+
+def _on(models: Models, tensor: Tensor | None) -> Tensor | None:
+    """Return a tensor, if there is one, on the models' device."""
+    return None if tensor is None else tensor.to(models.device)

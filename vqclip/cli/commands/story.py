@@ -70,8 +70,6 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     first = " | ".join(map(str, scenes[0]))
     steps = len(scenes) * ctx.params["steps_per_scene"]
     params = {**ctx.params, "prompts": [first], "steps": steps}
-    for weight in ("init_weight", "prior"):  # would tie later scenes to the first scene's draft
-        params[weight] = params[weight] or 0.0
     picture = build_config(params, explicit_options(ctx) | {"steps"})
     picture = with_vqgan_of_init(picture, terminal_of(ctx.params).note)
     return StoryConfig(scenes, picture, **read_options(StoryConfig, params))
