@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vqclip import load_perceptor, load_transformer
-from vqclip.generation.subjects import articled
+from vqclip.generation.subjects import articled, subject_phrases
 from vqclip.models.perceptor import Perceptor
 from vqclip.models.vqgan import VQModel
 from vqclip.training.data.dataset import Pictures, over, style_of
@@ -58,9 +58,13 @@ def without_parts(entries: Sequence[DataEntry]) -> list[DataEntry]:
 
 
 def names(entry: DataEntry) -> list[str]:
-    """Return an image's name and keywords, without articles and repetitions."""
+    """Return an image's name and keywords, without articles and repetitions.
+
+    Of a phrase with an article, such as "a knight in armor", the subject alone is the name.
+    """
     texts = (*entry.texts, *map(str, entry.columns.get("tags") or ()))
-    return list(dict.fromkeys(ARTICLE.sub("", text) for text in texts))
+    subject = subject_phrases(texts[0])[:1] if ARTICLE.match(texts[0]) else []
+    return list(dict.fromkeys([*subject, *(ARTICLE.sub("", text) for text in texts)]))
 
 
 def text_embeddings(perceptor: Perceptor, texts: Sequence[str]) -> Tensor:

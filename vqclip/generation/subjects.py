@@ -30,8 +30,8 @@ _SAME_IN_PLURAL = re.compile(r"..?.?|.*(?:ss|us|is)")
 def subject_phrases(text: str) -> list[str]:
     """Return the phrases that may name the subject of a prompt, most specific first.
 
-    A phrase ends just before the first preposition or participle, or with the last word of a part that follows
-    "of". Every phrase is also given in the singular.
+    A phrase ends just before the first preposition or participle, or with the last word of a part
+    that follows "of". Every phrase is also given in the singular.
 
     >>> subject_phrases("two boxing gloves on a table")
     ['two boxing gloves', 'two boxing glove', 'boxing gloves', 'boxing glove', 'gloves', 'glove']

@@ -23,6 +23,8 @@ from vqclip.media.writers import VideoFrame
 from vqclip.video.camera import Motion, move, parse_camera
 from vqclip.video.optical_flow import blend
 
+_KEPT = 0.8  # fraction of the residual kept at each motion if z is pulled towards a draft
+
 
 def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
     """Return a step's scene, the scene that it changes into, and the progress from 0 to 1.
@@ -49,13 +51,15 @@ class MovedImage:
     place and loses colour and detail. So the image itself is moved: z encodes the moved image as
     well as the codes allow, and the residual, image − decoded z, is added to every decoded image
     until the next motion. CLIP sees the sum too; otherwise it would correct errors that viewers
-    never see.
+    never see. If z is pulled towards a moving draft, which keeps its detail, the residual fades
+    with every motion, so that its errors do not build up.
 
     residual: (1, 3, h, w), for images in [0, 1]; None before the first motion.
     """
 
     def __init__(self, run: Run, residual: Tensor | None = None) -> None:
         self.run = run
+        self.kept = _KEPT if run.derived.init_weight else 1.0
         self._hold(residual)
 
     def _hold(self, residual: Tensor | None) -> None:
@@ -72,7 +76,7 @@ class MovedImage:
         lead = run.z - run.average.value(run.z)
         run.z.copy_(run.clamped(z + lead))
         run.average.sum = z * run.average.mass
-        self._hold(image - decode(run.models, z))
+        self._hold(self.kept * (image - decode(run.models, z)))
 
 
 class Scene:

@@ -1,5 +1,6 @@
 """``vqclip story``: videos whose scenes turn into each other."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import StoryConfig, VideoConfig, VideoOutput
 from vqclip.config.prompts import Prompt, parse_scenes
 from vqclip.config.setting import OUTPUT, read_options
+from vqclip.hub.derived import derive
 from vqclip.media.timing import EASES
 from vqclip.video.camera import parse_camera
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 Scenes = tuple[tuple[Prompt, ...], ...]
 
 FPS = 15.0
+_INIT_WEIGHT = 5.0  # towards the scenes' drafts; with less, CLIP's textures cover them in time
 # Settings that a story replaces or does not support.
 _OTHERWISE = (
     *("prompts", "image_prompt", "noise_prompt", "steps", "count"),
@@ -71,6 +74,8 @@ def _read(ctx: typer.Context, scenes: Scenes) -> StoryConfig:
     steps = len(scenes) * ctx.params["steps_per_scene"]
     params = {**ctx.params, "prompts": [first], "steps": steps}
     picture = build_config(params, explicit_options(ctx) | {"steps"})
+    if picture.init_weight is None and derive(picture).init == "draft":
+        picture = replace(picture, init_weight=_INIT_WEIGHT)
     picture = with_vqgan_of_init(picture, terminal_of(ctx.params).note)
     return StoryConfig(scenes, picture, **read_options(StoryConfig, params))
 
