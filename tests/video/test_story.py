@@ -235,7 +235,7 @@ def test_every_scene_is_pulled_to_its_own_draft(transformer: Models) -> None:
     assert all(scene.prior is not None for scene in film.scenes)
     targets = []
     for frame in film:
-        assert frame.picture.shape == (128, 128, 3)
+        assert frame.image.shape == (128, 128, 3)
         targets.append(film.run.target)
     assert torch.equal(targets[0], apple)
     assert torch.equal(targets[-1], car)
@@ -263,7 +263,7 @@ def test_a_story_with_drafts_resumes_exactly(transformer: Models) -> None:
     frames = iter(film)
     next(frames), next(frames)
     state = film.state()
-    rest = [frame.picture for frame in frames]
+    rest = [frame.image for frame in frames]
     again = StoryFrames(config, transformer, state)
     for left, right in zip(rest, again, strict=True):
-        np.testing.assert_array_equal(left, right.picture)
+        np.testing.assert_array_equal(left, right.image)

@@ -17,7 +17,7 @@ from vqclip.cli.terminal import Terminal, terminal_of
 from vqclip.config import StoryConfig, VideoConfig, VideoOutput
 from vqclip.config.prompts import Prompt, parse_scenes
 from vqclip.config.setting import OUTPUT, read_options
-from vqclip.hub.derived import derive
+from vqclip.hub.run_defaults import derive
 from vqclip.media.timing import EASES
 from vqclip.video.camera import parse_camera
 
