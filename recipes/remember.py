@@ -60,10 +60,11 @@ def without_parts(entries: Sequence[DataEntry]) -> list[DataEntry]:
 def names(entry: DataEntry) -> list[str]:
     """Return an image's name and keywords, without articles and repetitions.
 
-    Of a phrase with an article, such as "a knight in armor", the subject alone is the name.
+    A render is named after its subject alone: a knight if the caption is "a knight in armor".
+    Photographs show more than their subject, so they keep their captions.
     """
     texts = (*entry.texts, *map(str, entry.columns.get("tags") or ()))
-    subject = subject_phrases(texts[0])[:1] if ARTICLE.match(texts[0]) else []
+    subject = subject_phrases(texts[0])[:1] if entry.columns.get("kind") == "render" else []
     return list(dict.fromkeys([*subject, *(ARTICLE.sub("", text) for text in texts)]))
 
 

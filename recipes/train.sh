@@ -44,6 +44,9 @@ for stage; do
             --set "loss={$loss, border_weight: 3}" --set seed=11
         STEPS=600 train vqgan vqgan runs/decoder/best --output runs/corners --set seed=12 \
             --set "loss={$loss, border_weight: 6}" --set train.learning_rate=1.5e-4
+        STEPS=2600 train vqgan vqgan runs/corners/best --output runs/plain --set seed=13 \
+            --set "loss={$loss, border_weight: 9}" --set train.learning_rate=2.5e-4 \
+            --set train.ema=0.995 --set data.composition.colour=0.45
         ;;
     clip) train clip clip weights/clip ;;
     encode) run encode transformer ;;

@@ -53,12 +53,10 @@ def test_texts_and_images_are_recalled_by_similarity() -> None:
     assert by_keyword[0] < made.recall(toward(t0=1.0, i0=1.0))[0, 0]
 
 
-def subjects(*phrases: Tensor, attributes: Tensor | None = None, words: int = 1) -> Subjects:
-    """Return subjects with phrases of ``words`` words, and perhaps attributes, each (1, d)."""
+def subjects(*phrases: Tensor, attributes: Tensor | None = None) -> Subjects:
+    """Return subjects with phrases, and perhaps attributes, each (1, d)."""
     empty = torch.zeros(0, DIM)
-    lengths = torch.full((len(phrases),), words)
-    attributes = empty if attributes is None else attributes
-    return Subjects(torch.cat((*phrases, empty)), lengths, attributes)
+    return Subjects(torch.cat((*phrases, empty)), empty if attributes is None else attributes)
 
 
 def test_images_that_a_phrase_names_are_recalled() -> None:
@@ -75,19 +73,6 @@ def test_images_that_a_phrase_names_are_recalled() -> None:
     assert by_name[0] > by_keyword[0]
     unnamed = made.recall(x, subjects=subjects(toward(t1=1.0, t2=1.0)))[0]
     assert unnamed.argmax() == 3, "a phrase that is merely similar counts as a name"
-
-
-def test_a_longer_phrase_names_an_image_more_surely() -> None:
-    """A "pirate ship" should be recalled by its whole name."""
-    made = memory()
-    x = toward(t0=1.0, t1=1.0, i0=0.8, i1=0.8)
-    short = made.recall(x, subjects=subjects(toward(t1=1.0)))[0]
-    long = made.recall(x, subjects=subjects(toward(t1=1.0), words=2))[0]
-    assert long[3] < 0.1 * short[3]
-    similar = toward(t1=1.0, i1=0.5)
-    assert made.recall(x, subjects=subjects(similar, words=2)).equal(
-        made.recall(x, subjects=subjects(similar))
-    ), "a phrase that is merely similar is no name"
 
 
 def test_a_phrase_can_outweigh_the_whole_prompt() -> None:

@@ -64,19 +64,17 @@ def test_crops_are_left_out_if_the_whole_image_is_there(tmp_path: Path) -> None:
     ]
 
 
-def test_the_subject_is_the_name(tmp_path: Path) -> None:
-    texts = {"a knight in armor": "knight", "face with tears": "face with tears", "an owl": "owl"}
+def test_renders_are_named_after_their_subject(tmp_path: Path) -> None:
+    kinds = {"render": "knight", "photo": "knight in armor"}
     rows = []
-    for number, text in enumerate(texts):
-        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
-        rows.append({"file": f"{number}.png", "text": [text], "tags": ["a keyword"], "source": "a"})
+    for kind in kinds:
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{kind}.png")
+        row = {"file": f"{kind}.png", "text": ["a knight in armor"], "tags": ["a keyword"]}
+        rows.append(row | {"source": "a", "kind": kind})
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    named = [
-        remember.names(entry)
-        for entry in read_source(SourceConfig(str(tmp_path / "captions.jsonl")))
-    ]
-    assert [names[0] for names in named] == list(texts.values())
-    assert named[0] == ["knight", "knight in armor", "keyword"]
+    render, photo = map(remember.names, read_source(SourceConfig(str(tmp_path / "captions.jsonl"))))
+    assert render == ["knight", "knight in armor", "keyword"]
+    assert photo == ["knight in armor", "keyword"]
 
 
 @pytest.mark.slow

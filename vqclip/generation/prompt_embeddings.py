@@ -71,11 +71,10 @@ def embed_subjects(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Subjects:
 
     texts = [p.content for p in prompts if p.kind == "text" and p.weight > 0]
     phrases, attributes = (
-        list(dict.fromkeys(phrase for text in texts for phrase in parts(text)))
+        embed(list(dict.fromkeys(phrase for text in texts for phrase in parts(text))))
         for parts in (subject_phrases, subject_attributes)
     )
-    lengths = torch.tensor([len(phrase.split()) for phrase in phrases])
-    return Subjects(embed(phrases), lengths, embed(attributes))
+    return Subjects(phrases, attributes)
 
 
 def targets_of(perceptor: Perceptor, prompts: Sequence[Prompt], load: Load = load_image) -> Targets:

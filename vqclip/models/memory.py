@@ -31,8 +31,7 @@ _SAME = 0.97  # cosine similarity above which two phrases count as the same
 _BY_KEYWORD = 0.07  # penalty if a phrase is a keyword of the image rather than its name
 _UNNAMED = 0.42  # penalty if no phrase is the image's name or keyword
 _ATTRIBUTE = 0.06  # bonus for each attribute of the subject that is among the image's texts
-_SPECIFIC = 0.1  # bonus for each word before the last in a phrase that names the image
-_MARGIN = 0.05  # difference in score up to which two styles are equally suitable
+_MARGIN = 0.07  # difference in score up to which two styles are equally suitable
 _NEGLIGIBLE = 1e-6  # images with a smaller p(image | condition) are ignored while sampling
 _UNIFORM = 1e-3  # stands for the transformer's p of given codes, which it does not predict
 _IMAGE = 0.5  # weight of the similarity to an image, relative to the similarity to its texts
@@ -42,12 +41,10 @@ class Subjects(NamedTuple):
     """The subjects of a prompt, as CLIP embeddings.
 
     phrases: (n, d), phrases that may name the subject, most specific first.
-    lengths: (n,), the number of words in each phrase.
     attributes: (m, d), further words that describe it.
     """
 
     phrases: Tensor
-    lengths: Tensor
     attributes: Tensor
 
 
@@ -125,11 +122,9 @@ class Memory(nn.Module):
             return by_text + by_image
         similarities = self._similarities(F.normalize(subjects.phrases.to(unit), dim=-1))
         cost = _PHRASE * torch.linspace(0, 1, len(similarities) + 1).to(unit)[1:, None]
-        same = similarities > _SAME  # (n, images, words)
-        specific = _SPECIFIC * (subjects.lengths.to(unit)[:, None] - 1) * same.any(-1)
-        by_phrase = (_best(similarities) - cost + specific).amax(0)
-        named, known = same[..., 0].any(0), same.any(-1).any(0)
-        unnamed = torch.where(known, _BY_KEYWORD, _UNNAMED).masked_fill(named, 0.0)
+        by_phrase = (_best(similarities) - cost).amax(0)
+        same = (similarities > _SAME).any(0)  # (images, words)
+        unnamed = torch.where(same.any(-1), _BY_KEYWORD, _UNNAMED).masked_fill(same[:, 0], 0.0)
         attributes = self._similarities(F.normalize(subjects.attributes.to(unit), dim=-1))
         described = _ATTRIBUTE * (attributes > _SAME).any(-1).sum(0)
         return torch.maximum(by_text, by_phrase) + by_image - unnamed + described
