@@ -23,6 +23,18 @@ def test_story_becomes_a_video() -> None:
     assert iio.improps("a-red-apple-1.mp4", plugin="pyav").shape == (4, 32, 32, 3)
 
 
+def test_only_drafts_have_a_pull_by_default() -> None:
+    def weight(*options: str) -> float:
+        vqclip(*STORY, "--drafts", "1", "--overwrite", "-o", "s.gif", "--every", "4", *options)
+        settings = video_metadata(Path("s.gif"))["settings"]
+        assert isinstance(settings, dict)
+        return float(settings["init_weight"])
+
+    assert weight() == 0.0
+    assert weight("--init", "draft") == 5.0
+    assert weight("--init", "draft", "--init-weight", "0.5") == 0.5
+
+
 def test_every_video_format_and_the_frames() -> None:
     videos = ["-o", "s.gif", "--mp4", "--webp", "--frames", "f", "--fps", "8", "--json"]
     result = vqclip(*STORY, *videos, "--zoom", "1.05", "--loop", "--optimizer", "adamw")
