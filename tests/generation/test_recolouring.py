@@ -41,6 +41,7 @@ def word(image: Tensor, row: int, column: int) -> str:
         ("a golden crown", "gold"),
         ("a Grey cat on a red sofa", "gray"),
         ("a bus in blue", None),
+        ("a blue bus on a green hill", "blue"),
         ("a red and white flag", None),
         ("a cat | a blue dog", "blue"),
         ("a blue bus | red:-1", "blue"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vqclip.generation.subjects import singular, subject_phrases
+from vqclip.generation.subjects import singular, subject_attributes, subject_phrases
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,17 @@ def test_any_text_has_phrases_of_its_own_letters(text: str) -> None:
 def test_singulars_are_never_empty(word: str) -> None:
     assert singular(word)
     assert len(singular(word)) <= len(word)
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        ("a red apple", ["red"]),
+        ("sunset over the sea", ["sea"]),
+        ("a house with a red roof", ["roof"]),
+        ("a cup of green tea", ["green", "tea"]),
+        ("a wolf howling at the moon", ["moon"]),
+    ],
+)
+def test_attributes_describe_the_subject_and_its_setting(text: str, attributes: list[str]) -> None:
+    assert subject_attributes(text) == attributes

@@ -50,22 +50,34 @@ def subject_phrases(text: str) -> list[str]:
 
 
 def subject_attributes(text: str) -> list[str]:
-    """Return the words that describe the subject of a prompt.
+    """Return the words that describe the subject of a prompt, and those of its setting.
 
-    >>> subject_attributes("a smiling yellow face with glasses")
-    ['smiling', 'yellow']
+    Colours in the setting are left out, because the subject may have another one.
+
+    >>> subject_attributes("a smiling yellow face with red glasses")
+    ['smiling', 'yellow', 'glasses']
     """
-    return list(dict.fromkeys(word for words in _subjects(text) for word in words[:-1]))
+    described = (word for words in _subjects(text) for word in words[:-1])
+    setting = (word for _, words in _parts(text)[1:] for word in words if word not in COLOUR_WORDS)
+    return list(dict.fromkeys((*described, *setting)))
 
 
 def _subjects(text: str) -> list[list[str]]:
     """Return the words of every part of a prompt that may name its subject."""
-    text = _TWO_COLOURS.sub(r"\1 ", text.lower())
-    first, *others = (_WORD.findall(part) for part in _SPLIT.split(text))
-    joints = _SPLIT.findall(text)
-    parts = [first, *(part for part, joint in zip(others, joints, strict=False) if joint == "of")]
-    named = ([word for word in part if word not in _FUNCTION_WORDS] for part in parts)
+    named = (
+        words for number, (joint, words) in enumerate(_parts(text)) if not number or joint == "of"
+    )
     return [words for words in named if words and words[-1] not in _MEDIA]
+
+
+def _parts(text: str) -> list[tuple[str, list[str]]]:
+    """Split a prompt at prepositions, participles and punctuation, each before its words."""
+    text = _TWO_COLOURS.sub(r"\1 ", text.lower())
+    parts = zip(["", *_SPLIT.findall(text)], _SPLIT.split(text), strict=True)
+    return [
+        (joint, [word for word in _WORD.findall(part) if word not in _FUNCTION_WORDS])
+        for joint, part in parts
+    ]
 
 
 def articled(name: str) -> str:
