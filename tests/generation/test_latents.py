@@ -76,7 +76,7 @@ def test_codes_round_trip_through_a_file(tmp_path: Path, generator: torch.Genera
 
 def test_codes_that_do_not_fit(tmp_path: Path, generator: torch.Generator) -> None:
     save_codes(tmp_path / "a.npz", Codes(torch.full((1, 3, 5), 11)))
-    with pytest.raises(UsageError, match="go up to 11, but this VQGAN has 11"):
+    with pytest.raises(UsageError, match="go up to 11, but this VQGAN has only 11"):
         initial_latent(Pixels(), str(tmp_path / "a.npz"), (3, 5), "cover", generator)
     save_codes(tmp_path / "b.npz", Codes(torch.zeros(1, 3, 5, dtype=torch.int64)))
     with pytest.raises(UsageError, match="saved codes are 3x5"):

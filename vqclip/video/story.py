@@ -79,7 +79,7 @@ class MovedImage:
         self._hold(self.kept * (image - decode(run.models, z)))
 
 
-class Scene:
+class StoryScene:
     """A scene's prompts, and the draft that its image is pulled towards.
 
     A camera moves the image of the draft too, as long as the scene lasts.
@@ -148,7 +148,7 @@ class StoryFrames:
                 others = (watched(begin(config, models), on_draft) for config in configs[1:])
                 starts[1:] = [run.start[0] for run in others]
         self.scenes = [
-            Scene(config, models, start[None], _on(models, tensors.get(f"scene {number}")))
+            StoryScene(config, models, start[None], _on(models, tensors.get(f"scene {number}")))
             for number, (config, start) in enumerate(zip(configs, starts, strict=True))
         ]
         self.moved = MovedImage(self.run, _on(models, tensors.get("held")))
@@ -199,7 +199,7 @@ class StoryFrames:
         return VideoFrame(number, to_array(first.image))
 
     def _move_targets(self, step: int, motion: Motion) -> None:
-        """Move the drafts of the current scenes; those of the others start anew."""
+        """Move the drafts of the current scenes; those of the other scenes start again."""
         current = scene_at(self.story, step)[:2]
         for number, scene in enumerate(self.scenes):
             if number in current:
