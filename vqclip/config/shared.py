@@ -16,8 +16,8 @@ SIZE = Option(
 )
 SAMPLE_SIZE = replace(
     SIZE,
-    help="Image size in pixels. Default: the size of the map, four times the size of the "
-    "--upscale image, or otherwise the VQGAN's training size.",
+    help="Image size in pixels. Default: the VQGAN's training size. With a map, its size; with "
+    "--upscale, four times the size of the given image.",
 )
 VIDEO_SIZE = replace(
     SIZE,

@@ -141,7 +141,7 @@ class Memory(nn.Module):
             ("words", self.words, -1, len(self.texts)),
         ):
             if values.numel() and not least <= int(values.min()) <= int(values.max()) < count:
-                raise CheckpointError(f"the memory's {name} are out of range; it is damaged")
+                raise CheckpointError(f"its memory is damaged: the {name} are out of range")
 
 
 def _best(similarities: Tensor) -> Tensor:

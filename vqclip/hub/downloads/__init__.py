@@ -135,7 +135,7 @@ def _verified(part: Part, source: Source, wanted: DownloadRequest) -> str:
     """Verify the downloaded file and return its hash."""
     if wanted.size is not None and part.size != wanted.size:
         raise DownloadError(
-            f"{part.size:,} bytes arrived instead of {wanted.size:,}: it is a different file"
+            f"received {part.size:,} bytes instead of {wanted.size:,}: this is a different file"
         )
     try:
         wanted.check(part.path)

@@ -98,7 +98,7 @@ def load_transformer_weights(
         model.memory.check(model.transformer.config.vocab_size)
     if not model.permuter.is_valid():
         raise CheckpointError(
-            "the two orders of its permuter are not inverses of each other; it is damaged"
+            "its permuter is damaged: the two orders are not inverses of each other"
         )
     return model
 
