@@ -66,8 +66,8 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
 
     address: :data:`LOCAL`, ``auto`` (the cluster running on this machine), or ``host:port`` of
         a cluster that this machine belongs to.
-    cpus: cores per worker; workers then use no GPU. If None, each worker uses a GPU if the cluster
-        has any, or else one core.
+    cpus: cores per worker; workers then use no GPU. If None, each worker uses one core, and one
+        GPU if the cluster has GPUs.
 
     Raises:
         UsageError: Ray is not installed, or the address does not respond.

@@ -91,7 +91,7 @@ def load_transformer(
     model_config = _config(path, config)
     if model_config is None:
         raise UsageError(
-            f"{path} has no config beside it, and a transformer needs one; add its YAML"
+            f"{path} has no config beside it, and a transformer needs one; add its YAML config"
         )
     if "transformer_config" not in model_config.params:
         kind = model_config.target.split(".")[-1]

@@ -144,9 +144,9 @@ def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
     if wanted in names:
         return names.index(wanted)
     near = [*get_close_matches(wanted, names, n=3), *(n for n in names if wanted in n)][:4]
-    hint = f"did you mean {', '.join(near)}? " if near else ""
-    every = ", ".join(own[:20]) if own else "vqclip list classes"
-    raise UsageError(f"unknown class {text!r}; {hint}All: {every}")
+    hint = f"; did you mean {', '.join(near)}?" if near else ":"
+    every = f"the first classes are {', '.join(own[:20])}" if own else "see `vqclip list classes`"
+    raise UsageError(f"unknown class {text!r}{hint} {every}")
 
 
 def labels_of(

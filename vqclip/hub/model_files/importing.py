@@ -148,7 +148,7 @@ def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelCon
     if own is None:
         raise UsageError(
             f"{checkpoint} has no config beside it, and a transformer needs one; add its "
-            f"YAML{advice(state)}"
+            f"YAML config{advice(state)}"
         )
     return own
 

@@ -120,8 +120,8 @@ class CodebookUpdater(nn.Module):
 
     - Codes that no latent has chosen for ``revive_after`` steps are moved to a random latent in the
       batch. ``idle`` (n_embed,) counts those steps.
-    - With ``decay``, codes follow the latents that choose them as a running average instead of by
-      gradients: N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N (van den Oord et al. 2017, A.1).
+    - With ``decay``, each code is a running average of the latents that choose it, and not trained
+      by gradients: N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N (van den Oord et al. 2017, A.1).
 
     Args:
         codebook: (n_embed, embed_dim).
