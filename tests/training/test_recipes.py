@@ -69,11 +69,12 @@ def test_one_command_trains_the_models_further() -> None:
     features = words_of("data", "features")[0]
     assert "start=runs/vqgan/best" in features
     assert features[len(features) - features[::-1].index("--output")] == "runs/features"
-    decoder, corners = words_of("data", "decoder")
-    for words, start in ((decoder, "weights/vqgan"), (corners, "runs/decoder/best")):
+    starts = ["weights/vqgan", "runs/decoder/best", "runs/corners/best"]
+    for words, start in zip(words_of("data", "decoder"), starts, strict=True):
         options = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
         settings = read_training_settings("vqgan", RECIPES / "vqgan.yaml", options)
         assert settings.start == start
         assert settings.loss["freeze"] == ["encoder", "quant_conv", "quantize"]
+        assert settings.data["composition"]["gradient"] == 0.15, "the rest of the section stays"
     assert words_of("data", "wings", code=2) == []
     assert words_of("data", code=2) == []

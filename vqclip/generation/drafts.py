@@ -39,7 +39,7 @@ def drafts(
     first = config.seed * config.drafts
     seeds = range(first, first + config.drafts)
     grid = natural_grid(grid, models, transformer)
-    if config.init == "sample" or transformer.condition_kind != "clip":
+    if not _follows_prompts(config, transformer):
         yield from draw_freely(transformer, grid, seeds, replace(config.sampling, guidance=1.0))
         return
     known = torch.full(trained_grid(grid, transformer), -1, device=transformer.device)
@@ -47,6 +47,11 @@ def drafts(
     condition = prompt_condition(models, prompts, styles)
     recalled = prompt_recall(models, prompts, styles)
     yield from draw(transformer, condition, known, seeds, config.sampling, recalled)
+
+
+def _follows_prompts(config: GenerateConfig, transformer: Net2NetTransformer) -> bool:
+    """Return whether drafts are sampled from the prompts, instead of freely."""
+    return config.init != "sample" and transformer.condition_kind == "clip"
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
@@ -165,7 +170,8 @@ def best_draft(
         pixels = drawn[0].numel() * transformer.vqgan.downsampling**2
         several = torch.split(codes, max(1, _PIXELS // pixels))
         images = torch.cat([transformer.vqgan.image(z_q) for z_q in several])
-        if colour := prompted_colour(config.prompts):
+        colour = prompted_colour(config.prompts)
+        if colour and _follows_prompts(config, transformer):
             images = torch.cat((images, recoloured(images, colour)))
         best = int(draft_scores(config, models, prompts, images).argmax())
     own = transformer.vqgan is models.vqgan and tuple(drawn.shape[1:]) == grid

@@ -82,8 +82,8 @@ _IMAGES = "FOLDER/pictures contains the images. First, train a VQGAN on them (--
 
 def _maps(name: str, what: str) -> str:
     return (
-        f"FOLDER/pictures contains the images, and FOLDER/{name} contains {what} with the same "
-        "names.\n"
+        f"FOLDER/pictures contains the images, and FOLDER/{name} contains {what} with the\n"
+        "# same names.\n"
         f"# First, train a VQGAN on each (--example vqgan and --example {_VQGAN_OF[name]})."
     )
 
