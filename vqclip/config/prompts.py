@@ -78,6 +78,11 @@ class Prompt:
         return text + weight + stop
 
 
+def wanted_texts(prompts: Sequence[Prompt]) -> list[str]:
+    """Return the contents of the text prompts that the image moves towards."""
+    return [prompt.content for prompt in prompts if prompt.kind == "text" and prompt.weight > 0]
+
+
 def _means(text: str, prompt: Prompt) -> bool:
     try:
         return parse_prompts(text, prompt.kind) == (prompt,)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqclip.config import GenerateConfig, SampleConfig
+from vqclip.config.prompts import wanted_texts
 from vqclip.generation.frame import Frame
 from vqclip.generation.latents import grid_size
 from vqclip.generation.prompt_embeddings import PromptEmbeddings, clip_scores
@@ -80,7 +81,7 @@ def styles_for(
     """
     assert models.transformer is not None
     known = styles_of(models.transformer.cond_stage_model)
-    texts = [p.content for p in config.prompts if p.kind == "text" and p.weight > 0]
+    texts = wanted_texts(config.prompts)
     first = config.seed if isinstance(config, SampleConfig) else 0
     styles = chosen_styles(config.style, texts, known, _default_styles(models, prompts, known))
     return style_places(styles, known, range(first, first + count))

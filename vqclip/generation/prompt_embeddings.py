@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vqclip.config import GenerateConfig, SampleConfig
-from vqclip.config.prompts import Prompt
+from vqclip.config.prompts import Prompt, wanted_texts
 from vqclip.errors import UsageError
 from vqclip.files.hashing import stream_seed
 from vqclip.generation.subjects import articled, subject_attributes, subject_phrases
@@ -69,7 +69,7 @@ def embed_subjects(perceptor: Perceptor, prompts: Sequence[Prompt]) -> Subjects:
         both = perceptor.embed_text(phrases) + perceptor.embed_text([*map(articled, phrases)])
         return F.normalize(both, dim=-1)
 
-    texts = [p.content for p in prompts if p.kind == "text" and p.weight > 0]
+    texts = wanted_texts(prompts)
     phrases, attributes = (
         embed(list(dict.fromkeys(phrase for text in texts for phrase in parts(text))))
         for parts in (subject_phrases, subject_attributes)

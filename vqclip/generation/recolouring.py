@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vqclip.config.prompts import Prompt
+from vqclip.config.prompts import Prompt, wanted_texts
 from vqclip.generation.subjects import subject_attributes
 from vqclip.media.colour_words import COLOURS, measured
 
@@ -35,9 +35,8 @@ def prompted_colour(prompts: Sequence[Prompt]) -> str | None:
     >>> prompted_colour([Prompt("a blue bus on a green hill")])
     'blue'
     """
-    texts = [prompt.content for prompt in prompts if prompt.kind == "text" and prompt.weight > 0]
-    words = [_SYNONYMS.get(word, word) for text in texts for word in subject_attributes(text)]
-    named = {word for word in words if word in COLOURS}
+    words = (word for text in wanted_texts(prompts) for word in subject_attributes(text))
+    named = {_SYNONYMS.get(word, word) for word in words} & COLOURS.keys()
     return named.pop() if len(named) == 1 else None
 
 
