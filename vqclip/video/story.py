@@ -1,22 +1,20 @@
 """Stories: one optimisation with changing prompts and a moving camera."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vqclip.config import GenerateConfig, StoryConfig
+from vqclip.config import StoryConfig
 from vqclip.generation.frame import Frame, watched
 from vqclip.generation.losses import PromptLoss
-from vqclip.generation.prior import prior_of
-from vqclip.generation.prompt_embeddings import blend_targets, embed_prompts
+from vqclip.generation.prompt_embeddings import blend_targets
 from vqclip.generation.state import State, resumed, state_of
 from vqclip.generation.step import Run, begin, decode, step_alone
 from vqclip.hub.loaders import Models
-from vqclip.hub.run_defaults import derive
 from vqclip.media.images import to_array
 from vqclip.media.timing import EASES
 from vqclip.media.writers import VideoFrame
@@ -84,18 +82,14 @@ class StoryScene:
 
     A camera moves the image of the draft too, as long as the scene lasts.
 
-    start: the draft, (1, embed_dim, h/f, w/f).
+    run: a run that has taken no step; its start is the draft.
     image: the moved draft, (1, 3, h, w) in [0, 1]; None before the first motion.
-    target: the z of the draft or of its moved image.
+    target: the z of the draft or of its moved image, (1, embed_dim, h/f, w/f).
     """
 
-    def __init__(
-        self, config: GenerateConfig, models: Models, start: Tensor, image: Tensor | None = None
-    ) -> None:
-        self.models, self.start = models, start
-        self.prompts = embed_prompts(models, config.prompts)
-        own = derive(config)
-        self.prior = prior_of(config, models, self.prompts, start) if own.prior else None
+    def __init__(self, run: Run, image: Tensor | None = None) -> None:
+        self.models, self.start = run.models, run.start
+        self.prompts, self.prior = run.prompts, run.prior
         self.show(image)
 
     @torch.no_grad()
@@ -140,16 +134,21 @@ class StoryFrames:
         tensors = state.tensors if state else {}
         if state:
             self.run = resumed(configs[0], models, state)
-            starts = list(tensors["starts"].to(models.device))
         else:
             self.run = watched(begin(configs[0], models), on_draft)
-            starts = [self.run.start[0]] * len(configs)
-            if self.run.derived.init == "draft":
-                others = (watched(begin(config, models), on_draft) for config in configs[1:])
-                starts[1:] = [run.start[0] for run in others]
+        starts: Sequence[Tensor | None]  # None: a draft is to be sampled
+        if "starts" in tensors:
+            starts = tensors["starts"].to(models.device).chunk(len(configs))
+        else:  # states from earlier versions have no drafts for their scenes
+            drafted = state is None and self.run.derived.init == "draft"
+            starts = [None if drafted else self.run.start] * len(configs)
+        others = (
+            watched(begin(config, models, start), on_draft)
+            for config, start in zip(configs[1:], starts[1:], strict=True)
+        )
         self.scenes = [
-            StoryScene(config, models, start[None], _on(models, tensors.get(f"scene {number}")))
-            for number, (config, start) in enumerate(zip(configs, starts, strict=True))
+            StoryScene(run, _on(models, tensors.get(f"scene {number}")))
+            for number, run in enumerate((self.run, *others))
         ]
         self.moved = MovedImage(self.run, _on(models, tensors.get("held")))
         self.camera = parse_camera(story.zoom, story.pan, story.rotate)
