@@ -1,1 +1,1 @@
-"""Many images from one list: rows, jobs, run folder, engine, gallery."""
+"""Batches of images from a list: rows, jobs, run folder, engine, gallery."""

@@ -1,4 +1,4 @@
-"""Checks of jobs before any job starts."""
+"""Validation of jobs before a batch starts."""
 
 from vqclip.config import AUTO, DEFAULT, DRAWN, GenerateConfig
 from vqclip.errors import UsageError

@@ -1,6 +1,6 @@
 """Ray clusters: joining, starting and capacity.
 
-Ray logs to files in /tmp/ray, which keeps the terminal free for the run.
+Ray writes its logs to /tmp/ray, so the terminal shows only the run's output.
 """
 
 import os
@@ -28,8 +28,8 @@ _QUIET = {
 class Cluster:
     """A cluster that this process has joined.
 
-    ray: the module ``ray``.
-    need: a worker's resources, as Ray options: num_cpus, num_gpus.
+    ray: the ``ray`` module.
+    need: the resources of a worker, as the Ray options ``num_cpus`` and ``num_gpus``.
     """
 
     ray: Any
@@ -40,7 +40,7 @@ class Cluster:
         return {node["NodeID"] for node in self._nodes()}
 
     def actor_here(self, actor: type, *values: Any) -> Any:
-        """Start an actor on this process's node that reserves no resources; return its handle."""
+        """On this process's node, start an actor that reserves no resources; return its handle."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node = self.ray.get_runtime_context().get_node_id()
@@ -49,7 +49,7 @@ class Cluster:
         return made.remote(*values)
 
     def room(self) -> int:
-        """Return how many workers fit on the nodes, ignoring other work."""
+        """Return how many workers fit on the nodes if nothing else is running there."""
         needs = {"CPU": self.need["num_cpus"], "GPU": self.need["num_gpus"]}
         return sum(
             min(int(node["Resources"].get(kind, 0) // n) for kind, n in needs.items() if n)
@@ -62,15 +62,15 @@ class Cluster:
 
 @contextmanager
 def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
-    """Join the cluster at ``address``, or start one on this machine; leave it on exit.
+    """Join the cluster at ``address`` or start one on this machine, and disconnect on exit.
 
     address: :data:`LOCAL`, ``auto`` (the cluster running on this machine), or ``host:port`` of
         a cluster that this machine belongs to.
-    cpus: cores per worker; workers then use no GPU. If None, each worker uses one core, and one
-        GPU if the cluster has GPUs.
+    cpus: number of cores per worker; if set, workers use no GPU. If None, each worker uses one core
+        and, if the cluster has GPUs, one GPU.
 
     Raises:
-        UsageError: Ray is not installed, or the address does not respond.
+        UsageError: Ray is not installed, or the address is invalid or unreachable.
         VqclipError: the cluster cannot be used.
     """
     check_address(address)
@@ -89,7 +89,9 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
 
 
 def check_address(address: str) -> None:
-    """Check that an address can be reached, because Ray itself would retry for minutes.
+    """Check that an address can be reached.
+
+    Ray itself would try to reach it for minutes before failing.
 
     Raises:
         UsageError: the address is invalid or unreachable.
@@ -132,5 +134,5 @@ def _join(ray: Any, address: str) -> None:
 
 
 def first_words(error: BaseException) -> str:
-    """Return the first words of a Ray error, which can be pages long."""
+    """Return the start of a Ray error message, which can be pages long."""
     return f"{' '.join(str(error).split()):.300}".rstrip()

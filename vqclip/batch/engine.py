@@ -1,7 +1,8 @@
 """Execution of jobs in this process, one by one or side by side.
 
-An engine runs jobs and yields their results in any order; each result is recorded immediately. Jobs
-share nothing but the models' weights, so the bytes of a job's image do not depend on other jobs.
+An engine runs jobs and yields each one when it finishes or fails, and the caller records it
+immediately. Jobs share only the models' weights. A job's image therefore does not depend on the
+other jobs, except for rounding when jobs run side by side.
 """
 
 import errno
@@ -40,14 +41,17 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Engine(Protocol):
-    """Runs jobs; Ctrl-C raises KeyboardInterrupt after the jobs' checkpoints are written."""
+    """Runs jobs; on Ctrl-C, saves their checkpoints and then raises KeyboardInterrupt."""
 
     def __call__(self, jobs: Iterable[Job]) -> Generator[Job, None, None]:
-        """Yield every job when it is done or has failed."""
+        """Yield each job as soon as it is done or has failed."""
 
 
 class Loader:
-    """Loads models and keeps the most recently used sets; most lists need only one."""
+    """Loads sets of models and keeps the most recently used ones in memory.
+
+    Most lists need only one set.
+    """
 
     def __init__(self) -> None:
         self.loaded: OrderedDict[Any, Models] = OrderedDict()
@@ -64,7 +68,7 @@ class Loader:
 
 
 def models_key(config: GenerateConfig) -> tuple[Any, ...]:
-    """Return the settings that determine the models."""
+    """Return the settings that determine which models a job uses."""
     perceptors = tuple(source for source, _ in config.clip)
     transformer = (transformer_of(config), config.transformer_config)
     place = (config.device, config.precision)
@@ -72,11 +76,11 @@ def models_key(config: GenerateConfig) -> tuple[Any, ...]:
 
 
 class Local:
-    """The engine in this process, which groups jobs by their models, then by their shape.
+    """Runs jobs in this process, grouped by their models and then by :func:`shape`.
 
-    width: number of jobs to run side by side. None means the fastest number on a GPU and one on a
-        CPU. With the precision ``portable``, None always means one, because a job's bytes must then
-        not depend on the jobs beside it.
+    width: number of jobs to run side by side. If None, the fastest width is measured on a GPU, and
+        jobs run one at a time on a CPU. With the precision ``portable``, None always means one at a
+        time, so that the other jobs do not affect a job's bytes.
     """
 
     def __init__(
@@ -90,7 +94,7 @@ class Local:
         self.width = width
 
     def __call__(self, jobs: Iterable[Job]) -> Generator[Job, None, None]:
-        """Yield every job when it is done or has failed."""
+        """Yield each job as soon as it is done or has failed."""
         for alike in grouped(jobs, lambda job: models_key(job.config)):
             for group in grouped(alike, lambda job: self._beside(job.config)):
                 works = (attempt(job, self.folder, self.load, self.on_step) for job in group)
@@ -105,7 +109,7 @@ class Local:
 
 
 def usual_width(config: GenerateConfig) -> int | None:
-    """Return the default number of jobs to run side by side, or None for the fastest."""
+    """Return the default number of jobs to run side by side; None means the fastest width."""
     try:
         portable = config.precision == "portable"
         alone = portable or resolve_device(config.device).type == "cpu"
@@ -115,7 +119,7 @@ def usual_width(config: GenerateConfig) -> int | None:
 
 
 def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Job]]:
-    """Group the jobs by their keys, in order of first appearance."""
+    """Group the jobs by key, in the order in which the keys first appear."""
     groups: dict[Hashable, list[Job]] = {}
     for job in jobs:
         groups.setdefault(key(job), []).append(job)
@@ -123,9 +127,9 @@ def grouped(jobs: Iterable[Job], key: Callable[[Job], Hashable]) -> list[list[Jo
 
 
 def shape(config: GenerateConfig) -> str:
-    """Return, as JSON, the settings that jobs must share to run side by side.
+    """Return the settings that jobs must share to run side by side, as JSON.
 
-    These are all settings but the prompts and the seed.
+    These are all settings except the prompts and the seed.
     """
     values = {k: v for k, v in config.to_dict().items() if k not in ("prompts", "seed")}
     return json.dumps(values, sort_keys=True)
@@ -137,11 +141,11 @@ def attempt(
     load: Callable[[GenerateConfig], Models],
     on_step: OnStep | None = None,
 ) -> Work[Job]:
-    """Run a job and return it, done or failed; a failure does not stop the other jobs.
+    """Run a job and return it as done or failed; a failure does not stop the other jobs.
 
     Raises:
-        VqclipError: the disk is full or read-only, so that other jobs would fail too.
-        KeyboardInterrupt: Ctrl-C was pressed; the job's checkpoint is written.
+        VqclipError: the disk is full or read-only, so the other jobs would fail too.
+        KeyboardInterrupt: Ctrl-C was pressed; the job's checkpoint, if any, has been saved.
     """
     try:
         return (yield from work(job, folder, load(job.config), on_step))
@@ -157,11 +161,11 @@ def _failed(job: Job, error: Exception) -> Job:
 
 
 def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = None) -> Work[Job]:
-    """Make a job's image, from its checkpoint if there is one, and return the finished job.
+    """Generate a job's image, resuming from any checkpoint, and return the finished job.
 
     Raises:
         VqclipError: the job failed.
-        KeyboardInterrupt: Ctrl-C was pressed; the job's checkpoint is written.
+        KeyboardInterrupt: Ctrl-C was pressed; the job's checkpoint, if any, has been saved.
     """
     checkpoint = folder.checkpoint(job) if can_resume(job.config.optimizer) else None
     output = replace(job.output(folder.path), checkpoint=checkpoint)
@@ -188,7 +192,7 @@ def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = N
 
 
 def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None:
-    """Return a job's saved state, or None if there is none for these settings and weights."""
+    """Return a job's saved state, or None if no state matches its settings and weights."""
     if output.checkpoint is None:
         return None
     try:
@@ -203,7 +207,7 @@ def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None
 def estimate(
     jobs: Iterable[Job], load: Callable[[GenerateConfig], Models]
 ) -> tuple[float, list[Job]]:
-    """Return the predicted seconds for all jobs, based on a few steps of each kind of job.
+    """Return the predicted time for all jobs in seconds, from timing a few steps of each kind.
 
     Jobs that fail during these steps are also returned, with their errors.
     """

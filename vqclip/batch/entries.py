@@ -1,4 +1,4 @@
-"""Rows of a list: options and prompts as command-line words."""
+"""Rows of a list: options and prompts as command-line arguments."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,10 +16,10 @@ SEVERAL = {"size": "x", "seeds": ","}  # single-value options that JSON may give
 class Row:
     """One entry in a list.
 
-    line: number of the row's first line in the list, from 1.
+    line: number of the row's first line in the list, counted from 1.
     words: options and prompt, as a shell would pass them to ``vqclip``.
-    off: options that the row turns off, even if they are set for all rows.
-    error: reason the row cannot be read, if any.
+    off: options that the row turns off, even if the command sets them for all rows.
+    error: reason why the row cannot be read, or None if it can.
     """
 
     line: int
@@ -29,7 +29,7 @@ class Row:
 
 
 def row_of_value(line: int, value: Any) -> Row:
-    """Return the row for a prompt, or for a mapping of ``prompt`` and options."""
+    """Return the row for a prompt, or for a mapping from ``prompt`` and option names to values."""
     return replace(safely(line, words_of_value, value), off=_off(value))
 
 
@@ -45,10 +45,11 @@ def option_name(name: Any) -> str:
 
 
 def words_of_value(value: Any) -> tuple[str, ...]:
-    """Return the command-line words for a prompt, or for a mapping of ``prompt`` and options.
+    """Return the arguments for a prompt, or for a mapping from ``prompt`` and options to values.
 
     Raises:
-        UsageError: the value is neither.
+        UsageError: the value is neither a prompt nor a mapping, or an option's value has an
+            unsupported type.
     """
     if isinstance(value, str):
         return ("--", value)
@@ -81,7 +82,10 @@ def words_of_mapping(values: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def _negative(text: str) -> str:
-    """Return ``text`` as a negative prompt, as required by columns of other programs' tables."""
+    """Return ``text`` as a prompt with a negative weight.
+
+    Tables made for other programs may contain such prompts in a ``negative-prompt`` column.
+    """
     return str(Prompt(text.strip(), NEGATIVE_WEIGHT))
 
 
@@ -96,7 +100,7 @@ def _word(name: Any, value: Any) -> str | bool | None:
 
 
 def safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Row:
-    """Return the row with ``words(value)``, or with the error that ``words`` raises."""
+    """Return a row with the arguments ``words(value)``, or with the error that ``words`` raises."""
     try:
         row = Row(line, words(value))
         "".join(row.words).encode()
@@ -108,5 +112,5 @@ def safely(line: int, words: Callable[[Any], tuple[str, ...]], value: Any) -> Ro
 
 
 def lines_of(text: str) -> list[str]:
-    """Split text into lines as editors do; ``splitlines`` also splits at rare characters."""
+    """Split text into lines as editors do; ``splitlines`` would also split at form feeds."""
     return re.split(r"\r\n|\r|\n", text)

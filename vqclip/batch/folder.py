@@ -26,7 +26,7 @@ _LOCK = ".lock"
 
 
 class RunFolder:
-    """The files of a batch, below ``path``."""
+    """The files of a batch in the folder ``path``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,8 +36,8 @@ class RunFolder:
         """Create and lock the folder, and remove temporary files left by killed processes.
 
         Raises:
-            UsageError: another process uses the folder, it contains other files, or it is not
-                writable.
+            UsageError: another process is using the folder, or the folder contains other files or
+                is not writable.
         """
         self._refuse_foreign()
         try:
@@ -68,7 +68,7 @@ class RunFolder:
             sweep(folder)
 
     def jobs(self) -> list[Job]:
-        """Return the jobs recorded in ``jobs.jsonl``, or none if it does not exist.
+        """Return the jobs recorded in ``jobs.jsonl``, or an empty list if there is no such file.
 
         Raises:
             VqclipError: the file is damaged.

@@ -1,7 +1,7 @@
-"""Conversion of text, CSV, JSON Lines and YAML lists to command-line words.
+"""Conversion of text, CSV, JSON Lines and YAML lists to command-line arguments.
 
 A row holds the arguments of one ``vqclip`` command: a prompt and options. Every format uses the
-command's own options, so that one parser validates them all.
+command's own options, so a single parser validates all of them.
 """
 
 import json
@@ -25,9 +25,10 @@ _KINDS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "jsonl")
 
 
 def list_format(suffix: str, text: str) -> str:
-    """Return a list's format; standard input is JSON if it starts like JSON, else text.
+    """Return a list's format, detected from the suffix or the text.
 
-    A .txt file can also be a table: Excel's "Unicode Text" format is tab-separated.
+    Standard input is JSON if its first line is a JSON object or the whole input is a JSON array. A
+    .txt file may also be a table, because Excel's "Unicode Text" format is tab-separated.
     """
     first = lines_of(text.strip())[0].strip()
     cells = first.split("\t")
@@ -53,7 +54,7 @@ def _text_rows(text: str) -> Iterator[Row]:
 
 
 def _words_of_line(line: str) -> tuple[str, ...]:
-    """Return the words of ``a red apple --steps 300``; quotes around the prompt are optional."""
+    """Return the arguments in ``a red apple --steps 300``; the prompt may be in quotes."""
     quoted = _QUOTED.match(line)
     dashed = re.match(r"-(?!-[a-z])", line)  # a row starts with its prompt or with --options
     if quoted and re.match(r"\s+-|\s*$", line[quoted.end() :]):
@@ -79,7 +80,7 @@ def _jsonl_rows(text: str) -> Iterator[Row]:
 
 
 def _array_rows(text: str) -> Iterator[Row]:
-    """Yield the entries of a JSON array, each with its first line number."""
+    """Yield the entries of a JSON array, each with the number of its first line."""
     try:
         json.loads(text)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""A batch's gallery: one HTML file that works when opened from disk.
+"""The gallery of a batch: one HTML file that works without a server.
 
-The page embeds its data as JSON and inserts it only as text, so that prompts cannot inject markup.
+The page embeds its data as JSON and inserts it only as text, so prompts cannot inject markup.
 """
 
 from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ class JobFiles:
     """The files that a job writes.
 
     videos: suffixes of the videos, such as ``.gif``.
-    picture: file name of the image, if the row gives one.
+    picture: file name of the image, if the row specifies one.
     """
 
     videos: tuple[str, ...] = ()
@@ -34,13 +34,13 @@ class JobFiles:
 
 @dataclass(frozen=True)
 class Job:
-    """One image to make, and its progress.
+    """One image to generate, with its state and results.
 
     name: name of the job's files, without a suffix.
     line: line number of the job's row in the list.
     seconds, score, error: results of the last attempt; for the score, see
         :func:`vqclip.generation.prompt_embeddings.clip_scores`.
-    files: paths relative to the run folder, image first.
+    files: paths relative to the run folder, starting with the image's.
     """
 
     config: GenerateConfig
@@ -55,7 +55,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """The job's identity: jobs with equal settings and requested files are the same."""
+        """A hash that identifies the job by its settings and requested files."""
         values = [explicit(self.config).to_dict(), asdict(self.wanted)]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -70,7 +70,7 @@ class Job:
         return f"pictures/{self.name}{Path(self.wanted.picture or 'any.png').suffix}"
 
     def output(self, folder: Path) -> OutputConfig:
-        """Return the paths of the job's files below the run's folder."""
+        """Return the paths of the job's files in the run folder."""
         picture = folder / self.picture
         return files_beside(
             picture,
@@ -83,7 +83,7 @@ class Job:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the job as values for a line in ``jobs.jsonl``."""
+        """Return the job as JSON values for a line of ``jobs.jsonl``."""
         values = {
             "state": self.state,
             "prompt": self.prompt,
@@ -115,14 +115,14 @@ class Job:
 
 
 def unique(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
-    """Return the distinct jobs, and the duplicates."""
+    """Return the distinct jobs and the duplicates."""
     first: dict[str, Job] = {}
     again = [job for job in jobs if first.setdefault(job.key, job) is not job]
     return list(first.values()), again
 
 
 def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
-    """Return the jobs of an edited list, in which known jobs keep their results and names.
+    """Return the jobs of an edited list, keeping the names and results of known jobs.
 
     Jobs dropped from the list come last, marked as removed; their files are kept.
 
@@ -142,7 +142,7 @@ def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] 
 def with_names(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
     """Give each unnamed job a unique name: ``a-red-apple-7``, then ``a-red-apple-7-2``.
 
-    Jobs whose rows name the image file are named first.
+    Jobs whose rows specify a file name come first.
     """
     names = {name.casefold() for name in (*taken, *(job.name for job in jobs))}
     result = list(jobs)

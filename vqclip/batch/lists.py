@@ -23,7 +23,7 @@ MOST_JOBS = 100_000
 def read_rows(source: str, kind: str | None = None) -> list[Row]:
     """Return the rows of a file, or of standard input (``-``).
 
-    kind: one of :data:`LIST_FORMATS`; if None, inferred from the suffix or the text on stdin.
+    kind: one of :data:`LIST_FORMATS`. If None, the format is detected from the suffix or the text.
 
     Raises:
         UsageError: the file is missing, empty, or not text.
@@ -63,9 +63,10 @@ def _text(source: str) -> str:
 
 
 def expand(row: Row) -> Iterator[Row]:
-    r"""Yield a row for each choice in ``{red,green} apple``; the first choice varies slowest.
+    r"""Yield a row for each combination of alternatives, such as ``{red,green}``.
 
-    Braces without a comma are left alone; ``\{``, ``\}`` and ``\,`` are literal characters.
+    The first alternatives vary slowest. Braces without a comma stay unchanged. ``\{``, ``\}`` and
+    ``\,`` stand for the literal characters.
     """
     if row.error is not None:
         yield row
@@ -95,7 +96,7 @@ def _choices(word: str) -> Iterator[str]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Return the seeds in ``1-4`` or ``1,3,7-9``.
+    """Parse seeds such as ``1-4`` or ``1,3,7-9``.
 
     Raises:
         UsageError: the text is malformed.

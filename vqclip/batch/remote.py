@@ -37,12 +37,13 @@ Note = Callable[[str], None]
 
 
 class Remote:
-    """The engine on a cluster: a context manager that cancels its tasks on exit.
+    """Runs jobs on a cluster; as a context manager, cancels the remaining tasks on exit.
 
-    on_step: called about twice a second with each job's step and, if ``look``, its image.
-    note: called with a line about each problem that was handled.
-    width: number of jobs that a task runs side by side; None means the fastest number on a GPU,
-        else one.
+    on_step: called about twice a second with each running job, its step and a function that returns
+        the latest image of any job. The function works only if ``look`` is set.
+    note: called with a message about each job that continues after losing its worker.
+    width: number of jobs that a task runs side by side. If None, the fastest width is measured on a
+        GPU, and jobs run one at a time on a CPU.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Remote:
         self.ray.kill(self.board)
 
     def __call__(self, jobs: Iterable[Job]) -> Generator[Job, None, None]:
-        """Yield every job when it is done or has failed.
+        """Yield each job as soon as it is done or has failed.
 
         Raises:
             VqclipError: no worker is available, or a worker's disk is full; finished jobs are kept.

@@ -19,12 +19,12 @@ OnJob = Callable[[Job], None]
 
 
 def planned(folder: RunFolder, jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs with names, and with results if they have any."""
+    """Return the jobs with their names and any earlier results."""
     return [_checked(folder, job) for job in merged(folder.jobs(), jobs, folder.names())]
 
 
 def _checked(folder: RunFolder, job: Job) -> Job:
-    """Return a job, or a waiting copy if its files are missing."""
+    """Return a job, reset to waiting if its files are missing."""
     gone = job.state == DONE and not all(_is_there(folder.path / name) for name in job.files)
     return replace(job, state=WAITING, files=()) if gone else job
 
@@ -51,7 +51,8 @@ class BatchRun:
 
         Raises:
             VqclipError: the folder cannot be written; finished jobs are kept.
-            KeyboardInterrupt: finished jobs are kept, and running jobs have checkpoints.
+            KeyboardInterrupt: Ctrl-C was pressed; finished jobs are kept, and running jobs have
+                saved checkpoints.
         """
         self._save()
         self._forget_checkpoints()
@@ -76,7 +77,10 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _draw(self, every: float) -> None:
-        """Rewrite the gallery if it is due and, at the end of the batch, the contact sheets."""
+        """Rewrite the gallery if ``every`` seconds have passed.
+
+        If ``every`` is 0, also write the contact sheets.
+        """
         now = time.monotonic()
         if now - self.drawn < every:
             return
@@ -90,7 +94,7 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _forget_checkpoints(self) -> None:
-        """Remove the checkpoints of finished jobs, and their folder once it is empty."""
+        """Remove the checkpoints of finished jobs, and their folder if it is empty afterwards."""
         for job in self.jobs.values():
             if job.state == DONE:
                 self.folder.checkpoint(job).unlink(missing_ok=True)

@@ -30,7 +30,7 @@ def sheet_path(folder: Path, page: int) -> Path:
 
 
 def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
-    """Write pages with the images of ``jobs``; return their paths, if any."""
+    """Write contact sheets of the images of ``jobs`` and return their paths."""
     pages = [jobs[i : i + _PAGE] for i in range(0, len(jobs), _PAGE)]
     return [
         save_image(sheet(folder, page), sheet_path(folder, number), overwrite=True)
@@ -39,7 +39,7 @@ def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
 
 
 def sheet(folder: Path, jobs: Sequence[Job]) -> Image.Image:
-    """Return one page of thumbnails, roughly square."""
+    """Return a roughly square page of thumbnails."""
     columns = ceil(sqrt(len(jobs)))
     width, height = _SIDE + _GAP, _SIDE + _LABEL + _GAP
     page = Image.new(
@@ -82,13 +82,13 @@ def _fonts() -> list[Font]:
 
 
 def _has(font: Font, letters: Iterable[str]) -> bool:
-    """Return whether the font has a glyph, not a placeholder box, for every letter."""
+    """Return whether the font has a glyph for every letter, rather than a placeholder box."""
     box = bytes(font.getmask("\uffff"))
     return all(letter.isspace() or bytes(font.getmask(letter)) != box for letter in letters)
 
 
 def _fitting(text: str, font: Font) -> str:
-    """Return the part of a line that fits below an image."""
+    """Return as much of a line as fits below a thumbnail."""
     line = " ".join(text.split())
     return next(short for short in _shorter(line) if font.getlength(short) <= _SIDE)
 

@@ -19,7 +19,7 @@ def table_rows(text: str, delimiter: str | None = None) -> Iterator[Row]:
     delimiter: cell delimiter. Default: inferred from the first line.
 
     Raises:
-        UsageError: no column is called ``prompt``, or two have the same name.
+        UsageError: no column is called ``prompt``, or two columns have the same name.
     """
     delimiter = delimiter or _delimiter(text)
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -63,7 +63,7 @@ def _row_of_cells(line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
 
 
 def _delimiter(text: str) -> str:
-    """Return the cell delimiter: a comma, a semicolon, a tab or a vertical bar."""
+    """Return the delimiter in a ``sep=`` line, else a comma, semicolon, tab or vertical bar."""
     head = next((line for line in lines_of(text) if line.strip() and line[0] != "#"), "")
     if special := re.fullmatch('"?sep=(.)"?', head, re.IGNORECASE):
         return special[1]

@@ -1,8 +1,8 @@
 """The worker side of a Ray cluster: rendering jobs and reporting progress.
 
-Tasks cannot access the run's folder: checkpoints and job files are sent as bytes, so that the
-machines need no shared disk. Ray repeats a task whose worker or node is lost; its jobs then resume
-from the newest checkpoints received by the board.
+Tasks cannot access the run folder. Checkpoints and job files are sent as bytes, so the machines
+need no shared disk. If a worker or node is lost, Ray repeats its task, and the jobs in the task
+resume from the newest checkpoints that the :class:`Board` has received.
 """
 
 import os
@@ -36,13 +36,14 @@ _load = Loader()  # Ray reuses a process for successive tasks
 
 @dataclass(frozen=True)
 class JobGroup:
-    """Jobs that one task renders side by side.
+    """The jobs of one Ray task, and how to run them.
 
     checkpoints: checkpoints to resume the jobs from.
     threads: number of torch threads, which affects rounding.
     width: see :class:`vqclip.batch.engine.Local`.
-    place: base folder for relative paths of images and models, if it exists.
-    gpu: whether the task has its own GPU; if not, it must not use one.
+    place: base folder for relative paths of images and models, ignored on machines that do not have
+        it.
+    gpu: whether the task has a GPU of its own; otherwise, it must not use any.
     look: whether to report images.
     """
 
@@ -58,12 +59,12 @@ class JobGroup:
 
 @dataclass
 class News:
-    """The reports since the last call of :meth:`Board.news`.
+    """The reports since the last call to :meth:`Board.news`.
 
-    steps: step of each running job, by key.
+    steps: latest step of each running job, by the job's key.
     picture: the latest image, if requested.
-    checkpoints: the newest checkpoints.
-    resumed: names of restarted jobs, and their machines.
+    checkpoints: contents of the newest checkpoint files, by path.
+    resumed: name of each restarted job, with the machine that now runs it.
     busy: whether any task is running.
     """
 
@@ -75,9 +76,9 @@ class News:
 
 
 class Board:
-    """The newest reports from all tasks, held by a Ray actor where the batch started.
+    """The newest reports from all tasks, kept by a Ray actor on the node that started the batch.
 
-    alive: function that returns the connected nodes.
+    alive: function that returns the ids of the connected nodes.
     """
 
     def __init__(self, alive: Callable[[], set[str]]) -> None:
@@ -90,8 +91,9 @@ class Board:
     def begin(self, names: Sequence[str], node: str, machine: str) -> tuple[int, Files]:
         """Record that a node starts the jobs with these names.
 
-        Return the largest number of workers that any of these jobs has lost on nodes still
-        connected, and the jobs' checkpoints. Losing a whole node does not count against a job.
+        Return how many workers the most affected job has lost, and the checkpoints of all these
+        jobs. Workers on nodes that are no longer connected do not count, because losing a whole
+        node is not a job's fault.
         """
         alive, lost = self.alive(), 0
         for name in names:
@@ -104,7 +106,7 @@ class Board:
         return lost, known
 
     def report(self, steps: Mapping[str, int], picture: Image.Image | None, files: Files) -> None:
-        """Record jobs' progress and the checkpoints that they wrote."""
+        """Record the progress of jobs and the checkpoints that they wrote."""
         self.unread.steps.update(steps)
         self.unread.picture = picture or self.unread.picture
         self.unread.checkpoints.update(files)
@@ -129,14 +131,15 @@ def _stem(path: str) -> str:
 
 
 def render_group(group: JobGroup, board: Any) -> list[tuple[Job, Files]] | None:
-    """Render a group's jobs; this runs as a Ray task.
+    """Render the jobs of a group in a Ray task.
 
     Returns:
-        The finished jobs with their files, image first; or None if a group of jobs lost a worker:
-        the caller must then run them one by one, because one of them may be at fault.
+        The jobs with their files, image first. None if an earlier worker on the same group of jobs
+        was lost; the caller must then run the jobs one by one, because one of them may be the
+        cause.
 
     Raises:
-        VqclipError: the vqclip version differs or this machine's disk is full.
+        VqclipError: this machine has another version of vqclip, or its disk is full.
     """
     import ray
 
@@ -192,13 +195,13 @@ class Reporter:
         self.reported = time.monotonic()
 
     def step(self, job: Job, step: int, picture: Callable[[], Image.Image]) -> None:
-        """Record a job's step, and send a report from time to time."""
+        """Record a job's step, and send a report at most twice a second."""
         self.steps[job.key], self.picture = step, picture
         if time.monotonic() - self.reported >= NEWS_EVERY:
             self.report()
 
     def report(self) -> Any:
-        """Send new reports to the board; return Ray's reference to the call."""
+        """Send a report to the board, and return Ray's reference to the call."""
         shown = self.picture() if self.look and self.picture else None
         sent = self.board.report.remote(self.steps, shown, self._checkpoints())
         self.steps, self.reported = {}, time.monotonic()
@@ -216,7 +219,7 @@ class Reporter:
 
 
 def read_files(folder: Path, names: Sequence[str]) -> Files:
-    """Return the contents of the files below ``folder`` that still exist."""
+    """Return the contents of those files below ``folder`` that still exist."""
     contents: dict[str, bytes] = {}
     for name in names:
         with suppress(FileNotFoundError):
@@ -225,7 +228,7 @@ def read_files(folder: Path, names: Sequence[str]) -> Files:
 
 
 def write_files(folder: Path, files: Files) -> None:
-    """Write files below ``folder`` in reverse order, each atomically.
+    """Write files below ``folder`` atomically, in reverse order, so that the image is last.
 
     Raises:
         OSError: a file cannot be written.

@@ -1,4 +1,4 @@
-"""Settings from Python arguments, such as a single number for a square."""
+"""Conversion of Python keyword arguments to configs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -18,7 +18,7 @@ Prompts = str | Prompt | Sequence[str | Prompt]
 
 
 def with_weight(loss: Any) -> tuple[Any, float]:
-    """Return a loss and its weight from a name, a function, or a pair of either and a weight.
+    """Return a loss and its weight from a function, ``name``, ``name:weight`` or (loss, weight).
 
     >>> with_weight("symmetry:2")
     ('symmetry', 2.0)
@@ -43,10 +43,12 @@ _OF_THE_DEVICE = {"device", "precision"}
 def config_from(
     kind: type[_Config], prompt: Prompts | None, settings: Mapping[str, Any], **own: Any
 ) -> _Config:
-    """Return a config of class ``kind`` from all settings except those for models.
+    """Return a config of class ``kind`` from a prompt and the settings of an image.
+
+    Settings of the models or the device are rejected, because :func:`vqclip.load` takes them.
 
     Raises:
-        UsageError: a setting is unknown or a value is out of range.
+        UsageError: a setting is unknown or rejected, or a value is out of range.
     """
     known = {f.name for f in fields(kind)} - {"prompts"}
     for name in settings:

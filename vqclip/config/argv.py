@@ -23,12 +23,15 @@ _TEXTS = {name: f"--{name.replace('_', '-')}" for name in (*PROMPTS.values(), "p
 
 
 def parameter_of(condition: str) -> str:
-    """Return the command parameter for a kind of condition; ``class`` is a Python keyword."""
+    """Return the name of the command parameter for a kind of condition.
+
+    For ``class``, this is ``class_name``, because ``class`` is a Python keyword.
+    """
     return "class_name" if condition == "class" else condition
 
 
 def params_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
-    """Return the command parameters that correspond to ``config``."""
+    """Return the command parameters that correspond to ``config``, by name."""
     values = write_options(config)
     if isinstance(config, GenerateConfig):
         for kind, name in PROMPTS.items():
@@ -40,7 +43,7 @@ def params_of(config: GenerateConfig | SampleConfig) -> dict[str, Any]:
 
 
 def command(config: GenerateConfig | SampleConfig | StoryConfig | RestyleConfig) -> str:
-    """Return the command that makes the image or video, omitting options at their defaults.
+    """Return the command that generates the image or video, with only the options it needs.
 
     >>> from vqclip.config.prompts import parse_prompts
     >>> command(GenerateConfig(parse_prompts("a red apple"), steps=5))
@@ -73,14 +76,14 @@ def _command_words(
 
 
 def _with(text: str, words: Iterable[str]) -> list[str]:
-    """Return the words for options and a text, which may be empty or start with a dash."""
+    """Return the arguments for a text, which may be empty or start with a dash, and for options."""
     if text.startswith("-"):
         return [*words, "--", text]
     return [text, *words] if text else [*words]
 
 
 def _generate_words(config: GenerateConfig, **usual: Any) -> tuple[str, list[str]]:
-    """Return the prompt, and the words for all options that are not at their defaults.
+    """Return the prompt, and the arguments for the options that differ from their defaults.
 
     usual: defaults of the command that differ from those of ``vqclip generate``.
     """
@@ -97,7 +100,7 @@ def _own_words(config: StoryConfig | RestyleConfig) -> Iterable[str]:
 
 
 def _words(config: Any, params: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the words for options that differ from ``expected``, and always for the seed."""
+    """Return the arguments for the seed and for all options that differ from ``expected``."""
     options = dict(options_of(config))
     options |= {name: Option((flag,), "", "") for name, flag in _TEXTS.items()}
     options |= {parameter_of(kind): one for kind, one in CONDITIONS.items()}

@@ -39,7 +39,7 @@ def check_seed(seed: int) -> None:
 
 
 def check_size(size: tuple[int, int] | None) -> None:
-    """Raise UsageError unless (width, height) is a valid image size or None."""
+    """Raise UsageError unless ``size`` is None or a valid (width, height) in pixels."""
     if size is None:
         return
     width, height = size
@@ -66,7 +66,7 @@ def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def name_of(value: NameOrFunction) -> str:
-    """Return a name unchanged, and a function as its module and name: ``my_losses.warmth``.
+    """Return a name unchanged, or a function's module and name, such as ``my_losses.warmth``.
 
     >>> name_of(math.sqrt)
     'math.sqrt'

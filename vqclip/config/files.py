@@ -15,8 +15,8 @@ class CodesConfig:
     """The settings for ``reconstruct`` and ``decode``.
 
     source: path or URL of the image, or path of the ``.npz`` file of codes.
-    size: (width, height) that the image is fitted to first, with the method ``fit``; None keeps
-        its own size.
+    size: (width, height) in pixels to which the image is first fitted by the method ``fit``; None
+        keeps the image's size.
     """
 
     source: str
@@ -36,11 +36,12 @@ class OutputConfig:
     """The output files of a run; these settings do not affect the image.
 
     path: the image file.
-    every: number of steps between saved frames, in ``frames`` (a folder) and ``videos`` (in
-        .gif, .mp4 or .webp format).
-    fps: frames per second of the videos; None shows all frames in about eight seconds.
+    every: number of steps between saved frames.
+    frames, videos: a folder for the saved frames, and videos of them (.gif, .mp4 or .webp).
+    fps: frames per second of the videos; None chooses a rate from 5 to 30 that makes the videos
+        about eight seconds long.
     codes: ``.npz`` file for the code indices of the result.
-    checkpoint: file for resuming the run; see :mod:`vqclip.runs.checkpoint`.
+    checkpoint: file from which the run can be resumed; see :mod:`vqclip.runs.checkpoint`.
     """
 
     path: Path
@@ -63,9 +64,10 @@ VIDEO_KINDS = ("gif", "mp4", "webp")
 
 @dataclass(frozen=True)
 class FileOptions:
-    """The output files requested from a command, before they are named.
+    """The output files requested by the user, before their names are chosen.
 
-    output: path of the image, or a pattern for it; None chooses a free name.
+    output: path of the image, or a pattern such as ``{prompt}-{seed}.png``; None chooses an unused
+        name.
     every, fps: see :class:`OutputConfig`.
     """
 

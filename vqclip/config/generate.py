@@ -36,46 +36,54 @@ SCHEDULE_NAMES = ("constant", "linear", "cosine", "drop")
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """The settings that determine every byte of an image, and nothing else.
+    """All settings that affect the bytes of an image, and no others.
 
-    prompts: text, image and noise prompts (:func:`vqclip.parse_prompts`).
+    prompts: text, image and noise prompts; see :func:`vqclip.parse_prompts`.
     size: (width, height) in pixels; None means the VQGAN's training size.
     steps: number of optimizer steps; 0 returns the initial image.
-    seed: seed for all random numbers in the run, 0 to 2⁶³−1.
-    vqgan, vqgan_config: weights and, unless it is next to them, their YAML file.
-    clip: perceptors with their weights.
-    transformer, transformer_config: the transformer that samples drafts; its VQGAN is used unless
-        ``vqgan`` names another.
-    init: ``random`` codes, ``noise``, ``gradient``, ``perlin``, an image (path or URL), or codes
-        saved as ``.npz``. With ``draft``, a transformer samples the codes from the prompts; with
-        ``sample``, it ignores them. ``auto`` is ``draft`` if a transformer is given or included
-        with the VQGAN, else ``random``. ``fit`` determines how an initial image is fitted to the
-        size.
+    seed: seed for all random numbers in the run, from 0 to 2⁶³−1.
+    vqgan, vqgan_config: weights of the VQGAN, and its YAML file if it is not beside them.
+    clip: pairs of a CLIP model and its weight in the loss.
+    transformer, transformer_config: the transformer that samples drafts, and its YAML file if it is
+        not beside the weights. The transformer's VQGAN is used unless ``vqgan`` names another.
+    init: starting point of the run, which may be ``random`` (codes), ``noise``, ``gradient``,
+        ``perlin``, an image (path or URL), or codes saved as ``.npz``. With ``draft``, a
+        transformer samples the codes for the prompts; with ``sample``, it ignores the prompts.
+        ``auto`` means ``draft`` if a transformer is given, or if the VQGAN is the built-in one and
+        a transformer is built in; otherwise, it means ``random``. ``fit`` determines how an initial
+        image is fitted to the size.
     drafts: number of drafts for CLIP to choose from.
     style: style of the drafts, if the transformer has styles: a name, ``auto`` or ``none``; see
         :func:`vqclip.generation.styles.chosen_styles`.
     guidance, temperature, top_k, top_p, recall: settings for drafts; see
         :class:`vqclip.config.sampling.Sampling`.
-    init_weight, init_decay, init_target: L_init = w · d(i) · ½ · mean((z − t)²) pulls z to t, the
-        initial z or zero; d(i) is 1 (constant) or 1/(2i + 1) (harmonic) at step i. If None, w is 1
-        for a draft, which only needs refinement, and 0 otherwise; see
+    init_weight, init_decay, init_target: w, d and t in the loss at step i, L_init = w · d(i) · ½ ·
+        mean((z − t)²), which pulls z towards t. Here, t is the initial z (``start``) or 0
+        (``zero``), and d(i) is 1 (``constant``) or 1/(2i + 1) (``harmonic``). A weight of None
+        means 1 for a draft, which needs only refinement, and 0 otherwise; see
         :mod:`vqclip.hub.run_defaults`.
-    prior: weight of the loss that pulls z towards codes likely under the transformer; see
-        :mod:`vqclip.generation.prior`. None means 8 for a draft, and 0 otherwise.
+    prior: weight of the loss that pulls z towards codes that are likely under the transformer; see
+        :mod:`vqclip.generation.prior`. None means 8 for a draft and 0 otherwise.
     num_cutouts, cut_method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`.
-    losses: additional losses with their weights: names in :data:`vqclip.generation.losses.LOSSES`,
-        or functions from :class:`vqclip.generation.losses.Observation` to a scalar.
+    losses: pairs of an additional loss and its weight. A loss is a name in
+        :data:`vqclip.generation.losses.LOSSES`, or a function from
+        :class:`vqclip.generation.losses.Observation` to a scalar.
     augment, optimizer: ``augment`` may include functions (n, 3, h, w) -> (n, 3, h, w), and
-        ``optimizer`` may be a function (params, lr) -> torch.optim.Optimizer. An image records the
-        functions' names; `vqclip again --python FILE` needs the file that defines them.
-    optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. If None, the rate
-        is 0.05 for a draft, else 0.1.
-    ema: decay of the running average of z that is displayed, from 0 (no average) to below 1.
-    device, precision: chosen automatically if ``auto``; see :mod:`vqclip.models.runtime`. With the
-        precision ``portable``, float32 results are byte-identical on every x86-64 processor and, on
-        CUDA, from run to run on the same GPU, with cutouts taken on the CPU.
-    cut_chunk: number of cutouts embedded at a time; fewer need less memory. If None, the number
-    depends on the device. Raises:
+        ``optimizer`` may be a function (params, lr) -> torch.optim.Optimizer. An image records only
+        the names of these functions; to repeat it, pass the file that defines them (`vqclip again
+        --python FILE`).
+    optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. A learning rate of
+        None means 0.05 for a draft and 0.1 otherwise.
+    ema: decay of the running average of z from which the image is decoded, from 0 (no averaging) to
+        below 1.
+    device, precision: chosen automatically if ``auto``; see :mod:`vqclip.models.runtime`. The
+        precision ``portable`` is float32 with byte-identical results on every x86-64 processor. On
+        CUDA, its results are byte-identical from run to run on the same GPU, and cutouts are taken
+        on the CPU.
+    cut_chunk: number of cutouts embedded at a time; smaller numbers need less memory. If None, the
+        number depends on the device.
+
+    Raises:
         UsageError: a value is out of range.
     """
 

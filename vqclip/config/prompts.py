@@ -6,12 +6,13 @@ The grammar of text, image and noise prompts::
     prompts = prompt ("|" prompt)*
     prompt  = content [":" weight [":" stop]]
 
-A weight or stop directly follows its colon and is a plain decimal number. Everything else is text:
-``16:9 poster``, ``3:00 pm``, ``blade runner: 2049`` and a final clock time or ratio (``at 3:00``,
-with only digits on both sides of the colon) have no weight. To override these rules, escape with a
-backslash (``\:``, ``\|``, ``\^`` and ``\\`` are the literal characters), or write the weight after
-a number with a decimal point or a sign (``route 66:2.0``, ``route 66:+2``). ``^`` separates scenes
-only in a story; elsewhere it is an ordinary character.
+A weight or stop directly follows its colon and is a plain decimal number; a malformed one, such as
+in ``apple:1,5``, is an error. All other text belongs to the content, so ``16:9 poster``, ``3:00
+pm`` and ``blade runner: 2049`` have no weight. ``at 3:00`` has no weight either, because it ends in
+a clock time or ratio, with only digits on both sides of the colon. To override these rules, put a
+backslash before a special character (``\:``, ``\|``, ``\^`` or ``\\``). If the content ends in a
+number, write the weight with a decimal point or a sign (``route 66:2.0``, ``route 66:+2``). ``^``
+separates scenes only in a story; elsewhere, it is an ordinary character.
 """
 
 import math
@@ -62,7 +63,7 @@ class Prompt:
             )
 
     def __str__(self) -> str:
-        """Return the prompt in this module's grammar, so that parsing it gives the same prompt.
+        """Return text that :func:`parse_prompts` parses into the same prompt.
 
         Special characters are escaped only if the plain text would be parsed differently.
         """
@@ -99,7 +100,7 @@ def parse_prompts(text: str, kind: Kind = "text") -> tuple[Prompt, ...]:
     'ratio 4:3'
 
     Raises:
-        UsageError: a prompt is empty or a weight is not a finite number.
+        UsageError: a prompt is empty, or a weight is not a finite number.
     """
     return tuple(_parse_one(part, kind) for part in _split(text, "|"))
 
@@ -111,7 +112,7 @@ def parse_scenes(text: str) -> tuple[tuple[Prompt, ...], ...]:
     [1, 2]
 
     Raises:
-        UsageError: a scene or prompt is empty or a weight is not a finite number.
+        UsageError: a scene or prompt is empty, or a weight is not a finite number.
     """
     return tuple(parse_prompts(part) for part in _split(text, "^"))
 
@@ -133,10 +134,10 @@ def _split(text: str, mark: str) -> list[str]:
 
 
 def split_weight(text: str) -> tuple[str, float]:
-    """Parse ``name:0.5``, a name with an optional weight (default 1) and no stop.
+    """Parse a name with an optional weight, such as ``name:0.5``; the default weight is 1.
 
     Raises:
-        UsageError: the name is empty or the weight is not a finite number.
+        UsageError: the name is empty, or the weight is not a finite number.
     """
     name, colon, number = text.rpartition(":")
     if not colon or not re.fullmatch(_NUMBER, number):
@@ -162,7 +163,7 @@ def _parse_one(text: str, kind: Kind) -> Prompt:
 
 
 def _decoded(text: str) -> str:
-    """Decode an argument's bytes as UTF-8 if the locale kept Python from doing so."""
+    """Decode an argument's bytes as UTF-8 if the locale prevented Python from doing so."""
     try:
         return os.fsencode(text).decode() if _SURROGATE.search(text) else text
     except UnicodeError:

@@ -18,9 +18,9 @@ class RestyleConfig:
 
     source: path of a video or of a folder of images.
     picture: settings for every frame, including the seed.
-    coherence: share of the previous result, from 0 to 1, in a frame's initial image; the rest is
-        the source frame. The previous result is warped to follow the motion, and used only where
-        both frames show the same content.
+    coherence: share of the previous result, from 0 to 1, in a frame's initial image; the rest comes
+        from the source frame. The previous result is warped to follow the motion, and is used only
+        where both source frames show the same content.
     fps: frames per second to generate; None means the video's frame rate.
     """
 
@@ -46,9 +46,9 @@ class RestyleConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "RestyleConfig":
-        """Return the config for values from :meth:`to_dict` and the settings for one image."""
+        """Return the config for values from :meth:`to_dict` and the image settings ``picture``."""
         return cls(values["source"], picture, values["coherence"], values["fps"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all settings except those for single images as JSON values."""
+        """Return all settings except ``picture`` as JSON values."""
         return {"source": self.source, **write_options(self)}

@@ -54,17 +54,19 @@ CONDITIONS = {
 class SampleConfig:
     """The settings that determine the bytes of images sampled from a transformer.
 
-    transformer, transformer_config: weights and, unless it is next to them, their YAML file.
+    transformer, transformer_config: weights of the transformer, and its YAML file if it is not
+        beside them.
     conditions: pairs (kind, value); see :mod:`vqclip.sampling.conditions`.
-    relabel: meanings of the numbers in a label map, such as ``"3=sky"``; if empty, the data set's
-        own.
-    size: (width, height) in pixels; None means the condition's size or, without a condition, the
-        VQGAN's training size.
+    relabel: meanings of the numbers in a label map, such as ``"3=sky"``; if empty, the meanings in
+        the training data apply.
+    size: (width, height) in pixels; None means the size that the condition implies or, if there is
+        none, the VQGAN's training size.
     samples: number of images; image i is sampled with the seed ``seed`` + i.
     style: style of the images, if the transformer has styles: a name, ``auto`` or ``none``.
     guidance, temperature, top_k, top_p, recall: see :class:`vqclip.config.sampling.Sampling`;
         guidance and recall affect only CLIP-conditioned transformers.
-    prompts, clip: prompts, and the CLIP models that rank the images by them.
+    prompts, clip: the prompts, and the CLIP models that rank the images by similarity to the
+        prompts.
 
     Raises:
         UsageError: a value is out of range.
@@ -125,11 +127,13 @@ class CompleteConfig(SampleConfig):
     """The settings that determine the bytes of a completed image.
 
     picture: path or URL of the image, which is first resized to ``size``.
-    keep: part to keep: top, bottom, left or right (half the image); ``box:x,y,w,h``; or the path
-        of a mask, white where the image is kept. None keeps all opaque pixels.
+    keep: the part to keep, given as ``top``, ``bottom``, ``left`` or ``right`` (half the image), as
+        ``box:x,y,w,h``, or as the path of a mask that is white where the image is kept. None keeps
+        all opaque pixels.
     extend: number of pixels to add on the left, top, right and bottom.
     refine: number of optimisation steps for the generated codes of the best image.
-    paste: whether to leave the kept pixels unchanged instead of using the VQGAN's reconstruction.
+    paste: whether to copy the kept pixels exactly, rather than use the VQGAN's reconstruction of
+        them.
     """
 
     picture: str

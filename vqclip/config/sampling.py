@@ -12,14 +12,14 @@ class Sampling:
     """The parameters of autoregressive sampling.
 
     temperature: divisor of the logits, at least 0; 0 always takes the most likely code.
-    top_k: keep only the k most likely codes, including ties with the last one; 0 keeps all.
-    top_p: keep only the most likely codes, up to and including the one that raises their total
-        probability above p, in (0, 1] (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps all.
-    guidance: scale of classifier-free guidance, at least 0: 0 ignores the condition, 1 samples as
-        trained, and larger values follow the condition more closely (Ho & Salimans 2022,
-        arXiv:2207.12598).
-    recall: fraction of the codes copied from images in the transformer's memory, from 0 to 1;
-        see :mod:`vqclip.models.memory`.
+    top_k: keep only the k most likely codes, and any that tie with the last of these; 0 keeps all.
+    top_p: keep only the smallest set of most likely codes whose total probability exceeds p, where
+        p is in (0, 1]; 1 keeps all (Holtzman et al. 2020, arXiv:1904.09751).
+    guidance: scale of classifier-free guidance, at least 0. A scale of 0 ignores the condition, 1
+        samples without guidance, and larger values follow the condition more closely (Ho & Salimans
+        2022, arXiv:2207.12598).
+    recall: fraction of the codes that are copied from images in the transformer's memory, from 0 to
+        1; see :mod:`vqclip.models.memory`.
 
     Raises:
         UsageError: a value is out of range.
@@ -42,5 +42,5 @@ class Sampling:
 
     @classmethod
     def of(cls, config: Any) -> "Sampling":
-        """Return the parameters of a config that has a field for each of them."""
+        """Return the sampling parameters in a config that has a field for each parameter."""
         return cls(**{entry.name: getattr(config, entry.name) for entry in fields(cls)})

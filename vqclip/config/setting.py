@@ -17,10 +17,10 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Spelling:
-    """Conversion between a setting's value and the words of a command.
+    """Conversion between a setting's value and command-line arguments.
 
-    read: converts a word, or a list of words for repeatable options, to the value.
-    write: converts the value back to a word or a list of words.
+    read: converts an argument (for a repeatable option, a list of arguments) to the value.
+    write: converts the value back to an argument or a list of arguments.
     many: whether the option is repeatable.
     """
 
@@ -33,10 +33,10 @@ class Spelling:
 class Option:
     """A setting's command-line option.
 
-    flags: the names of the option, long one first; a switch may include its negation,
+    flags: names of the option, starting with the long one; a switch may include its negation, as in
         ``--paste/--no-paste``.
     help: a self-contained phrase that is true for every command with the option.
-    spelling: format of the value, unless it is a plain number, text or path.
+    spelling: format of the value; None for a plain number, text or path.
     left_open: whether the command chooses the value if the user gives none.
     """
 
@@ -61,7 +61,7 @@ class Option:
         return self.spelling.write(value) if self.spelling else value
 
     def words(self, written: Any) -> list[str]:
-        """Return the words that set the option to a value returned by :meth:`write`.
+        """Return the arguments that set the option to a value returned by :meth:`write`.
 
         >>> Option(("--size", "-s"), IMAGE, "").words("64x48")
         ['--size', '64x48']
@@ -81,7 +81,7 @@ def setting(
     metavar: str | None = None,
     spelling: Spelling | None = None,
 ) -> Any:
-    """Return a dataclass field set by its own option; see :class:`Option`."""
+    """Return a dataclass field with an option of its own; see :class:`Option`."""
     return shared_setting(default, Option(flags, panel, help, metavar, spelling))
 
 
@@ -96,7 +96,7 @@ def options_of(kind: Any) -> dict[str, Option]:
 
 
 def read_options(kind: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dataclass's settings that are present in a command's ``params``.
+    """Return those settings of a dataclass that are present in a command's ``params``.
 
     Raises:
         UsageError: a value cannot be read.
@@ -106,16 +106,16 @@ def read_options(kind: Any, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_options(config: Any) -> dict[str, Any]:
-    """Return a config's settings as a command's ``params``, the inverse of `read_options`."""
+    """Return a config's settings as a command's ``params``; the inverse of :func:`read_options`."""
     return {name: one.write(getattr(config, name)) for name, one in options_of(config).items()}
 
 
 def changed_words(
     options: Mapping[str, Option], written: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> Iterable[str]:
-    """Yield the words for options whose values are set and differ from the expected ones.
+    """Yield the arguments for options whose values are not None and differ from the expected ones.
 
-    written, expected: values returned by :meth:`Option.write`, by setting.
+    written, expected: values returned by :meth:`Option.write`, by name of the setting.
     """
     for name, value in written.items():
         if value is not None and value != expected[name]:

@@ -1,4 +1,4 @@
-"""Options shared by configs."""
+"""Options that several configs share."""
 
 from dataclasses import replace
 

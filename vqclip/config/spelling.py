@@ -45,7 +45,7 @@ def parse_list(text: str) -> tuple[str, ...]:
 
 
 def parse_extend(text: str | None) -> Border:
-    """Parse ``256,0,0,0``: pixels on the left, top, right and bottom.
+    """Parse the pixels to add on the left, top, right and bottom, such as ``256,0,0,0``.
 
     Raises:
         UsageError: the text is malformed.

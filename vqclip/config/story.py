@@ -16,15 +16,17 @@ class StoryConfig:
     """The settings that determine the images of a story.
 
     scenes: the prompts of each scene.
-    picture: all other settings for the images; the story replaces their prompts and steps.
-    steps_per_scene: number of optimizer steps, including the transition to the next scene.
-    transition: number of final steps in which a scene turns into the next; None means half of the
-        scene's steps.
+    picture: all other settings for the images; its prompts and steps are ignored.
+    steps_per_scene: number of optimizer steps in a scene, including its transition to the next
+        scene.
+    transition: number of steps at the end of a scene in which it turns into the next; None means
+        half the scene's steps.
     ease: pace of the transition, a key in :data:`vqclip.media.timing.EASES`.
-    loop: whether to return to the first scene after the last, so that the video repeats seamlessly.
+    loop: whether to return to the first scene after the last, so that the video loops seamlessly.
     every: number of optimizer steps between frames.
-    zoom, pan, rotate: camera motion per frame: a zoom factor, pixels to move the image right and
-        down, and degrees of clockwise rotation. For keyframes, see :mod:`vqclip.video.camera`.
+    zoom, pan, rotate: camera motion per frame, as a zoom factor, the pixels to move the image right
+        and down, and the degrees of clockwise rotation. For keyframes, see
+        :mod:`vqclip.video.camera`.
     """
 
     scenes: tuple[tuple[Prompt, ...], ...]
@@ -113,7 +115,7 @@ class StoryConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], picture: GenerateConfig) -> "StoryConfig":
-        """Return the config for values from :meth:`to_dict` and the settings for one image."""
+        """Return the config for values from :meth:`to_dict` and the image settings ``picture``."""
         scenes = tuple(parse_prompts(scene) for scene in values["scenes"])
         return cls(scenes, picture, **{name: values[name] for name in options_of(cls)})
 

@@ -18,10 +18,10 @@ class VideoConfig:
     """The settings for a video writer.
 
     rate: frames per second.
-    quality: quality of MP4 and WebP, 0 to 100.
+    quality: quality of MP4 and WebP videos, from 0 to 100.
     codec: codec for MP4. h264 plays everywhere; vp9 and av1 make smaller videos.
     loop: number of times to play a GIF or WebP; 0 repeats it forever.
-    sound: file whose sound is copied to an MP4.
+    sound: file whose audio is copied into an MP4.
     """
 
     rate: float
@@ -44,14 +44,15 @@ class VideoConfig:
 class TimingConfig:
     """The timing of a video's frames.
 
-    fps: frames per second; None fits the frames into ``length`` if set, else into about eight
-        seconds.
+    fps: frames per second. If None, the rate is 30 with interpolation; otherwise, it fits the
+        frames into ``length`` or, if that is None, into about eight seconds.
     length: total length in seconds, including holds; None shows every frame once.
     hold_first, hold_last: seconds to hold the first and last frame.
-    bounce: whether to play backwards to the first frame after the last.
+    bounce: whether to play the frames backwards after the last one.
     ease: a key in :data:`vqclip.media.timing.EASES`; ``in`` shows many early frames and few late
         ones.
-    interpolate: none; blend, which mixes two frames; or flow, which moves their parts.
+    interpolate: ``none``; ``blend``, which mixes neighbouring frames; or ``flow``, which follows
+        the motion between them.
     """
 
     fps: float | None = setting(
@@ -103,7 +104,7 @@ class TimingConfig:
 
 
 def check_rate(rate: float | None) -> None:
-    """Raise UsageError unless the frame rate is None or 0.1 to 120."""
+    """Raise UsageError unless the frame rate is None or from 0.1 to 120."""
     if rate is not None and not 0.1 <= rate <= 120:
         raise UsageError(f"fps must be from 0.1 to 120, not {rate:g}")
 
@@ -112,9 +113,10 @@ def check_rate(rate: float | None) -> None:
 class AnimateConfig:
     """The settings for videos made from frames on disk.
 
-    size: (width, height) that frames are fitted to, with the method ``fit``; None keeps their
-        own size, which must be the same for all.
-    quality, codec, loop: see :class:`VideoConfig`; an MP4 contains its frames ``loop`` times.
+    size: (width, height) in pixels to which the frames are fitted by the method ``fit``; None keeps
+        their size, which must be the same for all frames.
+    quality, codec, loop: see :class:`VideoConfig`; an MP4 contains its frames ``loop`` times, or
+        once if ``loop`` is 0.
     """
 
     timing: TimingConfig = TimingConfig()
