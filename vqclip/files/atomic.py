@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders, and choice of unused names."""
+"""Atomic writes of files and folders, and unused file names."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ _TEMPORARY = re.compile(r"\..{0,40}-[a-z0-9_]{8}\.part(\.\w+)?")  # as named by 
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Turn errors during writing into one-line messages.
+    """Turn file-writing errors into one-line messages.
 
     Raises:
         VqclipError: a file could not be written.
@@ -34,11 +34,12 @@ def writing() -> Iterator[None]:
 def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path that replaces ``path`` on success and is removed otherwise.
 
-    The temporary path is beside ``path``. A symbolic link is kept, and its target is replaced.
+    The temporary path is in the same folder as ``path``. With ``overwrite``, a symbolic link is
+    kept, and its target is replaced.
 
     Raises:
-        FileExistsError: ``path`` is a pipe or device; or it exists and ``overwrite`` is not set,
-            even if it appeared during the block. The existing file is kept.
+        FileExistsError: ``path`` is a pipe or device, or ``overwrite`` is not set and ``path``
+            exists, even if it was created during the block. The existing file is kept.
     """
     path = target_of(path) if overwrite else path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,14 +57,14 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def sweep(folder: Path, only: Callable[[Path], bool] = lambda _: True) -> None:
-    """Remove temporary files left by :func:`replacing` in killed processes."""
+    """Remove temporary files left behind by :func:`replacing` when a process was killed."""
     for path in folder.glob(".*-*.part*") if folder.is_dir() else ():
         if _TEMPORARY.fullmatch(path.name) and only(path):
             path.unlink(missing_ok=True)
 
 
 def publish(file: Path, path: Path, *, overwrite: bool = False) -> None:
-    """Rename a complete file from its temporary name to its final name ``path``, atomically.
+    """Atomically rename a complete file from its temporary name to ``path``.
 
     Raises:
         FileExistsError: under the same conditions as :func:`replacing`.
@@ -100,22 +101,22 @@ def _umask() -> int:
 
 
 def is_taken(path: Path) -> bool:
-    """Return whether the path exists, even if only as a dangling link."""
+    """Return whether ``path`` exists; a dangling symbolic link counts as existing."""
     return os.path.lexists(path)
 
 
 def target_of(path: Path) -> Path:
-    """Return a symbolic link's target, which need not exist, or else ``path`` itself."""
+    """Return a symbolic link's target, even if missing; return any other path unchanged."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def is_special(path: Path) -> bool:
-    """Return whether ``path`` is neither a file nor a folder, but a pipe or device."""
+    """Return whether ``path`` is a special file, such as a pipe or device."""
     return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def free_path(path: Path, taken: Callable[[Path], bool] = is_taken) -> Path:
-    """Return ``path`` or the first of ``name-2``, ``name-3``, … that is not taken.
+    """Return ``path``, or the first free path of ``name-2``, ``name-3``, … if ``path`` is taken.
 
     >>> free_path(Path("a.png"), {Path("a.png")}.__contains__).name
     'a-2.png'
@@ -144,7 +145,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:
-    """Rename a finished folder to its final name, then remove an older one with that name."""
+    """Rename a finished folder to its final name, replacing any older folder with that name."""
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():

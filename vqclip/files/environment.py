@@ -14,7 +14,7 @@ def user_path(text: str | Path) -> Path:
     """Return the path typed by a user, with ``~`` and ``~name`` expanded.
 
     Raises:
-        UsageError: the home folder does not exist or the name is invalid.
+        UsageError: the home folder does not exist, or the path is invalid.
     """
     try:
         path = Path(text).expanduser()
@@ -37,7 +37,8 @@ def file_path(text: str | Path) -> Path:
     """Return the path of a file to write, expanded by :func:`user_path`.
 
     Raises:
-        UsageError: the path has no file name, such as ``.`` or ``/``, or :func:`user_path` fails.
+        UsageError: the path is ``.``, ``/`` or another path without a file name, or
+            :func:`user_path` fails.
     """
     path = user_path(text)
     if not path.name:

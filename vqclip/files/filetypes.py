@@ -1,4 +1,4 @@
-"""File types, recognised by the first bytes or the suffix."""
+"""Recognition of file types from the first bytes or the suffix."""
 
 import re
 
@@ -23,7 +23,7 @@ _NO_IMAGES = {
 def is_web_page(head: bytes | str) -> bool:
     """Return whether a file that starts with ``head`` is HTML (or XML).
 
-    A host that no longer has a file often sends a web page, which is saved in its place.
+    A host that no longer has a file often sends a web page, which is then saved as that file.
     """
     text = head.encode(errors="replace") if isinstance(head, str) else head
     start = text.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -42,9 +42,9 @@ def why_no_weights(head: bytes) -> str | None:
 
 
 def why_no_image(head: bytes) -> str:
-    """Return why Pillow cannot identify a file, and what to do.
+    """Return why Pillow cannot identify a file, and how to fix the problem.
 
-    head: the first 1024 bytes of the file, or all of it.
+    head: the first 1024 bytes of the file, or the whole file if it is shorter.
     """
     if not head:
         return "the file is empty: copy it again"
@@ -61,7 +61,7 @@ def why_no_image(head: bytes) -> str:
 
 
 def why_no_list(head: bytes) -> str | None:
-    """Identify a file that is not a list of prompts by its first bytes, if possible."""
+    """Return why a file that starts with ``head`` cannot be a list of prompts, or None."""
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "is a spreadsheet, a document or an archive: save the list as CSV or text"
     if is_web_page(head):

@@ -1,4 +1,4 @@
-"""Text for people and files: sizes, encodable strings, JSON."""
+"""Text formatting: readable sizes, encodable strings, JSON."""
 
 import json
 import re
@@ -21,12 +21,12 @@ def readable(size: float) -> str:
 
 
 def encodable(text: str) -> str:
-    """Replace each byte in ``text`` that is not UTF-8, as in old file names, with U+FFFD."""
+    """Replace the surrogates for non-UTF-8 bytes, as in old file names, with U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)
 
 
 def as_json(value: Any, *, sort_keys: bool = False) -> str:
-    r"""Return JSON for any file, with bytes that are not UTF-8 escaped reversibly.
+    r"""Return ``value`` as JSON, reversibly escaping bytes that are not valid UTF-8.
 
     >>> as_json({"init": "caf\udce9 é.png"})
     '{"init": "caf\\udce9 é.png"}'

@@ -8,10 +8,10 @@ from vqclip.errors import UsageError
 
 
 def weights_hash(path: str | Path) -> str:
-    """Return a file's SHA-256 in hexadecimal, reading an unchanged file only once per process.
+    """Return a file's SHA-256 hash in hexadecimal; read an unchanged file only once per process.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: the file cannot be read.
     """
     path = Path(path)
     try:

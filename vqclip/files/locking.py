@@ -1,7 +1,7 @@
-"""Locks that end with the process that holds them.
+"""File locks that the system releases when their process ends.
 
-The package filelock is unsuitable: before version 4, it truncates the locked file, which here is a
-video being written, and it does not identify the process that holds a lock.
+The package filelock is unsuitable. Before version 4, it truncates the locked file, which here may
+be an unfinished video. It also does not identify the process that holds a lock.
 """
 
 import os
@@ -18,9 +18,9 @@ _PAUSE = 0.2  # seconds between checks of a lock held by another process
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the lock file ``path``; the system releases the lock if the process is killed.
+    """Lock the file ``path`` until the block ends or the process is killed.
 
-    waiting: called once, before the wait, with the id of the process that holds the lock; if None,
+    waiting: called once, before waiting, with the id of the process that holds the lock. If None,
         a lock held by another process is an error.
 
     Raises:
@@ -59,7 +59,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process is using a file; True if that cannot be determined."""
+    """Return whether a process is using a file; return True if this is unknown."""
     if os.name == "nt":
         return True
     try:

@@ -1,4 +1,4 @@
-"""YAML as plain data, read without importing, creating or executing anything."""
+"""Safe reading of YAML: plain data only, without Python objects."""
 
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ def read_yaml(path: Path) -> Any:
     """Return the contents of a YAML file: mappings, lists, strings, numbers, booleans, None.
 
     Raises:
-        UsageError: there is no such file.
+        UsageError: the file cannot be read, or is a pipe or device.
         UnsafeCheckpointError: the file contains Python objects.
-        CheckpointError: the file is not YAML or too large for a config.
+        CheckpointError: the file is not valid YAML, or is too large for a config.
     """
     return parse_yaml(_text(path), path)
 
@@ -71,7 +71,7 @@ def _not_yaml(path: Path, error: Exception) -> CheckpointError:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """Return the number of entries in ``node`` with aliases expanded; cycles exceed the limit."""
+    """Count the entries in ``node``, with aliases expanded; a cycle counts as over the limit."""
     if id(node) not in known:
         known[id(node)] = _MOST_NODES + 1  # used if a cycle returns here during the count
         children = node.value if isinstance(node, yaml.CollectionNode) else ()

@@ -1,7 +1,7 @@
 """Serialization of optimizer states as tensors and JSON, without pickle.
 
-Tensors are stored by name in safetensors, and all other values exactly in JSON: floats keep every
-bit, and nested tuples, tensors and mappings are distinguished from lists and numbers.
+Tensors are stored by name in safetensors, and all other values in JSON. Floats keep every bit.
+Tuples, tensors and mappings keep their types, even when nested.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ Device = str | torch.device
 
 
 def to_json(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
-    """Return ``value`` as JSON; nested tensors go into ``tensors``, under names below ``name``.
+    """Return ``value`` as JSON; add its tensors to ``tensors`` under names starting with ``name``.
 
     Raises:
         UsageError: the value contains an unsupported type.
@@ -66,9 +66,9 @@ def from_json(value: Any, tensors: Mapping[str, Tensor], device: Device = "cpu")
 
 
 def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Restore an optimizer's state exactly from its ``state_dict``.
+    """Restore the exact state of an optimizer from its ``state_dict``.
 
-    ``load_state_dict`` would cast integers in the state to the parameter's dtype.
+    ``load_state_dict`` would cast integers in the state to the dtype of the parameters.
     """
     parameters: dict[Any, Any] = {}
     for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
@@ -80,7 +80,7 @@ def put_back(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
 
 
 def detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return CPU copies that later steps cannot change."""
+    """Return detached CPU copies of ``tensors``, which later steps cannot change."""
     return {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class FrozenGroupNorm(nn.GroupNorm):
-    """``nn.GroupNorm`` with frozen parameters, differentiable with respect to its input only."""
+    """``nn.GroupNorm`` with frozen parameters, differentiable only with respect to the input."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, c, h, w) -> (b, c, h, w) in channels-last order."""
@@ -44,7 +44,7 @@ class _GroupNorm(torch.autograd.Function):
 def _input_gradient(
     gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
 ) -> Tensor:
-    """Return γ·rstd·dy + slope·x + offset; the factors are constant in every channel.
+    """Return γ·rstd·dy + slope·x + offset, whose coefficients are constant within each channel.
 
     gradient (dy) and x: (b, c, h, w); mean and rstd: float32, (b, groups).
     """
@@ -67,8 +67,8 @@ def _input_gradient(
 def _channel_sums(gradient: Tensor, x: Tensor) -> Tensor:
     """Return the sums of dy·x and of dy over one image, float32, (2, c).
 
-    These are the gradients of a batch norm's parameters, for mean 0 and variance 1, which torch
-    computes quickly in channels-last order.
+    For mean 0 and variance 1, these are the gradients of a batch norm's parameters. torch computes
+    these gradients quickly in the channels-last layout.
     """
     zeros, ones = (torch.full(x.shape[1:2], value) for value in (0.0, 1.0))
     _, dots, totals = torch.ops.aten.native_batch_norm_backward(

@@ -1,8 +1,8 @@
-"""Arithmetic that rounds identically on every x86-64 processor.
+"""Arithmetic that rounds identically on every x86-64 processor with AVX2.
 
-A floating-point sum depends on the order of its terms, which libraries choose according to the
-processor's vector width, caches, vendor and number of cores. This module restricts the libraries to
-features shared by all processors since 2013, with a fixed number of threads.
+The rounding of a floating-point sum depends on the order of its terms. Libraries choose this order
+according to the processor's vector width, caches, vendor and number of cores. This module fixes the
+number of threads and restricts the libraries to instructions up to AVX2, introduced in 2013.
 """
 
 import os
@@ -21,13 +21,14 @@ _process: list[bool] = []  # whether this process computes portably; empty until
 
 
 def settle_arithmetic(*, portable: bool) -> None:
-    """Make this process compute portably or at full speed; the first call decides.
+    """Make this process compute portably or at full speed, as set by the first call.
 
-    The libraries read their settings once, at the first computation. If portable, this also sets
-    the number of threads for the calling thread.
+    The libraries read their settings once, at the first computation. With ``portable``, every call
+    also sets the number of compute threads for the calling thread.
 
     Raises:
-        UsageError: an earlier call chose the other mode, or the processor does not support it.
+        UsageError: an earlier call chose the other mode, the processor does not support AVX2, or
+            torch has already computed something.
     """
     if not _process:
         if portable:
@@ -43,7 +44,7 @@ def settle_arithmetic(*, portable: bool) -> None:
 
 
 def threads(usual: int) -> int:
-    """Return the number of compute threads: ``usual``, or the fixed number if portable."""
+    """Return the number of compute threads: ``usual``, or a fixed number in portable mode."""
     return _THREADS if is_portable() else usual
 
 

@@ -1,8 +1,8 @@
-"""Matrix products with frozen weights in oneDNN, the library of torch's convolutions.
+"""Matrix products with frozen weights in oneDNN, the library behind torch's convolutions.
 
-torch multiplies float32 matrices with MKL, which does not use AVX-512 on AMD processors. On these,
-oneDNN takes less than half the time. bfloat16 matrices are always multiplied in oneDNN, but torch
-copies the bias to every row first, and reorders the weight at every step.
+torch multiplies float32 matrices with MKL, which does not use AVX-512 on AMD processors. On such
+processors, oneDNN takes less than half the time. torch always uses oneDNN for bfloat16 matrices,
+but first copies the bias to every row, and reorders the weight at every step.
 """
 
 import platform
@@ -37,7 +37,7 @@ def _is_amd() -> bool:
 
 
 def pack(weight: Tensor) -> Tensor:
-    """Return a copy of a weight (out, in) in the order in which oneDNN reads it."""
+    """Return a copy of a weight (out, in) in the memory layout that oneDNN reads."""
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
     return packed
 
@@ -45,7 +45,7 @@ def pack(weight: Tensor) -> Tensor:
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Map x (..., in) to x·weightᵀ + bias, (..., out), with oneDNN.
 
-    weight: (out, in), of the same dtype, as it is or from `pack`, which saves a copy in every call.
+    weight: (out, in), in the dtype of x. A weight packed by `pack` saves a copy in every call.
     """
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return y
@@ -54,9 +54,9 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def frozen_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     """Return the map x -> x·weightᵀ + bias, differentiable with respect to x only.
 
-    The product runs in the weight's dtype, float32 or bfloat16, and so do the results.
-    The transposed weight of the backward pass is packed, and a bfloat16 weight of the forward pass
-    too. In float32, packing gains less there and takes twice as much memory.
+    The product is computed and returned in the weight's dtype, float32 or bfloat16. The backward
+    pass always uses a packed weight. The forward pass uses one only in bfloat16, because packing a
+    float32 weight saves less time there and takes twice as much memory.
     """
     weight = weight.detach()
     dtype, adjoint = weight.dtype, pack(weight.t())
@@ -85,9 +85,9 @@ class _Linear(torch.autograd.Function):
 
 
 def multiply_in_onednn(network: nn.Module) -> None:
-    """Make a frozen network's linear layers run in oneDNN, in place, in the dtype of their weights.
+    """Make a frozen network's linear layers run in oneDNN, in the dtype of their weights.
 
-    Parameters and state-dict keys stay the same.
+    The network is changed in place. Parameters and state-dict keys stay the same.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Linear):

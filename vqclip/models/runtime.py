@@ -68,17 +68,18 @@ def _count(kind: str) -> int:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the type in which matrix products run: float32, bfloat16 or float16.
+    """Return the dtype in which matrix products run: float32, bfloat16 or float16.
 
-    ``auto`` is bfloat16 if the processor multiplies it faster than float32, else float32. The
-    choice depends only on the processor, never on timings, so that a seed always gives
-    byte-identical images. ``portable`` is float32 rounded identically on every x86-64 processor;
-    this call then applies to the whole process. On CUDA it is float32, for steps under
-    :func:`determinism`.
+    ``auto`` selects bfloat16 if the device multiplies bfloat16 faster than float32, else float32.
+    The choice depends only on the device, never on timings, so a seed always gives byte-identical
+    images. On a CPU, ``portable`` selects float32, rounded identically on every x86-64 processor
+    with AVX2, and applies to the whole process. On CUDA, ``portable`` selects float32 for steps
+    under :func:`determinism`.
 
     Raises:
-        UsageError: the name is unknown; it is float16 on a CPU, which is slow and overflows; or
-            ``portable`` is not possible (:func:`vqclip.models.portable.settle_arithmetic`).
+        UsageError: the name is unknown, ``float16`` is chosen on a CPU, where it is slow and
+            overflows, or ``portable`` is impossible (see
+            :func:`vqclip.models.portable.settle_arithmetic`).
     """
     dtype = PRECISIONS[name]
     if device.type == "cpu":
@@ -112,8 +113,8 @@ def accelerate(model: _Network, device: torch.device, dtype: torch.dtype) -> _Ne
     """Prepare a frozen VQGAN or perceptor, in place, for a run on ``device`` in ``dtype``.
 
     Results stay the same up to rounding, and state-dict keys do not change. Only gradients with
-    respect to inputs remain. On the CPU, the decoder and perceptor always run in ``dtype``, and
-    their matrix products' weights are stored in it.
+    respect to inputs remain available. On the CPU, the decoder and perceptor always run in
+    ``dtype``, and the weights of their matrix products are stored in ``dtype``.
     """
     if isinstance(visual := getattr(model, "visual", None), nn.Module):
         model.visual = depthwise_in_float32(streamline(visual))
@@ -142,8 +143,8 @@ def keep_memory() -> None:
 
     glibc immediately returns every freed block above 32 MiB to the system, so each step would spend
     a tenth of its time requesting and clearing the pages again. Blocks for large images are still
-    returned: keeping them caused fragmentation that doubled the memory use at 1024x1024 pixels.
-    Without glibc, this function does nothing.
+    returned, because keeping them caused fragmentation that doubled the memory use at 1024x1024
+    pixels. Without glibc, this function does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -171,9 +172,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def shrinking_on_oom(attempt: Callable[[int], _Result], chunk: int) -> tuple[int, _Result]:
-    """Call ``attempt(chunk)``, halving the chunk each time it runs out of memory.
+    """Call ``attempt(chunk)``, halving the chunk each time the call runs out of memory.
 
-    Return the chunk that fitted and the result. Repeating ``attempt`` must be safe.
+    Return the chunk size that fitted in memory, and the result. Repeating ``attempt`` must be safe.
 
     Raises:
         VqclipError: not even a chunk of 1 fits.
@@ -199,10 +200,10 @@ def _release_memory() -> None:
 
 @contextmanager
 def determinism(flag: bool) -> Iterator[None]:
-    """Reject operations whose results vary between runs in the block, if ``flag`` is set.
+    """If ``flag`` is set, reject operations in the block whose results vary between runs.
 
-    Such operations exist only on CUDA. They include the gradients of sampling and pooling, so the
-    cutouts are then taken on the CPU.
+    Such operations exist only on CUDA. They include the gradients of sampling and pooling, so
+    callers then take the cutouts on the CPU.
     """
     if not flag:
         yield
