@@ -30,8 +30,10 @@ _LEAST = 0.12  # minimum share of pixels for a colour to be named
 def measured(rgba: Pixels) -> tuple[str, ...]:
     """Return the colour words for an image's visible pixels, most frequent first.
 
-    rgba: (h, w, 4) uint8. At most four words are returned; colours that cover less than about an
-        eighth of the visible pixels are left out.
+    There are at most four words. Colours that cover less than about an eighth of the visible pixels
+    are left out.
+
+    rgba: (h, w, 4) uint8.
     """
     small = np.asarray(Image.fromarray(rgba).resize((_SIDE, _SIDE), Image.Resampling.BOX))
     visible = small[small[..., 3] > _VISIBLE][:, :3]
@@ -44,7 +46,7 @@ def measured(rgba: Pixels) -> tuple[str, ...]:
 
 
 def _words(rgb: "np.ndarray[Any, np.dtype[Any]]") -> "np.ndarray[Any, np.dtype[np.str_]]":
-    """Name colours (n, 3) in [0, 1] by hue, saturation and value; later rules win."""
+    """Return the name of each RGB colour, (n, 3) in [0, 1]; later rules override earlier ones."""
     value, least = rgb.max(1), rgb.min(1)
     chroma = value - least
     saturation = chroma / np.maximum(value, 1e-6)
@@ -74,7 +76,7 @@ def _words(rgb: "np.ndarray[Any, np.dtype[Any]]") -> "np.ndarray[Any, np.dtype[n
 
 
 def _hue(rgb: Any, value: Any, chroma: Any) -> Any:
-    """Return the hue in degrees, [0, 360)."""
+    """Return the hue of each colour in degrees, in [0, 360)."""
     red, green, blue = rgb.T
     span = np.maximum(chroma, 1e-6)
     sextant = np.select(

@@ -13,12 +13,12 @@ _CODES, _RANGES = 255, (255, 65535)
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """Return ``image`` as L, RGB or RGBA in sRGB, using its embedded colour profile, if any.
+    """Return ``image`` with 8-bit channels, converted to sRGB if it has a colour profile.
 
-    A profile that is broken or for another mode is ignored.
+    LAB images are always converted. Broken profiles and profiles for another mode are ignored.
 
     Raises:
-        UsageError: floats lie outside 0 to 1, or integers have more than 16 bits.
+        UsageError: floating-point values are outside [0, 1], or integers exceed 16 bits.
     """
     profile = image.info.get("icc_profile")
     image = _eight_bits(image)
@@ -72,7 +72,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Return a greyscale integer or float image as L, or LA if one value is transparent."""
+    """Return a greyscale integer or float image as L, or as LA if it has a transparent value."""
     grey = image if image.mode in ("I", "F") else image.convert("I")
     low, high = grey.getextrema()
     if image.mode == "F":

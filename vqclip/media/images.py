@@ -37,9 +37,9 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def load_image(source: str | Path) -> Image.Image:
-    """Return the sRGB image at a path or an http(s) URL, turned upright, on a white background.
+    """Return the image at a path or http(s) URL in sRGB, upright and on a white background.
 
-    Images of more than 16 megapixels are reduced to at most half their width and height.
+    Images of more than 16 megapixels are shrunk by a whole factor to fit this limit.
 
     Raises:
         UsageError: the file is missing, too large or not an image.
@@ -52,7 +52,7 @@ def load_image(source: str | Path) -> Image.Image:
 
 
 def open_image(source: str | Path) -> Image.Image:
-    """Return the image at a path or an http(s) URL in its own mode, turned upright.
+    """Return the image at a path or http(s) URL, upright and in its own mode.
 
     Raises:
         UsageError: the file is missing, too large or not an image.
@@ -72,7 +72,7 @@ def open_image(source: str | Path) -> Image.Image:
 
 @contextmanager
 def _reading(source: str | Path) -> Iterator[None]:
-    """Turn errors during reading into one-line messages."""
+    """Replace errors raised while an image is read with errors that have one-line messages."""
     try:
         with _up_to_the_limit():
             yield
@@ -97,7 +97,7 @@ def _reason(error: Exception) -> str:
 def _up_to_the_limit() -> Iterator[None]:
     """Make Pillow apply our size limit, which admits images from the largest cameras.
 
-    Suppress its warnings about damaged metadata in readable images.
+    Pillow's warnings about damaged metadata in readable images are suppressed.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -113,7 +113,7 @@ def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
     """Open an image; HEIC images, which phones produce, need an extra package.
 
     Raises:
-        UsageError: the package is not installed.
+        UsageError: the file is not an image, or needs the package and it is not installed.
     """
     if is_heic(_head(stream)[:32]):
         if find_spec("pillow_heif") is None:
@@ -138,7 +138,7 @@ def _head(stream: BytesIO | Path) -> bytes:
 
 
 def image_size(source: Path) -> tuple[int, int]:
-    """Return the (width, height) of the upright image in a file, reading only its header.
+    """Return the upright (width, height) of the image in a file, reading only the header.
 
     Raises:
         UsageError: the file is missing or not an image.
@@ -149,7 +149,7 @@ def image_size(source: Path) -> tuple[int, int]:
 
 
 def within(size: tuple[int, int], most: int) -> tuple[int, int]:
-    """Return ``size``, or the largest size with its proportions and at most ``most`` pixels.
+    """Return ``size``, scaled down in proportion if it has more than ``most`` pixels.
 
     >>> within((4000, 3000), 480_000)
     (800, 600)
@@ -172,7 +172,7 @@ def flatten(image: Image.Image) -> Image.Image:
     """Return ``image`` as sRGB, with transparent areas on a white background.
 
     Raises:
-        UsageError: floats lie outside 0 to 1, or integers have more than 16 bits.
+        UsageError: floating-point values are outside [0, 1], or integers exceed 16 bits.
     """
     image = to_srgb(image)
     if image.mode not in ("LA", "RGBA") and "transparency" not in image.info:
@@ -216,7 +216,7 @@ def fit_image(image: Image.Image, size: tuple[int, int], how: str = "cover") -> 
 def in_shape(image: Image.Image, size: tuple[int, int], how: str = "cover") -> Image.Image:
     """Crop or pad a map of any mode to the proportions of ``size``, like :func:`fit_image`.
 
-    The values do not change. ``contain`` pads with 0, and ``stretch`` returns the map as it is.
+    Pixel values do not change. ``contain`` pads with 0, and ``stretch`` returns the map unchanged.
     """
     if how == "stretch":
         return image
@@ -237,9 +237,9 @@ def to_tensor(image: Image.Image) -> "Tensor":
 
 
 def to_array(image: "Tensor") -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """Return (1, 3, h, w) or (3, h, w) in [0, 1] as (h, w, 3) uint8, rounded and clamped.
+    """Return an image, (1, 3, h, w) or (3, h, w) in [0, 1], as (h, w, 3) uint8.
 
-    A single channel is repeated three times.
+    Values are rounded and clamped, and a single channel is repeated three times.
     """
     import torch
 
@@ -250,7 +250,7 @@ def to_array(image: "Tensor") -> "np.ndarray[Any, np.dtype[np.uint8]]":
 
 
 def to_pil(image: "Tensor") -> Image.Image:
-    """Return (1, 3, h, w) or (3, h, w) in [0, 1] as an RGB image."""
+    """Return an image, (1, 3, h, w) or (3, h, w) in [0, 1], as a Pillow image in RGB."""
     return Image.fromarray(to_array(image))
 
 
@@ -264,12 +264,12 @@ def save_image(
     """Save an image and its settings in one file, atomically; the suffix determines the format.
 
     A PNG contains ``metadata`` as JSON in an iTXt chunk named ``vqclip``, and the prompt as
-    ``Description``. JPEG and WebP contain the JSON in the Exif ``UserComment``, which in a JPEG has
-    room for prompts of about 30,000 characters.
+    ``Description``. JPEG and WebP contain the JSON in the Exif ``UserComment``, if it is shorter
+    than 32,000 characters.
 
     Raises:
         UsageError: the suffix is unknown.
-        FileExistsError: the path exists and ``overwrite`` is not set.
+        FileExistsError: the file exists and ``overwrite`` is not set.
         OSError: the file cannot be written.
     """
     name = image_format(path)
@@ -279,7 +279,7 @@ def save_image(
 
 
 def image_format(path: Path) -> str:
-    """Return Pillow's name for the format with the suffix of ``path``."""
+    """Return Pillow's name for the format that the suffix of ``path`` indicates."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"cannot write {path.name!r} as an image: its name must end in {', '.join(FORMATS)}"

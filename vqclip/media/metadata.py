@@ -22,9 +22,9 @@ def save_options(
 ) -> dict[str, Any]:
     """Return Pillow's options for saving an image in the format ``name`` with its settings.
 
-    A PNG holds the settings as JSON in an iTXt chunk, the prompt as ``Description``, and those
-    settings that other programs understand as ``parameters``. JPEG and WebP hold the JSON in the
-    Exif ``UserComment``, or nothing if it is too long.
+    A PNG holds the settings as JSON in an iTXt chunk, the prompt as ``Description``, and, as
+    ``parameters``, the settings that other programs understand. JPEG and WebP hold the JSON in the
+    Exif ``UserComment``, if it is shorter than 32,000 characters.
     """
     text = as_json(metadata, sort_keys=True) if metadata else ""
     if name == "PNG":
@@ -50,7 +50,7 @@ def exif(text: str) -> bytes:
 
 
 def embedded_text(image: Image.Image) -> str:
-    """Return the text with an image's settings, or an empty string if there is none.
+    """Return the text that contains an image's settings, or an empty string if there is none.
 
     The text is vqclip's JSON, or the ``parameters`` text of other programs.
     """
@@ -65,8 +65,8 @@ def embedded_text(image: Image.Image) -> str:
 def parse_metadata(text: str, path: Path) -> dict[str, Any]:
     """Return the settings recorded in ``text``, which comes from the image at ``path``.
 
-    The text is either vqclip's JSON or in the format of
-    :func:`vqclip.media.parameters.parse_parameters`.
+    The text is vqclip's JSON, or has the format that
+    :func:`vqclip.media.parameters.parse_parameters` reads.
 
     Raises:
         UsageError: the text is in neither format.
@@ -82,7 +82,7 @@ def parse_metadata(text: str, path: Path) -> dict[str, Any]:
 
 
 def check_metadata(values: Mapping[str, Any], path: Path) -> None:
-    """Check that metadata has vqclip's form.
+    """Check that metadata has the structure that vqclip writes.
 
     Raises:
         UsageError: the settings are not a mapping, or a hash of weights or images is not text.

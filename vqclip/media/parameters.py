@@ -23,7 +23,10 @@ _EMPHASIS = re.compile(r":[\d.]+(?=\))|(?<!\\)[()\[\]]")
 
 
 def parse_parameters(text: str) -> dict[str, Any] | None:
-    """Return the prompt and, as ``parameters``, the other settings in ``text``, or None."""
+    """Return the prompt and the settings in ``text``, or None if it contains no settings.
+
+    The result has the keys ``prompt`` and ``parameters``.
+    """
     *lines, last = text.strip().split("\n")
     pairs = [(name.strip(), value.strip(' "')) for name, value in _PAIR.findall(last)]
     if len(pairs) < _LEAST_PAIRS:
@@ -34,7 +37,10 @@ def parse_parameters(text: str) -> dict[str, Any] | None:
 
 
 def plain_prompts(recorded: Mapping[str, Any]) -> tuple[Prompt, ...]:
-    """Return the prompts from :func:`parse_parameters`, without emphasis or extra networks."""
+    """Return the prompts found by :func:`parse_parameters`.
+
+    Emphasis marks such as ``(…:1.2)`` and tags such as ``<lora:x:1>`` are removed.
+    """
     texts = ((recorded["prompt"], 1.0), (recorded[PARAMETERS].get(NEGATIVE, ""), NEGATIVE_WEIGHT))
     cleaned = ((_cleaned(text), weight) for text, weight in texts)
     return tuple(Prompt(text, weight) for text, weight in cleaned if text)
@@ -46,7 +52,7 @@ def _cleaned(text: str) -> str:
 
 
 def write_parameters(metadata: Mapping[str, Any], size: tuple[int, int]) -> str:
-    """Return the settings of an image of ``size`` (width, height) in the other programs' format."""
+    """Return an image's settings as ``parameters`` text; ``size`` is (width, height)."""
     settings = metadata.get("settings")
     settings = settings if isinstance(settings, Mapping) else {}
     texts = [prompt for prompt in settings.get("prompts", ()) if prompt.get("kind") == "text"]

@@ -25,7 +25,7 @@ EASES: Registry[Ease] = Registry(
 
 @dataclass(frozen=True)
 class Plan:
-    """Frames of a video at ``rate`` per second, as positions in the source frames.
+    """The frame rate of a video, and the position of each of its frames in the source frames.
 
     positions: from 0 (the first frame) to n − 1 (the last); fractions lie between two frames.
     """
@@ -35,7 +35,7 @@ class Plan:
 
 
 def video_fps(frames: int) -> int:
-    """Return a frame rate, from 5 to 30, that shows ``frames`` in about eight seconds.
+    """Return the frame rate, from 5 to 30, that brings a video closest to eight seconds.
 
     >>> video_fps(41)
     5
@@ -75,7 +75,7 @@ def _rate(natural: int, timing: TimingConfig) -> float:
 
 
 def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
-    """Return the number of frames in the video, including holds if its length is set."""
+    """Return the number of frames in the video, including held frames only if a length is set."""
     if timing.length is not None:
         return round(timing.length * rate)
     if timing.interpolate == "none":

@@ -1,9 +1,9 @@
-"""Checkpoints of a run: one file of tensors and JSON.
+"""Checkpoints of runs, each a file of tensors and JSON.
 
 ``apple.checkpoint.safetensors`` holds z, its initial values, the running average, the optimizer's
 moments and the random generator's state as tensors. Its header holds the rest of the state, the
-settings, the hashes of the weights and the output files as JSON. The file is written under another
-name and renamed when complete. Nothing in it is ever executed.
+settings, the hashes of the weights and the paths of the output files as JSON. The file is written
+under another name and renamed when complete. Loading it never executes code.
 """
 
 import json
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint atomically, replacing an older one.
+    """Write a checkpoint atomically, replacing any older one.
 
     Raises:
         OSError: the file cannot be written.
@@ -63,7 +63,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def save_state(path: Path, state: State, about: Mapping[str, Any] | None = None) -> None:
-    """Write a state and the JSON values ``about`` it atomically, replacing an older file.
+    """Write a state and the JSON values in ``about`` atomically, replacing any older file.
 
     Raises:
         OSError: the file cannot be written.
@@ -139,7 +139,7 @@ def _read_state(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Sta
 
 
 def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
-    """Return ``output``'s fields with paths relative to ``folder``, which can then be moved."""
+    """Return ``output``'s fields with paths relative to ``folder``, so that it can be moved."""
 
     def relative(value: Any) -> Any:
         if isinstance(value, Path):
@@ -170,10 +170,10 @@ def _read_output(values: Mapping[str, Any], path: Path) -> OutputConfig:
 
 
 def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
-    """Return the same run's checkpoint with the number of steps changed to ``steps``.
+    """Return the checkpoint with the run's number of steps changed to ``steps``.
 
     Raises:
-        UsageError: the run is already past ``steps`` or its schedule depends on the length.
+        UsageError: the run is already past ``steps``, or its schedule depends on their number.
     """
     done = checkpoint.state.step
     if steps < done:
@@ -192,8 +192,8 @@ def branched(
 ) -> Checkpoint:
     """Return the checkpoint of a new run that continues from this state with other settings.
 
-    The new run's metadata records the original run, because its settings alone do not reproduce the
-    image.
+    The new run's metadata records the original run, because the new settings alone do not reproduce
+    the image.
 
     prompts, learning_rate: settings for the new run. Default: those of the original run.
     """

@@ -34,9 +34,11 @@ def checkpoint_path(picture: Path) -> Path:
 def name_images(
     asked: FileOptions, paths: Sequence[Path], labels: Sequence[object]
 ) -> list[OutputConfig]:
-    """Return the output files for images; if paths are equal, each gets its image's label.
+    """Return the output files of each image.
 
-    paths: paths given by the user, or default names, which are numbered if files exist.
+    paths: paths given by the user or default paths. A default path gets a number if any of its
+        output files exist.
+    labels: a label for each image, which is added to its name if any paths are equal.
     """
     if not (asked.output or asked.overwrite):
         free = {path: _free_stem(asked, path, paths.count(path), labels) for path in set(paths)}
@@ -45,7 +47,7 @@ def name_images(
 
 
 def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[object]) -> Path:
-    """Return the first numbered variant of ``path`` for which none of the images' files exist."""
+    """Return ``path``, or a numbered variant if output files of any image already exist."""
 
     def taken(candidate: Path) -> bool:
         several = distinct_paths([candidate] * images, labels[:images])
@@ -55,7 +57,7 @@ def _free_stem(asked: FileOptions, path: Path, images: int, labels: Sequence[obj
 
 
 def free_image(image: Path, suffixes: Iterable[str]) -> Path:
-    """Return ``image`` or the first numbered variant for which no files exist."""
+    """Return ``image``, or a numbered variant if any of its output files already exist."""
     return free_path(image, lambda candidate: _is_taken(candidate, suffixes))
 
 
@@ -65,7 +67,7 @@ def _is_taken(image: Path, suffixes: Iterable[str]) -> bool:
 
 
 def _beside(asked: FileOptions, image: Path, images: int) -> OutputConfig:
-    """Return an image's output files, with its own frame folder if there is more than one image."""
+    """Return an image's output files, with a separate frame folder if there are several images."""
     folder = asked.frames
     return files_beside(
         image,
@@ -90,7 +92,7 @@ def files_beside(
     """Return an image's output files, named after it: videos, codes and a checkpoint.
 
     suffixes: suffixes of the videos.
-    others: other fields of the result.
+    others: other fields of the returned config.
     """
     return OutputConfig(
         image,
@@ -102,7 +104,10 @@ def files_beside(
 
 
 def renamed(output: OutputConfig, image: Path, suffixes: Iterable[str]) -> OutputConfig:
-    """Return the same kinds of files for another image, with its own checkpoint and videos."""
+    """Return output files of the same kinds for another image, always with a checkpoint.
+
+    suffixes: suffixes of the videos.
+    """
     return files_beside(
         image,
         suffixes,
@@ -135,18 +140,18 @@ def name_videos(
 
 
 def default_name(config: GenerateConfig) -> str:
-    """Return a portable file name with shortened prompts and the seed: ``a-red-apple-7.png``."""
+    """Return a portable file name from the prompts and the seed, such as ``a-red-apple-7.png``."""
     return f"{prompt_slug(config)}-{config.seed}.png"
 
 
 def batch_folder(source: str) -> Path:
-    """Return the default folder for a list: ``prompts`` for ``prompts.txt``."""
+    """Return the default folder of a batch, such as ``prompts`` for ``prompts.txt``."""
     path = Path("batch" if source == "-" else source)
     return Path(path.stem if path.suffix or source == "-" else f"{path.name}-run")
 
 
 def prompt_slug(config: GenerateConfig) -> str:
-    """Return the prompts as part of a file name; an image prompt adds its file's name."""
+    """Return the prompts as part of a file name, with image prompts as their file names."""
     words = (Path(p.content).stem if p.kind == "image" else p.content for p in config.prompts)
     return slug(" ".join(words))
 
@@ -217,7 +222,7 @@ def check_file_name(path: Path) -> None:
 
 
 def distinct_paths(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:
-    """Add the labels to all names if any are equal: ``apple.png`` becomes ``apple-7.png``."""
+    """Return ``paths``, all with labels if any are equal: ``apple-7.png`` for ``apple.png``."""
     if len(set(paths)) == len(paths):
         return list(paths)
     return [

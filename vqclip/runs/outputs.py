@@ -70,7 +70,10 @@ def check_files(paths: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Try writing a file, because permission bits are unreliable (for root, on read-only disks)."""
+    """Create a temporary file to check that a folder is writable.
+
+    Permission bits are unreliable for root and on read-only disks.
+    """
     try:
         nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
         with tempfile.TemporaryFile(dir=nearest):  # unnamed on Linux, so a kill leaves nothing

@@ -1,4 +1,4 @@
-"""Runs, from config to files."""
+"""One run, from its config to its output files."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -54,10 +54,10 @@ def rendering(
     state: State | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Work[Rendered]:
-    """Run ``config`` and write the files in ``output``, yielding the run for each step.
+    """Run ``config`` and write the files in ``output``, yielding the run whenever it needs a step.
 
     on_frame: called with every frame, including those of drafts.
-    state: the state in the checkpoint that the run continues from, if any.
+    state: the state from a checkpoint that the run continues from, if any.
     extra: additional metadata for the files.
 
     Ctrl-C ends the run early, keeping the current image and the videos so far. If a file with the

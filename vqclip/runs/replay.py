@@ -47,7 +47,7 @@ def recorded_config(
     """Return the settings that reproduce an image, as the config of the original command.
 
     Raises:
-        UsageError: the metadata is from a story, a restyled video or a newer version.
+        UsageError: the metadata is from a story, a restyled video or a newer version of vqclip.
     """
     if parameters.PARAMETERS in metadata:
         return _foreign_config(metadata, path)
@@ -74,7 +74,7 @@ def _foreign_config(metadata: Mapping[str, Any], path: Path) -> GenerateConfig:
 
 
 def recorded_options(metadata: Mapping[str, Any]) -> Mapping[str, Option]:
-    """Return the options of the command that made an image or video, or none if unknown."""
+    """Return the options of the command that made an image or video; empty if it is unknown."""
     settings = metadata.get("settings", {})
     return next((options_of(kind) for kind, own in _OWN.items() if own in settings), {})
 
@@ -83,7 +83,7 @@ def recorded_video(metadata: Mapping[str, Any], path: Path) -> StoryConfig | Res
     """Return the settings that reproduce a video.
 
     Raises:
-        UsageError: the video is neither a story nor a restyled video, or is from a newer version.
+        UsageError: the video is not a story or a restyled video, or is from a newer version.
     """
     try:
         for name, kind in _VIDEOS.items():
@@ -96,10 +96,10 @@ def recorded_video(metadata: Mapping[str, Any], path: Path) -> StoryConfig | Res
 
 
 def recorded_command(metadata: Mapping[str, Any], path: Path) -> str:
-    """Return the command that reproduces an image or video, without automatic settings.
+    """Return the command that reproduces an image or video, without automatically chosen settings.
 
     Raises:
-        UsageError: the settings are not from an image or video, or are from a newer version.
+        UsageError: the settings are not those of an image or video, or are from a newer version.
     """
     if metadata.keys() & _VIDEOS.keys():
         video = recorded_video(metadata, path)
@@ -118,7 +118,7 @@ _OWN = {GenerateConfig: "num_cutouts", CompleteConfig: "keep", SampleConfig: "sa
 
 
 def picture_hashes(config: GenerateConfig | SampleConfig) -> dict[str, str]:
-    """Return the SHA-256 hashes of an image's input files, by file name."""
+    """Return the SHA-256 hash of each input file of an image, by path."""
     return {
         name: weights_hash(user_path(name))
         for name in _image_paths(config)

@@ -64,7 +64,7 @@ class SampleRun:
 
         Raises:
             VqclipError: a file could not be written.
-            KeyboardInterrupt: Ctrl-C was pressed before any code was drawn.
+            KeyboardInterrupt: Ctrl-C was pressed before any code was sampled.
         """
         drawn = self._draw()
         samples = self._collect(drawn)
@@ -80,7 +80,7 @@ class SampleRun:
             yield SampleResult(files, sample)
 
     def _draw(self) -> Drawn:
-        """Return all codes, with -1 for those that Ctrl-C kept from being sampled."""
+        """Return all codes; -1 marks those that were not sampled because of Ctrl-C."""
         try:
             for drawn in draw_samples(self.task):
                 self.drawn = drawn
@@ -116,14 +116,14 @@ class SampleRun:
     def _stages(
         self, drawn: Drawn, sample: Sample, output: OutputConfig, *, best: bool
     ) -> list[Tensor]:
-        """Return the codes (h, w) for each frame of a sample's video; only the best is refined."""
+        """Return the codes (h, w) of each frame of a sample's video; only the best is refined."""
         number = sample.seed - self.task.config.seed
         turns = shown_steps(output, int(drawn.turns[number].max()))
         drawing = [after(drawn, number, turn) for turn in turns]
         return drawing + self.refinement if best else drawing
 
     def _write_videos(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
-        """Write a video of how a sample was made; return False if Ctrl-C interrupted it."""
+        """Write videos of how a sample was made; return False if Ctrl-C was pressed meanwhile."""
         try:
             write_sample_videos(self.task, sample, stages, output, partial(self.show, "video"))
         except KeyboardInterrupt:
@@ -135,7 +135,7 @@ class SampleRun:
 def save_sample(
     task: Task, sample: Sample, output: OutputConfig, *, unfinished: bool = False
 ) -> tuple[Path, ...]:
-    """Write a sample with the settings that reproduce it alone; return its paths.
+    """Write a sample with the settings that reproduce it on its own; return its paths.
 
     Raises:
         VqclipError: the file could not be written.
@@ -157,7 +157,7 @@ def save_sample(
 
 
 def sample_metadata(task: Task, sample: Sample) -> dict[str, Any]:
-    """Return the metadata that reproduces one sample of a task; only the best was refined."""
+    """Return the metadata that reproduces one sample, with refinement only if it was refined."""
     alone = replace(task.config, seed=sample.seed, samples=1)
     if isinstance(alone, CompleteConfig) and not sample.refined:
         alone = replace(alone, refine=0)
@@ -173,7 +173,7 @@ def write_sample_videos(
 ) -> None:
     """Write videos of how a sample was made; Ctrl-C keeps the videos so far.
 
-    stages: codes (h, w), with -1 for those not sampled yet, which are shown as a plain colour.
+    stages: codes (h, w) of each frame; -1 marks codes not sampled yet, shown as a plain colour.
     on_frame: called with the number of frames done, the total number, and a function that returns
         the last frame.
 

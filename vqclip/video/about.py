@@ -32,7 +32,7 @@ def is_unfinished(folder: Path) -> bool:
 
 
 def is_whole(folder: Path, output: VideoOutput) -> bool:
-    """Return whether a run in this folder was killed after publishing these videos."""
+    """Return whether a run in ``folder`` was killed after publishing the videos of ``output``."""
     about = _read(folder)
     return about.get("stage") == "whole" and about["output"] == _output_values(output, folder)
 

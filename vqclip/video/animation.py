@@ -22,7 +22,10 @@ from vqclip.video.optical_flow import Between, blend, opencv
 
 
 def find_frames(sources: Sequence[str]) -> list[Path]:
-    """Return the images given as files or folders, each folder sorted by number, then name.
+    """Return the paths of the images in ``sources``, which are files or folders.
+
+    The paths in each folder are sorted by name, with numbers in numerical order. If there are no
+    folders, the files are sorted in the same way.
 
     Raises:
         UsageError: a source does not exist or a folder has no images.
@@ -44,7 +47,7 @@ def find_frames(sources: Sequence[str]) -> list[Path]:
 
 
 def _is_video(path: Path) -> bool:
-    """Return whether a GIF or WebP is animated, and so a video rather than a frame."""
+    """Return whether a GIF or WebP is animated, which makes it a video rather than a frame."""
     if path.suffix.lower() not in VIDEOS:
         return False
     try:
@@ -61,7 +64,7 @@ def natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 class Animation:
-    """A video made from frames on disk; iterating yields the frames without writing any files."""
+    """A video made from frames on disk; iterating over it yields the frames and writes no files."""
 
     def __init__(self, sources: Sequence[str], config: AnimateConfig) -> None:
         self.config = config
@@ -94,7 +97,7 @@ class Animation:
         return np.asarray(fit_image(load_image(self.paths[number]), self.size, self.config.fit))
 
     def metadata(self) -> dict[str, Any]:
-        """Return the last frame's settings, if recorded, and the video's."""
+        """Return the settings recorded in the last frame, if any, and the settings of the video."""
         try:
             known: Mapping[str, Any] = read_metadata(self.paths[-1])
         except UsageError:
@@ -109,9 +112,9 @@ class Animation:
         *,
         overwrite: bool = False,
     ) -> None:
-        """Write all videos at once, calling ``on_frame`` with the frame count and the frame.
+        """Write all videos at once; Ctrl-C keeps the videos so far.
 
-        Ctrl-C keeps the videos so far.
+        on_frame: called with the number of frames done and the latest frame.
         """
         metadata, plays = self.metadata(), self.plays(videos)
         with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """A video's camera: keyframes for zoom, pan and rotation.
 
-Keyframes are a single number or a list such as ``0:1.0, 50:1.05``. The grammar::
+Keyframes are a single value or a list such as ``0:1.0, 50:1.05``. The grammar::
 
     keyframes = value | key ("," key)*
     key       = frame ":" value
@@ -27,7 +27,7 @@ _MOST_GIVEN_BACK = 1.3  # maximum factor by which fine detail is amplified per f
 
 @dataclass(frozen=True)
 class Keyframes:
-    """Values at ascending frame numbers, all of the same length."""
+    """Values at ascending frame numbers; all values have the same length."""
 
     frames: tuple[int, ...]
     values: tuple[tuple[float, ...], ...]
@@ -44,7 +44,7 @@ class Keyframes:
 
 
 def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
-    """Parse keyframes whose values have ``numbers`` numbers each.
+    """Parse keyframes with ``numbers`` numbers per value.
 
     >>> parse_keyframes("0:1.0, 50:1.05")(25)
     (1.025,)
@@ -52,7 +52,7 @@ def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
     (2.0, 0.0)
 
     Raises:
-        UsageError: the syntax is invalid, a number is not finite, or frames do not ascend.
+        UsageError: the syntax is invalid, a number is not finite, or frame numbers do not ascend.
     """
     keys: list[tuple[int, list[str]]] = []
     for part in text.split(","):
@@ -84,9 +84,9 @@ def parse_keyframes(text: str, numbers: int = 1) -> Keyframes:
 class Motion:
     """The motion from one frame to the next, about the centre.
 
-    zoom: factor to enlarge the content by.
-    pan: pixels to move the content right and down.
-    rotate: degrees to turn the content clockwise.
+    zoom: factor by which the content is enlarged.
+    pan: movement of the content to the right and down, in pixels.
+    rotate: clockwise rotation of the content, in degrees.
     """
 
     zoom: float = 1.0
@@ -94,13 +94,13 @@ class Motion:
     rotate: float = 0.0
 
     def __bool__(self) -> bool:
-        """Return whether anything moves."""
+        """Return whether there is any motion."""
         return self != Motion()
 
 
 @dataclass(frozen=True)
 class Camera:
-    """The motion before every frame."""
+    """The motion before every frame, defined by keyframes."""
 
     zoom: Keyframes
     pan: Keyframes
@@ -125,10 +125,10 @@ def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
 
 
 def move(image: "Tensor", motion: Motion) -> "Tensor":
-    """Return the moved image (1, 3, h, w) in [0, 1], mirrored beyond its edges.
+    """Return ``image``, (1, 3, h, w) in [0, 1], moved and mirrored beyond its edges.
 
     The image is sampled bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. Sampling
-    weakens the finest detail a little in every frame; this function amplifies it again.
+    weakens the finest detail a little in every frame, so this function amplifies it again.
     """
     import torch.nn.functional as F
 
@@ -153,7 +153,7 @@ def move(image: "Tensor", motion: Motion) -> "Tensor":
 
 
 def _fine(image: "Tensor") -> "Tensor":
-    """Return the finest detail, the image minus its centre-weighted mean over 3x3 pixels."""
+    """Return the finest detail: the image minus its centre-weighted mean over 3x3 pixels."""
     import torch.nn.functional as F
 
     line = image.new_tensor([0.25, 0.5, 0.25])

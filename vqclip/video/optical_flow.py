@@ -30,7 +30,9 @@ def opencv() -> "Any":
 def find_flow(here: Array, there: Array) -> Flow:
     """Return the flow, (h, w, 2) in pixels (right, down), with here(x) ≈ there(x + flow(x)).
 
-    here, there: (h, w, 3) uint8. The method is dense inverse search (Kroeger et al. 2016).
+    The method is dense inverse search (Kroeger et al. 2016).
+
+    here, there: (h, w, 3) uint8.
     """
     cv2 = opencv()
     grey = [
@@ -65,8 +67,9 @@ def warp(image: Array, flow: Flow) -> Array:
 def visibility(flow: Flow, back: Flow) -> Flow:
     """Return the confidence, (h, w) in [0, 1], that each pixel is visible in the other frame.
 
-    ``flow`` leads from here to there, and ``back`` from there to here. For visible pixels, the two
-    cancel out (Sundaram et al. 2010): |f + b|² < 0.01 (|f|² + |b|²) + 0.5.
+    ``flow`` leads from this frame to the other one, and ``back`` leads in the opposite direction.
+    For visible pixels, the two nearly cancel out: |f + b|² < 0.01 (|f|² + |b|²) + 0.5 (Sundaram et
+    al. 2010).
     """
     returned = warp(back.astype(np.float32), flow)
     gap = ((flow + returned) ** 2).sum(-1)
@@ -79,7 +82,7 @@ def visibility(flow: Flow, back: Flow) -> Flow:
 
 
 class Between:
-    """Intermediate frames: both frames warped along the flow and blended."""
+    """Frames between two others, made by warping both along the flow and blending them."""
 
     def __init__(self, first: Array, second: Array) -> None:
         self.first, self.second = first, second
@@ -93,6 +96,6 @@ class Between:
 
 
 def blend(first: Array, second: Array, time: float) -> Array:
-    """Blend two frames; ``time`` is from 0 (the first frame) to 1 (the second)."""
+    """Blend two frames; ``time`` runs from 0 (the first frame) to 1 (the second)."""
     mixed = first + (second.astype(np.float32) - first) * np.float32(time)
     return np.rint(mixed).astype(np.uint8)

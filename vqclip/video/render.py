@@ -17,8 +17,8 @@ from vqclip.video.work_folder import WorkFolder
 class StoryRun:
     """Renders one story: frames in a folder, then the videos.
 
-    If it is stopped or killed, it continues from the saved state and ends with byte-identical
-    files.
+    A story that was stopped or killed continues from the saved state. Its files are then
+    byte-identical to those of an uninterrupted run.
     """
 
     def __init__(self, story: StoryConfig, output: VideoOutput, models: Models) -> None:
@@ -35,7 +35,7 @@ class StoryRun:
     ) -> None:
         """Generate the missing frames and write the videos.
 
-        on_frame: called with every frame, including hidden ones, which are numbered below 0.
+        on_frame: called with every frame, including hidden ones, which have negative numbers.
         on_draft: called with every draft frame, if drafts are sampled.
 
         Raises:
@@ -60,7 +60,8 @@ class RestyleRun:
     """Renders one restyled video: frames in a folder, then the videos.
 
     Each frame depends only on the source and the previous result, which is on disk. A stopped run
-    therefore continues where it stopped and ends with byte-identical files.
+    therefore continues where it stopped, and its files are byte-identical to those of an
+    uninterrupted run.
     """
 
     def __init__(self, source: SourceVideo, output: VideoOutput, models: Models) -> None:

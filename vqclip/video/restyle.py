@@ -57,7 +57,7 @@ class SourceVideo:
 
     @cached_property
     def bytes(self) -> int:
-        """The files' total size in bytes, which distinguishes sources with the same name."""
+        """The total size of the files in bytes, which distinguishes sources with the same name."""
         paths = [self.path] if self.is_video else self.paths
         return sum(path.stat().st_size for path in paths)
 
@@ -75,7 +75,7 @@ class SourceVideo:
 def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
     """Return the (width, height) of the restyled frames, rounded to the grid of codes.
 
-    By default, this is the source's own size, shrunk to at most ``LARGEST`` pixels per side.
+    By default, this is the size of the source, with each side limited to ``LARGEST`` pixels.
     """
     factor = models.vqgan.downsampling
     width, height = source.own_size
@@ -90,8 +90,8 @@ def restyle_frame(
 ) -> Array:
     """Return one restyled frame, (h, w, 3) uint8.
 
-    The frame starts from the warped previous result or, where the two source frames differ or there
-    is no previous result, from the source frame.
+    The frame starts from the warped previous result. Where new content appears, and if there is no
+    previous result, it starts from the source frame.
     """
     start = source if before is None else mixed(source, before, config.coherence)
     height, width, _ = source.shape
@@ -106,8 +106,8 @@ def restyle_frame(
 def mixed(source: Array, before: PreviousFrame, coherence: float) -> Array:
     """Return a frame's initial image: c·v·W(previous result) + (1 − c·v)·frame.
 
-    W warps the previous result along the flow between the two source frames; v is 1 where both
-    show the same content, and 0 where new content appears.
+    c is the coherence, and W warps the previous result along the flow between the two source
+    frames. v is 1 where both source frames show the same content, and 0 where new content appears.
     """
     if not coherence:
         return source

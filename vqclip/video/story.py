@@ -25,11 +25,12 @@ _KEPT = 0.8  # fraction of the residual kept at each motion if z is pulled towar
 
 
 def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
-    """Return a step's scene, the scene that it changes into, and the progress from 0 to 1.
+    """Return a step's scene, the scene it is changing into, and the progress of the change.
 
-    Steps below 0 belong to the first scene, so that a loop starts in the middle of it. The last
-    frame may have steps past the end; in a loop they belong to the first scene, otherwise to the
-    last.
+    The progress runs from 0 to 1; outside a change, both scenes are the same. Negative steps belong
+    to the first scene, so a loop starts in the middle of that scene. The last frame may include
+    steps past the end of the story. They belong to the first scene in a loop, and otherwise to the
+    last scene.
     """
     step = step % story.steps if story.loop and step > 0 else min(step, story.steps - 1)
     scene, since = divmod(max(step, 0), story.steps_per_scene)
@@ -45,12 +46,12 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
 class MovedImage:
     """A run's image under a moving camera, with a residual that the codes cannot represent.
 
-    A decoded image cannot follow a small motion: when encoded and quantized again, it stays in
-    place and loses colour and detail. So the image itself is moved: z encodes the moved image as
-    well as the codes allow, and the residual, image − decoded z, is added to every decoded image
-    until the next motion. CLIP sees the sum too; otherwise it would correct errors that viewers
-    never see. If z is pulled towards a moving draft, which keeps its detail, the residual fades
-    with every motion, so that its errors do not build up.
+    If a decoded image is moved slightly, then encoded and quantized again, it stays in place and
+    loses colour and detail. This class therefore moves the image itself. z encodes the moved image
+    as well as the codes allow, and the residual, image − decoded z, is added to every decoded image
+    until the next motion. CLIP also sees the sum; otherwise it would correct errors that viewers
+    never see. If z is pulled towards a draft, which keeps its detail as it moves, the residual
+    fades with every motion, so its errors do not build up.
 
     residual: (1, 3, h, w), for images in [0, 1]; None before the first motion.
     """
@@ -67,7 +68,7 @@ class MovedImage:
 
     @torch.no_grad()
     def move(self, motion: Motion) -> None:
-        """Move the image; z keeps its offset from its running average, if there is one."""
+        """Move the image; z keeps its offset from the running average, if there is one."""
         run = self.run
         image = move(run.result().image, motion)
         z = run.clamped(run.models.vqgan.latent(image * 2 - 1))
@@ -80,9 +81,9 @@ class MovedImage:
 class StoryScene:
     """A scene's prompts, and the draft that its image is pulled towards.
 
-    A camera moves the image of the draft too, as long as the scene lasts.
+    The camera also moves the image of the draft while the scene lasts.
 
-    run: a run that has taken no step; its start is the draft.
+    run: the run whose starting z is the draft.
     image: the moved draft, (1, 3, h, w) in [0, 1]; None before the first motion.
     target: the z of the draft or of its moved image, (1, embed_dim, h/f, w/f).
     """
@@ -94,7 +95,7 @@ class StoryScene:
 
     @torch.no_grad()
     def show(self, image: Tensor | None) -> None:
-        """Replace the image of the draft; None restores the draft."""
+        """Replace the image of the draft; None restores the original draft."""
         self.image = image
         self.target = self.start if image is None else self.models.vqgan.latent(image * 2 - 1)
 
@@ -106,16 +107,16 @@ class StoryScene:
 
 
 class StoryFrames:
-    """The frames of a story: an optimisation whose image is moved by a camera.
+    """The frames of a story, from one optimisation whose image is moved by a camera.
 
-    If the story starts from a draft, every scene has its own, and the image is pulled from one to
-    the next.
+    If the story starts from a draft, every scene has its own draft, and the image is pulled from
+    one draft to the next.
 
-    A loop starts with hidden frames, numbered below 0, in which the first scene takes shape. The
-    end of the video fades into the last of them, so that the video continues seamlessly at its
-    beginning.
+    A loop starts with hidden frames, which have negative numbers and in which the first scene takes
+    shape. The last frames of the video fade into the last hidden frames, so the video loops
+    seamlessly.
 
-    state: a state returned by :meth:`state`, to continue from; on a CPU, the frames are then
+    state: a state from :meth:`state` that the story continues from. On a CPU, the frames are then
         byte-identical to those of an uninterrupted run.
     on_draft: called with every draft frame, if drafts are sampled.
     """
@@ -189,7 +190,7 @@ class StoryFrames:
         return replace(frame, image=blend(frame.image, self.before[late], share))
 
     def next(self, number: int) -> VideoFrame:
-        """Move the camera and run one frame's steps; return the frame from before these steps."""
+        """Move the image and run a frame's steps; return the frame as it was before these steps."""
         step, motion = number * self.story.every, self.camera(number)
         if self.run.steps_done and motion:
             self.moved.move(motion)
@@ -198,7 +199,7 @@ class StoryFrames:
         return VideoFrame(number, to_array(first.image))
 
     def _move_targets(self, step: int, motion: Motion) -> None:
-        """Move the drafts of the current scenes; those of the other scenes start again."""
+        """Move the drafts of the current scenes, and restore those of the other scenes."""
         current = scene_at(self.story, step)[:2]
         for number, scene in enumerate(self.scenes):
             if number in current:

@@ -86,14 +86,22 @@ class WorkFolder:
                     self.path.rmdir()
 
     def _clean_up(self, lock: Path) -> None:
-        """Remove all files, about.json last: the next run cleans up any folder that has it."""
+        """Remove the working files, about.json last.
+
+        If this is interrupted, the next run finds about.json and finishes the clean-up.
+        """
         self._remove(frames=self.output.frames is None)
         with suppress(OSError):  # Windows cannot delete a locked file
             lock.unlink()
         (self.path / ABOUT_FILE).unlink(missing_ok=True)
 
     def _begin(self) -> None:
-        """Keep the existing frames, or raise UsageError if they have other settings."""
+        """Keep frames with the same settings; discard others if ``overwrite`` is set.
+
+        Raises:
+            UsageError: the folder contains frames with other settings, and ``overwrite`` is
+                not set.
+        """
         sweep(self.path)
         known = json.loads(json.dumps(self.settings))
         stage: VideoStage = "frames"
@@ -118,7 +126,7 @@ class WorkFolder:
         return frame_path(self.path, 0).exists() or self.state_path.exists()
 
     def _remove(self, *, frames: bool) -> None:
-        """Remove the state, then the frames, without which it is useless."""
+        """Remove the state, which is useless without frames, and then the frames if requested."""
         self.state_path.unlink(missing_ok=True)
         for path in reversed(self.numbered()) if frames else ():
             path.unlink()
@@ -145,24 +153,24 @@ class WorkFolder:
         return self.path / _STATE
 
     def state(self) -> State | None:
-        """Return the saved state after the frames so far, or None."""
+        """Return the saved state after the frames so far, or None if there is none."""
         return load_state(self.state_path) if self.state_path.exists() else None
 
     def keep(self, state: State) -> None:
-        """Remember the state after the last frame, and write it if due."""
+        """Keep the state after the last frame in memory, and write it to disk if it is due."""
         self.last = state
         if time.monotonic() - self.saved >= EVERY:
             self.save()
 
     def save(self) -> None:
-        """Write the last remembered state."""
+        """Write the latest state to disk."""
         if self.last is not None:
             save_state(self.state_path, self.last)
             self.saved = time.monotonic()
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
-        """Write the last state when the block ends, even with an exception."""
+        """Write the latest state when the block ends, even after an exception."""
         try:
             yield
         finally:
@@ -171,10 +179,10 @@ class WorkFolder:
     def write_videos(self, frames: int) -> None:
         """Write the videos from the first ``frames`` frames.
 
-        Each video is completed in this folder first, so that Ctrl-C never publishes part of one.
+        Each video is completed in this folder first, so Ctrl-C never publishes a partial one.
 
         Raises:
-            FileExistsError: another file has the name of a video.
+            FileExistsError: another file already has the name of a video.
         """
         self._record("videos")
         for path in self.output.videos:
@@ -194,7 +202,7 @@ class WorkFolder:
 
 
 def _publish(complete: Path, path: Path, *, overwrite: bool) -> None:
-    """Publish a video, unless an earlier run did so before being killed."""
+    """Publish a video, unless an earlier run did so before it was killed."""
     try:
         publish(complete, path, overwrite=overwrite)
     except FileExistsError:

@@ -1,9 +1,9 @@
 """Frame-by-frame reading and writing of numbered images, MP4, GIF and WebP.
 
-A writer is a context manager that yields a function for writing frames. Writers accept RGB uint8
-arrays, (h, w, 3), one by one, and publish their file on exit: an interrupted run leaves a complete
-but shorter video, and a failed run leaves none. Frames go straight to the encoder or a hidden file,
-so that memory does not grow with the length of the video.
+Each format has a context manager that yields a writer, a function that accepts RGB uint8 arrays,
+(h, w, 3), one by one. A video is published when its context ends. An interrupted run leaves a
+shorter but valid video, and a failed run leaves none. Frames go straight to the encoder or to a
+hidden file, so memory use does not grow with the length of the video.
 """
 
 from vqclip.media.writers.base import Array, VideoFrame, Writer

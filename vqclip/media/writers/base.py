@@ -24,7 +24,7 @@ Array = np.ndarray[Any, np.dtype[np.uint8]]
 class VideoFrame:
     """One frame of a video.
 
-    number: counts from 0.
+    number: 0 for the first visible frame; hidden frames have negative numbers.
     image: (h, w, 3) uint8.
     """
 
@@ -33,7 +33,7 @@ class VideoFrame:
 
 
 class Writer(Protocol):
-    """Protocol for a writer, called with one frame after another."""
+    """Protocol for a writer, a function that is called once for each frame."""
 
     def __call__(self, image: Array, step: int) -> None:
         """Write the frame of a step, (h, w, 3) uint8."""
@@ -43,7 +43,7 @@ class Writer(Protocol):
 def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
     """Like :func:`replacing`, but publish the partial file before re-raising KeyboardInterrupt.
 
-    An empty file is not published. A killed process leaves its temporary file, which the next
+    An empty file is not published. A killed process leaves a temporary file behind, which the next
     writer of ``path`` removes.
     """
     interrupt: KeyboardInterrupt | None = None
@@ -60,10 +60,10 @@ def kept_on_interrupt(path: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def _sweep_killed(path: Path) -> None:
-    """Remove a video's temporary files left by killed processes, but not those in use.
+    """Remove the temporary files that killed processes left for a video.
 
-    Files in use are marked by :func:`vqclip.files.locking.held`, except for a moment after
-    creation.
+    Files in use are marked by :func:`vqclip.files.locking.held`, except for a moment after their
+    creation. This function therefore keeps both marked files and new ones.
     """
     name = f".{escape(path.stem[:40])}-????????.part{escape(path.suffix)}"
 
@@ -94,7 +94,7 @@ def finishing(finish: Callable[[], None]) -> Iterator[None]:
 
 
 def refuse_empty(path: Path, frames: int) -> None:
-    """Check that a video has frames.
+    """Check that a video has at least one frame.
 
     Raises:
         UsageError: there are no frames.

@@ -16,8 +16,8 @@ from vqclip.media.writers.base import Array
 class Clip:
     """A video on disk.
 
-    rate: number of frames to read per second.
-    frames: approximate number of frames.
+    rate: frame rate to which the video is resampled.
+    frames: approximate number of frames at this rate.
     size: (width, height).
     turns: clockwise quarter turns that make the frames upright.
     """
@@ -44,7 +44,7 @@ class Clip:
 
 
 def open_clip(path: Path, fps: float | None = None) -> Clip:
-    """Return the video at ``path``, to be read at ``fps`` or its own frame rate.
+    """Return the video at ``path``; ``fps`` replaces its own frame rate.
 
     Raises:
         UsageError: the file is missing or not a video.
@@ -64,7 +64,7 @@ def open_clip(path: Path, fps: float | None = None) -> Clip:
 
 
 def _turns(matrix: bytes | None) -> int:
-    """Return the number of clockwise quarter turns in a display matrix, as written by phones."""
+    """Return the number of clockwise quarter turns in a display matrix, which phones write."""
     if matrix is None:
         return 0
     cosine, sine = np.frombuffer(matrix, np.int32)[:2].tolist()

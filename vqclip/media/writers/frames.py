@@ -15,7 +15,7 @@ from vqclip.media.writers.base import Array, Writer
 def frames_writer(
     folder: Path, metadata: Mapping[str, Any] | None = None, *, overwrite: bool = False
 ) -> Iterator[Writer]:
-    """Write ``folder/00010.png`` for step 10 and so on, atomically, including the settings."""
+    """Yield a writer that atomically saves step 10 as ``folder/00010.png``, with the settings."""
 
     def write(image: Array, step: int) -> None:
         settings = {**metadata, "step": step} if metadata else None

@@ -1,4 +1,4 @@
-"""GIFs with one palette for all frames, storing only changed pixels."""
+"""GIFs that have one palette for all frames and store only changed pixels."""
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,7 +43,10 @@ def gif_writer(
 
 
 def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:
-    """Yield frames with their ticks, merging equal frames and dropping very short ones."""
+    """Yield frames and their durations in hundredths of a second.
+
+    Equal frames are merged, and very short frames are dropped.
+    """
     shown, since = None, 0
     for number, frame in enumerate(frames):
         now = round(100 * number / rate)
@@ -58,7 +61,7 @@ def _timed(frames: Iterable[Array], rate: float) -> Iterator[tuple[Array, int]]:
 def _header(
     shape: tuple[int, ...], palette: Array, loop: int, metadata: Mapping[str, Any] | None
 ) -> bytes:
-    """Return the bytes before the first frame: sizes, palette, loop and comment."""
+    """Return the bytes before the first frame: size, palette, number of loops and comment."""
     height, width, _ = shape
     colours = palette.tobytes().ljust(3 * 256, b"\0")
     parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0xF7, 0, 0), colours]
@@ -73,7 +76,7 @@ def _header(
 
 
 def _write_frames(file: IO[bytes], frames: Iterable[tuple[Array, int]]) -> None:
-    """Write the smallest changed box of each frame, transparent where pixels are unchanged."""
+    """Write the bounding box of the changes in each frame, with unchanged pixels transparent."""
     before = None
     for frame, ticks in frames:
         top, left, changed = _difference(frame, before)
@@ -86,7 +89,10 @@ def _write_frames(file: IO[bytes], frames: Iterable[tuple[Array, int]]) -> None:
 
 
 def _difference(frame: Array, before: Array | None) -> tuple[int, int, Array]:
-    """Return the origin of the changed box and its pixels, transparent where unchanged."""
+    """Return the bounding box of the changes as (top, left, pixels).
+
+    Unchanged pixels are transparent.
+    """
     if before is None:
         return 0, 0, frame
     changes = frame != before

@@ -47,9 +47,10 @@ Encode = Callable[[Array], None]
 def mp4_writer(
     path: Path, video: VideoConfig, metadata: Mapping[str, Any] | None, overwrite: bool
 ) -> Iterator[Writer]:
-    """Write an MP4 with its settings, in yuv420p and by default H.264, which plays everywhere.
+    """Write an MP4 with its settings, by default as H.264 in yuv420p, which plays everywhere.
 
-    An odd last row or column is repeated, because the format supports only even sizes.
+    If the height or width is odd, the last row or column is repeated, because the format supports
+    only even sizes.
 
     Raises:
         VqclipError: the encoder does not support frames of this size.
@@ -134,8 +135,8 @@ def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
 def _usual_priority() -> Iterator[None]:
     """Undo the priority that AV1's encoder sets when run as root.
 
-    It gives its threads and the calling thread the highest priority, so that threads waiting for
-    each other would stall the machine.
+    The encoder gives the calling thread and its own threads the highest priority, so threads that
+    wait for each other would stall the machine.
     """
     if not _THREADS.is_dir():
         yield

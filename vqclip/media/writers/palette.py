@@ -1,7 +1,8 @@
 """One palette for a whole animation, from a histogram of its frames.
 
-FFmpeg's filters palettegen and paletteuse produce GIFs of the same size with less fidelity: over 60
-frames of 128 x 128 pixels, PSNR is 0.4 dB lower, and the PSNR of 8 x 8 pixel means is 3 dB lower.
+At the same file size, FFmpeg's palettegen and paletteuse filters are less faithful. Over 60 frames
+of 128 x 128 pixels, their PSNR is 0.4 dB lower, and the PSNR of means over 8 x 8 pixels is 3 dB
+lower.
 """
 
 from typing import Any
@@ -19,10 +20,10 @@ _FINE_BITS = 6  # per channel, for looking up colours
 
 
 def _bayer(doublings: int) -> np.ndarray[Any, Any]:
-    """Return Bayer's thresholds, (2^n, 2^n), between -1/2 and 1/2.
+    """Return a Bayer matrix of dither thresholds, from -1/2 to 1/2, with side ``2**doublings``.
 
-    The dots stay in place from frame to frame; with error diffusion, still areas would shimmer
-    whenever anything above them changes.
+    The dither pattern stays in place from frame to frame. With error diffusion, still areas would
+    shimmer whenever anything above them changes.
     """
     matrix = np.zeros((1, 1))
     for _ in range(doublings):
@@ -50,10 +51,10 @@ class Histogram:
             total += np.bincount(cells, channel, len(self.counts))
 
     def palette(self, colours: int) -> Array:
-        """Return a palette of at most ``colours`` colours, (n, 3): median cut, then k-means.
+        """Return a palette of at most ``colours`` colours, (n, 3), by median cut and then k-means.
 
-        Each cell is weighted by its number of sampled pixels, at least one, so that small bright
-        areas keep their colour.
+        Each cell is weighted by its share of the pixels, with a minimum that preserves the colours
+        of small bright areas.
         """
         used = np.flatnonzero(self.counts)
         counts = self.counts[used]
@@ -75,7 +76,7 @@ class Ditherer:
         self.thresholds = _spacing(palette) * np.stack([_BAYER, -_BAYER, _BAYER], -1)
 
     def __call__(self, image: Array) -> Array:
-        """Return palette indices, (h, w) uint8."""
+        """Return the palette index of each pixel, (h, w) uint8."""
         height, width = image.shape[:2]
         tiled = np.tile(self.thresholds, (-(-height // 8), -(-width // 8), 1))[:height, :width]
         moved = np.clip(np.rint(image + tiled), 0, 255).astype(np.uint8)
@@ -85,7 +86,7 @@ class Ditherer:
 
 
 def _nearest(palette: Array) -> Array:
-    """Return the index of the palette colour nearest to each cell's centre, (64, 64, 64) uint8."""
+    """Return the index of the nearest palette colour for each colour cell, (64, 64, 64) uint8."""
     cells = 1 << _FINE_BITS
     centres = ((np.arange(cells) + 0.5) * (256 / cells) - 0.5).astype(np.float32)
     points = palette.astype(np.float32)
@@ -98,7 +99,7 @@ def _nearest(palette: Array) -> Array:
 
 
 def _spacing(palette: Array) -> float:
-    """Return the mean distance from a colour to its nearest neighbour."""
+    """Return the mean distance between a palette colour and its nearest neighbour."""
     if len(palette) < 2:
         return 0.0
     points = palette.astype(np.float32)

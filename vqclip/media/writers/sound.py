@@ -12,9 +12,9 @@ _KEPT = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
 
 
 def add_sound(path: Path, source: Path) -> None:
-    """Add the sound from another file, if any, to an MP4, up to the end of the video.
+    """Add the sound of ``source``, if it has any, to an MP4, up to the end of the video.
 
-    Images, and sound in a codec that players support in an MP4, are not re-encoded.
+    Only the sound is re-encoded, and only if players do not support its codec in an MP4.
     """
     with av.open(source) as source_file:
         if not source_file.streams.audio:
@@ -44,7 +44,7 @@ def _join(video: Any, source_file: Any, target: Any) -> None:
 
 
 def _start(container: Any) -> float:
-    """Return the time in seconds at which a source's images start; the new video's start at 0."""
+    """Return the time in seconds at which a source's images start; in the new video, it is 0."""
     pictures = next(iter(container.streams.video), None)
     if pictures is None or pictures.start_time is None:
         return 0.0

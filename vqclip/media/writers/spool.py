@@ -13,9 +13,9 @@ from vqclip.media.writers.base import Array, finishing, kept_on_interrupt, refus
 
 
 class Spool:
-    """A list of frames, (h, w, 3) uint8, all of one size, in a temporary file.
+    """A list of frames of one size, (h, w, 3) uint8, in a temporary file.
 
-    Repeated frames are stored only once.
+    Consecutive equal frames are stored only once.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -53,7 +53,7 @@ class Spool:
 
 @contextmanager
 def spooled(path: Path, overwrite: bool, encode: Callable[[Spool, Path], None]) -> Iterator[Spool]:
-    """Collect a video's frames; at the end, call ``encode`` with them and the output path.
+    """Yield a spool for frames; on exit, call ``encode`` with it and a temporary output path.
 
     Raises:
         UsageError: there are no frames.

@@ -44,7 +44,10 @@ def video_writer(
     *,
     overwrite: bool = False,
 ) -> AbstractContextManager[Writer]:
-    """Return the writer for the suffix of ``path``; the video will contain ``metadata``."""
+    """Return a context manager that yields a writer for the format of ``path``.
+
+    metadata: settings to store in the video.
+    """
     return VIDEOS[video_format(path)](path, video, metadata, overwrite=overwrite)
 
 

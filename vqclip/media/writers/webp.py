@@ -52,7 +52,7 @@ def _milliseconds(frames: int, rate: float) -> list[int]:
 class _FollowingFrames:
     """All frames but the first, as the multi-frame image that Pillow expects.
 
-    Pillow seeks frame by frame; a list of images would keep all of them in memory.
+    Pillow loads one frame at a time, whereas a list of images would keep all of them in memory.
     """
 
     def __init__(self, spool: Spool) -> None:
