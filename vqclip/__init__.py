@@ -4,7 +4,7 @@
 >>> model = vqclip.load()  # doctest: +SKIP
 >>> model.draw("a red apple", seed=7).save("apple.png")  # doctest: +SKIP
 
-Public names are loaded on first use, so that ``import vqclip`` does not import torch.
+Public names are loaded on first use, so ``import vqclip`` does not import torch.
 """
 
 import os

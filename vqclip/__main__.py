@@ -1,4 +1,4 @@
-"""Entry point for ``python -m vqclip``, the same as the command ``vqclip``."""
+"""Entry point for ``python -m vqclip``, which is equivalent to the command ``vqclip``."""
 
 from vqclip.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The Python API: load models once, generate any number of images.
+"""The Python API: load models once and generate any number of images.
 
 >>> import vqclip
 >>> model = vqclip.load()  # doctest: +SKIP
@@ -52,7 +52,7 @@ class Result:
 
     picture: the image as a PIL image.
     config: the image's settings; ``config.seed`` is its random seed.
-    metadata: the settings and the weights' hashes, as recorded in a saved file.
+    metadata: the settings and the hashes of the weights, as recorded in the saved file.
     score: CLIP similarity to the prompts, from -1 to 1; None if not measured.
     """
 
@@ -67,11 +67,11 @@ class Result:
         return to_tensor(flatten(self.picture))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Save the image as PNG, JPEG or WebP, including the settings for ``vqclip again``.
+        """Save the image as PNG, JPEG or WebP, with the settings that ``vqclip again`` needs.
 
         Raises:
             UsageError: the suffix is unknown, or the file exists and ``overwrite`` is not set.
-            VqclipError: the file could not be written.
+            VqclipError: the file cannot be written.
         """
         path = Path(path).expanduser()
         picture = flatten(self.picture) if image_format(path) == "JPEG" else self.picture
@@ -84,9 +84,9 @@ class Result:
 class Model:
     """A VQGAN, CLIP models and, optionally, a transformer, loaded once by :func:`load`.
 
-    The methods' keyword arguments are the fields of :class:`vqclip.GenerateConfig` (``draw`` and
-    ``generate``), ``SampleConfig`` (``sample``) and ``CompleteConfig`` (``complete``) in
-    :mod:`vqclip.config`, except those for the models and their device.
+    The keyword arguments are the fields of a config in :mod:`vqclip.config`:
+    :class:`vqclip.GenerateConfig` for ``draw`` and ``generate``, ``SampleConfig`` for ``sample``
+    and ``CompleteConfig`` for ``complete``. Only :func:`load` sets the models and their device.
     """
 
     def __init__(self, config: GenerateConfig, models: Models) -> None:
@@ -123,16 +123,16 @@ class Model:
 
         Args:
             prompt: ``"a red apple"``, ``"a castle:2 | blurry:-0.5"``, or a list of such prompts.
-            losses: additional losses: names (``"symmetry"``, ``"symmetry:2"``); functions from
-                :class:`vqclip.Observation` to a scalar tensor; or either of these with a weight,
-                ``(loss, 0.5)``.
-            augment: augmentations of the cutouts, in order, instead of the default ones: names, or
-                functions from a batch (n, 3, h, w), with values roughly in [0, 1], to a batch of
-                the same shape.
+            losses: additional losses. Each is a name (``"symmetry"``, ``"symmetry:2"``), a function
+                from :class:`vqclip.Observation` to a scalar tensor, or a pair of either with a
+                weight, ``(loss, 0.5)``.
+            augment: augmentations of the cutouts, in order, which replace the default ones. Each is
+                a name, or a function from a batch (n, 3, h, w), with values roughly in [0, 1], to a
+                batch of the same shape.
             optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer, whose
                 learning rate is set before each step.
-            settings: fields of :class:`vqclip.GenerateConfig`, such as ``steps``, ``seed`` and
-                ``size``, (width, height) in pixels or a single number for a square.
+            settings: fields of :class:`vqclip.GenerateConfig`, such as ``steps`` and ``seed``.
+                ``size`` is (width, height) in pixels, or a single number for a square.
 
         Raises:
             UsageError: a setting or name is unknown, or a value is out of range.
@@ -155,7 +155,7 @@ class Model:
         return self._named(config)
 
     def sample(self, prompt: Prompts | None = None, **settings: Any) -> list[Result]:
-        """Sample images from the transformer without optimisation, best match first.
+        """Sample images from the transformer without optimisation; return the best match first.
 
         Args:
             prompt: prompts that guide a CLIP-conditioned transformer and rank the images.
@@ -174,7 +174,7 @@ class Model:
         prompt: Prompts | None = None,
         **settings: Any,
     ) -> list[Result]:
-        """Keep part of an image and let the transformer generate the rest, best match first.
+        """Keep part of an image and let the transformer generate the rest; return the best first.
 
         Args:
             image: a path, a URL or a PIL image.
@@ -213,7 +213,7 @@ class Model:
         return replace(config, clip=loaded.clip, device=loaded.device, precision=loaded.precision)
 
     def _named(self, config: GenerateConfig) -> GenerateConfig:
-        """Return a config that names this model's VQGAN and, if it is used, its transformer."""
+        """Return a config that names this model's VQGAN and, if used, the transformer."""
         loaded = self._loaded
         vqgan, transformer = loaded.vqgan, loaded.transformer
         if config.init not in (AUTO, *DRAWN):
@@ -236,9 +236,10 @@ def load(
     """Load models once, for any number of images.
 
     Args:
-        vqgan: ``"default"``, a name from :func:`list_models`, a checkpoint or a folder.
+        vqgan: ``"default"``, a name from :func:`list_models`, or the path of a checkpoint or
+            folder.
         clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or a
-            list of them, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
+            list of these, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
         transformer: name or path of a transformer for drafts, samples and completions. Default:
             the built-in transformer if the VQGAN is the default one, else none.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
@@ -263,7 +264,7 @@ def load(
 def list_models(kind: str | None = None) -> list[Item]:
     """Return all named models, including those not downloaded yet.
 
-    kind: restricts the list to ``vqgan``, ``clip`` or ``transformer``.
+    kind: list only models of this kind: ``vqgan``, ``clip`` or ``transformer``.
     """
     return [item for item in inventory() if kind in (None, item.kind)]
 

@@ -1,4 +1,4 @@
-"""vqclip's exceptions, each printed by the command line as one line.
+"""vqclip's exceptions, with one-line messages.
 
 Messages name settings as in Python, in backticks: `steps`, `init=draft`. The command line prints
 its own options instead: --steps, --init draft.
@@ -13,12 +13,12 @@ def one_line(error: BaseException, most: int = 300) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the system's reason for a failure in lower case, such as ``permission denied``."""
+    """Return the system's reason for a failure, in lower case, such as ``permission denied``."""
     return " ".join(str(getattr(error, "strerror", None) or error).split()).lower()
 
 
 class VqclipError(Exception):
-    """Any failure. The message is one line with the problem and a remedy."""
+    """Any failure. The message states the problem and a remedy on one line."""
 
     exit_code = 1
 
@@ -40,7 +40,7 @@ def cannot_write(folder: object, error: OSError) -> UsageError:
 
 
 class RowsError(UsageError):
-    """Rows of a list are invalid; each argument is the reason for one row."""
+    """Some rows of a list are invalid; each argument explains one row."""
 
     @property
     def messages(self) -> Sequence[str]:
@@ -57,4 +57,4 @@ class CheckpointError(VqclipError):
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """A weight file would run code when loaded; it was refused, and no code was run."""
+    """A weight file would run code when loaded; it was refused before any code ran."""

@@ -30,7 +30,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by name, registered by load_fu
 
 
 def load_functions(path: Path) -> None:
-    """Run a Python file and register its functions under the names recorded in images.
+    """Run a Python file and register its functions, which images refer to by name.
 
     Raises:
         UsageError: the file does not exist or raises an exception.
@@ -48,7 +48,7 @@ def own_function(kind: str, name: str) -> Any:
     """Return the user's function for a dotted name, or None for any other name.
 
     Raises:
-        UsageError: no file with this function was loaded.
+        UsageError: no file with this function has been loaded.
     """
     _, dot, function = name.partition("(")[0].rpartition(".")
     if not dot:

@@ -60,7 +60,7 @@ _LOADERS: dict[str, Callable[[], object]] = {
 def examine() -> Iterator[Finding]:
     """Yield findings about this installation and machine, one by one.
 
-    This writes only short-lived temporary files and does not use the network.
+    The checks write only short-lived temporary files and do not use the network.
     """
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "python": python,
@@ -80,7 +80,7 @@ def examine() -> Iterator[Finding]:
 
 
 def checked(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Yield the findings of ``check``, reporting an exception as a problem."""
+    """Yield the findings of ``check``; report an exception as a problem."""
     try:
         yield from check()
     except Exception as error:
@@ -90,7 +90,7 @@ def checked(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 
 
 def hub_cache() -> Path:
-    """Return the Hugging Face cache folder, which open_clip downloads to."""
+    """Return the Hugging Face cache folder, where open_clip stores its downloads."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("HF_HOME") or caches / "huggingface")
     return user_path(os.environ.get("HF_HUB_CACHE") or home / "hub")
@@ -141,7 +141,7 @@ def extras() -> Iterator[Finding]:
 
 
 def _version(package: str) -> str:
-    """Return a package's version, or a note that it has none."""
+    """Return a package's version, or "(no version)" if it has none."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -166,7 +166,7 @@ def _has(module: str) -> bool:
 
 
 def encoders() -> Iterator[Finding]:
-    """Check the encoders by encoding three frames with every codec, and as GIF and WebP."""
+    """Check every video codec, GIF and WebP by encoding three frames."""
     for codec in CODECS:
         instead = "" if codec == "h264" else ", or use another `codec`"
         fix = f"{_REINSTALL} av imageio{instead}"
@@ -204,15 +204,15 @@ def embedded_models() -> Iterator[Finding]:
 
 
 def known_sums(folder: Path) -> dict[str, str]:
-    """Return the built-in weights' hashes by file name, from a file in ``sha256sum``'s format."""
+    """Return the hashes of the built-in weights by file name, read from ``SHA256SUMS``."""
     lines = (folder / SUMS).read_text().splitlines()
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 
 def named_models() -> Iterator[Finding]:
-    """Check that the files of every named model exist and that their sizes are unchanged.
+    """Check the total size of the files of every downloaded or imported model.
 
-    Hashes are left to ``vqclip weights verify``, because reading gigabytes takes a while.
+    ``vqclip weights verify`` also checks the hashes, which takes longer.
     """
     kept = store.models()
     for model in kept:

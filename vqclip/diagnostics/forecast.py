@@ -51,9 +51,9 @@ class Pace:
 class Forecast:
     """The predicted time and memory of a run.
 
-    reads, writes: files that the run reads and writes. A video or a folder of frames stands for all
-        its frames.
-    peak: peak memory in bytes, of CUDA or else of the process; 0 if the system does not report it.
+    reads, writes: files that the run reads and writes. A folder may stand for its files.
+    peak: peak memory in bytes, of the CUDA device if there is one, otherwise of the process; 0 if
+        the system does not report it.
     """
 
     reads: tuple[Path, ...]
@@ -68,10 +68,10 @@ def pace(
     device: torch.device | None = None,
     done: Callable[[Any], int] | None = None,
 ) -> Pace:
-    """Return the pace of the first step and the ``more`` steps after it, consuming no others.
+    """Return the pace, measured over the first item of ``steps`` and at most ``more`` others.
 
-    device: device to synchronise with.
-    done: returns the number of steps done after an item. Default: one step per item.
+    device: device to synchronise before each time measurement.
+    done: function that returns the number of steps done after an item. Default: one step per item.
     """
     began, marks = time.monotonic(), list[tuple[float, int]]()
     for number, item in enumerate(islice(steps, more + 1), 1):
@@ -85,7 +85,7 @@ def pace(
 
 
 def peak_memory(device: torch.device | None = None) -> int:
-    """Return the peak memory so far in bytes, of CUDA or else of the process."""
+    """Return the peak memory so far in bytes: of a CUDA ``device``, otherwise of the process."""
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_reserved(device)
     try:  # not getrusage, which starts at the peak of the parent process
@@ -104,7 +104,7 @@ def peak_memory(device: torch.device | None = None) -> int:
 def forecast(
     seconds: float, reads: Iterable[Path], writes: Iterable[Path], device: torch.device | None
 ) -> Forecast:
-    """Return a forecast with this process's peak memory so far."""
+    """Return a forecast with the peak memory so far."""
     unique = tuple(dict.fromkeys(reads))
     return Forecast(unique, tuple(writes), max(0.0, seconds), peak_memory(device))
 
@@ -146,7 +146,7 @@ def of_pictures(
 
 
 def of_samples(task: Task, outputs: Sequence[OutputConfig], refined: int) -> Forecast:
-    """Return the forecast for a transformer's samples, with ``refined`` steps for the best."""
+    """Return the forecast for sampling, and for refining the best sample by ``refined`` steps."""
     models = task.models
     seconds, drawn = _drawing_seconds(draw_samples(task))
     if drawn is not None and refined:
@@ -195,7 +195,7 @@ def of_animation(animation: "Animation", videos: Sequence[Path]) -> Forecast:
 
 
 def _encoded(animation: "Animation", videos: Sequence[Path]) -> Generator[None, None, None]:
-    """Encode frames to videos with the same formats in a temporary folder."""
+    """Encode frames into temporary videos in the formats of ``videos``; yield after every frame."""
     with TemporaryDirectory() as folder, ExitStack() as stack:
         places = (Path(folder) / f"video{path.suffix}" for path in videos)
         writers = [stack.enter_context(video_writer(place, animation.video)) for place in places]
@@ -209,7 +209,7 @@ def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
     """Return the forecast for a training run's steps, without validation.
 
     Raises:
-        UsageError, CheckpointError: under the same conditions as the training itself.
+        UsageError, CheckpointError: under the same conditions as in training.
     """
     from vqclip.training.run import train
 
@@ -221,10 +221,10 @@ def of_training(settings: "TrainSettings", folder: Path) -> Forecast:
 
 
 def of_encoding(settings: "TrainSettings", device: torch.device) -> Forecast:
-    """Return the forecast for encoding all samples for training.
+    """Return the forecast for encoding all training samples.
 
     Raises:
-        UsageError, CheckpointError: under the same conditions as the encoding itself.
+        UsageError, CheckpointError: under the same conditions as in encoding.
     """
     from vqclip.training.transformer.encoding import DatasetEncoder
 
@@ -250,7 +250,7 @@ def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
 
 
 def _existing(names: Iterable[str]) -> list[Path]:
-    """Return the paths of existing files among ``names``."""
+    """Return those ``names`` that are existing files, as paths."""
     paths = (user_path(name) for name in names if name)
     return [path for path in paths if path.is_file()]
 

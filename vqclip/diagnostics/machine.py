@@ -1,4 +1,4 @@
-"""Findings for ``vqclip doctor``, and its checks of the machine."""
+"""Findings of ``vqclip doctor``, and checks of the machine."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ class Finding:
 
 
 def probe(name: str, about: str, fix: str, trial: Callable[[], object]) -> Finding:
-    """Run ``trial``; return a finding with ``about``, or with the error and ``fix``."""
+    """Run ``trial``; return a finding with ``about`` or, on failure, with the error and ``fix``."""
     try:
         trial()
     except Exception as error:
@@ -56,7 +56,7 @@ def probe(name: str, about: str, fix: str, trial: Callable[[], object]) -> Findi
 
 
 def device() -> Iterator[Finding]:
-    """Check the device for the models, and its memory."""
+    """Check the default device, its free memory and, for a CPU, the number of threads."""
     chosen = resolve_device()
     free, total = _memory(chosen)
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
@@ -71,7 +71,7 @@ def device() -> Iterator[Finding]:
 
 
 def precisions() -> Iterator[Finding]:
-    """Check every available precision with one multiplication."""
+    """Check every available precision with one matrix multiplication."""
     chosen = resolve_device()
     own = resolve_precision("auto", chosen)
     for name in ("float32", "bfloat16", *(("float16",) if chosen.type != "cpu" else ())):
@@ -152,7 +152,7 @@ def folders(caches: Mapping[str, Callable[[], Path]]) -> Iterator[Finding]:
 
 
 def network(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield findings about network settings, without making a connection."""
+    """Yield findings about the network settings, without making a connection."""
     if variable := offline():
         fix = f"unset {variable} to download models"
         yield Finding("network", "note", f"disabled by {variable}", fix)
