@@ -1,4 +1,4 @@
 """Quality metrics for VQGANs, CLIP models, transformers and their images.
 
-Every function returns metrics by name, measured on held-out data.
+Metrics are returned by name and should be measured on held-out data.
 """

@@ -1,4 +1,4 @@
-"""Evaluation data: samples held out of training, or images of your own."""
+"""Evaluation data: samples held out from training, or your own images."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,13 +24,13 @@ def open_material(
 ) -> HeldOut:
     """Return the samples for an evaluation.
 
-    path: a training YAML (or just its ``data`` section), to use its held-out groups or style; or a
-        folder of images or a ``.jsonl`` file, to use all of its images.
+    path: a training YAML, or only its ``data`` section, which contributes its held-out groups or
+        style; or a folder of images or a ``.jsonl`` file, which contributes all of its images.
     size: side of the images in pixels. Default: the size in the YAML.
     changes: changes to the YAML, such as ``data.size=64``.
 
     Raises:
-        UsageError: there are no samples, or the YAML does not hold any out.
+        UsageError: there are no samples, or the YAML does not hold out any.
     """
     if Path(path).suffix not in (".yaml", ".yml"):
         source = SourceConfig(path)
@@ -52,7 +52,7 @@ def open_material(
 
 
 def counted(batches: Iterable[Batch], on_count: Callable[[int], None]) -> Iterator[Batch]:
-    """Yield batches, reporting after each one how many images have been used so far."""
+    """Yield ``batches``; after each one, call ``on_count`` with the number of images so far."""
     done = 0
     for batch in batches:
         yield batch

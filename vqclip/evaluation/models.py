@@ -32,12 +32,13 @@ def evaluate_vqgan(
 ) -> Figures:
     """Evaluate a VQGAN by its reconstructions.
 
-    distance: perceptual distance between two images (b, 3, h, w) in [-1, 1] -> (b,).
+    distance: function that returns the perceptual distances (b,) between two batches of images,
+        which are (b, 3, h, w) in [-1, 1].
 
     Returns:
-        ``psnr`` in dB, ``ssim`` and ``perceptual``: means over the images.
-        ``codes``: the fraction of codes in use.
-        ``perplexity``: the exponential of the entropy of the codes' use.
+        ``psnr`` in dB, ``ssim`` and, with ``distance``, ``perceptual``: means over the images.
+        ``codes``: the fraction of codebook entries in use.
+        ``perplexity``: the exponential of the entropy of the code frequencies.
         ``pictures``: the number of images.
     """
     scores, similar, done = Scores(len(vqgan.codebook)), 0.0, 0
@@ -63,12 +64,10 @@ def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int)
 
     Returns:
         ``r1`` and ``r5``: recall at 1 and at 5 among ``concepts`` images from different groups,
-            averaged over all such sets and both directions.
-        ``text_r1`` and ``image_r1``: recall at 1 when texts choose images and when images choose
-            texts.
-        ``zero_shot`` and ``zero_shot_5``: the fraction of images whose own name ranks first, or in
-            the top five, among all ``classes`` names, each of which is embedded in several
-            sentences.
+            averaged over several such sets and both directions.
+        ``text_r1`` and ``image_r1``: recall at 1 for text queries and for image queries.
+        ``zero_shot`` and ``zero_shot_5``: the fractions of images whose own name ranks first and in
+            the top five among all names. The number of names is ``classes``.
         ``pictures``: the number of images.
     """
     images: list[Tensor] = []
@@ -85,9 +84,9 @@ def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int)
 
 
 def zero_shot(perceptor: Perceptor, images: Tensor, names: Sequence[str]) -> Figures:
-    """Return the accuracy of classifying embedded images (n, d) among all their names.
+    """Return the accuracy of classifying embedded images (n, d), with their names as classes.
 
-    Each name is embedded in several sentences.
+    The embedding of a name is the mean over several phrases that contain the name.
     """
     classes = list(dict.fromkeys(names))
     embedded = [
@@ -108,14 +107,15 @@ def evaluate_transformer(transformer: Net2NetTransformer, batches: Iterable[Batc
     """Evaluate a transformer by its bits per code.
 
     Returns:
-        ``bits_per_code``: bits per code, given the condition. For a transformer conditioned on CLIP
-            embeddings, also given the image's embedding (``bits_per_code_by_image``) and without a
-            condition (``bits_per_code_unconditional``).
+        ``bits_per_code``: bits per code, given the condition. A transformer conditioned on CLIP
+            embeddings is also evaluated with the style added (``bits_per_code_by_style``, if it has
+            styles), with the image's embedding (``bits_per_code_by_image``) and without a condition
+            (``bits_per_code_unconditional``).
         ``perplexity``: 2 to the power of ``bits_per_code``.
         ``pictures``: the number of images.
 
     Raises:
-        UsageError: the samples lack the transformer's condition.
+        UsageError: there are no samples, or they lack the transformer's condition.
     """
     settings = settings_of("transformer", {})
     stage = TransformerStage(transformer, settings, TransformerLoss())

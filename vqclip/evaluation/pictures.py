@@ -1,4 +1,4 @@
-"""R-precision: whether a judge finds an image's own prompt among many (Xu et al. 2018)."""
+"""R-precision: how often an image's own prompt ranks first among many (Xu et al. 2018)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ class Verdict:
 def judge(
     perceptor: Perceptor, pictures: Iterable[tuple[str, str, Image.Image]], prompts: Sequence[str]
 ) -> list[Verdict]:
-    """Rank ``prompts`` for every image, given as (file, prompt, RGB image).
+    """Rank ``prompts`` for each of ``pictures``, which are given as (file, prompt, RGB image).
 
     Raises:
-        UsageError: an image's prompt is not in ``prompts``, or there is nothing to judge.
+        UsageError: an image's prompt is not in ``prompts``, or ``pictures`` is empty.
     """
     wanted = list(dict.fromkeys(prompts))
     files, own, embedded = [], [], []
@@ -77,9 +77,9 @@ def _verdicts(
 def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return metrics over all verdicts, by name.
 
-    ``r_precision`` and ``top5`` are the fractions of images whose own prompt ranks first or in the
-    top 5; ``similarity`` is the mean similarity to that prompt; ``pictures`` and ``prompts`` count
-    the images and the distinct prompts.
+    ``r_precision`` and ``top5`` are the fractions of images whose own prompt ranks first and in the
+    top 5. ``similarity`` is the mean similarity between an image and its own prompt. ``pictures``
+    and ``prompts`` count the images and the distinct prompts.
     """
     count = len(verdicts)
     return {
@@ -92,10 +92,10 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 
 def read_pictures(folder: Path) -> list[tuple[str, str, Image.Image]]:
-    """Return the name, prompt and image for every image in a folder made by vqclip.
+    """Return (file name, prompt, image) for every image in a folder of images made by vqclip.
 
     Raises:
-        UsageError: the folder does not exist or an image in it has no prompt.
+        UsageError: the folder does not exist or contains no images, or an image has no prompt.
     """
     if not folder.is_dir():
         raise UsageError(f"no such folder: {folder}")
@@ -116,7 +116,7 @@ def read_prompts(file: Path) -> list[str]:
     """Return the prompts in a file, one per line, ignoring empty lines and comments (#).
 
     Raises:
-        UsageError: the file is missing, lists no prompts, or repeats one.
+        UsageError: the file cannot be read, contains no prompts, or repeats a prompt.
     """
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]

@@ -9,12 +9,12 @@ _C1, _C2 = 0.01**2, 0.03**2  # (K·L)² for the range L = 1
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Return the mean structural similarity of images (b, c, h, w) in [0, 1], (b,).
+    """Return the mean structural similarity (b,) between images (b, c, h, w) in [0, 1].
 
     SSIM = (2 μx μy + C1)(2 σxy + C2) / ((μx² + μy² + C1)(σx² + σy² + C2)), computed in Gaussian
     windows of 11 pixels (σ = 1.5) that lie entirely inside the image, and averaged over positions
-    and channels. The computation uses float64 on the CPU, because the variances are small
-    differences.
+    and channels. The computation uses float64 on the CPU, because each variance is a small
+    difference between larger numbers.
     """
     x, y = x.cpu().double(), y.cpu().double()
     channels = x.shape[1]
@@ -40,7 +40,7 @@ def _gaussian(like: Tensor) -> Tensor:
 
 
 def places(similarity: Tensor, own: Tensor) -> Tensor:
-    """Return the rank (n,) of the correct answer in each row: 0 is best; ties count against it.
+    """Return the rank (n,) of the correct answer in each row, from 0; ties count against it.
 
     similarity: (n, m).
     own: (n,), the column of each row's correct answer.

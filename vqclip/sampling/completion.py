@@ -37,7 +37,8 @@ class Task:
 
     prompts: the prompts, embedded by the CLIP models in ``models``.
     known: (h, w) codes, -1 for those to be sampled.
-    recalled: how likely the prompts are to recall each image in the transformer's memory, if any.
+    recalled: the probability that the prompts recall each image in the transformer's memory; None
+        if the transformer has no memory or the prompts cancel out.
     """
 
     config: SampleConfig
@@ -94,8 +95,8 @@ def prepare(
 ) -> Task:
     """Read the inputs and load the models of a :class:`SampleConfig` or :class:`CompleteConfig`.
 
-    models: models that are already loaded.
-    photo: image to complete, instead of the config's.
+    models: already loaded models, used instead of loading those in the config.
+    photo: image to complete, instead of the one in the config.
 
     Raises:
         UsageError: an input cannot be read or does not suit the transformer.
@@ -112,7 +113,11 @@ def prepare(
 def plan(
     config: SampleConfig, models: Models, wanted: tuple[int, int] | None, canvas: Canvas | None
 ) -> Task:
-    """Return the task for a config, at the size ``wanted``, (width, height) in pixels, if given."""
+    """Return the task for a config and, to complete an image, the canvas.
+
+    wanted: (width, height) of the images in pixels, unless there is a canvas. Default: the VQGAN's
+        training size.
+    """
     transformer, vqgan = models.transformer, models.vqgan
     assert transformer is not None
     conditions, factor = dict(config.conditions), vqgan.downsampling
@@ -138,7 +143,7 @@ def plan(
 
 @torch.no_grad()
 def _with_known(task: Task, canvas: Canvas) -> Task:
-    """Return the task with its known codes, those that cover only kept pixels."""
+    """Return the task with its known codes, which cover only kept pixels."""
     vqgan = task.models.vqgan
     image = padded_to_codes(task.photo, vqgan.downsampling)
     indices = vqgan.tokenize(image.to(task.models.device) * 2 - 1)[1][0]
@@ -175,7 +180,7 @@ def finished(task: Task, image: Tensor) -> Image.Image:
 
 
 def collect(task: Task, indices: Tensor, *, ranked: bool = True) -> list[Sample]:
-    """Decode the samples (n, h, w) that were started; if ranked, sort them by score, best first."""
+    """Decode all samples (n, h, w) that have been started; if ``ranked``, sort them best first."""
     samples = [
         Sample(task.config.seed + number, indices[number], picture(task, indices[number]))
         for number in samples_begun(indices, task.known)

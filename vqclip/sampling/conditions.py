@@ -1,7 +1,7 @@
 """Conditions for a transformer: classes, label maps, depth, edges, small images.
 
-Each kind of user input is converted to an argument for ``Net2NetTransformer.encode_condition``,
-following the conventions of the published models.
+Each kind of user input is converted to an argument for ``Net2NetTransformer.encode_condition`` by
+the conventions of the published models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,11 +29,12 @@ _WHITE = 128
 
 
 def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
-    """Return the kinds of condition that a transformer accepts, or none if it needs none.
+    """Return the kinds of condition that a transformer accepts; if it needs none, return ().
 
-    The VQGAN that encodes the condition does not record what kind of image it encodes. The kind is
-    inferred from its number of channels and the condition's name in the training data
-    (``cond_stage_key``); if these leave it open, both edges and small images are accepted.
+    The VQGAN that encodes the condition does not record the kind of its images. Therefore, the kind
+    is inferred from the VQGAN's number of channels and from the condition's name in the training
+    data (``cond_stage_key``). If these leave the kind open, both edges and small images are
+    accepted.
 
     Raises:
         UsageError: this kind of condition is supported only in Python.
@@ -61,7 +62,7 @@ def _channels(transformer: Net2NetTransformer) -> int:
 
 
 def check_conditions(transformer: Net2NetTransformer, conditions: Mapping[str, str]) -> None:
-    """Check that the transformer accepts the given conditions and that none is missing.
+    """Check that the transformer accepts the given conditions and that no required one is missing.
 
     Raises:
         UsageError: a condition is wrong, missing or not needed; the message lists accepted ones.
@@ -93,7 +94,9 @@ def read_condition(
     size: tuple[int, int],
     relabel: Sequence[str] = (),
 ) -> Tensor | None:
-    """Return the input to ``encode_condition`` for an image of ``size`` (width, height), if any.
+    """Return the input to ``encode_condition``, or None if the transformer needs no condition.
+
+    size: (width, height) of the generated image in pixels.
 
     Raises:
         UsageError: the condition does not suit the transformer or cannot be read.
@@ -118,13 +121,13 @@ def read_condition(
 
 
 def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
-    """Return the number of a class given by number or name.
+    """Return the number of the class that ``text`` gives by number or name.
 
-    ``own`` holds the model's own class names; without any, a model with 1,000 classes uses
-    ImageNet's.
+    ``own`` holds the model's own class names. If it is empty, a model with 1,000 classes uses the
+    names of ImageNet.
 
     Raises:
-        UsageError: the class is unknown; the message lists the closest names.
+        UsageError: the class is unknown or out of range; the message lists the closest names.
     """
     if text.strip() in own:
         return own.index(text.strip())
@@ -156,14 +159,15 @@ def labels_of(
     relabel: Sequence[str] = (),
     path: str = "the map",
 ) -> Tensor:
-    """Return a label map, a palette or greyscale image, as one-hot values (1, count, h, w).
+    """Return a label map (a palette or greyscale image) as one-hot values (1, count, h, w).
 
     Pixel values are interpreted as in the model's data set. With the 183 labels of COCO-Stuff, a
-    value is the label minus 1, and 255 means no label, as in the data set's files; with other label
-    sets, a value is the label itself. ``relabel`` overrides this with entries ``"NUMBER=LABEL"``.
+    value is the label minus 1, and 255 means no label. With other label sets, a value is the label
+    itself. If ``relabel`` is given, its entries ``"NUMBER=LABEL"`` determine the labels instead.
 
     Raises:
-        UsageError: the image is not a label map, or a number in it is not a label of the model.
+        UsageError: the image is not a label map, or contains a number that is not a label of the
+            model.
     """
     numbers = torch.from_numpy(_numbers(image, size, path))  # (h, w)
     if relabel:
@@ -221,7 +225,7 @@ def _label_pair(text: str, count: int) -> tuple[int, int]:
 def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -> Tensor:
     """Return a depth map as (1, 1, h, w), scaled to [-1, 1]; large values are near, as in MiDaS.
 
-    The image must be 8-bit, 16-bit or float32 greyscale, or RGBA with the four bytes of a float32.
+    The image must be 8-bit, 16-bit or float32 greyscale, or RGBA whose four bytes form a float32.
 
     Raises:
         UsageError: the image has another format.
@@ -246,7 +250,7 @@ def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture
     """Return edges (1, 3, h, w), 0 or 1, detected in a photo or read from a black-and-white map.
 
     Raises:
-        UsageError: the image is a photo and scikit-image is not installed.
+        UsageError: the image is a photo, but scikit-image is not installed.
     """
     if is_edge_map(photo):
         # box filter and lower threshold, so that thin lines survive downsizing

@@ -60,5 +60,5 @@ LABELS: Registry[tuple[str, ...]] = Registry(
 
 
 def label_names(count: int) -> tuple[str, ...]:
-    """Return the label names for a model with ``count`` labels, or none if they are unknown."""
+    """Return the names of a model's ``count`` labels; if they are unknown, return ()."""
     return next((names for names in LABELS.values() if len(names) == count), ())

@@ -1,4 +1,4 @@
-"""Masks of the kept and generated parts of an image, and their blending."""
+"""Masks and blending of the kept and generated parts of an image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -168,9 +168,9 @@ def continued(image: Tensor, kept: Tensor) -> Tensor:
 def blended(imagined: Tensor, photo: Tensor, kept: Tensor, radius: int) -> Tensor:
     """Blend the colours of the generated part into the kept pixels at the seam.
 
-    The difference between the two images at the kept pixels, weighted towards the nearest pixels,
-    is added beyond the seam and fades out over about 2 · ``radius`` pixels. Both images are (1, 3,
-    h, w); ``kept`` is (1, 1, h, w).
+    The difference between the two images is averaged over the kept pixels, with more weight for
+    near pixels. It is added to the generated part and fades out over about 2 · ``radius`` pixels.
+    Both images are (1, 3, h, w); ``kept`` is (1, 1, h, w).
     """
     weight = kept.to(imagined.dtype)
     total, mass, scale = torch.zeros_like(imagined), torch.zeros_like(weight), 1
@@ -189,7 +189,7 @@ def _blurred(image: Tensor, radius: int) -> Tensor:
 
 
 def pasted(picture: Image.Image, canvas: Canvas) -> Image.Image:
-    """Paste the kept pixels into ``picture`` bit for bit; return RGBA unless all are opaque."""
+    """Paste the kept pixels into ``picture`` bit for bit; return RGB if all pixels are opaque."""
     pixels = canvas.pixels.copy()
     pixels[~canvas.kept] = np.asarray(picture.convert("RGBA"))[~canvas.kept]
     result = Image.fromarray(pixels)

@@ -1,4 +1,4 @@
-"""Reconstruction of images by a VQGAN, and their errors."""
+"""Reconstructions of images by a VQGAN, and their errors."""
 
 import colorsys
 import math
@@ -21,7 +21,7 @@ class Reconstruction:
     """A reconstructed image.
 
     indices: the codes, (1, h, w), int64.
-    psnr: peak signal-to-noise ratio in dB, infinite if nothing is lost.
+    psnr: peak signal-to-noise ratio in dB, infinite for an exact reconstruction.
     l1: mean absolute error per channel, for values in [0, 1]; for label maps, the fraction of
         pixels whose label changed.
     """
@@ -37,9 +37,9 @@ def reconstruct(
 ) -> Reconstruction:
     """Encode, quantize and decode an image of the kind that the VQGAN was trained on.
 
-    The image is resized to ``size`` (width, height), by default its own size, rounded to a whole
-    number of codes; ``how`` is as in :func:`vqclip.media.images.fit_image`. Errors are measured at
-    that size.
+    The image is resized to ``size`` (width, height), rounded to a whole number of codes, and errors
+    are measured at the resulting size. The default ``size`` is that of the image. For ``how``, see
+    :func:`vqclip.media.images.fit_image`.
 
     Raises:
         UsageError: the image is not of the VQGAN's kind (RGB, depth, edges or labels).
