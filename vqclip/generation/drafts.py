@@ -51,7 +51,7 @@ def drafts(
 
 
 def _follows_prompts(config: GenerateConfig, transformer: Net2NetTransformer) -> bool:
-    """Return whether drafts are sampled from the prompts, instead of freely."""
+    """Return whether drafts are sampled from the prompts rather than unconditionally."""
     return config.init != "sample" and transformer.condition_kind == "clip"
 
 
@@ -71,10 +71,11 @@ def trained_grid(grid: Grid, transformer: Net2NetTransformer) -> Grid:
 def styles_for(
     config: GenerateConfig | SampleConfig, models: Models, prompts: PromptEmbeddings, count: int
 ) -> Tensor | None:
-    """Return each image's style as an index into the transformer's styles, (count,) or (1,).
+    """Return the images' styles as indices into the transformer's styles, (count,) or (1,).
 
-    Return None if the images have no style. A sample's style depends on its own seed, so that it
-    can be drawn again without the others.
+    The shape is (1,) if all images have the same style. Return None if they have no style. The
+    style of a sample depends on the sample's own seed, so each sample can be repeated without the
+    others.
 
     Raises:
         UsageError: the transformer does not have the requested style.
@@ -90,7 +91,7 @@ def styles_for(
 def _default_styles(
     models: Models, prompts: PromptEmbeddings, known: Sequence[str]
 ) -> Sequence[str]:
-    """Return the first two styles, or others whose remembered images match the prompts better."""
+    """Return the first two styles, or other styles if their images match the prompts better."""
     assert models.transformer is not None
     usual = known[:_USUAL_STYLES]
     memory, mixture = models.transformer.memory, _mixture(prompts)
@@ -120,7 +121,7 @@ def prompt_condition(
 def prompt_recall(
     models: Models, prompts: PromptEmbeddings, styles: Tensor | None = None
 ) -> Tensor | None:
-    """Return how likely the prompts' mixture is to recall each image in a transformer's memory.
+    """Return the probability that the prompts recall each image in the transformer's memory.
 
     Return None if the transformer has no memory or the prompts cancel out.
 
@@ -159,10 +160,10 @@ def best_draft(
 ) -> Tensor:
     """Return z, (1, embed_dim, rows, columns), for the draft with the highest CLIP score.
 
-    If the prompts name a colour, drafts in that colour compete too.
+    If the prompts name a colour, copies of the drafts in that colour are also candidates.
 
-    drawn: (n, h, w), codes for the transformer's VQGAN. If the run has another size or VQGAN, or
-        the draft was recoloured, its image is resized and encoded again.
+    drawn: (n, h, w), codes for the transformer's VQGAN. If the run has another size or VQGAN, or if
+        the draft was recoloured, the draft's image is resized and encoded again.
     """
     transformer = models.transformer
     assert transformer is not None

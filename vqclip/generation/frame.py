@@ -18,7 +18,8 @@ class Frame:
     step: number of codes sampled so far, over all drafts, or number of optimizer steps done.
     total: the final value of ``step``.
     z: (1, embed_dim, h/f, w/f), detached; for a draft, its code vectors in the transformer's VQGAN.
-    losses: weighted scalar tensors by name, on the run's device; none for drafts and the result.
+    losses: weighted scalar tensors by name, on the run's device; empty for drafts and for the final
+        frame.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class Frame:
 
     @cached_property
     def image(self) -> Tensor:
-        """The image, (1, 3, h, w) in [0, 1]; decoded on first access for drafts and averages."""
+        """The image, (1, 3, h, w) in [0, 1], decoded on first access unless already known."""
         with torch.no_grad():
             return self._decode(self.z)
 

@@ -92,12 +92,12 @@ def initial_latent(
 ) -> Tensor:
     """Return the quantized z that a run starts from, (1, embed_dim, rows, columns).
 
-    init: ``random`` for random codes; ``noise``, ``gradient`` or ``perlin`` for a generated image,
-        encoded; the path or URL of an image, fitted with the method ``how`` and encoded; or the
-        path of saved codes (``.npz``).
+    init: ``random`` for random codes; ``noise``, ``gradient`` or ``perlin`` for a generated image;
+        the path or URL of an image, which is fitted with the method ``how``; or the path of saved
+        codes (``.npz``). Images are encoded.
 
     Raises:
-        UsageError: ``init`` is unknown, a file cannot be read, or the codes do not fit.
+        UsageError: ``init`` is unknown, a file cannot be read, or saved codes do not fit.
     """
     rows, columns = grid
     device, factor = vqgan.codebook.device, vqgan.downsampling
@@ -140,7 +140,7 @@ def _matching(saved: Codes, vqgan: VQModel, grid: tuple[int, int]) -> Tensor:
 
 
 class Average:
-    """Exponential moving average with bias correction, disabled by a decay of 0."""
+    """An exponential moving average with bias correction; a decay of 0 disables it."""
 
     def __init__(self, start: Tensor, decay: float) -> None:
         self.decay, self.mass = decay, 0.0

@@ -16,7 +16,7 @@ class Observation:
     """The inputs to a loss function at one step.
 
     image: (1, 3, h, w) in [0, 1].
-    cutouts: (n, 3, s, s), roughly in [0, 1], as the perceptor sees them.
+    cutouts: (n, 3, s, s), roughly in [0, 1], the perceptor's input.
     embeddings: (n, d) unit vectors of the cutouts.
     z: (1, embed_dim, h/f, w/f), the latent before quantization.
     """
@@ -44,7 +44,7 @@ def spherical_distance(a: Tensor, b: Tensor) -> Tensor:
 class PromptLoss:
     """Distance to all prompts, Σ_p |w_p| · mean_n max(sign(w_p)·d(e_n, t_p), stop_p).
 
-    The reported value is not bounded by ``stop``; only the gradient vanishes below ``stop``.
+    Below a prompt's ``stop``, the gradient vanishes, but the returned value is not clipped.
 
     targets: (p, d) unit vectors. weights, stops: (p,).
     """

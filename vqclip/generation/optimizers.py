@@ -39,11 +39,12 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
 def find_optimizer(name: NameOrFunction) -> Optimizer:
     """Return the optimizer with the given name, ignoring case; return a function unchanged.
 
-    torch's optimizers are always available; ``adamp``, ``diffgrad`` and all others from the
-    package pytorch-optimizer need ``pip install 'vqclip[optimizers]'``.
+    The optimizers in :data:`OPTIMIZERS` are always available. ``adamp``, ``diffgrad`` and all
+    others from the package pytorch-optimizer need ``pip install 'vqclip[optimizers]'``.
 
     Raises:
-        UsageError: the name is unknown, or needs an extra that is not installed.
+        UsageError: the optimizer is unknown, needs an extra that is not installed, or cannot be
+            used here.
     """
     if callable(name):
         return name

@@ -1,7 +1,8 @@
 """Multiple runs side by side, step by step.
 
-A ``Work`` is a generator that yields a run whenever the run needs a step, is sent the resulting
-frame, and finally returns its result. It does everything between steps and handles failures.
+A ``Work`` is a job in the form of a generator. It yields a run whenever the run needs a step,
+receives the resulting frame, and finally returns its result. The job also does everything between
+steps and handles failures.
 """
 
 import time
@@ -25,7 +26,7 @@ _GAIN = 1.05  # speed-up that justifies a larger width, although each run then f
 
 
 def alone(work: Work[_T]) -> _T:
-    """Run a single work to the end and return its result."""
+    """Run a single job to the end and return its result."""
     try:
         run = next(work)
         while True:
@@ -41,15 +42,15 @@ def alone(work: Work[_T]) -> _T:
 
 
 def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[_T, None, None]:
-    """Yield the result of each work in order of completion.
+    """Yield the results of jobs in order of completion.
 
-    works: their runs must be compatible with :func:`vqclip.generation.step.step`; each work starts
-        as soon as there is room for it.
-    width: number of works in progress at a time; if memory is short, fewer of them share a step.
-        None chooses the fastest width; see :class:`Width`.
+    works: jobs whose runs can share a step, see :func:`vqclip.generation.step.step`. Each job
+        starts as soon as there is room for it.
+    width: number of jobs in progress at a time; if memory is short, fewer jobs share a step. None
+        chooses the fastest width; see :class:`Width`.
 
-    Ctrl-C, or closing this generator, interrupts all works in progress, so that they can save their
-    progress. If a work raises any other exception, all the others are closed immediately.
+    Ctrl-C, or closing this generator, interrupts all jobs in progress, so that they can save their
+    results. If a job raises any other exception, all the others are closed immediately.
     """
     waiting = iter(works)
     lanes: dict[Work[_T], Run] = {}
@@ -76,9 +77,9 @@ def side_by_side(works: Iterable[Work[_T]], width: int | None = 1) -> Generator[
 class Width:
     """The number of runs in progress and the number of runs that share a step.
 
-    A given number is used if memory allows. Otherwise, the fastest width is measured, because it
-    depends on the machine: with :data:`MOST` runs in progress, the first steps, which are needed
-    anyway, are timed with batches of 8, 4, 2 and 1 runs.
+    A given ``width`` is used as far as memory allows. Without one, the fastest width is measured,
+    because it depends on the machine. With :data:`MOST` runs in progress, the first steps, which
+    are needed anyway, are timed with batches of 8, 4, 2 and 1 runs.
     """
 
     def __init__(self, width: int | None = None) -> None:
@@ -122,7 +123,7 @@ def _step(runs: Sequence[Run], together: int) -> tuple[int, list[Frame | Excepti
     """Step every run; return how many shared a step, and a frame or an exception for each run.
 
     If a batch of runs fails for a reason other than lack of memory, its runs are stepped one by
-    one, so that neither a failing run nor the size of the batch makes the others fail.
+    one. A failing run or a large batch therefore does not make the other runs fail.
     """
     outcomes: list[Frame | Exception] = []
     while rest := runs[len(outcomes) :]:
@@ -152,7 +153,7 @@ def _answers(
 def _resumed(
     lanes: dict[Work[_T], Run], calls: Mapping[Work[_T], Callable[[], Run]]
 ) -> Iterator[_T]:
-    """Resume works; record the runs of unfinished works and yield the results of finished ones."""
+    """Resume jobs; record the runs of unfinished jobs and yield the results of finished ones."""
     for work, resume in calls.items():
         lanes.pop(work, None)
         try:

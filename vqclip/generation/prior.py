@@ -1,12 +1,12 @@
 """The transformer as a prior on the optimised codes.
 
-CLIP rewards textures that no real image has. The transformer models p(s | prompt) of whole images,
-so at every step z is pulled towards the codes most likely given z, the prompt and the earlier
-codes:
+CLIP rewards textures that no real image has. The transformer models p(s | prompt) for the codes s
+of whole images. At every step, z is therefore pulled towards the codes that are most likely given
+z, the prompt and the earlier codes:
 
     k_i = argmin_k ‖z_i − e_k‖² / (2 d σ²) − log p(s_i = k | s_<i, prompt),    s = q(z)
 
-where e_k are the codebook's entries with d dimensions. A single forward pass gives all these
+where e_k are the codebook entries, each with d dimensions. A single forward pass gives all these
 probabilities.
 """
 
@@ -42,7 +42,7 @@ class Prior:
         return vqgan.codes(codes.view(1, *z.shape[2:]))
 
     def log_probabilities(self, indices: Tensor, condition: Tensor) -> Tensor:
-        """Return log p for every entry at every code: (b, h, w) -> (b, h·w, entries)."""
+        """Return log p for every entry at every position: (b, h, w) -> (b, h·w, entries)."""
         with autocast(self.models.device, self.models.dtype):
             logits = self.transformer.predict(indices.flatten(1), condition)
         return logits.float().log_softmax(-1)
@@ -54,8 +54,8 @@ def prior_of(
 ) -> Prior | None:
     """Return the prior for a run, in the style that makes its starting codes most likely.
 
-    Return None if the transformer cannot predict such codes: it is not conditioned on CLIP, or
-    its VQGAN or training size differs from the run's.
+    Return None if the transformer is not conditioned on CLIP, or if its VQGAN or training size
+    differs from the run's.
 
     start: starting values of z, (1, d, h, w).
     """

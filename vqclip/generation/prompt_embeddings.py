@@ -29,8 +29,8 @@ class PromptEmbeddings:
 
     perceptors: the targets for each perceptor, in order.
     guide: the targets for the transformer's CLIP model, if it has one.
-    subjects: the subjects of the prompts, embedded by the same model, if the transformer has a
-        memory.
+    subjects: the subjects of the prompts, embedded by the transformer's CLIP model, if the
+        transformer has a memory.
     """
 
     perceptors: tuple[Targets, ...]
@@ -42,7 +42,7 @@ def embed_prompts(models: Models, prompts: Sequence[Prompt]) -> PromptEmbeddings
     """Embed the prompts with the perceptors and the guide; load each image only once.
 
     Raises:
-        UsageError: an image cannot be read, or a noise prompt is not a seed.
+        UsageError: an image cannot be read, or a noise prompt is not a whole number.
     """
     if not prompts:
         return PromptEmbeddings(())
@@ -144,7 +144,7 @@ def blend_targets(here: Targets, there: Targets, time: float) -> Targets:
 def slerp(a: Tensor, b: Tensor, time: float) -> Tensor:
     """Interpolate unit vectors (…, d) along the great circles from a to b (Shoemake 1985).
 
-    sin((1−t)θ)/sin θ · a + sin(tθ)/sin θ · b, with θ the angle between them.
+    The result is sin((1−t)θ)/sin θ · a + sin(tθ)/sin θ · b, where θ is the angle between a and b.
     """
     angle = (a * b).sum(-1, keepdim=True).clamp(-1, 1).arccos()
     sine = angle.sin()
@@ -154,7 +154,7 @@ def slerp(a: Tensor, b: Tensor, time: float) -> Tensor:
 
 
 def _paired(targets: Targets, others: Targets) -> Targets:
-    """Append those targets in ``others`` that have no partner, with weight 0."""
+    """Return ``targets``, followed by those of ``others`` that have no partner, with weight 0."""
     rest = slice(len(targets[0]), None)
     vectors, weights, stops = (
         torch.cat([t, o[rest]]) for t, o in zip(targets, others, strict=True)

@@ -1,7 +1,8 @@
 """Drafts in the colour that a prompt names.
 
 A draft often recalls an image that has the right shape but another colour: a yellow bus for "a blue
-bus". CLIP may then choose a copy of it whose main colour is replaced, in hue, saturation and value.
+bus". CLIP may then choose a copy of the draft in which the hue, saturation and value of the main
+colour are replaced.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ _BRIGHTER = 0.25, 1.6  # limits for the change in value
 
 
 def prompted_colour(prompts: Sequence[Prompt]) -> str | None:
-    """Return the colour that text prompts give their subjects, or None unless there is just one.
+    """Return the colour that text prompts give their subjects, or None if there is not exactly one.
 
     >>> prompted_colour([Prompt("a blue bus on a green hill")])
     'blue'
@@ -43,8 +44,8 @@ def prompted_colour(prompts: Sequence[Prompt]) -> str | None:
 def recoloured(images: Tensor, colour: str) -> Tensor:
     """Return copies whose main colour is replaced: (n, 3, h, w) -> (m, 3, h, w), all in [0, 1].
 
-    Images that show no object, or one of the right colour, have no copy, nor do those whose object
-    would no longer stand out from the background.
+    An image is skipped if it shows no object, if the object already has the right colour, or if the
+    recoloured object would not stand out from the background.
 
     colour: a key of ``COLOURS``.
     """
@@ -54,7 +55,7 @@ def recoloured(images: Tensor, colour: str) -> Tensor:
 
 
 def _recoloured(image: Plane, colour: str) -> Plane | None:
-    """Return a copy of one image (h, w, 3), or None."""
+    """Return a recoloured copy of one image (h, w, 3), or None if the image is skipped."""
     target = np.array(COLOURS[colour], np.float32) / np.float32(255)
     background = _background(image)
     visible = np.abs(image - background).sum(-1) > _DISTANCE
@@ -88,19 +89,19 @@ def _background(image: Plane) -> Plane:
 
 
 def _main_hue(hue: Plane, chroma: Plane) -> float:
-    """Return the most frequent of some pixels' hues, weighted by chroma, in turns."""
+    """Return the most frequent hue in turns, with pixels weighted by chroma."""
     counts = np.histogram(hue, _HUES, (0, 1), weights=chroma)[0]
     return float((np.roll(counts, 1) + counts + np.roll(counts, -1)).argmax() + 0.5) / _HUES
 
 
 def _median(values: Plane, share: Plane) -> float:
-    """Return the median over the pixels that are mostly replaced; 0 if there are none."""
+    """Return the median over the pixels with a ``share`` above 0.5, or 0 if there are none."""
     chosen = values[share > 0.5]
     return float(np.median(chosen)) if len(chosen) else 0.0
 
 
 def _word(image: Plane, share: Plane) -> str | None:
-    """Return the word for the colour of the pixels that are mostly replaced."""
+    """Return the word for the main colour of the pixels with a ``share`` above 0.5, or None."""
     alpha = 255 * (share > 0.5)
     words = measured(np.dstack((_bytes(image), alpha.astype(np.uint8))))
     return words[0] if words else None

@@ -1,4 +1,4 @@
-"""Codes on disk: an ``.npz`` file of indices and the VQGAN they belong to."""
+"""Codes on disk: ``.npz`` files that contain indices and identify their VQGAN."""
 
 import zipfile
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Codes:
     """The codes of an image.
 
     indices: (1, h, w), int64.
-    codebook: hash of the codebook that the indices refer to; missing in files from older versions.
+    codebook: hash of the codebook that the indices refer to; None for files from older versions.
     vqgan: name or absolute path of the VQGAN.
     name: file name to use in error messages.
     """
@@ -32,7 +32,7 @@ class Codes:
 
 
 def codes_of(indices: Tensor, vqgan: VQModel, source: str) -> Codes:
-    """Return indices as codes for the VQGAN with the path or name ``source``."""
+    """Return ``indices`` as codes of the VQGAN whose path or name is ``source``."""
     path = user_path(source)
     place = str(path.absolute()) if path.exists() else source
     return Codes(indices, codebook_hash(vqgan), place)

@@ -54,7 +54,7 @@ def generate(
     printed or written. To stop early, break out of the loop.
 
     Raises:
-        UsageError: a name is unknown, a file is missing, or the models do not support a value.
+        UsageError: a name is unknown, a file is missing, or the models do not support a setting.
         VqclipError: the optimisation diverged.
     """
     run = yield from begin(config, models or load_models(config), start, free)
@@ -82,11 +82,12 @@ def begin(
 
 
 def step(runs: Sequence["Run"]) -> list[Frame]:
-    """Step all runs once: decode z, take and embed cutouts, backpropagate, step the optimizers.
+    """Step all runs once: decode z, take and embed cutouts, backpropagate and step the optimizers.
 
     Return the frames from before the step. The runs share their models, but may differ in prompts,
-    seed, starting z and number of steps. Each has its own random numbers, losses and optimizer, so
-    its image is the same as if it ran alone, up to rounding in products over larger batches.
+    seed, starting z and number of steps. Each run has its own random numbers, losses and optimizer.
+    Its image is therefore the same as if the run were alone, apart from rounding, which depends on
+    the batch size.
 
     Raises:
         RuntimeError: the step failed, for example because memory ran out; the runs keep their

@@ -1,4 +1,4 @@
-"""The subject of a prompt: the phrases by which a transformer's memory is searched."""
+"""The subject of a prompt: phrases for searching a transformer's memory."""
 
 import re
 
@@ -30,8 +30,8 @@ _SAME_IN_PLURAL = re.compile(r"..?.?|.*(?:ss|us|is)")
 def subject_phrases(text: str) -> list[str]:
     """Return the phrases that may name the subject of a prompt, most specific first.
 
-    A phrase ends just before the first preposition or participle, or with the last word of a part
-    that follows "of". Every phrase is also given in the singular.
+    A phrase consists of the last words before the first preposition or participle, or of the last
+    words of a part that follows "of". Every phrase is also given in the singular.
 
     >>> subject_phrases("two boxing gloves on a table")
     ['two boxing gloves', 'two boxing glove', 'boxing gloves', 'boxing glove', 'gloves', 'glove']
@@ -50,9 +50,9 @@ def subject_phrases(text: str) -> list[str]:
 
 
 def subject_attributes(text: str) -> list[str]:
-    """Return the words that describe the subject of a prompt, and those of its setting.
+    """Return the words that describe the subject of a prompt, and the words of the setting.
 
-    Colours in the setting are left out, because the subject may have another one.
+    Colours in the setting are left out, because the subject may have another colour.
 
     >>> subject_attributes("a smiling yellow face with red glasses")
     ['smiling', 'yellow', 'glasses']
@@ -71,7 +71,7 @@ def _subjects(text: str) -> list[list[str]]:
 
 
 def _parts(text: str) -> list[tuple[str, list[str]]]:
-    """Split a prompt at prepositions, participles and punctuation, each before its words."""
+    """Split a prompt at prepositions, participles and punctuation into (separator, words) pairs."""
     text = _TWO_COLOURS.sub(r"\1 ", text.lower())
     parts = zip(["", *_SPLIT.findall(text)], _SPLIT.split(text), strict=True)
     return [
@@ -90,7 +90,7 @@ def articled(name: str) -> str:
 
 
 def singular(word: str) -> str:
-    """Return the singular of a regular English plural, and other words unchanged.
+    """Return the singular of a regular English plural; return other words unchanged.
 
     >>> [singular(word) for word in ("gloves", "cherries", "boxes", "bus", "glass", "dice")]
     ['glove', 'cherry', 'box', 'bus', 'glass', 'dice']

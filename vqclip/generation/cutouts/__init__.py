@@ -1,7 +1,7 @@
 """Cutouts: views of the image that the perceptor embeds at each step.
 
-Crop, flip, affine, perspective and bending are merged into one map per cutout and applied in a
-single antialiased ``grid_sample``; colour changes, erasing and noise follow. All random numbers
+Crops, flips, affine maps, perspective and bending are merged into one map per cutout and applied in
+a single antialiased ``grid_sample``. Colour changes, erasing and noise follow. All random numbers
 for a step are drawn up front, into a plan, so the result does not depend on the chunk size:
 
 >>> image = torch.rand(1, 3, 64, 64)
@@ -33,7 +33,7 @@ from vqclip.registry import own_function
 
 @dataclass(frozen=True)
 class CutoutPlan:
-    """The random numbers for one step, as tensors with one row per cutout, on the CPU.
+    """The random numbers for one step: CPU tensors with one row per cutout.
 
     size: side of a cutout in pixels.
     image_hw: image size that the plan was drawn for.
@@ -58,15 +58,17 @@ class CutoutPlan:
 
 
 class Cutouts:
-    """Draws and takes cutouts, with the same defaults as :class:`vqclip.GenerateConfig`.
+    """Random cutouts of images, with the same defaults as :class:`vqclip.GenerateConfig`.
 
     Args:
         method: a name in :data:`CUT_METHODS`, optionally with parameters: ``"zoom(zoomed=0.5)"``.
         num_cutouts: number of cutouts per step, at least 1.
-        cut_power: spread of the crop sizes, above 0; its exact meaning depends on the method.
+        cut_power: exponent for the crop sizes, above 0; only the methods ``crops`` and
+            ``avg-pooled`` use it.
         augment: names in :data:`AUGMENTATIONS`, optionally with parameters, or callables
-            (n, 3, h, w) -> (n, 3, h, w). Geometric ones are applied first, then the rest in order.
-            A callable is called on one chunk at a time and must supply its own randomness.
+            (n, 3, h, w) -> (n, 3, h, w). Geometric augmentations are applied first, and then the
+            others in order. A callable is called on one chunk at a time and must draw its own
+            random numbers.
         noise: each cutout's Gaussian noise has a standard deviation drawn uniformly from [0,
             noise].
 
@@ -95,7 +97,7 @@ class Cutouts:
         self._augment = [_augmentation(entry) for entry in augment]
 
     def plan(self, image_hw: tuple[int, int], size: int, generator: torch.Generator) -> CutoutPlan:
-        """Draw one step's cutouts for an image of ``image_hw`` pixels.
+        """Draw the plan of one step's cutouts for an image of size ``image_hw``.
 
         size: side of the cutouts in pixels.
         generator: a CPU generator, the only source of randomness; each call advances it.
@@ -114,10 +116,10 @@ class Cutouts:
     def apply(self, image: Tensor, plan: CutoutPlan, start: int, stop: int) -> Tensor:
         """Return cutouts ``start`` to ``stop`` of the plan, differentiable in ``image``.
 
-        ``image`` in [0, 1] has the plan's size: (1, 3, h, w), or (stop - start, 3, h, w) for one
-        image per cutout. The result (stop - start, 3, size, size) is only roughly in [0, 1],
-        because colour changes and noise are not clipped. It is computed in float32 (or float64 for
-        a float64 image), even under autocast.
+        ``image``, with values in [0, 1], has the plan's size. Its shape is (1, 3, h, w) or, for one
+        image per cutout, (stop - start, 3, h, w). The result (stop - start, 3, size, size) is only
+        roughly in [0, 1], because colour changes and noise are not clipped. It is computed in
+        float32 (or float64 for a float64 image), even under autocast.
         """
         if tuple(image.shape[2:]) != plan.image_hw:
             raise ValueError(f"image of {tuple(image.shape[2:])} for a plan of {plan.image_hw}")

@@ -1,9 +1,10 @@
-"""Augmentations by name, each drawing its random numbers for all cutouts.
+"""Augmentations by name. Each draws its random numbers for all cutouts at once.
 
-A geometric augmentation returns homographies (n, 3, 3) or a displacement field, which are merged
-into a single sampling pass; the others return a photometric step. Every number is drawn separately
-for each cutout, and ``p`` is the probability that a cutout is changed at all. Two letters in square
-brackets are the name in nerdyrodent/VQGAN-CLIP, whose values the preset "nerdyrodent" uses.
+A geometric augmentation returns homographies (n, 3, 3) or a displacement field; all of these are
+merged into a single sampling pass. The other augmentations return a photometric step. Every number
+is drawn separately for each cutout, and ``p`` is the probability that a cutout is changed at all.
+The two letters in square brackets are the augmentation's name in nerdyrodent/VQGAN-CLIP; the preset
+"nerdyrodent" uses the values of that program.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ Contribution = Tensor | Displacement | Photometric
 
 
 def sometimes(draw: Draw, p: float, values: Tensor, otherwise: Tensor | float) -> Tensor:
-    """Keep each row of ``values`` (n, ...) with probability ``p``, else use ``otherwise``."""
+    """Keep each row of ``values`` (n, ...) with probability ``p``; otherwise use ``otherwise``."""
     chosen = draw.chance(p).view(-1, *[1] * (values.dim() - 1))
     return torch.where(chosen, values, torch.as_tensor(otherwise, dtype=values.dtype))
 
@@ -41,7 +42,7 @@ def affine(
     scale: float = 0.0,
     p: float = 0.7,
 ) -> Tensor:
-    """Rotate by up to ±degrees, shift by ±translate of the side, shear by ±shear degrees [Af].
+    """Rotate, shift and shear by up to ±degrees, ±translate of the side and ±shear degrees [Af].
 
     ``scale`` zooms in or out by a factor of up to 1 + ``scale``.
     """
@@ -68,7 +69,7 @@ def perspective(draw: Draw, *, distortion: float = 0.3, p: float = 0.7) -> Tenso
 
 
 def crop(draw: Draw, *, min_side: float = 0.8, p: float = 0.5) -> Tensor:
-    """Zoom in on a square part whose side is min_side to 1 times the cutout's side [Cr].
+    """Zoom in on a random square whose side is ``min_side`` to 1 times the cutout's side [Cr].
 
     nerdyrodent's "Cr" crops the cutout to its own size, so it changes nothing.
     """
@@ -86,7 +87,7 @@ def resized_crop(
     max_ratio: float = 4 / 3,
     p: float = 0.5,
 ) -> Tensor:
-    """Stretch a random rectangle, bounded in area and aspect ratio, to the whole cutout [Re]."""
+    """Stretch a random rectangle of limited area and aspect ratio to fill the cutout [Re]."""
     area, ratio = draw.uniform(min_area, max_area), draw.log_uniform(min_ratio, max_ratio)
     width, height = (area * ratio).sqrt().clamp_max(1), (area / ratio).sqrt().clamp_max(1)
     place = draw.uniform(0, 1, 2)
@@ -95,7 +96,7 @@ def resized_crop(
 
 
 def elastic(draw: Draw, *, amplitude: float = 0.02, p: float = 0.7) -> Elastic:
-    """Bend smoothly by about ``amplitude`` of the side at the nodes of a random 6×6 grid [Et].
+    """Bend smoothly by shifting the nodes of a 6×6 grid by about ``amplitude`` of the side [Et].
 
     nerdyrodent's noise, blurred with σ = 32 pixels, corresponds to an amplitude of about 0.003.
     """
@@ -103,7 +104,7 @@ def elastic(draw: Draw, *, amplitude: float = 0.02, p: float = 0.7) -> Elastic:
 
 
 def thin_plate(draw: Draw, *, scale: float = 0.2, p: float = 0.7) -> ThinPlate:
-    """Bend by a thin-plate spline that moves corners and centre by ±scale/2 of the side [Ts]."""
+    """Bend by a thin-plate spline: move corners and centre by up to ±scale/2 of the side [Ts]."""
     return ThinPlate(sometimes(draw, p, draw.symmetric(scale, 2, 5), 0.0))
 
 
@@ -133,7 +134,7 @@ def grayscale(draw: Draw, *, p: float = 0.2) -> Colour:
 
 
 def sharpness(draw: Draw, *, low: float = 0.5, high: float = 1.5, p: float = 0.5) -> Sharpen:
-    """Blur (for a factor below 1) or sharpen (above 1) by a factor between low and high [Sh].
+    """Sharpen by a random factor from ``low`` to ``high``; a factor below 1 blurs [Sh].
 
     nerdyrodent's strength of 0.3 corresponds to factors of 0 to 0.3, which only blur.
     """
@@ -149,9 +150,9 @@ def erasing(
     max_ratio: float = 1 / 0.3,
     p: float = 0.7,
 ) -> Erase:
-    """Black out a random rectangle, bounded in area and aspect ratio [Er].
+    """Black out a random rectangle of limited area and aspect ratio [Er].
 
-    nerdyrodent erases the same rectangle in all cutouts of a step; here they all differ.
+    nerdyrodent erases the same rectangle in all cutouts of a step; here, each cutout has its own.
     """
     area, ratio = draw.uniform(min_area, max_area), draw.log_uniform(min_ratio, max_ratio)
     sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp_max(1)

@@ -8,25 +8,25 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Draw:
-    """Draws ``n`` independent rows, one per cutout, from ``generator``."""
+    """Random numbers from ``generator``, in ``n`` independent rows, one per cutout."""
 
     n: int
     generator: torch.Generator
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Return (n, *shape) values, uniform in [low, high)."""
+        """Return (n, *shape) values that are uniformly distributed in [low, high)."""
         return low + (high - low) * torch.rand(self.n, *shape, generator=self.generator)
 
     def normal(self, mean: float, std: float, *shape: int) -> Tensor:
-        """Return (n, *shape) normally distributed values."""
+        """Return (n, *shape) values that are normally distributed."""
         return mean + std * torch.randn(self.n, *shape, generator=self.generator)
 
     def symmetric(self, bound: float, *shape: int) -> Tensor:
-        """Return (n, *shape) values, uniform in [-bound, bound)."""
+        """Return (n, *shape) values that are uniformly distributed in [-bound, bound)."""
         return self.uniform(-bound, bound, *shape)
 
     def log_uniform(self, low: float, high: float) -> Tensor:
-        """Return (n,) log-uniform values, so that a ratio is as likely as its inverse."""
+        """Return (n,) log-uniform values, which make a ratio as likely as its inverse."""
         logs = torch.tensor([low, high]).log().tolist()
         return self.uniform(logs[0], logs[1]).exp()
 

@@ -1,8 +1,8 @@
 """Homographies and displacement fields that place the cutouts in the image.
 
-All maps go from the cutout to the image, as sampling requires. Both are squares [-1, 1]² with x to
-the right, y down, and pixel edges (not centres) at ±1. A cutout augmented first by a, then by b, is
-sampled at ``crop @ a @ b``.
+All maps go from the cutout to the image, as sampling requires. Both have coordinates in [-1, 1]²: x
+points right, y points down, and ±1 are the outer edges of the pixels, not their centres. A cutout
+augmented first by a, then by b, is sampled at ``crop @ a @ b``.
 """
 
 import math
@@ -65,8 +65,8 @@ def boxes(left: Tensor, top: Tensor, width: Tensor, height: Tensor) -> Tensor:
 def square_to_quad(corners: Tensor) -> Tensor:
     """Return (n, 3, 3) homographies that map the square's corners to ``corners`` (n, 4, 2).
 
-    The corners are ordered top left, top right, bottom right, bottom left. This is the closed
-    form from Heckbert, "Fundamentals of Texture Mapping and Image Warping" (1989), 2.2.3.
+    The order of the corners is top left, top right, bottom right, bottom left. The closed form is
+    from Heckbert, "Fundamentals of Texture Mapping and Image Warping" (1989), section 2.2.3.
     """
     p0, p1, p2, p3 = corners.unbind(1)
     u, v, s = p1 - p2, p3 - p2, p0 - p1 + p2 - p3
@@ -82,7 +82,7 @@ def square_to_quad(corners: Tensor) -> Tensor:
 
 
 def cross(a: Tensor, b: Tensor) -> Tensor:
-    """Return the cross products (n,) of two batches of plane vectors (n, 2)."""
+    """Return the cross products (n,) of two batches of 2D vectors (n, 2)."""
     return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
 
 
@@ -104,7 +104,7 @@ def grid(homographies: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Elastic:
-    """A smooth field: offsets (n, 2, k, k) on a coarse grid, interpolated cubically."""
+    """A smooth displacement field, interpolated bicubically from a grid of offsets (n, 2, k, k)."""
 
     offsets: Tensor
 
@@ -139,8 +139,8 @@ CONTROL_POINTS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (0.0, 0.0)
 def thin_plate_basis(size: int) -> Tensor:
     """Return how strongly each pixel follows each control point, (5, size²).
 
-    The spline is linear in its offsets and its control points are fixed, so the system in
-    Bookstein, "Principal Warps" (1989), eq. 5–7, needs solving only once per size.
+    The spline is linear in its offsets, and its control points are fixed. Therefore, the system in
+    Bookstein, "Principal Warps" (1989), eq. 5–7, is solved only once per size.
     """
     points = torch.tensor(CONTROL_POINTS, dtype=torch.float64)
     ones = torch.ones(len(points), 1, dtype=torch.float64)

@@ -1,7 +1,7 @@
 """Cut methods: how a step's cutouts are framed before augmentation.
 
-A method draws one homography per cutout. Its docstring describes how images that are not square are
-treated and how the image continues beyond its edge.
+A method draws one homography per cutout. The docstring of each method describes how it treats
+images that are not square, and how it fills the area beyond the image's edge.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,11 @@ from vqclip.registry import Registry
 
 @dataclass(frozen=True)
 class Framing:
-    """The position of ``n`` cutouts: ``homographies`` (n, 3, 3), from the cutout to the image.
+    """The positions of ``n`` cutouts: ``homographies`` (n, 3, 3), from the cutout to the image.
 
     reflect, fill: the content beyond the image's edge, (n,) and (n, 3), as in
         :class:`vqclip.generation.cutouts.warping.Warps`.
-    pooled: whether to take the cutouts from the image pooled to a square instead of the image
-        itself.
+    pooled: whether the image is pooled to a square before the cutouts are taken.
     """
 
     homographies: Tensor
@@ -39,7 +38,7 @@ def mirrored(homographies: Tensor) -> Framing:
 
 
 def square_boxes(sides: Tensor, position: Tensor, image_hw: tuple[int, int]) -> Tensor:
-    """Return (n, 3, 3) maps onto whole-pixel squares at a ``position`` (n, 2) in [0, 1)."""
+    """Return (n, 3, 3) maps onto squares of whole pixels at a relative ``position`` (n, 2)."""
     height, width = image_hw
     left = (position[:, 0] * (width - sides + 1)).floor()
     top = (position[:, 1] * (height - sides + 1)).floor()
@@ -47,15 +46,15 @@ def square_boxes(sides: Tensor, position: Tensor, image_hw: tuple[int, int]) -> 
 
 
 def crops(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -> Framing:
-    """Take square crops anywhere, from CLIP's input size up to the image's short side.
+    """Take square crops at random positions, with sides from CLIP's input size to the short side.
 
     The side is distributed as ``u ** cut_power`` with u uniform in [0, 1), so a larger power gives
     smaller crops. Crops are never distorted; in a wide image, each covers at most a square of the
-    full height. If the image is smaller than ``size``, every crop spans its short side. Beyond its
-    edge, the image is mirrored. The method comes from Katherine Crowson's original notebook. It
-    corresponds to "original", "updated" and "nrupdated" in nerdyrodent/VQGAN-CLIP, and to all of
-    rkhamilton's methods without "pooling" in the name, including "sg3", which averages each crop
-    as the antialiasing does for every method here.
+    full height. If the image's short side is below ``size``, every crop spans that side. The image
+    is mirrored beyond its edge. The method comes from Katherine Crowson's original notebook. It
+    corresponds to "original", "updated" and "nrupdated" in nerdyrodent/VQGAN-CLIP and to all of
+    rkhamilton's methods without "pooling" in their names, including "sg3". "sg3" averages each
+    crop, as the antialiasing here does for every method.
     """
     short = min(image_hw)
     smallest = min(size, short)
@@ -75,13 +74,14 @@ def normal_crops(
     high: float = 1.0,
     center_focus: float = 0.0,
 ) -> Framing:
-    """Take square crops with sides from N(mean, std), clipped to [low, high], times the short side.
+    """Take square crops whose sides, as fractions of the short side, are drawn from N(mean, std).
 
-    ``low=0`` means ``size`` itself, as in EleutherAI's "latest"; big-sleep uses 0.5 to 0.95. With
-    ``center_focus`` above 0, the position is also drawn around the centre, with a standard
-    deviation of half the free space divided by ``center_focus``; a position outside the free space
-    is redrawn uniformly. big-sleep's ``center_bias`` corresponds to 2. Crops are never distorted.
-    ``cut_power`` is not used.
+    The fractions are clipped to [low, high]. With ``low=0``, the smallest side is ``size``, as in
+    EleutherAI's "latest"; big-sleep uses 0.5 to 0.95. If ``center_focus`` is above 0, positions are
+    drawn around the centre, with a standard deviation of half the free space divided by
+    ``center_focus``. Coordinates outside the free space are replaced by uniform ones. big-sleep's
+    ``center_bias`` corresponds to ``center_focus=2``. Crops are never distorted. ``cut_power`` is
+    not used.
     """
     short = min(image_hw)
     low = low or min(size / short, 1.0)
@@ -95,11 +95,12 @@ def normal_crops(
 
 
 def pooled(draw: Draw, image_hw: tuple[int, int], size: int, cut_power: float) -> Framing:
-    """Pool the whole image to CLIP's input size, (average + maximum) / 2, for every cutout.
+    """Use the whole image, pooled to CLIP's input size, as every cutout.
 
-    All variety comes from the augmentations; beyond the edge the image is black. An image that is
-    not square is squashed into a square, as in nerdyrodent's "latest" and "updatedpooling"; use
-    ``crops`` for such images. ``cut_power`` is not used.
+    The pooling is the mean of average and maximum pooling. The cutouts differ only by their
+    augmentations. Beyond its edge, the image is black. An image that is not square is squashed into
+    a square, as in nerdyrodent's "latest" and "updatedpooling"; use ``crops`` for such images.
+    ``cut_power`` is not used.
     """
     n = draw.n
     return Framing(geometry.identity(n), torch.zeros(n), torch.zeros(n, 3), pooled=True)
@@ -115,12 +116,12 @@ def zoom(
 ) -> Framing:
     """Take a fraction ``zoomed`` of the cutouts as close-ups and the rest as wide views.
 
-    A close-up is a box with 25–95 % of the area of the largest square in the image and an aspect
-    ratio of 0.85–1.2, after a perspective of strength 0.4; beyond its edge the image is mirrored. A
-    wide view is a square slightly larger than the long side, anywhere around the image, after a
-    perspective of strength 0.2, on a randomly coloured background. Only close-ups are stretched, at
-    most by their aspect ratio. This is based on pixray's cutouts (60 % and 40 %). ``cut_power`` is
-    not used.
+    A close-up is a box with 25–95% of the area of the largest square in the image, an aspect ratio
+    of 0.85–1.2 and a ``perspective`` distortion of 0.4. The image is mirrored beyond its edge. A
+    wide view is a square that contains the whole image; its side is slightly longer than the
+    image's long side. It has a ``perspective`` distortion of 0.2 and a randomly coloured
+    background. Only close-ups are stretched, at most by their aspect ratio. The method is based on
+    pixray's cutouts, 60% of which are close-ups. ``cut_power`` is not used.
     """
     near = torch.arange(draw.n) < round(zoomed * draw.n)
     choose = near[:, None, None]
@@ -134,7 +135,7 @@ def zoom(
 
 
 def near_boxes(draw: Draw, image_hw: tuple[int, int]) -> Tensor:
-    """Return (n, 3, 3) maps onto nearly square boxes with 25–95 % of the largest square's area."""
+    """Return (n, 3, 3) maps onto nearly square boxes with 25–95% of the largest square's area."""
     height, width = image_hw
     area, ratio = draw.uniform(0.25, 0.95), draw.log_uniform(0.85, 1.2)
     box_w = (area * ratio).sqrt().clamp_max(1) * min(image_hw) / width

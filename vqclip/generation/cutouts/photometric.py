@@ -25,8 +25,9 @@ class Colour:
 
     The changes are made in this order: multiply by the brightness; scale by the contrast about the
     cutout's mean luma; scale by the saturation about each pixel's own luma; rotate by the hue about
-    the grey axis. Each is linear in the colour, so a single pass applies them all. Nothing is
-    clipped, so the gradient reaches every pixel. All four are (n,); the hue is in turns.
+    the grey axis. Each change is linear in the colour, so a single pass applies them all. Nothing
+    is clipped, so the gradient reaches every pixel. All four attributes have shape (n,); the hue is
+    in turns.
     """
 
     brightness: Tensor
@@ -63,7 +64,7 @@ def hue_matrices(turns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sharpen:
-    """Blend with a 3×3 smoothed copy: a factor of 0 smooths, and factors above 1 sharpen."""
+    """A blend with a copy smoothed over 3×3 pixels: factor 0 smooths, factors above 1 sharpen."""
 
     factors: Tensor
 
@@ -101,7 +102,7 @@ def between(count: int, low: Tensor, high: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise with standard deviations ``std`` (n,), from one seed per cutout (n,).
+    """Gaussian noise with one standard deviation and one seed per cutout, both (n,).
 
     The noise is drawn when the step is called, on the batch's device, and depends only on the seed,
     so it is the same for any chunk size.
@@ -128,10 +129,10 @@ class Noise:
 
 @dataclass(frozen=True)
 class Custom:
-    """A user's callable (n, 3, h, w) -> (n, 3, h, w), called on each chunk."""
+    """A user's function (n, 3, h, w) -> (n, 3, h, w), called on each chunk."""
 
     function: CustomAugmentation
 
     def __call__(self, batch: Tensor, rows: slice) -> Tensor:
-        """Return the result of the callable."""
+        """Return the result of the function."""
         return self.function(batch)

@@ -43,7 +43,7 @@ def parse_call(text: str) -> tuple[str, dict[str, float]]:
     """Split ``"affine(degrees=15, p=0.7)"`` into ``("affine", {"degrees": 15.0, "p": 0.7})``.
 
     Raises:
-        UsageError: ``text`` is malformed, a value is not a finite number, or a parameter is given
+        UsageError: ``text`` is malformed, a value is not a finite number, or a parameter appears
             twice.
     """
     match = _CALL.fullmatch(text)

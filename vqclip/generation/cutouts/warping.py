@@ -1,9 +1,9 @@
-"""Cutouts as warps: all of them in one antialiased ``grid_sample``.
+"""Cutouts as warps, all sampled by one antialiased ``grid_sample``.
 
 Bilinear sampling alone skips pixels when a cutout shrinks the image. As in mip mapping (Williams
-1983), each such cutout is taken from a prefiltered, smaller copy: level k is the image reduced by a
-factor of 2^(k/2). The levels in use lie side by side in one texture, an atlas, so that cutouts at
-any scale share one call. If no cutout shrinks the image, no copies are made.
+1983), each such cutout is taken from a prefiltered, smaller copy. Level k is the image reduced by a
+factor of 2^(k/2). The levels in use lie side by side in one texture, an atlas, so cutouts of all
+scales share one call. If no cutout shrinks the image, no copies are made.
 """
 
 import math
@@ -20,14 +20,15 @@ _TALL = 4  # number of images into which the cutouts are stacked for sampling
 
 @dataclass(frozen=True)
 class Warps:
-    """The position of ``n`` cutouts, and the content beyond the image's edge.
+    """The positions of ``n`` cutouts, and the content beyond the image's edge.
 
     homographies: (n, 3, 3), maps from the cutout to the image.
     displacements: fields that bend the cutouts, in the cutout's frame.
-    levels: (n,), the prefiltered copy to sample, int64 on the CPU.
-    reflect: (n,), 1 or 0: if 1, the area beyond the image's edge repeats the image mirrored once,
-        then its edge pixels; if 0, it has the colour ``fill``.
-    fill: (n, 3), a colour in [0, 1].
+    levels: (n,), int64 on the CPU; the level that each cutout samples.
+    reflect: (n,), 1 or 0. If 1, the image is mirrored once beyond its edge, and the last pixels of
+        the mirror image continue beyond that. If 0, the area beyond the edge has the colour
+        ``fill``.
+    fill: (n, 3), colours in [0, 1].
     """
 
     homographies: Tensor
@@ -71,7 +72,7 @@ def level_of(homographies: Tensor, texture_hw: tuple[int, int], size: int) -> Te
 
 
 def build_atlas(image: Tensor, levels: list[int]) -> Atlas:
-    """Prefilter ``image`` (1, 3, h, w) to each of ``levels`` and pack them from left to right."""
+    """Reduce ``image`` (1, 3, h, w) to each of ``levels``; pack the results from left to right."""
     tiles = [F.pad(reduce(image, level), (1, 1, 1, 1)) for level in levels]
     height = max(tile.shape[2] for tile in tiles)
     width = sum(tile.shape[3] for tile in tiles)
@@ -104,8 +105,8 @@ def reduce(image: Tensor, level: int) -> Tensor:
 def warped_cutouts(image: Tensor, warps: Warps, size: int, levels: list[int]) -> Tensor:
     """Return the cutouts (n, 3, size, size) of ``image`` (1, 3, h, w), differentiable in the image.
 
-    levels: the levels to build, in order, including every entry of ``warps.levels``. Pass the same
-        list for every chunk of a plan, so that the result does not depend on the chunk size.
+    levels: the levels to build, in ascending order, including every entry of ``warps.levels``. Pass
+        the same list for every chunk of a plan; otherwise, the result depends on the chunk size.
     """
     atlas = build_atlas(image, levels)
     slots = torch.searchsorted(torch.tensor(levels), warps.levels).to(image.device)
@@ -127,8 +128,8 @@ def warped_cutouts(image: Tensor, warps: Warps, size: int, levels: list[int]) ->
 def take(texture: Tensor, points: Tensor) -> Tensor:
     """Return the samples (n, 3, s, s) of a texture (1 or n, 3, H, W) at ``points`` (n, s, s, 2).
 
-    A single texture is sampled as a few tall images of stacked cutouts, because each image
-    allocates a gradient of the texture's size, and threads divide the work by image.
+    Cutouts from a single texture are stacked into a few tall images. Fewer images need less memory,
+    because each allocates a gradient of the texture's size; more images keep more threads busy.
     """
     n, size = points.shape[:2]
     tall = math.gcd(n, _TALL) if len(texture) == 1 else n
