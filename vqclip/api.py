@@ -82,7 +82,7 @@ class Result:
 
 
 class Model:
-    """A VQGAN, CLIP models and, optionally, a transformer, loaded once by :func:`load`.
+    """The models loaded by :func:`load`: a VQGAN, CLIP models and, optionally, a transformer.
 
     The keyword arguments are the fields of a config in :mod:`vqclip.config`:
     :class:`vqclip.GenerateConfig` for ``draw`` and ``generate``, ``SampleConfig`` for ``sample``
@@ -104,7 +104,7 @@ class Model:
 
         Raises:
             UsageError: a setting or name is unknown, or a value is out of range.
-            VqclipError: the optimisation diverged, or memory ran out.
+            VqclipError: the optimisation diverges, or memory runs out.
         """
         config = self.settings(prompt, **settings)
         (last,) = deque(generate(config, self._for(config)), maxlen=1)
@@ -129,14 +129,14 @@ class Model:
             augment: augmentations of the cutouts, in order, which replace the default ones. Each is
                 a name, or a function from a batch (n, 3, h, w), with values roughly in [0, 1], to a
                 batch of the same shape.
-            optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer, whose
+            optimizer: a name, or a function (params, learning rate) -> torch.optim.Optimizer. The
                 learning rate is set before each step.
             settings: fields of :class:`vqclip.GenerateConfig`, such as ``steps`` and ``seed``.
                 ``size`` is (width, height) in pixels, or a single number for a square.
 
         Raises:
             UsageError: a setting or name is unknown, or a value is out of range.
-            VqclipError: the optimisation diverged, or memory ran out.
+            VqclipError: the optimisation diverges, or memory runs out.
         """
         own = {"losses": losses, "augment": augment, "optimizer": optimizer}
         config = self.settings(prompt, **own, **settings)
@@ -178,8 +178,9 @@ class Model:
 
         Args:
             image: a path, a URL or a PIL image.
-            keep: part to keep: ``top``, ``bottom``, ``left`` or ``right`` (half the image);
-                ``box:x,y,w,h``; or the path of a mask image. Default: all opaque pixels.
+            keep: ``top``, ``bottom``, ``left`` or ``right`` to keep half of the image;
+                ``box:x,y,w,h`` to keep a rectangle; or the path of a mask image. Default: all
+                opaque pixels.
             prompt: prompts that guide a CLIP-conditioned transformer and rank the images.
             settings: fields of ``CompleteConfig``, such as ``samples``, ``extend`` and ``refine``.
 
@@ -240,8 +241,8 @@ def load(
             folder.
         clip: a name, a path, or an open_clip name such as ``"ViT-B-32/laion2b_s34b_b79k"``; or a
             list of these, with optional weights: ``[("default", 1.0), ("RN50/openai", 0.5)]``.
-        transformer: name or path of a transformer for drafts, samples and completions. Default:
-            the built-in transformer if the VQGAN is the default one, else none.
+        transformer: name or path of a transformer for drafts, samples and completions. Default: the
+            built-in transformer with the default VQGAN, otherwise none.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         precision: ``"auto"``, ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"portable"``.
 

@@ -210,7 +210,7 @@ def known_sums(folder: Path) -> dict[str, str]:
 
 
 def named_models() -> Iterator[Finding]:
-    """Check the total size of the files of every downloaded or imported model.
+    """Check the total file size of every downloaded or imported model.
 
     ``vqclip weights verify`` also checks the hashes, which takes longer.
     """

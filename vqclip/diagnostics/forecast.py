@@ -51,7 +51,7 @@ class Pace:
 class Forecast:
     """The predicted time and memory of a run.
 
-    reads, writes: files that the run reads and writes. A folder may stand for its files.
+    reads, writes: files that the run reads and writes. A folder stands for the files in it.
     peak: peak memory in bytes, of the CUDA device if there is one, otherwise of the process; 0 if
         the system does not report it.
     """
@@ -85,7 +85,7 @@ def pace(
 
 
 def peak_memory(device: torch.device | None = None) -> int:
-    """Return the peak memory so far in bytes: of a CUDA ``device``, otherwise of the process."""
+    """Return the peak memory so far in bytes, of a CUDA ``device`` or otherwise of the process."""
     if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_reserved(device)
     try:  # not getrusage, which starts at the peak of the parent process
@@ -250,7 +250,7 @@ def _inputs(config: GenerateConfig, models: Models) -> Iterator[Path]:
 
 
 def _existing(names: Iterable[str]) -> list[Path]:
-    """Return those ``names`` that are existing files, as paths."""
+    """Return the ``names`` of existing files, as paths."""
     paths = (user_path(name) for name in names if name)
     return [path for path in paths if path.is_file()]
 

@@ -24,8 +24,8 @@ def open_material(
 ) -> HeldOut:
     """Return the samples for an evaluation.
 
-    path: a training YAML, or only its ``data`` section, which contributes its held-out groups or
-        style; or a folder of images or a ``.jsonl`` file, which contributes all of its images.
+    path: a training YAML, or only its ``data`` section, for the held-out groups or style; or a
+        folder of images or a ``.jsonl`` file, for all of its images.
     size: side of the images in pixels. Default: the size in the YAML.
     changes: changes to the YAML, such as ``data.size=64``.
 

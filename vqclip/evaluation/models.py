@@ -67,7 +67,7 @@ def evaluate_clip(perceptor: Perceptor, batches: Iterable[Batch], concepts: int)
             averaged over several such sets and both directions.
         ``text_r1`` and ``image_r1``: recall at 1 for text queries and for image queries.
         ``zero_shot`` and ``zero_shot_5``: the fractions of images whose own name ranks first and in
-            the top five among all names. The number of names is ``classes``.
+            the top five among all names. ``classes`` is the number of names.
         ``pictures``: the number of images.
     """
     images: list[Tensor] = []

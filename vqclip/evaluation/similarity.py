@@ -40,7 +40,7 @@ def _gaussian(like: Tensor) -> Tensor:
 
 
 def places(similarity: Tensor, own: Tensor) -> Tensor:
-    """Return the rank (n,) of the correct answer in each row, from 0; ties count against it.
+    """Return the rank (n,), from 0, of the correct answer in each row; ties count against it.
 
     similarity: (n, m).
     own: (n,), the column of each row's correct answer.

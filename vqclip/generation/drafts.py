@@ -56,7 +56,7 @@ def _follows_prompts(config: GenerateConfig, transformer: Net2NetTransformer) ->
 
 
 def natural_grid(grid: Grid, models: Models, transformer: Net2NetTransformer) -> Grid:
-    """Convert a grid from the run's VQGAN to the transformer's VQGAN, for the same image size."""
+    """Convert a grid from the run's VQGAN to the transformer's VQGAN, keeping the image size."""
     factor = models.vqgan.downsampling
     return grid_size((grid[1] * factor, grid[0] * factor), transformer.vqgan.downsampling)
 
@@ -74,7 +74,7 @@ def styles_for(
     """Return the images' styles as indices into the transformer's styles, (count,) or (1,).
 
     The shape is (1,) if all images have the same style. Return None if they have no style. The
-    style of a sample depends on the sample's own seed, so each sample can be repeated without the
+    style of a sample depends on the sample's own seed, so each sample can be reproduced without the
     others.
 
     Raises:
@@ -160,7 +160,7 @@ def best_draft(
 ) -> Tensor:
     """Return z, (1, embed_dim, rows, columns), for the draft with the highest CLIP score.
 
-    If the prompts name a colour, copies of the drafts in that colour are also candidates.
+    If the prompts name exactly one colour, copies of the drafts in that colour are also candidates.
 
     drawn: (n, h, w), codes for the transformer's VQGAN. If the run has another size or VQGAN, or if
         the draft was recoloured, the draft's image is resized and encoded again.

@@ -15,9 +15,10 @@ class Frame:
     """An image in progress: a draft being sampled, or z between two optimizer steps.
 
     stage: ``draft`` while a transformer samples drafts, then ``optimization``.
-    step: number of codes sampled so far, over all drafts, or number of optimizer steps done.
+    step: for drafts, the number of codes sampled so far in all drafts; otherwise, the number of
+        optimizer steps done.
     total: the final value of ``step``.
-    z: (1, embed_dim, h/f, w/f), detached; for a draft, its code vectors in the transformer's VQGAN.
+    z: (1, embed_dim, h/f, w/f), detached; for a draft, the code vectors of the transformer's VQGAN.
     losses: weighted scalar tensors by name, on the run's device; empty for drafts and for the final
         frame.
     """

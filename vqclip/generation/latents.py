@@ -47,7 +47,7 @@ def codebook_range(codebook: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def noise_image(rows: int, columns: int, generator: Generator) -> Tensor:
-    """Return an image (1, 3, rows, columns) in [0, 1] of independent, uniformly random pixels."""
+    """Return an image (1, 3, rows, columns) in [0, 1] with independent, uniformly random pixels."""
     return torch.rand(1, 3, rows, columns, generator=generator)
 
 
@@ -153,5 +153,5 @@ class Average:
             self.mass = self.mass * self.decay + 1 - self.decay
 
     def value(self, z: Tensor) -> Tensor:
-        """Return the average, or ``z`` itself if nothing has been averaged."""
+        """Return the average, or ``z`` itself if nothing has been averaged yet."""
         return self.sum / self.mass if self.mass else z

@@ -78,8 +78,8 @@ class Width:
     """The number of runs in progress and the number of runs that share a step.
 
     A given ``width`` is used as far as memory allows. Without one, the fastest width is measured,
-    because it depends on the machine. With :data:`MOST` runs in progress, the first steps, which
-    are needed anyway, are timed with batches of 8, 4, 2 and 1 runs.
+    because it depends on the machine. The first steps, which are needed anyway, are timed with
+    :data:`MOST` runs in progress, in batches of 8, 4, 2 and 1 runs.
     """
 
     def __init__(self, width: int | None = None) -> None:

@@ -104,8 +104,8 @@ def clip_scores(
 ) -> Tensor:
     """Return how well images (n, 3, h, w) in [0, 1] match the prompts, (n,), from -1 to 1.
 
-    The score is the cosine similarity between image and prompt, averaged over prompts and
-    perceptors by their weights; a prompt with a negative weight counts against the image.
+    The score is the cosine similarity between image and prompt, as a weighted average over prompts
+    and perceptors. A prompt with a negative weight counts against the image.
     """
     total, mass = torch.zeros(len(images)), 0.0
     parts = zip(models.perceptors, config.clip, prompts.perceptors, strict=True)
@@ -131,8 +131,8 @@ def noise_seed(prompt: Prompt) -> int:
 def blend_targets(here: Targets, there: Targets, time: float) -> Targets:
     """Interpolate between the targets of two scenes, with ``time`` from 0 to 1.
 
-    Targets are paired in order. Vectors move along the great circle between them; weights and
-    stops change linearly. A target without a partner fades in or out.
+    Targets are paired in order. Vectors move along great circles; weights and stops change
+    linearly. A target without a partner fades in or out.
     """
     (a, a_weights, a_stops), (b, b_weights, b_stops) = _paired(here, there), _paired(there, here)
     both_end = a_stops.isfinite() & b_stops.isfinite()

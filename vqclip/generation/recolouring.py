@@ -1,8 +1,8 @@
 """Drafts in the colour that a prompt names.
 
-A draft often recalls an image that has the right shape but another colour: a yellow bus for "a blue
-bus". CLIP may then choose a copy of the draft in which the hue, saturation and value of the main
-colour are replaced.
+A draft often recalls an image that has the right shape but the wrong colour, such as a yellow bus
+for "a blue bus". CLIP may then choose a copy of the draft in which the hue, saturation and value of
+the main colour are replaced.
 """
 
 from collections.abc import Sequence
@@ -89,7 +89,7 @@ def _background(image: Plane) -> Plane:
 
 
 def _main_hue(hue: Plane, chroma: Plane) -> float:
-    """Return the most frequent hue in turns, with pixels weighted by chroma."""
+    """Return the most frequent hue, in turns, with pixels weighted by chroma."""
     counts = np.histogram(hue, _HUES, (0, 1), weights=chroma)[0]
     return float((np.roll(counts, 1) + counts + np.roll(counts, -1)).argmax() + 0.5) / _HUES
 

@@ -44,8 +44,8 @@ def generate(
 ) -> Iterator[Frame]:
     """Yield the drafts while they are sampled, the image before every step, and the final image.
 
-    Draft frames have the stage ``draft``. They are followed by ``config.steps`` + 1 frames with
-    the stage ``optimization``.
+    Draft frames have the stage ``draft``. Then, ``config.steps`` + 1 frames with the stage
+    ``optimization`` follow.
 
     start: the z to start from, (1, embed_dim, h/f, w/f), instead of ``config.init``.
     free: (1, 1, h/f, w/f) bool, the codes to optimise; the rest keep their starting values.
@@ -55,7 +55,7 @@ def generate(
 
     Raises:
         UsageError: a name is unknown, a file is missing, or the models do not support a setting.
-        VqclipError: the optimisation diverged.
+        VqclipError: the optimisation diverges.
     """
     run = yield from begin(config, models or load_models(config), start, free)
     yield from run.frames()
@@ -90,7 +90,7 @@ def step(runs: Sequence["Run"]) -> list[Frame]:
     the batch size.
 
     Raises:
-        RuntimeError: the step failed, for example because memory ran out; the runs keep their
+        RuntimeError: the step fails, for example because memory runs out; the runs keep their
             earlier state.
     """
     models, config = runs[0].models, runs[0].config
@@ -222,7 +222,7 @@ class Run:
         return self.cutouts.plan(size, perceptor.resolution, self.generator)
 
     def losses_of(self, number: int, observation: Observation) -> Losses:
-        """Return perceptor ``number``'s losses on a chunk, scaled by its share of all cutouts."""
+        """Return a perceptor's losses on a chunk, scaled by the chunk's share of all cutouts."""
         _, weight = self.config.clip[number]
         share = len(observation.cutouts) / self.config.num_cutouts
         terms = {"prompt": share * weight * self.prompt_losses[number](observation)}
@@ -275,7 +275,7 @@ def show(models: Models, compose: Callable[[Tensor], Tensor], z: Tensor) -> Tens
 
 
 def embed(models: Models, perceptor: Perceptor, cutouts: Sequence[Tensor]) -> list[Tensor]:
-    """Embed each run's cutouts (m, 3, s, s) and return (m, d) per run."""
+    """Embed each run's cutouts (m, 3, s, s); return one tensor (m, d) per run."""
     with autocast(models.device, models.dtype):
         embeddings = perceptor.embed_image(joined(cutouts).to(models.device))
     return list(embeddings.chunk(len(cutouts))) if len(cutouts) > 1 else [embeddings]
@@ -288,7 +288,7 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
 
 @contextmanager
 def rewinding(runs: Sequence["Run"]) -> Iterator[None]:
-    """Clear the gradients, and restore the random generators if the block fails."""
+    """Clear the gradients; restore the random generators if the block fails."""
     states = [run.generator.get_state() for run in runs]
     for run in runs:
         run.z.grad = None

@@ -113,7 +113,7 @@ def prepare(
 def plan(
     config: SampleConfig, models: Models, wanted: tuple[int, int] | None, canvas: Canvas | None
 ) -> Task:
-    """Return the task for a config and, to complete an image, the canvas.
+    """Return the task for a config and, for a completion, its canvas.
 
     wanted: (width, height) of the images in pixels, unless there is a canvas. Default: the VQGAN's
         training size.

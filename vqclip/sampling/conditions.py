@@ -1,7 +1,7 @@
 """Conditions for a transformer: classes, label maps, depth, edges, small images.
 
-Each kind of user input is converted to an argument for ``Net2NetTransformer.encode_condition`` by
-the conventions of the published models.
+Each kind of user input is converted to an argument for ``Net2NetTransformer.encode_condition``
+according to the conventions of the published models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +29,12 @@ _WHITE = 128
 
 
 def accepted(transformer: Net2NetTransformer) -> tuple[str, ...]:
-    """Return the kinds of condition that a transformer accepts; if it needs none, return ().
+    """Return the kinds of condition that a transformer accepts, or () if it needs none.
 
-    The VQGAN that encodes the condition does not record the kind of its images. Therefore, the kind
-    is inferred from the VQGAN's number of channels and from the condition's name in the training
-    data (``cond_stage_key``). If these leave the kind open, both edges and small images are
-    accepted.
+    The VQGAN that encodes the condition does not record the kind of image that it encodes.
+    Therefore, the kind is inferred from the VQGAN's number of channels and from the condition's
+    name in the training data (``cond_stage_key``). If these leave the kind open, both edges and
+    small images are accepted.
 
     Raises:
         UsageError: this kind of condition is supported only in Python.
@@ -65,7 +65,8 @@ def check_conditions(transformer: Net2NetTransformer, conditions: Mapping[str, s
     """Check that the transformer accepts the given conditions and that no required one is missing.
 
     Raises:
-        UsageError: a condition is wrong, missing or not needed; the message lists accepted ones.
+        UsageError: a condition is wrong, missing or not needed; the message lists the accepted
+            conditions.
     """
     takes = accepted(transformer)
     names = " or ".join(f"`{kind}`" for kind in takes) or "no condition"
@@ -121,10 +122,10 @@ def read_condition(
 
 
 def class_id(text: str, count: int, own: Sequence[str] = ()) -> int:
-    """Return the number of the class that ``text`` gives by number or name.
+    """Return the number of the class that ``text`` specifies by number or name.
 
     ``own`` holds the model's own class names. If it is empty, a model with 1,000 classes uses the
-    names of ImageNet.
+    class names of ImageNet.
 
     Raises:
         UsageError: the class is unknown or out of range; the message lists the closest names.

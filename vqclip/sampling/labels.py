@@ -60,5 +60,5 @@ LABELS: Registry[tuple[str, ...]] = Registry(
 
 
 def label_names(count: int) -> tuple[str, ...]:
-    """Return the names of a model's ``count`` labels; if they are unknown, return ()."""
+    """Return the names of a model's ``count`` labels, or () if they are unknown."""
     return next((names for names in LABELS.values() if len(names) == count), ())

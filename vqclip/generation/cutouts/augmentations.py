@@ -22,7 +22,7 @@ Contribution = Tensor | Displacement | Photometric
 
 
 def sometimes(draw: Draw, p: float, values: Tensor, otherwise: Tensor | float) -> Tensor:
-    """Keep each row of ``values`` (n, ...) with probability ``p``; otherwise use ``otherwise``."""
+    """Replace each row of ``values`` (n, ...) by ``otherwise`` with probability 1 - ``p``."""
     chosen = draw.chance(p).view(-1, *[1] * (values.dim() - 1))
     return torch.where(chosen, values, torch.as_tensor(otherwise, dtype=values.dtype))
 
@@ -44,7 +44,7 @@ def affine(
 ) -> Tensor:
     """Rotate, shift and shear by up to ±degrees, ±translate of the side and ±shear degrees [Af].
 
-    ``scale`` zooms in or out by a factor of up to 1 + ``scale``.
+    Also zoom in or out by a factor of up to 1 + ``scale``.
     """
     zoom = draw.log_uniform(1 / (1 + scale), 1 + scale)
     maps = (

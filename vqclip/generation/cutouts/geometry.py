@@ -1,8 +1,8 @@
 """Homographies and displacement fields that place the cutouts in the image.
 
-All maps go from the cutout to the image, as sampling requires. Both have coordinates in [-1, 1]²: x
-points right, y points down, and ±1 are the outer edges of the pixels, not their centres. A cutout
-augmented first by a, then by b, is sampled at ``crop @ a @ b``.
+All maps go from the cutout to the image, as sampling requires. Both the cutout and the image have
+coordinates in [-1, 1]²: x points right, y points down, and ±1 are the outer edges of the pixels,
+not their centres. A cutout augmented first by a, then by b, is sampled at ``crop @ a @ b``.
 """
 
 import math
@@ -48,7 +48,7 @@ def rotation_matrix(degrees: Tensor) -> Tensor:
 
 
 def shearing(degrees: Tensor) -> Tensor:
-    """Return (n, 3, 3) horizontal shears by an angle (n,)."""
+    """Return (n, 3, 3) horizontal shears by ``degrees`` (n,)."""
     tangent = (degrees * (math.pi / 180)).tan()
     return matrices(1.0, tangent, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 

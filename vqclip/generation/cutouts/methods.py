@@ -79,9 +79,9 @@ def normal_crops(
     The fractions are clipped to [low, high]. With ``low=0``, the smallest side is ``size``, as in
     EleutherAI's "latest"; big-sleep uses 0.5 to 0.95. If ``center_focus`` is above 0, positions are
     drawn around the centre, with a standard deviation of half the free space divided by
-    ``center_focus``. Coordinates outside the free space are replaced by uniform ones. big-sleep's
-    ``center_bias`` corresponds to ``center_focus=2``. Crops are never distorted. ``cut_power`` is
-    not used.
+    ``center_focus``. Coordinates outside the free space are replaced by uniformly distributed ones.
+    The ``center_bias`` of big-sleep corresponds to ``center_focus=2``. Crops are never distorted.
+    ``cut_power`` is not used.
     """
     short = min(image_hw)
     low = low or min(size / short, 1.0)

@@ -1,4 +1,4 @@
-"""Photometric steps, which change pixel values with random numbers per cutout.
+"""Photometric steps, which change pixel values randomly for each cutout.
 
 A step holds CPU tensors with one row per cutout in the plan. It is called with a chunk of cutouts
 (n, 3, h, w) and their rows in the plan.
@@ -64,7 +64,7 @@ def hue_matrices(turns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sharpen:
-    """A blend with a copy smoothed over 3×3 pixels: factor 0 smooths, factors above 1 sharpen."""
+    """A blend with a copy smoothed over 3×3 pixels; a factor of 0 smooths, one above 1 sharpens."""
 
     factors: Tensor
 
@@ -104,8 +104,8 @@ def between(count: int, low: Tensor, high: Tensor) -> Tensor:
 class Noise:
     """Gaussian noise with one standard deviation and one seed per cutout, both (n,).
 
-    The noise is drawn when the step is called, on the batch's device, and depends only on the seed,
-    so it is the same for any chunk size.
+    The noise is drawn on the batch's device when the step is called. It depends only on ``std`` and
+    the seeds, so it is the same for any chunk size.
     """
 
     std: Tensor

@@ -25,8 +25,8 @@ class Warps:
     homographies: (n, 3, 3), maps from the cutout to the image.
     displacements: fields that bend the cutouts, in the cutout's frame.
     levels: (n,), int64 on the CPU; the level that each cutout samples.
-    reflect: (n,), 1 or 0. If 1, the image is mirrored once beyond its edge, and the last pixels of
-        the mirror image continue beyond that. If 0, the area beyond the edge has the colour
+    reflect: (n,), 1 or 0. If 1, the image is mirrored once beyond its edge, and the edge pixels of
+        the mirror image are repeated beyond that. If 0, the area beyond the edge has the colour
         ``fill``.
     fill: (n, 3), colours in [0, 1].
     """
