@@ -41,7 +41,7 @@ COMMANDS = {
     ),
     "sample": LazyCommand(
         "sample:sample_command",
-        "Sample images from a transformer, with or without a class, a map or a small image.",
+        "Sample images from a transformer, optionally conditioned on a class, map or small image.",
     ),
     "story": LazyCommand("story:story_command", "Make a video that moves from scene to scene."),
     "batch": LazyCommand(
@@ -64,7 +64,7 @@ COMMANDS = {
     ),
     "restyle": LazyCommand(
         "restyle:restyle_command",
-        "Restyle a video and keep its audio. If interrupted, run the command again to continue.",
+        "Restyle a video and keep its audio. Run the same command again to continue.",
     ),
     "animate": LazyCommand(
         "animate:animate_command", "Make a video from the images in a folder, in numerical order."

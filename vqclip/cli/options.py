@@ -29,7 +29,7 @@ Prompts = Annotated[
     list[str] | None,
     typer.Argument(
         help='Prompt, such as "a red apple" or "apple:1.5 | blurry:-0.5". Each part has '
-        r"the form text:weight:stop. Write \: or \| for a literal colon or bar.",
+        r"the form text:weight:stop. Write \: or \| for a literal colon or vertical bar.",
         metavar="PROMPT",
         show_default=False,
     ),
@@ -49,7 +49,7 @@ NoisePrompts = Annotated[
         "--noise-prompt",
         rich_help_panel=IMAGE,
         metavar="SEED:WEIGHT",
-        help="Add a random CLIP direction as a prompt; may be repeated.",
+        help="Random direction in CLIP's embedding space to use as a prompt; may be repeated.",
     ),
 ]
 Count = Annotated[
@@ -141,7 +141,7 @@ class TerminalOptions:
         "--dry-run",
         panel=TERMINAL,
         help="List the files that the command would read and write, and estimate the time and "
-        "memory it needs. Nothing is written.",
+        "memory that it would need. Nothing is written.",
     )
 
 

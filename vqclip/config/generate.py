@@ -144,8 +144,8 @@ class GenerateConfig:
         None,
         "--prior",
         panel=IMAGE,
-        help="Weight of the loss that pulls the codes towards those that the transformer finds "
-        "likely for the prompt. Works only at the transformer's training size. Default: 8 "
+        help="Weight of the loss that pulls the codes towards those that the transformer predicts "
+        "for the prompt. The loss applies only at the transformer's training size. Default: 8 "
         "when starting from a draft, otherwise 0.",
     )
     num_cutouts: int = setting(

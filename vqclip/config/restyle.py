@@ -36,7 +36,8 @@ class RestyleConfig:
         None,
         "--fps",
         panel=TIME,
-        help="Frames per second to generate. Default: the video's frame rate.",
+        help="Frames per second to generate. Default: the video's frame rate, or 12 for a folder "
+        "of frames.",
     )
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ CONDITIONS = {
         ("--labels",),
         panel=IMAGE,
         metavar="MAP",
-        help="Label map: a palette or greyscale PNG of class numbers.",
+        help="Label map: a palette or greyscale PNG of label numbers.",
     ),
     "depth": Option(
         ("--depth",),
@@ -81,7 +81,7 @@ class SampleConfig:
         panel=IMAGE,
         metavar="NUMBER=NAME",
         spelling=WORDS,
-        help="Label for a number in the map, such as 3=sky or 3=157 (see `vqclip list "
+        help="Label to assign to a number in the map, such as 3=sky or 3=157 (see `vqclip list "
         "coco-stuff`); may be repeated.",
     )
     size: tuple[int, int] | None = shared_setting(None, shared.SAMPLE_SIZE)
@@ -166,7 +166,7 @@ class CompleteConfig(SampleConfig):
         True,
         "--paste/--no-paste",
         panel=IMAGE,
-        help="Copy the kept pixels exactly, or use the VQGAN's reconstruction of them.",
+        help="Copy the kept pixels exactly, or replace them with the VQGAN's reconstruction.",
     )
 
     def __post_init__(self) -> None:

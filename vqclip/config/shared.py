@@ -16,8 +16,8 @@ SIZE = Option(
 )
 SAMPLE_SIZE = replace(
     SIZE,
-    help="Image size in pixels. Default: the VQGAN's training size. With a map, its size; with "
-    "--upscale, four times the size of the given image.",
+    help="Image size in pixels. Default: the size of the given map, four times the size of the "
+    "image given with --upscale, or otherwise the VQGAN's training size.",
 )
 VIDEO_SIZE = replace(
     SIZE,
@@ -25,7 +25,7 @@ VIDEO_SIZE = replace(
 )
 INPUT_SIZE = replace(
     SIZE,
-    help="Resize the input to this size in pixels first. Default: keep its size.",
+    help="Resize the input to this size in pixels first. Default: keep the input's size.",
 )
 FIT = Option(
     ("--fit",),
@@ -49,7 +49,7 @@ VQGAN_CONFIG = Option(
     ("--vqgan-config",),
     panel=MODELS,
     metavar="YAML",
-    help="Config for the VQGAN. Default: the YAML file beside its weights.",
+    help="Config file for the VQGAN. Default: the YAML file beside the weights.",
 )
 CLIP = Option(
     ("--clip",),
@@ -63,31 +63,31 @@ TRANSFORMER = Option(
     ("--transformer", "-t"),
     panel=MODELS,
     metavar="NAME|PATH",
-    help=f"Transformer: {_NAMED}. Default: the built-in one.",
+    help=f"Transformer: {_NAMED}. Default: the built-in transformer.",
 )
 TRANSFORMER_CONFIG = Option(
     ("--transformer-config",),
     panel=MODELS,
     metavar="YAML",
-    help="Config for the transformer. Default: the YAML file beside its weights.",
+    help="Config file for the transformer. Default: the YAML file beside the weights.",
 )
 DEVICE = Option(("--device",), panel=MODELS, help="Device: auto, cpu, cuda, cuda:1 or mps.")
 PRECISION = Option(
     ("--precision",),
     panel=MODELS,
-    help="Precision: auto, float32, bfloat16, float16 or portable (float32 with byte-identical "
-    "results on every x86-64 CPU, or from run to run on a GPU).",
+    help="Precision: auto, float32, bfloat16, float16 or portable (float32 that gives the same "
+    "bytes on every x86-64 CPU with AVX2, or in every run on the same GPU).",
 )
 STYLE = Option(
     ("--style",),
     panel=IMAGE,
     help="Style of the drafts or samples: a name from `vqclip list styles`, none, or auto (the "
-    "styles named in the prompt, or otherwise the first two styles in turn).",
+    "styles that the prompt names, or else the first two styles alternately).",
 )
 GUIDANCE = Option(
     ("--guidance",),
     panel=METHOD,
-    help="How closely the transformer follows the prompt; 1 is plain sampling.",
+    help="How closely the transformer follows the prompt; 1 turns guidance off.",
 )
 TEMPERATURE = Option(
     ("--temperature",),
@@ -107,7 +107,7 @@ TOP_P = Option(
 RECALL = Option(
     ("--recall",),
     panel=METHOD,
-    help="Share of the codes that the transformer copies from images in its memory, from 0 to 1.",
+    help="Share of codes, from 0 to 1, that the transformer copies from images in its memory.",
 )
 QUALITY = Option(
     ("--quality",), panel=OUTPUT, help="Quality of MP4 and WebP videos, from 0 to 100."

@@ -41,8 +41,8 @@ class StoryConfig:
         None,
         "--transition",
         panel=SCENES,
-        help="Number of steps at the end of each scene that lead into the next scene. Default: "
-        "half the scene's steps.",
+        help="Number of steps, at the end of each scene, for the transition to the next scene. "
+        "Default: half the scene's steps.",
     )
     ease: str = setting(
         "in-out",
@@ -54,7 +54,7 @@ class StoryConfig:
         False,
         "--loop",
         panel=SCENES,
-        help="Return to the first scene at the end, so that the video repeats seamlessly.",
+        help="Return to the first scene at the end, so the video loops seamlessly.",
     )
     every: int = setting(
         2, *("--every", "-e"), panel=SCENES, help="Number of optimisation steps per frame."

@@ -59,8 +59,8 @@ class TimingConfig:
         None,
         "--fps",
         panel=TIME,
-        help="Frames per second. Default: set by --length, or between 5 and 30 to make the video "
-        "about 8 seconds long.",
+        help="Frames per second. Default: the rate that fits all frames into --length, or a rate "
+        "between 5 and 30 that makes the video about 8 seconds long.",
     )
     length: float | None = setting(
         None,
@@ -84,7 +84,7 @@ class TimingConfig:
         "linear",
         "--ease",
         panel=TIME,
-        help="Pace: linear, in (slow start), out (slow end) or in-out (both).",
+        help="Pace of the video: linear, in (slow start), out (slow end) or in-out (both).",
     )
     interpolate: str = setting(
         "none",
@@ -128,7 +128,8 @@ class AnimateConfig:
         VideoConfig.loop,
         "--loop",
         panel=TIME,
-        help="Number of times to play. With 0, GIF and WebP repeat forever, and MP4 plays once.",
+        help="Number of times to play the video. With 0, a GIF or WebP repeats forever, and an MP4 "
+        "plays once.",
     )
 
     def __post_init__(self) -> None:

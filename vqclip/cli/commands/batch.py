@@ -66,7 +66,8 @@ def batch_command(
         bool,
         typer.Option(
             "--dry-run",
-            help="List the jobs, and estimate the time and memory they need. Nothing is written.",
+            help="List the jobs, and estimate the time and memory that they would need. Nothing is "
+            "written.",
             rich_help_panel=TERMINAL,
         ),
     ] = False,

@@ -43,7 +43,7 @@ def reconstruct_command(
     """Encode, quantize and decode an image, and report the error.
 
     Use an image of the kind that the VQGAN was trained on: RGB, a depth map, edges or a label map.
-    The width and height are rounded to a whole number of codes.
+    vqclip rounds the width and the height to whole numbers of codes.
 
     vqclip reconstruct photo.jpg --codes photo.npz
     """
@@ -85,7 +85,8 @@ def decode_command(
 ) -> None:
     """Decode codes saved with --codes or --save-codes, using the VQGAN that made them.
 
-    The file records this VQGAN. If you choose another with --vqgan, it must have the same codebook.
+    The file records this VQGAN. If you choose another VQGAN with --vqgan, it must have the same
+    codebook.
 
     vqclip decode photo.npz -o photo.png
     """

@@ -21,8 +21,9 @@ _MARKS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "problem": "[red]✗[/]
 def doctor_command(quiet: opt.Quiet = False, json_lines: opt.Json = False) -> None:
     """Check the installation and suggest fixes.
 
-    Checks versions, device and memory, precisions, threads, folders, network settings, video
-    encoders, built-in models and the terminal. The exit status is 1 if there is a problem.
+    The checks cover versions, the device and its memory, precisions, threads, folders, network
+    settings, video encoders, built-in models and the terminal. The exit status is 1 if there is a
+    problem.
 
     vqclip doctor
 

@@ -26,8 +26,8 @@ def encode_command(
 ) -> None:
     """Encode a transformer's training samples in advance and save them in `data.encode.folder`.
 
-    Training then does not have to compute codes and embeddings at every step. If interrupted, run
-    the same command again to continue.
+    Training then does not have to compute codes and embeddings at every step. If the command
+    is interrupted, run it again to continue.
     """
     from vqclip.training.settings import read_training_settings
 

@@ -56,7 +56,8 @@ Part = Annotated[
     bool,
     typer.Option(
         "--unseen/--held-out",
-        help="Use the held-out images in the unseen style, or the held-out groups.",
+        help="Evaluate on the held-out images in the unseen style, or on the held-out groups of "
+        "images.",
     ),
 ]
 Clip = Annotated[str, typer.Option("--clip", metavar="CLIP", help="CLIP model to evaluate.")]
@@ -195,8 +196,8 @@ def pictures_command(
         typer.Option(
             "--judge",
             metavar="CLIP",
-            help="CLIP model that judges the images. Choose a different model from the one that "
-            "guided them.",
+            help="CLIP model that judges the images. Choose a model other than the one that guided "
+            "the images.",
         ),
     ],
     prompts: Annotated[
@@ -212,7 +213,7 @@ def pictures_command(
     quiet: opt.Quiet = False,
     json_lines: opt.Json = False,
 ) -> None:
-    """Evaluate images: how often a CLIP model finds an image's prompt among all prompts.
+    """Evaluate images: how often a CLIP model ranks an image's own prompt first among all prompts.
 
     vqclip evaluate pictures out --judge ViT-B-32/laion2b_s34b_b79k
     """

@@ -22,7 +22,7 @@ def export_command(
         Path,
         typer.Argument(
             metavar="OUT.ckpt",
-            help="Checkpoint to write. The config is saved beside it as a .yaml file.",
+            help="Checkpoint to write. The config is saved beside the checkpoint as a .yaml file.",
         ),
     ],
     config: Annotated[
@@ -30,7 +30,7 @@ def export_command(
         typer.Option(
             "--config",
             metavar="FILE",
-            help="Config for the model. Default: the YAML file beside its weights.",
+            help="Config file for the model. Default: the YAML file beside the weights.",
         ),
     ] = None,
     overwrite: opt.Overwrite = False,

@@ -37,8 +37,8 @@ def resume_command(
     run: Annotated[
         Path,
         typer.Argument(
-            help="Run to resume: its checkpoint or image, a batch's folder, or a video's "
-            ".frames folder.",
+            help="Checkpoint or image of the run to resume, the folder of a batch, or the .frames "
+            "folder of a video.",
             show_default=False,
         ),
     ],
@@ -74,8 +74,8 @@ def resume_command(
 ) -> None:
     """Resume a batch, a video, or an image started with --checkpoint.
 
-    The result is byte-identical to that of an uninterrupted run. The run's videos also continue.
-    New videos start at the current step.
+    The result is byte-identical to that of an uninterrupted run. Videos that the run was recording
+    also continue; new videos start at the current step.
 
     vqclip resume apple.checkpoint.safetensors
 

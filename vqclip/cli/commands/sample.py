@@ -32,7 +32,7 @@ from vqclip.files.environment import file_path
 def sample_command(
     ctx: typer.Context, prompt: opt.RankPrompts = None, output: opt.PlainOutput = None
 ) -> None:
-    """Sample images from a transformer, with or without a class, a map or a small image.
+    """Sample images from a transformer, optionally conditioned on a class, map or small image.
 
     Each transformer accepts one kind of condition. --gif, --mp4 and --webp record the sampling.
 

@@ -52,11 +52,12 @@ def train_command(
             "--output",
             "-o",
             metavar="DIR",
-            help="Folder for the run. Default: runs/NAME, where NAME is the name of the config.",
+            help="Folder for the run. Default: runs/NAME, where NAME is the config's file name "
+            "without its suffix.",
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the last checkpoint in the folder.")
+        bool, typer.Option("--resume", help="Resume from the last checkpoint in the folder.")
     ] = False,
     changes: opt.Changes = None,
     quiet: opt.Quiet = False,

@@ -34,18 +34,20 @@ def get_command(
         int,
         typer.Option(
             min=1,
-            help="Number of consecutive attempts without progress before giving up on a source.",
+            help="Number of consecutive attempts without progress before vqclip gives up on a "
+            "source.",
         ),
     ] = 5,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to wait for a response before trying again.")
+        float,
+        typer.Option(min=0.1, help="Seconds to wait for a response before trying again."),
     ] = 30.0,
     quiet: opt.Quiet = False,
     json_lines: Json = False,
 ) -> None:
     """Download and verify models, and keep only their weights.
 
-    Optimizer states and loss networks are discarded. If interrupted, run the same command again to
+    Optimizer states and loss networks are discarded. If the command is interrupted, run it again to
     continue. Proxy settings are read from the environment. VQCLIP_OFFLINE=1 disables network
     access.
 
@@ -107,7 +109,7 @@ def import_command(
         typer.Option(
             "--config",
             metavar="YAML",
-            help="Config for the model. Default: the YAML file beside the checkpoint.",
+            help="Config file for the model. Default: the YAML file beside the checkpoint.",
         ),
     ] = None,
     name: Annotated[
