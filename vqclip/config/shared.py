@@ -16,8 +16,8 @@ SIZE = Option(
 )
 SAMPLE_SIZE = replace(
     SIZE,
-    help="Image size in pixels. Default: the size of the given map, four times the size of the "
-    "image given with --upscale, or otherwise the VQGAN's training size.",
+    help="Image size in pixels. Default: the size of the given map; with --upscale, four times the "
+    "size of the given image; otherwise, the VQGAN's training size.",
 )
 VIDEO_SIZE = replace(
     SIZE,
@@ -82,7 +82,7 @@ STYLE = Option(
     ("--style",),
     panel=IMAGE,
     help="Style of the drafts or samples: a name from `vqclip list styles`, none, or auto (the "
-    "styles that the prompt names, or else the first two styles alternately).",
+    "styles that the prompt names; otherwise, the first two styles alternate).",
 )
 GUIDANCE = Option(
     ("--guidance",),

@@ -41,8 +41,8 @@ class StoryConfig:
         None,
         "--transition",
         panel=SCENES,
-        help="Number of steps, at the end of each scene, for the transition to the next scene. "
-        "Default: half the scene's steps.",
+        help="Length of the transition at the end of each scene, in steps. Default: half the "
+        "scene's steps.",
     )
     ease: str = setting(
         "in-out",

@@ -85,8 +85,8 @@ def decode_command(
 ) -> None:
     """Decode codes saved with --codes or --save-codes, using the VQGAN that made them.
 
-    The file records this VQGAN. If you choose another VQGAN with --vqgan, it must have the same
-    codebook.
+    The file records which VQGAN made the codes. A different VQGAN, chosen with --vqgan, must have
+    the same codebook.
 
     vqclip decode photo.npz -o photo.png
     """

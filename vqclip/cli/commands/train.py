@@ -68,7 +68,7 @@ def train_command(
 
     The output folder contains checkpoints, the best and the latest model, metrics and sample
     images. Ctrl-C stops training after the current step and writes a checkpoint. To use several
-    GPUs, run accelerate launch -m vqclip train …
+    GPUs, run `accelerate launch -m vqclip train …`.
 
     vqclip train --example vqgan > vqgan.yaml
 

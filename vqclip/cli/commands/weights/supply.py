@@ -47,8 +47,8 @@ def get_command(
 ) -> None:
     """Download and verify models, and keep only their weights.
 
-    Optimizer states and loss networks are discarded. If the command is interrupted, run it again to
-    continue. Proxy settings are read from the environment. VQCLIP_OFFLINE=1 disables network
+    vqclip discards optimizer states and loss networks. If the command is interrupted, run it again
+    to continue. vqclip reads proxy settings from the environment. VQCLIP_OFFLINE=1 disables network
     access.
 
     vqclip weights get imagenet-f16-16384
