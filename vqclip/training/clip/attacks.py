@@ -1,12 +1,12 @@
 """Adversarial perturbations of images for training CLIP models.
 
-If a network is trained on images that were moved slightly towards another text but must still match
-their own text, its gradients draw meaningful content (Tsipras et al. 2019, arXiv:1805.12152;
-Santurkar et al. 2019, arXiv:1906.09453). Such gradients can guide an image.
+In training, images are moved slightly towards another text but must still match their own. The
+gradients of a network trained in this way show meaningful shapes (Tsipras et al. 2019,
+arXiv:1805.12152; Santurkar et al. 2019, arXiv:1906.09453), so they can guide generation.
 
 The perturbation δ stays in a ball ‖δ‖ ≤ ε, where ‖·‖ is the root mean square over all values in an
-image, so that ε means the same at any size. As in Wong et al. 2020 (arXiv:2001.03994), δ starts at
-a random point, so a single step is enough.
+image. ε therefore has the same meaning at any image size. As in Wong et al. 2020
+(arXiv:2001.03994), δ starts at a random point, so a single step is enough.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from vqclip.models.vqgan import VQModel
 
 
 class PixelSpace:
-    """The space of pixels: δ is added to them; with ``blur`` above 1, δ is ``blur`` times coarser.
+    """The space of pixels: δ is added to the image.
 
-    ``blur`` exists because an optimizer of VQGAN codes cannot change single pixels, and details at
-    that scale are invisible.
+    A ``blur`` above 1 makes δ that many times coarser than the pixels. Generation cannot change
+    single pixels, because it optimizes VQGAN codes, and such fine details are invisible.
     """
 
     scale = 1.0
@@ -35,7 +35,7 @@ class PixelSpace:
         return images.contiguous()
 
     def spread(self, delta: Tensor) -> Tensor:
-        """Return δ low-pass filtered: means over blur × blur pixels, interpolated linearly."""
+        """Low-pass filter δ by averaging blur × blur pixels and interpolating bilinearly."""
         if self.blur == 1:
             return delta
         coarse = F.avg_pool2d(delta, self.blur, ceil_mode=True)
@@ -49,7 +49,7 @@ class PixelSpace:
 class LatentSpace:
     """The space of latents: δ is added to a VQGAN encoder's output, (n, c, h/f, w/f).
 
-    ε is in standard deviations of the codebook.
+    ε is measured in standard deviations of the codebook.
     """
 
     def __init__(self, vqgan: VQModel) -> None:
@@ -58,15 +58,15 @@ class LatentSpace:
 
     @torch.no_grad()
     def anchor(self, images: Tensor) -> Tensor:
-        """Encode the images, without quantization."""
+        """Encode the images without quantizing them."""
         return self.vqgan.encode(images * 2 - 1).float()
 
     def spread(self, delta: Tensor) -> Tensor:
-        """Return δ unchanged, because neighbouring codes differ anyway."""
+        """Return δ unchanged; latents need no blur, because neighbouring codes differ anyway."""
         return delta
 
     def show(self, changed: Tensor) -> Tensor:
-        """Decode the nearest codes, as generation does."""
+        """Quantize to the nearest codes and decode them, as generation does."""
         return self.vqgan.image(self.vqgan.nearest(changed))
 
 
@@ -82,10 +82,11 @@ def attack(
     *,
     random_start: bool = True,
 ) -> Tensor:
-    """Return ``images`` (n, 3, h, w) in [0, 1], changed to increase ``pull``, detached.
+    """Return ``images`` (n, 3, h, w) in [0, 1], perturbed to increase ``pull``.
 
     The method is projected gradient ascent with normalised steps of 2.5·ε/steps (Madry et al. 2018,
-    arXiv:1706.06083). ``pull`` maps changed images to the values (n,) to be increased.
+    arXiv:1706.06083). ``pull`` maps perturbed images to the values (n,) to increase. The result is
+    detached.
     """
     radius = epsilon * space.scale
     anchor = space.anchor(images)
@@ -110,21 +111,21 @@ def size(delta: Tensor) -> Tensor:
 
 
 def unit(delta: Tensor) -> Tensor:
-    """Return each row scaled to size 1; rows of zeros stay zero."""
+    """Scale each row to a root mean square of 1; rows of zeros stay zero."""
     return delta / size(delta).clamp_min(1e-20)
 
 
 def project(delta: Tensor, radius: float) -> Tensor:
-    """Return each row shortened to a size of at most ``radius``."""
+    """Scale down each row whose root mean square is above ``radius``."""
     return delta * (radius / size(delta).clamp_min(radius))
 
 
 def choose_targets(similarity: Tensor, related: Tensor, scale: float) -> Tensor:
-    """Return, for each of n images, the index (n,) of another text to attack towards.
+    """Return the index of another text to move each image towards, (n,).
 
-    Each target is sampled with the perceptor's probability from all texts that are not ``related``
-    (n, b) to the image's own text, so that likely confusions are chosen more often. ``similarity``
-    is (n, b). Random numbers come from torch's default generator on the CPU.
+    Targets are sampled from the softmax of ``scale`` · ``similarity`` (n, b), so likely confusions
+    are chosen more often. Texts ``related`` (n, b) to the image's own text are excluded unless
+    there are no others. Random numbers come from torch's default generator on the CPU.
     """
     logits = (scale * similarity).masked_fill(related, -torch.inf).cpu()
     hopeless = related.all(dim=1).cpu()

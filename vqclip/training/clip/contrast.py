@@ -1,9 +1,9 @@
 """CLIP's contrastive loss (Radford et al. 2021, arXiv:2103.00020, fig. 3) with multiple positives.
 
-The rows are texts and the columns images, or vice versa. An image whose caption occurs more than
-once has more than one correct text; these share the probability equally, as in supervised
-contrastive learning (Khosla et al. 2020, arXiv:2004.11362) and UniCL (Yang et al. 2022,
-arXiv:2204.03610).
+The rows of the logits are texts and the columns are images, or vice versa. If a caption occurs
+several times in a batch, its images have several correct texts. These texts share the probability
+equally, as in supervised contrastive learning (Khosla et al. 2020, arXiv:2004.11362) and UniCL
+(Yang et al. 2022, arXiv:2204.03610).
 """
 
 from collections.abc import Hashable, Sequence
@@ -22,9 +22,10 @@ def coincide(names: Sequence[Hashable]) -> Tensor:
 
 
 def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Return (n, m) target probabilities: positives share 1 − s, all possible entries share s.
+    """Return target probabilities (n, m) with label smoothing.
 
-    Here s is ``smoothing``. ``positive`` and ``possible`` are (n, m) bool; every positive must be
+    In each row, the positives share the probability 1 − s, and all possible entries share s, where
+    s is ``smoothing``. ``positive`` and ``possible`` are (n, m) bool; every positive must be
     possible. A row without positives is all 0.
     """
     counts = positive.sum(1, keepdim=True)
@@ -47,7 +48,7 @@ def contrastive_loss(
     ignored: Tensor,
     smoothing: float = 0.0,
 ) -> Tensor:
-    """Return the cross entropy, averaged over both directions.
+    """Return the cross entropy, averaged over image-to-text and text-to-image matching.
 
     Args:
         images: (n, d) unit vectors; the first b belong to the texts, and the rest are negatives for

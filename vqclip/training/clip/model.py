@@ -29,7 +29,7 @@ PREPROCESSING = {
 
 
 def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, dict[str, Any]]:
-    """Return a CLIP model to train, on the CPU, and the contents of its ``open_clip_config.json``.
+    """Return the model to train (on the CPU) and the contents of its ``open_clip_config.json``.
 
     Raises:
         UsageError: the configuration is invalid, or a file does not exist.
@@ -61,7 +61,9 @@ def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, di
 
 @torch.no_grad()
 def load_table(clip: nn.Module, path: Path, std: float) -> None:
-    """Initialize the token embedding of ``clip`` from the table in ``path``, scaled to ``std``.
+    """Initialize the token embedding of ``clip`` from the table in ``path``.
+
+    The table is scaled to the standard deviation ``std``.
 
     Raises:
         UsageError: the file does not exist or has no such table.
@@ -81,10 +83,10 @@ def load_table(clip: nn.Module, path: Path, std: float) -> None:
 
 
 def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -> None:
-    """Load weights; with ``partial``, only those with the same name and shape in the model.
+    """Load weights or, with ``partial``, only those whose name and shape match the model's.
 
     Raises:
-        CheckpointError: without ``partial``, a weight is missing, unexpected or of another shape;
+        CheckpointError: without ``partial``, a weight is missing, unexpected or of the wrong shape;
             with ``partial``, no weight fits.
     """
     own = clip.state_dict()
@@ -103,10 +105,10 @@ def start_from(clip: nn.Module, state: StateDict, name: str, *, partial: bool) -
 def parameter_groups(
     clip: nn.Module, learning_rate: float, settings: ClipSettings
 ) -> list[dict[str, Any]]:
-    """Return AdamW's parameter groups, as in open_clip: no decay for gains, biases and the scale.
+    """Return AdamW's parameter groups, as in open_clip.
 
-    The token table does not decay either, because unseen words would fade; it has its own learning
-    rate.
+    Gains, biases and the scale do not decay. Neither does the token table, because words that
+    training does not use would fade. The table has its own learning rate.
     """
     named = {name: p for name, p in clip.named_parameters() if p.requires_grad}
     table = [p for name, p in named.items() if name.endswith(TABLE)]
@@ -122,7 +124,7 @@ def parameter_groups(
 
 
 def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Return the images' mean and standard deviation, each (3, 1, 1).
+    """Return the mean and standard deviation for normalising images, each (3, 1, 1).
 
     Raises:
         UsageError: one of the two is not a list of three numbers.
@@ -138,5 +140,5 @@ def preprocessing(config: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def _parameter(clip: nn.Module, suffix: str) -> nn.Parameter:
-    """Return the parameter whose name ends in ``suffix``; CustomTextCLIP adds prefixes."""
+    """Return the parameter whose name ends in ``suffix``, whatever prefix CustomTextCLIP adds."""
     return next(p for name, p in clip.named_parameters() if name.endswith(suffix))

@@ -1,4 +1,4 @@
-"""Hard negatives: generated images that do not show their prompt."""
+"""Hard negatives: generated images that do not match their prompts."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,9 @@ from vqclip.training.clip.settings import NegativeSettings
 
 
 class Negatives:
-    """Hard negatives in memory: ``pictures`` (m, 3, side, side) uint8, and ``names`` of each.
+    """Hard negatives in memory.
+
+    ``pictures`` is (m, 3, side, side) uint8; ``names`` contains the prompt and group of each image.
 
     Raises:
         UsageError: the file is missing, unreadable or empty, or one of its images is unreadable.
@@ -32,11 +34,11 @@ class Negatives:
         self.pictures = torch.stack(pictures)  # (m, 3, side, side) uint8
 
     def draw(self, texts: Sequence[str], groups: Sequence[str] = ()) -> Tensor:
-        """Return k images (k, 3, side, side) in [0, 1] on the CPU, k = ``share`` · ``len(texts)``.
+        """Return negatives for a batch of ``texts``: (k, 3, side, side) in [0, 1], on the CPU.
 
-        Images whose prompt is among the texts or whose group is among the groups come first,
-        because only these are hard negatives. Apart from that, the order is drawn from torch's
-        default generator.
+        k is ``share`` · ``len(texts)``, rounded, but at least 1 and at most m. Images whose prompt
+        or group is among the texts and groups come first, because only these are hard negatives.
+        Otherwise, the order is random, from torch's default generator.
         """
         wanted = {name.lower() for name in (*texts, *groups)}
         order = torch.randperm(len(self.names)).tolist()
@@ -53,7 +55,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
-    """Return the file name in a line, and its prompt and group in lower case."""
+    """Return a line's file name, and its prompt and group in lower case."""
     try:
         row: dict[str, Any] = json.loads(line)
         names = {str(row["prompt"]).lower(), str(row.get("group", row["prompt"])).lower()}
@@ -63,6 +65,6 @@ def _row(line: str, path: Path) -> tuple[str, frozenset[str]]:
 
 
 def _picture(path: Path, side: int) -> Tensor:
-    """Return an image as (3, side, side) uint8."""
+    """Load an image as (3, side, side) uint8."""
     image = fit_image(load_image(path), (side, side))
     return (to_tensor(image)[0] * 255).round().to(torch.uint8)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def ranks(similarity: Tensor) -> Tensor:
-    """Return the rank (n,), from 0, of each row's own column in a similarity matrix (n, n).
+    """Return the rank, from 0, of each row's diagonal entry: similarities (n, n) -> ranks (n,).
 
-    Ties count against a row's own column, so that a model with constant output scores nothing.
+    Ties count against the diagonal entry, so a model with constant output scores nothing.
     """
     own = similarity.diagonal()[:, None]
     return (similarity >= own).sum(1) - 1
@@ -21,10 +21,10 @@ def recall(places: Tensor, k: int) -> float:
 
 
 def contests(groups: Sequence[str], size: int) -> Iterator[list[int]]:
-    """Yield lists of ``size`` samples from different groups, with no sample in two lists.
+    """Yield disjoint lists of ``size`` sample indices, all from different groups.
 
     The first sample of each group is used, in order; an incomplete final list is dropped. If there
-    are fewer groups than ``size``, a single list holds them all.
+    are fewer groups than ``size``, a single list contains them all.
     """
     first: dict[str, int] = {}
     for number, group in enumerate(groups):
@@ -42,8 +42,8 @@ def retrieval(
     ``images`` and ``texts`` (n, d) are unit vectors, paired by index.
 
     - ``r1`` and ``r5``: means over both directions and all lists from :func:`contests`.
-    - ``text_r1`` and ``image_r1``: R@1 when texts choose images and when images choose texts.
-    - ``zero_shot``: the fraction of images that choose their own text from those of all groups.
+    - ``text_r1`` and ``image_r1``: R@1 for retrieving images by text, and texts by image.
+    - ``zero_shot``: the fraction of images whose own text ranks first among those of all groups.
     """
     places: dict[str, list[Tensor]] = {"text": [], "image": []}
     for chosen in contests(groups, size):

@@ -14,9 +14,9 @@ def _share(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How images are viewed in training: as cutouts, like those in generation.
+    """How images are viewed in training: mostly as cutouts, as in generation.
 
-    share: fraction of images viewed as a cutout; the rest are viewed whole.
+    share: fraction of images viewed as cutouts; the rest are viewed whole.
     method, cut_power, augment, noise: see :mod:`vqclip.generation.cutouts`. By default, the hue
         varies less than in generation, because captions name colours.
     """
@@ -42,11 +42,11 @@ class AttackSettings:
 
     kind: ``none``; ``pixel``, to perturb pixels; or ``latent``, to perturb the latents of
         ``vqgan``, which is a path or ``default``.
-    epsilon: size of the perturbation. For ``pixel``, the root mean square over pixel values in
-        [0, 1]; for ``latent``, the same over latents, in standard deviations of the codebook.
+    epsilon: root mean square of the perturbation. For ``pixel``, it refers to pixel values in
+        [0, 1]; for ``latent``, it is measured in standard deviations of the codebook.
     steps: number of gradient ascent steps.
     share: fraction of the images in a batch that are attacked.
-    blur: factor by which perturbations are coarser than the pixels.
+    blur: factor by which ``pixel`` perturbations are coarser than the pixels.
     warmup: number of training steps over which epsilon grows from 0.
     """
 
@@ -68,10 +68,10 @@ class AttackSettings:
 
 @dataclass(frozen=True)
 class NegativeSettings:
-    """Hard negatives: generated images that do not show their prompt.
+    """Hard negatives: generated images that do not match their prompts.
 
-    path: JSONL file whose rows have a ``picture`` (an image file relative to it), a ``prompt`` and,
-        optionally, a ``group``.
+    path: JSONL file whose rows have a ``picture`` (an image path relative to the JSONL file), a
+        ``prompt`` and, optionally, a ``group``.
     share: number of negatives to add, relative to the batch size.
     """
 
@@ -85,10 +85,10 @@ class NegativeSettings:
 
 @dataclass(frozen=True)
 class TokenSettings:
-    """Initial values of the token embeddings.
+    """Initial values and learning rate of the token embeddings.
 
-    table: safetensors file with ``token_embedding.weight``, (vocabulary, width or more), of which
-        only the first columns are used.
+    table: safetensors file with ``token_embedding.weight``, (vocabulary, width or more); columns
+        beyond the model's width are ignored.
     std: standard deviation to scale the table to.
     rate: factor for the embeddings' learning rate; 0 freezes them.
     """
@@ -107,15 +107,15 @@ class ClipSettings:
     """Settings for training a CLIP model.
 
     positives: pairs match if they have the same ``text`` or the same ``group``. With ``text``,
-        pairs from the same group with different texts count as neither positive nor negative.
+        pairs with different texts from the same group count as neither positive nor negative.
     smoothing: label smoothing.
     contrast: weight of the contrastive loss; 0 trains without images.
-    teacher, teacher_weight: another CLIP model, named as in :func:`vqclip.load_perceptor`, whose
-        text embeddings are imitated with the loss 1 - cos, and the weight of that loss.
+    teacher, teacher_weight: another CLIP model, named as in :func:`vqclip.load_perceptor`, and the
+        weight of the loss 1 - cos, with which the teacher's text embeddings are imitated.
     lock: whether the image tower is frozen while the text tower learns to match it (LiT, Zhai
-        et al. 2022, arXiv:2111.07991). The projection that follows a timm tower is not locked.
+        et al. 2022, arXiv:2111.07991). The projection that follows a timm tower is not frozen.
     weight_decay, betas, eps: parameters of AdamW; the defaults, except for the decay, are those
-        of CLIP's ResNets.
+        of CLIP's vision transformers.
     """
 
     positives: Literal["text", "group"] = "text"

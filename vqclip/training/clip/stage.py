@@ -1,7 +1,7 @@
 """Training of a CLIP model on matching texts and images.
 
 Guiding generation demands more of a model than retrieval does. Images are therefore viewed as
-cutouts, some of them are attacked (:mod:`vqclip.training.clip.attacks`), and previously generated
+cutouts, some images are attacked (:mod:`vqclip.training.clip.attacks`), and previously generated
 images serve as hard negatives (:mod:`vqclip.training.clip.negatives`).
 """
 
@@ -96,7 +96,7 @@ class ClipStage:
         check_captions(batch)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the contrastive loss plus the distance to a teacher's embeddings, and metrics."""
+        """Return the weighted sum of the contrastive and teacher losses, and metrics."""
         texts = self.embed_text(list(batch["text"]))  # (b, d)
         total, metrics = texts.new_zeros(()), Metrics()
         if self.settings.contrast:
@@ -109,7 +109,7 @@ class ClipStage:
         return total, {"loss": total.detach(), **metrics}
 
     def contrast(self, batch: Batch, texts: Tensor, step: int) -> tuple[Tensor, Metrics]:
-        """Return the contrastive loss with attacked images and hard negatives, and metrics."""
+        """Return the contrastive loss, including attacks and hard negatives, and metrics."""
         pictures, names = batch["image"] / 2 + 0.5, list(batch["text"])
         positive = coincide(names).to(texts.device)
         groups = list(batch.get("group", names))
@@ -139,7 +139,7 @@ class ClipStage:
     def _attacked(
         self, pictures: Tensor, texts: Tensor, related: Tensor, views: Views, step: int
     ) -> Tensor:
-        """Perturb the first images, a fraction of all, so that they match other texts better."""
+        """Perturb the configured share of the images so that they match other texts better."""
         settings = self.settings.attack
         count = round(settings.share * len(pictures)) if self.space else 0
         if self.space is None or count == 0:
@@ -158,7 +158,7 @@ class ClipStage:
         return torch.cat([changed, pictures[count:]])
 
     def embed(self, views: Tensor) -> Tensor:
-        """Embed (n, 3, side, side) in [0, 1] as float32 unit vectors (n, d)."""
+        """Embed views (n, 3, side, side) in [0, 1] as float32 unit vectors (n, d)."""
         normalised = ((views - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         locked = evaluating(self.clip.visual) if self.settings.lock else nullcontext()
         with plain_attention(views.device), locked:
@@ -166,7 +166,7 @@ class ClipStage:
         return F.normalize(features.float(), dim=-1)
 
     def embed_text(self, texts: list[str]) -> Tensor:
-        """Embed texts as float32 unit vectors (n, d), computing duplicates only once."""
+        """Embed texts as float32 unit vectors (n, d), encoding each distinct text only once."""
         distinct = list(dict.fromkeys(texts))
         tokens = tokenize(distinct, self.clip.context_length).to(self.mean.device)
         with plain_attention(tokens.device):
@@ -208,10 +208,10 @@ class ClipStage:
         return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Return each image, a copy moved far towards the next text, and a drawing of its own text.
+        """Return each image, a copy moved far towards the next text, and one made from its own.
 
-        The copy and the drawing, which starts from grey, show what the gradient draws. The shape is
-        (b·3, 3, h, w), and values are in [0, 1].
+        The last image starts from grey. Like the copy, it shows what the model's gradients produce.
+        The shape is (b·3, 3, h, w), and values are in [0, 1].
         """
         pictures, texts = batch["image"] / 2 + 0.5, self.embed_text(list(batch["text"]))
         moved = self._drawn(pictures, texts.roll(-1, 0))
@@ -239,7 +239,7 @@ class ClipStage:
 
 
 def open_space(settings: AttackSettings, device: torch.device) -> AttackSpace | None:
-    """Return the space to attack in, or None if there are no attacks."""
+    """Return the space of the attacks, or None if attacks are off."""
     if settings.kind == "latent":
         vqgan = load_vqgan(settings.vqgan, device=device)
         check_rgb(vqgan, settings.vqgan)
@@ -257,7 +257,7 @@ def plain_attention(device: torch.device) -> AbstractContextManager[None]:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Keep ``network`` in evaluation mode, in which batch norm acts as in generation."""
+    """Keep ``network`` in evaluation mode, in which batch norm behaves as in generation."""
     training = network.training
     network.eval()
     try:

@@ -21,8 +21,8 @@ def whole(pictures: Tensor, side: int) -> Tensor:
 class Views:
     """One view per image in a batch: a cutout or the whole image.
 
-    Of the first ``count`` images, the first ``viewed`` are viewed as cutouts and the rest whole.
-    All images after ``count`` are viewed as cutouts.
+    Of the first ``count`` images, the first ``viewed`` become cutouts, and the rest stay whole. All
+    images after the first ``count`` become cutouts.
     """
 
     cutouts: Cutouts
@@ -31,7 +31,7 @@ class Views:
     count: int
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Return views of the first n images: (n, 3, h, w) in [0, 1] -> (n, 3, side, side)."""
+        """Return views (n, 3, side, side) of a batch's first n images, (n, 3, h, w) in [0, 1]."""
         side = self.plan.size
         taken = self.cutouts.apply(pictures, self.plan, 0, len(pictures))
         rest = whole(pictures[self.viewed : self.count], side)
@@ -41,7 +41,7 @@ class Views:
 def draw_views(
     settings: ViewSettings, count: int, more: int, picture_hw: tuple[int, int], side: int
 ) -> Views:
-    """Draw views for ``count`` images and ``more`` images after them, using torch's generator."""
+    """Draw views for ``count`` images followed by ``more`` images, using torch's generator."""
     cutouts = Cutouts(
         settings.method, count + more, settings.cut_power, settings.augment, settings.noise
     )
