@@ -13,7 +13,7 @@ LIGHT = ("beige", "cyan", "pink", "yellow", "gray", "blue", "green")
 
 @dataclass(frozen=True)
 class Background:
-    """An RGB image, its description, and the probability that captions mention it."""
+    """An RGB image, a phrase that describes it, and the probability that a caption includes it."""
 
     image: Image.Image
     words: str
@@ -54,7 +54,7 @@ def solid(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
 
 
 def plain(rgba: Pixels, white: float, size: int, rng: np.random.Generator) -> Background:
-    """Return a light background: white, with probability ``white``, if the cut-out contrasts."""
+    """Return a light background, white with probability ``white`` if the cut-out contrasts."""
     if rng.random() < white and stands_out(rgba, COLOURS["white"]):
         image = Image.new("RGB", (size, size), COLOURS["white"])
         return Background(image, "on a white background", 0.2)

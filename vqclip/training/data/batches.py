@@ -1,8 +1,8 @@
 """Batches of each step's samples, on the device.
 
 With n processes, b samples per batch and k accumulated batches, step s uses the samples s·S to
-(s+1)·S − 1, where S = k·n·b. The order depends only on the step, so resumed training simply starts
-at step s.
+(s+1)·S − 1, where S = k·n·b. The order depends only on the step, so training can resume at any
+step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,14 +19,14 @@ RawSample = Mapping[str, Any]
 
 
 class Data(Protocol):
-    """An endless sequence of training samples, with held-out samples."""
+    """An endless sequence of training samples, and a finite one of held-out samples."""
 
     def __getitem__(self, number: int) -> RawSample:
-        """Return sample ``number``: ``image`` uint8 (3, h, w), ``text``, ``index``, and so on."""
+        """Return sample ``number``, with entries such as ``image`` uint8 (3, h, w) and ``text``."""
 
     @property
     def held_out(self) -> Sequence[RawSample]:
-        """A fixed, finite sequence of samples."""
+        """Return the held-out samples, a fixed and finite sequence."""
 
 
 def training_batches(
@@ -40,7 +40,7 @@ def training_batches(
     processes: int = 1,
     workers: int = 0,
 ) -> Iterator[Batch]:
-    """Yield this process's batches from ``first_step`` up to but excluding ``last_step``."""
+    """Yield this process's batches for the steps from ``first_step`` to ``last_step`` - 1."""
     numbers = [
         range(start, start + batch_size)
         for micro in range(first_step * accumulate, last_step * accumulate)
@@ -99,6 +99,6 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 def memory_format(device: torch.device) -> torch.memory_format:
     """Return the memory format in which a VQGAN trains fastest on ``device``.
 
-    On CPUs this is the contiguous format: slightly faster in float32, twice as fast in bfloat16.
+    On CPUs, the contiguous format is slightly faster in float32 and twice as fast in bfloat16.
     """
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format

@@ -52,7 +52,7 @@ _BY_KIND = {
 
 @dataclass(frozen=True)
 class Subject:
-    """One object in an image. If ``recoloured``, its colours differ from those in its row."""
+    """One object in an image. If ``recoloured``, its colours differ from those in its data row."""
 
     entry: DataEntry
     colours: tuple[str, ...]
@@ -63,7 +63,7 @@ class Subject:
 class Scene:
     """The content of an image: one object, or two from left to right, and the background.
 
-    background: a phrase such as ``on a red background``; empty if there is none to mention.
+    background: a phrase such as ``on a red background``; empty if there is nothing to mention.
     telling: probability that the caption mentions the background.
     """
 
@@ -108,7 +108,7 @@ def _pair(subjects: tuple[Subject, ...], rng: np.random.Generator) -> str:
 
 
 def _name(entry: DataEntry, settings: CaptionConfig, rng: np.random.Generator) -> str:
-    """Return the first clean name or, for some of the samples, another short one."""
+    """Return an entry's best name or, with probability ``alternatives``, another of its names."""
     texts = names(entry)
     if len(texts) == 1 or rng.random() >= settings.alternatives:
         return texts[0]
@@ -116,7 +116,7 @@ def _name(entry: DataEntry, settings: CaptionConfig, rng: np.random.Generator) -
 
 
 def names(entry: DataEntry) -> list[str]:
-    """Return an entry's names, best first, with noisy names only if all are noisy."""
+    """Return an entry's clean short names, best first; if there are none, only its first name."""
     texts = [tidy(_CREDIT.sub("", text)) for text in entry.texts]
     short = [text for text in texts if len(text.split()) <= _LONG]
     return list(dict.fromkeys(t for t in short if not _NOISE.search(t))) or texts[:1]
@@ -144,7 +144,7 @@ def tidy(text: str) -> str:
 
 
 def with_article(name: str) -> str:
-    """Put "a" or "an" before a name unless it is plural, a mass noun or has a determiner.
+    """Put "a" or "an" before a name unless it is plural, is a mass noun or has a determiner.
 
     >>> [with_article(n) for n in ("hourglass", "unicorn", "apple", "scissors", "bus", "bread")]
     ['an hourglass', 'a unicorn', 'an apple', 'scissors', 'a bus', 'bread']
@@ -162,7 +162,7 @@ def has_colour(text: str) -> bool:
 
 
 def _coloured(name: str, subject: Subject, rng: np.random.Generator) -> str:
-    """Put one or two measured colours before a name, unless it already contains one."""
+    """Put one or two measured colours before a name, unless the name already contains a colour."""
     colours = subject.colours
     people = subject.entry.columns.get("category") in _UNCOLOURED
     if not colours or has_colour(name) or people or len(name.split()) > 6:
@@ -199,7 +199,7 @@ def _tags(entry: DataEntry, name: str) -> list[str]:
 
 
 def check_captions(batch: Mapping[str, Any], otherwise: str = "") -> None:
-    """Raise UsageError, ending with ``otherwise``, if no sample in a batch has a caption."""
+    """Raise UsageError, with a message ending in ``otherwise``, if no sample has a caption."""
     if not any(batch["text"]):
         raise UsageError(
             "the images have no captions: put a .txt of the same name beside each image, with a "

@@ -56,7 +56,7 @@ class Composer:
     def __call__(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Scene]:
-        """Compose an image around a cut-out and describe it."""
+        """Return an image composed around a cut-out, and the image's content."""
         size = len(rgba)
         rgba, subject = self._subject(entry, rgba, rng)
         background = self._background(rgba, size, rng)
@@ -73,7 +73,7 @@ class Composer:
     def _subject(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Subject]:
-        """Return the cut-out and its colours, measured again if it was recoloured."""
+        """Return the cut-out, possibly recoloured, and a Subject with its colours."""
         colours = tuple(entry.columns.get("colors") or ()) or measured(rgba)
         if rng.random() < self.settings.recolour and _may_be_recoloured(entry, colours):
             turned = hue_turned(rgba, int(rng.integers(40, 217)))

@@ -1,4 +1,4 @@
-"""Conditions for training samples: class, label map, depth, edges, small image.
+"""Conditions for training samples: class, label map, depth, edges, small image, coordinates.
 
 Each condition covers the visible part of the image, in the format that
 :meth:`vqclip.models.transformer.Net2NetTransformer.encode_condition` accepts.
@@ -83,7 +83,7 @@ def check_data_conditions(
 
 
 def with_class_names(settings: DataConfig, entries: Sequence[DataEntry]) -> DataConfig:
-    """Return settings with names for class conditions, by default those of all classes found.
+    """Return the settings, in which class conditions without names get those of all classes found.
 
     Raises:
         UsageError: the images have no classes.
@@ -130,13 +130,14 @@ def has_class(entry: DataEntry, conditions: Iterable[ConditionConfig]) -> bool:
 def condition(
     config: ConditionConfig, entry: DataEntry, image: Pixels, window: Window, size: int
 ) -> Any:
-    """Return a condition at ``size`` for an entry's window ``image``, (h, w, 3).
+    """Return a condition for ``image`` (h, w, 3), the part of an entry that ``window`` shows.
 
-    Without a folder of maps, depth, labels and black-and-white edges are read from the image
-    itself.
+    ``size`` is the side of the whole image. If the config has no folder of maps, the entry's own
+    image is the map, except that edges are detected unless the image is an edge map.
 
     Raises:
-        UsageError: the map is missing or of another kind, or edges need scikit-image.
+        UsageError: the map is missing or of another kind, or scikit-image, which detects edges, is
+            not installed.
     """
     if config.kind == "class":
         name = entry.columns.get(config.column)
@@ -151,7 +152,7 @@ def condition(
 
 
 def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
-    """Return an entry's whole map (c, size, size), fitted to the square like its image."""
+    """Return an entry's whole map (c, size, size), made square in the same way as the image."""
     name, square = entry.name, (size, size)
     if config.folder:
         path = map_path(config, entry)
@@ -171,7 +172,7 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
 
 
 def _shows_edges(entry: DataEntry, image: Pixels) -> bool:
-    """Return whether an entry, shown as ``image``, is an edge map (greyed by resizing)."""
+    """Return whether an entry is an edge map; in ``image``, resizing may have added greys."""
     is_grey = bool((image == image[..., :1]).all())
     return is_grey and is_edge_map(flatten(open_entry(entry)))
 

@@ -1,6 +1,6 @@
 """The training data set: sample k depends only on the seed and k.
 
-Interrupted training continues at the next k; the order is the same for any worker count.
+Interrupted training resumes at the next k, and the order is the same for any number of workers.
 """
 
 import math
@@ -39,8 +39,8 @@ _LEAST_SHOWN = 4  # minimum ratio of all images to held-out images
 class Pictures:
     """Decoded images of entries, (size, size, 4) uint8, RGBA; kept in memory if ``cache`` is set.
 
-    An unreadable image is counted and replaced by the next readable one. Worker processes forked
-    later share the memory.
+    An unreadable image is listed in :attr:`bad` and replaced by the next readable one. Worker
+    processes that are forked later share the memory.
     """
 
     def __init__(self, entries: Sequence[DataEntry], size: int, cache: bool) -> None:
@@ -87,7 +87,7 @@ class Pictures:
 
     @property
     def bad(self) -> list[str]:
-        """Return the images found unreadable so far."""
+        """Return the names of the images found to be unreadable so far."""
         return [self.entries[int(i)].name for i in np.flatnonzero(self._state == _BAD)]
 
 
@@ -105,8 +105,9 @@ class Samples:
     """An endless sequence of training samples, and a finite one of held-out samples.
 
     ``samples[k]`` has ``image``, a (3, h, w) uint8 array; ``text``, one caption; ``group``;
-    ``index``, which is k; and a key for each condition. Each epoch has its own order and contains
-    every image of weight 1 once, every image of weight 2 twice, and so on.
+    ``index``, which is k; and a key for each condition. Each epoch has its own order. An epoch
+    contains every image once if all weights are equal; otherwise, images occur on average in
+    proportion to their weights.
 
     Args:
         settings: which images to use, and how to process them.
@@ -141,7 +142,7 @@ class Samples:
         self._captions = captions or None
 
     def __len__(self) -> int:
-        """Return the number of images in an epoch; indices may be larger."""
+        """Return the number of samples in an epoch; indices may be larger."""
         return len(self.pictures.entries)
 
     def __getitem__(self, k: int) -> dict[str, Any]:
@@ -163,7 +164,7 @@ class Samples:
     def _show(
         self, entry: DataEntry, rgba: Pixels, rng: np.random.Generator
     ) -> tuple[Pixels, Scene]:
-        """Return an entry's image on its background, (size, size, 3), and its content."""
+        """Return an entry's image (size, size, 3) on a background, and the image's content."""
         if self._compose and rgba[..., 3].min() < 255:
             return self._compose(entry, rgba, rng)
         # a photo's colours come from the whole scene, such as grass and sky, not just the subject
@@ -192,10 +193,10 @@ class Samples:
 
 
 class HeldOut(Sequence[dict[str, Any]]):
-    """Images never used in training, whole and on plain backgrounds, in a fixed order.
+    """Images that training never uses, on plain backgrounds and in a fixed order.
 
-    For any n, the first n images are a fair sample. ``text`` is the first caption, ``texts`` all of
-    them.
+    The images are whole unless ``hold_out.crop`` is set. For any n, the first n images are a fair
+    sample. ``text`` is the first caption, and ``texts`` contains all captions.
     """
 
     def __init__(self, entries: Sequence[DataEntry], settings: DataConfig) -> None:
@@ -232,7 +233,7 @@ class HeldOut(Sequence[dict[str, Any]]):
 def _split(
     entries: Sequence[DataEntry], settings: DataConfig
 ) -> tuple[list[DataEntry], list[DataEntry], list[DataEntry]]:
-    """Split entries into those for training, those held out by group, and those by style."""
+    """Split entries into those to train on, those held out by group and those held out by style."""
     rule = settings.hold_out
     parts: tuple[list[DataEntry], list[DataEntry], list[DataEntry]] = ([], [], [])
     for entry in entries:
@@ -246,7 +247,7 @@ def _split(
 
 
 def _with_one_group(entries: list[DataEntry], salt: str) -> tuple[list[DataEntry], list[DataEntry]]:
-    """Hold out one small group when the hashes hold out none and enough images remain."""
+    """Hold out the group with the lowest hash unless it has more than a quarter of the images."""
     chosen = min((entry.group for entry in entries), key=lambda g: group_hash(g, salt), default="")
     held_out = [entry for entry in entries if entry.group == chosen]
     if len(held_out) * _LEAST_SHOWN > len(entries):

@@ -1,4 +1,4 @@
-"""Settings for the training data, without torch."""
+"""Settings for the training data, importable without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -24,9 +24,10 @@ DATA_CONDITIONS = ("class", "segmentation", "depth", "edges", "lr", "coordinates
 class SourceConfig:
     """A source of images.
 
-    path: a folder of images, or a ``.jsonl`` file in which each row names a ``file`` in a ``shard``
-        (a zip or tar beside it) and its ``text``; other columns are for ``where`` and captions.
-        In a folder, ``a.txt`` beside ``a.png`` holds that image's captions, one per line.
+    path: a folder of images, or a ``.jsonl`` file in which each row contains a ``file``, its
+        ``shard`` (a zip or tar beside the ``.jsonl``) and its ``text``; ``where`` and captions use
+        the other columns. In a folder, ``a.txt`` beside ``a.png`` contains that image's captions,
+        one per line.
     weight: how often images from this source are drawn, relative to other sources.
     where: use only the rows whose columns have these values.
     fit: how to make images square, one of :data:`vqclip.config.FITS`.
@@ -48,8 +49,9 @@ class SourceConfig:
 class WeightRule:
     """A rule that changes how often matching images are drawn.
 
-    where: the columns and values that match.
-    weight: factor for how often matching images are drawn; the factors of several rules multiply.
+    where: the column values of matching images.
+    weight: factor for how often matching images are drawn. If several rules match an image, their
+        factors are multiplied.
     """
 
     where: Where
@@ -67,7 +69,7 @@ class HoldOutConfig:
     share: fraction of groups to hold out; a group is all images with the same caption. Groups are
         chosen by their hash alone, so other settings do not change which ones are held out. If
         there are few images and the hashes choose no group, one is held out anyway.
-    where: also hold out all images that match this, as a separate style.
+    where: also hold out all images with these column values, as a separate style.
     salt: text that changes which groups are chosen.
     judge: whether to validate on the held-out ``groups`` or on the held-out ``style``.
     crop: whether to validate on a centre crop of ``data.crop`` pixels instead of the whole image.
@@ -88,7 +90,7 @@ class HoldOutConfig:
 
 @dataclass(frozen=True)
 class ConditionConfig:
-    """A condition of a transformer's samples.
+    """A condition for training a transformer.
 
     kind: ``class`` (index of the row's ``column`` in ``names``, an int; rows with any other value
         are not drawn); ``segmentation`` (one-hot (``count``, h, w)), ``depth`` ((1, h, w) in
@@ -128,16 +130,17 @@ class ConditionConfig:
 class CompositionConfig:
     """Composition of cut-outs (images with transparency) on backgrounds.
 
-    The fractions of the backgrounds add up to at most 1. The remaining images have a plain
-    background: one large object is centred on white or a light colour.
+    The fractions of the backgrounds must add up to at most 1. The remaining images have a plain
+    background, which is white or a light colour.
 
-    colour, gradient, texture, scene: fraction of images with each background: a strong colour; two
-        colours; a texture image; a photo or landscape.
+    colour, gradient, texture, scene: fractions of images whose background is a strong colour, a
+        gradient of two colours, a texture image, and a photo or landscape, respectively.
     textures, scenes: which images without transparency serve as textures and as scenes.
     white: fraction of plain backgrounds that are white.
     moved: fraction of cut-outs that are scaled, rotated and shifted (in a scene, all are).
-    mirrored: fraction of cut-outs that are mirrored, unless the name mentions a side or writing.
-    scale: minimum longer side of a moved cut-out, relative to the image's side.
+    mirrored: fraction of cut-outs that are mirrored; those whose name mentions a side or writing
+        never are.
+    scale: minimum length of a moved cut-out's longer side, relative to the image's side.
     angle: maximum rotation of a moved cut-out in degrees.
     shadow: fraction of moved cut-outs that cast a shadow.
     recolour: fraction of cut-outs whose hue is rotated.
@@ -198,7 +201,7 @@ class CaptionConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Settings that determine the image and caption of sample k.
+    """Settings that determine the image and caption of each sample.
 
     sources: sources of the images.
     folder: base for relative paths in sources and conditions; if empty, the current folder.
@@ -206,14 +209,15 @@ class DataConfig:
     hold_out: the data held out of training.
     size: side of the images in pixels.
     crop: side of a random crop in pixels; None for the whole image.
-    zoom: maximum of the random factor by which images without transparency are enlarged before they
-        are cropped.
+    zoom: maximum random factor by which images without transparency are enlarged before they are
+        cropped.
     flip: fraction of samples that are mirrored (including any writing in them).
     cache: whether to keep decoded images in memory, size² · 4 bytes each.
-    composition: how cut-outs are put on backgrounds; None for each image's own plain colour.
-    captions: how names become sentences; None uses one of an image's captions unchanged (with a
-        composition, it means the default settings).
-    conditions: conditions to add to image and text.
+    composition: how cut-outs are put on backgrounds; None for a plain colour, the row's ``bg`` or
+        white.
+    captions: how names become captions. None uses one of the image's captions unchanged or, with a
+        composition, the default settings.
+    conditions: conditions to add to each sample.
     styles: names of styles, each with the ``where`` that selects its images; a row has the first
         style that matches it.
 
@@ -262,7 +266,7 @@ class DataConfig:
         return parse_section(cls, values, "data").placed()
 
     def placed(self) -> "DataConfig":
-        """Return a copy in which ``folder`` precedes every relative path."""
+        """Return a copy in which ``folder`` is prepended to every relative path."""
         if not self.folder:
             return self
         sources = (replace(s, path=_below(self.folder, s.path)) for s in self.sources)

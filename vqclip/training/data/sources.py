@@ -1,4 +1,4 @@
-"""Image sources: folders, and captioned JSONL files with shards."""
+"""Image sources: folders, and JSONL files with captions and shards."""
 
 import hashlib
 import json
@@ -79,8 +79,8 @@ def read_source(source: SourceConfig) -> list[DataEntry]:
 def matches(columns: Mapping[str, Any], where: Where) -> bool:
     """Return whether a row's columns have the values in ``where``.
 
-    A key ``not_x`` excludes values of column x. A missing column has the value None; a column that
-    holds a list has all the values in the list.
+    A key ``not_x`` excludes values of column x. A missing column has the value None. A column that
+    contains a list matches if any of the list's values does.
 
     >>> matches({"kind": "photo"}, {"kind": ["photo", "render"], "not_source": "noto"})
     True
@@ -148,7 +148,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield a folder's images sorted by name, with their subfolder as the row's ``category``."""
+    """Yield a row for each image in a folder, by name; a subfolder becomes the ``category``."""
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() not in {*FORMATS, ".bmp", ".gif", ".tif", ".tiff"}:
             continue
@@ -177,7 +177,7 @@ def read_bytes(entry: DataEntry) -> bytes:
 
 @lru_cache(maxsize=256)
 def _open_zip(path: Path, _process: int) -> zipfile.ZipFile:
-    """Open a shard once per process, because forks must not share its handle."""
+    """Open a shard once per process, because forked processes must not share its file handle."""
     return zipfile.ZipFile(path)
 
 
@@ -188,13 +188,13 @@ def _open_file(path: Path, _process: int) -> int:
 
 @lru_cache(maxsize=256)
 def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
-    """Return each file's position in a tar, read only once: name -> (offset, size) in bytes."""
+    """Return a cached index of the files in a tar: name -> (offset, size) in bytes."""
     with tarfile.open(path, "r:") as archive:
         return {m.name: (m.offset_data, m.size) for m in archive if m.isreg()}
 
 
 def open_entry(entry: DataEntry) -> Image.Image:
-    """Return an entry's image in its own mode.
+    """Return an entry's image in its original colour mode.
 
     Raises:
         UsageError: the image cannot be read.
@@ -224,7 +224,7 @@ def decode_image(entry: DataEntry, size: int) -> Pixels | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert 16- or 32-bit grey to 8 bits; floats, which have no fixed range, are stretched."""
+    """Convert 16- or 32-bit grey to 8 bits; stretch floats, because they have no fixed range."""
     if image.mode not in ("F", "I") and not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image, np.float32)
