@@ -26,11 +26,11 @@ def check_transformer(
     Args:
         model: the model to train.
         batch: a few samples.
-        conditions: entries of ``data.conditions``.
+        conditions: the entries of ``data.conditions``.
         loss: the ``loss`` section.
 
     Raises:
-        UsageError: they do not fit; the message names the setting and the remedy.
+        UsageError: the samples do not fit; the message names the setting and the remedy.
     """
     if "codes" in batch:  # encoded in advance
         count = batch["codes"][0].numel()
@@ -51,7 +51,7 @@ def check_transformer(
 
 
 def condition_name(model: Net2NetTransformer) -> str | None:
-    """Return the key of the condition in a sample, or None if the model needs none."""
+    """Return the key of the condition in a sample, or None if samples need no such entry."""
     kind = model.condition_kind
     if kind in ("unconditional", "coordinates", "clip"):
         return None

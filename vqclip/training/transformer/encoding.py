@@ -1,8 +1,8 @@
 """Samples for training transformers, stored in shards as codes and embeddings.
 
-A transformer sees images only through its frozen VQGAN and CLIP model. Encoding each sample once
-instead of at every step leaves more compute for the transformer. Sample k in the shards is sample k
-of the data, whichever models encoded it. Interrupted encoding resumes where it stopped.
+A transformer trains only on the outputs of its frozen VQGAN and CLIP model. Encoding each sample
+once instead of at every step leaves more compute for the transformer. Sample k in the shards is
+sample k of the data, whichever models encoded it. Interrupted encoding resumes where it stopped.
 """
 
 import json
@@ -37,7 +37,7 @@ _HELD_OUT = "held-out.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class EncodingConfig:
-    """The ``encode`` entry of a transformer's ``data``.
+    """The ``encode`` entry of a transformer's ``data`` section.
 
     folder: folder for the shards.
     samples: number of samples to encode; every epoch of training uses all of them.
@@ -61,10 +61,10 @@ class EncodingConfig:
 
 
 def open_data(settings: TrainSettings) -> Data:
-    """Return the data for training a transformer, encoded if ``data.encode`` is set.
+    """Return the training data, encoded in advance if ``data.encode`` is set.
 
     Raises:
-        UsageError: the data are not encoded for this model, or the settings are invalid.
+        UsageError: the data has not been encoded for this model, or the settings are invalid.
     """
     if "encode" not in settings.data:
         return Samples(data_config(settings), settings.seed)
@@ -78,7 +78,7 @@ def open_data(settings: TrainSettings) -> Data:
 
 
 def data_config(settings: TrainSettings) -> DataConfig:
-    """Return the data settings; for a VQGAN of maps, the maps are added as a condition.
+    """Return the data settings, adding a condition for a VQGAN that is trained on maps.
 
     A VQGAN whose ``image_key`` is depth, edges or segmentation is trained on the condition with
     that name. If no such condition is configured, the source images are read as the maps.
@@ -126,7 +126,7 @@ class DatasetEncoder:
         return [*(path for path, _ in self.config.shards), folder / _HELD_OUT]
 
     def _check_folder(self) -> None:
-        """Raise UsageError if the folder was encoded differently, else record the encoding."""
+        """Raise UsageError if the folder has another encoding; record that of a new folder."""
         about = {
             "codebook": codebook_hash(self.vqgan),
             "clip": weights_hash(self.perceptor.weights),
@@ -159,7 +159,7 @@ class DatasetEncoder:
 
     @property
     def total(self) -> int:
-        """Return the number of samples to encode."""
+        """Return the number of samples to encode, including held-out ones."""
         return self.config.samples + len(self.held_out)
 
     def run(self) -> Iterator[int]:

@@ -14,26 +14,27 @@ from vqclip.errors import UsageError
 class TransformerLoss:
     """The ``loss`` section for training a transformer.
 
-    Shares are fractions of the samples, for a transformer conditioned on CLIP embeddings. The
-    remaining samples are conditioned on the image's embedding.
+    Shares are fractions of the samples and apply to transformers conditioned on CLIP embeddings.
+    The remaining samples are conditioned on the image's embedding.
 
     text: share conditioned on the caption's embedding.
-    mix: share conditioned on a random point between the caption's embedding and the image's.
+    mix: share conditioned on a random point between the embeddings of the caption and the image.
     noise: length of a random vector added to the unit-length embedding, as LAFITE does with images
-        (Zhou et al. 2022, arXiv:2111.13792, eq. 4); it also keeps captions from being memorized.
-    drop: share without a condition, for classifier-free guidance.
+        (Zhou et al. 2022, arXiv:2111.13792, eq. 4). The noise also keeps the model from memorizing
+        captions.
+    drop: share trained without a condition, for classifier-free guidance.
     style: share for which the style is given, if model and data have styles.
     weight_decay: decay of the weights of linear layers.
     muon: whether to train the matrices in the blocks with Muon (Jordan et al. 2024), and only the
         remaining parameters with AdamW.
     guidance: guidance scale for the sample images.
     half: whether to store the exported weights in half precision.
-    sketch: weight of an additional loss on the sketch of CLIP embeddings, which predicts p(s_i | c)
-        for each code on its own. The sketch learns outlines long before the rest of the model,
-        which then does not have to guess them.
+    sketch: weight of an additional loss on the sketch of CLIP embeddings, from which p(s_i | c) is
+        predicted for each code on its own. The sketch learns outlines long before the rest of the
+        model, which can then rely on them.
     sketch_only: whether to train only the sketch of CLIP embeddings (and the head that reads it),
-        with the loss p(s_i | c) for each code on its own. This trains on hundreds of images per
-        second and provides initial weights for training the rest.
+        with the loss -log p(s_i | c) for each code on its own. Such training processes hundreds of
+        images per second, and its result can initialize the training of the whole model.
     """
 
     text: float = 0.5
@@ -65,11 +66,11 @@ class TransformerLoss:
 def mixed_embeddings(
     image: Tensor, text: Tensor, chance: Tensor, settings: TransformerLoss
 ) -> Tensor:
-    """Return training conditions, unit vectors (b, d) that lie between images and captions.
+    """Return training conditions: noisy unit vectors (b, d) between image and caption embeddings.
 
-    chance: (b,) in [0, 1). Values below ``text`` select the caption; values in the next ``mix``
-        select a point between caption and image, closer to the image for larger values; all
-        higher values select the image.
+    chance: (b,) in [0, 1). Values below ``text`` select the caption. Values from there to ``text``
+        + ``mix`` select a point between caption and image, closer to the image for larger values.
+        All higher values select the image.
     """
     share = ((chance - settings.text) / (settings.mix or 1)).clamp(0, 1)  # the image's share
     share = torch.where(chance < settings.text + settings.mix, share, 1.0)[:, None]

@@ -2,8 +2,8 @@
 
 The loss is -log p(s | c) of codes s given a condition c, averaged over codes. As in Esser et al.
 2021, AdamW decays only the weights of linear layers, and a fraction (1 - ``pkeep``) of the input
-codes is replaced by random ones. A transformer conditioned on CLIP embeddings learns from images
-and captions in one space.
+codes is replaced by random ones. Images and captions share one embedding space, so a transformer
+conditioned on CLIP embeddings learns from both.
 """
 
 import math
@@ -79,7 +79,7 @@ def _trained_state(model: Net2NetTransformer) -> dict[str, Tensor]:
 
 
 def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
-    """Return the trained networks: the GPT and the projection for CLIP embeddings."""
+    """Return the networks to train: the GPT and, for CLIP embeddings, the condition stage."""
     networks: dict[str, nn.Module] = {"transformer": model.transformer}
     if model.condition_kind == "clip":
         networks["cond_stage_model"] = model.cond_stage_model
@@ -89,8 +89,8 @@ def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
 class TransformerStage:
     """A :class:`vqclip.training.stage.Stage`; its VQGANs and CLIP model are frozen helpers.
 
-    Batches hold ``image``, and ``text`` or another source of the condition; or, if encoded in
-    advance, ``codes`` (b, h, w), ``image_embedding`` and ``text_embedding`` (b, d).
+    A batch contains ``image``, and ``text`` or another source of the condition. If encoded in
+    advance, it contains ``codes`` (b, h, w), ``image_embedding`` and ``text_embedding`` (b, d).
     """
 
     better: Literal["min", "max"] = "min"
@@ -117,7 +117,7 @@ class TransformerStage:
         check_transformer(self.model, batch, self.conditions, self.settings)
 
     def loss(self, batch: Batch, step: int) -> tuple[Tensor, Metrics]:
-        """Return the mean of -log p(code) in nats, and metrics that also contain it in bits."""
+        """Return the loss in nats per code, and metrics that include bits per code."""
         codes = self.codes(batch)
         condition = self._training_condition(batch, len(codes))
         nll = self.nll(codes, condition, self.model.pkeep)
@@ -155,7 +155,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return bits per code; for CLIP embeddings, given the caption, the image or neither."""
+        """Return bits per code; for CLIP embeddings, given the caption, the image and neither."""
         totals: dict[str, float] = {}
         count = 0
         for batch in batches:
@@ -168,7 +168,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> Tensor:
-        """Return images reconstructed by the VQGAN, each followed by samples of its condition."""
+        """Return the VQGAN's reconstructions, each followed by samples for the same condition."""
         vqgan, grids = self.model.vqgan, self._grids(batch)
         condition = next(iter(self._judged_conditions(batch, len(grids)).values()))
         guided = self.model.condition_kind == "clip"
@@ -188,7 +188,7 @@ class TransformerStage:
         return 1 + _DRAWN
 
     def export(self, folder: Path) -> None:
-        """Write ``config.yaml`` and ``model.safetensors``, but not VQGANs referenced by name."""
+        """Write ``config.yaml`` and ``model.safetensors``, without VQGANs referenced by name."""
         model = self.model
         stages: dict[StageName, nn.Module] = {"first": model.vqgan, "cond": model.cond_stage_model}
         vqgans = {k: v for k, v in stages.items() if isinstance(v, VQModel)}
@@ -221,7 +221,7 @@ class TransformerStage:
         return grids.long()
 
     def _training_condition(self, batch: Batch, count: int) -> Tensor:
-        """Return each sample's condition, chosen by the shares in the settings."""
+        """Return each sample's condition, chosen according to the shares in the settings."""
         stage = self.model.cond_stage_model
         if not isinstance(stage, ClipEmbedding):
             return self._given_condition(batch, count)
@@ -233,7 +233,7 @@ class TransformerStage:
         return vectors
 
     def _training_style(self, batch: Batch, count: int) -> Tensor | None:
-        """Return each sample's style (b,), -1 for no style; or None if the model has no styles."""
+        """Return each sample's style (b,), -1 for no style; None if the model has no styles."""
         if not self.styles:
             return None
         style: Tensor = batch["style"]
@@ -241,7 +241,7 @@ class TransformerStage:
         return torch.where(has_style, style, -1)
 
     def _judged_conditions(self, batch: Batch, count: int) -> dict[str, Tensor]:
-        """Return the conditions to validate with, by name of the score."""
+        """Return the conditions to validate with, keyed by the score's name."""
         if self.model.condition_kind != "clip":
             return {"bits_per_code": self._given_condition(batch, count)}
         encode, text = self.model.encode_condition, self._embeddings(batch, "text")
@@ -254,7 +254,7 @@ class TransformerStage:
         }
 
     def _given_condition(self, batch: Batch, count: int) -> Tensor:
-        """Return the codes of a condition other than an embedding, (b, m)."""
+        """Return the codes (b, m) of a condition that is not a CLIP embedding."""
         kind = self.model.condition_kind
         if kind == "unconditional":
             return self.model.encode_condition(None).expand(count, -1)
@@ -277,7 +277,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def _embeddings(self, batch: Batch, what: str) -> Tensor:
-        """Return unit vectors (b, d) for the images or their captions."""
+        """Return CLIP embeddings of the images or captions, as unit vectors (b, d)."""
         if f"{what}_embedding" in batch:
             stored: Tensor = batch[f"{what}_embedding"]
             return stored.float()

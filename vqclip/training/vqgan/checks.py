@@ -15,7 +15,7 @@ def check_vqgan(model: VQModel, batch: Batch, loss: VQGANLoss) -> None:
     """Check that the samples fit the model.
 
     Raises:
-        UsageError: they do not fit; the message names the setting and the remedy.
+        UsageError: the samples do not fit; the message names the setting and the remedy.
     """
     check_side(batch["image"].shape[-1], model.downsampling, "the VQGAN's")
     shape = model.ddconfig
@@ -48,7 +48,7 @@ def check_side(side: int, factor: int, whose: str) -> None:
     """Check that ``side`` is a multiple of ``factor``.
 
     Raises:
-        UsageError: it is not; the message suggests the nearest valid sizes.
+        UsageError: ``side`` is not a multiple; the message suggests the nearest valid sizes.
     """
     if side % factor:
         lower = side // factor * factor

@@ -1,4 +1,4 @@
-"""Model-free losses for training a VQGAN."""
+"""Pixel and adversarial losses for training a VQGAN."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

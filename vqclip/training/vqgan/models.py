@@ -18,7 +18,7 @@ _DISCRIMINATOR = "loss.discriminator."
 
 
 def model_config(settings: TrainSettings) -> ModelConfig:
-    """Return the model's config, from the ``model`` section or the file beside the initial weights.
+    """Return the model config in the ``model`` section, or else that of the initial weights.
 
     Raises:
         UsageError: the settings have neither a ``model`` section nor initial weights.
@@ -36,7 +36,7 @@ def model_config(settings: TrainSettings) -> ModelConfig:
 
 
 def open_model(config: ModelConfig, settings: TrainSettings, device: torch.device) -> VQModel:
-    """Build the model on ``device``, with pretrained weights if set, else random ones.
+    """Build the model on ``device``, with the weights in ``settings.start`` or random ones.
 
     Raises:
         UsageError: the config is invalid or the weights do not exist.
@@ -71,7 +71,7 @@ def _completed(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tenso
 
 
 def discriminator_state(settings: TrainSettings, discriminator: nn.Module) -> dict[str, Tensor]:
-    """Return the discriminator's weights in the initial checkpoint, or none if they do not fit."""
+    """Return the discriminator's weights in ``settings.start``, or none if they do not fit."""
     if settings.start is None:
         return {}
     state = model_files.read_state_dict(vqgan_path(settings.start))

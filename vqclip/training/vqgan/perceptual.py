@@ -26,7 +26,8 @@ def open_perceptual(name: str, device: torch.device) -> nn.Module:
     - ``lpips:PATH``: LPIPS on VGG16, with weights from a file or from all weight files in a folder
       (:func:`vqclip.models.lpips.lpips_from`);
     - ``clip``: features of the built-in CLIP model; ``clip:SOURCE``: those of another CLIP model;
-    - ``timm:NAME``: features of a timm model, downloaded; ``timm:NAME:FILE``: loaded from a file.
+    - ``timm:NAME``: features of a timm model, with downloaded weights; ``timm:NAME:FILE``: with
+      weights from a file.
 
     Raises:
         UsageError: the name is unknown or the file does not exist.
@@ -79,7 +80,7 @@ def _timm_distance(source: str) -> FeatureDistance:
 def _fitting(
     wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], file: str
 ) -> dict[str, Tensor]:
-    """Return the weights in ``state`` for ``wanted``, by name, or in order if all shapes match."""
+    """Return the weights in ``state`` under the names in ``wanted``, matched by name or order."""
     optional = {key for key in wanted if key.endswith("num_batches_tracked")}
     if all(key in state for key in wanted.keys() - optional):
         return {key: state.get(key, value) for key, value in wanted.items()}

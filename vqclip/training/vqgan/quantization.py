@@ -39,8 +39,9 @@ def vector_quantize(
 
         L = mean (sg[z] − e)² + β · mean (z − sg[e])²
 
-    With ``legacy_beta``, β weights the first term instead, reproducing taming-transformers' bug. If
-    the codebook is not ``learned`` by gradients, only the second term is used.
+    With ``legacy_beta``, β weights the first term instead, which reproduces a bug in
+    taming-transformers. If the codebook is not ``learned`` by gradients, only the second term is
+    used.
     """
     b, c, h, w = z.shape
     flat = z.permute(0, 2, 3, 1).reshape(-1, c).float()  # (b*h*w, c)
@@ -67,8 +68,8 @@ def gumbel_quantize(
 ) -> Quantized:
     """Quantize by sampling codes from softmax((logits + noise) / τ) (Jang et al., 1611.01144).
 
-    The forward pass uses the most likely code; the backward pass, the softmax. The loss is
-    kl_weight · Σ q log(q·K), the divergence from a uniform choice among the K codes.
+    The forward pass uses the most likely code, and the backward pass uses the softmax. The loss is
+    kl_weight · Σ q log(q·K), the weighted divergence from a uniform choice among the K codes.
 
     Args:
         z: the projection's input, (b, c, h, w).
@@ -116,12 +117,13 @@ class WarmUpCosine:
 
 
 class CodebookUpdater(nn.Module):
-    """Updates a codebook without gradients, and holds the state needed for that.
+    """Updates a codebook without gradients, and holds the state needed for these updates.
 
-    - Codes that no latent has chosen for ``revive_after`` steps are moved to a random latent in the
-      batch. ``idle`` (n_embed,) counts those steps.
-    - With ``decay``, each code is a running average of the latents that choose it, and not trained
-      by gradients: N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N (van den Oord et al. 2017, A.1).
+    - Each code that has been unused for ``revive_after`` steps is moved to a random latent in the
+      batch. ``idle`` (n_embed,) counts these steps.
+    - With ``decay``, each code is a running average of the latents assigned to it, and is not
+      trained by gradients: N ← γN + (1−γ)n, m ← γm + (1−γ)Σz, e = m/N (van den Oord et al. 2017,
+      A.1).
 
     Args:
         codebook: (n_embed, embed_dim).

@@ -25,9 +25,9 @@ class Scores:
         self.weights.append(len(image))
 
     def figures(self) -> dict[str, float]:
-        """Return ``rec_loss``, ``psnr`` in dB, ``codes`` (share in use) and their ``perplexity``.
+        """Return ``rec_loss``, ``psnr`` in dB, ``codes`` (the share in use) and ``perplexity``.
 
-        Without images, the result is empty.
+        The result is empty if no images were added.
         """
         if not self.losses:
             return {}
@@ -48,6 +48,6 @@ def psnr_of_batch(image: Tensor, output: Tensor) -> Tensor:
 
 
 def perplexity(counts: Tensor) -> float:
-    """Return the exponential of the entropy of the codes' counts: (n,) -> 1 to n."""
+    """Return the perplexity of code counts (n,): the exponential of their entropy, from 1 to n."""
     share = counts / counts.sum().clamp_min(1)
     return float(torch.special.entr(share).sum().exp())

@@ -1,4 +1,4 @@
-"""The ``loss`` section for training a VQGAN, without torch."""
+"""The ``loss`` section for training a VQGAN, importable without torch."""
 
 import math
 from collections.abc import Mapping
@@ -28,22 +28,24 @@ class VQGANLoss:
         corners get the square of this weight.
     perceptual: see :func:`vqclip.training.vqgan.perceptual.open_perceptual`; None disables the
         loss; auto is ``clip`` for images of 64 pixels or more, and None for smaller ones, whose
-        colours would be learned more slowly.
-    codebook_weight: weight of L_VQ. ``beta`` is the weight of its commitment term or, with
-        ``legacy_beta``, of its codebook term, as in taming-transformers.
-    codebook_decay: decay for a codebook that is a running average of its latents; 0 for a codebook
+        colours are learned more slowly with ``clip``.
+    codebook_weight: weight of the quantization loss L_VQ. ``beta`` is the weight of its commitment
+        term or, with ``legacy_beta``, of its codebook term, as in taming-transformers.
+    codebook_decay: decay for a codebook that is a running average of latents; 0 for a codebook
         trained by gradients.
-    revive_after: number of unused steps after which a code is re-initialized; 0 means never.
+    revive_after: number of steps after which an unused code is re-initialized; 0 means never.
     disc_start: step from which the discriminator affects the generator; None for no discriminator.
     disc_training_start: step from which the discriminator is trained. Default: ``disc_start``.
-    disc_weight, disc_factor: both multiply λ; disc_factor also multiplies the loss of D.
+    disc_weight, disc_factor: both multiply the weight λ of the adversarial loss; disc_factor also
+        multiplies the discriminator's own loss.
     disc_adaptive: whether λ adapts; otherwise it is 1.
     disc_in_channels: input channels of the discriminator. Default: the model's out_ch.
     disc_loss: hinge or vanilla (softplus).
     disc_learning_rate: learning rate of the discriminator. Default: that of the autoencoder.
-    kl_weight, kl_warmup: weight of the Gumbel divergence, and the number of steps to reach it.
+    kl_weight, kl_warmup: weight of the Gumbel divergence, and the number of steps over which it
+        rises to this value.
     freeze: parts to keep fixed: encoder, quant_conv, quantize, post_quant_conv, decoder.
-        If the first three are frozen, a transformer trained on the codes stays valid.
+        If the first three are frozen, a transformer trained on the codes remains valid.
     """
 
     pixel: Literal["l1", "l2", "mix"] = "l1"
@@ -105,7 +107,7 @@ def chosen(loss: VQGANLoss, settings: TrainSettings) -> VQGANLoss:
 
 
 def taming_loss(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a taming config's ``lossconfig`` under our names, including its kl_weight."""
+    """Return a taming config's ``lossconfig`` under vqclip's names, including ``kl_weight``."""
     config = params.get("lossconfig") or {}
     own = dict(config.get("params") or {})
     own["pixel_weight"] = own.pop("pixelloss_weight", VQGANLoss.pixel_weight)

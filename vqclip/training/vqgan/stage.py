@@ -1,4 +1,4 @@
-"""Training a VQGAN (Esser et al. 2021, arXiv:2012.09841, section 3.1 and appendix).
+"""Training of a VQGAN (Esser et al. 2021, arXiv:2012.09841, section 3.1 and appendix).
 
     L = |x − x̂| + w_p · LPIPS(x, x̂) + λ · (−mean D(x̂)) + L_VQ
     λ = ‖∇L_rec‖ / (‖∇L_GAN‖ + δ), gradients at the last layer of the decoder
@@ -78,7 +78,7 @@ def open_vqgan_stage(settings: TrainSettings, device: torch.device) -> "VQGANSta
 
 
 class VQGANStage:
-    """A VQGAN's training; see :class:`vqclip.training.stage.Stage`.
+    """A stage that trains a VQGAN; see :class:`vqclip.training.stage.Stage`.
 
     Args:
         model: the VQGAN to train.
@@ -216,7 +216,7 @@ class VQGANStage:
         }
 
     def after_step(self, batch: Batch, step: int) -> None:
-        """Update the codebook with the latents of all the step's batches, in all processes."""
+        """Update the codebook with the latents of all batches in the step, from all processes."""
         latents, self._latents = self._latents, []
         if not latents or isinstance(self.model.quantize, GumbelQuantizer):
             return
@@ -259,7 +259,7 @@ class VQGANStage:
 
 
 def _learning_rate(settings: TrainSettings) -> float:
-    """Return the learning rate if set, else taming's, which scales with the samples per step."""
+    """Return the configured learning rate, or taming's, which scales with the samples per step."""
     train = settings.train
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     base = float(settings.model.get("base_learning_rate", _TAMING_RATE))
@@ -272,10 +272,10 @@ def _adam(network: nn.Module, rate: float) -> torch.optim.Optimizer:
 
 
 def _initialize_idle_adam(optimizer: torch.optim.Optimizer, steps: int) -> None:
-    """Put a new Adam into the state that ``steps`` steps without gradients would produce.
+    """Put a new Adam optimizer into the state that ``steps`` steps with zero gradients produce.
 
     In taming-transformers, the discriminator's optimizer steps from the beginning, with its loss
-    multiplied by 0. Starting later differs only in the optimizer's step count.
+    multiplied by 0. Starting later would change only the optimizer's step count, which is set here.
     """
     for group in optimizer.param_groups:
         for parameter in group["params"]:
