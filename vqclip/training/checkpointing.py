@@ -1,8 +1,8 @@
 """Training checkpoints without pickle.
 
-``checkpoints/step-0000500/`` holds ``networks.safetensors`` and ``average.safetensors`` (keys
-``network/weight``), ``optimizers.safetensors`` and ``state.json``. A folder is written under a
-temporary name and renamed once complete.
+``checkpoints/step-0000500/`` contains ``networks.safetensors`` and ``average.safetensors`` (keys
+``network/weight``), ``optimizers.safetensors`` and ``state.json``. Each folder is written under a
+temporary name and renamed once it is complete.
 """
 
 import json
@@ -36,7 +36,7 @@ def save_training_state(
     extra: Mapping[str, Any],
     keep: int,
 ) -> Path:
-    """Save the state after ``step`` steps to ``folder``, keeping only the ``keep`` newest states.
+    """Save the state after ``step`` steps in ``folder``; keep only the ``keep`` newest states.
 
     Raises:
         UsageError: the checkpoint cannot be written.
@@ -65,7 +65,7 @@ def save_training_state(
 def load_training_state(
     path: Path, networks: Networks, optimizers: Mapping[str, Optimizer], average: WeightAverage
 ) -> dict[str, Any]:
-    """Restore networks, optimizers and average from a checkpoint; return its ``state.json``.
+    """Restore networks, optimizers and average from a checkpoint; return its parsed ``state.json``.
 
     Raises:
         CheckpointError: the checkpoint is damaged, or belongs to another model or other settings.
@@ -112,7 +112,7 @@ def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def random_state(seed: int, step: int, process: int = 0) -> int:
-    """Return the seed for torch's generator for one step in one process.
+    """Return the seed of torch's generator for one step in one process.
 
     >>> random_state(0, 1) != random_state(1, 0)
     True

@@ -1,7 +1,7 @@
 """Process and device set-up with Hugging Face Accelerate.
 
-Gradients are averaged here rather than by a wrapper around the networks, so that a loss may use the
-networks freely (in part, twice, or not at all) and every stage remains plain PyTorch.
+Gradients are averaged here rather than by a wrapper around the networks. A loss may therefore use
+the networks freely (in part, twice or not at all), and every stage remains plain PyTorch.
 """
 
 from collections.abc import Iterable, Sequence

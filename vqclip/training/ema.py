@@ -10,10 +10,10 @@ Networks = Mapping[str, nn.Module]
 
 
 class WeightAverage:
-    """Moving average ē ← d·ē + (1 − d)·w of every weight after every step; buffers are copied.
+    """A moving average of the weights, ē ← d·ē + (1 − d)·w after every step.
 
-    Early on, d is (1 + step) / (10 + step) if that is smaller, so that the initial weights fade
-    quickly. Frozen weights are copied too, which costs only memory.
+    Early on, d is (1 + step) / (10 + step) if that is smaller, so the initial weights fade quickly.
+    Buffers and frozen weights are copied, which costs only memory.
 
     Args:
         networks: networks to average, starting at their current weights.

@@ -4,11 +4,12 @@
         print(progress.step, progress.metrics)
 
 For each objective, a step computes the loss over the step's batches, backpropagates, clips the
-gradients and steps the optimizer. It then runs the stage's other updates and updates the average.
+gradients and steps the optimizer. Finally, the step runs the stage's other updates and updates the
+average of the weights.
 
-Samples, random numbers and the learning rate depend only on (settings, step). On a CPU with a fixed
-number of threads, training resumed from a checkpoint therefore ends with weights byte-identical to
-those of uninterrupted training.
+Samples, random numbers and the learning rate depend only on (settings, step). Training that resumes
+from a checkpoint therefore ends with exactly the same weights as uninterrupted training, byte for
+byte, if both run on a CPU with the same number of threads.
 """
 
 import math
@@ -49,8 +50,8 @@ class TrainingProgress:
         validation: scores on held-out data, if validation ran after this step.
         checkpoint: the checkpoint's folder, if one was written after this step.
         stopped: whether training stopped on request; it can be resumed from ``checkpoint``.
-        best: the best value so far of the first validation score; its model is in ``best/``.
-        best_step: the number of steps after which ``best`` was reached.
+        best: the best value so far of the first validation score; ``best/`` contains its model.
+        best_step: number of completed steps when ``best`` was reached.
     """
 
     step: int
@@ -78,7 +79,7 @@ def fit(
     Args:
         stage: the stage to train, with its networks on the accelerator's device.
         data: the training and held-out data.
-        settings: the settings; only ``train`` and ``seed`` are used here.
+        settings: the training settings, of which only ``train`` and ``seed`` are used here.
         folder: the run's folder, for ``checkpoints/``, ``best/`` and ``last/`` (exported models),
             ``metrics.csv``, ``validation.csv``, ``samples/`` and ``tensorboard/``.
         accelerator: process and device. Default: the one from :func:`make_accelerator`.
@@ -171,7 +172,7 @@ class Trainer:
         return metrics
 
     def _optimize(self, objective: Objective, micro: list[Batch], step: int) -> Metrics:
-        """Step one optimizer; return the mean of each metric that its loss reported."""
+        """Step an objective's optimizer; return the mean of each metric over the step's batches."""
         optimizer = self.prepared[objective.name]
         factor = learning_rate_factor(step, self.settings)
         for group, rate in zip(
@@ -198,7 +199,7 @@ class Trainer:
 
     @contextmanager
     def _only_gradients_of(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-        """Require gradients only for ``optimizer``'s parameters within the block."""
+        """Within the block, require gradients only for ``optimizer``'s parameters."""
         own = {id(parameter) for parameter in _trainable(optimizer)}
         others = [parameter for parameter in self.trained if id(parameter) not in own]
         for parameter in others:
@@ -245,7 +246,7 @@ class Trainer:
         )
 
     def resume(self) -> int:
-        """Load the newest checkpoint, if any; return the number of steps completed by then."""
+        """Load the newest checkpoint and return its number of steps, or 0 if there is none."""
         found = checkpoint_folders(self.folder / "checkpoints")
         if not found:
             return 0
@@ -259,9 +260,8 @@ class Trainer:
 def learning_rate_factor(step: int, settings: LoopSettings) -> float:
     """Return the factor for the learning rate at ``step``, counted from 0.
 
-    During warm-up, the factor rises as (step + 1) / warmup; afterwards it falls from 1 to
-    ``final_learning_rate`` at the last step, linearly or along half a cosine, unless it is
-    constant.
+    During warm-up, the factor is (step + 1) / warmup. Afterwards, it stays at 1 or falls to
+    ``final_learning_rate`` by the last step, linearly or along half a cosine.
     """
     if step < settings.warmup:
         return (step + 1) / settings.warmup

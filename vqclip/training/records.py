@@ -119,7 +119,7 @@ class Records:
 
 
 def image_grid(pictures: Tensor, rows: int) -> Tensor:
-    """Arrange images (n·rows, 3, h, w) in n columns of ``rows``: (3, rows·h, n·w)."""
+    """Arrange images (n·rows, 3, h, w) in n columns of ``rows`` images: (3, rows·h, n·w)."""
     count, channels, height, width = pictures.shape
     table = pictures.reshape(count // rows, rows, channels, height, width)
     return table.permute(2, 1, 3, 0, 4).reshape(channels, rows * height, -1)
@@ -146,8 +146,8 @@ def _due(step: int, every: int) -> bool:
 class Table:
     """A CSV file with one row per logged step; resuming drops the rows of later steps.
 
-    The first row sets the columns. A row that lacks a column gets an empty cell; a row with a new
-    column causes the file to be rewritten.
+    The first row sets the columns. A row that lacks a column gets an empty cell. If a row has a new
+    column, the whole file is rewritten.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -158,7 +158,7 @@ class Table:
             self._rewrite(rows, list(rows[0]) if rows else [])
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a step's row."""
+        """Append the row of a step."""
         row = {"step": str(step)} | {key: f"{value:.6g}" for key, value in values.items()}
         if strange := [key for key in row if key not in self.columns]:
             self._rewrite(self._rows(), [*self.columns, *strange])
@@ -186,7 +186,7 @@ class Table:
 
 
 class TensorBoard:
-    """Scalars and images for ``tensorboard --logdir``; without TensorBoard, nothing is written."""
+    """Scalars and images for TensorBoard; if it is not installed, nothing is written."""
 
     def __init__(self, folder: Path, step: int) -> None:
         self.writer: Any = None
@@ -198,13 +198,13 @@ class TensorBoard:
         self.writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def write(self, step: int, values: Mapping[str, float], prefix: str) -> None:
-        """Add a step's values, named like ``train/loss`` for the prefix ``train``."""
+        """Log a step's values under names such as ``train/loss`` for the prefix ``train``."""
         if self.writer is not None:
             for name, value in values.items():
                 self.writer.add_scalar(f"{prefix}/{name}", value, step)
 
     def picture(self, step: int, array: Any) -> None:
-        """Add an image, (h, w, 3) uint8."""
+        """Log an image, (h, w, 3) uint8."""
         if self.writer is not None:
             self.writer.add_image("samples", array, step, dataformats="HWC")
 

@@ -1,4 +1,4 @@
-"""Training settings: YAML to frozen dataclasses, without torch."""
+"""Training settings: frozen dataclasses read from YAML, importable without torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,20 +19,20 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """Length, speed and precision of training: the ``train`` section, common to all stages.
+    """The ``train`` section, common to all stages: length, speed and precision of training.
 
     steps: total number of optimizer steps, including those before a resume.
     batch_size: samples per forward pass and process; a step uses ``accumulate`` times as many.
     learning_rate: peak rate for every optimizer. Alternatively, ``base_learning_rate`` is a rate
         per sample, multiplied by the number of samples in a step, as in taming-transformers.
     warmup: number of steps over which the learning rate rises linearly from 0.
-    schedule: learning rate after warm-up: ``constant``; or ``linear`` or ``cosine``, which decay to
-        ``final_learning_rate`` times the peak rate at the last step.
+    schedule: ``constant`` keeps the learning rate at its peak after warm-up; ``linear`` and
+        ``cosine`` lower it to ``final_learning_rate`` times the peak by the last step.
     ema: decay of the weight average used for validation and export; 0 disables the average.
-        Early on, the average forgets faster, with the decay (1 + step) / (10 + step).
+        Early on, the decay is (1 + step) / (10 + step) if that is smaller.
     precision: auto, float32, bfloat16 or float16 (only on CUDA), for operations under autocast.
-    clip_gradients: maximum norm over all gradients of an optimizer.
-    validate_every, sample_every, checkpoint_every, log_every: interval in steps; 0 means never.
+    clip_gradients: maximum norm of an optimizer's gradients taken together.
+    validate_every, sample_every, checkpoint_every, log_every: intervals in steps; 0 means never.
     validate_samples: number of held-out samples to validate on, starting with the first.
     keep: number of checkpoints to keep.
     workers: number of data-loading processes; with 0, the main process loads the data.
@@ -86,7 +86,8 @@ class LoopSettings:
     def rate(self, default: float, processes: int = 1) -> float:
         """Return the peak learning rate if set, else ``default``.
 
-        If ``base_learning_rate`` is set, the result is that rate times the samples in a step.
+        If ``base_learning_rate`` is set, the result is that rate times the number of samples in a
+        step.
         """
         if self.base_learning_rate is not None:
             return self.base_learning_rate * self.batch_size * self.accumulate * processes
@@ -99,10 +100,10 @@ class TrainSettings:
 
     stage: ``vqgan``, ``transformer`` or ``clip``.
     seed: seed for initial weights, data and noise; a step depends only on (seed, step).
-    model: the model to train, in its own config format (``target`` and ``params``).
+    model: the config of the model to train: ``target`` and ``params`` or, for CLIP, ``model_cfg``.
     start: weights to start from, a path or ``default``; with ``start_partial``, some weights may
         be missing or unexpected.
-    loss, data: sections parsed by the stage and by :mod:`vqclip.training.data.dataset`.
+    loss, data: sections parsed by the stage and by :mod:`vqclip.training.data.settings`.
     train: see :class:`LoopSettings`.
     """
 
@@ -133,18 +134,20 @@ def read_training_settings(stage: str, path: Path, changes: Sequence[str] = ()) 
 
 
 def settings_of(stage: str, values: Mapping[str, Any]) -> TrainSettings:
-    """Return the settings for values structured like the YAML file."""
+    """Return the settings in ``values``, a mapping with the structure of the YAML file."""
     return parse_section(TrainSettings, {**values, "stage": stage}, "")
 
 
 def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """Return ``values`` after changes ``a.b=value``, parsed as YAML; numbers index lists.
+    """Return ``values`` with changes such as ``a.b=value`` applied.
+
+    New values are parsed as YAML; in names, numbers are list indices.
 
     >>> changed({"train": {"steps": 5}}, ["train.steps=7"])
     {'train': {'steps': 7}}
 
     Raises:
-        UsageError: a change has no equals sign, names an unknown place or is not valid YAML.
+        UsageError: a change has no equals sign, does not fit ``values`` or is not valid YAML.
     """
     result: Any = dict(values)
     for change in changes:
@@ -178,10 +181,10 @@ def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
 
 
 def parse_section(cls: type[_T], values: Any, where: str) -> _T:
-    """Return an instance of the frozen dataclass ``cls`` for a section of the settings.
+    """Parse a section of the settings as an instance of the frozen dataclass ``cls``.
 
-    Integers are accepted for floats, lists for tuples, and mappings for nested dataclasses; strings
-    such as ``1e-4``, which YAML reads as text, are accepted for numbers.
+    Floats may be given as integers or as strings such as ``1e-4``, which YAML reads as text. Tuples
+    may be given as lists, and nested dataclasses as mappings.
 
     Raises:
         UsageError: a key is unknown (the message suggests the nearest) or missing, or a type is
@@ -244,7 +247,7 @@ def _tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
 
 
 def _plain(kind: Any, value: Any, where: str) -> Any:
-    """Return a value of a plain type; numbers may be strings, as YAML reads ``1e-4``."""
+    """Return a value of a plain type; floats may be strings, because YAML reads ``1e-4`` as one."""
     if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)

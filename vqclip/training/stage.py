@@ -1,14 +1,14 @@
 """The interface of a stage: networks, losses, validation.
 
-A stage implements one training method. Multiple devices, precision, accumulation, schedules,
-averages and files are left to the loop (:mod:`vqclip.training.loop`). A new stage needs a function
+A stage implements one training method. The loop (:mod:`vqclip.training.loop`) handles multiple
+devices, precision, accumulation, schedules, averages and files. A new stage needs a function
 
     def open_mine_stage(settings: TrainSettings, device: torch.device) -> Stage
 
-named in :data:`vqclip.training.stages.STAGES`. It builds the networks on ``device``, in float32.
-torch's generator is seeded with ``settings.seed`` beforehand, so that the initial weights depend
-only on the settings. The stage defines its own ``loss`` section, a frozen dataclass with all
-defaults, and reads it with ``parse_section(ItsSettings, settings.loss, "loss")``.
+listed in :data:`vqclip.training.stages.STAGES`. This function builds the networks on ``device``, in
+float32. Because torch's generator is seeded with ``settings.seed`` beforehand, the initial weights
+depend only on the settings. The stage defines its own ``loss`` section, a frozen dataclass whose
+fields all have defaults, and reads it with ``parse_section(ItsSettings, settings.loss, "loss")``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,9 +31,9 @@ class Objective:
     """An optimizer and the loss that it minimizes.
 
     A step runs the objectives in order, each with its own forward pass over the same batches. While
-    ``loss`` and its backward pass run, only the parameters of ``optimizer`` (those that required
-    gradients when training began) require gradients, so that the generator's loss differentiates
-    through the discriminator without training it.
+    ``loss`` and its backward pass run, only the parameters of ``optimizer`` require gradients,
+    except for those that were frozen when training began. The generator's loss can therefore be
+    differentiated through the discriminator without training it.
 
     Attributes:
         name: a name such as ``"autoencoder"`` or ``"discriminator"``, for metrics and files.
@@ -55,8 +55,8 @@ class Stage(Protocol):
     Attributes:
         networks: all trained and checkpointed networks by name, with parameters and buffers; the
             loop calls ``train()`` and ``eval()`` on them. They also hold, in buffers, any state
-            that the stage keeps between steps. Frozen helpers (a feature loss, a first stage) are
-            left out.
+            that the stage keeps between steps. Frozen helpers, such as a feature loss or a first
+            stage, are left out.
         objectives: the objectives in order; only their parameters are trained.
         better: whether smaller or larger values of the first score from :meth:`validate` are
             better.
@@ -72,14 +72,14 @@ class Stage(Protocol):
         """Check, before training, that the first samples fit the settings.
 
         Raises:
-            UsageError: they do not fit; the message names the setting and the remedy.
+            UsageError: the samples do not fit; the message names the setting and the remedy.
         """
 
     def after_step(self, batch: Batch, step: int) -> None:
         """Make updates that do not use gradients, such as reviving dead codes.
 
-        ``batch`` is the last one in the step. This is called after the optimizers have stepped,
-        with gradients disabled.
+        ``batch`` is the last one in the step. The loop calls this method after the optimizers have
+        stepped, with gradients disabled.
         """
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -92,8 +92,9 @@ class Stage(Protocol):
     def pictures(self, batch: Batch) -> Tensor:
         """Return sample images for the first held-out batch: (n, 3, h, w) in [0, 1].
 
-        This is called like :meth:`validate`. With b inputs and r results for each, n = b·(1 + r):
-        each input is followed by its results. The grid has 1 + r rows; see :attr:`rows`.
+        The networks are in the same state as in :meth:`validate`. For b inputs with r results each,
+        n is b·(1 + r), and each input is followed by its results. The grid has 1 + r rows; see
+        :attr:`rows`.
         """
 
     @property
@@ -104,5 +105,6 @@ class Stage(Protocol):
         """Write the model to the empty folder ``folder`` in a format that other tools can load.
 
         VQGANs and transformers are written as ``config.yaml`` and ``model.safetensors``; CLIP
-        models, in open_clip's ``local-dir:`` layout. This is called like :meth:`validate`.
+        models are written in open_clip's ``local-dir:`` layout. The networks are in the same state
+        as in :meth:`validate`.
         """
