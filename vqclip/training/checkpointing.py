@@ -36,7 +36,7 @@ def save_training_state(
     extra: Mapping[str, Any],
     keep: int,
 ) -> Path:
-    """Save the state after ``step`` steps in ``folder``; keep only the ``keep`` newest states.
+    """Write a checkpoint of step ``step`` to ``folder``; keep only the ``keep`` newest checkpoints.
 
     Raises:
         UsageError: the checkpoint cannot be written.

@@ -10,9 +10,9 @@ Networks = Mapping[str, nn.Module]
 
 
 class WeightAverage:
-    """A moving average of the weights, ē ← d·ē + (1 − d)·w after every step.
+    """A moving average of the weights: ē ← d·ē + (1 − d)·w after every step.
 
-    Early on, d is (1 + step) / (10 + step) if that is smaller, so the initial weights fade quickly.
+    Early on, d is limited to (1 + step) / (10 + step), so the initial weights fade quickly.
     Buffers and frozen weights are copied, which costs only memory.
 
     Args:

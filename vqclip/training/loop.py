@@ -8,8 +8,8 @@ gradients and steps the optimizer. Finally, the step runs the stage's other upda
 average of the weights.
 
 Samples, random numbers and the learning rate depend only on (settings, step). Training that resumes
-from a checkpoint therefore ends with exactly the same weights as uninterrupted training, byte for
-byte, if both run on a CPU with the same number of threads.
+from a checkpoint therefore ends with the same weights as uninterrupted training, byte for byte, if
+both run on a CPU with the same number of threads.
 """
 
 import math
@@ -49,7 +49,7 @@ class TrainingProgress:
         metrics: values reported by the step's losses, as tensors; reading one waits for the device.
         validation: scores on held-out data, if validation ran after this step.
         checkpoint: the checkpoint's folder, if one was written after this step.
-        stopped: whether training stopped on request; it can be resumed from ``checkpoint``.
+        stopped: whether training stopped on request, with a ``checkpoint`` to resume from.
         best: the best value so far of the first validation score; ``best/`` contains its model.
         best_step: number of completed steps when ``best`` was reached.
     """
@@ -141,7 +141,7 @@ class Trainer:
         share_weights(self.accelerator, stage.networks.values())
 
     def batches(self, data: Data, first: int) -> Iterator[Batch]:
-        """Yield this process's batches from step ``first`` on, moved to its device."""
+        """Yield this process's batches on its device, starting with step ``first``."""
         batches = training_batches(
             data,
             first,
@@ -211,7 +211,7 @@ class Trainer:
                 parameter.requires_grad_(True)
 
     def records(self, data: Data, first: int) -> Records | None:
-        """Return the writer of the run's files in the main process, and None in the others."""
+        """Return the writer of the run's files in the main process, or None in the others."""
         if not self.accelerator.is_main_process:
             return None
         where = (self.settings, self.average, self.accelerator.device, first)

@@ -29,9 +29,9 @@ class LoopSettings:
     schedule: ``constant`` keeps the learning rate at its peak after warm-up; ``linear`` and
         ``cosine`` lower it to ``final_learning_rate`` times the peak by the last step.
     ema: decay of the weight average used for validation and export; 0 disables the average.
-        Early on, the decay is (1 + step) / (10 + step) if that is smaller.
+        Early on, the decay is limited to (1 + step) / (10 + step).
     precision: auto, float32, bfloat16 or float16 (only on CUDA), for operations under autocast.
-    clip_gradients: maximum norm of an optimizer's gradients taken together.
+    clip_gradients: maximum total norm of an optimizer's gradients.
     validate_every, sample_every, checkpoint_every, log_every: intervals in steps; 0 means never.
     validate_samples: number of held-out samples to validate on, starting with the first.
     keep: number of checkpoints to keep.
@@ -84,7 +84,7 @@ class LoopSettings:
             )
 
     def rate(self, default: float, processes: int = 1) -> float:
-        """Return the peak learning rate if set, else ``default``.
+        """Return the configured peak learning rate, or else ``default``.
 
         If ``base_learning_rate`` is set, the result is that rate times the number of samples in a
         step.
@@ -103,7 +103,8 @@ class TrainSettings:
     model: the config of the model to train: ``target`` and ``params`` or, for CLIP, ``model_cfg``.
     start: weights to start from, a path or ``default``; with ``start_partial``, some weights may
         be missing or unexpected.
-    loss, data: sections parsed by the stage and by :mod:`vqclip.training.data.settings`.
+    loss, data: sections parsed by the stage and by :mod:`vqclip.training.data.settings`,
+        respectively.
     train: see :class:`LoopSettings`.
     """
 
@@ -163,7 +164,7 @@ def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
 
 
 def _replaced(values: Any, keys: list[str], value: Any, name: str) -> Any:
-    """Return a copy of ``values`` with one value replaced, creating mappings along its path."""
+    """Return a copy of ``values`` with one value replaced, creating missing mappings on the way."""
     if not keys:
         return value
     key, rest = keys[0], keys[1:]
@@ -247,7 +248,7 @@ def _tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
 
 
 def _plain(kind: Any, value: Any, where: str) -> Any:
-    """Return a value of a plain type; floats may be strings, because YAML reads ``1e-4`` as one."""
+    """Return a value of a plain type; a float may be text, because YAML reads ``1e-4`` as text."""
     if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)

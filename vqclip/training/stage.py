@@ -38,10 +38,11 @@ class Objective:
     Attributes:
         name: a name such as ``"autoencoder"`` or ``"discriminator"``, for metrics and files.
         optimizer: created with the peak learning rate; the loop applies warm-up and decay.
-        loss: (batch, step) -> scalar loss and metrics to report. It runs under autocast unless the
-            precision is float32. ``step`` counts from 0. If the loss is None, the objective is
-            skipped in this step (as for a discriminator that has not started). Random numbers must
-            come from torch's default generator, so that they depend only on (seed, step).
+        loss: (batch, step) -> scalar loss and metrics to report. This function runs under autocast
+            unless the precision is float32. ``step`` counts from 0. If the loss is None, the
+            objective is skipped in this step (for example, before the discriminator starts).
+            Random numbers must come from torch's default generator, so that they depend only on
+            (seed, step).
     """
 
     name: str
@@ -54,9 +55,9 @@ class Stage(Protocol):
 
     Attributes:
         networks: all trained and checkpointed networks by name, with parameters and buffers; the
-            loop calls ``train()`` and ``eval()`` on them. They also hold, in buffers, any state
-            that the stage keeps between steps. Frozen helpers, such as a feature loss or a first
-            stage, are left out.
+            loop calls ``train()`` and ``eval()`` on them. Their buffers also hold any state that
+            the stage keeps between steps. Frozen helpers, such as a feature loss or a first stage,
+            are left out.
         objectives: the objectives in order; only their parameters are trained.
         better: whether smaller or larger values of the first score from :meth:`validate` are
             better.

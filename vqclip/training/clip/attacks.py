@@ -42,7 +42,7 @@ class PixelSpace:
         return F.interpolate(coarse, delta.shape[-2:], mode="bilinear", align_corners=False)
 
     def show(self, changed: Tensor) -> Tensor:
-        """Clip ``changed`` to [0, 1], which only moves it closer to the original images."""
+        """Clip ``changed`` to [0, 1], which can only move it closer to the original images."""
         return changed.clamp(0, 1)
 
 
@@ -85,8 +85,8 @@ def attack(
     """Return ``images`` (n, 3, h, w) in [0, 1], perturbed to increase ``pull``.
 
     The method is projected gradient ascent with normalised steps of 2.5·ε/steps (Madry et al. 2018,
-    arXiv:1706.06083). ``pull`` maps perturbed images to the values (n,) to increase. The result is
-    detached.
+    arXiv:1706.06083). ``pull`` maps perturbed images to the values (n,) that the attack increases.
+    The result is detached from the graph.
     """
     radius = epsilon * space.scale
     anchor = space.anchor(images)
@@ -121,7 +121,7 @@ def project(delta: Tensor, radius: float) -> Tensor:
 
 
 def choose_targets(similarity: Tensor, related: Tensor, scale: float) -> Tensor:
-    """Return the index of another text to move each image towards, (n,).
+    """Choose another text to move each image towards; return the indices of these texts, (n,).
 
     Targets are sampled from the softmax of ``scale`` · ``similarity`` (n, b), so likely confusions
     are chosen more often. Texts ``related`` (n, b) to the image's own text are excluded unless

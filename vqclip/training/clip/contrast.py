@@ -24,9 +24,9 @@ def coincide(names: Sequence[Hashable]) -> Tensor:
 def soft_targets(positive: Tensor, possible: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return target probabilities (n, m) with label smoothing.
 
-    In each row, the positives share the probability 1 − s, and all possible entries share s, where
-    s is ``smoothing``. ``positive`` and ``possible`` are (n, m) bool; every positive must be
-    possible. A row without positives is all 0.
+    In each row, the positives share the probability 1 − s, and all possible entries share the
+    remaining s, where s is ``smoothing``. ``positive`` and ``possible`` are (n, m) bool; every
+    positive must be possible. A row without positives is all 0.
     """
     counts = positive.sum(1, keepdim=True)
     share = positive / counts.clamp_min(1)

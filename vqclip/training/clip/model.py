@@ -63,11 +63,11 @@ def new_clip(settings: TrainSettings, loss: ClipSettings) -> tuple[nn.Module, di
 def load_table(clip: nn.Module, path: Path, std: float) -> None:
     """Initialize the token embedding of ``clip`` from the table in ``path``.
 
-    The table is scaled to the standard deviation ``std``.
+    The table is scaled to a standard deviation of ``std``.
 
     Raises:
         UsageError: the file does not exist or has no such table.
-        CheckpointError: the table is for another vocabulary or too narrow.
+        CheckpointError: the table is for another vocabulary or is too narrow.
     """
     state = read_state_dict(path)
     if TABLE not in state:
@@ -107,8 +107,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Return AdamW's parameter groups, as in open_clip.
 
-    Gains, biases and the scale do not decay. Neither does the token table, because words that
-    training does not use would fade. The table has its own learning rate.
+    Gains, biases and the logit scale do not decay. Neither does the token table, because the
+    embeddings of unused words would fade. The table has its own learning rate.
     """
     named = {name: p for name, p in clip.named_parameters() if p.requires_grad}
     table = [p for name, p in named.items() if name.endswith(TABLE)]

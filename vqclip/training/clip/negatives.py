@@ -38,7 +38,7 @@ class Negatives:
 
         k is ``share`` · ``len(texts)``, rounded, but at least 1 and at most m. Images whose prompt
         or group is among the texts and groups come first, because only these are hard negatives.
-        Otherwise, the order is random, from torch's default generator.
+        Otherwise, the order is random, drawn from torch's default generator.
         """
         wanted = {name.lower() for name in (*texts, *groups)}
         order = torch.randperm(len(self.names)).tolist()

@@ -9,7 +9,7 @@ from torch import Tensor
 def ranks(similarity: Tensor) -> Tensor:
     """Return the rank, from 0, of each row's diagonal entry: similarities (n, n) -> ranks (n,).
 
-    Ties count against the diagonal entry, so a model with constant output scores nothing.
+    Ties count against the diagonal entry, so a model with constant output scores 0.
     """
     own = similarity.diagonal()[:, None]
     return (similarity >= own).sum(1) - 1
@@ -42,7 +42,8 @@ def retrieval(
     ``images`` and ``texts`` (n, d) are unit vectors, paired by index.
 
     - ``r1`` and ``r5``: means over both directions and all lists from :func:`contests`.
-    - ``text_r1`` and ``image_r1``: R@1 for retrieving images by text, and texts by image.
+    - ``text_r1`` and ``image_r1``: R@1 for retrieving images by text and texts by image,
+      respectively.
     - ``zero_shot``: the fraction of images whose own text ranks first among those of all groups.
     """
     places: dict[str, list[Tensor]] = {"text": [], "image": []}

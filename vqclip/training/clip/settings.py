@@ -46,7 +46,7 @@ class AttackSettings:
         [0, 1]; for ``latent``, it is measured in standard deviations of the codebook.
     steps: number of gradient ascent steps.
     share: fraction of the images in a batch that are attacked.
-    blur: factor by which ``pixel`` perturbations are coarser than the pixels.
+    blur: for ``pixel``, factor by which perturbations are coarser than the image.
     warmup: number of training steps over which epsilon grows from 0.
     """
 
@@ -111,7 +111,7 @@ class ClipSettings:
     smoothing: label smoothing.
     contrast: weight of the contrastive loss; 0 trains without images.
     teacher, teacher_weight: another CLIP model, named as in :func:`vqclip.load_perceptor`, and the
-        weight of the loss 1 - cos, with which the teacher's text embeddings are imitated.
+        weight of the loss 1 - cos, which makes the model imitate the teacher's text embeddings.
     lock: whether the image tower is frozen while the text tower learns to match it (LiT, Zhai
         et al. 2022, arXiv:2111.07991). The projection that follows a timm tower is not frozen.
     weight_decay, betas, eps: parameters of AdamW; the defaults, except for the decay, are those

@@ -208,7 +208,7 @@ class ClipStage:
         return [ranks(self.embed(whole(changed, self.side)) @ texts.T)]
 
     def pictures(self, batch: Batch) -> Tensor:
-        """Return each image, a copy moved far towards the next text, and one made from its own.
+        """Return each image, a copy pushed towards the next text, and one made from its own text.
 
         The last image starts from grey. Like the copy, it shows what the model's gradients produce.
         The shape is (b·3, 3, h, w), and values are in [0, 1].

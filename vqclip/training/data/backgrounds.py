@@ -54,7 +54,7 @@ def solid(rgba: Pixels, size: int, rng: np.random.Generator) -> Background:
 
 
 def plain(rgba: Pixels, white: float, size: int, rng: np.random.Generator) -> Background:
-    """Return a light background, white with probability ``white`` if the cut-out contrasts."""
+    """Return a light background for a cut-out; ``white`` is the probability of pure white."""
     if rng.random() < white and stands_out(rgba, COLOURS["white"]):
         image = Image.new("RGB", (size, size), COLOURS["white"])
         return Background(image, "on a white background", 0.2)

@@ -43,7 +43,7 @@ class Window:
         return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
 
     def of_map(self, planes: Map) -> Map:
-        """Return the visible part of a (c, h, w) map, resized by nearest neighbour."""
+        """Return the visible part of a (c, h, w) map, resized with nearest-neighbour sampling."""
         places = (np.arange(self.size) * self.side + self.side // 2) // self.size
         cut = self._cut(planes.transpose(1, 2, 0))[places][:, places]
         return np.ascontiguousarray(cut.transpose(2, 0, 1))
@@ -83,7 +83,7 @@ def check_data_conditions(
 
 
 def with_class_names(settings: DataConfig, entries: Sequence[DataEntry]) -> DataConfig:
-    """Return the settings, in which class conditions without names get those of all classes found.
+    """Return the settings; class conditions without names get the names of all classes found.
 
     Raises:
         UsageError: the images have no classes.
@@ -133,7 +133,7 @@ def condition(
     """Return a condition for ``image`` (h, w, 3), the part of an entry that ``window`` shows.
 
     ``size`` is the side of the whole image. If the config has no folder of maps, the entry's own
-    image is the map, except that edges are detected unless the image is an edge map.
+    image is the map. Edges are detected if that image is not an edge map.
 
     Raises:
         UsageError: the map is missing or of another kind, or scikit-image, which detects edges, is
@@ -172,7 +172,7 @@ def _read_map(config: ConditionConfig, entry: DataEntry, size: int) -> Map:
 
 
 def _shows_edges(entry: DataEntry, image: Pixels) -> bool:
-    """Return whether an entry is an edge map; in ``image``, resizing may have added greys."""
+    """Return whether an entry is an edge map, even if resizing has added greys to ``image``."""
     is_grey = bool((image == image[..., :1]).all())
     return is_grey and is_edge_map(flatten(open_entry(entry)))
 

@@ -37,10 +37,10 @@ _LEAST_SHOWN = 4  # minimum ratio of all images to held-out images
 
 
 class Pictures:
-    """Decoded images of entries, (size, size, 4) uint8, RGBA; kept in memory if ``cache`` is set.
+    """Decoded RGBA images, (size, size, 4) uint8, which stay in memory if ``cache`` is set.
 
     An unreadable image is listed in :attr:`bad` and replaced by the next readable one. Worker
-    processes that are forked later share the memory.
+    processes that are forked later share this memory.
     """
 
     def __init__(self, entries: Sequence[DataEntry], size: int, cache: bool) -> None:
@@ -95,7 +95,7 @@ _GOOD, _BAD = 1, 2
 
 
 def _shared(*shape: int) -> Pixels:
-    """Return zeros in memory that forked processes share; untouched pages take no memory."""
+    """Return zeros in memory that forked processes share; untouched pages are not allocated."""
     count = math.prod(shape)
     memory = mmap.mmap(-1, max(count, 1))
     return np.frombuffer(memory, np.uint8, count).reshape(shape)
@@ -106,7 +106,7 @@ class Samples:
 
     ``samples[k]`` has ``image``, a (3, h, w) uint8 array; ``text``, one caption; ``group``;
     ``index``, which is k; and a key for each condition. Each epoch has its own order. An epoch
-    contains every image once if all weights are equal; otherwise, images occur on average in
+    contains every image once if all weights are equal. Otherwise, on average, images occur in
     proportion to their weights.
 
     Args:
@@ -180,7 +180,7 @@ class Samples:
         return caption(scene, self._captions, rng)
 
     def draw(self, k: int, rng: np.random.Generator) -> int:
-        """Return the index of the entry that sample k shows, drawn according to the weights.
+        """Draw an entry for sample k according to the weights, and return the entry's index.
 
         Each epoch divides the unit interval into one stratum per image and visits the strata in
         random order.
@@ -284,7 +284,7 @@ def plain_background(entry: DataEntry) -> RGB:
 
 
 def over(rgba: Pixels, background: RGB) -> Pixels:
-    """Return an image over a background colour, α·c + (1 − α)·b, rounded: (h, w, 3) uint8."""
+    """Blend an image over a background colour: α·c + (1 − α)·b, rounded, (h, w, 3) uint8."""
     alpha = rgba[..., 3:].astype(np.uint16)
     if alpha.min() == 255:
         return rgba[..., :3]

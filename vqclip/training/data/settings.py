@@ -66,9 +66,9 @@ class WeightRule:
 class HoldOutConfig:
     """The data held out of training.
 
-    share: fraction of groups to hold out; a group is all images with the same caption. Groups are
-        chosen by their hash alone, so other settings do not change which ones are held out. If
-        there are few images and the hashes choose no group, one is held out anyway.
+    share: fraction of groups to hold out; a group consists of all images with the same caption.
+        Groups are chosen by their hash alone, so other settings do not change which ones are held
+        out. If there are few images and the hashes choose no group, one is held out anyway.
     where: also hold out all images with these column values, as a separate style.
     salt: text that changes which groups are chosen.
     judge: whether to validate on the held-out ``groups`` or on the held-out ``style``.
@@ -97,8 +97,8 @@ class ConditionConfig:
         [-1, 1]) or ``edges`` ((3, h, w), 0 or 1), from a map in ``folder`` with the image's name
         and ``suffix``; ``lr`` (the image shrunk by ``scale`` and enlarged again, (3, h, w) in
         [-1, 1]); ``coordinates`` (position of a crop in the whole image, (1, h, w) in [0, 1]).
-    folder: folder that contains the maps. If empty, edges are detected in the image, and for
-        segmentation and depth, the source images themselves are the maps.
+    folder: folder that contains the maps. If it is empty, edges are detected in the images, and the
+        source images themselves serve as the maps for segmentation and depth.
     names: names of the classes; if empty, all classes found, in alphabetical order.
     key: name of the condition in a sample. Default: the kind.
     """
@@ -137,11 +137,11 @@ class CompositionConfig:
         gradient of two colours, a texture image, and a photo or landscape, respectively.
     textures, scenes: which images without transparency serve as textures and as scenes.
     white: fraction of plain backgrounds that are white.
-    moved: fraction of cut-outs that are scaled, rotated and shifted (in a scene, all are).
+    moved: fraction of cut-outs that are scaled, rotated and shifted; in a scene, all of them are.
     mirrored: fraction of cut-outs that are mirrored; those whose name mentions a side or writing
         never are.
     scale: minimum length of a moved cut-out's longer side, relative to the image's side.
-    angle: maximum rotation of a moved cut-out in degrees.
+    angle: maximum rotation of a moved cut-out, in degrees.
     shadow: fraction of moved cut-outs that cast a shadow.
     recolour: fraction of cut-outs whose hue is rotated.
     pair: fraction of images with a second object beside the first.
@@ -204,7 +204,7 @@ class DataConfig:
     """Settings that determine the image and caption of each sample.
 
     sources: sources of the images.
-    folder: base for relative paths in sources and conditions; if empty, the current folder.
+    folder: base folder for relative paths in sources and conditions; if empty, the current folder.
     weights: rules that make some images more frequent than others.
     hold_out: the data held out of training.
     size: side of the images in pixels.
@@ -213,13 +213,13 @@ class DataConfig:
         cropped.
     flip: fraction of samples that are mirrored (including any writing in them).
     cache: whether to keep decoded images in memory, size² · 4 bytes each.
-    composition: how cut-outs are put on backgrounds; None for a plain colour, the row's ``bg`` or
-        white.
+    composition: how cut-outs are put on backgrounds; None for a plain colour (the row's ``bg``, or
+        white).
     captions: how names become captions. None uses one of the image's captions unchanged or, with a
         composition, the default settings.
     conditions: conditions to add to each sample.
-    styles: names of styles, each with the ``where`` that selects its images; a row has the first
-        style that matches it.
+    styles: names of styles, each with the ``where`` that selects its images; each row gets the
+        first style that matches it.
 
     Raises:
         UsageError: a value is out of range.

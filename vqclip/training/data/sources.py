@@ -148,7 +148,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _folder_rows(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield a row for each image in a folder, by name; a subfolder becomes the ``category``."""
+    """Yield a row for each image in a folder, in order; a subfolder becomes the ``category``."""
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() not in {*FORMATS, ".bmp", ".gif", ".tif", ".tiff"}:
             continue

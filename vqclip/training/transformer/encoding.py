@@ -121,12 +121,12 @@ class DatasetEncoder:
 
     @property
     def paths(self) -> list[Path]:
-        """Return the files of the complete encoding."""
+        """Return all files of a complete encoding."""
         folder = Path(self.config.folder)
         return [*(path for path, _ in self.config.shards), folder / _HELD_OUT]
 
     def _check_folder(self) -> None:
-        """Raise UsageError if the folder has another encoding; record that of a new folder."""
+        """Raise UsageError if the folder has another encoding; record the encoding in a new one."""
         about = {
             "codebook": codebook_hash(self.vqgan),
             "clip": weights_hash(self.perceptor.weights),

@@ -23,15 +23,15 @@ class TransformerLoss:
         (Zhou et al. 2022, arXiv:2111.13792, eq. 4). The noise also keeps the model from memorizing
         captions.
     drop: share trained without a condition, for classifier-free guidance.
-    style: share for which the style is given, if model and data have styles.
+    style: share trained with the sample's style, if model and data have styles.
     weight_decay: decay of the weights of linear layers.
-    muon: whether to train the matrices in the blocks with Muon (Jordan et al. 2024), and only the
-        remaining parameters with AdamW.
+    muon: whether to train the matrices in the GPT blocks with Muon (Jordan et al. 2024), and only
+        the remaining parameters with AdamW.
     guidance: guidance scale for the sample images.
     half: whether to store the exported weights in half precision.
-    sketch: weight of an additional loss on the sketch of CLIP embeddings, from which p(s_i | c) is
-        predicted for each code on its own. The sketch learns outlines long before the rest of the
-        model, which can then rely on them.
+    sketch: weight of an additional loss -log p(s_i | c) on the sketch of CLIP embeddings, from
+        which each code is predicted on its own. The sketch learns outlines long before the rest of
+        the model, which can then rely on them.
     sketch_only: whether to train only the sketch of CLIP embeddings (and the head that reads it),
         with the loss -log p(s_i | c) for each code on its own. Such training processes hundreds of
         images per second, and its result can initialize the training of the whole model.

@@ -87,10 +87,11 @@ def trained_networks(model: Net2NetTransformer) -> dict[str, nn.Module]:
 
 
 class TransformerStage:
-    """A :class:`vqclip.training.stage.Stage`; its VQGANs and CLIP model are frozen helpers.
+    """A stage that trains a transformer; see :class:`vqclip.training.stage.Stage`.
 
-    A batch contains ``image``, and ``text`` or another source of the condition. If encoded in
-    advance, it contains ``codes`` (b, h, w), ``image_embedding`` and ``text_embedding`` (b, d).
+    The VQGANs and the CLIP model are frozen helpers. A batch contains ``image``, and ``text`` or
+    another source of the condition. A batch that was encoded in advance contains ``codes``
+    (b, h, w), ``image_embedding`` and ``text_embedding`` (b, d).
     """
 
     better: Literal["min", "max"] = "min"
@@ -155,7 +156,7 @@ class TransformerStage:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return bits per code; for CLIP embeddings, given the caption, the image and neither."""
+        """Return bits per code or, for CLIP embeddings, one such score per kind of condition."""
         totals: dict[str, float] = {}
         count = 0
         for batch in batches:

@@ -98,7 +98,8 @@ def gumbel_noise(like: Tensor) -> Tensor:
 class WarmUpCosine:
     """A value that rises linearly, then falls along half a cosine.
 
-    It equals taming-transformers' ``LambdaWarmUpCosineScheduler`` and has the same parameter names.
+    The value and the parameter names are those of taming-transformers'
+    ``LambdaWarmUpCosineScheduler``.
     """
 
     warm_up_steps: int = 0

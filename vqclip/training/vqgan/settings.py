@@ -38,7 +38,7 @@ class VQGANLoss:
     disc_training_start: step from which the discriminator is trained. Default: ``disc_start``.
     disc_weight, disc_factor: both multiply the weight λ of the adversarial loss; disc_factor also
         multiplies the discriminator's own loss.
-    disc_adaptive: whether λ adapts; otherwise it is 1.
+    disc_adaptive: whether λ adapts to the gradients; otherwise, λ is 1.
     disc_in_channels: input channels of the discriminator. Default: the model's out_ch.
     disc_loss: hinge or vanilla (softplus).
     disc_learning_rate: learning rate of the discriminator. Default: that of the autoencoder.

@@ -285,7 +285,7 @@ def _initialize_idle_adam(optimizer: torch.optim.Optimizer, steps: int) -> None:
 
 
 def _clear_moments(optimizer: torch.optim.Optimizer, parameter: Tensor, rows: Tensor) -> None:
-    """Clear an optimizer's moments for some rows of a parameter."""
+    """Reset an optimizer's moments to 0 for some rows of a parameter."""
     if len(rows):
         for moment in optimizer.state.get(parameter, {}).values():
             if moment.shape == parameter.shape:
