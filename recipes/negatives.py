@@ -51,6 +51,7 @@ def main() -> None:
                 prompts=parse_prompts(text),
                 clip=((options.clip, 1.0),),
                 vqgan=options.vqgan,
+                init="random",
                 steps=options.steps,
                 num_cutouts=options.cutouts,
                 seed=options.seed + number,
