@@ -15,7 +15,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> Tenso
     is_causal: whether each token attends only to itself and earlier tokens.
 
     On a CPU in bfloat16, torch's fused kernel takes two to five times as long as explicit matrix
-    products, so explicit products are used unless their scores would need too much memory.
+    products. Explicit products are therefore used there, unless the scores would need too much
+    memory.
     """
     if _prefers_products(q, k):
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (n, heads, tokens, tokens)
@@ -28,7 +29,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False) -> Tenso
 
 
 def self_attention(qkv: Tensor, heads: int) -> Tensor:
-    """Map queries, keys and values (n, tokens, 3 width) to their attention, (n, tokens, width)."""
+    """Map queries, keys and values (n, tokens, 3 width) -> attended values (n, tokens, width)."""
     # (n, tokens, 3 width) -> 3 x (n, heads, tokens, width per head)
     q, k, v = (
         part.view(*part.shape[:2], heads, -1).transpose(1, 2) for part in qkv.chunk(3, dim=-1)
@@ -45,9 +46,10 @@ def _prefers_products(q: Tensor, k: Tensor) -> bool:
 
 
 class _SelfAttention(torch.autograd.Function):
-    """Self-attention as explicit products of tensors that are copied once into each layout.
+    """Self-attention with explicit matrix products and a single copy for each memory layout.
 
-    Autograd would copy queries, keys and values, their gradients and their transposes one by one.
+    Autograd would copy the queries, keys and values one by one, along with their gradients and
+    transposes.
     """
 
     @staticmethod

@@ -1,6 +1,6 @@
 """The convolutional encoder and decoder of VQGAN (Esser et al. 2021, arXiv:2012.09841, appendix).
 
-Module names match the published checkpoints, so their keys load unchanged:
+Modules are named as in the published checkpoints, whose keys therefore load unchanged:
 ``down.{level}.block.{j}``, ``mid.attn_1``, ``up.{level}.upsample.conv`` and so on.
 """
 
@@ -43,7 +43,7 @@ class ResnetBlock(nn.Module):
 
 
 class AttnBlock(nn.Module):
-    """Residual single-head self-attention over all positions, scaled by channels^-1/2."""
+    """Residual single-head self-attention over all positions, with scores divided by √channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Level(nn.Module):
 
 
 class Middle(nn.Module):
-    """Residual block, attention and residual block at the lowest resolution."""
+    """Two residual blocks at the lowest resolution, with attention between them."""
 
     def __init__(self, channels: int, config: DDConfig) -> None:
         super().__init__()

@@ -45,9 +45,9 @@ def draw(
 ) -> Iterator[Drawn]:
     """Draw one sample per seed, yielding the state of all samples after every code.
 
-    condition: the output of ``encode_condition``: one for all samples, or one per sample.
+    condition: the output of ``encode_condition``, with one row for all samples or one per sample.
     known: the given codes (h, w), -1 where a code is to be drawn.
-    recalled: the output of the memory's ``recall``: one for all samples, or one per sample.
+    recalled: the output of the memory's ``recall``, with one row for all samples or one per sample.
 
     Raises:
         UsageError: an argument does not fit the transformer.
@@ -76,7 +76,7 @@ def draw(
 
 
 def _rows(x: Tensor | None, part: slice, count: int) -> Tensor | None:
-    """Return a batch's rows of x, which has one row per sample (``count``) or one for all."""
+    """Return a batch's rows of x, which has ``count`` rows (one per sample) or one row for all."""
     return x if x is None or len(x) != count else x[part]
 
 
@@ -110,13 +110,13 @@ def draw_freely(
 
 
 def samples_begun(indices: Tensor, known: Tensor) -> list[int]:
-    """Return the indices of samples (n, h, w) with at least one code beyond ``known``."""
+    """Return which samples in ``indices`` (n, h, w) have at least one drawn code, as numbers."""
     fresh = (indices >= 0) & (known < 0)
     return [number for number, grid in enumerate(fresh) if grid.any()]
 
 
 def after(drawn: Drawn, number: int, turn: int) -> Tensor:
-    """Return the codes (h, w) of sample ``number`` after ``turn`` draws."""
+    """Return the codes (h, w) of sample ``number`` after ``turn`` turns."""
     return drawn.indices[number].masked_fill(drawn.turns[number] > turn, -1)
 
 

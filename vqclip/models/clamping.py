@@ -1,4 +1,4 @@
-"""Clamping of pixel values without losing their gradient."""
+"""Clamping of pixel values that keeps useful gradients."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class _ClampWithGrad(torch.autograd.Function):
-    """Clamp to [0, 1]; pass the gradient wherever descent moves the value towards the range."""
+    """Clamp to [0, 1]; block only gradients whose descent moves a value away from the range."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Sampling code grids from a transformer, one code at a time.
 
-Grids larger than the training size are sampled with a sliding window: each code is predicted from
+Grids larger than the training size are sampled with a sliding window. Each code is predicted from
 the earlier codes in the window around it (Esser et al. 2021, section 3.2).
 """
 
@@ -25,7 +25,7 @@ GridSize = tuple[int, int]
 
 @dataclass(frozen=True)
 class SampleStep:
-    """State of the sampling: the grid so far, and the number of codes drawn out of the total.
+    """Sampling state: the grid so far, the number of codes drawn and the total to draw.
 
     ``indices`` (b, h, w) holds -1 where no code has been drawn yet.
     """
@@ -47,7 +47,7 @@ def probabilities(logits: Tensor, sampling: Sampling) -> Tensor:
 def choose(
     logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator | None]
 ) -> Tensor:
-    """Choose one code per row, (b, vocab) -> (b,); rows without a generator are deterministic."""
+    """Choose one code per row, (b, vocab) -> (b,); without a generator, the most likely one."""
     if sampling.temperature == 0 or sampling.top_k == 1:
         return logits.argmax(-1)
     return sample_tokens(probabilities(logits, sampling), generators)
@@ -71,7 +71,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 
 
 def sample_tokens(probabilities: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
-    """Draw one code per row, (b, vocab) -> (b,), each with its own CPU generator.
+    """Draw one code per row, (b, vocab) -> (b,), with one CPU generator per row.
 
     For e ~ Exp(1), the code with the largest p / e is distributed according to p.
     """
@@ -84,7 +84,7 @@ def sample_tokens(probabilities: Tensor, generators: Sequence[torch.Generator | 
 
 
 def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.Generator]:
-    """Return one generator per sample, seeded with seed + i, the given seeds, or random ones."""
+    """Return one generator per sample, seeded with seed + i, the given seeds or random seeds."""
     if seed is None:
         seeds = torch.randint(1 << 62, (count,)).tolist()
     elif isinstance(seed, int):
@@ -99,8 +99,8 @@ def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.
 def generator_of(seed: int) -> torch.Generator:
     """Return a CPU generator for a seed of up to 128 bits.
 
-    torch uses only 32 bits of a seed, so larger seeds fill the generator's state as MT19937's
-    authors do (``init_by_array``, Matsumoto 2002).
+    torch uses only 32 bits of a seed. For larger seeds, ``init_by_array`` by the authors of MT19937
+    (Matsumoto 2002) sets the generator's state.
     """
     words = [seed >> shift & 0xFFFFFFFF for shift in (0, 32, 64, 96)]
     generator = torch.Generator().manual_seed(words[0])
@@ -122,7 +122,7 @@ def window_origin(place: int, size: int, window: int, side: int) -> int:
 
 
 class CellPredictor(Protocol):
-    """Predicts the code for one cell of a grid."""
+    """Predictor of the code for one cell of a grid."""
 
     size: tuple[int, int]
     window: tuple[int, int]
@@ -134,12 +134,12 @@ class CellPredictor(Protocol):
 
 
 class Predictor:
-    """Prediction of p(code | condition, earlier codes in its window) for the cells of a grid.
+    """Prediction of p(code | condition, earlier codes in the window) for the cells of a grid.
 
-    Keys and values are cached while the window stays in place: throughout grids of the training
-    size, and along the left and right edges of larger ones. When the window moves, every code
-    changes position, so the cache becomes invalid, except for the entries of a condition that does
-    not move with the window.
+    Keys and values are cached while the window stays in place, that is, throughout grids of the
+    training size and along the left and right edges of larger grids. When the window moves, every
+    code changes position, so the cache becomes invalid. Only the entries of a condition that does
+    not move with the window remain valid.
 
     Args:
         gpt: the transformer.
@@ -147,10 +147,9 @@ class Predictor:
             codes (b, h, w) that the window moves over.
         size: height and width of the grid of codes.
         side: maximum height and width of the window.
-        order: cells in the order in which they are read, (h*w,); only if the window covers the
-            whole grid.
+        order: cells in reading order, (h*w,); allowed only if the window covers the whole grid.
         sketch: vectors (b, h, w, n_embd), each added at the position that predicts its cell.
-        num_codes: number of image codes; higher ones occur only in conditions and are never drawn.
+        num_codes: number of image codes; higher codes occur only in conditions and are never drawn.
     """
 
     def __init__(
@@ -206,7 +205,7 @@ class Predictor:
             self.hints = self._hints()
 
     def _hints(self) -> Tensor | None:
-        """Return the window's part of the sketch, in the order of the positions, or None."""
+        """Return the window's part of the sketch in the order of positions; None for no sketch."""
         if self.sketch is None:
             return None
         return hints_of(self._crop(self.sketch)[:, self.order], self.length)
@@ -218,20 +217,21 @@ class Predictor:
 
 
 def hints_of(cells: Tensor, length: int) -> Tensor:
-    """Shift the vectors of codes, (b, n, n_embd), to the positions that predict the codes.
+    """Shift the codes' vectors (b, n, n_embd) to the positions that predict these codes.
 
-    Each code is predicted one position earlier. ``length`` is the length of the condition that
-    precedes the codes.
+    Each code is predicted one position before its own. ``length`` is the length of the condition
+    that precedes the codes.
     """
     return F.pad(cells, (0, 0, length - 1, 0))
 
 
 class GuidedPredictor(Predictor):
-    """Classifier-free guidance: u + guidance · (c - u), with conditional and unconditional logits.
+    """Classifier-free guidance with conditional logits c and unconditional logits u.
 
-    This follows Ho & Salimans 2022 (arXiv:2207.12598), applied to codes as in Gafni et al. 2022
-    (arXiv:2203.13131). ``condition`` (2b, m, n_embd) holds the conditions of all b samples (for c),
-    then b conditions that stand for "no condition" (for u).
+    The result is u + guidance · (c - u). Ho & Salimans 2022 (arXiv:2207.12598) introduced this
+    method, and Gafni et al. 2022 (arXiv:2203.13131) applied it to codes. ``condition`` (2b, m,
+    n_embd) holds the conditions of all b samples (for c), then b conditions that stand for "no
+    condition" (for u).
     """
 
     def __init__(self, guidance: float, *arguments: Any, **options: Any) -> None:
@@ -250,7 +250,7 @@ def walk(
     sampling: Sampling,
     generators: Sequence[torch.Generator],
 ) -> Iterator[SampleStep]:
-    """Fill in the cells of ``indices`` (b, h, w) that are -1, one by one, in reading order."""
+    """Fill in the cells of ``indices`` (b, h, w) that are -1, one by one in reading order."""
     unknown = (indices < 0).cpu()
     h, w = predictor.size
     order = predictor.order.tolist() if predictor.window == predictor.size else range(h * w)

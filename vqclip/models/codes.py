@@ -28,14 +28,14 @@ def check_codes(codes: Tensor, name: str, count: int, least: int = 0) -> Tensor:
 
 
 def check_grid(size: tuple[int, int]) -> None:
-    """Raise UsageError unless ``size`` is a pair of whole numbers of at least 1."""
+    """Raise UsageError unless ``size`` is a pair of positive whole numbers."""
     fits = len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
     if not fits:
         raise UsageError(f"size must be the height and the width in codes, not {size!r:.80}")
 
 
 def common_batch(counts: Iterable[int]) -> int:
-    """Return the number of samples; every count must equal it or be 1.
+    """Return the common number of samples; every count must be this number or 1.
 
     Raises:
         UsageError: counts other than 1 differ.
@@ -54,7 +54,7 @@ def repeat(codes: Tensor, count: int) -> Tensor:
 
 
 def is_grid(condition: Tensor) -> bool:
-    """Return whether a condition is an image's grid of codes (b, h, w), not a sequence."""
+    """Return whether a condition is a grid of image codes (b, h, w) rather than a sequence."""
     return condition.ndim == 3 and not condition.is_floating_point()
 
 

@@ -2,7 +2,7 @@
 
 The codes of a condition precede those of the image. A VQGAN can also serve as a condition stage
 (for label maps, depth, edges and small images). The stages in this module map a condition to int64
-codes, except for CLIP embeddings, which are mapped to vectors that replace the embedded codes.
+codes. Only :class:`ClipEmbedding` returns vectors, which are used instead of embedded codes.
 """
 
 from collections.abc import Sequence
@@ -36,14 +36,14 @@ class StartToken(nn.Module):
 
 
 class ClassLabel(nn.Module):
-    """Condition stage whose token is the class id; ``names`` lists the first classes, if known."""
+    """Condition stage whose token is the class id; ``names`` holds the first classes' names."""
 
     def __init__(self, n_classes: int, names: Sequence[str] = ()) -> None:
         super().__init__()
         self.n_classes, self.names = n_classes, tuple(names)
 
     def forward(self, x: Tensor | None) -> Tensor:
-        """Map ids in [0, n_classes), (b,) -> (b, 1)."""
+        """Map class ids in [0, n_classes), (b,) -> (b, 1)."""
         if x is None or x.ndim != 1 or x.is_floating_point():
             raise UsageError("this transformer needs class ids: whole numbers of shape (b,)")
         if len(x) and (int(x.min()) < 0 or int(x.max()) >= self.n_classes):
@@ -52,7 +52,7 @@ class ClassLabel(nn.Module):
 
 
 class Coordinates(nn.Module):
-    """Condition stage for positions: each cell's mean coordinate, in ``n_embed`` steps."""
+    """Condition stage for positions, rounding each cell's mean coordinate to 1 / ``n_embed``."""
 
     def __init__(self, n_embed: int, down_factor: int) -> None:
         super().__init__()
@@ -87,8 +87,9 @@ class GivenCodes(nn.Module):
 class Sketch(nn.Module):
     """A coarse first guess at each code, based on the embedding alone.
 
-    A few convolutions double a 4x4 grid until it has one cell per code. They learn the layout of
-    images far faster, and from far fewer images, than the attention that refines it.
+    A few upsampling convolutions enlarge a 4x4 grid until it has one cell per code. They learn the
+    layout of images far faster, and from far fewer images, than the attention layers that refine
+    the sketch.
     """
 
     def __init__(self, embed_dim: int, side: int, channels: int, n_embd: int) -> None:
@@ -106,8 +107,9 @@ class Sketch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map embeddings (b, embed_dim) to vectors of equal norm, (b, side², n_embd), row by row.
 
-        The loss on the sketch alone is computed after a norm, so only the norm in this method keeps
-        the vectors from growing until they drown out everything else.
+        The loss on the sketch alone is computed after another norm, so it does not limit the size
+        of the vectors. Without the norm in this method, they would grow until they drowned out
+        everything else.
         """
         grid = self.proj(x).view(-1, self.channels, 4, 4)
         for conv in self.convs:
@@ -119,18 +121,18 @@ class Sketch(nn.Module):
 class ClipEmbedding(nn.Module):
     """Condition stage that turns a CLIP embedding of a text or image into prefix vectors.
 
-    Wang et al. 2022 (CLIP-GEN, arXiv:2203.00386) use it to train on images without captions. A
-    learned prefix stands for "no condition", which classifier-free guidance needs (Ho & Salimans
-    2022).
+    Wang et al. 2022 (CLIP-GEN, arXiv:2203.00386) use CLIP embeddings to train on images without
+    captions. A learned prefix stands for "no condition", which classifier-free guidance needs (Ho &
+    Salimans 2022).
 
     Args:
         embed_dim: length of the CLIP model's embeddings.
         n_tokens: number of vectors per embedding.
         n_embd: length of these vectors, equal to the GPT's ``n_embd``.
         perceptor: the CLIP model, as a source for :func:`vqclip.load_perceptor`.
-        sketch: side of a :class:`Sketch`, whose vectors follow the others and are added at the
-            positions that predict the codes of the same cells; 0 for no sketch. "No condition"
-            has an all-zero sketch.
+        sketch: side of a :class:`Sketch`; 0 for no sketch. Its vectors follow the others, and are
+            added at the positions that predict the codes of the same cells. "No condition" has an
+            all-zero sketch.
         sketch_channels: number of channels in the sketch's convolutions.
         styles: names of the supported styles; each has a learned vector, which is added to the
             embedding.
@@ -202,7 +204,7 @@ class ClipEmbedding(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Split vectors into the prefix (b, n_tokens, n_embd) and the sketch (b, h, w, n_embd).
 
-        The sketch is None if the module has none, and is scaled to ``size`` if that is given.
+        The sketch is None if this module has none. Otherwise, it is scaled to ``size``, if given.
         """
         prefix, cells = vectors[:, : self.n_tokens], vectors[:, self.n_tokens :]
         if self.sketch is None:
@@ -214,7 +216,7 @@ class ClipEmbedding(nn.Module):
         return prefix, grid.permute(0, 2, 3, 1)
 
     def checked(self, vectors: Tensor) -> Tensor:
-        """Return an output of :meth:`forward` on this module's device; reject any other."""
+        """Move an output of :meth:`forward` to this module's device; reject any other tensor."""
         shape = (self.n_tokens + self._cells, self.null.shape[1])
         if not vectors.is_floating_point() or tuple(vectors.shape[1:]) != shape:
             raise UsageError(

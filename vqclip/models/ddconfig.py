@@ -19,8 +19,8 @@ _MOST_LEVELS, _MOST_BLOCKS, _MOST_CHANNELS = 16, 64, 1 << 16
 class DDConfig:
     """The ``ddconfig`` section of a taming config: the shape of the encoder and decoder.
 
-    Levels whose size is in ``attn_resolutions``, for an input of ``resolution`` pixels, have
-    attention; actual inputs may have any size.
+    A level has attention if its size for an input of ``resolution`` pixels per side is in
+    ``attn_resolutions``. Actual inputs may have any size.
 
     Raises:
         UsageError: a value is invalid.
@@ -77,7 +77,7 @@ class DDConfig:
 
     @property
     def num_levels(self) -> int:
-        """Number of resolutions, each half of the previous one."""
+        """Number of levels, each with half the resolution of the level before."""
         return len(self.ch_mult)
 
     @property
@@ -93,8 +93,9 @@ class DDConfig:
     def has_attention(self, level: int, *, from_bottom: bool = False) -> bool:
         """Return whether the blocks of ``level`` are followed by attention.
 
-        Sizes are halved from the top level down in the encoder and doubled from the bottom up in
-        the decoder; they differ when ``resolution`` is not a multiple of ``downsampling``.
+        The encoder halves sizes from the top level down. The decoder (``from_bottom``) doubles
+        them from the bottom level up. The two sizes of a level differ when ``resolution`` is not a
+        multiple of ``downsampling``.
         """
         size = self.resolution >> level
         if from_bottom:
@@ -104,7 +105,7 @@ class DDConfig:
 
 
 def built(kind: type[_T], values: Mapping[str, Any], name: str) -> _T:
-    """Build a dataclass from the config called ``name``, ignoring unknown entries.
+    """Build an instance of ``kind`` from the config section ``name``, ignoring unknown entries.
 
     Raises:
         UsageError: a value is missing or invalid.

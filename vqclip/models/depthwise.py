@@ -1,7 +1,7 @@
 """Depthwise convolutions that a CPU computes faster in float32 than in half precision.
 
-With one filter per channel there is no matrix product to speed up, and with a large stride or
-kernel, the bfloat16 gradients of such convolutions take up to thirty times as long
+With one filter per channel, there is no matrix product to speed up. With a large stride or kernel,
+the gradients of such convolutions take up to thirty times as long in bfloat16 as in float32
 (``benchmarks/depthwise.py``).
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 def depthwise_in_float32(network: nn.Module) -> nn.Module:
     """Make a network's slow depthwise convolutions run in float32 on the CPU, in place.
 
-    Weights, state-dict keys and results without autocast are unchanged.
+    Weights and state-dict keys are unchanged, and so are results without autocast.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and not isinstance(module, _Float32) and _is_slow(module):
@@ -33,10 +33,10 @@ def _is_slow(conv: nn.Conv2d) -> bool:
 
 
 class _Float32(nn.Module):
-    """Mixin for convolutions that disables autocast on the CPU."""
+    """Mixin that disables autocast for convolutions on the CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, c, h, w) -> (n, c, h', w'), with the dtype of the input."""
+        """Map (n, c, h, w) -> (n, c, h', w'), in the dtype of the input."""
         own: Any = super()
         if x.device.type != "cpu":
             return cast(Tensor, own.forward(x))

@@ -6,13 +6,13 @@ _MOST_WIDENING = 8
 
 
 class PatchDiscriminator(nn.Module):
-    """Score overlapping patches of an image: above 0 means real, below 0 fake.
+    """Score overlapping patches of an image; a score above 0 means real, below 0 means fake.
 
-    Names match taming-transformers' ``NLayerDiscriminator``: ``main.0`` and so on.
+    Modules are named as in ``NLayerDiscriminator`` of taming-transformers: ``main.0`` and so on.
 
     Args:
         in_channels: number of image channels.
-        ndf: number of channels in the first layer, doubled by each further layer up to 8 ``ndf``.
+        ndf: number of channels in the first layer; further layers double it, up to 8 ``ndf``.
         num_layers: number of convolutions that halve the resolution, including the first.
     """
 
@@ -32,7 +32,10 @@ class PatchDiscriminator(nn.Module):
         self.apply(_initialize)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map an image in [-1, 1], (b, c, h, w) -> logits (b, 1, about h/8, w/8)."""
+        """Map images in [-1, 1], (b, c, h, w), to logits (b, 1, h', w').
+
+        h' is about h / 2^num_layers, and w' about w / 2^num_layers.
+        """
         logits: Tensor = self.main(image)
         return logits
 

@@ -21,12 +21,12 @@ _PRODUCTS = (nn.Conv2d, nn.Linear, FusedUpsample, PatchEmbedding, SelfAttention)
 
 
 class FrozenDecoder(Decoder):
-    """A decoder whose convolutions run in ``dtype`` and are fast on the CPU.
+    """A decoder whose convolutions run in ``dtype`` and are optimized for the CPU.
 
     In float32, wide convolutions use Winograd's algorithm, which needs a quarter of the
-    multiplications. In bfloat16, native convolutions are faster, with weights cast once
-    instead of at every step. Wide decoders run in the channels-last layout, which is faster for
-    both.
+    multiplications. In bfloat16, native convolutions are faster, and their weights are cast once
+    instead of at every step. Wide decoders run in the channels-last layout, which is faster in
+    either dtype.
     """
 
     def __init__(self, decoder: Decoder, dtype: torch.dtype) -> None:
@@ -60,9 +60,9 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 
 
 def cast_products(network: nn.Module, dtype: torch.dtype) -> None:
-    """Cast the weights of matrix products, in place, but not those of norms.
+    """Cast the weights of matrix products in place, leaving the weights of norms unchanged.
 
-    Autocast would repeat this cast at every step.
+    Otherwise, autocast would repeat this cast at every step.
     """
     for module in network.modules():
         if isinstance(module, _PRODUCTS) and not runs_in_float32(module):

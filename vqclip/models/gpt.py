@@ -1,8 +1,8 @@
-"""GPT (Radford et al. 2018) over discrete codes, structured like minGPT and taming-transformers.
+"""GPT (Radford et al. 2018) over discrete codes, structured as in taming-transformers and minGPT.
 
-Module names match the published checkpoints, so their keys load unchanged. The causal masks in
-those checkpoints are checked on loading and written on saving, but not kept in memory: torch's
-fused attention kernels support causality directly.
+Modules are named as in the published checkpoints, whose keys therefore load unchanged. The causal
+masks in these checkpoints are checked when loading and written when saving. They are not kept in
+memory, because torch's fused attention kernels support causality directly.
 """
 
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def _require(fits: bool, name: str, value: object, wanted: str) -> None:
 def attention_mask(
     start: int, stop: int, n_unmasked: int = 0, device: torch.device | None = None
 ) -> Tensor:
-    """Return which keys each query attends to: a mask (n, stop), bool.
+    """Return a bool mask (n, stop) of the keys that each query attends to.
 
     The queries are the n positions ``start … stop-1``; the keys are the positions ``0 … stop-1``.
     A query attends to itself and to earlier positions; the first ``n_unmasked`` positions also
@@ -80,8 +80,8 @@ def attention_mask(
 class KeyValueCache:
     """Keys and values of the positions read so far, in preallocated memory.
 
-    ``length`` counts these positions; lowering it discards the later ones. On the CPU, the cache is
-    float32, which makes attention for a single query five times as fast as in bfloat16.
+    ``length`` is the number of these positions; lowering it discards the last ones. On the CPU, the
+    cache is float32, which makes attention for a single query five times as fast as in bfloat16.
     """
 
     def __init__(self, gpt: "GPT", batch: int, capacity: int) -> None:
@@ -227,10 +227,10 @@ class GPT(nn.Module):
     ) -> Tensor:
         """Return the input to the head: (b, n) -> (b, n, n_embd).
 
-        ``embeddings`` (b, m, n_embd) are read unchanged before the tokens; the result then has m +
-        n positions, the first m for the embeddings. ``hints`` (b, at least m + n, n_embd) are added
-        to the whole sequence, starting at its first position. With a cache, the input continues the
-        cached sequence and is appended to the cache.
+        ``embeddings`` (b, m, n_embd) are placed before the embedded tokens. The result then has
+        m + n positions, of which the first m are for ``embeddings``. ``hints`` (b, at least m + n,
+        n_embd) are added to the whole sequence, starting at its first position. With a cache, the
+        input continues the cached sequence and is appended to the cache.
 
         Raises:
             UsageError: the sequence is longer than ``block_size``.

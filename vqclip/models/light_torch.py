@@ -2,7 +2,7 @@
 
 Importing ``torch._dynamo``, the front end of ``torch.compile``, takes about as long as importing
 torch itself. torchvision imports it for one small function, and every optimizer imports it to
-keep its methods from being compiled. A run that compiles nothing does not need it.
+exclude its own methods from compilation. A run that compiles nothing does not need it.
 """
 
 import importlib
@@ -50,8 +50,8 @@ class _StandIn(ModuleType):
 def without_compiler() -> Iterator[None]:
     """Keep the block from importing ``torch._dynamo``, unless it is already imported.
 
-    Use this to import torchvision, or to create and step an optimizer. The block leaves no trace:
-    ``torch.compile`` imports the real module when it is called. Because ``sys.modules`` is
+    Use this to import torchvision, or to create and step an optimizer. The stand-in is removed
+    after the block, so ``torch.compile`` imports the real module. Because ``sys.modules`` is
     process-wide, other threads see the stand-in while the block runs.
     """
     if _COMPILER[0] in sys.modules:

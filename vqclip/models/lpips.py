@@ -5,7 +5,7 @@ over the channels, weights the squared differences, and averages over positions:
 
     d(x, y) = Σ_l mean_hw Σ_c w_lc (φ̂_l(x) − φ̂_l(y))²
 
-For a network without learned weights w, the channels and layers are averaged.
+For a network without learned weights, w is 1 and the layers are averaged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,13 +30,14 @@ def normalize(features: Tensor) -> Tensor:
 
 
 class FeatureDistance(nn.Module):
-    """Distance between two images in the features of any network.
+    """Distance between two images in the feature space of any network.
 
-    All channels within a layer, and all layers, have equal weights.
+    All channels of a layer have equal weights, and so do all layers.
 
     Args:
-        features: network from normalised images (b, 3, h, w) to one map (b, c, h', w') per layer.
-        mean, std: channel statistics of its training images in [0, 1], (3, 1, 1).
+        features: network that maps normalized images (b, 3, h, w) to one feature map (b, c, h', w')
+            per layer.
+        mean, std: channel statistics of the network's training images in [0, 1], (3, 1, 1).
     """
 
     mean: Tensor
@@ -81,7 +82,7 @@ class VGGFeatures(nn.Module):
 
 
 class ScalingLayer(nn.Module):
-    """Rescaling of images in [-1, 1] to VGG's training normalization."""
+    """Conversion of images in [-1, 1] to the normalization of VGG's training images."""
 
     shift: Tensor
     scale: Tensor
@@ -92,15 +93,15 @@ class ScalingLayer(nn.Module):
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (b, 3, h, w) -> the same shape."""
+        """Map (b, 3, h, w) -> (b, 3, h, w)."""
         return (x - self.shift) / self.scale
 
 
 class Weighing(nn.Module):
     """The learned channel weights for one layer.
 
-    The original applies dropout before the weights while they are learned. Dropout is omitted here,
-    because ``model.train()`` enables it in taming-transformers, which makes the loss random.
+    While learning the weights, the original applies dropout before them. This class omits dropout,
+    because in taming-transformers, ``model.train()`` enables it, which makes the loss random.
     """
 
     def __init__(self, channels: int) -> None:
@@ -114,7 +115,7 @@ class Weighing(nn.Module):
 
 
 class LPIPS(nn.Module):
-    """The learned distance on VGG16, with module names that match taming-transformers' weights."""
+    """The learned distance on VGG16, with modules named as in taming-transformers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,8 +138,9 @@ class LPIPS(nn.Module):
 def lpips_from(states: Iterable[Mapping[str, Tensor]]) -> LPIPS:
     """Build LPIPS from the weights in one or more files.
 
-    The weights can be those of taming's checkpoints (``loss.perceptual_loss.*``), torchvision's
-    VGG16 (``features.*``) or the linear layers of the ``lpips`` package (``lin0.model.1.weight``).
+    The weights come either from a checkpoint of taming-transformers (``loss.perceptual_loss.*``),
+    or from torchvision's VGG16 (``features.*``) and the linear layers of the ``lpips`` package
+    (``lin0.model.1.weight``).
 
     Raises:
         CheckpointError: some weights are missing or have the wrong shape.
@@ -176,16 +178,16 @@ def _lpips_key(key: str) -> str:
 class ClipFeatures(nn.Module):
     """Features of a CLIP model's image tower, layer by layer.
 
-    For a ResNet, these are the outputs of its stem and stages; for a timm tower, those of its
-    stages; both at the images' own size. For a transformer, they are the patch tokens after
-    every third block, for images resized to ``resolution``.
+    For a ResNet, these are the outputs of the stem and stages, and for a timm tower, those of the
+    stages; neither kind resizes the images. For a transformer, they are the patch tokens after
+    every third block, and images are first resized to ``resolution``.
 
     Args:
         visual: open_clip's image tower.
         resolution: side of the tower's training images in pixels.
 
     Raises:
-        CheckpointError: the tower is none of these.
+        CheckpointError: the tower is of another kind.
     """
 
     def __init__(self, visual: nn.Module, resolution: int) -> None:
@@ -204,7 +206,7 @@ class ClipFeatures(nn.Module):
             )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map normalised images (b, 3, h, w) to feature maps, finest first."""
+        """Map normalized images (b, 3, h, w) to feature maps, finest first."""
         return self._features(x)
 
     def _intermediates(self, x: Tensor) -> list[Tensor]:
@@ -237,5 +239,5 @@ class ClipFeatures(nn.Module):
 
 
 def _map(tokens: Tensor) -> Tensor:
-    """Drop the class token of (b, 1 + n, c) and return the patches as a map (b, c, n, 1)."""
+    """Return tokens (b, 1 + n, c) without the class token, as a feature map (b, c, n, 1)."""
     return tokens[:, 1:].transpose(1, 2).unsqueeze(-1)

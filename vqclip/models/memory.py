@@ -1,11 +1,11 @@
 """A memory of training images, for semi-parametric sampling.
 
 A small transformer learns subjects that it sees often, but has too few parameters for those that it
-saw only once. A memory of codes costs 512 bytes per image. As in retrieval-augmented synthesis
-(Blattmann et al. 2022, arXiv:2204.11824), it is searched by CLIP embeddings; as in
-nearest-neighbour language models (Khandelwal et al. 2020, arXiv:1911.00172), its codes are mixed
-with the predictions. Given a latent image j, or none, each code is copied from it with probability
-r:
+sees only once. A memory of codes takes 512 bytes per image. It is searched by CLIP embeddings, as
+in retrieval-augmented synthesis (Blattmann et al. 2022, arXiv:2204.11824). Its codes are mixed with
+the transformer's predictions, as in nearest-neighbour language models (Khandelwal et al. 2020,
+arXiv:1911.00172). A latent variable j selects one image or none, and each code is copied from the
+selected image with probability r:
 
     p(s | c) = Σ_j p(j | c) Π_i [r · 1(s_i = m_ji) + (1 − r) · p(s_i | s_<i, c)]
 
@@ -41,7 +41,7 @@ class Subjects(NamedTuple):
     """The subjects of a prompt, as CLIP embeddings.
 
     phrases: (n, d), phrases that may name the subject, most specific first.
-    attributes: (m, d), further words that describe it.
+    attributes: (m, d), further words that describe the subject.
     """
 
     phrases: Tensor
@@ -49,12 +49,12 @@ class Subjects(NamedTuple):
 
 
 class Memory(nn.Module):
-    """Codes of images, found by the CLIP embeddings of the images and their texts.
+    """Codes of images, searchable by the CLIP embeddings of the images and their texts.
 
-    All buffers are filled by weights: ``codes`` (images, side, side); ``styles`` (images,), -1 for
-    none; ``embeddings`` (images, embed_dim), unit vectors; ``texts`` (texts, embed_dim), unit
-    vectors; ``words`` (images, words), the index in ``texts`` of each image's name, followed by
-    those of its keywords, padded with -1.
+    All buffers are loaded from weights: ``codes`` (images, side, side); ``styles`` (images,), -1
+    for none; ``embeddings`` (images, embed_dim), unit vectors; ``texts`` (texts, embed_dim), unit
+    vectors; ``words`` (images, words), for each image, the indices in ``texts`` of the name and
+    then of the keywords, padded with -1.
 
     Args:
         images: number of images.
@@ -85,9 +85,9 @@ class Memory(nn.Module):
         """Return p(image | condition), with "no image" last: (b, d) -> (b, images + 1).
 
         style: (b,) or (1,), indices of styles. Only images of the same style are recalled; -1 or
-            None recalls any.
+            None allows any style.
         subjects: the subjects of the prompt. In the embedding of "a brown dog", the colour may
-            outweigh the dog, so images that no phrase names count less.
+            outweigh the dog, so images score lower if none of the phrases names them.
         """
         scores = self._scores(x, subjects)
         if style is not None:
@@ -100,9 +100,9 @@ class Memory(nn.Module):
     def styles_beyond(
         self, usual: Sequence[int], x: Tensor, subjects: Subjects | None = None
     ) -> list[int]:
-        """Return the styles whose images match a prompt (1, d) clearly better than the usual ones.
+        """Return the styles that match a prompt (1, d) clearly better than the ``usual`` styles.
 
-        Return an empty list if there are none, or if the prompt recalls no image.
+        Return an empty list if there are no such styles, or if the prompt recalls no image.
         """
         scores = self._scores(x, subjects)[0]
         best = {
@@ -114,7 +114,7 @@ class Memory(nn.Module):
         return [style for style in best if best[style] > max(enough, most - _MARGIN)]
 
     def _scores(self, x: Tensor, subjects: Subjects | None) -> Tensor:
-        """Return how well images match conditions, from about 0 to 1.5: (b, d) -> (b, images)."""
+        """Score how well images match conditions, from about 0 to 1.5: (b, d) -> (b, images)."""
         unit = F.normalize(x.to(self.texts), dim=-1)
         by_text = _best(self._similarities(unit))
         by_image = _IMAGE * (unit @ self.embeddings.mT)
@@ -135,7 +135,7 @@ class Memory(nn.Module):
         return by_text.masked_fill(self.words < 0, -torch.inf)
 
     def check(self, num_codes: int) -> None:
-        """Raise CheckpointError if codes or indices of texts are out of range."""
+        """Raise CheckpointError if a code or the index of a text is out of range."""
         for name, values, least, count in (
             ("codes", self.codes, 0, num_codes),
             ("words", self.words, -1, len(self.texts)),
@@ -145,15 +145,15 @@ class Memory(nn.Module):
 
 
 def _best(similarities: Tensor) -> Tensor:
-    """Return the best similarity to any text of an image: (n, images, words) -> (n, images)."""
+    """Return the best similarity to the texts of each image: (n, images, words) -> (n, images)."""
     return torch.maximum(similarities[..., 0], similarities.amax(-1) - _KEYWORD)
 
 
 class Recalling:
     """A transformer's predictions, mixed with the codes of recalled images.
 
-    The images are centred in the grid. Outside them, only the transformer predicts; in a grid that
-    is smaller than the images, only their middle is recalled.
+    The images are centred in the grid. Outside the images, only the transformer predicts codes. In
+    a grid that is smaller than the images, only the middle of each image is recalled.
 
     Args:
         predictor: the transformer's predictions.

@@ -1,4 +1,4 @@
-"""The package's only import of open_clip, and CLIP models for training."""
+"""The only interface to open_clip, which also builds CLIP models for training."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ Tokenizer = Callable[[list[str], int], Tensor]  # texts, context length -> (n, c
 
 @cache
 def import_open_clip() -> Any:
-    """Import open_clip without torch's compiler, which saves a second."""
+    """Import open_clip without importing torch's compiler, to save a second."""
     with without_compiler():
         return importlib.import_module("open_clip")
 
@@ -74,9 +74,9 @@ def tokenize(texts: list[str], length: int) -> Tensor:
 def encode_tokens(clip: Any, tokens: Tensor) -> Tensor:
     """Return the text tower's unnormalized output (n, d) for tokens (n, context_length).
 
-    This is equivalent to ``clip.encode_text`` but takes about half the time: columns that are
-    padding in every text are left out. Because attention is causal, they cannot affect the output
-    token.
+    This is equivalent to ``clip.encode_text`` but takes about half the time, because it leaves out
+    columns that are padding in every text. Attention is causal, so these columns cannot affect the
+    output token.
     """
     if getattr(clip, "text_pool_type", "") != "argmax" or clip.attn_mask is None:
         return _tensor(clip.encode_text(tokens))

@@ -34,8 +34,8 @@ from vqclip.registry import suggestion, unknown
 class Perceptor(nn.Module):
     """A frozen CLIP model whose image tower is differentiable with respect to the images.
 
-    ``resolution`` is the side of its square input images in pixels, ``weights`` its weight file,
-    and ``dtype`` the type of the image tower's matrix products.
+    ``resolution`` is the side of the square input images in pixels, ``weights`` is the weight file,
+    and ``dtype`` is the dtype of the image tower's matrix products.
     """
 
     mean: Tensor
@@ -58,8 +58,8 @@ class Perceptor(nn.Module):
     def embed_image(self, images: Tensor) -> Tensor:
         """Embed ``images`` (n, 3, h, w) in [0, 1] as float32 unit vectors (n, d).
 
-        Images of other sizes or shapes are resized to a square of side ``resolution``, bicubic and
-        antialiased. Gradients flow to ``images``. The caller may enable autocast.
+        Images of any other size are resized to a square of side ``resolution``, with antialiased
+        bicubic interpolation. Gradients flow to ``images``. The caller may enable autocast.
         """
         if images.shape[-2:] != (size := (self.resolution,) * 2):
             images = F.interpolate(images, size, mode="bicubic", antialias=True)
@@ -91,7 +91,7 @@ def open_perceptor(source: str = "default", device: str | torch.device = "cpu") 
 
     - ``default``: the small model included with vqclip;
     - ``ViT-B-32/laion2b_s34b_b79k``: an open_clip architecture and pretrained tag, or
-      ``hf-hub:org/name``; both are downloaded once;
+      ``hf-hub:org/name``; models of either kind are downloaded once;
     - a directory with ``open_clip_config.json`` and weights, optionally prefixed ``local-dir:``;
     - ``ViT-B-32:path/to/weights.safetensors``: an architecture and its weight file.
 
@@ -171,7 +171,7 @@ def _tokenizer(model: _Model) -> Tokenizer:
 
 
 def _locate(source: str, *, download: bool = True) -> _Model:
-    """Resolve ``source``, downloading it if needed; without ``download``, raise NotHereError."""
+    """Resolve ``source``, downloading it if needed; raise NotHereError if this is not allowed."""
     if source == "default":
         return _in_directory(weights_folder() / "clip")
     if source.startswith("hf-hub:"):
@@ -219,7 +219,7 @@ def _from_hub(source: str, download: bool) -> Path:
 
 
 def _download(source: str, fetch: Callable[[Any], Path], instead: str, allowed: bool) -> Path:
-    """Call ``fetch`` with open_clip's downloader, using the hub's cache alone if possible."""
+    """Call ``fetch`` with open_clip's downloader, using only the hub's cache if possible."""
     hub = import_open_clip().pretrained
     with explained(f"cannot download CLIP model {source!r} (without a network, use {instead})"):
         with suppress(Exception), cached_only(hub):
@@ -257,7 +257,7 @@ def _named(source: str, download: bool) -> _Model:
 
 
 def _no_model(source: str, open_clip: Any) -> UsageError:
-    """Return the error for a source without a known architecture, or with nothing after it."""
+    """Return the error for a source with no known architecture, or with only an architecture."""
     architecture = source.replace("/", "-")  # the original CLIP has names like ViT-B/32
     if open_clip.get_model_config(architecture):
         tags = open_clip.list_pretrained_tags_by_model(architecture)
@@ -285,5 +285,5 @@ def _no_weights(architecture: str, rest: str, tags: list[str]) -> UsageError:
 
 
 def imagenet_classes() -> tuple[str, ...]:
-    """Return open_clip's names of the 1,000 ImageNet classes, by class number."""
+    """Return open_clip's names of the 1,000 ImageNet classes, in order of class number."""
     return tuple(import_open_clip().IMAGENET_CLASSNAMES)

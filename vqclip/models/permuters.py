@@ -1,7 +1,7 @@
 """Orders in which a transformer reads the cells of a code grid.
 
-They follow the appendix of Esser et al. 2021 (arXiv:2012.09841). Each function returns the
-row-major numbers of an ``h`` x ``w`` grid's cells, (h*w,), in the order in which they are read.
+The orders are those in the appendix of Esser et al. 2021 (arXiv:2012.09841). Each function returns
+the row-major numbers of the cells of an ``h`` x ``w`` grid in reading order, (h*w,).
 """
 
 from collections.abc import Callable
@@ -20,8 +20,7 @@ class Permuter(nn.Module):
     """Reorders code grids from row-major order to the transformer's reading order and back.
 
     Args:
-        order: row-major cell numbers in the order in which the cells are read, (n,); None for row
-            by row.
+        order: row-major cell numbers in reading order, (n,); None to read the cells row by row.
     """
 
     forward_shuffle_idx: Tensor
@@ -52,7 +51,7 @@ class Permuter(nn.Module):
 
 
 def subsample(h: int, w: int) -> Order:
-    """Return every other cell of every other row first, recursively, from coarse to fine."""
+    """Return the cells from coarse to fine: every other cell of every other row, recursively."""
     bits = _bits(h, w, "Subsample")
     return np.argsort(_interleave(h, w, list(reversed(range(bits)))))
 
@@ -105,7 +104,7 @@ ORDERS: dict[str, Callable[[int, int], Order]] = {
 
 
 def _interleave(h: int, w: int, places: list[int]) -> Order:
-    """Interleave row and column bits, the row's first; bit p goes to pair ``places[p]``."""
+    """Interleave row and column bits, row first; bit p goes to pair ``places[p]``."""
     rows, columns = np.divmod(np.arange(h * w), w)
     mixed = np.zeros(h * w, dtype=np.int64)
     for bit, place in enumerate(places):

@@ -21,7 +21,8 @@ def straight_through(z: Tensor, z_q: Tensor) -> Tensor:
 def nearest_ids(latents: Tensor, codebook: Tensor) -> Tensor:
     """Return the indices (n,) of the codebook rows (n_embed, c) nearest to latents (n, c).
 
-    This is the argmin over e of |z - e|² = |z|² + |e|² - 2 z·e, where |z|² is the same for all e.
+    This is the argmin over e of |z - e|² = |z|² + |e|² - 2 z·e; |z|² is the same for all e and is
+    left out.
     """
     codebook = codebook.float()
     # half precision would mix up codes at similar distances
@@ -64,7 +65,7 @@ class Quantizer(nn.Module):
         return len(self.used) + (self.unknown_index == "extra")
 
     def nearest(self, z: Tensor) -> Tensor:
-        """Return the code vectors nearest to ``z`` (b, c, h, w), straight-through."""
+        """Return the code vectors nearest to ``z`` (b, c, h, w); gradients are straight-through."""
         return straight_through(z, self._lookup(self._nearest_ids(z)))
 
     def nearest_indices(self, z: Tensor) -> Tensor:
@@ -164,10 +165,10 @@ class VectorQuantizer(Quantizer):
 
 
 class GumbelQuantizer(Quantizer):
-    """Deterministic Gumbel quantization with a learned projection (Jang et al. 2017).
+    """Deterministic Gumbel quantization with a learned projection.
 
-    In training (arXiv:1611.01144), codes are sampled from the logits with Gumbel noise; this class
-    always takes the most likely code.
+    In training, codes are sampled from the logits with Gumbel noise (Jang et al. 2017,
+    arXiv:1611.01144). This class always takes the most likely code.
     """
 
     def __init__(

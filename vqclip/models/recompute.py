@@ -12,7 +12,7 @@ _KEPT = 16  # number of activations of this size that a decoder keeps at once
 
 
 def is_scarce(size: int, device: torch.device) -> bool:
-    """Return whether memory may be too small for all activations, up to ``size`` bytes each."""
+    """Return whether memory may be too small to keep activations of up to ``size`` bytes each."""
     if device.type == "cuda":
         return size * _KEPT > torch.cuda.mem_get_info(device)[0]
     return size >= LARGE

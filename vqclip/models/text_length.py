@@ -14,7 +14,7 @@ def is_cut(tokenize: Tokenizer, text: str, length: int) -> bool:
 
 
 def _one_more(tokenize: Tokenizer, text: str, length: int) -> int:
-    """Return the token that one more position would hold: padding, unless words were cut off."""
+    """Return the token at the next position: padding, unless words were cut off."""
     longer, shorter = (tokenize([text], n).sum() for n in (length + 1, length))
     return int(longer - shorter)
 
@@ -29,7 +29,7 @@ def count_tokens(tokenize: Tokenizer, text: str) -> int:
 def lost_text(tokenize: Tokenizer, text: str, length: int) -> str:
     """Return the part of a text beyond ``length`` tokens, starting at a word boundary.
 
-    In scripts without spaces, it starts at a character instead.
+    In scripts without spaces, this part may start at any character.
     """
 
     def is_lost(end: int) -> bool:

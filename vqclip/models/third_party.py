@@ -1,4 +1,4 @@
-"""Calls to other packages' loaders, without their output and with clear errors."""
+"""Quiet calls to other packages' loaders, with clear errors."""
 
 import importlib
 import logging
@@ -23,7 +23,7 @@ class NotHereError(Exception):
 
 
 def check_weights(path: Path) -> None:
-    """Raise CheckpointError before loading if a file cannot contain weights."""
+    """Raise CheckpointError if a file cannot contain weights, without loading the file."""
     try:
         with path.open("rb") as file:
             head = file.read(512)

@@ -50,13 +50,13 @@ class Net2NetTransformer(nn.Module):
     Args:
         transformer: the GPT.
         first_stage_model: the VQGAN that encodes and decodes the images.
-        cond_stage_model: the encoder for conditions: a VQGAN (possibly the same one) or a stage
-            from :mod:`vqclip.models.condition_stages`.
+        cond_stage_model: the encoder for conditions, which is a VQGAN (possibly the same one) or a
+            stage from :mod:`vqclip.models.condition_stages`.
         permuter: the order in which the GPT reads image codes; all methods still take and return
             codes row by row.
         cond_stage_key: name of the condition in the training data, such as ``"depth"``.
         downsample_cond_size: side to which condition images are first resized; -1 for no resizing.
-        pkeep: in training, the fraction of image codes not replaced by random ones.
+        pkeep: in training, the fraction of image codes that are not replaced by random codes.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Net2NetTransformer(nn.Module):
 
     @property
     def memory(self) -> Memory | None:
-        """The images that sampling can recall, if there are any."""
+        """The images that sampling can recall, if any."""
         stage = self.cond_stage_model
         return stage.memory if isinstance(stage, ClipEmbedding) else None
 
@@ -149,7 +149,7 @@ class Net2NetTransformer(nn.Module):
         return self.predict(repeat(codes, batch), repeat(c, batch))
 
     def predict(self, codes: Tensor, c: Tensor) -> Tensor:
-        """Return the result of :meth:`logits` without its checks, as used in training.
+        """Return the result of :meth:`logits` without checking the arguments, for training.
 
         codes: (b, n).
         c: codes (b, m) or vectors (b, m, n_embd).
@@ -202,7 +202,7 @@ class Net2NetTransformer(nn.Module):
             condition: the output of :meth:`encode_condition`, one per sample or one for all
                 samples; None for an unconditional model.
             size: height and width of the grid, in codes.
-            known: given codes (b, h, w) or (1, h, w), -1 where a code is to be drawn.
+            known: the given codes (b, h, w) or (1, h, w), -1 where a code is to be drawn.
             sampling: temperature, top_k and top_p; for CLIP embeddings, also guidance and recall.
             seed: sample i is drawn with seed + i, or with the i-th seed of a sequence. A sample
                 does not depend on the rest of its batch (up to rounding). By default, torch's
@@ -213,7 +213,7 @@ class Net2NetTransformer(nn.Module):
             The state before the first code, then the state after each code.
 
         Raises:
-            UsageError: an argument is out of range, or does not fit the model or the size.
+            UsageError: an argument is out of range, or does not fit the model or ``size``.
         """
         check_grid(size)
         c = self._condition(condition)

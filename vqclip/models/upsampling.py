@@ -1,9 +1,9 @@
 """Nearest-neighbour upsampling fused with the convolution after it.
 
-A 3x3 window on the doubled image sees several copies of the same pixel, and the weights of equal
-pixels add up. The output at each of a pixel's four copies therefore needs only a 2x2 window on the
-small image: 16 products instead of 36 (the reverse of the sub-pixel convolution of Shi et al. 2016,
-arXiv:1609.05158).
+A 3x3 window on the doubled image covers several copies of the same pixel, whose weights add up. The
+output at each of a pixel's four copies therefore needs only a 2x2 window on the small image, so the
+four outputs take 16 products instead of 36. This is the reverse of the sub-pixel convolution of Shi
+et al. 2016 (arXiv:1609.05158).
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ _PHASES = tuple((row, column) for row in (0, 1) for column in (0, 1))
 
 
 class FusedUpsample(nn.Module):
-    """Replacement for a frozen :class:`Upsample` with a convolution, with the same parameters."""
+    """Replacement for a frozen :class:`Upsample` that convolves, with the same parameters."""
 
     kernels: Tensor
     biases: Tensor
@@ -39,9 +39,9 @@ class FusedUpsample(nn.Module):
 def phase_kernels(weight: Tensor) -> Tensor:
     """Return the kernels for the four phases, row by row: (out, in, 3, 3) -> (4 out, in, 2, 2).
 
-    Along one axis, phase 0 sees the last copy of the previous pixel and both copies of its own;
-    phase 1 sees both copies of its own and the first copy of the next. The weights (a, b, c)
-    become (a, b + c) in phase 0 and (a + b, c) in phase 1.
+    Along one axis, phase 0 covers the last copy of the previous pixel and both copies of the
+    current pixel. Phase 1 covers both copies of the current pixel and the first copy of the next.
+    The weights (a, b, c) become (a, b + c) in phase 0 and (a + b, c) in phase 1.
     """
     a, b, c = weight.detach().unbind(2)
     rows = (torch.stack((a, b + c), 2), torch.stack((a + b, c), 2))

@@ -91,8 +91,9 @@ class SelfAttention(nn.Module):
     def first(self, x: Tensor) -> Tensor:
         """Return the output for the first token only: (n, tokens, width) -> (n, 1, width).
 
-        A single query needs no explicit keys and values: q·(W x) = (Wᵀ q)·x, and the mean of the
-        values is the value of the mean. A key bias shifts all scores equally and cancels out.
+        A single query needs no explicit keys and values, because q·(W x) = (Wᵀ q)·x, and the
+        weighted mean of the values is the value of the weighted mean. A key bias shifts all scores
+        equally and cancels out.
         """
         bias_q, _, bias_v = self.in_proj_bias.view(3, self.num_heads, -1)
         # (width, width) -> (heads, width per head, width)

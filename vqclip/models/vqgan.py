@@ -26,7 +26,7 @@ class VQModel(nn.Module):
         n_embed: number of codes.
         embed_dim: length of a code vector.
         remap: ids of the codes in use, or a ``.npy`` file that lists them; an index is then a
-            position among these.
+            position among these codes.
         unknown_index: index for a code outside ``remap``: ``"random"``, ``"extra"`` or a number.
         colorize_nlabels: number of labels in the colour table that some checkpoints contain.
         image_key: name of the images in the training data, such as ``"depth"``.
@@ -71,7 +71,7 @@ class VQModel(nn.Module):
 
     @property
     def picture_kind(self) -> PictureKind:
-        """The kind of images: ``rgb``, ``grey``, ``depth``, ``edges`` or ``labels``."""
+        """The kind of image: ``rgb``, ``grey``, ``depth``, ``edges`` or ``labels``."""
         if isinstance(self, VQSegmentationModel):
             return "labels"
         key, channels = self.image_key.lower(), self.ddconfig.in_channels
@@ -85,7 +85,7 @@ class VQModel(nn.Module):
 
     @property
     def downsampling(self) -> int:
-        """Pixels per latent cell along one side, f."""
+        """The downsampling factor f, in pixels per latent cell along one side."""
         return self.ddconfig.downsampling
 
     @property
@@ -97,7 +97,8 @@ class VQModel(nn.Module):
         """Encode an image in [-1, 1], (b, c, H, W) -> unquantized z (b, embed_dim, H/f, W/f).
 
         Raises:
-            UsageError: the model has ``double_z``, whose encoder does not fit the codebook.
+            UsageError: the model has ``double_z``, so the encoder's output does not fit the
+                codebook.
         """
         if self.ddconfig.double_z:
             raise UsageError("a VQGAN with ddconfig.double_z: true cannot encode, only decode")
@@ -114,18 +115,18 @@ class VQModel(nn.Module):
         return z_q, indices
 
     def latent(self, image: Tensor) -> Tensor:
-        """Map an image (see `encode`) to z (b, embed_dim, h, w), whose nearest codes encode it."""
+        """Map an image (see `encode`) to a z (b, embed_dim, h, w) whose nearest codes encode it."""
         return self.encode(image)
 
     def nearest(self, z: Tensor) -> Tensor:
-        """Return the code vectors nearest to ``z`` in codebook space, with its shape.
+        """Return the code vectors nearest to ``z`` in codebook space, in the shape of ``z``.
 
         Gradients pass straight through.
         """
         return self.quantize.nearest(z)
 
     def nearest_indices(self, z: Tensor) -> Tensor:
-        """Return the codes' indices for :meth:`nearest`: (b, embed_dim, h, w) -> (b, h, w)."""
+        """Return the indices of the nearest code vectors: (b, embed_dim, h, w) -> (b, h, w)."""
         return self.quantize.nearest_indices(z)
 
     def codes(self, indices: Tensor) -> Tensor:
@@ -152,7 +153,7 @@ class VQModel(nn.Module):
 class GumbelVQ(VQModel):
     """VQGAN that chooses the most likely code with a learned projection.
 
-    ``quantize`` therefore differs from ``nearest``, which only uses the codebook.
+    ``quantize`` therefore differs from ``nearest``, which uses only the codebook.
     """
 
     def latent(self, image: Tensor) -> Tensor:
@@ -183,7 +184,7 @@ class VQSegmentationModel(VQModel):
 
 
 def check_rgb(vqgan: VQModel, source: str | Path) -> None:
-    """Raise UsageError unless a VQGAN is for RGB images, and name a command that accepts it."""
+    """Raise UsageError unless a VQGAN is for RGB images; the message names a command for it."""
     kind = vqgan.picture_kind
     if vqgan.ddconfig.out_ch != 3 or vqgan.ddconfig.in_channels != 3 or kind == "labels":
         raise UsageError(

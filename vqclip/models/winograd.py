@@ -1,11 +1,11 @@
 """Frozen 3x3 Winograd convolutions for the CPU, with a quarter of the multiplications.
 
 They use Winograd's minimal filtering F(4x4, 3x3) as in Lavin & Gray, "Fast Algorithms for
-Convolutional Neural Networks" (2016, arXiv:1509.09308). The image is cut into tiles of 4x4
-outputs; tiles (6x6 inputs) and kernel are evaluated at 6x6 points, Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A.
-The sum over channels at each point is a matrix product. The layout is channels-last, which makes
-the transforms sums of long rows, and only a few rows of tiles are processed at a time, so that they
-stay in the cache.
+Convolutional Neural Networks" (2016, arXiv:1509.09308). The output is cut into tiles of 4x4 pixels.
+Each tile's 6x6 inputs d and the kernel g are evaluated at 6x6 points:
+Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. The sum over channels at each point is a matrix product. In the
+channels-last layout, the transforms are sums of long rows. Only a few rows of tiles are processed
+at a time, so they stay in the cache.
 """
 
 import math
@@ -62,10 +62,10 @@ def fits(conv: nn.Conv2d) -> bool:
 
 
 class Kernels:
-    """Transformed kernels (36, in, out), which multiply the tiles at all points.
+    """Transformed kernels (36, in, out), by which the tiles are multiplied at all points.
 
-    oneDNN, which is used where it is faster, computes one product at a time; MKL computes all at
-    once.
+    oneDNN, which is used where it is faster, computes one product at a time. MKL computes all
+    products at once.
     """
 
     def __init__(self, kernels: Tensor) -> None:
@@ -75,7 +75,7 @@ class Kernels:
             self.kernels = [pack(kernel.t()) for kernel in kernels]
 
     def multiply(self, tiles: Tensor) -> Sequence[Tensor]:
-        """Map tiles (36, m, in) to their products, 36 x (m, out), in scratch memory."""
+        """Map tiles (36, m, in) to products with the kernels, 36 x (m, out), in scratch memory."""
         if isinstance(self.kernels, list):
             return [product(*pair) for pair in zip(tiles, self.kernels, strict=True)]
         products = _workspace("products", POINTS**2, tiles.shape[1], self.c_out)
