@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders, and unused file names."""
+"""Atomic writing of files and folders, and selection of unused paths."""
 
 import errno
 import os

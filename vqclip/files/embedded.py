@@ -6,7 +6,7 @@ from vqclip.errors import UsageError
 
 
 def weights_folder() -> Path:
-    """Return the built-in models' folder, in an installed package or a source checkout.
+    """Return the folder of the built-in models, whether vqclip is installed or run from source.
 
     Raises:
         UsageError: the installation lacks the folder.

@@ -61,7 +61,7 @@ def why_no_image(head: bytes) -> str:
 
 
 def why_no_list(head: bytes) -> str | None:
-    """Return why a file that starts with ``head`` cannot be a list of prompts, or None."""
+    """Return why a file that starts with ``head`` is not a prompt list, or None if it may be."""
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return "is a spreadsheet, a document or an archive: save the list as CSV or text"
     if is_web_page(head):

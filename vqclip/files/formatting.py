@@ -21,7 +21,7 @@ def readable(size: float) -> str:
 
 
 def encodable(text: str) -> str:
-    """Replace the surrogates for non-UTF-8 bytes, as in old file names, with U+FFFD."""
+    """Replace surrogate characters for non-UTF-8 bytes (as in old file names) with U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)
 
 

@@ -1,4 +1,4 @@
-"""File locks that the system releases when their process ends.
+"""File locks that the system releases when the owning process ends.
 
 The package filelock is unsuitable. Before version 4, it truncates the locked file, which here may
 be an unfinished video. It also does not identify the process that holds a lock.
@@ -20,8 +20,8 @@ _PAUSE = 0.2  # seconds between checks of a lock held by another process
 def locked(path: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
     """Lock the file ``path`` until the block ends or the process is killed.
 
-    waiting: called once, before waiting, with the id of the process that holds the lock. If None,
-        a lock held by another process is an error.
+    waiting: called once before the wait, with the id of the process that holds the lock. If None, a
+        lock held by another process is an error.
 
     Raises:
         UsageError: another process holds the lock, or the folder is not writable.

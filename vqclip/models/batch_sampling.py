@@ -110,13 +110,13 @@ def draw_freely(
 
 
 def samples_begun(indices: Tensor, known: Tensor) -> list[int]:
-    """Return which samples in ``indices`` (n, h, w) have at least one drawn code, as numbers."""
+    """Return the positions in ``indices`` (n, h, w) of samples with at least one drawn code."""
     fresh = (indices >= 0) & (known < 0)
     return [number for number, grid in enumerate(fresh) if grid.any()]
 
 
 def after(drawn: Drawn, number: int, turn: int) -> Tensor:
-    """Return the codes (h, w) of sample ``number`` after ``turn`` turns."""
+    """Return the codes (h, w) of sample ``number`` as they were after turn ``turn``."""
     return drawn.indices[number].masked_fill(drawn.turns[number] > turn, -1)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class _ClampWithGrad(torch.autograd.Function):
-    """Clamp to [0, 1]; block only gradients whose descent moves a value away from the range."""
+    """Clamp to [0, 1]; block only gradients that would push a value further out of range."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Sampling code grids from a transformer, one code at a time.
+"""Sampling of code grids from a transformer, one code at a time.
 
 Grids larger than the training size are sampled with a sliding window. Each code is predicted from
 the earlier codes in the window around it (Esser et al. 2021, section 3.2).
@@ -99,8 +99,8 @@ def make_generators(seed: int | Sequence[int] | None, count: int) -> list[torch.
 def generator_of(seed: int) -> torch.Generator:
     """Return a CPU generator for a seed of up to 128 bits.
 
-    torch uses only 32 bits of a seed. For larger seeds, ``init_by_array`` by the authors of MT19937
-    (Matsumoto 2002) sets the generator's state.
+    torch uses only 32 bits of a seed. For larger seeds, ``init_by_array`` from the authors of
+    MT19937 (Matsumoto 2002) sets the generator's state.
     """
     words = [seed >> shift & 0xFFFFFFFF for shift in (0, 32, 64, 96)]
     generator = torch.Generator().manual_seed(words[0])
@@ -113,7 +113,7 @@ def generator_of(seed: int) -> torch.Generator:
 
 
 def window_origin(place: int, size: int, window: int, side: int) -> int:
-    """Return where the window for ``place`` starts along one axis: ``side // 2`` cells before it.
+    """Return where the window for ``place`` starts on one axis, ``side // 2`` cells before it.
 
     The window is shifted to stay inside the grid. ``window`` is the smaller of ``side`` and the
     grid's ``size``.
@@ -205,7 +205,7 @@ class Predictor:
             self.hints = self._hints()
 
     def _hints(self) -> Tensor | None:
-        """Return the window's part of the sketch in the order of positions; None for no sketch."""
+        """Return the window's part of the sketch in reading order, or None without a sketch."""
         if self.sketch is None:
             return None
         return hints_of(self._crop(self.sketch)[:, self.order], self.length)

@@ -36,7 +36,7 @@ class StartToken(nn.Module):
 
 
 class ClassLabel(nn.Module):
-    """Condition stage whose token is the class id; ``names`` holds the first classes' names."""
+    """Condition stage whose token is the class id; ``names`` holds names for the first classes."""
 
     def __init__(self, n_classes: int, names: Sequence[str] = ()) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class ClassLabel(nn.Module):
 
 
 class Coordinates(nn.Module):
-    """Condition stage for positions, rounding each cell's mean coordinate to 1 / ``n_embed``."""
+    """Condition stage for positions: each cell's mean coordinate, rounded to 1 / ``n_embed``."""
 
     def __init__(self, n_embed: int, down_factor: int) -> None:
         super().__init__()
@@ -130,9 +130,9 @@ class ClipEmbedding(nn.Module):
         n_tokens: number of vectors per embedding.
         n_embd: length of these vectors, equal to the GPT's ``n_embd``.
         perceptor: the CLIP model, as a source for :func:`vqclip.load_perceptor`.
-        sketch: side of a :class:`Sketch`; 0 for no sketch. Its vectors follow the others, and are
-            added at the positions that predict the codes of the same cells. "No condition" has an
-            all-zero sketch.
+        sketch: side of a :class:`Sketch`; 0 for no sketch. The sketch's vectors follow the others,
+            and are added at the positions that predict the codes of the same cells. "No condition"
+            has an all-zero sketch.
         sketch_channels: number of channels in the sketch's convolutions.
         styles: names of the supported styles; each has a learned vector, which is added to the
             embedding.
@@ -237,7 +237,7 @@ _KINDS: dict[type[nn.Module], ConditionKind] = {
 
 
 def kind_of(stage: nn.Module) -> ConditionKind:
-    """Return the kind of condition a stage encodes; ``"picture"`` includes depth and edges."""
+    """Return the kind of condition that a stage encodes; ``"picture"`` includes depth and edges."""
     return _KINDS.get(type(stage), "picture")
 
 

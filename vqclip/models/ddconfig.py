@@ -77,7 +77,7 @@ class DDConfig:
 
     @property
     def num_levels(self) -> int:
-        """Number of levels, each with half the resolution of the level before."""
+        """Number of levels, each with half the resolution of the previous level."""
         return len(self.ch_mult)
 
     @property

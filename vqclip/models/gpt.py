@@ -110,7 +110,7 @@ def cache_dtype(weight: Tensor) -> torch.dtype:
 
 
 class CausalSelfAttention(nn.Module):
-    """Multi-head attention in which each position sees itself and earlier positions."""
+    """Multi-head attention in which each position attends to itself and earlier positions."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -266,7 +266,7 @@ class GPT(nn.Module):
 
 
 def _init_weights(module: nn.Module) -> None:
-    """Initialize as minGPT does: weights from N(0, 0.02²), biases 0."""
+    """Initialize as minGPT does, with weights from N(0, 0.02²) and biases of 0."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:

@@ -5,7 +5,7 @@ over the channels, weights the squared differences, and averages over positions:
 
     d(x, y) = Σ_l mean_hw Σ_c w_lc (φ̂_l(x) − φ̂_l(y))²
 
-For a network without learned weights, w is 1 and the layers are averaged.
+For a network without learned weights, w is 1, and the layers are averaged instead of summed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -100,8 +100,9 @@ class ScalingLayer(nn.Module):
 class Weighing(nn.Module):
     """The learned channel weights for one layer.
 
-    While learning the weights, the original applies dropout before them. This class omits dropout,
-    because in taming-transformers, ``model.train()`` enables it, which makes the loss random.
+    The original applies dropout to the input while the weights are learned. This class omits
+    dropout, because ``model.train()`` would enable it, as in taming-transformers, and make the loss
+    random.
     """
 
     def __init__(self, channels: int) -> None:
@@ -165,7 +166,7 @@ def lpips_from(states: Iterable[Mapping[str, Tensor]]) -> LPIPS:
 
 
 def _lpips_key(key: str) -> str:
-    """Return a weight's name in :class:`LPIPS`."""
+    """Return the name that the weight ``key`` has in :class:`LPIPS`."""
     key = key.rpartition("perceptual_loss.")[2]
     kind, _, rest = key.partition(".")
     if kind != "features":
@@ -187,7 +188,7 @@ class ClipFeatures(nn.Module):
         resolution: side of the tower's training images in pixels.
 
     Raises:
-        CheckpointError: the tower is of another kind.
+        CheckpointError: the tower is not of a supported kind.
     """
 
     def __init__(self, visual: nn.Module, resolution: int) -> None:

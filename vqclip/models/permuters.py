@@ -51,7 +51,7 @@ class Permuter(nn.Module):
 
 
 def subsample(h: int, w: int) -> Order:
-    """Return the cells from coarse to fine: every other cell of every other row, recursively."""
+    """Return the cells from coarse to fine: recursively, every other cell of every other row."""
     bits = _bits(h, w, "Subsample")
     return np.argsort(_interleave(h, w, list(reversed(range(bits)))))
 

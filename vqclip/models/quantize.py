@@ -59,7 +59,7 @@ class Quantizer(nn.Module):
 
     @property
     def num_indices(self) -> int:
-        """Number of different indices: n_embed, or fewer with ``remap``."""
+        """Number of distinct indices: n_embed, or fewer with ``remap``."""
         if not self.has_remap:
             return len(self.codebook)
         return len(self.used) + (self.unknown_index == "extra")
@@ -104,7 +104,7 @@ class Quantizer(nn.Module):
         return torch.tensor(index)
 
     def _to_ids(self, indices: Tensor) -> Tensor:
-        """Convert indices within ``used`` to codebook rows; the extra index maps to the first."""
+        """Convert indices within ``used`` to codebook rows; the extra index maps to ``used[0]``."""
         if not self.has_remap:
             return indices
         if self.unknown_index == "extra":

@@ -203,7 +203,7 @@ def determinism(flag: bool) -> Iterator[None]:
     """If ``flag`` is set, reject operations in the block whose results vary between runs.
 
     Such operations exist only on CUDA. They include the gradients of sampling and pooling, so
-    callers then take the cutouts on the CPU.
+    callers must take the cutouts on the CPU.
     """
     if not flag:
         yield

@@ -14,7 +14,7 @@ def is_cut(tokenize: Tokenizer, text: str, length: int) -> bool:
 
 
 def _one_more(tokenize: Tokenizer, text: str, length: int) -> int:
-    """Return the token at the next position: padding, unless words were cut off."""
+    """Return the token at position ``length``, which is padding unless words were cut off."""
     longer, shorter = (tokenize([text], n).sum() for n in (length + 1, length))
     return int(longer - shorter)
 

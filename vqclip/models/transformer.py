@@ -196,7 +196,7 @@ class Net2NetTransformer(nn.Module):
         """Draw code grids one code per step, so that the caller can watch or stop early.
 
         Codes are drawn row by row, or in the permuter's order. A grid larger than the training
-        size is drawn through a sliding window; an image condition moves with the window.
+        size is drawn with a sliding window; an image condition moves with the window.
 
         Args:
             condition: the output of :meth:`encode_condition`, one per sample or one for all

@@ -184,7 +184,7 @@ class VQSegmentationModel(VQModel):
 
 
 def check_rgb(vqgan: VQModel, source: str | Path) -> None:
-    """Raise UsageError unless a VQGAN is for RGB images; the message names a command for it."""
+    """Raise UsageError unless a VQGAN is for RGB images; the message suggests another command."""
     kind = vqgan.picture_kind
     if vqgan.ddconfig.out_ch != 3 or vqgan.ddconfig.in_channels != 3 or kind == "labels":
         raise UsageError(
