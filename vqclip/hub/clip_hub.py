@@ -1,4 +1,4 @@
-"""Downloadable CLIP models: open_clip's list, and sizes on the hub."""
+"""Downloadable CLIP models: names from open_clip and sizes from the hub."""
 
 import importlib
 import os
@@ -13,7 +13,7 @@ _FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # in op
 
 
 def pretrained_names() -> list[str]:
-    """Return open_clip's models with pretrained tags, such as ``ViT-B-32/laion2b_s34b_b79k``."""
+    """Return the names of open_clip's pretrained models, such as ``ViT-B-32/laion2b_s34b_b79k``."""
     return sorted("/".join(pair) for pair in import_open_clip().list_pretrained())
 
 
@@ -28,7 +28,7 @@ def cached_repositories() -> dict[str, int]:
 
 
 def repository(source: str) -> tuple[str, str] | None:
-    """Return a CLIP model's repository on the hub and its file ("" if unnamed), or None.
+    """Return a CLIP model's repository on the hub and its file ("" if unknown), or None.
 
     source: ``hf-hub:org/name``, or one of :func:`pretrained_names`.
     """
@@ -40,7 +40,7 @@ def repository(source: str) -> tuple[str, str] | None:
 
 
 def download_size(source: str) -> int | None:
-    """Return a CLIP model's download size in bytes as reported by the hub, or None."""
+    """Return a CLIP model's download size in bytes, as reported by the hub, or None if unknown."""
     found = repository(source)
     if found is None or offline():
         return None

@@ -1,4 +1,4 @@
-"""Export to taming-transformers as a Lightning-style ``.ckpt`` with its YAML."""
+"""Export to taming-transformers as a Lightning-style ``.ckpt`` with a YAML config."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _LIGHTNING = "1.0.8"  # the version required by taming-transformers
 def export_checkpoint(
     source: str | Path, path: Path, config: str | Path | None = None, *, overwrite: bool = False
 ) -> list[Path]:
-    """Write a VQGAN or transformer to ``path``, with its YAML beside it; return both paths.
+    """Write a VQGAN or transformer to ``path``, with a YAML config beside it; return both paths.
 
     Args:
         source: a source for :func:`vqclip.hub.loaders.load_vqgan` or ``load_transformer``.
@@ -29,7 +29,8 @@ def export_checkpoint(
         overwrite: whether to replace existing files.
 
     Raises:
-        UsageError: the name is wrong or taken, or taming-transformers does not support the model.
+        UsageError: the output name is invalid or taken, or taming-transformers does not support the
+            model.
         CheckpointError: the source cannot be used.
     """
     files = [path, path.with_suffix(".yaml")]

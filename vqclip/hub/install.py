@@ -30,7 +30,7 @@ _CLIP_CONFIG = "open_clip_config.json"
 class Installed:
     """A model that is now in the store.
 
-    new: whether the model was just installed, rather than found in the store.
+    new: whether the model was just installed, rather than already in the store.
     """
 
     model: StoredModel
@@ -55,7 +55,7 @@ def get(
     Raises:
         UsageError: the name is unknown or the model cannot be downloaded automatically.
         DownloadError: the download failed; the next attempt resumes it.
-        CheckpointError: the file is not a model of this kind.
+        CheckpointError: the downloaded file is damaged or does not contain a supported model.
     """
     entry = known_entry(name)
     with store.holding(name, partial(_note_waiting, name, listener)):
@@ -84,7 +84,7 @@ def _note_waiting(name: str, listener: Listener, process: str) -> None:
 def _make(
     entry: CatalogueEntry, listener: Listener, patience: Patience | None, trust: bool, keep: bool
 ) -> Installed:
-    """Download and convert the config and checkpoint; the caller must hold the lock."""
+    """Download and convert a model's config and checkpoint; the caller must hold the lock."""
     place = store.downloads_folder() / entry.name
     checkpoint, config = place / "checkpoint", place / store.CONFIG
     fetched = {}
@@ -138,7 +138,7 @@ def _check_archive(members: set[str | None], path: Path) -> None:
 
 
 def _unpacked(archive: Path, member: str) -> Path:
-    """Unpack one member of a zip beside the zip and return its path."""
+    """Unpack one member of a zip file into the same folder, and return the new file's path."""
     place = archive.with_name("member")
     try:
         with zipfile.ZipFile(archive) as content:
@@ -183,12 +183,12 @@ def _supplied(name: str) -> Installed:
 def import_model(
     source: Path, name: str, config: Path | None = None, *, half: bool = False, overwrite: bool
 ) -> Installed:
-    """Convert a checkpoint, or the one in a folder, and store it under ``name``.
+    """Convert a checkpoint, or the checkpoint in a folder, and store the result as ``name``.
 
     A folder in open_clip's layout, with an ``open_clip_config.json``, is copied without conversion.
 
     Raises:
-        UsageError: the file does not exist, or the name is taken.
+        UsageError: the file does not exist, or the name is taken or invalid.
         CheckpointError: the file is not a supported model, is damaged, or would run code.
     """
     with store.holding(check_model_name(name), lambda _: None):

@@ -22,7 +22,7 @@ class Item:
     """A named model.
 
     state: built-in, downloaded, imported, missing, or damaged (its record cannot be read).
-    size: size in bytes on disk or, for a missing model, of its download, if known.
+    size: size in bytes, on disk or, for a missing model, of the download; None if unknown.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Item:
 
     @property
     def results(self) -> str | None:
-        """The terms of use for results, if known."""
+        """The terms of use for images made with the model, if known."""
         return _OWN if self.state == EMBEDDED else self.entry.results if self.entry else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _published_hash(entry: CatalogueEntry | None) -> str | None:
 
 
 def inventory() -> list[Item]:
-    """Return all models: built-in ones, the catalogue, then the user's other models.
+    """Return the built-in models, then those in the catalogue, then the user's other models.
 
     Raises:
         VqclipError: the user's catalogue cannot be read.

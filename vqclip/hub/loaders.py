@@ -37,8 +37,8 @@ def load_vqgan(
         source: ``"default"`` for the model included with vqclip, a checkpoint file, a folder with
             weights and config, or the name of a stored model (``vqclip weights``); a file with
             that name takes precedence.
-        config: the model's YAML or its content. Default: the file beside the weights; if there is
-            none, the architecture is inferred from the weights.
+        config: path of the model's YAML file, or its content. Default: the file beside the
+            weights; if there is none, the architecture is inferred from the weights.
         device: device for the model.
         stage: which VQGAN to load from a transformer's checkpoint: the image VQGAN (``"first"``)
             or the condition VQGAN (``"cond"``).
@@ -75,7 +75,7 @@ def load_transformer(
         source: ``"default"`` for the model included with vqclip, a checkpoint file, a folder with
             weights and config, or the name of a stored model (``vqclip weights``); a file with
             that name takes precedence.
-        config: the model's YAML or its content. Default: the file beside the weights.
+        config: path of the model's YAML file, or its content. Default: the file beside the weights.
         device: device for the model.
         first_stage: weights of the image VQGAN. Default: those in the checkpoint or, if it has
             none, in the file that the config names as ``ckpt_path``.
@@ -113,7 +113,7 @@ def new_transformer(config: ModelConfig) -> Net2NetTransformer:
     """Build an untrained transformer with the VQGANs named in its config.
 
     Raises:
-        UsageError: a VQGAN is not named or does not exist, or the config is invalid.
+        UsageError: a VQGAN is not named in the config or does not exist, or the config is invalid.
         CheckpointError: a VQGAN's file is damaged or contains no VQGAN.
     """
     stages = {stage: _separate_stage(None, {}, config, stage) for stage in model_files.STAGE_NAMES}
@@ -137,7 +137,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 
     Raises:
         UsageError: the model does not exist.
-        CheckpointError: its weights cannot be downloaded, read or loaded.
+        CheckpointError: the weights cannot be downloaded, read or loaded.
     """
     model = stored(source)
     if model is None:
@@ -149,7 +149,7 @@ def load_perceptor(source: str | Path = DEFAULT, device: str | torch.device = "c
 def _separate_stage(
     source: str | Path | None, state: model_files.StateDict, config: ModelConfig, stage: StageName
 ) -> VQModel | None:
-    """Return a VQGAN stored apart from its transformer, or None if there is none."""
+    """Return a VQGAN that is stored separately from its transformer, or None if there is none."""
     if not model_files.has_stage(config, stage):
         if source is not None:
             raise UsageError(
@@ -176,7 +176,7 @@ def referred(
 
     Raises:
         UsageError: the VQGAN does not exist.
-        CheckpointError: its codebook is not the one the transformer was trained with.
+        CheckpointError: the VQGAN's codebook is not the one that the transformer was trained with.
     """
     reference = model_files.stage_reference(config, stage)
     if reference is None:
@@ -192,7 +192,7 @@ def referred(
 
 
 def _config(path: Path, config: str | Path | Mapping[str, Any] | None) -> ModelConfig | None:
-    """Return the given config, or else the one beside the weights, or None."""
+    """Return the given config or, by default, the one beside the weights; None if there is none."""
     if isinstance(config, Mapping):
         return ModelConfig.of(config, "the config given")
     return model_files.config_for(path, None if config is None else user_path(config))
@@ -205,7 +205,7 @@ def _frozen(model: _Network) -> _Network:
 
 @dataclass(frozen=True)
 class Models:
-    """The networks for a run, loaded once and shared by any number of runs.
+    """The networks for a run, which any number of runs can share.
 
     transformer: the transformer for drafts or samples; its VQGAN may differ from ``vqgan``.
     guide: the CLIP model whose embeddings condition the transformer; it may also be a perceptor.
@@ -220,7 +220,7 @@ class Models:
 
 
 def load_models(config: GenerateConfig | SampleConfig) -> Models:
-    """Load the models named in ``config``, prepared for its device and precision.
+    """Load the models named in ``config`` for its device and precision.
 
     Unless the config names a VQGAN, the run uses the transformer's VQGAN. Perceptors are loaded
     only if there are prompts.

@@ -11,8 +11,8 @@ def check_models(config: GenerateConfig, models: Models) -> None:
     """Check that loaded models match a config.
 
     Raises:
-        UsageError: the device, precision or number of CLIP models differs, or drafts need a
-            transformer.
+        UsageError: the device, precision or number of CLIP models differs, or the run needs a
+            transformer and none is loaded.
     """
     if config.device != AUTO:
         device = resolve_device(config.device)

@@ -1,4 +1,4 @@
-"""Paths of weight files: built-in, in the model store, or given as a path."""
+"""Paths of weight files: built-in, in the model store, or given by the user."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def _weights_file(source: str | Path, what: str) -> Path:
 
 
 def stored(source: str | Path) -> store.StoredModel | None:
-    """Return the stored model with this name, or None if there is none or it names a file."""
+    """Return the stored model with this name, or None if there is none or a file has the name."""
     is_path = source == DEFAULT or user_path(source).exists()
     return None if is_path else store.find(str(source))
 

@@ -62,7 +62,7 @@ def described_vqgan(source: str | Path) -> dict[str, Any]:
 
 
 def without_references(config: ModelConfig) -> dict[str, Any]:
-    """Return target and params with full descriptions of VQGANs, as taming-transformers needs."""
+    """Return target and params for taming-transformers, with all VQGANs described in full."""
     params: dict[str, Any] = dict(config.params)
     for stage in STAGE_NAMES:
         if (reference := model_files.stage_reference(config, stage)) is not None:

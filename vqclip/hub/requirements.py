@@ -1,4 +1,4 @@
-"""Checks for missing models and their sizes before a run starts."""
+"""Checks, before a run starts, for models that must be downloaded."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Missing:
     """A required model that is available for download but not yet on this computer.
 
     size: size in bytes, if known.
-    where: the host that it is downloaded from.
+    where: host from which the model is downloaded.
     """
 
     name: str
@@ -62,9 +62,9 @@ def missing(named: Iterable[Named]) -> list[Missing]:
 
 
 def refuse_missing(absent: Sequence[Missing], otherwise: str = "") -> None:
-    """Raise UsageError if models are missing, with the command that downloads them.
+    """If models are missing, raise UsageError with the command that downloads them.
 
-    otherwise: an alternative to append to the message.
+    otherwise: an alternative to downloading, which is appended to the message.
     """
     if absent:
         commands = " && ".join(f"vqclip weights get {m.name}" for m in absent)
@@ -103,7 +103,7 @@ def _get(name: str, listener: "Listener") -> object:
 
 
 def missing_clip(source: str) -> Missing | None:
-    """Return an open_clip or hub model as a missing model, or None if it is on disk.
+    """Return a CLIP model as a missing model, or None if it need not be downloaded.
 
     Raises:
         UsageError: the model does not exist.

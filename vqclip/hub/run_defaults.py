@@ -1,4 +1,4 @@
-"""Default settings of a run, which depend on how it starts and on the built-in models."""
+"""Default settings of a run, derived from its start and the built-in models."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,9 +14,9 @@ class Derived:
     """The settings of a run that depend on how it starts.
 
     init: how the run starts, never ``auto``.
-    transformer: the transformer that samples the starting image, or None if there is none.
-    learning_rate, init_weight, prior: settings for the optimisation. A draft only needs refining,
-        so it gets a lower default learning rate and higher default weights.
+    transformer: the transformer for drafts or the prior, or None if the run uses none.
+    learning_rate, init_weight, prior: settings for the optimisation. A draft needs only refinement,
+        so its default learning rate is lower and its default weights are higher.
     """
 
     init: str
@@ -27,7 +27,7 @@ class Derived:
 
 
 def derive(config: GenerateConfig) -> Derived:
-    """Return a run's derived settings; those that ``config`` sets are kept."""
+    """Return a run's derived settings, keeping those that ``config`` sets."""
     init = _best_init(config) if config.init == AUTO else config.init
     refines = init == "draft"
     rate, weight, prior = (0.05, 1.0, 8.0) if refines else (0.1, 0.0, 0.0)
@@ -49,9 +49,10 @@ def explicit(config: GenerateConfig) -> GenerateConfig:
 
 
 def reopened(config: GenerateConfig, *fixed: str) -> GenerateConfig:
-    """Return ``config`` with those settings left open that equal their derived values.
+    """Return ``config``, leaving open the settings that equal their derived values.
 
-    A recorded config sets everything; settings that are left open again adapt if ``init`` changes.
+    A recorded config sets everything. Settings that are left open again can adapt when ``init``
+    changes.
 
     fixed: names of settings to leave as they are.
     """
@@ -74,7 +75,7 @@ def transformer_of(config: GenerateConfig | SampleConfig) -> str | None:
 
 
 def vqgan_source(config: GenerateConfig | SampleConfig) -> str:
-    """Return the source of a run's VQGAN, which may be the transformer's."""
+    """Return the source of a run's VQGAN, which may be that of the run's transformer."""
     own = config.vqgan if isinstance(config, GenerateConfig) else DEFAULT
     return own if own != DEFAULT else transformer_of(config) or DEFAULT
 

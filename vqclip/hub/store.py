@@ -76,7 +76,7 @@ def find(name: str) -> StoredModel | None:
 
 
 def models() -> list[StoredModel]:
-    """Return all models sorted by name, with an empty record for any that cannot be read."""
+    """Return all models, sorted by name; a model's record is empty if it cannot be read."""
     if not models_folder().is_dir():
         return []
     folders = sorted(p for p in models_folder().iterdir() if p.is_dir() and p.name[0] != ".")
@@ -148,7 +148,7 @@ def write_record(folder: Path, **values: Any) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a folder in the store; other processes never see a part of it.
+    """Delete a folder in the store; other processes never see it partly deleted.
 
     Raises:
         VqclipError: the folder cannot be deleted.
@@ -195,7 +195,7 @@ def _hashes(name: str) -> dict[str, Any]:
 def holding(name: str, waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of the model ``name``, waiting for any other process that holds it.
 
-    waiting: called with the id of the other process before waiting for it.
+    waiting: called, before the wait, with the id of the process that holds the lock.
 
     Raises:
         VqclipError: vqclip's folder is not writable.

@@ -20,7 +20,7 @@ def catalogue() -> dict[str, CatalogueEntry]:
     """Return every entry by name; the user's entries override the published ones.
 
     Raises:
-        VqclipError: the user's file cannot be read.
+        VqclipError: the user's catalogue cannot be read.
     """
     own = user_file()
     return {**_published(), **(_read(own) if own.is_file() else {})}
@@ -31,7 +31,7 @@ def known_entry(name: str) -> CatalogueEntry:
 
     Raises:
         UsageError: the name is unknown.
-        VqclipError: the user's file cannot be read.
+        VqclipError: the user's catalogue cannot be read.
     """
     entries = catalogue()
     if name not in entries:

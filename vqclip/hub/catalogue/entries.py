@@ -18,7 +18,11 @@ _KNOWN = {*_TEXTS, "kind", "tasks", "size", "about_size", "sha256", "checkpoint"
 
 @dataclass(frozen=True)
 class Source:
-    """A file's location: its address, its hash if known, and its name in a zip file, if any."""
+    """The location of a file.
+
+    sha256: hash of the file, if known.
+    member: name of the file in a zip file at this address, if any.
+    """
 
     url: str
     sha256: str | None = None
@@ -36,9 +40,9 @@ class CatalogueEntry:
 
     size: exact size of the checkpoint in bytes.
     about_size: approximate size in bytes.
-    checkpoint, config: sources for each file, in the order to try them.
-    results: terms of use for results, if known.
-    page: the model's web page, the only way to get a model without sources.
+    checkpoint, config: sources of each file, in the order in which they are tried.
+    results: terms of use for images made with the model, if known.
+    page: the model's web page, from which a model without sources must be downloaded by hand.
     """
 
     name: str
@@ -78,7 +82,8 @@ def check_model_name(name: str) -> str:
     """Return ``name`` if it is a valid model name.
 
     Raises:
-        UsageError: the name is a path, an option, or the name of the built-in models.
+        UsageError: the name contains invalid characters, is too long, or is that of the built-in
+            models.
     """
     if name == "default" or not _NAME.fullmatch(name):
         raise UsageError(
@@ -89,7 +94,7 @@ def check_model_name(name: str) -> str:
 
 
 def parse_entry(name: str, values: Any, where: str) -> CatalogueEntry:
-    """Return an entry parsed from ``values`` in the catalogue file ``where``.
+    """Parse the entry ``name`` from ``values`` in the catalogue file ``where``.
 
     Raises:
         UsageError: the entry is invalid; the message names the file, the entry and the value.

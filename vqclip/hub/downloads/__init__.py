@@ -42,7 +42,11 @@ class DownloadRequest:
 
 @dataclass(frozen=True)
 class Listener:
-    """Callbacks for a download: after every block, and after every failure that is retried."""
+    """Callbacks for a download.
+
+    progress: called after every block.
+    note: called with a message about every failed attempt or source.
+    """
 
     progress: ByteProgress
     note: Callable[[str], None]
@@ -84,7 +88,7 @@ def download(
 
 
 def _fetched_before(wanted: DownloadRequest) -> Fetched | None:
-    """Return the complete file from an earlier attempt, or None if its source is not listed now."""
+    """Return a complete file from an earlier attempt, or None if its source is no longer listed."""
     origin = Part(wanted.path).origin()
     source = next((s for s in wanted.sources if origin and s.url == origin.url), None)
     return Fetched(source, weights_hash(wanted.path)) if source else None
@@ -116,7 +120,7 @@ def _transfer_patiently(
     listener: Listener,
     patience: Patience,
 ) -> None:
-    """Retry the transfer until the file is complete, limiting attempts without progress."""
+    """Repeat the transfer until the file is complete or too many attempts have made no progress."""
     vain, furthest = 0, part.size
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A single HTTP request for a file or its remainder, with all checks."""
+"""A single HTTP request for a file or the rest of it, with all checks."""
 
 import errno
 import re
@@ -45,7 +45,8 @@ class Patience:
     """Limits on attempts and waiting times.
 
     attempts: maximum number of consecutive attempts without progress.
-    pause: seconds to wait after the first attempt without progress, doubled after each further one.
+    pause: seconds to wait after the first attempt without progress. The wait doubles after each
+        further one.
     timeout: seconds to wait for a connection or for the next byte.
     """
 
@@ -80,8 +81,8 @@ def transfer(
     size: size of the complete file in bytes, if known.
 
     Raises:
-        PassingError: the failure is temporary; the bytes so far are kept.
-        DownloadError: this source does not have the file.
+        PassingError: the failure is temporary, so another attempt may succeed.
+        DownloadError: the file cannot be downloaded from this source.
         DiskFullError: the disk has no room for the file.
     """
     try:
@@ -96,7 +97,7 @@ def transfer(
 
 
 def _range(source: Source, part: Part) -> dict[str, str]:
-    """Return headers that request only the rest of the file if it has not changed."""
+    """Return headers that request only the rest of the file, provided that it is unchanged."""
     origin = part.origin()
     same = origin is not None and origin.url == source.url
     if not part.size or origin is None or not same or not (origin.validator or source.sha256):
@@ -150,7 +151,7 @@ def _retry_after(response: httpx2.Response) -> float | None:
 
 
 def _extent(response: httpx2.Response) -> tuple[int, int | None]:
-    """Return the body's offset in the file, and the file's size if reported."""
+    """Return the body's offset in the file, and the file's size if the server reports it."""
     if response.status_code == 206:
         found = _RANGE.fullmatch(response.headers.get("content-range", ""))
         if found is None or found[1] is None:

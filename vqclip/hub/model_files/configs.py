@@ -21,7 +21,7 @@ class ModelConfig:
 
     @classmethod
     def of(cls, values: Any, name: str) -> "ModelConfig":
-        """Build a config from ``{"target": ..., "params": {...}}``, alone or under ``model``.
+        """Build a config from ``{"target": ..., "params": {...}}``, possibly under ``model``.
 
         Raises:
             CheckpointError: ``values`` does not contain a config.
@@ -40,7 +40,7 @@ class ModelConfig:
         return self.of(self.params.get(key), f"{key} in {self.name}")
 
     def file(self, name: str) -> Path:
-        """Return the path of a file named in the config, as given or relative to the config."""
+        """Return the path of a file named in the config, either as given or beside the config."""
         path, beside = Path(name), Path(self.name).parent / Path(name).name
         return beside if beside.is_file() and not path.is_file() else path
 
@@ -58,11 +58,11 @@ def read_config(path: Path | str) -> ModelConfig:
 
 
 def find_config(weights: Path) -> Path | None:
-    """Return a checkpoint's YAML file, or None if there is none.
+    """Return the path of a checkpoint's YAML file, or None if there is none.
 
-    These files are tried in order: the checkpoint's own name with ``.yaml``; ``config.yaml`` and
-    ``model.yaml`` beside it; the same two names, then the newest ``*project.yaml``, in
-    ``../configs`` (where training runs keep their config).
+    These files are tried in order: the checkpoint's own name with ``.yaml`` or ``.yml``;
+    ``config.yaml`` and ``model.yaml`` beside the checkpoint; and the same two names and the latest
+    ``*project.yaml`` in ``../configs``, where training runs keep their configs.
     """
     configs = weights.parent.parent / "configs"
     names = [weights.parent / f"{weights.stem}{ending}" for ending in (".yaml", ".yml")]
@@ -73,13 +73,13 @@ def find_config(weights: Path) -> Path | None:
 
 
 def config_for(weights: Path, given: Path | str | None = None) -> ModelConfig | None:
-    """Read the given config, or else the checkpoint's own, if there is one."""
+    """Read the given config or, by default, the checkpoint's own; return None if there is none."""
     file = given or find_config(weights)
     return read_config(file) if file else None
 
 
 def standalone(config: ModelConfig) -> dict[str, Any]:
-    """Return target and params as plain data, without losses or references to other weights."""
+    """Return the target and params as plain data, with a dummy loss and without ``ckpt_path``."""
     params = {
         key: plain_values(value) for key, value in config.params.items() if key != "ckpt_path"
     }

@@ -22,7 +22,11 @@ _SPARE = 1 << 24  # bytes that weights may claim beyond four times the file's si
 
 
 class FileContent(NamedTuple):
-    """Weights by name, and the names of other content with the size of its tensors in bytes."""
+    """The content of a checkpoint.
+
+    state: weights by name.
+    rest: size in bytes of the tensors in each other part, by name.
+    """
 
     state: StateDict
     rest: Mapping[str, int]
@@ -53,11 +57,12 @@ def read_state_dict(path: Path | str) -> StateDict:
 
 
 def read_checkpoint(path: Path | str) -> FileContent:
-    """Read the tensors in a checkpoint by name; they stay on disk (mapped) until used.
+    """Read the weights in a checkpoint by name, and the sizes of its other parts.
 
-    This supports Lightning checkpoints with any additional content, plain state dicts, both formats
-    of ``torch.save``, and safetensors. The format is detected from the content, not the file
-    extension. Nothing in the file is executed or imported.
+    The checkpoint may be a plain state dict or a Lightning checkpoint with any additional content,
+    saved as safetensors or in either format of ``torch.save``. The format is detected from the
+    content, not the file extension. The weights are memory-mapped, except in the older format of
+    ``torch.save``. Nothing in the file is executed or imported.
 
     Raises:
         UsageError: the file does not exist.
@@ -79,7 +84,7 @@ def read_checkpoint(path: Path | str) -> FileContent:
 
 
 def recognise(path: Path) -> None:
-    """Check that a file's first bytes (and a zip's end) are those of a checkpoint.
+    """Check that a file's first bytes, and the end of a zip file, are those of a checkpoint.
 
     Raises:
         UsageError: the file does not exist.
@@ -143,7 +148,7 @@ def _read_safetensors(path: Path) -> StateDict:
 
 
 def _checkpoint(content: Any) -> FileContent:
-    """Split a loaded file into its state dict, which has only tensors, and its other content."""
+    """Split a loaded file into the tensors of its state dict and the sizes of its other parts."""
     if isinstance(content, StandIn):
         name = f"{type(content).__module__}.{type(content).__name__}"
         raise CheckpointError(

@@ -50,7 +50,8 @@ def check_numbers(state: StateDict) -> None:
     """Check that all weights are finite.
 
     Raises:
-        CheckpointError: some are NaN or infinite; the message names the weights.
+        CheckpointError: some weights are NaN or infinite; the message names the first of these
+            weights.
     """
     for key, value in state.items():
         # the sum needs no memory; check individual numbers only if it is not finite
@@ -60,7 +61,7 @@ def check_numbers(state: StateDict) -> None:
 
 
 def _codebook_differences(expected: Mapping[str, Tensor], state: StateDict) -> Iterable[str]:
-    """Yield differences in quantizer and codebook, the most common ones in mismatched files."""
+    """Yield differences in the quantizer and codebook, where mismatched files most often differ."""
     expected_key = next((key for key in _CODEBOOKS if key in expected), None)
     found_key = next((key for key in _CODEBOOKS if key in state), None)
     if expected_key is None or found_key is None:

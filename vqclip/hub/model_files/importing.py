@@ -68,8 +68,8 @@ class SelfContained:
     """A transformer's config that works in any folder, and the VQGANs it refers to.
 
     config: the config, with full descriptions of VQGANs that were referenced by path.
-    elsewhere: stages whose weights are not stored, because they are referenced by a name that
-        works on any computer or are the same as the first stage.
+    elsewhere: stages whose weights are not stored, because their VQGAN is referenced by a name that
+        works on any computer or is the same as that of the first stage.
     vqgans: the VQGANs that the original config referred to.
     """
 
@@ -93,17 +93,18 @@ def convert(
 ) -> Converted:
     """Write the weights in ``checkpoint`` and their config to ``folder``; return a summary.
 
-    The weights keep their precision unless ``half`` is set. The file is memory-mapped, so dropped
-    parts are never read.
+    The weights keep their precision unless ``half`` is set. The checkpoint is memory-mapped if its
+    format allows it, so dropped parts are not read.
 
     Args:
-        checkpoint: any taming-transformers, latent-diffusion or Lightning checkpoint, state dict
-            or safetensors file that contains a VQGAN or a transformer over its codes.
+        checkpoint: a checkpoint (taming-transformers, latent-diffusion or Lightning), a state dict
+            or a safetensors file. It contains a VQGAN, or a transformer over the codes of a VQGAN.
         config: the checkpoint's YAML. Default: the one beside it; if there is none, a VQGAN's
             config is inferred from its weights.
         folder: an existing folder without ``model.safetensors`` or ``config.yaml``.
         half: whether to store the weights in half precision.
-        whole: a transformer's config that works in any folder, if its own config refers to VQGANs.
+        whole: a version of the transformer's config that works in any folder, if the original
+            config refers to VQGANs.
 
     Raises:
         UsageError: the file or a transformer's config does not exist, or the config is invalid.
@@ -141,7 +142,7 @@ def _is_rgb(config: ModelConfig) -> bool:
 
 
 def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelConfig:
-    """Return the config to write: given, beside the checkpoint, or inferred from the weights."""
+    """Return the given config, the one beside the checkpoint, or one inferred from the weights."""
     own = config_for(checkpoint, config)
     if not is_transformer(state):
         return stage_config(own or infer_config(_first_stage_state(state)), "first")
@@ -154,7 +155,7 @@ def _config(checkpoint: Path, config: Path | None, state: StateDict) -> ModelCon
 
 
 def _vqgan(state: StateDict, config: ModelConfig) -> StateDict:
-    """Return a VQGAN's weights, or those of a larger model's first stage, ready to store."""
+    """Return the weights to store for a VQGAN, or for the first stage of a larger model."""
     model = load_vqgan_weights(state, config)
     own = _first_stage_state(state)
     return {key: own.get(key, value) for key, value in model.state_dict().items()}
@@ -165,7 +166,7 @@ def _first_stage_state(state: StateDict) -> StateDict:
 
 
 def _transformer(state: StateDict, config: ModelConfig, whole: SelfContained) -> StateDict:
-    """Return the weights of a transformer and its VQGANs, without duplicates, ready to store."""
+    """Return the weights to store for a transformer and its VQGANs, without duplicates."""
     first, cond = (whole.vqgans.get(stage) for stage in STAGE_NAMES)
     model = load_transformer_weights(state, config, first, cond)
     shared = model.cond_stage_model is model.vqgan
@@ -181,7 +182,7 @@ def _stored(value: Tensor, half: bool) -> Tensor:
 
 
 def _separate(state: StateDict) -> StateDict:
-    """Return the weights without shared memory, as safetensors requires."""
+    """Return the weights with separate memory for each tensor, as safetensors requires."""
     seen: set[int] = set()
     separate = {}
     for key, value in state.items():
@@ -209,7 +210,7 @@ def write_model(state: Mapping[str, Tensor], config: ModelConfig, folder: Path) 
 
 
 def _dropped(read: FileContent, kept: StateDict) -> dict[str, int]:
-    """Return the dropped parts' sizes in bytes, by description."""
+    """Return the size in bytes of each dropped part, by description."""
     sizes: Counter[str] = Counter()
     names = set(kept) | {f"first_stage_model.{key}" for key in kept}
     for key, value in read.state.items():

@@ -41,11 +41,11 @@ _PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colori
 def load_vqgan_weights(
     state: StateDict, config: ModelConfig | None = None, stage: StageName = "first"
 ) -> VQModel:
-    """Build the VQGAN that ``config`` describes (or the weights imply), with weights ``state``.
+    """Build the VQGAN that ``config`` describes, or that the weights imply, from ``state``.
 
-    Given a transformer's checkpoint, build its first stage or, with ``stage="cond"``, the VQGAN
-    that encodes its condition. Weights are converted to float32; no memory is allocated for initial
-    values.
+    For a transformer's checkpoint, the result is the first stage or, with ``stage="cond"``, the
+    VQGAN that encodes conditions. Weights are converted to float32; no memory is allocated for
+    initial values.
 
     Raises:
         CheckpointError: config and weights do not match; weights are missing, unexpected or not
@@ -67,10 +67,10 @@ def load_vqgan_weights(
 
 
 def stage_state(state: StateDict, stage: StageName) -> StateDict:
-    """Return the first or condition stage's part of a transformer checkpoint.
+    """Return the weights of one stage in a transformer's checkpoint.
 
     Raises:
-        CheckpointError: the checkpoint's condition stage is not a VQGAN.
+        CheckpointError: the checkpoint contains no VQGAN for this stage.
     """
     prefix = f"{stage}_stage_model."
     part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
@@ -85,7 +85,7 @@ def stage_config(config: ModelConfig, stage: StageName) -> ModelConfig:
     """Return a VQGAN's config, taken from a transformer's config if necessary.
 
     Raises:
-        CheckpointError: the stage is not a VQGAN.
+        CheckpointError: the config describes no model for this stage.
     """
     if config.target not in TRANSFORMER_TARGETS:
         return config
@@ -95,7 +95,7 @@ def stage_config(config: ModelConfig, stage: StageName) -> ModelConfig:
 
 
 def build_vqgan(config: ModelConfig, used: Tensor | None = None) -> VQModel:
-    """Build a model on the meta device, which allocates no memory for its weights.
+    """Build a VQGAN on torch's meta device, which allocates no memory for weights.
 
     Args:
         config: the class and its parameters; irrelevant parameters are ignored.
@@ -156,5 +156,5 @@ def _check_params(params: Mapping[str, Any], config: ModelConfig) -> None:
 
 
 def plain_tensor(value: Tensor) -> Tensor:
-    """Return a contiguous float32 or int64 tensor; ``value`` may be any view into the file."""
+    """Convert a tensor, which may be any view into the file, to contiguous float32 or int64."""
     return (value.float() if value.is_floating_point() else value.long()).contiguous()

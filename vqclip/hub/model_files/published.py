@@ -71,7 +71,7 @@ def _transformer_shape(state: Mapping[str, Tensor]) -> tuple[int, ...]:
 
 
 def count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """Count the consecutive numbers from 0 that turn ``pattern`` into a name in ``state``."""
+    """Count the consecutive numbers, from 0, for which ``pattern`` gives a name in ``state``."""
     number = 0
     while pattern.format(number) in state:
         number += 1

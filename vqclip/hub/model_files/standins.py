@@ -1,4 +1,4 @@
-"""Stand-ins for foreign names in a pickle, which are never imported."""
+"""Stand-ins for a pickle's foreign names, none of which is imported."""
 
 import re
 import sys
@@ -42,7 +42,7 @@ _DATA_FUNCTIONS = re.compile(
 
 
 class StandIn(dict[Any, Any]):
-    """An empty object that replaces a foreign one and discards all arguments and state."""
+    """An empty object that replaces a foreign object and discards all arguments and state."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class StandIn(dict[Any, Any]):
     def __setitem__(self, *_: Any) -> None: ...
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse to call objects that a file created."""
+        """Raise UnsafeCheckpointError, because a file must not call objects that it created."""
         _refuse(f"{type(self).__module__}.{type(self).__name__}")
 
     def append(self, _: Any) -> None:
@@ -70,7 +70,10 @@ class StandIn(dict[Any, Any]):
 
 
 def stand_in(module: str, name: str) -> type[StandIn]:
-    """Return an empty class for a foreign name; for a function, the class cannot be called."""
+    """Return an empty class for a foreign name.
+
+    If the name is that of a function, calling the class raises UnsafeCheckpointError.
+    """
     full_name = f"{module}.{name}"
     if module.split(".")[0] in _STANDARD_MODULES and not _is_standard_data(module, name):
         _refuse(full_name)

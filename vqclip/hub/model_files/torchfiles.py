@@ -21,7 +21,7 @@ _TOO_LARGE = "its description is larger than any model's, so it was refused"
 
 
 def read_zip(path: Path) -> Any:
-    """Return the content of a ``torch.save`` zip, with tensors mapped rather than read."""
+    """Return the content of a ``torch.save`` zip file, mapping tensors instead of reading them."""
     with path.open("rb") as file, _archive(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         root = _root(members)
@@ -51,7 +51,7 @@ def _archive(file: BinaryIO) -> zipfile.ZipFile:
 
 
 def _root(members: dict[str, zipfile.ZipInfo]) -> str:
-    """Return the archive's top-level folder, with its slash."""
+    """Return the archive's top-level folder, with a trailing slash."""
     if any(name.endswith("/constants.pkl") for name in members):
         raise CheckpointError("it is a TorchScript program, not weights; export a state dict")
     if astray := next((name for name in members if ".." in name.split("/")), None):
@@ -131,7 +131,7 @@ def _next(file: BinaryIO, load_storage: LoadStorage) -> Any:
 
 
 def _fill(storage: torch.UntypedStorage, file: BinaryIO) -> None:
-    """Read one storage: the number of elements (8 bytes), then their bytes."""
+    """Fill a storage with bytes from the file, skipping the element count before them."""
     file.read(8)
     data = file.read(storage.nbytes())
     if len(data) != storage.nbytes():

@@ -64,7 +64,7 @@ def load_transformer_weights(
     first: VQModel | None = None,
     cond: VQModel | None = None,
 ) -> Net2NetTransformer:
-    """Build the transformer that ``config`` describes, with weights ``state``.
+    """Build the transformer that ``config`` describes, with the weights in ``state``.
 
     Weights are converted to float32; no memory is allocated for initial values.
 
@@ -140,7 +140,7 @@ def untrained_transformer(
 def stage_reference(
     config: ModelConfig, stage: StageName = "first"
 ) -> tuple[str, str | None] | None:
-    """Return the source and codebook hash of a VQGAN outside the checkpoint, or None.
+    """Return the source and codebook hash of the VQGAN that a stage refers to, or None.
 
     Raises:
         UsageError: the reference in the config is invalid.
@@ -232,7 +232,7 @@ def _memory(config: ModelConfig, embed_dim: int) -> Memory:
 
 
 def _class_names(config: ModelConfig) -> tuple[str, ...]:
-    """Return the names of a condition's classes, which only vqclip's own models have."""
+    """Return the names of a condition's classes; only vqclip's own configs contain names."""
     names = config.params.get("names") or ()
     if not isinstance(names, list | tuple):
         raise UsageError(f"{config.name} has names {names!r:.80}; use a list")
@@ -240,7 +240,7 @@ def _class_names(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _check_keys(config: ModelConfig, needed: set[str], more: set[str]) -> None:
-    """Check that one of vqclip's own configs has all needed keys and no unknown ones."""
+    """Check that one of vqclip's own configs has all required keys and no unknown ones."""
     if missing := sorted(needed - set(config.params)):
         raise UsageError(f"{config.name} lacks {', '.join(missing)}")
     for key in config.params:

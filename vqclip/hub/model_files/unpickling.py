@@ -5,13 +5,13 @@ passed to :meth:`InertUnpickler.find_class`, which accepts the few names that te
 replaces all others with empty stand-ins. No name is ever imported, so no file can run code.
 Names that only an attack would use are rejected.
 
-torch's own restricted unpickler is not enough: even with stand-ins for foreign names, it rejects
-pickle protocols 4 and 5 and subclasses of dict, in which Lightning keeps hyperparameters; and it
+torch's own restricted unpickler does not suffice. Even with stand-ins for foreign names, it rejects
+pickle protocols 4 and 5, and subclasses of dict, in which Lightning keeps hyperparameters. It also
 does not limit the work that a file can cause.
 
-Everything that a few bytes can make large or slow is limited: calls and their arguments, foreign
-names, declared lengths beyond the end of the file, and keys whose hashes collide or take forever to
-compute.
+This module limits everything that a few bytes could make large or slow: calls and their arguments,
+foreign names, declared lengths beyond the end of the file, and keys whose hashes collide or take
+too long to compute.
 """
 
 import _compat_pickle
@@ -50,7 +50,7 @@ _MOST_KEY = 1 << 31
 
 # This is the pure-Python unpickler; in the C one, a few bytes can claim gigabytes of memory.
 class InertUnpickler(pickle._Unpickler):
-    """Unpickle plain containers and tensors; every foreign name becomes a stand-in.
+    """Unpickler of plain containers and tensors; every foreign name becomes a stand-in.
 
     Args:
         file: a file positioned at the start of the pickle.
@@ -73,7 +73,7 @@ class InertUnpickler(pickle._Unpickler):
         self._effort = 0
 
     def load_build(self) -> None:
-        """Skip the state of a foreign object; no other object has any state."""
+        """Skip the state of a foreign object or dict, and reject the state of any other object."""
         self.stack.pop()
         if not isinstance(self.stack[-1], StandIn | _PlainDict):
             raise pickle.UnpicklingError("it sets the state of an object that has none")
@@ -139,7 +139,7 @@ class InertUnpickler(pickle._Unpickler):
         return self._load_storage(pid)
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the tensor building block called ``name``, or a stand-in; import nothing."""
+        """Return the permitted object called ``name``, or a stand-in; nothing is imported."""
         module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
         module = _compat_pickle.IMPORT_MAPPING.get(module, module)  # the name in Python 2
         full_name = f"{module}.{name}"
@@ -186,7 +186,7 @@ def _rebuild_from_type(rebuild: Any, _: Any, args: Any, __: Any) -> Any:
 
 
 class _PlainDict(dict[Any, Any]):
-    """An OrderedDict without its attributes, where state dicts keep version numbers."""
+    """An OrderedDict without attributes, such as the version numbers of a state dict."""
 
     def __init__(self, pairs: Any = ()) -> None:
         super().__init__()
@@ -194,7 +194,10 @@ class _PlainDict(dict[Any, Any]):
 
 
 def _put(target: Any, *pairs: tuple[Any, Any]) -> Any:
-    """Store entries with plain keys; others are not weights, and hashing them may never finish."""
+    """Store the entries with plain keys, and drop the others.
+
+    Other keys cannot name weights, and hashing them may never finish.
+    """
     for key, value in pairs:
         if isinstance(key, str | type) or (isinstance(key, int) and abs(key) < _MOST_KEY):
             target[key] = value
