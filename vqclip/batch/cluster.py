@@ -91,7 +91,7 @@ def join_cluster(address: str, cpus: int | None = None) -> Iterator[Cluster]:
 def check_address(address: str) -> None:
     """Check that an address can be reached.
 
-    Ray itself would try to reach it for minutes before failing.
+    Without this check, Ray would retry an unreachable address for minutes.
 
     Raises:
         UsageError: the address is invalid or unreachable.

@@ -1,6 +1,6 @@
 """Execution of jobs in this process, one by one or side by side.
 
-An engine runs jobs and yields each one when it finishes or fails, and the caller records it
+An engine runs jobs and yields each one when it finishes or fails. The caller records each job
 immediately. Jobs share only the models' weights. A job's image therefore does not depend on the
 other jobs, except for rounding when jobs run side by side.
 """
@@ -161,7 +161,7 @@ def _failed(job: Job, error: Exception) -> Job:
 
 
 def work(job: Job, folder: RunFolder, models: Models, on_step: OnStep | None = None) -> Work[Job]:
-    """Generate a job's image, resuming from any checkpoint, and return the finished job.
+    """Generate a job's image, resuming from a checkpoint if there is one; return the finished job.
 
     Raises:
         VqclipError: the job failed.
@@ -207,7 +207,7 @@ def _saved_state(job: Job, output: OutputConfig, models: Models) -> State | None
 def estimate(
     jobs: Iterable[Job], load: Callable[[GenerateConfig], Models]
 ) -> tuple[float, list[Job]]:
-    """Return the predicted time for all jobs in seconds, from timing a few steps of each kind.
+    """Predict the time in seconds for all jobs by timing a few steps of each kind of job.
 
     Jobs that fail during these steps are also returned, with their errors.
     """

@@ -1,7 +1,7 @@
 """Conversion of text, CSV, JSON Lines and YAML lists to command-line arguments.
 
 A row holds the arguments of one ``vqclip`` command: a prompt and options. Every format uses the
-command's own options, so a single parser validates all of them.
+command's own options, so a single parser validates all lists.
 """
 
 import json
@@ -54,7 +54,7 @@ def _text_rows(text: str) -> Iterator[Row]:
 
 
 def _words_of_line(line: str) -> tuple[str, ...]:
-    """Return the arguments in ``a red apple --steps 300``; the prompt may be in quotes."""
+    """Return the arguments in ``a red apple --steps 300``; the prompt may be quoted."""
     quoted = _QUOTED.match(line)
     dashed = re.match(r"-(?!-[a-z])", line)  # a row starts with its prompt or with --options
     if quoted and re.match(r"\s+-|\s*$", line[quoted.end() :]):

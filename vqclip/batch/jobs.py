@@ -40,7 +40,7 @@ class Job:
     line: line number of the job's row in the list.
     seconds, score, error: results of the last attempt; for the score, see
         :func:`vqclip.generation.prompt_embeddings.clip_scores`.
-    files: paths relative to the run folder, starting with the image's.
+    files: paths of the job's files relative to the run folder, with the image first.
     """
 
     config: GenerateConfig
@@ -142,7 +142,7 @@ def merged(before: Sequence[Job], wanted: Sequence[Job], taken: Collection[str] 
 def with_names(jobs: Sequence[Job], taken: Collection[str] = ()) -> list[Job]:
     """Give each unnamed job a unique name: ``a-red-apple-7``, then ``a-red-apple-7-2``.
 
-    Jobs whose rows specify a file name come first.
+    Jobs whose rows specify a file name take precedence.
     """
     names = {name.casefold() for name in (*taken, *(job.name for job in jobs))}
     result = list(jobs)

@@ -94,7 +94,7 @@ class BatchRun:
             raise _unwritable(self.folder.path, error) from error
 
     def _forget_checkpoints(self) -> None:
-        """Remove the checkpoints of finished jobs, and their folder if it is empty afterwards."""
+        """Remove the checkpoints of finished jobs, and the checkpoint folder if it is now empty."""
         for job in self.jobs.values():
             if job.state == DONE:
                 self.folder.checkpoint(job).unlink(missing_ok=True)

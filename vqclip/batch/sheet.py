@@ -30,7 +30,7 @@ def sheet_path(folder: Path, page: int) -> Path:
 
 
 def write_sheets(folder: Path, jobs: Sequence[Job]) -> list[Path]:
-    """Write contact sheets of the images of ``jobs`` and return their paths."""
+    """Write contact sheets for ``jobs`` and return the paths of the sheets."""
     pages = [jobs[i : i + _PAGE] for i in range(0, len(jobs), _PAGE)]
     return [
         save_image(sheet(folder, page), sheet_path(folder, number), overwrite=True)
@@ -67,7 +67,7 @@ def _thumbnail(path: Path) -> Image.Image:
 
 
 def font_for(text: str) -> Font:
-    """Return the first label font that has every letter in ``text``, else Pillow's default."""
+    """Return the first label font that has every letter in ``text``, or else Pillow's default."""
     letters = frozenset(text) - frozenset(map(chr, range(128)))
     return next((font for font in _fonts() if _has(font, letters)), _fonts()[0])
 

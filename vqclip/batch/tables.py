@@ -63,7 +63,7 @@ def _row_of_cells(line: int, names: Sequence[str], cells: Sequence[str]) -> Row:
 
 
 def _delimiter(text: str) -> str:
-    """Return the delimiter in a ``sep=`` line, else a comma, semicolon, tab or vertical bar."""
+    """Detect the delimiter: a comma, a semicolon, a tab, a vertical bar or one set by ``sep=``."""
     head = next((line for line in lines_of(text) if line.strip() and line[0] != "#"), "")
     if special := re.fullmatch('"?sep=(.)"?', head, re.IGNORECASE):
         return special[1]

@@ -76,7 +76,7 @@ def _command_words(
 
 
 def _with(text: str, words: Iterable[str]) -> list[str]:
-    """Return the arguments for a text, which may be empty or start with a dash, and for options."""
+    """Return the arguments for options and a text; the text may be empty or start with a dash."""
     if text.startswith("-"):
         return [*words, "--", text]
     return [text, *words] if text else [*words]

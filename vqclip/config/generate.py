@@ -70,8 +70,8 @@ class GenerateConfig:
         :class:`vqclip.generation.losses.Observation` to a scalar.
     augment, optimizer: ``augment`` may include functions (n, 3, h, w) -> (n, 3, h, w), and
         ``optimizer`` may be a function (params, lr) -> torch.optim.Optimizer. An image records only
-        the names of these functions; to repeat it, pass the file that defines them (`vqclip again
-        --python FILE`).
+        the names of these functions; to generate it again, pass the file that defines them (`vqclip
+        again --python FILE`).
     optimizer, learning_rate, schedule: see :mod:`vqclip.generation.optimizers`. A learning rate of
         None means 0.05 for a draft and 0.1 otherwise.
     ema: decay of the running average of z from which the image is decoded, from 0 (no averaging) to

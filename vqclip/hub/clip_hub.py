@@ -28,7 +28,7 @@ def cached_repositories() -> dict[str, int]:
 
 
 def repository(source: str) -> tuple[str, str] | None:
-    """Return a CLIP model's repository on the hub and its file ("" if unknown), or None.
+    """Return a CLIP model's hub repository and file ("" if unknown), or None if not on the hub.
 
     source: ``hf-hub:org/name``, or one of :func:`pretrained_names`.
     """

@@ -35,7 +35,7 @@ def load_vqgan(
 
     Args:
         source: ``"default"`` for the model included with vqclip, a checkpoint file, a folder with
-            weights and config, or the name of a stored model (``vqclip weights``); a file with
+            weights and a config, or the name of a stored model (``vqclip weights``); a file with
             that name takes precedence.
         config: path of the model's YAML file, or its content. Default: the file beside the
             weights; if there is none, the architecture is inferred from the weights.
@@ -73,7 +73,7 @@ def load_transformer(
 
     Args:
         source: ``"default"`` for the model included with vqclip, a checkpoint file, a folder with
-            weights and config, or the name of a stored model (``vqclip weights``); a file with
+            weights and a config, or the name of a stored model (``vqclip weights``); a file with
             that name takes precedence.
         config: path of the model's YAML file, or its content. Default: the file beside the weights.
         device: device for the model.

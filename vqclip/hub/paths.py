@@ -54,7 +54,7 @@ def _weights_file(source: str | Path, what: str) -> Path:
 
 
 def stored(source: str | Path) -> store.StoredModel | None:
-    """Return the stored model with this name, or None if there is none or a file has the name."""
+    """Return the stored model with this name; None if there is none or a file has this name."""
     is_path = source == DEFAULT or user_path(source).exists()
     return None if is_path else store.find(str(source))
 

@@ -45,7 +45,7 @@ class Listener:
     """Callbacks for a download.
 
     progress: called after every block.
-    note: called with a message about every failed attempt or source.
+    note: called with a message when an attempt or a source fails.
     """
 
     progress: ByteProgress

@@ -1,4 +1,4 @@
-"""A single HTTP request for a file or the rest of it, with all checks."""
+"""A single HTTP request for a file or the rest of it, and checks of the response."""
 
 import errno
 import re
@@ -46,7 +46,7 @@ class Patience:
 
     attempts: maximum number of consecutive attempts without progress.
     pause: seconds to wait after the first attempt without progress. The wait doubles after each
-        further one.
+        further attempt.
     timeout: seconds to wait for a connection or for the next byte.
     """
 

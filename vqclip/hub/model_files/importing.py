@@ -98,7 +98,8 @@ def convert(
 
     Args:
         checkpoint: a checkpoint (taming-transformers, latent-diffusion or Lightning), a state dict
-            or a safetensors file. It contains a VQGAN, or a transformer over the codes of a VQGAN.
+            or a safetensors file. The file must contain a VQGAN, or a transformer over the codes of
+            a VQGAN.
         config: the checkpoint's YAML. Default: the one beside it; if there is none, a VQGAN's
             config is inferred from its weights.
         folder: an existing folder without ``model.safetensors`` or ``config.yaml``.

@@ -41,7 +41,7 @@ _PARAMS = ("ddconfig", "n_embed", "embed_dim", "remap", "unknown_index", "colori
 def load_vqgan_weights(
     state: StateDict, config: ModelConfig | None = None, stage: StageName = "first"
 ) -> VQModel:
-    """Build the VQGAN that ``config`` describes, or that the weights imply, from ``state``.
+    """Build a VQGAN with the weights ``state``; the config is inferred from them if None.
 
     For a transformer's checkpoint, the result is the first stage or, with ``stage="cond"``, the
     VQGAN that encodes conditions. Weights are converted to float32; no memory is allocated for
