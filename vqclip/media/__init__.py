@@ -1,1 +1,1 @@
-"""Images and videos as files: reading, writing, metadata, timing."""
+"""Images and videos as files: reading, writing, metadata and timing."""

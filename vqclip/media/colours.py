@@ -72,7 +72,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Return a greyscale integer or float image as L, or as LA if it has a transparent value."""
+    """Return a greyscale integer or float image as L, or as LA if one grey level is transparent."""
     grey = image if image.mode in ("I", "F") else image.convert("I")
     low, high = grey.getextrema()
     if image.mode == "F":

@@ -113,7 +113,7 @@ def _opened(stream: BytesIO | Path, source: str | Path) -> Image.Image:
     """Open an image; HEIC images, which phones produce, need an extra package.
 
     Raises:
-        UsageError: the file is not an image, or needs the package and it is not installed.
+        UsageError: the file is not an image, or the package that it needs is not installed.
     """
     if is_heic(_head(stream)[:32]):
         if find_spec("pillow_heif") is None:
@@ -169,7 +169,7 @@ def reduced(image: Image.Image, most: int) -> Image.Image:
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Return ``image`` as sRGB, with transparent areas on a white background.
+    """Return ``image`` in sRGB, with a white background behind transparent areas.
 
     Raises:
         UsageError: floating-point values are outside [0, 1], or integers exceed 16 bits.

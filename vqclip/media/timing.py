@@ -25,7 +25,7 @@ EASES: Registry[Ease] = Registry(
 
 @dataclass(frozen=True)
 class Plan:
-    """The frame rate of a video, and the position of each of its frames in the source frames.
+    """The frame rate of a video, and the position of each frame among the source frames.
 
     positions: from 0 (the first frame) to n − 1 (the last); fractions lie between two frames.
     """
@@ -35,7 +35,7 @@ class Plan:
 
 
 def video_fps(frames: int) -> int:
-    """Return the frame rate, from 5 to 30, that brings a video closest to eight seconds.
+    """Return the frame rate, from 5 to 30, at which a video is closest to eight seconds long.
 
     >>> video_fps(41)
     5
@@ -84,7 +84,7 @@ def _moving(natural: int, rate: float, timing: TimingConfig) -> int:
 
 
 def _path(frames: int, moving: int, timing: TimingConfig) -> tuple[list[float], list[float]]:
-    """Return the positions forwards and, if the video bounces, backwards."""
+    """Return the positions for playing forwards and, if the video bounces, backwards."""
     ease = EASES[timing.ease]
     count = moving // 2 + 1 if timing.bounce else moving
     # A video of one frame shows the last source frame, the result of the run.

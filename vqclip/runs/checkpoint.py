@@ -1,7 +1,7 @@
 """Checkpoints of runs, each a file of tensors and JSON.
 
 ``apple.checkpoint.safetensors`` holds z, its initial values, the running average, the optimizer's
-moments and the random generator's state as tensors. Its header holds the rest of the state, the
+moments and the random generator's state as tensors. The header holds the rest of the state, the
 settings, the hashes of the weights and the paths of the output files as JSON. The file is written
 under another name and renamed when complete. Loading it never executes code.
 """
@@ -139,7 +139,7 @@ def _read_state(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Sta
 
 
 def _output_values(output: OutputConfig, folder: Path) -> dict[str, Any]:
-    """Return ``output``'s fields with paths relative to ``folder``, so that it can be moved."""
+    """Return ``output``'s fields with paths relative to ``folder``, so the folder can be moved."""
 
     def relative(value: Any) -> Any:
         if isinstance(value, Path):
@@ -173,7 +173,7 @@ def extended(checkpoint: Checkpoint, steps: int) -> Checkpoint:
     """Return the checkpoint with the run's number of steps changed to ``steps``.
 
     Raises:
-        UsageError: the run is already past ``steps``, or its schedule depends on their number.
+        UsageError: the run is past ``steps``, or its schedule depends on the number of steps.
     """
     done = checkpoint.state.step
     if steps < done:
@@ -195,7 +195,7 @@ def branched(
     The new run's metadata records the original run, because the new settings alone do not reproduce
     the image.
 
-    prompts, learning_rate: settings for the new run. Default: those of the original run.
+    prompts, learning_rate: settings for the new run, by default those of the original run.
     """
     old = checkpoint.metadata["settings"]
     rate = old["learning_rate"] if learning_rate is None else learning_rate

@@ -104,7 +104,7 @@ def files_beside(
 
 
 def renamed(output: OutputConfig, image: Path, suffixes: Iterable[str]) -> OutputConfig:
-    """Return output files of the same kinds for another image, always with a checkpoint.
+    """Return files of the same kinds as ``output`` for another image, always with a checkpoint.
 
     suffixes: suffixes of the videos.
     """
@@ -124,7 +124,7 @@ def name_videos(
 ) -> tuple[Path, ...]:
     """Return a video's paths, one for each requested format; the default is ``name.mp4``.
 
-    taken: function that returns whether a default name is in use.
+    taken: a function that returns whether a default name is in use.
     """
     suffixes = asked.video_suffixes
     if asked.output:
@@ -151,7 +151,7 @@ def batch_folder(source: str) -> Path:
 
 
 def prompt_slug(config: GenerateConfig) -> str:
-    """Return the prompts as part of a file name, with image prompts as their file names."""
+    """Return the prompts as part of a file name, using the file names of image prompts."""
     words = (Path(p.content).stem if p.kind == "image" else p.content for p in config.prompts)
     return slug(" ".join(words))
 
@@ -198,7 +198,7 @@ def fill_pattern(pattern: str, config: GenerateConfig, number: int) -> Path:
 
 
 def _refuse_formats(pattern: str) -> None:
-    """Raise ValueError if a field has a format or conversion, such as ``{seed:>30}``."""
+    """Raise ValueError if a field has a format specifier or conversion, such as ``{seed:>30}``."""
     if any(spec or conversion for _, _, spec, conversion in Formatter().parse(pattern)):
         raise ValueError(pattern)
 
@@ -222,7 +222,7 @@ def check_file_name(path: Path) -> None:
 
 
 def distinct_paths(paths: Sequence[Path], labels: Sequence[object]) -> list[Path]:
-    """Return ``paths``, all with labels if any are equal: ``apple-7.png`` for ``apple.png``."""
+    """Return ``paths``; if any are equal, add a label to each, as in ``apple-7.png``."""
     if len(set(paths)) == len(paths):
         return list(paths)
     return [

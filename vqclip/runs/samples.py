@@ -123,7 +123,7 @@ class SampleRun:
         return drawing + self.refinement if best else drawing
 
     def _write_videos(self, sample: Sample, stages: list[Tensor], output: OutputConfig) -> bool:
-        """Write videos of how a sample was made; return False if Ctrl-C was pressed meanwhile."""
+        """Write videos of how a sample was made; return False after Ctrl-C."""
         try:
             write_sample_videos(self.task, sample, stages, output, partial(self.show, "video"))
         except KeyboardInterrupt:

@@ -125,10 +125,11 @@ def parse_camera(zoom: str, pan: str, rotate: str) -> Camera:
 
 
 def move(image: "Tensor", motion: Motion) -> "Tensor":
-    """Return ``image``, (1, 3, h, w) in [0, 1], moved and mirrored beyond its edges.
+    """Return ``image``, (1, 3, h, w) in [0, 1], after ``motion``.
 
-    The image is sampled bicubically at p ↦ R(−θ)(p − pan)/zoom, in pixels from the centre. Sampling
-    weakens the finest detail a little in every frame, so this function amplifies it again.
+    Beyond its edges, the image is mirrored. It is sampled bicubically at p ↦ R(−θ)(p − pan)/zoom,
+    in pixels from the centre. Sampling weakens the finest detail a little in every frame, so this
+    function amplifies it again.
     """
     import torch.nn.functional as F
 

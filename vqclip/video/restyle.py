@@ -34,8 +34,8 @@ class SourceVideo:
     """The frames of a video or a folder of images.
 
     Raises:
-        UsageError: the source is neither a video nor a folder of images, or optical flow is
-            requested but OpenCV is not installed.
+        UsageError: the source is not a video or a folder of images, or optical flow is requested
+            and OpenCV is not installed.
     """
 
     def __init__(self, config: RestyleConfig) -> None:
@@ -75,7 +75,7 @@ class SourceVideo:
 def drawn_size(source: SourceVideo, models: Models) -> tuple[int, int]:
     """Return the (width, height) of the restyled frames, rounded to the grid of codes.
 
-    By default, this is the size of the source, with each side limited to ``LARGEST`` pixels.
+    By default, this is the size of the source, shrunk if a side exceeds ``LARGEST`` pixels.
     """
     factor = models.vqgan.downsampling
     width, height = source.own_size

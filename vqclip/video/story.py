@@ -46,7 +46,7 @@ def scene_at(story: StoryConfig, step: int) -> tuple[int, int, float]:
 class MovedImage:
     """A run's image under a moving camera, with a residual that the codes cannot represent.
 
-    If a decoded image is moved slightly, then encoded and quantized again, it stays in place and
+    If a decoded image is moved slightly and then encoded and quantized again, it stays in place and
     loses colour and detail. This class therefore moves the image itself. z encodes the moved image
     as well as the codes allow, and the residual, image − decoded z, is added to every decoded image
     until the next motion. CLIP also sees the sum; otherwise it would correct errors that viewers
@@ -112,8 +112,8 @@ class StoryFrames:
     If the story starts from a draft, every scene has its own draft, and the image is pulled from
     one draft to the next.
 
-    A loop starts with hidden frames, which have negative numbers and in which the first scene takes
-    shape. The last frames of the video fade into the last hidden frames, so the video loops
+    A loop starts with hidden frames, in which the first scene takes shape. Their numbers are
+    negative. The last frames of the video fade into the last hidden frames, so the video loops
     seamlessly.
 
     state: a state from :meth:`state` that the story continues from. On a CPU, the frames are then

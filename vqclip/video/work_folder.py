@@ -88,7 +88,7 @@ class WorkFolder:
     def _clean_up(self, lock: Path) -> None:
         """Remove the working files, about.json last.
 
-        If this is interrupted, the next run finds about.json and finishes the clean-up.
+        If the clean-up is interrupted, the next run finds about.json and completes it.
         """
         self._remove(frames=self.output.frames is None)
         with suppress(OSError):  # Windows cannot delete a locked file
@@ -96,7 +96,7 @@ class WorkFolder:
         (self.path / ABOUT_FILE).unlink(missing_ok=True)
 
     def _begin(self) -> None:
-        """Keep frames with the same settings; discard others if ``overwrite`` is set.
+        """Keep existing frames with the same settings; discard others if ``overwrite`` is set.
 
         Raises:
             UsageError: the folder contains frames with other settings, and ``overwrite`` is
@@ -179,7 +179,7 @@ class WorkFolder:
     def write_videos(self, frames: int) -> None:
         """Write the videos from the first ``frames`` frames.
 
-        Each video is completed in this folder first, so Ctrl-C never publishes a partial one.
+        Each video is first completed in this folder, so Ctrl-C never publishes a partial one.
 
         Raises:
             FileExistsError: another file already has the name of a video.

@@ -64,7 +64,7 @@ def open_clip(path: Path, fps: float | None = None) -> Clip:
 
 
 def _turns(matrix: bytes | None) -> int:
-    """Return the number of clockwise quarter turns in a display matrix, which phones write."""
+    """Return the number of clockwise quarter turns that a video's display matrix specifies."""
     if matrix is None:
         return 0
     cosine, sine = np.frombuffer(matrix, np.int32)[:2].tolist()

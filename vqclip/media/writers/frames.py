@@ -15,7 +15,10 @@ from vqclip.media.writers.base import Array, Writer
 def frames_writer(
     folder: Path, metadata: Mapping[str, Any] | None = None, *, overwrite: bool = False
 ) -> Iterator[Writer]:
-    """Yield a writer that atomically saves step 10 as ``folder/00010.png``, with the settings."""
+    """Yield a writer that saves each frame atomically, with its settings.
+
+    The frame of step 10 is saved as ``folder/00010.png``.
+    """
 
     def write(image: Array, step: int) -> None:
         settings = {**metadata, "step": step} if metadata else None

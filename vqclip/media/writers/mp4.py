@@ -133,7 +133,7 @@ def _start(encoder: Any, codec: str, size: tuple[int, int]) -> None:
 
 @contextmanager
 def _usual_priority() -> Iterator[None]:
-    """Undo the priority that AV1's encoder sets when run as root.
+    """Undo the priority that AV1's encoder sets when it runs as root.
 
     The encoder gives the calling thread and its own threads the highest priority, so threads that
     wait for each other would stall the machine.

@@ -53,7 +53,7 @@ class Spool:
 
 @contextmanager
 def spooled(path: Path, overwrite: bool, encode: Callable[[Spool, Path], None]) -> Iterator[Spool]:
-    """Yield a spool for frames; on exit, call ``encode`` with it and a temporary output path.
+    """Yield a spool for frames; on exit, call ``encode`` with the spool and a path.
 
     Raises:
         UsageError: there are no frames.
