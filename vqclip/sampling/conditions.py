@@ -247,7 +247,7 @@ def depth_of(image: Image.Image, size: tuple[int, int], path: str = "the map") -
     return (x - x.min()) / (x.max() - x.min()).clamp(min=1e-8) * 2 - 1
 
 
-def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the picture") -> Tensor:
+def edges_of(photo: Image.Image, size: tuple[int, int], path: str = "the image") -> Tensor:
     """Return edges (1, 3, h, w), 0 or 1, detected in a photo or read from a black-and-white map.
 
     Raises:
