@@ -46,7 +46,7 @@ COMMANDS = {
     "story": LazyCommand("story:story_command", "Make a video that moves from scene to scene."),
     "batch": LazyCommand(
         "batch:batch_command",
-        "Generate an image for every prompt in a list. Run the same command again to continue.",
+        "Generate an image for every prompt in a list. To resume a batch, run the command again.",
         RayCommand,
     ),
     "again": LazyCommand(
@@ -64,13 +64,14 @@ COMMANDS = {
     ),
     "restyle": LazyCommand(
         "restyle:restyle_command",
-        "Restyle a video and keep its audio. Run the same command again to continue.",
+        "Restyle a video and keep its audio. To resume, run the same command again.",
     ),
     "animate": LazyCommand(
         "animate:animate_command", "Make a video from the images in a folder, in numerical order."
     ),
     "reconstruct": LazyCommand(
-        "codes:reconstruct_command", "Encode, quantize and decode an image, and report the error."
+        "codes:reconstruct_command",
+        "Encode, quantize and decode an image, and report the reconstruction error.",
     ),
     "decode": LazyCommand(
         "codes:decode_command",
@@ -130,7 +131,7 @@ def app_callback(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Options of vqclip itself."""
+    """Declare the options of ``vqclip`` itself."""
 
 
 app.command(DEFAULT_COMMAND)(generate_command)

@@ -1,4 +1,4 @@
-"""Downloads on the terminal: confirmation, speed and time left."""
+"""Downloads: confirmation by the user, speed and time left."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ def fetch_missing(named: "Iterable[Named]", terminal: Terminal) -> None:
     """Show the size of a command's missing models, ask the user, and download them.
 
     Raises:
-        UsageError: there is no terminal to ask on, or the answer was no.
+        UsageError: there is no terminal for the question, or the answer was no.
         VqclipError: the download failed.
     """
     from vqclip.files.environment import home

@@ -74,7 +74,7 @@ class PromptGroup(TyperGroup):
             )
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command and report Ctrl-C; Typer would exit silently."""
+        """Run the command and report Ctrl-C, on which Typer would exit silently."""
         _check_current_folder()
         try:
             return super().invoke(ctx)
@@ -122,7 +122,7 @@ def _disk_error(error: OSError) -> str:
 
 
 def _print_any_text() -> None:
-    """Make streams with encodings other than UTF-8 print any prompt."""
+    """Let stdout and stderr print any prompt, even if the encoding is not UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

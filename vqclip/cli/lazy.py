@@ -11,9 +11,10 @@ from typer.core import TyperCommand
 
 @dataclass(frozen=True)
 class LazyCommand:
-    """A command that is not imported yet.
+    """A command that has not been imported yet.
 
-    place: module below ``vqclip.cli.commands`` and name of the function or app: ``show:command``.
+    place: module in ``vqclip.cli.commands`` and its function or app, such as
+        ``show:show_command``.
     summary: the first line of the command's help, printed in the group's help.
     kind: class of the command.
     """

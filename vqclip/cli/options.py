@@ -126,7 +126,7 @@ VideoOutput = Annotated[
 
 @dataclass(frozen=True)
 class TerminalOptions:
-    """Options for a command's output on the terminal, its questions and dry runs."""
+    """Options for terminal output, questions to the user and dry runs."""
 
     yes: bool = setting(
         False, "--yes", "-y", panel=MODELS, help="Download missing models without asking."
@@ -175,7 +175,7 @@ VideoSize = Annotated[str | None, info(shared.VIDEO_SIZE)]
 
 @cache
 def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
-    """Return command parameters for those settings in a dataclass that have an option."""
+    """Return command parameters for those fields of a dataclass that have an option."""
     hints, options = typing.get_type_hints(kind), options_of(kind)
     return {
         f.name: _parameter(f.name, hints[f.name], f.default, options[f.name])

@@ -31,7 +31,7 @@ def find_preview(console: Console, keyboard: TextIO) -> Draw | None:
 
 
 def graphics(console: Console, keyboard: TextIO) -> str:
-    """Return the name of the terminal's graphics protocol, empty if stderr is not a terminal."""
+    """Return the name of the graphics protocol, or an empty string if stderr is not a terminal."""
     if not console.is_terminal:
         return ""
     encode = _encoder(keyboard)
@@ -82,7 +82,7 @@ class Graphics:
         self.image, self.encode = image, encode
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the empty lines first, so that the terminal scrolls, then the image over them."""
+        """Yield empty lines, which make the terminal scroll, and then the image over them."""
         yield from (Segment.line() for _ in range(ROWS))
         sequence = f"\x1b7\x1b[{ROWS}A\r{self.encode(self.image)}\x1b8"
         yield Segment(sequence, control=[(ControlType.CARRIAGE_RETURN,)])
@@ -146,7 +146,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _answers_sixel(keyboard: TextIO, wait: float = 0.1) -> bool:
-    """Query the terminal's attributes (DA1); attribute 4 means sixel support."""
+    """Query the terminal's attributes (DA1); return whether they include 4, sixel support."""
     if sys.platform == "win32" or not keyboard.isatty():
         return False
     import termios

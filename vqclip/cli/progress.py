@@ -1,4 +1,4 @@
-"""Progress on the terminal: steps, speed, time left, and previews."""
+"""Progress in the terminal: steps, speed, time left, and previews."""
 
 import sys
 import time
@@ -42,7 +42,7 @@ _PICTURE_SHARE = 0.2  # maximum fraction of the time spent on images
 
 
 class SpeedColumn(ProgressColumn):
-    """Steps per second, or seconds per step if slow."""
+    """Steps per second or, for slow steps, seconds per step."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class SpeedColumn(ProgressColumn):
 
 
 class Progress:
-    """A live bar over ``total`` units; silent if stderr is not a terminal."""
+    """A live bar over ``total`` units, invisible if stderr is not a terminal."""
 
     def __init__(
         self, console: Console, title: str, total: int, *, unit: str = "step", preview: bool
@@ -110,8 +110,9 @@ class Progress:
 class StageProgress(ExitStack):
     """A live bar for each stage of a run: drafts, optimisation, sampling, refinement, videos.
 
-    open_bar: returns a bar for a title, a total and a unit; see :meth:`Terminal.progress`.
-    title: title of the optimisation.
+    open_bar: function that returns a bar for a title, a total and a unit, as
+        :meth:`Terminal.progress` does.
+    title: title of the optimisation's bar.
     """
 
     def __init__(self, open_bar: Callable[[str, int, str], Progress], title: str) -> None:
@@ -150,7 +151,7 @@ def _loss(frame: "Frame") -> str:
 
 
 def download_bar(console: Console) -> Bar:
-    """Return a progress bar over bytes, silent if stderr is not a terminal."""
+    """Return a progress bar over bytes, invisible if stderr is not a terminal."""
     return Bar(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),

@@ -1,4 +1,4 @@
-"""Conversion of list rows to jobs, parsed as command lines."""
+"""Conversion of a list's rows, parsed as command lines, to jobs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -179,7 +179,7 @@ def _jobs_of(
 
 
 def _refuse_stray(words: Sequence[str], prompts: Sequence[str]) -> None:
-    """Raise UsageError for a prompt after the options, because prompts come first."""
+    """Raise UsageError for a prompt after the options, because the prompt must come first."""
     meant = len(words) - words.index("--") - 1 if "--" in words else 0
     if stray := prompts[: len(prompts) - meant]:
         raise UsageError(
@@ -204,7 +204,7 @@ def _seeds(values: Mapping[str, Any]) -> Sequence[int]:
 
 
 def _with_names(jobs: "Sequence[Job]", pattern: str) -> "list[Job]":
-    """Name a row's images by its pattern: ``apple.png``, or ``{prompt}-{seed}.jpg``.
+    """Name a row's images after a pattern: ``apple.png``, or ``{prompt}-{seed}.jpg``.
 
     Raises:
         UsageError: the name is not a valid image name on every file system.

@@ -1,4 +1,4 @@
-"""The VQGAN for saved codes, unless the command line names one."""
+"""The choice of a VQGAN for saved codes: from the command line, or else as recorded."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
     """Return the VQGAN for decoding ``codes``: the given one, or else the recorded one.
 
     Raises:
-        UsageError: none is given and the recorded one is a path that does not exist.
+        UsageError: no VQGAN is given, and the recorded one is a path that does not exist.
     """
     if vqgan != DEFAULT or codes.vqgan in (None, DEFAULT):
         return vqgan
@@ -31,13 +31,13 @@ def vqgan_of_codes(codes: "Codes", vqgan: str) -> str:
 
 
 def note_unknown(codes: "Codes", vqgan: str, note: Callable[[str], None]) -> None:
-    """Print a note if the codes, from an older version, do not record their VQGAN."""
+    """Print a note if the codes do not record their VQGAN; older versions did not save it."""
     if codes.vqgan is None:
         note(f"{codes.name} does not record its VQGAN; it is decoded with {vqgan}")
 
 
 def with_vqgan_of_init(config: GenerateConfig, note: Callable[[str], None]) -> GenerateConfig:
-    """Return ``config`` with the VQGAN of its initial codes, unless it names another.
+    """Return ``config`` with the VQGAN of its initial codes, unless the config names another.
 
     note: prints a note if the codes do not record their VQGAN.
 

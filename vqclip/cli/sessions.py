@@ -1,4 +1,4 @@
-"""Sessions: a command's models, progress and results on the terminal."""
+"""Sessions: a command's models, progress and results."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ class Session(ABC):
         self.terminal.report(files, about, {"prompt": prompt, **values})
 
     def _check_expected(self, models: "Models") -> None:
-        """Raise UsageError if the weights do not match the expected hashes, if set."""
+        """Raise UsageError if expected hashes are set and the weights do not match them."""
         if self.expected:
             from vqclip.runs.render import metadata
             from vqclip.runs.replay import check_weight_hashes
@@ -152,7 +152,7 @@ class GenerateSession(Session):
         return None
 
     def _interruption(self, done: int, output: OutputConfig) -> InterruptionError:
-        """Return the error for Ctrl-C outside the steps, when no image is saved."""
+        """Return the error for Ctrl-C outside the steps, where no image can be saved."""
         if done:
             self._note_ahead(self.configs[done:])
         if output.checkpoint and output.checkpoint.exists():

@@ -16,8 +16,8 @@ def with_options_of(
 ) -> Callable[[Command], Command]:
     """Add the options of ``sources`` to a command.
 
-    If names repeat, the command's own options take precedence, then earlier sources. The command
-    reads the added values from the context's ``params``.
+    If a name occurs more than once, the command's own option takes precedence, then the option of
+    the earliest source. The command reads the added values from the context's ``params``.
 
     sources: dataclasses whose fields have options, other commands, and parameters.
     without: names of parameters to omit.

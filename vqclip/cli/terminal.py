@@ -45,9 +45,9 @@ class Terminal:
     def loading(self) -> Iterator[None]:
         """Show a status while torch and the models are loaded.
 
-        Imports create a million objects that are never freed. If torch is not imported yet, this
-        keeps the garbage collector from scanning them, now and later, which cuts the time to the
-        first step by a third.
+        Importing torch creates a million objects that are never freed. If torch has not been
+        imported yet, this method keeps the garbage collector from scanning these objects, now and
+        later. This cuts the time to the first step by a third.
         """
         is_first = "torch" not in sys.modules
         if is_first:
@@ -69,7 +69,7 @@ class Terminal:
         self.console.print(text, markup=False, soft_wrap=True)
 
     def note_size(self, wanted: tuple[int, int] | None, size: tuple[int, int], factor: int) -> None:
-        """Print a note if a size was rounded to a whole number of codes."""
+        """Print a note if a size was rounded to a multiple of ``factor`` pixels."""
         if wanted and wanted != size:
             self.note(
                 f"size {wanted[0]}x{wanted[1]} rounded to {size[0]}x{size[1]}, "
@@ -79,9 +79,9 @@ class Terminal:
     def size_within_memory(
         self, wanted: tuple[int, int] | None, own: tuple[int, int]
     ) -> tuple[int, int] | None:
-        """Return the size to compute at: ``wanted``, or ``own`` reduced if it is too large.
+        """Return the size to use: ``wanted`` or, if it is None, ``own`` reduced to fit in memory.
 
-        Return None if an image should keep its own size. Print a note if the size is reduced or
+        Return None if the image can keep its own size. Print a note if the size is reduced or
         large.
         """
         from vqclip.media.images import within
@@ -106,7 +106,7 @@ class Terminal:
         return Progress(self.console, title, total, unit=unit, preview=self.preview)
 
     def show(self, picture: "Image.Image") -> None:
-        """Show an image if requested and supported by the terminal."""
+        """Show an image if a preview is requested and the terminal supports it."""
         if self.preview:
             from vqclip.cli.preview import find_preview
 

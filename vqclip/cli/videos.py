@@ -30,7 +30,7 @@ def video_paths(
 ) -> tuple[Path, ...]:
     """Return the paths of the videos to write: the given one, and one for each other format.
 
-    Without --output, they are called ``name``.
+    Without --output, the videos are named after ``name``.
 
     continues: whether the command continues its own killed run.
 
@@ -52,7 +52,7 @@ def video_paths(
 
 
 def _is_published(video: Path, frames: Path | None) -> bool:
-    """Return whether a killed run, which can be continued, may have published this video."""
+    """Return whether a killed run of this command may have published the video."""
     from vqclip.video.about import published, working_folder
 
     return video.absolute() in map(Path.absolute, published(frames or working_folder(video)))

@@ -75,7 +75,7 @@ def explain(error: typer.TyperException, words: Sequence[str] = ()) -> str:
 
 
 def _option_hint(name: str, known: Iterable[str], ctx: Any) -> str:
-    """Return a hint for an unknown option: its longer name, its commands, or similar options."""
+    """Return a hint for an unknown option: its full name, commands with it, or similar options."""
     own = [option for param in ctx.command.params for option in param.opts] if ctx else []
     near = [option for option in own if option.startswith(f"{name}-")]
     if not near and (others := _commands_with(name, ctx)):

@@ -1,4 +1,4 @@
-"""The choice of workers for a batch: this process or a Ray cluster."""
+"""The workers for a batch: this process, or those of a Ray cluster."""
 
 import re
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ class RayCommand(TyperCommand):
     """A command whose ``--ray`` takes an optional address."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Add the local address to a ``--ray`` without a value."""
+        """Add the local address to a ``--ray`` option without a value."""
         words: list[str] = []
         for word, after in zip(args, [*args, ""][1:], strict=True):
             alone = word == "--ray" and not _ADDRESS.fullmatch(after)

@@ -76,7 +76,7 @@ def batch_command(
     cpus: Cpus = None,
     side_by_side: SideBySide = None,
 ) -> None:
-    """Generate an image for every prompt in a list. Run the same command again to continue.
+    """Generate an image for every prompt in a list. To resume a batch, run the command again.
 
     Each line contains a prompt and its options, such as `a red apple --steps 300 --seed 7`. A table
     has a `prompt` column and one column per option. `{red,green} apple` expands to two rows. The
@@ -150,7 +150,7 @@ def _refuse_gone(jobs: "Iterable[Job]") -> None:
 
 
 def _refuse_missing(jobs: "Iterable[Job]") -> None:
-    """Raise UsageError for missing models up front, because a batch never downloads any."""
+    """Raise UsageError if models are missing, because a batch never downloads any."""
     from vqclip.hub.requirements import missing, names_of, refuse_missing
 
     refuse_missing(missing(named for job in jobs for named in names_of(job.config)))
@@ -175,7 +175,7 @@ def _run(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal, workers
 
 
 class _Session:
-    """A batch on the terminal, with one bar for the steps of all jobs."""
+    """The progress of a batch, with one bar for the steps of all jobs."""
 
     def __init__(self, plan: "Sequence[Job]", terminal: Terminal) -> None:
         self.jobs = {job.key: job for job in plan}
@@ -188,11 +188,11 @@ class _Session:
         self.progress = terminal.progress("batch", sum(self.steps.values()))
 
     def count(self, state: str) -> int:
-        """Return how many jobs are in a state."""
+        """Return how many jobs are in the given state."""
         return sum(job.state == state for job in self.jobs.values())
 
     def step(self, job: "Job", step: int, picture: "Callable[[], Image.Image]") -> None:
-        """Show a job's progress."""
+        """Show the progress of a job and of the whole batch."""
         self.under_way[job.key] = step
         number = f"{self.ended_jobs + 1}/{self.ahead}"
         done = self.before + sum(self.under_way.values())
@@ -232,7 +232,7 @@ def _summary(session: _Session, folder: "RunFolder", terminal: Terminal) -> None
 
 
 def _show(folder: "RunFolder", jobs: "Sequence[Job]", terminal: Terminal) -> None:
-    """Print the jobs and a forecast of their time and memory; write no files."""
+    """Print the jobs and a forecast of the time and memory they need; write no files."""
     from vqclip.batch.engine import Loader, estimate
     from vqclip.batch.run import planned
     from vqclip.config.argv import command

@@ -40,7 +40,7 @@ def reconstruct_command(
     output: opt.PlainOutput = None,
     codes: opt.CodesOut = None,
 ) -> None:
-    """Encode, quantize and decode an image, and report the error.
+    """Encode, quantize and decode an image, and report the reconstruction error.
 
     Use an image of the kind that the VQGAN was trained on: RGB, a depth map, edges or a label map.
     vqclip rounds the width and the height to whole numbers of codes.
@@ -114,7 +114,7 @@ def decode_command(
 def _outputs(
     params: Mapping[str, Any], source: Path, suffix: str, codes: Path | None
 ) -> OutputConfig:
-    """Name the files, and check that they can be written."""
+    """Return the files to write, after checking that they can be written."""
     if codes and codes.suffix.lower() != ".npz":
         raise UsageError(f"cannot write codes as {codes.name!r}: the name must end in .npz")
     from vqclip.runs.naming import name_images

@@ -259,7 +259,7 @@ def _evaluate(title: str, judge: Judge, params: Mapping[str, Any]) -> None:
 
 
 def _report(title: str, figures: Mapping[str, float], terminal: Terminal, **more: Any) -> None:
-    """Print a table, or a line of JSON that also contains ``more``."""
+    """Print the metrics as a table, or as a line of JSON that also contains ``more``."""
     if terminal.json_lines:
         rounded = {name: round(value, 6) for name, value in figures.items()}
         typer.echo(as_json({**rounded, **more}))

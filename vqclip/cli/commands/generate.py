@@ -36,7 +36,7 @@ def generate_command(
 
 
 def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSession:
-    """Return the session for ``config``, with the number of runs and the files from the options.
+    """Return the session for ``config``; the options set the number of runs and the files.
 
     Raises:
         UsageError: a file cannot be written.
@@ -54,7 +54,7 @@ def session_of(config: GenerateConfig, params: Mapping[str, Any]) -> GenerateSes
 
 
 def name_outputs(asked: FileOptions, configs: Sequence[GenerateConfig]) -> list[OutputConfig]:
-    """Name the files for every run."""
+    """Return the output files of every run."""
     from vqclip.runs.naming import default_name, fill_pattern, name_images
 
     paths = [

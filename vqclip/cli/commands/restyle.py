@@ -46,7 +46,7 @@ def restyle_command(
     ] = 0,
     output: opt.VideoOutput = None,
 ) -> None:
-    """Restyle a video and keep its audio. Run the same command again to continue.
+    """Restyle a video and keep its audio. To resume, run the same command again.
 
     vqclip restyle clip.mp4 "an oil painting" --coherence 0.8
 

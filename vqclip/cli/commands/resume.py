@@ -75,7 +75,7 @@ def resume_command(
     """Resume a batch, a video, or an image started with --checkpoint.
 
     The result is byte-identical to that of an uninterrupted run. Videos that the run was recording
-    also continue; new videos start at the current step.
+    also continue; if there are none, new videos start at the current step.
 
     vqclip resume apple.checkpoint.safetensors
 
@@ -205,7 +205,7 @@ def _target(
     *,
     apart: bool,
 ) -> "OutputConfig":
-    """Return the files to write: the run's own, unless its finished image exists.
+    """Return the files to write: the run's own, or new ones if its finished image exists.
 
     apart: whether this is a new run, which writes to new files.
     """
@@ -227,7 +227,7 @@ def _target(
 
 
 def _is_of_run(picture: Path, saved: "Checkpoint") -> bool:
-    """Return whether this run wrote the image when it was interrupted."""
+    """Return whether an image is the one that this run saved when it was interrupted."""
     from vqclip.runs.replay import read_settings
 
     try:

@@ -155,7 +155,7 @@ def signals() -> Iterator[list[int]]:
 def _follow(
     steps: "Iterable[TrainingProgress]", settings: "TrainSettings", terminal: Terminal
 ) -> "TrainingProgress | None":
-    """Run all steps, show their progress, and return the last one."""
+    """Run all steps and show their progress; return the progress after the last step."""
     iterator = iter(steps)
     with terminal.loading():
         last = next(iterator, None)

@@ -102,12 +102,12 @@ def info_command(name: Name, json_lines: Json = False) -> None:
 
 
 def is_clip(name: str) -> bool:
-    """Return whether a name is an open_clip or Hugging Face Hub model."""
+    """Return whether a name refers to an open_clip model or one on the Hugging Face Hub."""
     return "/" in name or name.startswith("hf-hub:")
 
 
 def items_of(name: str) -> "list[Item]":
-    """Return the model with this name or, for ``default``, all built-in ones.
+    """Return the model with this name or, for ``default``, all built-in models.
 
     Raises:
         UsageError: there is no such model.
@@ -183,7 +183,7 @@ def _places(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _uses(item: "Item") -> Iterator[str]:
-    """Yield commands that use a model."""
+    """Yield example commands that use a model."""
     if item.name == "default":
         yield 'vqclip "a fox"'
         return
