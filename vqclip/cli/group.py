@@ -122,7 +122,7 @@ def _disk_error(error: OSError) -> str:
 
 
 def _print_any_text() -> None:
-    """Let stdout and stderr print any prompt, even if the encoding is not UTF-8."""
+    """Let stdout and stderr print any prompt, even if their encoding is not UTF-8."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -24,7 +24,7 @@ class LazyCommand:
     kind: type[TyperCommand] = TyperCommand
 
     def load(self, name: str) -> Any:
-        """Import the command and return it as ``name``."""
+        """Import the command, name it ``name`` and return it."""
         module, _, attribute = self.place.partition(":")
         found = getattr(import_module(f"vqclip.cli.commands.{module}"), attribute)
         app = found

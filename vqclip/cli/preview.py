@@ -146,7 +146,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _answers_sixel(keyboard: TextIO, wait: float = 0.1) -> bool:
-    """Query the terminal's attributes (DA1); return whether they include 4, sixel support."""
+    """Query the terminal's attributes (DA1); return whether they include 4 (sixel support)."""
     if sys.platform == "win32" or not keyboard.isatty():
         return False
     import termios

@@ -94,7 +94,7 @@ class Progress:
         picture: Callable[[], Image.Image] | None = None,
         words: Callable[[], str] = str,
     ) -> None:
-        """Show the progress; ``picture`` and ``words`` are called from time to time."""
+        """Show the progress; ``picture`` and ``words`` are called only from time to time."""
         now = time.monotonic()
         fields: dict[str, Any] = {}
         if now >= self.next_words:

@@ -1,4 +1,4 @@
-"""The choice of a VQGAN for saved codes: from the command line, or else as recorded."""
+"""The choice of a VQGAN for saved codes: the one given, or else the one recorded."""
 
 from collections.abc import Callable
 from dataclasses import replace

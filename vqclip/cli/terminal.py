@@ -43,7 +43,7 @@ class Terminal:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Show a status while torch and the models are loaded.
+        """Show a status message while torch and the models are loaded.
 
         Importing torch creates a million objects that are never freed. If torch has not been
         imported yet, this method keeps the garbage collector from scanning these objects, now and

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def video_output(params: Mapping[str, Any], name: str, rate: float) -> VideoOutput:
-    """Return the files of a command that continues its own killed run; see :func:`video_paths`."""
+    """Return the output of a command that can continue its own killed run; see `video_paths`."""
     return VideoOutput(
         video_paths(params, name, continues=True),
         VideoConfig(rate, params["quality"], params["codec"]),
@@ -32,7 +32,7 @@ def video_paths(
 
     Without --output, the videos are named after ``name``.
 
-    continues: whether the command continues its own killed run.
+    continues: whether the command can continue its own killed run.
 
     Raises:
         UsageError: a video could not be written.

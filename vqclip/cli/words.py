@@ -17,7 +17,7 @@ _KINDS = {"valid number": "a number", "valid integer": "a whole number"}
 
 
 def refuse_dashed_prompt(words: Sequence[str]) -> None:
-    """Refuse a prompt that starts with a dash, which would be parsed as options.
+    """Raise UsageError for a prompt that starts with a dash, which would be parsed as options.
 
     Raises:
         UsageError: the first word starts with a dash and contains spaces, and no prompt follows.
@@ -101,7 +101,7 @@ def _similar(one: str, other: str) -> bool:
 
 
 def _refused_value(error: BaseException) -> tuple[str, str] | None:
-    """Return the value that a numeric option refused and the kind it accepts, or None."""
+    """Return the value that a numeric option refused and the kind of value it accepts, or None."""
     for detail in getattr(error.__cause__, "errors", tuple)():
         for words, kind in _KINDS.items():
             if words in detail.get("msg", ""):

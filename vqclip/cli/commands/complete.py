@@ -33,7 +33,8 @@ def complete_command(
 ) -> None:
     """Keep part of an image and let a transformer generate the rest.
 
-    The kept pixels stay bit-identical. --gif, --mp4 and --webp record how the rest is generated.
+    The kept pixels stay bit-identical. To record how the rest is generated, add --gif, --mp4 or
+    --webp.
 
     vqclip complete photo.jpg --keep top -t ffhq
 

@@ -34,7 +34,8 @@ def sample_command(
 ) -> None:
     """Sample images from a transformer, optionally conditioned on a class, map or small image.
 
-    Each transformer accepts one kind of condition. --gif, --mp4 and --webp record the sampling.
+    Each transformer accepts one kind of condition. To record the sampling, add --gif, --mp4 or
+    --webp.
 
     vqclip sample -t cin --class goldfish --samples 4
 
