@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Job:
     error: str | None = None
     files: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A hash that identifies the job by its settings and requested files."""
         values = [explicit(self.config).to_dict(), asdict(self.wanted)]
