@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
+from tests.cli.runner import invoke
 from vqclip.batch.folder import RunFolder
 from vqclip.batch.jobs import Job
 from vqclip.cli import sessions
-from vqclip.cli.app import app
 from vqclip.cli.commands import animate, batch, restyle, resume, story
 from vqclip.config import GenerateConfig, OutputConfig, SampleConfig
 from vqclip.config.prompts import parse_prompts
@@ -65,7 +64,7 @@ def test_commands_are_accepted(command: str, monkeypatch: pytest.MonkeyPatch) ->
     words = shlex.split(command, comments=True)[1:]
     _without_downloads(monkeypatch)
     _inputs(words)
-    result = CliRunner().invoke(app, words, input="a red apple\n")
+    result = invoke(*words, input="a red apple\n")
     assert result.exit_code == 0, result.output
     assert ran or words[0] in ("list", "reconstruct", "decode", "show", "weights", "export")
 
@@ -149,7 +148,7 @@ def test_every_option_is_documented_or_listed_by_help() -> None:
     commands += [["batch"], ["again"], ["show"], ["resume"]]
     commands += [["weights", name] for name in ("list", "get", "import", "remove")]
     commands += [["animate"], ["story"], ["restyle"]]
-    helps = (CliRunner().invoke(app, [*c, "--help"], env={"COLUMNS": "200"}) for c in commands)
+    helps = (invoke(*c, "--help", env={"COLUMNS": "200"}) for c in commands)
     shown = "".join(help.stdout for help in helps)
     for option in set(re.findall(r"--[a-z][a-z0-9-]+", " ".join(COMMANDS))):
         assert option in shown

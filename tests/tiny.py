@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqclip.config import GenerateConfig
@@ -28,6 +29,26 @@ def vqgan(channels: int = 3, resolution: int = 16) -> VQModel:
     """Return a VQGAN that halves images once and has 24 codes."""
     config = _ddconfig(channels, resolution)
     return _spread(VQModel(config, CODES, 4))
+
+
+class ImageTower(nn.Module):
+    """A single layer in place of CLIP's image tower, for tests that do not depend on its values."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        weight = torch.randn(dim, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("weight", weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.conv2d(F.adaptive_avg_pool2d(images, 8).float(), self.weight).flatten(1)
+
+
+def with_tiny_clip(models: Models) -> Models:
+    """Return ``models``, whose CLIP models keep only their texts; a step is five times as fast."""
+    for perceptor in {*models.perceptors, *([models.guide] if models.guide else [])}:
+        perceptor.visual = ImageTower(perceptor.embed_text(["x"]).shape[1])
+        perceptor.resolution = 32
+    return models
 
 
 def segmenter(labels: int) -> VQSegmentationModel:

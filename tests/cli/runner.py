@@ -1,15 +1,27 @@
 """The command line, called as users call it."""
 
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
+import typer
 from typer.testing import CliRunner, Result
 
 from tests.conftest import leftovers
 from vqclip.cli.app import app
 
+_group: Any = typer.main.get_command(app)
+
+
+def invoke(*words: str, **options: Any) -> Result:
+    """Run the command line in this process; its commands are built once, which takes a while."""
+    _group.is_listing = False  # left by --help
+    with patch("typer.testing._get_command", lambda _: _group):
+        return CliRunner().invoke(app, words, **options)
+
 
 def vqclip(*words: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(words))
+    result = invoke(*words)
     assert result.exit_code == code, (result.output, result.exception)
     return result
 

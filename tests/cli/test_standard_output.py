@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from tests.cli.runner import refused, vqclip
+from tests.cli.runner import invoke, refused, vqclip
 from tests.conftest import leftovers
-from vqclip.cli.app import app
 
 QUICK = ("--steps", "1", "--init", "random", "--size", "32", "--cutouts", "2", "--seed", "1")
 
@@ -17,7 +15,7 @@ QUICK = ("--steps", "1", "--init", "random", "--size", "32", "--cutouts", "2", "
 def test_stdout_has_the_bytes_of_the_file() -> None:
     vqclip("a fox", *QUICK, "-o", "fox.png")
     for words in (("a fox", *QUICK, "-o", "-"), ("again", "fox.png", "--output", "-")):
-        result = CliRunner().invoke(app, list(words))
+        result = invoke(*words)
         assert result.exit_code == 0
         assert result.stdout_bytes == Path("fox.png").read_bytes()
         assert "seed 1" in result.stderr
@@ -26,7 +24,7 @@ def test_stdout_has_the_bytes_of_the_file() -> None:
 
 def test_reconstruct_to_stdout() -> None:
     Image.new("RGB", (16, 16), "red").save("a.png")
-    result = CliRunner().invoke(app, ["reconstruct", "a.png", "-o", "-"])
+    result = invoke("reconstruct", "a.png", "-o", "-")
     with Image.open(io.BytesIO(result.stdout_bytes)) as image:
         assert image.size == (16, 16)
 
