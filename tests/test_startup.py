@@ -89,10 +89,13 @@ config = vqclip.GenerateConfig(prompts, size=(16, 16), steps=2, num_cutouts=1, d
 for frame in vqclip.generate(config):
     pass
 absent("torch._dynamo", "sympy", "imageio")
-try:
-    app(["a red apple", "--size", "16", "--steps", "1", "--cutouts", "1", "--drafts", "1"])
-except SystemExit as end:
-    assert not end.code
+quick = ["--steps", "1", "--size", "16", "--cutouts", "1", "--drafts", "1"]
+for words in (["a red apple", *quick, "--checkpoint", "-o", "a.png"],
+              ["resume", "a.checkpoint.safetensors", "--steps", "2"]):
+    try:
+        app(words)
+    except SystemExit as end:
+        assert not end.code
 absent("torch._dynamo", "sympy", "av", "cv2")
 """
 

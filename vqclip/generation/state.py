@@ -14,6 +14,7 @@ from vqclip.generation.latents import grid_of
 from vqclip.generation.prompt_embeddings import embed_prompts
 from vqclip.generation.step import Run
 from vqclip.hub.loaders import Models
+from vqclip.models.light_torch import without_compiler
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def state_of(run: Run) -> State:
     """
     tensors = {"z": run.z, "start": run.start, "average": run.average.sum}
     tensors["generator"] = run.generator.get_state()
-    optimizer = to_json(run.optimizer.state_dict(), tensors, "optimizer")
+    with without_compiler():
+        optimizer = to_json(run.optimizer.state_dict(), tensors, "optimizer")
     values = {"mass": run.average.mass, "chunk": run.chunk, "optimizer": optimizer}
     return State(run.steps_done, detached(tensors), values)
 
@@ -66,5 +68,6 @@ def _restore(run: Run, state: State) -> None:
         run.z.copy_(tensors["z"])
     run.average.sum, run.average.mass = tensors["average"].to(device), values["mass"]
     run.generator.set_state(tensors["generator"])
-    put_back(run.optimizer, from_json(values["optimizer"], tensors, device))
+    with without_compiler():
+        put_back(run.optimizer, from_json(values["optimizer"], tensors, device))
     run.steps_done, run.chunk = state.step, values["chunk"]
