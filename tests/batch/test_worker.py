@@ -44,7 +44,7 @@ class Remote:
 @pytest.fixture(scope="module")
 def models() -> Models:
     torch.manual_seed(0)
-    return replace(load_models(BASE), vqgan=tiny.vqgan())
+    return replace(tiny.with_tiny_clip(load_models(BASE)), vqgan=tiny.vqgan())
 
 
 @pytest.fixture

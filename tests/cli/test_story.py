@@ -13,6 +13,7 @@ from vqclip.media.writers import video_metadata
 from vqclip.video import work_folder
 from vqclip.video.work_folder import WorkFolder
 
+REFERENCE = Path(__file__).parents[1] / "reference"
 QUICK = ("--size", "32", "--cutouts", "1", "--seed", "1", "--init", "random")
 STORY = ("story", "a red apple ^ a green tree", "--steps-per-scene", "4", *QUICK)
 
@@ -25,14 +26,15 @@ def test_story_becomes_a_video() -> None:
 
 def test_only_drafts_have_a_pull_by_default() -> None:
     def weight(*options: str) -> float:
-        vqclip(*STORY, "--drafts", "1", "--overwrite", "-o", "s.gif", "--every", "4", *options)
-        settings = video_metadata(Path("s.gif"))["settings"]
+        vqclip(*STORY, "--drafts", "1", "--overwrite", "-o", "s.webp", "--every", "4", *options)
+        settings = video_metadata(Path("s.webp"))["settings"]
         assert isinstance(settings, dict)
         return float(settings["init_weight"])
 
     assert weight() == 0.0
-    assert weight("--init", "draft") == 5.0
-    assert weight("--init", "draft", "--init-weight", "0.5") == 0.5
+    draft = ("--init", "draft", "-t", str(REFERENCE / "n2n_uncond"))
+    assert weight(*draft) == 5.0
+    assert weight(*draft, "--init-weight", "0.5") == 0.5
 
 
 def test_every_video_format_and_the_frames() -> None:
